@@ -1,0 +1,52 @@
+# Everything a developer runs. Each target sets up what it needs in .venv first; nothing has to be installed by hand
+# but Python 3.11 or newer and make.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format conformance interop bench requirements lock clean setup-dev setup-demo
+
+BIN := .venv/bin
+PY := $(BIN)/python
+# A whole run of the tests has to have sent and received messages of every revision.
+ORACLE := $(if $(wildcard tests/oracle/plugin.py),--oracle-complete)
+# More options for pytest: make test ARGS="-k session -x"
+ARGS ?=
+
+help: ## say what there is
+	@printf 'Dovetail. Make targets:\n\n'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+demo: setup-demo ## run the example library: one server, every kind of client
+	@$(PY) examples/library/demo.py
+
+test: setup-dev ## run all tests, with the schema oracle watching every message (ARGS= for more options)
+	@$(PY) -m pytest -n 2 --ignore=tests/interop $(if $(ARGS),$(ARGS),$(ORACLE))
+
+check: setup-dev ## formatting, lint, types, import floors and house rules, side by side
+	@$(PY) tools/check.py
+
+format: setup-dev ## put the source into shape
+	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
+
+conformance: setup-dev ## run the conformance suite against server and client
+	@$(PY) conformance/run.py $(ARGS)
+
+interop: setup-dev ## talk to the other implementations of constraints/peers.txt
+	@$(PY) -m pytest tests/interop $(ARGS)
+
+bench: setup-dev ## measure
+	@$(PY) -m benchmarks $(ARGS)
+
+requirements: setup-dev ## how many of the specification's MUST rows have a test, area by area
+	@$(PY) tools/requirements_report.py
+
+lock: setup-dev ## resolve the dependencies anew and write constraints/
+	@$(PY) tools/lock.py
+
+clean: ## remove the environments and whatever runs left behind
+	@rm -rf .venv .venvs build dist results htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis \
+	    .import_linter_cache
+	@find src tests tools -type d -name __pycache__ -prune -exec rm -rf {} +
+
+setup-dev setup-demo: setup-%:
+	@python=$$(tools/find_python.sh) && $$python tools/setup.py $*

@@ -1,0 +1,101 @@
+"""What a client may keep of a result, how long, and for whom.
+
+Pure rules; the clock is the caller's. A result is kept under its method and the parameters that shape it,
+never when it came of a retry with answers or state. A private result is kept under the authorization it was
+fetched with. Specification: server/utilities/caching (2026-07-28).
+"""
+
+from collections import OrderedDict
+from typing import Any, Final
+
+from msgspec import Struct
+
+from . import codec, names
+from .listening import Change
+from .types.requests import CacheableResult, PageParams, Params
+from .types.resources import ReadResourceParams
+
+MAX_TTL_MS: Final = 24 * 3600 * 1000
+_AFFECTED: Final = {
+    "tools": (names.TOOLS_LIST,),
+    "prompts": (names.PROMPTS_LIST,),
+    "resources": (names.RESOURCES_LIST, names.RESOURCES_TEMPLATES_LIST),
+    "resource": (names.RESOURCES_READ,),
+}
+
+
+class Key(Struct, frozen=True):
+    """What a kept result is found by. ``scope`` is empty for public results, else names the authorization."""
+
+    method: str
+    subject: str
+    scope: str
+
+
+class _Entry(Struct):
+    value: Any
+    until: float
+
+
+class Cache:
+    """Results by method and parameters, fresh until their time is up. Bounded in number; the least used goes
+    first.
+    """
+
+    def __init__(self, limit: int = 1024) -> None:
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._limit = limit
+
+    def get(self, method: str, params: Params, scope: str, now: float) -> Any | None:
+        """A fresh result or None. ``now`` in seconds, of any clock that never goes back."""
+        subject = _subject(params)
+        if subject is None:
+            return None
+        for key in (Key(method, subject, scope), Key(method, subject, "")):
+            entry = self._entries.get(key)
+            if entry is not None:
+                if now < entry.until:
+                    self._entries.move_to_end(key)
+                    return entry.value
+                del self._entries[key]
+        return None
+
+    def put(self, method: str, params: Params, scope: str, result: CacheableResult, now: float) -> None:
+        """Keep a result if its hints allow: absent, zero and negative times to live keep nothing."""
+        subject = _subject(params)
+        ttl = min(result.ttl_ms or 0, MAX_TTL_MS)
+        if subject is None or ttl <= 0 or result.result_type not in (None, names.RESULT_COMPLETE):
+            return
+        key = Key(method, subject, "" if result.cache_scope == "public" else scope)
+        self._entries[key] = _Entry(result, now + ttl / 1000)
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+    def invalidate(self, change: Change) -> None:
+        """Forget what a change made stale."""
+        methods = _AFFECTED[change.kind]
+        for key in list(self._entries):
+            if key.method in methods and (change.kind != "resource" or key.subject == change.uri):
+                del self._entries[key]
+
+    def forget(self, method: str) -> None:
+        """Forget all results of a method: after an invalid cursor, or a header mismatch."""
+        for key in [key for key in self._entries if key.method == method]:
+            del self._entries[key]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _subject(params: Params) -> str | None:
+    """The part of the parameters that shapes the result; None where a result must not be kept."""
+    if isinstance(params, ReadResourceParams):
+        return params.uri if params.input_responses is None and params.request_state is None else None
+    if isinstance(params, PageParams):
+        return "" if params.cursor is None else "c" + params.cursor
+    return codec.encode(params).decode()

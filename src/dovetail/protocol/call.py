@@ -1,0 +1,80 @@
+"""A request on its way to a handler, whichever era and transport it came by.
+
+Both engines make `Call`s; everything above works with them and need not know the era.
+"""
+
+from typing import Any, cast
+
+from msgspec import Raw, Struct
+
+from . import codec, names
+from .revisions import Profile
+from .types.capabilities import ClientCapabilities
+from .types.metadata import Implementation
+from .types.requests import LogLevel, Params, ProgressToken, RequestId
+
+
+class Peer(Struct, frozen=True):
+    """What the other side says of itself: its description and what it can do."""
+
+    info: Implementation | None = None
+    capabilities: ClientCapabilities = ClientCapabilities()
+
+
+class Call(Struct, frozen=True, eq=False):
+    """One request. ``params`` is decoded for the methods of the revision; ``raw`` is what came."""
+
+    id: RequestId
+    method: str
+    params: Params
+    raw: Raw
+    profile: Profile
+    peer: Peer
+    log_level: LogLevel | None = None
+
+    @property
+    def progress_token(self) -> ProgressToken | None:
+        """The token under which the caller wants to hear of progress, or None."""
+        meta = self.params.meta
+        return None if meta is None else meta.progress_token
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The whole ``_meta`` of the request, as it came."""
+        members: dict[str, Any] = codec.decode(self.raw) if self.raw else {}
+        found = members.get(names.META)
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+class Cancel(Struct, frozen=True):
+    """The peer takes a request back."""
+
+    id: RequestId
+    reason: str | None = None
+
+
+class Answer(Struct, frozen=True):
+    """The response to a request of ours: ``body`` is the result, or the error when ``failed``."""
+
+    id: RequestId | None
+    body: Raw
+    failed: bool = False
+
+
+class Notification(Struct, frozen=True):
+    """A notification; ``params`` is decoded for those of the revision, else plain values."""
+
+    method: str
+    params: Any
+
+
+class Refused(Exception):
+    """A message that an engine does not take. ``error`` is the answer, unless ``silent`` (a bad
+    notification).
+    """
+
+    def __init__(self, error: Any, id: RequestId | None = None, *, silent: bool = False) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.id = id
+        self.silent = silent

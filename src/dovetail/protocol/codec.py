@@ -1,0 +1,190 @@
+"""Bytes to values and back. All use of msgspec's JSON machinery with protocol types goes through here.
+
+Three ways in, by what the reader needs:
+
+* `Reader.read` is the fast one: strict and typed; what it does not know is dropped. Servers read params
+  with it.
+* Where strict reading fails, the same bytes are tried once more leniently: an integral float counts as an
+  integer (JSON Schema says that 1.0 is one), and a content block of unknown type becomes an
+  `UnknownContent`.
+* `Reader.keep` also collects the members nobody knows into ``extra`` of each `Open` value, so that it can
+  be handed on unchanged. It reads the document a second time, one level at a time and only where objects
+  are open. Clients read results with it.
+
+Out goes `encode`: the typed encoder, and a second, slower pass only for a value that carries ``extra`` or
+unknown content.
+"""
+
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar, cast
+
+import msgspec
+from msgspec import Raw, Struct
+
+from .types.content import UNKNOWN_TAG, UnknownContent
+from .types.wire import EXTRA_KEY, Open
+
+T = TypeVar("T")
+
+_encoder: Final = msgspec.json.Encoder()
+_members: Final = msgspec.json.Decoder(dict[str, Raw])
+_items: Final = msgspec.json.Decoder(list[Raw])
+_any: Final = msgspec.json.Decoder()
+_EXTRA_MARK: Final = f'"{EXTRA_KEY}":'.encode()
+_UNKNOWN_MARK: Final = f'"{UNKNOWN_TAG}"'.encode()
+_CONTENT_TAGS: Final = frozenset(
+    {"text", "image", "audio", "resource_link", "resource", "tool_use", "tool_result"}
+)
+
+#: What any of the decoders here may raise for bad input.
+DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
+
+
+class Reader(Generic[T]):
+    """Reads one type from JSON. Raises `DECODE_ERRORS`, whose text names the place (``$.content[0].text``)."""
+
+    __slots__ = ("_decode", "_type")
+
+    def __init__(self, type: type[T]) -> None:
+        self._type = type
+        self._decode = msgspec.json.Decoder(type).decode
+
+    def read(self, data: bytes | Raw) -> T:
+        """The value; members that the type does not name are dropped."""
+        try:
+            return self._decode(data)
+        except msgspec.ValidationError as problem:
+            return self._read_leniently(data, problem)
+
+    def keep(self, data: bytes | Raw) -> T:
+        """The value; members that the type does not name are in its ``extra``."""
+        value = self.read(data)
+        _collect(value, data)
+        return value
+
+    def _read_leniently(self, data: bytes | Raw, problem: msgspec.ValidationError) -> T:
+        tree = msgspec.json.Decoder(float_hook=_integral).decode(data)
+        try:
+            return msgspec.convert(_shelter(tree), self._type)
+        except msgspec.ValidationError:
+            raise problem from None
+
+
+_readers: Final[dict[Any, Reader[Any]]] = {}
+
+
+def reader(kind: type[T]) -> Reader[T]:
+    """The (cached) reader of a type."""
+    found = _readers.get(kind)
+    if found is None:
+        found = _readers[kind] = Reader(kind)
+    return found
+
+
+def encode(value: Any) -> bytes:
+    """A value as JSON, ``extra`` members included."""
+    data = _encoder.encode(value)
+    if _EXTRA_MARK in data or _UNKNOWN_MARK in data:
+        return _encoder.encode(tree(value))
+    return data
+
+
+def decode(data: bytes | Raw) -> Any:
+    """Any JSON as plain Python values. Raises `DECODE_ERRORS`."""
+    return _any.decode(data)
+
+
+def tree(value: Any) -> Any:
+    """A value as dicts and lists, ``extra`` members in their places and unknown content as it came."""
+    if isinstance(value, UnknownContent):
+        return value.members
+    if isinstance(value, Struct):
+        return struct_members(value)
+    if isinstance(value, dict):
+        return {key: tree(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [tree(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def struct_members(value: Struct, *, deep: bool = True) -> dict[str, Any]:
+    """The members of a Struct as they go over the wire: one level as a dict, deeper levels by `tree` if
+    ``deep``.
+    """
+    out: dict[str, Any] = {}
+    config = value.__struct_config__
+    if config.tag_field is not None:
+        out[config.tag_field] = config.tag
+    extra: dict[str, Any] | None = None
+    for field in fields(type(value)):
+        item = getattr(value, field.name)
+        if field.encode_name == EXTRA_KEY:
+            extra = item
+        elif item is not msgspec.UNSET and not (config.omit_defaults and item is field.default):
+            out[field.encode_name] = tree(item) if deep else item
+    if extra:
+        for key, item in extra.items():
+            out.setdefault(key, item)
+    return out
+
+
+@lru_cache(maxsize=1024)
+def fields(type: type[Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a Struct type (cached)."""
+    return msgspec.structs.fields(type)
+
+
+@lru_cache(maxsize=1024)
+def _known(type: type[Struct]) -> frozenset[str]:
+    names = {field.encode_name for field in fields(type)}
+    if type.__struct_config__.tag_field is not None:
+        names.add(type.__struct_config__.tag_field)
+    return frozenset(names)
+
+
+def _collect(value: Any, data: bytes | Raw) -> None:
+    if isinstance(value, Struct):
+        if isinstance(value, UnknownContent):
+            return
+        members = _members.decode(data)
+        kind = type(value)
+        if isinstance(value, Open) and len(members) and not _known(kind).issuperset(members):
+            extra = {key: _any.decode(item) for key, item in members.items() if key not in _known(kind)}
+            msgspec.structs.force_setattr(value, "extra", extra)
+        for field in fields(kind):
+            item = getattr(value, field.name)
+            if isinstance(item, (Struct, list)) and field.encode_name in members:
+                _collect(item, members[field.encode_name])
+    elif isinstance(value, list):
+        items = cast("list[Any]", value)
+        if items and isinstance(items[0], Struct):
+            for item, raw in zip(items, _items.decode(data), strict=True):
+                _collect(item, raw)
+
+
+def _shelter(tree: Any) -> Any:
+    """Wrap content blocks of unknown type, wherever a member named "content" holds them, so that typed
+    reading takes them.
+    """
+    if isinstance(tree, dict):
+        members = cast("dict[str, Any]", tree)
+        return {key: _block(item) if key == "content" else _shelter(item) for key, item in members.items()}
+    if isinstance(tree, list):
+        return [_shelter(item) for item in cast("list[Any]", tree)]
+    return tree
+
+
+def _block(item: Any) -> Any:
+    if isinstance(item, list):
+        return [_block(each) for each in cast("list[Any]", item)]
+    if isinstance(item, dict):
+        members = cast("dict[str, Any]", item)
+        kind = members.get("type")
+        if isinstance(kind, str) and kind not in _CONTENT_TAGS:
+            return {"type": UNKNOWN_TAG, "members": members}
+    return _shelter(item)
+
+
+def _integral(text: str) -> float | int:
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < 2**63 else number

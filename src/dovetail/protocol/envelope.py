@@ -1,0 +1,207 @@
+"""The JSON-RPC envelope: what kind of message is this, whose answer, and where do its parts lie?
+
+The envelope is decoded first and alone: id and method as values, params, result and error still as bytes.
+So a message with bad params is still answered under its id, and the cost of the rest is paid once, by the
+decoder that knows the type.
+
+Documented rules where JSON leaves room: names are matched exactly (``Method`` is no method); of a doubled
+name the last one counts, for every reader alike, because nothing but this module reads the envelope.
+Specification: basic/index, "Messages".
+"""
+
+import re
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from .errors import InvalidRequest, ParseError
+from .names import JSONRPC_VERSION
+from .types.requests import ErrorObject, RequestId
+
+MAX_DEPTH: Final = 128
+MAX_ITEMS: Final = 200_000
+MAX_BATCH: Final = 100
+_FREE_SIZE: Final = 64 * 1024
+_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACE: Final = ord("{")
+_MAX_ID: Final = 2**63 - 1
+_MAX_ID_LENGTH: Final = 1024
+
+
+class Kind(Enum):
+    """What a message is."""
+
+    REQUEST = 1
+    NOTIFICATION = 2
+    RESULT = 3
+    ERROR = 4
+
+
+class Envelope(Struct, frozen=True):
+    """A message, opened but not read."""
+
+    jsonrpc: str | UnsetType = UNSET
+    id: int | str | None | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    params: Raw | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
+class _LooseId(Struct, frozen=True):
+    id: Any = None
+
+
+class Message(Struct, frozen=True):
+    """A legal message. ``id`` is None on notifications and on errors about an unreadable request."""
+
+    kind: Kind
+    id: RequestId | None = None
+    method: str = ""
+    params: Raw = Raw(b"")
+    body: Raw = Raw(b"")
+
+
+_decoder: Final = msgspec.json.Decoder(Envelope)
+_loose: Final = msgspec.json.Decoder(_LooseId)
+_batch: Final = msgspec.json.Decoder(list[Raw])
+_error: Final = msgspec.json.Decoder(ErrorObject)
+
+
+class Malformed(Exception):
+    """A message that cannot be taken; ``error`` is what to answer, under ``id`` when one could be read."""
+
+    def __init__(self, error: ParseError | InvalidRequest, id: RequestId | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.id = id
+
+
+def read(data: bytes) -> Message:
+    """Open one message. Raises `Malformed` with the error to answer."""
+    check_bounds(data)
+    try:
+        envelope = _decoder.decode(data)
+    except (msgspec.ValidationError, RecursionError) as problem:
+        raise Malformed(InvalidRequest(_explain(problem)), _salvage_id(data)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise Malformed(ParseError(f"the message is not JSON: {problem}")) from None
+    return classify(envelope)
+
+
+def classify(envelope: Envelope) -> Message:
+    """The kind of an opened message, by which members are present. Raises `Malformed`."""
+    id, method = envelope.id, envelope.method
+    known = id if type(id) is int or type(id) is str else None
+    if envelope.jsonrpc != JSONRPC_VERSION:
+        raise Malformed(InvalidRequest('"jsonrpc" must be "2.0"'), known)
+    if method is not UNSET:
+        if envelope.result is not UNSET or envelope.error is not UNSET:
+            raise Malformed(InvalidRequest("a message has either a method, or a result or error"), known)
+        params = envelope.params
+        if params is UNSET:
+            params = Raw(b"")
+        elif memoryview(params)[0] != _BRACE:
+            raise Malformed(InvalidRequest('"params" must be an object'), known)
+        if id is UNSET:
+            return Message(Kind.NOTIFICATION, None, method, params)
+        if id is None:
+            raise Malformed(InvalidRequest('a request\'s "id" must be a string or an integer, not null'))
+        if (type(id) is str and len(id) > _MAX_ID_LENGTH) or (
+            type(id) is int and not -_MAX_ID <= id <= _MAX_ID
+        ):
+            raise Malformed(InvalidRequest('the request\'s "id" is too large'))
+        return Message(Kind.REQUEST, id, method, params)
+    if envelope.result is not UNSET and envelope.error is UNSET:
+        if known is None:
+            raise Malformed(InvalidRequest("a result needs the id of its request"))
+        if memoryview(envelope.result)[0] != _BRACE:
+            raise Malformed(InvalidRequest('"result" must be an object'), known)
+        return Message(Kind.RESULT, known, body=envelope.result)
+    if envelope.error is not UNSET and envelope.result is UNSET:
+        return Message(Kind.ERROR, known, body=envelope.error)
+    raise Malformed(InvalidRequest("a message needs a method, or exactly one of result and error"), known)
+
+
+def read_error(body: Raw) -> ErrorObject:
+    """The error object of an error response. Raises `Malformed` when it has no integer code and no message."""
+    try:
+        return _error.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise Malformed(InvalidRequest(f'"error" is malformed: {problem}')) from None
+
+
+def is_batch(data: bytes) -> bool:
+    """Whether the bytes are a JSON array: a batch, in the one revision that has them."""
+    return data[:1] == b"[" or data.lstrip(b" \t\r\n")[:1] == b"["
+
+
+def split_batch(data: bytes) -> list[Raw]:
+    """The messages of a batch (2025-03-26, basic/index "Batching"). Raises `Malformed` when empty, too long
+    or no JSON.
+    """
+    check_bounds(data)
+    try:
+        items = _batch.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise Malformed(ParseError(f"the batch is not JSON: {problem}")) from None
+    if not items:
+        raise Malformed(InvalidRequest("a batch must not be empty"))
+    if len(items) > MAX_BATCH:
+        raise Malformed(InvalidRequest(f"a batch may hold at most {MAX_BATCH} messages"))
+    return items
+
+
+def check_bounds(data: bytes) -> None:
+    """Refuse what would cost far more to read than it cost to send: bad UTF-8, deep nesting, swarms of tiny
+    items.
+
+    Small messages pass on two counts of bytes. Only when those exceed the limits are strings removed and the
+    counting made exact, in linear time. Raises `Malformed`.
+    """
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError as problem:
+            raise Malformed(ParseError(f"the message is not UTF-8 (byte {problem.start})")) from None
+    openings = data.count(b"[") + data.count(b"{")
+    if openings <= MAX_DEPTH and (len(data) <= _FREE_SIZE or data.count(b",") <= MAX_ITEMS):
+        return
+    bare = _STRINGS.sub(b"", data)
+    if bare.count(b",") + bare.count(b"[") + bare.count(b"{") > MAX_ITEMS:
+        raise Malformed(InvalidRequest(f"the message has more than {MAX_ITEMS} items"))
+    if _depth(bare) > MAX_DEPTH:
+        raise Malformed(InvalidRequest(f"the message is nested more than {MAX_DEPTH} levels deep"))
+
+
+def _depth(bare: bytes) -> int:
+    depth = deepest = 0
+    for byte in bare.translate(None, delete=_NOT_BRACKETS):
+        if byte in b"[{":
+            depth += 1
+            if depth > deepest:
+                deepest = depth
+                if deepest > MAX_DEPTH:
+                    break
+        else:
+            depth -= 1
+    return deepest
+
+
+_NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+
+def _salvage_id(data: bytes) -> RequestId | None:
+    try:
+        id = _loose.decode(data).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return id if type(id) is int or type(id) is str else None
+
+
+def _explain(problem: Exception) -> str:
+    if isinstance(problem, RecursionError):
+        return "the message is nested too deeply"
+    return f"the message is not a JSON-RPC message: {problem}"

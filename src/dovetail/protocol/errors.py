@@ -1,0 +1,258 @@
+"""The tree of errors.
+
+Everything Dovetail raises on purpose is a `DovetailError`. Below it, what went wrong decides the branch:
+
+* `RPCError`: a JSON-RPC error. A handler raises one to answer with it; a client raises the one it was
+  answered with.
+* `LocalProtocolError`: we were asked to make a move that the revision or the peer's capabilities forbid.
+  Nothing was sent.
+* `RemoteProtocolError`: the peer sent something that the protocol does not allow.
+* `TransportError`: the bytes did not get through.
+
+``retry_safe`` says whether the same call may be made again without the risk of doing its work twice.
+Specification: basic/index, "Error Codes"; the codes that exist only in some revisions are in the revision
+tables.
+"""
+
+from typing import Any, ClassVar, Final
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+RESOURCE_NOT_FOUND: Final = -32002
+HEADER_MISMATCH: Final = -32020
+MISSING_CAPABILITY: Final = -32021
+UNSUPPORTED_VERSION: Final = -32022
+URL_ELICITATION_REQUIRED: Final = -32042
+USER_REJECTED: Final = -1
+
+
+class DovetailError(Exception):
+    """Anything that Dovetail reports. ``retry_safe``: the same call may be made again without doing its work
+    twice.
+    """
+
+    retry_safe: bool = False
+
+
+class LocalProtocolError(DovetailError):
+    """We were asked for a move that is not allowed here. Nothing was sent."""
+
+    retry_safe = True
+
+
+class FeatureUnavailable(LocalProtocolError):
+    """The revision in use, or what the peer declared, does not have what was asked for."""
+
+
+class RemoteProtocolError(DovetailError):
+    """The peer sent something that the protocol does not allow."""
+
+
+class TransportError(DovetailError):
+    """Bytes could not be exchanged with the peer."""
+
+
+class ConnectFailed(TransportError):
+    """No connection could be made; nothing was sent."""
+
+    retry_safe = True
+
+
+class ConnectionLost(TransportError):
+    """The connection ended while a call was open; whether the peer did the work is unknown."""
+
+
+class ServerExited(ConnectionLost):
+    """A server that we started ended. ``status`` is its exit status (negative: the signal), ``stderr`` its
+    last lines.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, stderr: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.stderr = stderr
+
+
+class HTTPStatusError(TransportError):
+    """An HTTP answer that is not one of the protocol's. ``status``, and the start of the body in ``excerpt``."""
+
+    def __init__(
+        self, message: str, *, status: int, excerpt: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.excerpt = excerpt
+        self.retry_after = retry_after
+        self.retry_safe = status in (401, 403, 429, 503)
+
+
+class LoginRequired(HTTPStatusError):
+    """The server answered 401 (or 403): authorization comes first. ``challenge`` is its WWW-Authenticate
+    header.
+    """
+
+    def __init__(self, message: str, *, status: int, challenge: str = "", excerpt: str = "") -> None:
+        super().__init__(message, status=status, excerpt=excerpt)
+        self.challenge = challenge
+
+
+class SessionEnded(TransportError):
+    """The server no longer knows our session (HTTP 404). ``retry_safe``: the request was refused before any
+    work.
+    """
+
+    retry_safe = True
+
+
+class MessageTooLarge(TransportError):
+    """A message is larger than the limit in force."""
+
+
+class RequestTimeout(DovetailError):
+    """No answer in time. The call was cancelled; whether the peer did the work is unknown."""
+
+
+class RequestCancelled(DovetailError):
+    """The call was cancelled."""
+
+
+class Closed(DovetailError):
+    """The client or server is closed."""
+
+    retry_safe = True
+
+
+class ToolError(DovetailError):
+    """Raised by a tool: the message reaches the model as an error result. Nothing else of the exception is
+    sent.
+    """
+
+
+class Declined(DovetailError):
+    """The person said no to a question (action "decline")."""
+
+
+class Dismissed(DovetailError):
+    """The person closed a question without answering it (action "cancel")."""
+
+
+class RPCError(DovetailError):
+    """A JSON-RPC error: ``code``, ``message``, optional ``data`` (any JSON value)."""
+
+    default_code: ClassVar[int] = INTERNAL_ERROR
+
+    def __init__(self, message: str, *, code: int | None = None, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = self.default_code if code is None else code
+        self.message = message
+        self.data = data
+
+    def __str__(self) -> str:
+        return f"{self.message} (code {self.code})"
+
+
+class ParseError(RPCError):
+    """The bytes are not JSON."""
+
+    default_code = PARSE_ERROR
+
+
+class InvalidRequest(RPCError):
+    """The JSON is not a message of the protocol."""
+
+    default_code = INVALID_REQUEST
+    retry_safe = True
+
+
+class MethodNotFound(RPCError):
+    """The peer does not have the method."""
+
+    default_code = METHOD_NOT_FOUND
+    retry_safe = True
+
+
+class InvalidParams(RPCError):
+    """The parameters do not fit the method; also an unknown tool or prompt."""
+
+    default_code = INVALID_PARAMS
+    retry_safe = True
+
+
+class InternalError(RPCError):
+    """The peer failed."""
+
+    default_code = INTERNAL_ERROR
+
+
+class ResourceNotFound(RPCError):
+    """There is no such resource. -32002 before 2026-07-28, -32602 since: the revision's table decides what is
+    sent.
+    """
+
+    default_code = RESOURCE_NOT_FOUND
+    retry_safe = True
+
+    def __init__(
+        self, message: str, *, code: int | None = None, data: Any = None, uri: str | None = None
+    ) -> None:
+        super().__init__(message, code=code, data=data if uri is None else {"uri": uri})
+
+
+class HeaderMismatch(RPCError):
+    """HTTP headers and body disagree (2026-07-28)."""
+
+    default_code = HEADER_MISMATCH
+    retry_safe = True
+
+
+class MissingCapability(RPCError):
+    """The request needs a client capability that was not declared; ``data.requiredCapabilities``
+    (2026-07-28).
+    """
+
+    default_code = MISSING_CAPABILITY
+
+
+class UnsupportedVersion(RPCError):
+    """The server does not speak the revision; ``data.supported`` lists what it speaks (2026-07-28)."""
+
+    default_code = UNSUPPORTED_VERSION
+    retry_safe = True
+
+
+class URLElicitationRequired(RPCError):
+    """The person has to visit addresses first; ``data.elicitations`` lists them (2025-11-25)."""
+
+    default_code = URL_ELICITATION_REQUIRED
+
+
+class UserRejected(RPCError):
+    """The person refused a sampling request (stateful era)."""
+
+    default_code = USER_REJECTED
+
+
+_BY_CODE: Final[dict[int, type[RPCError]]] = {
+    kind.default_code: kind
+    for kind in (
+        ParseError,
+        InvalidRequest,
+        MethodNotFound,
+        InvalidParams,
+        InternalError,
+        ResourceNotFound,
+        HeaderMismatch,
+        MissingCapability,
+        UnsupportedVersion,
+        URLElicitationRequired,
+        UserRejected,
+    )
+}
+
+
+def rpc_error(code: int, message: str, data: Any = None) -> RPCError:
+    """The error of the tree for a code that came over the wire."""
+    return _BY_CODE.get(code, RPCError)(message, code=code, data=data)

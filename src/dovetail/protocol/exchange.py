@@ -1,0 +1,218 @@
+"""The stateless era (since 2026-07-28): every request stands alone. A judge of single requests, and their
+maker.
+
+`Exchange.judge` takes one opened message and either makes a `Call` of it or raises the one right error, on
+a ladder whose rungs come in the order of the specification: shape, ``_meta``, revision, headers against
+body, method. Nothing is remembered from one request to the next. `ClientExchange` makes requests that carry
+what the judge wants to see.
+
+Decisions where the pages leave room: a body with a modern ``_meta`` is judged here whatever the headers
+say, so a missing version header is a mismatch and never "2025-03-26" (basic/transports/streamable-http
+allows that reading only to servers that assume an old client). ``initialize`` with a modern ``_meta`` is an
+unknown method of this era, not a handshake. Specification: basic/index "_meta", basic/versioning,
+basic/transports/streamable-http "Server Validation".
+"""
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+
+from . import codec, messages, names
+from .call import Answer, Call, Cancel, Notification, Peer, Refused
+from .envelope import Kind, Message
+from .errors import InvalidParams, InvalidRequest, MethodNotFound, UnsupportedVersion
+from .revisions import PROFILES, STATELESS, Profile
+from .session import check_method, read_notice, read_params
+from .types.capabilities import ClientCapabilities, ServerCapabilities
+from .types.lifecycle import DiscoverResult
+from .types.metadata import Implementation
+from .types.notifications import CancelledNotice
+from .types.requests import LOG_LEVELS, LogLevel, Params, ProgressToken, RequestId
+from .types.wire import Meta
+
+
+class _PeekMeta(Struct, frozen=True):
+    revision: Any = field(default=None, name=names.META_PROTOCOL_VERSION)
+    capabilities: Any = field(default=None, name=names.META_CLIENT_CAPABILITIES)
+    log_level: Any = field(default=None, name=names.META_LOG_LEVEL)
+
+
+class _Peek(Struct, frozen=True):
+    meta: _PeekMeta | None = field(default=None, name=names.META)
+
+
+def claimed_revision(message: Message) -> str | None:
+    """The revision that a message's ``_meta`` names: its presence puts a request into the stateless era.
+
+    Never raises; what is unreadable claims nothing.
+    """
+    if not message.params:
+        return None
+    try:
+        meta = codec.reader(_Peek).read(message.params).meta
+    except codec.DECODE_ERRORS:
+        return None
+    return meta.revision if meta is not None and isinstance(meta.revision, str) else None
+
+
+def belongs(message: Message) -> bool:
+    """Whether a message opens a request of the stateless era, on a channel that carries both."""
+    return message.method == names.DISCOVER or claimed_revision(message) is not None
+
+
+class Exchange:
+    """The server's judge. ``supported`` are the revisions of the era that the server speaks, newest last."""
+
+    def __init__(
+        self,
+        supported: Sequence[str] = STATELESS,
+        *,
+        announced: Sequence[str] | None = None,
+        custom: Container[str] = (),
+    ) -> None:
+        self._profiles = {revision: PROFILES[revision] for revision in supported}
+        self._announced = list(announced if announced is not None else supported)
+        self._custom = custom
+
+    def judge(self, message: Message, header_revision: str | None = None) -> Call:
+        """A `Call` of a request, or `Refused` with the answer. ``header_revision``: what the HTTP header
+        says, if HTTP.
+        """
+        id = message.id
+        if message.kind is not Kind.REQUEST or id is None:
+            raise Refused(InvalidRequest("a request is expected here"), id)
+        profile = self._profiles.get(header_revision) if header_revision is not None else None
+        method = profile and profile.client_requests.get(message.method)
+        if profile is None or method is None:
+            return self._judge_slowly(message, id)
+        params = self._read(message, method.params)
+        meta = params.meta
+        if meta is None or meta.protocol_version != profile.revision or meta.client_capabilities is None:
+            return self._judge_slowly(message, id)
+        peer = Peer(meta.client_info, meta.client_capabilities)
+        return Call(id, message.method, params, message.params, profile, peer, meta.log_level)
+
+    def _judge_slowly(self, message: Message, id: RequestId) -> Call:
+        """The ladder, one rung at a time: taken by every request that is not plainly right."""
+        profile = self._profile(message, id)
+        method = profile.client_requests.get(message.method)
+        if method is None and message.method not in self._custom:
+            raise Refused(MethodNotFound(f"there is no method {message.method!r} in {profile.revision}"), id)
+        params = self._read(message, Params if method is None else method.params)
+        meta = params.meta
+        if meta is None or meta.client_capabilities is None:
+            raise Refused(self._missing(names.META_CLIENT_CAPABILITIES), id)
+        peer = Peer(meta.client_info, meta.client_capabilities)
+        return Call(id, message.method, params, message.params, profile, peer, meta.log_level)
+
+    def _profile(self, message: Message, id: RequestId) -> Profile:
+        try:
+            meta = codec.reader(_Peek).read(message.params if message.params else b"{}").meta
+        except codec.DECODE_ERRORS as problem:
+            raise Refused(InvalidParams(f"_meta is malformed: {problem}"), id) from None
+        if meta is None or not isinstance(meta.revision, str):
+            raise Refused(self._missing(names.META_PROTOCOL_VERSION), id)
+        profile = self._profiles.get(meta.revision)
+        if profile is None:
+            raise Refused(self.unsupported(meta.revision), id)
+        if not isinstance(meta.capabilities, dict):
+            raise Refused(self._missing(names.META_CLIENT_CAPABILITIES), id)
+        if meta.log_level is not None and meta.log_level not in LOG_LEVELS:
+            raise Refused(InvalidParams(f"{names.META_LOG_LEVEL} must be one of {', '.join(LOG_LEVELS)}"), id)
+        return profile
+
+    def _read(self, message: Message, kind: type[Params]) -> Params:
+        try:
+            return read_params(message, kind)
+        except Refused:
+            self._profile(
+                message, message.id or 0
+            )  # a fault in _meta is named before one in the other parameters
+            raise
+
+    def unsupported(self, requested: str) -> UnsupportedVersion:
+        """The error for a revision that the server does not speak; names those it speaks, of both eras."""
+        return UnsupportedVersion(
+            f"revision {requested[:64]!r} is not supported here; supported: {', '.join(self._announced)}",
+            data={"supported": self._announced, "requested": requested[:64]},
+        )
+
+    def _missing(self, key: str) -> InvalidParams:
+        return InvalidParams(
+            f"params._meta lacks {key!r}, which every request carries; "
+            f"supported revisions: {', '.join(self._announced)}",
+            data={"supported": self._announced, "missing": key},
+        )
+
+
+class ClientExchange:
+    """The client's maker of requests. ``revision`` is the one to speak; ``server`` is known after discovery."""
+
+    def __init__(
+        self, info: Implementation, capabilities: ClientCapabilities, revision: str = STATELESS[-1]
+    ) -> None:
+        self.info = info
+        self.capabilities = capabilities
+        self.server: DiscoverResult | None = None
+        self.profile: Profile = PROFILES[revision]
+        self._constant = b""
+        self.speak(revision)
+
+    def speak(self, revision: str) -> None:
+        """Use this revision from now on."""
+        self.profile = PROFILES[revision]
+        members = {
+            names.META_PROTOCOL_VERSION: revision,
+            names.META_CLIENT_INFO: self.profile.projection.apply(self.info),
+            names.META_CLIENT_CAPABILITIES: self.profile.projection.apply(self.capabilities),
+        }
+        self._constant = codec.encode(members)
+
+    def choose(self, supported: Sequence[str], ours: Sequence[str] = STATELESS) -> str | None:
+        """The newest revision of the era that both sides speak, or None."""
+        return next((revision for revision in reversed(ours) if revision in supported), None)
+
+    def request(
+        self,
+        id: RequestId,
+        method: str,
+        params: Params,
+        meta: Meta | None = None,
+        *,
+        progress_token: ProgressToken | None = None,
+        log_level: LogLevel | None = None,
+    ) -> bytes:
+        """A request as bytes, its ``_meta`` complete. Raises `FeatureUnavailable` as `check_method` does."""
+        capabilities: ServerCapabilities | None = None if self.server is None else self.server.capabilities
+        check_method(method, self.profile, capabilities)
+        own: Meta = {key: item for key, item in (meta or {}).items() if not key.startswith(names.META_PREFIX)}
+        if progress_token is not None:
+            own[names.META_PROGRESS_TOKEN] = progress_token
+        if log_level is not None:
+            own[names.META_LOG_LEVEL] = log_level
+        whole = messages.join(self._constant, codec.encode(own)) if own else self._constant
+        head = b'{"' + names.META.encode() + b'":' + whole + b"}"
+        return messages.request(id, method, messages.join(head, self.profile.encode(params)))
+
+    def cancellation(self, id: RequestId, reason: str | None = None) -> bytes:
+        """Take a request back, on transports where closing a stream can't say it (stdio)."""
+        notice = CancelledNotice(request_id=id, reason=reason)
+        return messages.notification(names.NOTIFY_CANCELLED, self.profile.encode(notice))
+
+    def receive(self, message: Message) -> Answer | Notification | Cancel:
+        """Take one message from the server. Raises a silent `Refused` for a request: this era has none from
+        servers.
+        """
+        if message.kind is Kind.REQUEST:
+            raise Refused(
+                InvalidRequest(f"a server must not send requests in {self.profile.revision}"), silent=True
+            )
+        if message.kind is Kind.NOTIFICATION:
+            params = read_notice(message, self.profile.server_notices.get(message.method))
+            if isinstance(params, CancelledNotice):
+                if params.request_id is None:
+                    raise Refused(InvalidParams("a cancellation names a request"), silent=True)
+                return Cancel(params.request_id, params.reason)
+            return Notification(message.method, params)
+        return Answer(message.id, message.body, failed=message.kind is Kind.ERROR)

@@ -1,0 +1,124 @@
+"""Who hears of which change, in both eras.
+
+A `Change` is something that happened: a list changed, a resource was updated. In the stateless era a client
+opens a ``subscriptions/listen`` request with a filter and hears only what the filter names, every message
+marked with the id of that request. In the stateful era a session hears of list changes always and of
+resources it subscribed to.
+
+Decision: when a server ends a listen stream, basic/patterns/cancellation says that it MUST send
+``notifications/cancelled`` while basic/patterns/subscriptions says that it SHOULD send the response;
+schema.ts has the notification for stdio only. Ours sends the response, and on channels shared by several
+subscriptions (stdio) the notification before it. A client takes either, or both in either order, as one
+end. Specification: basic/patterns/subscriptions.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from . import codec, messages, names
+from .revisions import Profile
+from .types.capabilities import ServerCapabilities
+from .types.notifications import (
+    AcknowledgedNotice,
+    CancelledNotice,
+    ListChangedNotice,
+    ListenResult,
+    ResourceUpdatedNotice,
+    SubscriptionFilter,
+)
+from .types.requests import RequestId
+
+Kind = Literal["tools", "prompts", "resources", "resource"]
+
+
+class Change(Struct, frozen=True):
+    """Something changed: one of the lists, or (``kind`` "resource") the contents of the resource ``uri``."""
+
+    kind: Kind
+    uri: str = ""
+
+    @property
+    def method(self) -> str:
+        """The notification that tells of it."""
+        return {
+            "tools": names.NOTIFY_TOOLS_CHANGED,
+            "prompts": names.NOTIFY_PROMPTS_CHANGED,
+            "resources": names.NOTIFY_RESOURCES_CHANGED,
+            "resource": names.NOTIFY_RESOURCE_UPDATED,
+        }[self.kind]
+
+    def message(self, profile: Profile) -> bytes:
+        """The notification of the stateful era."""
+        if self.kind == "resource":
+            return messages.notification(self.method, profile.encode(ResourceUpdatedNotice(uri=self.uri)))
+        return messages.notification(self.method)
+
+
+class Listening:
+    """One ``subscriptions/listen`` of the stateless era: what it wants and what it is told."""
+
+    def __init__(
+        self, id: RequestId, wanted: SubscriptionFilter, offered: ServerCapabilities, profile: Profile
+    ) -> None:
+        self.id = id
+        self.honoured = _honour(wanted, offered)
+        self._uris = frozenset(self.honoured.resource_subscriptions or ())
+        self._profile = profile
+        self._meta = {names.META_SUBSCRIPTION_ID: id}
+
+    def wants(self, change: Change) -> bool:
+        """Whether this subscription is to hear of a change."""
+        if change.kind == "resource":
+            return change.uri in self._uris
+        return bool(getattr(self.honoured, f"{change.kind}_list_changed"))
+
+    def acknowledgement(self) -> bytes:
+        """The first message of the stream: the part of the filter that is honoured."""
+        notice = AcknowledgedNotice(meta=self._meta, notifications=self.honoured)
+        return messages.notification(names.NOTIFY_ACKNOWLEDGED, self._profile.encode(notice))
+
+    def message(self, change: Change) -> bytes:
+        """The notification of a change, marked with the subscription."""
+        if change.kind == "resource":
+            notice: ResourceUpdatedNotice | ListChangedNotice = ResourceUpdatedNotice(
+                meta=self._meta, uri=change.uri
+            )
+        else:
+            notice = ListChangedNotice(meta=self._meta)
+        return messages.notification(change.method, self._profile.encode(notice))
+
+    def ending(self) -> bytes:
+        """The notification that a server sends on a shared channel before it ends the subscription."""
+        return messages.notification(
+            names.NOTIFY_CANCELLED, self._profile.encode(CancelledNotice(request_id=self.id))
+        )
+
+    def result(self) -> ListenResult:
+        """The result that ends the stream gracefully."""
+        return ListenResult(meta=dict(self._meta))
+
+
+def _honour(wanted: SubscriptionFilter, offered: ServerCapabilities) -> SubscriptionFilter:
+    """The part of a filter that the server can keep: types it does not offer are left out."""
+    tools, prompts, resources = offered.tools, offered.prompts, offered.resources
+    subscribable = resources is not None and resources.subscribe
+    return SubscriptionFilter(
+        tools_list_changed=True if wanted.tools_list_changed and tools and tools.list_changed else None,
+        prompts_list_changed=True
+        if wanted.prompts_list_changed and prompts and prompts.list_changed
+        else None,
+        resources_list_changed=(
+            True if wanted.resources_list_changed and resources and resources.list_changed else None
+        ),
+        resource_subscriptions=wanted.resource_subscriptions if subscribable else None,
+    )
+
+
+def subscription_of(meta: object) -> RequestId | None:
+    """The subscription that a received notification belongs to, by its ``_meta``."""
+    if isinstance(meta, dict):
+        id = codec.tree(meta).get(names.META_SUBSCRIPTION_ID)
+        if isinstance(id, (int, str)) and not isinstance(id, bool):
+            return id
+    return None

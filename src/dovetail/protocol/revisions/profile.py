@@ -1,0 +1,157 @@
+"""A revision as data.
+
+A `Profile` says which methods, notifications, features, content types, fields and error codes one revision
+has. The first revision is written out; each later one is a delta on the one before it (`Profile.next`).
+Code above ``protocol/`` asks a profile for a `Feature` or for an encoding and never compares revisions.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar
+
+from msgspec import Struct
+
+from .. import codec
+from ..errors import FeatureUnavailable, RPCError
+from ..types.requests import Notice, Params, Result
+from .features import Feature
+from .projection import Projection
+
+Era = Literal["stateful", "stateless"]
+
+
+class Method(Struct, frozen=True):
+    """A request of a revision: its name, what it carries, what it answers, and whether the answer may ask
+    back.
+    """
+
+    name: str
+    params: type[Params]
+    result: type[Result]
+    rounds: bool = False
+    cacheable: bool = False
+
+
+class NoticeType(Struct, frozen=True):
+    """A notification of a revision."""
+
+    name: str
+    params: type[Notice]
+
+
+class Profile(Struct, frozen=True, eq=False):
+    """The rules of one revision. ``absent`` names, per type, the wire fields that the revision does not have."""
+
+    revision: str
+    era: Era
+    client_requests: Mapping[str, Method]
+    server_requests: Mapping[str, Method]
+    client_notices: Mapping[str, NoticeType]
+    server_notices: Mapping[str, NoticeType]
+    features: frozenset[Feature]
+    content: frozenset[str]
+    absent: Mapping[type, frozenset[str]]
+    codes: Mapping[type[RPCError], int]
+    projection: Projection
+
+    def encode(self, value: Any) -> bytes:
+        """A value as JSON, without what the revision lacks. Raises `LocalProtocolError` for what it can't
+        express.
+        """
+        return codec.encode(self.projection.apply(value))
+
+    def has(self, feature: Feature) -> bool:
+        """Whether the revision has the feature."""
+        return feature in self.features
+
+    @property
+    def stateless(self) -> bool:
+        """Whether requests stand alone (since 2026-07-28)."""
+        return self.era == "stateless"
+
+    def code(self, error: RPCError) -> int:
+        """The code that the revision gives an error."""
+        return self.codes.get(type(error), error.code) if error.code == error.default_code else error.code
+
+    def require(self, feature: Feature, what: str) -> None:
+        """Raise `FeatureUnavailable` unless the revision has the feature; ``what`` names it for the reader."""
+        if feature not in self.features:
+            raise FeatureUnavailable(f"{what} does not exist in revision {self.revision}")
+
+    def next(
+        self,
+        revision: str,
+        *,
+        era: Era | None = None,
+        client_requests: Iterable[Method] = (),
+        server_requests: Iterable[Method] = (),
+        client_notices: Iterable[NoticeType] = (),
+        server_notices: Iterable[NoticeType] = (),
+        removed: Iterable[str] = (),
+        removed_client_notices: Iterable[str] = (),
+        features: Iterable[Feature] = (),
+        without: Iterable[Feature] = (),
+        content: Iterable[str] = (),
+        present: Mapping[type, Iterable[str]] | None = None,
+        gone: Mapping[type, Iterable[str]] | None = None,
+        codes: Mapping[type[RPCError], int] | None = None,
+    ) -> "Profile":
+        """The next revision: this one, and what changed. ``present`` and ``gone`` name fields that came and
+        went.
+        """
+        dropped = frozenset(removed)
+        silent = dropped | frozenset(removed_client_notices)
+        absent = {kind: set(names) for kind, names in self.absent.items()}
+        for kind, names in (present or {}).items():
+            absent[kind] -= set(names)
+        for kind, names in (gone or {}).items():
+            absent.setdefault(kind, set()).update(names)
+        return profile(
+            revision=revision,
+            era=era or self.era,
+            client_requests=_merge(self.client_requests, client_requests, dropped),
+            server_requests=_merge(self.server_requests, server_requests, dropped),
+            client_notices=_merge(self.client_notices, client_notices, silent),
+            server_notices=_merge(self.server_notices, server_notices, dropped),
+            features=(self.features | frozenset(features)) - frozenset(without),
+            content=self.content | frozenset(content),
+            absent={kind: frozenset(names) for kind, names in absent.items() if names},
+            codes={**self.codes, **(codes or {})},
+        )
+
+
+def profile(
+    *,
+    revision: str,
+    era: Era,
+    client_requests: Mapping[str, Method],
+    server_requests: Mapping[str, Method],
+    client_notices: Mapping[str, NoticeType],
+    server_notices: Mapping[str, NoticeType],
+    features: frozenset[Feature],
+    content: frozenset[str],
+    absent: Mapping[type, frozenset[str]],
+    codes: Mapping[type[RPCError], int],
+) -> Profile:
+    """A profile from its parts."""
+    return Profile(
+        revision=revision,
+        era=era,
+        client_requests=client_requests,
+        server_requests=server_requests,
+        client_notices=client_notices,
+        server_notices=server_notices,
+        features=features,
+        content=content,
+        absent=absent,
+        codes=codes,
+        projection=Projection(revision, absent, content, features),
+    )
+
+
+N = TypeVar("N", Method, NoticeType)
+
+
+def _merge(old: Mapping[str, N], new: Iterable[N], dropped: frozenset[str]) -> dict[str, N]:
+    merged = {name: spec for name, spec in old.items() if name not in dropped}
+    merged.update((spec.name, spec) for spec in new)
+    return merged

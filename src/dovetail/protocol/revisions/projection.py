@@ -1,0 +1,198 @@
+"""What goes out, cut to one revision.
+
+Most values of most messages lack nothing, and pass untouched: whether a type can hold anything that the
+revision lacks is worked out once per type. The rest is rebuilt as plain members: fields the revision does
+not have are left out, content it does not know becomes text, structured content that it allows only as an
+object is wrapped in one.
+"""
+
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Final, cast, get_args, get_origin
+
+from msgspec import UNSET, Struct
+
+from .. import codec
+from ..errors import FeatureUnavailable
+from ..types.content import (
+    AudioContent,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    ToolResultContent,
+    ToolUseContent,
+    UnknownContent,
+)
+from ..types.requests import CacheableResult, Result
+from ..types.sampling import CreateMessageResult, SamplingMessage
+from ..types.tools import CallToolResult, Tool
+from .features import Feature
+
+#: The member that carries a result which the revision allows only inside an object.
+WRAPPED: Final = "result"
+
+_BLOCKS: Final = (
+    TextContent,
+    ImageContent,
+    AudioContent,
+    ResourceLink,
+    EmbeddedResource,
+    ToolUseContent,
+    ToolResultContent,
+)
+_PER_VALUE: Final = frozenset({"resultType", "ttlMs", "cacheScope"})
+_FREE: Final = (UnknownContent,)
+
+
+class Projection:
+    """Cuts values to one revision."""
+
+    def __init__(
+        self,
+        revision: str,
+        absent: Mapping[type, frozenset[str]],
+        content: frozenset[str],
+        features: frozenset[Feature],
+    ) -> None:
+        self._revision = revision
+        self._absent = absent
+        self._content = content
+        self._any_structured = Feature.ANY_STRUCTURED_CONTENT in features
+        self._content_lists = Feature.CONTENT_LISTS in features
+        self._stamps = Feature.RESULT_TYPE in features
+        self._whole: dict[type, bool] = {}
+
+    def apply(self, value: Any) -> Any:
+        """The value itself where the revision lacks nothing of it, else its members as plain dicts and lists.
+
+        Raises `FeatureUnavailable` for what can be neither left out nor rewritten.
+        """
+        kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType] - any type at all
+        whole = self._whole.get(kind)
+        if whole is None:
+            whole = self._whole[kind] = self._lacks_nothing(kind, set())
+        if whole and (self._stamps or not isinstance(value, Result) or self._unstamped(value)):
+            return value
+        return self._cut(value)
+
+    def _unstamped(self, value: Result) -> bool:
+        if value.result_type is not None:
+            return False
+        if isinstance(value, CallToolResult):
+            return value.structured_content is UNSET or isinstance(value.structured_content, dict)
+        return not isinstance(value, CacheableResult) or (value.ttl_ms is None and value.cache_scope is None)
+
+    def _lacks_nothing(self, kind: Any, seen: set[Any]) -> bool:
+        if kind in seen:
+            return True
+        seen.add(kind)
+        if isinstance(kind, type) and issubclass(kind, Struct):
+            return self._struct_lacks_nothing(kind, seen)
+        if get_origin(kind) in (types.UnionType, typing.Union, list, dict, tuple):
+            return all(self._lacks_nothing(part, seen) for part in get_args(kind))
+        return True
+
+    def _struct_lacks_nothing(self, kind: type[Struct], seen: set[Any]) -> bool:
+        absent = self._absent.get(kind, frozenset())
+        if absent - (_PER_VALUE if issubclass(kind, Result) else frozenset()):
+            return False
+        if kind in _BLOCKS and kind.__struct_config__.tag not in self._content:
+            return False
+        if kind in (SamplingMessage, CreateMessageResult) and not self._content_lists:
+            return False
+        if kind is Tool and not self._any_structured:
+            return False
+        return all(self._lacks_nothing(field.type, seen) for field in codec.fields(kind))
+
+    def _cut(self, value: Any) -> Any:
+        if isinstance(value, UnknownContent):
+            return self._as_text(value)
+        if isinstance(value, _BLOCKS) and value.__struct_config__.tag not in self._content:
+            return self._as_text(value)
+        if isinstance(value, Struct):
+            return self._cut_struct(value)
+        if isinstance(value, (list, tuple)):
+            return [self._cut(item) for item in cast("list[Any]", value)]
+        if isinstance(value, dict):
+            return {key: self._cut(item) for key, item in cast("dict[Any, Any]", value).items()}
+        return value
+
+    def _cut_struct(self, value: Struct) -> dict[str, Any]:
+        absent = self._absent.get(type(value), frozenset())
+        out: dict[str, Any] = {}
+        for key, item in codec.struct_members(value, deep=False).items():
+            if key not in absent:
+                out[key] = self._cut(item)
+        if isinstance(value, CallToolResult) and not self._any_structured:
+            wrap_value(value, out)
+        elif isinstance(value, Tool) and value.output_schema is not None and "outputSchema" in out:
+            if not self._any_structured:
+                out["outputSchema"] = wrap_schema(value.output_schema)
+        elif isinstance(value, (SamplingMessage, CreateMessageResult)) and not self._content_lists:
+            out["content"] = self._single(out["content"])
+        return out
+
+    def _single(self, content: Any) -> Any:
+        if not isinstance(content, list):
+            return content
+        blocks = cast("list[Any]", content)
+        if len(blocks) != 1:
+            raise FeatureUnavailable(
+                f"revision {self._revision} carries exactly one content block per sampling message, not {len(blocks)}"
+            )
+        return blocks[0]
+
+    def _as_text(self, block: Any) -> dict[str, Any]:
+        """A content block that the revision does not know, told in words: unknown types break older readers."""
+        if isinstance(block, ResourceLink):
+            text = f"{block.title or block.name}: {block.uri}"
+        elif isinstance(block, AudioContent):
+            text = f"[audio, {block.mime_type}, {len(block.data) * 3 // 4} bytes]"
+        elif isinstance(block, (ToolUseContent, ToolResultContent)):
+            raise FeatureUnavailable(f"revision {self._revision} has no tool calls in sampling messages")
+        elif isinstance(block, UnknownContent):
+            return block.members
+        else:
+            text = f"[{type(block).__name__}]"
+        return {"type": "text", "text": text}
+
+
+def is_object_schema(schema: Mapping[str, Any]) -> bool:
+    """Whether an output schema is one that every revision with structured content can carry as it is."""
+    return schema.get("type") == "object"
+
+
+def wrap_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """An output schema of any type inside one of type object, references still pointing where they did."""
+    if is_object_schema(schema):
+        return schema
+    inner = {key: item for key, item in schema.items() if key not in ("$defs", "definitions", "$schema")}
+    outer: dict[str, Any] = {
+        "type": "object",
+        "properties": {WRAPPED: _repoint(inner)},
+        "required": [WRAPPED],
+    }
+    for key in ("$defs", "definitions", "$schema"):
+        if key in schema:
+            outer[key] = _repoint(schema[key])
+    return outer
+
+
+def wrap_value(result: CallToolResult, members: dict[str, Any]) -> None:
+    """Put structured content that is no object into one, as `wrap_schema` promises."""
+    if "structuredContent" in members and not isinstance(result.structured_content, dict):
+        members["structuredContent"] = {WRAPPED: members["structuredContent"]}
+
+
+def _repoint(node: Any) -> Any:
+    if isinstance(node, dict):
+        members = cast("dict[str, Any]", node)
+        out = {key: _repoint(item) for key, item in members.items()}
+        if members.get("$ref") == "#":
+            out["$ref"] = f"#/properties/{WRAPPED}"
+        return out
+    if isinstance(node, list):
+        return [_repoint(item) for item in cast("list[Any]", node)]
+    return node

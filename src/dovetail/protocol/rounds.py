@@ -1,0 +1,130 @@
+"""Rounds: what was asked, what was answered, what was done so far, carried by the request itself.
+
+In the stateless era a server that needs input answers `input_required` and forgets everything. What it must
+know when the client sends the request again rides in ``requestState``: a `Journal`, sealed. This file is
+the pure part: the journal, its checks and its bytes. Sealing is in `dovetail.security.sealing`, the running
+of bodies in `dovetail.runtime.rounds`.
+
+* An answer counts only if its question was asked last round, and only for the same question: the journal
+  keeps a digest of it.
+* The state is bound to method, name and arguments (canonical JSON, so that a client may re-order keys), to
+  the principal and to the app, and it expires.
+
+Specification: basic/patterns/mrtr.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from . import codec, names
+from .errors import InvalidParams
+from .types.prompts import GetPromptParams
+from .types.requests import InputRequest, InputRequired, RetryParams
+from .types.resources import ReadResourceParams
+from .types.tools import CallToolParams
+
+MAX_ROUNDS: Final = 32
+MAX_QUESTIONS: Final = 32
+LIFETIME: Final = 900.0
+_canonical: Final = msgspec.json.Encoder(order="sorted")
+
+
+class Question(Struct, frozen=True):
+    """A question as it goes to the client: a request without envelope."""
+
+    method: str
+    params: bytes
+
+    @property
+    def digest(self) -> str:
+        """What tells this question from another."""
+        return hashlib.sha256(self.method.encode() + b"\0" + self.params).hexdigest()[:32]
+
+
+class Answered(Struct, frozen=True):
+    """A recorded answer and the digest of the question that it answers."""
+
+    digest: str
+    answer: Raw
+
+
+class Journal(Struct):
+    """What happened in the rounds so far. ``asked`` are the digests of the questions of the last round, by
+    key.
+    """
+
+    nonce: str
+    expires: float
+    round: int = 0
+    answers: dict[str, Answered] = field(default_factory=dict[str, Answered])
+    steps: dict[str, Raw] = field(default_factory=dict[str, Raw])
+    asked: dict[str, str] = field(default_factory=dict[str, str])
+
+    def accept(self, responses: Mapping[str, Raw]) -> None:
+        """Record the answers to what was asked last round; others are ignored, missing ones will be asked
+        again.
+        """
+        for key, answer in responses.items():
+            digest = self.asked.get(key)
+            if digest is not None:
+                self.answers[key] = Answered(digest, answer.copy())
+        self.asked = {}
+
+    def answer(self, key: str, question: Question) -> Raw | None:
+        """The recorded answer to this very question, or None."""
+        found = self.answers.get(key)
+        return found.answer if found is not None and found.digest == question.digest else None
+
+    def forget(self, key: str) -> None:
+        """Drop an answer that was no good: the question will be asked again."""
+        self.answers.pop(key, None)
+
+    def close_round(self, questions: Mapping[str, Question]) -> dict[str, InputRequest]:
+        """Note what is asked now, and give it as the client is to see it."""
+        self.round += 1
+        self.asked = {key: question.digest for key, question in questions.items()}
+        return {
+            key: InputRequest(method=question.method, params=Raw(question.params))
+            for key, question in questions.items()
+        }
+
+
+def binding_of(method: str, params: RetryParams, *, principal: str, audience: str) -> bytes:
+    """What request state is bound to. Arguments in another order of keys give the same binding."""
+    subject: Any = None
+    arguments: Any = None
+    if isinstance(params, CallToolParams):
+        subject = params.name
+        arguments = codec.decode(params.arguments) if params.arguments else {}
+    elif isinstance(params, GetPromptParams):
+        subject, arguments = params.name, params.arguments or {}
+    elif isinstance(params, ReadResourceParams):
+        subject = params.uri
+    whole = _canonical.encode([method, subject, arguments, principal, audience])
+    return hashlib.sha256(whole).digest()
+
+
+def dump(journal: Journal) -> bytes:
+    """The journal as bytes, to be sealed."""
+    return codec.encode(journal)
+
+
+def load(data: bytes, *, now: float) -> Journal:
+    """The journal from unsealed bytes. Raises `InvalidParams` when it is stale or has run too long."""
+    journal = codec.reader(Journal).read(data)
+    if now >= journal.expires:
+        raise InvalidParams("the request state has expired; send the request again without it")
+    if journal.round >= MAX_ROUNDS:
+        raise InvalidParams(f"the request went through {MAX_ROUNDS} rounds without coming to an end")
+    return journal
+
+
+def required(requests: dict[str, InputRequest], state: str | None) -> InputRequired:
+    """The result that asks for input."""
+    return InputRequired(
+        result_type=names.RESULT_INPUT_REQUIRED, input_requests=requests or None, request_state=state
+    )

@@ -1,0 +1,322 @@
+"""The stateful era (2024-11-05 to 2025-11-25): one handshake, then requests both ways. State machines of
+both roles.
+
+`ServerSession` reads what a client says and makes what the server says; `ClientSession` the other way
+round. Neither does I/O. What a server must remember of a session is a `SessionState`: plain data that any
+process can load and save, so a session is a record and not a running task.
+
+    server:  NEW --initialize--> OPEN --notifications/initialized (or any request)--> READY
+
+A request before ``initialize`` (but for ``ping``) is refused; a request after it but before ``initialized``
+is served, since over HTTP the two may overtake each other. Where the pages disagree on what a client does
+with a version it does not speak ("SHOULD disconnect" in the text, "MUST" in schema.ts), ours disconnects.
+Specification: basic/lifecycle, basic/utilities/{cancellation,ping,progress}.
+"""
+
+from collections.abc import Container, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from . import codec, messages, names
+from .call import Answer, Call, Cancel, Notification, Peer, Refused
+from .envelope import Kind, Message
+from .errors import FeatureUnavailable, InvalidParams, InvalidRequest, LocalProtocolError, MethodNotFound
+from .revisions import PROFILES, STATEFUL, Feature, Method, NoticeType, Profile
+from .types.capabilities import ClientCapabilities, ServerCapabilities
+from .types.lifecycle import InitializeParams, InitializeResult, SetLevelParams
+from .types.metadata import Implementation
+from .types.notifications import CancelledNotice
+from .types.requests import LogLevel, Params, RequestId
+from .types.wire import Meta
+
+NEW: Final = "new"
+OPEN: Final = "open"
+READY: Final = "ready"
+MAX_SUBSCRIPTIONS: Final = 10_000
+
+_ALWAYS: Final = frozenset({names.INITIALIZE, names.PING})
+_CAPABILITY_OF: Final[Mapping[str, str]] = {
+    names.TOOLS_LIST: "tools",
+    names.TOOLS_CALL: "tools",
+    names.RESOURCES_LIST: "resources",
+    names.RESOURCES_TEMPLATES_LIST: "resources",
+    names.RESOURCES_READ: "resources",
+    names.RESOURCES_SUBSCRIBE: "resources",
+    names.RESOURCES_UNSUBSCRIBE: "resources",
+    names.PROMPTS_LIST: "prompts",
+    names.PROMPTS_GET: "prompts",
+    names.COMPLETION_COMPLETE: "completions",
+    names.LOGGING_SET_LEVEL: "logging",
+}
+
+
+class SessionState(Struct):
+    """What has to be remembered of a session between two messages."""
+
+    revision: str = ""
+    phase: str = NEW
+    info: Implementation | None = None
+    capabilities: ClientCapabilities = ClientCapabilities()
+    log_level: LogLevel | None = None
+    subscriptions: set[str] = msgspec.field(default_factory=set[str])
+
+    def dump(self) -> bytes:
+        """As bytes, for a store."""
+        return codec.encode(self)
+
+    @classmethod
+    def load(cls, data: bytes) -> "SessionState":
+        """From the bytes of `dump`."""
+        return codec.reader(cls).read(data)
+
+
+class ServerSession:
+    """The server's side of a session. ``changed`` is set when the state has to be saved."""
+
+    def __init__(self, state: SessionState | None = None, *, custom: Container[str] = ()) -> None:
+        self.state = state or SessionState()
+        self.changed = False
+        self._custom = custom
+
+    @property
+    def profile(self) -> Profile:
+        """The rules of the agreed revision; before that, of the newest of the era."""
+        return PROFILES[self.state.revision or STATEFUL[-1]]
+
+    @property
+    def peer(self) -> Peer:
+        """What the client said of itself."""
+        return Peer(self.state.info, self.state.capabilities)
+
+    def receive(self, message: Message) -> Call | Cancel | Answer | Notification:
+        """Take one message from the client. Raises `Refused` for an illegal one; the session stays as it was."""
+        if message.kind is Kind.REQUEST:
+            return self._request(message)
+        if message.kind is Kind.NOTIFICATION:
+            return self._notification(message)
+        return Answer(message.id, message.body, failed=message.kind is Kind.ERROR)
+
+    def open(
+        self,
+        params: InitializeParams,
+        *,
+        info: Implementation,
+        capabilities: ServerCapabilities,
+        instructions: str | None,
+        supported: Container[str] = STATEFUL,
+    ) -> InitializeResult:
+        """Agree on a revision and answer ``initialize``: the client's if we speak it, else our newest of the
+        era.
+        """
+        wanted = params.protocol_version
+        agreed = wanted if wanted in supported and wanted in STATEFUL else _newest(supported)
+        self.state.revision = agreed
+        self.state.phase = OPEN
+        self.state.info = params.client_info
+        self.state.capabilities = params.capabilities
+        self.changed = True
+        return InitializeResult(
+            protocol_version=agreed, capabilities=capabilities, server_info=info, instructions=instructions
+        )
+
+    def set_level(self, params: SetLevelParams) -> None:
+        """Remember the level below which the client wants no log messages."""
+        self.state.log_level = params.level
+        self.changed = True
+
+    def subscribe(self, uri: str) -> None:
+        """Remember that the client wants to hear of updates of a resource. Raises `InvalidParams` beyond the
+        limit.
+        """
+        if uri not in self.state.subscriptions and len(self.state.subscriptions) >= MAX_SUBSCRIPTIONS:
+            raise InvalidParams(f"a session may subscribe to at most {MAX_SUBSCRIPTIONS} resources")
+        self.state.subscriptions.add(uri)
+        self.changed = True
+
+    def unsubscribe(self, uri: str) -> None:
+        """Forget a subscription."""
+        self.state.subscriptions.discard(uri)
+        self.changed = True
+
+    def ask(self, id: RequestId, method: str, params: bytes) -> bytes:
+        """A request to the client. Raises `FeatureUnavailable` when the revision or the client does not have
+        it.
+        """
+        if self.state.phase == NEW:
+            raise LocalProtocolError(f"{method} can't be sent before the session is open")
+        check_question(method, self.profile, self.state.capabilities)
+        return messages.request(id, method, params)
+
+    def _request(self, message: Message) -> Call:
+        id = _id_of(message)
+        state = self.state
+        if message.method == names.INITIALIZE:
+            if state.phase != NEW:
+                raise Refused(InvalidRequest("the session is already initialized"), id)
+        elif state.phase == NEW and message.method not in _ALWAYS:
+            raise Refused(
+                InvalidRequest(
+                    f"{message.method} came before initialize; open the session first, or send the request "
+                    f"with the revision in _meta"
+                ),
+                id,
+            )
+        elif state.phase == OPEN and message.method not in _ALWAYS:
+            self._ready()
+        profile = self.profile
+        method = profile.client_requests.get(message.method)
+        if method is None and message.method not in self._custom:
+            raise Refused(MethodNotFound(f"there is no method {message.method!r}"), id)
+        params = read_params(message, Params if method is None else method.params)
+        return Call(id, message.method, params, message.params, profile, self.peer, state.log_level)
+
+    def _notification(self, message: Message) -> Cancel | Notification:
+        notice = self.profile.client_notices.get(message.method)
+        params = read_notice(message, notice)
+        if message.method == names.NOTIFY_INITIALIZED:
+            if self.state.phase == NEW:
+                raise Refused(InvalidRequest("notifications/initialized before initialize"), silent=True)
+            self._ready()
+        if isinstance(params, CancelledNotice):
+            if params.request_id is None:
+                raise Refused(InvalidParams("a cancellation names a request"), silent=True)
+            return Cancel(params.request_id, params.reason)
+        return Notification(message.method, params)
+
+    def _ready(self) -> None:
+        if self.state.phase != READY:
+            self.state.phase = READY
+            self.changed = True
+
+
+class ClientSession:
+    """The client's side of a session: makes requests that the agreed revision and the server's capabilities
+    allow.
+    """
+
+    def __init__(self, info: Implementation, capabilities: ClientCapabilities) -> None:
+        self.info = info
+        self.capabilities = capabilities
+        self.profile: Profile = PROFILES[STATEFUL[-1]]
+        self.server: InitializeResult | None = None
+
+    def initialize(self, revision: str | None = None) -> InitializeParams:
+        """The parameters of the opening request; the newest revision of the era unless told otherwise."""
+        self.profile = PROFILES[revision or STATEFUL[-1]]
+        return InitializeParams(
+            protocol_version=self.profile.revision, capabilities=self.capabilities, client_info=self.info
+        )
+
+    def opened(self, result: InitializeResult, supported: Container[str] = STATEFUL) -> None:
+        """Take the server's answer. Raises `FeatureUnavailable` when it chose a revision we do not speak:
+        disconnect then.
+        """
+        chosen = result.protocol_version
+        if chosen not in supported or chosen not in STATEFUL:
+            raise FeatureUnavailable(f"the server speaks revision {chosen!r}, which this client does not")
+        self.profile = PROFILES[chosen]
+        self.server = result
+
+    def request(self, id: RequestId, method: str, params: Params, meta: Meta | None = None) -> bytes:
+        """A request as bytes. Raises `FeatureUnavailable` when revision or server do not have the method."""
+        if method != names.INITIALIZE:
+            check_method(method, self.profile, self.server and self.server.capabilities)
+        return messages.request(id, method, with_meta(self.profile.encode(params), meta))
+
+    def notification(self, method: str, params: Any = None) -> bytes:
+        """A notification as bytes."""
+        return messages.notification(method, b"" if params is None else self.profile.encode(params))
+
+    def receive(self, message: Message) -> Call | Answer | Notification | Cancel:
+        """Take one message from the server: its questions come as `Call`s. Raises `Refused`."""
+        if message.kind is Kind.REQUEST:
+            id = _id_of(message)
+            method = self.profile.server_requests.get(message.method)
+            if method is None:
+                raise Refused(MethodNotFound(f"there is no method {message.method!r}"), id)
+            params = read_params(message, method.params)
+            return Call(id, message.method, params, message.params, self.profile, Peer())
+        if message.kind is Kind.NOTIFICATION:
+            params = read_notice(message, self.profile.server_notices.get(message.method))
+            if isinstance(params, CancelledNotice) and params.request_id is not None:
+                return Cancel(params.request_id, params.reason)
+            return Notification(message.method, params)
+        return Answer(message.id, message.body, failed=message.kind is Kind.ERROR)
+
+
+def _id_of(message: Message) -> RequestId:
+    if message.id is None:
+        raise Refused(InvalidRequest("a request needs an id"))
+    return message.id
+
+
+def read_params(message: Message, kind: type[Params]) -> Params:
+    """The parameters of a request. Raises `Refused` with an answer under the request's id."""
+    try:
+        return codec.reader(kind).read(message.params if message.params else b"{}")
+    except codec.DECODE_ERRORS as problem:
+        raise Refused(
+            InvalidParams(f"the parameters of {message.method} are invalid: {problem}"), message.id
+        ) from None
+
+
+def read_notice(message: Message, notice: NoticeType | None) -> Any:
+    """The parameters of a notification, typed if the revision has it. Raises a silent `Refused`: it is never
+    answered.
+    """
+    try:
+        if notice is None:
+            return codec.decode(message.params) if message.params else None
+        return codec.reader(notice.params).keep(message.params if message.params else b"{}")
+    except codec.DECODE_ERRORS as problem:
+        raise Refused(InvalidParams(f"{message.method} is malformed: {problem}"), silent=True) from None
+
+
+def with_meta(params: bytes, meta: Meta | None) -> bytes:
+    """Encoded parameters with a ``_meta`` in front."""
+    return params if not meta else messages.join(codec.encode({names.META: meta}), params)
+
+
+def check_method(method: str, profile: Profile, capabilities: ServerCapabilities | None) -> Method | None:
+    """Whether a client may send the request. Raises `FeatureUnavailable` when revision or server do not have
+    it.
+    """
+    spec = profile.client_requests.get(method)
+    if spec is None and any(method in other.client_requests for other in PROFILES.values()):
+        raise FeatureUnavailable(f"{method} does not exist in revision {profile.revision}")
+    needed = _CAPABILITY_OF.get(method)
+    if needed == "completions" and not profile.has(Feature.COMPLETIONS_CAPABILITY):
+        return spec
+    if needed is not None and capabilities is not None and getattr(capabilities, needed) is None:
+        raise FeatureUnavailable(f"the server does not offer {needed}, so {method} can't be sent")
+    if method == names.RESOURCES_SUBSCRIBE and capabilities is not None:
+        offered = capabilities.resources
+        if offered is None or not offered.subscribe:
+            raise FeatureUnavailable("the server does not offer subscriptions to resources")
+    return spec
+
+
+def check_question(method: str, profile: Profile, capabilities: ClientCapabilities) -> None:
+    """Whether a server may ask the client this. Raises `FeatureUnavailable` when revision or client do not
+    have it.
+    """
+    if method not in profile.server_requests:
+        raise FeatureUnavailable(f"{method} does not exist in revision {profile.revision}")
+    needed = {
+        names.SAMPLING_CREATE_MESSAGE: "sampling",
+        names.ROOTS_LIST: "roots",
+        names.ELICITATION_CREATE: "elicitation",
+    }.get(method)
+    if needed is not None and getattr(capabilities, needed) is None:
+        raise FeatureUnavailable(
+            f"the client did not declare the capability {needed!r}, so {method} can't be sent"
+        )
+
+
+def _newest(supported: Container[str]) -> str:
+    for revision in reversed(STATEFUL):
+        if revision in supported:
+            return revision
+    raise LocalProtocolError("no revision of the stateful era is supported here")

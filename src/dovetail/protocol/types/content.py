@@ -1,0 +1,104 @@
+"""Content blocks of tool results, prompts and sampling. Specification: server/tools, server/prompts,
+client/sampling.
+
+A block of a type that this version does not know is an `UnknownContent`: a value, never an error, and it is
+sent on unchanged.
+"""
+
+import base64
+from typing import Any
+
+from msgspec import UNSET, UnsetType, field
+
+from .metadata import Annotations
+from .resources import Resource, ResourceContents
+from .wire import Meta, Open
+
+# Never on the wire: the codec puts the block together from its members.
+UNKNOWN_TAG = "\ue000unknown"
+
+
+class TextContent(Open, frozen=True, kw_only=True, tag_field="type", tag="text"):
+    """Text."""
+
+    text: str
+    annotations: Annotations | None = None
+    meta: Meta | None = field(default=None, name="_meta")
+
+
+class ImageContent(Open, frozen=True, kw_only=True, tag_field="type", tag="image"):
+    """An image; ``data`` is Base64."""
+
+    data: str
+    mime_type: str
+    annotations: Annotations | None = None
+    meta: Meta | None = field(default=None, name="_meta")
+
+    @classmethod
+    def of(cls, data: bytes, mime_type: str = "image/png", **members: Any) -> "ImageContent":
+        """An image from its bytes."""
+        return cls(data=base64.b64encode(data).decode(), mime_type=mime_type, **members)
+
+
+class AudioContent(Open, frozen=True, kw_only=True, tag_field="type", tag="audio"):
+    """A sound; ``data`` is Base64. Since 2025-03-26."""
+
+    data: str
+    mime_type: str
+    annotations: Annotations | None = None
+    meta: Meta | None = field(default=None, name="_meta")
+
+    @classmethod
+    def of(cls, data: bytes, mime_type: str = "audio/wav", **members: Any) -> "AudioContent":
+        """A sound from its bytes."""
+        return cls(data=base64.b64encode(data).decode(), mime_type=mime_type, **members)
+
+
+class ResourceLink(Resource, frozen=True, kw_only=True, tag_field="type", tag="resource_link"):
+    """A pointer to a resource that can be read. Since 2025-06-18."""
+
+
+class EmbeddedResource(Open, frozen=True, kw_only=True, tag_field="type", tag="resource"):
+    """A resource, contents included."""
+
+    resource: ResourceContents
+    annotations: Annotations | None = None
+    meta: Meta | None = field(default=None, name="_meta")
+
+
+class UnknownContent(Open, frozen=True, kw_only=True, tag_field="type", tag=UNKNOWN_TAG):
+    """A block of a type this version does not know; ``members`` is the whole object as it came."""
+
+    members: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        """The block's type as the peer named it."""
+        return str(self.members.get("type", ""))
+
+
+ContentBlock = TextContent | ImageContent | AudioContent | ResourceLink | EmbeddedResource | UnknownContent
+
+
+class ToolUseContent(Open, frozen=True, kw_only=True, tag_field="type", tag="tool_use"):
+    """In sampling: the model wants a tool called. Since 2025-11-25."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    meta: Meta | None = field(default=None, name="_meta")
+
+
+class ToolResultContent(Open, frozen=True, kw_only=True, tag_field="type", tag="tool_result"):
+    """In sampling: what the tool gave. Since 2025-11-25."""
+
+    tool_use_id: str
+    content: list[ContentBlock]
+    structured_content: Any | UnsetType = UNSET
+    is_error: bool | None = None
+    meta: Meta | None = field(default=None, name="_meta")
+
+
+SamplingContent = (
+    TextContent | ImageContent | AudioContent | ToolUseContent | ToolResultContent | UnknownContent
+)

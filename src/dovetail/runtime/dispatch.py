@@ -1,0 +1,106 @@
+"""From a call to the bytes that answer it.
+
+One dictionary look-up finds the handler; middleware is composed around each handler once, at construction.
+Whatever a handler does, exactly one reply comes out: its result, a typed error with the revision's code, or
+for anything unforeseen an internal error that says nothing about the inside, while the log says everything.
+
+Cancellation passes through: a cancelled call has no reply.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from ..protocol import messages
+from ..protocol.call import Call
+from ..protocol.errors import FeatureUnavailable, InternalError, InvalidRequest, MethodNotFound, RPCError
+from ..protocol.revisions import PROFILES
+from ..protocol.types.metadata import Implementation
+from ..protocol.types.requests import Result
+from .channel import Channel
+
+log = logging.getLogger("dovetail.server")
+
+Encoded = bytes
+Handler = Callable[[Call, Channel], Awaitable[Result | Encoded]]
+Middleware = Callable[[Call, Channel, Handler], Awaitable[Result | Encoded]]
+
+
+class Reply(Struct, frozen=True):
+    """The message that answers a call; ``code`` is the error's, None for a result."""
+
+    data: bytes
+    code: int | None = None
+
+
+class Dispatcher:
+    """Answers calls. ``handlers`` by method name; ``middleware`` outermost first."""
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        *,
+        info: Implementation,
+        middleware: Sequence[Middleware] = (),
+    ) -> None:
+        self._handlers = {name: _compose(handler, middleware) for name, handler in handlers.items()}
+        self._stamps: Final = {
+            revision: messages.Stamp(profile, info)
+            for revision, profile in PROFILES.items()
+            if profile.stateless
+        }
+
+    async def answer(self, call: Call, channel: Channel) -> Reply:
+        """The reply to a call. Raises nothing but `asyncio.CancelledError`."""
+        handler = self._handlers.get(call.method)
+        if handler is None:
+            return refusal(call, MethodNotFound(f"this server does not have the method {call.method!r}"))
+        try:
+            result = await handler(call, channel)
+            return Reply(messages.result(call.id, self._encode(call, result)))
+        except RPCError as problem:
+            return refusal(call, problem)
+        except FeatureUnavailable as problem:
+            return refusal(call, InvalidRequest(str(problem)))
+        except asyncio.CancelledError:
+            if _being_cancelled():
+                raise
+            return self._unforeseen(call)
+        except BaseException:  # noqa: BLE001 - a handler that raises SystemExit ends its own call, not the server
+            return self._unforeseen(call)
+
+    def _encode(self, call: Call, result: Result | Encoded) -> bytes:
+        stamp = self._stamps.get(call.profile.revision)
+        if isinstance(result, bytes):
+            return result if stamp is None else stamp.encode_body(result)
+        return call.profile.encode(result) if stamp is None else stamp.encode(result)
+
+    def _unforeseen(self, call: Call) -> Reply:
+        log.exception("%s (request %r) failed", call.method, call.id)
+        return refusal(call, InternalError("the server failed while it handled the request"))
+
+
+def refusal(call: Call, problem: RPCError) -> Reply:
+    """The reply that carries an error."""
+    return Reply(messages.error(call.id, problem, call.profile), call.profile.code(problem))
+
+
+def _compose(handler: Handler, middleware: Sequence[Middleware]) -> Handler:
+    for layer in reversed(middleware):
+        handler = _around(layer, handler)
+    return handler
+
+
+def _around(layer: Middleware, inner: Handler) -> Handler:
+    def handle(call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
+        return layer(call, channel, inner)
+
+    return handle
+
+
+def _being_cancelled() -> bool:
+    task: asyncio.Task[Any] | None = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,78 @@
+"""Changes and who hears of them, within this process.
+
+A `Subscription` keeps what its listener has not taken yet as a set, so a slow listener of a fast change
+costs one entry, and is told once. Over many processes a bus will feed the same hub.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from ..protocol.listening import Change
+
+MAX_WAITING = 10_000
+
+
+class Subscription:
+    """Changes for one listener, in the order in which they first happened. Ends when closed by either side."""
+
+    def __init__(self, hub: "Hub", wants: Callable[[Change], bool]) -> None:
+        self._hub = hub
+        self._wants = wants
+        self._waiting: dict[Change, None] = {}
+        self._wake = asyncio.Event()
+        self._ended = False
+
+    def offer(self, change: Change) -> None:
+        """Take a change if it is wanted. Beyond the bound a listener so far behind is not told of new kinds
+        of change.
+        """
+        if self._wants(change) and len(self._waiting) < MAX_WAITING:
+            self._waiting[change] = None
+            self._wake.set()
+
+    def close(self) -> None:
+        """End the subscription; what is waiting is still delivered."""
+        self._ended = True
+        self._wake.set()
+        self._hub.forget(self)
+
+    async def __aiter__(self) -> AsyncIterator[Change]:
+        while True:
+            while self._waiting:
+                change = next(iter(self._waiting))
+                del self._waiting[change]
+                yield change
+            if self._ended:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+
+class Hub:
+    """Where changes are published."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[Subscription, None] = {}
+
+    def subscribe(self, wants: Callable[[Change], bool]) -> Subscription:
+        """Hear of changes from now on."""
+        subscription = Subscription(self, wants)
+        self._subscriptions[subscription] = None
+        return subscription
+
+    def forget(self, subscription: Subscription) -> None:
+        """Take a subscription out."""
+        self._subscriptions.pop(subscription, None)
+
+    def publish(self, change: Change) -> None:
+        """Tell everyone who wants to know. Never waits."""
+        for subscription in tuple(self._subscriptions):
+            subscription.offer(change)
+
+    def close(self) -> None:
+        """End all subscriptions gracefully."""
+        for subscription in tuple(self._subscriptions):
+            subscription.close()
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)

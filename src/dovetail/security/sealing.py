@@ -1,0 +1,276 @@
+"""State that a client carries for us, sealed so that it can neither read nor change it.
+
+Theory of operation
+-------------------
+`AESGCMSealer` puts the content into the token: version, key id and nonce in the clear; the time it was
+issued, a flag and the content encrypted. What the token is bound to (principal, request ...) is not in it but
+goes into the authenticated data, with the purpose: a token opened for another principal or another purpose
+fails like a forged one. Each purpose has its own key, made from the ring's by HKDF. Nonces are random; a key
+is good for 2^32 tokens.
+
+`HandleSealer` puts nothing into the token: it is a random handle into a bounded table of this process, for
+installations without ``cryptography``. Same face, same failures.
+
+Every failure is one `SealBroken` with one message: whoever tries forged tokens learns nothing from the
+answers. A token has one spelling only; base64 with stray bits in its last character is refused.
+
+Compression makes a token's length depend on how much its parts have in common. Where a caller could put
+guesses next to a secret that it never gets to see, pass ``compress=False``.
+
+Specification: basic/patterns/mrtr: request state is hostile input, integrity protected, bound and limited in
+time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import importlib.util
+import secrets
+import struct
+import time
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+from ..protocol.errors import DovetailError
+from .key_ring import KeyRing
+
+__all__ = [
+    "AESGCMSealer",
+    "HandleSealer",
+    "KeyRing",
+    "SealBroken",
+    "SealTooLarge",
+    "Sealer",
+    "default_sealer",
+]
+
+MIB: Final = 1024 * 1024
+_VERSION: Final = b"\x01"
+_KEY_ID: Final = 8
+_NONCE: Final = 12
+_TAG: Final = 16
+_INSIDE: Final = struct.Struct(">BQ")
+"""Whether the content is compressed, and when the token was issued (milliseconds since 1970)."""
+
+_WORTH_COMPRESSING: Final = 256
+_SKEW: Final = 60.0
+"""Seconds that the clock of another worker may be ahead of ours."""
+
+_HANDLE_COST: Final = 400
+"""Bytes that an entry of the table costs besides its content, roughly."""
+
+
+class SealBroken(DovetailError):
+    """A token that does not open: forged, damaged, too old, unknown, or sealed for somebody else."""
+
+    def __init__(self) -> None:
+        super().__init__("the state is not valid here; start the request again from its beginning")
+
+
+class SealTooLarge(DovetailError):
+    """Content over the bound; nothing was sealed. Keep it in a store and seal its handle."""
+
+
+class Sealer(Protocol):
+    """Seals bytes into a text that only opens again with the same binding."""
+
+    def seal(self, plaintext: bytes, *, binding: bytes) -> str:
+        """A URL-safe token for ``plaintext``. Raises `SealTooLarge`."""
+        ...
+
+    def open(self, token: str, *, binding: bytes) -> bytes:
+        """What was sealed. Raises `SealBroken`, whatever is wrong."""
+        ...
+
+
+class AESGCMSealer:
+    """Seals with AES-256-GCM. Needs ``cryptography``: pip install 'dovetail[server]'.
+
+    ``purpose`` keeps tokens of different uses apart. ``max_age``: seconds a token opens (default 3600).
+    ``max_bytes``: content of one token (default 1 MiB). ``clock``: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        keyring: KeyRing,
+        purpose: str,
+        *,
+        max_age: float = 3600.0,
+        max_bytes: int = MIB,
+        compress: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        try:
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        except ImportError as error:
+            raise ImportError("sealing needs cryptography: pip install 'dovetail[server]'") from error
+        if not purpose:
+            raise ValueError("a sealer needs a purpose, which keeps its tokens apart from all others")
+        if not max_age > 0 or max_bytes < 1:
+            raise ValueError("max_age and max_bytes must be above zero")
+        name = purpose.encode()
+        self._context = struct.pack(">I", len(name)) + name
+        self._ciphers = {
+            identity: AESGCM(_key_for_purpose(key, self._context)) for identity, key in keyring.items()
+        }
+        self._newest = next(iter(self._ciphers))
+        self._max_age = max_age
+        self._max_bytes = max_bytes
+        self._max_token = (max_bytes + 128) * 4 // 3 + 4
+        self._compress = compress
+        self._clock = clock
+
+    def seal(self, plaintext: bytes, *, binding: bytes) -> str:
+        """A token for ``plaintext`` that opens with ``binding`` only. Raises `SealTooLarge`."""
+        if len(plaintext) > self._max_bytes:
+            raise SealTooLarge(f"{len(plaintext)} bytes to seal, more than {self._max_bytes}")
+        body, compressed = plaintext, False
+        if self._compress and len(plaintext) >= _WORTH_COMPRESSING:
+            smaller = zlib.compress(plaintext, 6)
+            if len(smaller) < len(plaintext):
+                body, compressed = smaller, True
+        head = _VERSION + self._newest
+        nonce = secrets.token_bytes(_NONCE)
+        inside = _INSIDE.pack(compressed, int(self._clock() * 1000)) + body
+        sealed = self._ciphers[self._newest].encrypt(nonce, inside, self._bound(head, binding))
+        return _spell(head + nonce + sealed)
+
+    def open(self, token: str, *, binding: bytes) -> bytes:
+        """What was sealed. Raises `SealBroken`, whatever is wrong."""
+        if len(token) > self._max_token:
+            raise SealBroken
+        raw = _unspell(token)
+        head, rest = raw[: 1 + _KEY_ID], raw[1 + _KEY_ID :]
+        cipher = self._ciphers.get(head[1:]) if head[:1] == _VERSION else None
+        if cipher is None or len(rest) < _NONCE + _INSIDE.size + _TAG:
+            raise SealBroken
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            inside = cipher.decrypt(rest[:_NONCE], rest[_NONCE:], self._bound(head, binding))
+        except InvalidTag:
+            raise SealBroken from None
+        compressed, issued = _INSIDE.unpack_from(inside)
+        age = self._clock() - issued / 1000
+        if not -_SKEW <= age <= self._max_age:
+            raise SealBroken
+        return self._expand(inside[_INSIDE.size :]) if compressed else inside[_INSIDE.size :]
+
+    def _bound(self, head: bytes, binding: bytes) -> bytes:
+        return head + self._context + binding
+
+    def _expand(self, body: bytes) -> bytes:
+        expander = zlib.decompressobj()
+        try:
+            content = expander.decompress(body, self._max_bytes + 1)
+        except zlib.error:
+            raise SealBroken from None
+        if len(content) > self._max_bytes or not expander.eof:
+            raise SealBroken
+        return content
+
+
+class _Entry(NamedTuple):
+    expires: float
+    binding: bytes
+    content: bytes
+
+
+class HandleSealer:
+    """Keeps the content in this process and gives out random handles of 256 bits.
+
+    At most ``max_entries`` (default 10,000) and ``max_bytes`` (default 64 MiB) together, each for ``ttl``
+    seconds (default 600); the oldest go first. ``clock`` gives seconds and never goes back.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_entries: int = 10_000,
+        max_bytes: int = 64 * MIB,
+        ttl: float = 600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if max_entries < 1 or max_bytes < 1 or not ttl > 0:
+            raise ValueError("max_entries, max_bytes and ttl must be above zero")
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._ttl = ttl
+        self._clock = clock
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def seal(self, plaintext: bytes, *, binding: bytes) -> str:
+        """A handle for ``plaintext`` that opens with ``binding`` only. Raises `SealTooLarge`."""
+        cost = len(plaintext) + _HANDLE_COST
+        if cost > self._max_bytes:
+            raise SealTooLarge(f"{len(plaintext)} bytes to keep, more than the whole table may have")
+        now = self._clock()
+        self._forget_expired(now)
+        while self._entries and (
+            len(self._entries) >= self._max_entries or self._bytes + cost > self._max_bytes
+        ):
+            self._forget_oldest()
+        handle = secrets.token_bytes(32)
+        self._entries[handle] = _Entry(now + self._ttl, hashlib.sha256(binding).digest(), bytes(plaintext))
+        self._bytes += cost
+        return _spell(handle)
+
+    def open(self, token: str, *, binding: bytes) -> bytes:
+        """What was sealed, as often as it is asked for. Raises `SealBroken`, whatever is wrong."""
+        self._forget_expired(self._clock())
+        entry = self._entries.get(_unspell(token)) if len(token) < 64 else None
+        bound = hashlib.sha256(binding).digest()
+        if entry is None or not hmac.compare_digest(entry.binding, bound):
+            raise SealBroken
+        return entry.content
+
+    def _forget_expired(self, now: float) -> None:
+        # All live equally long, so the order of sealing is the order of expiry.
+        while self._entries and next(iter(self._entries.values())).expires <= now:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, entry = self._entries.popitem(last=False)
+        self._bytes -= len(entry.content) + _HANDLE_COST
+
+
+def default_sealer(purpose: str, keyring: KeyRing | None = None) -> Sealer:
+    """The best sealer there is: AES-GCM if ``cryptography`` is installed, else handles of this process.
+
+    Without a ``keyring`` a random one is made, whose tokens open in this process only. A key ring without
+    ``cryptography`` is an `ImportError`: silently falling back would break it for all other workers.
+    """
+    if keyring is None and importlib.util.find_spec("cryptography") is None:
+        return HandleSealer()
+    return AESGCMSealer(keyring or KeyRing.generate(), purpose)
+
+
+def _key_for_purpose(key: bytes, context: bytes) -> bytes:
+    """HKDF-Expand (RFC 5869, section 2.3) to one block of 32 bytes; the key is uniform already."""
+    return hmac.digest(key, b"dovetail seal" + context + b"\x01", "sha256")
+
+
+def _spell(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def _unspell(token: str) -> bytes:
+    """The bytes of a token. Raises `SealBroken` unless it is spelled exactly as `_spell` does."""
+    try:
+        raw = base64.b64decode(
+            token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True
+        )
+    except (UnicodeEncodeError, binascii.Error):
+        raise SealBroken from None
+    if _spell(raw) != token:
+        raise SealBroken
+    return raw

@@ -1,0 +1,240 @@
+"""What everything that outlives a request is written against.
+
+Theory of operation
+-------------------
+A handler, a session or a stream never assumes that it stays on one process, so nothing above this floor keeps
+such state itself: it asks a `Store`, which bundles three small contracts.
+
+* `KeyValue`: bytes under string keys, with expiry and the two atomic moves that coordination needs: `take`
+  (exactly one of many takers wins) and `compare_and_set`.
+* `SessionStore`: records of stateful-era sessions, versioned so that two workers cannot overwrite each other
+  unseen.
+* `EventLog`: what was sent on a stream, numbered, so that a client that lost its connection can resume.
+
+Rules that hold for all three, and that `dovetail.testing.store_contract` checks on every backend:
+
+* Each method is atomic and linearizable: once it has returned, every later call anywhere on the same data
+  sees it.
+* Expiry follows the store's clock (seconds since the epoch). What has expired is invisible at once, whenever
+  it may be swept; it counts toward no bound that it would make fail.
+* Methods may be called from any task, and from several event loops at once.
+* A cancelled call may have taken effect or not. Any other error means that it had none.
+* After `aclose` every call raises `StoreClosed`. Any call may raise `StoreUnavailable`.
+* Keys, ids and stream names have 1 to 512 characters without NUL (`KeyInvalid`). No error quotes them.
+
+Specification: "Session Management" and "Resumability and Redelivery" in basic/transports of 2025-03-26 to
+2025-11-25.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+__all__ = ["Event", "EventLog", "KeyValue", "SessionRecord", "SessionStore", "Store"]
+
+
+class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One session of the stateful era, as stored.
+
+    `id` and `principal` are keys; the principal of an anonymous caller may be "". `version` counts the saves.
+    `created` and `seen` are seconds since the epoch. `data` belongs to whoever runs the session: the store
+    never looks inside.
+    """
+
+    id: str
+    version: int
+    created: float
+    seen: float
+    principal: str
+    data: bytes
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One entry of a stream: its `sequence` (from 1) and its `data`."""
+
+    sequence: int
+    data: bytes
+
+
+class KeyValue(Protocol):
+    """Bytes under string keys."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None when there is none."""
+        ...
+
+    async def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
+        """Put `value` under `key`, for `ttl` seconds or until deleted; an earlier value and its expiry are
+        replaced.
+
+        Raises `ValueTooLarge` for one value over its bound, `StoreFull` when all together are.
+        """
+        ...
+
+    async def add(self, key: str, value: bytes, *, ttl: float | None = None) -> bool:
+        """`set`, but only where there is no value. True for the one caller who put it there."""
+        ...
+
+    async def take(self, key: str) -> bytes | None:
+        """Get and delete in one move. Of concurrent takers exactly one gets the value; the others get
+        None.
+        """
+        ...
+
+    async def compare_and_set(
+        self, key: str, expected: bytes | None, value: bytes | None, *, ttl: float | None = None
+    ) -> bool:
+        """Replace `expected` by `value` in one move; False, and nothing changed, when something else is
+        there.
+
+        None stands for "no value": as `expected` it adds, as `value` it deletes. A `ttl` of None clears the
+        expiry.
+        """
+        ...
+
+    async def delete(self, key: str) -> bool:
+        """Remove the value. False when there was none."""
+        ...
+
+    async def expire(self, key: str, ttl: float) -> bool:
+        """Let the present value live for `ttl` seconds from now, be that longer or shorter. False when there
+        is none.
+        """
+        ...
+
+    def scan(self, prefix: str = "") -> AsyncIterator[str]:
+        """The keys that start with `prefix`, in no promised order, read in bounded pages.
+
+        A key that is there all the while comes exactly once; one that comes or goes meanwhile, at most once.
+        """
+        ...
+
+    def within(self, prefix: str) -> "KeyValue":
+        """A view of the keys that start with `prefix`, under names without it. Views nest.
+
+        The prefix is joined as it is, so end it with a separator: "codes/" and "codes/old/" overlap by
+        intent, "a" and "ab" by mistake. It counts toward the length of keys. Raises `KeyInvalid` when it is
+        empty.
+        """
+        ...
+
+
+class SessionStore(Protocol):
+    """Sessions of the stateful era. The id finds a session; it never proves who is asking: compare
+    `principal`.
+    """
+
+    async def create(self, record: SessionRecord) -> None:
+        """Keep a new session. Times ahead of the store's clock count as now.
+
+        Raises `StoreFull` at `max_sessions`, or `max_per_principal` for its principal, once expired ones are
+        swept; `SessionExists` when a live session has the id; `ValueTooLarge` for its data.
+        """
+        ...
+
+    async def load(self, id: str) -> SessionRecord | None:
+        """The session, or None when there is none or it has ended. Loading is not being seen: `touch` is."""
+        ...
+
+    async def save(self, record: SessionRecord, *, expected_version: int) -> bool:
+        """Replace data and version if the stored version is still `expected_version`; the session is seen
+        now.
+
+        `record.version` must be above it (`ValueError`). `created` and `principal` stay as they were at
+        creation, whatever the record says: a session never changes hands. False when the session is gone or
+        another save was first: load it again. Raises `ValueTooLarge` for its data.
+        """
+        ...
+
+    async def touch(self, id: str) -> bool:
+        """The session is seen now. Leaves the version alone, so no save is lost to it. False when it is
+        gone.
+        """
+        ...
+
+    async def delete(self, id: str) -> bool:
+        """End the session. False when it was gone."""
+        ...
+
+    async def count(self, principal_key: str | None = None) -> int:
+        """How many sessions live: those of one principal, or all."""
+        ...
+
+
+class EventLog(Protocol):
+    """Streams of numbered events, for resuming after a lost connection.
+
+    A stream begins with its first append. Old events go when it outgrows `max_events` or `max_bytes`, all of
+    them `ttl` seconds after the last append; then a closed stream is unknown, and an open one only remembers
+    its position, for `position_ttl` seconds, so that its sequence goes on and never begins again under ids
+    that a client has seen.
+
+    Name the streams of a session with a common prefix that no other session shares (end it with a separator):
+    `drop_prefix` ends them all.
+    """
+
+    async def append(self, stream: str, data: bytes) -> int:
+        """Add an event and return its sequence: 1 for the first, and rising by one.
+
+        Raises `StreamEnded` after `close`; `ValueTooLarge` for an event over `max_bytes`; `StoreFull`.
+        """
+        ...
+
+    async def read(self, stream: str, after: int, limit: int = 256) -> list[Event]:
+        """The events that follow sequence `after` (0: from the start), oldest first, at most `limit` (from
+        1).
+
+        An empty list means that there are none yet. Raises `EventsTrimmed` when any event after `after` is
+        gone, and `StreamUnknown` for an unknown stream or a position that it never reached.
+        """
+        ...
+
+    async def last(self, stream: str) -> int:
+        """The newest sequence. Raises `StreamUnknown`."""
+        ...
+
+    async def close(self, stream: str) -> None:
+        """Mark the stream as ended; it can still be read. Closing again changes nothing. Raises
+        `StreamUnknown`.
+        """
+        ...
+
+    async def is_closed(self, stream: str) -> bool:
+        """Whether the stream has ended. Raises `StreamUnknown`."""
+        ...
+
+    async def drop(self, stream: str) -> bool:
+        """Forget the stream and its position. False when it was unknown."""
+        ...
+
+    async def drop_prefix(self, prefix: str) -> int:
+        """Forget every stream whose name starts with `prefix`, and say how many. Raises `KeyInvalid` when it
+        is empty.
+        """
+        ...
+
+
+class Store(Protocol):
+    """The bundle that a server is given. `contextlib.aclosing(store)` closes it at the end of a block."""
+
+    @property
+    def kv(self) -> KeyValue:
+        """Bytes under keys."""
+        ...
+
+    @property
+    def sessions(self) -> SessionStore:
+        """Sessions of the stateful era."""
+        ...
+
+    @property
+    def events(self) -> EventLog:
+        """Streams that can be resumed."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of files, threads and connections. Waiting operations end with `StoreClosed`. May be called
+        again.
+        """
+        ...

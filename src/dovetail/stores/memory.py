@@ -1,0 +1,347 @@
+"""The store that needs nothing: everything in this process, gone with it.
+
+Theory of operation
+-------------------
+Each part is a dictionary, a heap of deadlines and a lock. No method waits, so each is atomic; the lock makes
+that hold for several event loops in several threads too. There is no background task: an expired entry is
+invisible because every look compares its deadline with the clock, and each write sweeps a few of those that
+are due, more than it adds, so what has expired never piles up. A write that meets a bound sweeps all that is
+due before it gives up.
+
+Every entry is charged a fixed cost besides its bytes: a flood of tiny ones meets the bound as well.
+
+Specification: "Session Management" and "Resumability and Redelivery" in basic/transports of 2025-03-26 to
+2025-11-25.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from itertools import islice
+from threading import Lock
+
+from msgspec.structs import replace
+
+from dovetail.stores.bounds import (
+    KeyValueBounds,
+    SessionBounds,
+    StoreBounds,
+    check_key,
+    check_prefix,
+    check_ttl,
+    check_value,
+)
+from dovetail.stores.contracts import KeyValue, SessionRecord
+from dovetail.stores.errors import SessionExists, StoreClosed, StoreFull
+from dovetail.stores.memory_events import MemoryEvents
+from dovetail.stores.namespaces import Namespace
+from dovetail.stores.ordering import Deadlines, OrderedKeys
+
+__all__ = ["MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"]
+
+COST = 256
+"""Bytes charged for an entry besides its own: about what the interpreter spends on it."""
+SWEEP = 8
+"""Due entries that one write sweeps."""
+PAGE = 256
+"""Keys that a scan reads at once."""
+
+
+class MemoryKeyValue:
+    """A `KeyValue` in this process. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self, bounds: KeyValueBounds = KeyValueBounds(), *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._bounds = bounds
+        self._clock = clock
+        self._lock = Lock()
+        self._closed = False
+        self._entries: dict[str, tuple[bytes, float]] = {}  # value, deadline (infinity: none)
+        self._keys = OrderedKeys()
+        self._deadlines = Deadlines()
+        self._bytes = 0
+
+    async def get(self, key: str) -> bytes | None:
+        """See `KeyValue.get`."""
+        check_key(key)
+        with self._lock:
+            return self._live(key, self._now())
+
+    async def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
+        """See `KeyValue.set`."""
+        self._check(key, value, ttl)
+        with self._lock:
+            self._put(key, value, ttl, self._now())
+
+    async def add(self, key: str, value: bytes, *, ttl: float | None = None) -> bool:
+        """See `KeyValue.add`."""
+        return await self.compare_and_set(key, None, value, ttl=ttl)
+
+    async def take(self, key: str) -> bytes | None:
+        """See `KeyValue.take`."""
+        check_key(key)
+        with self._lock:
+            value = self._live(key, self._now())
+            self._remove(key)
+            return value
+
+    async def compare_and_set(
+        self, key: str, expected: bytes | None, value: bytes | None, *, ttl: float | None = None
+    ) -> bool:
+        """See `KeyValue.compare_and_set`."""
+        self._check(key, value, ttl)
+        with self._lock:
+            now = self._now()
+            if self._live(key, now) != expected:
+                return False
+            if value is None:
+                self._remove(key)
+            else:
+                self._put(key, value, ttl, now)
+            return True
+
+    async def delete(self, key: str) -> bool:
+        """See `KeyValue.delete`."""
+        return await self.take(key) is not None
+
+    async def expire(self, key: str, ttl: float) -> bool:
+        """See `KeyValue.expire`."""
+        check_key(key)
+        check_ttl(ttl)
+        with self._lock:
+            now = self._now()
+            value = self._live(key, now)
+            if value is None:
+                return False
+            self._entries[key] = (value, now + ttl)
+            self._deadlines.note(key, now + ttl)
+            return True
+
+    async def scan(self, prefix: str = "") -> AsyncIterator[str]:
+        """See `KeyValue.scan`."""
+        check_prefix(prefix)
+        last = ""
+        while True:
+            with self._lock:
+                now = self._now()
+                page = list(islice(self._keys.after(last, prefix), PAGE))
+                live = [key for key in page if self._live(key, now) is not None]
+            for key in live:
+                yield key
+            if len(page) < PAGE:
+                return
+            last = page[-1]
+
+    def within(self, prefix: str) -> KeyValue:
+        """See `KeyValue.within`."""
+        return Namespace(self, prefix)
+
+    def close(self) -> None:
+        """Forget everything; every later call raises `StoreClosed`."""
+        with self._lock:
+            self._closed = True
+            self._entries, self._keys, self._deadlines = {}, OrderedKeys(), Deadlines()
+
+    def _check(self, key: str, value: bytes | None, ttl: float | None) -> None:
+        check_key(key)
+        check_ttl(ttl)
+        if value is not None:
+            check_value(value, self._bounds.max_value)
+
+    def _now(self) -> float:
+        if self._closed:
+            raise StoreClosed
+        return self._clock()
+
+    def _live(self, key: str, now: float) -> bytes | None:
+        entry = self._entries.get(key)
+        return None if entry is None or entry[1] <= now else entry[0]
+
+    def _size(self, key: str) -> int:
+        entry = self._entries.get(key)
+        return 0 if entry is None else len(key) + len(entry[0]) + COST
+
+    def _put(self, key: str, value: bytes, ttl: float | None, now: float) -> None:
+        self._sweep(now, SWEEP)
+        size = len(key) + len(value) + COST
+        if self._bytes - self._size(key) + size > self._bounds.max_bytes:
+            self._sweep(now, None)
+            if self._bytes - self._size(key) + size > self._bounds.max_bytes:
+                raise StoreFull("bytes of values", self._bounds.max_bytes)
+        self._bytes += size - self._size(key)
+        if key not in self._entries:
+            self._keys.add(key)
+        if ttl is None:
+            self._entries[key] = (value, math.inf)
+            self._deadlines.forget(key)
+        else:
+            self._entries[key] = (value, now + ttl)
+            self._deadlines.note(key, now + ttl)
+
+    def _remove(self, key: str) -> None:
+        if key in self._entries:
+            self._bytes -= self._size(key)
+            self._keys.remove(key)
+            self._deadlines.forget(key)
+            del self._entries[key]
+
+    def _sweep(self, now: float, limit: int | None) -> None:
+        for key in self._deadlines.due(now, limit):
+            deadline = self._entries[key][1]
+            if deadline <= now:
+                self._remove(key)
+            else:
+                self._deadlines.note(key, deadline)
+
+
+class MemorySessions:
+    """A `SessionStore` in this process. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self, bounds: SessionBounds = SessionBounds(), *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._bounds = bounds
+        self._clock = clock
+        self._lock = Lock()
+        self._closed = False
+        self._records: dict[str, SessionRecord] = {}
+        self._of: Counter[str] = Counter()  # sessions by principal
+        self._deadlines = Deadlines()
+        self._bytes = 0
+
+    async def create(self, record: SessionRecord) -> None:
+        """See `SessionStore.create`."""
+        check_key(record.id, "session id")
+        check_prefix(record.principal, "principal key")
+        check_value(record.data, self._bounds.max_data, "session data")
+        with self._lock:
+            now = self._sweep()
+            bounds = self._bounds
+            if record.id in self._records:
+                raise SessionExists
+            if len(self._records) >= bounds.max_sessions:
+                raise StoreFull("sessions", bounds.max_sessions)
+            if self._of[record.principal] >= bounds.max_per_principal:
+                raise StoreFull("sessions of one principal", bounds.max_per_principal)
+            if self._bytes + len(record.data) + COST > bounds.max_bytes:
+                raise StoreFull("bytes of sessions", bounds.max_bytes)
+            record = replace(record, created=min(record.created, now), seen=min(record.seen, now))
+            self._records[record.id] = record
+            self._of[record.principal] += 1
+            self._bytes += len(record.data) + COST
+            self._deadlines.note(record.id, self._end(record))
+
+    async def load(self, id: str) -> SessionRecord | None:
+        """See `SessionStore.load`."""
+        check_key(id, "session id")
+        with self._lock:
+            return self._live(id)[0]
+
+    async def save(self, record: SessionRecord, *, expected_version: int) -> bool:
+        """See `SessionStore.save`."""
+        check_key(record.id, "session id")
+        check_value(record.data, self._bounds.max_data, "session data")
+        if record.version <= expected_version:
+            raise ValueError(
+                f"A save must raise the version: {record.version} is not above {expected_version}."
+            )
+        with self._lock:
+            stored, now = self._live(record.id)
+            if stored is None or stored.version != expected_version:
+                return False
+            grown = self._bytes + len(record.data) - len(stored.data)
+            if grown > self._bounds.max_bytes:
+                raise StoreFull("bytes of sessions", self._bounds.max_bytes)
+            self._bytes = grown
+            self._records[record.id] = replace(stored, version=record.version, data=record.data, seen=now)
+            return True
+
+    async def touch(self, id: str) -> bool:
+        """See `SessionStore.touch`."""
+        check_key(id, "session id")
+        with self._lock:
+            record, now = self._live(id)
+            if record is None:
+                return False
+            self._records[id] = replace(record, seen=max(record.seen, now))
+            return True
+
+    async def delete(self, id: str) -> bool:
+        """See `SessionStore.delete`."""
+        check_key(id, "session id")
+        with self._lock:
+            record, _ = self._live(id)
+            if record is None:
+                return False
+            self._remove(record)
+            return True
+
+    async def count(self, principal_key: str | None = None) -> int:
+        """See `SessionStore.count`."""
+        with self._lock:
+            self._sweep()
+            return len(self._records) if principal_key is None else self._of.get(principal_key, 0)
+
+    def close(self) -> None:
+        """Forget everything; every later call raises `StoreClosed`."""
+        with self._lock:
+            self._closed = True
+            self._records, self._of, self._deadlines = {}, Counter(), Deadlines()
+
+    def _now(self) -> float:
+        if self._closed:
+            raise StoreClosed
+        return self._clock()
+
+    def _end(self, record: SessionRecord) -> float:
+        return min(record.seen + self._bounds.idle_ttl, record.created + self._bounds.absolute_ttl)
+
+    def _live(self, id: str) -> tuple[SessionRecord | None, float]:
+        now = self._now()
+        record = self._records.get(id)
+        return (None if record is None or self._end(record) <= now else record), now
+
+    def _remove(self, record: SessionRecord) -> None:
+        del self._records[record.id]
+        self._deadlines.forget(record.id)
+        self._bytes -= len(record.data) + COST
+        self._of[record.principal] -= 1
+        if not self._of[record.principal]:
+            del self._of[record.principal]
+
+    def _sweep(self) -> float:
+        """Remove every ended session, so that what is left can be counted. Each session is swept once: cheap
+        overall.
+        """
+        now = self._now()
+        for id in self._deadlines.due(now, None):
+            record = self._records[id]
+            end = self._end(record)
+            if end <= now:
+                self._remove(record)
+            else:
+                self._deadlines.note(id, end)
+        return now
+
+
+class MemoryStore:
+    """The bundle in this process: `kv`, `sessions` and `events`. Needs no closing, and is gone with the
+    process.
+    """
+
+    def __init__(
+        self, *, bounds: StoreBounds = StoreBounds(), clock: Callable[[], float] = time.time
+    ) -> None:
+        self.kv = MemoryKeyValue(bounds.kv, clock=clock)
+        self.sessions = MemorySessions(bounds.sessions, clock=clock)
+        self.events = MemoryEvents(bounds.events, clock=clock)
+
+    async def aclose(self) -> None:
+        """Forget everything; every later call raises `StoreClosed`. May be called again."""
+        self.kv.close()
+        self.sessions.close()
+        self.events.shut()

@@ -1,0 +1,202 @@
+"""The event log in memory.
+
+Theory of operation
+-------------------
+A stream is a queue of its newest events; since sequences rise by one, its length and its last sequence say
+which event stands where. Expiry has two steps (see `EventLog`): first the events go, later the position. Both
+happen when the stream is next looked at, or when an append sweeps what is due.
+
+Specification: "Resumability and Redelivery" in basic/transports of 2025-03-26 to 2025-11-25.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from threading import Lock
+
+from dovetail.stores.bounds import EventBounds, check_key, check_position, check_value
+from dovetail.stores.contracts import Event
+from dovetail.stores.errors import StoreClosed, StoreFull, StreamEnded, StreamUnknown
+from dovetail.stores.ordering import Deadlines, OrderedKeys
+
+__all__ = ["MemoryEvents"]
+
+STREAM_COST = 1024
+EVENT_COST = 128
+"""Bytes charged for a stream and for an event besides their own: about what the interpreter spends on
+them.
+"""
+SWEEP = 8
+"""Due streams that one append sweeps."""
+
+
+class _Stream:
+    """One stream: its newest events, and when they and the memory of its position go."""
+
+    __slots__ = ("bytes", "closed", "events", "events_end", "last", "position_end")
+
+    def __init__(self) -> None:
+        self.events: deque[Event] = deque()
+        self.bytes = 0
+        self.last = 0
+        self.closed = False
+        self.events_end = self.position_end = math.inf
+
+    def end(self) -> float:
+        """When something has to be done about the stream."""
+        return self.events_end if self.closed or self.events else self.position_end
+
+    def charge(self) -> int:
+        """The bytes that the stream counts for in the log's own bound."""
+        return STREAM_COST + self.bytes + EVENT_COST * len(self.events)
+
+    def trim(self, max_events: int, max_bytes: int) -> None:
+        """Let the oldest events go until the rest fits."""
+        while self.events and (len(self.events) > max_events or self.bytes > max_bytes):
+            self.bytes -= len(self.events.popleft().data)
+
+
+class MemoryEvents:
+    """An `EventLog` in this process. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self, bounds: EventBounds = EventBounds(), *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._bounds = bounds
+        self._clock = clock
+        self._lock = Lock()
+        self._closed = False
+        self._streams: dict[str, _Stream] = {}
+        self._names = OrderedKeys()
+        self._deadlines = Deadlines()
+        self._bytes = 0
+
+    async def append(self, stream: str, data: bytes) -> int:
+        """See `EventLog.append`."""
+        check_key(stream, "stream name")
+        check_value(data, self._bounds.max_bytes, "event")
+        bounds = self._bounds
+        with self._lock:
+            now = self._now()
+            self._sweep(now, SWEEP)
+            found = self._settled(stream, now)
+            if found is not None and found.closed:
+                raise StreamEnded
+            self._make_room(found, len(data), now)
+            if found is None:
+                found = self._streams[stream] = _Stream()
+                self._names.add(stream)
+                self._bytes += found.charge()
+            charged = found.charge()
+            found.last += 1
+            found.events.append(Event(found.last, data))
+            found.bytes += len(data)
+            found.trim(bounds.max_events, bounds.max_bytes)
+            self._bytes += found.charge() - charged
+            found.events_end = now + bounds.ttl
+            found.position_end = now + max(bounds.ttl, bounds.position_ttl)
+            self._deadlines.note(stream, found.end())
+            return found.last
+
+    async def read(self, stream: str, after: int, limit: int = 256) -> list[Event]:
+        """See `EventLog.read`."""
+        with self._lock:
+            found = self._known(stream)
+            oldest = found.last - len(found.events) + 1
+            check_position(after, limit, oldest, found.last)
+            start = after + 1 - oldest
+            return list(islice(found.events, start, start + limit))
+
+    async def last(self, stream: str) -> int:
+        """See `EventLog.last`."""
+        with self._lock:
+            return self._known(stream).last
+
+    async def close(self, stream: str) -> None:
+        """See `EventLog.close`."""
+        with self._lock:
+            found = self._known(stream)
+            found.closed = True
+            self._deadlines.note(stream, found.end())
+
+    async def is_closed(self, stream: str) -> bool:
+        """See `EventLog.is_closed`."""
+        with self._lock:
+            return self._known(stream).closed
+
+    async def drop(self, stream: str) -> bool:
+        """See `EventLog.drop`."""
+        check_key(stream, "stream name")
+        with self._lock:
+            if self._settled(stream, self._now()) is None:
+                return False
+            self._remove(stream)
+            return True
+
+    async def drop_prefix(self, prefix: str) -> int:
+        """See `EventLog.drop_prefix`."""
+        check_key(prefix, "prefix")
+        with self._lock:
+            now = self._now()
+            names = [
+                name for name in list(self._names.after("", prefix)) if self._settled(name, now) is not None
+            ]
+            for name in names:
+                self._remove(name)
+            return len(names)
+
+    def shut(self) -> None:
+        """Forget everything; every later call raises `StoreClosed`."""
+        with self._lock:
+            self._closed = True
+            self._streams, self._names, self._deadlines = {}, OrderedKeys(), Deadlines()
+
+    def _now(self) -> float:
+        if self._closed:
+            raise StoreClosed
+        return self._clock()
+
+    def _known(self, stream: str) -> _Stream:
+        check_key(stream, "stream name")
+        found = self._settled(stream, self._now())
+        if found is None:
+            raise StreamUnknown
+        return found
+
+    def _settled(self, stream: str, now: float) -> _Stream | None:
+        """The stream as it stands now, what has expired removed from it."""
+        found = self._streams.get(stream)
+        if found is None or now < found.end():
+            return found
+        if found.closed or now >= found.position_end:
+            self._remove(stream)
+            return None
+        self._bytes -= found.charge()
+        found.trim(0, 0)
+        self._bytes += found.charge()
+        self._deadlines.note(stream, found.end())
+        return found
+
+    def _make_room(self, found: _Stream | None, size: int, now: float) -> None:
+        limit = self._bounds.max_total_bytes
+        size += EVENT_COST if found else EVENT_COST + STREAM_COST
+        if self._bytes + size > limit:
+            self._sweep(now, None)
+            if self._bytes + size > limit:
+                raise StoreFull("bytes of events", limit)
+
+    def _remove(self, stream: str) -> None:
+        found = self._streams.pop(stream)
+        self._names.remove(stream)
+        self._deadlines.forget(stream)
+        self._bytes -= found.charge()
+
+    def _sweep(self, now: float, limit: int | None) -> None:
+        for name in list(self._deadlines.due(now, limit)):
+            found = self._settled(name, now)
+            if found is not None:
+                self._deadlines.note(name, found.end())

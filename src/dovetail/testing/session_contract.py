@@ -1,0 +1,152 @@
+"""What a `SessionStore` does: the second part of `store_contract`.
+
+Theory of operation
+-------------------
+Run as a part of `StoreContract`, which says how.
+
+Specification: "Session Management" and "Resumability and Redelivery" in basic/transports of 2025-03-26 to
+2025-11-25.
+"""
+# ruff: noqa: S101 - a suite of tests is made of assertions
+
+from __future__ import annotations
+
+import asyncio
+
+try:
+    import pytest
+except ImportError as error:
+    raise ImportError(
+        "The contract suite of the stores runs in pytest: pip install pytest pytest-asyncio"
+    ) from error
+
+from dovetail.stores.contracts import Store
+from dovetail.stores.errors import KeyInvalid, SessionExists, StoreFull, ValueTooLarge
+from dovetail.testing.store_setting import BAD_KEYS, Advance, a_session
+
+__all__ = ["SessionContract"]
+
+
+class SessionContract:
+    """What a `SessionStore` does."""
+
+    async def test_session_is_kept_as_created(self, store: Store) -> None:
+        assert await store.sessions.load("s") is None
+        await store.sessions.create(a_session(data=b"\0\xff"))
+        record = await store.sessions.load("s")
+        assert record is not None
+        assert (record.id, record.version, record.principal, record.data) == ("s", 1, "alice", b"\0\xff")
+        assert record.created == record.seen < 1e11, "times ahead of the clock count as now"
+        with pytest.raises(SessionExists):
+            await store.sessions.create(a_session(principal="mallory"))
+        assert await store.sessions.delete("s")
+        assert not await store.sessions.delete("s")
+        assert await store.sessions.load("s") is None
+
+    async def test_session_save_compares_versions(self, store: Store) -> None:
+        await store.sessions.create(a_session())
+        changed = a_session(version=2, data=b"two")
+        assert await store.sessions.save(changed, expected_version=1)
+        assert not await store.sessions.save(changed, expected_version=1)
+        assert not await store.sessions.save(a_session("other", version=2), expected_version=1)
+        record = await store.sessions.load("s")
+        assert record is not None
+        assert (record.version, record.data) == (2, b"two")
+        with pytest.raises(ValueError, match="version"):
+            await store.sessions.save(a_session(version=2), expected_version=2)
+
+    async def test_session_never_changes_hands(self, store: Store) -> None:
+        await store.sessions.create(a_session())
+        created = await store.sessions.load("s")
+        assert await store.sessions.save(a_session(version=2, principal="mallory"), expected_version=1)
+        record = await store.sessions.load("s")
+        assert created is not None
+        assert record is not None
+        assert (record.principal, record.created) == ("alice", created.created)
+
+    async def test_session_one_of_many_savers_wins(self, store: Store) -> None:
+        await store.sessions.create(a_session())
+        saves = [a_session(version=2, data=b"%d" % number) for number in range(50)]
+        saved = await asyncio.gather(*(store.sessions.save(save, expected_version=1) for save in saves))
+        assert saved.count(True) == 1
+        record = await store.sessions.load("s")
+        assert record is not None
+        assert record.data == b"%d" % saved.index(True)
+
+    async def test_session_ends_when_idle(self, store: Store, advance: Advance) -> None:
+        for id in ("touched", "saved", "loaded"):
+            await store.sessions.create(a_session(id))
+        advance(3599)
+        assert await store.sessions.touch("touched")
+        assert await store.sessions.save(a_session("saved", version=2), expected_version=1)
+        assert await store.sessions.load("loaded") is not None
+        advance(1)
+        assert await store.sessions.load("loaded") is None
+        assert not await store.sessions.touch("loaded")
+        assert not await store.sessions.save(a_session("loaded", version=2), expected_version=1)
+        assert not await store.sessions.delete("loaded")
+        touched = await store.sessions.load("touched")
+        assert touched is not None
+        assert touched.seen == touched.created + 3599
+        assert touched.version == 1
+        assert await store.sessions.count() == 2
+        await store.sessions.create(a_session("loaded"))
+
+    async def test_session_ends_at_last(self, store: Store, advance: Advance) -> None:
+        await store.sessions.create(a_session())
+        for _ in range(23):
+            advance(3599)
+            assert await store.sessions.touch("s")
+        advance(3599)
+        assert await store.sessions.touch("s"), "86 376 s"
+        advance(24)
+        assert await store.sessions.load("s") is None
+
+    async def test_session_counts_and_caps(self, store: Store, advance: Advance) -> None:
+        for number in range(8):
+            await store.sessions.create(a_session(f"a{number}"))
+        with pytest.raises(StoreFull) as caught:
+            await store.sessions.create(a_session("a8"))
+        assert caught.value.limit == 8
+        advance(60)
+        for number in range(12):
+            await store.sessions.create(a_session(f"b{number}", principal=f"p{number}"))
+        with pytest.raises(StoreFull) as caught:
+            await store.sessions.create(a_session("b12", principal=""))
+        assert caught.value.limit == 20
+        assert await store.sessions.count() == 20
+        assert await store.sessions.count("alice") == 8
+        assert await store.sessions.count("nobody") == 0
+        advance(3540)
+        assert await store.sessions.count("alice") == 0
+        assert await store.sessions.count() == 12
+        for number in range(8):
+            await store.sessions.create(a_session(f"a{number}"))
+        assert await store.sessions.delete("b0")
+        await store.sessions.create(a_session("b12", principal=""))
+        assert await store.sessions.count("") == 1
+
+    async def test_session_caps_hold_in_a_crowd(self, store: Store) -> None:
+        async def create(number: int) -> bool:
+            try:
+                await store.sessions.create(a_session(f"s{number}", principal=f"p{number % 2}"))
+            except StoreFull:
+                return False
+            return True
+
+        assert sum(await asyncio.gather(*(create(number) for number in range(100)))) == 16
+        assert await store.sessions.count() == 16
+
+    async def test_session_refuses_what_it_cannot_keep(self, store: Store) -> None:
+        with pytest.raises(ValueTooLarge):
+            await store.sessions.create(a_session(data=b"x" * 4_097))
+        await store.sessions.create(a_session())
+        with pytest.raises(ValueTooLarge):
+            await store.sessions.save(a_session(version=2, data=b"x" * 4_097), expected_version=1)
+        for id in BAD_KEYS:
+            with pytest.raises(KeyInvalid):
+                await store.sessions.create(a_session(id))
+            with pytest.raises(KeyInvalid):
+                await store.sessions.load(id)
+        with pytest.raises(KeyInvalid):
+            await store.sessions.create(a_session("t", principal="x" * 513))

@@ -1,0 +1,145 @@
+"""The store in memory keeps the contract, and what is particular to it: its bounds on all bytes, and its
+structures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dovetail.stores import EventBounds, KeyValueBounds, MemoryStore, SessionBounds, StoreBounds, StoreFull
+from dovetail.stores.ordering import Deadlines, OrderedKeys, prefix_end
+from dovetail.testing.store_contract import CONTRACT_BOUNDS, StoreContract, VirtualClock, a_session
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def clock(self) -> VirtualClock:
+        return VirtualClock()
+
+    @pytest.fixture
+    def advance(self, clock: VirtualClock) -> Callable[[float], None]:
+        return clock.advance
+
+    @pytest.fixture
+    async def store(self, clock: VirtualClock) -> AsyncIterator[MemoryStore]:
+        async with aclosing(MemoryStore(bounds=CONTRACT_BOUNDS, clock=clock)) as store:
+            yield store
+
+
+async def test_values_have_a_bound_together() -> None:
+    clock = VirtualClock()
+    kv = MemoryStore(bounds=StoreBounds(kv=KeyValueBounds(max_bytes=10_000)), clock=clock).kv
+    await kv.set("a", b"x" * 9_000, ttl=5)
+    await kv.set("a", b"y" * 9_500, ttl=5)
+    with pytest.raises(StoreFull):
+        await kv.set("b", b"x" * 1_000)
+    with pytest.raises(StoreFull):
+        await kv.compare_and_set("a", b"y" * 9_500, b"x" * 10_000)
+    assert await kv.get("a") == b"y" * 9_500
+    clock.advance(5)
+    await kv.set("b", b"x" * 9_000)
+    assert await kv.delete("b")
+    for number in range(30):
+        await kv.set(f"{number}", b"")
+    with pytest.raises(StoreFull):
+        await asyncio.gather(*(kv.set(f"n{number}", b"") for number in range(20)))
+
+
+async def test_events_and_sessions_have_a_bound_together() -> None:
+    clock = VirtualClock()
+    bounds = StoreBounds(events=EventBounds(max_total_bytes=10_000), sessions=SessionBounds(max_bytes=10_000))
+    store = MemoryStore(bounds=bounds, clock=clock)
+    await store.events.append("a", b"x" * 8_000)
+    with pytest.raises(StoreFull):
+        await store.events.append("b", b"x" * 1_000)
+    clock.advance(900)
+    await store.events.append("b", b"x" * 5_000)
+    assert await store.events.drop_prefix("b") == 1
+    await store.events.append("c", b"x" * 5_000)
+
+    await store.sessions.create(a_session("a", data=b"x" * 9_000))
+    with pytest.raises(StoreFull):
+        await store.sessions.create(a_session("b", data=b"x" * 1_000))
+    with pytest.raises(StoreFull):
+        await store.sessions.save(a_session("a", version=2, data=b"x" * 10_000), expected_version=1)
+    clock.advance(3600)
+    await store.sessions.create(a_session("b", data=b"x" * 9_000))
+
+
+async def test_what_expired_does_not_pile_up() -> None:
+    clock = VirtualClock()
+    store = MemoryStore(clock=clock)
+    for number in range(5_000):
+        await store.kv.set(f"{number}", b"", ttl=10)
+        await store.kv.expire(f"{number}", 20)
+        await store.events.append(f"{number}", b"")
+        await store.events.close(f"{number}")
+        clock.advance(1)
+    assert len(store.kv._entries) < 100
+    assert len(store.kv._deadlines._heap) < 200
+    assert len(store.events._streams) < 1_000
+
+
+async def test_rewriting_one_key_leaves_no_trail() -> None:
+    kv = MemoryStore().kv
+    for number in range(5_000):
+        await kv.set("a", b"", ttl=10_000 - number)
+        await kv.set("b", b"", ttl=10_000)
+        await kv.delete("b")
+    assert len(kv._deadlines._heap) < 200
+
+
+def test_memory_needs_no_sqlite() -> None:
+    code = "import sys, dovetail.stores as s; s.MemoryStore(); sys.exit('sqlite3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(
+    st.lists(st.text(alphabet="ab\ud7ff\ue000\U0010ffff", max_size=4)),
+    st.text(alphabet="ab\ud7ff\U0010ffff", max_size=2),
+)
+def test_prefix_end_bounds_the_prefix(texts: list[str], prefix: str) -> None:
+    end = prefix_end(prefix)
+    for text in texts:
+        assert text.startswith(prefix) == (prefix <= text and (end is None or text < end))
+
+
+@given(st.data())
+def test_ordered_keys_stay_in_order(data: st.DataObject) -> None:
+    keys, model = OrderedKeys(), set[str]()
+    for number in range(3_000):  # enough for several runs
+        keys.add(f"{number * 7919 % 3_000:04}")
+        model.add(f"{number * 7919 % 3_000:04}")
+    for number in data.draw(st.sets(st.integers(0, 2_999), max_size=50)) | set(range(1_000, 2_200)):
+        keys.remove(f"{number:04}")
+        model.remove(f"{number:04}")
+    assert list(keys.after("", "")) == sorted(model)
+    start, prefix = (
+        data.draw(st.sampled_from(["", "0500", "1", "22", "2999", "x"])),
+        data.draw(st.sampled_from(["", "0", "22", "3"])),
+    )
+    assert list(keys.after(start, prefix)) == sorted(
+        key for key in model if key > start and key.startswith(prefix)
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20) | st.none())))
+def test_deadlines_give_each_key_once_and_never_late(moves: list[tuple[str, int | None]]) -> None:
+    deadlines, model = Deadlines(), dict[str, float]()
+    for key, at in moves:
+        if at is None:
+            deadlines.forget(key)
+            model.pop(key, None)
+        else:
+            deadlines.note(key, at)
+            model[key] = min(at, model.get(key, at))
+    assert sorted(deadlines.due(10, None)) == sorted(key for key, at in model.items() if at <= 10)
+    assert list(deadlines.due(10, None)) == []

@@ -1,0 +1,91 @@
+"""Run the static checks and house rules side by side, and print one table.
+
+Each check is a command of its own; what it said is shown only if it failed. Exit status 1 if any did.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+FOLDERS = [
+    name
+    for name in ("src", "tests", "tools", "examples", "conformance", "benchmarks")
+    if (ROOT / name).is_dir()
+]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+
+# The slowest first: it sets the time of the whole.
+CHECKS: dict[str, list[str]] = {
+    "types": [str(SCRIPTS / "basedpyright"), "--pythonpath", sys.executable],
+    "house rules": [*PYTEST, "tests/house"],
+    "imports": [str(SCRIPTS / "lint-imports"), "--no-cache", "--no-logo"],
+    "lint": [str(SCRIPTS / "ruff"), "check", *FOLDERS],
+    "format": [str(SCRIPTS / "ruff"), "format", "--check", *FOLDERS],
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one check ended: seconds it took, and all it printed."""
+
+    name: str
+    passed: bool
+    seconds: float
+    output: str
+
+    @property
+    def last_line(self) -> str:
+        """The line that sums the check up."""
+        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
+        return lines[-1] if lines else ""
+
+
+def run(name: str) -> Outcome:
+    """Run one check to its end."""
+    began = time.monotonic()
+    environment = os.environ | {"NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    with tempfile.TemporaryFile("w+") as said:
+        done = subprocess.run(
+            CHECKS[name],
+            cwd=ROOT,
+            env=environment,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+        said.seek(0)
+        output = said.read()
+    return Outcome(name, done.returncode == 0, time.monotonic() - began, output)
+
+
+def main() -> int:
+    """Run them all; print failures, then the table."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        outcomes = list(pool.map(run, CHECKS))
+    for outcome in outcomes:
+        if not outcome.passed:
+            print(f"---- {outcome.name}: {' '.join(Path(word).name for word in CHECKS[outcome.name])}")
+            print(outcome.output.rstrip(), end="\n\n")
+    width = max(map(len, CHECKS))
+    for outcome in outcomes:
+        verdict = "ok    " if outcome.passed else "FAILED"
+        print(f"{outcome.name:<{width}}  {verdict} {outcome.seconds:6.1f} s  {outcome.last_line[:80]}")
+    failed = sum(not outcome.passed for outcome in outcomes)
+    print(f"{'all':<{width}}  {'FAILED' if failed else 'ok    '} {time.monotonic() - began:6.1f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
