@@ -1,3 +1,3 @@
-"""What every test has: the ledger of skips (``skip_ledger``) and the schema oracle (``oracle.plugin``)."""
+"""What every test has: a ledger of skips, the schema oracle, and wires to servers."""
 
-pytest_plugins = ["skip_ledger", "oracle.plugin"]
+pytest_plugins = ["skip_ledger", "oracle.plugin", "wires"]

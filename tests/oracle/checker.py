@@ -208,6 +208,8 @@ class Oracle:
         elif "result" in message or "error" in message:
             self._answer(frame, link, message)
         else:
+            if not frame.sent:
+                _remember_unreadable(frame, link)
             self._fault(frame, message, "neither a call (method) nor a response (result or error)")
 
     def _call(self, frame: Frame, link: _Link, message: dict[str, Any], forced: str | None) -> None:

@@ -71,12 +71,18 @@ _error: Final = msgspec.json.Decoder(ErrorObject)
 
 
 class Malformed(Exception):
-    """A message that cannot be taken; ``error`` is what to answer, under ``id`` when one could be read."""
+    """A message that cannot be taken; ``error`` is what to answer, under ``id`` when one could be read.
 
-    def __init__(self, error: ParseError | InvalidRequest, id: RequestId | None = None) -> None:
+    A bad ``response`` is not to be answered where nothing forces an answer: its id is one of our own.
+    """
+
+    def __init__(
+        self, error: ParseError | InvalidRequest, id: RequestId | None = None, *, response: bool = False
+    ) -> None:
         super().__init__(str(error))
         self.error = error
         self.id = id
+        self.response = response
 
 
 def read(data: bytes) -> Message:
@@ -114,15 +120,22 @@ def classify(envelope: Envelope) -> Message:
         ):
             raise Malformed(InvalidRequest('the request\'s "id" is too large'))
         return Message(Kind.REQUEST, id, method, params)
-    if envelope.result is not UNSET and envelope.error is UNSET:
-        if known is None:
-            raise Malformed(InvalidRequest("a result needs the id of its request"))
-        if memoryview(envelope.result)[0] != _BRACE:
-            raise Malformed(InvalidRequest('"result" must be an object'), known)
-        return Message(Kind.RESULT, known, body=envelope.result)
-    if envelope.error is not UNSET and envelope.result is UNSET:
-        return Message(Kind.ERROR, known, body=envelope.error)
-    raise Malformed(InvalidRequest("a message needs a method, or exactly one of result and error"), known)
+    return _classify_response(envelope, known)
+
+
+def _classify_response(envelope: Envelope, id: RequestId | None) -> Message:
+    result, error = envelope.result, envelope.error
+    if result is not UNSET and error is not UNSET:
+        raise Malformed(InvalidRequest("a response has either a result or an error"), id, response=True)
+    if error is not UNSET:
+        return Message(Kind.ERROR, id, body=error)
+    if result is UNSET:
+        raise Malformed(InvalidRequest("a message needs a method, or exactly one of result and error"), id)
+    if id is None:
+        raise Malformed(InvalidRequest("a result needs the id of its request"), response=True)
+    if memoryview(result)[0] != _BRACE:
+        raise Malformed(InvalidRequest('"result" must be an object'), id, response=True)
+    return Message(Kind.RESULT, id, body=result)
 
 
 def read_error(body: Raw) -> ErrorObject:

@@ -6,7 +6,8 @@ the pure part: the journal, its checks and its bytes. Sealing is in `dovetail.se
 of bodies in `dovetail.runtime.rounds`.
 
 * An answer counts only if its question was asked last round, and only for the same question: the journal
-  keeps a digest of it.
+  keeps a digest of it. A request without state has no last round: what it answers of its own accord counts for
+  questions that the author named, and for no others.
 * The state is bound to method, name and arguments (canonical JSON, so that a client may re-order keys), to
   the principal and to the app, and it expires.
 
@@ -73,6 +74,10 @@ class Journal(Struct):
             if digest is not None:
                 self.answers[key] = Answered(digest, answer.copy())
         self.asked = {}
+
+    def volunteer(self, key: str, question: Question, answer: Raw) -> None:
+        """Record an answer that came without state, before its question was asked."""
+        self.answers[key] = Answered(question.digest, answer.copy())
 
     def answer(self, key: str, question: Question) -> Raw | None:
         """The recorded answer to this very question, or None."""

@@ -20,7 +20,7 @@ from ..protocol.correlation import Pending
 from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import Closed, InvalidRequest, RPCError, TransportError, rpc_error
 from ..protocol.listening import Change
-from ..protocol.revisions import Feature, Profile
+from ..protocol.revisions import PROFILES, Feature
 from ..protocol.session import READY, ServerSession
 from ..protocol.types.notifications import CancelledNotice
 from ..protocol.types.requests import RequestId
@@ -136,24 +136,31 @@ class ServerConnection:
 
     async def _take(self, data: bytes | Raw, replies: list[bytes] | None = None) -> bytes | None:
         """One message; gives the answer if it is known at once. ``replies`` collects the answers of a batch."""
+        profile = self._session.profile
         try:
             message = envelope.read(bytes(data))
-            if message.kind is Kind.REQUEST and exchange.belongs(message) and self._service.stateless:
+            if message.kind is Kind.REQUEST and self._judged_alone(message):
+                profile = PROFILES[self._service.stateless[-1]]
                 return await self._start(self._service.exchange.judge(message), None, replies)
             return await self._route(message, replies)
         except Malformed as problem:
-            return messages.error(problem.id, problem.error, self._profile_for_errors())
+            if problem.response:
+                log.debug("ignored: %s", problem)
+                return None
+            return messages.error(problem.id, problem.error, profile)
         except Refused as problem:
             if problem.silent:
                 log.debug("ignored: %s", problem)
                 return None
-            return messages.error(problem.id, problem.error, self._profile_for_errors())
+            return messages.error(problem.id, problem.error, profile)
+
+    def _judged_alone(self, message: Message) -> bool:
+        """Whether a request is of the stateless era; a server of that era alone judges every one so."""
+        service = self._service
+        return bool(service.stateless) and (not service.stateful or exchange.belongs(message))
 
     async def _route(self, message: Message, replies: list[bytes] | None) -> bytes | None:
         session = self._session
-        if not self._service.stateful and message.kind is Kind.REQUEST:
-            # A server of the stateless era alone: the judge's answer names the revisions that it speaks.
-            self._service.exchange.judge(message)
         if replies is not None and message.method == names.INITIALIZE:
             raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
         event = session.receive(message)
@@ -256,9 +263,6 @@ class ServerConnection:
                 await self.write(change.message(self._session.profile))
             except GONE:
                 return
-
-    def _profile_for_errors(self) -> Profile:
-        return self._session.profile
 
 
 class _ConnectionChannel(Channel):

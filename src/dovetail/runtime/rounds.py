@@ -36,7 +36,8 @@ class Rounds:
         self._sealer = sealer
         self._binding = rounds.binding_of(call.method, params, principal=principal.key, audience=audience)
         self._journal = self._open(params)
-        self._positions = 0
+        self._volunteered = (params.input_responses or {}) if params.request_state is None else {}
+        self._numbered: set[str] = set()
         self._used: set[str] = set()
         self.outcome: InputRequired | None = None
 
@@ -62,11 +63,15 @@ class Rounds:
 
     def next_key(self, prefix: str) -> str:
         """A key by position, for a question or step without a name."""
-        self._positions += 1
-        return f"{prefix}{self._positions}"
+        key = f"{prefix}{len(self._numbered) + 1}"
+        self._numbered.add(key)
+        return key
 
     def ask(self, questions: Mapping[str, rounds.Question]) -> dict[str, Raw]:
-        """The answers, if all are there; else the round ends with the missing ones. Raises `Suspend`."""
+        """The answers, if all are there; else the round ends with the missing ones. Raises `Suspend`.
+
+        Answers in a request without state count for questions with a name; a number may mean another question.
+        """
         if len(questions) > rounds.MAX_QUESTIONS:
             raise LocalProtocolError(f"at most {rounds.MAX_QUESTIONS} questions fit into one round")
         for key in questions:
@@ -75,6 +80,8 @@ class Rounds:
                     f"two questions of one call have the key {key!r}; give them different ones"
                 )
             self._used.add(key)
+        for key in questions.keys() & self._volunteered.keys() - self._numbered:
+            self._journal.volunteer(key, questions[key], self._volunteered[key])
         answers = {key: self._journal.answer(key, question) for key, question in questions.items()}
         missing = {key: question for key, question in questions.items() if answers[key] is None}
         if missing:

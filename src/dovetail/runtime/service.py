@@ -46,7 +46,7 @@ class Service:
         self.stateful = tuple(stateful)
         self.stateless = tuple(stateless)
         self.custom = custom
-        self.exchange = Exchange(self.stateless, announced=[*self.stateful, *self.stateless], custom=custom)
+        self.exchange = Exchange(self.stateless, announced=[*reversed(self.stateless), *reversed(self.stateful)], custom=custom)
         self.max_running = max_running
         self.max_message = max_message
         self.header_parameters = header_parameters

@@ -3,7 +3,7 @@ listening, caching.
 """
 
 from .. import names
-from ..errors import ResourceNotFound, UnsupportedVersion
+from ..errors import MissingCapability, ResourceNotFound, UnsupportedVersion
 from ..types import (
     AcknowledgedNotice,
     CallToolParams,
@@ -115,5 +115,5 @@ V2026_07_28 = V2025_11_25.next(
         ElicitResult: {"_meta"},
         ListRootsResult: {"_meta"},
     },
-    codes={ResourceNotFound: -32602, UnsupportedVersion: -32022},
+    codes={ResourceNotFound: -32602, UnsupportedVersion: -32022, MissingCapability: -32021},
 )

@@ -1,0 +1,1 @@
+"""The same small server, written for each of the measured libraries."""

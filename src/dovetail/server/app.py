@@ -1,0 +1,469 @@
+"""The author's server object: what it offers is registered on it, and it runs on any transport.
+
+Decorators give the function back unchanged. Everything that can be wrong with a registration is reported
+there and then, naming function, parameter, file and line.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal, TypeVar, overload
+
+from ..protocol import names
+from ..protocol.call import Call
+from ..protocol.listening import Change
+from ..protocol.revisions import PROFILES
+from ..protocol.types import (
+    Annotations,
+    CallToolParams,
+    Icon,
+    Implementation,
+    JSONSchema,
+    Prompt,
+    PromptArgument,
+    Resource,
+    ResourceTemplate,
+    Tool,
+    ToolAnnotations,
+)
+from ..protocol.uri_template import TemplateError, UriTemplate
+from ..runtime.channel import Channel
+from ..runtime.dispatch import Dispatcher, Handler, Middleware
+from ..runtime.hub import Hub
+from ..runtime.rounds import Rounds
+from ..runtime.service import Service
+from ..security.limits import RateLimiter
+from ..security.sealing import Sealer, default_sealer
+from .arguments import ArgumentsPlan
+from .catalog import Catalog
+from .checks import check_meta, check_name, check_variables, checked_extensions, eras
+from .completion import Completers
+from .entries import PromptEntry, ResourceEntry, ToolEntry
+from .injection import INJECTABLES
+from .methods import Methods
+from .output import OutputPlan
+from .running import Runner, Workshop
+from .signature import Plan, RegistrationError, inspect_function
+
+F = TypeVar("F", bound=Callable[..., Any])
+Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
+Meta = dict[str, Any]
+
+
+class App:
+    """A Model Context Protocol server.
+
+    ``revisions``: those to serve, all by default. ``page_size``: entries per page of a list. ``list_ttl``:
+    for how many seconds clients may keep a list. ``timeout``: seconds that a tool may take unless it has
+    its own, None for no limit. ``threads``: how many sync functions run at once. ``mask_errors``: what an
+    unforeseen exception says stays in the log. ``rate_limit``: tool calls and completions per second for
+    each remote caller (None: no limit); ``burst``: how many at once. ``lifespan``: an async context manager
+    around the app's life, given the app; what it yields is ``ctx.state``. ``sealer``: seals what goes
+    through the client between rounds; by default with keys of this process. ``extensions``: identifiers and
+    settings to announce (2026-07-28).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: str = "0.1.0",
+        title: str | None = None,
+        description: str | None = None,
+        website_url: str | None = None,
+        icons: list[Icon] | None = None,
+        instructions: str | None = None,
+        revisions: Sequence[str] | None = None,
+        lifespan: Lifespan | None = None,
+        page_size: int = 1000,
+        list_ttl: float = 60.0,
+        timeout: float | None = None,
+        threads: int = 32,
+        mask_errors: bool = True,
+        rate_limit: float | None = 50.0,
+        burst: int = 200,
+        max_message: int = 16 * 1024 * 1024,
+        middleware: Sequence[Middleware] = (),
+        sealer: Sealer | None = None,
+        extensions: Mapping[str, dict[str, Any]] | None = None,
+    ) -> None:
+        self.info = Implementation(
+            name=name,
+            version=version,
+            title=title,
+            description=description,
+            website_url=website_url,
+            icons=icons,
+        )
+        self.instructions = instructions
+        self._stateful, self._stateless = eras(revisions)
+        self._timeout = timeout
+        self._mask_errors = mask_errors
+        self._lifespan = lifespan
+        self._max_message = max_message
+        self._middleware = tuple(middleware)
+        self._sealer = sealer
+        self._extensions = checked_extensions(extensions or {})
+        self._limiter = None if rate_limit is None else RateLimiter(rate_limit, burst)
+        self._hub = Hub()
+        self._workshop = Workshop(threads=threads, open_rounds=self._open_rounds)
+        self._catalog = Catalog(self._hub.publish, page_size=page_size, list_ttl=list_ttl)
+        self._completers = Completers()
+        self._custom: dict[str, Handler] = {}
+        self._service: Service | None = None
+
+    @property
+    def name(self) -> str:
+        """The server's name."""
+        return self.info.name
+
+    # Tools
+
+    @overload
+    def tool(self, fn: F, /) -> F: ...
+    @overload
+    def tool(
+        self,
+        fn: None = None,
+        /,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        annotations: ToolAnnotations | None = None,
+        icons: list[Icon] | None = None,
+        meta: Meta | None = None,
+        timeout: float | None = None,
+        input_schema: JSONSchema | None = None,
+        output_schema: JSONSchema | None = None,
+    ) -> Callable[[F], F]: ...
+    def tool(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Offer a function as a tool; as ``@app.tool`` or with options, which are those of `add_tool`."""
+        if fn is not None:
+            self.add_tool(fn)
+            return fn
+        return _decorator(self.add_tool, **options)
+
+    def add_tool(
+        self,
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        annotations: ToolAnnotations | None = None,
+        icons: list[Icon] | None = None,
+        meta: Meta | None = None,
+        timeout: float | None = None,
+        input_schema: JSONSchema | None = None,
+        output_schema: JSONSchema | None = None,
+    ) -> None:
+        """Offer a function as a tool, at any time. Raises `RegistrationError`. Specification: server/tools.
+
+        Name and description default to the function's own and its docstring; the schemas to what its
+        annotations say. ``timeout``: seconds, else the app's. ``input_schema``: given by hand, the function
+        takes one dict.
+        """
+        plan = self._plan(fn)
+        name = name or plan.name
+        check_name(plan, name)
+        check_meta(plan, meta)
+        arguments = ArgumentsPlan(plan, schema=input_schema)
+        output = OutputPlan(plan, schema=output_schema)
+        tool = Tool(
+            name=name,
+            title=title,
+            description=description or plan.docstring.summary or None,
+            input_schema=arguments.schema,
+            output_schema=output.schema,
+            annotations=annotations,
+            icons=icons,
+            meta=meta,
+        )
+        runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
+        self._catalog.tools.add(
+            name, ToolEntry(tool, runner, arguments, output, mask_errors=self._mask_errors)
+        )
+
+    def remove_tool(self, name: str) -> None:
+        """Stop offering a tool. Raises KeyError when there is none of that name."""
+        self._catalog.tools.remove(name)
+
+    # Resources
+
+    def resource(
+        self,
+        uri: str,
+        /,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        mime_type: str | None = None,
+        annotations: Annotations | None = None,
+        size: int | None = None,
+        icons: list[Icon] | None = None,
+        meta: Meta | None = None,
+        timeout: float | None = None,
+        ttl: float = 0.0,
+        scope: Literal["public", "private"] = "private",
+    ) -> Callable[[F], F]:
+        """Offer a function as a resource, or with variables in the URI (RFC 6570) as a template; options as
+        `add_resource`.
+        """
+        return _decorator(
+            self.add_resource,
+            uri,
+            name=name,
+            title=title,
+            description=description,
+            mime_type=mime_type,
+            annotations=annotations,
+            size=size,
+            icons=icons,
+            meta=meta,
+            timeout=timeout,
+            ttl=ttl,
+            scope=scope,
+        )
+
+    def add_resource(
+        self,
+        fn: Callable[..., Any],
+        uri: str,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        mime_type: str | None = None,
+        annotations: Annotations | None = None,
+        size: int | None = None,
+        icons: list[Icon] | None = None,
+        meta: Meta | None = None,
+        timeout: float | None = None,
+        ttl: float = 0.0,
+        scope: Literal["public", "private"] = "private",
+    ) -> None:
+        """Offer a resource or template, at any time. Raises `RegistrationError`. Specification:
+        server/resources.
+
+        The function's parameters are the variables of the template. ``size`` in bytes. ``ttl`` (seconds)
+        and ``scope`` tell clients how long and for whom they may keep what they read.
+        """
+        plan = self._plan(fn)
+        check_meta(plan, meta)
+        try:
+            template = UriTemplate(uri)
+        except TemplateError as problem:
+            raise plan.refuse(str(problem)) from None
+        check_variables(plan, template)
+        common: dict[str, Any] = {
+            "name": name or plan.name,
+            "title": title,
+            "description": description or plan.docstring.summary or None,
+            "mime_type": mime_type,
+            "annotations": annotations,
+            "icons": icons,
+            "meta": meta,
+        }
+        runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
+        if template.is_static:
+            described: Resource | ResourceTemplate = Resource(uri=uri, size=size, **common)
+            self._catalog.resources.add(uri, ResourceEntry(described, runner, ttl=ttl, scope=scope))
+        else:
+            described = ResourceTemplate(uri_template=uri, **common)
+            entry = ResourceEntry(described, runner, template=template, ttl=ttl, scope=scope)
+            self._catalog.templates.add(uri, entry)
+
+    def remove_resource(self, uri: str) -> None:
+        """Stop offering a resource or template. Raises KeyError when there is none."""
+        shelf = self._catalog.resources if self._catalog.resources.get(uri) else self._catalog.templates
+        shelf.remove(uri)
+
+    def resource_updated(self, uri: str) -> None:
+        """Tell the clients that subscribed to a resource that it changed. May be called from any task of the
+        app's loop.
+        """
+        self._hub.publish(Change("resource", uri))
+
+    # Prompts
+
+    @overload
+    def prompt(self, fn: F, /) -> F: ...
+    @overload
+    def prompt(
+        self,
+        fn: None = None,
+        /,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        icons: list[Icon] | None = None,
+        meta: Meta | None = None,
+        timeout: float | None = None,
+    ) -> Callable[[F], F]: ...
+    def prompt(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Offer a function as a prompt; as ``@app.prompt`` or with options, which are those of `add_prompt`."""
+        if fn is not None:
+            self.add_prompt(fn)
+            return fn
+        return _decorator(self.add_prompt, **options)
+
+    def add_prompt(
+        self,
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        icons: list[Icon] | None = None,
+        meta: Meta | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Offer a prompt, at any time. Raises `RegistrationError`. Specification: server/prompts.
+
+        The function gives text, messages, content blocks, or a list of those.
+        """
+        plan = self._plan(fn)
+        name = name or plan.name
+        check_meta(plan, meta)
+        arguments = [
+            PromptArgument(name=each.name, description=each.description or None, required=each.required)
+            for each in plan.inputs
+        ]
+        prompt = Prompt(
+            name=name,
+            title=title,
+            description=description or plan.docstring.summary or None,
+            arguments=arguments or None,
+            icons=icons,
+            meta=meta,
+        )
+        runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
+        self._catalog.prompts.add(name, PromptEntry(prompt, runner))
+
+    def remove_prompt(self, name: str) -> None:
+        """Stop offering a prompt. Raises KeyError when there is none of that name."""
+        self._catalog.prompts.remove(name)
+
+    # Completion, custom methods
+
+    def completion(self, ref: str, argument: str) -> Callable[[F], F]:
+        """Suggest values for an argument of a prompt (``ref``: its name) or a variable of a template
+        (``ref``: the template).
+
+        The function takes what is typed so far and gives texts. Specification: server/utilities/completion.
+        """
+
+        def register(fn: F) -> F:
+            plan = self._plan(fn)
+            kind = names.REF_RESOURCE if "://" in ref or "{" in ref else names.REF_PROMPT
+            self._completers.add(kind, ref, argument, Runner(plan, self._workshop, timeout=self._timeout))
+            return fn
+
+        return register
+
+    def method(self, name: str) -> Callable[[Handler], Handler]:
+        """Answer a method of your own, ``async def fn(call, channel) -> Result``. Before the app runs."""
+
+        def register(handler: Handler) -> Handler:
+            if any(name in profile.client_requests for profile in PROFILES.values()):
+                raise RegistrationError(f"{name!r} is a method of the protocol; choose a name of your own")
+            self._custom[name] = handler
+            self._service = None
+            return handler
+
+        return register
+
+    @property
+    def overrides(self) -> dict[Any, Callable[..., Any]]:
+        """Dependencies to use in place of others: ``app.overrides[real] = fake``, for tests."""
+        return self._workshop.overrides
+
+    # Running
+
+    @property
+    def service(self) -> Service:
+        """The app as transports see it."""
+        if self._service is None:
+            self._service = self._build()
+        return self._service
+
+    def run(self, transport: Literal["stdio", "http", "unix"] = "stdio", **options: Any) -> None:
+        """Serve until told to stop: on stdio, over HTTP (``host``, ``port``, ``path``, ``uds``...), or
+        lines on a unix socket.
+
+        For HTTP see `asgi` and `dovetail.transports.uvicorn_runner.serve` for the options. Blocks.
+        """
+        from .runners import run
+
+        run(self, transport, **options)
+
+    def asgi(self, **options: Any) -> Any:
+        """The app as an ASGI application, to be mounted anywhere, with no lifespan wiring; options of
+        `HTTPApp`.
+        """
+        from ..transports.http import HTTPApp
+
+        return HTTPApp(self.service, **options)
+
+    def _plan(self, fn: Callable[..., Any]) -> Plan:
+        return inspect_function(fn, injectables=INJECTABLES)
+
+    def _build(self) -> Service:
+        methods = Methods(
+            info=self.info,
+            instructions=self.instructions,
+            catalog=self._catalog,
+            completers=self._completers,
+            hub=self._hub,
+            stateful=self._stateful,
+            stateless=self._stateless,
+            extensions=self._extensions,
+            limiter=self._limiter,
+        )
+        handlers = {**methods.handlers(), **self._custom}
+        return Service(
+            dispatcher=Dispatcher(handlers, info=self.info, middleware=self._middleware),
+            hub=self._hub,
+            capabilities=methods.capabilities,
+            stateful=self._stateful,
+            stateless=self._stateless,
+            custom=frozenset(self._custom),
+            lifespan=self._life,
+            max_message=self._max_message,
+            header_parameters=self._header_parameters,
+        )
+
+    @asynccontextmanager
+    async def _life(self) -> AsyncGenerator[None]:
+        if self._lifespan is None:
+            try:
+                yield
+            finally:
+                self._workshop.close()
+            return
+        async with self._lifespan(self) as state:
+            self._workshop.state = state
+            try:
+                yield
+            finally:
+                self._workshop.close()
+
+    def _header_parameters(self, call: Call) -> Any:
+        params = call.params
+        entry = self._catalog.tools.get(params.name) if isinstance(params, CallToolParams) else None
+        return () if entry is None else entry.header_parameters
+
+    def _open_rounds(self, call: Call, channel: Channel) -> Rounds:
+        if self._sealer is None:
+            self._sealer = default_sealer("request-state")
+        return Rounds(call, channel.principal, sealer=self._sealer, audience=self.name)
+
+
+def _decorator(add: Callable[..., None], *values: Any, **options: Any) -> Callable[[F], F]:
+    def register(fn: F) -> F:
+        add(fn, *values, **options)
+        return fn
+
+    return register

@@ -1,0 +1,65 @@
+"""What an app checks when something is registered on it, so that nothing is found out at call time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..protocol.meta_keys import check_meta_key, is_extension_identifier
+from ..protocol.revisions import PROFILES, STATEFUL, STATELESS
+from ..protocol.types.wire import Meta
+from ..protocol.uri_template import UriTemplate
+from .signature import Plan, RegistrationError
+
+
+def eras(revisions: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The revisions to serve in the stateful and in the stateless era; all when None. Raises `RegistrationError`."""
+    wanted = list(PROFILES) if revisions is None else list(revisions)
+    unknown = [revision for revision in wanted if revision not in PROFILES]
+    if unknown or not wanted:
+        raise RegistrationError(
+            f"unknown revision {', '.join(map(repr, unknown)) or '(none given)'}; there are {', '.join(PROFILES)}"
+        )
+    return (
+        tuple(revision for revision in STATEFUL if revision in wanted),
+        tuple(revision for revision in STATELESS if revision in wanted),
+    )
+
+
+def check_name(plan: Plan, name: str) -> None:
+    """Tool names: 1 to 128 letters, digits, ``_``, ``-`` and ``.`` (server/tools "Tool Names")."""
+    if not 1 <= len(name) <= 128 or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in name):
+        raise plan.refuse(
+            f"the tool name {name[:140]!r} is not allowed: 1 to 128 of A-Z, a-z, 0-9, '_', '-' and '.'"
+        )
+
+
+def check_meta(plan: Plan, meta: Meta | None) -> None:
+    """Keys of ``_meta`` follow the grammar of basic/index, "_meta". Raises `RegistrationError`."""
+    for key in meta or {}:
+        problem = check_meta_key(key, reserved_rule="second-label")
+        if problem is not None:
+            raise plan.refuse(f"the _meta key {key!r} is not allowed: {problem}")
+
+
+def check_variables(plan: Plan, template: UriTemplate) -> None:
+    """The parameters of a function are the variables of its template. Raises `RegistrationError`."""
+    inputs = {parameter.name: parameter for parameter in plan.inputs}
+    for variable in template.variables:
+        if variable not in inputs:
+            raise plan.refuse(
+                f"the URI {template.template!r} has a variable {variable!r} that is no parameter"
+            )
+    for name, parameter in inputs.items():
+        if name not in template.variables and parameter.required:
+            raise plan.refuse(
+                f"is no variable of the URI {template.template!r}, so nothing can fill it", name
+            )
+
+
+def checked_extensions(extensions: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Extension identifiers need a prefix (basic/versioning "Extension Negotiation"). Raises `RegistrationError`."""
+    for identifier in extensions:
+        if not is_extension_identifier(identifier):
+            raise RegistrationError(
+                f"the extension identifier {identifier!r} is not allowed: it needs a prefix, as in 'com.example/name'"
+            )
+    return dict(extensions)

@@ -1,0 +1,74 @@
+"""Suggestions for the arguments of prompts and the variables of resource templates.
+
+A completer belongs to one argument of one prompt or template. It gets what is typed so far and, if it asks
+for them, the arguments settled already. Specification: server/utilities/completion.
+"""
+
+from typing import Any, Final, cast
+
+from ..protocol import names
+from ..protocol.call import Call
+from ..protocol.errors import InvalidParams
+from ..protocol.types import (
+    CompleteParams,
+    CompleteResult,
+    Completion,
+    CompletionContext,
+    PromptReference,
+)
+from ..runtime.channel import Channel
+from .running import Runner
+from .signature import Plan
+
+LIMIT: Final = 100
+
+
+class Completers:
+    """Completers by reference and argument."""
+
+    def __init__(self) -> None:
+        self._runners: dict[tuple[str, str, str], tuple[Runner, tuple[bool, ...]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._runners)
+
+    def add(self, kind: str, subject: str, argument: str, runner: Runner) -> None:
+        """Complete an argument of a prompt (``kind`` of `names.REF_PROMPT`) or template with a function."""
+        self._runners[kind, subject, argument] = (runner, _wants(runner.plan))
+
+    async def complete(self, call: Call, channel: Channel) -> CompleteResult:
+        """The suggestions. An argument nobody completes has none."""
+        params = cast("CompleteParams", call.params)
+        if isinstance(params.ref, PromptReference):
+            key = (names.REF_PROMPT, params.ref.name, params.argument.name)
+        else:
+            key = (names.REF_RESOURCE, params.ref.uri, params.argument.name)
+        found = self._runners.get(key)
+        if found is None:
+            return CompleteResult(completion=Completion(values=[]))
+        runner, wants = found
+        context = params.context or CompletionContext()
+        values = tuple(context if wanted else params.argument.value for wanted in wants)
+        return CompleteResult(completion=_limited(await runner.run(call, channel, values)))
+
+
+def _wants(plan: Plan) -> tuple[bool, ...]:
+    """Per input, whether it is the context of settled arguments rather than the value typed so far."""
+    wants = tuple(parameter.annotation is CompletionContext for parameter in plan.inputs)
+    if wants.count(False) != 1 or len(wants) > 2:
+        raise plan.refuse(
+            "a completer takes the text typed so far as its one parameter, and if it likes a "
+            "CompletionContext with the arguments settled already"
+        )
+    return wants
+
+
+def _limited(value: Any) -> Completion:
+    if isinstance(value, Completion):
+        if len(value.values) > LIMIT:
+            raise InvalidParams(f"a completer gave more than {LIMIT} values")
+        return value
+    values = [str(item) for item in value]
+    if len(values) <= LIMIT:
+        return Completion(values=values)
+    return Completion(values=values[:LIMIT], total=len(values), has_more=True)

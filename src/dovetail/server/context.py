@@ -1,0 +1,272 @@
+"""What a handler sees of the call it serves, the same in both eras.
+
+Ask for it by annotation (``ctx: Context``). It reports progress and logs, asks the client, and tells who is
+calling.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast, overload
+
+import msgspec
+
+from ..protocol import codec, messages, names
+from ..protocol.call import Call, Peer
+from ..protocol.errors import LocalProtocolError
+from ..protocol.rounds import Question as WireQuestion
+from ..protocol.types import (
+    LOG_LEVELS,
+    CreateMessageResult,
+    InputRequired,
+    LogLevel,
+    MessageNotice,
+    ProgressNotice,
+    RequestId,
+    Root,
+    SamplingMessage,
+)
+from ..runtime.channel import Channel
+from ..runtime.rounds import Rounds
+from ..security.principal import Principal
+from .forms import AnswerInvalid, Form
+from .questions import Elicit, ElicitURL, Question, Roots, Sample
+
+T = TypeVar("T")
+
+_TRIES = 3
+_RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
+
+
+class Context:
+    """One call, from the inside. ``state`` is what the app's lifespan gave."""
+
+    __slots__ = ("_call", "_channel", "_open_rounds", "_progress", "_rounds", "state")
+
+    def __init__(
+        self,
+        call: Call,
+        channel: Channel,
+        *,
+        state: Any = None,
+        open_rounds: Callable[[Call, Channel], Rounds] | None = None,
+    ) -> None:
+        self._call = call
+        self._channel = channel
+        self._open_rounds = open_rounds
+        self._rounds: Rounds | None = None
+        self._progress: float | None = None
+        self.state = state
+
+    @property
+    def rounds(self) -> Rounds | None:
+        """The rounds of the call, in the stateless era; opened when first needed."""
+        if self._rounds is None and self._open_rounds is not None:
+            self._rounds = self._open_rounds(self._call, self._channel)
+        return self._rounds
+
+    @property
+    def suspended(self) -> InputRequired | None:
+        """What the call is to be answered with when a question ended its round."""
+        return None if self._rounds is None else self._rounds.outcome
+
+    # Who and what
+
+    @property
+    def principal(self) -> Principal:
+        """Who is calling; anonymous unless the server authenticates."""
+        return self._channel.principal
+
+    @property
+    def request_id(self) -> RequestId:
+        """The id of the request; in the stateless era each round has its own."""
+        return self._call.id
+
+    @property
+    def revision(self) -> str:
+        """The revision that the call is made in."""
+        return self._call.profile.revision
+
+    @property
+    def client(self) -> Peer:
+        """What the client says of itself: ``info`` (for display only) and ``capabilities``."""
+        return self._call.peer
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The HTTP request's headers, names in lower case, credentials left out; empty on other transports."""
+        return self._channel.headers
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The request's ``_meta``, as it came."""
+        return self._call.meta
+
+    @property
+    def transport(self) -> str:
+        """How the call came: "stdio", "http", "memory", ..."""
+        return self._channel.transport
+
+    # Telling
+
+    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Report how far the work is, if the caller wants to know. ``progress`` has to grow: what does not
+        is not sent.
+
+        Specification: basic/patterns/progress.
+        """
+        token = self._call.progress_token
+        if token is None or (self._progress is not None and progress <= self._progress):
+            return
+        self._progress = progress
+        notice = ProgressNotice(progress_token=token, progress=progress, total=total, message=message)
+        await self._channel.emit(
+            messages.notification(names.NOTIFY_PROGRESS, self._call.profile.encode(notice))
+        )
+
+    async def log(self, level: LogLevel, data: Any, *, logger: str | None = None) -> None:
+        """Send a log message to the client, if it wants that level: any JSON value, never a secret.
+
+        In the stateless era only when the request asked for logs. Deprecated since 2026-07-28: log to
+        stderr or OpenTelemetry. Specification: server/utilities/logging.
+        """
+        wanted = self._call.log_level
+        if wanted is None:
+            if self._call.profile.stateless:
+                return
+        elif _RANK[level] < _RANK[wanted]:
+            return
+        notice = MessageNotice(level=level, data=data, logger=logger)
+        await self._channel.emit(
+            messages.notification(names.NOTIFY_MESSAGE, self._call.profile.encode(notice))
+        )
+
+    async def close_stream(self, retry: float | None = None) -> None:
+        """Where streams can be resumed (2025-11-25 over HTTP), let go of the connection; the client comes
+        back for the rest.
+
+        ``retry``: after how many seconds. Elsewhere this does nothing.
+        """
+        await self._channel.close_stream(retry)
+
+    # Asking
+
+    @overload
+    async def elicit(self, message: str, form: type[T], *, key: str | None = None) -> T: ...
+    @overload
+    async def elicit(self, message: str, form: Any, *, key: str | None = None) -> Any: ...
+    async def elicit(self, message: str, form: Any, *, key: str | None = None) -> Any:
+        """Ask the person: a form for ``form``, a type (bool, str, Enum, dataclass, ...) or a form schema as
+        a dict.
+
+        Gives the answer as that type. Raises `Declined` or `Dismissed` when there is none,
+        `MissingCapability` when this client can't be asked. Specification: client/elicitation.
+        """
+        return await self._ask_one(Elicit(message, form_of(form)), key)
+
+    async def elicit_url(
+        self, message: str, url: str, *, key: str | None = None, elicitation_id: str | None = None
+    ) -> None:
+        """Ask the person to visit an address; returns once they agreed to. Raises as `elicit` does (since
+        2025-11-25).
+        """
+        await self._ask_one(ElicitURL(message, url, elicitation_id), key)
+
+    async def sample(
+        self, messages: str | list[SamplingMessage], *, key: str | None = None, **options: Any
+    ) -> CreateMessageResult:
+        """Ask the client's model; ``options`` are those of `Sample`. Raises `MissingCapability`.
+
+        Deprecated since 2026-07-28: call a model provider instead.
+        """
+        return await self._ask_one(Sample(messages, **options), key)
+
+    async def roots(self, *, key: str | None = None) -> list[Root]:
+        """The client's roots. Raises `MissingCapability`. Deprecated since 2026-07-28: take paths as
+        arguments.
+        """
+        return await self._ask_one(Roots(), key)
+
+    async def ask(self, **questions: Question[Any]) -> dict[str, Any]:
+        """Several questions at once, by key: in the stateless era they travel in one round. Raises as
+        `elicit` does.
+        """
+        rounds = self.rounds
+        if rounds is not None:
+            return self._ask_by_rounds(rounds, questions)
+        return {key: await self._ask_by_request(question) for key, question in questions.items()}
+
+    async def _ask_one(self, question: Question[T], key: str | None) -> T:
+        rounds = self.rounds
+        if rounds is None:
+            return await self._ask_by_request(question)
+        key = key or rounds.next_key("question-")
+        return self._ask_by_rounds(rounds, {key: question})[key]
+
+    async def _ask_by_request(self, question: Question[T]) -> T:
+        call = self._call
+        question.check(call.profile, call.peer.capabilities)
+        if call.profile.stateless:
+            raise LocalProtocolError(
+                f"{call.method} can't ask the client in revision {call.profile.revision}"
+            )
+        params = call.profile.encode(question.params(call.profile))
+        for _ in range(_TRIES - 1):
+            try:
+                return question.read(await self._channel.ask(question.method, params))
+            except AnswerInvalid:
+                continue
+        return question.read(await self._channel.ask(question.method, params))
+
+    def _ask_by_rounds(self, rounds: Rounds, questions: Mapping[str, Question[Any]]) -> dict[str, Any]:
+        call = self._call
+        wire: dict[str, WireQuestion] = {}
+        for key, question in questions.items():
+            question.check(call.profile, call.peer.capabilities)
+            wire[key] = WireQuestion(question.method, call.profile.encode(question.params(call.profile)))
+        answers = rounds.ask(wire)
+        values: dict[str, Any] = {}
+        for key, question in questions.items():
+            try:
+                values[key] = question.read(answers[key])
+            except (AnswerInvalid, *codec.DECODE_ERRORS):
+                rounds.ask_again(key, wire[key])
+        return values
+
+    # Doing once
+
+    async def step(self, name: str, fn: Callable[..., Any], *args: Any) -> Any:
+        """Do something whose result is kept while the call goes through rounds, so that no round does it
+        again.
+
+        ``fn`` may be sync or async; its result must be JSON-able and comes back as its return annotation
+        says. In the stateful era this just calls it.
+        """
+        rounds = self.rounds
+        if rounds is not None:
+            return await rounds.step(name, fn, args, _returns(fn))
+        value = fn(*args)
+        return await value if inspect.isawaitable(value) else value
+
+    def step_key(self, name: str) -> str:
+        """A key that is the same whenever this step of this call runs, for the idempotency of what it calls."""
+        rounds = self.rounds
+        identity = rounds.nonce if rounds is not None else str(self._call.id)
+        return f"{identity}:{name}"
+
+
+def form_of(form: Any) -> Form[Any]:
+    """A form of whatever an author may give for one."""
+    if isinstance(form, Form):
+        return cast("Form[Any]", form)
+    if isinstance(form, dict):
+        return Form.raw(cast("dict[str, Any]", form))
+    return Form.of(form)
+
+
+def _returns(fn: Callable[..., Any]) -> Any:
+    try:
+        found = inspect.get_annotations(fn, eval_str=True).get("return", Any)
+        codec.reader(found)
+    except (NameError, TypeError, msgspec.MsgspecError):
+        return Any
+    return Any if found is None else found

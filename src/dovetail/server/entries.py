@@ -1,0 +1,233 @@
+"""What an app offers, one entry each: a tool, a resource, a template, a prompt.
+
+An entry joins the description that clients see with the function behind it. All that can be known
+beforehand is worked out at registration: schema, decoder, result conversion, header parameters.
+Specification: server/tools, server/resources, server/prompts.
+"""
+
+import base64
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar, cast
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from ..protocol import codec
+from ..protocol.call import Call
+from ..protocol.errors import Declined, Dismissed, RPCError, ToolError
+from ..protocol.header_parameters import HeaderParameter, header_parameters
+from ..protocol.revisions import Feature
+from ..protocol.revisions.projection import WRAPPED
+from ..protocol.types import (
+    CallToolParams,
+    CallToolResult,
+    GetPromptResult,
+    InputRequired,
+    Prompt,
+    PromptMessage,
+    ReadResourceResult,
+    Resource,
+    ResourceContents,
+    ResourceTemplate,
+    Role,
+    TextContent,
+    Tool,
+    UnknownContent,
+)
+from ..protocol.types.content import AudioContent, EmbeddedResource, ImageContent, ResourceLink
+from ..protocol.types.requests import CacheableResult
+from ..protocol.uri_template import UriTemplate
+from ..runtime.channel import Channel
+from .arguments import ArgumentsPlan, BadArguments
+from .media import Audio, File, Image
+from .output import OutputPlan
+from .running import Runner
+from .texts import TextArguments
+
+R = TypeVar("R", bound=CacheableResult)
+CacheScope = Literal["public", "private"]
+
+log = logging.getLogger("dovetail.server")
+
+_BLOCKS = (TextContent, ImageContent, AudioContent, EmbeddedResource, ResourceLink, UnknownContent)
+
+
+class ToolEntry:
+    """A tool and the function behind it."""
+
+    def __init__(
+        self,
+        tool: Tool,
+        runner: Runner,
+        arguments: ArgumentsPlan,
+        output: OutputPlan,
+        *,
+        mask_errors: bool = True,
+    ) -> None:
+        self.tool = tool
+        self._runner = runner
+        self._arguments = arguments
+        self._output = output
+        self._mask_errors = mask_errors
+        self.header_parameters: tuple[HeaderParameter, ...] = header_parameters(tool.input_schema)
+
+    @property
+    def name(self) -> str:
+        """The tool's name."""
+        return self.tool.name
+
+    async def call(self, call: Call, channel: Channel) -> CallToolResult | InputRequired:
+        """Run the tool. What the model can act on comes back as an error result; protocol errors are raised."""
+        params = cast("CallToolParams", call.params)
+        try:
+            values = self._arguments.decode(params.arguments)
+        except BadArguments as problem:
+            return _error(str(problem))
+        try:
+            value = await self._runner.run(call, channel, values)
+            if isinstance(value, InputRequired):
+                return value
+            result = self._output.convert(value)
+        except RPCError:
+            raise
+        except (ToolError, Declined, Dismissed) as problem:
+            return _error(str(problem))
+        except Exception as problem:
+            log.exception("the tool %r failed", self.name)
+            return _error(
+                f"The tool {self.name!r} failed."
+                if self._mask_errors
+                else f"{type(problem).__name__}: {problem}"
+            )
+        if self._output.wraps and not call.profile.has(Feature.ANY_STRUCTURED_CONTENT):
+            return _wrapped(result)
+        return result
+
+
+class ResourceEntry:
+    """A resource, or a family of them, and the function that reads it. ``ttl`` in seconds, for clients that
+    cache.
+    """
+
+    def __init__(
+        self,
+        described: Resource | ResourceTemplate,
+        runner: Runner,
+        *,
+        template: UriTemplate | None = None,
+        ttl: float = 0.0,
+        scope: CacheScope = "private",
+    ) -> None:
+        self.described = described
+        self.template = template
+        self._runner = runner
+        self._texts = TextArguments(runner.plan)
+        self._ttl_ms = int(ttl * 1000)
+        self._scope: CacheScope = scope
+
+    async def read(
+        self, call: Call, channel: Channel, uri: str, variables: Mapping[str, str | list[str]]
+    ) -> ReadResourceResult | InputRequired:
+        """The contents of one resource."""
+        value = await self._runner.run(call, channel, self._texts.read(variables))
+        if isinstance(value, InputRequired):
+            return value
+        if isinstance(value, ReadResourceResult):
+            result = value
+        else:
+            result = ReadResourceResult(contents=self._contents(value, uri))
+        if not call.profile.has(Feature.CACHE_HINTS):
+            return result
+        return hinted(result, self._ttl_ms, self._scope)
+
+    def _contents(self, value: Any, uri: str) -> list[ResourceContents]:
+        if isinstance(value, list) and all(
+            isinstance(item, ResourceContents) for item in cast("list[Any]", value)
+        ):
+            return cast("list[ResourceContents]", value)
+        return [self._content(value, uri)]
+
+    def _content(self, value: Any, uri: str) -> ResourceContents:
+        mime_type = self.described.mime_type
+        if isinstance(value, ResourceContents):
+            return value
+        if isinstance(value, str):
+            return ResourceContents(uri=uri, mime_type=mime_type or "text/plain", text=value)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            blob = base64.b64encode(cast("bytes", value)).decode()
+            return ResourceContents(uri=uri, mime_type=mime_type or "application/octet-stream", blob=blob)
+        if isinstance(value, (Image, Audio)):
+            block = value.block()
+            return ResourceContents(uri=uri, mime_type=mime_type or block.mime_type, blob=block.data)
+        if isinstance(value, File):
+            return replace(value.block().resource, uri=uri)
+        text = codec.encode(value).decode()
+        return ResourceContents(uri=uri, mime_type=mime_type or "application/json", text=text)
+
+
+class PromptEntry:
+    """A prompt and the function that writes it."""
+
+    def __init__(self, prompt: Prompt, runner: Runner) -> None:
+        self.prompt = prompt
+        self._runner = runner
+        self._texts = TextArguments(runner.plan)
+
+    async def get(
+        self, call: Call, channel: Channel, arguments: Mapping[str, str]
+    ) -> GetPromptResult | InputRequired:
+        """The messages of the prompt. Raises `InvalidParams` for missing or bad arguments."""
+        value = await self._runner.run(call, channel, self._texts.read(arguments))
+        if isinstance(value, (GetPromptResult, InputRequired)):
+            return value
+        items = cast("Sequence[Any]", value) if isinstance(value, (list, tuple)) else [value]
+        return GetPromptResult(
+            description=self.prompt.description, messages=[_message(item) for item in items]
+        )
+
+
+def user(content: Any) -> PromptMessage:
+    """A message of the person: text, a content block, or an `Image`, `Audio` or `File`."""
+    return _said("user", content)
+
+
+def assistant(content: Any) -> PromptMessage:
+    """A message of the model."""
+    return _said("assistant", content)
+
+
+def hinted(result: R, ttl_ms: int, scope: CacheScope) -> R:
+    """A cacheable result with its hints, unless it has its own. Specification: server/utilities/caching."""
+    if result.ttl_ms is not None and result.cache_scope is not None:
+        return result
+    return replace(
+        result,
+        ttl_ms=ttl_ms if result.ttl_ms is None else result.ttl_ms,
+        cache_scope=scope if result.cache_scope is None else result.cache_scope,
+    )
+
+
+def _said(role: Role, content: Any) -> PromptMessage:
+    if isinstance(content, (Image, Audio, File)):
+        content = content.block()
+    elif isinstance(content, str):
+        content = TextContent(text=content)
+    elif not isinstance(content, _BLOCKS):
+        content = TextContent(text=codec.encode(content).decode())
+    return PromptMessage(role=role, content=content)
+
+
+def _message(item: Any) -> PromptMessage:
+    return item if isinstance(item, PromptMessage) else _said("user", item)
+
+
+def _error(text: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=text)], is_error=True)
+
+
+def _wrapped(result: CallToolResult) -> CallToolResult:
+    """Structured content under a schema that is no object's, for revisions that allow objects alone."""
+    if result.structured_content is UNSET:
+        return result
+    return replace(result, structured_content={WRAPPED: result.structured_content})

@@ -1,0 +1,122 @@
+"""Taking annotations apart and putting them together again.
+
+Theory of operation. One walk goes through what carries other types inside it (``Annotated``, unions, the
+built-in and ``collections.abc`` containers, ``type X = ...`` aliases) and leaves everything else, user
+generics included, as it is. What is done to a leaf and to the markers of ``Annotated`` is up to the caller.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, Final, cast, get_args, get_origin
+
+import msgspec
+
+__all__ = ["alias_value", "described", "leaves", "markers_of", "rebuild", "union_members", "without_markers"]
+
+_DEPTH: Final = 32
+_CONTAINERS: Final = frozenset(
+    {
+        list,
+        dict,
+        tuple,
+        set,
+        frozenset,
+        collections.abc.Collection,
+        collections.abc.Mapping,
+        collections.abc.MutableMapping,
+        collections.abc.MutableSequence,
+        collections.abc.MutableSet,
+        collections.abc.Sequence,
+        collections.abc.Set,
+    }
+)
+
+
+def alias_value(annotation: Any) -> Any:
+    """What a ``type X = ...`` alias stands for; any other annotation as it is."""
+    for _ in range(_DEPTH):
+        if type(annotation).__name__ != "TypeAliasType":
+            break
+        annotation = annotation.__value__
+    return annotation
+
+
+def union_members(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; of anything else, itself alone."""
+    annotation = alias_value(annotation)
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        return get_args(annotation)
+    return (annotation,)
+
+
+def without_markers(annotation: Any) -> Any:
+    """The type inside ``Annotated`` and aliases."""
+    annotation = alias_value(annotation)
+    while get_origin(annotation) is Annotated:
+        annotation = alias_value(get_args(annotation)[0])
+    return annotation
+
+
+def markers_of(annotation: Any) -> tuple[Any, ...]:
+    """All markers around a type, the innermost first."""
+    annotation = alias_value(annotation)
+    found: tuple[Any, ...] = ()
+    while get_origin(annotation) is Annotated:
+        inner, *marks = get_args(annotation)
+        found = (*marks, *found)
+        annotation = alias_value(inner)
+    return found
+
+
+def described(marks: Sequence[Any]) -> str:
+    """The description among markers: a `Doc`, a plain string or anything with ``documentation``.
+
+    The last one counts.
+    """
+    for mark in reversed(marks):
+        if isinstance(mark, str):
+            return mark
+        text = getattr(mark, "documentation", None)
+        if text is None and (isinstance(mark, msgspec.Meta) or hasattr(mark, "json_schema_extra")):
+            text = getattr(mark, "description", None)
+        if isinstance(text, str):
+            return text
+    return ""
+
+
+def rebuild(
+    annotation: Any,
+    leaf: Callable[[Any], Any],
+    marked: Callable[[Any, tuple[Any, ...]], Any],
+    depth: int = 0,
+) -> Any:
+    """The same annotation, each leaf replaced by ``leaf(type)``, ``Annotated`` by ``marked(type, markers)``."""
+    annotation = alias_value(annotation)
+    if depth > _DEPTH:
+        return annotation
+
+    def again(part: Any) -> Any:
+        return part if part is Ellipsis else rebuild(part, leaf, marked, depth + 1)
+
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return marked(again(arguments[0]), arguments[1:])
+    if origin in (typing.Union, types.UnionType):
+        return typing.Union[tuple(again(part) for part in arguments)]  # noqa: UP007 - the members are computed
+    if origin in _CONTAINERS and arguments:
+        return leaf(cast("Any", origin)[tuple(again(part) for part in arguments)])
+    return leaf(annotation)
+
+
+def leaves(annotation: Any, depth: int = 0) -> Iterator[Any]:
+    """Every type and every marker in an annotation, the arguments of all generics included."""
+    annotation = alias_value(annotation)
+    yield annotation
+    if get_origin(annotation) is typing.Literal or depth > _DEPTH:
+        return
+    for part in get_args(annotation):
+        yield from leaves(part, depth + 1)

@@ -1,0 +1,98 @@
+"""Filling the parameters that the server fills: context, principal, dependencies, questions asked beforehand.
+
+Compiled once per function. A function that wants only the context, or nothing, costs nothing here;
+dependencies are called in the order of the signature, once per call unless they say otherwise, and
+generators clean up after the function is done.
+"""
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any, Final, cast
+
+from ..security.principal import Principal
+from .context import Context
+from .markers import Ask, Depends
+from .signature import MISSING, Plan, Slot, inspect_function
+
+CONTEXT: Final = "context"
+PRINCIPAL: Final = "principal"
+INJECTABLES: Final[Mapping[type, Any]] = {Context: CONTEXT, Principal: PRINCIPAL}
+
+
+class Injector:
+    """Fills the slots of one plan. ``trivial``: there is nothing to wait for and nothing to clean up."""
+
+    def __init__(self, plan: Plan, *, overrides: Mapping[Any, Callable[..., Any]] | None = None) -> None:
+        self._plan = plan
+        self._slots = plan.slots
+        self._overrides: Mapping[Any, Callable[..., Any]] = overrides if overrides is not None else {}
+        self._plans: dict[Any, Injector] = {}
+        for slot in plan.slots:
+            if isinstance(slot.kind, Depends):
+                self._depend_on(slot.kind.provider)
+        kinds = {slot.kind if isinstance(slot.kind, str) else "general" for slot in plan.slots}
+        self.trivial = "general" not in kinds
+        self.needs_context = bool(plan.slots)
+
+    def fill_at_once(self, context: Context) -> tuple[Any, ...]:
+        """The values of the slots of a trivial plan."""
+        return tuple(context if slot.kind == CONTEXT else context.principal for slot in self._slots)
+
+    async def fill(
+        self, context: Context, stack: AsyncExitStack, arguments: Mapping[str, Any], cache: dict[Any, Any]
+    ) -> tuple[Any, ...]:
+        """The values of the slots; what they opened is closed with the stack."""
+        return tuple([await self._value(slot, context, stack, arguments, cache) for slot in self._slots])
+
+    async def _value(
+        self,
+        slot: Slot,
+        context: Context,
+        stack: AsyncExitStack,
+        arguments: Mapping[str, Any],
+        cache: dict[Any, Any],
+    ) -> Any:
+        kind = slot.kind
+        if isinstance(kind, Ask):
+            message = kind.message.format_map(arguments) if "{" in kind.message else kind.message
+            return await context.elicit(message, slot.annotation, key=kind.key or slot.name)
+        if not isinstance(kind, Depends):
+            return context if kind == CONTEXT else context.principal
+        provider = self._overrides.get(kind.provider, kind.provider)
+        if kind.cached and provider in cache:
+            return cache[provider]
+        value = await self._depend_on(provider).provide(context, stack, arguments, cache)
+        if kind.cached:
+            cache[provider] = value
+        return value
+
+    async def provide(
+        self, context: Context, stack: AsyncExitStack, arguments: Mapping[str, Any], cache: dict[Any, Any]
+    ) -> Any:
+        """Call this plan's own function as a dependency."""
+        plan = self._plan
+        filled = await self.fill(context, stack, arguments, cache)
+        defaults = tuple(parameter.default for parameter in plan.inputs)
+        if plan.flavor == "async generator":
+            source = cast("Callable[..., AsyncGenerator[Any]]", plan.invoke)
+            return await stack.enter_async_context(asynccontextmanager(source)(defaults, filled))
+        if plan.flavor == "generator":
+            generate = cast("Callable[..., Generator[Any]]", plan.invoke)
+            return stack.enter_context(contextmanager(generate)(defaults, filled))
+        value = plan.invoke(defaults, filled)
+        return await value if inspect.isawaitable(value) else value
+
+    def _depend_on(self, provider: Callable[..., Any]) -> "Injector":
+        found = self._plans.get(provider)
+        if found is None:
+            plan = inspect_function(provider, injectables=INJECTABLES)
+            for parameter in plan.inputs:
+                if parameter.default is MISSING:
+                    raise plan.refuse(
+                        "a dependency's parameters are filled by the server: annotate it with Context, Principal "
+                        "or Depends(...), or give it a default",
+                        parameter.name,
+                    )
+            found = self._plans[provider] = Injector(plan, overrides=self._overrides)
+        return found

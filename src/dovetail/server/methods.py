@@ -1,0 +1,246 @@
+"""The methods that a server answers, one handler each, and the dictionary that finds them.
+
+Specification: server/*, basic/lifecycle, basic/utilities, basic/patterns/subscriptions.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, cast
+
+from ..protocol import names
+from ..protocol.call import Call
+from ..protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RPCError, TransportError
+from ..protocol.listening import Listening
+from ..protocol.session import ServerSession
+from ..protocol.types import (
+    CallToolParams,
+    CallToolResult,
+    CompleteResult,
+    DiscoverResult,
+    GetPromptParams,
+    GetPromptResult,
+    Implementation,
+    InitializeParams,
+    InputRequired,
+    ListChanged,
+    ListenParams,
+    ListenResult,
+    ReadResourceParams,
+    ReadResourceResult,
+    ResourcesCapability,
+    Result,
+    ServerCapabilities,
+    SetLevelParams,
+    SubscribeParams,
+)
+from ..runtime.channel import Channel
+from ..runtime.dispatch import Handler
+from ..runtime.hub import Hub
+from ..security.limits import RateLimiter
+from .catalog import Catalog, Shelf
+from .completion import Completers
+
+_EMPTY = Result()
+
+
+class RateLimited(RPCError):
+    """The caller asked too often; ``data.retryAfter`` says after how many seconds to try again."""
+
+    default_code = -31429
+    retry_safe = True
+
+
+class Methods:
+    """The handlers of an app's methods. ``stateful`` and ``stateless`` are the revisions that it serves."""
+
+    def __init__(
+        self,
+        *,
+        info: Implementation,
+        instructions: str | None,
+        catalog: Catalog,
+        completers: Completers,
+        hub: Hub,
+        stateful: tuple[str, ...],
+        stateless: tuple[str, ...],
+        extensions: Mapping[str, dict[str, Any]],
+        limiter: RateLimiter | None,
+        discover_ttl: float = 3600.0,
+    ) -> None:
+        self._info = info
+        self._instructions = instructions
+        self._catalog = catalog
+        self._completers = completers
+        self._hub = hub
+        self._stateful = stateful
+        self._stateless = stateless
+        self._extensions = dict(extensions)
+        self._limiter = limiter
+        self._discover_ttl_ms = int(discover_ttl * 1000)
+
+    def handlers(self) -> dict[str, Handler]:
+        """All handlers by method name."""
+        return {
+            names.INITIALIZE: self._initialize,
+            names.DISCOVER: self._discover,
+            names.PING: self._ping,
+            names.TOOLS_LIST: self._list_tools,
+            names.TOOLS_CALL: self._call_tool,
+            names.RESOURCES_LIST: self._list_resources,
+            names.RESOURCES_TEMPLATES_LIST: self._list_templates,
+            names.RESOURCES_READ: self._read,
+            names.RESOURCES_SUBSCRIBE: self._subscribe,
+            names.RESOURCES_UNSUBSCRIBE: self._unsubscribe,
+            names.PROMPTS_LIST: self._list_prompts,
+            names.PROMPTS_GET: self._get_prompt,
+            names.COMPLETION_COMPLETE: self._complete,
+            names.LOGGING_SET_LEVEL: self._set_level,
+            names.SUBSCRIPTIONS_LISTEN: self._listen,
+        }
+
+    def capabilities(self) -> ServerCapabilities:
+        """What the app offers: a kind of thing is offered from its first entry on."""
+        catalog = self._catalog
+        resources = catalog.resources.seen or catalog.templates.seen
+        return ServerCapabilities(
+            logging={},
+            completions={} if len(self._completers) else None,
+            tools=ListChanged(list_changed=True) if catalog.tools.seen else None,
+            prompts=ListChanged(list_changed=True) if catalog.prompts.seen else None,
+            resources=ResourcesCapability(subscribe=True, list_changed=True) if resources else None,
+            extensions=self._extensions or None,
+        )
+
+    # Opening and steering
+
+    async def _initialize(self, call: Call, channel: Channel) -> bytes:
+        session = _session(channel)
+        result = session.open(
+            cast("InitializeParams", call.params),
+            info=self._info,
+            capabilities=self.capabilities(),
+            instructions=self._instructions,
+            supported=self._stateful,
+        )
+        # The call was made before a revision was agreed; its answer is the first message in the one that now is.
+        return session.profile.encode(result)
+
+    async def _discover(self, call: Call, channel: Channel) -> DiscoverResult:
+        return DiscoverResult(
+            supported_versions=[*reversed(self._stateless), *reversed(self._stateful)],
+            capabilities=self.capabilities(),
+            instructions=self._instructions,
+            ttl_ms=self._discover_ttl_ms,
+            cache_scope="public",
+        )
+
+    async def _ping(self, call: Call, channel: Channel) -> Result:
+        return _EMPTY
+
+    async def _set_level(self, call: Call, channel: Channel) -> Result:
+        _session(channel).set_level(cast("SetLevelParams", call.params))
+        return _EMPTY
+
+    async def _subscribe(self, call: Call, channel: Channel) -> Result:
+        uri = cast("SubscribeParams", call.params).uri
+        self._catalog.find_resource(uri)
+        _session(channel).subscribe(uri)
+        return _EMPTY
+
+    async def _unsubscribe(self, call: Call, channel: Channel) -> Result:
+        _session(channel).unsubscribe(cast("SubscribeParams", call.params).uri)
+        return _EMPTY
+
+    # Lists
+
+    async def _list_tools(self, call: Call, channel: Channel) -> bytes:
+        _offered(call, self._catalog.tools)
+        return self._catalog.list_tools(call)
+
+    async def _list_resources(self, call: Call, channel: Channel) -> bytes:
+        _offered(call, self._catalog.resources, self._catalog.templates)
+        return self._catalog.list_resources(call)
+
+    async def _list_templates(self, call: Call, channel: Channel) -> bytes:
+        _offered(call, self._catalog.resources, self._catalog.templates)
+        return self._catalog.list_templates(call)
+
+    async def _list_prompts(self, call: Call, channel: Channel) -> bytes:
+        _offered(call, self._catalog.prompts)
+        return self._catalog.list_prompts(call)
+
+    # Using
+
+    async def _call_tool(self, call: Call, channel: Channel) -> CallToolResult | InputRequired:
+        name = cast("CallToolParams", call.params).name
+        entry = self._catalog.tools.get(name)
+        if entry is None:
+            raise InvalidParams(f"there is no tool {name[:128]!r}")
+        if self._limiter is not None:
+            self._limit(self._limiter, channel)
+        return await entry.call(call, channel)
+
+    async def _read(self, call: Call, channel: Channel) -> ReadResourceResult | InputRequired:
+        uri = cast("ReadResourceParams", call.params).uri
+        entry, variables = self._catalog.find_resource(uri)
+        return await entry.read(call, channel, uri, variables)
+
+    async def _get_prompt(self, call: Call, channel: Channel) -> GetPromptResult | InputRequired:
+        params = cast("GetPromptParams", call.params)
+        entry = self._catalog.prompts.get(params.name)
+        if entry is None:
+            raise InvalidParams(f"there is no prompt {params.name[:128]!r}")
+        return await entry.get(call, channel, params.arguments or {})
+
+    async def _complete(self, call: Call, channel: Channel) -> CompleteResult:
+        if not len(self._completers):
+            raise MethodNotFound("this server completes nothing")
+        if self._limiter is not None:
+            self._limit(self._limiter, channel)
+        return await self._completers.complete(call, channel)
+
+    # Listening
+
+    async def _listen(self, call: Call, channel: Channel) -> ListenResult:
+        params = cast("ListenParams", call.params)
+        listening = Listening(call.id, params.notifications, self.capabilities(), call.profile)
+        subscription = self._hub.subscribe(listening.wants)
+        try:
+            await channel.emit(listening.acknowledgement())
+            async for change in subscription:
+                await channel.emit(listening.message(change))
+        finally:
+            subscription.close()
+        if channel.shared:
+            with suppress(OSError, TransportError):
+                await channel.emit(listening.ending())
+        return listening.result()
+
+    def _limit(self, limiter: RateLimiter, channel: Channel) -> None:
+        """Callers from this machine are free; of the others each principal, or each address, has its own
+        allowance.
+        """
+        if channel.remote is None or is_loopback(channel.remote):
+            return
+        key = channel.remote if channel.principal.is_anonymous else channel.principal.key
+        wait = limiter.take(key)
+        if wait > 0:
+            raise RateLimited(
+                f"too many calls; try again in {wait:.1f} seconds", data={"retryAfter": round(wait, 3)}
+            )
+
+
+def is_loopback(remote: str) -> bool:
+    """Whether a peer's address is this machine's own."""
+    return remote.startswith(("127.", "::ffff:127.")) or remote in ("::1", "localhost")
+
+
+def _session(channel: Channel) -> ServerSession:
+    if channel.session is None:
+        raise InvalidRequest("this request needs a session")
+    return channel.session
+
+
+def _offered(call: Call, *shelves: Shelf[Any]) -> None:
+    if not any(shelf.seen for shelf in shelves):
+        raise MethodNotFound(f"this server does not offer what {call.method!r} lists")

@@ -1,0 +1,213 @@
+"""Questions that a handler may put to the client: a form, an address to visit, a message of its model, its
+roots.
+
+A `Question` knows what it needs of the client, how it looks on the wire in a given revision, and how its
+answer is read. How it travels, as a request or inside an input-required result, is not its business.
+Specification: client/elicitation, client/sampling, client/roots.
+"""
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+from msgspec import Raw
+
+from ..protocol import codec, names
+from ..protocol.errors import Declined, Dismissed, MissingCapability
+from ..protocol.revisions import Feature, Profile
+from ..protocol.types import (
+    ClientCapabilities,
+    CreateMessageParams,
+    CreateMessageResult,
+    ElicitParams,
+    ElicitResult,
+    ListRootsParams,
+    ListRootsResult,
+    ModelPreferences,
+    Params,
+    Root,
+    SamplingMessage,
+    TextContent,
+    Tool,
+    ToolChoice,
+)
+from .forms import Form
+
+T = TypeVar("T")
+
+
+class Question(ABC, Generic[T]):
+    """Something to ask. ``method`` is the request it is on the wire."""
+
+    method: str
+
+    @abstractmethod
+    def needs(self) -> dict[str, Any]:
+        """The capability that the client has to declare, as it would declare it."""
+
+    @abstractmethod
+    def params(self, profile: Profile) -> Params:
+        """The parameters on the wire."""
+
+    @abstractmethod
+    def read(self, answer: Raw) -> T:
+        """The answer as the author wants it. Raises `Declined`, `Dismissed`, or what makes the answer
+        invalid.
+        """
+
+    def check(self, profile: Profile, capabilities: ClientCapabilities) -> None:
+        """Raise `MissingCapability` unless revision and client can be asked this."""
+        if self.method not in profile.server_requests:
+            raise missing(self.needs(), f"revision {profile.revision} has no {self.method}")
+
+
+class Elicit(Question[T]):
+    """Ask the person to fill in a form (revision 2025-06-18 and later)."""
+
+    method = names.ELICITATION_CREATE
+
+    def __init__(self, message: str, form: Form[T]) -> None:
+        self.message = message
+        self.form = form
+
+    def needs(self) -> dict[str, Any]:
+        return {"elicitation": {}}
+
+    def check(self, profile: Profile, capabilities: ClientCapabilities) -> None:
+        super().check(profile, capabilities)
+        declared = capabilities.elicitation
+        # Neither mode named means form alone (2025-11-25, client/elicitation "Capabilities").
+        if declared is None or (declared.form is None and declared.url is not None):
+            raise missing(self.needs(), "the client can't fill in forms")
+
+    def params(self, profile: Profile) -> ElicitParams:
+        schema = self.form.schema(
+            defaults=profile.has(Feature.ELICITATION_DEFAULTS),
+            enum_forms=profile.has(Feature.ELICITATION_ENUM_FORMS),
+        )
+        return ElicitParams(message=self.message, mode="form", requested_schema=schema)
+
+    def read(self, answer: Raw) -> T:
+        result = codec.reader(ElicitResult).read(answer)
+        _accepted(result, self.message)
+        return self.form.read(result.content or {})
+
+
+class ElicitURL(Question[None]):
+    """Ask the person to visit an address, for what must not pass through the client (2025-11-25 and later)."""
+
+    method = names.ELICITATION_CREATE
+
+    def __init__(self, message: str, url: str, elicitation_id: str | None = None) -> None:
+        self.message = message
+        self.url = url
+        self.elicitation_id = elicitation_id or secrets.token_urlsafe(16)
+
+    def needs(self) -> dict[str, Any]:
+        return {"elicitation": {"url": {}}}
+
+    def check(self, profile: Profile, capabilities: ClientCapabilities) -> None:
+        super().check(profile, capabilities)
+        declared = capabilities.elicitation
+        if not profile.has(Feature.ELICITATION_MODES) or declared is None or declared.url is None:
+            raise missing(self.needs(), "the client can't send the person to an address")
+
+    def params(self, profile: Profile) -> ElicitParams:
+        return ElicitParams(
+            message=self.message, mode="url", url=self.url, elicitation_id=self.elicitation_id
+        )
+
+    def read(self, answer: Raw) -> None:
+        _accepted(codec.reader(ElicitResult).read(answer), self.message)
+
+
+class Sample(Question[CreateMessageResult]):
+    """Ask the client's model for a message. Deprecated since 2026-07-28: call a model provider instead."""
+
+    method = names.SAMPLING_CREATE_MESSAGE
+
+    def __init__(
+        self,
+        messages: str | Sequence[SamplingMessage],
+        *,
+        max_tokens: int = 1000,
+        system_prompt: str | None = None,
+        preferences: ModelPreferences | None = None,
+        include_context: Literal["none", "thisServer", "allServers"] | None = None,
+        temperature: float | None = None,
+        stop_sequences: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        tools: list[Tool] | None = None,
+        tool_choice: ToolChoice | None = None,
+    ) -> None:
+        if isinstance(messages, str):
+            messages = [SamplingMessage(role="user", content=TextContent(text=messages))]
+        self._params = CreateMessageParams(
+            messages=list(messages),
+            max_tokens=max_tokens,
+            system_prompt=system_prompt,
+            model_preferences=preferences,
+            include_context=include_context,
+            temperature=temperature,
+            stop_sequences=stop_sequences,
+            metadata=metadata,
+            tools=tools,
+            tool_choice=tool_choice,
+        )
+
+    def needs(self) -> dict[str, Any]:
+        return {"sampling": {"tools": {}} if self._with_tools else {}}
+
+    @property
+    def _with_tools(self) -> bool:
+        return self._params.tools is not None or self._params.tool_choice is not None
+
+    def check(self, profile: Profile, capabilities: ClientCapabilities) -> None:
+        super().check(profile, capabilities)
+        declared = capabilities.sampling
+        if declared is None:
+            raise missing(self.needs(), "the client does not lend its model")
+        if self._with_tools and (not profile.has(Feature.SAMPLING_TOOLS) or declared.tools is None):
+            raise missing(self.needs(), "the client's model can't be given tools")
+
+    def params(self, profile: Profile) -> CreateMessageParams:
+        return self._params
+
+    def read(self, answer: Raw) -> CreateMessageResult:
+        return codec.reader(CreateMessageResult).keep(answer)
+
+
+class Roots(Question[list[Root]]):
+    """Ask which folders the client works in. Deprecated since 2026-07-28: take paths as arguments instead."""
+
+    method = names.ROOTS_LIST
+
+    def needs(self) -> dict[str, Any]:
+        return {"roots": {}}
+
+    def check(self, profile: Profile, capabilities: ClientCapabilities) -> None:
+        super().check(profile, capabilities)
+        if capabilities.roots is None:
+            raise missing(self.needs(), "the client has no roots to tell of")
+
+    def params(self, profile: Profile) -> ListRootsParams:
+        return ListRootsParams()
+
+    def read(self, answer: Raw) -> list[Root]:
+        return codec.reader(ListRootsResult).keep(answer).roots
+
+
+def missing(needed: dict[str, Any], why: str) -> MissingCapability:
+    """The error for a client that can't be asked; it names what the client would have to declare."""
+    name = next(iter(needed))
+    return MissingCapability(
+        f"this request needs the client capability {name!r}: {why}", data={"requiredCapabilities": needed}
+    )
+
+
+def _accepted(result: ElicitResult, message: str) -> None:
+    if result.action == "decline":
+        raise Declined(f"the person declined: {message}")
+    if result.action == "cancel":
+        raise Dismissed(f"the person did not answer: {message}")

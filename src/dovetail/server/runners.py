@@ -1,0 +1,31 @@
+"""Running an app: the event loop around a transport. Each transport is imported only when it is used."""
+
+import asyncio
+from typing import Any, Protocol
+
+from ..runtime.service import Service
+
+
+class _Runnable(Protocol):
+    @property
+    def service(self) -> Service: ...
+
+    def asgi(self, **options: Any) -> Any: ...
+
+
+def run(app: _Runnable, transport: str, **options: Any) -> None:
+    """Serve an app until told to stop. Raises ValueError for a transport that does not exist."""
+    if transport == "stdio":
+        from ..transports.stdio import run_stdio
+
+        run_stdio(app.service, **options)
+    elif transport == "unix":
+        from ..transports.unix import serve_unix
+
+        asyncio.run(serve_unix(app.service, **options))
+    elif transport == "http":
+        from ..transports.uvicorn_runner import serve
+
+        serve(app, **options)
+    else:
+        raise ValueError(f'there is no transport {transport!r}; there are "stdio", "http" and "unix"')

@@ -1,0 +1,311 @@
+"""Reading and writing file descriptors from an event loop, without a thread and without spoiling them for
+others.
+
+Theory of operation
+-------------------
+``O_NONBLOCK`` belongs to the open file, not to the descriptor: set on a terminal or on a pipe that standard
+error shares (``2>&1``), it makes the user's own ``print`` fail with EAGAIN. So neither side sets it on what
+it was given:
+
+* Both sides work on an open file of their own where the system lets them open the descriptor again
+  (``/proc``, Linux); uvloop sets the flag on whatever it watches.
+* Elsewhere, reading needs no flag: the loop says when there is something, and then one ``read`` returns at
+  once. Writing uses ``MSG_DONTWAIT`` for sockets, and else writes of at most ``PIPE_BUF`` bytes, each after
+  asking whether there is room.
+
+A frame is written whole and in order: the first attempt is made by the caller, and what does not fit waits in
+a line that the loop works off, gathering many frames into one system call. A writer that is cancelled takes
+its frame back if none of it went out; once it has begun, it goes out to its end, for half a frame would spoil
+every frame after it.
+
+Specification: basic/transports, "stdio".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+import socket
+import stat
+from collections import deque
+from typing import Final
+
+from ..protocol.errors import TransportError
+
+__all__ = ["DescriptorReader", "DescriptorWriter", "PeerGone", "gone"]
+
+CHUNK: Final = 256 * 1024
+"""Bytes read at once."""
+
+_AHEAD: Final = 2
+"""Chunks read ahead of the consumer before reading pauses."""
+
+_WIDE_PIPE: Final = 1024 * 1024
+"""Size asked for a pipe once a frame was too large for it: what Linux grants to anyone by default."""
+
+_USUAL_PIPE: Final = 64 * 1024
+_GATHER: Final = 64
+_DISCONNECTED: Final = frozenset(
+    {errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EIO, errno.EBADF, errno.ENXIO}
+)
+
+
+class PeerGone(TransportError):
+    """The other side of a stream has closed it; nothing more can be written."""
+
+
+def gone(error: OSError) -> TransportError:
+    """The typed error for a failed write: `PeerGone` for a closed stream, else `TransportError` with the
+    cause.
+    """
+    if error.errno in _DISCONNECTED:
+        return PeerGone("the peer has closed the stream; end the session")
+    return TransportError(f"writing to the peer failed: {error.strerror or type(error).__name__}")
+
+
+def _opened_again(descriptor: int, access: int) -> int | None:
+    """An open file of our own for the same pipe or terminal, non-blocking; None where the system has no way."""
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        return None
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", access | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return None
+
+
+class DescriptorReader:
+    """Reads a pipe, socket or terminal. The descriptor stays the caller's.
+
+    Raises `OSError` from ``read`` where the loop cannot watch the descriptor (a regular file): see
+    `threaded_io`.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._own = _opened_again(descriptor, os.O_RDONLY)
+        self._descriptor = descriptor if self._own is None else self._own
+        self._chunks: deque[bytes] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watching = False
+        self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def watch(self) -> None:
+        """Begin to read ahead. Raises `OSError` if the loop cannot watch the descriptor."""
+        if self._watching or self._ended:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._descriptor, self._readable)
+        self._watching = True
+
+    async def read(self) -> bytes:
+        """The next bytes, empty at the end of the stream or after `stop`. One reader at a time."""
+        while not self._chunks:
+            if self._ended:
+                return b""
+            if self._waiter is not None:
+                raise RuntimeError("a stream has one reader at a time")
+            self.watch()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        chunk = self._chunks.popleft()
+        self.watch()
+        return chunk
+
+    def stop(self) -> None:
+        """Stop watching and end a waiting ``read``."""
+        self._ended = True
+        self._unwatch()
+        self._wake()
+        self.forget()
+
+    def forget(self) -> None:
+        """Close what the reader opened, and nothing else."""
+        if self._own is not None:
+            os.close(self._own)
+            self._own = None
+
+    def _readable(self) -> None:
+        try:
+            chunk = os.read(self._descriptor, CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            chunk = b""
+        if chunk:
+            self._chunks.append(chunk)
+        else:
+            self._ended = True
+        if self._ended or len(self._chunks) >= _AHEAD:
+            self._unwatch()
+        self._wake()
+
+    def _unwatch(self) -> None:
+        if self._watching and self._loop is not None:
+            self._watching = False
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._descriptor)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class _Frame:
+    """A frame that waits for room: what is left of it, and who waits for its end."""
+
+    __slots__ = ("begun", "done", "rest")
+
+    def __init__(self, rest: memoryview, *, begun: bool, done: asyncio.Future[None]) -> None:
+        self.rest = rest
+        self.begun = begun
+        self.done = done
+
+
+class DescriptorWriter:
+    """Writes frames to a descriptor, each whole, in the order of the calls. The descriptor stays the
+    caller's.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._own: int | None = None
+        self._socket: socket.socket | None = None
+        self._cautious = False
+        self._pending: deque[_Frame] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._error: TransportError | None = None
+        self._widened = False
+        self._choose_way()
+
+    async def write(self, data: bytes) -> None:
+        """Write all of ``data``; returns once the kernel has it.
+
+        Raises `PeerGone` when the reader is gone, or `TransportError`. On cancellation a frame that has begun
+        is still written to its end by the loop.
+        """
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        sent = 0
+        if not self._pending:
+            sent = self._attempt([memoryview(data)])
+            if sent == len(data):
+                return
+        await self._queue(memoryview(data)[sent:], begun=sent > 0)
+
+    def close(self, reason: TransportError | None = None) -> None:
+        """Fail what still waits, and every later write, with ``reason`` (default: `PeerGone`)."""
+        self._fail(reason or PeerGone("the stream is closed on this side"))
+        self.forget()
+
+    def forget(self) -> None:
+        """Close what the writer opened, and nothing else: in a forked child the loop's selector is the
+        parent's.
+        """
+        if self._own is not None:
+            os.close(self._own)
+            self._own = None
+        if self._socket is not None:
+            self._socket.detach()
+            self._socket = None
+
+    def _choose_way(self) -> None:
+        """Find how to write without ever blocking and without touching flags that others share."""
+        mode = os.fstat(self._descriptor).st_mode
+        if stat.S_ISSOCK(mode):
+            self._socket = socket.socket(fileno=self._descriptor)
+        elif not stat.S_ISREG(mode):
+            self._own = _opened_again(self._descriptor, os.O_WRONLY)
+            self._cautious = self._own is None
+
+    @property
+    def _target(self) -> int:
+        return self._descriptor if self._own is None else self._own
+
+    def _attempt(self, views: list[memoryview]) -> int:
+        """Write what fits now; the number of bytes. Raises the typed error, which then stays."""
+        try:
+            if self._socket is not None:
+                return self._socket.sendmsg(views, (), socket.MSG_DONTWAIT)
+            if self._cautious:
+                return self._attempt_cautiously(views[0])
+            return os.writev(self._target, views)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            raise self._fail(gone(error)) from None
+
+    def _attempt_cautiously(self, view: memoryview) -> int:
+        sent = 0
+        while sent < len(view):
+            _, writable, _ = select.select([], [self._descriptor], [], 0)
+            if not writable:
+                break
+            sent += os.write(self._descriptor, view[sent : sent + select.PIPE_BUF])
+        return sent
+
+    async def _queue(self, rest: memoryview, *, begun: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        frame = _Frame(rest, begun=begun, done=self._loop.create_future())
+        if len(rest) > _USUAL_PIPE:
+            self._widen()
+        if not self._pending:
+            self._loop.add_writer(self._target, self._writable)
+        self._pending.append(frame)
+        try:
+            await frame.done
+        except asyncio.CancelledError:
+            if not frame.begun and frame in self._pending:
+                self._pending.remove(frame)
+                self._rest_if_idle()
+            raise
+
+    def _writable(self) -> None:
+        views = [frame.rest for frame, _ in zip(self._pending, range(_GATHER), strict=False)]
+        try:
+            sent = self._attempt(views)
+        except TransportError:
+            return
+        while sent:
+            frame = self._pending[0]
+            if sent < len(frame.rest):
+                frame.rest = frame.rest[sent:]
+                frame.begun = True
+                return
+            sent -= len(frame.rest)
+            self._pending.popleft()
+            if not frame.done.done():
+                frame.done.set_result(None)
+        self._rest_if_idle()
+
+    def _rest_if_idle(self) -> None:
+        if not self._pending and self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_writer(self._target)
+
+    def _widen(self) -> None:
+        """Ask for a larger pipe, once and only for large frames: pipe memory is a budget of the user."""
+        if self._widened or self._socket is not None:
+            return
+        self._widened = True
+        try:
+            import fcntl
+
+            fcntl.fcntl(self._target, fcntl.F_SETPIPE_SZ, _WIDE_PIPE)
+        except (ImportError, AttributeError, OSError):
+            return
+
+    def _fail(self, error: TransportError) -> TransportError:
+        """End every frame that waits, and remember why; the first reason stays."""
+        error = self._error = self._error or error
+        waiting, self._pending = self._pending, deque()
+        if waiting:
+            self._rest_if_idle()
+        for frame in waiting:
+            if not frame.done.done():
+                frame.done.set_exception(error)
+        return error

@@ -1,0 +1,70 @@
+"""Client and server in one process. Bytes travel all the same, so what works here works on a wire.
+
+The client's end is the usual shared channel, the server's end the usual connection; each writes by calling
+the other.
+"""
+
+from ..protocol.errors import Closed
+from ..runtime.connection import ServerConnection
+from ..runtime.service import Service
+from .client_seam import Outgoing, Receiver, Reply
+from .shared_channel import SharedChannel
+
+
+class MemoryTransport:
+    """A client's transport to a service in the same process."""
+
+    name = "memory"
+    http = False
+    shared = True
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._channel: SharedChannel | None = None
+        self._connection: ServerConnection | None = None
+
+    async def open(self, receiver: Receiver) -> None:
+        """Connect; the app's lifespan is entered if nobody did so before."""
+        await self._service.start()
+        self._connection = ServerConnection(self._service, self._from_server, transport=self.name)
+        self._channel = SharedChannel(self.name, self._connection.receive)
+        self._channel.attach(receiver)
+
+    async def request(self, out: Outgoing) -> Reply:
+        """Send a request and wait for its answer."""
+        return await self._opened().request(out)
+
+    async def send(self, out: Outgoing) -> None:
+        """Send a notification or an answer."""
+        await self._opened().send(out)
+
+    async def listen(self) -> None:
+        """Nothing to open: one channel carries everything."""
+
+    async def end_session(self) -> None:
+        """Nothing to end beyond the connection."""
+
+    async def close(self) -> None:
+        """End the connection; calls in progress are cancelled. Idempotent."""
+        connection, self._connection = self._connection, None
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+        if connection is not None:
+            await connection.close()
+
+    def describe(self) -> str:
+        """For messages to people."""
+        return "an app in this process"
+
+    async def _from_server(self, data: bytes) -> None:
+        channel = self._channel
+        if channel is not None:
+            channel.accept(data)
+            if not channel.may_read:
+                await channel.room()
+
+    def _opened(self) -> SharedChannel:
+        if self._channel is None:
+            raise Closed("the connection is not open")
+        return self._channel

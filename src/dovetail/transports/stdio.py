@@ -1,0 +1,68 @@
+"""Serving on standard input and output: one JSON-RPC message a line.
+
+Standard output belongs to the protocol (see `dovetail.transports.stdio_streams`); whatever else writes
+there goes to standard error. The server ends when its input does: calls in progress get a moment to finish,
+then they are cancelled. Specification: basic/transports (stdio).
+"""
+
+import asyncio
+import gc
+import signal
+from contextlib import suppress
+
+from ..protocol import messages
+from ..protocol.bindings.lines import LineTooLong
+from ..protocol.errors import InvalidRequest
+from ..runtime.connection import ServerConnection
+from ..runtime.service import Service
+from .stdio_streams import PeerGone, StdioStreams, claim_stdio
+
+#: Seconds that calls in progress have to finish once the input has ended.
+GRACE = 5.0
+
+
+def run_stdio(service: Service, *, grace: float = GRACE) -> None:
+    """Serve this process's standard input until it ends, or until SIGTERM or SIGINT. Blocks; owns the process's stdio.
+
+    ``grace``: seconds that calls in progress have to finish once the input has ended.
+    """
+    # Before the loop is made: if a standard descriptor is closed, the loop's own would take its number.
+    streams = claim_stdio(max_line=service.max_message)
+    asyncio.run(serve_stdio(service, streams, grace=grace))
+
+
+async def serve_stdio(service: Service, streams: StdioStreams, *, grace: float = GRACE) -> None:
+    """Serve claimed streams until their input ends, or until SIGTERM or SIGINT."""
+    serving = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError, ValueError, RuntimeError):
+            loop.add_signal_handler(number, _stop, serving)
+    connection = ServerConnection(service, streams.write, transport="stdio")
+    try:
+        await service.start()
+        gc.freeze()
+        await _pump(streams, connection, service.max_message)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(connection.drain(), grace)
+    except (PeerGone, asyncio.CancelledError):
+        pass
+    finally:
+        await connection.close()
+        await service.stop()
+        streams.release()
+
+
+async def _pump(streams: StdioStreams, connection: ServerConnection, limit: int) -> None:
+    too_long: list[LineTooLong] = []
+    async for line in streams.lines(too_long.append):
+        while too_long:
+            too_long.pop()
+            refusal = InvalidRequest(f"a message may have at most {limit} bytes")
+            await connection.write(messages.error(None, refusal))
+        await connection.receive(line)
+
+
+def _stop(serving: "asyncio.Task[None] | None") -> None:
+    if serving is not None:
+        serving.cancel()

@@ -1,0 +1,153 @@
+"""Reading and writing descriptors that an event loop cannot watch: regular files anywhere, everything on
+Windows.
+
+Theory of operation. One daemon thread per direction for the whole life of the stream, none per line. The
+reading thread stops after two chunks that nobody took, so a consumer that is slow holds up the peer and not
+the memory. The writing thread takes frames in the order they came; a frame that it took is written to its end
+even if its writer was cancelled. The threads are daemons because a blocked ``read`` cannot be interrupted and
+must not keep a process alive.
+
+Specification: basic/transports, "stdio".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import threading
+from collections import deque
+
+from ..protocol.errors import TransportError
+from .descriptor_io import CHUNK, PeerGone, gone
+
+__all__ = ["ThreadedReader", "ThreadedWriter"]
+
+
+class ThreadedReader:
+    """Reads a descriptor in one thread; same face as `DescriptorReader`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._chunks: deque[bytes] = deque()
+        self._room = threading.Semaphore(2)
+        self._stopped = False
+        self._ended = False
+        self._thread: threading.Thread | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def read(self) -> bytes:
+        """The next bytes, empty at the end of the stream or after `stop`. One reader at a time."""
+        while not self._chunks:
+            if self._ended or self._stopped:
+                return b""
+            if self._waiter is not None:
+                raise RuntimeError("a stream has one reader at a time")
+            loop = asyncio.get_running_loop()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, args=(loop,), name="dovetail-stdin", daemon=True
+                )
+                self._thread.start()
+            self._waiter = loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._room.release()
+        return self._chunks.popleft()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the thread may still be in a read of the descriptor."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End a waiting ``read``; the thread ends with the read it is in."""
+        self._stopped = True
+        self._room.release()
+        self._wake()
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        chunk = b"-"
+        while chunk:
+            self._room.acquire()
+            if self._stopped:
+                return
+            try:
+                chunk = os.read(self._descriptor, CHUNK)
+            except OSError:
+                chunk = b""
+            try:
+                loop.call_soon_threadsafe(self._take, chunk)
+            except RuntimeError:  # the loop is closed: nobody reads any more
+                return
+
+    def _take(self, chunk: bytes) -> None:
+        if chunk:
+            self._chunks.append(chunk)
+        else:
+            self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class ThreadedWriter:
+    """Writes a descriptor in one thread; same face as `DescriptorWriter`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._frames: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._error: TransportError | None = None
+
+    async def write(self, data: bytes) -> None:
+        """Write all of ``data``. Raises `PeerGone` when the reader is gone, or `TransportError`."""
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="dovetail-stdout", daemon=True)
+            self._thread.start()
+        done = asyncio.get_running_loop().create_future()
+        self._frames.put((data, done))
+        await done
+
+    @property
+    def busy(self) -> bool:
+        """Whether the thread may still be in a write to the descriptor."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def close(self, reason: TransportError | None = None) -> None:
+        """Refuse later writes with ``reason`` (default: `PeerGone`); the thread ends after what it has."""
+        self._error = self._error or reason or PeerGone("the stream is closed on this side")
+        self._frames.put(None)
+
+    def _run(self) -> None:
+        while (taken := self._frames.get()) is not None:
+            data, done = taken
+            try:
+                if self._error is None:
+                    self._write_all(data)
+            except OSError as error:
+                self._error = gone(error)
+            try:
+                done.get_loop().call_soon_threadsafe(self._settle, done, self._error)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+    def _write_all(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    @staticmethod
+    def _settle(done: asyncio.Future[None], error: TransportError | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)

@@ -1,0 +1,216 @@
+"""What servers write, and how fast: noise, floods, lines without end, peers that do not read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+import time
+
+import pytest
+from server_peer import (
+    ECHO,
+    READY,
+    Peer,
+)
+
+from dovetail.protocol.errors import ServerExited, TransportError
+from dovetail.transports.descriptor_io import PeerGone
+from dovetail.transports.output_tail import OutputTail, plain_text
+from dovetail.transports.process import ServerProcess
+
+
+async def test_a_flood_of_stderr_is_drained_and_bounded():
+    peer = Peer()
+    code = """
+import sys
+for _ in range(800):
+    sys.stderr.buffer.write(bytes(range(256)) * 256)
+sys.stderr.buffer.write(b"\\nthe end\\n")
+sys.stderr.flush()
+print('{"done": 1}', flush=True)
+sys.stdin.read()
+"""
+    server = await ServerProcess.start(
+        [sys.executable, "-c", code], on_line=lambda line: peer._note(peer.lines, line), stderr_bytes=10_000
+    )
+    await peer.until(lambda: peer.lines)
+    await server.close()
+    assert server.stderr_tail(1) == "the end"
+    assert len(server.stderr_tail()) <= 10_000
+
+
+async def test_a_flood_without_line_ends_comes_in_pieces():
+    peer = Peer()
+    server = await peer.start("import sys; sys.stderr.write('x' * 3_000_000)")
+    await asyncio.wait_for(server.exited.wait(), 10)
+    assert sum(len(text) for text in peer.stderr) == 3_000_000
+    assert max(len(text) for text in peer.stderr) <= 8192
+    await server.close()
+
+
+@pytest.mark.parametrize(
+    "raw,shown",
+    [
+        (b"\x1b[31mred\x1b[0m", "red"),
+        (b"\x1b]0;title\x07text", "text"),
+        (b"\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        (b"a\x08b\x00c\x7f", "abc"),
+        (b"10%\r20%\r\n", "10%\n20%\n"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        ("\u202eevil\u2066".encode(), "evil"),
+        ("\x9b31mred".encode(), "red"),
+        (b"\x1b", ""),
+        (b"\x1b[", ""),
+        (b"\x1bPq...\x1b\\x", "x"),
+        (b"tab\tstays\n", "tab\tstays\n"),
+    ],
+)
+def test_what_is_shown_moves_no_cursor(raw, shown):
+    assert plain_text(raw) == shown
+
+
+def test_stripping_escapes_is_linear():
+    began = time.perf_counter()
+    for piece in (b"\x1b[", b"\x1b]", b"\x1b", b"\x1b[1;", b"\x1b]x\x1b"):
+        plain_text(piece * 100_000)
+    assert time.perf_counter() - began < 3
+
+
+def test_a_tail_of_nothing():
+    tail = OutputTail(0)
+    tail.feed(b"text")
+    assert tail.text() == tail.text(3) == ""
+    with pytest.raises(ValueError, match="negative"):
+        OutputTail(-1)
+
+
+async def test_noise_ends_nothing():
+    peer = Peer()
+    code = r"""
+import sys
+out = sys.stdout.buffer
+out.write(b"\xef\xbb\xbf" b'{"bom":1}' b"\r\n")
+for line in (b"Welcome!", b"[INFO] ready", b"\x1b[32m[####  ] 50%", b"{'python': 1}", b"\xff\xfe", b"{", b"null",
+             b"[1, 2", b"x" * 100_000):
+    out.write(line + b"\n")
+out.write(b'[{"batch":1}]\n  {"last":1}\n')
+out.flush()
+"""
+    server = await peer.start(code)
+    await asyncio.wait_for(server.exited.wait(), 10)
+    assert peer.lines == [b'{"bom":1}', b'[{"batch":1}]', b'  {"last":1}']
+    assert peer.noise[:4] == ["Welcome!", "[INFO] ready", "[####  ] 50%", "{'python': 1}"]
+    assert len(peer.noise) == 9
+    assert len(peer.noise[-1]) == 2000
+    await server.close()
+
+
+async def test_a_line_without_end_meets_the_cap():
+    peer = Peer()
+    code = """
+import os
+block = b"x" * 65536
+os.write(1, b'{"first":1}\\n')
+for _ in range(2048):
+    os.write(1, block)
+os.write(1, b'\\n{"last":1}\\n')
+"""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    server = await peer.start(code, max_line=1 << 20)
+    await asyncio.wait_for(server.exited.wait(), 30)
+    assert peer.lines == [b'{"first":1}', b'{"last":1}']
+    assert [error.limit for error in peer.oversize] == [1 << 20]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
+    await server.close()
+
+
+async def test_a_callback_that_fails_ends_nothing():
+    errors, seen, done = [], [], asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+
+    def fail(line: bytes) -> None:
+        seen.append(line)
+        if len(seen) == 2:
+            done.set()
+        raise ValueError("broken")
+
+    server = await ServerProcess.start([sys.executable, "-c", ECHO], on_line=fail)
+    await server.send(b'{"a":1}')
+    await server.send(b'{"a":2}')
+    await asyncio.wait_for(done.wait(), 10)
+    await server.close()
+    assert [str(error) for error in errors] == ["broken", "broken"]
+
+
+async def test_a_paused_consumer_holds_the_server_up():
+    lines: list[bytes] = []
+    most = 0
+    wake = asyncio.Event()
+
+    def take(line: bytes) -> None:
+        lines.append(line)
+        if len(lines) % 1000 == 0:
+            server.pause()
+            wake.set()
+
+    code = """
+import sys
+sys.stdin.readline()
+for n in range(20000):
+    sys.stdout.write('{"n":%d,"fill":"%s"}\\n' % (n, "x" * 100))
+"""
+    server = await ServerProcess.start([sys.executable, "-c", code], on_line=take)
+    await server.send(b"{}")
+    for turn in range(1, 21):
+        await asyncio.wait_for(wake.wait(), 10)
+        assert len(lines) == turn * 1000
+        most = max(most, len(server._held))
+        wake.clear()
+        assert not server.exited.is_set()
+        server.resume()
+    await asyncio.wait_for(server.exited.wait(), 10)
+    assert [json.loads(line)["n"] for line in lines] == list(range(20000))
+    assert most < 6000
+    await server.close()
+
+
+async def flood(server: ServerProcess, message: bytes = b'{"a":"' + b"x" * 100_000 + b'"}') -> None:
+    """Send until it fails."""
+    while True:
+        await server.send(message)
+        await asyncio.sleep(0)
+
+
+async def test_a_server_that_does_not_read_fails_the_send_in_time():
+    peer = Peer()
+    server = await peer.start("import time; time.sleep(600)", send_timeout=0.2)
+    with pytest.raises(TransportError, match="not read its input") as caught:
+        await flood(server)
+    assert "nothing was sent" in str(caught.value)
+    await server.close(0.1)
+
+
+async def test_a_waiting_send_ends_with_the_server():
+    peer = Peer()
+    server = await peer.start("import time; time.sleep(600)")
+    tasks = [asyncio.create_task(flood(server)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not server._room.is_set()
+    os.kill(server.pid, signal.SIGKILL)
+    for outcome in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10):
+        assert isinstance(outcome, ServerExited | PeerGone)
+    await server.close()
+
+
+async def test_a_server_that_closed_its_input():
+    peer = Peer()
+    server = await peer.start("import os, time; os.close(0);" + READY + "time.sleep(600)")
+    await peer.until(lambda: peer.lines)
+    with pytest.raises(PeerGone, match="closed its input"):
+        await flood(server, b"{}")
+    await server.close(0.1)
