@@ -94,8 +94,15 @@ def names_a_revision(source: Source) -> Iterator[str]:
 
 
 def compares_revisions(node: ast.Compare) -> bool:
-    """Whether an operand is a revision, unless it is only asked whether there is one (``is None``)."""
+    """Whether an operand is a revision.
+
+    It may be asked whether there is one (``is None``), and whether it is among those that somebody served, knows or
+    asked for, as long as these are not spelled out on the spot: that tells no revision from another.
+    """
     operands = [node.left, *node.comparators]
+    among = all(isinstance(op, ast.In | ast.NotIn) for op in node.ops)
+    if among and all(isinstance(each, ast.Name | ast.Attribute) for each in node.comparators):
+        return False
     if any(isinstance(each, ast.Constant) and each.value is None for each in operands):
         return False
     return any(
@@ -154,6 +161,7 @@ WRONG = [
     (spelled_again, "src/dovetail/server/x.py", "key = 'io.modelcontextprotocol/unheard'\n"),
     (names_a_revision, "src/dovetail/server/x.py", "first = '2024-11-05'\n"),
     (names_a_revision, "src/dovetail/server/x.py", "if profile.revision >= other: pass\n"),
+    (names_a_revision, "src/dovetail/server/x.py", "if profile.revision in ('a', 'b'): pass\n"),
     (names_a_revision, "src/dovetail/server/x.py", "if r == Revision.R2: pass\n"),
     (names_a_revision, "src/dovetail/server/x.py", "match r:\n    case Revision.R2: pass\n"),
 ]
@@ -178,6 +186,7 @@ FINE = [
     ),
     (spelled_again, "src/dovetail/protocol/types/x.py", "kind: Literal['ping']\n"),
     (names_a_revision, "src/dovetail/server/x.py", "if profile.revision is None: pass\n"),
+    (names_a_revision, "src/dovetail/server/x.py", "if head.revision in service.stateless: pass\n"),
     (names_a_revision, "src/dovetail/server/x.py", "text = 'deprecated since 2026-07-28'\n"),
     (names_a_revision, "src/dovetail/protocol/x.py", "first = '2024-11-05'\n"),
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from dovetail.security.limits import RateLimiter
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dovetail.security.limits import RateLimiter
 
 
 class Clock:

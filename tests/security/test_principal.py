@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from dovetail.security.authenticator import AuthenticationFailed, Credentials
-from dovetail.security.principal import ANONYMOUS, MAX_CLAIMS, Principal
 from hypothesis import given
 from hypothesis import strategies as st
 
-NAMES = st.text(st.characters(), max_size=200) | st.sampled_from(['"', '","', "anonymous", "", "\0", "\ud800"])
+from dovetail.security.authenticator import AuthenticationFailed, Credentials
+from dovetail.security.principal import ANONYMOUS, MAX_CLAIMS, Principal
+
+NAMES = st.text(st.characters(), max_size=200) | st.sampled_from(
+    ['"', '","', "anonymous", "", "\0", "\ud800"]
+)
 
 
 def identity(principal: Principal) -> tuple[str, str, str]:
@@ -49,7 +54,13 @@ def test_scopes_and_claims_do_not_change_the_key():
 def test_only_the_anonymous_principal_has_no_issuer():
     assert ANONYMOUS.is_anonymous
     assert not Principal("i", "s").is_anonymous
-    for arguments in (("", "s"), ("", "", "c"), ("", "", "", frozenset({"a"})), ("", "", "", frozenset(), {"a": 1})):
+    wrong: list[tuple[Any, ...]] = [
+        ("", "s"),
+        ("", "", "c"),
+        ("", "", "", frozenset({"a"})),
+        ("", "", "", frozenset(), {"a": 1}),
+    ]
+    for arguments in wrong:
         with pytest.raises(ValueError, match="issuer"):
             Principal(*arguments)
     with pytest.raises(ValueError, match="subject"):
@@ -69,7 +80,9 @@ def test_a_principal_can_be_in_a_set():
 
 
 def test_credentials_do_not_show_themselves():
-    shown = repr(Credentials(("Bearer canary",), "POST", "https://h/?k=canary", {"authorization": "Bearer canary"}))
+    shown = repr(
+        Credentials(("Bearer canary",), "POST", "https://h/?k=canary", {"authorization": "Bearer canary"})
+    )
     assert "canary" not in shown
 
 

@@ -10,6 +10,9 @@ import secrets
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dovetail.security.key_ring import KeyRing
 from dovetail.security.sealing import (
     AESGCMSealer,
@@ -18,8 +21,6 @@ from dovetail.security.sealing import (
     SealTooLarge,
     default_sealer,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 RING = KeyRing.generate()
 

@@ -34,6 +34,26 @@ class Forecast:
     degrees: float
 
 
+def _add_resources_and_prompts(app: App) -> None:
+    @app.resource("note://{name}", mime_type="text/markdown")
+    async def note(name: str) -> str:
+        """A note."""
+        return f"# {name}"
+
+    @app.resource("data://bytes")
+    def blob() -> bytes:
+        return b"\x00\x01"
+
+    @app.prompt(title="Review")
+    def review(code: str, strict: bool = False) -> list[Any]:
+        """Review code."""
+        return [user(f"{'strictly ' if strict else ''}review {code}"), assistant("ok")]
+
+    @app.completion("review", "code")
+    def codes(typed: str) -> list[str]:
+        return [f"{typed}{n}" for n in range(120)]
+
+
 def make_app() -> App:
     app = App("tested", version="1.2.3", title="Tested", instructions="Be kind.")
 
@@ -76,24 +96,7 @@ def make_app() -> App:
     async def refused() -> str:
         raise InvalidParams("not today")
 
-    @app.resource("note://{name}", mime_type="text/markdown")
-    async def note(name: str) -> str:
-        """A note."""
-        return f"# {name}"
-
-    @app.resource("data://bytes")
-    def blob() -> bytes:
-        return b"\x00\x01"
-
-    @app.prompt(title="Review")
-    def review(code: str, strict: bool = False) -> list[Any]:
-        """Review code."""
-        return [user(f"{'strictly ' if strict else ''}review {code}"), assistant("ok")]
-
-    @app.completion("review", "code")
-    def codes(typed: str) -> list[str]:
-        return [f"{typed}{n}" for n in range(120)]
-
+    _add_resources_and_prompts(app)
     return app
 
 
@@ -150,7 +153,6 @@ async def test_a_call_gives_text_and_structured_content(revision: str, connect: 
 
 
 @EVERY
-@pytest.mark.requirement("R2511-TOOLS-021")
 async def test_bad_arguments_are_an_error_the_model_can_act_on(revision: str, connect: Any) -> None:
     wire = await connect(make_app(), revision)
     result = await wire.call("forecast", cty="Oslo", days="x")

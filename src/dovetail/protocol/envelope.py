@@ -24,7 +24,8 @@ MAX_DEPTH: Final = 128
 MAX_ITEMS: Final = 200_000
 MAX_BATCH: Final = 100
 _FREE_SIZE: Final = 64 * 1024
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+#: Strings, also one that never ends; possessive, so that no input is read twice.
+_STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACE: Final = ord("{")
 _MAX_ID: Final = 2**63 - 1
 _MAX_ID_LENGTH: Final = 1024
@@ -87,7 +88,10 @@ class Malformed(Exception):
 
 def read(data: bytes) -> Message:
     """Open one message. Raises `Malformed` with the error to answer."""
-    check_bounds(data)
+    try:
+        check_bounds(data)
+    except Malformed as problem:
+        raise Malformed(problem.error, _salvage_id(data)) from None
     try:
         envelope = _decoder.decode(data)
     except (msgspec.ValidationError, RecursionError) as problem:

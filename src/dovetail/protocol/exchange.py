@@ -23,7 +23,7 @@ from .call import Answer, Call, Cancel, Notification, Peer, Refused
 from .envelope import Kind, Message
 from .errors import InvalidParams, InvalidRequest, MethodNotFound, UnsupportedVersion
 from .revisions import PROFILES, STATELESS, Profile
-from .session import check_method, read_notice, read_params
+from .session import check_method, clipped, read_notice, read_params
 from .types.capabilities import ClientCapabilities, ServerCapabilities
 from .types.lifecycle import DiscoverResult
 from .types.metadata import Implementation
@@ -98,7 +98,9 @@ class Exchange:
         profile = self._profile(message, id)
         method = profile.client_requests.get(message.method)
         if method is None and message.method not in self._custom:
-            raise Refused(MethodNotFound(f"there is no method {message.method!r} in {profile.revision}"), id)
+            raise Refused(
+                MethodNotFound(f"there is no method {message.method[:128]!r} in {profile.revision}"), id
+            )
         params = self._read(message, Params if method is None else method.params)
         meta = params.meta
         if meta is None or meta.client_capabilities is None:
@@ -110,7 +112,7 @@ class Exchange:
         try:
             meta = codec.reader(_Peek).read(message.params if message.params else b"{}").meta
         except codec.DECODE_ERRORS as problem:
-            raise Refused(InvalidParams(f"_meta is malformed: {problem}"), id) from None
+            raise Refused(InvalidParams(f"_meta is malformed: {clipped(problem)}"), id) from None
         if meta is None or not isinstance(meta.revision, str):
             raise Refused(self._missing(names.META_PROTOCOL_VERSION), id)
         profile = self._profiles.get(meta.revision)

@@ -12,11 +12,12 @@ subscriptions (stdio) the notification before it. A client takes either, or both
 end. Specification: basic/patterns/subscriptions.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from . import codec, messages, names
+from .errors import InvalidParams
 from .revisions import Profile
 from .types.capabilities import ServerCapabilities
 from .types.notifications import (
@@ -29,6 +30,7 @@ from .types.notifications import (
 )
 from .types.requests import RequestId
 
+MAX_RESOURCES: Final = 10_000
 Kind = Literal["tools", "prompts", "resources", "resource"]
 
 
@@ -56,11 +58,15 @@ class Change(Struct, frozen=True):
 
 
 class Listening:
-    """One ``subscriptions/listen`` of the stateless era: what it wants and what it is told."""
+    """One ``subscriptions/listen`` of the stateless era: what it wants and what it is told. Raises `InvalidParams`
+    for one that names too many resources.
+    """
 
     def __init__(
         self, id: RequestId, wanted: SubscriptionFilter, offered: ServerCapabilities, profile: Profile
     ) -> None:
+        if len(wanted.resource_subscriptions or ()) > MAX_RESOURCES:
+            raise InvalidParams(f"a subscription may name at most {MAX_RESOURCES} resources")
         self.id = id
         self.honoured = _honour(wanted, offered)
         self._uris = frozenset(self.honoured.resource_subscriptions or ())

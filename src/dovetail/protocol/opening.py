@@ -2,17 +2,16 @@
 
 A client that speaks both eras sends a modern request first (``server/discover``) and reads the outcome:
 
-===============================================  ==========================
-========================================= outcome                                          stdio, memory,
-unix         HTTP ===============================================  ==========================
-========================================= a discover result                                stateless
-stateless a recognized modern error                        stateless, as it says       stateless, as it says
-any other JSON-RPC error                         stateful                    stateful (at 200 or 4xx) 401,
-403                                         -                           log in first; decides nothing other
-4xx, body not a JSON-RPC error             -                           stateful; on 400, 404, 405 perhaps
-HTTP+SSE 5xx, silence, no connection                      silence: stateful           decides nothing: an
-error ===============================================  ==========================
-=========================================
+====================================  =====================  ===========================================
+outcome                               stdio, memory, unix    HTTP
+====================================  =====================  ===========================================
+a discover result                     stateless              stateless
+a recognized modern error             stateless, as it says  stateless, as it says
+any other JSON-RPC error              stateful               stateful (at 200 or 4xx)
+401, 403                              -                      log in first; decides nothing
+other 4xx, body not a JSON-RPC error  -                      stateful; on 400, 404, 405 perhaps HTTP+SSE
+5xx, silence, no connection           silence: stateful      decides nothing: an error
+====================================  =====================  ===========================================
 
 A recognized modern error is one with a code that only the stateless era has (-32020 to -32022), or, over
 HTTP, -32601 at status 404. The era belongs to the server, so it may be remembered per process or origin.

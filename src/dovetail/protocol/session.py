@@ -35,6 +35,9 @@ NEW: Final = "new"
 OPEN: Final = "open"
 READY: Final = "ready"
 MAX_SUBSCRIPTIONS: Final = 10_000
+#: Bytes that a session keeps of its opening, and characters of a URI that it keeps as a subscription.
+MAX_OPENING: Final = 64 * 1024
+MAX_SUBSCRIBED_URI: Final = 8 * 1024
 
 _ALWAYS: Final = frozenset({names.INITIALIZE, names.PING})
 _CAPABILITY_OF: Final[Mapping[str, str]] = {
@@ -130,6 +133,8 @@ class ServerSession:
         """Remember that the client wants to hear of updates of a resource. Raises `InvalidParams` beyond the
         limit.
         """
+        if len(uri) > MAX_SUBSCRIBED_URI:
+            raise InvalidParams(f"a URI to subscribe to may have at most {MAX_SUBSCRIBED_URI} characters")
         if uri not in self.state.subscriptions and len(self.state.subscriptions) >= MAX_SUBSCRIPTIONS:
             raise InvalidParams(f"a session may subscribe to at most {MAX_SUBSCRIPTIONS} resources")
         self.state.subscriptions.add(uri)
@@ -155,10 +160,12 @@ class ServerSession:
         if message.method == names.INITIALIZE:
             if state.phase != NEW:
                 raise Refused(InvalidRequest("the session is already initialized"), id)
+            if len(memoryview(message.params)) > MAX_OPENING:
+                raise Refused(InvalidParams(f"initialize may have at most {MAX_OPENING} bytes"), id)
         elif state.phase == NEW and message.method not in _ALWAYS:
             raise Refused(
                 InvalidRequest(
-                    f"{message.method} came before initialize; open the session first, or send the request "
+                    f"{message.method[:128]} came before initialize; open the session first, or send the request "
                     f"with the revision in _meta"
                 ),
                 id,
@@ -168,7 +175,7 @@ class ServerSession:
         profile = self.profile
         method = profile.client_requests.get(message.method)
         if method is None and message.method not in self._custom:
-            raise Refused(MethodNotFound(f"there is no method {message.method!r}"), id)
+            raise Refused(MethodNotFound(f"there is no method {message.method[:128]!r}"), id)
         params = read_params(message, Params if method is None else method.params)
         return Call(id, message.method, params, message.params, profile, self.peer, state.log_level)
 
@@ -235,7 +242,7 @@ class ClientSession:
             id = _id_of(message)
             method = self.profile.server_requests.get(message.method)
             if method is None:
-                raise Refused(MethodNotFound(f"there is no method {message.method!r}"), id)
+                raise Refused(MethodNotFound(f"there is no method {message.method[:128]!r}"), id)
             params = read_params(message, method.params)
             return Call(id, message.method, params, message.params, self.profile, Peer())
         if message.kind is Kind.NOTIFICATION:
@@ -258,8 +265,14 @@ def read_params(message: Message, kind: type[Params]) -> Params:
         return codec.reader(kind).read(message.params if message.params else b"{}")
     except codec.DECODE_ERRORS as problem:
         raise Refused(
-            InvalidParams(f"the parameters of {message.method} are invalid: {problem}"), message.id
+            InvalidParams(f"the parameters of {message.method} are invalid: {clipped(problem)}"), message.id
         ) from None
+
+
+def clipped(problem: Exception) -> str:
+    """What a decoder says, short: it may quote what it read."""
+    text = str(problem)
+    return text if len(text) <= 300 else f"{text[:200]}...{text[-80:]}"
 
 
 def read_notice(message: Message, notice: NoticeType | None) -> Any:
@@ -271,7 +284,9 @@ def read_notice(message: Message, notice: NoticeType | None) -> Any:
             return codec.decode(message.params) if message.params else None
         return codec.reader(notice.params).keep(message.params if message.params else b"{}")
     except codec.DECODE_ERRORS as problem:
-        raise Refused(InvalidParams(f"{message.method} is malformed: {problem}"), silent=True) from None
+        raise Refused(
+            InvalidParams(f"{message.method[:128]} is malformed: {clipped(problem)}"), silent=True
+        ) from None
 
 
 def with_meta(params: bytes, meta: Meta | None) -> bytes:

@@ -43,6 +43,8 @@ IN_ORDER: Final = frozenset(
         names.RESOURCES_UNSUBSCRIBE,
     }
 )
+#: Seconds that cancelled handlers have to clean up when a connection closes; then it no longer waits for them.
+STUBBORN: Final = 10.0
 #: What sending raises when the peer is no longer there.
 GONE: Final = (OSError, TransportError)
 _links = itertools.count(1)
@@ -67,6 +69,7 @@ class ServerConnection:
         self._remote = remote
         self._session: ServerSession = service.session()
         self._running: dict[RequestId, asyncio.Task[None]] = {}
+        self._channels: dict[asyncio.Task[None], _ConnectionChannel] = {}
         self._asked: Pending[asyncio.Future[Answer]] = Pending(prefix=f"s{secrets.token_hex(4)}-")
         self._changes: Subscription | None = None
         self._teller: asyncio.Task[None] | None = None
@@ -112,10 +115,14 @@ class ServerConnection:
                 waiter.set_exception(Closed("the client is gone"))
                 waiter.exception()  # nobody may be waiting any more: it is told, not lost
         if tasks:
-            await asyncio.wait(tasks)
+            _, stubborn = await asyncio.wait(tasks, timeout=STUBBORN)
+            if stubborn:
+                log.error("%d handlers of %s go on after they were cancelled", len(stubborn), self.link)
 
     async def ask(self, method: str, params: bytes) -> Raw:
         """Send a request to the client and wait for the result. Raises its `RPCError`, or `Closed`."""
+        if self._closed:
+            raise Closed("the client is gone")
         id = self._asked.next_id()
         message = self._session.ask(id, method, params)
         waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -227,11 +234,21 @@ class ServerConnection:
             return (await self._service.dispatcher.answer(call, channel)).data
         task = asyncio.create_task(self._run(call, channel, replies))
         self._running[call.id] = task
+        self._channels[task] = channel
+        # Not in a `finally` of the task: one that is cancelled before its first step never gets there.
+        task.add_done_callback(lambda task: self._ended(call.id, task))
         return None
+
+    def _ended(self, id: RequestId, task: asyncio.Task[None]) -> None:
+        self._channels.pop(task, None)
+        if self._running.get(id) is task:
+            del self._running[id]
 
     async def _run(self, call: Call, channel: "_ConnectionChannel", replies: list[bytes] | None) -> None:
         try:
             reply: Reply = await self._service.dispatcher.answer(call, channel)
+            if channel.ended:
+                return  # cancelled, and the handler swallowed it: nothing more is said of this request
             channel.ended = True
             if replies is not None:
                 replies.append(reply.data)
@@ -246,7 +263,10 @@ class ServerConnection:
     def _cancel(self, event: Cancel) -> None:
         task = self._running.get(event.id)
         if task is not None:
-            log.debug("request %r was cancelled: %s", event.id, event.reason or "no reason given")
+            log.debug("request %r was cancelled: %s", event.id, (event.reason or "no reason given")[:256])
+            channel = self._channels.get(task)
+            if channel is not None:
+                channel.ended = True
             task.cancel()
 
     # Changes, in the stateful era

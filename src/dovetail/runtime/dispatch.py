@@ -84,8 +84,13 @@ class Dispatcher:
 
 
 def refusal(call: Call, problem: RPCError) -> Reply:
-    """The reply that carries an error."""
-    return Reply(messages.error(call.id, problem, call.profile), call.profile.code(problem))
+    """The reply that carries an error; an error that can't be written as JSON becomes an internal one."""
+    try:
+        return Reply(messages.error(call.id, problem, call.profile), call.profile.code(problem))
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        log.exception("the error that answers %s (request %r) is no JSON", call.method, call.id)
+        problem = InternalError("the server failed while it handled the request")
+        return Reply(messages.error(call.id, problem, call.profile), call.profile.code(problem))
 
 
 def _compose(handler: Handler, middleware: Sequence[Middleware]) -> Handler:

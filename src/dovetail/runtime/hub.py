@@ -5,7 +5,9 @@ costs one entry, and is told once. Over many processes a bus will feed the same 
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 from ..protocol.listening import Change
 
@@ -20,12 +22,21 @@ class Subscription:
         self._wants = wants
         self._waiting: dict[Change, None] = {}
         self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._ended = False
 
     def offer(self, change: Change) -> None:
         """Take a change if it is wanted. Beyond the bound a listener so far behind is not told of new kinds
-        of change.
+        of change. May be called from any thread.
         """
+        if threading.get_ident() == self._thread:
+            self._take(change)
+        else:
+            with suppress(RuntimeError):  # its loop is closed: nobody listens any more
+                self._loop.call_soon_threadsafe(self._take, change)
+
+    def _take(self, change: Change) -> None:
         if self._wants(change) and len(self._waiting) < MAX_WAITING:
             self._waiting[change] = None
             self._wake.set()
@@ -65,7 +76,7 @@ class Hub:
         self._subscriptions.pop(subscription, None)
 
     def publish(self, change: Change) -> None:
-        """Tell everyone who wants to know. Never waits."""
+        """Tell everyone who wants to know. Never waits; may be called from any thread."""
         for subscription in tuple(self._subscriptions):
             subscription.offer(change)
 

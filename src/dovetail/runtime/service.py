@@ -6,7 +6,7 @@ The `App` makes one; each transport holds it. Nothing in it belongs to a connect
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from ..protocol.call import Call
@@ -46,14 +46,19 @@ class Service:
         self.stateful = tuple(stateful)
         self.stateless = tuple(stateless)
         self.custom = custom
-        self.exchange = Exchange(self.stateless, announced=[*reversed(self.stateless), *reversed(self.stateful)], custom=custom)
+        self.exchange = Exchange(
+            self.stateless, announced=[*reversed(self.stateless), *reversed(self.stateful)], custom=custom
+        )
         self.max_running = max_running
         self.max_message = max_message
         self.header_parameters = header_parameters
         self._lifespan = lifespan
-        self._running: AbstractAsyncContextManager[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._starting: asyncio.Lock | None = None
+        self._opening: asyncio.Future[None] | None = None
+        self._ending: asyncio.Event | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._kept = False
+        self._guests = 0
 
     def session(self, state: SessionState | None = None) -> ServerSession:
         """The engine of a session: a new one, or one from its record."""
@@ -67,32 +72,67 @@ class Service:
     async def start(self) -> None:
         """Enter the app's lifespan, once per event loop: a loop that replaced a dead one starts anew.
 
-        Raises what the lifespan raises; the next call tries again.
+        It lasts until `stop`. Raises what the lifespan raises; the next call tries again.
         """
+        self._kept = True
+        await self._start()
+
+    async def enter(self) -> None:
+        """Enter the app's lifespan for a guest: what no `start` keeps alive ends when the last guest leaves."""
+        self._guests += 1
+        try:
+            await self._start()
+        except BaseException:
+            self._guests -= 1
+            raise
+
+    async def leave(self) -> None:
+        """One guest less."""
+        self._guests -= 1
+        if self._guests == 0 and not self._kept:
+            await self.stop()
+
+    async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
-        if self._starting is None or getattr(self._starting, "_loop", None) not in (None, loop):
-            self._starting = asyncio.Lock()
-        async with self._starting:
-            if self._loop is loop:
-                return
-            running = self._lifespan() if self._lifespan is not None else None
-            if running is not None:
-                await running.__aenter__()
-            self._running = running
-            self._loop = loop
+        if self._opening is None or self._opening.get_loop() is not loop:
+            self._opening = loop.create_future()
+            self._ending = asyncio.Event()
+            self._life = loop.create_task(self._live(self._opening, self._ending))
+        await asyncio.shield(self._opening)
 
     async def stop(self) -> None:
         """End all change streams gracefully and leave the lifespan. Does nothing when it was not entered on
         this loop.
         """
-        if self._loop is not asyncio.get_running_loop():
+        if self._loop is not asyncio.get_running_loop() or self._ending is None or self._life is None:
             return
         self.hub.close()
-        running, self._running, self._loop = self._running, None, None
-        if running is not None:
-            await running.__aexit__(None, None, None)
+        self._kept = False
+        self._loop = self._opening = None
+        self._ending.set()
+        await asyncio.shield(self._life)
+
+    async def _live(self, opening: asyncio.Future[None], ending: asyncio.Event) -> None:
+        """The lifespan from beginning to end, in a task of its own: a task group or a timeout in it must be
+        left by the task that entered it. When the loop is closed without `stop`, it ends by cancellation.
+        """
+        try:
+            async with self._lifespan() if self._lifespan is not None else nullcontext():
+                self._loop = asyncio.get_running_loop()
+                opening.set_result(None)
+                await ending.wait()
+        except asyncio.CancelledError:
+            opening.cancel()
+            raise
+        except BaseException as problem:
+            if opening.done():
+                raise
+            opening.set_exception(problem)
+        finally:
+            if self._opening is opening:
+                self._loop = self._opening = None
 
 
 Send = Callable[[bytes], Awaitable[None]]

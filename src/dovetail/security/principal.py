@@ -60,8 +60,9 @@ class Principal(msgspec.Struct, frozen=True):
         """
         if not self.issuer:
             return "anonymous"
-        # A JSON array is unambiguous: no name can contain the end of its own string. It begins with a bracket,
-        # the digest that stands for a long one with "#": neither is ever the anonymous principal's key.
+        # A JSON array is unambiguous: no name can contain the end of its own string. It begins with a
+        # bracket, the digest that stands for a long one with "#": neither is ever the anonymous principal's
+        # key.
         text = json.dumps((self.issuer, self.subject, self.client_id), separators=(",", ":"))
         if len(text) <= _LONG_KEY:
             return text

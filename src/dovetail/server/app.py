@@ -35,7 +35,7 @@ from ..security.limits import RateLimiter
 from ..security.sealing import Sealer, default_sealer
 from .arguments import ArgumentsPlan
 from .catalog import Catalog
-from .checks import check_meta, check_name, check_variables, checked_extensions, eras
+from .checks import check_meta, check_name, check_uri, check_variables, checked_extensions, eras
 from .completion import Completers
 from .entries import PromptEntry, ResourceEntry, ToolEntry
 from .injection import INJECTABLES
@@ -255,6 +255,7 @@ class App:
             template = UriTemplate(uri)
         except TemplateError as problem:
             raise plan.refuse(str(problem)) from None
+        check_uri(plan, template)
         check_variables(plan, template)
         common: dict[str, Any] = {
             "name": name or plan.name,
@@ -280,9 +281,7 @@ class App:
         shelf.remove(uri)
 
     def resource_updated(self, uri: str) -> None:
-        """Tell the clients that subscribed to a resource that it changed. May be called from any task of the
-        app's loop.
-        """
+        """Tell the clients that subscribed to a resource that it changed. May be called from any task or thread."""
         self._hub.publish(Change("resource", uri))
 
     # Prompts

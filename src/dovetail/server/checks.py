@@ -1,13 +1,18 @@
 """What an app checks when something is registered on it, so that nothing is found out at call time."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ..protocol.meta_keys import check_meta_key, is_extension_identifier
 from ..protocol.revisions import PROFILES, STATEFUL, STATELESS
 from ..protocol.types.wire import Meta
 from ..protocol.uri_template import UriTemplate
 from .signature import Plan, RegistrationError
+
+# RFC 3986, section 3.1 and appendix A.
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_URI: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
 
 
 def eras(revisions: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -38,6 +43,17 @@ def check_meta(plan: Plan, meta: Meta | None) -> None:
         problem = check_meta_key(key, reserved_rule="second-label")
         if problem is not None:
             raise plan.refuse(f"the _meta key {key!r} is not allowed: {problem}")
+
+
+def check_uri(plan: Plan, template: UriTemplate) -> None:
+    """A resource's URI begins with a scheme and holds what RFC 3986 allows. Raises `RegistrationError`."""
+    scheme, colon, _ = template.literal_prefix.partition(":")
+    if not colon or not _SCHEME.fullmatch(scheme):
+        raise plan.refuse(
+            f"the URI {template.template[:100]!r} has no scheme; write one as in 'notes://today'"
+        )
+    if template.is_static and not _URI.fullmatch(template.template):
+        raise plan.refuse(f"the URI {template.template[:100]!r} holds what must be percent-encoded")
 
 
 def check_variables(plan: Plan, template: UriTemplate) -> None:

@@ -5,6 +5,7 @@ calling.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast, overload
 
@@ -40,7 +41,7 @@ _RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 class Context:
     """One call, from the inside. ``state`` is what the app's lifespan gave."""
 
-    __slots__ = ("_call", "_channel", "_open_rounds", "_progress", "_rounds", "state")
+    __slots__ = ("_call", "_channel", "_open_rounds", "_progress", "_rounds", "_steps", "state")
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Context:
         self._open_rounds = open_rounds
         self._rounds: Rounds | None = None
         self._progress: float | None = None
+        self._steps: set[str] = set()
         self.state = state
 
     @property
@@ -110,13 +112,17 @@ class Context:
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         """Report how far the work is, if the caller wants to know. ``progress`` has to grow: what does not
-        is not sent.
+        is not sent, nor what is no finite number.
 
         Specification: basic/patterns/progress.
         """
         token = self._call.progress_token
-        if token is None or (self._progress is not None and progress <= self._progress):
+        if token is None or not math.isfinite(progress):
             return
+        if self._progress is not None and progress <= self._progress:
+            return
+        if total is not None and not math.isfinite(total):
+            total = None
         self._progress = progress
         notice = ProgressNotice(progress_token=token, progress=progress, total=total, message=message)
         await self._channel.emit(
@@ -127,8 +133,11 @@ class Context:
         """Send a log message to the client, if it wants that level: any JSON value, never a secret.
 
         In the stateless era only when the request asked for logs. Deprecated since 2026-07-28: log to
-        stderr or OpenTelemetry. Specification: server/utilities/logging.
+        stderr or OpenTelemetry. Raises `LocalProtocolError` for a level that does not exist.
+        Specification: server/utilities/logging.
         """
+        if level not in _RANK:
+            raise LocalProtocolError(f"there is no log level {level!r}; use one of {', '.join(LOG_LEVELS)}")
         wanted = self._call.log_level
         if wanted is None:
             if self._call.profile.stateless:
@@ -239,8 +248,14 @@ class Context:
         again.
 
         ``fn`` may be sync or async; its result must be JSON-able and comes back as its return annotation
-        says. In the stateful era this just calls it.
+        says. In the stateful era this just calls it. Raises `LocalProtocolError` for a name used twice in
+        one call.
         """
+        if name in self._steps:
+            raise LocalProtocolError(
+                f"two steps of one call have the name {name!r}; give them different ones"
+            )
+        self._steps.add(name)
         rounds = self.rounds
         if rounds is not None:
             return await rounds.step(name, fn, args, _returns(fn))

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, cast
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from ..protocol import codec
+from ..protocol import codec, names
 from ..protocol.call import Call
 from ..protocol.errors import Declined, Dismissed, RPCError, ToolError
 from ..protocol.header_parameters import HeaderParameter, header_parameters
@@ -230,4 +230,5 @@ def _wrapped(result: CallToolResult) -> CallToolResult:
     """Structured content under a schema that is no object's, for revisions that allow objects alone."""
     if result.structured_content is UNSET:
         return result
-    return replace(result, structured_content={WRAPPED: result.structured_content})
+    meta = {**(result.meta or {}), names.META_WRAPPED: True}
+    return replace(result, structured_content={WRAPPED: result.structured_content}, meta=meta)

@@ -10,12 +10,14 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from msgspec import Raw
 
 from ..protocol import codec, names
-from ..protocol.errors import Declined, Dismissed, MissingCapability
+from ..protocol.errors import Declined, Dismissed, LocalProtocolError, MissingCapability
 from ..protocol.revisions import Feature, Profile
+from ..protocol.tool_balance import imbalance
 from ..protocol.types import (
     ClientCapabilities,
     CreateMessageParams,
@@ -100,6 +102,9 @@ class ElicitURL(Question[None]):
     method = names.ELICITATION_CREATE
 
     def __init__(self, message: str, url: str, elicitation_id: str | None = None) -> None:
+        parts = urlsplit(url)
+        if not parts.scheme or not parts.netloc or any(character <= " " for character in url):
+            raise LocalProtocolError(f"a person can only be sent to a whole URL, not to {url[:100]!r}")
         self.message = message
         self.url = url
         self.elicitation_id = elicitation_id or secrets.token_urlsafe(16)
@@ -143,6 +148,9 @@ class Sample(Question[CreateMessageResult]):
     ) -> None:
         if isinstance(messages, str):
             messages = [SamplingMessage(role="user", content=TextContent(text=messages))]
+        problem = imbalance(messages)
+        if problem is not None:
+            raise LocalProtocolError(f"the model can't be asked this: {problem}")
         self._params = CreateMessageParams(
             messages=list(messages),
             max_tokens=max_tokens,

@@ -1,9 +1,12 @@
 """Running an app: the event loop around a transport. Each transport is imported only when it is used."""
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..runtime.service import Service
+
+# The options of `uvicorn_runner.serve`; the others are those of `HTTPApp`.
+_SERVING: Final = ("host", "port", "uds", "workers", "allow_remote", "announce", "header_timeout")
 
 
 class _Runnable(Protocol):
@@ -26,6 +29,7 @@ def run(app: _Runnable, transport: str, **options: Any) -> None:
     elif transport == "http":
         from ..transports.uvicorn_runner import serve
 
-        serve(app, **options)
+        serving = {name: options.pop(name) for name in _SERVING if name in options}
+        serve(app.asgi(**options), path=options.get("path", "/mcp"), **serving)
     else:
         raise ValueError(f'there is no transport {transport!r}; there are "stdio", "http" and "unix"')

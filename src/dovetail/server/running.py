@@ -55,7 +55,7 @@ class Workshop:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dovetail")
         bound = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, bound.run, call)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: bound.run(_contained, call))
 
     def close(self) -> None:
         """Let the threads go; running ones finish by themselves."""
@@ -123,6 +123,14 @@ class Runner:
             return await self.plan.invoke(values, filled)
         value = await self._workshop.in_thread(lambda: self.plan.invoke(values, filled))
         return await value if inspect.isawaitable(value) else value
+
+
+def _contained(call: Callable[[], Any]) -> Any:
+    """A call's result. A future can't carry StopIteration (before Python 3.12 it would never end)."""
+    try:
+        return call()
+    except StopIteration as problem:
+        raise RuntimeError("the function raised StopIteration") from problem
 
 
 def _ended(context: Context) -> InputRequired:

@@ -24,8 +24,8 @@ class MemoryTransport:
         self._connection: ServerConnection | None = None
 
     async def open(self, receiver: Receiver) -> None:
-        """Connect; the app's lifespan is entered if nobody did so before."""
-        await self._service.start()
+        """Connect; the app's lifespan is entered if nobody did so before, and left with the last such client."""
+        await self._service.enter()
         self._connection = ServerConnection(self._service, self._from_server, transport=self.name)
         self._channel = SharedChannel(self.name, self._connection.receive)
         self._channel.attach(receiver)
@@ -51,7 +51,10 @@ class MemoryTransport:
         if channel is not None:
             channel.close()
         if connection is not None:
-            await connection.close()
+            try:
+                await connection.close()
+            finally:
+                await self._service.leave()
 
     def describe(self) -> str:
         """For messages to people."""

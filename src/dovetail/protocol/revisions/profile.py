@@ -6,17 +6,25 @@ Code above ``protocol/`` asks a profile for a `Feature` or for an encoding and n
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from msgspec import Struct
 
 from .. import codec
-from ..errors import FeatureUnavailable, RPCError
+from ..errors import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    MISSING_CAPABILITY,
+    UNSUPPORTED_VERSION,
+    FeatureUnavailable,
+    RPCError,
+)
 from ..types.requests import Notice, Params, Result
 from .features import Feature
 from .projection import Projection
 
 Era = Literal["stateful", "stateless"]
+DEFINED_CODES: Final = frozenset({HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION})
 
 
 class Method(Struct, frozen=True):
@@ -69,8 +77,13 @@ class Profile(Struct, frozen=True, eq=False):
         return self.era == "stateless"
 
     def code(self, error: RPCError) -> int:
-        """The code that the revision gives an error."""
-        return self.codes.get(type(error), error.code) if error.code == error.default_code else error.code
+        """The code that the revision gives an error. Since 2026-07-28 those of the reserved range that the page
+        does not define are never sent (basic/index "Error Codes"): an internal error stands for them.
+        """
+        code = self.codes.get(type(error), error.code) if error.code == error.default_code else error.code
+        if self.stateless and -32099 <= code <= -32000 and code not in DEFINED_CODES:
+            return INTERNAL_ERROR
+        return code
 
     def require(self, feature: Feature, what: str) -> None:
         """Raise `FeatureUnavailable` unless the revision has the feature; ``what`` names it for the reader."""

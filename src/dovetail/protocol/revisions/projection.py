@@ -13,7 +13,7 @@ from typing import Any, Final, cast, get_args, get_origin
 
 from msgspec import UNSET, Struct
 
-from .. import codec
+from .. import codec, names
 from ..errors import FeatureUnavailable
 from ..types.content import (
     AudioContent,
@@ -181,9 +181,18 @@ def wrap_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def wrap_value(result: CallToolResult, members: dict[str, Any]) -> None:
-    """Put structured content that is no object into one, as `wrap_schema` promises."""
+    """Put structured content that is no object into one, as `wrap_schema` promises, and mark the result."""
     if "structuredContent" in members and not isinstance(result.structured_content, dict):
         members["structuredContent"] = {WRAPPED: members["structuredContent"]}
+        members[names.META] = {**(result.meta or {}), names.META_WRAPPED: True}
+
+
+def unwrapped(result: CallToolResult) -> Any:
+    """The structured content of a received result, taken out of the object that `wrap_value` put it into."""
+    content = result.structured_content
+    if isinstance(content, dict) and result.meta is not None and result.meta.get(names.META_WRAPPED) is True:
+        return cast("dict[str, Any]", content).get(WRAPPED)
+    return content
 
 
 def _repoint(node: Any) -> Any:

@@ -1,0 +1,356 @@
+"""The client for programs without an event loop.
+
+A `BlockingClient` runs the same client on a loop of its own in a background thread and waits for it. It may be used
+from any number of threads at once, but not from callbacks that run on its own loop (plain functions given as
+``logging``, ``progress`` and ``on_change``): those would wait for themselves, and get a `LocalProtocolError` instead.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from types import TracebackType
+from typing import Any, Final, TypeVar, overload
+
+from msgspec import UNSET
+
+from ..protocol.errors import Closed, LocalProtocolError, RequestCancelled
+from ..protocol.listening import Change
+from ..protocol.types import (
+    Completion,
+    GetPromptResult,
+    Implementation,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ListToolsResult,
+    LogLevel,
+    Prompt,
+    PromptReference,
+    ReadResourceResult,
+    Resource,
+    ResourceReference,
+    ResourceTemplate,
+    SubscriptionFilter,
+    Tool,
+)
+from .answers import ProgressHandler
+from .calls import Seconds
+from .listening import Subscription
+from .results import ToolResult
+
+T = TypeVar("T")
+_THREAD: Final = "dovetail-client"
+
+
+class BlockingClient:
+    """`Client`, blocking: ``with Client.sync("weather.py") as client: ...``.
+
+    Methods and errors are those of `Client`.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._client = make()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    # Life
+
+    def open(self) -> "BlockingClient":
+        """Connect. Does nothing when open."""
+        with self._lock:
+            if self._closed:
+                raise Closed("the client is closed")
+            if self._loop is None:
+                started = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._serve, args=(started,), name=_THREAD, daemon=True
+                )
+                self._thread.start()
+                started.wait()
+        try:
+            self._wait(self._client.open())
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """Let go of the server and end the thread. Idempotent, from any thread."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            if self._closed or loop is None:
+                self._closed = True
+                return
+            self._closed = True
+        if thread is threading.current_thread():
+            raise LocalProtocolError(
+                "the client can't be closed from its own callbacks; close it from another thread"
+            )
+        try:
+            asyncio.run_coroutine_threadsafe(self._client.close(), loop).result()
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            if thread is not None:
+                thread.join()
+
+    def __enter__(self) -> "BlockingClient":
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _serve(self, started: threading.Event) -> None:
+        with asyncio.Runner() as runner:
+            loop = self._loop = runner.get_loop()
+            loop.call_soon(started.set)
+            loop.run_forever()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        loop, thread = self._loop, self._thread
+        if loop is None or self._closed:
+            work.close()
+            raise (
+                Closed("the client is closed")
+                if self._closed
+                else LocalProtocolError("the client is not open; use it inside `with Client.sync(...)`")
+            )
+        if thread is threading.current_thread():
+            work.close()
+            raise LocalProtocolError("a callback on the client's own loop can't wait for the client")
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            return future.result()
+        except CancelledError:
+            raise RequestCancelled("the call was cancelled") from None
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        async def step() -> tuple[T] | None:
+            try:
+                return (await anext(items),)
+            except StopAsyncIteration:
+                return None
+
+        while True:
+            found = self._wait(step())
+            if found is None:
+                return
+            yield found[0]
+
+    # The client's face
+
+    @property
+    def revision(self) -> str:
+        """The revision in use."""
+        return self._client.revision
+
+    @property
+    def era(self) -> str:
+        """ "stateful" or "stateless"."""
+        return self._client.era
+
+    @property
+    def server_info(self) -> Implementation | None:
+        """How the server describes itself."""
+        return self._client.server_info
+
+    @property
+    def server_capabilities(self) -> Any:
+        """What the server offers, a `ServerCapabilities`."""
+        return self._client.server_capabilities
+
+    @property
+    def instructions(self) -> str | None:
+        """What the server says about its use."""
+        return self._client.instructions
+
+    @overload
+    def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        into: None = None,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> ToolResult: ...
+
+    @overload
+    def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        into: type[T],
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> T: ...
+
+    def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        into: type[Any] | None = None,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """See `Client.call_tool`."""
+        return self._wait(
+            self._client.call_tool(name, arguments, into=into, timeout=timeout, progress=progress, meta=meta)
+        )
+
+    def list_tools(self, cursor: str | None = None) -> ListToolsResult:
+        """One page of tools."""
+        return self._wait(self._client.list_tools(cursor))
+
+    def tools(self) -> Iterator[Tool]:
+        """All tools."""
+        return self._iterate(self._client.tools())
+
+    def list_resources(self, cursor: str | None = None) -> ListResourcesResult:
+        """One page of resources."""
+        return self._wait(self._client.list_resources(cursor))
+
+    def resources(self) -> Iterator[Resource]:
+        """All resources."""
+        return self._iterate(self._client.resources())
+
+    def list_resource_templates(self, cursor: str | None = None) -> ListResourceTemplatesResult:
+        """One page of resource templates."""
+        return self._wait(self._client.list_resource_templates(cursor))
+
+    def resource_templates(self) -> Iterator[ResourceTemplate]:
+        """All resource templates."""
+        return self._iterate(self._client.resource_templates())
+
+    def list_prompts(self, cursor: str | None = None) -> ListPromptsResult:
+        """One page of prompts."""
+        return self._wait(self._client.list_prompts(cursor))
+
+    def prompts(self) -> Iterator[Prompt]:
+        """All prompts."""
+        return self._iterate(self._client.prompts())
+
+    def read(
+        self, uri: str, *, timeout: Seconds = UNSET, meta: Mapping[str, Any] | None = None
+    ) -> ReadResourceResult:
+        """What a resource holds."""
+        return self._wait(self._client.read(uri, timeout=timeout, meta=meta))
+
+    def get_prompt(
+        self,
+        name: str,
+        arguments: Mapping[str, str] | None = None,
+        *,
+        timeout: Seconds = UNSET,
+        meta: Mapping[str, Any] | None = None,
+    ) -> GetPromptResult:
+        """The messages of a prompt."""
+        return self._wait(self._client.get_prompt(name, arguments, timeout=timeout, meta=meta))
+
+    def complete(
+        self,
+        ref: PromptReference | ResourceReference | str,
+        argument: str,
+        value: str = "",
+        context: Mapping[str, str] | None = None,
+    ) -> Completion:
+        """Suggestions for an argument."""
+        return self._wait(self._client.complete(ref, argument, value, context))
+
+    def ping(self, *, timeout: Seconds = UNSET) -> None:
+        """See that the server answers."""
+        self._wait(self._client.ping(timeout=timeout))
+
+    def set_log_level(self, level: LogLevel) -> None:
+        """Hear of log messages from this severity on."""
+        self._wait(self._client.set_log_level(level))
+
+    def subscribe(self, uri: str) -> None:
+        """Hear of updates of a resource, by ``on_change``."""
+        self._wait(self._client.subscribe(uri))
+
+    def unsubscribe(self, uri: str) -> None:
+        """Hear no more of updates of a resource."""
+        self._wait(self._client.unsubscribe(uri))
+
+    def listen(
+        self,
+        *,
+        tools: bool = False,
+        prompts: bool = False,
+        resources: bool | Sequence[str] = False,
+        resource_list: bool = False,
+        again: bool = False,
+    ) -> "BlockingSubscription":
+        """Hear of changes: ``with client.listen(tools=True) as events: for change in events: ...``."""
+        subscription = self._client.listen(
+            tools=tools, prompts=prompts, resources=resources, resource_list=resource_list, again=again
+        )
+        return BlockingSubscription(subscription, self._wait, self._iterate)
+
+    def roots_changed(self) -> None:
+        """Tell the server that the roots are others now."""
+        self._wait(self._client.roots_changed())
+
+    def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Send any request and get its result as plain values."""
+        return self._wait(self._client.request(method, params, timeout=timeout, progress=progress, meta=meta))
+
+    def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+        """Send any notification."""
+        self._wait(self._client.notify(method, params))
+
+
+class BlockingSubscription:
+    """`Subscription`, blocking."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        wait: Callable[[Coroutine[Any, Any, Any]], Any],
+        iterate: Callable[[AsyncIterator[Change]], Iterator[Change]],
+    ) -> None:
+        self._subscription = subscription
+        self._wait = wait
+        self._iterate = iterate
+
+    @property
+    def acknowledged(self) -> SubscriptionFilter:
+        """What the server agreed to tell of."""
+        return self._subscription.acknowledged
+
+    def __enter__(self) -> "BlockingSubscription":
+        self._wait(self._subscription.open())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._wait(self._subscription.close())
+
+    def __iter__(self) -> Iterator[Change]:
+        return self._iterate(self._subscription)

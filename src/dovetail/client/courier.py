@@ -1,0 +1,74 @@
+"""Brings notifications to callbacks: in order, one callback at a time, without ever holding up the reader of messages.
+
+A plain function is called at once. What a coroutine function returns is awaited in a task of the courier's own, so
+that a callback may use the client. What waits is bounded: beyond the limit the oldest is dropped and counted. A
+callback that raises is logged and heard no more of.
+Specification: basic/patterns/progress, server/utilities/logging.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+log = logging.getLogger("dovetail.client")
+LIMIT: Final = 1024
+
+
+class Courier:
+    """Calls one callback; ``what`` names it in the log."""
+
+    def __init__(self, callback: Callable[..., Any], what: str, limit: int = LIMIT) -> None:
+        self._callback = callback
+        self._what = what
+        self._limit = limit
+        self._waiting: deque[Awaitable[Any]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self.dropped = 0
+
+    def put(self, *arguments: Any) -> None:
+        """Call the callback. Never raises."""
+        try:
+            outcome = self._callback(*arguments)
+        except Exception:  # whatever a user's callback raises is contained here
+            log.exception("the %s callback failed", self._what)
+            return
+        if not inspect.isawaitable(outcome):
+            return
+        if len(self._waiting) >= self._limit:
+            self.dropped += 1
+            _forget(self._waiting.popleft())
+        self._waiting.append(outcome)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    async def drain(self) -> None:
+        """Wait until everything put so far was delivered."""
+        if self._task is not None and self._task is not asyncio.current_task():
+            await asyncio.wait((self._task,))
+
+    def close(self) -> None:
+        """Deliver nothing more."""
+        while self._waiting:
+            _forget(self._waiting.popleft())
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                try:
+                    await self._waiting.popleft()
+                except Exception:  # as above
+                    log.exception("the %s callback failed", self._what)
+        finally:
+            self._task = None
+
+
+def _forget(outcome: Awaitable[Any]) -> None:
+    if inspect.iscoroutine(outcome):
+        outcome.close()
+    elif isinstance(outcome, asyncio.Future):
+        outcome.cancel()

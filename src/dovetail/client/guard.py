@@ -1,0 +1,124 @@
+"""The end of every wait: a deadline that progress moves, and a way to end the wait from outside with a reason.
+
+A `Guard` is entered around one await. It ends it, by cancelling the task it was entered in and turning that
+cancellation into a typed error, when the time is up or when `abort` is called (the connection is lost, the client is
+closed). A cancellation that came from elsewhere passes unchanged, so no one else's cancellation is ever swallowed or
+replaced. The timer is armed once and moved lazily: progress costs an assignment.
+Specification: basic/lifecycle "Timeouts", basic/patterns/progress.
+"""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from ..protocol.errors import DovetailError, LocalProtocolError, RequestTimeout
+
+
+class Guard:
+    """Ends the awaits inside its ``with`` block after ``seconds`` without progress, or ``maximum`` seconds in all.
+
+    None means no limit. While ``held`` is true the time without progress does not run out: the peer waits for us.
+    Raises `RequestTimeout`, or the error given to `abort`.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_cancelling",
+        "_due",
+        "_error",
+        "_held",
+        "_last",
+        "_loop",
+        "_seconds",
+        "_task",
+        "_timer",
+        "_what",
+    )
+
+    def __init__(
+        self,
+        what: str,
+        seconds: float | None,
+        maximum: float | None = None,
+        held: Callable[[], bool] | None = None,
+    ) -> None:
+        self._what = what
+        self._seconds = seconds
+        self._held = held
+        self._last = maximum
+        self._error: DovetailError | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+        self._begun = 0.0
+        self._cancelling = 0
+
+    def __enter__(self) -> "Guard":
+        task = asyncio.current_task()
+        if task is None:
+            raise LocalProtocolError("a client's methods are awaited inside a task of an event loop")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._loop = asyncio.get_running_loop()
+        self._begun = now = self._loop.time()
+        if self._last is not None:
+            self._last += now
+        self.progress()
+        if self._error is not None:  # aborted before it began
+            error = self._error
+            self._task = None
+            raise error
+        if self._due is not None:
+            self._timer = self._loop.call_at(self._due, self._fire)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._error is None or task is None:
+            return
+        ours = task.uncancel() <= self._cancelling
+        if kind is not None and (ours or not issubclass(kind, asyncio.CancelledError)):
+            raise self._error from None
+
+    def progress(self) -> None:
+        """There was a sign of life: the time without progress starts anew."""
+        if self._seconds is None:
+            self._due = self._last
+        else:
+            due = self._loop.time() + self._seconds
+            self._due = due if self._last is None else min(due, self._last)
+
+    def abort(self, error: DovetailError) -> None:
+        """End the wait with this error. Does nothing once it has ended."""
+        if self._error is not None:
+            return
+        self._error = error
+        if self._task is not None:
+            self._task.cancel()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the guard ended the wait."""
+        return self._error is not None
+
+    def _fire(self) -> None:
+        self._timer = None
+        if self._task is None or self._due is None:
+            return
+        now = self._loop.time()
+        if now < self._due - 0.0005:
+            self._timer = self._loop.call_at(self._due, self._fire)
+            return
+        final = self._last is not None and now >= self._last - 0.0005
+        if not final and self._held is not None and self._held():
+            self.progress()
+            self._timer = self._loop.call_at(self._due, self._fire)
+            return
+        spent = now - self._begun
+        self.abort(
+            RequestTimeout(f"{self._what} was not answered within {spent:.3g} seconds; it was taken back")
+        )

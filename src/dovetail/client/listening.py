@@ -1,0 +1,311 @@
+"""Hearing of changes, in both eras through one door.
+
+In the stateless era each `Subscription` is one ``subscriptions/listen`` request that stays open: its notifications
+carry its id, the first acknowledges it, its response ends it gracefully, a failure of the connection ends it as a
+loss. In the stateful era list changes come unasked and resources are subscribed to one by one; the same object
+filters them.
+
+Iterating gives `Change`s. A graceful end ends the iteration; a loss raises, or, with ``again``, is followed by
+listening anew. What waits to be read is bounded and coalesced: a change that waits already is not added twice.
+Specification: basic/patterns/subscriptions; server/resources "Subscriptions" (2025-11-25).
+"""
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Protocol
+
+from ..protocol import names
+from ..protocol.errors import (
+    ConnectionLost,
+    DovetailError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RequestTimeout,
+    TransportError,
+)
+from ..protocol.listening import Change
+from ..protocol.types import (
+    AcknowledgedNotice,
+    ListenParams,
+    RequestId,
+    ServerCapabilities,
+    SubscriptionFilter,
+)
+from .link import Link, Wish
+
+log = logging.getLogger("dovetail.client")
+LIMIT: Final = 4096
+RETRIES: Final = 8
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 30.0
+_SETTLED: Final = 10.0  # seconds after which a loss is no longer part of the trouble before
+
+
+class Home(Protocol):
+    """What a subscription needs of its client."""
+
+    async def ready(self) -> Link:
+        """The open link. Raises `Closed` or what the connection was lost by."""
+        ...
+
+    def admit(self, subscription: "Subscription") -> None:
+        """Tell the subscription of changes from now on."""
+        ...
+
+    def dismiss(self, subscription: "Subscription") -> None:
+        """Tell it of nothing more."""
+        ...
+
+    async def hold_resource(self, uri: str) -> None:
+        """Subscribe to a resource in the stateful era, unless another subscription did."""
+        ...
+
+    async def release_resource(self, uri: str) -> None:
+        """Unsubscribe when nobody else wants it."""
+        ...
+
+
+class Subscription:
+    """Changes as they happen: ``async with client.listen(...) as events: async for change in events: ...``.
+
+    ``acknowledged`` is what the server agreed to tell of; kinds that it does not offer are missing from it.
+    """
+
+    def __init__(
+        self, home: Home, wanted: SubscriptionFilter, *, again: bool = False, background: bool = False
+    ) -> None:
+        self.acknowledged = SubscriptionFilter()
+        self.id: RequestId | None = None
+        self.again = again
+        self.background = background
+        self._home = home
+        self._wanted = wanted
+        self._uris = tuple(dict.fromkeys(wanted.resource_subscriptions or ()))
+        self._waiting: OrderedDict[Change, None] = OrderedDict()
+        self._wake = asyncio.Event()
+        self._acked: asyncio.Future[None] | None = None
+        self._over = False
+        self._error: DovetailError | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._held: list[str] = []
+        self._link: Link | None = None
+
+    async def __aenter__(self) -> "Subscription":
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> Change:
+        while not self._waiting:
+            if self._over:
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+        return self._waiting.popitem(last=False)[0]
+
+    async def open(self) -> None:
+        """Start listening and wait for the acknowledgement.
+
+        Raises the server's `RPCError`, `TransportError`, `RequestTimeout`.
+        """
+        if self._task is not None or self._held or self._over:
+            raise LocalProtocolError("a subscription can be opened once")
+        link = await self._home.ready()
+        self._home.admit(self)
+        try:
+            if link.stateless:
+                await self._open_stream(link)
+            else:
+                await self._open_stateful(link)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop listening. Idempotent."""
+        self._finish(None)
+        self._home.dismiss(self)
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.wait((task,), timeout=5)
+        held, self._held = self._held, []
+        for uri in held:
+            try:
+                await self._home.release_resource(uri)
+            except DovetailError as problem:
+                log.debug("unsubscribing failed: %s", problem)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self._over
+
+    @staticmethod
+    def filter_for(offered: ServerCapabilities | None) -> SubscriptionFilter | None:
+        """A filter for all lists whose changes a server announces; None if there are none."""
+        if offered is None:
+            return None
+        tools = offered.tools is not None and offered.tools.list_changed
+        prompts = offered.prompts is not None and offered.prompts.list_changed
+        resources = offered.resources is not None and offered.resources.list_changed
+        wanted = SubscriptionFilter(
+            tools_list_changed=tools or None,
+            prompts_list_changed=prompts or None,
+            resources_list_changed=resources or None,
+        )
+        return None if wanted == SubscriptionFilter() else wanted
+
+    # What the client tells
+
+    def wants(self, change: Change) -> bool:
+        """Whether the subscription is to hear of a change."""
+        if change.kind == "resource":
+            return change.uri in self._uris
+        return bool(getattr(self._wanted, f"{change.kind}_list_changed"))
+
+    def put(self, change: Change) -> None:
+        """Something changed."""
+        if self._over or change in self._waiting:
+            return
+        if len(self._waiting) >= LIMIT:
+            self._finish(LocalProtocolError(f"more than {LIMIT} changes were not read"))
+            return
+        self._waiting[change] = None
+        self._wake.set()
+
+    def acknowledge(self, notice: AcknowledgedNotice) -> None:
+        """The server told what it honours."""
+        self.acknowledged = notice.notifications
+        if self._acked is not None and not self._acked.done():
+            self._acked.set_result(None)
+
+    def ended(self) -> None:
+        """The server said that it ends the subscription."""
+        self._finish(None)
+
+    def lost(self, link: Link, error: DovetailError, *, final: bool) -> None:
+        """The connection is gone; ``final``: for good."""
+        if final or (not link.stateless and not self.again):
+            self._finish(error)
+
+    def missed(self) -> None:
+        """Changes may have been missed: everything that is listened to counts as changed."""
+        for change in self._everything():
+            self.put(change)
+
+    # Inside
+
+    async def _open_stateful(self, link: Link) -> None:
+        if self._uris:
+            for uri in self._uris:
+                await self._home.hold_resource(uri)
+                self._held.append(uri)
+        offered = link.capabilities
+        tools, prompts = offered and offered.tools, offered and offered.prompts
+        resources = offered and offered.resources
+        wanted = self._wanted
+        self.acknowledged = SubscriptionFilter(
+            tools_list_changed=True if wanted.tools_list_changed and tools and tools.list_changed else None,
+            prompts_list_changed=True
+            if wanted.prompts_list_changed and prompts and prompts.list_changed
+            else None,
+            resources_list_changed=(
+                True if wanted.resources_list_changed and resources and resources.list_changed else None
+            ),
+            resource_subscriptions=list(self._held) or None,
+        )
+
+    async def _open_stream(self, link: Link) -> None:
+        self._acked = asyncio.get_running_loop().create_future()
+        acked = self._acked
+        self._task = asyncio.create_task(self._run(link))
+        timeout = link.options.timeout
+        await asyncio.wait((acked, self._task), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if acked.done():
+            return
+        if self._task.done() or self._over:
+            raise self._error or RemoteProtocolError(
+                "the server ended the subscription before acknowledging it"
+            )
+        raise RequestTimeout(
+            f"{link.describe()} did not acknowledge the subscription within {timeout:.3g} seconds"
+        )
+
+    async def _run(self, link: Link) -> None:
+        loop = asyncio.get_running_loop()
+        attempts, pause = 0, _FIRST_PAUSE
+        while attempts < RETRIES:
+            begun = loop.time()
+            error = await self._listen(link)
+            first = (
+                self._acked is None or not self._acked.done()
+            )  # the first attempt is the caller's to repeat
+            if (
+                error is None
+                or first
+                or self._over
+                or not self.again
+                or not isinstance(error, TransportError)
+            ):
+                self._finish(error)
+                return
+            log.info("the subscription was lost (%s); listening again", error)
+            if loop.time() - begun > _SETTLED:
+                attempts, pause = 0, _FIRST_PAUSE
+            attempts += 1
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            try:
+                link = await self._home.ready()
+            except DovetailError as problem:
+                self._finish(problem)
+                return
+            self.missed()
+        self._finish(
+            ConnectionLost(f"the subscription to {link.describe()} was lost {RETRIES} times in a row")
+        )
+
+    async def _listen(self, link: Link) -> DovetailError | None:
+        """One request until its end: None for a graceful one."""
+        wish = Wish(started=self._started)
+        try:
+            await link.ask(names.SUBSCRIPTIONS_LISTEN, ListenParams(notifications=self._wanted), wish)
+        except DovetailError as problem:
+            return problem
+        finally:
+            self.id = None
+        return None
+
+    def _started(self, id: RequestId) -> None:
+        self.id = id
+
+    def _everything(self) -> Sequence[Change]:
+        changes: list[Change] = [Change("resource", uri) for uri in self._uris]
+        if self._wanted.tools_list_changed:
+            changes.append(Change("tools"))
+        if self._wanted.prompts_list_changed:
+            changes.append(Change("prompts"))
+        if self._wanted.resources_list_changed:
+            changes.append(Change("resources"))
+        return changes
+
+    def _finish(self, error: DovetailError | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._error = error
+        self._wake.set()

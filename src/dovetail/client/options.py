@@ -1,0 +1,173 @@
+"""What a client can be told, and the capabilities that follow from it.
+
+A capability is declared exactly when something is there to serve it.
+Specification: basic/lifecycle "Capability Negotiation", basic/versioning "Capabilities".
+"""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+from msgspec import Struct
+
+from ..protocol.errors import LocalProtocolError
+from ..protocol.revisions import REVISIONS
+from ..protocol.types import (
+    LOG_LEVELS,
+    ClientCapabilities,
+    ElicitationCapability,
+    Implementation,
+    LogLevel,
+    RootsCapability,
+    SamplingCapability,
+)
+from .answers import (
+    ApproveHandler,
+    ChangeHandler,
+    ElicitationHandler,
+    LogHandler,
+    NotificationHandler,
+    ProgressHandler,
+    RootsSource,
+    RoundsMode,
+    SamplingHandler,
+)
+
+AUTO: Final = "auto"
+Headers = Mapping[str, str] | Callable[[], Any]
+
+
+class ClientOptions(TypedDict, total=False):
+    """Keyword options of `Client`. All are optional.
+
+    * ``info``: how the client describes itself, an `Implementation`; default: "dovetail" and its version.
+    * ``revision``: "auto" finds out what the server speaks; a revision such as "2025-06-18" is used without asking.
+    * ``elicitation``: asked to fill in forms. ``approve``: asked before an address may be visited; without it, such
+      requests are refused. ``sampling``: asked to run the model; with ``sampling_tools`` it may be offered tools.
+      ``roots``: the folders to show, as paths, URIs or `Root`, or a function giving them. Plain functions among these
+      run in a thread, so they may block.
+    * ``logging``, ``progress``, ``on_change``, ``on_notification``: told of log messages, of progress (unless the
+      call has its own), of changes, of notifications that no revision knows. Plain functions are called at once and
+      must not block.
+    * ``timeout``: seconds without an answer or progress until a request ends (60; None: no limit). ``max_timeout``:
+      seconds after which it ends in any case (600). ``probe_timeout``: seconds to wait for a first sign of the era
+      (5).
+    * ``log_level``: least severe log messages wanted. ``rounds``: "auto" answers input-required results by the
+      handlers; "manual" gives them to the caller. ``restart``: start a server anew that has exited (processes only).
+    * ``cache``: keep results as long as the server allows. ``extensions``, ``experimental``: declared as they are.
+    * ``headers``: sent with every HTTP request, or a function giving them. ``env``, ``cwd``: of a server that is
+      started.
+    """
+
+    info: Implementation
+    revision: str
+    elicitation: ElicitationHandler | None
+    sampling: SamplingHandler | None
+    sampling_tools: bool
+    roots: RootsSource | None
+    approve: ApproveHandler | None
+    logging: LogHandler | None
+    progress: ProgressHandler | None
+    on_change: ChangeHandler | None
+    on_notification: NotificationHandler | None
+    timeout: float | None
+    max_timeout: float | None
+    probe_timeout: float
+    log_level: LogLevel | None
+    rounds: RoundsMode
+    restart: bool
+    cache: bool
+    extensions: Mapping[str, Mapping[str, Any]]
+    experimental: Mapping[str, Mapping[str, Any]]
+    headers: Headers | None
+    env: Mapping[str, str] | None
+    cwd: str | Path | None
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The options with their defaults."""
+
+    info: Any = None
+    revision: str = AUTO
+    elicitation: Any = None
+    sampling: Any = None
+    sampling_tools: bool = False
+    roots: Any = None
+    approve: Any = None
+    logging: Any = None
+    progress: Any = None
+    on_change: Any = None
+    on_notification: Any = None
+    timeout: float | None = 60.0
+    max_timeout: float | None = 600.0
+    probe_timeout: float = 5.0
+    log_level: LogLevel | None = None
+    rounds: RoundsMode = "auto"
+    restart: bool = False
+    cache: bool = True
+    extensions: Any = None
+    experimental: Any = None
+    headers: Any = None
+    env: Any = None
+    cwd: Any = None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the client finds out what the server speaks."""
+        wanted = self.revision
+        return wanted == AUTO
+
+
+def settle(given: ClientOptions) -> Options:
+    """The options with defaults. Raises `LocalProtocolError` for one that can't be."""
+    try:
+        options = Options(**given)
+    except TypeError as problem:
+        raise LocalProtocolError(f"no such option of a client: {problem}") from None
+    pinned = options.revision
+    if pinned not in (AUTO, *REVISIONS):
+        raise LocalProtocolError(
+            f"there is no revision {pinned!r}; use {AUTO!r} or one of {', '.join(REVISIONS)}"
+        )
+    if options.log_level is not None and options.log_level not in LOG_LEVELS:
+        raise LocalProtocolError(f"log_level is one of {', '.join(LOG_LEVELS)}, not {options.log_level!r}")
+    if options.rounds not in ("auto", "manual"):
+        raise LocalProtocolError(f'rounds is "auto" or "manual", not {options.rounds!r}')
+    for name in ("timeout", "max_timeout", "probe_timeout"):
+        seconds = getattr(options, name)
+        if seconds is not None and not seconds > 0:
+            raise LocalProtocolError(f"{name} is a number of seconds above zero, or None, not {seconds!r}")
+    return options
+
+
+def own_info() -> Implementation:
+    """What a client calls itself unless told otherwise."""
+    try:
+        return Implementation(name="dovetail", version=version("dovetail"))
+    except PackageNotFoundError:
+        return Implementation(name="dovetail", version="0")
+
+
+def capabilities_of(options: Options) -> ClientCapabilities:
+    """What the client can do, by the handlers that it was given."""
+    forms, visits = options.elicitation is not None, options.approve is not None
+    return ClientCapabilities(
+        experimental=_settings(options.experimental),
+        roots=RootsCapability(list_changed=True) if options.roots is not None else None,
+        sampling=(
+            SamplingCapability(tools={} if options.sampling_tools else None)
+            if options.sampling is not None
+            else None
+        ),
+        elicitation=(
+            ElicitationCapability(form={} if forms else None, url={} if visits else None)
+            if forms or visits
+            else None
+        ),
+        extensions=_settings(options.extensions),
+    )
+
+
+def _settings(given: Mapping[str, Mapping[str, Any]] | None) -> dict[str, dict[str, Any]] | None:
+    return {name: dict(settings) for name, settings in given.items()} if given else None

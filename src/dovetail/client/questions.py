@@ -1,0 +1,90 @@
+"""What servers ask: one place that answers, for both eras.
+
+In the stateful era a question is a request and every outcome is a response, errors included. In the stateless era it
+is an entry of an input-required result; there is no error response then, so an error goes to the caller of the method
+instead.
+Specification: client/elicitation, client/sampling, client/roots; basic/patterns/mrtr.
+"""
+
+import asyncio
+import logging
+
+from msgspec import Raw
+
+from ..protocol import codec, names
+from ..protocol.errors import (
+    Declined,
+    Dismissed,
+    DovetailError,
+    InternalError,
+    InvalidParams,
+    MethodNotFound,
+    RPCError,
+    UserRejected,
+)
+from ..protocol.revisions import Feature, Profile
+from ..protocol.types import CreateMessageParams, ElicitParams, Params, Result
+from .elicitation import answer_elicitation
+from .options import Options
+from .roots import answer_roots
+from .sampling import answer_sampling
+
+log = logging.getLogger("dovetail.client")
+
+
+class Questions:
+    """Answers questions by the host's handlers.
+
+    ``open`` counts those in progress: while any is, the server waits for us.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.server = ""
+        self.open = 0
+
+    async def answer(self, method: str, params: Params, profile: Profile | None = None) -> Result:
+        """The result, as ``profile`` can carry it. Raises an `RPCError`.
+
+        What a handler raises otherwise is logged and told as an internal error.
+        """
+        self.open += 1
+        try:
+            return await self._answer(method, params, profile)
+        except asyncio.CancelledError:
+            raise
+        except RPCError:
+            raise
+        except (Declined, Dismissed) as refusal:
+            raise UserRejected(str(refusal) or "the person refused") from None
+        except DovetailError as problem:
+            log.warning("%s could not be answered: %s", method, problem)
+            raise InternalError(f"the client could not answer {method}") from problem
+        except Exception as problem:  # whatever a host's handler raises stays here
+            log.exception("the handler of %s failed", method)
+            raise InternalError(f"the client could not answer {method}") from problem
+        finally:
+            self.open -= 1
+
+    async def answer_raw(self, method: str, params: Raw, profile: Profile) -> Result:
+        """As `answer`, for params that are still bytes. Raises `MethodNotFound`, `InvalidParams`."""
+        spec = profile.server_requests.get(method)
+        if spec is None:
+            raise MethodNotFound(f"there is no method {method!r}")
+        try:
+            typed = codec.reader(spec.params).keep(params if params else b"{}")
+        except codec.DECODE_ERRORS as problem:
+            raise InvalidParams(f"the parameters of {method} are invalid: {problem}") from None
+        return await self.answer(method, typed, profile)
+
+    async def _answer(self, method: str, params: Params, profile: Profile | None) -> Result:
+        if method == names.PING:
+            return Result()
+        if isinstance(params, ElicitParams):
+            lists = profile is None or profile.has(Feature.ELICITATION_ENUM_FORMS)
+            return await answer_elicitation(params, self._options, self.server, lists=lists)
+        if isinstance(params, CreateMessageParams):
+            return await answer_sampling(params, self._options)
+        if method == names.ROOTS_LIST:
+            return await answer_roots(self._options)
+        raise MethodNotFound(f"there is no method {method!r}")

@@ -1,0 +1,111 @@
+"""The client's side of rounds: answer what is asked, send the request again, until there is a result.
+
+Every trip is a request of its own with a new id. The state is echoed exactly as it came, only where one came, and
+only to the retry of its own request; answers are those of this round alone. Questions of one round are answered at
+the same time. In this era a question cannot be answered with an error, so a handler that fails ends the call: the
+request is not retried.
+Specification: basic/patterns/mrtr, "Client Requirements".
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from ..protocol import codec, names
+from ..protocol.errors import RemoteProtocolError
+from ..protocol.revisions import Profile
+from ..protocol.types import InputRequired, RetryParams
+from .questions import Questions
+
+MAX_ROUNDS: Final = 16
+MAX_QUESTIONS: Final = 64
+CONCURRENT: Final = 8
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+
+
+class _Peek(Struct, frozen=True):
+    result_type: Any = field(default=None, name="resultType")
+
+
+def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
+    """The questions in a result of the stateless era; None for a complete one.
+
+    No type means complete. Raises `RemoteProtocolError` for a type nobody knows, or questions where none are allowed.
+    """
+    try:
+        kind = codec.reader(_Peek).read(body).result_type
+    except codec.DECODE_ERRORS as problem:
+        raise RemoteProtocolError(f"the result of {method} can't be read: {problem}") from None
+    if kind is None or kind == names.RESULT_COMPLETE:
+        return None
+    if kind != names.RESULT_INPUT_REQUIRED:
+        raise RemoteProtocolError(f"{method} gave a result of the unknown type {str(kind)[:64]!r}")
+    if not may_ask:
+        raise RemoteProtocolError(f"{method} must not ask for input, and did")
+    try:
+        required = codec.reader(InputRequired).keep(body)
+    except codec.DECODE_ERRORS as problem:
+        raise RemoteProtocolError(f"the input that {method} asks for can't be read: {problem}") from None
+    if required.input_requests is None and required.request_state is None:
+        raise RemoteProtocolError(f"{method} asks for input and says neither what nor gives a state")
+    if len(required.input_requests or {}) > MAX_QUESTIONS:
+        raise RemoteProtocolError(f"{method} asks more than {MAX_QUESTIONS} questions at once")
+    return required
+
+
+async def drive(
+    trip: Callable[[RetryParams], Awaitable[Raw]],
+    method: str,
+    params: RetryParams,
+    profile: Callable[[], Profile],
+    questions: Questions,
+) -> Raw:
+    """Make trips until one gives a complete result. Raises what the trips and the handlers raise."""
+    pause = 0.0
+    for _ in range(MAX_ROUNDS):
+        body = await trip(params)
+        required = asks(body, may_ask=True, method=method)
+        if required is None:
+            return body
+        responses: dict[str, Raw] | None = None
+        if required.input_requests is not None:
+            responses = await _answer(required, profile(), questions)
+        if required.input_requests:
+            pause = 0.0
+        else:
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
+            pause = min(pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+        params = msgspec.structs.replace(
+            params, input_responses=responses, request_state=required.request_state
+        )
+    raise RemoteProtocolError(f"{method} came to no end in {MAX_ROUNDS} rounds")
+
+
+async def _answer(required: InputRequired, profile: Profile, questions: Questions) -> dict[str, Raw]:
+    """The answers to all questions, a few at a time. The first failure cancels the others and is raised as it is."""
+    slots = asyncio.Semaphore(CONCURRENT)
+
+    async def one(method: str, params: Raw) -> Raw:
+        async with slots:
+            result = await questions.answer_raw(method, params, profile)
+            return Raw(profile.encode(result))
+
+    asked = required.input_requests or {}
+    tasks = {key: asyncio.create_task(one(item.method, item.params)) for key, item in asked.items()}
+    try:
+        if tasks:
+            await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks.values():
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                raise task.exception() or RemoteProtocolError("unreachable")
+        return {key: task.result() for key, task in tasks.items()}
+    finally:
+        for task in tasks.values():
+            task.cancel()
+            if task.done() and not task.cancelled():
+                task.exception()

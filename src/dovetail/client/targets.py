@@ -1,0 +1,139 @@
+"""What a client is pointed at, turned into a transport.
+
+===============================  ==================================================================
+target                           transport
+===============================  ==================================================================
+``http://``, ``https://``        HTTP
+``http+unix:///path.sock:/mcp``  HTTP over a unix socket; the part after the last colon is the path
+``unix:/path.sock``              messages as lines over a unix socket
+``server.py``, a `Path`          the file, run by this Python (a script that runs its app, or one with an app in it)
+any other text, or a list        a command, started with its standard streams as the transport
+an app                           memory, in this process; anything with a ``service``
+a transport                      itself
+===============================  ==================================================================
+
+Nothing is imported for a kind of target that is not used.
+Specification: basic/transports.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+from ..protocol.errors import ConnectFailed, LocalProtocolError
+from ..transports.client_seam import Transport
+from .options import Options
+
+Target = Any
+"""A URL, a command, a path, an app or a transport, as the table above says."""
+
+
+class Place:
+    """Where a client connects to.
+
+    ``key`` names it in `eras` (None: not remembered), ``process``: we start it ourselves.
+    """
+
+    def __init__(self, make: Callable[[], Transport], *, key: str | None, process: bool, again: bool) -> None:
+        self.make = make
+        self.key = key
+        self.process = process
+        self.again = again
+
+
+def place_of(target: Target, options: Options) -> Place:
+    """The place that a target means. Raises `LocalProtocolError` for one that means nothing."""
+    if isinstance(target, Path):
+        return _script(target, options)
+    if isinstance(target, str):
+        return _text(target, options)
+    if isinstance(target, (list, tuple)):
+        return _command([str(part) for part in cast("Sequence[Any]", target)], options)
+    if hasattr(target, "service"):
+        return _memory(target)
+    if hasattr(target, "request") and hasattr(target, "open"):
+        transport = cast("Transport", target)
+        return Place(lambda: transport, key=None, process=False, again=False)
+    raise LocalProtocolError(
+        f"a client can't connect to a {type(target).__name__}; give a URL, a command, a path or an app"
+    )
+
+
+def _text(target: str, options: Options) -> Place:
+    scheme, colon, rest = target.partition(":")
+    scheme = scheme.lower() if colon else ""
+    if scheme in ("http", "https", "http+unix"):
+        return _http(target, options)
+    if scheme == "unix":
+        return _unix(unquote(rest.removeprefix("//")))
+    if target.endswith(".py") and Path(target).is_file():
+        return _script(Path(target), options)
+    try:
+        command = shlex.split(target, posix=sys.platform != "win32")
+    except ValueError as problem:
+        raise LocalProtocolError(f"the command can't be read: {problem}") from None
+    if len(command) == 1 and command[0].endswith(".py"):
+        raise ConnectFailed(f"there is no file {command[0]!r}")
+    return _command(command, options)
+
+
+def _http(url: str, options: Options) -> Place:
+    def make() -> Transport:
+        from ..transports.http_client import HTTPTransport
+
+        return HTTPTransport(url, headers=options.headers)
+
+    parts = urlsplit(url)
+    key = f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
+    return Place(make, key=key, process=False, again=True)
+
+
+def _unix(path: str) -> Place:
+    def make() -> Transport:
+        from ..transports.unix_client import UnixTransport
+
+        return UnixTransport(path)
+
+    return Place(make, key=f"unix:{path}", process=False, again=True)
+
+
+def _script(path: Path, options: Options) -> Place:
+    if not path.is_file():
+        raise ConnectFailed(f"there is no file {str(path)!r}")
+    if _runs_itself(path):
+        return _command([sys.executable, str(path)], options)
+    return _command([sys.executable, "-m", "dovetail.cli.run", str(path)], options)
+
+
+def _runs_itself(path: Path) -> bool:
+    """Whether a file starts a server when it is run: it calls something named ``run``, or is not one of ours at all."""
+    try:
+        source = path.read_bytes()
+    except OSError as problem:
+        raise ConnectFailed(f"the file {str(path)!r} can't be read: {problem.strerror}") from None
+    return b".run(" in source or b"dovetail" not in source
+
+
+def _command(command: Sequence[str], options: Options) -> Place:
+    if not command:
+        raise LocalProtocolError("the command is empty")
+
+    def make() -> Transport:
+        from ..transports.stdio_client import StdioTransport
+
+        return StdioTransport(command, env=options.env, cwd=options.cwd)
+
+    key = "\0".join((*command, str(options.cwd or "")))
+    return Place(make, key=key, process=True, again=True)
+
+
+def _memory(target: Any) -> Place:
+    def make() -> Transport:
+        from ..transports.memory import MemoryTransport
+
+        return MemoryTransport(target.service)
+
+    return Place(make, key=None, process=False, again=True)

@@ -1,0 +1,28 @@
+"""Trace context in ``_meta``, when the program traces with OpenTelemetry.
+
+Nothing is imported that the program did not import: without OpenTelemetry loaded there can be no active span.
+Specification: basic/index "_meta", reserved keys for trace context.
+"""
+
+import sys
+from typing import Any
+
+from ..protocol import names
+from ..protocol.meta_keys import is_baggage, is_traceparent, is_tracestate
+
+
+def trace_context() -> dict[str, Any]:
+    """The members of ``_meta`` that carry the current span; empty without one."""
+    propagate = sys.modules.get("opentelemetry.propagate")
+    if propagate is None:
+        if "opentelemetry.trace" not in sys.modules:
+            return {}
+        from opentelemetry import propagate
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    checks = (
+        (names.META_TRACEPARENT, is_traceparent),
+        (names.META_TRACESTATE, is_tracestate),
+        (names.META_BAGGAGE, is_baggage),
+    )
+    return {key: carrier[key] for key, check in checks if check(carrier.get(key))}

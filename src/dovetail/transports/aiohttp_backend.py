@@ -1,0 +1,214 @@
+"""The HTTP backend of the ``client`` extra: aiohttp, with everything that surprises switched off.
+
+Theory of operation. aiohttp moves bytes; what it would do beyond that is decided here. Redirects are not
+followed, cookies are not kept, ``.netrc`` is not read (aiohttp couples that to proxies from the environment,
+so those are looked up here, once per origin and never for loopback addresses). There is no limit on
+connections, since an answer to the server needs one while calls hold theirs; the transport limits calls
+instead. Idle connections are given up after a few seconds, sooner than common servers do it, so that a
+request hardly ever meets a connection that is just being closed. If one does all the same, it is sent again
+only if it is ``repeatable``: a tool call goes out once.
+
+A compressed body is decompressed piece by piece, each of bounded size; whoever reads it counts.
+Specification: RFC 9112 section 9.3.1 "Retrying Requests"; the rest is ours.
+"""
+
+import asyncio
+import io
+import ssl as tls
+from collections.abc import Mapping
+from contextlib import suppress
+from types import ModuleType
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from ..protocol.bindings.origins import parse_host
+from ..protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError, TransportError
+from .http_backend import Headers, Response
+
+__all__ = ["AiohttpBackend"]
+
+_LARGE_BODY: Final = 512 * 1024
+_MAX_HEADERS: Final = 128
+_MAX_HEADER: Final = 16 * 1024
+_CLOSE_TIME: Final = 5.0
+
+
+def _aiohttp() -> ModuleType:
+    try:
+        import aiohttp
+    except ImportError:
+        raise ImportError("talking HTTP needs aiohttp: pip install 'dovetail[client]'") from None
+    return aiohttp
+
+
+class AiohttpBackend:
+    """An `HttpBackend` on aiohttp. Make and use it inside one running event loop.
+
+    ``unix_socket``: connect there whatever host a URL names. ``ssl``: a context, for private authorities or
+    client certificates. ``connect_timeout``: seconds for name, connection and handshake together (default
+    10). ``keep_alive``: seconds an idle connection is kept (default 4, below the 5 of common servers).
+    ``trust_env``: use the proxies of the environment (default). Raises ImportError, which names the extra,
+    without aiohttp.
+    """
+
+    def __init__(
+        self,
+        *,
+        unix_socket: str | None = None,
+        ssl: tls.SSLContext | None = None,
+        connect_timeout: float = 10.0,
+        keep_alive: float = 4.0,
+        trust_env: bool = True,
+    ) -> None:
+        aiohttp: Any = _aiohttp()
+        options: dict[str, Any] = {"limit": 0, "keepalive_timeout": keep_alive}
+        if unix_socket is None:
+            connector = aiohttp.TCPConnector(ssl=True if ssl is None else ssl, **options)
+        else:
+            connector = aiohttp.UnixConnector(unix_socket, **options)
+        self._http: Any = aiohttp
+        self._connect_timeout = connect_timeout
+        self._proxies: dict[tuple[str, str], str | None] | None = (
+            {} if trust_env and unix_socket is None else None
+        )
+        self._session: Any = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=connect_timeout, sock_connect=None, sock_read=None
+            ),
+            trust_env=False,
+            auto_decompress=True,
+            max_line_size=_MAX_HEADER,
+            max_field_size=_MAX_HEADER,
+            max_headers=_MAX_HEADERS,
+            skip_auto_headers=("content-type", "user-agent"),
+        )
+
+    async def request(
+        self, method: str, url: str, headers: Headers, body: bytes | None = None, *, repeatable: bool = False
+    ) -> Response:
+        """Send a request and await the headers of its response; see `HttpBackend.request`."""
+        try:
+            return await self._once(method, url, headers, body)
+        except ConnectionLost:
+            if not repeatable or self._session.closed:
+                raise
+        return await self._once(method, url, headers, body)
+
+    async def _once(self, method: str, url: str, headers: Headers, body: bytes | None) -> Response:
+        data = io.BytesIO(body) if body is not None and len(body) > _LARGE_BODY else body
+        if self._session.closed:
+            raise Closed("the connection is closed")
+        try:
+            response = await self._session.request(
+                method, url, headers=headers, data=data, allow_redirects=False, proxy=self._proxy(url)
+            )
+        except (OSError, RuntimeError, ValueError, self._http.ClientError) as problem:
+            raise self._translated(problem, url) from None
+        return _AiohttpResponse(response, self._http.ClientError, _origin(url))
+
+    def _translated(self, problem: Exception, url: str) -> Exception:
+        http, origin = self._http, _origin(url)
+        if self._session.closed:
+            return Closed("the connection was closed")
+        if isinstance(problem, http.ConnectionTimeoutError):
+            return ConnectFailed(f"cannot connect to {origin}: no answer within {self._connect_timeout:g} s")
+        if isinstance(problem, (http.ClientConnectorError, http.ClientConnectorCertificateError)):
+            return ConnectFailed(f"cannot connect to {origin}: {_reason(problem)}")
+        if isinstance(problem, http.ClientHttpProxyError):
+            return ConnectFailed(
+                f"cannot connect to {origin}: the proxy refused with status {getattr(problem, 'status', 0)}"
+            )
+        if isinstance(problem, http.ClientResponseError):
+            return ConnectionLost(
+                f"{origin} did not answer in proper HTTP: {_shortened(str(getattr(problem, 'message', '')))}"
+            )
+        if isinstance(problem, (http.ServerDisconnectedError, OSError)):
+            return ConnectionLost(f"{origin} ended the connection before it answered")
+        if isinstance(problem, (http.InvalidURL, ValueError)):
+            return LocalProtocolError(f"the request to {origin} cannot be made: {type(problem).__name__}")
+        return TransportError(f"the request to {origin} failed: {type(problem).__name__}")
+
+    def _proxy(self, url: str) -> str | None:
+        """The proxy that the environment names for a URL, looked up once per origin."""
+        if self._proxies is None:
+            return None
+        parts = urlsplit(url)
+        key = (parts.scheme, parts.netloc)
+        if key not in self._proxies:
+            self._proxies[key] = _proxy_for(parts.scheme, parts.hostname or "")
+        return self._proxies[key]
+
+    async def close(self) -> None:
+        """Close all connections. Idempotent, bounded."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIME):
+                await self._session.close()
+
+
+class _AiohttpResponse:
+    """One response of aiohttp, as the seam wants it."""
+
+    def __init__(self, response: Any, failure: type[Exception], origin: str) -> None:
+        self.status: int = response.status
+        self.headers: Mapping[str, str] = _headers(response.headers)
+        self._response = response
+        self._content = response.content
+        self._failure = failure
+        self._origin = origin
+
+    async def read(self) -> bytes:
+        try:
+            return await self._content.readany()
+        except (OSError, RuntimeError, self._failure) as problem:
+            reason = _shortened(str(problem)) or type(problem).__name__
+            raise ConnectionLost(f"the answer of {self._origin} was cut off ({reason})") from None
+
+    @property
+    def ended(self) -> bool:
+        return self._content.at_eof()
+
+    def close(self) -> None:
+        self._response.close()  # at the end of its body it has given its connection back already
+
+
+def _headers(raw: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in raw.items():
+        lower = name.lower()
+        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+    return found
+
+
+def _proxy_for(scheme: str, host: str) -> str | None:
+    """The proxy for a host; loopback is never asked of a proxy, which would find its own."""
+    authority = parse_host(f"[{host}]" if ":" in host else host)
+    if (authority is not None and authority.is_loopback) or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if proxy is None or proxy.startswith(("http://", "https://")):
+        return proxy
+    if "://" not in proxy:
+        return f"http://{proxy}"
+    kind = proxy.partition("://")[0]
+    raise ConnectFailed(
+        f"the environment names a proxy of kind {kind!r}; only http and https proxies are supported"
+    )
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _reason(problem: Exception) -> str:
+    inner = getattr(problem, "os_error", None) or getattr(problem, "certificate_error", None) or problem
+    return _shortened(getattr(inner, "strerror", None) or str(inner)) or type(inner).__name__
+
+
+def _shortened(text: str) -> str:
+    plain = "".join(character if character.isprintable() else " " for character in text[:200])
+    return " ".join(plain.split())
