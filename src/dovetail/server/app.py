@@ -6,7 +6,7 @@ there and then, naming function, parameter, file and line.
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 from ..protocol import names
 from ..protocol.call import Call
@@ -398,6 +398,11 @@ class App:
 
         run(self, transport, **options)
 
+    def share_keys(self) -> None:
+        """Make the keys that seal rounds now, so that processes forked from this one have the same."""
+        if self._sealer is None:
+            self._sealer = default_sealer("request-state")
+
     def asgi(self, **options: Any) -> Any:
         """The app as an ASGI application, to be mounted anywhere, with no lifespan wiring; options of
         `HTTPApp`.
@@ -455,9 +460,8 @@ class App:
         return () if entry is None else entry.header_parameters
 
     def _open_rounds(self, call: Call, channel: Channel) -> Rounds:
-        if self._sealer is None:
-            self._sealer = default_sealer("request-state")
-        return Rounds(call, channel.principal, sealer=self._sealer, audience=self.name)
+        self.share_keys()
+        return Rounds(call, channel.principal, sealer=cast("Sealer", self._sealer), audience=self.name)
 
 
 def _decorator(add: Callable[..., None], *values: Any, **options: Any) -> Callable[[F], F]:

@@ -15,6 +15,8 @@ class _Runnable(Protocol):
 
     def asgi(self, **options: Any) -> Any: ...
 
+    def share_keys(self) -> None: ...
+
 
 def run(app: _Runnable, transport: str, **options: Any) -> None:
     """Serve an app until told to stop. Raises ValueError for a transport that does not exist."""
@@ -27,9 +29,23 @@ def run(app: _Runnable, transport: str, **options: Any) -> None:
 
         asyncio.run(serve_unix(app.service, **options))
     elif transport == "http":
-        from ..transports.uvicorn_runner import serve
-
-        serving = {name: options.pop(name) for name in _SERVING if name in options}
-        serve(app.asgi(**options), path=options.get("path", "/mcp"), **serving)
+        _serve_http(app, options)
     else:
         raise ValueError(f'there is no transport {transport!r}; there are "stdio", "http" and "unix"')
+
+
+def _serve_http(app: _Runnable, options: dict[str, Any]) -> None:
+    from ..protocol.bindings.origins import OriginPolicy
+    from ..transports.uvicorn_runner import serve
+
+    serving = {name: options.pop(name) for name in _SERVING if name in options}
+    if not {"policy", "allowed_hosts", "allowed_origins"} & options.keys():
+        options["policy"] = OriginPolicy.for_bind(serving.get("host", "127.0.0.1"))
+    if serving.get("workers", 1) > 1:
+        app.share_keys()
+        if options.get("store") is None and options.get("sessions", True):
+            raise ValueError(
+                "several workers need a store that they share, or clients lose their sessions at random: "
+                "pass store=SQLiteStore(path), or sessions=False"
+            )
+    serve(app.asgi(**options), path=options.get("path", "/mcp"), **serving)

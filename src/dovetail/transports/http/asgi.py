@@ -1,0 +1,350 @@
+"""The ASGI application: routes, the order of things before and after a message, start and drain.
+
+Every request takes the same way: its head is read in one pass, the guard decides, the caller is
+authenticated, and only then is the body read and its envelope opened. Which era it belongs to is said by
+the message itself or by its version header. Whatever goes wrong on the way is a `Refusal`, answered in one
+place.
+
+Specification: 2025-11-25 basic/transports; 2026-07-28 basic/transports/streamable-http; ASGI 3.0, "HTTP"
+and "Lifespan".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from ...protocol import envelope, exchange
+from ...protocol.bindings.origins import OriginPolicy
+from ...protocol.envelope import Malformed
+from ...protocol.errors import InternalError
+from ...runtime.service import Service
+from ...security.authenticator import AuthenticationFailed, Authenticator
+from ...security.principal import ANONYMOUS, Principal
+from ...stores.contracts import Store
+from ...stores.errors import StoreError
+from ...stores.memory import MemoryStore
+from .answering import Receive, Refusal, Scope, Send, answer
+from .guard import Guard
+from .head import CLOSE, Departed, Head, read_body
+from .places import RETRY_SOON, Places
+from .settings import Responses, Settings
+from .sse_2024 import OldTransport
+from .stateful import Stateful
+from .stateless import Stateless
+from .watching import Watch
+
+log = logging.getLogger("dovetail.http")
+
+_POST_ONLY: Final = ("POST",)
+_ALL: Final = ("POST", "GET", "DELETE")
+
+
+class HTTPApp:
+    """One endpoint over HTTP: an ASGI 3 application for a `Service`. Times in seconds, sizes in bytes.
+
+    ``path`` is where the endpoint is, relative to where the application is mounted; mounted below a prefix,
+    the prefix itself serves too. ``store`` keeps sessions and what can be resumed (default: in this
+    process). ``allowed_hosts`` are the names that the server is reached by: without them only loopback
+    names are served. ``allowed_origins`` are the pages that may call it, and get CORS headers. ``policy``
+    replaces both. ``authenticate`` names the caller before a body is read.
+
+    ``sessions`` False serves the stateful era without sessions, each request alone. ``responses``: "auto"
+    answers with JSON unless a call is slow or says something on its way, "json" never streams (what would
+    have been said is dropped), "sse" always does. ``http_sse`` serves the deprecated transport of
+    2024-11-05 below ``path`` as well.
+
+    ``keep_alive``: a comment after so much silence. ``body_timeout``: for a body to arrive.
+    ``send_timeout``: for a client to read one event. ``slow_after``: when a call counts as slow. ``retry``:
+    when a client whose stream was closed comes back. ``linger``: how long changes are kept for a client
+    that lost its standalone stream. ``drain``: how long a shutdown waits for calls. ``max_requests`` and
+    ``max_streams`` bound the whole endpoint: beyond them clients get 503.
+
+    Raises ValueError for settings that make no sense.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        path: str = "/mcp",
+        trailing_slash: bool = False,
+        store: Store | None = None,
+        allowed_hosts: tuple[str, ...] | None = None,
+        allowed_origins: tuple[str, ...] | None = None,
+        policy: OriginPolicy | None = None,
+        authenticate: Authenticator | None = None,
+        sessions: bool = True,
+        responses: Responses = "auto",
+        http_sse: bool = False,
+        keep_alive: float = 15.0,
+        body_timeout: float = 30.0,
+        send_timeout: float = 60.0,
+        slow_after: float = 0.005,
+        max_requests: int = 10_000,
+        max_streams: int = 5_000,
+        retry: float = 1.0,
+        linger: float = 120.0,
+        drain: float = 10.0,
+    ) -> None:
+        self.settings = settings = Settings(
+            path=path,
+            trailing_slash=trailing_slash,
+            sessions=sessions,
+            responses=responses,
+            http_sse=http_sse,
+            keep_alive=keep_alive,
+            body_limit=service.max_message,
+            body_timeout=body_timeout,
+            send_timeout=send_timeout,
+            slow_after=slow_after,
+            max_requests=max_requests,
+            max_streams=max_streams,
+            retry=retry,
+            linger=linger,
+            drain=drain,
+        )
+        self.service = service
+        self.store: Store = MemoryStore() if store is None else store
+        self._guard = Guard(
+            policy or OriginPolicy(allowed_hosts, allowed_origins), cross_origin=allowed_origins is not None
+        )
+        self._authenticate = authenticate
+        self._places = Places(max_requests, max_streams)
+        self._stateless = Stateless(service, settings, self._places)
+        self._stateful = Stateful(service, settings, self._places, self.store)
+        self._old = OldTransport(service, settings, self._places) if http_sse else None
+        self._methods = _ALL if sessions and service.stateful else _POST_ONLY
+        self._idle: asyncio.Event | None = None
+        self._draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan of the server. WebSockets are refused."""
+        kind = scope["type"]
+        if kind == "http":
+            await self._request(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        elif kind == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = Head(scope)
+        watch: Watch | None = None
+        places = self._places
+        counted = False
+        try:
+            self._guard.admit(head)
+            route = self._route(scope)
+            if self._draining:
+                raise Refusal(503, "the server is shutting down", headers=(*RETRY_SOON, *CLOSE))
+            if head.method == "OPTIONS" and await self._preflight(route, head, send):
+                return  # before authentication: a browser shows no credentials when it only asks
+            places.take_request()
+            counted = True
+            if not self.service.started:
+                await self._start()
+            principal = (
+                ANONYMOUS if self._authenticate is None else await self._identify(self._authenticate, head)
+            )
+            if route != "":
+                await self._serve_old(route, head, principal, scope, receive, send)
+            elif head.method == "POST":
+                readable = self._guard.check_post(head)
+                head.declared_length(self.settings.body_limit)
+                watch = Watch(receive, self.settings.slow_after, self.settings.body_timeout)
+                body = await read_body(receive, self.settings.body_limit, watch)
+                watch.body_read()
+                await self._message(head, principal, body, readable, watch, receive, send)
+            else:
+                await self._other(head, principal, receive, send)
+        except Refusal as refusal:
+            await answer(send, refusal.status, refusal.render(), (*refusal.headers, *head.extra))
+        except Departed:
+            return
+        except StoreError as problem:
+            log.warning("the store failed: %s", problem)
+            failure = Refusal(503, InternalError("the server's store does not answer; retry"))
+            await answer(send, 503, failure.render(), (*RETRY_SOON, *head.extra))
+        except Exception:
+            # If an answer has begun, the server refuses this one and closes the connection: as it should be then.
+            log.exception("a request failed")
+            failure = Refusal(500, InternalError("the server failed while it handled the request"))
+            await answer(send, 500, failure.render(), head.extra)
+        finally:
+            if watch is not None:
+                watch.close()
+            if counted:
+                places.leave_request()
+                if self._idle is not None and places.requests == 0:
+                    self._idle.set()
+
+    async def _message(
+        self,
+        head: Head,
+        principal: Principal,
+        body: bytes,
+        readable: int,
+        watch: Watch,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Open the envelope and hand the message to its era."""
+        service = self.service
+        revision = head.revision
+        modern = revision in service.stateless
+        if envelope.is_batch(body):
+            if modern or not service.stateful:
+                raise Refusal(400, "batches do not exist in this revision")
+            await self._stateful.serve_batch(head, principal, body, readable, receive, send)
+            return
+        try:
+            message = envelope.read(body)
+        except Malformed as problem:
+            raise Refusal(400, problem.error, id=problem.id) from None
+        if not service.stateful or (service.stateless and (modern or exchange.belongs(message))):
+            await self._stateless.serve(head, principal, body, message, readable, watch, send)
+        else:
+            await self._stateful.serve(head, principal, body, message, readable, receive, send)
+
+    async def _preflight(self, route: str, head: Head, send: Send) -> bool:
+        """Answer a CORS preflight, where origins are configured."""
+        granted = self._guard.preflight(head, (OldTransport.ROUTES[route],) if route else self._methods)
+        if granted is not None:
+            await answer(send, 204, b"", granted)
+        return granted is not None
+
+    async def _other(self, head: Head, principal: Principal, receive: Receive, send: Send) -> None:
+        """Any method but POST."""
+        method = head.method
+        if method not in self._methods or head.revision in self.service.stateless:
+            allowed = (b"allow", ", ".join(self._methods).encode())
+            raise Refusal(405, f"the method {method[:20]!a} is not served here", headers=(allowed,))
+        if method == "GET":
+            self._guard.check_get(head)
+            await self._stateful.listen(head, principal, receive, send)
+        else:
+            await self._stateful.end(head, principal)
+            await answer(send, 204, b"", head.extra)
+
+    def _route(self, scope: Scope) -> str:
+        """ "" for the endpoint, else the rest of the path below it. Raises `Refusal` (404)."""
+        settings = self.settings
+        path: str = scope["path"]
+        base = settings.path
+        if path == base:
+            return ""
+        root: str = scope.get("root_path", "").rstrip("/")
+        if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+            path = path[len(root) :]
+            if path == base:
+                return ""
+        if root and path in ("", "/"):
+            return ""
+        if settings.trailing_slash and path == base.rstrip("/") + "/":
+            return ""
+        if self._old is not None:
+            rest = path.removeprefix(base.rstrip("/"))
+            if rest in OldTransport.ROUTES and (path.startswith(base) or root):
+                return rest
+        raise Refusal(404, f"there is nothing at this path; the endpoint is at {base}")
+
+    async def _serve_old(
+        self, route: str, head: Head, principal: Principal, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        old = self._old
+        if old is None:
+            return
+        method = OldTransport.ROUTES[route]
+        if head.method != method:
+            raise Refusal(405, f"only {method} is served here", headers=((b"allow", method.encode()),))
+        if method == "GET":
+            self._guard.check_get(head)
+            await old.open(head, principal, scope, route, receive, send)
+            return
+        self._guard.check_post(head)
+        head.declared_length(self.settings.body_limit)
+        watch = Watch(receive, self.settings.slow_after, self.settings.body_timeout)
+        try:
+            body = await read_body(receive, self.settings.body_limit, watch)
+        finally:
+            watch.close()
+        await old.take(head, principal, body)
+        await answer(send, 202, b"", head.extra)
+
+    async def _identify(self, authenticate: Authenticator, head: Head) -> Principal:
+        try:
+            return await authenticate.authenticate(head.credentials())
+        except AuthenticationFailed as failure:
+            log.info("a request was refused: %s", failure)
+            raise _refused(failure) from None
+        except Exception:
+            log.exception("the authenticator failed")
+            raise Refusal(500, InternalError("the server failed to check the credentials")) from None
+
+    # Start and end
+
+    async def _start(self) -> None:
+        try:
+            await self.service.start()
+        except Exception:
+            log.exception("the server's lifespan failed to start")
+            raise Refusal(503, InternalError("the server failed to start"), headers=RETRY_SOON) from None
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            event = await receive()
+            if event["type"] == "lifespan.startup":
+                try:
+                    await self.service.start()
+                except Exception as problem:
+                    log.exception("the server's lifespan failed to start")
+                    await send({"type": "lifespan.startup.failed", "message": type(problem).__name__})
+                    return
+                self._draining = False
+                await send({"type": "lifespan.startup.complete"})
+            elif event["type"] == "lifespan.shutdown":
+                await self.drain()
+                await self._stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _stop(self) -> None:
+        try:
+            await self.service.stop()
+        except Exception:
+            log.exception("the server's lifespan failed to end")
+
+    async def drain(self, limit: float | None = None) -> None:
+        """Take no more requests, end the streams gracefully, and wait for the calls in progress, at most
+        ``limit`` seconds.
+
+        Calls that still run then are cancelled. May be called again.
+        """
+        self._draining = True
+        self.service.hub.close()
+        self._stateful.begin_drain()
+        self._idle = asyncio.Event()
+        try:
+            async with asyncio.timeout(self.settings.drain if limit is None else limit):
+                await self._stateful.idle()
+                if self._old is not None:
+                    await self._old.drain()
+                if self._places.requests:
+                    await self._idle.wait()
+        except TimeoutError:
+            log.warning("shutting down with requests in progress")
+        finally:
+            self._idle = None
+            await self._stateful.close()
+            if self._old is not None:
+                await self._old.close()
+
+
+def _refused(failure: AuthenticationFailed) -> Refusal:
+    """The answer that the authenticator wants given. What it logs stays in the log."""
+    challenge = tuple((name.lower().encode(), value.encode("latin-1")) for name, value in failure.headers)
+    text = "authentication is required" if failure.status == 401 else "the request is not authorized"
+    return Refusal(failure.status, text, headers=challenge)

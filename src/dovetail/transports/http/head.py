@@ -1,0 +1,182 @@
+"""The head of a request, read in one pass, and its body, read within limits.
+
+Headers that come once are kept as they are. A header that comes twice is joined by a comma, as HTTP has it,
+and noted: those of which two readers could each believe another one are refused. Specification: RFC 9110,
+sections 5.2 and 5.3; 2026-07-28 basic/transports/streamable-http "Request Metadata".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from ...protocol import names
+from ...protocol.errors import HeaderMismatch
+from ...security.authenticator import Credentials
+from .answering import HeaderList, Receive, Refusal, Scope
+from .watching import Watch
+
+VERSION: Final = names.HEADER_PROTOCOL_VERSION
+SESSION: Final = names.HEADER_SESSION.encode()
+LAST_EVENT_ID: Final = names.HEADER_LAST_EVENT_ID.encode()
+_MIRROR_PREFIX: Final = names.HEADER_PREFIX.encode()
+_ONCE: Final = frozenset(
+    {b"content-length", b"content-encoding", b"transfer-encoding", SESSION, LAST_EVENT_ID}
+)
+_WITHHELD: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+
+
+class Head:
+    """What is said before the body. ``routing`` are the headers that mirror the body; ``extra`` go into every
+    answer.
+    """
+
+    __slots__ = ("_repeated", "_scope", "extra", "headers", "method", "routing")
+
+    def __init__(self, scope: Scope) -> None:
+        headers: dict[bytes, bytes] = {}
+        routing: dict[str, bytes] = {}
+        repeated: set[bytes] | None = None
+        for name, value in scope["headers"]:
+            if name in headers:
+                repeated = repeated or set()
+                repeated.add(name)
+                headers[name] += b", " + value
+            else:
+                headers[name] = value
+                if name[:4] == _MIRROR_PREFIX:
+                    routing[name.decode("latin-1")] = value
+        self._scope = scope
+        self._repeated = repeated
+        self.headers = headers
+        self.routing = routing
+        self.method: str = scope["method"]
+        self.extra: HeaderList = ()
+
+    @property
+    def revision(self) -> str | None:
+        """What the version header says, None without one."""
+        value = self.routing.get(VERSION)
+        return None if value is None else value.decode("latin-1").strip(" \t")
+
+    @property
+    def remote(self) -> str | None:
+        """The address of the peer, where the server knows one."""
+        client = self._scope.get("client")
+        return client[0] if client else None
+
+    def credentials(self) -> Credentials:
+        """What the request shows of its sender, for an `Authenticator`."""
+        scope = self._scope
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        host = self.headers.get(b"host", b"")
+        url = (
+            scope.get("scheme", "http").encode()
+            + b"://"
+            + host
+            + raw
+            + (b"?" + self.query if self.query else b"")
+        )
+        shown = tuple(value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization")
+        return Credentials(shown, self.method, url.decode("latin-1"), PlainHeaders(self.headers))
+
+    @property
+    def query(self) -> bytes:
+        """The query string, as sent."""
+        return self._scope.get("query_string") or b""
+
+    def check_repeated(self) -> None:
+        """Raise `Refusal` when a header that must stand alone comes more than once."""
+        if self._repeated is None:
+            return
+        for name in sorted(self._repeated):
+            if name in self.headers and name.decode("latin-1") in self.routing:
+                raise Refusal(400, HeaderMismatch(f"Header mismatch: {_shown(name)} is sent more than once"))
+            if name in _ONCE:
+                raise Refusal(400, f"the header {_shown(name)} is sent more than once")
+
+    def declared_length(self, limit: int) -> int | None:
+        """The length that the head declares. Raises `Refusal`: 400 when it makes no sense, 413 when it is too
+        large.
+        """
+        headers = self.headers
+        value = headers.get(b"content-length")
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None:
+            if value is not None:
+                raise Refusal(400, "a request declares either a length or a transfer coding, not both")
+            if coding.strip().lower() != b"chunked":
+                raise Refusal(415, "the only transfer coding that is taken is chunked")
+        if value is None:
+            return None
+        if len(value) > 19 or not value.isdigit():
+            raise Refusal(400, "the header content-length is not a number of bytes")
+        length = int(value)
+        if length > limit:
+            raise _too_large(limit)
+        return length
+
+
+class PlainHeaders(Mapping[str, str]):
+    """The headers of a request for a handler to look at: lower-case names, without credentials. Decoded when
+    asked for.
+    """
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
+        self._headers = headers
+
+    def __getitem__(self, key: str) -> str:
+        name = key.lower().encode("latin-1", "replace")
+        if name in _WITHHELD:
+            raise KeyError(key)
+        return self._headers[name].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._headers if name not in _WITHHELD)
+
+    def __len__(self) -> int:
+        return sum(name not in _WITHHELD for name in self._headers)
+
+
+class Departed(Exception):
+    """The client went away before its request was whole."""
+
+
+async def read_body(receive: Receive, limit: int, watch: Watch) -> bytes:
+    """The body. Raises `Refusal` (413 too large, 408 too slow) and `Departed`."""
+    try:
+        event = await receive()
+        if event["type"] != "http.request":
+            raise Departed
+        body: bytes = event.get("body", b"")
+        if not event.get("more_body", False) and len(body) <= limit:
+            return body
+        parts, size = [body], len(body)
+        while size <= limit and event.get("more_body", False):
+            event = await receive()
+            if event["type"] != "http.request":
+                raise Departed
+            body = event.get("body", b"")
+            parts.append(body)
+            size += len(body)
+    except asyncio.CancelledError:
+        if watch.take_late():
+            raise Refusal(408, "the body took too long to arrive", headers=CLOSE) from None
+        raise
+    if size > limit:
+        raise _too_large(limit)
+    return b"".join(parts)
+
+
+CLOSE: Final = ((b"connection", b"close"),)
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, f"the body is larger than the {limit} bytes that are taken", headers=CLOSE)
+
+
+def _shown(name: bytes) -> str:
+    return ascii(name[:60].decode("latin-1"))

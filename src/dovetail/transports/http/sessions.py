@@ -1,0 +1,249 @@
+"""Sessions of the stateful era, as HTTP has them: a record in the store, and what this process holds of it
+meanwhile.
+
+A session is found by its id and belongs to a principal: for anyone else it does not exist, in words and
+status alike. The record is loaded for each request and saved when the engine says that it changed, by
+compare-and-set, so any worker can serve any request. What cannot be stored (calls in progress, questions
+waiting for answers, open streams) is a `LiveSession`: made when it is first needed, forgotten when nothing
+runs any more. Specification: 2025-11-25 basic/transports "Session Management"; "Security Best Practices",
+"Session Hijacking".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from msgspec.structs import replace
+
+from ...protocol.bindings.headers import is_session_id
+from ...protocol.call import Answer
+from ...protocol.codec import DECODE_ERRORS
+from ...protocol.correlation import Pending
+from ...protocol.errors import Closed, InternalError
+from ...protocol.session import ServerSession, SessionState
+from ...protocol.types.requests import RequestId
+from ...runtime.hub import Subscription
+from ...runtime.service import Service
+from ...security.principal import Principal
+from ...stores.contracts import SessionRecord, Store
+from ...stores.errors import StoreError, StoreFull
+from .answering import Refusal
+from .places import RETRY_SOON
+from .streams import MessageStream
+
+T = TypeVar("T")
+MAX_ASKED: Final = 1000
+_ATTEMPTS: Final = 16
+_RETRY_LATER: Final = ((b"retry-after", b"30"),)
+_UNKNOWN: Final = "there is no such session; initialize a new one"
+
+
+class Standalone:
+    """The stream of a session as a whole: what changed, told on one connection at a time."""
+
+    def __init__(self, stream: MessageStream, changes: Subscription) -> None:
+        self.stream = stream
+        self.changes = changes
+        self.teller: asyncio.Task[None] | None = None
+        self.expiry: asyncio.TimerHandle | None = None
+
+
+_AT: Final = "@"
+
+
+def _owns(principal: Principal, owner: str) -> bool:
+    """Whether a session is the caller's; an anonymous one may come from another address than at first."""
+    if principal.is_anonymous:
+        return owner.partition(_AT)[0] == principal.key
+    return owner == principal.key
+
+
+class LiveSession:
+    """What this process holds of one session. Everything in it is keyed within the session, never across."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        digest = hashlib.sha256(id.encode()).hexdigest()
+        self.prefix = f"http/{digest[:40]}/"
+        self.link = f"session-{digest[:16]}"
+        self.running: dict[RequestId, asyncio.Task[None]] = {}
+        self.asked: Pending[asyncio.Future[Answer]] = Pending(f"s{secrets.token_hex(4)}-", limit=MAX_ASKED)
+        self.streams: dict[str, MessageStream] = {}
+        self.standalone: Standalone | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing needs this any more."""
+        return not (self.running or self.streams or self.standalone or len(self.asked))
+
+    def close(self) -> list[asyncio.Task[None]]:
+        """End everything; gives the tasks that are ending."""
+        tasks = list(self.running.values())
+        standalone, self.standalone = self.standalone, None
+        if standalone is not None:
+            standalone.changes.close()
+            if standalone.expiry is not None:
+                standalone.expiry.cancel()
+            if standalone.teller is not None:
+                tasks.append(standalone.teller)
+        for task in tasks:
+            task.cancel()
+        for _, waiter in self.asked.drain():
+            if not waiter.done():
+                waiter.set_exception(Closed("the session has ended"))
+                waiter.exception()  # nobody may be waiting any more: it is told, not lost
+        return tasks
+
+
+class Sessions:
+    """All sessions of one endpoint."""
+
+    def __init__(self, service: Service, store: Store) -> None:
+        self._service = service
+        self._store = store
+        self._live: dict[str, LiveSession] = {}
+
+    @staticmethod
+    def new_id() -> str:
+        """An id for a session: 256 random bits."""
+        return secrets.token_urlsafe(32)
+
+    async def create(
+        self, id: str, principal: Principal, session: ServerSession, *, remote: str | None
+    ) -> None:
+        """Keep a session that was opened. Raises `Refusal` (503) when there are too many.
+
+        Anonymous callers are counted by address, so that one of them can't use up the sessions of all.
+        """
+        now = time.time()
+        owner = f"{principal.key}{_AT}{remote}" if principal.is_anonymous and remote else principal.key
+        record = SessionRecord(
+            id=id, version=1, created=now, seen=now, principal=owner, data=session.state.dump()
+        )
+        try:
+            await self._store.sessions.create(record)
+        except StoreFull:
+            raise Refusal(
+                503, "the server has as many sessions as it takes; retry later", headers=_RETRY_LATER
+            ) from None
+        except StoreError:
+            raise _unavailable() from None
+
+    async def load(self, id: bytes | None, principal: Principal) -> tuple[SessionRecord, ServerSession]:
+        """The session of a request. Raises `Refusal`: 400 without an id, 404 for all that is not the
+        caller's.
+        """
+        if id is None:
+            raise Refusal(
+                400, "the request has no session id; initialize first, and send the id that comes back"
+            )
+        text = id.decode("latin-1").strip(" \t")
+        if not is_session_id(text):
+            raise Refusal(404, _UNKNOWN)
+        try:
+            record = await self._store.sessions.load(text)
+        except StoreError:
+            raise _unavailable() from None
+        if record is None or not _owns(principal, record.principal):
+            raise Refusal(404, _UNKNOWN)
+        try:
+            state = SessionState.load(record.data)
+        except DECODE_ERRORS:
+            raise Refusal(404, _UNKNOWN) from None
+        return record, self._service.session(state)
+
+    async def change(
+        self,
+        record: SessionRecord,
+        session: ServerSession,
+        principal: Principal,
+        step: Callable[[ServerSession], Awaitable[T]],
+    ) -> tuple[ServerSession, T]:
+        """Do something to a session and save it; done again on the newer record when another save was first.
+
+        Raises what ``step`` raises, and `Refusal`.
+        """
+        for _ in range(_ATTEMPTS):
+            outcome = await step(session)
+            if await self._save(record, session):
+                return session, outcome
+            record, session = await self.load(record.id.encode(), principal)
+        raise Refusal(
+            503, "the session is being changed by too many requests at once; retry", headers=RETRY_SOON
+        )
+
+    async def _save(self, record: SessionRecord, session: ServerSession) -> bool:
+        sessions = self._store.sessions
+        try:
+            if not session.changed:
+                await sessions.touch(record.id)
+                return True
+            changed = replace(record, version=record.version + 1, data=session.state.dump())
+            saved = await sessions.save(changed, expected_version=record.version)
+        except StoreError:
+            raise _unavailable() from None
+        if saved:
+            session.changed = False
+        return saved
+
+    async def state(self, id: str) -> SessionState | None:
+        """The state of a session as stored now, None when it has ended or cannot be read."""
+        try:
+            record = await self._store.sessions.load(id)
+            return None if record is None else SessionState.load(record.data)
+        except (StoreError, *DECODE_ERRORS):
+            return None
+
+    async def seen(self, id: str) -> bool:
+        """Note that a session is in use. False when it has ended."""
+        try:
+            return await self._store.sessions.touch(id)
+        except StoreError:
+            return True
+
+    async def end(self, id: str) -> None:
+        """End a session and everything of it."""
+        live = self._live.pop(id, None) or LiveSession(id)
+        try:
+            await self._store.sessions.delete(id)
+        except StoreError:
+            raise _unavailable() from None
+        finally:
+            tasks = live.close()
+            if tasks:
+                await asyncio.wait(tasks)
+            for stream in tuple(live.streams.values()):
+                await stream.end()
+        try:
+            await self._store.events.drop_prefix(live.prefix)
+        except StoreError:
+            return  # what is left expires by itself
+
+    def live(self, id: str) -> LiveSession:
+        """What this process holds of a session."""
+        found = self._live.get(id)
+        if found is None:
+            found = self._live[id] = LiveSession(id)
+        return found
+
+    def peek(self, id: str) -> LiveSession | None:
+        """What this process holds of a session, if anything."""
+        return self._live.get(id)
+
+    def settle(self, live: LiveSession) -> None:
+        """Forget a live session when nothing of it goes on."""
+        if live.quiet and self._live.get(live.id) is live:
+            del self._live[live.id]
+
+    def all_live(self) -> list[LiveSession]:
+        """Every live session."""
+        return list(self._live.values())
+
+
+def _unavailable() -> Refusal:
+    return Refusal(503, InternalError("the server's store does not answer; retry"), headers=RETRY_SOON)

@@ -1,0 +1,137 @@
+"""HTTP+SSE, the transport of 2024-11-05, deprecated since 2025-03-26: Streamable HTTP replaced it.
+
+A GET opens the one stream of a connection; its first event names the address to which the client posts its
+messages. The address holds an unguessable id, and the connection belongs to the principal that opened it:
+for anyone else it does not exist. Eligible for removal with the revision that removes it; nothing else
+depends on this module. Specification: 2024-11-05 basic/transports, "HTTP with SSE"; 2026-07-28 deprecated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qs, quote
+
+from ...protocol.bindings.sse import encode_event
+from ...protocol.errors import ConnectionLost
+from ...runtime.connection import ServerConnection
+from ...runtime.service import Service
+from ...security.principal import Principal
+from .answering import EventWriter, Receive, Refusal, Scope, Send
+from .head import Head
+from .places import Places
+from .settings import Settings
+
+_STREAM: Final = "/sse"
+_MESSAGES: Final = "/messages"
+_PARAMETER: Final = "session"
+
+
+class _Link:
+    """One connection: who opened it, and where its messages go."""
+
+    def __init__(self, principal: Principal, writer: EventWriter) -> None:
+        self.key = principal.key
+        self.writer = writer
+        self.closing = asyncio.Event()
+        self.connection: ServerConnection | None = None
+        self.order = asyncio.Lock()
+
+    async def send(self, message: bytes) -> None:
+        """Write one message as an event. Raises `OSError` once the client is gone."""
+        try:
+            await self.writer.write(encode_event(message, event=b"message"))
+        except ConnectionLost as lost:
+            self.closing.set()
+            raise BrokenPipeError(str(lost)) from None
+
+
+class OldTransport:
+    """Serves the two routes of the old transport."""
+
+    ROUTES: Final[Mapping[str, str]] = {_STREAM: "GET", _MESSAGES: "POST"}
+
+    def __init__(self, service: Service, settings: Settings, places: Places) -> None:
+        self._service = service
+        self._settings = settings
+        self._places = places
+        self._links: dict[str, _Link] = {}
+
+    async def open(
+        self, head: Head, principal: Principal, scope: Scope, route: str, receive: Receive, send: Send
+    ) -> None:
+        """Serve the stream of a connection until either side ends it."""
+        if not self._service.stateful:
+            raise Refusal(405, "this server does not speak the revision of this transport")
+        if not self._places.take_stream():
+            self._places.check_stream()
+        settings = self._settings
+        writer = EventWriter(send, head.extra, limit=settings.send_timeout, interval=settings.keep_alive)
+        link = _Link(principal, writer)
+        link.connection = connection = ServerConnection(
+            self._service, link.send, transport="http+sse", principal=principal, remote=head.remote
+        )
+        id = secrets.token_urlsafe(32)
+        self._links[id] = link
+        try:
+            await writer.start(encode_event(self._address(scope, route, id), event=b"endpoint"))
+            departed = asyncio.ensure_future(_departure(receive))
+            closing = asyncio.ensure_future(link.closing.wait())
+            await asyncio.wait((departed, closing), return_when=asyncio.FIRST_COMPLETED)
+            gone = departed.done()
+            departed.cancel()
+            closing.cancel()
+            del self._links[id]
+            await connection.close()
+            if not gone:
+                await writer.finish()
+        except ConnectionLost:
+            return
+        finally:
+            self._links.pop(id, None)
+            writer.close()
+            self._places.leave_stream()
+            await connection.close()
+
+    async def take(self, head: Head, principal: Principal, body: bytes) -> None:
+        """Take a posted message. Raises `Refusal` (404) for a connection that is not the caller's."""
+        ids = (
+            parse_qs(head.query.decode("latin-1"), max_num_fields=16).get(_PARAMETER, [])
+            if head.query
+            else []
+        )
+        link = self._links.get(ids[0]) if len(ids) == 1 else None
+        if link is None or link.key != principal.key or link.connection is None:
+            raise Refusal(404, "there is no such connection; open its stream first")
+        async with link.order:
+            try:
+                await link.connection.receive(body)
+            except OSError:
+                raise Refusal(404, "the connection's stream is gone; open a new one") from None
+
+    def _address(self, scope: Scope, route: str, id: str) -> bytes:
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "").rstrip("/")
+        if root and not path.startswith(root + "/"):
+            path = root + path
+        base = path.removesuffix(route)
+        return f"{quote(base)}{_MESSAGES}?{_PARAMETER}={id}".encode()
+
+    async def drain(self) -> None:
+        """Wait until every call of every connection was answered, then end the streams."""
+        for link in list(self._links.values()):
+            if link.connection is not None:
+                await link.connection.drain()
+            link.closing.set()
+
+    async def close(self) -> None:
+        """End the streams now."""
+        for link in list(self._links.values()):
+            link.closing.set()
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

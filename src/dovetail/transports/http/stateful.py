@@ -1,0 +1,414 @@
+"""The stateful era over HTTP: sessions, requests with streams of their own, the standalone stream,
+resumption.
+
+``initialize`` makes a session once it was accepted; every later request finds its record, and must come
+from the same principal. A call runs in a task of its own: a client that loses its connection, or a
+framework that cancels a request, does not end it; ``notifications/cancelled`` and the end of the session
+do. What a call says goes out on the stream of its request, changes on the standalone stream, each message
+on one stream only.
+
+Decisions where the pages leave room: a second standalone stream is refused (409) while the first is read;
+an event id that cannot be resumed from is a 400, for a 404 would tell the client that its session is gone;
+an error that answers a request has status 200, but for one that made no sense as a message. Specification:
+2025-03-26 to 2025-11-25, basic/transports "Streamable HTTP".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, cast
+
+from ...protocol import envelope, messages, names
+from ...protocol.call import Answer, Call, Cancel, Notification, Refused
+from ...protocol.envelope import Kind, Malformed, Message
+from ...protocol.errors import INVALID_REQUEST, InvalidRequest
+from ...protocol.revisions import ASSUMED_WITHOUT_HEADER, Feature, Profile
+from ...protocol.session import READY, ServerSession, SessionState
+from ...runtime import tap
+from ...runtime.connection import IN_ORDER
+from ...runtime.dispatch import Reply
+from ...runtime.service import Service
+from ...security.principal import Principal
+from ...stores.contracts import SessionRecord, Store
+from .answering import EventWriter, Receive, Refusal, Send, answer
+from .guard import JSON_OK, SSE_OK
+from .head import LAST_EVENT_ID, SESSION, Head
+from .listening import Listeners
+from .places import RETRY_SOON, Places
+from .posting import Posted, PostedChannel
+from .sessions import LiveSession, Sessions
+from .settings import Settings
+from .streams import REQUEST, MessageStream, deliver
+
+Event = Call | Cancel | Answer | Notification
+_NO_SESSION: Final = ""
+
+
+class Entered:
+    """A request that found its session. ``record`` is None where there are no sessions."""
+
+    __slots__ = ("live", "record", "session")
+
+    def __init__(self, record: SessionRecord | None, session: ServerSession, live: LiveSession) -> None:
+        self.record = record
+        self.session = session
+        self.live = live
+
+
+class Stateful:
+    """Serves the stateful era."""
+
+    def __init__(self, service: Service, settings: Settings, places: Places, store: Store) -> None:
+        self._service = service
+        self._settings = settings
+        self._places = places
+        self._store = store
+        self._sessions = Sessions(service, store)
+        self._listeners = Listeners(service, settings, self._sessions, store)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # One message
+
+    async def serve(
+        self,
+        head: Head,
+        principal: Principal,
+        body: bytes,
+        message: Message,
+        readable: int,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer a POST of one message."""
+        opening = message.method == names.INITIALIZE and message.kind is Kind.REQUEST
+        if opening and (SESSION not in head.headers or not self._settings.sessions):
+            await self._open(head, principal, body, message, send)
+            return
+        entered = await self._enter(head, principal)
+        profile = entered.session.profile
+        if tap.listeners:
+            tap.note(entered.live.link, "server", False, "http", body, profile.revision)
+        try:
+            await self._serve_one(head, principal, entered, message, readable, receive, send)
+        except Refused as refused:
+            body = messages.error(None if refused.silent else refused.id, refused.error, profile)
+            code = profile.code(refused.error)
+            status = 400 if refused.silent or refused.id is None or code == INVALID_REQUEST else 200
+            if tap.listeners:
+                tap.note(entered.live.link, "server", True, "http", body, profile.revision)
+            await answer(send, status, body, head.extra)
+        finally:
+            self._sessions.settle(entered.live)
+
+    async def _serve_one(
+        self,
+        head: Head,
+        principal: Principal,
+        entered: Entered,
+        message: Message,
+        readable: int,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        if message.method in IN_ORDER and message.kind is Kind.REQUEST:
+            reply = await self._steer(head, principal, entered, message)
+            if tap.listeners:
+                tap.note(
+                    entered.live.link, "server", True, "http", reply.data, entered.session.profile.revision
+                )
+            await self._answer_at_once(head, reply.data, readable, send)
+            return
+        event = await self._take(principal, entered, message)
+        if isinstance(event, Call):
+            posted = self._post(entered, readable, batch=False)
+            self._start(event, head, principal, entered, posted)
+            try:
+                await self._respond(head, entered, posted, readable, receive, send)
+            finally:
+                posted.stream.abandon()
+        else:
+            self._settle_event(event, entered.live)
+            await answer(send, 202, b"", head.extra)
+
+    async def _open(
+        self, head: Head, principal: Principal, body: bytes, message: Message, send: Send
+    ) -> None:
+        """Answer ``initialize``. The session is made only once the request was accepted."""
+        self._header_revision(head)
+        id = Sessions.new_id() if self._settings.sessions else _NO_SESSION
+        live = LiveSession(id)
+        if tap.listeners:
+            tap.note(live.link, "server", False, "http", body)
+        session = self._service.session()
+        channel = PostedChannel(head, principal, session, None, 0.0)
+        try:
+            event = cast("Call", session.receive(message))
+            reply = await self._service.dispatcher.answer(event, channel)
+        except Refused as refused:
+            reply = Reply(
+                messages.error(refused.id, refused.error, session.profile),
+                session.profile.code(refused.error),
+            )
+        extra = head.extra
+        if id and reply.code is None:
+            await self._sessions.create(id, principal, session, remote=head.remote)
+            extra = (*extra, (SESSION, id.encode()))
+        if tap.listeners:
+            tap.note(live.link, "server", True, "http", reply.data, session.state.revision or None)
+        await answer(send, 200, reply.data, extra)
+
+    async def _enter(self, head: Head, principal: Principal) -> Entered:
+        """Find the session of a request. Raises `Refusal`."""
+        stated = self._header_revision(head)
+        if not self._settings.sessions:
+            revision = stated or self._assumed()
+            session = self._service.session(SessionState(revision=revision, phase=READY))
+            return Entered(None, session, LiveSession(_NO_SESSION))
+        # The header SHOULD name the session's revision; another one that is served changes nothing.
+        record, session = await self._sessions.load(head.headers.get(SESSION), principal)
+        return Entered(record, session, self._sessions.live(record.id))
+
+    def _header_revision(self, head: Head) -> str | None:
+        stated = head.revision
+        if stated is not None and stated not in self._service.stateful:
+            raise Refusal(400, self._service.exchange.unsupported(stated))
+        return stated
+
+    def _assumed(self) -> str:
+        assumed = ASSUMED_WITHOUT_HEADER.revision
+        return assumed if assumed in self._service.stateful else self._service.stateful[-1]
+
+    # What a message does
+
+    async def _take(self, principal: Principal, entered: Entered, message: Message) -> Event:
+        """Let the engine read a message, and save what that changed."""
+
+        async def step(session: ServerSession) -> Event:
+            return session.receive(message)
+
+        if entered.record is None:
+            return await step(entered.session)
+        entered.session, event = await self._sessions.change(entered.record, entered.session, principal, step)
+        return event
+
+    async def _steer(self, head: Head, principal: Principal, entered: Entered, message: Message) -> Reply:
+        """Answer a request that steers the session, and save what that changed."""
+
+        async def step(session: ServerSession) -> Reply:
+            event = cast("Call", session.receive(message))
+            channel = PostedChannel(head, principal, session, None, 0.0)
+            return await self._service.dispatcher.answer(event, channel)
+
+        if entered.record is None:
+            return await step(entered.session)
+        entered.session, reply = await self._sessions.change(entered.record, entered.session, principal, step)
+        return reply
+
+    def _settle_event(self, event: Event, live: LiveSession) -> None:
+        """An answer finds its waiter, a cancellation its call; nothing else needs anything."""
+        if isinstance(event, Cancel):
+            task = live.running.get(event.id)
+            if task is not None:
+                task.cancel()
+        elif isinstance(event, Answer):
+            waiter = live.asked.take(event.id)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(event)
+
+    # Calls
+
+    def _post(self, entered: Entered, readable: int, *, batch: bool) -> Posted:
+        profile = entered.session.profile
+        streamable = bool(readable & SSE_OK) and (
+            self._settings.responses != "json" or not readable & JSON_OK
+        )
+        resumable = entered.record is not None and profile.has(Feature.RESUMABLE)
+        stream = MessageStream(
+            REQUEST,
+            self._store.events if resumable else None,
+            entered.live.prefix,
+            priming=profile.has(Feature.POLLING),
+        )
+        return Posted(entered.live, stream, batch=batch, streamable=streamable, revision=profile.revision)
+
+    def _start(self, call: Call, head: Head, principal: Principal, entered: Entered, posted: Posted) -> None:
+        live = entered.live
+        if call.id in live.running:
+            raise Refused(InvalidRequest(f"the request id {call.id!r} is in use"), call.id)
+        if len(live.running) >= self._service.max_running:
+            raise Refusal(
+                503,
+                f"the session has {len(live.running)} requests in progress; wait",
+                id=call.id,
+                headers=RETRY_SOON,
+            )
+        channel = PostedChannel(head, principal, entered.session, posted, self._settings.retry)
+        posted.left += 1
+        task = asyncio.create_task(self._run(call, channel, posted))
+        live.running[call.id] = task
+        self._tasks.add(task)
+        # Not in the task itself: one that is cancelled before its first step never runs any of its code.
+        task.add_done_callback(lambda task: self._ran(task, call, live))
+
+    def _ran(self, task: asyncio.Task[None], call: Call, live: LiveSession) -> None:
+        self._tasks.discard(task)
+        if live.running.get(call.id) is task:
+            del live.running[call.id]
+        self._sessions.settle(live)
+
+    async def _run(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
+        try:
+            reply = await self._service.dispatcher.answer(call, channel)
+            channel.ended = True
+            # Before the client can know: an id that was answered is free.
+            posted.live.running.pop(call.id, None)
+            await posted.reply(reply.data)
+        finally:
+            channel.ended = True
+            await posted.one_over()
+
+    async def _respond(
+        self, head: Head, entered: Entered, posted: Posted, readable: int, receive: Receive, send: Send
+    ) -> None:
+        """One JSON body if everything ends soon and says nothing on its way, else a stream."""
+        if posted.streamable:
+            if self._settings.responses == "sse" or not readable & JSON_OK:
+                await posted.begin()
+            await posted.decided(self._settings.slow_after)
+            if (posted.streaming or posted.left) and self._places.take_stream():
+                try:
+                    await self._stream(head, entered, posted, receive, send)
+                finally:
+                    self._places.leave_stream()
+                return
+            posted.streamable = posted.streaming
+            posted.stream.abandon()
+        await posted.over()
+        body = posted.body()
+        if posted.streaming:
+            raise Refusal(503, "the server has as many streams open as it takes; retry", headers=RETRY_SOON)
+        await answer(send, 200 if body else 202, body, head.extra)
+
+    async def _stream(
+        self, head: Head, entered: Entered, posted: Posted, receive: Receive, send: Send
+    ) -> None:
+        token = posted.stream.attach()
+        writer = self._listeners.writer(head, send, entered.live)
+        try:
+            await posted.begin()
+            await writer.start()
+            await deliver(posted.stream, 0, writer, token, receive, self._settings.retry)
+        finally:
+            posted.stream.detach(token)
+            writer.close()
+
+    async def _answer_at_once(self, head: Head, data: bytes, readable: int, send: Send) -> None:
+        """JSON, or a stream of one event for a client that reads nothing else."""
+        if readable & JSON_OK:
+            await answer(send, 200, data, head.extra)
+            return
+        settings = self._settings
+        writer = EventWriter(send, head.extra, limit=settings.send_timeout, interval=settings.keep_alive)
+        await writer.start()
+        await writer.finish(b"data: " + data + b"\n\n")
+
+    # Batches
+
+    async def serve_batch(
+        self, head: Head, principal: Principal, body: bytes, readable: int, receive: Receive, send: Send
+    ) -> None:
+        """Answer a POST of several messages, in the one revision that has them."""
+        entered = await self._enter(head, principal)
+        profile = entered.session.profile
+        if not profile.has(Feature.BATCHES):
+            raise Refusal(400, f"batches do not exist in revision {profile.revision}")
+        if tap.listeners:
+            tap.note(entered.live.link, "server", False, "http", body, profile.revision)
+        try:
+            items = envelope.split_batch(body)
+        except Malformed as problem:
+            raise Refusal(400, problem.error) from None
+        posted = self._post(entered, readable, batch=True)
+        posted.left = 1  # until all have been started
+        for item in items:
+            data = await self._take_item(bytes(item), head, principal, entered, posted)
+            if data is not None:
+                await posted.reply(data)
+        await posted.one_over()
+        if posted.nothing:
+            await answer(send, 202, b"", head.extra)
+        else:
+            try:
+                await self._respond(head, entered, posted, readable, receive, send)
+            finally:
+                posted.stream.abandon()
+        self._sessions.settle(entered.live)
+
+    async def _take_item(
+        self, item: bytes, head: Head, principal: Principal, entered: Entered, posted: Posted
+    ) -> bytes | None:
+        """Start one message of a batch; gives its answer when that is known at once."""
+        profile: Profile = entered.session.profile
+        try:
+            message = envelope.read(item)
+            if message.method == names.INITIALIZE:
+                raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
+            if entered.record is not None:
+                entered.record, entered.session = await self._sessions.load(
+                    entered.record.id.encode(), principal
+                )
+            if message.method in IN_ORDER and message.kind is Kind.REQUEST:
+                return (await self._steer(head, principal, entered, message)).data
+            event = await self._take(principal, entered, message)
+            if isinstance(event, Call):
+                self._start(event, head, principal, entered, posted)
+            else:
+                self._settle_event(event, entered.live)
+        except Malformed as problem:
+            return messages.error(problem.id, problem.error, profile)
+        except Refused as refused:
+            return None if refused.silent else messages.error(refused.id, refused.error, profile)
+        return None
+
+    # Sessions and their streams
+
+    async def listen(self, head: Head, principal: Principal, receive: Receive, send: Send) -> None:
+        """Answer a GET: the standalone stream, or the rest of any stream of the session."""
+        entered = await self._enter(head, principal)
+        last = head.headers.get(LAST_EVENT_ID)
+        if not self._places.take_stream():
+            self._places.check_stream()
+        try:
+            if last is not None and last.strip():
+                await self._listeners.resume(head, entered.session, entered.live, last, receive, send)
+            else:
+                await self._listeners.listen(head, entered.session, entered.live, receive, send)
+        finally:
+            self._places.leave_stream()
+            self._sessions.settle(entered.live)
+
+    async def end(self, head: Head, principal: Principal) -> None:
+        """Answer a DELETE: end the session and everything of it."""
+        entered = await self._enter(head, principal)
+        await self._sessions.end(entered.live.id)
+
+    def begin_drain(self) -> None:
+        """End the standalone streams, so that clients come back elsewhere."""
+        for live in self._sessions.all_live():
+            if live.standalone is not None:
+                live.standalone.changes.close()
+
+    async def idle(self) -> None:
+        """Wait until no call is in progress."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
+    async def close(self) -> None:
+        """Cancel what still runs. The sessions themselves stay in the store."""
+        tasks = set(self._tasks)
+        for live in self._sessions.all_live():
+            tasks.update(live.close())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

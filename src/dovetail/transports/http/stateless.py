@@ -1,0 +1,275 @@
+"""A request of the stateless era: judged, run and answered in the task that the ASGI server made for it.
+
+An answer is one JSON object, unless the handler emitted something first: then it is an event stream, which
+begins with that message and ends with the response. The client's departure cancels the handler, and nothing
+more is sent.
+
+The ladder of refusals: shape, ``_meta`` there at all, headers against the body, revision, capabilities,
+method, parameters, and the headers that mirror parameters. Refused requests carry a status of 4xx and their
+JSON-RPC error under their id. Session and event ids mean nothing here and are not looked at. Specification:
+2026-07-28 basic/transports/streamable-http.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from ...protocol import codec, exchange, names
+from ...protocol.bindings.headers import check_mirrors, check_parameters
+from ...protocol.bindings.sse import encode_event
+from ...protocol.call import Call, Refused
+from ...protocol.envelope import Kind, Message
+from ...protocol.errors import (
+    HEADER_MISMATCH,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
+    PARSE_ERROR,
+    UNSUPPORTED_VERSION,
+    ConnectionLost,
+    HeaderMismatch,
+    InvalidRequest,
+)
+from ...protocol.header_parameters import HeaderParameter
+from ...protocol.types.prompts import GetPromptParams
+from ...protocol.types.resources import ReadResourceParams
+from ...protocol.types.tools import CallToolParams
+from ...runtime import tap
+from ...runtime.channel import Channel
+from ...runtime.service import Service
+from ...security.principal import Principal
+from .answering import EventWriter, HeaderList, Refusal, Send, answer
+from .guard import JSON_OK, SSE_OK
+from .head import VERSION, Head, PlainHeaders
+from .places import Places
+from .settings import Settings
+from .watching import Watch
+
+#: The status that goes with an error's code; any other error is an answer like a result.
+STATUS: Final[Mapping[int, int]] = {
+    PARSE_ERROR: 400,
+    INVALID_REQUEST: 400,
+    HEADER_MISMATCH: 400,
+    MISSING_CAPABILITY: 400,
+    UNSUPPORTED_VERSION: 400,
+    METHOD_NOT_FOUND: 404,
+}
+_links: Final = itertools.count(1)
+
+
+class Stateless:
+    """Serves requests that stand alone."""
+
+    def __init__(self, service: Service, settings: Settings, places: Places) -> None:
+        self._service = service
+        self._settings = settings
+        self._places = places
+
+    async def serve(
+        self,
+        head: Head,
+        principal: Principal,
+        body: bytes,
+        message: Message,
+        readable: int,
+        watch: Watch,
+        send: Send,
+    ) -> None:
+        """Answer one message."""
+        link = ""
+        if tap.listeners:
+            link = f"http-{next(_links)}"
+            tap.note(link, "server", False, "http", body, head.revision)
+        if message.kind is not Kind.REQUEST:
+            await self._take_notice(head, message, send)
+            return
+        call = self._judge(head, message, link)
+        settings = self._settings
+        if call.method == names.SUBSCRIPTIONS_LISTEN:
+            self._expect_stream(readable, message)
+        elif settings.responses == "json" and readable & JSON_OK:
+            readable = JSON_OK
+        channel = _ExchangeChannel(self, head, principal, readable, watch, send, link)
+        watch.call_begins()
+        try:
+            reply = await self._service.dispatcher.answer(call, channel)
+        except asyncio.CancelledError:
+            if watch.take_gone():
+                return
+            raise
+        finally:
+            channel.ended = True
+            watch.close()
+            channel.release()
+        if tap.listeners:
+            tap.note(link, "server", True, "http", reply.data, call.profile.revision)
+        status = 200 if reply.code is None else STATUS.get(reply.code, 200)
+        if channel.writer is not None or (
+            status == 200 and (readable == SSE_OK or settings.responses == "sse")
+        ):
+            await channel.finish(reply.data)
+            return
+        await answer(send, status, reply.data, head.extra)
+
+    def _judge(self, head: Head, message: Message, link: str) -> Call:
+        """The ladder. Raises `Refusal`."""
+        routing = head.routing
+        try:
+            try:
+                call = self._service.exchange.judge(message, head.revision)
+            except Refused as refused:
+                self._check_headers_first(head, message, refused)
+                raise
+            name = _name(call)
+            check_mirrors(routing, revision=call.profile.revision, method=call.method, name=name)
+            parameters_of = self._service.header_parameters
+            if parameters_of is not None and call.method == names.TOOLS_CALL:
+                self._check_parameters(routing, call, parameters_of(call))
+            return call
+        except Refused as refused:
+            problem = refused.error
+        except HeaderMismatch as mismatch:
+            problem = mismatch
+        refusal = Refusal(404 if problem.code == METHOD_NOT_FOUND else 400, problem, id=message.id)
+        if tap.listeners:
+            tap.note(link, "server", True, "http", refusal.render(), self._service.stateless[-1])
+        raise refusal
+
+    def _check_headers_first(self, head: Head, message: Message, refused: Refused) -> None:
+        """What the headers get wrong is named before what the judge found, but for a missing ``_meta``."""
+        claimed = exchange.claimed_revision(message)
+        if claimed is not None:
+            check_mirrors(head.routing, revision=claimed, method=message.method, name=None)
+        elif VERSION not in head.routing:
+            known = ", ".join((*self._service.stateful, *self._service.stateless))
+            raise HeaderMismatch(
+                f"Header mismatch: {VERSION} is missing; supported revisions: {known}",
+                data={"supported": [*self._service.stateful, *self._service.stateless]},
+            ) from refused
+
+    @staticmethod
+    def _check_parameters(
+        routing: Mapping[str, bytes], call: Call, parameters: Sequence[HeaderParameter]
+    ) -> None:
+        if not parameters:
+            return
+        params = cast("CallToolParams", call.params)
+        try:
+            arguments = codec.decode(params.arguments) if params.arguments else None
+        except codec.DECODE_ERRORS:
+            arguments = None
+        mapping = cast("Mapping[str, object]", arguments) if isinstance(arguments, dict) else None
+        check_parameters(routing, mapping, parameters)
+
+    def _expect_stream(self, readable: int, message: Message) -> None:
+        if not readable & SSE_OK:
+            text = f"the answer is an event stream: the client has to accept {names.MEDIA_SSE}"
+            raise Refusal(406, InvalidRequest(text), id=message.id)
+        self._places.check_stream()
+
+    async def _take_notice(self, head: Head, message: Message, send: Send) -> None:
+        """No notification of this era travels over HTTP: one is accepted and means nothing. Responses are
+        refused.
+        """
+        if message.kind is not Kind.NOTIFICATION:
+            raise Refusal(400, InvalidRequest("a client sends no responses in this revision"))
+        claimed = exchange.claimed_revision(message) or head.revision
+        if claimed not in self._service.stateless:
+            raise Refusal(400, self._service.exchange.unsupported(claimed or ""))
+        if VERSION in head.routing:
+            stated = {VERSION: head.routing[VERSION], names.HEADER_METHOD: b""}
+            try:
+                check_mirrors(stated, revision=claimed, method="", name=None)
+            except HeaderMismatch as mismatch:
+                raise Refusal(400, mismatch) from None
+        await answer(send, 202, b"", head.extra)
+
+    def writer(self, send: Send, extra: HeaderList) -> EventWriter:
+        """A new event stream."""
+        return EventWriter(send, extra, limit=self._settings.send_timeout, interval=self._settings.keep_alive)
+
+    @property
+    def places(self) -> Places:
+        """What counts open streams."""
+        return self._places
+
+
+class _ExchangeChannel(Channel):
+    """The way back of one exchange: makes an event stream of the answer when something is emitted."""
+
+    transport = "http"
+
+    def __init__(
+        self,
+        owner: Stateless,
+        head: Head,
+        principal: Principal,
+        readable: int,
+        watch: Watch,
+        send: Send,
+        link: str,
+    ) -> None:
+        self.principal = principal
+        self.headers = PlainHeaders(head.headers)
+        self.remote = head.remote
+        self.ended = False
+        self.writer: EventWriter | None = None
+        self._owner = owner
+        self._head = head
+        self._readable = readable
+        self._watch = watch
+        self._send = send
+        self._link = link
+
+    async def emit(self, message: bytes) -> None:
+        """Send a notification; the first one makes a stream of the answer."""
+        if self.ended or not self._readable & SSE_OK:
+            return
+        event = encode_event(message)
+        try:
+            if self.writer is None and not await self.open():
+                return
+            writer = cast("EventWriter", self.writer)
+            if tap.listeners:
+                tap.note(self._link, "server", True, "http", message, self._head.revision)
+            await writer.write(event)
+        except ConnectionLost:
+            self._watch.leave()
+            await asyncio.sleep(0)  # the cancellation arrives where the handler waits: here at the latest
+
+    async def open(self) -> bool:
+        """Begin the event stream. False when there is no place for one more."""
+        if not self._owner.places.take_stream():
+            return False
+        writer = self._owner.writer(self._send, self._head.extra)
+        self.writer = writer
+        await writer.start()
+        return True
+
+    def release(self) -> None:
+        """Give the stream's place back."""
+        if self.writer is not None:
+            self._owner.places.leave_stream()
+            self.writer.close()
+
+    async def finish(self, data: bytes) -> None:
+        """Send the response and end the stream."""
+        writer = self.writer
+        try:
+            if writer is None:
+                writer = self._owner.writer(self._send, self._head.extra)
+                await writer.start()
+            await writer.finish(encode_event(data))
+        except ConnectionLost:
+            return
+
+
+def _name(call: Call) -> str | None:
+    """What the name header repeats: the tool, the prompt or the resource."""
+    params: Any = call.params
+    if isinstance(params, (CallToolParams, GetPromptParams)):
+        return params.name
+    return params.uri if isinstance(params, ReadResourceParams) else None

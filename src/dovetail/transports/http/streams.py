@@ -1,0 +1,325 @@
+"""Streams that outlive their connections (stateful era).
+
+A `MessageStream` is what a request, or a session as a whole, says to its client, in order. Where the
+revision can resume, each message is an event in the log, numbered, and whoever delivers reads the log: the
+first connection and every later one alike. So a lost connection loses nothing, and a resumed one can
+neither skip nor repeat. Where nothing can be resumed, or the log fails, messages wait in a bounded queue
+for the one connection there is.
+
+An event id names stream and number. Stream names are random, so that knowing one event id is knowing that
+stream and no other. Specification: 2025-11-25 basic/transports "Resumability and Redelivery", "Multiple
+Connections".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections import deque
+from typing import Final, Protocol
+
+from ...protocol.bindings.sse import encode_event
+from ...protocol.errors import ConnectionLost
+from ...stores.contracts import Event, EventLog
+from ...stores.errors import EventsTrimmed, StoreError, StreamUnknown
+from .answering import EventWriter, Receive, Refusal
+
+log = logging.getLogger("dovetail.http")
+
+REQUEST: Final = "r"
+STANDALONE: Final = "s"
+MAX_WAITING: Final = 256
+_BATCH: Final = 64
+_POLL: Final = 0.5
+_EVENT_ID: Final = re.compile(rb"([rs][0-9a-f]{24})-([0-9]{1,15})")
+
+
+def new_stream_id(kind: str) -> str:
+    """A fresh name for a stream of a request (`REQUEST`) or of a session (`STANDALONE`)."""
+    return kind + secrets.token_hex(12)
+
+
+def parse_event_id(value: bytes) -> tuple[str, int]:
+    """The stream and the number in an event id. Raises `Refusal` (400) for anything that is none of ours."""
+    match = _EVENT_ID.fullmatch(value.strip())
+    if match is None:
+        raise Refusal(400, "the last event id is none of this server's; start without one")
+    return match[1].decode(), int(match[2])
+
+
+class Readable(Protocol):
+    """A stream as whoever delivers it sees it."""
+
+    id: str
+    resumable: bool
+
+    @property
+    def closing(self) -> float | None:
+        """After how many seconds the client shall come back, when its connection is to be closed now."""
+        ...
+
+    async def read(self, after: int) -> list[tuple[int, bytes]]:
+        """What follows number ``after``; messages without a number have 0. Empty when there is nothing yet."""
+        ...
+
+    async def ended(self) -> bool:
+        """Whether nothing more will come than what can be read now."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until there may be something new."""
+        ...
+
+
+class MessageStream:
+    """A stream that this process writes. ``log`` None: it cannot be resumed."""
+
+    def __init__(self, kind: str, events: EventLog | None, prefix: str, *, priming: bool) -> None:
+        self.id = new_stream_id(kind)
+        self.resumable = events is not None
+        self._events = events
+        self._name = prefix + self.id
+        self._priming = priming and events is not None
+        self._opened = False
+        self._over = False
+        self._last = 0
+        self._position = 0
+        self._direct: deque[bytes] = deque()
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._closing: float | None = None
+        self._visited = False
+        self.reader: object | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the stream has ended."""
+        return self._over
+
+    @property
+    def closing(self) -> float | None:
+        """See `Readable`."""
+        return self._closing
+
+    async def open(self) -> None:
+        """Begin: with the event that primes a client to resume, where the revision has that."""
+        async with self._lock:
+            await self._open()
+
+    async def put(self, data: bytes, *, urgent: bool = False) -> None:
+        """Say something. Waits while a connected client is far behind, unless it is ``urgent``; says nothing
+        after the end.
+        """
+        while not urgent and not self._over and self._awaited and self._behind() >= MAX_WAITING:
+            self._room.clear()
+            await self._room.wait()
+        if not urgent and not self._awaited:
+            await asyncio.sleep(0)  # nothing else makes a talkative handler wait while nobody reads
+        async with self._lock:
+            if self._over:
+                return
+            await self._open()
+            await self._append(data)
+        self._wake.set()
+
+    async def end(self) -> None:
+        """Nothing more will come. What was said stays for a while, for clients that come back."""
+        async with self._lock:
+            if self._over:
+                return
+            self._over = True
+            if not self.resumable and self._awaited:
+                pass  # what is in the log is still to be read; `read` lets go of it
+            else:
+                await self._settle_log()
+        self._wake.set()
+        self._room.set()
+
+    def attach(self) -> object:
+        """Become the one who reads; an earlier reader stops."""
+        self.reader = token = object()
+        if self._visited:  # what an earlier connection was told; before the first one it is still to be told
+            self._closing = None
+        self._visited = True
+        self._wake.set()
+        return token
+
+    def detach(self, token: object) -> None:
+        """Read no more."""
+        if self.reader is token:
+            self.reader = None
+            self._room.set()
+            if not self.resumable:
+                self._direct.clear()
+
+    def abandon(self) -> None:
+        """The connection that was to read this is not there, unless it read already."""
+        self._visited = True
+        self._room.set()
+
+    def hang_up(self, retry: float) -> None:
+        """Close the connection now, if the client can come back for the rest."""
+        if self.resumable and self._last:
+            self._closing = retry
+            self._wake.set()
+
+    async def read(self, after: int) -> list[tuple[int, bytes]]:
+        """See `Readable`. Raises `EventsTrimmed` and `StreamUnknown`."""
+        self._wake.clear()
+        found: list[tuple[int, bytes]] = []
+        if self._events is not None and self._last > after:
+            entries: list[Event] = await self._events.read(self._name, after, _BATCH)
+            found = [(entry.sequence, entry.data) for entry in entries]
+        if not found:
+            found = [(0, self._direct.popleft()) for _ in range(min(len(self._direct), _BATCH))]
+        self._position = max(after, found[-1][0] if found else 0)
+        self._room.set()
+        if self._over and not found and not self.resumable:
+            await self._settle_log()
+        return found
+
+    async def _settle_log(self) -> None:
+        """Keep what was said for those who resume; forget it where that would give them a part for the whole."""
+        if self._events is None or not self._last:
+            return
+        try:
+            if self.resumable:
+                await self._events.close(self._name)
+            else:
+                await self._events.drop(self._name)
+        except StoreError as problem:
+            log.warning("the end of a stream could not be noted: %s", problem)
+
+    async def ended(self) -> bool:
+        """See `Readable`."""
+        return self._over
+
+    async def wait(self) -> None:
+        """See `Readable`."""
+        await self._wake.wait()
+
+    @property
+    def _awaited(self) -> bool:
+        """Whether a connection reads this, or is about to."""
+        return self.reader is not None or not self._visited
+
+    def _behind(self) -> int:
+        return self._last - self._position + len(self._direct)
+
+    async def _open(self) -> None:
+        if not self._opened:
+            self._opened = True
+            if self._priming:
+                await self._append(b"")
+
+    async def _append(self, data: bytes) -> None:
+        if self._events is not None and self.resumable:
+            try:
+                self._last = await self._events.append(self._name, data)
+                return
+            except StoreError as problem:
+                log.warning("a stream can no longer be resumed: %s", problem)
+                self.resumable = False
+        if data and self._awaited and len(self._direct) < 2 * MAX_WAITING:
+            self._direct.append(data)
+
+
+class StoredStream:
+    """A stream that another process writes, or that has ended: read from the log, by looking again and again."""
+
+    resumable = True
+    closing: float | None = None
+
+    def __init__(self, id: str, events: EventLog, prefix: str, patience: float) -> None:
+        self.id = id
+        self._events = events
+        self._name = prefix + id
+        self._until = asyncio.get_running_loop().time() + patience
+
+    async def read(self, after: int) -> list[tuple[int, bytes]]:
+        """See `Readable`. Raises `EventsTrimmed` and `StreamUnknown`."""
+        return [(entry.sequence, entry.data) for entry in await self._events.read(self._name, after, _BATCH)]
+
+    async def ended(self) -> bool:
+        """See `Readable`. After some patience the client is sent away, to ask again."""
+        if asyncio.get_running_loop().time() > self._until:
+            return True
+        return await self._events.is_closed(self._name)
+
+    async def wait(self) -> None:
+        """See `Readable`."""
+        await asyncio.sleep(_POLL)
+
+
+async def check_position(events: EventLog, name: str, after: int) -> None:
+    """Raise `Refusal` (400) when a stream cannot be read from here without a gap, or does not exist."""
+    try:
+        await events.read(name, after, 1)
+    except EventsTrimmed:
+        raise Refusal(
+            400, "events after the last event id are gone; start without one and ask again"
+        ) from None
+    except StreamUnknown:
+        raise Refusal(400, "the last event id is of no stream of this session; start without one") from None
+
+
+async def deliver(
+    stream: Readable, after: int, writer: EventWriter, token: object | None, receive: Receive, retry: float
+) -> int:
+    """Write a stream to a client until the stream or the client is at its end. Gives the last number written."""
+    departed = asyncio.ensure_future(_departure(receive))
+    waiting: asyncio.Future[None] | None = None
+    try:
+        first = True
+        while not departed.done():
+            over = await stream.ended()
+            events = await stream.read(after)
+            for number, data in events:
+                id = f"{stream.id}-{number}" if number else None
+                await writer.write(
+                    encode_event(data, id=id, retry=_milliseconds(retry) if first and id else None)
+                )
+                first = False
+                after = number or after
+            if events:
+                continue
+            if over or (isinstance(stream, MessageStream) and stream.reader is not token):
+                break
+            if stream.closing is not None:
+                await writer.write(b"retry: %d\n\n" % _milliseconds(stream.closing))
+                break
+            waiting = asyncio.ensure_future(stream.wait())
+            await asyncio.wait((waiting, departed), return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        if not departed.done():
+            await writer.finish()
+    except ConnectionLost:
+        log.debug("a client stopped reading its stream")
+    except StoreError as problem:
+        log.warning("a stream ends early: %s", problem)
+        await _give_up(writer)
+    finally:
+        writer.close()
+        departed.cancel()
+        if waiting is not None:
+            waiting.cancel()
+    return after
+
+
+async def _give_up(writer: EventWriter) -> None:
+    try:
+        await writer.finish()
+    except ConnectionLost:
+        return
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, int(seconds * 1000))

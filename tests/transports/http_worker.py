@@ -1,0 +1,16 @@
+"""A process that serves a bench with uvicorn; its arguments are JSON. Follows: no page of the specification."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from http_serving import Bench
+
+from dovetail.transports.http import HTTPApp
+from dovetail.transports.uvicorn_runner import serve
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    serve(HTTPApp(Bench().service, **given.pop("app", {})), **given)
