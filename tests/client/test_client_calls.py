@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from waiting import until
 
+from dovetail import App
 from dovetail.client import Client, OutputInvalid, ToolFailed, ToolResult
 from dovetail.protocol.errors import (
     Closed,
@@ -329,3 +330,12 @@ async def test_clients_are_closed_in_any_order(stateful: Command) -> None:
     clients = [await Client(stateful()).open() for _ in range(3)]
     for client in clients:
         await asyncio.create_task(client.close())
+
+
+async def test_a_server_without_a_kind_of_thing_lists_none_of_it() -> None:
+    app = App("bare")
+    async with Client(app) as client:
+        assert [tool async for tool in client.tools()] == []
+        assert [prompt async for prompt in client.prompts()] == []
+        with pytest.raises(FeatureUnavailable):
+            await client.list_tools()

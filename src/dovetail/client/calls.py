@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from ..protocol import codec, names
 from ..protocol.caching import Cache
 from ..protocol.errors import (
+    FeatureUnavailable,
     HeaderMismatch,
     InvalidParams,
     RemoteProtocolError,
@@ -237,10 +238,16 @@ class Caller:
     async def pages(
         self, method: str, params: PageParams, kind: type[P], how: How = PLAIN
     ) -> AsyncIterator[P]:
-        """All pages of a list. An empty cursor is a cursor; one that comes again ends in `RemoteProtocolError`."""
+        """All pages of a list; none where the server has no such list.
+
+        An empty cursor is a cursor; one that comes again ends in `RemoteProtocolError`.
+        """
         seen: set[str] = set()
         while True:
-            page = await self.page(method, params, kind, how)
+            try:
+                page = await self.page(method, params, kind, how)
+            except FeatureUnavailable:
+                return
             yield page
             cursor = page.next_cursor
             if cursor is None:

@@ -1,0 +1,259 @@
+"""Run the official conformance suites against our server and our client: ``make conformance``.
+
+Theory of operation: `environment` installs what is needed, `plan` asks the suites what they hold, each scenario is one
+process of the suite, and `verdicts` reads what it wrote. As many run at once as there are processors; the scenarios of
+one server suite run one after the other against one server of their own, for they share what it offers. What measures
+time runs alone at the end. Every process has its time limit and a process group of its own, which dies with it.
+
+    python conformance/run.py [--only NAME ...] [--keep]
+
+``--only NAME`` runs the scenarios whose name is or starts with NAME. ``--keep`` keeps what the suites wrote.
+Exit status 0 only if nothing unexpected happened: no failure, no warning, no stale entry among the expected failures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import environment
+import plan as planning
+import verdicts
+from environment import CACHE, SetUpError, say
+from plan import Plan, Scenario
+from verdicts import Outcome
+
+HERE = Path(__file__).resolve().parent
+SERVER_START = 15.0  # seconds until the server has to take connections
+CLIENT_LIMIT = 20.0  # seconds that a client may take for a scenario; the suite ends it then
+SCENARIO_LIMIT = 60.0  # seconds for a whole scenario
+GRACE = 3.0  # seconds between asking a process to end and ending it
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """End a process and everything it started: ask first, then insist."""
+    if process.returncode is None:
+        _signal(process, signal.SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), GRACE)
+    _signal(process, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)  # it leads a group of its own
+
+
+@asynccontextmanager
+async def process_of(command: Sequence[str], output: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A running process whose output goes to a file; it and its children are gone afterwards."""
+    with output.open("wb") as sink:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=sink,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        await asyncio.shield(end(process))
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def _ready(port: int, process: asyncio.subprocess.Process, output: Path) -> None:
+    deadline = time.monotonic() + SERVER_START
+    while process.returncode is None and time.monotonic() < deadline:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)  # nothing tells that a port is open but trying it
+        else:
+            writer.close()
+            return
+    state = "ended" if process.returncode is not None else f"took no connection within {SERVER_START:.0f} s"
+    raise SetUpError(f"the server {state}:\n{tail_of(output)}")
+
+
+def tail_of(output: Path) -> str:
+    """The end of what a process printed."""
+    return output.read_text(errors="replace")[-verdicts.TAIL :]
+
+
+class Runner:
+    """Runs scenarios, tells of each as it ends, and collects the outcomes."""
+
+    def __init__(self, scenarios: Sequence[Scenario], expected: dict[str, set[str]], results: Path) -> None:
+        self.scenarios = scenarios
+        self.outcomes: list[Outcome] = []
+        self._expected = expected
+        self._results = results
+        self._width = max((len(each.suite) for each in scenarios), default=0)
+        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self._folders = 0
+
+    def unexpected(self) -> list[Outcome]:
+        """What is not good and was not expected to be bad."""
+        return [each for each in self.outcomes if not each.good and not self._was_expected(each)]
+
+    def _was_expected(self, outcome: Outcome) -> bool:
+        return outcome.scenario.name in self._expected[outcome.scenario.role]
+
+    async def run(self) -> None:
+        """Everything, side by side; then alone what measures time."""
+        untimed = [each for each in self.scenarios if not each.timed]
+        clients = [self._client(each) for each in untimed if each.role == "client"]
+        suites: dict[str, list[Scenario]] = {}
+        for each in untimed:
+            if each.role == "server":
+                suites.setdefault(each.suite, []).append(each)
+        await _all([*(self._server_suite(name, each) for name, each in suites.items()), *clients])
+        for each in self.scenarios:
+            if each.timed:
+                await self._client(each)
+
+    async def _server_suite(self, suite: str, scenarios: Iterable[Scenario]) -> None:
+        port, output = free_port(), self._results / f"server {suite}.txt"
+        async with process_of(
+            [sys.executable, str(HERE / "server.py"), "--port", str(port)], output
+        ) as server:
+            await _ready(port, server, output)
+            for scenario in scenarios:
+                command = ["server", "--url", f"http://127.0.0.1:{port}/mcp"]
+                await self._scenario(scenario, command)
+                if server.returncode is not None:
+                    raise SetUpError(f"the server ended (exit {server.returncode}):\n{tail_of(output)}")
+
+    async def _client(self, scenario: Scenario) -> None:
+        ours = shlex.join([sys.executable, str(HERE / "client.py")])
+        await self._scenario(
+            scenario, ["client", "--command", ours, "--timeout", str(int(CLIENT_LIMIT * 1000))]
+        )
+
+    async def _scenario(self, scenario: Scenario, arguments: list[str]) -> None:
+        self._folders += 1
+        folder = self._results / f"{self._folders:03} {scenario.name.replace('/', ' ')}"
+        folder.mkdir(parents=True)
+        command = [*scenario.release.command, *arguments, "--scenario", scenario.name, "-o", str(folder)]
+        if scenario.revision:
+            command += ["--spec-version", scenario.revision, "--force"]
+        async with self._slots:
+            began = time.monotonic()
+            status: int | None = None
+            async with process_of(command, folder / "said.txt") as process:
+                with suppress(TimeoutError):
+                    status = await asyncio.wait_for(process.wait(), SCENARIO_LIMIT)
+            seconds = time.monotonic() - began
+        said = (folder / "said.txt").read_text(errors="replace")
+        outcome = verdicts.judge(scenario, folder, status=status, said=said, seconds=seconds)
+        self.outcomes.append(outcome)
+        self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        scenario, done = outcome.scenario, f"{len(self.outcomes):3}/{len(self.scenarios)}"
+        word = "ok  " if outcome.good else "as expected, fails" if self._was_expected(outcome) else "FAIL"
+        where = f"{scenario.suite:{self._width}}  {scenario.role}"
+        say(
+            f"{done}  {where}  {word}  {scenario.name}  {outcome.counts['SUCCESS']} checks, {outcome.seconds:.1f} s"
+        )
+        if word == "FAIL":
+            say_problems(outcome)
+
+
+def say_problems(outcome: Outcome) -> None:
+    """The failing checks, indented."""
+    for problem in outcome.problems:
+        say("\n".join(f"        {line}" for line in problem.splitlines()))
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    """Wait for everything; the first error ends the rest and is raised as it is."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def chosen(plan: Plan, only: Sequence[str]) -> list[Scenario]:
+    """The scenarios to run. Raises `SetUpError` for a name that fits none."""
+    for name in only:
+        if not any(each.name.startswith(name) for each in plan.scenarios):
+            raise SetUpError(f"no scenario is called {name} or starts with it")
+    return [each for each in plan.scenarios if not only or any(each.name.startswith(name) for name in only)]
+
+
+def sum_up(runner: Runner, expected: dict[str, set[str]], wrong: list[str]) -> int:
+    """The table, what went wrong once more, and the closing line."""
+    bad = runner.unexpected()
+    for outcome in bad:
+        say(f"\nFAIL  {outcome.scenario.suite}  {outcome.scenario.role}  {outcome.scenario.name}")
+        say_problems(outcome)
+    say("\n" + verdicts.table(runner.outcomes, expected) + "\n")
+    for text in wrong:
+        say(f"FAIL  {text}")
+    good = sum(1 for each in runner.outcomes if each.good)
+    say(f"{good} passed, {len(bad) + len(wrong)} failed")
+    return 1 if bad or wrong or not runner.outcomes else 0
+
+
+async def main(arguments: argparse.Namespace) -> int:
+    """Set up, plan, run, sum up."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    plan = planning.draw_up(*environment.releases())
+    expected = verdicts.read_expected()
+    wrong = verdicts.check_list(expected, plan)
+    scenarios = chosen(plan, arguments.only)
+    results = CACHE / f"results-{os.getpid()}"
+    shutil.rmtree(results, ignore_errors=True)
+    results.mkdir(parents=True)
+    runner = Runner(scenarios, expected, results)
+    began = time.monotonic()
+    say(f"{len(scenarios)} scenarios, {os.cpu_count()} at once")
+    try:
+        await runner.run()
+    finally:
+        if arguments.keep:
+            say(f"What the suites wrote is in {results}")
+        else:
+            shutil.rmtree(results, ignore_errors=True)
+    say(f"\nAll run after {time.monotonic() - began:.0f} s")
+    return sum_up(runner, expected, wrong + verdicts.stale(expected, runner.outcomes))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description="Run the conformance suites against our server and our client."
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="scenarios named so, or starting so"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep what the suites wrote")
+    try:
+        sys.exit(asyncio.run(main(parser.parse_args())))
+    except (SetUpError, verdicts.ListError) as error:
+        sys.exit(f"conformance: {error}")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit("conformance: stopped")
