@@ -19,8 +19,9 @@ help: ## say what there is
 demo: setup-demo ## run the example library: one server, every kind of client
 	@$(PY) examples/library/demo.py
 
-test: setup-dev ## run all tests, with the schema oracle watching every message (ARGS= for more options)
+test: setup-dev ## run all tests, with the schema oracle watching every message (ARGS= for a part of them)
 	@$(PY) -m pytest -n 2 --ignore=tests/interop $(if $(ARGS),$(ARGS),$(ORACLE))
+	@$(if $(ARGS),,$(PY) -m pytest -n 2 tests/interop)
 
 check: setup-dev ## formatting, lint, types, import floors and house rules, side by side
 	@$(PY) tools/check.py
@@ -32,7 +33,7 @@ conformance: setup-dev ## run the conformance suite against server and client
 	@$(PY) conformance/run.py $(ARGS)
 
 interop: setup-dev ## talk to the other implementations of constraints/peers.txt
-	@$(PY) -m pytest tests/interop $(ARGS)
+	@$(PY) -m pytest -n 2 tests/interop $(ARGS)
 
 bench: setup-dev ## measure
 	@$(PY) -m benchmarks $(ARGS)
@@ -44,7 +45,7 @@ lock: setup-dev ## resolve the dependencies anew and write constraints/
 	@$(PY) tools/lock.py
 
 clean: ## remove the environments and whatever runs left behind
-	@rm -rf .venv .venvs build dist results htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis \
+	@rm -rf .venv .venvs .cache build dist results htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis \
 	    .import_linter_cache
 	@find src tests tools -type d -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,3 +1,144 @@
+from .client import (
+    Client as Client,
+)
+from .client import (
+    ToolResult as ToolResult,
+)
+from .protocol.errors import (
+    Closed as Closed,
+)
+from .protocol.errors import (
+    ConnectFailed as ConnectFailed,
+)
+from .protocol.errors import (
+    ConnectionLost as ConnectionLost,
+)
+from .protocol.errors import (
+    Declined as Declined,
+)
+from .protocol.errors import (
+    Dismissed as Dismissed,
+)
+from .protocol.errors import (
+    DovetailError as DovetailError,
+)
+from .protocol.errors import (
+    FeatureUnavailable as FeatureUnavailable,
+)
+from .protocol.errors import (
+    HTTPStatusError as HTTPStatusError,
+)
+from .protocol.errors import (
+    InternalError as InternalError,
+)
+from .protocol.errors import (
+    InvalidParams as InvalidParams,
+)
+from .protocol.errors import (
+    LocalProtocolError as LocalProtocolError,
+)
+from .protocol.errors import (
+    LoginRequired as LoginRequired,
+)
+from .protocol.errors import (
+    MethodNotFound as MethodNotFound,
+)
+from .protocol.errors import (
+    MissingCapability as MissingCapability,
+)
+from .protocol.errors import (
+    RemoteProtocolError as RemoteProtocolError,
+)
+from .protocol.errors import (
+    RequestCancelled as RequestCancelled,
+)
+from .protocol.errors import (
+    RequestTimeout as RequestTimeout,
+)
+from .protocol.errors import (
+    ResourceNotFound as ResourceNotFound,
+)
+from .protocol.errors import (
+    RPCError as RPCError,
+)
+from .protocol.errors import (
+    ServerExited as ServerExited,
+)
+from .protocol.errors import (
+    ToolError as ToolError,
+)
+from .protocol.errors import (
+    TransportError as TransportError,
+)
+from .protocol.errors import (
+    URLElicitationRequired as URLElicitationRequired,
+)
+from .protocol.types import (
+    Annotations as Annotations,
+)
+from .protocol.types import (
+    AudioContent as AudioContent,
+)
+from .protocol.types import (
+    CallToolResult as CallToolResult,
+)
+from .protocol.types import (
+    Completion as Completion,
+)
+from .protocol.types import (
+    CompletionContext as CompletionContext,
+)
+from .protocol.types import (
+    CreateMessageResult as CreateMessageResult,
+)
+from .protocol.types import (
+    EmbeddedResource as EmbeddedResource,
+)
+from .protocol.types import (
+    GetPromptResult as GetPromptResult,
+)
+from .protocol.types import (
+    Icon as Icon,
+)
+from .protocol.types import (
+    ImageContent as ImageContent,
+)
+from .protocol.types import (
+    InputRequired as InputRequired,
+)
+from .protocol.types import (
+    PromptMessage as PromptMessage,
+)
+from .protocol.types import (
+    ReadResourceResult as ReadResourceResult,
+)
+from .protocol.types import (
+    ResourceContents as ResourceContents,
+)
+from .protocol.types import (
+    ResourceLink as ResourceLink,
+)
+from .protocol.types import (
+    Root as Root,
+)
+from .protocol.types import (
+    SamplingMessage as SamplingMessage,
+)
+from .protocol.types import (
+    TextContent as TextContent,
+)
+from .protocol.types import (
+    Tool as Tool,
+)
+from .protocol.types import (
+    ToolAnnotations as ToolAnnotations,
+)
+from .runtime.ledger import (
+    OutcomeUnknown as OutcomeUnknown,
+)
+from .security.principal import (
+    Principal as Principal,
+)
 from .server.app import (
     App as App,
 )
@@ -6,6 +147,8 @@ from .server.context import (
 )
 from .server.entries import (
     assistant as assistant,
+)
+from .server.entries import (
     user as user,
 )
 from .server.forms import (
@@ -13,81 +156,57 @@ from .server.forms import (
 )
 from .server.markers import (
     Ask as Ask,
+)
+from .server.markers import (
     Depends as Depends,
+)
+from .server.markers import (
     Doc as Doc,
+)
+from .server.markers import (
     Header as Header,
+)
+from .server.markers import (
     Length as Length,
+)
+from .server.markers import (
     Pattern as Pattern,
+)
+from .server.markers import (
     Range as Range,
+)
+from .server.markers import (
     Secret as Secret,
+)
+from .server.markers import (
     Titles as Titles,
 )
 from .server.media import (
     Audio as Audio,
+)
+from .server.media import (
     File as File,
+)
+from .server.media import (
     Image as Image,
 )
 from .server.questions import (
     Elicit as Elicit,
+)
+from .server.questions import (
     ElicitURL as ElicitURL,
+)
+from .server.questions import (
     Roots as Roots,
+)
+from .server.questions import (
     Sample as Sample,
+)
+from .server.questions import (
+    visit_first as visit_first,
 )
 from .server.signature import (
     RegistrationError as RegistrationError,
-)
-from .client import (
-    Client as Client,
-    ToolResult as ToolResult,
-)
-from .security.principal import (
-    Principal as Principal,
-)
-from .protocol.errors import (
-    Closed as Closed,
-    ConnectFailed as ConnectFailed,
-    ConnectionLost as ConnectionLost,
-    Declined as Declined,
-    Dismissed as Dismissed,
-    DovetailError as DovetailError,
-    FeatureUnavailable as FeatureUnavailable,
-    HTTPStatusError as HTTPStatusError,
-    InternalError as InternalError,
-    InvalidParams as InvalidParams,
-    LocalProtocolError as LocalProtocolError,
-    LoginRequired as LoginRequired,
-    MethodNotFound as MethodNotFound,
-    MissingCapability as MissingCapability,
-    RPCError as RPCError,
-    RemoteProtocolError as RemoteProtocolError,
-    RequestCancelled as RequestCancelled,
-    RequestTimeout as RequestTimeout,
-    ResourceNotFound as ResourceNotFound,
-    ServerExited as ServerExited,
-    ToolError as ToolError,
-    TransportError as TransportError,
-)
-from .protocol.types import (
-    Annotations as Annotations,
-    AudioContent as AudioContent,
-    CallToolResult as CallToolResult,
-    Completion as Completion,
-    CompletionContext as CompletionContext,
-    CreateMessageResult as CreateMessageResult,
-    EmbeddedResource as EmbeddedResource,
-    GetPromptResult as GetPromptResult,
-    Icon as Icon,
-    ImageContent as ImageContent,
-    InputRequired as InputRequired,
-    PromptMessage as PromptMessage,
-    ReadResourceResult as ReadResourceResult,
-    ResourceContents as ResourceContents,
-    ResourceLink as ResourceLink,
-    Root as Root,
-    SamplingMessage as SamplingMessage,
-    TextContent as TextContent,
-    Tool as Tool,
-    ToolAnnotations as ToolAnnotations,
 )
 
 __version__: str
@@ -131,6 +250,7 @@ __all__ = [
     "LoginRequired",
     "MethodNotFound",
     "MissingCapability",
+    "OutcomeUnknown",
     "Pattern",
     "Principal",
     "PromptMessage",
@@ -157,7 +277,9 @@ __all__ = [
     "ToolError",
     "ToolResult",
     "TransportError",
+    "URLElicitationRequired",
     "assistant",
     "user",
+    "visit_first",
     "__version__",
 ]

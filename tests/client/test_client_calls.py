@@ -163,6 +163,7 @@ async def test_lists_are_kept_as_long_as_allowed_and_dropped_on_a_change(statele
 
 @pytest.mark.requirement("R2607-LIFECYCLE-041")
 @pytest.mark.hostile
+@pytest.mark.requirement("R2607-SCHEMA-004", "R2607-SCHEMA-051")
 async def test_types_of_results(stateless: Command) -> None:
     async with Client(stateless("2026-07-28", "asking-list")) as client:
         assert (await client.call_tool("bare")).text == "no type"
@@ -271,6 +272,7 @@ async def test_closing_ends_calls_and_listening(stateless: Command) -> None:
 
 
 @pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
+@pytest.mark.requirement("R2607-SUBSCRIPTIONS-010", "R2607-LIFECYCLE-042")
 async def test_a_server_is_started_again(revision: str, stateful: Command, stateless: Command) -> None:
     command = stateful() if revision < "2026" else stateless()
     async with (

@@ -135,6 +135,12 @@ def regional(header: Any) -> dict[str, Any]:
 
 
 @pytest.mark.requirement("R2607-TOOLS-029", "R2607-TOOLS-030")
+@pytest.mark.requirement(
+    "R2607-TRANSPORT-HTTP-027",
+    "R2607-TRANSPORT-HTTP-028",
+    "R2607-TRANSPORT-HTTP-037",
+    "R2607-TRANSPORT-HTTP-038",
+)
 async def test_headers_repeat_the_body_and_stale_ones_are_learned(caplog: pytest.LogCaptureFixture) -> None:
     server = Stateless()
     server.tools = [regional("Region"), {**regional("bad header"), "name": "broken"}]

@@ -273,6 +273,7 @@ TEXT = TextContent(text="x")
         [("assistant", [use("a")]), ("assistant", [outcome("a")])],
     ],
 )
+@pytest.mark.requirement("R2511-SAMPLING-007", "R2511-SAMPLING-008")
 async def test_tool_uses_and_results_balance(messages: list[Any]) -> None:
     given = [SamplingMessage(role=role, content=content) for role, content in messages]
     params = CreateMessageParams(messages=given, max_tokens=1)
@@ -282,6 +283,7 @@ async def test_tool_uses_and_results_balance(messages: list[Any]) -> None:
 
 @pytest.mark.requirement("R2511-SAMPLING-009", "R2511-SAMPLING-010")
 @pytest.mark.parametrize("mode, content", [("none", [use("a")]), ("required", [TEXT])])
+@pytest.mark.requirement("R2511-SAMPLING-027", "R2511-SAMPLING-028")
 async def test_the_model_keeps_to_the_choice_of_tools(mode: Any, content: Any) -> None:
     params = CreateMessageParams(
         messages=[], max_tokens=1, tools=[Tool(name="t", input_schema={})], tool_choice=ToolChoice(mode=mode)

@@ -331,7 +331,7 @@ def test_accept(header: str | None, allowed: bool) -> None:
         ("application/json;" * 1000, False),
     ],
 )
-def test_content_type_corpus_of_v10(header: str | None, good: bool) -> None:
+def test_v10_content_type_corpus(header: str | None, good: bool) -> None:
     assert is_json_content_type(header) is good
 
 

@@ -57,6 +57,7 @@ RULES: tuple[ReservedRule, ...] = ("none", "any-label", "second-label")
         ("x" * 513, False),
     ],
 )
+@pytest.mark.requirement("R2607-SCHEMA-040", "R2607-SCHEMA-041", "R2607-SCHEMA-043")
 def test_the_grammar(key: str, good: bool) -> None:
     assert (check_meta_key(key, reserved_rule="none") is None) is good
 

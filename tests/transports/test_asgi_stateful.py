@@ -69,7 +69,7 @@ async def test_an_opening_with_an_unknown_header_version_is_refused():
 
 
 @pytest.mark.hostile
-async def test_a_failed_opening_makes_no_session():
+async def test_v30_a_failed_opening_makes_no_session():
     """V30: validate first, allocate after."""
     store = MemoryStore()
     async with bench(store=store) as (_, prober):
@@ -293,7 +293,7 @@ async def test_a_slow_batch_is_answered_by_one_stream():
 
 
 @pytest.mark.hostile
-async def test_batches_have_bounds_and_one_revision():
+async def test_v28_batches_have_bounds_and_one_revision():
     """V28: a long batch is refused whole."""
     async with bench() as (found, prober):
         await prober.ready("2025-03-26")
@@ -336,7 +336,7 @@ async def test_a_session_that_uses_two_eras():
         assert (await prober.tool("echo")).status == 200
 
 
-async def test_a_full_store_asks_to_come_back_later():
+async def test_v31_a_full_store_asks_to_come_back_later():
     """V31: an initialize flood is bounded."""
     store = MemoryStore(bounds=StoreBounds(sessions=SessionBounds(max_sessions=3)))
     async with bench(store=store) as (_, prober):

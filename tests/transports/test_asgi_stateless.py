@@ -110,6 +110,7 @@ async def test_an_unknown_revision_is_refused_with_those_that_are_known():
     ],
     ids=repr,
 )
+@pytest.mark.requirement("R2607-TRANSPORT-HTTP-066")
 async def test_headers_that_disagree_with_the_body_are_refused(change):
     async with bench() as (found, prober):
         body, headers = prober.modern("tools/call", {"name": "echo", "arguments": {}}, id="same")
@@ -122,6 +123,7 @@ async def test_headers_that_disagree_with_the_body_are_refused(change):
 
 @pytest.mark.requirement("R2607-TRANSPORT-HTTP-045", "R2607-TRANSPORT-HTTP-046", "R2607-TRANSPORT-HTTP-058")
 @pytest.mark.parametrize("name", ["=?base64?ZWNobw==?=", "  echo  ", "echo\t"])
+@pytest.mark.requirement("R2607-TRANSPORT-HTTP-062")
 async def test_encoded_and_padded_names_are_read(name):
     async with bench() as (_, prober):
         body, headers = prober.modern("tools/call", {"name": "echo", "arguments": {}})

@@ -68,7 +68,9 @@ def stream_answer(out: Outgoing) -> bytes:
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("build", [json_answer, stream_answer])
 @pytest.mark.parametrize("make", [tool_call, modern_call])
-async def test_an_answer_cut_at_any_byte_is_an_answer_or_a_loss(make: Any, build: Any, reset: bool) -> None:
+async def test_f36_an_answer_cut_at_any_byte_is_an_answer_or_a_loss(
+    make: Any, build: Any, reset: bool
+) -> None:
     """F36: exactly one outcome at once, the truth about a retry, and a tool call is sent once."""
     whole = build(make(1))
     cut = 0
@@ -136,7 +138,7 @@ ODD: dict[str, tuple[bytes, type[DovetailError]]] = {
 
 @pytest.mark.hostile
 @pytest.mark.parametrize("name", ODD)
-async def test_odd_answers_are_typed_errors_and_the_client_lives_on(name: str) -> None:
+async def test_f43_odd_answers_are_typed_errors_and_the_client_lives_on(name: str) -> None:
     """F43 and worse: one typed error, short and clean, and the next call works."""
     raw, kind = ODD[name]
 
@@ -202,7 +204,7 @@ async def test_a_busy_server_says_when_to_come_back(status: int, header: str, se
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirects_are_refused_and_credentials_stay(status: int) -> None:
+async def test_v32_f44_redirects_are_refused_and_credentials_stay(status: int) -> None:
     """V32, F44."""
 
     async def elsewhere(wire: Wire) -> None:
@@ -250,7 +252,7 @@ async def test_what_we_sent_as_a_secret_is_not_shown_when_it_comes_back() -> Non
 
 
 @pytest.mark.parametrize("safe", [True, False])
-async def test_a_connection_that_dies_idle_does_not_double_a_tool_call(safe: bool) -> None:
+async def test_f45_a_connection_that_dies_idle_does_not_double_a_tool_call(safe: bool) -> None:
     """F45: the server closes a kept connection just as the next request arrives."""
 
     async def script(wire: Wire) -> None:
@@ -290,7 +292,7 @@ async def test_http_1_0_without_lengths_works() -> None:
 
 @pytest.mark.hostile
 @pytest.mark.parametrize("how", ["length", "chunks", "gzip", "event", "comment"])
-async def test_what_is_too_large_is_refused_before_it_is_kept(how: str) -> None:
+async def test_f9_f12_what_is_too_large_is_refused_before_it_is_kept(how: str) -> None:
     """F9, F12: a small bound, an endless body; a comment of any length is nothing to keep."""
     limit, piece = 100_000, b"x" * 50_000
     sent = 0

@@ -414,7 +414,7 @@ async def test_nothing_is_echoed_that_could_be_injected():
         assert json.loads(answer.body)["error"]["code"] == -32020
 
 
-async def test_a_websocket_handshake_is_refused():
+async def test_v9_a_websocket_handshake_is_refused():
     """V9: no transport without the guard."""
     sent = []
 

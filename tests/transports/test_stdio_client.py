@@ -68,7 +68,7 @@ async def test_a_question_of_the_server_is_answered() -> None:
         await call
 
 
-async def test_a_response_does_not_overtake_what_came_before_it() -> None:
+async def test_f28_a_response_does_not_overtake_what_came_before_it() -> None:
     """F28: with a slow receiver the server is paused, nothing is lost, and order is kept."""
     stderr: list[str] = []
     async with opened(on_stderr=stderr.append) as (transport, receiver):
@@ -112,7 +112,7 @@ async def test_a_response_that_is_too_large_fails_its_call_only() -> None:
         await transport.request(ping(2))
 
 
-async def test_a_crash_fails_all_calls_at_once_with_status_and_last_words() -> None:
+async def test_f38_f54_a_crash_fails_all_calls_at_once_with_status_and_last_words() -> None:
     """F38, F54."""
     async with opened() as (transport, receiver):
         waiting = [asyncio.create_task(transport.request(work(number, "silence"))) for number in range(5)]
@@ -185,7 +185,7 @@ async def test_a_cancelled_call_leaves_the_channel_in_order() -> None:
         assert receiver.messages == []
 
 
-async def test_a_server_that_does_not_read_costs_the_time_limit() -> None:
+async def test_f29_a_server_that_does_not_read_costs_the_time_limit() -> None:
     """F29."""
     async with opened(send_timeout=0.2, grace=0.1) as (transport, _):
         call = asyncio.create_task(transport.request(work(1, "deaf")))
@@ -202,7 +202,7 @@ async def test_a_server_that_does_not_read_costs_the_time_limit() -> None:
 
 
 @pytest.mark.parametrize("command", [["/no/such/program"], ["/etc/passwd"], ["a\0b"]])
-async def test_what_cannot_be_started_says_so(command: list[str]) -> None:
+async def test_f53_what_cannot_be_started_says_so(command: list[str]) -> None:
     """F53."""
     transport = StdioTransport(command)
     with pytest.raises(ConnectFailed) as caught:
@@ -224,7 +224,7 @@ async def test_a_server_that_exits_at_once_is_a_loss_with_its_words() -> None:
         assert "-c" not in transport.describe()
 
 
-async def test_many_starts_and_ends_leave_nothing() -> None:
+async def test_f63_f64_many_starts_and_ends_leave_nothing() -> None:
     """F63, F64."""
     before = len(os.listdir("/proc/self/fd"))
     for number in range(10):

@@ -195,6 +195,8 @@ class Connection:
         await self._opener(link).again()
         link.generation += 1
         await self._resubscribe(link)
+        for subscription in tuple(self._subscriptions):
+            subscription.missed()  # nobody knows what changed between the two sessions
 
     async def _replace(self, link: Link) -> None:
         if not self.place.again:

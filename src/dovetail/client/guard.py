@@ -30,6 +30,7 @@ class Guard:
         "_last",
         "_loop",
         "_seconds",
+        "_struck",
         "_task",
         "_timer",
         "_what",
@@ -52,6 +53,7 @@ class Guard:
         self._due: float | None = None
         self._begun = 0.0
         self._cancelling = 0
+        self._struck = False
 
     def __enter__(self) -> "Guard":
         task = asyncio.current_task()
@@ -80,7 +82,7 @@ class Guard:
             self._timer.cancel()
         if self._error is None or task is None:
             return
-        ours = task.uncancel() <= self._cancelling
+        ours = self._struck and task.uncancel() <= self._cancelling
         if kind is not None and (ours or not issubclass(kind, asyncio.CancelledError)):
             raise self._error from None
 
@@ -97,7 +99,16 @@ class Guard:
         if self._error is not None:
             return
         self._error = error
+        if self._task is not None and self._task is asyncio.current_task():
+            # The task does this itself, and may leave before it awaits again: a cancellation now would then
+            # strike at its next await, outside of this block (before Python 3.13 nothing takes it back).
+            self._loop.call_soon(self._strike)
+        else:
+            self._strike()
+
+    def _strike(self) -> None:
         if self._task is not None:
+            self._struck = True
             self._task.cancel()
 
     @property

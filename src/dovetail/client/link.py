@@ -9,6 +9,7 @@ Specification: basic/index, basic/lifecycle "Timeouts", basic/patterns/{cancella
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol, cast
@@ -259,12 +260,12 @@ class Link:
             return
         if self.stateless and not self.transport.shared:
             return  # closing the response stream says it
-        reason = "the client gave up waiting"
-        data = messages.notification(
-            names.NOTIFY_CANCELLED, self.profile.encode(CancelledNotice(request_id=id, reason=reason))
-        )
-        out = Outgoing(data, None, names.NOTIFY_CANCELLED, self.stateless, self.profile.revision)
-        self.start(self._send_quietly(out))
+        self.start(self._send_quietly(self._taking_back(id)))
+
+    def _taking_back(self, id: RequestId) -> Outgoing:
+        notice = CancelledNotice(request_id=id, reason="the client gave up waiting")
+        data = messages.notification(names.NOTIFY_CANCELLED, self.profile.encode(notice))
+        return Outgoing(data, None, names.NOTIFY_CANCELLED, self.stateless, self.profile.revision)
 
     # What comes in
 
@@ -354,16 +355,22 @@ class Link:
     async def close(self, *, quietly: bool = False) -> None:
         """End everything and let go of the transport. Idempotent, bounded, from any task. ``quietly``: no goodbye."""
         if self._closing is None:
+            given_up = [id for id in self._guards if isinstance(id, int)]
             self._end_all(Closed("the client was closed"))
-            self._closing = asyncio.create_task(self._close(quietly))
+            self._closing = asyncio.create_task(self._close(quietly, given_up))
         await asyncio.shield(self._closing)
 
-    async def _close(self, quietly: bool) -> None:
+    async def _close(self, quietly: bool, given_up: list[int]) -> None:
         tasks = set(self._background)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CLEANUP_SECONDS)
+        if self.transport.shared and self.opened and self.lost_by is None and not quietly:
+            with contextlib.suppress(DovetailError, TimeoutError):
+                async with asyncio.timeout(CLEANUP_SECONDS):
+                    for id in given_up:  # else a server at the end of its input would finish them first
+                        await self.transport.send(self._taking_back(id))
         if not self.stateless and self.opened and self.lost_by is None and not quietly:
             try:
                 await asyncio.wait_for(self.transport.end_session(), CLEANUP_SECONDS)

@@ -16,7 +16,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ..protocol import names
 from ..protocol.errors import (
@@ -42,6 +42,7 @@ LIMIT: Final = 4096
 RETRIES: Final = 8
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
+_PATIENCE: Final = 5.0  # seconds for the stream of a stateful server to open before listening goes on without
 _SETTLED: Final = 10.0  # seconds after which a loss is no longer part of the trouble before
 
 
@@ -210,6 +211,12 @@ class Subscription:
     # Inside
 
     async def _open_stateful(self, link: Link) -> None:
+        listening: Any = getattr(link.transport, "listening", None)
+        if listening is not None:
+            try:
+                await asyncio.wait_for(listening.wait(), _PATIENCE)
+            except TimeoutError:
+                listening.set()  # it answers when there is something to tell: nobody need wait for that again
         if self._uris:
             for uri in self._uris:
                 await self._home.hold_resource(uri)

@@ -216,7 +216,7 @@ class Opener:
         except HTTPStatusError as problem:
             reply = await self._over_http_sse(problem.status, problem, revision)
         result = _read(InitializeResult, reply)
-        if isinstance(result, RPCError) and may_be_http_sse(reply.status):
+        if isinstance(result, RPCError) and result.code not in MODERN_CODES and may_be_http_sse(reply.status):
             reply = await self._over_http_sse(reply.status, result, revision)
             result = _read(InitializeResult, reply)
         if not isinstance(result, InitializeResult):
@@ -228,7 +228,8 @@ class Opener:
         self._name(result.server_info)
         await link.notify(names.NOTIFY_INITIALIZED, InitializedNotice())
         await link.transport.listen()
-        eras.remember(self._key, stateful=True)
+        if self._options.automatic:  # who was told what to speak found out nothing about the server's era
+            eras.remember(self._key, stateful=True)
         if self._options.log_level is not None and result.capabilities.logging is not None:
             level = SetLevelParams(level=self._options.log_level)
             await link.ask(names.LOGGING_SET_LEVEL, level, wish)
@@ -245,6 +246,9 @@ class Opener:
                 other = await other
             await link.replace(other, self._options.timeout)
         except DovetailError as second:
+            if self._renew is not None:
+                # The first transport is closed; whoever tries something else now needs one that works.
+                await link.replace(self._renew(), self._options.timeout)
             raise problem from second
         wish = Wish(timeout=self._options.timeout, maximum=self._options.max_timeout)
         return await link.ask_reply(names.INITIALIZE, link.session.initialize(revision), wish)

@@ -126,7 +126,7 @@ def _command(command: Sequence[str], options: Options) -> Place:
 
         return StdioTransport(command, env=options.env, cwd=options.cwd)
 
-    key = "\0".join((*command, str(options.cwd or "")))
+    key = "\0".join((*command, str(Path(options.cwd or "").absolute())))
     return Place(make, key=key, process=True, again=True)
 
 

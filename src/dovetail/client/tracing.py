@@ -5,19 +5,20 @@ Specification: basic/index "_meta", reserved keys for trace context.
 """
 
 import sys
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
 from ..protocol import names
 from ..protocol.meta_keys import is_baggage, is_traceparent, is_tracestate
 
+_LOADED: Final = ("opentelemetry.propagate", "opentelemetry.trace")
+
 
 def trace_context() -> dict[str, Any]:
     """The members of ``_meta`` that carry the current span; empty without one."""
-    propagate = sys.modules.get("opentelemetry.propagate")
-    if propagate is None:
-        if "opentelemetry.trace" not in sys.modules:
-            return {}
-        from opentelemetry import propagate
+    if sys.modules.keys().isdisjoint(_LOADED):
+        return {}
+    propagate: Any = import_module("opentelemetry.propagate")
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     checks = (

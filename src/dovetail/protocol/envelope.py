@@ -186,8 +186,9 @@ def check_bounds(data: bytes) -> None:
     openings = data.count(b"[") + data.count(b"{")
     if openings <= MAX_DEPTH and (len(data) <= _FREE_SIZE or data.count(b",") <= MAX_ITEMS):
         return
-    bare = _STRINGS.sub(b"", data)
-    if bare.count(b",") + bare.count(b"[") + bare.count(b"{") > MAX_ITEMS:
+    # An item has two strings at most (a name and a value); each string costs far more to remove than to send.
+    bare, strings = _STRINGS.subn(b"", data, count=2 * MAX_ITEMS + 1)
+    if strings > 2 * MAX_ITEMS or bare.count(b",") + bare.count(b"[") + bare.count(b"{") > MAX_ITEMS:
         raise Malformed(InvalidRequest(f"the message has more than {MAX_ITEMS} items"))
     if _depth(bare) > MAX_DEPTH:
         raise Malformed(InvalidRequest(f"the message is nested more than {MAX_DEPTH} levels deep"))
@@ -204,6 +205,8 @@ def _depth(bare: bytes) -> int:
                     break
         else:
             depth -= 1
+            if depth < 0:
+                break  # no JSON, which the decoder will say; a flood of closings is not worth counting
     return deepest
 
 

@@ -10,6 +10,7 @@ of bodies in `dovetail.runtime.rounds`.
   questions that the author named, and for no others.
 * The state is bound to method, name and arguments (canonical JSON, so that a client may re-order keys), to
   the principal and to the app, and it expires.
+* What opens is still judged: a journal that no round of ours could have ended with is refused like a forged one.
 
 Specification: basic/patterns/mrtr.
 """
@@ -31,6 +32,10 @@ from .types.tools import CallToolParams
 MAX_ROUNDS: Final = 32
 MAX_QUESTIONS: Final = 32
 LIFETIME: Final = 900.0
+SKEW: Final = 60.0
+"""Seconds that the clock of another worker may be ahead of ours."""
+MAX_STEPS: Final = 1000
+_NONCE: Final = 16
 _canonical: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -119,12 +124,23 @@ def dump(journal: Journal) -> bytes:
 
 
 def load(data: bytes, *, now: float) -> Journal:
-    """The journal from unsealed bytes. Raises `InvalidParams` when it is stale or has run too long."""
+    """The journal from unsealed bytes. Raises `InvalidParams` when it is stale, has run too long, or is not what a
+    round of ours ends with.
+    """
     journal = codec.reader(Journal).read(data)
     if now >= journal.expires:
         raise InvalidParams("the request state has expired; send the request again without it")
     if journal.round >= MAX_ROUNDS:
         raise InvalidParams(f"the request went through {MAX_ROUNDS} rounds without coming to an end")
+    possible = (
+        journal.round >= 1
+        and journal.expires <= now + LIFETIME + SKEW
+        and len(journal.nonce) >= _NONCE
+        and 1 <= len(journal.asked) <= MAX_QUESTIONS
+        and len(journal.steps) <= MAX_STEPS
+    )
+    if not possible:
+        raise InvalidParams("the request state is not valid; send the request again without it")
     return journal
 
 

@@ -62,6 +62,8 @@ MAX_VIOLATIONS: Final = 10
 """Violations reported for one value."""
 
 _CACHED: Final = 256
+_MAX_EXPLAINED: Final = 5_000
+"""Errors that explaining one value may lead to: each alternative of a recursive schema has its own, at each level."""
 _BACKTRACK_LIMIT: Final = 100_000
 _EXPANDED: Final = ("additionalProperties", "unevaluatedProperties")
 _ENGINES: Final = {
@@ -99,6 +101,8 @@ class Validator:
         try:
             if self._engine.is_valid(value):
                 return []
+            if self._screening.fan > 1 and self._screening.fan ** _depth(value) > _MAX_EXPLAINED:
+                return [Violation("", "a value that fits the recursive schema", "one that does not", "anyOf")]
             return list(islice(self._violations(value), MAX_VIOLATIONS))
         except ValueError:
             return [Violation("", "a JSON value of moderate depth", "something else", "type")]
@@ -127,6 +131,21 @@ class Validator:
             return True
         secret = self._screening.secret_names
         return any(isinstance(step, str) and (step in secret or looks_secret(step)) for step in path)
+
+
+def _depth(value: object) -> int:
+    """Levels of objects and arrays in a value, counted to 64."""
+    level, depth = [value], 0
+    while level and depth < 64:
+        level = [part for each in level for part in _parts(each)]
+        depth += 1
+    return depth
+
+
+def _parts(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast("dict[object, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def compile_schema(schema: dict[str, Any] | bytes) -> Validator:

@@ -22,6 +22,7 @@ from typing import Final, TypeAlias, cast
 from urllib.parse import unquote, urldefrag, urljoin
 
 from .errors import DovetailError
+from .schema_unfolding import MAX_UNFOLDED, unfold
 
 __all__ = [
     "DEFAULT_DIALECT",
@@ -29,6 +30,7 @@ __all__ = [
     "MAX_SCHEMA_BYTES",
     "MAX_SCHEMA_DEPTH",
     "MAX_SUBSCHEMAS",
+    "MAX_UNFOLDED",
     "ExternalReference",
     "InvalidSchema",
     "SchemaError",
@@ -115,11 +117,15 @@ def _shown(text: str) -> str:
 
 @dataclass(slots=True)
 class Screening:
-    """What the walk found: the dialect's usual name, the names of secret properties, or that all are."""
+    """What the walk found: the dialect's usual name, the names of secret properties, or that all are.
+
+    ``fan``: alternatives of the widest composition in a recursive schema, else 0.
+    """
 
     dialect: str
     secret_names: frozenset[str]
     all_secret: bool
+    fan: int = 0
 
 
 @dataclass(slots=True)
@@ -131,6 +137,7 @@ class _Walk:
     references: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     secret: set[_Owner] = field(default_factory=set[str])
     borrowed: dict[_Owner, set[_Owner]] = field(default_factory=dict[str, set[str]])
+    visited: list[tuple[dict[str, object], str]] = field(default_factory=list[tuple[dict[str, object], str]])
 
 
 def screen(schema: dict[str, object]) -> Screening:
@@ -142,9 +149,20 @@ def screen(schema: dict[str, object]) -> Screening:
         target = urldefrag(_join(base, reference)).url
         if target not in walk.resources and not _METASCHEMA.fullmatch(target):
             raise ExternalReference(reference)
+    weight, recursive = unfold(walk.visited, _applied, _join)
+    if weight > MAX_UNFOLDED:
+        raise SchemaTooLarge(
+            f"the schema stands for more than {MAX_UNFOLDED} schemas: its references multiply"
+        )
     secret = _spread(walk)
     names = frozenset(owner[1:] for owner in secret if owner.startswith("p"))
-    return Screening(walk.dialect, names, _EVERYTHING in secret)
+    fan = max(_alternatives(each) for each, _ in walk.visited) if recursive else 0
+    return Screening(walk.dialect, names, _EVERYTHING in secret, fan)
+
+
+def _alternatives(schema: dict[str, object]) -> int:
+    lists = (schema.get(keyword) for keyword in ("anyOf", "oneOf", "allOf"))
+    return sum(len(cast("list[object]", each)) for each in lists if isinstance(each, list))
 
 
 def _measure(schema: object) -> None:
@@ -196,6 +214,7 @@ def _visit_all(walk: _Walk, root: dict[str, object]) -> None:
         if count > MAX_SUBSCHEMAS:
             raise SchemaTooLarge(f"the schema holds more than {MAX_SUBSCHEMAS} schemas")
         base = _enter(walk, schema, base, owner)
+        walk.visited.append((schema, base))
         for child, child_owner in _children(schema, owner):
             stack.append((child, base, child_owner))
 
@@ -243,6 +262,12 @@ def _children(schema: dict[str, object], owner: _Owner) -> list[tuple[dict[str, 
         elif key in _ONE:
             found.append((value, owner))
     return [(cast("dict[str, object]", child), who) for child, who in found if isinstance(child, dict)]
+
+
+def _applied(schema: dict[str, object]) -> list[dict[str, object]]:
+    """The schemas that apply where this one does, or below: its children without its definitions."""
+    applying = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}
+    return [child for child, _ in _children(applying, _EVERYTHING)]
 
 
 def _owner_of(keyword: str, name: str, owner: _Owner) -> _Owner:

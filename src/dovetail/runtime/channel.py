@@ -4,7 +4,8 @@ A transport gives each call a `Channel`: where its notifications go, how its que
 stateful era), who is calling. A plain call never touches it.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from msgspec import Raw
@@ -13,6 +14,8 @@ from ..protocol.errors import FeatureUnavailable
 from ..protocol.session import ServerSession
 from ..security.principal import ANONYMOUS, Principal
 
+log = logging.getLogger("dovetail.server")
+
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -20,7 +23,8 @@ class Channel:
     """What a transport provides to a call; this one goes nowhere.
 
     ``headers`` are the HTTP request's, names in lower case; empty elsewhere. ``remote`` is the peer's
-    address, None on transports that have none. ``session`` is the session of the stateful era.
+    address, None on transports that have none. ``session`` is the session of the stateful era. ``tidies``: the
+    transport calls `tidy` once it has answered.
     """
 
     principal: Principal = ANONYMOUS
@@ -28,6 +32,26 @@ class Channel:
     remote: str | None = None
     headers: Mapping[str, str] = _NO_HEADERS
     session: ServerSession | None = None
+    tidies: bool = False
+    clean_ups: list[Callable[[], Awaitable[None]]] | None = None
+
+    def later(self, clean_up: Callable[[], Awaitable[None]]) -> bool:
+        """Do this once the call has been answered, in the task that runs the call. False where nobody would."""
+        if not self.tidies:
+            return False
+        if self.clean_ups is None:
+            self.clean_ups = []
+        self.clean_ups.append(clean_up)
+        return True
+
+    async def tidy(self) -> None:
+        """Do what was left for later, the last first. What fails in it is logged: the call has its answer."""
+        while self.clean_ups:
+            clean_up = self.clean_ups.pop()
+            try:
+                await clean_up()
+            except Exception:
+                log.exception("cleaning up after a call failed")
 
     @property
     def shared(self) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import secrets
-from typing import Final
+from typing import Final, cast
 
 from msgspec import Raw
 
@@ -74,6 +74,7 @@ class ServerConnection:
         self._changes: Subscription | None = None
         self._teller: asyncio.Task[None] | None = None
         self._closed = False
+        self._tidying: set[asyncio.Task[None]] = set()
         self.link = f"{transport}-{next(_links)}"
 
     async def receive(self, data: bytes) -> None:
@@ -110,6 +111,7 @@ class ServerConnection:
             tasks.append(self._teller)
         for task in tasks:
             task.cancel()
+        tasks += self._tidying
         for _, waiter in self._asked.drain():
             if not waiter.done():
                 waiter.set_exception(Closed("the client is gone"))
@@ -259,6 +261,16 @@ class ServerConnection:
         finally:
             channel.ended = True
             self._running.pop(call.id, None)
+            if channel.clean_ups:
+                await self._tidy(channel)
+
+    async def _tidy(self, channel: "_ConnectionChannel") -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._tidying.add(task)
+        try:
+            await channel.tidy()
+        finally:
+            self._tidying.discard(task)
 
     def _cancel(self, event: Cancel) -> None:
         task = self._running.get(event.id)
@@ -302,6 +314,7 @@ class _ConnectionChannel(Channel):
         self.transport = transport
         self.remote = remote
         self.ended = False
+        self.tidies = True
 
     @property
     def shared(self) -> bool:

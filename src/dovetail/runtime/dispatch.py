@@ -16,7 +16,16 @@ from msgspec import Struct
 
 from ..protocol import messages
 from ..protocol.call import Call
-from ..protocol.errors import FeatureUnavailable, InternalError, InvalidRequest, MethodNotFound, RPCError
+from ..protocol.errors import (
+    Declined,
+    Dismissed,
+    FeatureUnavailable,
+    InternalError,
+    InvalidRequest,
+    MethodNotFound,
+    RPCError,
+    ToolError,
+)
 from ..protocol.revisions import PROFILES
 from ..protocol.types.metadata import Implementation
 from ..protocol.types.requests import Result
@@ -65,6 +74,9 @@ class Dispatcher:
             return refusal(call, problem)
         except FeatureUnavailable as problem:
             return refusal(call, InvalidRequest(str(problem)))
+        except (ToolError, Declined, Dismissed) as problem:
+            # Meant for the caller to read; a tool makes an error result of it, all else has protocol errors alone.
+            return refusal(call, InternalError(str(problem)))
         except asyncio.CancelledError:
             if _being_cancelled():
                 raise

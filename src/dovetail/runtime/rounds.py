@@ -1,112 +1,336 @@
-"""Runs a body that may ask, in the stateless era: answered questions return at once, an unanswered one ends
-the round.
+"""Runs a body that may ask, in the stateless era: answered questions return at once, open ones end the round.
 
-Ending a round raises `Suspend` in the body. It is a BaseException, so ``except Exception`` does not see it,
-while ``finally`` and ``async with`` run. What was answered and done so far goes to the client in sealed
-state and comes back with its answers. Specification: basic/patterns/mrtr.
+Theory of operation
+-------------------
+A question without an answer *parks*: its task waits. The round closes when nothing that it knows of goes on any
+more: no step runs, and the event loop has turned `QUIET` times since a question was parked, a step ended or a
+recorded answer was taken. A turn of the loop runs whatever is ready, so tasks that were started together, in a
+`TaskGroup` or by `gather`, reach their questions before the round closes, and these travel together. The count is of
+turns, not of time: load, other calls and the speed of the machine change nothing, the same body always closes with
+the same questions. Where a body takes more turns than that to come to its next question, the question goes out one
+round later; the answers are the same, for they are found by key and content, never by round.
+
+What else a body waits for beside a question (a sleep, a socket) is not waited for: it would hold the person up, and
+replay repeats it anyway. Work that has to be finished first is a step.
+
+Closing raises `Suspend` wherever a question is parked. If the body's own task waits for something else then (a group,
+a gather, a sleep), that wait is cancelled: asyncio's locks, queues and groups hand over and clean up after a
+`CancelledError` and nothing else, and `gather(return_exceptions=True)` would hand the body its own end as a value. So
+``finally`` and ``async with`` run everywhere and ``except Exception`` sees nothing. After closing, every question and
+every step raises `Suspend` at once. The runner takes what comes out of the body and tells the end of the round from a
+cancellation by `Task.cancelling`, which counts the requests of others only.
+
+A `rehearsal` is a second run over the same journal that must close with the same questions: it runs no step.
+
+Specification: basic/patterns/mrtr.
 """
 
-import inspect
+import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NoReturn, cast
 
 from msgspec import Raw
 
 from ..protocol import codec, rounds
 from ..protocol.call import Call
-from ..protocol.errors import InvalidParams, LocalProtocolError
+from ..protocol.errors import InternalError, InvalidParams, LocalProtocolError
 from ..protocol.types.requests import InputRequired, RetryParams
 from ..security.principal import Principal
-from ..security.sealing import SealBroken, Sealer
+from ..security.sealing import SealBroken
+from .ledger import Ledger, OutcomeUnknown
+
+QUIET: Final = 8
 
 
 class Suspend(BaseException):
     """Raised in a body to end the round. Let it pass."""
 
 
+class Diverged(InternalError):
+    """A body asked something else when it ran again over the same answers (found by the replay check)."""
+
+
 class Rounds:
-    """The rounds of one call. One is made for each request whose method may ask back."""
+    """The rounds of one call. One is made for each request whose method may ask back.
 
-    def __init__(self, call: Call, principal: Principal, *, sealer: Sealer, audience: str) -> None:
-        params = call.params
-        if not isinstance(params, RetryParams):
-            raise LocalProtocolError(f"{call.method} can't be answered with questions")
-        self._sealer = sealer
-        self._binding = rounds.binding_of(call.method, params, principal=principal.key, audience=audience)
-        self._journal = self._open(params)
-        self._volunteered = (params.input_responses or {}) if params.request_state is None else {}
-        self._numbered: set[str] = set()
-        self._used: set[str] = set()
-        self.outcome: InputRequired | None = None
+    ``body``: the task that runs the body. ``once``: steps are claimed in the ledger. ``closed``: the round is over.
+    ``questions``: what it closed with, digests by key. ``diverged``: what a rehearsal did that it must not.
+    """
 
-    def _open(self, params: RetryParams) -> rounds.Journal:
-        if params.request_state is None:
-            return rounds.Journal(nonce=secrets.token_urlsafe(16), expires=time.time() + rounds.LIFETIME)
+    def __init__(
+        self,
+        ledger: Ledger,
+        binding: bytes,
+        journal: rounds.Journal,
+        volunteered: Mapping[str, Raw],
+        *,
+        body: "asyncio.Task[object] | None",
+        once: bool = False,
+        rehearsal: bool = False,
+    ) -> None:
+        self._ledger = ledger
+        self._binding = binding
+        self._journal = journal
+        self._volunteered = volunteered
+        self._once = once
+        self._rehearsal = rehearsal
+        self._replayed = journal.round > 0
+        self._body = body
+        self._parked: dict[asyncio.Future[None], asyncio.Task[object] | None] = {}
+        self._open: dict[str, rounds.Question] = {}
+        self._running = 0
+        self._quiet = 0
+        self._watched = False
+        self._pressing = False
+        self._unsure = False
+        self.closed = False
+        self.questions: dict[str, str] = {}
+        self.diverged: str | None = None
+
+    @classmethod
+    def begin(
+        cls,
+        ledger: Ledger,
+        call: Call,
+        principal: Principal,
+        audience: str,
+        *,
+        body: "asyncio.Task[object] | None",
+    ) -> "Rounds":
+        """The rounds of a request that brought no state."""
+        params = _retry(call)
+        journal = rounds.Journal(nonce=secrets.token_urlsafe(16), expires=time.time() + rounds.LIFETIME)
+        binding = _bound(call, params, principal, audience)
+        return cls(ledger, binding, journal, params.input_responses or {}, body=body)
+
+    @classmethod
+    async def resume(
+        cls, ledger: Ledger, call: Call, principal: Principal, audience: str, *, once: bool = False
+    ) -> "Rounds":
+        """The rounds of a request that brought its state back; to be called by the task of the body.
+
+        Raises `InvalidParams` unless the state is valid here.
+        """
+        params = _retry(call)
+        binding = _bound(call, params, principal, audience)
         try:
-            journal = rounds.load(
-                self._sealer.open(params.request_state, binding=self._binding), now=time.time()
-            )
+            journal = await ledger.open(params.request_state or "", binding)
         except (SealBroken, *codec.DECODE_ERRORS):
             raise InvalidParams(
                 "the request state is not valid for this request; send the request again without it"
             ) from None
         journal.accept(params.input_responses or {})
         journal.expires = time.time() + rounds.LIFETIME
-        return journal
+        return cls(ledger, binding, journal, {}, body=asyncio.current_task(), once=once)
+
+    def rehearse(self) -> "Rounds":
+        """The same journal once more, for a run of the same task that only shows whether it asks the same."""
+        journal = rounds.Journal(
+            nonce=self._journal.nonce,
+            expires=self._journal.expires,
+            answers=dict(self._journal.answers),
+            steps=dict(self._journal.steps),
+        )
+        return Rounds(
+            self._ledger, self._binding, journal, self._volunteered, body=self._body, rehearsal=True
+        )
 
     @property
     def nonce(self) -> str:
         """What identifies the call over all its rounds."""
         return self._journal.nonce
 
-    def next_key(self, prefix: str) -> str:
-        """A key by position, for a question or step without a name."""
-        key = f"{prefix}{len(self._numbered) + 1}"
-        self._numbered.add(key)
-        return key
+    @property
+    def replayed(self) -> bool:
+        """Whether the call went through a round before; only then has it an identity that the client brings back."""
+        return self._replayed
 
-    def ask(self, questions: Mapping[str, rounds.Question]) -> dict[str, Raw]:
-        """The answers, if all are there; else the round ends with the missing ones. Raises `Suspend`.
+    # Asking
+
+    async def ask(self, questions: Mapping[str, rounds.Question], *, named: bool) -> dict[str, Raw]:
+        """The answers, if all are there; else parks until the round closes. Raises `Suspend`.
 
         Answers in a request without state count for questions with a name; a number may mean another question.
         """
-        if len(questions) > rounds.MAX_QUESTIONS:
-            raise LocalProtocolError(f"at most {rounds.MAX_QUESTIONS} questions fit into one round")
-        for key in questions:
-            if key in self._used:
-                raise LocalProtocolError(
-                    f"two questions of one call have the key {key!r}; give them different ones"
-                )
-            self._used.add(key)
-        for key in questions.keys() & self._volunteered.keys() - self._numbered:
-            self._journal.volunteer(key, questions[key], self._volunteered[key])
+        if self.closed:
+            self._end()
+        if named:
+            for key in questions.keys() & self._volunteered.keys():
+                self._journal.volunteer(key, questions[key], self._volunteered[key])
         answers = {key: self._journal.answer(key, question) for key, question in questions.items()}
         missing = {key: question for key, question in questions.items() if answers[key] is None}
         if missing:
-            requests = self._journal.close_round(missing)
-            self.suspend(requests)
+            await self._park(missing)
+        self._stir()
         return {key: answer for key, answer in answers.items() if answer is not None}
 
-    def ask_again(self, key: str, question: rounds.Question) -> None:
-        """The recorded answer was no good: end the round with the same question. Raises `Suspend`."""
-        self._journal.forget(key)
-        self.suspend(self._journal.close_round({key: question}))
+    async def ask_again(self, questions: Mapping[str, rounds.Question]) -> NoReturn:
+        """The recorded answers were no good: park with the same questions. Raises `Suspend`."""
+        for key in questions:
+            self._journal.forget(key)
+        if self.closed:
+            self._end()
+        await self._park(questions)
 
-    def suspend(self, requests: dict[str, Any]) -> None:
-        """End the round. Raises `Suspend`."""
-        state = self._sealer.seal(rounds.dump(self._journal), binding=self._binding)
-        self.outcome = rounds.required(requests, state)
+    async def _park(self, questions: Mapping[str, rounds.Question]) -> NoReturn:
+        if len(self._open) + len(questions) > rounds.MAX_QUESTIONS:
+            raise LocalProtocolError(f"at most {rounds.MAX_QUESTIONS} questions fit into one round")
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._parked[place] = asyncio.current_task()
+        self._open.update(questions)
+        self._stir()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not self.closed:
+                for key in questions:
+                    self._open.pop(key, None)
+                raise
+        finally:
+            self._parked.pop(place, None)
+        self._end()
+
+    def _end(self) -> NoReturn:
+        task = asyncio.current_task()
+        if task is not None and task is not self._body:
+            task.add_done_callback(_seen)
         raise Suspend
 
-    async def step(self, name: str, fn: Callable[..., Any], args: tuple[Any, ...], into: Any) -> Any:
-        """Do something once: the result is recorded, and given back when the body runs again."""
+    # Doing once
+
+    async def step(self, name: str, produce: Callable[[], Awaitable[bytes]]) -> bytes | Raw:
+        """What the step gave when it ran, or gives now, as bytes. Raises what it raises, and `OutcomeUnknown`."""
         recorded = self._journal.steps.get(name)
         if recorded is not None:
-            return codec.reader(into).read(recorded)
-        value = fn(*args)
-        if inspect.isawaitable(value):
-            value = await value
-        self._journal.steps[name] = Raw(codec.encode(value))
-        return value
+            self._stir()
+            return recorded
+        if self.closed:
+            self._end()
+        if self._rehearsal:
+            self.diverged = f"it began the step {name!r}, which it had not reached before"
+            self._close()
+            self._end()
+        if len(self._journal.steps) >= rounds.MAX_STEPS:
+            raise LocalProtocolError(f"a call may have at most {rounds.MAX_STEPS} steps")
+        self._running += 1
+        try:
+            data = await (self._claimed(name, produce) if self._once else produce())
+            self._journal.steps[name] = Raw(data)
+        finally:
+            self._running -= 1
+            self._stir()
+        return data
+
+    async def _claimed(self, name: str, produce: Callable[[], Awaitable[bytes]]) -> bytes | Raw:
+        try:
+            done = await self._ledger.claim(self.nonce, name)
+        except OutcomeUnknown:
+            self._unsure = True
+            raise
+        if done is not None:
+            return done
+        try:
+            data = await produce()
+        except Exception as problem:
+            await self._ledger.fail(self.nonce, name, type(problem).__name__)
+            raise
+        await self._ledger.record(self.nonce, name, data)
+        return data
+
+    # Closing
+
+    def _stir(self) -> None:
+        """Something went on: if questions are parked, wait for quiet from here."""
+        self._quiet = QUIET
+        if self._parked and not self._running and not self._watched:
+            self._watched = True
+            asyncio.get_running_loop().call_soon(self._watch)
+
+    def _watch(self) -> None:
+        self._watched = False
+        if self.closed or not self._parked or self._running:
+            return
+        self._quiet -= 1
+        if self._quiet <= 0:
+            self._close()
+        else:
+            self._watched = True
+            asyncio.get_running_loop().call_soon(self._watch)
+
+    def _close(self) -> None:
+        self.closed = True
+        self.questions = {key: question.digest for key, question in self._open.items()}
+        own = self._body
+        waits_elsewhere = own is not None and own not in self._parked.values() and own is not _current()
+        self._release()
+        if own is not None and waits_elsewhere and not own.done():
+            own.cancel()
+            self._pressing = True
+            asyncio.get_running_loop().call_soon(self.relax)
+
+    def relax(self) -> None:
+        """Take back our own request to cancel the body, once it has been delivered: what is left is others'."""
+        if self._pressing and self._body is not None:
+            self._pressing = False
+            self._body.uncancel()
+
+    def abandon(self) -> None:
+        """The body is done. Questions that it left behind in tasks of theirs end."""
+        self.closed = True
+        self._release()
+
+    def _release(self) -> None:
+        for place in self._parked:
+            if not place.done():
+                place.set_result(None)
+
+    async def outcome(self) -> InputRequired:
+        """What the call is answered with when the round has closed. Raises `SealTooLarge`."""
+        requests = self._journal.close_round(self._open)
+        return rounds.required(requests, await self._ledger.seal(self._journal, self._binding))
+
+    # Calls that run once
+
+    async def kept(self) -> bytes | None:
+        """The final answer that the call came to before, if it runs once and did."""
+        return await self._ledger.kept(self.nonce) if self._once else None
+
+    async def keep(self, answer: bytes) -> bytes:
+        """Keep the final answer, if the call runs once; gives the one that counts.
+
+        One that was given not knowing what came of a step is not kept: whoever is at that step may yet give another.
+        """
+        return await self._ledger.keep(self.nonce, answer) if self._once and not self._unsure else answer
+
+
+def ends_round(problem: BaseException) -> bool:
+    """Whether this is all that closing a round raises, in groups or alone."""
+    if isinstance(problem, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", problem)
+        return all(ends_round(each) for each in group.exceptions)
+    return isinstance(problem, (Suspend, asyncio.CancelledError))
+
+
+def _retry(call: Call) -> RetryParams:
+    if not isinstance(call.params, RetryParams):
+        raise LocalProtocolError(f"{call.method} can't be answered with questions")
+    return call.params
+
+
+def _bound(call: Call, params: RetryParams, principal: Principal, audience: str) -> bytes:
+    return rounds.binding_of(call.method, params, principal=principal.key, audience=audience)
+
+
+def _current() -> "asyncio.Task[object] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def _seen(task: "asyncio.Task[object]") -> None:
+    """Nobody may be waiting for a task that ended with its round: that is no lost error."""
+    if not task.cancelled():
+        task.exception()

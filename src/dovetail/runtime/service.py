@@ -75,7 +75,11 @@ class Service:
         It lasts until `stop`. Raises what the lifespan raises; the next call tries again.
         """
         self._kept = True
-        await self._start()
+        try:
+            await self._start()
+        except Exception:
+            self._kept = False  # nothing was entered that could be kept
+            raise
 
     async def enter(self) -> None:
         """Enter the app's lifespan for a guest: what no `start` keeps alive ends when the last guest leaves."""

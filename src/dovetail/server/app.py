@@ -6,7 +6,7 @@ there and then, naming function, parameter, file and line.
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, overload
 
 from ..protocol import names
 from ..protocol.call import Call
@@ -26,13 +26,12 @@ from ..protocol.types import (
     ToolAnnotations,
 )
 from ..protocol.uri_template import TemplateError, UriTemplate
-from ..runtime.channel import Channel
 from ..runtime.dispatch import Dispatcher, Handler, Middleware
 from ..runtime.hub import Hub
-from ..runtime.rounds import Rounds
 from ..runtime.service import Service
 from ..security.limits import RateLimiter
-from ..security.sealing import Sealer, default_sealer
+from ..security.sealing import Sealer
+from ..stores.contracts import Store
 from .arguments import ArgumentsPlan
 from .catalog import Catalog
 from .checks import check_meta, check_name, check_uri, check_variables, checked_extensions, eras
@@ -43,6 +42,7 @@ from .methods import Methods
 from .output import OutputPlan
 from .running import Runner, Workshop
 from .signature import Plan, RegistrationError, inspect_function
+from .vault import Vault
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -57,9 +57,12 @@ class App:
     its own, None for no limit. ``threads``: how many sync functions run at once. ``mask_errors``: what an
     unforeseen exception says stays in the log. ``rate_limit``: tool calls and completions per second for
     each remote caller (None: no limit); ``burst``: how many at once. ``lifespan``: an async context manager
-    around the app's life, given the app; what it yields is ``ctx.state``. ``sealer``: seals what goes
-    through the client between rounds; by default with keys of this process. ``extensions``: identifiers and
-    settings to announce (2026-07-28).
+    around the app's life, given the app; what it yields is ``ctx.state``. ``keys``: secrets, newest first,
+    that seal what goes through the client between rounds; at least 32 random bytes each, the same in all
+    workers (default: those in the environment's DOVETAIL_KEYS, separated by commas; else keys of this
+    process). ``sealer``: does that instead. ``store``: what outlives a request, shared by all workers
+    (default: this process's memory). ``replay_check``: in development, run what leads to a question twice
+    and fail if it differs. ``extensions``: identifiers and settings to announce (2026-07-28).
     """
 
     def __init__(
@@ -83,7 +86,10 @@ class App:
         burst: int = 200,
         max_message: int = 16 * 1024 * 1024,
         middleware: Sequence[Middleware] = (),
+        keys: Sequence[str | bytes] | None = None,
         sealer: Sealer | None = None,
+        store: Store | None = None,
+        replay_check: bool = False,
         extensions: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
         self.info = Implementation(
@@ -101,11 +107,13 @@ class App:
         self._lifespan = lifespan
         self._max_message = max_message
         self._middleware = tuple(middleware)
-        self._sealer = sealer
+        self._vault = Vault(keys=keys, sealer=sealer, store=store)
         self._extensions = checked_extensions(extensions or {})
         self._limiter = None if rate_limit is None else RateLimiter(rate_limit, burst)
         self._hub = Hub()
-        self._workshop = Workshop(threads=threads, open_rounds=self._open_rounds)
+        self._workshop = Workshop(
+            threads=threads, ledger=self._vault.ledger, audience=name, replay_check=replay_check
+        )
         self._catalog = Catalog(self._hub.publish, page_size=page_size, list_ttl=list_ttl)
         self._completers = Completers()
         self._custom: dict[str, Handler] = {}
@@ -133,6 +141,7 @@ class App:
         icons: list[Icon] | None = None,
         meta: Meta | None = None,
         timeout: float | None = None,
+        once: bool = False,
         input_schema: JSONSchema | None = None,
         output_schema: JSONSchema | None = None,
     ) -> Callable[[F], F]: ...
@@ -154,14 +163,16 @@ class App:
         icons: list[Icon] | None = None,
         meta: Meta | None = None,
         timeout: float | None = None,
+        once: bool = False,
         input_schema: JSONSchema | None = None,
         output_schema: JSONSchema | None = None,
     ) -> None:
         """Offer a function as a tool, at any time. Raises `RegistrationError`. Specification: server/tools.
 
         Name and description default to the function's own and its docstring; the schemas to what its
-        annotations say. ``timeout``: seconds, else the app's. ``input_schema``: given by hand, the function
-        takes one dict.
+        annotations say. ``timeout``: seconds, else the app's. ``once``: from the first question on, each step
+        runs once however often the client sends the call again, and it gets the same final answer; needs a
+        store that all workers share. ``input_schema``: given by hand, the function takes one dict.
         """
         plan = self._plan(fn)
         name = name or plan.name
@@ -180,9 +191,10 @@ class App:
             meta=meta,
         )
         runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
-        self._catalog.tools.add(
-            name, ToolEntry(tool, runner, arguments, output, mask_errors=self._mask_errors)
-        )
+        if once:
+            self._vault.check_once(plan)
+        entry = ToolEntry(tool, runner, arguments, output, mask_errors=self._mask_errors, once=once)
+        self._catalog.tools.add(name, entry)
 
     def remove_tool(self, name: str) -> None:
         """Stop offering a tool. Raises KeyError when there is none of that name."""
@@ -396,12 +408,23 @@ class App:
         """
         from .runners import run
 
+        self._vault.managed = True
         run(self, transport, **options)
 
+    @property
+    def replay_check(self) -> bool:
+        """Whether what leads to a question is run twice, to see that it asks the same. May be set before it runs."""
+        return self._workshop.replay_check
+
+    @replay_check.setter
+    def replay_check(self, checked: bool) -> None:
+        self._workshop.replay_check = checked
+
     def share_keys(self) -> None:
-        """Make the keys that seal rounds now, so that processes forked from this one have the same."""
-        if self._sealer is None:
-            self._sealer = default_sealer("request-state")
+        """Make the keys that seal rounds now, so that processes forked from this one have the same. Raises
+        ValueError when a tool that runs once has no store to share with them.
+        """
+        self._vault.share(once=any(entry.once for entry in self._catalog.tools.all()))
 
     def asgi(self, **options: Any) -> Any:
         """The app as an ASGI application, to be mounted anywhere, with no lifespan wiring; options of
@@ -409,6 +432,9 @@ class App:
         """
         from ..transports.http import HTTPApp
 
+        self._vault.refuse_strangers()
+        if self._vault.store is not None:
+            options.setdefault("store", self._vault.store)
         return HTTPApp(self.service, **options)
 
     def _plan(self, fn: Callable[..., Any]) -> Plan:
@@ -445,23 +471,19 @@ class App:
             try:
                 yield
             finally:
-                self._workshop.close()
+                await self._workshop.end()
             return
         async with self._lifespan(self) as state:
             self._workshop.state = state
             try:
                 yield
             finally:
-                self._workshop.close()
+                await self._workshop.end()
 
     def _header_parameters(self, call: Call) -> Any:
         params = call.params
         entry = self._catalog.tools.get(params.name) if isinstance(params, CallToolParams) else None
         return () if entry is None else entry.header_parameters
-
-    def _open_rounds(self, call: Call, channel: Channel) -> Rounds:
-        self.share_keys()
-        return Rounds(call, channel.principal, sealer=cast("Sealer", self._sealer), audience=self.name)
 
 
 def _decorator(add: Callable[..., None], *values: Any, **options: Any) -> Callable[[F], F]:

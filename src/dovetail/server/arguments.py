@@ -138,7 +138,7 @@ class ArgumentsPlan:
         return lambda raw: astuple(decode(raw))
 
     def _of_schema(self, plan: Plan, schema: dict[str, Any]) -> Callable[[bytes | Raw], tuple[Any, ...]]:
-        if schema.get("type") != "object":
+        if not isinstance(schema, dict) or schema.get("type") != "object":  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
             raise plan.refuse('an input schema needs "type": "object" at its root')
         if len(plan.inputs) != 1 or not _takes_dict(plan.inputs[0].annotation):
             raise plan.refuse(

@@ -76,7 +76,7 @@ class Catalog:
         self.templates: Shelf[ResourceEntry] = Shelf("resources", "resource template", publish)
         self.prompts: Shelf[PromptEntry] = Shelf("prompts", "prompt", publish)
         self._page_size = page_size
-        self._ttl_ms = int(list_ttl * 1000)
+        self._ttl_ms = int(max(list_ttl, 0.0) * 1000)
         self._cursor_key = secrets.token_bytes(32)
 
     def list_tools(self, call: Call) -> bytes:

@@ -4,21 +4,24 @@ Ask for it by annotation (``ctx: Context``). It reports progress and logs, asks 
 calling.
 """
 
-import inspect
+import asyncio
 import math
+import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast, overload
+from typing import Any, NoReturn, TypeVar, cast, overload
 
-import msgspec
+from msgspec import Raw
 
 from ..protocol import codec, messages, names
 from ..protocol.call import Call, Peer
-from ..protocol.errors import LocalProtocolError
+from ..protocol.errors import FeatureUnavailable, LocalProtocolError, URLElicitationRequired
+from ..protocol.revisions import Feature
+from ..protocol.rounds import MAX_QUESTIONS
 from ..protocol.rounds import Question as WireQuestion
 from ..protocol.types import (
     LOG_LEVELS,
     CreateMessageResult,
-    InputRequired,
+    ElicitationCompleteNotice,
     LogLevel,
     MessageNotice,
     ProgressNotice,
@@ -30,7 +33,8 @@ from ..runtime.channel import Channel
 from ..runtime.rounds import Rounds
 from ..security.principal import Principal
 from .forms import AnswerInvalid, Form
-from .questions import Elicit, ElicitURL, Question, Roots, Sample
+from .questions import Elicit, ElicitURL, Question, Roots, Sample, missing, visits_in
+from .steps import StepCodec, refuse_inside, result_type, run
 
 T = TypeVar("T")
 
@@ -41,7 +45,10 @@ _RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 class Context:
     """One call, from the inside. ``state`` is what the app's lifespan gave."""
 
-    __slots__ = ("_call", "_channel", "_open_rounds", "_progress", "_rounds", "_steps", "state")
+    __slots__ = (
+        *("_begin", "_body", "_call", "_channel", "_identity", "_keys", "_numbered", "_progress"),
+        *("_rounds", "_steps", "state"),
+    )
 
     def __init__(
         self,
@@ -49,27 +56,32 @@ class Context:
         channel: Channel,
         *,
         state: Any = None,
-        open_rounds: Callable[[Call, Channel], Rounds] | None = None,
+        begin: Callable[[Call, Channel, Any], Rounds] | None = None,
+        rounds: Rounds | None = None,
     ) -> None:
         self._call = call
         self._channel = channel
-        self._open_rounds = open_rounds
-        self._rounds: Rounds | None = None
+        self._begin = begin
+        self._rounds = rounds
+        self._body = _current_task()
+        self._identity: str | None = None
         self._progress: float | None = None
+        self._keys: set[str] = set()
+        self._numbered = 0
         self._steps: set[str] = set()
         self.state = state
 
     @property
     def rounds(self) -> Rounds | None:
         """The rounds of the call, in the stateless era; opened when first needed."""
-        if self._rounds is None and self._open_rounds is not None:
-            self._rounds = self._open_rounds(self._call, self._channel)
+        if self._rounds is None and self._begin is not None:
+            self._rounds = self._begin(self._call, self._channel, self._body)
         return self._rounds
 
     @property
-    def suspended(self) -> InputRequired | None:
-        """What the call is to be answered with when a question ended its round."""
-        return None if self._rounds is None else self._rounds.outcome
+    def opened_rounds(self) -> Rounds | None:
+        """The rounds of the call, if there was need for them so far."""
+        return self._rounds
 
     # Who and what
 
@@ -199,17 +211,59 @@ class Context:
         """Several questions at once, by key: in the stateless era they travel in one round. Raises as
         `elicit` does.
         """
-        rounds = self.rounds
-        if rounds is not None:
-            return self._ask_by_rounds(rounds, questions)
-        return {key: await self._ask_by_request(question) for key, question in questions.items()}
+        return await self._ask_all(questions, named=True)
 
-    async def _ask_one(self, question: Question[T], key: str | None) -> T:
+    async def elicitation_complete(self, elicitation_id: str) -> None:
+        """Tell the client that what the person was sent to an address for is done (2025-11-25).
+
+        ``elicitation_id``: the one that `elicit_url` was given. In other revisions this does nothing.
+        """
+        notice = names.NOTIFY_ELICITATION_COMPLETE
+        if notice in self._call.profile.server_notices:
+            params = self._call.profile.encode(ElicitationCompleteNotice(elicitation_id=elicitation_id))
+            await self._channel.emit(messages.notification(notice, params))
+
+    async def demand(self, visits: URLElicitationRequired) -> NoReturn:
+        """Answer the call with addresses that the person has to visit first, as the revision does it.
+
+        In the stateless era they are asked in a round, again and again until the body no longer demands them.
+        """
         rounds = self.rounds
         if rounds is None:
-            return await self._ask_by_request(question)
-        key = key or rounds.next_key("question-")
-        return self._ask_by_rounds(rounds, {key: question})[key]
+            if not self._call.profile.has(Feature.URL_ELICITATION_ERROR):
+                raise missing(
+                    {"elicitation": {"url": {}}}, "the revision knows no addresses to visit"
+                ) from visits
+            raise visits
+        asked = {f"visit-{number}": visit for number, visit in enumerate(visits_in(visits), 1)}
+        await rounds.ask_again(self._on_the_wire(asked))
+
+    async def _ask_one(self, question: Question[T], key: str | None) -> T:
+        if key is None and _current_task() is not self._body:
+            raise LocalProtocolError(
+                "questions asked at the same time, in tasks of their own, need a key each, since their order may "
+                'change from run to run: pass key="..."'
+            )
+        named = key is not None
+        if key is None:
+            self._numbered += 1
+            key = f"question-{self._numbered}"
+        return (await self._ask_all({key: question}, named=named))[key]
+
+    async def _ask_all(self, questions: Mapping[str, Question[Any]], *, named: bool) -> dict[str, Any]:
+        refuse_inside("a question was asked")
+        if len(questions) > MAX_QUESTIONS:
+            raise LocalProtocolError(f"at most {MAX_QUESTIONS} questions fit into one round")
+        for key in questions:
+            if key in self._keys:
+                raise LocalProtocolError(
+                    f"two questions of one call have the key {key!r}; give them different ones"
+                )
+            self._keys.add(key)
+        rounds = self.rounds
+        if rounds is None:
+            return {key: await self._ask_by_request(question) for key, question in questions.items()}
+        return await self._ask_by_rounds(rounds, questions, named=named)
 
     async def _ask_by_request(self, question: Question[T]) -> T:
         call = self._call
@@ -221,52 +275,75 @@ class Context:
         params = call.profile.encode(question.params(call.profile))
         for _ in range(_TRIES - 1):
             try:
-                return question.read(await self._channel.ask(question.method, params))
-            except AnswerInvalid:
+                return question.read(await self._send(question, params))
+            except (AnswerInvalid, *codec.DECODE_ERRORS):
                 continue
-        return question.read(await self._channel.ask(question.method, params))
+        return question.read(await self._send(question, params))
 
-    def _ask_by_rounds(self, rounds: Rounds, questions: Mapping[str, Question[Any]]) -> dict[str, Any]:
+    async def _send(self, question: Question[Any], params: bytes) -> Raw:
+        try:
+            return await self._channel.ask(question.method, params)
+        except FeatureUnavailable as problem:
+            raise missing(question.needs(), str(problem)) from problem
+
+    async def _ask_by_rounds(
+        self, rounds: Rounds, questions: Mapping[str, Question[Any]], *, named: bool
+    ) -> dict[str, Any]:
+        wire = self._on_the_wire(questions)
+        answers = await rounds.ask(wire, named=named)
+        values: dict[str, Any] = {}
+        again: dict[str, WireQuestion] = {}
+        for key, question in questions.items():
+            try:
+                values[key] = question.read(answers[key])
+            except (AnswerInvalid, *codec.DECODE_ERRORS):
+                again[key] = wire[key]
+        if again:
+            await rounds.ask_again(again)
+        return values
+
+    def _on_the_wire(self, questions: Mapping[str, Question[Any]]) -> dict[str, WireQuestion]:
         call = self._call
         wire: dict[str, WireQuestion] = {}
         for key, question in questions.items():
             question.check(call.profile, call.peer.capabilities)
             wire[key] = WireQuestion(question.method, call.profile.encode(question.params(call.profile)))
-        answers = rounds.ask(wire)
-        values: dict[str, Any] = {}
-        for key, question in questions.items():
-            try:
-                values[key] = question.read(answers[key])
-            except (AnswerInvalid, *codec.DECODE_ERRORS):
-                rounds.ask_again(key, wire[key])
-        return values
+        return wire
 
     # Doing once
 
-    async def step(self, name: str, fn: Callable[..., Any], *args: Any) -> Any:
+    async def step(self, name: str, fn: Callable[..., Any], *args: Any, into: Any = None) -> Any:
         """Do something whose result is kept while the call goes through rounds, so that no round does it
         again.
 
-        ``fn`` may be sync or async; its result must be JSON-able and comes back as its return annotation
-        says. In the stateful era this just calls it. Raises `LocalProtocolError` for a name used twice in
-        one call.
+        ``fn`` may be sync or async. Its result goes through JSON, the first time too and in both eras, and comes as
+        its return annotation, or ``into``, says. A step is kept once a reply that carries it has reached the client;
+        see `step_key`, and ``once`` of `App.add_tool`. Raises `LocalProtocolError` for a name used twice in one call,
+        and for a result that JSON can't carry.
         """
         if name in self._steps:
             raise LocalProtocolError(
                 f"two steps of one call have the name {name!r}; give them different ones"
             )
         self._steps.add(name)
+        codec = StepCodec(name, result_type(fn) if into is None else into)
+
+        async def produce() -> bytes:
+            return codec.write(await run(fn, args, name))
+
         rounds = self.rounds
-        if rounds is not None:
-            return await rounds.step(name, fn, args, _returns(fn))
-        value = fn(*args)
-        return await value if inspect.isawaitable(value) else value
+        return codec.read(await (produce() if rounds is None else rounds.step(name, produce)))
 
     def step_key(self, name: str) -> str:
-        """A key that is the same whenever this step of this call runs, for the idempotency of what it calls."""
+        """A key that is the same whenever this step of this call runs, and no other's: for the idempotency of what
+        it calls.
+        """
         rounds = self.rounds
-        identity = rounds.nonce if rounds is not None else str(self._call.id)
-        return f"{identity}:{name}"
+        if rounds is not None:
+            return f"{rounds.nonce}:{name}"
+        if self._identity is None:
+            self._identity = secrets.token_urlsafe(16)
+        return f"{self._identity}:{name}"
 
 
 def form_of(form: Any) -> Form[Any]:
@@ -278,10 +355,8 @@ def form_of(form: Any) -> Form[Any]:
     return Form.of(form)
 
 
-def _returns(fn: Callable[..., Any]) -> Any:
+def _current_task() -> "asyncio.Task[Any] | None":
     try:
-        found = inspect.get_annotations(fn, eval_str=True).get("return", Any)
-        codec.reader(found)
-    except (NameError, TypeError, msgspec.MsgspecError):
-        return Any
-    return Any if found is None else found
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from ..protocol import codec, names
 from ..protocol.call import Call
-from ..protocol.errors import Declined, Dismissed, RPCError, ToolError
+from ..protocol.errors import Declined, Dismissed, FeatureUnavailable, RPCError, ToolError
 from ..protocol.header_parameters import HeaderParameter, header_parameters
 from ..protocol.revisions import Feature
 from ..protocol.revisions.projection import WRAPPED
@@ -40,6 +40,7 @@ from ..protocol.types.requests import CacheableResult
 from ..protocol.uri_template import UriTemplate
 from ..runtime.channel import Channel
 from .arguments import ArgumentsPlan, BadArguments
+from .context import Context
 from .media import Audio, File, Image
 from .output import OutputPlan
 from .running import Runner
@@ -64,8 +65,10 @@ class ToolEntry:
         output: OutputPlan,
         *,
         mask_errors: bool = True,
+        once: bool = False,
     ) -> None:
         self.tool = tool
+        self.once = once
         self._runner = runner
         self._arguments = arguments
         self._output = output
@@ -84,12 +87,35 @@ class ToolEntry:
             values = self._arguments.decode(params.arguments)
         except BadArguments as problem:
             return _error(str(problem))
+        if self.once:
+            return await self._call_once(call, channel, values)
+        return await self._answer(call, channel, values)
+
+    async def _call_once(
+        self, call: Call, channel: Channel, values: tuple[Any, ...]
+    ) -> CallToolResult | InputRequired:
+        """As `call`, but a call that came to its final answer before gives that one again."""
+        context = await self._runner.context(call, channel, once=True)
+        rounds = context.opened_rounds
+        if rounds is None or not rounds.replayed:
+            return await self._answer(call, channel, values, context)
+        kept = await rounds.kept()
+        if kept is None:
+            result = await self._answer(call, channel, values, context)
+            if isinstance(result, InputRequired):
+                return result
+            kept = await rounds.keep(codec.encode(result))
+        return codec.reader(CallToolResult).keep(kept)
+
+    async def _answer(
+        self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None = None
+    ) -> CallToolResult | InputRequired:
         try:
-            value = await self._runner.run(call, channel, values)
+            value = await self._runner.run(call, channel, values, context)
             if isinstance(value, InputRequired):
                 return value
             result = self._output.convert(value)
-        except RPCError:
+        except (RPCError, FeatureUnavailable):
             raise
         except (ToolError, Declined, Dismissed) as problem:
             return _error(str(problem))
@@ -123,7 +149,7 @@ class ResourceEntry:
         self.template = template
         self._runner = runner
         self._texts = TextArguments(runner.plan)
-        self._ttl_ms = int(ttl * 1000)
+        self._ttl_ms = int(max(ttl, 0.0) * 1000)
         self._scope: CacheScope = scope
 
     async def read(

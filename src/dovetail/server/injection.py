@@ -6,12 +6,17 @@ generators clean up after the function is done.
 """
 
 import inspect
+import re
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from string import Formatter
 from typing import Any, Final, cast
 
+from ..protocol.errors import DovetailError
 from ..security.principal import Principal
+from .app_scope import AppScope
 from .context import Context
+from .forms import Form
 from .markers import Ask, Depends
 from .signature import MISSING, Plan, Slot, inspect_function
 
@@ -23,14 +28,21 @@ INJECTABLES: Final[Mapping[type, Any]] = {Context: CONTEXT, Principal: PRINCIPAL
 class Injector:
     """Fills the slots of one plan. ``trivial``: there is nothing to wait for and nothing to clean up."""
 
-    def __init__(self, plan: Plan, *, overrides: Mapping[Any, Callable[..., Any]] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, *, app: AppScope, overrides: Mapping[Any, Callable[..., Any]] | None = None
+    ) -> None:
         self._plan = plan
+        self._app = app
         self._slots = plan.slots
         self._overrides: Mapping[Any, Callable[..., Any]] = overrides if overrides is not None else {}
         self._plans: dict[Any, Injector] = {}
         for slot in plan.slots:
             if isinstance(slot.kind, Depends):
-                self._depend_on(slot.kind.provider)
+                inner = self._depend_on(slot.kind.provider)
+                if slot.kind.scope == "app":
+                    inner.refuse_calls()
+            elif isinstance(slot.kind, Ask):
+                self._check_question(slot, slot.kind)
         kinds = {slot.kind if isinstance(slot.kind, str) else "general" for slot in plan.slots}
         self.trivial = "general" not in kinds
         self.needs_context = bool(plan.slots)
@@ -59,6 +71,8 @@ class Injector:
             return await context.elicit(message, slot.annotation, key=kind.key or slot.name)
         if not isinstance(kind, Depends):
             return context if kind == CONTEXT else context.principal
+        if kind.scope == "app":
+            return await self._shared(kind)
         provider = self._overrides.get(kind.provider, kind.provider)
         if kind.cached and provider in cache:
             return cache[provider]
@@ -71,8 +85,19 @@ class Injector:
         self, context: Context, stack: AsyncExitStack, arguments: Mapping[str, Any], cache: dict[Any, Any]
     ) -> Any:
         """Call this plan's own function as a dependency."""
+        return await self._open(stack, await self.fill(context, stack, arguments, cache))
+
+    async def keep(self, stack: AsyncExitStack) -> Any:
+        """Call this plan's own function as a dependency of the app."""
+        kinds = [cast("Depends", slot.kind) for slot in self._slots]
+        return await self._open(stack, tuple([await self._shared(kind) for kind in kinds]))
+
+    async def _shared(self, kind: Depends) -> Any:
+        provider = self._overrides.get(kind.provider, kind.provider)
+        return await self._app.value(provider, self._depend_on(provider).keep)
+
+    async def _open(self, stack: AsyncExitStack, filled: tuple[Any, ...]) -> Any:
         plan = self._plan
-        filled = await self.fill(context, stack, arguments, cache)
         defaults = tuple(parameter.default for parameter in plan.inputs)
         if plan.flavor == "async generator":
             source = cast("Callable[..., AsyncGenerator[Any]]", plan.invoke)
@@ -82,6 +107,31 @@ class Injector:
             return stack.enter_context(contextmanager(generate)(defaults, filled))
         value = plan.invoke(defaults, filled)
         return await value if inspect.isawaitable(value) else value
+
+    def refuse_calls(self) -> None:
+        """Raise `RegistrationError` if this dependency of the app needs what belongs to one call."""
+        for slot in self._slots:
+            if not (isinstance(slot.kind, Depends) and slot.kind.scope == "app"):
+                raise self._plan.refuse(
+                    'lives as long as the app (scope="app"), so nothing that belongs to one call can be put into it; '
+                    'depend on others of scope="app" only',
+                    slot.name,
+                )
+
+    def _check_question(self, slot: Slot, question: Ask) -> None:
+        """Refuse, at registration, a question that no form expresses, or whose text names no argument."""
+        try:
+            Form.of(slot.annotation)
+            named = {name for _, name, _, _ in Formatter().parse(question.message) if name is not None}
+        except (DovetailError, ValueError) as problem:
+            raise self._plan.refuse(f"can't be asked: {problem}", slot.name) from problem
+        known = {parameter.name for parameter in self._plan.inputs}
+        if strangers := {re.split(r"[.\[]", name)[0] for name in named} - known:
+            raise self._plan.refuse(
+                f"asks about {{{min(strangers)}}}, and there is no such argument; known are "
+                f"{', '.join(sorted(known)) or 'none'}",
+                slot.name,
+            )
 
     def _depend_on(self, provider: Callable[..., Any]) -> "Injector":
         found = self._plans.get(provider)
@@ -94,5 +144,5 @@ class Injector:
                         "or Depends(...), or give it a default",
                         parameter.name,
                     )
-            found = self._plans[provider] = Injector(plan, overrides=self._overrides)
+            found = self._plans[provider] = Injector(plan, app=self._app, overrides=self._overrides)
         return found

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -87,11 +87,13 @@ class Depends:
     ``yield``).
 
     ``provider`` may itself have injected parameters. ``cached``: one value per call, however many ask
-    (default).
+    (default). ``scope``: "call", or "app" for one value that all calls share and that is cleaned up when the app
+    ends; it can have nothing that belongs to one call.
     """
 
     provider: Callable[..., Any]
     cached: bool = True
+    scope: Literal["call", "app"] = "call"
 
 
 @dataclass(frozen=True, slots=True)

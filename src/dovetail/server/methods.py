@@ -6,6 +6,7 @@ Specification: server/*, basic/lifecycle, basic/utilities, basic/patterns/subscr
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, cast
+from urllib.parse import quote
 
 from ..protocol import names
 from ..protocol.call import Call
@@ -142,13 +143,13 @@ class Methods:
         return _EMPTY
 
     async def _subscribe(self, call: Call, channel: Channel) -> Result:
-        uri = cast("SubscribeParams", call.params).uri
+        uri = _ascii(cast("SubscribeParams", call.params).uri)
         self._catalog.find_resource(uri)
         _session(channel).subscribe(uri)
         return _EMPTY
 
     async def _unsubscribe(self, call: Call, channel: Channel) -> Result:
-        _session(channel).unsubscribe(cast("SubscribeParams", call.params).uri)
+        _session(channel).unsubscribe(_ascii(cast("SubscribeParams", call.params).uri))
         return _EMPTY
 
     # Lists
@@ -181,7 +182,7 @@ class Methods:
         return await entry.call(call, channel)
 
     async def _read(self, call: Call, channel: Channel) -> ReadResourceResult | InputRequired:
-        uri = cast("ReadResourceParams", call.params).uri
+        uri = _ascii(cast("ReadResourceParams", call.params).uri)
         entry, variables = self._catalog.find_resource(uri)
         return await entry.read(call, channel, uri, variables)
 
@@ -217,13 +218,15 @@ class Methods:
         return listening.result()
 
     def _limit(self, limiter: RateLimiter, channel: Channel) -> None:
-        """Callers from this machine are free; of the others each principal, or each address, has its own
-        allowance.
+        """Each principal has its own allowance, and each address that nameless callers come from; nameless callers from
+        this machine are free.
         """
-        if channel.remote is None or is_loopback(channel.remote):
+        if not channel.principal.is_anonymous:
+            wait = limiter.take(channel.principal.key)
+        elif channel.remote is None or is_loopback(channel.remote):
             return
-        key = channel.remote if channel.principal.is_anonymous else channel.principal.key
-        wait = limiter.take(key)
+        else:
+            wait = limiter.take(channel.remote)
         if wait > 0:
             raise RateLimited(
                 f"too many calls; try again in {wait:.1f} seconds", data={"retryAfter": round(wait, 3)}
@@ -233,6 +236,11 @@ class Methods:
 def is_loopback(remote: str) -> bool:
     """Whether a peer's address is this machine's own."""
     return remote.startswith(("127.", "::ffff:127.")) or remote in ("::1", "localhost")
+
+
+def _ascii(uri: str) -> str:
+    """A URI with the characters beyond ASCII, which RFC 3986 does not have, percent-encoded."""
+    return uri if uri.isascii() else quote(uri, safe="".join(map(chr, range(128))))
 
 
 def _session(channel: Channel) -> ServerSession:

@@ -9,13 +9,19 @@ Specification: client/elicitation, client/sampling, client/roots.
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 from msgspec import Raw
 
 from ..protocol import codec, names
-from ..protocol.errors import Declined, Dismissed, LocalProtocolError, MissingCapability
+from ..protocol.errors import (
+    Declined,
+    Dismissed,
+    LocalProtocolError,
+    MissingCapability,
+    URLElicitationRequired,
+)
 from ..protocol.revisions import Feature, Profile
 from ..protocol.tool_balance import imbalance
 from ..protocol.types import (
@@ -212,6 +218,36 @@ def missing(needed: dict[str, Any], why: str) -> MissingCapability:
     return MissingCapability(
         f"this request needs the client capability {name!r}: {why}", data={"requiredCapabilities": needed}
     )
+
+
+def visits_in(problem: URLElicitationRequired) -> list[ElicitURL]:
+    """The addresses that an error of an author's lists. Raises `LocalProtocolError` unless it lists some."""
+    data: Any = problem.data
+    listed: Any = cast("dict[str, Any]", data).get("elicitations") if isinstance(data, dict) else None
+    try:
+        found = codec.reader(list[ElicitParams]).read(codec.encode(listed))
+        visits = [ElicitURL(each.message, each.url or "", each.elicitation_id) for each in found]
+    except (*codec.DECODE_ERRORS, TypeError):
+        visits = []
+    if not visits:
+        raise LocalProtocolError(
+            "URLElicitationRequired has to list where to go; make it with `visit_first(ElicitURL(...))`"
+        )
+    return visits
+
+
+def visit_first(
+    *visits: ElicitURL, message: str = "addresses have to be visited first"
+) -> URLElicitationRequired:
+    """The error to raise when nothing can be done before the person has visited addresses.
+
+    It is -32042 in 2025-11-25; in 2026-07-28 the addresses are asked in a round instead.
+    """
+    listed = [
+        {"mode": "url", "message": each.message, "url": each.url, "elicitationId": each.elicitation_id}
+        for each in visits
+    ]
+    return URLElicitationRequired(message, data={"elicitations": listed})
 
 
 def _accepted(result: ElicitResult, message: str) -> None:

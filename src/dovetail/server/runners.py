@@ -42,6 +42,7 @@ def _serve_http(app: _Runnable, options: dict[str, Any]) -> None:
     if not {"policy", "allowed_hosts", "allowed_origins"} & options.keys():
         options["policy"] = OriginPolicy.for_bind(serving.get("host", "127.0.0.1"))
     if serving.get("workers", 1) > 1:
+        options["workers"] = serving["workers"]
         app.share_keys()
         if options.get("store") is None and options.get("sessions", True):
             raise ValueError(

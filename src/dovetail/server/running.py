@@ -6,18 +6,28 @@ Every kind of entry (tool, resource, prompt, completer) runs its function throug
 
 import asyncio
 import contextvars
+import copy
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
-from typing import Any, Final
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Final, cast
 
 from ..protocol.call import Call
-from ..protocol.errors import InternalError, ToolError
-from ..protocol.types import InputRequired, RetryParams
+from ..protocol.errors import (
+    Declined,
+    Dismissed,
+    InternalError,
+    RPCError,
+    ToolError,
+    URLElicitationRequired,
+)
+from ..protocol.types import RetryParams
 from ..runtime.channel import Channel
-from ..runtime.rounds import Rounds, Suspend
+from ..runtime.ledger import Ledger
+from ..runtime.rounds import Diverged, Rounds, ends_round
+from .app_scope import AppScope
 from .context import Context
 from .injection import Injector
 from .signature import Plan
@@ -30,38 +40,66 @@ class TimedOut(ToolError):
 
 
 class Workshop:
-    """What all runners of an app share: the threads for sync functions, the app's state, the opener of
-    rounds.
+    """What all runners of an app share: the threads for sync functions, the app's state, the ledger of rounds.
+
+    ``ledger`` gives it, when first needed. ``audience``: what request state is good for. ``replay_check``: run each
+    body that asks a second time, see that it asks the same, and fail if not.
     """
 
-    def __init__(self, *, threads: int, open_rounds: Callable[[Call, Channel], Rounds]) -> None:
+    def __init__(
+        self, *, threads: int, ledger: Callable[[], Ledger], audience: str, replay_check: bool = False
+    ) -> None:
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
-        self._open_rounds = open_rounds
+        self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._ledger = ledger
+        self._audience = audience
+        self.replay_check = replay_check
         self.state: Any = None
         self.overrides: dict[Any, Callable[..., Any]] = {}
+        self.app_scope = AppScope()
 
-    def context(self, call: Call, channel: Channel) -> Context:
-        """The context of a call. A call that brings back state has it checked here. Raises `InvalidParams`."""
+    async def context(self, call: Call, channel: Channel, *, once: bool = False) -> Context:
+        """The context of a call, to be made by the task of the body. Raises `InvalidParams` for state that is not
+        valid here.
+        """
         params = call.params
-        may_ask = call.profile.stateless and isinstance(params, RetryParams)
-        context = Context(call, channel, state=self.state, open_rounds=self._open_rounds if may_ask else None)
-        if isinstance(params, RetryParams) and params.request_state is not None and may_ask:
-            _ = context.rounds
-        return context
+        if not (call.profile.stateless and isinstance(params, RetryParams)):
+            return Context(call, channel, state=self.state)
+        if params.request_state is None:
+            return Context(call, channel, state=self.state, begin=self._begin)
+        resumed = await Rounds.resume(self._ledger(), call, channel.principal, self._audience, once=once)
+        return Context(call, channel, state=self.state, rounds=resumed)
+
+    def _begin(self, call: Call, channel: Channel, body: Any) -> Rounds:
+        return Rounds.begin(self._ledger(), call, channel.principal, self._audience, body=body)
 
     async def in_thread(self, call: Callable[[], Any]) -> Any:
         """Run a sync function in the pool, with the caller's context variables."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dovetail")
-        bound = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: bound.run(_contained, call))
+        bound, loop = contextvars.copy_context(), asyncio.get_running_loop()
+        if self._slots is None or self._slots[0] is not loop:
+            self._slots = (loop, asyncio.Semaphore(self._threads))
+        pool, slots = self._pool, self._slots[1]
+        # Calls wait here and not in the pool's queue, where a cancelled one would stay until a thread came by.
+        await slots.acquire()
+        future = pool.submit(bound.run, _contained, call)
+        future.add_done_callback(lambda _: _quietly(loop, slots.release))
+        return await asyncio.wrap_future(future)
+
+    async def end(self) -> None:
+        """Clean up what belongs to the app, and let the threads go."""
+        try:
+            await self.app_scope.close()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Let the threads go; running ones finish by themselves."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+            self._pool = self._slots = None
 
 
 class Runner:
@@ -71,52 +109,124 @@ class Runner:
         self.plan = plan
         self._workshop = workshop
         self._timeout: Final = timeout
-        self._injector = Injector(plan, overrides=workshop.overrides)
+        self._injector = Injector(plan, app=workshop.app_scope, overrides=workshop.overrides)
         self._direct = plan.is_async and not plan.slots and timeout is None
 
-    async def run(self, call: Call, channel: Channel, values: tuple[Any, ...]) -> Any:
+    async def context(self, call: Call, channel: Channel, *, once: bool = False) -> Context:
+        """The context for a run, if the caller wants to look at it first. Raises `InvalidParams`."""
+        return await self._workshop.context(call, channel, once=once)
+
+    async def run(
+        self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None = None
+    ) -> Any:
         """The function's result, or the `InputRequired` that a question ended the round with.
 
-        Raises what the function raises, `TimedOut`, and `InvalidParams` for state that is not valid here.
+        ``context``: if the caller made it already. Raises what the function raises, `TimedOut`, and `InvalidParams`
+        for state that is not valid here.
         """
-        if self._direct and getattr(call.params, "request_state", None) is None:
+        if self._direct and context is None and getattr(call.params, "request_state", None) is None:
             return await self.plan.invoke(values, ())
-        context = self._workshop.context(call, channel)
+        if context is None:
+            context = await self._workshop.context(call, channel)
+        checked = self._workshop.replay_check
+        fresh = copy.deepcopy(values) if checked else values
+        task = asyncio.current_task()
+        others = 0 if task is None else task.cancelling()
         try:
-            value = await self._in_time(context, values)
-        except Suspend:
-            return _ended(context)
-        except BaseExceptionGroup as group:
-            if context.suspended is not None and group.subgroup(Suspend) is not None:
-                return _ended(context)
-            raise
-        if context.suspended is not None:
-            log.error(
-                "%s asked a question, and the end of the round was swallowed: let Suspend, a BaseException, pass",
-                self.plan.name,
-            )
-            raise InternalError("the server failed while it handled the request")
-        return value
+            value = await self._asked(context, channel, values)
+        except BaseException as problem:
+            rounds = context.opened_rounds
+            if rounds is None or not rounds.closed or isinstance(problem, TimedOut):
+                single = _single(problem)
+                if single is None or single is problem:
+                    raise
+                raise single from problem
+            rounds.relax()
+            if task is not None and task.cancelling() > others:
+                raise asyncio.CancelledError from None
+            if not ends_round(problem):
+                raise self._swallowed() from problem
+            if checked:
+                await self._rehearse(call, rounds, fresh)
+            return await rounds.outcome()
+        else:
+            if context.opened_rounds is not None and context.opened_rounds.closed:
+                context.opened_rounds.relax()
+                raise self._swallowed()
+            return value
+        finally:
+            if context.opened_rounds is not None:
+                context.opened_rounds.abandon()
 
-    async def _in_time(self, context: Context, values: tuple[Any, ...]) -> Any:
+    def _swallowed(self) -> InternalError:
+        log.error(
+            "%s asked a question, and the end of the round was swallowed: let Suspend, a BaseException, pass",
+            self.plan.name,
+        )
+        return InternalError("the server failed while it handled the request")
+
+    async def _rehearse(self, call: Call, first: Rounds, values: tuple[Any, ...]) -> None:
+        """Run the body again over the same answers, unheard. Raises `Diverged` if it does not ask the same."""
+        second = first.rehearse()
+        channel = Unheard()
+        context = Context(call, channel, state=self._workshop.state, rounds=second)
+        outcome = "it ended without asking"
+        try:
+            await self._asked(context, channel, values)
+        except BaseException as problem:
+            second.relax()
+            if not second.closed and isinstance(problem, asyncio.CancelledError):
+                raise
+            if not ends_round(problem):
+                outcome = f"it raised {type(problem).__name__}"
+        finally:
+            second.abandon()
+        if second.diverged is not None:
+            outcome = second.diverged
+        elif second.questions == first.questions:
+            return
+        elif second.questions:
+            outcome = f"it asked {told(second.questions)}"
+            if second.questions.keys() == first.questions.keys():
+                outcome = f"it put the questions {told(first.questions)} in other words"
+        text = (
+            f"{self.plan.name} does not replay: it asked {told(first.questions)}, and when it ran again over the same "
+            f"answers, {outcome}. A body runs again from its beginning in each round, so what leads to a question must "
+            f"be the same each time: put clocks, random numbers, reads and writes into ctx.step(name, fn)"
+        )
+        log.error("%s", text)
+        raise Diverged(text)
+
+    async def _asked(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
+        """Run the body; addresses that it demands to be visited are asked as the revision asks for them."""
+        try:
+            return await self._in_time(context, channel, values)
+        except URLElicitationRequired as visits:
+            await context.demand(visits)
+
+    async def _in_time(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
         if self._timeout is None:
-            return await self._filled(context, values)
+            return await self._filled(context, channel, values)
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
-                return await self._filled(context, values)
+                return await self._filled(context, channel, values)
         except TimeoutError:
             if limit.expired():
                 raise TimedOut(f"{self.plan.name} took longer than {self._timeout:g} seconds") from None
             raise
 
-    async def _filled(self, context: Context, values: tuple[Any, ...]) -> Any:
+    async def _filled(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
         if self._injector.trivial:
             return await self._invoke(values, self._injector.fill_at_once(context))
         async with AsyncExitStack() as stack:
             arguments = {each.name: value for each, value in zip(self.plan.inputs, values, strict=True)}
             filled = await self._injector.fill(context, stack, arguments, {})
-            return await self._invoke(values, filled)
+            value = await self._invoke(values, filled)
+            # What failed was thrown into the dependencies; what went well is answered before they clean up.
+            if channel.tidies:
+                channel.later(stack.pop_all().aclose)
+            return value
 
     async def _invoke(self, values: tuple[Any, ...], filled: tuple[Any, ...]) -> Any:
         if self.plan.is_async:
@@ -125,16 +235,33 @@ class Runner:
         return await value if inspect.isawaitable(value) else value
 
 
+def _quietly(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(act)
+
+
 def _contained(call: Callable[[], Any]) -> Any:
-    """A call's result. A future can't carry StopIteration (before Python 3.12 it would never end)."""
+    """A call's result. StopIteration and GeneratorExit mean something else to whoever waits: raised by a future,
+    they would end the waiting tasks without an answer.
+    """
     try:
         return call()
-    except StopIteration as problem:
-        raise RuntimeError("the function raised StopIteration") from problem
+    except (StopIteration, GeneratorExit) as problem:
+        raise RuntimeError(f"the function raised {type(problem).__name__}") from problem
 
 
-def _ended(context: Context) -> InputRequired:
-    outcome = context.suspended
-    if outcome is None:
-        raise InternalError("the server failed while it handled the request")
-    return outcome
+def _single(problem: BaseException) -> Exception | None:
+    """What to answer with when tasks of a body failed at once, each with an error that has an answer: the first."""
+    if not isinstance(problem, ExceptionGroup):
+        return problem if isinstance(problem, (RPCError, ToolError, Declined, Dismissed)) else None
+    inner = [_single(each) for each in cast("ExceptionGroup[Exception]", problem).exceptions]
+    return inner[0] if all(each is not None for each in inner) else None
+
+
+class Unheard(Channel):
+    """The channel of a run that nobody is to hear of."""
+
+
+def told(questions: Iterable[str]) -> str:
+    """The keys of questions, for people."""
+    return ", ".join(repr(key) for key in sorted(questions)) or "nothing"

@@ -1,8 +1,8 @@
 """What the client core asks of a transport, and what a transport asks of the core.
 
-A transport moves whole messages and matches responses to requests; it knows nothing of eras beyond what `Outgoing` tells it.
-The core makes ids, deadlines, cancellations and meaning. Errors cross the seam as members of `protocol.errors` only.
-Specification: basic/transports.
+A transport moves whole messages and matches responses to requests; it knows nothing of eras beyond what
+`Outgoing` tells it. The core makes ids, deadlines, cancellations and meaning. Errors cross the seam as
+members of `protocol.errors` only. Specification: basic/transports.
 """
 
 from typing import Protocol
@@ -17,8 +17,9 @@ from ..protocol.types.requests import RequestId
 class Outgoing(Struct, frozen=True):
     """One message on its way out.
 
-    ``id`` is None for notifications and responses, ``method`` is empty for responses. ``revision`` is what the version
-    header says, empty before it is known. ``headers`` are those that mirror parts of the body (stateless era over HTTP).
+    ``id`` is None for notifications and responses, ``method`` is empty for responses. ``revision`` is what
+    the version header says, empty before it is known. ``headers`` are those that mirror parts of the body
+    (stateless era over HTTP).
     """
 
     data: bytes
@@ -40,7 +41,9 @@ class Receiver(Protocol):
     """The client core, as a transport sees it."""
 
     async def message(self, message: Message, related: RequestId | None) -> None:
-        """Take anything but an awaited response. ``related``: the request on whose stream it came. Returns soon."""
+        """Take anything but an awaited response. ``related``: the request on whose stream it came. Returns
+        soon.
+        """
         ...
 
     def lost(self, error: DovetailError) -> None:
@@ -51,8 +54,8 @@ class Receiver(Protocol):
 class Transport(Protocol):
     """Bytes to and from one server.
 
-    ``shared`` says that all messages use one channel (stdio, memory, unix lines, HTTP+SSE), so that giving up a request
-    takes a notification in both eras. ``http`` says that messages map onto HTTP.
+    ``shared`` says that all messages use one channel (stdio, memory, unix lines, HTTP+SSE), so that giving
+    up a request takes a notification in both eras. ``http`` says that messages map onto HTTP.
     """
 
     @property
@@ -75,7 +78,9 @@ class Transport(Protocol):
         ...
 
     async def request(self, out: Outgoing) -> Reply:
-        """Send a request and await its response. Raises `TransportError`; a cancelled await abandons the request."""
+        """Send a request and await its response. Raises `TransportError`; a cancelled await abandons the
+        request.
+        """
         ...
 
     async def send(self, out: Outgoing) -> None:

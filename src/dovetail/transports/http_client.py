@@ -115,6 +115,7 @@ class HTTPTransport:
         self._calls: dict[RequestId, _Call] = {}
         self._turns = asyncio.Semaphore(_MAX_CALLS)
         self._standalone: asyncio.Task[None] | None = None
+        self.listening = asyncio.Event()  # set once the server said whether it has a standalone stream
         self._endings: set[asyncio.Task[None]] = set()
 
     # The seam
@@ -177,7 +178,9 @@ class HTTPTransport:
         """Open the standalone stream in the background, and keep it open; anew if it was there."""
         self.endpoint.check()
         await self._stop_listening()
+        answered = self.listening = asyncio.Event()
         self._standalone = asyncio.create_task(self._listen(), name="dovetail: standalone stream")
+        self._standalone.add_done_callback(lambda _: answered.set())
 
     async def end_session(self) -> None:
         """DELETE the session, if there is one. A server that does not offer it, or is gone, is no fault."""
@@ -403,6 +406,7 @@ class HTTPTransport:
         except TransportError as problem:
             progress.failed(problem)
             return True
+        self.listening.set()
         try:
             if response.status == 200 and http_answers.is_event_stream(response):
                 progress.opened()
@@ -453,9 +457,7 @@ class HTTPTransport:
         """The outcome of an answer other than 200: a JSON-RPC error in its body, or a typed error."""
         body = await http_answers.read_refusal(response)
         if response.status == 404 and session is not None:
-            raise SessionEnded(
-                f"{self.describe()} no longer knows our session (HTTP 404); a new one has to be opened"
-            )
+            raise await self._refused(response, session)
         message = None
         if response.status >= 400 and response.status != 401:
             message = http_answers.rpc_refusal(response, body, out.id)

@@ -43,6 +43,7 @@ async def serve_stdio(service: Service, streams: StdioStreams, *, grace: float =
         await service.start()
         gc.freeze()
         await _pump(streams, connection, service.max_message)
+        service.hub.close()  # a change stream is a call that would never end by itself
         with suppress(TimeoutError):
             await asyncio.wait_for(connection.drain(), grace)
     except (PeerGone, asyncio.CancelledError):
@@ -54,12 +55,21 @@ async def serve_stdio(service: Service, streams: StdioStreams, *, grace: float =
 
 
 async def _pump(streams: StdioStreams, connection: ServerConnection, limit: int) -> None:
-    too_long: list[LineTooLong] = []
-    async for line in streams.lines(too_long.append):
-        while too_long:
-            too_long.pop()
-            refusal = InvalidRequest(f"a message may have at most {limit} bytes")
-            await connection.write(messages.error(None, refusal))
+    refusing: set[asyncio.Task[None]] = set()
+
+    def refuse(_: LineTooLong) -> None:
+        # At once, not with the next line: the client may be waiting for this before it says anything more.
+        refusal = InvalidRequest(f"a message may have at most {limit} bytes")
+        task = asyncio.ensure_future(connection.write(messages.error(None, refusal)))
+        refusing.add(task)
+        task.add_done_callback(refused)
+
+    def refused(task: asyncio.Task[None]) -> None:
+        refusing.discard(task)
+        if not task.cancelled():
+            task.exception()  # a peer that is gone is noticed by whatever comes next
+
+    async for line in streams.lines(refuse):
         await connection.receive(line)
 
 

@@ -14,11 +14,13 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from ..protocol.bindings.lines import DEFAULT_MAX_LINE, LineTooLong
 from ..protocol.errors import Closed, LocalProtocolError, MessageTooLarge
 from .client_seam import Outgoing, Receiver, Reply
+from .descriptor_io import PeerGone
 from .launching import program_name
 from .process import ServerProcess
 from .shared_channel import SharedChannel
@@ -26,6 +28,9 @@ from .shared_channel import SharedChannel
 __all__ = ["StdioTransport"]
 
 _log: Final = logging.getLogger("dovetail.transports")
+
+#: Seconds in which a server that closed its input is expected to have ended.
+_LAST_WORDS: Final = 1.0
 
 
 class StdioTransport:
@@ -143,8 +148,17 @@ class StdioTransport:
     async def _write(self, data: bytes) -> None:
         if self._process is None or not self._started.is_set():
             await self._started.wait()
-        if self._process is not None:
-            await self._process.send(data)
+        process = self._process
+        if process is None:
+            return
+        try:
+            await process.send(data)
+        except PeerGone:
+            # Its end of the pipe is closed: a moment later it is known how it ended, and that says more.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.exited.wait(), _LAST_WORDS)
+                raise process.exit_error() from None
+            raise
 
     def _press(self, stop: bool) -> None:
         if self._process is None or not self._started.is_set():

@@ -265,6 +265,7 @@ def _divert_output(sink: int, undo: list[Callable[[], None]], *, has_errors: boo
     def restore() -> None:
         _flush(text)
         _flush(before)
+        _flush_c()
         if sys.stdout is text:
             sys.stdout = before
         os.dup2(sink, 1)
@@ -288,6 +289,16 @@ def _flush(stream: TextIO | None) -> None:
             stream.flush()
     except (OSError, ValueError):
         return  # a closed stream or a closed descriptor has nothing that could be saved
+
+
+def _flush_c() -> None:
+    """Write what C code printed and holds back: at the end of the process it would go to the wire."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).fflush(None)
+    except (ImportError, OSError, TypeError, AttributeError):
+        return  # without ctypes, or on Windows, where None names no library
 
 
 def _close_after_fork() -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,14 +48,17 @@ async def serve_unix(
         clients.add(task)
         try:
             await _serve_client(service, reader, writer)
+        except asyncio.CancelledError:
+            pass  # the server ends; asyncio 3.11 would report a cancelled client as an error of the loop
         finally:
             clients.discard(task)
 
     await service.start()
     mask = os.umask(0o177)
     try:
-        server = await asyncio.start_unix_server(serve_client, place, limit=_CHUNK)
+        server = await asyncio.start_unix_server(serve_client, place, limit=_CHUNK, backlog=max_clients)
     except OSError as problem:
+        await service.stop()
         raise ConnectFailed(f"can't listen on the unix socket {place}: {problem.strerror}") from None
     finally:
         os.umask(mask)
@@ -64,6 +68,7 @@ async def serve_unix(
         with suppress(NotImplementedError, ValueError, RuntimeError):
             loop.add_signal_handler(number, stopping.set)
     try:
+        sys.stderr.write(f"dovetail: serving on {place}\n")
         if ready is not None:
             ready.set()
         await stopping.wait()
@@ -80,8 +85,12 @@ async def serve_unix(
 async def _serve_client(service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     async def send(message: bytes) -> None:
         writer.write(frame(message))
-        async with asyncio.timeout(_SEND_TIMEOUT):
-            await writer.drain()
+        try:
+            async with asyncio.timeout(_SEND_TIMEOUT):
+                await writer.drain()
+        except TimeoutError:
+            writer.transport.abort()  # a client that only writes would make its answers pile up
+            raise
 
     connection = ServerConnection(service, send, transport="unix")
     splitter = LineSplitter(service.max_message)

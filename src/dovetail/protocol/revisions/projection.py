@@ -168,6 +168,8 @@ def wrap_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """An output schema of any type inside one of type object, references still pointing where they did."""
     if is_object_schema(schema):
         return schema
+    if "$id" in schema:  # a resource of its own, to which its references are relative wherever it stands
+        return {"type": "object", "properties": {WRAPPED: schema}, "required": [WRAPPED]}
     inner = {key: item for key, item in schema.items() if key not in ("$defs", "definitions", "$schema")}
     outer: dict[str, Any] = {
         "type": "object",
@@ -189,18 +191,26 @@ def wrap_value(result: CallToolResult, members: dict[str, Any]) -> None:
 
 def unwrapped(result: CallToolResult) -> Any:
     """The structured content of a received result, taken out of the object that `wrap_value` put it into."""
-    content = result.structured_content
+    content: Any = result.structured_content
     if isinstance(content, dict) and result.meta is not None and result.meta.get(names.META_WRAPPED) is True:
         return cast("dict[str, Any]", content).get(WRAPPED)
-    return content
+    return cast("Any", content)
+
+
+def _stays(reference: str) -> bool:
+    """Whether a reference leads into what is moved: to the root or below it, but not to a definition."""
+    return reference == "#" or (
+        reference.startswith("#/") and not reference.startswith(("#/$defs/", "#/definitions/"))
+    )
 
 
 def _repoint(node: Any) -> Any:
     if isinstance(node, dict):
         members = cast("dict[str, Any]", node)
         out = {key: _repoint(item) for key, item in members.items()}
-        if members.get("$ref") == "#":
-            out["$ref"] = f"#/properties/{WRAPPED}"
+        reference = members.get("$ref")
+        if isinstance(reference, str) and _stays(reference):
+            out["$ref"] = f"#/properties/{WRAPPED}{reference[1:]}"
         return out
     if isinstance(node, list):
         return [_repoint(item) for item in cast("list[Any]", node)]

@@ -59,7 +59,9 @@ class HTTPApp:
     ``send_timeout``: for a client to read one event. ``slow_after``: when a call counts as slow. ``retry``:
     when a client whose stream was closed comes back. ``linger``: how long changes are kept for a client
     that lost its standalone stream. ``drain``: how long a shutdown waits for calls. ``max_requests`` and
-    ``max_streams`` bound the whole endpoint: beyond them clients get 503.
+    ``max_streams`` bound the whole endpoint: beyond them clients get 503. ``workers``: how many processes
+    serve the endpoint; with more than one, clients of the stateful era can't be asked, since their answers
+    may reach a process that does not know the question.
 
     Raises ValueError for settings that make no sense.
     """
@@ -87,6 +89,7 @@ class HTTPApp:
         retry: float = 1.0,
         linger: float = 120.0,
         drain: float = 10.0,
+        workers: int = 1,
     ) -> None:
         self.settings = settings = Settings(
             path=path,
@@ -104,6 +107,7 @@ class HTTPApp:
             retry=retry,
             linger=linger,
             drain=drain,
+            workers=workers,
         )
         self.service = service
         self.store: Store = MemoryStore() if store is None else store
@@ -169,7 +173,8 @@ class HTTPApp:
             failure = Refusal(503, InternalError("the server's store does not answer; retry"))
             await answer(send, 503, failure.render(), (*RETRY_SOON, *head.extra))
         except Exception:
-            # If an answer has begun, the server refuses this one and closes the connection: as it should be then.
+            # If an answer has begun, the server refuses this one and closes the connection: as it should be
+            # then.
             log.exception("a request failed")
             failure = Refusal(500, InternalError("the server failed while it handled the request"))
             await answer(send, 500, failure.render(), head.extra)

@@ -28,16 +28,26 @@ from .streams import MessageStream
 
 
 class Posted:
-    """What one POST asked for. ``streamable``: whether its answer may become a stream."""
+    """What one POST asked for. ``streamable``: whether its answer may become a stream. ``alone``: whether
+    what the client answers is sure to reach this process.
+    """
 
     def __init__(
-        self, live: LiveSession, stream: MessageStream, *, batch: bool, streamable: bool, revision: str
+        self,
+        live: LiveSession,
+        stream: MessageStream,
+        *,
+        batch: bool,
+        streamable: bool,
+        revision: str,
+        alone: bool = True,
     ) -> None:
         self.live = live
         self.stream = stream
         self.batch = batch
         self.streamable = streamable
         self.revision = revision
+        self.alone = alone
         self.streaming = False
         self.left = 0
         self.replies: list[bytes] = []
@@ -53,12 +63,12 @@ class Posted:
         await self.begin()
         await self.stream.put(message, urgent=urgent)
 
-    async def reply(self, data: bytes) -> None:
+    async def reply(self, data: bytes, *, at_once: bool = False) -> None:
         """The response to one of the requests."""
         if self.streaming:
             if tap.listeners:
                 tap.note(self.live.link, "server", True, "http", data, self.revision)
-            await self.stream.put(data, urgent=True)
+            await self.stream.put(data, urgent=True, at_once=at_once)
         else:
             self.replies.append(data)
 
@@ -72,7 +82,7 @@ class Posted:
         await self.stream.open()
         held, self.replies = self.replies, []
         for data in held:
-            await self.reply(data)
+            await self.reply(data, at_once=True)  # whoever reads may be the one who waits here
 
     async def one_over(self) -> None:
         """One of the requests is done with, answered or cancelled."""
@@ -123,6 +133,7 @@ class PostedChannel(Channel):
     """A call's way back. ``sessionless``: there is no session in which a question could find its answer."""
 
     transport = "http"
+    tidies = True
 
     def __init__(
         self, head: Head, principal: Principal, session: ServerSession, posted: Posted | None, retry: float
@@ -148,6 +159,11 @@ class PostedChannel(Channel):
         if not posted.streamable:
             raise FeatureUnavailable(
                 f"{method} can't be sent: the client did not accept an event stream as the answer"
+            )
+        if not posted.alone:
+            raise FeatureUnavailable(
+                f"{method} can't be sent: the answer may reach another worker, which does not know the question; "
+                "serve with one worker, or to clients of the stateless era"
             )
         session = cast("ServerSession", self.session)
         asked = posted.live.asked

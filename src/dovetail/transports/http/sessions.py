@@ -16,6 +16,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ from ...protocol.correlation import Pending
 from ...protocol.errors import Closed, InternalError
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.requests import RequestId
+from ...runtime.connection import STUBBORN
 from ...runtime.hub import Subscription
 from ...runtime.service import Service
 from ...security.principal import Principal
@@ -126,6 +128,7 @@ class Sessions:
             id=id, version=1, created=now, seen=now, principal=owner, data=session.state.dump()
         )
         try:
+            await self._look_after()
             await self._store.sessions.create(record)
         except StoreFull:
             raise Refusal(
@@ -133,6 +136,15 @@ class Sessions:
             ) from None
         except StoreError:
             raise _unavailable() from None
+
+    async def _look_after(self) -> None:
+        """End what goes on for sessions that have expired: nobody can come back for it. Each session that opens
+        pays for looking at two, so what is left of dead ones can't pile up.
+        """
+        for id in tuple(islice(self._live, 2)):
+            live = self._live[id] = self._live.pop(id)  # to the end of the line
+            if await self._store.sessions.load(id) is None and self._live.pop(id, None) is not None:
+                live.close()
 
     async def load(self, id: bytes | None, principal: Principal) -> tuple[SessionRecord, ServerSession]:
         """The session of a request. Raises `Refusal`: 400 without an id, 404 for all that is not the
@@ -216,7 +228,7 @@ class Sessions:
         finally:
             tasks = live.close()
             if tasks:
-                await asyncio.wait(tasks)
+                await asyncio.wait(tasks, timeout=STUBBORN)
             for stream in tuple(live.streams.values()):
                 await stream.end()
         try:

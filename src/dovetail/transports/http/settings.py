@@ -27,6 +27,7 @@ class Settings:
     retry: float = 1.0
     linger: float = 120.0
     drain: float = 10.0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or (len(self.path) > 1 and self.path.endswith("/")):

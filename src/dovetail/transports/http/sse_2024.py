@@ -79,10 +79,12 @@ class OldTransport:
             await writer.start(encode_event(self._address(scope, route, id), event=b"endpoint"))
             departed = asyncio.ensure_future(_departure(receive))
             closing = asyncio.ensure_future(link.closing.wait())
-            await asyncio.wait((departed, closing), return_when=asyncio.FIRST_COMPLETED)
-            gone = departed.done()
-            departed.cancel()
-            closing.cancel()
+            try:
+                await asyncio.wait((departed, closing), return_when=asyncio.FIRST_COMPLETED)
+                gone = departed.done()
+            finally:
+                departed.cancel()
+                closing.cancel()
             del self._links[id]
             await connection.close()
             if not gone:

@@ -21,11 +21,11 @@ from typing import Final, cast
 from ...protocol import envelope, messages, names
 from ...protocol.call import Answer, Call, Cancel, Notification, Refused
 from ...protocol.envelope import Kind, Malformed, Message
-from ...protocol.errors import INVALID_REQUEST, InvalidRequest
+from ...protocol.errors import INVALID_REQUEST, InternalError, InvalidRequest
 from ...protocol.revisions import ASSUMED_WITHOUT_HEADER, Feature, Profile
 from ...protocol.session import READY, ServerSession, SessionState
 from ...runtime import tap
-from ...runtime.connection import IN_ORDER
+from ...runtime.connection import IN_ORDER, STUBBORN
 from ...runtime.dispatch import Reply
 from ...runtime.service import Service
 from ...security.principal import Principal
@@ -229,7 +229,14 @@ class Stateful:
             entered.live.prefix,
             priming=profile.has(Feature.POLLING),
         )
-        return Posted(entered.live, stream, batch=batch, streamable=streamable, revision=profile.revision)
+        return Posted(
+            entered.live,
+            stream,
+            batch=batch,
+            streamable=streamable,
+            revision=profile.revision,
+            alone=self._settings.workers == 1,
+        )
 
     def _start(self, call: Call, head: Head, principal: Principal, entered: Entered, posted: Posted) -> None:
         live = entered.live
@@ -265,7 +272,11 @@ class Stateful:
             await posted.reply(reply.data)
         finally:
             channel.ended = True
-            await posted.one_over()
+            try:
+                await posted.one_over()
+            finally:
+                if channel.clean_ups:
+                    await channel.tidy()
 
     async def _respond(
         self, head: Head, entered: Entered, posted: Posted, readable: int, receive: Receive, send: Send
@@ -286,7 +297,8 @@ class Stateful:
         await posted.over()
         body = posted.body()
         if posted.streaming:
-            raise Refusal(503, "the server has as many streams open as it takes; retry", headers=RETRY_SOON)
+            # No 503: that would promise that nothing was done.
+            raise Refusal(500, InternalError("the call has run, and there was no stream free for its answer"))
         await answer(send, 200 if body else 202, body, head.extra)
 
     async def _stream(
@@ -319,6 +331,21 @@ class Stateful:
     ) -> None:
         """Answer a POST of several messages, in the one revision that has them."""
         entered = await self._enter(head, principal)
+        try:
+            await self._serve_batch(head, principal, entered, body, readable, receive, send)
+        finally:
+            self._sessions.settle(entered.live)
+
+    async def _serve_batch(
+        self,
+        head: Head,
+        principal: Principal,
+        entered: Entered,
+        body: bytes,
+        readable: int,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         profile = entered.session.profile
         if not profile.has(Feature.BATCHES):
             raise Refusal(400, f"batches do not exist in revision {profile.revision}")
@@ -342,7 +369,6 @@ class Stateful:
                 await self._respond(head, entered, posted, readable, receive, send)
             finally:
                 posted.stream.abandon()
-        self._sessions.settle(entered.live)
 
     async def _take_item(
         self, item: bytes, head: Head, principal: Principal, entered: Entered, posted: Posted
@@ -366,6 +392,8 @@ class Stateful:
                 self._settle_event(event, entered.live)
         except Malformed as problem:
             return messages.error(problem.id, problem.error, profile)
+        except Refusal as refusal:  # the other messages are answered all the same
+            return messages.error(refusal.id, refusal.problem, profile)
         except Refused as refused:
             return None if refused.silent else messages.error(refused.id, refused.error, profile)
         return None
@@ -374,9 +402,10 @@ class Stateful:
 
     async def listen(self, head: Head, principal: Principal, receive: Receive, send: Send) -> None:
         """Answer a GET: the standalone stream, or the rest of any stream of the session."""
-        entered = await self._enter(head, principal)
         last = head.headers.get(LAST_EVENT_ID)
+        entered = await self._enter(head, principal)
         if not self._places.take_stream():
+            self._sessions.settle(entered.live)
             self._places.check_stream()
         try:
             if last is not None and last.strip():
@@ -411,4 +440,4 @@ class Stateful:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=STUBBORN)

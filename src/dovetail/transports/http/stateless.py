@@ -93,6 +93,22 @@ class Stateless:
         elif settings.responses == "json" and readable & JSON_OK:
             readable = JSON_OK
         channel = _ExchangeChannel(self, head, principal, readable, watch, send, link)
+        try:
+            await self._reply(call, channel, head, readable, watch, send, link)
+        finally:
+            if channel.clean_ups:
+                await channel.tidy()
+
+    async def _reply(
+        self,
+        call: Call,
+        channel: _ExchangeChannel,
+        head: Head,
+        readable: int,
+        watch: Watch,
+        send: Send,
+        link: str,
+    ) -> None:
         watch.call_begins()
         try:
             reply = await self._service.dispatcher.answer(call, channel)
@@ -108,7 +124,7 @@ class Stateless:
             tap.note(link, "server", True, "http", reply.data, call.profile.revision)
         status = 200 if reply.code is None else STATUS.get(reply.code, 200)
         if channel.writer is not None or (
-            status == 200 and (readable == SSE_OK or settings.responses == "sse")
+            status == 200 and (readable == SSE_OK or self._settings.responses == "sse")
         ):
             await channel.finish(reply.data)
             return
@@ -201,6 +217,7 @@ class _ExchangeChannel(Channel):
     """The way back of one exchange: makes an event stream of the answer when something is emitted."""
 
     transport = "http"
+    tidies = True
 
     def __init__(
         self,

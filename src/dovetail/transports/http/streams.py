@@ -31,6 +31,8 @@ log = logging.getLogger("dovetail.http")
 REQUEST: Final = "r"
 STANDALONE: Final = "s"
 MAX_WAITING: Final = 256
+#: Bytes that may wait for a connected client: far less than an event log keeps, or it would trim what nobody has read.
+MAX_WAITING_BYTES: Final = 1024 * 1024
 _BATCH: Final = 64
 _POLL: Final = 0.5
 _EVENT_ID: Final = re.compile(rb"([rs][0-9a-f]{24})-([0-9]{1,15})")
@@ -86,6 +88,7 @@ class MessageStream:
         self._over = False
         self._last = 0
         self._position = 0
+        self._unread = 0
         self._direct: deque[bytes] = deque()
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -109,11 +112,11 @@ class MessageStream:
         async with self._lock:
             await self._open()
 
-    async def put(self, data: bytes, *, urgent: bool = False) -> None:
-        """Say something. Waits while a connected client is far behind, unless it is ``urgent``; says nothing
-        after the end.
+    async def put(self, data: bytes, *, urgent: bool = False, at_once: bool = False) -> None:
+        """Say something. Waits while a connected client is far behind: if it is ``urgent`` only in bytes, if
+        ``at_once`` never. Says nothing after the end.
         """
-        while not urgent and not self._over and self._awaited and self._behind() >= MAX_WAITING:
+        while not at_once and self._full(len(data), urgent=urgent):
             self._room.clear()
             await self._room.wait()
         if not urgent and not self._awaited:
@@ -176,6 +179,7 @@ class MessageStream:
         if not found:
             found = [(0, self._direct.popleft()) for _ in range(min(len(self._direct), _BATCH))]
         self._position = max(after, found[-1][0] if found else 0)
+        self._unread = max(0, self._unread - sum(len(data) for _, data in found)) if found else 0
         self._room.set()
         if self._over and not found and not self.resumable:
             await self._settle_log()
@@ -206,6 +210,13 @@ class MessageStream:
         """Whether a connection reads this, or is about to."""
         return self.reader is not None or not self._visited
 
+    def _full(self, size: int, *, urgent: bool) -> bool:
+        """Whether the client has to read before this much more is said. A message of any size fits alone."""
+        if self._over or not self._awaited:
+            return False
+        many = not urgent and self._behind() >= MAX_WAITING
+        return many or 0 < self._unread > MAX_WAITING_BYTES - size
+
     def _behind(self) -> int:
         return self._last - self._position + len(self._direct)
 
@@ -216,6 +227,7 @@ class MessageStream:
                 await self._append(b"")
 
     async def _append(self, data: bytes) -> None:
+        self._unread += len(data)
         if self._events is not None and self.resumable:
             try:
                 self._last = await self._events.append(self._name, data)

@@ -1,0 +1,34 @@
+"""The command line: ``dovetail run|list|call|read|prompt|complete``.
+
+`main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
+`dovetail.cli.run`, which imports the standard library and the author's file. The other commands are a client
+for people and scripts (`dovetail.cli.commands`); only they load cyclopts and rich. Exit codes are in
+`dovetail.cli.exits`.
+"""
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code. ``arguments``: the words after the program's name, by default
+    this process's.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["run"]:
+        from .run import main as run
+
+        return run(words[1:])
+    if words in (["--version"], ["-V"]):
+        import dovetail
+
+        print(f"dovetail {dovetail.__version__}")
+        return 0
+    try:
+        from .commands import main as command
+    except ImportError as missing:
+        print(f"dovetail: {missing}", file=sys.stderr)
+        return 3
+    return command(words)

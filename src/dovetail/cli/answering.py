@@ -1,0 +1,143 @@
+"""Answering what a server asks: by the person at the terminal, or by what the command line said beforehand.
+
+A form is filled in field by field. At any field ``:decline`` says no and ``:cancel`` (or Ctrl-D) closes the
+form. An address is shown whole, with the name of the server that wants it visited; it is never opened here,
+the person does that. Without a terminal, ``--answer key=value`` fills in fields and ``--yes`` agrees to the
+rest; otherwise the question is declined, and standard error says what would have answered it. Specification:
+client/elicitation.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ..client.answers import Accept, Cancel, Decline, ElicitRequest, Visit
+from .coercion import pairs
+from .exits import Usage
+from .fields import Field, fields_of
+from .safe_text import one_line, safe
+from .terminal import EndOfInput, Terminal
+
+__all__ = ["Answers"]
+
+_DECLINE: Final = ":decline"
+_CANCEL: Final = ":cancel"
+_TRIES: Final = 20
+
+
+class Answers:
+    """The handlers of a client on the command line. ``given``: ``key=value`` words; ``pause``: called before
+    anything is shown.
+
+    ``problem`` is what was wrong with the answers given, if a question showed it.
+    """
+
+    def __init__(
+        self,
+        given: Sequence[str] = (),
+        *,
+        yes: bool = False,
+        terminal: Terminal | None = None,
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._given = {key: value for key, value, _ in pairs(given)}
+        self._yes = yes
+        self._terminal = terminal or Terminal()
+        self.pause = pause
+        self.problem: Usage | None = None
+
+    async def form(self, request: ElicitRequest) -> Accept | Decline | Cancel:
+        """Fill in a form."""
+        self.pause()
+        fields = fields_of(request.schema)
+        try:
+            content, open_fields = self._prepared(fields)
+        except Usage as problem:
+            self.problem = problem
+            return Decline()
+        if not open_fields and (self._given or self._yes):
+            return Accept(content)
+        if not self._terminal.there:
+            return _refused(request, [each for each in open_fields if each.required] or open_fields)
+        _show(f"\n{safe(request.server)} asks:\n{safe(request.message)}")
+        _show(f"({_DECLINE} to say no, {_CANCEL} to close the question)")
+        try:
+            return await self._filled(content, open_fields)
+        except EndOfInput:
+            return Cancel()
+
+    async def visit(self, visit: Visit) -> bool | None:
+        """Ask for consent to a visit."""
+        self.pause()
+        _show(f"\n{safe(visit.server)} asks you to visit an address:\n{safe(visit.message)}\n")
+        _show(f"  {safe(visit.url)}\n\nIt leads to the host {safe(visit.host)}.")
+        if not self._terminal.there:
+            if self._yes:
+                _show("Agreed to by --yes. It was not opened; open it yourself.")
+                return True
+            _show("Refused: nobody is here to agree. Run this in a terminal, or with --yes.")
+            return False
+        try:
+            typed = await self._terminal.ask("Will you open it yourself? [y/N, or c to close the question] ")
+        except EndOfInput:
+            return None
+        answer = typed.strip().lower()
+        return None if answer in ("c", _CANCEL) else answer in ("y", "yes")
+
+    def _prepared(self, fields: list[Field]) -> tuple[dict[str, Any], list[Field]]:
+        """What the command line answers, and the fields that are left."""
+        content: dict[str, Any] = {}
+        left: list[Field] = []
+        by_itself = self._yes or (bool(self._given) and not self._terminal.there)
+        for each in fields:
+            if each.name in self._given:
+                try:
+                    content[each.name] = each.read(self._given[each.name])
+                except ValueError as problem:
+                    raise Usage(f"--answer {each.name}: {problem}") from None
+            elif by_itself and each.has_default:
+                content[each.name] = each.default
+            elif self._yes and each.is_boolean:
+                content[each.name] = True
+            elif not (by_itself and each.optional):
+                left.append(each)
+        return content, left
+
+    async def _filled(self, content: dict[str, Any], fields: list[Field]) -> Accept | Decline | Cancel:
+        for each in fields:
+            _show(f"\n{each.title()}{': ' + each.description() if each.description() else ''}")
+            for number, (value, title) in enumerate(each.choices, 1):
+                _show(f"  {number}. {safe(title)}{'' if title == value else f' ({safe(value)})'}")
+            for _ in range(_TRIES):
+                typed = await self._terminal.ask(f"[{each.hint()}] ")
+                word = typed.strip().lower()
+                if word == _DECLINE:
+                    return Decline()
+                if word == _CANCEL:
+                    return Cancel()
+                if not word and (each.has_default or each.optional):
+                    if each.has_default:
+                        content[each.name] = each.default
+                    break
+                try:
+                    content[each.name] = each.read(typed)
+                    break
+                except ValueError as problem:
+                    _show(f"  {one_line(str(problem))}")
+            else:
+                return Cancel()
+        return Accept(content)
+
+
+def _refused(request: ElicitRequest, fields: Sequence[Field]) -> Decline:
+    """Nobody is here: say what was asked and how to answer beforehand."""
+    wanted = " ".join(f"--answer {safe(each.name)}=..." for each in fields)
+    _show(
+        f"dovetail: {one_line(request.server)} asks: {one_line(request.message)} "
+        f"Declined, because there is no terminal to ask on; give {wanted or '--yes'}{' or --yes' if wanted else ''}"
+    )
+    return Decline()
+
+
+def _show(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,177 @@
+"""``dovetail run FILE[:app]``: serve the app in a file, on stdio unless told otherwise.
+
+Hosts start stdio servers again and again, so this path is short: the standard library, then the author's
+file, which imports what it needs of Dovetail, then the transport. Nothing else of the command line is loaded.
+Also ``python -m dovetail.cli.run FILE``, which is how a client runs a file with an app in it.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import Any, Final, NoReturn
+
+from .exits import INTERRUPTED, NO_SERVER, OK, Usage, tell
+from .loading import CannotLoad, load_app, split_place
+
+__all__ = ["main"]
+
+TRANSPORTS: Final = ("stdio", "http", "unix")
+_HTTP: Final = {
+    "path": "--path",
+    "workers": "--workers",
+    "store": "--store",
+    "allowed_hosts": "--allow-host",
+    "allowed_origins": "--allow-origin",
+    "allow_remote": "--allow-remote",
+    "http_sse": "--http-sse",
+    "sessions": "--no-sessions",
+}
+"""The options that only HTTP takes, and how they are spelled."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until told to stop, and give the exit code. ``arguments``: the words after ``run``."""
+    words, rest = _divide(list(arguments))
+    try:
+        options = _Parser().parse_args(words)
+        transport, how = _plan(options)
+    except Usage as problem:
+        return tell(problem)
+    except SystemExit:  # --help was printed
+        return OK
+    if options.log_level:
+        logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)
+    sys.argv = [str(split_place(options.file)[0]), *rest]
+    try:
+        app = _load(options.file, transport)
+        if "store" in how:
+            how["store"] = _store(how["store"])
+        app.run(transport, **how)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except CannotLoad as problem:
+        return tell(problem, verbose=options.verbose)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else NO_SERVER
+    except Exception as problem:  # noqa: BLE001 - whatever the author's own code raises; -v shows where
+        return tell(problem, verbose=options.verbose) and NO_SERVER
+    return OK
+
+
+class _Parser(argparse.ArgumentParser):
+    """The options; a mistake raises `Usage` instead of ending the process."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            prog="dovetail run",
+            description="Serve the App in a Python file.",
+            epilog="Words after -- are the file's own (sys.argv). "
+            "Exit codes: 0 stopped, 2 usage, 3 cannot start, 130 interrupted.",
+            allow_abbrev=False,
+        )
+        add = self.add_argument
+        add(
+            "file",
+            metavar="FILE[:app]",
+            help="the file; without a name: app, server, mcp, or the only App in it",
+        )
+        add("--transport", choices=TRANSPORTS, help="default: stdio")
+        add("--http", metavar="[HOST:]PORT", help="serve over HTTP at this address (port 0: any free one)")
+        add("--uds", metavar="PATH", help="a unix socket: for HTTP, or for lines with --transport unix")
+        self._add_http()
+        add("--log-level", choices=("debug", "info", "warning", "error"), help="log to standard error")
+        add("-v", "--verbose", action="store_true", help="show tracebacks")
+
+    def _add_http(self) -> None:
+        add = self.add_argument
+        add("--path", metavar="PATH", help="where the HTTP endpoint is (default: /mcp)")
+        add("--workers", type=int, metavar="N", help="HTTP server processes (default: 1)")
+        add("--store", metavar="FILE", help="keep sessions in this SQLite file, which workers share")
+        add(
+            "--allow-host",
+            dest="allowed_hosts",
+            action="append",
+            metavar="NAME",
+            help="a name it is reached by",
+        )
+        add(
+            "--allow-origin",
+            dest="allowed_origins",
+            action="append",
+            metavar="URL",
+            help="a site whose pages may call",
+        )
+        once = "store_const"  # so that what was not given is None
+        add("--allow-remote", action=once, const=True, help="allow an address that other machines can reach")
+        add("--http-sse", action=once, const=True, help="also serve the deprecated transport of 2024-11-05")
+        add(
+            "--no-sessions",
+            dest="sessions",
+            action=once,
+            const=False,
+            help="serve the stateful era without sessions",
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{message} (see dovetail run --help)")
+
+
+def _divide(words: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours, and what comes after ``--``."""
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def _plan(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """The transport and its options. Raises `Usage` for options that do not go together."""
+    transport: str = options.transport or ("http" if options.http or options.uds else "stdio")
+    if options.http and (options.uds or transport != "http"):
+        raise Usage(f"--http and {'--uds' if options.uds else f'--transport {transport}'} exclude each other")
+    if options.uds and transport == "stdio":
+        raise Usage("--uds and --transport stdio exclude each other")
+    if transport == "unix" and not options.uds:
+        raise Usage("--transport unix needs --uds PATH")
+    how: dict[str, Any] = {name: value for name in _HTTP if (value := getattr(options, name)) is not None}
+    if how and transport != "http":
+        raise Usage(f"{_HTTP[next(iter(how))]} is for HTTP; add --http PORT")
+    if how.get("workers", 1) > 1 and "store" not in how and "sessions" not in how:
+        raise Usage("--workers need --store FILE for the sessions that they share, or --no-sessions")
+    if transport == "http":
+        how.update({"uds": options.uds} if options.uds else _address(options.http))
+    elif transport == "unix":
+        how["path"] = options.uds
+    return transport, how
+
+
+def _address(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    host, colon, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535 or (colon and ":" in host.strip("[]") and host[:1] != "["):
+        raise Usage(f"--http {text!r} is no address; write PORT, HOST:PORT or [IPV6]:PORT")
+    host = host.strip("[]")
+    return {"port": int(port), **({"host": host} if host else {})}
+
+
+def _load(place: str, transport: str) -> Any:
+    """The app. On stdio what the file prints while it is imported goes to standard error: the output is the
+    wire.
+    """
+    if transport != "stdio":
+        return load_app(place)
+    with redirect_stdout(sys.stderr):
+        return load_app(place)
+
+
+def _store(path: str) -> Any:
+    from ..stores import SQLiteStore
+
+    return SQLiteStore(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

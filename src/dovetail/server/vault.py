@@ -1,0 +1,91 @@
+"""What an app keeps its rounds with: the keys that seal them and the store behind them.
+
+Theory of operation. Keys come from the author, from the environment, or are made here; keys made here are known to
+this process and those forked from it. The store is the author's; without one an app that is alone in its process uses
+its memory, and an app that is not alone (its keys are shared, so others exist) has none: what one worker kept, another
+would not find. So nothing ever fails on some workers only; what could is refused before the first request.
+
+Specification: basic/patterns/mrtr, "Server Requirements".
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from ..runtime.ledger import Ledger
+from ..security.key_ring import KeyRing
+from ..security.sealing import Sealer, default_sealer
+from ..stores.contracts import KeyValue, Store
+from .signature import Plan
+
+ENVIRONMENT: Final = "DOVETAIL_KEYS"
+_WORKERS: Final = "WEB_CONCURRENCY"
+_PURPOSE: Final = "request-state"
+_NEEDS_STORE: Final = (
+    "a tool that runs once needs a store that all workers share: pass App(store=SQLiteStore(path)), or "
+    "store=MemoryStore() if this process is the only one"
+)
+
+
+class Vault:
+    """The keys and the store of one app. ``managed``: the app runs itself and knows how many workers there are.
+
+    Raises ValueError for keys that are too short, and for both keys and a sealer.
+    """
+
+    def __init__(
+        self, *, keys: Sequence[str | bytes] | None, sealer: Sealer | None, store: Store | None
+    ) -> None:
+        if keys is not None and sealer is not None:
+            raise ValueError("give keys or a sealer, not both: a sealer has keys of its own")
+        if keys is None and sealer is None and (found := os.environ.get(ENVIRONMENT)):
+            keys = [each.strip() for each in found.split(",") if each.strip()]
+        if keys is not None:
+            secrets = [each.encode() if isinstance(each, str) else each for each in keys]
+            sealer = default_sealer(_PURPOSE, KeyRing.from_secrets(secrets))
+        self.store = store
+        self.managed = False
+        self._sealer = sealer
+        self._alone = sealer is None
+        self._ledger: Ledger | None = None
+
+    def ledger(self) -> Ledger:
+        """Where the rounds are kept."""
+        if self._ledger is None:
+            if self._sealer is None:
+                self._sealer = default_sealer(_PURPOSE)
+            self._ledger = Ledger(self._sealer, kv=self._kv())
+        return self._ledger
+
+    def share(self, *, once: bool) -> None:
+        """Others will be forked from this process. ``once``: there are tools that run once. Raises ValueError."""
+        if once and self.store is None:
+            raise ValueError(_NEEDS_STORE)
+        self._alone, self._ledger = False, None
+        if self._sealer is None:
+            self._sealer = default_sealer(_PURPOSE)
+
+    def check_once(self, plan: Plan) -> None:
+        """Refuse a tool that runs once where workers could not agree on what was done."""
+        if not self._alone and self.store is None:
+            raise plan.refuse(_NEEDS_STORE)
+
+    def refuse_strangers(self) -> None:
+        """Raise ValueError when a process manager was told to start several workers, and they would not share keys.
+
+        Each would make its own, and the state that one gave out would be refused by the others, at random.
+        """
+        workers = os.environ.get(_WORKERS, "")
+        if not self.managed and self._sealer is None and workers.isdecimal() and int(workers) > 1:
+            raise ValueError(
+                f"{_WORKERS} asks for {workers} workers, which would not share the keys that seal rounds: pass "
+                f"App(keys=[...]) or set {ENVIRONMENT}, the same in all of them"
+            )
+
+    def _kv(self) -> KeyValue | None:
+        store = self.store
+        if store is None and self._alone:
+            from ..stores.memory import MemoryStore
+
+            store = MemoryStore()
+        return None if store is None else store.kv.within("rounds/")

@@ -1,0 +1,168 @@
+"""Progress: growing, under the token that the request named, while the request runs and no longer."""
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+from must_peer import RawPeer, frames, parsed
+
+from dovetail import App, Client, Context
+from dovetail.protocol.errors import RequestTimeout
+from dovetail.protocol.revisions import REVISIONS
+
+EVERY = pytest.mark.parametrize("revision", REVISIONS)
+
+
+class Reporting:
+    """A tool that reports what it is told to, also after its end, from a task that it left behind."""
+
+    def __init__(self) -> None:
+        self.app = App("reporting")
+        self.go = asyncio.Event()
+        self.late: list[asyncio.Task[None]] = []
+
+        @self.app.tool
+        async def report(values: list[float], ctx: Context) -> str:
+            for value in values:
+                await ctx.progress(value, 10)
+            return "done"
+
+        @self.app.tool
+        async def leave(ctx: Context) -> str:
+            await ctx.progress(1)
+            self.late.append(asyncio.create_task(self.after(ctx)))
+            return "left"
+
+        @self.app.tool
+        async def odd(ctx: Context) -> str:
+            for value in (1.0, float("nan"), 0.5, float("inf"), 2.0):
+                await ctx.progress(value, float("nan"))
+            return "done"
+
+    async def after(self, ctx: Context) -> None:
+        await self.go.wait()
+        await ctx.progress(2)
+        await ctx.log("error", "late")
+
+
+@EVERY
+@pytest.mark.requirement("R2511-PROGRESS-004", "R2607-PROGRESS-005")
+async def test_progress_only_ever_grows(revision: str, connect: Any) -> None:
+    wire = await connect(Reporting().app, revision)
+    values = [1, 1, 0.5, 2, -3, 2.0000001, 2, 1e300, 5]
+    await wire.result(
+        "tools/call", {"name": "report", "arguments": {"values": values}}, meta={"progressToken": 9}
+    )
+    seen = [wire.inbox.get_nowait()["params"]["progress"] for _ in range(wire.inbox.qsize())]
+    assert seen == [1, 2, 2.0000001, 1e300]
+    assert all(one < other for one, other in itertools.pairwise(seen))
+
+
+@EVERY
+@pytest.mark.requirement("R2511-PROGRESS-004", "R2607-PROGRESS-005")
+async def test_what_is_no_number_is_no_progress(revision: str, connect: Any) -> None:
+    wire = await connect(Reporting().app, revision)
+    await wire.result("tools/call", {"name": "odd"}, meta={"progressToken": "t"})
+    seen = [wire.inbox.get_nowait()["params"] for _ in range(wire.inbox.qsize())]
+    assert seen == [{"progressToken": "t", "progress": 1}, {"progressToken": "t", "progress": 2}]
+
+
+@EVERY
+@pytest.mark.requirement(
+    "R2511-PROGRESS-007", "R2607-PROGRESS-008", "R2511-PROGRESS-014", "R2607-PROGRESS-012"
+)
+async def test_nothing_is_reported_once_the_call_is_over(revision: str, connect: Any) -> None:
+    found = Reporting()
+    wire = await connect(found.app, revision)
+    await wire.result("tools/call", {"name": "leave"}, meta={"progressToken": "t"})
+    assert (await wire.next())["params"]["progress"] == 1
+    found.go.set()
+    await asyncio.gather(*found.late)
+    await wire.call("report", values=[])
+    assert wire.inbox.empty()
+
+
+@EVERY
+@pytest.mark.parametrize("token", ["t", "", "\x00\u2028", 0, -1, 2**53, 2**62])
+@pytest.mark.requirement(
+    "R2511-PROGRESS-001", "R2607-PROGRESS-002", "R2511-PROGRESS-007", "R2607-PROGRESS-008"
+)
+async def test_a_token_comes_back_as_it_was(revision: str, token: Any, connect: Any) -> None:
+    wire = await connect(Reporting().app, revision)
+    await wire.result(
+        "tools/call", {"name": "report", "arguments": {"values": [1]}}, meta={"progressToken": token}
+    )
+    given = (await wire.next())["params"]["progressToken"]
+    assert (given, type(given)) == (token, type(token))
+
+
+@EVERY
+@pytest.mark.requirement(
+    "R2511-PROGRESS-001", "R2607-PROGRESS-002", "R2511-PROGRESS-002", "R2607-PROGRESS-003"
+)
+async def test_the_tokens_of_open_requests_differ(revision: str) -> None:
+    found = Reporting()
+    with frames() as seen:
+        async with Client(found.app, revision=revision) as client:
+            calls = [
+                client.call_tool("report", {"values": [n]}, progress=lambda _: None) for n in range(1, 30)
+            ]
+            await asyncio.gather(*calls)
+    tokens = [
+        message["params"]["_meta"]["progressToken"]
+        for message in parsed(seen, "client")
+        if message.get("method") == "tools/call"
+    ]
+    assert len(set(tokens)) == len(tokens) == 29
+    assert all(type(token) in (int, str) for token in tokens)
+    await found.app.service.stop()
+
+
+@EVERY
+@pytest.mark.hostile
+@pytest.mark.requirement("R2511-PROGRESS-007", "R2607-PROGRESS-008")
+async def test_a_client_hears_no_progress_of_others_or_of_what_is_over(revision: str) -> None:
+    tokens: list[Any] = []
+
+    def answer(peer: RawPeer, message: dict[str, Any]) -> None:
+        if message["method"] != "tools/call":
+            return
+        tokens.append(message["params"]["_meta"]["progressToken"])
+        for token in ("stranger", 10**15, *tokens):
+            peer.say(method="notifications/progress", params={"progressToken": token, "progress": 1})
+        peer.result(message["id"], content=[])
+
+    heard: list[list[float]] = [[], []]
+    async with Client(RawPeer(answer, revision=revision), revision=revision) as client:
+        for ears in heard:
+            await client.call_tool("any", progress=lambda notice, ears=ears: ears.append(notice.progress))
+        await client.call_tool("any", progress=lambda _: None)
+    assert heard == [[1], [1]]
+
+
+@EVERY
+async def test_f25_progress_prolongs_a_call_and_only_up_to_the_maximum(revision: str) -> None:
+    ticking = asyncio.Event()
+
+    async def tick(peer: RawPeer, token: Any) -> None:
+        for step in itertools.count(1):
+            peer.say(method="notifications/progress", params={"progressToken": token, "progress": step})
+            await asyncio.sleep(0.02)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def answer(peer: RawPeer, message: dict[str, Any]) -> None:
+        if message["method"] == "tools/call":
+            tasks.append(asyncio.create_task(tick(peer, message["params"]["_meta"]["progressToken"])))
+            ticking.set()
+
+    peer = RawPeer(answer, revision=revision)
+    async with Client(peer, revision=revision, timeout=0.1, max_timeout=0.4) as client:
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(RequestTimeout):
+            await client.call_tool("any", progress=lambda _: None)
+        assert 0.3 < asyncio.get_running_loop().time() - begun < 5
+        for task in tasks:
+            task.cancel()
+    assert peer.sent("notifications/cancelled")

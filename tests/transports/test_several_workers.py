@@ -1,0 +1,42 @@
+"""What an endpoint that several processes serve does not promise, it refuses at once."""
+
+import pytest
+from http_serving import serving
+
+from dovetail import App, Client, Context
+from dovetail.protocol.errors import RPCError
+
+
+def make_app() -> App:
+    app = App("several")
+
+    @app.tool
+    async def ask(ctx: Context) -> str:
+        """Ask the person."""
+        return await ctx.elicit("Your name?", str)
+
+    return app
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_question_whose_answer_may_go_astray_is_not_asked(workers: int) -> None:
+    async with serving(make_app().asgi(workers=workers)) as port:
+        url = f"http://127.0.0.1:{port}/mcp"
+        async with Client(
+            url, revision="2025-11-25", elicitation=lambda question: {"value": "Ada"}
+        ) as client:
+            if workers == 1:
+                assert (await client.call_tool("ask")).text == "Ada"
+            else:
+                with pytest.raises(RPCError, match="worker"):
+                    await client.call_tool("ask")
+        async with Client(url, elicitation=lambda question: {"value": "Ada"}) as client:
+            assert client.era == "stateless", (
+                "a client with a pinned revision teaches nothing about the server"
+            )
+            assert (await client.call_tool("ask")).text == "Ada"
+
+
+def test_several_workers_need_a_store_that_they_share() -> None:
+    with pytest.raises(ValueError, match="store"):
+        make_app().run("http", workers=2)
