@@ -1,0 +1,266 @@
+"""Questions of a server on the command line: at a real terminal, without one, and answered beforehand."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from dovetail.cli import main
+from dovetail.cli import terminal as terminal_module
+from dovetail.cli.answering import Answers
+from dovetail.cli.fields import fields_of
+from dovetail.client.answers import Accept, Cancel, Decline, ElicitRequest
+from dovetail.protocol.revisions import STATEFUL, STATELESS
+
+TARGET = str(Path(__file__).with_name("target_server.py"))
+ERAS = (STATEFUL[-1], STATELESS[-1])
+
+
+class Terminal:
+    """A command at a pseudo-terminal (input and standard error); its results come through a pipe."""
+
+    def __init__(self, *words):
+        self.master, slave = os.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dovetail", *words],
+            stdin=slave,
+            stderr=slave,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.shown = ""
+        self._news = threading.Condition()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self):
+        while True:
+            try:
+                chunk = os.read(self.master, 4096)
+            except OSError:
+                chunk = b""
+            with self._news:
+                self.shown += chunk.decode(errors="replace")
+                self._news.notify_all()
+            if not chunk:
+                return
+
+    def wait_for(self, text):
+        """Wait until the terminal shows a text, and take what came up to there away."""
+        with self._news:
+            assert self._news.wait_for(lambda: text in self.shown, 20), self.shown
+            before, _, self.shown = self.shown.partition(text)
+        return before + text
+
+    def type(self, line):
+        """Type a line."""
+        os.write(self.master, f"{line}\n".encode())
+
+    def result(self):
+        """The exit code and standard output."""
+        out, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, out
+
+    def close(self):
+        """End it, however far it is."""
+        self.process.kill()
+        self.process.communicate()
+        os.close(self.master)
+
+
+@pytest.fixture
+def terminal():
+    """Start commands at terminals."""
+    opened = []
+
+    def start(*words):
+        opened.append(Terminal(*words))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+@pytest.mark.parametrize("revision", ERAS)
+def test_a_form_is_filled_in(terminal, revision):
+    """Field by field, with types, bounds, choices and suggestions; what does not fit is asked again."""
+    shown = terminal("call", TARGET, "book", "-r", revision)
+    before = shown.wait_for("city")
+    assert "target" in before.lower()
+    assert "Where \\x1b[2Jto?" in before
+    shown.wait_for("[text] ")
+    shown.type("Oslo")
+    hint = shown.wait_for("] ")
+    assert "whole number, at least 1, at most 14, Enter for 3" in hint
+    shown.type("20")
+    shown.wait_for("at most 14")
+    shown.wait_for("Enter for 3] ")
+    shown.type("5")
+    choice = shown.wait_for("Enter for red] ")
+    assert "1. red" in choice
+    assert "2. blue" in choice
+    shown.type("2")
+    shown.wait_for("y/n, Enter for n] ")
+    shown.type("")
+    assert shown.result() == (0, "Oslo 5 blue False\n")
+
+
+@pytest.mark.parametrize("typed", [":decline", ":cancel", "\x04"])
+def test_no_answer(terminal, typed):
+    """Saying no and closing the question are told apart; the end of input closes it."""
+    shown = terminal("call", TARGET, "confirm")
+    shown.wait_for("[y/n] ")
+    shown.type(typed)
+    code, out = shown.result()
+    assert (code, out) == (1, "")
+    shown.wait_for("the person declined" if typed == ":decline" else "the person did not answer")
+
+
+def test_interrupted_question(terminal):
+    """Ctrl-C ends the command, though nobody ever answers."""
+    shown = terminal("call", TARGET, "confirm")
+    shown.wait_for("[y/n] ")
+    shown.process.send_signal(signal.SIGINT)
+    assert shown.result() == (130, "")
+
+
+@pytest.mark.parametrize("typed,code", [("y", 0), ("n", 1), ("", 1)])
+def test_a_visit(terminal, typed, code):
+    """The whole address and who wants it visited are shown; a plain Enter is a no."""
+    shown = terminal("call", TARGET, "visit")
+    before = shown.wait_for("close the question] ")
+    assert "https://example.com/login?next=%2Fhome&long=true" in before
+    assert re.search("target.* asks you to visit", before, re.IGNORECASE)
+    assert "host example.com" in before
+    shown.type(typed)
+    assert shown.result() == (code, "visited\n" if code == 0 else "")
+
+
+def test_progress_is_shown_at_a_terminal(terminal):
+    """A bar, and it makes way for the end."""
+    shown = terminal("call", TARGET, "wait", "-r", ERAS[0])
+    shown.wait_for("waiting")
+    shown.process.send_signal(signal.SIGINT)
+    assert shown.result()[0] == 130
+
+
+@pytest.fixture
+def run(capfd, monkeypatch):
+    """Run a command without a terminal."""
+    monkeypatch.setattr("sys.stdin", open(os.devnull, encoding="utf-8"))  # noqa: SIM115 - lives as long as the test
+
+    def command(*words):
+        code = main(words)
+        return code, *capfd.readouterr()
+
+    yield command
+    sys.stdin.close()
+
+
+@pytest.mark.parametrize("revision", ERAS)
+def test_without_a_terminal(run, revision):
+    """The question is declined, and standard error says what would have answered it."""
+    code, out, err = run("call", TARGET, "confirm", "-r", revision)
+    assert (code, out) == (1, "")
+    assert (
+        "asks: Sure? Declined, because there is no terminal to ask on; give --answer value=... or --yes"
+        in err
+    )
+
+
+@pytest.mark.parametrize(
+    "words,out",
+    [
+        (("confirm", "--yes"), "yes\n"),
+        (("confirm", "--answer", "value=n"), "no\n"),
+        (("book", "--answer", "city=Rome"), "Rome 3 red False\n"),
+        (
+            ("book", "--answer", "city=Rome", "--answer", "color=blue", "--answer", "days=9"),
+            "Rome 9 blue False\n",
+        ),
+        (("visit", "--yes"), "visited\n"),
+    ],
+)
+def test_answered_beforehand(run, words, out):
+    """Fields by name, suggestions for the others, consent by --yes."""
+    assert run("call", TARGET, *words)[:2] == (0, out)
+
+
+def test_answers_that_do_not_do(run):
+    """A field that nothing answers is named; a value that does not fit is a usage error."""
+    code, _, err = run("call", TARGET, "book", "--yes")
+    assert code == 1
+    assert "--answer city=..." in err
+    code, out, err = run("call", TARGET, "book", "--answer", "city=Rome", "--answer", "days=99")
+    assert (code, out) == (2, "")
+    assert "--answer days: " in err
+    code, _, err = run("call", TARGET, "visit")
+    assert code == 1
+    assert "https://example.com/login?next=%2Fhome&long=true" in err
+
+
+FORM = {
+    "type": "object",
+    "required": ["colors"],
+    "properties": {
+        "colors": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"anyOf": [{"const": "r", "title": "Red"}, {"const": "b", "title": "Blue"}]},
+        },
+        "old": {"type": "string", "enum": ["a", "b"], "enumNames": ["First"]},
+        "mail": {"type": "string", "format": "email", "title": "\x1bMail", "description": "where to\u202e"},
+        "ratio": {"type": "number", "default": 0.5},
+    },
+}
+
+
+class Typist(terminal_module.Terminal):
+    """A terminal at which somebody types what they were told."""
+
+    def __init__(self, *lines):
+        super().__init__()
+        self.there = True
+        self.lines = list(lines)
+        self.prompts = []
+
+    async def ask(self, prompt):
+        """The next line."""
+        self.prompts.append(prompt)
+        return self.lines.pop(0)
+
+
+async def answered(*lines):
+    """The answer to the form."""
+    typist = Typist(*lines)
+    request = ElicitRequest(server="s", message="m", schema=FORM)
+    return await Answers(terminal=typist).form(request), typist
+
+
+async def test_every_kind_of_field():
+    """Several choices, titled choices, formats; optional ones left empty."""
+    answer, _ = await answered("1, Blue", "First", "a@b.c", "")
+    assert answer == Accept({"colors": ["r", "b"], "old": "a", "mail": "a@b.c", "ratio": 0.5})
+    answer, _ = await answered("", "3", "b", "", "", "0.25")
+    assert answer == Accept({"colors": ["b"], "ratio": 0.25})
+    answer, typist = await answered("", "9", "2", "7", "", "", "nan", "1")
+    assert answer == Accept({"colors": ["b"], "ratio": 1})
+    assert len(typist.prompts) == 8
+    assert (await answered("1", ":DECLINE"))[0] == Decline()
+    assert (await answered("1", " :cancel "))[0] == Cancel()
+    assert (await answered(*["9"] * 20))[0] == Cancel()
+
+
+def test_fields_are_safe_to_show():
+    """Titles, descriptions and hints are the server's text."""
+    mail = next(each for each in fields_of(FORM) if each.name == "mail")
+    assert mail.title() == "\\x1bMail"
+    assert mail.description() == "where to\\u202e"
+    assert mail.hint() == "email, may be left empty"
