@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from fault_wires import FIRST, HTTPTalk, OldTalk, call, request, serving_kit
 
-from dovetail import App, Client, ConnectionLost
+from dovetail import App, Client, ConnectionLost, RequestTimeout
 from dovetail.transports.client_seam import Outgoing, Reply
 from dovetail.transports.http import HTTPApp
 from dovetail.transports.unix_client import UnixTransport
@@ -220,11 +220,12 @@ async def test_f36_answers_over_lines_cut_at_every_byte_are_answers_or_losses() 
 
 SERVER = """
 import asyncio, sys
-from dovetail import App
+from dovetail import App, Context
 app = App("mortal")
 
 @app.tool
-async def hold() -> str:
+async def hold(ctx: Context) -> str:
+    await ctx.progress(1)
     sys.stderr.write("holding\\n")
     await asyncio.Event().wait()
     return ""
@@ -250,25 +251,49 @@ async def mortal(transport: str, **options: Any) -> AsyncIterator[tuple[asyncio.
         await process.communicate()
 
 
-@pytest.mark.parametrize("revision", [FIRST, "2025-11-25", "2026-07-28"])
-@pytest.mark.parametrize("transport", ["http", "unix"])
+async def killed(transport: str, revision: str, path: Path, **options: Any) -> list[Any]:
+    """What becomes of three calls whose server is killed, after the client has heard of each of them."""
+    serving: dict[str, Any] = {"port": 0} if transport == "http" else {"path": str(path)}
+    async with mortal(transport, **serving) as (process, line):
+        target = line.rpartition(" ")[2] if transport == "http" else f"unix:{path}"
+        async with Client(target, revision=revision, **options) as client:
+            heard = asyncio.Semaphore(0)
+
+            def progress(*_: object) -> None:
+                heard.release()
+
+            calls = [asyncio.create_task(client.call_tool("hold", progress=progress)) for _ in range(3)]
+            for _ in range(3):
+                await asyncio.wait_for(heard.acquire(), 10)
+            process.kill()
+            async with asyncio.timeout(5):
+                return await asyncio.gather(*calls, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "transport,revision",
+    [
+        ("http", FIRST),
+        ("http", "2026-07-28"),
+        ("unix", FIRST),
+        ("unix", "2025-11-25"),
+        ("unix", "2026-07-28"),
+    ],
+)
 async def test_f38_a_server_that_is_killed_fails_its_calls_at_once(
     transport: str, revision: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "s"
-    options: dict[str, Any] = {"port": 0} if transport == "http" else {"path": str(path)}
-    async with mortal(transport, **options) as (process, line):
-        target = line.rpartition(" ")[2] if transport == "http" else f"unix:{path}"
-        async with Client(target, revision=revision) as client:
-            calls = [asyncio.create_task(client.call_tool("hold")) for _ in range(3)]
-            assert process.stderr is not None
-            for _ in range(3):
-                assert b"holding" in await asyncio.wait_for(process.stderr.readline(), 10)
-            process.kill()
-            async with asyncio.timeout(20):
-                outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        assert {type(each) for each in outcomes} == {ConnectionLost}, outcomes
-        assert not any(getattr(each, "retry_safe", True) for each in outcomes)
+    """Where nothing can be resumed; the deadline of the calls is a minute."""
+    outcomes = await killed(transport, revision, tmp_path / "s")
+    assert {type(each) for each in outcomes} == {ConnectionLost}, outcomes
+    assert not any(each.retry_safe for each in outcomes)
+
+
+async def test_f38_calls_that_could_be_resumed_end_by_their_deadline(tmp_path: Path) -> None:
+    """With an event id the client comes back for the rest, as the revision has it, and no longer than it may."""
+    outcomes = await killed("http", "2025-11-25", tmp_path / "s", timeout=0.5)
+    assert {type(each) for each in outcomes} <= {ConnectionLost, RequestTimeout}, outcomes
+    assert not any(each.retry_safe for each in outcomes)
 
 
 @pytest.mark.parametrize("how", ["once", "twice"])
