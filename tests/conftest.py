@@ -1,3 +1,12 @@
 """What every test has: a ledger of skips, the schema oracle, and wires to servers."""
 
+import os
+
+from hypothesis import settings
+
 pytest_plugins = ["clean_reports", "skip_ledger", "oracle.plugin", "wires"]
+
+# Where a change lands, the same examples are tried each time; at a desk, new ones are.
+settings.register_profile("landing", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("landing")

@@ -1,6 +1,7 @@
 """When a round closes, what travels in it, and what closing does to a body."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -355,3 +356,47 @@ async def test_an_invalid_answer_among_several_is_asked_for_alone(revision: str,
         {"name": "tool", "inputResponses": {"b": accept(2)}, "requestState": second["requestState"]},
     )
     assert final["content"][0]["text"] == "1 2"
+
+
+@MODERN
+@pytest.mark.parametrize("parked", ["alone", "beside"])
+async def test_a_group_that_failed_before_leaves_nothing_behind(
+    revision: str, parked: str, connect: Any
+) -> None:
+    """Before Python 3.13 it leaves a request to cancel on its task, which is no cancellation of the call."""
+    app = App("before")
+
+    async def fail() -> None:
+        raise LookupError
+
+    @app.tool
+    async def tool(ctx: Context) -> str:
+        with contextlib.suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+        if parked == "alone":
+            return await ctx.elicit("A?", str)
+        found = await asyncio.gather(ctx.elicit("A?", str, key="A"), return_exceptions=True)
+        return "".join(str(each) for each in found)
+
+    assert (await play(await opened(connect, app, revision), "tool", ANSWERS)).text == "a"
+
+
+@FORMS
+async def test_a_timeout_counts_after_a_group_that_failed(revision: str, connect: Any) -> None:
+    app = App("late")
+
+    async def fail() -> None:
+        raise LookupError
+
+    @app.tool(timeout=0.05)
+    async def tool(ctx: Context) -> str:
+        with contextlib.suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+        await asyncio.Event().wait()
+        return ""
+
+    played = await play(await opened(connect, app, revision), "tool", ANSWERS)
+    assert played.failed
+    assert "took longer than" in played.text

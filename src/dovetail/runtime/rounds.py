@@ -17,8 +17,9 @@ Closing raises `Suspend` wherever a question is parked. If the body's own task w
 a gather, a sleep), that wait is cancelled: asyncio's locks, queues and groups hand over and clean up after a
 `CancelledError` and nothing else, and `gather(return_exceptions=True)` would hand the body its own end as a value. So
 ``finally`` and ``async with`` run everywhere and ``except Exception`` sees nothing. After closing, every question and
-every step raises `Suspend` at once. The runner takes what comes out of the body and tells the end of the round from a
-cancellation by `Task.cancelling`, which counts the requests of others only.
+every step raises `Suspend` at once. What comes out of the body then is the end of the round; a cancellation by others
+that comes this late changes nothing but that nobody hears the answer. (`Task.cancelling` could not tell it: before
+Python 3.13 a task group that failed leaves the count above zero.)
 
 A `rehearsal` is a second run over the same journal that must close with the same questions: it runs no step.
 
@@ -56,7 +57,8 @@ class Rounds:
     """The rounds of one call. One is made for each request whose method may ask back.
 
     ``body``: the task that runs the body. ``once``: steps are claimed in the ledger. ``closed``: the round is over.
-    ``questions``: what it closed with, digests by key. ``diverged``: what a rehearsal did that it must not.
+    ``pressed``: the body was cancelled for that. ``questions``: what it closed with, digests by key. ``diverged``:
+    what a rehearsal did that it must not.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Rounds:
         self._quiet = 0
         self._watched = False
         self._pressing = False
+        self.pressed = False
         self._unsure = False
         self.closed = False
         self.questions: dict[str, str] = {}
@@ -146,6 +149,11 @@ class Rounds:
     def replayed(self) -> bool:
         """Whether the call went through a round before; only then has it an identity that the client brings back."""
         return self._replayed
+
+    @property
+    def stepped(self) -> bool:
+        """Whether any step is recorded."""
+        return bool(self._journal.steps)
 
     # Asking
 
@@ -267,7 +275,7 @@ class Rounds:
         self._release()
         if own is not None and waits_elsewhere and not own.done():
             own.cancel()
-            self._pressing = True
+            self._pressing = self.pressed = True
             asyncio.get_running_loop().call_soon(self.relax)
 
     def relax(self) -> None:

@@ -98,7 +98,15 @@ class ToolEntry:
         context = await self._runner.context(call, channel, once=True)
         rounds = context.opened_rounds
         if rounds is None or not rounds.replayed:
-            return await self._answer(call, channel, values, context)
+            result = await self._answer(call, channel, values, context)
+            rounds = context.opened_rounds
+            if self._runner.checked and rounds is not None and rounds.stepped:
+                log.warning(
+                    "%s runs once, and has a step before its first question: until a reply has reached the client a call "
+                    "has no identity, so that step runs again if the reply is lost; ask first",
+                    self.name,
+                )
+            return result
         kept = await rounds.kept()
         if kept is None:
             result = await self._answer(call, channel, values, context)

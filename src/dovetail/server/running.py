@@ -112,6 +112,11 @@ class Runner:
         self._injector = Injector(plan, app=workshop.app_scope, overrides=workshop.overrides)
         self._direct = plan.is_async and not plan.slots and timeout is None
 
+    @property
+    def checked(self) -> bool:
+        """Whether the replay check is on."""
+        return self._workshop.replay_check
+
     async def context(self, call: Call, channel: Channel, *, once: bool = False) -> Context:
         """The context for a run, if the caller wants to look at it first. Raises `InvalidParams`."""
         return await self._workshop.context(call, channel, once=once)
@@ -130,8 +135,6 @@ class Runner:
             context = await self._workshop.context(call, channel)
         checked = self._workshop.replay_check
         fresh = copy.deepcopy(values) if checked else values
-        task = asyncio.current_task()
-        others = 0 if task is None else task.cancelling()
         try:
             value = await self._asked(context, channel, values)
         except BaseException as problem:
@@ -142,8 +145,8 @@ class Runner:
                     raise
                 raise single from problem
             rounds.relax()
-            if task is not None and task.cancelling() > others:
-                raise asyncio.CancelledError from None
+            if isinstance(problem, asyncio.CancelledError) and not rounds.pressed:
+                raise
             if not ends_round(problem):
                 raise self._swallowed() from problem
             if checked:
@@ -211,7 +214,9 @@ class Runner:
         try:
             async with limit:
                 return await self._filled(context, channel, values)
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError):
+            # Before Python 3.13 a task group that failed leaves a request to cancel behind, and `asyncio.timeout` then
+            # lets its own cancellation out.
             if limit.expired():
                 raise TimedOut(f"{self.plan.name} took longer than {self._timeout:g} seconds") from None
             raise
