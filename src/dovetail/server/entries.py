@@ -102,8 +102,8 @@ class ToolEntry:
             rounds = context.opened_rounds
             if self._runner.checked and rounds is not None and rounds.stepped:
                 log.warning(
-                    "%s runs once, and has a step before its first question: until a reply has reached the client a call "
-                    "has no identity, so that step runs again if the reply is lost; ask first",
+                    "%s runs once, and has a step before its first question: until a reply has reached the client, "
+                    "a call has no identity, so that step runs again if the reply is lost; ask first",
                     self.name,
                 )
             return result
