@@ -69,3 +69,12 @@ async def test_the_client_is_told_when_a_visit_is_complete(revision: str, connec
     if revision not in STATELESS:
         notice = {"method": "notifications/elicitation/complete", "params": {"elicitationId": "login-2"}}
         assert played.notices == [{"jsonrpc": "2.0", **notice}]
+
+
+@EVERY
+async def test_addresses_are_not_demanded_of_a_client_that_declared_none(revision: str, connect: Any) -> None:
+    app, _ = make_app()
+    wire = await connect(app, revision, {"elicitation": {}} if revision >= "2025-06-18" else {})
+    error = await wire.error("tools/call", {"name": "demand"})
+    assert error["code"] == (-32021 if revision in STATELESS else -32600)
+    assert "elicitation" in error["message"]

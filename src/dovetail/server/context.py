@@ -228,15 +228,15 @@ class Context:
 
         In the stateless era they are asked in a round, again and again until the body no longer demands them.
         """
-        rounds = self.rounds
-        if rounds is None:
-            if not self._call.profile.has(Feature.URL_ELICITATION_ERROR):
-                raise missing(
-                    {"elicitation": {"url": {}}}, "the revision knows no addresses to visit"
-                ) from visits
-            raise visits
+        call, rounds = self._call, self.rounds
         asked = {f"visit-{number}": visit for number, visit in enumerate(visits_in(visits), 1)}
-        await rounds.ask_again(self._on_the_wire(asked))
+        if rounds is not None:
+            await rounds.ask_again(self._on_the_wire(asked))
+        for visit in asked.values():
+            visit.check(call.profile, call.peer.capabilities)
+        if not call.profile.has(Feature.URL_ELICITATION_ERROR):
+            raise missing({"elicitation": {"url": {}}}, f"{call.method} can't send anybody there") from visits
+        raise visits
 
     async def _ask_one(self, question: Question[T], key: str | None) -> T:
         if key is None and _current_task() is not self._body:
