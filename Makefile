@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance interop bench requirements lock clean setup-dev setup-demo
+.PHONY: help demo demo-auth test check format conformance interop bench bench-quick requirements lock clean setup-dev setup-demo
 
 BIN := .venv/bin
 PY := $(BIN)/python
@@ -19,6 +19,9 @@ help: ## say what there is
 demo: setup-demo ## run the example library: one server, every kind of client
 	@$(PY) examples/library/demo.py
 
+demo-auth: setup-dev ## a login from beginning to end, in a real browser without a window if one is there
+	@$(PY) examples/protected/demo.py
+
 test: setup-dev ## run all tests, with the schema oracle watching every message (ARGS= for a part of them)
 	@$(PY) -m pytest -n 2 --ignore=tests/interop $(if $(ARGS),$(ARGS),$(ORACLE))
 	@$(if $(ARGS),,$(PY) -m pytest -n 2 tests/interop)
@@ -29,14 +32,17 @@ check: setup-dev ## formatting, lint, types, import floors and house rules, side
 format: setup-dev ## put the source into shape
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
 
-conformance: setup-dev ## run the conformance suite against server and client
+conformance: setup-dev ## run the conformance suite against server, client and authorization server
 	@$(PY) conformance/run.py $(ARGS)
 
 interop: setup-dev ## talk to the other implementations of constraints/peers.txt
 	@$(PY) -m pytest -n 2 tests/interop $(ARGS)
 
-bench: setup-dev ## measure
+bench: setup-dev ## measure everything next to the peers and the floor (half an hour, needs Linux)
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-quick: setup-dev ## measure with fewer rounds and peers, in minutes
+	@$(PY) -m benchmarks --quick $(ARGS)
 
 requirements: setup-dev ## how many of the specification's MUST rows have a test, area by area
 	@$(PY) tools/requirements_report.py

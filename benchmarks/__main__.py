@@ -1,158 +1,143 @@
-"""Runs the measurements, ours and the peer's in turn, and prints medians and ratios.
+"""Measures Dovetail next to its peers and the floor, and prints the table of goals.
 
-Usage: ``python -m benchmarks [--rounds N]``. The peer is installed at run time in an environment of its
-own. What is printed is what was measured here and now; the machine and the versions stand above it.
+Usage: ``python -m benchmarks [--quick] [--rounds N] [--only MEASURE,...] [--who NAME,...]``, and ``python -m
+benchmarks --page results/FILE.json`` to write ``docs/performance.md`` from what was measured before.
 """
 
+from __future__ import annotations
+
 import argparse
-import json
-import platform
-import statistics
-import subprocess
+import datetime
+import signal
 import sys
-import time
-import venv
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
-from rich.table import Table
 
-from .stdio_load import Peer
+from . import machine, report
+from .contestants import EVERYONE, FLOOR, MCP, MCP_FAST, OURS, Pace, contestants
+from .installing import ROOT, SetUpFailed, install
+from .measures import Group, groups, growth
+from .page import write
+from .processes import end_all
+from .suite import Progress, Results, bind_to, failures, run
 
-ROOT = Path(__file__).resolve().parent.parent
-PEERS = ROOT / ".cache" / "bench"
-SERVERS = Path(__file__).resolve().parent / "servers"
-console = Console()
-
-Measure = Callable[[], float]
-
-
-def main() -> int:
-    """Measure and print. Gives the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured (default 5)")
-    rounds: int = parser.parse_args().rounds
-    theirs = peer_python()
-    console.print(
-        f"[dim]{platform.platform()}, Python {platform.python_version()}, {rounds} rounds, medians[/]"
-    )
-    table = Table("measure", "dovetail", f"mcp {version_of(theirs)}", "ratio")
-    results: dict[str, dict[str, float]] = {}
-    for name, unit, scale, ours_once, theirs_once in measures(theirs):
-        console.print(f"[dim]measuring {name} ...[/]")
-        ours, peer = interleaved(ours_once, theirs_once, rounds)
-        results[name] = {"dovetail": ours, "mcp": peer}
-        table.add_row(
-            name, f"{ours * scale:.0f} {unit}", f"{peer * scale:.0f} {unit}", f"{peer / ours:.1f} x"
-        )
-    console.print(table)
-    place = ROOT / "results"
-    place.mkdir(exist_ok=True)
-    (place / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
-    return 0
+FULL = Pace()
+QUICK = Pace(warm=0.3, run=0.4, spawns=1, streams=200, sessions=300)
+QUICK_WHO = (OURS, MCP, MCP_FAST, FLOOR)
+console = Console(width=None if sys.stdout.isatty() else 200)
 
 
-def measures(theirs: Path) -> list[tuple[str, str, float, Measure, Measure]]:
-    """Name, unit, factor from seconds, ours once, theirs once."""
-    our_server = [sys.executable, str(SERVERS / "ours.py")]
-    their_server = [str(theirs), str(SERVERS / "theirs.py")]
-    return [
-        (
-            "import",
-            "ms",
-            1e3,
-            lambda: importing(Path(sys.executable), "dovetail"),
-            lambda: importing(theirs, "mcp"),
-        ),
-        (
-            "import of what a server needs",
-            "ms",
-            1e3,
-            lambda: importing(Path(sys.executable), "dovetail", "App"),
-            lambda: importing(theirs, "mcp.server", "MCPServer"),
-        ),
-        ("first answer on stdio", "ms", 1e3, lambda: first(our_server), lambda: first(their_server)),
-        (
-            "tools/call on stdio, one at a time",
-            "us",
-            1e6,
-            lambda: called(our_server, 500, 1),
-            lambda: called(their_server, 500, 1),
-        ),
-        (
-            "tools/call on stdio, 64 in flight",
-            "us",
-            1e6,
-            lambda: called(our_server, 2000, 64),
-            lambda: called(their_server, 2000, 64),
-        ),
-    ]
-
-
-def interleaved(ours: Measure, theirs: Measure, rounds: int) -> tuple[float, float]:
-    """Medians of both, measured in the order A B B A."""
-    first_: list[float] = []
-    second: list[float] = []
-    for turn in range(rounds):
-        if turn % 2 == 0:
-            first_.append(ours())
-            second.append(theirs())
-        else:
-            second.append(theirs())
-            first_.append(ours())
-    return statistics.median(first_), statistics.median(second)
-
-
-def importing(python: Path, module: str, name: str | None = None) -> float:
-    """Seconds that an import takes beyond starting the interpreter."""
-    statement = f"import {module}" if name is None else f"from {module} import {name}"
-    return _timed([str(python), "-c", statement]) - _timed([str(python), "-c", "pass"])
-
-
-def first(command: list[str]) -> float:
-    """Seconds from starting a server to its first answer."""
-    peer = Peer(command)
-    peer.close()
-    return peer.first_answer
-
-
-def called(command: list[str], count: int, in_flight: int) -> float:
-    """Seconds per call, after a warm-up."""
-    peer = Peer(command)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print, or write the page. Gives the exit status: 1 if one of our own measures failed."""
+    given = options().parse_args(arguments)
+    if given.page:
+        for path in write(report.load(given.page), ROOT / "docs"):
+            console.print(f"wrote {path.relative_to(ROOT)}")
+        return 0
+    if sys.platform != "linux":
+        console.print("The benchmarks bind processes to cores and read /proc: they need Linux.")
+        return 2
+    signal.signal(signal.SIGTERM, _terminated)
     try:
-        peer.calls(100, in_flight)
-        return peer.calls(count, in_flight)
+        return measure(given)
+    except KeyboardInterrupt:
+        console.print("stopped; every process that was started is ended")
+        return 130
+    except SetUpFailed as problem:
+        console.print(f"a peer could not be installed: {problem}", markup=False)
+        return 2
     finally:
-        peer.close()
+        end_all()
 
 
-def peer_python() -> Path:
-    """The interpreter of the peer's environment, installed if need be."""
-    home = PEERS / "mcp"
-    python = home / "bin" / "python"
-    if not (home / "ready").exists():
-        console.print("[dim]installing the peer ...[/]")
-        venv.create(home, with_pip=True, clear=True)
-        pins = ROOT / "constraints" / "peers.txt"
-        command = [str(python), "-m", "pip", "install", "--quiet", "-c", str(pins), "mcp"]
-        subprocess.run(command, check=True)
-        (home / "ready").touch()
-    return python
+def options() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and peers, shorter runs, no plots")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (default 5; quick: 2)")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="these measures alone, by the start of their names; growth: the points of the plots",
+    )
+    parser.add_argument("--who", default="", help=f"these alone, of {', '.join(EVERYONE)}")
+    parser.add_argument("--no-growth", action="store_true", help="leave the points of the plots out")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write docs/performance.md from these results"
+    )
+    return parser
 
 
-def version_of(python: Path) -> str:
-    """The peer's version."""
-    code = "import importlib.metadata as m; print(m.version('mcp'))"
-    return subprocess.run(
-        [str(python), "-c", code], check=True, capture_output=True, text=True
-    ).stdout.strip()
+def measure(given: argparse.Namespace) -> int:
+    """The run."""
+    cores = machine.choose_cores()
+    about = machine.describe()
+    environments = install(_say)
+    everyone = contestants(environments, cores)
+    who = tuple(given.who.split(",")) if given.who else QUICK_WHO if given.quick else EVERYONE
+    if unknown := set(who) - set(EVERYONE):
+        console.print(f"nobody is called {', '.join(unknown)}; there are {', '.join(EVERYONE)}")
+        return 2
+    wanted = chosen(groups(), given.only)
+    rounds: int = given.rounds or (2 if given.quick else 5)
+    pace = QUICK if given.quick else FULL
+    with_growth = "growth" in given.only if given.only else not (given.quick or given.no_growth)
+    turns = rounds * sum(name in who for group in wanted for name in group.who)
+    results = Results(
+        about={
+            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+            "command": " ".join(("python -m benchmarks", *sys.argv[1:])),
+            "commit": machine.commit(ROOT),
+            "machine": about,
+            "rounds": rounds,
+            "pinned": cores.server is not None,
+            "versions": environments.versions(),
+        }
+    )
+    bind_to(cores.load)
+    progress = Progress(turns + (growth.steps(who) if with_growth else 0), _say)
+    whole = not (given.only or given.who or given.no_growth)
+    path = (
+        ROOT
+        / "results"
+        / ("bench-quick.json" if given.quick else "bench.json" if whole else "bench-part.json")
+    )
+    try:
+        run(wanted, everyone, who=who, rounds=rounds, pace=pace, results=results, progress=progress)
+        if with_growth:
+            growth.grow(everyone, who, pace, results.growth, progress.tell, _say)
+    except BaseException:
+        path = ROOT / "results" / "bench-part.json"
+        raise
+    finally:
+        report.save(results, path)
+    report.show(results, console)
+    took = datetime.timedelta(seconds=round(progress.elapsed()))
+    console.print(
+        f"took {took}; results in {path.relative_to(ROOT)}; goals missed: {report.goals_missed(results)}"
+    )
+    for line in failures(results, OURS):
+        console.print(f"[red]dovetail failed[/] {line}")
+    return 1 if failures(results, OURS) else 0
 
 
-def _timed(command: list[str]) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - started
+def chosen(every: Sequence[Group], only: str) -> list[Group]:
+    """The groups with a measure whose name begins like one of these."""
+    starts = tuple(part.strip() for part in only.split(",") if part.strip())
+    if not starts:
+        return list(every)
+    return [group for group in every if any(name.startswith(starts) for name in group.measures)]
+
+
+def _say(text: str) -> None:
+    console.print(text, style="dim", markup=False, highlight=False)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

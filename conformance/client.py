@@ -14,11 +14,23 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import aiohttp
+
 from dovetail import Client
+from dovetail.auth.login import (
+    ClientCredentials,
+    EnterpriseManaged,
+    MemoryTokens,
+    OAuth,
+    WorkloadIdentity,
+    discover_login,
+)
 from dovetail.client import Accept, Decline, ElicitRequest
 
-# No client of ours logs in yet, nor knows skills, so these scenarios end before anything is sent.
-UNSERVED = ("auth/", "sep-2640-")
+# No client of ours knows skills, so these scenarios end before anything is sent.
+UNSERVED = ("sep-2640-",)
+# What the suite calls the document of its client; used only where the authorization server takes such documents.
+CLIENT_DOCUMENT = "https://conformance-test.local/client-metadata.json"
 
 
 def context() -> dict[str, Any]:
@@ -134,6 +146,90 @@ async def give_schema_back(url: str) -> None:
         print(result.raise_on_error().text)
 
 
+async def browse(url: str) -> bool:
+    """Be the person's browser: the suite's login page sends it on at once."""
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.ok
+
+
+async def use(url: str, auth: Any) -> None:
+    """List the tools and call the one there is, with these credentials."""
+    async with Client(url, auth=auth) as client:
+        names = [tool.name async for tool in client.tools()]
+        for name in names:
+            result = await client.call_tool(name, {})
+            print(result.raise_on_error().text)
+
+
+async def log_in(url: str) -> None:
+    """Log in in a browser, as the server demands it."""
+    await use(
+        url,
+        OAuth(open_browser=browse, tokens=MemoryTokens(), client_metadata_url=CLIENT_DOCUMENT, timeout=15),
+    )
+
+
+async def log_in_bound(url: str) -> None:
+    """Log in with tokens that are bound to a key."""
+    await use(url, OAuth(open_browser=browse, tokens=MemoryTokens(), dpop=True, timeout=15))
+
+
+async def log_in_as_known(url: str) -> None:
+    """Log in as a client that the authorization server knows from beforehand.
+
+    Whoever has such credentials knows whom they are for; the suite does not say, so its own server is asked.
+    """
+    given, issuer = context(), (await discover_login(url)).issuer
+    await use(
+        url,
+        OAuth(
+            client_id=given["client_id"],
+            client_secret=given["client_secret"],
+            issuer=issuer,
+            open_browser=browse,
+            tokens=MemoryTokens(),
+        ),
+    )
+
+
+async def be_let_in_by_key(url: str) -> None:
+    """Get in as a program, with a key."""
+    given, issuer = context(), (await discover_login(url)).issuer
+    await use(
+        url,
+        ClientCredentials(given["client_id"], issuer=issuer, private_key=given["private_key_pem"]),
+    )
+
+
+async def be_let_in_by_secret(url: str) -> None:
+    """Get in as a program, with a secret."""
+    given, issuer = context(), (await discover_login(url)).issuer
+    await use(url, ClientCredentials(given["client_id"], issuer=issuer, client_secret=given["client_secret"]))
+
+
+async def be_let_in_by_company(url: str) -> None:
+    """Get in by the company's identity provider."""
+    given, issuer = context(), (await discover_login(url)).issuer
+    await use(
+        url,
+        EnterpriseManaged(
+            given["client_id"],
+            client_secret=given["client_secret"],
+            issuer=issuer,
+            idp_issuer=given["idp_issuer"],
+            idp_token_endpoint=given["idp_token_endpoint"],
+            idp_client_id=given["idp_client_id"],
+            subject_token=given["idp_id_token"],
+        ),
+    )
+
+
+async def be_let_in_by_platform(url: str) -> None:
+    """Get in as a workload, with the token of its platform."""
+    given, issuer = context(), (await discover_login(url)).issuer
+    await use(url, WorkloadIdentity(given["client_id"], issuer=issuer, assertion=given["valid_jwt"]))
+
+
 SCENARIOS: dict[str, Callable[[str], Coroutine[Any, Any, None]]] = {
     "initialize": greet,
     "tools_call": call_add_numbers,
@@ -146,15 +242,24 @@ SCENARIOS: dict[str, Callable[[str], Coroutine[Any, Any, None]]] = {
     "sep-2322-client-request-state": answer_in_rounds,
     "json-schema-ref-no-deref": list_tools,
     "json-schema-2020-12-preservation": give_schema_back,
+    "auth/pre-registration": log_in_as_known,
+    "auth/client-credentials-jwt": be_let_in_by_key,
+    "auth/client-credentials-basic": be_let_in_by_secret,
+    "auth/cross-app-access-complete-flow": be_let_in_by_company,
+    "auth/enterprise-managed-authorization": be_let_in_by_company,
+    "auth/dpop": log_in_bound,
+    "auth/dpop-nonce": log_in_bound,
+    "auth/wif-jwt-bearer": be_let_in_by_platform,
 }
 
 
 if __name__ == "__main__":
     scenario = os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
     if scenario.startswith(UNSERVED):
-        sys.exit(f"{scenario}: not possible yet, this client neither logs in nor knows skills")
-    if scenario not in SCENARIOS or len(sys.argv) != 2:
+        sys.exit(f"{scenario}: not possible yet, this client does not know skills")
+    perform = SCENARIOS.get(scenario) or (log_in if scenario.startswith("auth/") else None)
+    if perform is None or len(sys.argv) != 2:
         sys.exit(
             f"usage: MCP_CONFORMANCE_SCENARIO=NAME {sys.argv[0]} URL, with NAME one of {', '.join(SCENARIOS)}"
         )
-    asyncio.run(SCENARIOS[scenario](sys.argv[1]))
+    asyncio.run(perform(sys.argv[1]))

@@ -1,9 +1,10 @@
-"""What is run: which scenario of which release, in which revision, against server or client.
+"""What is run: which scenario of which release, in which revision, against server, client or authorization server.
 
 Theory of operation: the suites themselves say what they hold. The stable release runs whole: its active and its pending
 server scenarios and all its client scenarios. The newest release runs what each revision requires, with what that
 revision only reports (pending, extensions, added later), and then everything that it lists and no revision names. So no
-scenario of an installed release is left out, and a scenario that a release gains is run without a change here.
+scenario of an installed release is left out, and a scenario that a release gains is run without a change here. The
+scenarios for an authorization server build on each other, so they are one run in each revision that they name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from environment import Release
 REVISIONS = ("2025-11-25", "2026-07-28")
 # Measures how long the client waits; it wants the machine for itself.
 TIMED = frozenset({"sse-retry"})
+# All scenarios for an authorization server together.
+AUTHORIZATION = "authorization-server"
 _ENTRY = re.compile(r"^ +- (?P<name>[^\s\[]+)(?: \[(?P<tag>[^\]]*)\])?$", re.MULTILINE)
 
 
@@ -25,7 +28,7 @@ class Scenario:
     """One scenario to run once. ``revision`` is empty where the release decides."""
 
     name: str
-    role: str  # "server" or "client": which side of ours is tested
+    role: str  # "server", "client" or "authorization": which side of ours is tested
     release: Release
     revision: str
     suite: str
@@ -93,4 +96,9 @@ def draw_up(stable: Release, newest: Release) -> Plan:
                 plan.scenarios.append(
                     Scenario(name, role, newest, _revision_of(tag), f"{newest.version} others")
                 )
+    listed = _listed(newest, "authorization")
+    plan.tags.update({("authorization", name): set(tag.split(",")) for name, tag in listed.items()})
+    for revision in sorted({revision for tag in listed.values() for revision in tag.split(",")}):
+        suite = f"{newest.version} {revision}"
+        plan.scenarios.append(Scenario(AUTHORIZATION, "authorization", newest, revision, suite))
     return plan

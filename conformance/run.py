@@ -1,4 +1,4 @@
-"""Run the official conformance suites against our server and our client: ``make conformance``.
+"""Run the official conformance suites against our server, client and authorization server: ``make conformance``.
 
 Theory of operation: `environment` installs what is needed, `plan` asks the suites what they hold, each scenario is one
 process of the suite, and `verdicts` reads what it wrote. As many run at once as there are processors; the scenarios of
@@ -125,7 +125,10 @@ class Runner:
         for each in untimed:
             if each.role == "server":
                 suites.setdefault(each.suite, []).append(each)
-        await _all([*(self._server_suite(name, each) for name, each in suites.items()), *clients])
+        authorities = [self._authority(each) for each in untimed if each.role == "authorization"]
+        await _all(
+            [*(self._server_suite(name, each) for name, each in suites.items()), *clients, *authorities]
+        )
         for each in self.scenarios:
             if each.timed:
                 await self._client(each)
@@ -148,13 +151,27 @@ class Runner:
             scenario, ["client", "--command", ours, "--timeout", str(int(CLIENT_LIMIT * 1000))]
         )
 
+    async def _authority(self, scenario: Scenario) -> None:
+        folder = self._folder(scenario)
+        command = [sys.executable, str(HERE / "authserver.py"), *scenario.release.command, "authorization"]
+        await self._judged(
+            scenario, folder, [*command, "--spec-version", scenario.revision, "-o", str(folder)]
+        )
+
     async def _scenario(self, scenario: Scenario, arguments: list[str]) -> None:
-        self._folders += 1
-        folder = self._results / f"{self._folders:03} {scenario.name.replace('/', ' ')}"
-        folder.mkdir(parents=True)
+        folder = self._folder(scenario)
         command = [*scenario.release.command, *arguments, "--scenario", scenario.name, "-o", str(folder)]
         if scenario.revision:
             command += ["--spec-version", scenario.revision, "--force"]
+        await self._judged(scenario, folder, command)
+
+    def _folder(self, scenario: Scenario) -> Path:
+        self._folders += 1
+        folder = self._results / f"{self._folders:03} {scenario.name.replace('/', ' ')}"
+        folder.mkdir(parents=True)
+        return folder
+
+    async def _judged(self, scenario: Scenario, folder: Path, command: list[str]) -> None:
         async with self._slots:
             began = time.monotonic()
             status: int | None = None
@@ -245,7 +262,7 @@ async def main(arguments: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        description="Run the conformance suites against our server and our client."
+        description="Run the conformance suites against our server, client and authorization server."
     )
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="scenarios named so, or starting so"

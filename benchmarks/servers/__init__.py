@@ -1,1 +1,1 @@
-"""The same small server, written for each of the measured libraries."""
+"""The measured servers: ours, and the floors. They all take the same words, see `benchmarks.contestants`."""

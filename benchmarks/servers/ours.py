@@ -1,15 +1,45 @@
-"""The measured server, with Dovetail."""
+"""The measured server, with Dovetail: the normal `App`, every default on. For its words see `contestants`."""
+
+import sys
+from typing import Any
 
 from dovetail import App
 
+transport, kit, mode = sys.argv[1:4]
+tools, port, workers = map(int, sys.argv[4:7])
 app = App("measured", version="1")
 
+if kit == "calls":
 
-@app.tool
-async def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
+    @app.tool
+    async def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
 
+    async def other(a: int, b: int) -> int:
+        """Do something else with two numbers, which nobody will ask for."""
+        return a - b
+
+    for number in range(1, tools):
+        app.add_tool(other, name=f"tool_{number:05}")
+else:
+    from our_kits import register
+
+    register(app, kit)
+
+# Defaults all, but for what the mode is about.
+MODES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "plain": {"sessions": False},
+    "sessions": {},
+    "json": {},
+    "sse": {"responses": "sse"},
+}
 
 if __name__ == "__main__":
-    app.run()
+    if transport == "stdio":
+        app.run()
+    elif workers > 1:
+        app.run("http", port=port, workers=workers, sessions=False)
+    else:
+        app.run("http", port=port, **MODES[mode])

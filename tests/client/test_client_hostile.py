@@ -51,7 +51,9 @@ async def test_a_result_too_deep_to_read_has_no_id_and_ends_by_the_deadline() ->
     async with Client(SERVER) as client:
         with pytest.raises(RequestTimeout):
             await say(
-                client, '{"jsonrpc":"2.0","id":$ID,"result":' + "[" * 5000 + "]" * 5000 + "}", timeout=0.3
+                client,
+                '{"jsonrpc":"2.0","id":$ID,"result":' + "[" * 100_000 + "]" * 100_000 + "}",
+                timeout=0.3,
             )
         assert await say(client, OK) == "ok"
 

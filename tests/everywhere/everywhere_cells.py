@@ -38,19 +38,20 @@ MISSING: Final[Mapping[tuple[str, str], str]] = {
 STATEFUL_LACKS: Final[Mapping[str, Mapping[str, str]]] = {
     "http-json": {
         "talks": "one JSON document answers: there is no room for what is said on the way",
+        "logs": "what is said on the way is not told, so logs are not offered",
         "asks": "a question needs an event stream to travel on",
     },
     "http-sessionless": {
         "asks": "without a session an answer could not find its question",
         "changes": "without a session there is no stream to hear of changes on",
         "cancels": "without a session a cancellation could not find its call",
-        "level": "without a session the level is not remembered",
+        "logs": "without a session the level is not remembered, so logs are not offered",
         "introductions": "without a session what the client said of itself is not remembered",
     },
 }
 #: The same in the stateless era, where nothing depends on sessions, and questions travel in results.
 STATELESS_LACKS: Final[Mapping[str, Mapping[str, str]]] = {
-    "http-json": {"talks": STATEFUL_LACKS["http-json"]["talks"]},
+    "http-json": {name: STATEFUL_LACKS["http-json"][name] for name in ("talks", "logs")},
 }
 #: Since when a revision has what older ones lack.
 SINCE: Final[Mapping[str, str]] = {

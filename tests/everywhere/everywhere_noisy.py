@@ -116,4 +116,4 @@ async def leave_child(wait_for: str) -> str:
 
 if __name__ == "__main__":
     grace = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
-    app.run(grace=grace)
+    app.run(grace=grace, drain=float(sys.argv[2]) if len(sys.argv) > 2 else 10.0)

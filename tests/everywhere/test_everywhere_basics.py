@@ -46,8 +46,10 @@ async def test_who_is_there(client: Client, cell: Cell) -> None:
     assert (info.name, info.version) == ("everywhere", "1.2.3")
     assert info.title == ("Everywhere" if cell.has("titles") else None)
     offered = client.server_capabilities
-    assert offered.tools.list_changed
-    assert offered.resources.subscribe
+    heard = True if cell.has("changes") else None
+    assert (offered.tools.list_changed, offered.prompts.list_changed) == (heard, heard)
+    assert (offered.resources.list_changed, offered.resources.subscribe) == (heard, heard)
+    assert offered.logging == ({} if cell.has("logs") else None)
     await client.ping()
 
 

@@ -9,7 +9,7 @@ from everywhere_cells import REVISIONS, Cell
 from everywhere_serving import serving
 from everywhere_spots import Host, Spot
 
-from dovetail import Client, InvalidParams
+from dovetail import Client, FeatureUnavailable, InvalidParams
 from dovetail.protocol.errors import ResourceNotFound
 from dovetail.protocol.listening import Change
 
@@ -163,6 +163,10 @@ async def test_what_does_not_exist_can_not_be_subscribed_to(client: Client, cell
     if cell.stateless:
         async with client.listen(resources=["note://missing"]) as events:
             assert not events.over
+        return
+    if not cell.has("changes"):
+        with pytest.raises(FeatureUnavailable, match="subscriptions"):
+            await client.subscribe(NOTE)
         return
     with pytest.raises(ResourceNotFound):
         await client.subscribe("note://missing")

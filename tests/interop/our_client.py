@@ -118,6 +118,9 @@ class OurSteps:
     async def sample(self) -> str:
         return expect((await self.client.call_tool("think", {})).text, f"The model says {MODEL_SAYS}")
 
+    async def both(self) -> str:
+        return expect((await self.client.call_tool("both", {})).text, f"{NAME} hears {MODEL_SAYS}")
+
     async def roots(self) -> str:
         return expect((await self.client.call_tool("where", {})).text, ROOT)
 

@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from wire_file import record
 
 from dovetail import App, Context, ToolError
 
 cancelled: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+
+ran: Counter[str] = Counter()
+
+
+def count(key: str) -> int:
+    """How often a step of a call has run."""
+    ran[key] += 1
+    return ran[key]
 
 
 def add(a: int, b: int) -> int:
@@ -67,6 +76,18 @@ async def think(ctx: Context) -> str:
     return f"The model says {getattr(said.content, 'text', said.content)}"
 
 
+async def both(ctx: Context) -> str:
+    """Ask the person, then the model, with a step before, between and after."""
+    counts = [await ctx.step("start", count, ctx.step_key("start"))]
+    name = await ctx.elicit("What is your name?", str)
+    counts.append(await ctx.step("between", count, ctx.step_key("between")))
+    said = await ctx.sample("What is two and two?", max_tokens=100)
+    counts.append(await ctx.step("end", count, ctx.step_key("end")))
+    if counts != [1, 1, 1] or any(ran[ctx.step_key(step)] != 1 for step in ("start", "between", "end")):
+        raise ToolError(f"steps ran {counts} times")
+    return f"{name} hears {getattr(said.content, 'text', said.content)}"
+
+
 async def where(ctx: Context) -> str:
     """Name the client's roots."""
     return " ".join(root.uri for root in await ctx.roots())
@@ -80,7 +101,7 @@ def another() -> str:
 def build(revisions: list[str]) -> App:
     """The app, limited to some revisions."""
     app = App("dovetail", version="1.0.0", instructions="Offers what the steps need.", revisions=revisions)
-    for tool in (add, fail, slow, was_cancelled, tell, ask, think, where):
+    for tool in (add, fail, slow, was_cancelled, tell, ask, think, both, where):
         app.add_tool(tool)
     there = False
 

@@ -3,10 +3,11 @@
 Every server offers the same: the tools `add(a, b)`, `fail` (an error the model can read), `slow(key)`
 (reports 1, 2 and 3, then goes on until it is cancelled), `was_cancelled(key)` (tells of an earlier `slow`,
 and waits up to three seconds for its end), `tell` (logs a warning), `ask` (asks for a name and greets),
-`think` (asks the client's model), `where` (asks for the client's roots), `touch` (says that the tools have
-changed and that `note://a` was updated); the resource `note://a`, the template `note://by/{name}` and the
-prompt `greet(name)`, whose argument can be completed. Only `server-everything`, which we did not write, has
-tools of its own: `our_client.py` names them.
+`think` (asks the client's model), `both` (asks the person and then, in the same body, the model), `where`
+(asks for the client's roots), `touch` (says that the tools have changed and that `note://a` was updated);
+the resource `note://a`, the template `note://by/{name}` and the prompt `greet(name)`, whose argument can be
+completed. Only `server-everything`, which we did not write, has tools of its own: `our_client.py` names
+them.
 
 The steps, in the order in which they are taken over one connection:
 
@@ -18,7 +19,7 @@ The steps, in the order in which they are taken over one connection:
   notices.
 * log: the warning of `tell` arrives, after the client asked for messages from "info" on.
 * ask: the person is asked for a name, and `Hello, Ada` comes back. sample: the same with the client's
-  model. roots: and its roots.
+  model. both: `Ada hears four`, after a round for each of the two questions. roots: and its roots.
 * list_changed: after `touch`, the client hears of it; in the stateless era because it listens.
 * updated: the same for `note://a`, which it subscribed to.
 * close: the client closes, and nothing that was started is left.
@@ -54,6 +55,7 @@ STEPS = (
     "log",
     "ask",
     "sample",
+    "both",
     "roots",
     "list_changed",
     "updated",

@@ -231,7 +231,7 @@ async def test_f27_cancelled_calls_of_sync_tools_do_not_pile_up(revision: str, c
         await wire.connection.drain()
         pool = app._workshop._pool
         assert pool is not None
-        assert pool._work_queue.qsize() <= 2
+        assert pool.waiting <= 2
         assert len(ran) == 2
     finally:
         gate.set()

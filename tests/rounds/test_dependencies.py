@@ -10,6 +10,7 @@ from playing import capabilities
 
 from dovetail import App, Ask, Client, Context, Depends, Principal, RegistrationError
 from dovetail.protocol.revisions import REVISIONS
+from dovetail.server.app_scope import AppScope
 from dovetail.testing import connected
 
 EVERY = pytest.mark.parametrize("revision", REVISIONS)
@@ -234,3 +235,19 @@ async def test_a_dependency_may_ask(revision: str, connect: Any) -> None:
     )
     assert played.text == "True"
     assert seen.count("in") == seen.count("out")
+
+
+def test_a_loop_that_is_gone_takes_what_was_kept_with_it() -> None:
+    """Python collects the lifespan's task where no loop runs any more: nothing fails there."""
+    scope = AppScope()
+
+    async def use() -> Any:
+        async def make(_: Any) -> str:
+            return "made"
+
+        return await scope.value("provider", make)
+
+    assert asyncio.run(use()) == "made"
+    closing = scope.close()
+    with pytest.raises(StopIteration):
+        closing.send(None)

@@ -12,6 +12,7 @@ from dovetail import App, Context
 from dovetail.protocol.revisions import REVISIONS
 from dovetail.testing import Answers, connected, run_virtual
 from dovetail.testing.clock import StoodStill
+from dovetail.testing.serving import TRANSPORTS
 
 PROJECT = """
 import itertools
@@ -59,14 +60,83 @@ async def test_everywhere(connect, mcp_revision, mcp_transport):
 """
 
 
+CLIENT = """
+import os
+
+import pytest
+from test_project import app_, price
+
+pytestmark = pytest.mark.mcp(revisions=["2025-11-25", "2026-07-28"])
+
+@pytest.fixture
+def app():
+    return app_
+
+@pytest.fixture
+def mcp_overrides():
+    return {price: lambda: os.getpid()}
+
+@pytest.mark.asyncio
+async def test_client(mcp_client, mcp_answers, mcp_transport):
+    mcp_answers["Buy?"] = lambda form: form.message == "Buy?"
+    assert (await mcp_client.call_tool("buy")).text == f"{os.getpid()} True"
+
+@pytest.mark.asyncio
+async def test_nobody_answers(mcp_client):
+    try:
+        await mcp_client.call_tool("buy")
+    except Exception:
+        pass
+
+@pytest.mark.asyncio
+@pytest.mark.mcp(transports=["http"], revisions=["2026-07-28"])
+class TestNarrower:
+    async def test_marked(self, mcp_client, mcp_transport):
+        assert mcp_transport == "http"
+"""
+
+
+def run_pytest(folder: Path, *options: str) -> str:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"]
+    done = subprocess.run(
+        [*command, "-p", "dovetail.testing.plugin", *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
 def test_a_project_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "test_project.py").write_text(textwrap.dedent(PROJECT))
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"]
-    done = subprocess.run(
-        [*command, "-p", "dovetail.testing.plugin"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert f"{6 + 1 + 2 * len(REVISIONS)} passed" in done.stdout, done.stdout + done.stderr
+    said = run_pytest(tmp_path)
+    each = len(TRANSPORTS)
+    assert f"{3 * each + 1 + each * len(REVISIONS)} passed" in said, said
+    narrowed = run_pytest(tmp_path, "-o", "mcp_transports=memory stdio", "-k", "everywhere")
+    assert f"{2 * len(REVISIONS)} passed" in narrowed, narrowed
+
+
+def test_a_client_that_is_there(tmp_path: Path) -> None:
+    """Also where coroutines have to be marked; an answer that nobody wrote fails the test at its end."""
+    (tmp_path / "test_project.py").write_text(textwrap.dedent(PROJECT))
+    (tmp_path / "test_client.py").write_text(textwrap.dedent(CLIENT))
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = strict\n")
+    said = run_pytest(tmp_path, "test_client.py")
+    each = 2 * len(TRANSPORTS)
+    assert f"{each + each + 1} passed, {each} errors" in said, said
+    assert said.count("no answer was written for 'Buy?'") >= each, said
+
+
+@pytest.mark.parametrize(
+    "marker", ["revisions=['1999-01-01']", "transports=['pigeon']", "'memory'", "transport=['memory']"]
+)
+def test_a_marker_that_says_nonsense(tmp_path: Path, marker: str) -> None:
+    text = f"import pytest\n@pytest.mark.mcp({marker})\ndef test_x(mcp_revision, mcp_transport): ...\n"
+    (tmp_path / "test_wrong.py").write_text(text)
+    assert "mcp" in (said := run_pytest(tmp_path))
+    assert "1 error" in said or "errors" in said, said
 
 
 async def test_answers_that_nobody_wrote_fail_the_call() -> None:

@@ -17,8 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dovetail import App, Client
 from dovetail.protocol.types.content import EmbeddedResource, ImageContent, ResourceLink, TextContent
 from dovetail.protocol.types.requests import InputRequired
+from dovetail.protocol.types.resources import ReadResourceResult
 from dovetail.protocol.types.tools import CallToolResult
 from dovetail.server import media
 from dovetail.server.markers import Range
@@ -300,3 +302,41 @@ def test_any_json_without_a_promise(value):
     if not isinstance(value, str) and value is not None:
         assert len(result.content) == 1
         json.loads(texts(result)[0])
+
+
+MADE: Any = CallToolResult  # authors' code is not always checked
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        MADE(content=[], structured_content=object()),
+        MADE(content=[], structured_content={"a": "\ud800"}),
+        MADE(content=[5]),
+        MADE(content="text"),
+        MADE(content=[5.5]),
+        MADE(content=[], is_error="yes"),
+        MADE(content=[], meta=5),
+        ReadResourceResult(contents=[]),
+    ],
+    ids=range(8),
+)
+@pytest.mark.parametrize("returns", [CallToolResult, Any])
+async def test_a_result_built_by_hand_that_is_none_ends_cleanly(result, returns, caplog):
+    """Nothing of it is sent: an error for the caller, and for the author a log line that names the tool."""
+    app = App("by hand")
+
+    async def handmade():
+        return result
+
+    handmade.__annotations__["return"] = returns
+    app.tool(handmade)
+    async with Client(app) as client:
+        answer = await client.call_tool("handmade")
+        assert answer.is_error
+        assert answer.structured in (None, msgspec.UNSET)
+        assert answer.text == "The tool 'handmade' failed."
+    assert any(
+        "handmade" in record.getMessage() for record in caplog.records if record.name.startswith("dovetail")
+    )
+    assert "OutputMismatch" in caplog.text

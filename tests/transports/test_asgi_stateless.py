@@ -286,7 +286,7 @@ async def test_the_form_of_answers_can_be_forced():
 )
 async def test_parameters_that_headers_repeat_are_compared():
     async with bench() as (found, prober):
-        found.service.header_parameters = lambda call: (
+        found.service.header_parameters = lambda call, principal: (
             HeaderParameter(("text",), "mcp-param-text", "string"),
             HeaderParameter(("times",), "mcp-param-times", "integer"),
         )

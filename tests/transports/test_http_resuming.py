@@ -25,7 +25,7 @@ from scripted import (
 
 from dovetail.protocol.envelope import Kind
 from dovetail.protocol.errors import ConnectionLost, LoginRequired
-from dovetail.transports import http_client
+from dovetail.transports import http_resumption
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(http_client, "pause", pause)
+    monkeypatch.setattr(http_resumption, "pause", pause)
     return waits
 
 
@@ -254,6 +254,49 @@ async def test_resuming_waits_longer_each_time_and_ends(pauses: list[float]) -> 
     assert pauses[1] == 17
     assert pauses[5] > pauses[3] > pauses[2]
     assert max(pauses) <= 60
+
+
+async def test_f38_nobody_listening_is_given_up_soon_and_counted_in_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F38: refused connections are few; any answer starts the count anew, and the server's own wait is kept to."""
+    waits: list[float] = []
+    port = 0
+    server: asyncio.Server | None = None
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        if asked.startswith(b"POST"):
+            body = event(id="x", retry=20_000)
+            writer.write(head(200, {"Content-Type": "text/event-stream", "Connection": "close"}) + body)
+        else:
+            writer.write(head(503, {"Content-Length": "0", "Connection": "close"}))
+        await writer.drain()
+        writer.close()
+
+    async def pause(seconds: float) -> None:
+        nonlocal server
+        waits.append(seconds)
+        assert server is not None
+        if len(waits) == 4:
+            server = await asyncio.start_server(serve, "127.0.0.1", port)
+        elif server.is_serving():
+            server.close()
+            await server.wait_closed()
+
+    monkeypatch.setattr(http_resumption, "pause", pause)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    transport, _ = await opened(f"http://127.0.0.1:{port}/mcp")
+    with pytest.raises(ConnectionLost, match="gone") as caught:
+        await transport.request(tool_call())
+    assert not caught.value.retry_safe
+    await transport.close()
+    assert waits[0] == 20
+    assert max(waits[1:4]) < 1
+    assert waits[4] >= 20, "an answer came, and the time that the server asked for counts"
+    assert len(waits[5:]) == 4
+    assert 1.8 < sum(waits[5:]) <= 2.5
 
 
 async def test_an_absurd_reconnection_time_is_clamped(pauses: list[float]) -> None:

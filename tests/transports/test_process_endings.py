@@ -234,6 +234,9 @@ def test_everything_on_uvloop():
         assert crashed.exit_status == -9
         await crashed.close()
 
+    # From its first loop on libuv keeps a pipe for signals, for as long as the process lives.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.sleep(0))
     before, known = descriptors(), children()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(scenario())

@@ -1,7 +1,8 @@
-"""The command line: ``dovetail run|list|call|read|prompt|complete``.
+"""The command line: ``dovetail run|dev|list|call|read|prompt|complete``.
 
 `main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
-`dovetail.cli.run`, which imports the standard library and the author's file. The other commands are a client
+`dovetail.cli.run`, which imports the standard library and the author's file. ``dev`` serves a file that is being
+written (`dovetail.cli.dev`), and needs none of the command line's own packages either. The other commands are a client
 for people and scripts (`dovetail.cli.commands`); only they load cyclopts and rich. Exit codes are in
 `dovetail.cli.exits`.
 """
@@ -21,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .run import main as run
 
         return run(words[1:])
+    if words[:1] == ["dev"]:
+        from .dev import main as dev
+
+        return dev(words[1:])
     if words in (["--version"], ["-V"]):
         import dovetail
 

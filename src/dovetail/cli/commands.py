@@ -28,6 +28,7 @@ from ..protocol import codec
 from ..protocol.errors import DovetailError, MethodNotFound
 from ..protocol.types import PromptReference, ReadResourceResult, ResourceReference, TextContent
 from . import tables
+from .authorizing import authorization
 from .coercion import arguments_of, texts
 from .connecting import Common, Session
 from .exits import FAILED, INTERRUPTED, OK, USAGE, Usage, tell
@@ -47,16 +48,28 @@ _HELP: Final = """The Model Context Protocol on the command line.
 TARGET is a URL, a .py file with an App in it, or a command: quoted as one word, or at the end after `--`,
 as in `dovetail call add -a a=1 -a b=2 -- python server.py`.
 
-Exit codes: 0 done, 1 the tool failed, 2 usage, 3 no server, 4 protocol error, 5 no answer in time, 130 interrupted.
+Exit codes: 0 done, 1 the tool failed, 2 usage, 3 no server, 4 protocol error, 5 no answer in time,
+6 a login is needed, 130 interrupted.
 """
 
 commands = Commands("dovetail", help=_HELP, help_format="plaintext", version=dovetail.__version__)
+
+
+commands.command(authorization)
 
 
 @commands.command(name="run")
 def run(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     """Serve the App in a Python file: on stdio, over HTTP or on a unix socket. See `dovetail run --help`."""
     from .run import main as serve
+
+    return serve(words)
+
+
+@commands.command(name="dev")
+def dev(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Serve the App in a Python file while it is written: each save replaces it. See `dovetail dev --help`."""
+    from .dev import main as serve
 
     return serve(words)
 
@@ -253,7 +266,7 @@ def main(words: Sequence[str]) -> int:
 
 def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     """The words for us, and the command after ``--``, whose place as TARGET it then takes."""
-    if "--" not in words or words[:1] == ["run"]:
+    if "--" not in words or words[:1] in (["run"], ["dev"]):
         return words, None
     at = words.index("--")
     ours, command = words[:at], words[at + 1 :]

@@ -48,6 +48,10 @@ class Common:
         list[str],
         Parameter(("--header", "-H"), negative="", help='An HTTP header, as "Name: value"; may be repeated.'),
     ] = field(default_factory=list[str])
+    auth: Annotated[
+        bool,
+        Parameter(negative="", help="Use the login kept for the server, or log in; see `dovetail auth`."),
+    ] = False
     env: Annotated[
         list[str],
         Parameter(
@@ -109,6 +113,10 @@ class Session:
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[Client]:
         """The open client. What was wrong with ``--answer`` is raised at the end, as `Usage`."""
+        if self.common.auth:
+            from .authorizing import stored_login
+
+            self._options["auth"] = await stored_login(self._target)
         try:
             client = Client(self._target, **self._options)
         except LocalProtocolError as problem:

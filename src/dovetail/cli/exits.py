@@ -7,6 +7,7 @@
 3     the server can't be reached, can't be started, or went away
 4     the server answered with an error, or broke the protocol
 5     no answer in time
+6     a login is needed, or was not granted
 130   interrupted (Ctrl-C)
 ====  =======================================================================
 
@@ -20,6 +21,7 @@ from typing import Final
 __all__ = [
     "FAILED",
     "INTERRUPTED",
+    "LOGIN",
     "NO_SERVER",
     "OK",
     "REFUSED",
@@ -36,6 +38,7 @@ USAGE: Final = 2
 NO_SERVER: Final = 3
 REFUSED: Final = 4
 TIMED_OUT: Final = 5
+LOGIN: Final = 6
 INTERRUPTED: Final = 130
 
 
@@ -45,10 +48,19 @@ class Usage(Exception):
 
 def code_of(problem: BaseException) -> int:
     """The exit code for what ended a command."""
-    from ..protocol.errors import LocalProtocolError, RemoteProtocolError, RequestTimeout, RPCError
+    from ..auth.login.problems import AuthorizationError
+    from ..protocol.errors import (
+        LocalProtocolError,
+        LoginRequired,
+        RemoteProtocolError,
+        RequestTimeout,
+        RPCError,
+    )
 
     if isinstance(problem, Usage):
         return USAGE
+    if isinstance(problem, (AuthorizationError, LoginRequired)):
+        return LOGIN
     if isinstance(problem, RequestTimeout):
         return TIMED_OUT
     if isinstance(problem, (RPCError, RemoteProtocolError, LocalProtocolError)):

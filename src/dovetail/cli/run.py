@@ -141,13 +141,14 @@ def _plan(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     if how.get("workers", 1) > 1 and "store" not in how and "sessions" not in how:
         raise Usage("--workers need --store FILE for the sessions that they share, or --no-sessions")
     if transport == "http":
-        how.update({"uds": options.uds} if options.uds else _address(options.http))
+        how.update({"uds": options.uds} if options.uds else address_of(options.http))
     elif transport == "unix":
         how["path"] = options.uds
     return transport, how
 
 
-def _address(text: str | None) -> dict[str, Any]:
+def address_of(text: str | None) -> dict[str, Any]:
+    """Host and port of ``[HOST:]PORT``, as far as they are given. Raises `Usage`."""
     if text is None:
         return {}
     host, colon, port = text.rpartition(":")

@@ -93,8 +93,9 @@ class Caller:
         link = await self.connection.ready()
         spec = link.profile.client_requests.get(method)
         cacheable = spec is not None and spec.cacheable and self._options.cache and how.meta is None
+        scope = self._scope()
         if cacheable:
-            kept = self.cache.get(method, params, _SCOPE, time.monotonic())
+            kept = self.cache.get(method, params, scope, time.monotonic())
             if kept is not None:
                 return cast("R", kept)
         epoch = self._epoch
@@ -122,9 +123,18 @@ class Caller:
             if link.profile.has(Feature.RESULT_TYPE):
                 asks(body, may_ask=False, method=method)
         result = self._read(method, body, kind)
+        kept_under = self._scope()
         if cacheable and len(sent) == 1 and epoch == self._epoch and isinstance(result, CacheableResult):
-            self.cache.put(method, params, _SCOPE, result, time.monotonic())
+            known = scope in (_SCOPE, kept_under)  # nobody else has logged in meanwhile
+            if known:
+                self.cache.put(method, params, kept_under, result, time.monotonic())
         return result
+
+    def _scope(self) -> str:
+        """What private results are kept under: another login finds none of them."""
+        auth = self.connection.place.auth or self._options.auth
+        name = getattr(auth, "cache_scope", None)
+        return f"{_SCOPE}{name()}" if callable(name) else _SCOPE
 
     def _read(self, method: str, body: Raw, kind: type[R]) -> R:
         try:
@@ -143,6 +153,8 @@ class Caller:
             except SessionEnded as problem:
                 self._once(problem, recovered)
                 await self.connection.renew(link, generation)
+                if not problem.retry_safe:
+                    raise  # the call had been accepted: what comes next has a session, but this may be done
             except HeaderMismatch as problem:
                 self._once(problem, recovered)
                 if not isinstance(params, CallToolParams):

@@ -48,6 +48,7 @@ from ..protocol.types import (
     SubscriptionFilter,
     Tool,
 )
+from ..protocol.uris import legal_uri
 from .answers import ProgressHandler
 from .blocking import BlockingClient
 from .calls import Caller, How, Seconds
@@ -231,15 +232,21 @@ class Client:
     async def read(
         self, uri: str, *, timeout: Seconds = UNSET, meta: Mapping[str, Any] | None = None
     ) -> ReadResourceResult:
-        """What a resource holds. Raises `ResourceNotFound` or `InvalidParams`. Specification: server/resources."""
+        """What a resource holds. Raises `ResourceNotFound` or `InvalidParams`.
+
+        ``uri``: characters beyond ASCII are percent-encoded; with spaces or control characters it is a
+        `LocalProtocolError`. So it is wherever a URI is given.
+        Specification: server/resources.
+        """
         how = How(timeout=timeout, meta=meta)
         found = await self._caller.call(
-            names.RESOURCES_READ, ReadResourceParams(uri=uri), ReadResourceResult, how
+            names.RESOURCES_READ, ReadResourceParams(uri=legal_uri(uri)), ReadResourceResult, how
         )
         return _complete(found)
 
     async def subscribe(self, uri: str) -> None:
         """Hear of updates of a resource, by the ``on_change`` callback. Works in both eras."""
+        uri = legal_uri(uri)
         link = await self._connection.ready()
         if uri in self._watched:
             return
@@ -255,7 +262,7 @@ class Client:
 
     async def unsubscribe(self, uri: str) -> None:
         """Hear no more of updates of a resource. Does nothing if it was not subscribed to."""
-        subscription = self._watched.pop(uri, None)
+        subscription = self._watched.pop(legal_uri(uri), None)
         if subscription is not None:
             await subscription.close()
 
@@ -341,7 +348,7 @@ class Client:
         else a loss raises. Works in both eras.
         Specification: basic/patterns/subscriptions.
         """
-        uris = [] if isinstance(resources, bool) else list(resources)
+        uris = [] if isinstance(resources, bool) else [legal_uri(uri) for uri in resources]
         wanted = SubscriptionFilter(
             tools_list_changed=tools or None,
             prompts_list_changed=prompts or None,

@@ -129,7 +129,7 @@ class Connection:
         ):
             self._check()
             if self._working is not None:
-                await asyncio.shield(self._working)
+                await self._worked_out(self._working)
         link = self.link
         if link.lost_by is not None:
             raise again(link.lost_by)
@@ -166,13 +166,33 @@ class Connection:
         if working is not None and not working.done():
             working.cancel()
             await asyncio.wait((working,), timeout=5)
+        await self._close_auth()
+
+    async def _close_auth(self) -> None:
+        """Let go of what got the credentials, if it was made for this client."""
+        if self.place.auth is None:
+            return
+        try:
+            async with asyncio.timeout(5):
+                await self.place.auth.close()
+        except Exception as problem:  # noqa: BLE001 - closing ends, whatever becomes of it
+            log.warning("letting go of the credentials failed: %s", type(problem).__name__)
 
     async def _work(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run the one attempt, or wait for the one that runs. A cancelled waiter leaves it running."""
         if self._working is None:
             self._working = asyncio.create_task(work())
             self._working.add_done_callback(self._worked)
-        await asyncio.shield(self._working)
+        await self._worked_out(self._working)
+
+    async def _worked_out(self, working: asyncio.Task[None]) -> None:
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closing is None or not working.cancelled() or task is None or task.cancelling():
+                raise
+            raise Closed("the client was closed while it was opening") from None
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._working = None

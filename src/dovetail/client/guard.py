@@ -3,15 +3,18 @@
 A `Guard` is entered around one await. It ends it, by cancelling the task it was entered in and turning that
 cancellation into a typed error, when the time is up or when `abort` is called (the connection is lost, the client is
 closed). A cancellation that came from elsewhere passes unchanged, so no one else's cancellation is ever swallowed or
-replaced. The timer is armed once and moved lazily: progress costs an assignment.
+replaced. The timer is armed once and moved lazily: progress costs an assignment. A guard is a `deadlines.Clock`: while
+a transport waits for a person to log in, its time stands still.
 Specification: basic/lifecycle "Timeouts", basic/patterns/progress.
 """
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Token
 from types import TracebackType
 
 from ..protocol.errors import DovetailError, LocalProtocolError, RequestTimeout
+from ..transports.deadlines import Clock, tick, untick
 
 
 class Guard:
@@ -30,9 +33,12 @@ class Guard:
         "_last",
         "_loop",
         "_seconds",
+        "_stopped",
+        "_stops",
         "_struck",
         "_task",
         "_timer",
+        "_token",
         "_what",
     )
 
@@ -54,6 +60,9 @@ class Guard:
         self._begun = 0.0
         self._cancelling = 0
         self._struck = False
+        self._stops = 0
+        self._stopped = 0.0
+        self._token: Token[tuple[Clock, ...]] | None = None
 
     def __enter__(self) -> "Guard":
         task = asyncio.current_task()
@@ -70,14 +79,16 @@ class Guard:
             error = self._error
             self._task = None
             raise error
-        if self._due is not None:
-            self._timer = self._loop.call_at(self._due, self._fire)
+        self._arm()
+        self._token = tick(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         task, self._task = self._task, None
+        if self._token is not None:
+            untick(self._token)
         if self._timer is not None:
             self._timer.cancel()
         if self._error is None or task is None:
@@ -93,6 +104,31 @@ class Guard:
         else:
             due = self._loop.time() + self._seconds
             self._due = due if self._last is None else min(due, self._last)
+
+    def stop(self) -> None:
+        """The time stands still: somebody has to be waited for. Pairs with `go_on`."""
+        self._stops += 1
+        if self._stops == 1 and self._task is not None:
+            self._stopped = self._loop.time()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def go_on(self) -> None:
+        """The time goes on; that without progress starts anew, since the message is sent anew."""
+        self._stops -= 1
+        if self._stops or self._task is None:
+            return
+        gone = self._loop.time() - self._stopped
+        self._begun += gone
+        if self._last is not None:
+            self._last += gone
+        self.progress()
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._due is not None:
+            self._timer = self._loop.call_at(self._due, self._fire)
 
     def abort(self, error: DovetailError) -> None:
         """End the wait with this error. Does nothing once it has ended."""

@@ -15,6 +15,7 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Protocol
 
@@ -35,6 +36,7 @@ from ..protocol.types import (
     ServerCapabilities,
     SubscriptionFilter,
 )
+from ..transports.deadlines import deadline
 from .link import Link, Wish
 
 log = logging.getLogger("dovetail.client")
@@ -239,12 +241,14 @@ class Subscription:
     async def _open_stream(self, link: Link) -> None:
         self._acked = asyncio.get_running_loop().create_future()
         acked = self._acked
-        self._task = asyncio.create_task(self._run(link))
         timeout = link.options.timeout
-        await asyncio.wait((acked, self._task), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        with suppress(TimeoutError):
+            async with deadline(timeout):
+                task = self._task = asyncio.create_task(self._run(link))  # in here: it inherits the clock
+                await asyncio.wait((acked, task), return_when=asyncio.FIRST_COMPLETED)
         if acked.done():
             return
-        if self._task.done() or self._over:
+        if self._over or (self._task is not None and self._task.done()):
             raise self._error or RemoteProtocolError(
                 "the server ended the subscription before acknowledging it"
             )

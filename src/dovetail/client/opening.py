@@ -23,6 +23,7 @@ from ..protocol.errors import (
     DovetailError,
     FeatureUnavailable,
     HTTPStatusError,
+    LoginRequired,
     RemoteProtocolError,
     RequestTimeout,
     RPCError,
@@ -82,6 +83,8 @@ class Opener:
             try:
                 await self._initialize(None)
                 return
+            except LoginRequired:
+                raise  # says nothing about the era; whoever had to log in is not asked a second time
             except (RPCError, HTTPStatusError, FeatureUnavailable):
                 eras.forget(self._key)
         elif known is not None:

@@ -55,9 +55,12 @@ class ClientOptions(TypedDict, total=False):
       (5).
     * ``log_level``: least severe log messages wanted. ``rounds``: "auto" answers input-required results by the
       handlers; "manual" gives them to the caller. ``restart``: start a server anew that has exited (processes only).
-    * ``cache``: keep results as long as the server allows. ``extensions``, ``experimental``: declared as they are.
-    * ``headers``: sent with every HTTP request, or a function giving them. ``env``, ``cwd``: of a server that is
-      started.
+    * ``cache``: keep results as long as the server allows. ``extensions``, ``experimental``: declared as they are; what
+      ``auth`` needs is declared by itself.
+    * ``headers``: sent with every HTTP request, or a function giving them. ``auth``: what gets the credentials for a
+      server over HTTP: "oauth", something from `dovetail.auth.login`, or any `ClientAuth`, which then stays the
+      caller's to close. The time a person takes to log in is no part of ``timeout`` or ``max_timeout``.
+    * ``env``, ``cwd``: of a server that is started.
     """
 
     info: Implementation
@@ -81,6 +84,7 @@ class ClientOptions(TypedDict, total=False):
     extensions: Mapping[str, Mapping[str, Any]]
     experimental: Mapping[str, Mapping[str, Any]]
     headers: Headers | None
+    auth: Any
     env: Mapping[str, str] | None
     cwd: str | Path | None
 
@@ -109,6 +113,7 @@ class Options(Struct, frozen=True, kw_only=True):
     extensions: Any = None
     experimental: Any = None
     headers: Any = None
+    auth: Any = None
     env: Any = None
     cwd: Any = None
 
@@ -165,7 +170,9 @@ def capabilities_of(options: Options) -> ClientCapabilities:
             if forms or visits
             else None
         ),
-        extensions=_settings(options.extensions),
+        extensions=_settings(
+            {**(getattr(options.auth, "extensions", None) or {}), **(options.extensions or {})}
+        ),
     )
 
 

@@ -24,6 +24,7 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from ..protocol.errors import ConnectFailed, LocalProtocolError
+from ..security.client_auth import ClientAuth
 from ..transports.client_seam import Transport
 from .options import Options
 
@@ -34,18 +35,35 @@ Target = Any
 class Place:
     """Where a client connects to.
 
-    ``key`` names it in `eras` (None: not remembered), ``process``: we start it ourselves.
+    ``key`` names it in `eras` (None: not remembered), ``process``: we start it ourselves. ``auth``: what gets the
+    credentials, if we made it and have to close it.
     """
 
-    def __init__(self, make: Callable[[], Transport], *, key: str | None, process: bool, again: bool) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Transport],
+        *,
+        key: str | None,
+        process: bool,
+        again: bool,
+        auth: ClientAuth | None = None,
+    ) -> None:
         self.make = make
         self.key = key
         self.process = process
         self.again = again
+        self.auth = auth
 
 
 def place_of(target: Target, options: Options) -> Place:
-    """The place that a target means. Raises `LocalProtocolError` for one that means nothing."""
+    """The place that a target means. Raises `LocalProtocolError` for one that means nothing, or takes no ``auth``."""
+    place = _place_of(target, options)
+    if options.auth is not None and not _is_http(target):
+        raise LocalProtocolError("auth is for servers at an HTTP URL; this target takes no credentials")
+    return place
+
+
+def _place_of(target: Target, options: Options) -> Place:
     if isinstance(target, Path):
         return _script(target, options)
     if isinstance(target, str):
@@ -63,11 +81,10 @@ def place_of(target: Target, options: Options) -> Place:
 
 
 def _text(target: str, options: Options) -> Place:
-    scheme, colon, rest = target.partition(":")
-    scheme = scheme.lower() if colon else ""
-    if scheme in ("http", "https", "http+unix"):
+    if _is_http(target):
         return _http(target, options)
-    if scheme == "unix":
+    scheme, colon, rest = target.partition(":")
+    if colon and scheme.lower() == "unix":
         return _unix(unquote(rest.removeprefix("//")))
     if target.endswith(".py") and Path(target).is_file():
         return _script(Path(target), options)
@@ -80,15 +97,41 @@ def _text(target: str, options: Options) -> Place:
     return _command(command, options)
 
 
+def _is_http(target: Target) -> bool:
+    return isinstance(target, str) and target[:10].lower().startswith(("http:", "https:", "http+unix:"))
+
+
 def _http(url: str, options: Options) -> Place:
+    auth = _credentials(url, options)
+
     def make() -> Transport:
         from ..transports.http_client import HTTPTransport
 
-        return HTTPTransport(url, headers=options.headers)
+        return HTTPTransport(url, headers=options.headers, auth=auth)
 
     parts = urlsplit(url)
     key = f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
-    return Place(make, key=key, process=False, again=True)
+    return Place(make, key=key, process=False, again=True, auth=None if auth is options.auth else auth)
+
+
+def _credentials(url: str, options: Options) -> ClientAuth | None:
+    """What gets the credentials, one for all connections of the client. Raises `LocalProtocolError` for a value that
+    nothing can be made of.
+    """
+    given = options.auth
+    if given is None or (isinstance(given, ClientAuth) and not isinstance(given, type)):
+        return given
+    from ..auth.login import resolve
+
+    try:
+        found: Any = resolve(given, url, options)
+    except TypeError:
+        found = None
+    if not isinstance(found, ClientAuth):
+        raise LocalProtocolError(
+            f'auth is "oauth", something from dovetail.auth.login, or a ClientAuth, not a {type(given).__name__}'
+        )
+    return found
 
 
 def _unix(path: str) -> Place:

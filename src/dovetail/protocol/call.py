@@ -21,7 +21,7 @@ class Peer(Struct, frozen=True):
     capabilities: ClientCapabilities = ClientCapabilities()
 
 
-class Call(Struct, frozen=True, eq=False):
+class Call(Struct, frozen=True, eq=False, gc=False):
     """One request. ``params`` is decoded for the methods of the revision; ``raw`` is what came."""
 
     id: RequestId

@@ -55,7 +55,7 @@ class _LooseId(Struct, frozen=True):
     id: Any = None
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """A legal message. ``id`` is None on notifications and on errors about an unreadable request."""
 
     kind: Kind
@@ -88,10 +88,11 @@ class Malformed(Exception):
 
 def read(data: bytes) -> Message:
     """Open one message. Raises `Malformed` with the error to answer."""
-    try:
-        check_bounds(data)
-    except Malformed as problem:
-        raise Malformed(problem.error, _salvage_id(data)) from None
+    if len(data) > _FREE_SIZE or not data.isascii() or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        try:
+            check_bounds(data)
+        except Malformed as problem:
+            raise Malformed(problem.error, _salvage_id(data)) from None
     try:
         envelope = _decoder.decode(data)
     except (msgspec.ValidationError, RecursionError) as problem:

@@ -14,7 +14,7 @@ basic/transports/streamable-http "Server Validation".
 """
 
 from collections.abc import Container, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -30,6 +30,8 @@ from .types.metadata import Implementation
 from .types.notifications import CancelledNotice
 from .types.requests import LOG_LEVELS, LogLevel, Params, ProgressToken, RequestId
 from .types.wire import Meta
+
+_CLAIM: Final = names.META_PROTOCOL_VERSION.encode()
 
 
 class _PeekMeta(Struct, frozen=True):
@@ -56,9 +58,17 @@ def claimed_revision(message: Message) -> str | None:
     return meta.revision if meta is not None and isinstance(meta.revision, str) else None
 
 
-def belongs(message: Message) -> bool:
-    """Whether a message opens a request of the stateless era, on a channel that carries both."""
-    return message.method == names.DISCOVER or claimed_revision(message) is not None
+def belongs(message: Message, data: bytes | None = None) -> bool:
+    """Whether a message opens a request of the stateless era, on a channel that carries both.
+
+    ``data``, all of the message: one without the name claims nothing, unless it may be written with escapes, and
+    need not be read for this.
+    """
+    if message.method == names.DISCOVER:
+        return True
+    if data is not None and _CLAIM not in data and b"\\" not in data:
+        return False
+    return claimed_revision(message) is not None
 
 
 class Exchange:

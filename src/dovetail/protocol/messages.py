@@ -25,7 +25,9 @@ def render_id(id: RequestId | None) -> bytes:
 
 def result(id: RequestId, body: bytes) -> bytes:
     """A response that carries a result."""
-    return b'{"jsonrpc":"2.0","id":' + render_id(id) + b',"result":' + body + b"}"
+    if type(id) is int:
+        return b'{"jsonrpc":"2.0","id":%d,"result":%b}' % (id, body)
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (codec.encode(id), body)
 
 
 def error(id: RequestId | None, problem: RPCError, profile: Profile | None = None) -> bytes:
@@ -68,6 +70,7 @@ class Stamp:
 
     def __init__(self, profile: Profile, info: Implementation | None) -> None:
         self._profile = profile
+        self._cut = profile.projection.apply
         self._info: Any = None
         self._head = _RESULT_TYPE + b"}"
         if info is not None:
@@ -78,7 +81,7 @@ class Stamp:
     def encode(self, value: Result) -> bytes:
         """A result as JSON, marked."""
         if value.result_type is None and value.meta is None:
-            return join(self._head, self._profile.encode(value))
+            return join(self._head, codec.encode(self._cut(value)))
         members = codec.decode(self._profile.encode(value))
         members.setdefault("resultType", names.RESULT_COMPLETE)
         if self._info is not None:

@@ -71,6 +71,17 @@ X_MCP_HEADER: Final = "x-mcp-header"
 MEDIA_JSON: Final = "application/json"
 MEDIA_SSE: Final = "text/event-stream"
 
+# Well-known places of the documents of authorization (RFC 9728, RFC 8414, OpenID Connect Discovery).
+WELL_KNOWN_RESOURCE: Final = "/.well-known/oauth-protected-resource"
+WELL_KNOWN_OAUTH: Final = "/.well-known/oauth-authorization-server"
+WELL_KNOWN_OPENID: Final = "/.well-known/openid-configuration"
+
+# Extensions by which clients authorize themselves in other ways.
+EXTENSION_CLIENT_CREDENTIALS: Final = "io.modelcontextprotocol/oauth-client-credentials"
+EXTENSION_ENTERPRISE_MANAGED: Final = "io.modelcontextprotocol/enterprise-managed-authorization"
+EXTENSION_DPOP: Final = "io.modelcontextprotocol/auth/dpop"
+EXTENSION_WORKLOAD_IDENTITY: Final = "io.modelcontextprotocol/auth/wif"
+
 # Reference types of completion.
 REF_PROMPT: Final = "ref/prompt"
 REF_RESOURCE: Final = "ref/resource"

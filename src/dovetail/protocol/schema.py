@@ -7,6 +7,10 @@ references) is compiled on a backtracking engine with a hard limit, and a text o
 exceeds the limit counts as not matching. Checking collects at most ten violations, in words that
 a model can act on.
 
+Checking is never more than a bounded amount of work (``schema_budget``): a value for which schema and size together
+may ask for more does not fit, and the one violation says so (keyword ``"work"``). A value that can be judged, but not
+explained, within the bound has its first violation told alone, or none in particular.
+
 Dialects: 2020-12, which is the default, 2019-09, draft-07, draft-06 and draft-04.
 
 Specification: 2026-07-28 basic/index, "JSON Schema Usage".
@@ -15,7 +19,7 @@ Specification: 2026-07-28 basic/index, "JSON Schema Usage".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, cast
 
@@ -23,6 +27,8 @@ import jsonschema_rs
 import msgspec
 
 from .header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
+from .schema_budget import MAX_EXPLANATION, MAX_WORK, amount_of
+from .schema_patterns import BACKTRACKS
 from .schema_screening import (
     DIALECTS,
     MAX_SCHEMA_BYTES,
@@ -64,7 +70,7 @@ MAX_VIOLATIONS: Final = 10
 _CACHED: Final = 256
 _MAX_EXPLAINED: Final = 5_000
 """Errors that explaining one value may lead to: each alternative of a recursive schema has its own, at each level."""
-_BACKTRACK_LIMIT: Final = 100_000
+_WORK: Final = "work"
 _EXPANDED: Final = ("additionalProperties", "unevaluatedProperties")
 _ENGINES: Final = {
     "2020-12": jsonschema_rs.Draft202012Validator,
@@ -82,33 +88,63 @@ class Validator:
     ``dialect``: the usual name of the schema's dialect, such as ``"2020-12"``.
     """
 
-    __slots__ = ("_engine", "_screening", "dialect")
+    __slots__ = ("_engine", "_free", "_price", "_screening", "dialect")
 
     def __init__(self, engine: jsonschema_rs.Validator, screening: Screening) -> None:
         self._engine = engine
         self._screening = screening
+        self._price = screening.price
+        self._free = screening.price.free_size()
         self.dialect = screening.dialect
 
-    def is_valid(self, value: object) -> bool:
-        """Whether ``value`` (JSON as Python builtins) fits. A value that is no JSON does not."""
+    def is_valid(self, value: object, *, size: int | None = None) -> bool:
+        """Whether ``value`` (JSON as Python builtins) fits, and can be judged within bounds. No JSON does not fit.
+
+        ``size``: bytes of the value as JSON, where the caller knows them.
+        """
         try:
-            return self._engine.is_valid(value)
+            return self._affords(value, size) and self._engine.is_valid(value)
         except ValueError:
             return False
 
-    def check(self, value: object) -> list[Violation]:
-        """What is wrong with ``value`` (JSON as Python builtins): nothing, or up to ten violations."""
+    def check(self, value: object, *, size: int | None = None) -> list[Violation]:
+        """What is wrong with ``value`` (JSON as Python builtins): nothing, or up to ten violations.
+
+        ``size``: bytes of the value as JSON, where the caller knows them.
+        """
         try:
+            if not self._affords(value, size):
+                expected = "a value that can be checked against its schema within bounds"
+                return [Violation("", expected, "one that would take too much work", _WORK)]
             if self._engine.is_valid(value):
                 return []
-            if self._screening.fan > 1 and self._screening.fan ** _depth(value) > _MAX_EXPLAINED:
-                return [Violation("", "a value that fits the recursive schema", "one that does not", "anyOf")]
-            return list(islice(self._violations(value), MAX_VIOLATIONS))
+            return self._explained(value)
         except ValueError:
             return [Violation("", "a JSON value of moderate depth", "something else", "type")]
 
-    def _violations(self, value: object) -> Iterator[Violation]:
-        for error in self._engine.iter_errors(value):
+    def _affords(self, value: object, size: int | None) -> bool:
+        """Whether judging ``value`` is within `MAX_WORK`."""
+        if size is not None and size <= self._free:
+            return True
+        return self._price.of(amount_of(value)) <= MAX_WORK or self._price.of_value(value) <= MAX_WORK
+
+    def _explained(self, value: object) -> list[Violation]:
+        """Violations of a value that does not fit, as many as can be found within `MAX_EXPLANATION`."""
+        fan = self._screening.fan
+        if fan > 1 and fan ** _depth(value) > _MAX_EXPLAINED:
+            return [Violation("", "a value that fits the recursive schema", "one that does not", "anyOf")]
+        if self._price.explaining * amount_of(value).parts <= MAX_EXPLANATION:
+            return list(islice(self._violations(self._engine.iter_errors(value)), MAX_VIOLATIONS))
+        if self._screening.branches:  # one error would hold those of all branches
+            return [Violation("", "a value that fits the schema", "one that does not", "anyOf")]
+        try:
+            self._engine.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return list(islice(self._violations([error]), MAX_VIOLATIONS))
+        return []
+
+    def _violations(self, errors: Iterable[jsonschema_rs.ValidationError]) -> Iterator[Violation]:
+        for error in errors:
             path, kind, keyword = error.instance_path, error.kind, error.kind.name
             if keyword == "required":
                 name = cast("str", cast("Any", kind).property)
@@ -173,7 +209,10 @@ def compile_schema(schema: dict[str, Any] | bytes) -> Validator:
         known = _recall(key)
         if known is not None:
             return known
-    validator = Validator(_compile(parsed, screening), screening)
+    engine, goes_back = _compile(parsed, screening)
+    if goes_back and not screening.goes_back:
+        screening = screen(parsed, backtracking=True)
+    validator = Validator(engine, screening)
     _remember(key, validator)
     return validator
 
@@ -198,15 +237,16 @@ def _encode(schema: dict[str, object]) -> bytes:
     return document
 
 
-def _compile(schema: dict[str, object], screening: Screening) -> jsonschema_rs.Validator:
+def _compile(schema: dict[str, object], screening: Screening) -> tuple[jsonschema_rs.Validator, bool]:
+    """The validator, and whether it matches patterns by going back and trying again."""
     engine = _ENGINES[screening.dialect]
     try:
-        return engine(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
+        return engine(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions()), False
     except ValueError:
         pass
-    limited = jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACK_LIMIT)
+    limited = jsonschema_rs.FancyRegexOptions(backtrack_limit=BACKTRACKS)
     try:
-        return engine(schema, offline=True, pattern_options=limited)
+        return engine(schema, offline=True, pattern_options=limited), True
     except jsonschema_rs.ValidationError as error:
         message = error.message
         if "Resource '" in message and "registry" in message:

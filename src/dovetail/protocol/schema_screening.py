@@ -22,11 +22,13 @@ from typing import Final, TypeAlias, cast
 from urllib.parse import unquote, urldefrag, urljoin
 
 from .errors import DovetailError
-from .schema_unfolding import MAX_UNFOLDED, unfold
+from .schema_budget import Price, price_of
+from .schema_unfolding import MAX_UNFOLDED, reference_targets, unfold
 
 __all__ = [
     "DEFAULT_DIALECT",
     "DIALECTS",
+    "MAX_PATTERN_WORK",
     "MAX_SCHEMA_BYTES",
     "MAX_SCHEMA_DEPTH",
     "MAX_SUBSCHEMAS",
@@ -46,6 +48,8 @@ MAX_SCHEMA_DEPTH: Final = 64
 """Levels of nested objects and arrays in a schema."""
 MAX_SUBSCHEMAS: Final = 5_000
 """Schemas inside one schema."""
+MAX_PATTERN_WORK: Final = 300_000_000
+"""Work that compiling all patterns of a schema may be, in nanoseconds, about."""
 
 DEFAULT_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DIALECTS: Final = {
@@ -119,13 +123,18 @@ def _shown(text: str) -> str:
 class Screening:
     """What the walk found: the dialect's usual name, the names of secret properties, or that all are.
 
-    ``fan``: alternatives of the widest composition in a recursive schema, else 0.
+    ``fan``: alternatives of the widest composition in a recursive schema, else 0. ``price``: what it costs to check
+    a value. ``goes_back``: whether a pattern is known to need the backtracking engine. ``branches``: whether anyOf or
+    oneOf stand in it, each error of which holds the errors of all its alternatives.
     """
 
     dialect: str
     secret_names: frozenset[str]
     all_secret: bool
-    fan: int = 0
+    fan: int
+    price: Price
+    goes_back: bool
+    branches: bool
 
 
 @dataclass(slots=True)
@@ -140,8 +149,11 @@ class _Walk:
     visited: list[tuple[dict[str, object], str]] = field(default_factory=list[tuple[dict[str, object], str]])
 
 
-def screen(schema: dict[str, object]) -> Screening:
-    """Screen a schema document. Raises SchemaTooLarge, UnknownDialect, ExternalReference or InvalidSchema."""
+def screen(schema: dict[str, object], *, backtracking: bool = False) -> Screening:
+    """Screen a schema document. Raises SchemaTooLarge, UnknownDialect, ExternalReference or InvalidSchema.
+
+    ``backtracking``: take every pattern for one that needs the backtracking engine.
+    """
     _measure(schema)
     walk = _Walk(_dialect(schema.get("$schema", DEFAULT_DIALECT)))
     _visit_all(walk, schema)
@@ -149,15 +161,22 @@ def screen(schema: dict[str, object]) -> Screening:
         target = urldefrag(_join(base, reference)).url
         if target not in walk.resources and not _METASCHEMA.fullmatch(target):
             raise ExternalReference(reference)
-    weight, recursive = unfold(walk.visited, _applied, _join)
+    targets = reference_targets(walk.visited, _join)
+    weight, recursive = unfold(walk.visited, _applied, targets)
     if weight > MAX_UNFOLDED:
         raise SchemaTooLarge(
             f"the schema stands for more than {MAX_UNFOLDED} schemas: its references multiply"
         )
+    price, compiling, goes_back = price_of(schema, _applied, targets, backtracking=backtracking)
+    if compiling > MAX_PATTERN_WORK:
+        raise SchemaTooLarge(
+            "the patterns of the schema are too much work to compile: they repeat too large sets"
+        )
     secret = _spread(walk)
     names = frozenset(owner[1:] for owner in secret if owner.startswith("p"))
     fan = max(_alternatives(each) for each, _ in walk.visited) if recursive else 0
-    return Screening(walk.dialect, names, _EVERYTHING in secret, fan)
+    branches = any("anyOf" in each or "oneOf" in each for each, _ in walk.visited)
+    return Screening(walk.dialect, names, _EVERYTHING in secret, fan, price, goes_back, branches)
 
 
 def _alternatives(schema: dict[str, object]) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, cast
 from urllib.parse import unquote
 
-__all__ = ["MAX_UNFOLDED", "unfold"]
+__all__ = ["MAX_UNFOLDED", "Schema", "Targets", "reference_targets", "unfold"]
 
 MAX_UNFOLDED: Final = 500_000
 """Schemas that one schema may stand for."""
@@ -24,48 +24,69 @@ MAX_UNFOLDED: Final = 500_000
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ANCHORS: Final = ("$anchor", "$dynamicAnchor")
 Schema: TypeAlias = dict[str, object]
+Visited: TypeAlias = tuple[Schema, str]
 Children: TypeAlias = Callable[[Schema], Iterable[Schema]]
+Targets: TypeAlias = Callable[[Schema], list[Schema | None]]
 
 
-def unfold(
-    visited: list[tuple[Schema, str]], children: Children, join: Callable[[str, str], str]
-) -> tuple[int, bool]:
+def unfold(visited: list[Visited], children: Children, targets: Targets) -> tuple[int, bool]:
     """How many schemas the first of ``visited`` stands for (counted to `MAX_UNFOLDED`), and whether it is recursive.
 
     ``visited``: all schemas of the document, root first, each with the base URI inside it. ``children``: the
-    schemas that apply where one does, definitions left out. ``join``: a reference on its base.
+    schemas that apply where one does, definitions left out. ``targets``: those that it refers to.
     """
     if not any(keyword in schema for schema, _ in visited for keyword in _REFERENCES):
         return len(visited), False
-    resources, anchors = _places(visited)
+    return _weigh(
+        visited[0][0],
+        lambda schema: [*children(schema), *(each for each in targets(schema) if each is not None)],
+    )
+
+
+def reference_targets(visited: list[Visited], join: Callable[[str, str], str]) -> Targets:
+    """A function that gives the schemas which one refers to; None for one that the document does not hold.
+
+    ``join``: a reference on its base. What a dynamic reference may lead to is given whole.
+    """
+    resources, anchors, dynamic = _places(visited)
     bases = {id(schema): base for schema, base in visited}
 
-    def below(schema: Schema) -> list[Schema]:
-        found = list(children(schema))
-        base = bases.get(id(schema), visited[0][1])
+    def targets(schema: Schema) -> list[Schema | None]:
+        found: list[Schema | None] = []
         for keyword in _REFERENCES:
             reference = schema.get(keyword)
-            if isinstance(reference, str):
-                address, _, fragment = reference.partition("#")
-                url = join(base, address).partition("#")[0]
-                target = _find(resources.get(url), anchors.get((url, fragment)), fragment)
-                if target is not None:
-                    found.append(target)
+            if not isinstance(reference, str):
+                continue
+            base = bases.get(id(schema), visited[0][1])
+            address, _, fragment = reference.partition("#")
+            url = join(base, address).partition("#")[0]
+            target = _find(resources.get(url), anchors.get((url, fragment)), fragment)
+            found.append(target)
+            others = [visited[0][0]] if keyword == "$recursiveRef" else []
+            if keyword == "$dynamicRef":
+                others = dynamic.get(fragment, [])
+            found.extend(each for each in others if each is not target)
         return found
 
-    return _weigh(visited[0][0], below)
+    return targets
 
 
-def _places(visited: list[tuple[Schema, str]]) -> tuple[dict[str, Schema], dict[tuple[str, str], Schema]]:
+def _places(
+    visited: list[Visited],
+) -> tuple[dict[str, Schema], dict[tuple[str, str], Schema], dict[str, list[Schema]]]:
+    """The root of each resource, what has an anchor in one, and what has a dynamic one in any."""
     resources: dict[str, Schema] = {}
     anchors: dict[tuple[str, str], Schema] = {}
+    dynamic: dict[str, list[Schema]] = {}
     for schema, base in visited:
         resources.setdefault(base, schema)  # parents come first
         for keyword in _ANCHORS:
             anchor = schema.get(keyword)
             if isinstance(anchor, str):
                 anchors[base, anchor] = schema
-    return resources, anchors
+                if keyword == "$dynamicAnchor":
+                    dynamic.setdefault(anchor, []).append(schema)
+    return resources, anchors, dynamic
 
 
 def _find(resource: Schema | None, anchored: Schema | None, fragment: str) -> Schema | None:

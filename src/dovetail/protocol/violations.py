@@ -133,7 +133,9 @@ _WANTED: Final[dict[str, Callable[[Any], str]]] = {
     "minProperties": lambda kind: f"at least {kind.limit} members",
     "maxProperties": lambda kind: f"at most {kind.limit} members",
     "multipleOf": lambda kind: f"a multiple of {kind.multiple_of}",
-    "pattern": lambda kind: f"text matching the pattern {_clip(kind.pattern, 100)}",
+    "pattern": lambda kind: (
+        f"text matching the pattern {_clip(getattr(kind, 'pattern', 'of the schema'), 100)}"
+    ),
     "format": lambda kind: f"text in the format {kind.format}",
     "uniqueItems": lambda _: "items that all differ",
     "contains": lambda _: "at least one item as the schema's contains describes",

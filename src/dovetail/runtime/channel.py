@@ -4,9 +4,12 @@ A transport gives each call a `Channel`: where its notifications go, how its que
 stateful era), who is calling. A plain call never touches it.
 """
 
+import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
+from typing import Any, Final
 
 from msgspec import Raw
 
@@ -17,23 +20,34 @@ from ..security.principal import ANONYMOUS, Principal
 log = logging.getLogger("dovetail.server")
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+#: Whether `Task.cancelling` can be believed: before Python 3.13 a task group that failed may leave a request behind.
+_COUNTS: Final = sys.version_info >= (3, 13)
 
 
 class Channel:
     """What a transport provides to a call; this one goes nowhere.
 
-    ``headers`` are the HTTP request's, names in lower case; empty elsewhere. ``remote`` is the peer's
-    address, None on transports that have none. ``session`` is the session of the stateful era. ``tidies``: the
-    transport calls `tidy` once it has answered.
+    ``remote`` is the peer's address, None on transports that have none. ``session`` is the session of the stateful
+    era. ``tidies``: the transport calls `tidy` once it has answered. ``owned``: the call has a task of its own, which
+    nobody but the transport may cancel; ``cancelled``: the transport did. ``lasting``: what a session is told is
+    remembered, and changes find their way to it; ``speaking``: what is said during a call is not dropped.
     """
 
     principal: Principal = ANONYMOUS
     transport: str = ""
     remote: str | None = None
-    headers: Mapping[str, str] = _NO_HEADERS
     session: ServerSession | None = None
     tidies: bool = False
+    owned: bool = False
+    cancelled: bool = False
+    lasting: bool = True
+    speaking: bool = True
     clean_ups: list[Callable[[], Awaitable[None]]] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The HTTP request's headers, names in lower case, without credentials; empty elsewhere."""
+        return _NO_HEADERS
 
     def later(self, clean_up: Callable[[], Awaitable[None]]) -> bool:
         """Do this once the call has been answered, in the task that runs the call. False where nobody would."""
@@ -52,6 +66,18 @@ class Channel:
                 await clean_up()
             except Exception:
                 log.exception("cleaning up after a call failed")
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether a `CancelledError` in the call's task means that nobody wants the answer.
+
+        In a task of somebody else's (an ASGI server's) that is what the task says, where it can be believed. Where
+        not, the answer is given: one that nobody reads does less harm than one that never comes.
+        """
+        if self.owned or self.cancelled:
+            return self.cancelled
+        task: asyncio.Task[Any] | None = asyncio.current_task()
+        return _COUNTS and task is not None and task.cancelling() > 0
 
     @property
     def shared(self) -> bool:

@@ -2,14 +2,17 @@
 
 Messages of both eras may come interleaved; each is routed by what it is. A request with a modern ``_meta``
 is judged alone by the `Exchange`; everything else belongs to the one `ServerSession` of the connection.
-Each call gets a task, so a slow one holds nobody up, but for those that steer the session, which are
-answered in order. Specification: basic/transports/stdio, basic/patterns/cancellation, basic/lifecycle.
+Each call gets a task, so a slow one holds nobody up; those that steer the session are answered before the next
+message is read. What calls in progress hold, their requests and the answers that wait to be sent, is bounded in bytes:
+beyond that nothing more is read for a while, and then refused. Specification: basic/transports/stdio,
+basic/patterns/cancellation, basic/lifecycle.
 """
 
 import asyncio
 import itertools
 import logging
 import secrets
+from contextlib import suppress
 from typing import Final, cast
 
 from msgspec import Raw
@@ -28,6 +31,7 @@ from ..security.principal import ANONYMOUS, Principal
 from . import tap
 from .channel import Channel
 from .dispatch import Reply
+from .ending import name_of
 from .hub import Subscription
 from .service import Send, Service
 
@@ -45,6 +49,10 @@ IN_ORDER: Final = frozenset(
 )
 #: Seconds that cancelled handlers have to clean up when a connection closes; then it no longer waits for them.
 STUBBORN: Final = 10.0
+#: How many messages of the largest size the calls in progress on one connection may hold together.
+IN_FLIGHT: Final = 4
+#: Seconds that a call beyond that holds up what follows it; then it is refused, so that cancellations get through.
+PATIENCE: Final = 5.0
 #: What sending raises when the peer is no longer there.
 GONE: Final = (OSError, TransportError)
 _links = itertools.count(1)
@@ -74,11 +82,20 @@ class ServerConnection:
         self._changes: Subscription | None = None
         self._teller: asyncio.Task[None] | None = None
         self._closed = False
+        self._refusing = False
+        self._deaf = False
+        self._lost: Exception | None = None
+        self._held = 0
+        self._room = asyncio.Event()
         self._tidying: set[asyncio.Task[None]] = set()
         self.link = f"{transport}-{next(_links)}"
 
     async def receive(self, data: bytes) -> None:
-        """Take one message, or one batch. Never raises for what the peer sent."""
+        """Take one message, or one batch; waits while the calls in progress hold too much. Never raises for what the
+        peer sent; what sending raises once the peer is gone.
+        """
+        if self._lost is not None:
+            raise self._lost.with_traceback(None)
         if tap.listeners:
             tap.note(self.link, "server", False, self._transport, data, self._session.state.revision or None)
         if envelope.is_batch(data):
@@ -96,39 +113,61 @@ class ServerConnection:
             tap.note(self.link, "server", True, self._transport, data, self._session.state.revision or None)
         await self._send(data)
 
+    def refuse(self) -> None:
+        """Take no more calls: the server is about to end. Everything else is still taken."""
+        self._refusing = True
+        self._room.set()
+
+    def deafen(self) -> None:
+        """The client says nothing more: what it was asked stays without an answer. What it asked is still answered."""
+        self._deaf = True
+        for _, waiter in self._asked.drain():
+            if not waiter.done():
+                waiter.set_exception(Closed("the client says nothing more"))
+                waiter.exception()  # nobody may be waiting any more: it is told, not lost
+
     async def drain(self) -> None:
         """Wait until every call in progress has been answered."""
         while self._running:
             await asyncio.wait(tuple(self._running.values()))
 
-    async def close(self) -> None:
-        """End everything that runs for this peer. Idempotent."""
+    async def close(self, patience: float | None = None) -> None:
+        """End everything that runs for this peer; handlers have ``patience`` seconds to clean up (default: `STUBBORN`).
+        Idempotent.
+        """
         self._closed = True
+        self._room.set()
         if self._changes is not None:
             self._changes.close()
         tasks = list(self._running.values())
         if self._teller is not None:
             tasks.append(self._teller)
+        for channel in self._channels.values():
+            channel.cancelled = channel.ended = True
         for task in tasks:
             task.cancel()
         tasks += self._tidying
-        for _, waiter in self._asked.drain():
-            if not waiter.done():
-                waiter.set_exception(Closed("the client is gone"))
-                waiter.exception()  # nobody may be waiting any more: it is told, not lost
+        self.deafen()
         if tasks:
-            _, stubborn = await asyncio.wait(tasks, timeout=STUBBORN)
+            _, stubborn = await asyncio.wait(tasks, timeout=STUBBORN if patience is None else patience)
             if stubborn:
-                log.error("%d handlers of %s go on after they were cancelled", len(stubborn), self.link)
+                names_of = sorted(
+                    {name_of(self._channels[task].call) for task in stubborn if task in self._channels}
+                )
+                told = ", ".join(names_of)
+                log.error(
+                    "%d handlers of %s go on after they were cancelled: %s", len(stubborn), self.link, told
+                )
 
     async def ask(self, method: str, params: bytes) -> Raw:
         """Send a request to the client and wait for the result. Raises its `RPCError`, or `Closed`."""
-        if self._closed:
+        if self._closed or self._deaf:
             raise Closed("the client is gone")
         id = self._asked.next_id()
         message = self._session.ask(id, method, params)
         waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked.add(id, waiter)
+        self._room.set()  # the answer has to get through
         try:
             await self.write(message)
             answer = await waiter
@@ -150,8 +189,9 @@ class ServerConnection:
             message = envelope.read(bytes(data))
             if message.kind is Kind.REQUEST and self._judged_alone(message):
                 profile = PROFILES[self._service.stateless[-1]]
-                return await self._start(self._service.exchange.judge(message), None, replies)
-            return await self._route(message, replies)
+                await self._start(self._service.exchange.judge(message), None, len(data), replies)
+            else:
+                await self._route(message, len(data), replies)
         except Malformed as problem:
             if problem.response:
                 log.debug("ignored: %s", problem)
@@ -162,20 +202,21 @@ class ServerConnection:
                 log.debug("ignored: %s", problem)
                 return None
             return messages.error(problem.id, problem.error, profile)
+        return None
 
     def _judged_alone(self, message: Message) -> bool:
         """Whether a request is of the stateless era; a server of that era alone judges every one so."""
         service = self._service
         return bool(service.stateless) and (not service.stateful or exchange.belongs(message))
 
-    async def _route(self, message: Message, replies: list[bytes] | None) -> bytes | None:
+    async def _route(self, message: Message, size: int, replies: list[bytes] | None) -> None:
         session = self._session
         if replies is not None and message.method == names.INITIALIZE:
             raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
         event = session.receive(message)
         if isinstance(event, Call):
-            return await self._start(event, session, replies)
-        if isinstance(event, Cancel):
+            await self._start(event, session, size, replies)
+        elif isinstance(event, Cancel):
             self._cancel(event)
         elif isinstance(event, Answer):
             waiter = self._asked.take(event.id)
@@ -183,7 +224,6 @@ class ServerConnection:
                 waiter.set_result(event)
         else:
             self._noticed(event)
-        return None
 
     async def _receive_batch(self, data: bytes) -> None:
         """The one revision with batches: each message on its own, the answers together once all are there."""
@@ -216,35 +256,79 @@ class ServerConnection:
 
     def _noticed(self, event: Notification) -> None:
         if event.method == names.NOTIFY_INITIALIZED and self._changes is None:
-            self._changes = self._service.hub.subscribe(self._wants)
+            hears = self._service.hearing(self._principal, self._transport)
+            self._changes = self._service.hub.subscribe(lambda change: self._wants(change) and hears(change))
             self._teller = asyncio.create_task(self._tell(self._changes))
 
     # Calls
 
     async def _start(
-        self, call: Call, session: ServerSession | None, replies: list[bytes] | None
-    ) -> bytes | None:
-        if call.id in self._running:
-            raise Refused(InvalidRequest(f"the request id {call.id!r} is in use"), call.id)
+        self, call: Call, session: ServerSession | None, size: int, replies: list[bytes] | None
+    ) -> None:
+        self._check_id(call)
         if len(self._running) >= self._service.max_running:
             raise Refused(
                 InvalidRequest(f"more than {self._service.max_running} requests are in progress; wait"),
                 call.id,
             )
-        channel = _ConnectionChannel(self, session, self._principal, self._transport, self._remote)
-        if call.method in IN_ORDER and session is not None:
-            return (await self._service.dispatcher.answer(call, channel)).data
+        if self._held and self._held + size > self._most:
+            await self._make_room(call, size)
+            self._check_id(call)
+        if self._refusing:
+            raise Refused(InvalidRequest("the server is shutting down"), call.id)
+        if self._closed:
+            return
+        channel = _ConnectionChannel(self, call, session, size, self._transport)
+        channel.principal, channel.remote = self._principal, self._remote
+        self._held += size
         task = asyncio.create_task(self._run(call, channel, replies))
         self._running[call.id] = task
         self._channels[task] = channel
         # Not in a `finally` of the task: one that is cancelled before its first step never gets there.
         task.add_done_callback(lambda task: self._ended(call.id, task))
-        return None
+        if call.method in IN_ORDER and session is not None:
+            await asyncio.wait((task,))
+            if self._lost is not None:
+                raise self._lost.with_traceback(None)
+
+    def _check_id(self, call: Call) -> None:
+        if call.id in self._running:
+            raise Refused(InvalidRequest(f"the request id {call.id!r} is in use"), call.id)
+
+    @property
+    def _most(self) -> int:
+        return IN_FLIGHT * self._service.max_message
+
+    async def _make_room(self, call: Call, size: int) -> None:
+        """Wait until calls in progress have let go of enough. Where one of them waits for the client itself, or lets go
+        of nothing for long, what follows has to be read: the call is refused.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while (
+                    self._held and self._held + size > self._most and not (len(self._asked) or self._refusing)
+                ):
+                    self._room.clear()
+                    await self._room.wait()
+                    if self._closed:
+                        return
+        if self._held and self._held + size > self._most and not self._refusing:
+            raise Refused(
+                InvalidRequest(f"requests in progress hold {self._held} bytes, and more is not taken; wait"),
+                call.id,
+            )
 
     def _ended(self, id: RequestId, task: asyncio.Task[None]) -> None:
-        self._channels.pop(task, None)
+        channel = self._channels.pop(task, None)
+        if channel is not None:
+            self._let_go(channel)
         if self._running.get(id) is task:
             del self._running[id]
+
+    def _let_go(self, channel: "_ConnectionChannel") -> None:
+        self._held -= channel.size
+        channel.size = 0
+        self._room.set()
 
     async def _run(self, call: Call, channel: "_ConnectionChannel", replies: list[bytes] | None) -> None:
         try:
@@ -254,12 +338,16 @@ class ServerConnection:
             channel.ended = True
             if replies is not None:
                 replies.append(reply.data)
-            else:
-                await self.write(reply.data)
-        except GONE:
+                return
+            self._held += len(reply.data)
+            channel.size += len(reply.data)
+            await self.write(reply.data)
+        except GONE as problem:
+            self._lost = self._lost or problem
             log.debug("the peer of %s went away before its answer", self.link)
         finally:
             channel.ended = True
+            self._let_go(channel)
             self._running.pop(call.id, None)
             if channel.clean_ups:
                 await self._tidy(channel)
@@ -278,7 +366,7 @@ class ServerConnection:
             log.debug("request %r was cancelled: %s", event.id, (event.reason or "no reason given")[:256])
             channel = self._channels.get(task)
             if channel is not None:
-                channel.ended = True
+                channel.cancelled = channel.ended = True
             task.cancel()
 
     # Changes, in the stateful era
@@ -298,23 +386,25 @@ class ServerConnection:
 
 
 class _ConnectionChannel(Channel):
-    """A call's way back over the connection. Nothing passes once the call has ended."""
+    """A call's way back over the connection. Nothing passes once the call has ended. ``size``: the bytes it holds."""
+
+    owned = True
+    tidies = True
 
     def __init__(
         self,
         connection: ServerConnection,
+        call: Call,
         session: ServerSession | None,
-        principal: Principal,
+        size: int,
         transport: str,
-        remote: str | None,
     ) -> None:
         self._connection = connection
+        self.call = call
         self.session = session
-        self.principal = principal
+        self.size = size
         self.transport = transport
-        self.remote = remote
         self.ended = False
-        self.tidies = True
 
     @property
     def shared(self) -> bool:

@@ -4,13 +4,14 @@ One dictionary look-up finds the handler; middleware is composed around each han
 Whatever a handler does, exactly one reply comes out: its result, a typed error with the revision's code, or
 for anything unforeseen an internal error that says nothing about the inside, while the log says everything.
 
-Cancellation passes through: a cancelled call has no reply.
+Cancellation passes through: a call that its transport cancelled has no reply. A `CancelledError` out of nowhere (a
+library's task group, an awaited task that somebody else cancelled) is a failure like any other: `Channel.abandoned`.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -29,6 +30,7 @@ from ..protocol.errors import (
 from ..protocol.revisions import PROFILES
 from ..protocol.types.metadata import Implementation
 from ..protocol.types.requests import Result
+from ..security.authenticator import InsufficientScope
 from .channel import Channel
 
 log = logging.getLogger("dovetail.server")
@@ -38,11 +40,14 @@ Handler = Callable[[Call, Channel], Awaitable[Result | Encoded]]
 Middleware = Callable[[Call, Channel, Handler], Awaitable[Result | Encoded]]
 
 
-class Reply(Struct, frozen=True):
-    """The message that answers a call; ``code`` is the error's, None for a result."""
+class Reply(Struct, frozen=True, gc=False):
+    """The message that answers a call; ``code`` is the error's, None for a result. ``shortfall``: the scopes that the
+    caller's token would need, all of them.
+    """
 
     data: bytes
     code: int | None = None
+    shortfall: tuple[str, ...] = ()
 
 
 class Dispatcher:
@@ -78,7 +83,7 @@ class Dispatcher:
             # Meant for the caller to read; a tool makes an error result of it, all else has protocol errors alone.
             return refusal(call, InternalError(str(problem)))
         except asyncio.CancelledError:
-            if _being_cancelled():
+            if channel.abandoned:
                 raise
             return self._unforeseen(call)
         except BaseException:  # noqa: BLE001 - a handler that raises SystemExit ends its own call, not the server
@@ -98,7 +103,8 @@ class Dispatcher:
 def refusal(call: Call, problem: RPCError) -> Reply:
     """The reply that carries an error; an error that can't be written as JSON becomes an internal one."""
     try:
-        return Reply(messages.error(call.id, problem, call.profile), call.profile.code(problem))
+        shortfall = problem.scopes if isinstance(problem, InsufficientScope) else ()
+        return Reply(messages.error(call.id, problem, call.profile), call.profile.code(problem), shortfall)
     except (TypeError, ValueError, RecursionError, OverflowError):
         log.exception("the error that answers %s (request %r) is no JSON", call.method, call.id)
         problem = InternalError("the server failed while it handled the request")
@@ -116,8 +122,3 @@ def _around(layer: Middleware, inner: Handler) -> Handler:
         return layer(call, channel, inner)
 
     return handle
-
-
-def _being_cancelled() -> bool:
-    task: asyncio.Task[Any] | None = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -5,13 +5,16 @@ costs one entry, and is told once. Over many processes a bus will feed the same 
 """
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from ..protocol.listening import Change
 
 MAX_WAITING = 10_000
+_LONG = 30 * 24 * 3600.0
 
 
 class Subscription:
@@ -25,6 +28,12 @@ class Subscription:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._ended = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def end_at(self, moment: float) -> None:
+        """End the subscription at a moment, in seconds since the epoch."""
+        seconds = min(max(moment - time.time(), 0.0), _LONG)
+        self._timer = self._loop.call_later(seconds, self.close)
 
     def offer(self, change: Change) -> None:
         """Take a change if it is wanted. Beyond the bound a listener so far behind is not told of new kinds
@@ -44,6 +53,8 @@ class Subscription:
     def close(self) -> None:
         """End the subscription; what is waiting is still delivered."""
         self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._wake.set()
         self._hub.forget(self)
 
@@ -65,9 +76,11 @@ class Hub:
     def __init__(self) -> None:
         self._subscriptions: dict[Subscription, None] = {}
 
-    def subscribe(self, wants: Callable[[Change], bool]) -> Subscription:
-        """Hear of changes from now on."""
+    def subscribe(self, wants: Callable[[Change], bool], *, until: float = math.inf) -> Subscription:
+        """Hear of changes from now on, ``until`` a moment in seconds since the epoch."""
         subscription = Subscription(self, wants)
+        if until != math.inf:
+            subscription.end_at(until)
         self._subscriptions[subscription] = None
         return subscription
 

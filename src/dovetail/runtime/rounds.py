@@ -30,6 +30,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final, NoReturn, cast
 
 from msgspec import Raw
@@ -40,6 +41,7 @@ from ..protocol.errors import InternalError, InvalidParams, LocalProtocolError
 from ..protocol.types.requests import InputRequired, RetryParams
 from ..security.principal import Principal
 from ..security.sealing import SealBroken
+from ..stores.errors import StoreError
 from .ledger import Ledger, OutcomeUnknown
 
 QUIET: Final = 8
@@ -51,6 +53,10 @@ class Suspend(BaseException):
 
 class Diverged(InternalError):
     """A body asked something else when it ran again over the same answers (found by the replay check)."""
+
+
+watchers: Final[list["Callable[[Rounds], None]"]] = []
+"""Told of the rounds of each call when they open, in the task of the call. Nothing is done while this is empty."""
 
 
 class Rounds:
@@ -91,6 +97,9 @@ class Rounds:
         self.closed = False
         self.questions: dict[str, str] = {}
         self.diverged: str | None = None
+        if watchers and not rehearsal:
+            for watcher in tuple(watchers):
+                watcher(self)
 
     @classmethod
     def begin(
@@ -149,6 +158,21 @@ class Rounds:
     def replayed(self) -> bool:
         """Whether the call went through a round before; only then has it an identity that the client brings back."""
         return self._replayed
+
+    @property
+    def round(self) -> int:
+        """The number of this round, from 1; once it has closed, that of the next."""
+        return self._journal.round + 1
+
+    @property
+    def answered(self) -> list[str]:
+        """The keys of the questions that have a recorded answer."""
+        return list(self._journal.answers)
+
+    @property
+    def recorded(self) -> list[str]:
+        """The names of the steps that are recorded."""
+        return list(self._journal.steps)
 
     @property
     def stepped(self) -> bool:
@@ -242,9 +266,16 @@ class Rounds:
         try:
             data = await produce()
         except Exception as problem:
-            await self._ledger.fail(self.nonce, name, type(problem).__name__)
+            with suppress(StoreError):  # it stays claimed then, which says as much
+                await self._ledger.fail(self.nonce, name, type(problem).__name__)
             raise
-        await self._ledger.record(self.nonce, name, data)
+        try:
+            await self._ledger.record(self.nonce, name, data)
+        except StoreError as problem:
+            self._unsure = True
+            raise OutcomeUnknown(
+                name, "it came to its end, and the store could not take what came of it"
+            ) from problem
         return data
 
     # Closing

@@ -12,8 +12,10 @@ from typing import Any
 from ..protocol.call import Call
 from ..protocol.exchange import Exchange
 from ..protocol.header_parameters import HeaderParameter
+from ..protocol.listening import Change
 from ..protocol.session import ServerSession, SessionState
 from ..protocol.types.capabilities import ServerCapabilities
+from ..security.principal import Principal
 from .dispatch import Dispatcher
 from .hub import Hub
 
@@ -23,7 +25,8 @@ class Service:
 
     ``stateful`` and ``stateless`` are the revisions served in each era, oldest first; either may be empty,
     not both. ``max_running`` bounds the calls in progress on one connection, ``max_message`` (bytes) one
-    message. ``header_parameters`` gives the arguments of a call that HTTP headers must repeat.
+    message. ``header_parameters`` gives the arguments of a call that HTTP headers must repeat; ``hearing`` what
+    changes a caller may hear of.
     """
 
     def __init__(
@@ -38,7 +41,8 @@ class Service:
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         max_running: int = 1000,
         max_message: int = 16 * 1024 * 1024,
-        header_parameters: Callable[[Call], Sequence[HeaderParameter]] | None = None,
+        header_parameters: Callable[[Call, Principal], Sequence[HeaderParameter]] | None = None,
+        hearing: Callable[[Principal, str], Callable[[Change], bool]] | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.hub = hub
@@ -52,6 +56,7 @@ class Service:
         self.max_running = max_running
         self.max_message = max_message
         self.header_parameters = header_parameters
+        self._hearing = hearing
         self._lifespan = lifespan
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
@@ -63,6 +68,10 @@ class Service:
     def session(self, state: SessionState | None = None) -> ServerSession:
         """The engine of a session: a new one, or one from its record."""
         return ServerSession(state, custom=self.custom)
+
+    def hearing(self, principal: Principal, transport: str) -> Callable[[Change], bool]:
+        """Which changes one listener may hear of, who came that way."""
+        return _everything if self._hearing is None else self._hearing(principal, transport)
 
     @property
     def started(self) -> bool:
@@ -137,6 +146,10 @@ class Service:
         finally:
             if self._opening is opening:
                 self._loop = self._opening = None
+
+
+def _everything(_: Change) -> bool:
+    return True
 
 
 Send = Callable[[bytes], Awaitable[None]]

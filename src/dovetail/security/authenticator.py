@@ -4,31 +4,48 @@ Theory of operation. A transport hands over what the request shows and gets a `P
 `AuthenticationFailed` that holds the whole answer: the status and the challenge headers. It never looks into
 tokens itself. Neither type shows a credential in its ``repr``.
 
+A `Gatekeeper` is an authenticator that also describes the resource to clients, and says how to ask for more when a
+call turns out to need scopes that its token does not have (`InsufficientScope`). A `Protection` makes one for each
+endpoint: it is what an app is given.
+
 Specification: basic/authorization, "Token Handling", "Error Handling".
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
-from ..protocol.errors import DovetailError
+from ..protocol.errors import DovetailError, RPCError
+from ..stores.contracts import Store
 from .principal import Principal
 
-__all__ = ["AuthenticationFailed", "Authenticator", "Credentials"]
+__all__ = [
+    "AuthenticationFailed",
+    "Authenticator",
+    "Credentials",
+    "Gatekeeper",
+    "InsufficientScope",
+    "Protection",
+]
+
+INSUFFICIENT_SCOPE: Final = -31403
+"""The code of `InsufficientScope`: beyond those that JSON-RPC and the specification keep for themselves."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
     """What one request shows.
 
     ``authorization``: the values of all Authorization headers, for more than one is already wrong; ``method``
-    and ``url`` (proofs of possession sign them); ``headers``, names in lower case.
+    and ``url`` (proofs of possession sign them); ``headers``, names in lower case. ``mount``: the prefix below which
+    the endpoint is mounted, empty without one.
     """
 
     authorization: tuple[str, ...]
     method: str
     url: str
     headers: Mapping[str, str]
+    mount: str = ""
 
     def __repr__(self) -> str:
         shown = "absent" if not self.authorization else "present"
@@ -56,9 +73,52 @@ class AuthenticationFailed(DovetailError):
         self.headers = headers
 
 
+class InsufficientScope(RPCError):
+    """The caller's token does not have the scopes that this needs: all of ``scopes``. Over HTTP the answer has status
+    403 and a challenge that names them, unless it has begun already; then it is this error, with
+    ``data.requiredScopes``.
+    """
+
+    default_code = INSUFFICIENT_SCOPE
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        self.scopes = tuple(dict.fromkeys(scopes))
+        super().__init__(
+            f"this needs a token with the scope {' '.join(self.scopes)}",
+            data={"requiredScopes": list(self.scopes)},
+        )
+
+
 class Authenticator(Protocol):
     """Checks credentials. Must be safe to call from many requests at once, and bounded in time."""
 
     async def authenticate(self, request: Credentials) -> Principal:
         """The caller, `ANONYMOUS` where that is allowed. Raises `AuthenticationFailed`."""
+        ...
+
+
+class Gatekeeper(Authenticator, Protocol):
+    """An authenticator that can say what protects the endpoint."""
+
+    def document(self, path: str, mount: str) -> bytes | None:
+        """The document (JSON) that describes the resource, if it is to be found at this path (decoded, as ASGI has
+        it); None for any other path.
+        """
+        ...
+
+    def insufficient(self, request: Credentials, scopes: Sequence[str]) -> AuthenticationFailed:
+        """The answer to a request whose token lacks some of ``scopes``."""
+        ...
+
+
+class Protection(Protocol):
+    """How an app is protected."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names that the resource is reached by, for the check of the Host header."""
+        ...
+
+    def gate(self, *, path: str, store: Store) -> Gatekeeper:
+        """The gatekeeper of one endpoint. ``path``: where it is; ``store``: what all its workers share."""
         ...

@@ -11,6 +11,7 @@ Hijacking".
 
 import hashlib
 import json
+import math
 from typing import Any, Final
 
 import msgspec
@@ -28,7 +29,8 @@ class Principal(msgspec.Struct, frozen=True):
 
     ``issuer`` vouches for it and ``subject`` is its name there; ``client_id`` is the program it uses (all
     empty for the anonymous principal). ``scopes`` is what it was granted. ``claims`` are the token's other
-    statements, at most 64 KiB as JSON; treat them as read-only.
+    statements, at most 64 KiB as JSON; treat them as read-only. ``expires``: until when what it showed is good, in
+    seconds since the epoch; streams that it reads end then, and it comes back with something newer.
 
     Raises `ValueError` for an identity without an issuer, or with neither subject nor client, and for claims
     over the bound.
@@ -39,6 +41,7 @@ class Principal(msgspec.Struct, frozen=True):
     client_id: str = ""
     scopes: frozenset[str] = frozenset()
     claims: dict[str, Any] = {}
+    expires: float = math.inf
 
     def __post_init__(self) -> None:
         if not self.issuer and (self.subject or self.client_id or self.scopes or self.claims):

@@ -9,12 +9,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, TypeVar, overload
 
 from ..protocol import names
-from ..protocol.call import Call
 from ..protocol.listening import Change
 from ..protocol.revisions import PROFILES
 from ..protocol.types import (
     Annotations,
-    CallToolParams,
     Icon,
     Implementation,
     JSONSchema,
@@ -29,12 +27,14 @@ from ..protocol.uri_template import TemplateError, UriTemplate
 from ..runtime.dispatch import Dispatcher, Handler, Middleware
 from ..runtime.hub import Hub
 from ..runtime.service import Service
+from ..security.authenticator import Protection
 from ..security.limits import RateLimiter
 from ..security.sealing import Sealer
 from ..stores.contracts import Store
+from .access import Allow, requirement
 from .arguments import ArgumentsPlan
 from .catalog import Catalog
-from .checks import check_meta, check_name, check_uri, check_variables, checked_extensions, eras
+from .checks import check_meta, check_name, check_uri, check_variables, checked_extensions, decorator, eras
 from .completion import Completers
 from .entries import PromptEntry, ResourceEntry, ToolEntry
 from .injection import INJECTABLES
@@ -62,7 +62,8 @@ class App:
     workers (default: those in the environment's DOVETAIL_KEYS, separated by commas; else keys of this
     process). ``sealer``: does that instead. ``store``: what outlives a request, shared by all workers
     (default: this process's memory). ``replay_check``: in development, run what leads to a question twice
-    and fail if it differs. ``extensions``: identifiers and settings to announce (2026-07-28).
+    and fail if it differs. ``extensions``: identifiers and settings to announce (2026-07-28). ``auth``: what
+    protects the app over HTTP, a `dovetail.auth.Protected`; on stdio and unix sockets it has no effect.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class App:
         store: Store | None = None,
         replay_check: bool = False,
         extensions: Mapping[str, dict[str, Any]] | None = None,
+        auth: Protection | None = None,
     ) -> None:
+        self.auth = auth
         self.info = Implementation(
             name=name,
             version=version,
@@ -144,13 +147,15 @@ class App:
         once: bool = False,
         input_schema: JSONSchema | None = None,
         output_schema: JSONSchema | None = None,
+        scopes: Sequence[str] | None = None,
+        allow: Allow | None = None,
     ) -> Callable[[F], F]: ...
     def tool(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Offer a function as a tool; as ``@app.tool`` or with options, which are those of `add_tool`."""
         if fn is not None:
             self.add_tool(fn)
             return fn
-        return _decorator(self.add_tool, **options)
+        return decorator(self.add_tool, **options)
 
     def add_tool(
         self,
@@ -166,6 +171,8 @@ class App:
         once: bool = False,
         input_schema: JSONSchema | None = None,
         output_schema: JSONSchema | None = None,
+        scopes: Sequence[str] | None = None,
+        allow: Allow | None = None,
     ) -> None:
         """Offer a function as a tool, at any time. Raises `RegistrationError`. Specification: server/tools.
 
@@ -173,6 +180,8 @@ class App:
         annotations say. ``timeout``: seconds, else the app's. ``once``: from the first question on, each step
         runs once however often the client sends the call again, and it gets the same final answer; needs a
         store that all workers share. ``input_schema``: given by hand, the function takes one dict.
+        ``scopes``: what a caller's token needs, all of them; ``allow``: a predicate on the `Principal`. Who may not
+        use the tool does not see it.
         """
         plan = self._plan(fn)
         name = name or plan.name
@@ -194,7 +203,7 @@ class App:
         if once:
             self._vault.check_once(plan)
         entry = ToolEntry(tool, runner, arguments, output, mask_errors=self._mask_errors, once=once)
-        self._catalog.tools.add(name, entry)
+        self._catalog.tools.add(name, entry, requirement(plan, scopes, allow))
 
     def remove_tool(self, name: str) -> None:
         """Stop offering a tool. Raises KeyError when there is none of that name."""
@@ -218,25 +227,14 @@ class App:
         timeout: float | None = None,
         ttl: float = 0.0,
         scope: Literal["public", "private"] = "private",
+        scopes: Sequence[str] | None = None,
+        allow: Allow | None = None,
     ) -> Callable[[F], F]:
         """Offer a function as a resource, or with variables in the URI (RFC 6570) as a template; options as
         `add_resource`.
         """
-        return _decorator(
-            self.add_resource,
-            uri,
-            name=name,
-            title=title,
-            description=description,
-            mime_type=mime_type,
-            annotations=annotations,
-            size=size,
-            icons=icons,
-            meta=meta,
-            timeout=timeout,
-            ttl=ttl,
-            scope=scope,
-        )
+        options = {name: value for name, value in locals().items() if name not in ("self", "uri")}
+        return decorator(self.add_resource, uri, **options)
 
     def add_resource(
         self,
@@ -254,12 +252,15 @@ class App:
         timeout: float | None = None,
         ttl: float = 0.0,
         scope: Literal["public", "private"] = "private",
+        scopes: Sequence[str] | None = None,
+        allow: Allow | None = None,
     ) -> None:
         """Offer a resource or template, at any time. Raises `RegistrationError`. Specification:
         server/resources.
 
         The function's parameters are the variables of the template. ``size`` in bytes. ``ttl`` (seconds)
-        and ``scope`` tell clients how long and for whom they may keep what they read.
+        and ``scope`` tell clients how long and for whom they may keep what they read. ``scopes`` and ``allow`` as for
+        `add_tool`.
         """
         plan = self._plan(fn)
         check_meta(plan, meta)
@@ -269,6 +270,9 @@ class App:
             raise plan.refuse(str(problem)) from None
         check_uri(plan, template)
         check_variables(plan, template)
+        needed = requirement(plan, scopes, allow)
+        if needed is not None and scope == "public":
+            raise plan.refuse("what not everyone may read is not public; leave scope out")
         common: dict[str, Any] = {
             "name": name or plan.name,
             "title": title,
@@ -281,11 +285,11 @@ class App:
         runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
         if template.is_static:
             described: Resource | ResourceTemplate = Resource(uri=uri, size=size, **common)
-            self._catalog.resources.add(uri, ResourceEntry(described, runner, ttl=ttl, scope=scope))
+            self._catalog.resources.add(uri, ResourceEntry(described, runner, ttl=ttl, scope=scope), needed)
         else:
             described = ResourceTemplate(uri_template=uri, **common)
             entry = ResourceEntry(described, runner, template=template, ttl=ttl, scope=scope)
-            self._catalog.templates.add(uri, entry)
+            self._catalog.templates.add(uri, entry, needed)
 
     def remove_resource(self, uri: str) -> None:
         """Stop offering a resource or template. Raises KeyError when there is none."""
@@ -312,13 +316,15 @@ class App:
         icons: list[Icon] | None = None,
         meta: Meta | None = None,
         timeout: float | None = None,
+        scopes: Sequence[str] | None = None,
+        allow: Allow | None = None,
     ) -> Callable[[F], F]: ...
     def prompt(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Offer a function as a prompt; as ``@app.prompt`` or with options, which are those of `add_prompt`."""
         if fn is not None:
             self.add_prompt(fn)
             return fn
-        return _decorator(self.add_prompt, **options)
+        return decorator(self.add_prompt, **options)
 
     def add_prompt(
         self,
@@ -330,10 +336,13 @@ class App:
         icons: list[Icon] | None = None,
         meta: Meta | None = None,
         timeout: float | None = None,
+        scopes: Sequence[str] | None = None,
+        allow: Allow | None = None,
     ) -> None:
         """Offer a prompt, at any time. Raises `RegistrationError`. Specification: server/prompts.
 
-        The function gives text, messages, content blocks, or a list of those.
+        The function gives text, messages, content blocks, or a list of those. ``scopes`` and ``allow`` as for
+        `add_tool`.
         """
         plan = self._plan(fn)
         name = name or plan.name
@@ -351,7 +360,7 @@ class App:
             meta=meta,
         )
         runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
-        self._catalog.prompts.add(name, PromptEntry(prompt, runner))
+        self._catalog.prompts.add(name, PromptEntry(prompt, runner), requirement(plan, scopes, allow))
 
     def remove_prompt(self, name: str) -> None:
         """Stop offering a prompt. Raises KeyError when there is none of that name."""
@@ -428,9 +437,16 @@ class App:
 
     def asgi(self, **options: Any) -> Any:
         """The app as an ASGI application, to be mounted anywhere, with no lifespan wiring; options of
-        `HTTPApp`.
+        `HTTPApp`. ``auth`` replaces the app's own. Raises ValueError when entries require something of callers and
+        nothing tells these apart.
         """
         from ..transports.http import HTTPApp
+
+        options["protection"] = options.pop("auth", self.auth)
+        if self._catalog.guarded and not (options["protection"] or options.get("authenticate")):
+            raise ValueError(
+                "some entries require scopes, or ask who is calling: protect the app with App(auth=...)"
+            )
 
         self._vault.refuse_strangers()
         if self._vault.store is not None:
@@ -462,7 +478,8 @@ class App:
             custom=frozenset(self._custom),
             lifespan=self._life,
             max_message=self._max_message,
-            header_parameters=self._header_parameters,
+            header_parameters=methods.header_parameters,
+            hearing=self._catalog.hearing,
         )
 
     @asynccontextmanager
@@ -479,16 +496,3 @@ class App:
                 yield
             finally:
                 await self._workshop.end()
-
-    def _header_parameters(self, call: Call) -> Any:
-        params = call.params
-        entry = self._catalog.tools.get(params.name) if isinstance(params, CallToolParams) else None
-        return () if entry is None else entry.header_parameters
-
-
-def _decorator(add: Callable[..., None], *values: Any, **options: Any) -> Callable[[F], F]:
-    def register(fn: F) -> F:
-        add(fn, *values, **options)
-        return fn
-
-    return register

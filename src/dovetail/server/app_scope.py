@@ -50,7 +50,11 @@ class AppScope:
 
     async def close(self) -> None:
         """End everything, the newest first. What fails in cleaning up is logged."""
-        if self._loop is not asyncio.get_running_loop():
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a loop that nobody stopped is gone, and with it the tasks that hold everything
+            return
+        if self._loop is not loop:
             return
         while self._kept:
             _, kept = self._kept.popitem()

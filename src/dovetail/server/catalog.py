@@ -1,16 +1,18 @@
 """Everything an app offers, by name, and the lists that clients see of it.
 
-Looking up an entry is a dictionary access, however many there are. A list is encoded once per revision and
-page and kept until something changes; a change is published, so that clients hear of it.
+A list is encoded once per revision, page and view of it, and kept until something changes; a change is published, so
+that clients hear of it, each only of what it can see.
+
+Specification: server/utilities/pagination, server/utilities/caching; server/resources, "Subscriptions".
 """
 
 import secrets
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, ResourceNotFound
-from ..protocol.listening import Change, Kind
+from ..protocol.listening import Change
 from ..protocol.paging import decode_cursor, encode_cursor, page
 from ..protocol.revisions import Feature, Profile
 from ..protocol.types import (
@@ -20,49 +22,14 @@ from ..protocol.types import (
     ListToolsResult,
     PageParams,
 )
+from ..runtime.channel import Channel
+from ..security.authenticator import InsufficientScope
+from ..security.principal import Principal
+from .access import is_judged
 from .entries import PromptEntry, ResourceEntry, ToolEntry, hinted
-from .signature import RegistrationError
+from .shelf import Shelf, View
 
 T = TypeVar("T")
-
-
-class Shelf(Generic[T]):
-    """The entries of one kind, in the order in which they were added. ``seen``: there was one at some time."""
-
-    def __init__(self, kind: Kind, what: str, publish: Callable[[Change], None]) -> None:
-        self._change = Change(kind)
-        self._what = what
-        self._publish = publish
-        self._entries: dict[str, T] = {}
-        self.pages: dict[Any, bytes] = {}
-        self.seen = False
-
-    def add(self, name: str, entry: T) -> None:
-        """Add an entry. Raises `RegistrationError` for a name that is taken."""
-        if name in self._entries:
-            raise RegistrationError(
-                f"there is a {self._what} {name!r} already; remove it first, or use another name"
-            )
-        self._entries[name] = entry
-        self.seen = True
-        self._changed()
-
-    def remove(self, name: str) -> None:
-        """Take an entry out. Raises KeyError when there is none."""
-        del self._entries[name]
-        self._changed()
-
-    def get(self, name: str) -> T | None:
-        """The entry of a name."""
-        return self._entries.get(name)
-
-    def all(self) -> list[T]:
-        """The entries, oldest first."""
-        return list(self._entries.values())
-
-    def _changed(self) -> None:
-        self.pages.clear()
-        self._publish(self._change)
 
 
 class Catalog:
@@ -79,78 +46,145 @@ class Catalog:
         self._ttl_ms = int(max(list_ttl, 0.0) * 1000)
         self._cursor_key = secrets.token_bytes(32)
 
-    def list_tools(self, call: Call) -> bytes:
+    def list_tools(self, call: Call, channel: Channel) -> bytes:
         """A page of tools, encoded."""
-        return self._list(self.tools, call, lambda entry: entry.tool, _tools)
+        return self._list(self.tools, call, channel, lambda entry: entry.tool, _tools)
 
-    def list_resources(self, call: Call) -> bytes:
+    def list_resources(self, call: Call, channel: Channel) -> bytes:
         """A page of resources, encoded."""
-        return self._list(self.resources, call, lambda entry: entry.described, _resources)
+        return self._list(self.resources, call, channel, lambda entry: entry.described, _resources)
 
-    def list_templates(self, call: Call) -> bytes:
+    def list_templates(self, call: Call, channel: Channel) -> bytes:
         """A page of resource templates, encoded."""
-        return self._list(self.templates, call, lambda entry: entry.described, _templates)
+        return self._list(self.templates, call, channel, lambda entry: entry.described, _templates)
 
-    def list_prompts(self, call: Call) -> bytes:
+    def list_prompts(self, call: Call, channel: Channel) -> bytes:
         """A page of prompts, encoded."""
-        return self._list(self.prompts, call, lambda entry: entry.prompt, _prompts)
+        return self._list(self.prompts, call, channel, lambda entry: entry.prompt, _prompts)
 
-    def find_resource(self, uri: str) -> tuple[ResourceEntry, dict[str, str | list[str]]]:
-        """The entry that reads a URI and the variables in it. Raises `ResourceNotFound`."""
-        entry = self.resources.get(uri)
-        if entry is not None:
-            return entry, {}
+    @property
+    def guarded(self) -> bool:
+        """Whether any entry requires something of its callers."""
+        return any(shelf.guarded for shelf in (self.tools, self.resources, self.templates, self.prompts))
+
+    def find_resource(
+        self, uri: str, channel: Channel | None = None
+    ) -> tuple[ResourceEntry, dict[str, str | list[str]]]:
+        """The entry that reads a URI and the variables in it. Raises `ResourceNotFound`, and `InsufficientScope`."""
+        shelf, name, variables = self._locate(uri)
+        entry = None if shelf is None else shelf.get(name)
+        if entry is None or (
+            shelf is not None and shelf.guarded and channel is not None and not shelf.admits(name, channel)
+        ):
+            raise ResourceNotFound(f"there is no resource {uri[:256]!r}", uri=uri[:2048])
+        return entry, variables
+
+    def check_subscriptions(self, uris: Sequence[str], channel: Channel) -> None:
+        """Raise `InsufficientScope` for resources that the caller may hear of with more scopes: all of these at once.
+
+        One that it may not read for another reason passes, as one that does not exist does: nothing is told of either.
+        """
+        if not (self.resources.guarded or self.templates.guarded):
+            return
+        lacking: list[str] = []
+        for uri in uris:
+            try:
+                self.find_resource(uri, channel)
+            except InsufficientScope as problem:
+                lacking += problem.scopes
+            except ResourceNotFound:
+                continue
+        if lacking:
+            raise InsufficientScope(lacking)
+
+    def hearing(self, principal: Principal, transport: str) -> Callable[[Change], bool]:
+        """Which changes a listener may hear of: those in what it can see."""
+        if not is_judged(principal, transport):
+            return lambda _: True
+        known = {kind: self._fingerprint(kind, principal) for kind in ("tools", "prompts", "resources")}
+
+        def hears(change: Change) -> bool:
+            if change.kind == "resource":
+                return self._may_hear(change.uri, principal)
+            now = self._fingerprint(change.kind, principal)
+            changed, known[change.kind] = now != known[change.kind], now
+            return changed
+
+        return hears
+
+    def _fingerprint(self, kind: str, principal: Principal) -> tuple[int, ...]:
+        shelves: dict[str, tuple[Shelf[Any], ...]] = {
+            "tools": (self.tools,),
+            "prompts": (self.prompts,),
+            "resources": (self.resources, self.templates),
+        }
+        return tuple(shelf.fingerprint(principal) for shelf in shelves[kind])
+
+    def _may_hear(self, uri: str, principal: Principal) -> bool:
+        if not (self.resources.guarded or self.templates.guarded):
+            return True
+        shelf, name, _ = self._locate(uri)
+        needed = None if shelf is None else shelf.guarded.get(name)
+        return needed is None or needed.holds(principal)
+
+    def _locate(self, uri: str) -> tuple[Shelf[ResourceEntry] | None, str, dict[str, str | list[str]]]:
+        """The shelf and name of the entry that reads a URI, and the variables in it."""
+        if self.resources.get(uri) is not None:
+            return self.resources, uri, {}
         for entry in self.templates.all():
-            if entry.template is not None:
+            template = entry.template
+            if template is not None:
                 try:
-                    variables = entry.template.match(uri)
+                    variables = template.match(uri)
                 except ValueError:
                     variables = None
                 if variables is not None:
-                    return entry, variables
-        raise ResourceNotFound(f"there is no resource {uri[:256]!r}", uri=uri[:2048])
+                    return self.templates, template.template, variables
+        return None, "", {}
 
     def _list(
         self,
         shelf: Shelf[T],
         call: Call,
+        channel: Channel,
         describe: Callable[[T], Any],
         build: Callable[[list[Any], str | None], Any],
     ) -> bytes:
         params = call.params
         cursor = params.cursor if isinstance(params, PageParams) else None
         profile = call.profile
-        key = (profile.revision, cursor)
-        body = shelf.pages.get(key)
+        view = shelf.view(channel, self._page_size)
+        key = (profile.revision, cursor, view.key)
+        body = shelf.page(key)
         if body is None:
-            body = self._page(shelf, call.method, profile, cursor, describe, build)
-            if len(shelf.pages) < 10_000:
-                shelf.pages[key] = body
+            body = self._page(shelf, view, call.method, profile, cursor, describe, build)
+            shelf.keep(key, body)
         return body
 
     def _page(
         self,
         shelf: Shelf[T],
+        view: View,
         method: str,
         profile: Profile,
         cursor: str | None,
         describe: Callable[[T], Any],
         build: Callable[[list[Any], str | None], Any],
     ) -> bytes:
-        binding = method.encode()
+        binding = method.encode() + b"\0" + view.binding if view.binding else method.encode()
         start = 0
         if cursor is not None:
             position = decode_cursor(cursor, binding, self._cursor_key)
             if not isinstance(position, int):
                 raise InvalidParams("the cursor is not valid here; list again without a cursor")
             start = position
-        part = page(shelf.all(), start, self._page_size)
+        part = page(shelf.visible(view), start, self._page_size)
         following = None
         if part.next_position is not None:
             following = encode_cursor(part.next_position, binding, self._cursor_key)
         result = build([describe(entry) for entry in part.items], following)
         if profile.has(Feature.CACHE_HINTS):
-            result = hinted(result, self._ttl_ms, "public")
+            result = hinted(result, self._ttl_ms, "private" if view.private else "public")
         return profile.encode(result)
 
 

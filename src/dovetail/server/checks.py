@@ -1,14 +1,16 @@
 """What an app checks when something is registered on it, so that nothing is found out at call time."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from ..protocol.meta_keys import check_meta_key, is_extension_identifier
 from ..protocol.revisions import PROFILES, STATEFUL, STATELESS
 from ..protocol.types.wire import Meta
 from ..protocol.uri_template import UriTemplate
 from .signature import Plan, RegistrationError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # RFC 3986, section 3.1 and appendix A.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -27,6 +29,16 @@ def eras(revisions: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, .
         tuple(revision for revision in STATEFUL if revision in wanted),
         tuple(revision for revision in STATELESS if revision in wanted),
     )
+
+
+def decorator(add: Callable[..., None], *values: Any, **options: Any) -> Callable[[F], F]:
+    """A decorator that registers a function by ``add`` and gives it back unchanged."""
+
+    def register(fn: F) -> F:
+        add(fn, *values, **options)
+        return fn
+
+    return register
 
 
 def check_name(plan: Plan, name: str) -> None:

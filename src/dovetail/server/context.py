@@ -7,14 +7,20 @@ calling.
 import asyncio
 import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn, TypeVar, cast, overload
 
 from msgspec import Raw
 
 from ..protocol import codec, messages, names
 from ..protocol.call import Call, Peer
-from ..protocol.errors import FeatureUnavailable, LocalProtocolError, URLElicitationRequired
+from ..protocol.errors import (
+    Declined,
+    Dismissed,
+    FeatureUnavailable,
+    LocalProtocolError,
+    URLElicitationRequired,
+)
 from ..protocol.revisions import Feature
 from ..protocol.rounds import MAX_QUESTIONS
 from ..protocol.rounds import Question as WireQuestion
@@ -32,6 +38,7 @@ from ..protocol.types import (
 from ..runtime.channel import Channel
 from ..runtime.rounds import Rounds
 from ..security.principal import Principal
+from .access import demand
 from .forms import AnswerInvalid, Form
 from .questions import Elicit, ElicitURL, Question, Roots, Sample, missing, visits_in
 from .steps import StepCodec, refuse_inside, result_type, run
@@ -84,6 +91,15 @@ class Context:
         return self._rounds
 
     # Who and what
+
+    def require_scopes(self, *scopes: str) -> None:
+        """Go on only if the caller's token has all of these scopes: for what depends on the arguments.
+
+        Raises `InsufficientScope`: over HTTP the client is told which scopes to ask for, by a 403 if nothing was said
+        on the call's behalf yet. On stdio and unix sockets, where there are no tokens, nothing is asked. Specification:
+        basic/authorization, "Runtime Insufficient Scope Errors".
+        """
+        demand(self._channel, scopes)
 
     @property
     def principal(self) -> Principal:
@@ -152,8 +168,8 @@ class Context:
             raise LocalProtocolError(f"there is no log level {level!r}; use one of {', '.join(LOG_LEVELS)}")
         wanted = self._call.log_level
         if wanted is None:
-            if self._call.profile.stateless:
-                return
+            if self._call.profile.stateless or not self._channel.lasting:
+                return  # where no level can be kept, logs are not offered
         elif _RANK[level] < _RANK[wanted]:
             return
         notice = MessageNotice(level=level, data=data, logger=logger)
@@ -208,8 +224,11 @@ class Context:
         return await self._ask_one(Roots(), key)
 
     async def ask(self, **questions: Question[Any]) -> dict[str, Any]:
-        """Several questions at once, by key: in the stateless era they travel in one round. Raises as
-        `elicit` does.
+        """Several questions at once, by key; gives the answers by key. Raises as `elicit` does.
+
+        In the stateless era they travel in one round, in the stateful era as requests at the same time. In both, all
+        of them are asked and answered, or none is if the client can't be asked one of them; of several that were
+        declined or dismissed, the first as they stand here is raised.
         """
         return await self._ask_all(questions, named=True)
 
@@ -262,17 +281,32 @@ class Context:
             self._keys.add(key)
         rounds = self.rounds
         if rounds is None:
-            return {key: await self._ask_by_request(question) for key, question in questions.items()}
+            return await self._ask_by_requests(questions)
         return await self._ask_by_rounds(rounds, questions, named=named)
 
-    async def _ask_by_request(self, question: Question[T]) -> T:
+    async def _ask_by_requests(self, questions: Mapping[str, Question[Any]]) -> dict[str, Any]:
         call = self._call
-        question.check(call.profile, call.peer.capabilities)
+        wire = self._on_the_wire(questions)
         if call.profile.stateless:
             raise LocalProtocolError(
                 f"{call.method} can't ask the client in revision {call.profile.revision}"
             )
-        params = call.profile.encode(question.params(call.profile))
+        if len(questions) == 1:
+            return {key: await self._request(questions[key], wire[key].params) for key in questions}
+        asking = {
+            key: asyncio.create_task(self._request(question, wire[key].params))
+            for key, question in questions.items()
+        }
+        try:
+            await _all_answered(asking.values())
+            return {key: task.result() for key, task in asking.items()}
+        finally:
+            for task in asking.values():
+                task.cancel()
+            await asyncio.gather(*asking.values(), return_exceptions=True)
+
+    async def _request(self, question: Question[T], params: bytes) -> T:
+        """Ask by a request, again if what comes is no answer. Raises what the answer says."""
         for _ in range(_TRIES - 1):
             try:
                 return question.read(await self._send(question, params))
@@ -353,6 +387,19 @@ def form_of(form: Any) -> Form[Any]:
     if isinstance(form, dict):
         return Form.raw(cast("dict[str, Any]", form))
     return Form.of(form)
+
+
+async def _all_answered(asking: Collection["asyncio.Task[Any]"]) -> None:
+    """Wait until all are answered, a refusal being an answer too. Raises whatever else one of them ends with, at
+    once: nothing can come of the others then.
+    """
+    waiting = set(asking)
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            problem = None if task.cancelled() else task.exception()
+            if problem is not None and not isinstance(problem, (Declined, Dismissed)):
+                raise problem
 
 
 def _current_task() -> "asyncio.Task[Any] | None":

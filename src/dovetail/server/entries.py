@@ -83,19 +83,27 @@ class ToolEntry:
     async def call(self, call: Call, channel: Channel) -> CallToolResult | InputRequired:
         """Run the tool. What the model can act on comes back as an error result; protocol errors are raised."""
         params = cast("CallToolParams", call.params)
+        context: Context | None = None
+        if params.request_state is not None:  # judged before anything of the author's sees what came with it
+            context = await self._runner.context(call, channel, once=self.once)
         try:
             values = self._arguments.decode(params.arguments)
         except BadArguments as problem:
             return _error(str(problem))
         if self.once:
-            return await self._call_once(call, channel, values)
-        return await self._answer(call, channel, values)
+            return await self._call_once(call, channel, values, context)
+        try:
+            value = await self._runner.run(call, channel, values, context)
+            return value if isinstance(value, InputRequired) else self._result(call, value)
+        except Exception as problem:  # noqa: BLE001 - told to the model, and logged, in one place
+            return self._failed(problem)
 
     async def _call_once(
-        self, call: Call, channel: Channel, values: tuple[Any, ...]
+        self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
     ) -> CallToolResult | InputRequired:
         """As `call`, but a call that came to its final answer before gives that one again."""
-        context = await self._runner.context(call, channel, once=True)
+        if context is None:
+            context = await self._runner.context(call, channel, once=True)
         rounds = context.opened_rounds
         if rounds is None or not rounds.replayed:
             result = await self._answer(call, channel, values, context)
@@ -120,23 +128,26 @@ class ToolEntry:
     ) -> CallToolResult | InputRequired:
         try:
             value = await self._runner.run(call, channel, values, context)
-            if isinstance(value, InputRequired):
-                return value
-            result = self._output.convert(value)
-        except (RPCError, FeatureUnavailable):
-            raise
-        except (ToolError, Declined, Dismissed) as problem:
-            return _error(str(problem))
-        except Exception as problem:
-            log.exception("the tool %r failed", self.name)
-            return _error(
-                f"The tool {self.name!r} failed."
-                if self._mask_errors
-                else f"{type(problem).__name__}: {problem}"
-            )
+            return value if isinstance(value, InputRequired) else self._result(call, value)
+        except Exception as problem:  # noqa: BLE001 - told to the model, and logged, in one place
+            return self._failed(problem)
+
+    def _result(self, call: Call, value: Any) -> CallToolResult:
+        result = self._output.convert(value)
         if self._output.wraps and not call.profile.has(Feature.ANY_STRUCTURED_CONTENT):
             return _wrapped(result)
         return result
+
+    def _failed(self, problem: Exception) -> CallToolResult:
+        """What the model is told of a failure; protocol errors are raised again. To be called in the handler."""
+        if isinstance(problem, (RPCError, FeatureUnavailable)):
+            raise problem
+        if isinstance(problem, (ToolError, Declined, Dismissed)):
+            return _error(str(problem))
+        log.exception("the tool %r failed", self.name)
+        return _error(
+            f"The tool {self.name!r} failed." if self._mask_errors else f"{type(problem).__name__}: {problem}"
+        )
 
 
 class ResourceEntry:
@@ -164,7 +175,8 @@ class ResourceEntry:
         self, call: Call, channel: Channel, uri: str, variables: Mapping[str, str | list[str]]
     ) -> ReadResourceResult | InputRequired:
         """The contents of one resource."""
-        value = await self._runner.run(call, channel, self._texts.read(variables))
+        context = await self._runner.judged(call, channel)
+        value = await self._runner.run(call, channel, self._texts.read(variables), context)
         if isinstance(value, InputRequired):
             return value
         if isinstance(value, ReadResourceResult):
@@ -212,7 +224,8 @@ class PromptEntry:
         self, call: Call, channel: Channel, arguments: Mapping[str, str]
     ) -> GetPromptResult | InputRequired:
         """The messages of the prompt. Raises `InvalidParams` for missing or bad arguments."""
-        value = await self._runner.run(call, channel, self._texts.read(arguments))
+        context = await self._runner.judged(call, channel)
+        value = await self._runner.run(call, channel, self._texts.read(arguments), context)
         if isinstance(value, (GetPromptResult, InputRequired)):
             return value
         items = cast("Sequence[Any]", value) if isinstance(value, (list, tuple)) else [value]

@@ -3,7 +3,7 @@
 Specification: server/*, basic/lifecycle, basic/utilities, basic/patterns/subscriptions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import quote
@@ -11,12 +11,15 @@ from urllib.parse import quote
 from ..protocol import names
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RPCError, TransportError
+from ..protocol.header_parameters import HeaderParameter
 from ..protocol.listening import Listening
 from ..protocol.session import ServerSession
 from ..protocol.types import (
     CallToolParams,
     CallToolResult,
+    CompleteParams,
     CompleteResult,
+    Completion,
     DiscoverResult,
     GetPromptParams,
     GetPromptResult,
@@ -26,6 +29,7 @@ from ..protocol.types import (
     ListChanged,
     ListenParams,
     ListenResult,
+    PromptReference,
     ReadResourceParams,
     ReadResourceResult,
     ResourcesCapability,
@@ -38,8 +42,11 @@ from ..runtime.channel import Channel
 from ..runtime.dispatch import Handler
 from ..runtime.hub import Hub
 from ..security.limits import RateLimiter
-from .catalog import Catalog, Shelf
+from ..security.principal import ANONYMOUS, Principal
+from . import offering
+from .catalog import Catalog
 from .completion import Completers
+from .shelf import Shelf
 
 _EMPTY = Result()
 
@@ -119,7 +126,7 @@ class Methods:
         result = session.open(
             cast("InitializeParams", call.params),
             info=self._info,
-            capabilities=self.capabilities(),
+            capabilities=offering.kept(self.capabilities(), channel),
             instructions=self._instructions,
             supported=self._stateful,
         )
@@ -129,26 +136,29 @@ class Methods:
     async def _discover(self, call: Call, channel: Channel) -> DiscoverResult:
         return DiscoverResult(
             supported_versions=[*reversed(self._stateless), *reversed(self._stateful)],
-            capabilities=self.capabilities(),
+            capabilities=offering.kept(self.capabilities(), channel),
             instructions=self._instructions,
             ttl_ms=self._discover_ttl_ms,
-            cache_scope="public",
+            cache_scope="public" if channel.principal.is_anonymous else "private",
         )
 
     async def _ping(self, call: Call, channel: Channel) -> Result:
         return _EMPTY
 
     async def _set_level(self, call: Call, channel: Channel) -> Result:
+        offering.check_logs(channel)
         _session(channel).set_level(cast("SetLevelParams", call.params))
         return _EMPTY
 
     async def _subscribe(self, call: Call, channel: Channel) -> Result:
+        offering.check_subscriptions(channel)
         uri = _ascii(cast("SubscribeParams", call.params).uri)
-        self._catalog.find_resource(uri)
+        self._catalog.find_resource(uri, channel)
         _session(channel).subscribe(uri)
         return _EMPTY
 
     async def _unsubscribe(self, call: Call, channel: Channel) -> Result:
+        offering.check_subscriptions(channel)
         _session(channel).unsubscribe(_ascii(cast("SubscribeParams", call.params).uri))
         return _EMPTY
 
@@ -156,40 +166,42 @@ class Methods:
 
     async def _list_tools(self, call: Call, channel: Channel) -> bytes:
         _offered(call, self._catalog.tools)
-        return self._catalog.list_tools(call)
+        return self._catalog.list_tools(call, channel)
 
     async def _list_resources(self, call: Call, channel: Channel) -> bytes:
         _offered(call, self._catalog.resources, self._catalog.templates)
-        return self._catalog.list_resources(call)
+        return self._catalog.list_resources(call, channel)
 
     async def _list_templates(self, call: Call, channel: Channel) -> bytes:
         _offered(call, self._catalog.resources, self._catalog.templates)
-        return self._catalog.list_templates(call)
+        return self._catalog.list_templates(call, channel)
 
     async def _list_prompts(self, call: Call, channel: Channel) -> bytes:
         _offered(call, self._catalog.prompts)
-        return self._catalog.list_prompts(call)
+        return self._catalog.list_prompts(call, channel)
 
     # Using
 
-    async def _call_tool(self, call: Call, channel: Channel) -> CallToolResult | InputRequired:
+    def _call_tool(self, call: Call, channel: Channel) -> Awaitable[CallToolResult | InputRequired]:
         name = cast("CallToolParams", call.params).name
-        entry = self._catalog.tools.get(name)
-        if entry is None:
+        tools = self._catalog.tools
+        entry = tools.get(name)
+        if entry is None or (tools.guarded and not tools.admits(name, channel)):
             raise InvalidParams(f"there is no tool {name[:128]!r}")
         if self._limiter is not None:
             self._limit(self._limiter, channel)
-        return await entry.call(call, channel)
+        return entry.call(call, channel)
 
     async def _read(self, call: Call, channel: Channel) -> ReadResourceResult | InputRequired:
         uri = _ascii(cast("ReadResourceParams", call.params).uri)
-        entry, variables = self._catalog.find_resource(uri)
+        entry, variables = self._catalog.find_resource(uri, channel)
         return await entry.read(call, channel, uri, variables)
 
     async def _get_prompt(self, call: Call, channel: Channel) -> GetPromptResult | InputRequired:
         params = cast("GetPromptParams", call.params)
-        entry = self._catalog.prompts.get(params.name)
-        if entry is None:
+        prompts = self._catalog.prompts
+        entry = prompts.get(params.name)
+        if entry is None or (prompts.guarded and not prompts.admits(params.name, channel)):
             raise InvalidParams(f"there is no prompt {params.name[:128]!r}")
         return await entry.get(call, channel, params.arguments or {})
 
@@ -198,14 +210,28 @@ class Methods:
             raise MethodNotFound("this server completes nothing")
         if self._limiter is not None:
             self._limit(self._limiter, channel)
+        if not self._may_complete(cast("CompleteParams", call.params), channel):
+            return CompleteResult(completion=Completion(values=[]))
         return await self._completers.complete(call, channel)
+
+    def _may_complete(self, params: CompleteParams, channel: Channel) -> bool:
+        """Whether the caller may use what it completes an argument of. Raises `InsufficientScope`."""
+        catalog, ref = self._catalog, params.ref
+        if isinstance(ref, PromptReference):
+            return not catalog.prompts.guarded or catalog.prompts.admits(ref.name, channel)
+        shelves = (catalog.resources, catalog.templates)
+        return all(not shelf.guarded or shelf.admits(ref.uri, channel) for shelf in shelves)
 
     # Listening
 
     async def _listen(self, call: Call, channel: Channel) -> ListenResult:
         params = cast("ListenParams", call.params)
         listening = Listening(call.id, params.notifications, self.capabilities(), call.profile)
-        subscription = self._hub.subscribe(listening.wants)
+        self._catalog.check_subscriptions(params.notifications.resource_subscriptions or (), channel)
+        hears = self._catalog.hearing(channel.principal, channel.transport)
+        subscription = self._hub.subscribe(
+            lambda change: listening.wants(change) and hears(change), until=channel.principal.expires
+        )
         try:
             await channel.emit(listening.acknowledgement())
             async for change in subscription:
@@ -217,16 +243,25 @@ class Methods:
                 await channel.emit(listening.ending())
         return listening.result()
 
+    def header_parameters(self, call: Call, principal: Principal) -> Sequence[HeaderParameter]:
+        """The arguments of a call over HTTP that headers must repeat; none for a tool that the caller may not use."""
+        params, tools = call.params, self._catalog.tools
+        entry = tools.get(params.name) if isinstance(params, CallToolParams) else None
+        if entry is None or (tools.guarded and entry.name in tools.hidden(principal)):
+            return ()
+        return entry.header_parameters
+
     def _limit(self, limiter: RateLimiter, channel: Channel) -> None:
         """Each principal has its own allowance, and each address that nameless callers come from; nameless callers from
         this machine are free.
         """
-        if not channel.principal.is_anonymous:
-            wait = limiter.take(channel.principal.key)
-        elif channel.remote is None or is_loopback(channel.remote):
+        principal, remote = channel.principal, channel.remote
+        if principal is not ANONYMOUS and not principal.is_anonymous:
+            wait = limiter.take(principal.key)
+        elif remote is None or is_loopback(remote):
             return
         else:
-            wait = limiter.take(channel.remote)
+            wait = limiter.take(remote)
         if wait > 0:
             raise RateLimited(
                 f"too many calls; try again in {wait:.1f} seconds", data={"retryAfter": round(wait, 3)}

@@ -18,6 +18,7 @@ from typing import Any, Final, Union, cast, get_args, get_origin
 import msgspec
 from msgspec import UNSET
 
+from ..protocol import codec
 from ..protocol.errors import DovetailError
 from ..protocol.schema import SchemaError, Validator, compile_schema, explain
 from ..protocol.types.content import (
@@ -28,7 +29,7 @@ from ..protocol.types.content import (
     TextContent,
     UnknownContent,
 )
-from ..protocol.types.requests import Result
+from ..protocol.types.requests import InputRequired, Result
 from ..protocol.types.tools import CallToolResult
 from . import hints, native, pydantic_models
 from .media import Audio, File, Image
@@ -122,7 +123,7 @@ class OutputPlan:
 
     def _content(self, value: Any) -> CallToolResult:
         if isinstance(value, Result):
-            return cast("CallToolResult", value)
+            return self._built(value)
         return CallToolResult(content=self._blocks(value))
 
     def _blocks(self, value: Any) -> list[Any]:
@@ -170,8 +171,9 @@ class OutputPlan:
                 " return a CallToolResult with both"
             )
         plain = self._plain(value)
-        self._check(plain)
-        return CallToolResult(content=[TextContent(text=self._json(plain))], structured_content=plain)
+        text = self._json(plain)
+        self._check(plain, 4 * len(text))  # bytes of a character, at most
+        return CallToolResult(content=[TextContent(text=text)], structured_content=plain)
 
     def _whole(self, value: Result) -> CallToolResult:
         """A full result as it is; without an error it has to keep the promise of the schema."""
@@ -181,7 +183,23 @@ class OutputPlan:
                     f"{self._name}() has an output schema, but returned a result without structured content"
                 )
             self._check(value.structured_content)
-        return cast("CallToolResult", value)
+        return self._built(value)
+
+    def _built(self, value: Result) -> CallToolResult:
+        """A result that the author built, whose members nobody has looked at yet: it has to read as it is written."""
+        if isinstance(value, InputRequired):
+            return cast("CallToolResult", value)
+        if not isinstance(value, CallToolResult):
+            raise OutputMismatch(
+                f"{self._name}() returned a {type(value).__qualname__}, which is no result of a tool"
+            )
+        try:
+            codec.reader(CallToolResult).read(codec.encode(value))
+        except Exception as problem:
+            raise OutputMismatch(
+                f"{self._name}() returned a CallToolResult that cannot be sent: {problem}"
+            ) from problem
+        return value
 
     def _plain(self, value: Any) -> Any:
         try:
@@ -199,15 +217,15 @@ class OutputPlan:
                 f"{self._name}() returned a value that cannot be written as JSON: {problem}"
             ) from problem
 
-    def _check(self, plain: Any) -> None:
+    def _check(self, plain: Any, size: int | None = None) -> None:
         if self._validator is None:
             if type(plain) is dict:
                 return
             told = f"expected an object, got {type(plain).__name__}"
-        elif self._validator.is_valid(plain):
+        elif self._validator.is_valid(plain, size=size):
             return
         else:
-            told = explain(self._validator.check(plain))
+            told = explain(self._validator.check(plain, size=size))
         raise OutputMismatch(f"{self._name}() returned a value that does not fit its output schema:\n{told}")
 
 

@@ -1,15 +1,20 @@
 """Running an app: the event loop around a transport. Each transport is imported only when it is used."""
 
-import asyncio
+import logging
 from typing import Any, Final, Protocol
 
 from ..runtime.service import Service
+from ..security.authenticator import Protection
+
+log = logging.getLogger("dovetail.server")
 
 # The options of `uvicorn_runner.serve`; the others are those of `HTTPApp`.
 _SERVING: Final = ("host", "port", "uds", "workers", "allow_remote", "announce", "header_timeout")
 
 
 class _Runnable(Protocol):
+    auth: Protection | None
+
     @property
     def service(self) -> Service: ...
 
@@ -20,14 +25,16 @@ class _Runnable(Protocol):
 
 def run(app: _Runnable, transport: str, **options: Any) -> None:
     """Serve an app until told to stop. Raises ValueError for a transport that does not exist."""
+    if app.auth is not None and transport != "http":
+        log.info("auth is for HTTP: over %s nobody is asked for a token", transport)
     if transport == "stdio":
         from ..transports.stdio import run_stdio
 
         run_stdio(app.service, **options)
     elif transport == "unix":
-        from ..transports.unix import serve_unix
+        from ..transports.unix import run_unix
 
-        asyncio.run(serve_unix(app.service, **options))
+        run_unix(app.service, **options)
     elif transport == "http":
         _serve_http(app, options)
     else:
@@ -39,7 +46,10 @@ def _serve_http(app: _Runnable, options: dict[str, Any]) -> None:
     from ..transports.uvicorn_runner import serve
 
     serving = {name: options.pop(name) for name in _SERVING if name in options}
-    if not {"policy", "allowed_hosts", "allowed_origins"} & options.keys():
+    protected = (
+        options.get("auth", app.auth) is not None
+    )  # then the resource's name says which hosts are served
+    if not protected and not {"policy", "allowed_hosts", "allowed_origins"} & options.keys():
         options["policy"] = OriginPolicy.for_bind(serving.get("host", "127.0.0.1"))
     if serving.get("workers", 1) > 1:
         options["workers"] = serving["workers"]

@@ -9,8 +9,7 @@ import contextvars
 import copy
 import inspect
 import logging
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, cast
 
@@ -31,6 +30,7 @@ from .app_scope import AppScope
 from .context import Context
 from .injection import Injector
 from .signature import Plan
+from .threads import Threads
 
 log = logging.getLogger("dovetail.server")
 
@@ -50,7 +50,7 @@ class Workshop:
         self, *, threads: int, ledger: Callable[[], Ledger], audience: str, replay_check: bool = False
     ) -> None:
         self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Threads | None = None
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
         self._ledger = ledger
         self._audience = audience
@@ -74,17 +74,17 @@ class Workshop:
     def _begin(self, call: Call, channel: Channel, body: Any) -> Rounds:
         return Rounds.begin(self._ledger(), call, channel.principal, self._audience, body=body)
 
-    async def in_thread(self, call: Callable[[], Any]) -> Any:
-        """Run a sync function in the pool, with the caller's context variables."""
+    async def in_thread(self, name: str, call: Callable[[], Any]) -> Any:
+        """Run a sync function in the pool, under a name for people, with the caller's context variables."""
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dovetail")
+            self._pool = Threads(self._threads)
         bound, loop = contextvars.copy_context(), asyncio.get_running_loop()
         if self._slots is None or self._slots[0] is not loop:
             self._slots = (loop, asyncio.Semaphore(self._threads))
         pool, slots = self._pool, self._slots[1]
         # Calls wait here and not in the pool's queue, where a cancelled one would stay until a thread came by.
         await slots.acquire()
-        future = pool.submit(bound.run, _contained, call)
+        future = pool.submit(name, lambda: bound.run(_contained, call))
         future.add_done_callback(lambda _: _quietly(loop, slots.release))
         return await asyncio.wrap_future(future)
 
@@ -98,7 +98,7 @@ class Workshop:
     def close(self) -> None:
         """Let the threads go; running ones finish by themselves."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.close()
             self._pool = self._slots = None
 
 
@@ -121,16 +121,29 @@ class Runner:
         """The context for a run, if the caller wants to look at it first. Raises `InvalidParams`."""
         return await self._workshop.context(call, channel, once=once)
 
-    async def run(
+    async def judged(self, call: Call, channel: Channel) -> Context | None:
+        """The context of a request that brings state, so that the state is judged first; None for any other. Raises
+        `InvalidParams`.
+        """
+        if getattr(call.params, "request_state", None) is None:
+            return None
+        return await self._workshop.context(call, channel)
+
+    def run(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None = None
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """The function's result, or the `InputRequired` that a question ended the round with.
 
         ``context``: if the caller made it already. Raises what the function raises, `TimedOut`, and `InvalidParams`
         for state that is not valid here.
         """
         if self._direct and context is None and getattr(call.params, "request_state", None) is None:
-            return await self.plan.invoke(values, ())
+            return self.plan.invoke(values, ())
+        return self._run(call, channel, values, context)
+
+    async def _run(
+        self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
+    ) -> Any:
         if context is None:
             context = await self._workshop.context(call, channel)
         checked = self._workshop.replay_check
@@ -236,7 +249,7 @@ class Runner:
     async def _invoke(self, values: tuple[Any, ...], filled: tuple[Any, ...]) -> Any:
         if self.plan.is_async:
             return await self.plan.invoke(values, filled)
-        value = await self._workshop.in_thread(lambda: self.plan.invoke(values, filled))
+        value = await self._workshop.in_thread(self.plan.name, lambda: self.plan.invoke(values, filled))
         return await value if inspect.isawaitable(value) else value
 
 

@@ -5,6 +5,8 @@ this process and those forked from it. The store is the author's; without one an
 its memory, and an app that is not alone (its keys are shared, so others exist) has none: what one worker kept, another
 would not find. So nothing ever fails on some workers only; what could is refused before the first request.
 
+A process that is one of several versions of the same app (`dovetail dev`) is lent both by whoever outlives it.
+
 Specification: basic/patterns/mrtr, "Server Requirements".
 """
 
@@ -27,6 +29,14 @@ _NEEDS_STORE: Final = (
 )
 
 
+_lent: Final[list[tuple[list[bytes], str]]] = []
+
+
+def lend(keys: Sequence[bytes], store: str) -> None:
+    """Keys, and the path of a SQLite store, for every app of this process that is given none of its own."""
+    _lent[:] = [(list(keys), store)]
+
+
 class Vault:
     """The keys and the store of one app. ``managed``: the app runs itself and knows how many workers there are.
 
@@ -40,6 +50,13 @@ class Vault:
             raise ValueError("give keys or a sealer, not both: a sealer has keys of its own")
         if keys is None and sealer is None and (found := os.environ.get(ENVIRONMENT)):
             keys = [each.strip() for each in found.split(",") if each.strip()]
+        for lent, path in _lent:
+            if lent and keys is None and sealer is None:
+                keys = lent
+            if store is None:
+                from ..stores.sqlite import SQLiteStore
+
+                store = SQLiteStore(path)
         if keys is not None:
             secrets = [each.encode() if isinstance(each, str) else each for each in keys]
             sealer = default_sealer(_PURPOSE, KeyRing.from_secrets(secrets))

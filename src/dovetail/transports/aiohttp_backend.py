@@ -13,6 +13,7 @@ Specification: RFC 9112 section 9.3.1 "Retrying Requests"; the rest is ours.
 """
 
 import asyncio
+import errno
 import io
 import ssl as tls
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from ..protocol.bindings.origins import parse_host
 from ..protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError, TransportError
-from .http_backend import Headers, Response
+from .http_backend import ConnectRefused, Headers, Response
 
 __all__ = ["AiohttpBackend"]
 
@@ -116,7 +117,8 @@ class AiohttpBackend:
         if isinstance(problem, http.ConnectionTimeoutError):
             return ConnectFailed(f"cannot connect to {origin}: no answer within {self._connect_timeout:g} s")
         if isinstance(problem, (http.ClientConnectorError, http.ClientConnectorCertificateError)):
-            return ConnectFailed(f"cannot connect to {origin}: {_reason(problem)}")
+            kind = ConnectRefused if _nobody_listens(problem) else ConnectFailed
+            return kind(f"cannot connect to {origin}: {_reason(problem)}")
         if isinstance(problem, http.ClientHttpProxyError):
             return ConnectFailed(
                 f"cannot connect to {origin}: the proxy refused with status {getattr(problem, 'status', 0)}"
@@ -202,6 +204,14 @@ def _proxy_for(scheme: str, host: str) -> str | None:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _nobody_listens(problem: Exception) -> bool:
+    """Whether a port, at one address of the host at least, refused; or a socket's file is not there."""
+    inner = getattr(problem, "os_error", None)
+    if getattr(inner, "errno", None) in (errno.ECONNREFUSED, errno.ENOENT):
+        return True
+    return f"[Errno {errno.ECONNREFUSED}]" in str(inner)  # several addresses, each with its own error
 
 
 def _reason(problem: Exception) -> str:

@@ -11,7 +11,7 @@ Specification: 2025-11-25 basic/transports; 2026-07-28 basic/transports/streamab
 import asyncio
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -31,6 +31,7 @@ from .http_backend import Response
 
 __all__ = [
     "ERROR_BODY",
+    "Answered",
     "excerpt",
     "is_event_stream",
     "malformed",
@@ -45,6 +46,7 @@ __all__ = [
 ERROR_BODY: Final = 1024 * 1024
 """Bytes of the body of a refusal that are read; a JSON-RPC error is smaller (1 MiB)."""
 
+_AT_ONCE: Final = 256 * 1024
 _TRAILING_TIME: Final = 1.0
 _TRAILING_BYTES: Final = 64 * 1024
 _EXCERPT: Final = 300
@@ -55,6 +57,52 @@ _SECRET_LENGTH: Final = 6
 _HIDDEN: Final = re.compile(r"<(script|style)\b[^>]*>[^<]*", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]*>")
 _ONLY_LATER: Final = frozenset({429, 502, 503, 504})
+
+
+class Answered:
+    """A `Response`, with what was ``sent`` to get it: all headers that may hold a secret.
+
+    Bytes that a small compressed body swells to are there without any wait, so whoever reads them would never
+    let go of the event loop: `read` does so for them now and then.
+    """
+
+    __slots__ = ("_body", "_response", "_size", "headers", "sent", "status")
+
+    def __init__(self, response: Response, sent: Mapping[str, str]) -> None:
+        self.status: Final = response.status
+        self.headers: Final = response.headers
+        self.sent: Final = sent
+        self._response = response
+        self._body: bytes | None = None
+        self._size = 0
+
+    async def read(self) -> bytes:
+        """Bytes of the body as they come; see `Response.read`."""
+        if self._body is None:
+            piece = await self._response.read()
+            self._size += len(piece)
+            if self._size > _AT_ONCE:
+                self._size = 0
+                await asyncio.sleep(0)
+            return piece
+        body, self._body = self._body, b""
+        return body
+
+    async def finish(self) -> None:
+        """Read a refusal and let go of its connection; `read` gives the body nevertheless."""
+        try:
+            self._body = await read_refusal(self)
+        finally:
+            self._response.close()
+
+    @property
+    def ended(self) -> bool:
+        """See `Response.ended`."""
+        return self._response.ended if self._body is None else not self._body
+
+    def close(self) -> None:
+        """See `Response.close`."""
+        self._response.close()
 
 
 def is_event_stream(response: Response) -> bool:

@@ -5,8 +5,9 @@ the body comes in pieces as it arrives. It keeps connections alive, follows no r
 reads no ``.netrc``, and sends nothing twice that it was not told may be sent twice. Everything else, from
 content types to sessions, is decided above it.
 
-Errors cross the seam as members of `protocol.errors`: `ConnectFailed` when nothing was sent, `ConnectionLost`
-when the request may have arrived, `Closed` after `HttpBackend.close`.
+Errors cross the seam as members of `protocol.errors`: `ConnectFailed` when nothing was sent (`ConnectRefused`
+when nobody listens there), `ConnectionLost` when the request may have arrived, `Closed` after
+`HttpBackend.close`.
 Specification: RFC 9110 and RFC 9112; 2025-11-25 basic/transports and 2026-07-28
 basic/transports/streamable-http build on them.
 """
@@ -14,10 +15,16 @@ basic/transports/streamable-http build on them.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-__all__ = ["Headers", "HttpBackend", "Response"]
+from ..protocol.errors import ConnectFailed
+
+__all__ = ["ConnectRefused", "Headers", "HttpBackend", "Response"]
 
 Headers = Sequence[tuple[str, str]]
 """Names and values of request headers, in order."""
+
+
+class ConnectRefused(ConnectFailed):
+    """The host said at once that nobody listens there: the server is not running."""
 
 
 class Response(Protocol):

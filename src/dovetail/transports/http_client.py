@@ -2,17 +2,16 @@
 
 Theory of operation. Every message is a POST of its own. The answer to a request is one JSON message, or an
 event stream on which the answer comes last; what comes before it goes to the receiver, marked with the
-request it belongs to. There is no reader task: whoever awaits the call reads its stream.
+request it belongs to. There is no reader task: whoever awaits the call reads its stream (`http_inflow`).
 
 In the stateful era a stream may break, or be ended by the server, before the answer: it is then resumed by a
 GET that names the last event (`http_resumption`). In the stateless era that is a loss. In the stateful era,
 too, the server may name a session with its answer to ``initialize``; the name is sent with everything that
-follows and never shown. A request that is refused because the session is gone raises `SessionEnded`; the
-caller then opens a new one.
+follows (`http_requests`). A request that is refused because the session is gone raises `SessionEnded`; the
+caller then opens a new one. Refusals for want of authorization are dealt with below (`http_endpoint`).
 
-A call is ended from outside (closing, or its answer arriving on another stream) through its `asyncio.timeout`
-scope, which tells our cancellation from that of the caller. Abandoning a call closes its stream, which in the
-stateless era cancels it.
+A call is ended from outside by closing, or by its answer arriving on another stream. Abandoning a call closes
+its stream, which in the stateless era cancels it.
 Specification: 2025-11-25 basic/transports, "Streamable HTTP"; 2026-07-28 basic/transports/streamable-http.
 """
 
@@ -21,10 +20,9 @@ import logging
 import ssl as tls
 from typing import Final
 
-from ..protocol import envelope, names
-from ..protocol.bindings.headers import is_json_content_type, is_session_id
-from ..protocol.bindings.sse import EventTooLarge, SSEParser
-from ..protocol.envelope import Kind, Malformed, Message
+from ..protocol import names
+from ..protocol.bindings.headers import is_json_content_type
+from ..protocol.envelope import Kind, Message
 from ..protocol.errors import (
     Closed,
     ConnectionLost,
@@ -34,15 +32,18 @@ from ..protocol.errors import (
     SessionEnded,
     TransportError,
 )
-from ..protocol.types.requests import RequestId
-from ..runtime import tap
+from ..security.client_auth import ClientAuth
 from . import http_answers
 from .client_seam import Outgoing, Receiver, Reply, Transport
-from .http_backend import HttpBackend, Response
+from .deadlines import deadline
+from .http_answers import Answered
+from .http_backend import HttpBackend
 from .http_endpoint import REPEATABLE, Endpoint
-from .http_resumption import Resumption, pause
+from .http_inflow import Inflow, OpenCall
+from .http_requests import Requests
+from .http_resumption import Resumption
+from .http_standalone import Standalone
 from .http_target import HeaderSource
-from .shared_channel import link
 
 __all__ = ["HTTPTransport"]
 
@@ -50,20 +51,6 @@ _log: Final = logging.getLogger("dovetail.transports")
 
 _MAX_CALLS: Final = 1000
 _END_TIME: Final = 5.0
-_ACCEPT: Final = f"{names.MEDIA_JSON}, {names.MEDIA_SSE}"
-
-
-class _Call:
-    """One request whose answer is awaited. ``scope`` ends it from outside, with ``outcome``."""
-
-    def __init__(self) -> None:
-        self.scope = asyncio.timeout(None)
-        self.outcome: Reply | DovetailError | None = None
-
-    def settle(self, outcome: Reply | DovetailError) -> None:
-        if self.outcome is None and not self.scope.expired():
-            self.outcome = outcome
-            self.scope.reschedule(0)
 
 
 class HTTPTransport:
@@ -71,7 +58,8 @@ class HTTPTransport:
 
     ``url``: ``http://``, ``https://`` or ``http+unix:///path/to.sock:/mcp``; user name and password in it
     become an Authorization header. ``headers``: more headers, or a function (async or not) that gives them
-    for each request. ``backend``: an `HttpBackend`, which then stays the caller's to close; by default
+    for each request. ``auth``: gives the credentials for each request, and is asked when one is refused; it
+    stays the caller's to close. ``backend``: an `HttpBackend`, which then stays the caller's to close; by default
     aiohttp. ``ssl``: a context for the default backend. ``max_message``: bytes of one message (default 64
     MiB). ``connect_timeout``: seconds (default 10). ``send_timeout``: seconds a server has to accept a
     notification or response (default 30). ``resume_attempts``: tries in a row, without a new event, to resume
@@ -87,6 +75,7 @@ class HTTPTransport:
         url: str,
         *,
         headers: HeaderSource | None = None,
+        auth: ClientAuth | None = None,
         backend: HttpBackend | None = None,
         ssl: tls.SSLContext | None = None,
         unix_socket: str | None = None,
@@ -98,32 +87,26 @@ class HTTPTransport:
         self.endpoint: Final = Endpoint(
             url,
             headers=headers,
+            auth=auth,
             backend=backend,
             ssl=ssl,
             unix_socket=unix_socket,
             connect_timeout=connect_timeout,
         )
-        self.late = 0
-        self.malformed = 0
         self._max_message = max_message
         self._send_timeout = send_timeout
         self._resume_attempts = resume_attempts
-        self._link = link(self.name)
-        self._receiver: Receiver | None = None
-        self._session: str | None = None
-        self._revision = ""
-        self._calls: dict[RequestId, _Call] = {}
+        self._requests = Requests(self.endpoint)
+        self._inflow = Inflow(self._requests, max_message)
+        self._standalone = Standalone(self._requests, self._inflow, resume_attempts)
         self._turns = asyncio.Semaphore(_MAX_CALLS)
-        self._standalone: asyncio.Task[None] | None = None
-        self.listening = asyncio.Event()  # set once the server said whether it has a standalone stream
-        self._endings: set[asyncio.Task[None]] = set()
 
     # The seam
 
     async def open(self, receiver: Receiver) -> None:
         """Get ready; nothing is sent yet. Raises ImportError, naming the extra, without an HTTP library."""
         await self.endpoint.open()
-        self._receiver = receiver
+        self._inflow.receiver = receiver
 
     async def request(self, out: Outgoing) -> Reply:
         """POST a request and await its answer, wherever it comes.
@@ -132,12 +115,12 @@ class HTTPTransport:
         `MessageTooLarge`, `RemoteProtocolError` (the answer is no legal message) or `Closed`.
         """
         self.endpoint.check()
-        id = out.id
+        id, calls = out.id, self._inflow.calls
         if id is None:
             raise LocalProtocolError("a request needs an id; send notifications with send()")
-        if id in self._calls:
+        if id in calls:
             raise LocalProtocolError(f"the request id {id!r} is in use")
-        call = self._calls[id] = _Call()
+        call = calls[id] = OpenCall()
         try:
             async with call.scope, self._turns:
                 return await self._call(out)
@@ -152,22 +135,22 @@ class HTTPTransport:
                 raise Closed("the connection was closed while the call was open") from None
             raise
         finally:
-            del self._calls[id]
+            del calls[id]
 
     async def send(self, out: Outgoing) -> None:
         """POST a notification or a response. Raises like `request`; `TransportError` if it takes too long."""
         self.endpoint.check()
         try:
-            async with asyncio.timeout(self._send_timeout):
-                session = self._session
-                response = await self._post(out, session)
+            async with deadline(self._send_timeout):
+                session = self._requests.session
+                answer = await self._requests.post(out, session)
                 try:
-                    if not 200 <= response.status < 300:
-                        raise await self._refused(response, session)
-                    if not response.ended:
-                        self._let_end(response)
+                    if not 200 <= answer.status < 300:
+                        raise await self._requests.refused(answer, session)
+                    if not answer.ended:
+                        self._inflow.let_end(answer)
                 except BaseException:
-                    response.close()
+                    answer.close()
                     raise
         except TimeoutError:
             raise TransportError(
@@ -177,38 +160,29 @@ class HTTPTransport:
     async def listen(self) -> None:
         """Open the standalone stream in the background, and keep it open; anew if it was there."""
         self.endpoint.check()
-        await self._stop_listening()
-        answered = self.listening = asyncio.Event()
-        self._standalone = asyncio.create_task(self._listen(), name="dovetail: standalone stream")
-        self._standalone.add_done_callback(lambda _: answered.set())
+        await self._standalone.start()
 
     async def end_session(self) -> None:
-        """DELETE the session, if there is one. A server that does not offer it, or is gone, is no fault."""
-        session, self._session = self._session, None
-        await self._stop_listening()
+        """DELETE the session, if there is one. A server that does not offer it, or is gone, is no fault.
+
+        Takes 5 seconds at most, whoever has to be asked for credentials.
+        """
+        session, self._requests.session = self._requests.session, None
+        await self._standalone.stop()
         if session is None or self.endpoint.closed:
             return
         try:
             async with asyncio.timeout(_END_TIME):
-                response = await self.endpoint.request(
-                    "DELETE", self._marks(session, self._revision), repeatable=True
-                )
-                response.close()
+                answer = await self._requests.delete(session)
+                answer.close()
         except (DovetailError, TimeoutError) as problem:
             _log.debug("ending the session of %s: %s", self.describe(), type(problem).__name__)
 
     async def close(self) -> None:
         """Fail what is open and close all connections. Idempotent, bounded."""
         self.endpoint.closed = True
-        for call in tuple(self._calls.values()):
-            call.settle(Closed("the connection was closed while the call was open"))
-        await self._stop_listening()
-        current = asyncio.current_task()
-        endings = [task for task in self._endings if task is not current]
-        for task in endings:
-            task.cancel()
-        if endings:
-            await asyncio.wait(endings)
+        await self._standalone.stop()
+        await self._inflow.close(Closed("the connection was closed while the call was open"))
         await self.endpoint.close()
 
     def describe(self) -> str:
@@ -218,7 +192,22 @@ class HTTPTransport:
     @property
     def has_session(self) -> bool:
         """Whether the server has named a session."""
-        return self._session is not None
+        return self._requests.session is not None
+
+    @property
+    def listening(self) -> asyncio.Event:
+        """Set once the server said whether it has a standalone stream."""
+        return self._standalone.answered
+
+    @property
+    def late(self) -> int:
+        """Answers that nobody waited for."""
+        return self._inflow.late
+
+    @property
+    def malformed(self) -> int:
+        """Messages on streams that were none."""
+        return self._inflow.malformed
 
     def fall_back_to_sse(self) -> Transport:
         """The transport of 2024-11-05 to the same URL, for a server that refused to initialize here.
@@ -232,6 +221,7 @@ class HTTPTransport:
         return HTTPSSETransport(
             endpoint.url,
             headers=endpoint.headers,
+            auth=endpoint.auth,
             backend=endpoint.given,
             ssl=endpoint.ssl,
             unix_socket=endpoint.target.unix_socket,
@@ -243,256 +233,102 @@ class HTTPTransport:
     # One call
 
     async def _call(self, out: Outgoing) -> Reply:
+        requests = self._requests
         opening = out.method == names.INITIALIZE
         if opening:
-            self._session, self._revision = None, ""
-        session = self._session
-        response = await self._post(out, session)
+            requests.session, requests.revision = None, ""
+        session = requests.session
+        answer = await requests.post(out, session)
         try:
-            if response.status != 200:
-                return await self._other_status(out, response, session)
+            if answer.status != 200:
+                return await self._other_status(out, answer, session)
             if opening:
-                session = self._take_session(response)
-            if http_answers.is_event_stream(response):
-                reply = await self._read_stream(out, response, session)
+                session = requests.take_session(answer)
+            if http_answers.is_event_stream(answer):
+                reply = await self._read_stream(out, answer, session)
             else:
-                reply = await self._read_json(out, response)
+                reply = await self._read_json(out, answer)
             if opening and reply.message.kind is Kind.ERROR:
-                self._session = None
+                requests.session = None
             return reply
         except BaseException:
-            response.close()
+            answer.close()
             raise
 
-    async def _read_json(self, out: Outgoing, response: Response) -> Reply:
+    async def _read_json(self, out: Outgoing, answer: Answered) -> Reply:
         """The answer as one JSON message."""
-        if not is_json_content_type(response.headers.get("content-type")):
-            raise await self._refused(response, None)
-        body = await http_answers.read_body(response, self._max_message, self.describe())
-        response.close()
-        message = self._opened(body, out.revision)
+        if not is_json_content_type(answer.headers.get("content-type")):
+            raise await self._requests.refused(answer, None)
+        body = await http_answers.read_body(answer, self._max_message, self.describe())
+        answer.close()
+        message = self._requests.opened(body, out.revision)
         if message.id != out.id or message.kind in (Kind.REQUEST, Kind.NOTIFICATION):
             if message.kind is Kind.ERROR and message.id is None:
-                return Reply(Message(Kind.ERROR, out.id, body=message.body), response.status)
+                return Reply(Message(Kind.ERROR, out.id, body=message.body), answer.status)
             raise RemoteProtocolError(
                 f"{self.describe()} answered {out.method} with a message that is not its response"
             )
-        return Reply(message, response.status)
+        return Reply(message, answer.status)
 
-    def _opened(self, data: bytes, revision: str) -> Message:
-        if tap.listeners:
-            tap.note(self._link, "client", False, self.name, data, revision or None)
-        try:
-            return envelope.read(data)
-        except Malformed as problem:
-            raise http_answers.malformed(self.describe(), problem) from None
-
-    async def _read_stream(self, out: Outgoing, response: Response, session: str | None) -> Reply:
+    async def _read_stream(self, out: Outgoing, answer: Answered, session: str | None) -> Reply:
         """The answer at the end of an event stream, resumed as often as it takes where that exists."""
-        progress = Resumption(self._resume_attempts)
+        progress = Resumption(self._resume_attempts, awaited=True)
         while True:
             try:
-                reply = await self._follow(response, progress, out)
+                reply = await self._inflow.follow(answer, progress, out)
             except BaseException:
-                response.close()
+                answer.close()
                 raise
             if reply is not None:
                 return Reply(reply, 200)
-            response.close()
+            answer.close()
             if out.stateless:
                 raise progress.problem or ConnectionLost(
                     f"{self.describe()} ended the stream of {out.method} before the answer came"
                 )
-            response = await self._resumed(out, progress, session)
-
-    async def _follow(self, response: Response, progress: Resumption, out: Outgoing | None) -> Message | None:
-        """Read one stream to the awaited answer, or to its end (None); what else comes is handed over."""
-        parser = SSEParser(self._max_message)
-        parser.last_event_id = progress.last_event_id
-        while True:
             try:
-                chunk = await response.read()
-            except ConnectionLost as problem:
-                progress.broke(problem)
-                return None
-            if not chunk:
-                return None
-            too_large: EventTooLarge | None = None
-            try:
-                events = parser.feed(chunk)
-            except EventTooLarge as problem:
-                events, too_large = problem.events, problem
-            progress.heard(parser.last_event_id, parser.retry)
-            for event in events:
-                if event.data and event.event == "message":
-                    answer = await self._sort(event.data, out, progress)
-                    if answer is not None:
-                        self._let_end(response)
-                        return answer
-            if too_large is not None:
-                raise too_large
+                answer = await self._resumed(out, progress, session)
+            except DovetailError as problem:
+                # the call itself was accepted and may have done its work
+                problem.retry_safe = isinstance(problem, SessionEnded) and out.method in REPEATABLE
+                raise
 
-    async def _sort(self, data: bytes, out: Outgoing | None, progress: Resumption) -> Message | None:
-        """Sort one message of a stream: give the answer to ``out``, pass on anything else."""
-        try:
-            message = self._opened(data, out.revision if out is not None else self._revision)
-        except RemoteProtocolError as problem:
-            self.malformed += 1
-            progress.problem = problem
-            return None
-        response = message.kind is Kind.RESULT or message.kind is Kind.ERROR
-        if response and message.id is not None:
-            if out is not None and message.id == out.id:
-                return message
-            call = self._calls.get(message.id)
-            if call is None:
-                self.late += 1
-            else:
-                call.settle(Reply(message, 200))
-            return None
-        if response and out is not None:
-            return Message(Kind.ERROR, out.id, body=message.body)
-        await self._hand_over(message, None if out is None else out.id)
-        return None
-
-    async def _hand_over(self, message: Message, related: RequestId | None) -> None:
-        try:
-            if self._receiver is not None:
-                await self._receiver.message(message, related)
-        except Exception as problem:  # noqa: BLE001 - a faulty receiver must not end the call whose stream this is
-            _log.error("http: taking in %s failed: %s", message.kind.name.lower(), type(problem).__name__)
-
-    async def _resumed(self, out: Outgoing, progress: Resumption, session: str | None) -> Response:
+    async def _resumed(self, out: Outgoing, progress: Resumption, session: str | None) -> Answered:
         """The stream of a call, opened again after its last event. Raises when that is not possible."""
+        what = f"the stream of {out.method} at {self.describe()}"
         while True:
             if not progress.last_event_id:
                 raise progress.problem or ConnectionLost(
                     f"{self.describe()} ended the stream of {out.method} before its answer came,"
                     " and without an event id it can't be resumed"
                 )
-            await pause(progress.next_wait(f"the stream of {out.method} at {self.describe()}"))
+            await progress.wait(what)
             try:
-                response = await self._get(session, progress.last_event_id, out.revision or self._revision)
+                answer = await self._requests.get(
+                    session, progress.last_event_id, out.revision or self._requests.revision
+                )
             except TransportError as problem:
                 progress.failed(problem)
                 continue
-            if response.status == 200 and http_answers.is_event_stream(response):
-                return response
-            refused = await self._refused(response, None)
-            response.close()
-            if not progress.may_retry(refused, response.status):
-                refused.retry_safe = False  # the call itself was accepted and may have done its work
-                if response.status in (401, 403):
+            progress.reached()
+            if answer.status == 200 and http_answers.is_event_stream(answer):
+                return answer
+            refused = await self._requests.refused(answer, session)
+            if not progress.may_retry(refused, answer.status):
+                if answer.status in (401, 403) or isinstance(refused, SessionEnded):
                     raise refused
                 raise ConnectionLost(f"the stream of {out.method} broke and could not be resumed: {refused}")
 
-    # The standalone stream
-
-    async def _listen(self) -> None:
-        session, progress = self._session, Resumption(self._resume_attempts)
-        try:
-            while not self.endpoint.closed:
-                if not await self._listen_once(session, progress):
-                    return
-                await pause(progress.next_wait(f"the standalone stream of {self.describe()}"))
-        except DovetailError as problem:
-            if not self.endpoint.closed:
-                _log.warning("no longer listening to %s: %s", self.describe(), problem)
-
-    async def _listen_once(self, session: str | None, progress: Resumption) -> bool:
-        """One connection of the standalone stream, to its end. Whether to try again."""
-        try:
-            response = await self._get(session, progress.last_event_id, self._revision)
-        except TransportError as problem:
-            progress.failed(problem)
-            return True
-        self.listening.set()
-        try:
-            if response.status == 200 and http_answers.is_event_stream(response):
-                progress.opened()
-                await self._follow(response, progress, None)
-                return True
-            if response.status == 405:
-                return False
-            refused = await self._refused(response, session)
-            if progress.may_retry(refused, response.status):
-                return True
-            raise refused
-        finally:
-            response.close()
-
-    async def _stop_listening(self) -> None:
-        task, self._standalone = self._standalone, None
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
-            await asyncio.wait({task})
-
-    # HTTP
-
-    async def _post(self, out: Outgoing, session: str | None) -> Response:
-        if tap.listeners:
-            tap.note(self._link, "client", True, self.name, out.data, out.revision or None)
-        if out.revision and not out.stateless:
-            self._revision = out.revision
-        headers = self._marks(None if out.stateless else session, out.revision)
-        headers += (("accept", _ACCEPT), ("content-type", names.MEDIA_JSON), *out.headers)
-        return await self.endpoint.request("POST", headers, out.data, repeatable=out.method in REPEATABLE)
-
-    async def _get(self, session: str | None, last_event_id: str, revision: str) -> Response:
-        headers = [*self._marks(session, revision), ("accept", names.MEDIA_SSE)]
-        if last_event_id:
-            headers.append((names.HEADER_LAST_EVENT_ID, last_event_id))
-        return await self.endpoint.request("GET", headers)
-
-    def _marks(self, session: str | None, revision: str) -> list[tuple[str, str]]:
-        """The headers that name the revision and the session, where there are any."""
-        marks: list[tuple[str, str]] = []
-        if revision:
-            marks.append((names.HEADER_PROTOCOL_VERSION, revision))
-        if session is not None:
-            marks.append((names.HEADER_SESSION, session))
-        return marks
-
-    async def _other_status(self, out: Outgoing, response: Response, session: str | None) -> Reply:
+    async def _other_status(self, out: Outgoing, answer: Answered, session: str | None) -> Reply:
         """The outcome of an answer other than 200: a JSON-RPC error in its body, or a typed error."""
-        body = await http_answers.read_refusal(response)
-        if response.status == 404 and session is not None:
-            raise await self._refused(response, session)
+        body = await http_answers.read_refusal(answer)
+        if answer.status == 404 and session is not None:
+            raise await self._requests.refused(answer, session)
         message = None
-        if response.status >= 400 and response.status != 401:
-            message = http_answers.rpc_refusal(response, body, out.id)
+        if answer.status >= 400 and answer.status != 401:
+            message = http_answers.rpc_refusal(answer, body, out.id)
         if message is None:
-            raise await self._refused(response, session, body)
-        if tap.listeners:
-            tap.note(self._link, "client", False, self.name, body, out.revision or None)
-        response.close()
-        return Reply(message, response.status)
-
-    async def _refused(
-        self, response: Response, session: str | None, body: bytes | None = None
-    ) -> TransportError:
-        if response.status == 404 and session is not None:
-            response.close()
-            return SessionEnded(
-                f"{self.describe()} no longer knows our session (HTTP 404); a new one has to be opened"
-            )
-        return await self.endpoint.refused(response, body, secret=self._session or "")
-
-    def _take_session(self, response: Response) -> str | None:
-        session = response.headers.get(names.HEADER_SESSION)
-        if session is not None and not is_session_id(session):
-            raise RemoteProtocolError(
-                f"{self.describe()} named a session by something that is no legal session id"
-            )
-        self._session = session
-        return session
-
-    def _let_end(self, response: Response) -> None:
-        """The answer is there; read what little may follow, so that the connection can be used again."""
-        if response.ended or self.endpoint.closed:
-            response.close()
-            return
-        task = asyncio.create_task(http_answers.read_out(response), name="dovetail: end of a stream")
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
-        task.add_done_callback(lambda _: response.close())  # a task cancelled before it began runs no finally
+            raise await self._requests.refused(answer, session, body)
+        self._requests.noted(body, out.revision)
+        answer.close()
+        return Reply(message, answer.status)

@@ -22,9 +22,12 @@ from ..protocol.errors import (
     RemoteProtocolError,
     TransportError,
 )
+from ..security.client_auth import ClientAuth
 from . import http_answers
 from .client_seam import Outgoing, Receiver, Reply
-from .http_backend import HttpBackend, Response
+from .deadlines import deadline
+from .http_answers import Answered
+from .http_backend import HttpBackend
 from .http_endpoint import Endpoint
 from .http_target import HeaderSource, Target, same_origin
 from .shared_channel import SharedChannel
@@ -50,6 +53,7 @@ class HTTPSSETransport:
         url: str,
         *,
         headers: HeaderSource | None = None,
+        auth: ClientAuth | None = None,
         backend: HttpBackend | None = None,
         ssl: tls.SSLContext | None = None,
         unix_socket: str | None = None,
@@ -60,6 +64,7 @@ class HTTPSSETransport:
         self.endpoint: Final = Endpoint(
             url,
             headers=headers,
+            auth=auth,
             backend=backend,
             ssl=ssl,
             unix_socket=unix_socket,
@@ -83,7 +88,7 @@ class HTTPSSETransport:
         channel = SharedChannel(self.name, self._post)
         parser = SSEParser(self._max_message)
         try:
-            async with asyncio.timeout(self.endpoint.connect_timeout):
+            async with deadline(self.endpoint.connect_timeout):
                 response = await self._stream()
                 try:
                     rest = await self._await_endpoint(response, parser)
@@ -140,13 +145,13 @@ class HTTPSSETransport:
             raise LocalProtocolError("this transport is not open yet")
         return self._channel
 
-    async def _stream(self) -> Response:
+    async def _stream(self) -> Answered:
         response = await self.endpoint.request("GET", [("accept", names.MEDIA_SSE)])
         if response.status == 200 and http_answers.is_event_stream(response):
             return response
         raise await self.endpoint.refused(response)
 
-    async def _await_endpoint(self, response: Response, parser: SSEParser) -> list[ServerSentEvent]:
+    async def _await_endpoint(self, response: Answered, parser: SSEParser) -> list[ServerSentEvent]:
         """Read up to the ``endpoint`` event, which has to be the first; give what came with it."""
         while chunk := await response.read():
             events = parser.feed(chunk)
@@ -173,7 +178,7 @@ class HTTPSSETransport:
         return endpoint.url
 
     async def _read(
-        self, response: Response, parser: SSEParser, channel: SharedChannel, rest: list[ServerSentEvent]
+        self, response: Answered, parser: SSEParser, channel: SharedChannel, rest: list[ServerSentEvent]
     ) -> None:
         error: DovetailError = ConnectionLost(f"{self.describe()} ended its event stream")
         try:
@@ -205,7 +210,7 @@ class HTTPSSETransport:
     async def _post(self, data: bytes) -> None:
         headers = [("content-type", names.MEDIA_JSON), ("accept", f"{names.MEDIA_JSON}, {names.MEDIA_SSE}")]
         try:
-            async with asyncio.timeout(self._send_timeout):
+            async with deadline(self._send_timeout):
                 response = await self.endpoint.request("POST", headers, data, url=self._post_url)
                 try:
                     if not 200 <= response.status < 300:

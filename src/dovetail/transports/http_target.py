@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from ..protocol import names
 from ..protocol.errors import LocalProtocolError
 
-__all__ = ["HeaderSource", "Target", "caller_headers", "same_origin"]
+__all__ = ["HeaderSource", "Target", "caller_headers", "checked", "same_origin"]
 
 HeaderSource = Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
 """Headers of the caller's own, or a function (async or not) that gives them, asked for each request."""
@@ -120,10 +120,15 @@ async def caller_headers(source: HeaderSource | None, target: Target) -> list[tu
         given = await answer if inspect.isawaitable(answer) else answer
     elif source is not None:
         given = source
-    headers = [(_checked(name, value), value) for name, value in given.items()]
+    headers = checked(given)
     if target.authorization is not None and all(name != "authorization" for name, _ in headers):
         headers.append(("authorization", target.authorization))
     return headers
+
+
+def checked(given: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Headers with their names in lower case. Raises `LocalProtocolError` as `caller_headers` does."""
+    return [(_checked(name, value), value) for name, value in given.items()]
 
 
 def _checked(name: str, value: str) -> str:

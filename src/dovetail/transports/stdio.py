@@ -1,57 +1,105 @@
 """Serving on standard input and output: one JSON-RPC message a line.
 
-Standard output belongs to the protocol (see `dovetail.transports.stdio_streams`); whatever else writes
-there goes to standard error. The server ends when its input does: calls in progress get a moment to finish,
-then they are cancelled. Specification: basic/transports (stdio).
+Standard output belongs to the protocol (see `dovetail.transports.stdio_streams`); whatever else writes there goes to
+standard error.
+
+The server ends when its input does: calls in progress get a moment to finish, then they are cancelled. A signal ends
+it too: no more calls are taken, those in progress may finish, and until then the input is still read, since one of
+them may be waiting for what the client answers. A second signal ends it now. Specification: basic/transports (stdio),
+basic/lifecycle "Shutdown".
 """
 
 import asyncio
 import gc
-import signal
-from contextlib import suppress
+import logging
 
 from ..protocol import messages
 from ..protocol.bindings.lines import LineTooLong
-from ..protocol.errors import InvalidRequest
+from ..protocol.errors import InvalidRequest, TransportError
 from ..runtime.connection import ServerConnection
+from ..runtime.ending import CALLS, LIMIT, ORDERLY, Ending, Heard, calls_in_progress
 from ..runtime.service import Service
-from .stdio_streams import PeerGone, StdioStreams, claim_stdio
+from .stdio_streams import StdioStreams, claim_stdio
+
+log = logging.getLogger("dovetail.server")
 
 #: Seconds that calls in progress have to finish once the input has ended.
 GRACE = 5.0
 
 
-def run_stdio(service: Service, *, grace: float = GRACE) -> None:
-    """Serve this process's standard input until it ends, or until SIGTERM or SIGINT. Blocks; owns the process's stdio.
+def run_stdio(service: Service, *, grace: float = GRACE, drain: float = LIMIT) -> None:
+    """Serve this process's standard input until it ends, or until a signal (SIGTERM, SIGINT, SIGHUP). Blocks; owns the
+    process's stdio.
 
-    ``grace``: seconds that calls in progress have to finish once the input has ended.
+    ``grace``: seconds that calls in progress have to finish once the input has ended. ``drain``: seconds that the end
+    may take after a signal, and after ``grace``; a process that is still there then ends with status 70 (see
+    `dovetail.runtime.ending`).
     """
     # Before the loop is made: if a standard descriptor is closed, the loop's own would take its number.
     streams = claim_stdio(max_line=service.max_message)
-    asyncio.run(serve_stdio(service, streams, grace=grace))
+    ending = Ending(drain)
+    with ending.enforced():
+        asyncio.run(serve_stdio(service, streams, grace=grace, ending=ending))
 
 
-async def serve_stdio(service: Service, streams: StdioStreams, *, grace: float = GRACE) -> None:
-    """Serve claimed streams until their input ends, or until SIGTERM or SIGINT."""
-    serving = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError, ValueError, RuntimeError):
-            loop.add_signal_handler(number, _stop, serving)
+async def serve_stdio(
+    service: Service, streams: StdioStreams, *, grace: float = GRACE, ending: Ending | None = None
+) -> None:
+    """Serve claimed streams until their input ends, or until ``ending`` is asked for (default: by a signal)."""
+    ending = ending or Ending()
     connection = ServerConnection(service, streams.write, transport="stdio")
+    with ending.hearing():
+        try:
+            await _serve(service, streams, connection, grace, ending)
+        except TransportError:
+            log.debug("standard output is closed")
+        finally:
+            ending.begin()
+            await connection.close(ending.left(ORDERLY))
+            await ending.within(service.stop(), "the lifespan")
+            streams.release()
+
+
+async def _serve(
+    service: Service, streams: StdioStreams, connection: ServerConnection, grace: float, ending: Ending
+) -> None:
+    heard = Heard(ending)
+    asked = asyncio.ensure_future(heard.asked.wait())
+    now = asyncio.ensure_future(heard.now.wait())
+    started = asyncio.ensure_future(service.start())
+    pump: asyncio.Future[None] | None = None
     try:
-        await service.start()
+        await asyncio.wait((started, asked), return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
+            return
+        started.result()
         gc.freeze()
-        await _pump(streams, connection, service.max_message)
+        pump = asyncio.ensure_future(_pump(streams, connection, service.max_message))
+        await asyncio.wait((pump, asked), return_when=asyncio.FIRST_COMPLETED)
         service.hub.close()  # a change stream is a call that would never end by itself
-        with suppress(TimeoutError):
-            await asyncio.wait_for(connection.drain(), grace)
-    except (PeerGone, asyncio.CancelledError):
-        pass
+        drained = asyncio.ensure_future(connection.drain())
+        try:
+            if not asked.done():
+                await asyncio.wait((drained, asked), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+            if asked.done():
+                connection.refuse()
+                await asyncio.wait(
+                    (drained, now), timeout=ending.left(CALLS), return_when=asyncio.FIRST_COMPLETED
+                )
+            if not drained.done():
+                log.warning("ending with calls in progress: %s", ", ".join(calls_in_progress()))
+        finally:
+            drained.cancel()
+        if pump.done():
+            pump.result()
     finally:
-        await connection.close()
-        await service.stop()
-        streams.release()
+        for each in (asked, now, started, pump):
+            if each is not None:
+                each.cancel()
+        if pump is not None:
+            await asyncio.wait((pump,))
+            if not pump.cancelled():
+                pump.exception()  # nobody is left to care
 
 
 async def _pump(streams: StdioStreams, connection: ServerConnection, limit: int) -> None:
@@ -71,8 +119,4 @@ async def _pump(streams: StdioStreams, connection: ServerConnection, limit: int)
 
     async for line in streams.lines(refuse):
         await connection.receive(line)
-
-
-def _stop(serving: "asyncio.Task[None] | None") -> None:
-    if serving is not None:
-        serving.cancel()
+    connection.deafen()

@@ -3,7 +3,9 @@
 The socket is ours: bound before uvicorn is asked for anything, so that a port in use is a plain error, port
 0 can be told, and several workers accept from one queue. Only loopback addresses are bound without being
 asked twice. A signal to end begins the drain at once, not after all connections have closed by themselves,
-because streams never would; a second signal ends now.
+because streams never would; a second signal ends now. The whole end takes no longer than the application's drain
+limit: what can't be ended in time is logged, and the process ends with status 70 (see `dovetail.runtime.ending`).
+Workers that die are replaced (see `workers`).
 
 Specification: basic/transports "Security Warning" (bind to loopback); the rest is operation, not protocol.
 """
@@ -20,14 +22,17 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, Final
 
+from ..runtime.ending import Ending
 from .uvicorn_server import Drainable, patient, run
+from .workers import NotStarted, Supervisor
 
 log = logging.getLogger("dovetail.http")
 
 _BACKLOG: Final = 2048
+_FAILED: Final = "the server did not start; see the log"
 
 
 class AddressUnavailable(OSError):
@@ -47,13 +52,13 @@ def serve(
     header_timeout: float = 10.0,
     **options: Any,
 ) -> None:
-    """Serve until a signal ends it (SIGINT, SIGTERM).
+    """Serve until a signal ends it (SIGINT, SIGTERM, SIGHUP).
 
     ``host`` and ``port`` (0: any free one), or ``uds``, the path of a unix socket. An address that is not
-    loopback needs ``allow_remote``. ``workers`` processes share the socket (POSIX only); each runs ``app``
-    as it stands when this is called. ``announce`` gets the line that tells the address (default: standard
-    error). ``header_timeout`` is how long a client may take for the head of a request, in seconds. Other
-    ``options`` go to ``uvicorn.Config``.
+    loopback needs ``allow_remote``. ``workers`` processes share the socket (POSIX only); each runs ``app`` as it stands
+    when this is called, and is replaced when it dies; this process looks after them. ``announce`` gets the line that
+    tells the address (default: standard error). ``header_timeout`` is how long a client may take for the head of a
+    request, in seconds. Other ``options`` go to ``uvicorn.Config``.
 
     Raises `AddressUnavailable` when the address cannot be bound, ValueError for an address that others can
     reach without ``allow_remote``, ImportError without uvicorn.
@@ -63,12 +68,11 @@ def serve(
     identity = None if uds is None else _identity(uds)
     try:
         (announce or _tell)(f"dovetail: serving on {address_of(sock, path)}")
-        children = _fork(workers - 1) if workers > 1 else []
-        if children is None:
-            _run_and_exit(app, sock, header_timeout, options)
+        if workers > 1:
+            _run_workers(app, sock, workers, header_timeout, options)
             return
-        with _ending(children):
-            _run(app, sock, header_timeout, options)
+        if not _run(app, sock, Ending(app.drain_limit), None, header_timeout, options):
+            raise AddressUnavailable(_FAILED)
     finally:
         sock.close()
         if uds is not None and _identity(uds) == identity:
@@ -182,8 +186,33 @@ def _tell(line: str) -> None:
     sys.stderr.flush()
 
 
-def _run(app: Drainable, sock: socket.socket, header_timeout: float, options: dict[str, Any]) -> None:
-    """Serve on a socket in this process."""
+def _run_workers(
+    app: Drainable, sock: socket.socket, count: int, header_timeout: float, options: dict[str, Any]
+) -> None:
+    """Serve on a socket in processes of their own, until this one is told to end."""
+    if not hasattr(os, "fork"):
+        raise ValueError("several workers need a system that can fork; run one worker")
+
+    def work(leash: int) -> None:
+        ending = Ending(app.drain_limit, signals=(signal.SIGTERM,), force=(signal.SIGQUIT,))
+        if not _run(app, sock, ending, leash, header_timeout, options):
+            raise NotStarted
+
+    try:
+        Supervisor(count, work, limit=app.drain_limit, at_end=sock.close).run()
+    except NotStarted:
+        raise AddressUnavailable(_FAILED) from None
+
+
+def _run(
+    app: Drainable,
+    sock: socket.socket,
+    ending: Ending,
+    leash: int | None,
+    header_timeout: float,
+    options: dict[str, Any],
+) -> bool:
+    """Serve on a socket in this process. False when the application did not start."""
     settings = {
         "http": patient(header_timeout),
         "loop": "uvloop" if importlib.util.find_spec("uvloop") is not None else "asyncio",
@@ -197,49 +226,5 @@ def _run(app: Drainable, sock: socket.socket, header_timeout: float, options: di
         "timeout_graceful_shutdown": 5,
         **options,
     }
-    if not run(app, sock, **settings):
-        raise AddressUnavailable("the server did not start; see the log")
-
-
-# Several processes
-
-
-def _fork(count: int) -> list[int] | None:
-    """Start as many more processes; gives their ids, None in each of them."""
-    if not hasattr(os, "fork"):
-        raise ValueError("several workers need a system that can fork; run one worker")
-    children: list[int] = []
-    for _ in range(count):
-        child = os.fork()
-        if child == 0:
-            return None
-        children.append(child)
-    return children
-
-
-def _run_and_exit(
-    app: Drainable, sock: socket.socket, header_timeout: float, options: dict[str, Any]
-) -> None:
-    """Serve in a forked process, which must never return into the code of its parent."""
-    status = 1
-    try:
-        _run(app, sock, header_timeout, options)
-        status = 0
-    except BaseException:
-        log.exception("a worker ended")
-    finally:
-        os._exit(status)
-
-
-@contextlib.contextmanager
-def _ending(children: list[int]) -> Generator[None]:
-    """End the other processes with this one."""
-    try:
-        yield
-    finally:
-        for child in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGTERM)
-        for child in children:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child, 0)
+    with ending.enforced():
+        return run(app, sock, ending, leash, **settings)

@@ -1,6 +1,7 @@
-"""uvicorn as this project runs it: draining at the first signal, patient with clients only so long.
+"""uvicorn as this project runs it: draining at the first signal, over in time, patient with clients only so long.
 
-uvicorn is an extra, so its classes are extended where they are first needed, when something is served.
+How long the end may take is shared out by `dovetail.runtime.ending`. uvicorn is an extra, so its classes are extended
+where they are first needed, when something is served.
 
 Specification: none; this is operation, not protocol.
 """
@@ -10,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
 import socket
-from collections.abc import Generator
-from types import FrameType
-from typing import Any, Protocol
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, Protocol, cast
 
+from ..runtime.ending import CALLS, ORDERLY, SPARE, Ending, Heard
 from .http.answering import Receive, Scope, Send
+
+#: What uvicorn sleeps, in seconds, before it looks whether connections have closed.
+_NAP: Final = 0.1
 
 
 class Drainable(Protocol):
@@ -27,12 +30,19 @@ class Drainable(Protocol):
         ...
 
     async def drain(self, limit: float | None = None) -> None:
-        """Take no more requests and wait for those in progress."""
+        """Take no more requests and wait for those in progress, at most ``limit`` seconds."""
+        ...
+
+    @property
+    def drain_limit(self) -> float:
+        """Seconds that the end of the server may take."""
         ...
 
 
-def run(app: Drainable, sock: socket.socket, **settings: Any) -> bool:
-    """Serve on a socket until a signal ends it. False when the application did not start. Raises ImportError."""
+def run(app: Drainable, sock: socket.socket, ending: Ending, leash: int | None, **settings: Any) -> bool:
+    """Serve on a socket until ``ending`` is asked for, or until the other end of ``leash``, a pipe, is closed. False
+    when the application did not start. Raises ImportError.
+    """
     import uvicorn
 
     class DrainingServer(uvicorn.Server):
@@ -44,25 +54,23 @@ def run(app: Drainable, sock: socket.socket, **settings: Any) -> bool:
 
         @contextlib.contextmanager
         def capture_signals(self) -> Generator[None]:
-            """Handle the signals that end a server, and raise none again: an end that was asked for is a success."""
-            handled = (signal.SIGINT, signal.SIGTERM)
-            before = {number: signal.signal(number, self.handle_exit) for number in handled}
-            try:
+            """Handle the signals that end a server, and raise none again."""
+            ending.listen(self._asked)
+            with ending.hearing():
                 yield
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
 
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """Begin to end; at the second signal, end now."""
-            if self.should_exit:
-                self.force_exit = True
-                for connection in tuple(self.server_state.connections):
-                    connection.transport.abort()
+        def _asked(self) -> None:
             self.should_exit = True
+            self.force_exit = ending.asked > 1
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            """Start; what was made until then is no longer looked at by the garbage collector."""
+            """Start, unless an end is asked for meanwhile; what was made until then is out of the collector's sight."""
+            self._heard = heard = Heard(ending)
+            if leash is not None:
+                asyncio.get_running_loop().add_reader(leash, self._let_go, leash)
+            await _unless_asked(self._begin(sockets), heard)
+
+        async def _begin(self, sockets: list[socket.socket] | None) -> None:
             try:
                 await super().startup(sockets=sockets)
             except SystemExit:
@@ -71,19 +79,66 @@ def run(app: Drainable, sock: socket.socket, **settings: Any) -> bool:
             gc.collect()
             gc.freeze()
 
+        def _let_go(self, leash: int) -> None:
+            asyncio.get_running_loop().remove_reader(leash)
+            if not ending.asked:
+                ending.ask()
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             """Take no more connections, drain the application, and only then wait for connections to close."""
+            ending.begin()
             for server in self.servers:
                 server.close()
-            drained = asyncio.ensure_future(app.drain())
-            while not drained.done() and not self.force_exit:
-                await asyncio.wait((drained,), timeout=0.05)
-            drained.cancel()
-            await super().shutdown(sockets=sockets)
+            await _drain(app, ending, self._heard, self.server_state.tasks)
+            if self.force_exit:
+                _abort(self.server_state.connections)
+            usual = self.config.timeout_graceful_shutdown
+            self.config.timeout_graceful_shutdown = cast("int", _patience(ending, usual))
+            await ending.within(super().shutdown(sockets=sockets), "the lifespan")
 
     server = DrainingServer()
     server.run(sockets=[sock])
     return not server.failed
+
+
+def _abort(connections: set[Any]) -> None:
+    """Close connections, whatever they have not sent yet."""
+    for connection in tuple(connections):
+        connection.transport.abort()
+
+
+def _patience(ending: Ending, usual: float | None) -> float:
+    """Seconds that connections have to close."""
+    most = max(0.0, ending.left(ORDERLY) - _NAP)
+    return most if usual is None else min(most, usual)
+
+
+async def _unless_asked(starting: Coroutine[Any, Any, None], heard: Heard) -> None:
+    """Start, unless an end is asked for meanwhile."""
+    task = asyncio.ensure_future(starting)
+    asked = asyncio.ensure_future(heard.asked.wait())
+    await asyncio.wait((task, asked), return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if task.done():
+        task.result()
+    else:
+        task.cancel()
+
+
+async def _drain(app: Drainable, ending: Ending, heard: Heard, tasks: set[asyncio.Task[None]]) -> None:
+    """Let the application finish while there is time; then end uvicorn's tasks, in which requests are served."""
+    drained = asyncio.ensure_future(app.drain(ending.left(CALLS)))
+    now = asyncio.ensure_future(heard.now.wait())
+    first = asyncio.FIRST_COMPLETED
+    try:
+        await asyncio.wait((drained, now), timeout=ending.left(CALLS), return_when=first)
+        if not (drained.done() and ending.left(CALLS)):
+            for task in tuple(tasks):
+                task.cancel()
+            await asyncio.wait((drained, now), timeout=ending.left(SPARE), return_when=first)
+    finally:
+        drained.cancel()
+        now.cancel()
 
 
 def patient(limit: float) -> type[asyncio.Protocol]:

@@ -102,6 +102,28 @@ async def think(ctx: Context) -> str | types.InputRequiredResult:
 
 
 @server.tool
+async def both(ctx: Context) -> str | types.InputRequiredResult:
+    """Ask the person, then the model."""
+    content = types.TextContent(text="What is two and two?")
+    messages = [types.SamplingMessage(role="user", content=content)]
+    if not modern(ctx):
+        answer = await ctx.elicit(QUESTION, str)
+        name = answer.data if answer.action == "accept" else "nobody"
+        said = await ctx.session.create_message(messages, max_tokens=100, related_request_id=ctx.request_id)
+        return f"{name} hears {getattr(said.content, 'text', said)}"
+    given = ctx.input_responses or {}
+    if "model" in given:
+        return f"{ctx.request_state} hears {getattr(getattr(given['model'], 'content', None), 'text', None)}"
+    if "name" not in given:
+        return await ask(ctx)
+    name = str((getattr(given["name"], "content", None) or {}).get("name"))
+    question = types.CreateMessageRequest(
+        params=types.CreateMessageRequestParams(messages=messages, max_tokens=100)
+    )
+    return types.InputRequiredResult(input_requests={"model": question}, request_state=name)
+
+
+@server.tool
 async def where(ctx: Context) -> str | types.InputRequiredResult:
     """Name the client's roots."""
     if modern(ctx):

@@ -137,6 +137,9 @@ class McpSteps:
     async def sample(self) -> str:
         return expect(text_of(await self.client.call_tool("think", {})), f"The model says {MODEL_SAYS}")
 
+    async def both(self) -> str:
+        return expect(text_of(await self.client.call_tool("both", {})), f"{NAME} hears {MODEL_SAYS}")
+
     async def roots(self) -> str:
         return expect(text_of(await self.client.call_tool("where", {})), ROOT)
 

@@ -91,6 +91,21 @@ async def think(said: Annotated[types.CreateMessageResult, Resolve(ask_model)]) 
     return f"The model says {getattr(said.content, 'text', said.content)}"
 
 
+def ask_model_for(person: Annotated[Person, Resolve(ask_name)]) -> Sample:
+    """A question to the client's model that needs the person's answer: a round of its own."""
+    content = types.TextContent(text=f"What is two and two, {person.name}?")
+    return Sample([types.SamplingMessage(role="user", content=content)], max_tokens=100)
+
+
+@server.tool()
+async def both(
+    person: Annotated[Person, Resolve(ask_name)],
+    said: Annotated[types.CreateMessageResult, Resolve(ask_model_for)],
+) -> str:
+    """Ask the person, then the model."""
+    return f"{person.name} hears {getattr(said.content, 'text', said.content)}"
+
+
 def ask_roots() -> ListRoots:
     """The question for the client's roots."""
     return ListRoots()

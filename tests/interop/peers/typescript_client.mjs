@@ -16,7 +16,7 @@ const ROOT = 'file:///srv/a';
 const NOTE = 'note://a';
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel';
 const STEPS =
-    'lists,read,prompt,complete,call,tool_error,protocol_error,progress,cancel,log,ask,sample,roots,list_changed,updated';
+    'lists,read,prompt,complete,call,tool_error,protocol_error,progress,cancel,log,ask,sample,both,roots,list_changed,updated';
 
 const { values: given } = parseArgs({
     options: {
@@ -163,6 +163,9 @@ const steps = {
     },
     async sample() {
         return expect(await call('think'), `The model says ${MODEL_SAYS}`);
+    },
+    async both() {
+        return expect(await call('both'), `${NAME} hears ${MODEL_SAYS}`);
     },
     async roots() {
         return expect(await call('where'), ROOT);

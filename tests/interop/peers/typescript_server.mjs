@@ -81,6 +81,19 @@ const think = async (_args, ctx) => {
     return inputRequired({ inputRequests: { model: inputRequired.createMessage({ messages, maxTokens: 100 }) } });
 };
 
+// The person first, then the model: the name travels in the state meanwhile.
+const both = async (args, ctx) => {
+    const said = inputResponse(ctx.mcpReq.inputResponses, 'model');
+    if (said.kind === 'sampling') return text(`${ctx.mcpReq.requestState()} hears ${said.result.content.text}`);
+    const given = acceptedContent(ctx.mcpReq.inputResponses, 'name', nameSchema);
+    if (given === undefined) return ask(args, ctx);
+    const messages = [{ role: 'user', content: { type: 'text', text: 'What is two and two?' } }];
+    return inputRequired({
+        inputRequests: { model: inputRequired.createMessage({ messages, maxTokens: 100 }) },
+        requestState: given.name
+    });
+};
+
 const where = async (_args, ctx) => {
     const found = inputResponse(ctx.mcpReq.inputResponses, 'roots');
     if (found.kind === 'roots') return text(found.roots.map(root => root.uri).join(' '));
@@ -107,6 +120,7 @@ const build = ({ era }) => {
     });
     server.registerTool('ask', { inputSchema: none }, ask);
     server.registerTool('think', { inputSchema: none }, think);
+    server.registerTool('both', { inputSchema: none }, both);
     server.registerTool('where', { inputSchema: none }, where);
     server.registerTool('touch', { inputSchema: none }, async () => {
         await published(server, era);

@@ -8,15 +8,17 @@ import asyncio
 import builtins
 import json
 import socket
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dovetail import Client
+from dovetail.client.results import OutputInvalid
+from dovetail.protocol import schema as schemas
 from dovetail.transports.client_seam import Outgoing, Receiver, Reply
 from dovetail.transports.shared_channel import SharedChannel
 
@@ -77,40 +79,71 @@ class HostileServer:
         self._channel.accept(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode())
 
 
-@asynccontextmanager
-async def longest_pause() -> AsyncIterator[list[float]]:
-    """The longest time that the event loop did not come round, in seconds of this thread's own work.
-
-    What else runs on the machine does not count, so that a bound tells exponential work from linear and nothing else.
-    """
-    longest = [0.0]
-
-    async def tick() -> None:
-        while True:
-            began = time.thread_time()
-            await asyncio.sleep(0)
-            longest[0] = max(longest[0], time.thread_time() - began)
-
-    ticking = asyncio.create_task(tick())
-    await asyncio.sleep(0.01)
-    longest[0] = 0.0
-    try:
-        yield longest
-    finally:
-        ticking.cancel()
-        await asyncio.wait({ticking})
-
-
-async def called(schema: dict[str, Any], output: Any) -> float:
-    """List, call twice; gives the longest pause. Whatever the schema is, the client goes on."""
+async def called(schema: dict[str, Any], output: Any) -> None:
+    """List, call twice. Whatever the schema is, the client goes on."""
     async with Client(HostileServer(schema, output), revision="2025-11-25") as client:
         await client.list_tools()
-        async with longest_pause() as longest:
-            for _ in range(2):
-                result = await client.call_tool("t")
-                assert result.structured == output
-                await asyncio.sleep(0)  # for the pause to be seen
-        return longest[0]
+        for _ in range(2):
+            result = await client.call_tool("t")
+            assert result.structured == output
+
+
+class Visits:
+    """A keyword of ours: the validator tells it of each schema that it judges a value by. No clock.
+
+    Beyond ``most`` nothing fits, so that a broken bound fails a test and does not hang it.
+    """
+
+    count = 0
+    most = 100_000
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def validate(self, instance: Any) -> None:
+        Visits.count += 1
+        if Visits.count > Visits.most:
+            raise ValueError("more was visited than the test allows")
+
+
+def watched(schema: Any) -> Any:
+    """The schema, with that keyword in each schema inside it."""
+    if isinstance(schema, list):
+        return [watched(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: each if key in ("enum", "const") else watched(each) for key, each in schema.items()}
+    return {**inner, "visited": True}
+
+
+@pytest.fixture
+def visits(monkeypatch: pytest.MonkeyPatch) -> type[Visits]:
+    """Validators count what they visit."""
+
+    def counting(engine: Any) -> Any:
+        return lambda schema, **options: engine(schema, keywords={"visited": Visits}, **options)
+
+    engines = {name: counting(engine) for name, engine in schemas._ENGINES.items()}
+    monkeypatch.setattr(schemas, "_ENGINES", engines)
+    monkeypatch.setattr(schemas, "_cache", {})
+    monkeypatch.setattr(Visits, "count", 0)
+    return Visits
+
+
+@contextmanager
+def python_calls() -> Iterator[list[int]]:
+    """Calls of Python functions meanwhile: what screening, pricing and counting cost."""
+    counted = [0]
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        counted[0] += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield counted
+    finally:
+        sys.setprofile(before)
 
 
 EXTERNAL: list[dict[str, Any]] = [
@@ -209,7 +242,53 @@ BOUNDED: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
+@pytest.mark.usefixtures("unwatched")
 @pytest.mark.parametrize("name", BOUNDED)
-async def test_v26_f14_a_schema_costs_the_event_loop_little(name: str) -> None:
+async def test_v26_f14_a_schema_costs_the_event_loop_little(name: str, visits: type[Visits]) -> None:
+    """In counts of work: what the validator visits, and what we do before. Exponential would be 2^30 and more."""
     schema, output = BOUNDED[name]
-    assert await called(schema, output) < 2.0
+    offered = watched(schema)
+    with python_calls() as calls:
+        await called(offered, output)
+    assert visits.count < 5_000
+    assert calls[0] < 400_000
+
+
+PRODUCTS: dict[str, tuple[dict[str, Any], Any]] = {
+    "enum of numbers": ({"items": {"enum": [n + 0.5 for n in range(4000)]}}, [3999.5] * 20_000),
+    "enum of objects": ({"items": {"enum": [{"a": n} for n in range(1500)]}}, [{"a": 1499}] * 6_000),
+    "const": ({"items": {"const": [n + 0.5 for n in range(3_000)]}}, [[n + 0.5 for n in range(3_000)]] * 60),
+    "anyOf": ({"items": {"anyOf": [{"const": n} for n in range(2_000)]}}, [1999] * 20_000),
+    "oneOf": ({"items": {"oneOf": [{"required": ["a"]} for _ in range(2_000)]}}, [{}] * 20_000),
+    "unevaluated": ({"items": {"allOf": [{"items": {}}] * 2_000, "unevaluatedItems": False}}, [[1]] * 20_000),
+    "huge integers": ({"uniqueItems": True}, [10**1000 + n for n in range(1_000)]),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+async def test_v26_f14_a_large_schema_times_a_large_output_is_refused(
+    name: str, visits: type[Visits], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not taken unchecked, not checked at any price: `OutputInvalid`, before the validator has seen anything."""
+    schema, output = PRODUCTS[name]
+    monkeypatch.setattr(visits, "most", 0)
+    async with Client(HostileServer(watched(schema), output), revision="2025-11-25") as client:
+        await client.list_tools()
+        with pytest.raises(OutputInvalid, match="too much work") as refused:
+            await client.call_tool("t")
+        assert len(str(refused.value)) < 500
+        assert visits.count == 0
+        assert (await client.list_tools()).tools[0].name == "t"
+
+
+async def test_v26_f14_an_output_that_breaks_a_large_enum_everywhere_is_told_in_short(
+    visits: type[Visits],
+) -> None:
+    """Each error would carry all options: the validator is asked for one, not for all."""
+    schema = {"type": "array", "items": watched({"enum": [str(n) for n in range(4000)]})}
+    async with Client(HostileServer(schema, ["x"] * 20_000), revision="2025-11-25") as client:
+        await client.list_tools()
+        with pytest.raises(OutputInvalid, match=r"\[0\]: expected one of") as refused:
+            await client.call_tool("t")
+    assert len(str(refused.value)) < 1_000
+    assert visits.count < 10

@@ -1,7 +1,4 @@
-"""What a peer can make us hold or do is bounded: V28, V30, V31, V33, F11, F78.
-
-V27 and V29 are tested with HTTP's own hostile tests and with the input rows.
-"""
+"""What a peer can make us hold or do is bounded: V28, V30, V31, V33, F11, F78."""
 
 import asyncio
 import json
@@ -18,6 +15,7 @@ from fault_wires import CLIENT, EVERYTHING, HTTPTalk, Talk, call, ended, request
 from leak_oracle import traced
 
 from dovetail import App, Context
+from dovetail.protocol import envelope
 from dovetail.protocol.errors import MessageTooLarge
 from dovetail.stores import MemoryStore
 from dovetail.stores.bounds import SessionBounds, StoreBounds
@@ -159,6 +157,90 @@ async def test_v28_long_batches_hold_nobody_else_up() -> None:
         assert served
         for talk in (bystander, *villains):
             await talk.close()
+
+
+@pytest.mark.usefixtures("unwatched")
+async def test_v28_a_batch_that_is_allowed_lets_others_in_between() -> None:
+    """By the order of events: others are answered after its first piece has ended and before its last one has."""
+    app = App("fair")
+    order: list[str] = []
+    answered = asyncio.Event()
+
+    @app.tool
+    async def piece(number: int) -> str:
+        if number == 99:
+            await answered.wait()  # it does not end before somebody else has been served
+        order.append("piece")
+        return "done"
+
+    async with serving_kit.serving(app.asgi()) as port:
+        bystander, villain = HTTPTalk(port), HTTPTalk(port)
+        villain.revision = "2025-03-26"
+        for talk in (bystander, villain):
+            await talk.open()
+        body = b"[" + b",".join(call("piece", id, number=id) for id in range(100)) + b"]"
+        heavy = asyncio.create_task(villain.prober.send("POST", body))
+        await serving_kit.until(lambda: "piece" in order)
+        async with asyncio.timeout(10):
+            await pong(bystander)
+        order.append("pong")
+        answered.set()
+        assert (await heavy).status == 200
+        assert (order[0], order[-1], order.count("piece")) == ("piece", "piece", 100)
+        assert order.index("pong") < len(order) - 1
+        for talk in (bystander, villain):
+            await talk.close()
+
+
+def test_v28_refusing_a_batch_costs_the_same_whatever_its_length() -> None:
+    """In counts of work: no message of it is looked at, and what is made of it does not grow with it."""
+
+    def steps(length: int) -> int:
+        body = b"[" + b",".join([request("ping", 1)] * length) + b"]"
+        counted = 0
+
+        def count(*_: Any) -> None:
+            nonlocal counted
+            counted += 1
+
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            envelope.split_batch(body)
+        except envelope.Malformed:
+            return counted
+        finally:
+            sys.setprofile(before)
+        raise AssertionError("the batch was taken")
+
+    assert steps(20_000) <= steps(200) + 20
+
+
+# Progress tokens: each notice repeats the token
+
+
+@pytest.mark.parametrize("token", ["t" * 1025, 10**400, 2**63], ids=["text", "digits", "beyond 64 bits"])
+@pytest.mark.parametrize("cell", ["stdio", "unix", "http"])
+async def test_a_progress_token_is_bounded(cell: str, token: Any) -> None:
+    app = App("tokens")
+    ran: list[float] = []
+
+    @app.tool
+    async def work(ctx: Context) -> str:
+        ran.append(1)
+        await ctx.progress(1)
+        return "done"
+
+    async with serve(app, cell) as connect:
+        talk = await (await connect()).open()
+        for modern in (False, True):
+            refused = await talk.answer(call("work", f"r{modern}", token=token, modern=modern))
+            assert refused["error"]["code"] == -32602
+            assert len(json.dumps(refused)) < 800
+        assert not ran
+        kept = [message async for message in talk.exchange(call("work", "kept", token="t" * 1024))]
+        assert ran
+        assert kept[0]["params"]["progressToken"] == "t" * 1024
 
 
 # Sessions and what hangs on them (V30, V31, F78)

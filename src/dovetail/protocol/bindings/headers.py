@@ -40,6 +40,7 @@ __all__ = [
     "is_session_id",
     "mirror",
     "parameter_matches",
+    "plainly_agree",
     "render_parameter",
     "routing_headers",
 ]
@@ -219,8 +220,26 @@ def routing_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, bytes]:
     return found
 
 
+_VERSION: Final = names.HEADER_PROTOCOL_VERSION.encode()
+_METHOD: Final = names.HEADER_METHOD.encode()
+_NAME: Final = names.HEADER_NAME.encode()
 _MIRRORS: Final = names.HEADER_PREFIX.encode()
 _ROUTING: Final = frozenset((names.HEADER_PROTOCOL_VERSION, names.HEADER_METHOD, names.HEADER_NAME))
+
+
+def plainly_agree(headers: Mapping[bytes, bytes], *, revision: str, method: str, name: str | None) -> bool:
+    """Whether ``headers`` as received plainly say what the body says: legal as they are, and the same.
+
+    `check_mirrors` looks at all others, and says what is wrong.
+    """
+    if headers.get(_VERSION) != revision.encode() or headers.get(_METHOD) != method.encode():
+        return False
+    return name is None or (
+        name.isascii()
+        and headers.get(_NAME) == name.encode()
+        and name.isprintable()
+        and name[:2] != _PREFIX[:2]
+    )
 
 
 def check_mirrors(routing: Mapping[str, bytes], *, revision: str, method: str, name: str | None) -> None:

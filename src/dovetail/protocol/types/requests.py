@@ -4,8 +4,9 @@ Specification: basic/index ("Messages", "_meta"), server/utilities/pagination, s
 basic/patterns/mrtr.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import Raw, field
 
 from .. import names
@@ -14,7 +15,12 @@ from .metadata import Implementation
 from .wire import Meta, Open, Wire
 
 RequestId = int | str
-ProgressToken = int | str
+MAX_PROGRESS_TOKEN: Final = 1024
+"""Characters of a progress token. Each notice of progress repeats it."""
+ProgressToken = (
+    Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    | Annotated[str, msgspec.Meta(max_length=MAX_PROGRESS_TOKEN)]
+)
 LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 LOG_LEVELS: tuple[LogLevel, ...] = (
     "debug",

@@ -13,31 +13,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Final
 
 from ...protocol import envelope, exchange
 from ...protocol.bindings.origins import OriginPolicy
 from ...protocol.envelope import Malformed
 from ...protocol.errors import InternalError
+from ...runtime.ending import calls_in_progress
 from ...runtime.service import Service
-from ...security.authenticator import AuthenticationFailed, Authenticator
+from ...security.authenticator import AuthenticationFailed, Authenticator, Protection
 from ...security.principal import ANONYMOUS, Principal
 from ...stores.contracts import Store
 from ...stores.errors import StoreError
 from ...stores.memory import MemoryStore
 from .answering import Receive, Refusal, Scope, Send, answer
-from .guard import Guard
+from .guard import Guard, with_loopback
 from .head import CLOSE, Departed, Head, read_body
 from .places import RETRY_SOON, Places
 from .settings import Responses, Settings
 from .sse_2024 import OldTransport
 from .stateful import Stateful
 from .stateless import Stateless
-from .watching import Watch
+from .watching import Pulse, Watch
 
 log = logging.getLogger("dovetail.http")
 
 _POST_ONLY: Final = ("POST",)
+_READ_ONLY: Final = ("GET", "HEAD")
+_DOCUMENT: Final = "document"
+_KEPT_AN_HOUR: Final = ((b"cache-control", b"max-age=3600"),)
 _ALL: Final = ("POST", "GET", "DELETE")
 
 
@@ -48,7 +53,8 @@ class HTTPApp:
     the prefix itself serves too. ``store`` keeps sessions and what can be resumed (default: in this
     process). ``allowed_hosts`` are the names that the server is reached by: without them only loopback
     names are served. ``allowed_origins`` are the pages that may call it, and get CORS headers. ``policy``
-    replaces both. ``authenticate`` names the caller before a body is read.
+    replaces both. ``authenticate`` names the caller before a body is read. ``protection`` does that as well and
+    describes the resource to clients; where no hosts are allowed by name, it also serves the resource's.
 
     ``sessions`` False serves the stateful era without sessions, each request alone. ``responses``: "auto"
     answers with JSON unless a call is slow or says something on its way, "json" never streams (what would
@@ -77,6 +83,7 @@ class HTTPApp:
         allowed_origins: tuple[str, ...] | None = None,
         policy: OriginPolicy | None = None,
         authenticate: Authenticator | None = None,
+        protection: Protection | None = None,
         sessions: bool = True,
         responses: Responses = "auto",
         http_sse: bool = False,
@@ -111,30 +118,31 @@ class HTTPApp:
         )
         self.service = service
         self.store: Store = MemoryStore() if store is None else store
-        self._guard = Guard(
-            policy or OriginPolicy(allowed_hosts, allowed_origins), cross_origin=allowed_origins is not None
-        )
-        self._authenticate = authenticate
+        self._gate = None if protection is None else protection.gate(path=path, store=self.store)
+        self._authenticate = _one_of(self._gate, authenticate)
+        if protection is not None and allowed_hosts is None:
+            allowed_hosts = with_loopback(protection.hosts)
+        policy = policy or OriginPolicy(allowed_hosts, allowed_origins)
+        self._guard = Guard(policy, cross_origin=allowed_origins is not None)
         self._places = Places(max_requests, max_streams)
-        self._stateless = Stateless(service, settings, self._places)
-        self._stateful = Stateful(service, settings, self._places, self.store)
+        self._pulse = Pulse(slow_after)
+        self._stateless = Stateless(service, settings, self._places, self._gate)
+        self._stateful = Stateful(service, settings, self._places, self.store, self._gate)
         self._old = OldTransport(service, settings, self._places) if http_sse else None
         self._methods = _ALL if sessions and service.stateful else _POST_ONLY
         self._idle: asyncio.Event | None = None
-        self._draining = False
+        self._draining = self._drained = False
+
+    @property
+    def drain_limit(self) -> float:
+        """Seconds that the end of the server may take."""
+        return self.settings.drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan of the server. WebSockets are refused."""
-        kind = scope["type"]
-        if kind == "http":
-            await self._request(scope, receive, send)
-        elif kind == "lifespan":
-            await self._lifespan(receive, send)
-        elif kind == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1000})
-
-    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._not_http(scope, receive, send)
+            return
         head = Head(scope)
         watch: Watch | None = None
         places = self._places
@@ -142,6 +150,9 @@ class HTTPApp:
         try:
             self._guard.admit(head)
             route = self._route(scope)
+            if route == _DOCUMENT:
+                await self._describe(head, scope, send)
+                return
             if self._draining:
                 raise Refusal(503, "the server is shutting down", headers=(*RETRY_SOON, *CLOSE))
             if head.method == "OPTIONS" and await self._preflight(route, head, send):
@@ -158,10 +169,10 @@ class HTTPApp:
             elif head.method == "POST":
                 readable = self._guard.check_post(head)
                 head.declared_length(self.settings.body_limit)
-                watch = Watch(receive, self.settings.slow_after, self.settings.body_timeout)
+                watch = Watch(receive, self._pulse, self.settings.body_timeout)
                 body = await read_body(receive, self.settings.body_limit, watch)
                 watch.body_read()
-                await self._message(head, principal, body, readable, watch, receive, send)
+                await self._served(head, principal, body, readable, watch, receive, send)
             else:
                 await self._other(head, principal, receive, send)
         except Refusal as refusal:
@@ -186,7 +197,14 @@ class HTTPApp:
                 if self._idle is not None and places.requests == 0:
                     self._idle.set()
 
-    async def _message(
+    async def _not_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    def _served(
         self,
         head: Head,
         principal: Principal,
@@ -195,24 +213,21 @@ class HTTPApp:
         watch: Watch,
         receive: Receive,
         send: Send,
-    ) -> None:
+    ) -> Awaitable[None]:
         """Open the envelope and hand the message to its era."""
         service = self.service
-        revision = head.revision
-        modern = revision in service.stateless
-        if envelope.is_batch(body):
+        modern = head.revision in service.stateless
+        if body[:1] != b"{" and envelope.is_batch(body):
             if modern or not service.stateful:
                 raise Refusal(400, "batches do not exist in this revision")
-            await self._stateful.serve_batch(head, principal, body, readable, receive, send)
-            return
+            return self._stateful.serve_batch(head, principal, body, readable, receive, send)
         try:
             message = envelope.read(body)
         except Malformed as problem:
             raise Refusal(400, problem.error, id=problem.id) from None
-        if not service.stateful or (service.stateless and (modern or exchange.belongs(message))):
-            await self._stateless.serve(head, principal, body, message, readable, watch, send)
-        else:
-            await self._stateful.serve(head, principal, body, message, readable, receive, send)
+        if not service.stateful or (service.stateless and (modern or exchange.belongs(message, body))):
+            return self._stateless.serve(head, principal, body, message, readable, watch, send)
+        return self._stateful.serve(head, principal, body, message, readable, receive, send)
 
     async def _preflight(self, route: str, head: Head, send: Send) -> bool:
         """Answer a CORS preflight, where origins are configured."""
@@ -254,7 +269,22 @@ class HTTPApp:
             rest = path.removeprefix(base.rstrip("/"))
             if rest in OldTransport.ROUTES and (path.startswith(base) or root):
                 return rest
+        if self._gate is not None and self._gate.document(scope["path"], root) is not None:
+            return _DOCUMENT
         raise Refusal(404, f"there is nothing at this path; the endpoint is at {base}")
+
+    async def _describe(self, head: Head, scope: Scope, send: Send) -> None:
+        """What protects the endpoint, for anyone to read. Pages may read it from the origins that are configured."""
+        granted = self._guard.preflight(head, _READ_ONLY) if head.method == "OPTIONS" else None
+        if granted is not None:
+            await answer(send, 204, b"", granted)
+            return
+        if head.method not in _READ_ONLY:
+            raise Refusal(
+                405, "a document is only read", headers=((b"allow", ", ".join(_READ_ONLY).encode()),)
+            )
+        found = None if self._gate is None else self._gate.document(scope["path"], scope.get("root_path", ""))
+        await answer(send, 200, found or b"", (*_KEPT_AN_HOUR, *head.extra))
 
     async def _serve_old(
         self, route: str, head: Head, principal: Principal, scope: Scope, receive: Receive, send: Send
@@ -271,7 +301,7 @@ class HTTPApp:
             return
         self._guard.check_post(head)
         head.declared_length(self.settings.body_limit)
-        watch = Watch(receive, self.settings.slow_after, self.settings.body_timeout)
+        watch = Watch(receive, self._pulse, self.settings.body_timeout)
         try:
             body = await read_body(receive, self.settings.body_limit, watch)
         finally:
@@ -308,10 +338,11 @@ class HTTPApp:
                     log.exception("the server's lifespan failed to start")
                     await send({"type": "lifespan.startup.failed", "message": type(problem).__name__})
                     return
-                self._draining = False
+                self._draining = self._drained = False
                 await send({"type": "lifespan.startup.complete"})
             elif event["type"] == "lifespan.shutdown":
-                await self.drain()
+                if not self._drained:
+                    await self.drain()
                 await self._stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -328,7 +359,7 @@ class HTTPApp:
 
         Calls that still run then are cancelled. May be called again.
         """
-        self._draining = True
+        self._draining = self._drained = True
         self.service.hub.close()
         self._stateful.begin_drain()
         self._idle = asyncio.Event()
@@ -340,12 +371,18 @@ class HTTPApp:
                 if self._places.requests:
                     await self._idle.wait()
         except TimeoutError:
-            log.warning("shutting down with requests in progress")
+            log.warning("shutting down with requests in progress: %s", ", ".join(calls_in_progress()))
         finally:
             self._idle = None
             await self._stateful.close()
             if self._old is not None:
                 await self._old.close()
+
+
+def _one_of(gate: Authenticator | None, authenticate: Authenticator | None) -> Authenticator | None:
+    if gate is not None and authenticate is not None:
+        raise ValueError("give authenticate or protection, not both: who would decide?")
+    return gate or authenticate
 
 
 def _refused(failure: AuthenticationFailed) -> Refusal:

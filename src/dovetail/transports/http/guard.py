@@ -16,7 +16,7 @@ from typing import Final
 
 from ...protocol import names
 from ...protocol.bindings.media import accepts, is_json_content_type
-from ...protocol.bindings.origins import OriginPolicy
+from ...protocol.bindings.origins import OriginPolicy, parse_host
 from ...protocol.bindings.origins import Refusal as OriginRefusal
 from .answering import HeaderList, Refusal
 from .head import Head
@@ -39,8 +39,18 @@ _MAX_REMEMBERED: Final = 256
 _MAX_ASKED: Final = 64
 _JSON: Final = names.MEDIA_JSON.encode()
 
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
+
 JSON_OK: Final = 1
 SSE_OK: Final = 2
+
+
+def with_loopback(hosts: Sequence[str]) -> tuple[str, ...] | None:
+    """The names to serve besides those of loopback; None, which says loopback, when there are no others."""
+    named = [parse_host(each) for each in hosts]
+    if all(each is not None and each.is_loopback for each in named):
+        return None
+    return (*_LOOPBACK, *hosts)
 
 
 class Guard:

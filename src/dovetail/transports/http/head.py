@@ -13,52 +13,55 @@ from typing import Final
 
 from ...protocol import names
 from ...protocol.errors import HeaderMismatch
+from ...protocol.revisions import PROFILES
 from ...security.authenticator import Credentials
 from .answering import HeaderList, Receive, Refusal, Scope
 from .watching import Watch
 
 VERSION: Final = names.HEADER_PROTOCOL_VERSION
+_VERSION: Final = VERSION.encode()
 SESSION: Final = names.HEADER_SESSION.encode()
 LAST_EVENT_ID: Final = names.HEADER_LAST_EVENT_ID.encode()
 _MIRROR_PREFIX: Final = names.HEADER_PREFIX.encode()
 _ONCE: Final = frozenset(
     {b"content-length", b"content-encoding", b"transfer-encoding", SESSION, LAST_EVENT_ID}
 )
+_REVISIONS: Final = {revision.encode(): revision for revision in PROFILES}
 _WITHHELD: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 
 class Head:
-    """What is said before the body. ``routing`` are the headers that mirror the body; ``extra`` go into every
-    answer.
+    """What is said before the body. ``revision`` is what the version header says, None without one; ``extra``
+    goes into every answer.
     """
 
-    __slots__ = ("_repeated", "_scope", "extra", "headers", "method", "routing")
+    __slots__ = ("_repeated", "_scope", "extra", "headers", "method", "revision")
 
     def __init__(self, scope: Scope) -> None:
-        headers: dict[bytes, bytes] = {}
-        routing: dict[str, bytes] = {}
-        repeated: set[bytes] | None = None
-        for name, value in scope["headers"]:
-            if name in headers:
-                repeated = repeated or set()
-                repeated.add(name)
-                headers[name] += b", " + value
-            else:
-                headers[name] = value
-                if name[:4] == _MIRROR_PREFIX:
-                    routing[name.decode("latin-1")] = value
+        sent: list[tuple[bytes, bytes]] = scope["headers"]
+        if type(sent) is not list:
+            sent = list(sent)
+        headers = dict(sent)
         self._scope = scope
-        self._repeated = repeated
+        self._repeated: set[bytes] | None = None
+        if len(headers) != len(sent):
+            headers, self._repeated = _joined(sent)
+        version = headers.get(_VERSION)
         self.headers = headers
-        self.routing = routing
+        self.revision: str | None = None
+        if version is not None:
+            self.revision = _REVISIONS.get(version) or version.decode("latin-1").strip(" \t")
         self.method: str = scope["method"]
         self.extra: HeaderList = ()
 
     @property
-    def revision(self) -> str | None:
-        """What the version header says, None without one."""
-        value = self.routing.get(VERSION)
-        return None if value is None else value.decode("latin-1").strip(" \t")
+    def routing(self) -> dict[str, bytes]:
+        """The headers that repeat the body."""
+        return {
+            name.decode("latin-1"): value
+            for name, value in self.headers.items()
+            if name.startswith(_MIRROR_PREFIX)
+        }
 
     @property
     def remote(self) -> str | None:
@@ -79,7 +82,8 @@ class Head:
             + (b"?" + self.query if self.query else b"")
         )
         shown = tuple(value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization")
-        return Credentials(shown, self.method, url.decode("latin-1"), PlainHeaders(self.headers))
+        mount: str = scope.get("root_path") or ""
+        return Credentials(shown, self.method, url.decode("latin-1"), PlainHeaders(self.headers), mount)
 
     @property
     def query(self) -> bytes:
@@ -91,7 +95,7 @@ class Head:
         if self._repeated is None:
             return
         for name in sorted(self._repeated):
-            if name in self.headers and name.decode("latin-1") in self.routing:
+            if name.startswith(_MIRROR_PREFIX):
                 raise Refusal(400, HeaderMismatch(f"Header mismatch: {_shown(name)} is sent more than once"))
             if name in _ONCE:
                 raise Refusal(400, f"the header {_shown(name)} is sent more than once")
@@ -116,6 +120,19 @@ class Head:
         if length > limit:
             raise _too_large(limit)
         return length
+
+
+def _joined(sent: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], set[bytes]]:
+    """Headers of which some come twice, and which those are."""
+    headers: dict[bytes, bytes] = {}
+    repeated: set[bytes] = set()
+    for name, value in sent:
+        if name in headers:
+            repeated.add(name)
+            headers[name] += b", " + value
+        else:
+            headers[name] = value
+    return headers, repeated
 
 
 class PlainHeaders(Mapping[str, str]):

@@ -15,6 +15,7 @@ from ...protocol.session import READY, ServerSession
 from ...runtime import tap
 from ...runtime.hub import Subscription
 from ...runtime.service import Service
+from ...security.principal import Principal
 from ...stores.contracts import Store
 from .answering import EventWriter, Receive, Refusal, Send
 from .head import Head
@@ -53,7 +54,13 @@ class Listeners:
         )
 
     async def listen(
-        self, head: Head, session: ServerSession, live: LiveSession, receive: Receive, send: Send
+        self,
+        head: Head,
+        principal: Principal,
+        session: ServerSession,
+        live: LiveSession,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Serve the standalone stream. Raises `Refusal` (409) while another connection reads it."""
         present = live.standalone
@@ -68,7 +75,8 @@ class Listeners:
             live.prefix,
             priming=profile.has(Feature.POLLING),
         )
-        standalone = Standalone(stream, self._service.hub.subscribe(lambda _: True))
+        hears = self._service.hearing(principal, "http")
+        standalone = Standalone(stream, self._service.hub.subscribe(hears, until=principal.expires))
         live.standalone = standalone
         standalone.teller = asyncio.create_task(self._tell(live, standalone))
         await stream.open()

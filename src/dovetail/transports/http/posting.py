@@ -9,6 +9,7 @@ batches.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import cast
 
 from msgspec import Raw
@@ -29,7 +30,7 @@ from .streams import MessageStream
 
 class Posted:
     """What one POST asked for. ``streamable``: whether its answer may become a stream. ``alone``: whether
-    what the client answers is sure to reach this process.
+    what the client answers is sure to reach this process. ``shortfall``: the scopes that a call's token would need.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Posted:
         self.streaming = False
         self.left = 0
         self.replies: list[bytes] = []
+        self.shortfall: tuple[str, ...] | None = None
         self._decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._over: asyncio.Event | None = None
 
@@ -139,12 +141,17 @@ class PostedChannel(Channel):
         self, head: Head, principal: Principal, session: ServerSession, posted: Posted | None, retry: float
     ) -> None:
         self.principal = principal
-        self.headers = PlainHeaders(head.headers)
         self.remote = head.remote
         self.session = session
         self.ended = False
+        self._head = head
         self._posted = posted
         self._retry = retry
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See `Channel`."""
+        return PlainHeaders(self._head.headers)
 
     async def emit(self, message: bytes) -> None:
         """Send a notification on the stream of the call's request."""

@@ -28,6 +28,7 @@ from ...protocol.correlation import Pending
 from ...protocol.errors import Closed, InternalError
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.requests import RequestId
+from ...runtime.channel import Channel
 from ...runtime.connection import STUBBORN
 from ...runtime.hub import Subscription
 from ...runtime.service import Service
@@ -74,6 +75,7 @@ class LiveSession:
         self.prefix = f"http/{digest[:40]}/"
         self.link = f"session-{digest[:16]}"
         self.running: dict[RequestId, asyncio.Task[None]] = {}
+        self.channels: dict[asyncio.Task[None], Channel] = {}
         self.asked: Pending[asyncio.Future[Answer]] = Pending(f"s{secrets.token_hex(4)}-", limit=MAX_ASKED)
         self.streams: dict[str, MessageStream] = {}
         self.standalone: Standalone | None = None
@@ -83,9 +85,20 @@ class LiveSession:
         """Whether nothing needs this any more."""
         return not (self.running or self.streams or self.standalone or len(self.asked))
 
+    def cancel(self, id: RequestId) -> None:
+        """Cancel a call, if it runs: nobody wants its answer any more."""
+        task = self.running.get(id)
+        if task is None:
+            return
+        if task in self.channels:
+            self.channels[task].cancelled = True
+        task.cancel()
+
     def close(self) -> list[asyncio.Task[None]]:
         """End everything; gives the tasks that are ending."""
         tasks = list(self.running.values())
+        for channel in self.channels.values():
+            channel.cancelled = True
         standalone, self.standalone = self.standalone, None
         if standalone is not None:
             standalone.changes.close()

@@ -9,7 +9,9 @@ depends on this module. Specification: 2024-11-05 basic/transports, "HTTP with S
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs, quote
@@ -27,6 +29,7 @@ from .settings import Settings
 _STREAM: Final = "/sse"
 _MESSAGES: Final = "/messages"
 _PARAMETER: Final = "session"
+_LONG: Final = 30 * 24 * 3600.0  # as long as a timer is set for
 
 
 class _Link:
@@ -75,6 +78,10 @@ class OldTransport:
         )
         id = secrets.token_urlsafe(32)
         self._links[id] = link
+        timer: asyncio.TimerHandle | None = None
+        if principal.expires != math.inf:
+            left = min(max(principal.expires - time.time(), 0.0), _LONG)
+            timer = asyncio.get_running_loop().call_later(left, link.closing.set)
         try:
             await writer.start(encode_event(self._address(scope, route, id), event=b"endpoint"))
             departed = asyncio.ensure_future(_departure(receive))
@@ -92,6 +99,8 @@ class OldTransport:
         except ConnectionLost:
             return
         finally:
+            if timer is not None:
+                timer.cancel()
             self._links.pop(id, None)
             writer.close()
             self._places.leave_stream()

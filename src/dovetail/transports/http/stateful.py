@@ -28,6 +28,7 @@ from ...runtime import tap
 from ...runtime.connection import IN_ORDER, STUBBORN
 from ...runtime.dispatch import Reply
 from ...runtime.service import Service
+from ...security.authenticator import Gatekeeper
 from ...security.principal import Principal
 from ...stores.contracts import SessionRecord, Store
 from .answering import EventWriter, Receive, Refusal, Send, answer
@@ -38,6 +39,7 @@ from .places import RETRY_SOON, Places
 from .posting import Posted, PostedChannel
 from .sessions import LiveSession, Sessions
 from .settings import Settings
+from .stepping_up import answer_forbidden, lacks_scopes
 from .streams import REQUEST, MessageStream, deliver
 
 Event = Call | Cancel | Answer | Notification
@@ -58,8 +60,16 @@ class Entered:
 class Stateful:
     """Serves the stateful era."""
 
-    def __init__(self, service: Service, settings: Settings, places: Places, store: Store) -> None:
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        places: Places,
+        store: Store,
+        gate: Gatekeeper | None = None,
+    ) -> None:
         self._service = service
+        self._gate = gate
         self._settings = settings
         self._places = places
         self._store = store
@@ -116,7 +126,10 @@ class Stateful:
                 tap.note(
                     entered.live.link, "server", True, "http", reply.data, entered.session.profile.revision
                 )
-            await self._answer_at_once(head, reply.data, readable, send)
+            if lacks_scopes(reply):
+                await answer_forbidden(self._gate, head, reply.shortfall, reply.data, send)
+            else:
+                await self._answer_at_once(head, reply.data, readable, send)
             return
         event = await self._take(principal, entered, message)
         if isinstance(event, Call):
@@ -140,7 +153,7 @@ class Stateful:
         if tap.listeners:
             tap.note(live.link, "server", False, "http", body)
         session = self._service.session()
-        channel = PostedChannel(head, principal, session, None, 0.0)
+        channel = self._channel(head, principal, session, None)
         try:
             event = cast("Call", session.receive(message))
             reply = await self._service.dispatcher.answer(event, channel)
@@ -196,7 +209,7 @@ class Stateful:
 
         async def step(session: ServerSession) -> Reply:
             event = cast("Call", session.receive(message))
-            channel = PostedChannel(head, principal, session, None, 0.0)
+            channel = self._channel(head, principal, session, None)
             return await self._service.dispatcher.answer(event, channel)
 
         if entered.record is None:
@@ -207,15 +220,22 @@ class Stateful:
     def _settle_event(self, event: Event, live: LiveSession) -> None:
         """An answer finds its waiter, a cancellation its call; nothing else needs anything."""
         if isinstance(event, Cancel):
-            task = live.running.get(event.id)
-            if task is not None:
-                task.cancel()
+            live.cancel(event.id)
         elif isinstance(event, Answer):
             waiter = live.asked.take(event.id)
             if waiter is not None and not waiter.done():
                 waiter.set_result(event)
 
     # Calls
+
+    def _channel(
+        self, head: Head, principal: Principal, session: ServerSession, posted: Posted | None
+    ) -> PostedChannel:
+        channel = PostedChannel(head, principal, session, posted, self._settings.retry)
+        channel.lasting = self._settings.sessions
+        channel.speaking = self._settings.responses != "json"
+        channel.owned = posted is not None
+        return channel
 
     def _post(self, entered: Entered, readable: int, *, batch: bool) -> Posted:
         profile = entered.session.profile
@@ -249,26 +269,37 @@ class Stateful:
                 id=call.id,
                 headers=RETRY_SOON,
             )
-        channel = PostedChannel(head, principal, entered.session, posted, self._settings.retry)
+        channel = self._channel(head, principal, entered.session, posted)
         posted.left += 1
         task = asyncio.create_task(self._run(call, channel, posted))
         live.running[call.id] = task
+        live.channels[task] = channel
         self._tasks.add(task)
         # Not in the task itself: one that is cancelled before its first step never runs any of its code.
-        task.add_done_callback(lambda task: self._ran(task, call, live))
+        task.add_done_callback(lambda task: self._ran(task, call, channel, posted))
 
-    def _ran(self, task: asyncio.Task[None], call: Call, live: LiveSession) -> None:
+    def _ran(self, task: asyncio.Task[None], call: Call, channel: PostedChannel, posted: Posted) -> None:
+        live = posted.live
         self._tasks.discard(task)
+        live.channels.pop(task, None)
         if live.running.get(call.id) is task:
             del live.running[call.id]
+        if not channel.ended:
+            finishing = asyncio.create_task(posted.one_over())
+            self._tasks.add(finishing)
+            finishing.add_done_callback(self._tasks.discard)
         self._sessions.settle(live)
 
     async def _run(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
         try:
             reply = await self._service.dispatcher.answer(call, channel)
+            if channel.cancelled:
+                return  # the handler swallowed it: nothing more is said of this request
             channel.ended = True
             # Before the client can know: an id that was answered is free.
             posted.live.running.pop(call.id, None)
+            if lacks_scopes(reply):
+                posted.shortfall = reply.shortfall
             await posted.reply(reply.data)
         finally:
             channel.ended = True
@@ -299,7 +330,10 @@ class Stateful:
         if posted.streaming:
             # No 503: that would promise that nothing was done.
             raise Refusal(500, InternalError("the call has run, and there was no stream free for its answer"))
-        await answer(send, 200 if body else 202, body, head.extra)
+        if posted.shortfall is not None and not posted.batch:
+            await answer_forbidden(self._gate, head, posted.shortfall, body, send)
+        else:
+            await answer(send, 200 if body else 202, body, head.extra)
 
     async def _stream(
         self, head: Head, entered: Entered, posted: Posted, receive: Receive, send: Send
@@ -411,7 +445,7 @@ class Stateful:
             if last is not None and last.strip():
                 await self._listeners.resume(head, entered.session, entered.live, last, receive, send)
             else:
-                await self._listeners.listen(head, entered.session, entered.live, receive, send)
+                await self._listeners.listen(head, principal, entered.session, entered.live, receive, send)
         finally:
             self._places.leave_stream()
             self._sessions.settle(entered.live)

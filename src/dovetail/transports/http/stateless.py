@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from ...protocol import codec, exchange, names
-from ...protocol.bindings.headers import check_mirrors, check_parameters
+from ...protocol.bindings.headers import check_mirrors, check_parameters, plainly_agree
 from ...protocol.bindings.sse import encode_event
 from ...protocol.call import Call, Refused
 from ...protocol.envelope import Kind, Message
@@ -40,12 +40,14 @@ from ...protocol.types.tools import CallToolParams
 from ...runtime import tap
 from ...runtime.channel import Channel
 from ...runtime.service import Service
+from ...security.authenticator import INSUFFICIENT_SCOPE, Gatekeeper
 from ...security.principal import Principal
 from .answering import EventWriter, HeaderList, Refusal, Send, answer
 from .guard import JSON_OK, SSE_OK
 from .head import VERSION, Head, PlainHeaders
 from .places import Places
 from .settings import Settings
+from .stepping_up import FORBIDDEN, answer_forbidden
 from .watching import Watch
 
 #: The status that goes with an error's code; any other error is an answer like a result.
@@ -56,6 +58,7 @@ STATUS: Final[Mapping[int, int]] = {
     MISSING_CAPABILITY: 400,
     UNSUPPORTED_VERSION: 400,
     METHOD_NOT_FOUND: 404,
+    INSUFFICIENT_SCOPE: FORBIDDEN,
 }
 _links: Final = itertools.count(1)
 
@@ -63,10 +66,13 @@ _links: Final = itertools.count(1)
 class Stateless:
     """Serves requests that stand alone."""
 
-    def __init__(self, service: Service, settings: Settings, places: Places) -> None:
+    def __init__(
+        self, service: Service, settings: Settings, places: Places, gate: Gatekeeper | None = None
+    ) -> None:
         self._service = service
         self._settings = settings
         self._places = places
+        self._gate = gate
 
     async def serve(
         self,
@@ -86,53 +92,45 @@ class Stateless:
         if message.kind is not Kind.REQUEST:
             await self._take_notice(head, message, send)
             return
-        call = self._judge(head, message, link)
+        call = self._judge(head, message, principal, link)
         settings = self._settings
         if call.method == names.SUBSCRIPTIONS_LISTEN:
             self._expect_stream(readable, message)
         elif settings.responses == "json" and readable & JSON_OK:
             readable = JSON_OK
         channel = _ExchangeChannel(self, head, principal, readable, watch, send, link)
+        if settings.responses == "json":
+            channel.speaking = False
+        watch.call_begins()
         try:
-            await self._reply(call, channel, head, readable, watch, send, link)
+            try:
+                reply = await self._service.dispatcher.answer(call, channel)
+            except asyncio.CancelledError:
+                if watch.take_gone():
+                    return
+                raise
+            finally:
+                channel.ended = True
+                watch.close()
+                if channel.writer is not None:
+                    channel.release(channel.writer)
+            if tap.listeners:
+                tap.note(link, "server", True, "http", reply.data, call.profile.revision)
+            status = 200 if reply.code is None else STATUS.get(reply.code, 200)
+            if channel.writer is not None or (
+                status == 200 and (readable == SSE_OK or settings.responses == "sse")
+            ):
+                await channel.finish(reply.data)
+            elif status == FORBIDDEN:
+                await answer_forbidden(self._gate, head, reply.shortfall, reply.data, send)
+            else:
+                await answer(send, status, reply.data, head.extra)
         finally:
             if channel.clean_ups:
                 await channel.tidy()
 
-    async def _reply(
-        self,
-        call: Call,
-        channel: _ExchangeChannel,
-        head: Head,
-        readable: int,
-        watch: Watch,
-        send: Send,
-        link: str,
-    ) -> None:
-        watch.call_begins()
-        try:
-            reply = await self._service.dispatcher.answer(call, channel)
-        except asyncio.CancelledError:
-            if watch.take_gone():
-                return
-            raise
-        finally:
-            channel.ended = True
-            watch.close()
-            channel.release()
-        if tap.listeners:
-            tap.note(link, "server", True, "http", reply.data, call.profile.revision)
-        status = 200 if reply.code is None else STATUS.get(reply.code, 200)
-        if channel.writer is not None or (
-            status == 200 and (readable == SSE_OK or self._settings.responses == "sse")
-        ):
-            await channel.finish(reply.data)
-            return
-        await answer(send, status, reply.data, head.extra)
-
-    def _judge(self, head: Head, message: Message, link: str) -> Call:
+    def _judge(self, head: Head, message: Message, principal: Principal, link: str) -> Call:
         """The ladder. Raises `Refusal`."""
-        routing = head.routing
         try:
             try:
                 call = self._service.exchange.judge(message, head.revision)
@@ -140,10 +138,13 @@ class Stateless:
                 self._check_headers_first(head, message, refused)
                 raise
             name = _name(call)
-            check_mirrors(routing, revision=call.profile.revision, method=call.method, name=name)
+            if not plainly_agree(head.headers, revision=call.profile.revision, method=call.method, name=name):
+                check_mirrors(head.routing, revision=call.profile.revision, method=call.method, name=name)
             parameters_of = self._service.header_parameters
             if parameters_of is not None and call.method == names.TOOLS_CALL:
-                self._check_parameters(routing, call, parameters_of(call))
+                parameters = parameters_of(call, principal)
+                if parameters:
+                    self._check_parameters(head.routing, call, parameters)
             return call
         except Refused as refused:
             problem = refused.error
@@ -159,7 +160,7 @@ class Stateless:
         claimed = exchange.claimed_revision(message)
         if claimed is not None:
             check_mirrors(head.routing, revision=claimed, method=message.method, name=None)
-        elif VERSION not in head.routing:
+        elif head.revision is None:
             known = ", ".join((*self._service.stateful, *self._service.stateless))
             raise HeaderMismatch(
                 f"Header mismatch: {VERSION} is missing; supported revisions: {known}",
@@ -170,8 +171,6 @@ class Stateless:
     def _check_parameters(
         routing: Mapping[str, bytes], call: Call, parameters: Sequence[HeaderParameter]
     ) -> None:
-        if not parameters:
-            return
         params = cast("CallToolParams", call.params)
         try:
             arguments = codec.decode(params.arguments) if params.arguments else None
@@ -195,7 +194,7 @@ class Stateless:
         claimed = exchange.claimed_revision(message) or head.revision
         if claimed not in self._service.stateless:
             raise Refusal(400, self._service.exchange.unsupported(claimed or ""))
-        if VERSION in head.routing:
+        if head.revision is not None:
             stated = {VERSION: head.routing[VERSION], names.HEADER_METHOD: b""}
             try:
                 check_mirrors(stated, revision=claimed, method="", name=None)
@@ -230,7 +229,6 @@ class _ExchangeChannel(Channel):
         link: str,
     ) -> None:
         self.principal = principal
-        self.headers = PlainHeaders(head.headers)
         self.remote = head.remote
         self.ended = False
         self.writer: EventWriter | None = None
@@ -240,6 +238,16 @@ class _ExchangeChannel(Channel):
         self._watch = watch
         self._send = send
         self._link = link
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See `Channel`."""
+        return PlainHeaders(self._head.headers)
+
+    @property
+    def abandoned(self) -> bool:
+        """See `Channel`: the client has left, or the server's task is being cancelled."""
+        return self._watch.gone or super().abandoned
 
     async def emit(self, message: bytes) -> None:
         """Send a notification; the first one makes a stream of the answer."""
@@ -266,11 +274,10 @@ class _ExchangeChannel(Channel):
         await writer.start()
         return True
 
-    def release(self) -> None:
+    def release(self, writer: EventWriter) -> None:
         """Give the stream's place back."""
-        if self.writer is not None:
-            self._owner.places.leave_stream()
-            self.writer.close()
+        self._owner.places.leave_stream()
+        writer.close()
 
     async def finish(self, data: bytes) -> None:
         """Send the response and end the stream."""

@@ -1,9 +1,10 @@
-"""One timer per request, and what it sets off when a request is slow.
+"""What is set off when a request is slow, and one timer for all requests that might be.
 
-A request that is answered within a few milliseconds meets nothing of this but a timer made and cancelled.
-When the timer fires while the body is still arriving, it becomes the body's deadline. When it fires while a
-call of the stateless era runs, a task begins to wait for the client's departure, which cancels the call at
-once. Specification: 2026-07-28 basic/transports/streamable-http "Cancellation".
+A request that is answered within a few milliseconds meets nothing of this but its name in a set: `Pulse` ticks
+as long as there are requests, and tells those that were already there at the tick before. When a request is told
+while its body is still arriving, the body gets a deadline. When it is told while a call of the stateless era
+runs, a task begins to wait for the client's departure, which cancels the call at once. Specification:
+2026-07-28 basic/transports/streamable-http "Cancellation".
 """
 
 from __future__ import annotations
@@ -14,8 +15,44 @@ from typing import Any, Final, cast
 from .answering import Receive
 
 _BODY: Final = 0
-_CALL: Final = 1
-_OVER: Final = 2
+_BETWEEN: Final = 1
+_CALL: Final = 2
+_OVER: Final = 3
+
+
+class Pulse:
+    """Tells each of its watches once, when it has been there for ``interval`` seconds, or up to twice as long."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._young: set[Watch] = set()
+        self._old: set[Watch] = set()
+
+    def join(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell this one, unless it parts before."""
+        if self._loop is not loop:  # nothing ticks, or it ticked on a loop that is gone
+            self._loop = loop
+            self._old.clear()
+            self._young.clear()
+            loop.call_later(self._interval, self._tick, loop)
+        self._young.add(watch)
+
+    def part(self, watch: Watch) -> None:
+        """Do not tell this one any more."""
+        self._young.discard(watch)
+        self._old.discard(watch)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not loop:
+            return
+        slow, self._old, self._young = self._old, self._young, set()
+        if slow or self._old:
+            loop.call_later(self._interval, self._tick, loop)
+        else:
+            self._loop = None
+        for watch in slow:
+            watch.slow()
 
 
 class Watch:
@@ -27,46 +64,49 @@ class Watch:
         "_late",
         "_loop",
         "_phase",
+        "_pulse",
         "_receive",
-        "_slow_after",
         "_task",
-        "_timer",
+        "_told",
         "_watcher",
         "gone",
     )
 
-    def __init__(self, receive: Receive, slow_after: float, body_timeout: float) -> None:
-        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+    def __init__(self, receive: Receive, pulse: Pulse, body_timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task(self._loop))
         self._receive = receive
-        self._slow_after = slow_after
+        self._pulse = pulse
         self._body_timeout = body_timeout
         self._phase = _BODY
-        self._late = False
-        self._deadline = False
+        self._late = self._told = False
+        self._deadline: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(slow_after, self._slow)
         self.gone = False
+        pulse.join(self, self._loop)
 
     def body_read(self) -> None:
         """The body is there: its deadline no longer counts."""
-        self._phase = _OVER
+        self._phase = _BETWEEN
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     def call_begins(self) -> None:
         """From now on the client's departure cancels the task."""
         self._phase = _CALL
-        if self._timer is None or self._deadline:
-            self._disarm()
-            self._deadline = False
-            self._timer = self._loop.call_later(self._slow_after, self._slow)
+        if self._told:
+            self._pulse.join(self, self._loop)
 
     def close(self) -> None:
         """Watch no longer. Idempotent."""
+        if self._phase == _OVER:
+            return
         self._phase = _OVER
-        self._disarm()
+        self._pulse.part(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
-            self._watcher = None
 
     def leave(self) -> None:
         """The client is as good as gone: cancel the call."""
@@ -86,21 +126,15 @@ class Watch:
             self._task.uncancel()
         return self._late
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _slow(self) -> None:
-        self._timer = None
+    def slow(self) -> None:
+        """What `Pulse` says of a request that is not over yet."""
+        self._told = True
         if self._phase == _BODY:
-            self._deadline = True
-            self._timer = self._loop.call_later(self._body_timeout, self._expire)
+            self._deadline = self._loop.call_later(self._body_timeout, self._expire)
         elif self._phase == _CALL:
             self._watcher = self._loop.create_task(self._wait_for_departure())
 
     def _expire(self) -> None:
-        self._timer = None
         if self._phase == _BODY:
             self._late = True
             self._task.cancel()

@@ -1,0 +1,218 @@
+"""The table: its rows, the figure of each that counts, and the goals.
+
+Rates decide between us and a peer, for that is what a user sees. Against a floor the CPU per request decides:
+there the load's own core may be the busier one, which would flatter us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from .contestants import FASTMCP, FLOOR, MCP, MCP_FAST, OURS, TYPESCRIPT
+from .figures import Sample, Spread, Verdict, ratios, spread, verdict
+
+Samples = Mapping[str, Sequence[Sample | None]]
+Measured = Mapping[str, Samples]
+PEERS = (MCP, MCP_FAST, FASTMCP, TYPESCRIPT)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure is held to.
+
+    With ``against``, a ratio of ours to that contestant's (``measure`` and ``figure``: where it is another one
+    there), turned so that more is better for ``faster`` and less is better for ``share``. Without, the figure
+    itself, ``at most``. ``against`` "fastest peer" is whichever peer did best in most rounds.
+    """
+
+    bound: float
+    sense: Literal["faster", "share", "at most"] = "faster"
+    against: str = MCP
+    figure: str = ""
+    measure: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table. ``more``: whether more of the figure is better."""
+
+    title: str
+    measure: str
+    figure: str
+    unit: str
+    more: bool
+    goals: tuple[Goal, ...] = ()
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of a goal."""
+
+    goal: Goal
+    text: str
+    value: Spread | None
+    verdict: Verdict
+
+
+def judge(row: Row, goal: Goal, measured: Measured) -> Judged:
+    """Hold what was measured to a goal."""
+    samples = measured.get(row.measure, {})
+    ours = samples.get(OURS, ())
+    figure = goal.figure or row.figure
+    if goal.sense == "at most":
+        value = spread(ours, figure)
+        met = verdict(value.median if value else None, goal.bound, "at most")
+        return Judged(goal, goal.label or f"at most {goal.bound:g} {row.unit}", value, met)
+    theirs = measured.get(goal.measure or row.measure, {})
+    against = goal.against
+    if against == "fastest peer":
+        against = fastest(theirs, figure, more=_more(figure)) or MCP
+    # More is better in what is held to "at least", less in what is held to "at most".
+    mine, other = ours, theirs.get(against, ())
+    if _more(figure) != (goal.sense == "faster"):
+        mine, other = other, mine
+    value = ratios(mine, other, figure)
+    met = verdict(
+        value.median if value else None, goal.bound, "at least" if goal.sense == "faster" else "at most"
+    )
+    return Judged(goal, goal.label or _words(goal, figure, against), value, met)
+
+
+def fastest(samples: Samples, figure: str, *, more: bool) -> str | None:
+    """The peer with the best median."""
+    found = {peer: middle.median for peer in PEERS if (middle := spread(samples.get(peer, ()), figure))}
+    if not found:
+        return None
+    return max(found, key=lambda peer: found[peer] if more else -found[peer])
+
+
+def _more(figure: str) -> bool:
+    return figure == "rate"
+
+
+def _words(goal: Goal, figure: str, against: str) -> str:
+    named = {"p99": ", p99", "cpu": ", CPU"}.get(figure, "")
+    if goal.sense == "faster":
+        return f"at least {goal.bound:g} x {against}{named}"
+    share = f"1/{1 / goal.bound:.0f}" if goal.bound in {1 / n for n in range(2, 20)} else f"{goal.bound:g}"
+    return f"at most {share} of {against}{named}"
+
+
+def _floor(least: float) -> Goal:
+    return Goal(least, against=FLOOR, figure="cpu", label=f"at least {least:g} of the floor (CPU)")
+
+
+_CALL = Row("HTTP 2026-07-28 tools/call", "call 16", "rate", "/s", more=True, beside="cpu")
+_CALL_GOALS = (Goal(8), Goal(5, against=MCP_FAST), _floor(0.65))
+_EIGHTH = Goal(1 / 8, "share", figure="p99", label="at most 1/8 of mcp, p99")
+_TWICE = Goal(2, "share", FLOOR, "p99", label="at most 2 x the floor, p99")
+_FASTEST = Goal(1, "share", "fastest peer", label="no slower than the fastest peer")
+_COPIES = Goal(3, "at most", figure="copies", label="at most 3 copies in memory")
+
+
+def _large(title: str, measure: str) -> Row:
+    return Row(title, measure, "ms", "ms", more=False, goals=(_FASTEST, _COPIES), beside="copies")
+
+
+ROWS: tuple[Row, ...] = (
+    replace(_CALL, title=f"{_CALL.title}, 16 connections", goals=_CALL_GOALS),
+    replace(
+        _CALL,
+        title=f"{_CALL.title}, 64 connections",
+        measure="call 64",
+        goals=(*_CALL_GOALS, _EIGHTH, _TWICE),
+    ),
+    Row("... p99 at 64 connections", "call 64", "p99", "ms", more=False),
+    Row("HTTP 2025-11-25, no session, JSON", "plain", "rate", "/s", True, (Goal(14),), "cpu"),
+    Row("HTTP 2025-11-25, session, SSE, event log", "session sse", "rate", "/s", True, (Goal(16),), "cpu"),
+    Row("HTTP 2025-11-25, session, JSON", "session json", "rate", "/s", True, (Goal(8),), "cpu"),
+    Row("stdio, one at a time", "stdio 1", "rate", "/s", True, (Goal(4.5),), "cpu"),
+    Row("stdio, 64 in flight", "stdio 64", "rate", "/s", True, (Goal(25),), "cpu"),
+    Row(
+        "import of the package",
+        "import",
+        "ms",
+        "ms",
+        False,
+        (Goal(1 / 5, "share"),),
+    ),
+    Row("import of what a server needs", "import server", "ms", "ms", more=False),
+    Row("first stdio answer from process start", "first answer", "ms", "ms", False, (Goal(1 / 4, "share"),)),
+    Row("its peak memory", "peak memory", "bytes", "B", False, (Goal(0.55, "share"),)),
+    Row("tools/list of 1000 tools", "list 1000", "rate", "/s", True, (Goal(300),), "cpu"),
+    Row(
+        "tools/call among 1000 tools",
+        "call of 1000",
+        "cpu",
+        "us",
+        False,
+        (Goal(1.05, "share", OURS, measure="call of 5", label="no slower than among 5 (within 5 %)"),),
+    ),
+    Row(
+        "nested argument, msgspec",
+        "nested struct",
+        "rate",
+        "/s",
+        True,
+        (Goal(8, measure="nested model", label="at least 8 x mcp (pydantic)"),),
+        "cpu",
+    ),
+    Row("nested argument, dataclass", "nested dataclass", "rate", "/s", True, (Goal(8),), "cpu"),
+    Row("nested argument, pydantic or zod", "nested model", "rate", "/s", True, (Goal(3.5),), "cpu"),
+    _large("10 MB result, HTTP", "large http result"),
+    _large("10 MB argument, HTTP", "large http argument"),
+    _large("10 MB result, stdio", "large stdio result"),
+    _large("10 MB argument, stdio", "large stdio argument"),
+    Row("idle session", "idle session", "bytes", "B", False, (Goal(4096, "at most", label="at most 4 KiB"),)),
+    Row(
+        "open GET stream",
+        "get stream",
+        "bytes",
+        "B",
+        False,
+        (Goal(15360, "at most", label="at most 15 KiB"),),
+    ),
+    Row(
+        "open listen stream",
+        "listen stream",
+        "bytes",
+        "B",
+        False,
+        (Goal(15360, "at most", label="at most 15 KiB"),),
+    ),
+    Row("client call over HTTP, CPU", "client http", "cpu", "us", False, (Goal(1 / 6, "share"),)),
+    Row("client call in memory, CPU", "client memory", "cpu", "us", False, (Goal(1 / 4, "share"),)),
+    Row("a call with 100 progress notifications", "progress", "rate", "/s", True, (Goal(8),), "cpu"),
+    Row(
+        "... CPU of each message",
+        "progress",
+        "message",
+        "us",
+        False,
+        (Goal(1.5, "share", FLOOR, label="close to the write itself (at most 1.5 of the floor)"),),
+    ),
+    Row(
+        "a change told to 500 listen streams, CPU of each",
+        "fan-out",
+        "cpu",
+        "us",
+        False,
+        (
+            Goal(8, against=MCP),
+            Goal(1.5, "share", FLOOR, label="close to the write itself (at most 1.5 of the floor)"),
+        ),
+    ),
+    Row("a round of questions, CPU", "round", "cpu", "us", more=False),
+    Row(
+        "... over two plain calls",
+        "round",
+        "calls",
+        "x",
+        False,
+        (Goal(1.5, "at most", label="at most 1.5 x two plain calls"),),
+    ),
+)

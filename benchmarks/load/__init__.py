@@ -1,0 +1,1 @@
+"""The load: bytes made beforehand, sent over sockets and pipes, and the answers checked."""

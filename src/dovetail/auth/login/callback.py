@@ -1,0 +1,143 @@
+"""The address on this machine to which the browser comes back.
+
+Theory of operation. A small HTTP server on a loopback address and a port that was free, open for one login. It takes a
+GET of one path; everything else gets a page that says so and changes nothing: other paths, other methods, other hosts
+in the Host header, other people's states, half requests, floods. What a proper answer is, is not decided here: the
+taker is given the parameters and says which page to show. The page of the right answer is shown when the login is
+really over, so that it never claims what then fails; a second request for it, by a reload, gets the same page.
+
+Specification: RFC 8252 sections 7.3 and 8.3; OAuth 2.1 section 8.4; 2026-07-28 basic/authorization
+"Communication Security".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from .authorization import single_valued
+from .pages import Page, render
+from .problems import LoginFailed
+
+__all__ = ["Loopback", "Taker"]
+
+_HEAD_LIMIT: Final = 24 * 1024
+_HEAD_TIME: Final = 10.0
+_WRITE_TIME: Final = 5.0
+_CONNECTIONS: Final = 32
+_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+#: Given the parameters of an answer, does what they are for and says which page to show.
+Taker = Callable[[dict[str, str]], Awaitable[Page]]
+
+
+class Loopback:
+    """The server for one login: ``async with Loopback() as loopback: ...``.
+
+    ``port``: 0 for any that is free. ``path``: of the redirect address. ``name``: how this machine is called in it.
+    Raises `LoginFailed` when the port is taken.
+    """
+
+    def __init__(self, port: int = 0, *, path: str = "/callback", name: str = "127.0.0.1") -> None:
+        if name not in _HOSTS:
+            raise ValueError("the browser may come back to this machine only")
+        self._wanted = port
+        self._path = path
+        self._name = name
+        self._server: asyncio.Server | None = None
+        self._taker: Taker | None = None
+        self._handlers: dict[asyncio.Task[None], None] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where the browser is sent back to."""
+        return f"http://{self._name}:{self.port}{self._path}"
+
+    def listen_for(self, taker: Taker) -> None:
+        """From now on, give answers to ``taker``; before, they get the page of a stranger."""
+        self._taker = taker
+
+    async def __aenter__(self) -> Self:
+        host = "::1" if self._name == "[::1]" else "127.0.0.1"
+        try:
+            self._server = await asyncio.start_server(
+                self._connected, host, self._wanted, limit=_HEAD_LIMIT, backlog=16
+            )
+        except OSError as problem:
+            raise LoginFailed(
+                f"port {self._wanted} on this machine, to which the browser is to come back, can't be used:"
+                f" {problem.strerror or type(problem).__name__}; close what has it, or choose another"
+            ) from None
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self._answering:  # the last page may still be on its way to the browser
+            await asyncio.wait(list(self._answering), timeout=_WRITE_TIME)
+        late = list(self._handlers)  # a browser opens connections that it then does not use
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._handlers) >= _CONNECTIONS:  # whoever has said nothing for longest makes room
+            oldest = next((each for each in self._handlers if each not in self._answering), None)
+            if oldest is None:
+                writer.transport.abort()
+                return
+            del self._handlers[oldest]
+            oldest.cancel()
+        task = asyncio.create_task(self._handle(reader, writer))
+        self._handlers[task] = None
+        task.add_done_callback(lambda done: self._handlers.pop(done, None))
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        try:
+            async with asyncio.timeout(_HEAD_TIME):
+                head = await reader.readuntil(b"\r\n\r\n")
+            if task is not None:
+                self._answering.add(task)
+            page = await self._page(head)
+            async with asyncio.timeout(_WRITE_TIME):
+                writer.write(render(page))
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
+            return
+        finally:
+            if task is not None:
+                self._answering.discard(task)
+            writer.transport.abort()
+
+    async def _page(self, head: bytes) -> Page:
+        """The page for one request."""
+        lines = head.decode("latin-1").split("\r\n")
+        parts = lines[0].split(" ")
+        if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
+            return Page.MALFORMED
+        hosts = [line.partition(":")[2].strip().lower() for line in lines[1:] if line[:5].lower() == "host:"]
+        if len(hosts) != 1 or hosts[0] not in {f"{name}:{self.port}" for name in _HOSTS}:
+            return Page.FORBIDDEN
+        try:
+            target = urlsplit(parts[1])
+        except ValueError:
+            return Page.MALFORMED
+        if target.path != self._path or target.netloc or not parts[1].startswith("/"):
+            return Page.NOT_FOUND
+        if parts[0] != "GET":
+            return Page.METHOD
+        try:
+            answer = single_valued(target.query)
+        except LoginFailed:
+            return Page.MALFORMED
+        return Page.STRANGER if self._taker is None else await self._taker(answer)

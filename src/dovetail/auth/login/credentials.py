@@ -1,0 +1,417 @@
+"""The credentials for one MCP server: kept, renewed, and got anew when the server refuses them.
+
+Theory of operation. `Credentials` is the `ClientAuth` behind every grant. A request gets the access token if there is
+one; shortly before it expires, whoever comes first renews it, under the lock that all processes sharing the store
+obey, and the rest wait for that: a renewal never waits for a person. A refusal is looked into by one task for all
+calls that met it. If others have got new tokens meanwhile, these are used. Else the server is asked again who gives
+out its tokens; if that is still the same, the refresh token gets a chance, and after that (or if it is another) the
+grant starts from the beginning. A token refused right after it was given, or more scopes refused right after they were
+granted, end the matter with an error instead of a circle.
+
+A refresh whose answer is lost is tried once more with the same refresh token. If the server takes that for a theft,
+there is one new login and nothing else.
+
+Specification: 2026-07-28 basic/authorization "Access Token Usage", "Refresh Tokens", "Scope Challenge Handling",
+"Step-Up Authorization Flow"; RFC 9449 sections 7 to 9.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+from ...protocol.errors import DovetailError
+from ...security.client_auth import Refusal
+from ...security.fetching import Fetcher, FetchFailed, FetchRefused
+from ..challenges import Challenge, parse_challenges
+from ..dpop import DPoPKey
+from ..metadata import AuthorizationServerMetadata
+from ..resources import canonical_resource, origin_of
+from .discovery import Discovered, discover, discover_server
+from .flight import SingleFlight
+from .problems import (
+    AuthorizationError,
+    AuthorizationUnavailable,
+    LoginFailed,
+    ScopeRefused,
+    TokenRefused,
+    said,
+)
+from .proofs import Proofs
+from .records import Pointer, Tokens, decode, encode, key_of
+from .scopes import demanded, selected
+from .storage import TokenStore
+
+__all__ = ["Credentials", "Grant"]
+
+_FRESH: Final = 30.0  # seconds in which a token that was just given must not be refused
+_PAUSE: Final = 5.0  # seconds between attempts that failed
+_STEPS: Final = 2  # times that the same scopes are asked for
+_DEAD: Final = frozenset({"invalid_grant", "invalid_client", "unauthorized_client", "invalid_scope"})
+
+
+class Grant(Protocol):
+    """A way to get tokens. ``interactive``: it may wait for a person. ``issuer``: the only one that its credentials
+    are for, if any. ``nonces``: of DPoP, by origin.
+    """
+
+    @property
+    def interactive(self) -> bool: ...
+
+    @property
+    def issuer(self) -> str | None: ...
+
+    @property
+    def nonces(self) -> dict[str, str]: ...
+
+    async def obtain(self, found: Discovered, scopes: Sequence[str], dpop: DPoPKey | None) -> Tokens:
+        """Tokens from nothing."""
+        ...
+
+    async def renew(self, tokens: Tokens, server: AuthorizationServerMetadata) -> Tokens:
+        """Tokens from those before, without a person. Raises `TokenRefused` when they are good for nothing."""
+        ...
+
+
+class Credentials:
+    """A `ClientAuth` for the MCP server at ``url``, by a grant. ``name`` tells apart whom the tokens are for, where
+    several use one store; ``dpop``: True always binds tokens to a key, None only where the server demands it.
+    ``extensions``: what a client that uses this declares.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        grant: Grant,
+        store: TokenStore,
+        fetcher: Fetcher,
+        *,
+        name: str,
+        scopes: Sequence[str] = (),
+        dpop: bool | None = None,
+        extensions: Mapping[str, Mapping[str, Any]] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url: Final = canonical_resource(url)
+        self.extensions: Mapping[str, Mapping[str, Any]] = extensions or {}
+        self._origin = origin_of(url)
+        self._grant = grant
+        self._store = store
+        self._fetcher = fetcher
+        self._scopes = tuple(scopes)
+        self._dpop = dpop
+        self._clock = clock
+        self._place = key_of("server", self.url, name)
+        self._tokens: Tokens | None = None
+        self._loaded = False
+        self._servers: dict[str, AuthorizationServerMetadata] = {}
+        self._proofs = Proofs(grant.nonces)
+        self._recovery: SingleFlight[bool] = SingleFlight()
+        self._renewal: SingleFlight[Tokens | None] = SingleFlight()
+        self._stepped: dict[frozenset[str], int] = {}
+        self._failure: tuple[float, AuthorizationError] | None = None
+        self._renewal_failed = -1e9
+
+    async def headers(self, method: str, url: str) -> Mapping[str, str]:
+        """The credentials for one request; none for another origin than the server's."""
+        if origin_of(url) != self._origin:
+            return {}
+        tokens = await self._current()
+        if tokens is not None and tokens.stale(self._clock()):
+            with _named():
+                tokens = await self._renewed(tokens)
+        return {} if tokens is None else self._proofs.headers(tokens, method, url)
+
+    async def refused(self, refusal: Refusal) -> bool:
+        """Whether to send a refused message once more. See `ClientAuth.refused`."""
+        challenges = parse_challenges(refusal.challenges)
+        if (again := self._proofs.nonce_wanted(refusal, challenges)) is not None:
+            return again
+        sent = refusal.sent.get("authorization", "").partition(" ")[2]
+        if refusal.status == 401:
+            if self._tokens is not None and self._tokens.access_token != sent:
+                return True  # it has been replaced since
+            if refusal.method == "DELETE":
+                return False
+            with _named():
+                return await self._recovery.run(lambda: self._recover(sent, challenges, refusal.attempt))
+        if refusal.status == 403 and refusal.method != "DELETE":
+            with _named():
+                return await self._step_up(sent, challenges)
+        return False
+
+    def answered(self, url: str, headers: Mapping[str, str]) -> None:
+        """Takes note of nonces."""
+        self._proofs.answered(url, headers)
+
+    async def close(self) -> None:
+        """End what is under way, and let go of connections. Idempotent."""
+        await self._recovery.stop()
+        await self._renewal.stop()
+        await self._fetcher.close()
+
+    def cache_scope(self) -> str:
+        """What results that are private to these credentials may be kept under: another login, another scope."""
+        return "" if self._tokens is None else self._tokens.login_id
+
+    async def status(self) -> Tokens | None:
+        """The tokens there are, expired or not."""
+        return await self._load()
+
+    async def log_in(self, scopes: Sequence[str] = ()) -> Tokens:
+        """Get tokens now, whatever there is already. Raises `AuthorizationError`, `FetchFailed`, `FetchRefused`."""
+        before = await self._load()
+        found = await discover(
+            self._fetcher, self.url, issuer=self._grant.issuer, known=before.issuer if before else None
+        )
+        wanted = selected((), found.scopes, wanted=(*self._scopes, *scopes))
+        return await self._obtain(found, wanted, ())
+
+    async def log_out(self) -> Tokens | None:
+        """Forget the tokens; gives those there were. They are not revoked at the authorization server."""
+        tokens = await self._load()
+        async with self._store.lock(self._place):
+            await self._drop(tokens)
+        return tokens
+
+    def __repr__(self) -> str:
+        return f"<Credentials for {self.url!r}>"
+
+    # What is kept
+
+    async def _current(self) -> Tokens | None:
+        if not self._loaded:
+            tokens = await self._load()
+            if not self._loaded:
+                self._tokens, self._loaded = tokens, True
+        return self._tokens
+
+    async def _load(self) -> Tokens | None:
+        """The tokens in the store, if they are for this server and these credentials."""
+        pointer = decode(await self._store.read(self._place), Pointer)
+        if pointer is None:
+            return None
+        tokens = decode(await self._store.read(_key_of(pointer)), Tokens)
+        if tokens is None or (tokens.issuer, tokens.client_id, tokens.resource) != (
+            pointer.issuer,
+            pointer.client_id,
+            pointer.resource,
+        ):
+            return None
+        bound = self._grant.issuer
+        return tokens if bound is None or bound == tokens.issuer else None
+
+    async def _keep(self, tokens: Tokens) -> None:
+        pointer = Pointer(issuer=tokens.issuer, client_id=tokens.client_id, resource=tokens.resource)
+        await self._store.write(_key_of(pointer), encode(tokens))
+        await self._store.write(self._place, encode(pointer))
+        self._tokens, self._loaded = tokens, True
+
+    async def _drop(self, tokens: Tokens | None) -> None:
+        if tokens is not None:
+            await self._store.remove(_key_of(tokens))
+        await self._store.remove(self._place)
+        self._tokens, self._loaded = None, True
+
+    # Renewing
+
+    async def _renewed(self, stale: Tokens) -> Tokens | None:
+        """Tokens that are good, or None where only the whole grant helps. Raises `FetchFailed` and others, if the
+        stale ones can't be used any more.
+        """
+        now = self._clock()
+        if not stale.expired(now) and now - self._renewal_failed < _PAUSE:
+            return stale
+        try:
+            return await self._renewal.run(lambda: self._renew(stale))
+        except DovetailError:
+            self._renewal_failed = now
+            if stale.expired(self._clock()):
+                raise
+            return stale
+
+    async def _renew(self, stale: Tokens, *, refused: str = "") -> Tokens | None:
+        """Renew under the lock, unless somebody else has done it meanwhile. ``refused``: a token that the server does
+        not take, whatever its time says.
+        """
+        async with self._store.lock(self._place):
+            stored = await self._load()
+            if stored is not None and stored.access_token not in (stale.access_token, refused):
+                if not stored.stale(self._clock()):
+                    self._tokens = stored
+                    return stored
+                stale = stored
+            if stale.refresh_token is None and self._grant.interactive:
+                if self._tokens is not None and self._tokens.access_token == stale.access_token:
+                    self._tokens = None
+                return None
+            try:
+                fresh = await self._grant_renewal(stale)
+            except TokenRefused as problem:
+                if problem.error not in _DEAD or not self._grant.interactive:
+                    raise
+                await self._drop(stale)
+                return None
+            await self._keep(fresh)
+            return fresh
+
+    async def _grant_renewal(self, stale: Tokens) -> Tokens:
+        server = await self._server_of(stale)
+        try:
+            return await self._grant.renew(stale, server)
+        except FetchFailed as problem:
+            if problem.status is not None:
+                raise
+            return await self._grant.renew(
+                stale, server
+            )  # the answer was lost; the server may know the token still
+
+    async def _server_of(self, tokens: Tokens) -> AuthorizationServerMetadata:
+        """The authorization server that gave tokens, from its own metadata: no one else's word counts."""
+        server = self._servers.get(tokens.issuer)
+        if server is None:
+            server = await discover_server(self._fetcher, tokens.issuer, legacy=tokens.legacy)
+            self._servers[tokens.issuer] = server
+        return server
+
+    # Refusals
+
+    async def _recover(self, sent: str, challenges: Sequence[Challenge], attempt: int) -> bool:
+        self._pause()
+        now = self._clock()
+        stored = await self._load()
+        if stored is not None and stored.access_token != sent and not stored.stale(now):
+            self._tokens, self._loaded = stored, True
+            return True
+        before = stored or self._tokens
+        try:
+            found = await discover(
+                self._fetcher,
+                self.url,
+                challenges,
+                issuer=self._grant.issuer,
+                known=before.issuer if before else None,
+            )
+            self._servers[found.issuer] = found.server
+            same = before is not None and (before.issuer, before.resource) == (found.issuer, found.resource)
+            if before is not None and same:
+                just_now = before.access_token == sent and now - before.obtained_at < _FRESH
+                if before.refresh_token is not None and not (just_now and attempt > 1):
+                    if await self._renew(before, refused=sent) is not None:
+                        return True
+                elif just_now and now - before.login_at < _FRESH:
+                    raise LoginFailed(
+                        f"{said(self.url)} refuses the token that {said(found.issuer)} has just given for it"
+                        f"{_reason(challenges)}; their settings of issuer and audience may not agree"
+                    )
+            scopes = selected(
+                demanded(challenges),
+                found.scopes,
+                wanted=self._scopes,
+                before=before.requested if before is not None and same else (),
+            )
+            await self._obtain(found, scopes, challenges)
+        except AuthorizationError as problem:
+            self._failure = (self._clock(), problem)
+            raise
+        return True
+
+    async def _step_up(self, sent: str, challenges: Sequence[Challenge]) -> bool:
+        """Get a token with the scopes that a refusal demands, besides those there are."""
+        found = [each for each in challenges if each.parameters.get("error") == "insufficient_scope"]
+        wanted = frozenset(demanded(found))
+        if not found or not wanted:
+            return False
+        if self._tokens is not None and self._tokens.access_token != sent:
+            return True
+        return await self._recovery.run(lambda: self._widen(sent, wanted, found))
+
+    async def _widen(self, sent: str, wanted: frozenset[str], challenges: Sequence[Challenge]) -> bool:
+        self._pause()
+        before = await self._load() or self._tokens
+        if before is not None and before.access_token != sent:
+            self._tokens, self._loaded = before, True
+            return True
+        times = self._stepped.get(wanted, 0)
+        asked = before is not None and wanted <= {*before.requested}
+        recent = before is not None and self._clock() - before.obtained_at < _FRESH
+        if times >= _STEPS or (times and asked and recent):
+            raise ScopeRefused(
+                f"{said(self.url)} wants the scopes {said(' '.join(sorted(wanted)))}, and refuses the request with"
+                " them too"
+            )
+        if len(self._stepped) > 256:
+            self._stepped.clear()
+        self._stepped[wanted] = times + 1
+        try:
+            found = await discover(
+                self._fetcher,
+                self.url,
+                challenges,
+                issuer=self._grant.issuer,
+                known=before.issuer if before else None,
+            )
+            held = (
+                ()
+                if before is None or before.issuer != found.issuer
+                else (*before.requested, *before.granted)
+            )
+            scopes = selected(demanded(challenges), None, wanted=self._scopes, before=held)
+            await self._obtain(found, scopes, challenges)
+        except AuthorizationError as problem:
+            self._failure = (self._clock(), problem)
+            raise
+        return True
+
+    async def _obtain(
+        self, found: Discovered, scopes: Sequence[str], challenges: Sequence[Challenge]
+    ) -> Tokens:
+        """Go through the whole grant and keep what comes of it."""
+        self._servers[found.issuer] = found.server
+        tokens = await self._grant.obtain(found, scopes, self._key_for(found, challenges))
+        async with self._store.lock(self._place):
+            await self._keep(tokens)
+        self._failure = None
+        return tokens
+
+    def _key_for(self, found: Discovered, challenges: Sequence[Challenge]) -> DPoPKey | None:
+        """The key to bind new tokens to, if they have to be."""
+        schemes = {challenge.scheme for challenge in challenges}
+        demanded_here = found.dpop_required or ("dpop" in schemes and "bearer" not in schemes)
+        if self._dpop is False or not (self._dpop or demanded_here):
+            return None
+        return DPoPKey.generate()
+
+    def _pause(self) -> None:
+        """Raise what failed a moment ago again: many calls shall not ask a person many times."""
+        if self._failure is not None:
+            when, problem = self._failure
+            if 0 <= self._clock() - when < _PAUSE:
+                raise problem
+            self._failure = None
+
+
+@contextmanager
+def _named() -> Generator[None]:
+    """A failure to fetch, or to get a lock, is named as what it is to a caller: no authorization."""
+    try:
+        yield
+    except (FetchFailed, FetchRefused) as problem:
+        raise AuthorizationUnavailable(f"no credentials can be had: {problem}") from None
+    except TimeoutError:
+        raise AuthorizationUnavailable(
+            "no credentials can be had: another process holds the lock of the tokens and does not let go"
+        ) from None
+
+
+def _key_of(record: Pointer | Tokens) -> str:
+    return key_of("tokens", record.issuer, record.client_id, record.resource)
+
+
+def _reason(challenges: Sequence[Challenge]) -> str:
+    for challenge in challenges:
+        if text := said(challenge.parameters.get("error_description") or challenge.parameters.get("error")):
+            return f" ({text})"
+    return ""

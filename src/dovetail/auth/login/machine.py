@@ -1,0 +1,210 @@
+"""Grants without a person: client credentials, enterprise-managed authorization, workload identity.
+
+Theory of operation. Each is bound to one issuer from the start, because its credentials would be sent to whoever a
+server names; a server that names another gets nothing. Renewing means asking again from the beginning: these grants
+need nobody, so refresh tokens add nothing but another secret. What a token endpoint refuses is not tried in another
+way.
+
+* Client credentials: the client's own secret or key.
+* Enterprise-managed: the company's identity provider exchanges the person's identity token for an assertion meant for
+  this one authorization server and this one resource; that is then exchanged for an access token.
+* Workload identity: a token that the platform gives the workload is the assertion itself.
+
+Specification: the extensions oauth-client-credentials, enterprise-managed-authorization (sections 4 and 5) and
+auth/wif; RFC 6749 section 4.4, RFC 7523 section 2.1, RFC 8693; RFC 8707.
+"""
+
+from __future__ import annotations
+
+import inspect
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ...security.fetching import Fetcher
+from ..dpop import DPoPKey
+from ..metadata import AuthorizationServerMetadata
+from .authorization import check_address
+from .discovery import Discovered, discover_server
+from .identity import NONE, Identity
+from .interactive import tokens_of
+from .problems import AuthorizationError, DiscoveryFailed, TokenRefused
+from .records import Tokens
+from .registration import ClientProfile
+from .token_endpoint import TokenEndpoint
+
+__all__ = ["AssertionGrant", "ClientCredentialsGrant", "EnterpriseExchange", "Secret", "value_of"]
+
+JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a public name
+ID_JAG: Final = "urn:ietf:params:oauth:token-type:id-jag"
+ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a public name
+SAML2: Final = "urn:ietf:params:oauth:token-type:saml2"
+_MAX_SECRET: Final = 64 * 1024
+
+#: A credential, or a function (plain or async) that gives the one that is good now.
+Secret = str | Callable[[], Any]
+
+
+async def value_of(secret: Secret, what: str) -> str:
+    """The credential itself. Raises `AuthorizationError` if there is none."""
+    found: Any = secret() if callable(secret) else secret
+    if inspect.isawaitable(found):
+        found = await found
+    if not isinstance(found, str) or not found.strip() or len(found) > _MAX_SECRET or not found.isascii():
+        raise AuthorizationError(f"{what} was not given as a text of ASCII characters")
+    return found.strip()
+
+
+class _Machine:
+    """What the grants have in common: one issuer, no person, and renewal from the beginning."""
+
+    def __init__(self, profile: ClientProfile, fetcher: Fetcher, *, loopback: bool) -> None:
+        self._profile = profile
+        self._fetcher = fetcher
+        self._loopback = loopback
+        self._nonces: dict[str, str] = {}
+
+    @property
+    def interactive(self) -> bool:
+        """It never waits for a person."""
+        return False
+
+    @property
+    def nonces(self) -> dict[str, str]:
+        """The nonces of DPoP, by origin."""
+        return self._nonces
+
+    @property
+    def issuer(self) -> str | None:
+        """The only issuer that the credentials are for."""
+        return self._profile.issuer
+
+    async def fields(self, issuer: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
+        """The token request, apart from the resource and the scopes."""
+        raise NotImplementedError
+
+    async def obtain(self, found: Discovered, scopes: Sequence[str], dpop: DPoPKey | None) -> Tokens:
+        """A token for what discovery found. Raises `TokenRefused` and others."""
+        start = Tokens(
+            issuer=found.issuer,
+            client_id=self._profile.client_id or "",
+            resource=found.resource,
+            access_token="",
+            login_id=secrets.token_urlsafe(12),
+            requested=tuple(scopes),
+            granted=tuple(scopes),
+            dpop_key=dpop.export() if dpop is not None else None,
+        )
+        return await self._request(start, found.server, by="login")
+
+    async def renew(self, tokens: Tokens, server: AuthorizationServerMetadata) -> Tokens:
+        """The same again."""
+        return await self._request(tokens, server, by="refresh")
+
+    async def _request(self, start: Tokens, server: AuthorizationServerMetadata, *, by: str) -> Tokens:
+        identity = self._profile.given(server)
+        if identity is None or server.token_endpoint is None:
+            raise DiscoveryFailed(f"{server.issuer} has no token endpoint")
+        check_address(
+            server.token_endpoint, f"the token endpoint of {server.issuer}", loopback=self._loopback
+        )
+        key = DPoPKey(start.dpop_key) if start.dpop_key is not None else None
+        endpoint = TokenEndpoint(
+            self._fetcher,
+            server.token_endpoint,
+            identity,
+            issuer=server.issuer,
+            dpop=key,
+            nonces=self._nonces,
+        )
+        fields = {
+            **await self.fields(server.issuer, start.resource, start.requested),
+            "resource": start.resource,
+        }
+        if start.requested:
+            fields["scope"] = " ".join(start.requested)
+        return tokens_of(await endpoint.request(fields), start, by=by)
+
+
+class ClientCredentialsGrant(_Machine):
+    """The client's own credentials."""
+
+    async def fields(self, issuer: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
+        """The token request."""
+        return {"grant_type": "client_credentials"}
+
+
+class AssertionGrant(_Machine):
+    """An assertion that the caller has or gets."""
+
+    def __init__(
+        self, profile: ClientProfile, fetcher: Fetcher, *, loopback: bool, assertion: Secret
+    ) -> None:
+        super().__init__(profile, fetcher, loopback=loopback)
+        self._assertion = assertion
+
+    async def fields(self, issuer: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
+        """The token request."""
+        return {
+            "grant_type": JWT_BEARER,
+            "assertion": await value_of(self._assertion, "the workload's token"),
+        }
+
+
+class EnterpriseExchange(_Machine):
+    """An assertion from the company's identity provider, for the identity token of a person.
+
+    ``idp_issuer`` is asked for its token endpoint unless that is given too.
+    """
+
+    def __init__(
+        self,
+        profile: ClientProfile,
+        fetcher: Fetcher,
+        *,
+        loopback: bool,
+        idp_issuer: str,
+        idp_token_endpoint: str | None,
+        idp_client_id: str,
+        idp_client_secret: str | None,
+        subject_token: Secret,
+        subject_token_type: str,
+    ) -> None:
+        super().__init__(profile, fetcher, loopback=loopback)
+        if subject_token_type not in (ID_TOKEN, SAML2):
+            raise ValueError(f"subject_token_type is {ID_TOKEN} or {SAML2}")
+        self._idp_issuer = idp_issuer
+        self._idp_endpoint = idp_token_endpoint
+        self._idp_client = (idp_client_id, idp_client_secret)
+        self._subject = subject_token
+        self._subject_type = subject_token_type
+
+    async def fields(self, issuer: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
+        """The token request, with an assertion made for it."""
+        return {"grant_type": JWT_BEARER, "assertion": await self._assertion(issuer, resource, scopes)}
+
+    async def _assertion(self, issuer: str, resource: str, scopes: Sequence[str]) -> str:
+        endpoint = self._idp_endpoint
+        if endpoint is None:
+            endpoint = (await discover_server(self._fetcher, self._idp_issuer)).token_endpoint
+        check_address(endpoint or "", f"the token endpoint of {self._idp_issuer}", loopback=self._loopback)
+        client_id, secret = self._idp_client
+        method = NONE if secret is None else "client_secret_basic"
+        identity = Identity(self._idp_issuer, client_id, method=method, secret=secret)
+        fields = {
+            "grant_type": TOKEN_EXCHANGE,
+            "requested_token_type": ID_JAG,
+            "audience": issuer,
+            "resource": resource,
+            "subject_token": await value_of(self._subject, "the person's identity token"),
+            "subject_token_type": self._subject_type,
+        }
+        if scopes:
+            fields["scope"] = " ".join(scopes)
+        reply = await TokenEndpoint(self._fetcher, endpoint, identity, issuer=self._idp_issuer).request(
+            fields, bearer_only=True
+        )
+        if reply.issued_type != ID_JAG:
+            raise TokenRefused(f"{self._idp_issuer} gave something else than the assertion it was asked for")
+        return reply.access_token

@@ -1,0 +1,92 @@
+"""What can go wrong on the way to a token.
+
+Theory of operation. Every error says what happened and what to do, and none quotes a credential. What an authorization
+server says of its own errors is a stranger's text: it is cut short and made printable.
+
+Specification: RFC 6749 sections 4.1.2.1 and 5.2; basic/authorization "Error Handling".
+"""
+
+from __future__ import annotations
+
+from ...protocol.errors import DovetailError
+
+__all__ = [
+    "AuthorizationError",
+    "AuthorizationUnavailable",
+    "CredentialsUnbound",
+    "DiscoveryFailed",
+    "LoginDenied",
+    "LoginFailed",
+    "LoginTimeout",
+    "RegistrationFailed",
+    "ScopeRefused",
+    "StorageUnsafe",
+    "TokenRefused",
+]
+
+_MAX_TEXT = 200
+
+
+class AuthorizationError(DovetailError):
+    """No credential could be had. The request it was for did no work, so it may be made again."""
+
+    retry_safe = True
+
+
+class AuthorizationUnavailable(AuthorizationError):
+    """Somebody who is needed for authorization can't be reached, or must not be."""
+
+
+class DiscoveryFailed(AuthorizationError):
+    """The server does not say, or not in a way that can be trusted, who gives out its tokens."""
+
+
+class RegistrationFailed(AuthorizationError):
+    """The client is not known to the authorization server, and could not be made known."""
+
+
+class CredentialsUnbound(AuthorizationError):
+    """Credentials belong to one authorization server, and the server names another (or they name none)."""
+
+
+class LoginFailed(AuthorizationError):
+    """Logging in did not lead to a token that the server takes."""
+
+
+class LoginDenied(LoginFailed):
+    """The person, or the authorization server, said no. ``error``: its code, such as "access_denied"."""
+
+    def __init__(self, message: str, *, error: str = "") -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class LoginTimeout(LoginFailed):
+    """Nobody logged in within the time given."""
+
+
+class TokenRefused(AuthorizationError):
+    """The token endpoint gave no token. ``error``: its code, such as "invalid_grant"; ``status``: of HTTP."""
+
+    def __init__(self, message: str, *, error: str = "", status: int | None = None) -> None:
+        super().__init__(message)
+        self.error = error
+        self.status = status
+
+
+class ScopeRefused(AuthorizationError):
+    """More scopes were asked for, and the server refuses the request all the same."""
+
+
+class StorageUnsafe(AuthorizationError):
+    """Tokens can't be kept at this place: others could read or replace them."""
+
+    retry_safe = False
+
+
+def said(text: object) -> str:
+    """A stranger's text, fit for a message: printable, one line, short."""
+    if not isinstance(text, str):
+        return ""
+    plain = "".join(character if character.isprintable() else " " for character in text[: 2 * _MAX_TEXT])
+    return " ".join(plain.split())[:_MAX_TEXT]

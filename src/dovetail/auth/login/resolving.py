@@ -1,0 +1,38 @@
+"""From what was given as ``auth=`` to a `ClientAuth`.
+
+Theory of operation. The word "oauth" means `OAuth` with all its defaults; a setting makes its `ClientAuth` for the URL;
+a `ClientAuth` is one already. Any other text is refused: it may be a token, but it may as well be a mistyped word.
+
+Specification: none.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from ...protocol.errors import LocalProtocolError
+from ...security.client_auth import ClientAuth
+
+__all__ = ["resolve"]
+
+
+def resolve(auth: Any, url: str, options: Any = None) -> ClientAuth:
+    """The `ClientAuth` for the MCP server at ``url``. ``options``: of the client; its ``approve`` is shown the login
+    address.
+
+    Raises `LocalProtocolError` for what nothing can be made of.
+    """
+    if auth == "oauth":
+        from .settings import OAuth
+
+        auth = OAuth()
+    if isinstance(auth, str):
+        raise LocalProtocolError('auth is "oauth" or an object; for a token of your own, Bearer("...")')
+    make = getattr(auth, "client_auth", None)
+    if callable(make) and not isinstance(auth, type):
+        return cast("ClientAuth", make(url, approve=getattr(options, "approve", None)))
+    if isinstance(auth, ClientAuth) and not isinstance(auth, type):
+        return auth
+    raise LocalProtocolError(
+        f'auth is "oauth", OAuth(...), Bearer(...) or another of dovetail.auth, not a {type(auth).__name__}'
+    )

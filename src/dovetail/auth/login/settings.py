@@ -1,0 +1,434 @@
+"""What ``auth=`` of a client can be given.
+
+Theory of operation. Each class here holds settings and makes, for one server, the `ClientAuth` that follows from them;
+one value may serve many clients. Everything that needs a decision has a safe default, and every loosening has a name.
+
+Specification: basic/authorization; the extensions oauth-client-credentials, enterprise-managed-authorization,
+auth/dpop and auth/wif.
+"""
+
+from __future__ import annotations
+
+import ssl as tls
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from ...protocol import names
+from ...protocol.errors import LocalProtocolError
+from ...security.fetching import Fetcher, FetchRefused, parse_url
+from .bearer import check_transport
+from .credentials import Credentials, Grant
+from .discovery import Discovered, discover
+from .identity import SigningKey
+from .interactive import AuthorizationCode
+from .machine import ID_TOKEN, AssertionGrant, ClientCredentialsGrant, EnterpriseExchange, Secret
+from .person import Person
+from .registration import ClientProfile
+from .storage import FileTokens, MemoryTokens, TokenStore
+
+__all__ = ["ClientCredentials", "EnterpriseManaged", "OAuth", "WorkloadIdentity", "discover_login"]
+
+Key = str | bytes | Mapping[str, Any] | SigningKey
+_NAME: Final = "Dovetail"
+
+
+class _Setting:
+    """What all of them can be told.
+
+    ``scopes``: asked for besides those that the server demands. ``tokens``: where tokens are kept. ``dpop``: True binds
+    tokens to a key (an extension), False never does, None does where the server demands it. ``allow_private``:
+    authorization servers in private networks too; on this machine they are allowed if the MCP server is there itself.
+    ``ssl``: a context for the requests to them. ``fetch_timeout``: seconds for each of these.
+    """
+
+    _extension: str | None = None
+
+    def __init__(
+        self,
+        *,
+        scopes: Sequence[str] = (),
+        tokens: TokenStore | None = None,
+        dpop: bool | None = None,
+        allow_private: bool = False,
+        ssl: tls.SSLContext | None = None,
+        fetch_timeout: float = 10.0,
+    ) -> None:
+        if isinstance(scopes, str):
+            scopes = scopes.split()
+        self._scopes = tuple(scopes)
+        self._tokens: TokenStore | None = tokens
+        self._dpop = dpop
+        self._allow_private = allow_private
+        self._ssl = ssl
+        self._fetch_timeout = fetch_timeout
+
+    def client_auth(self, url: str, *, approve: Callable[..., Any] | None = None) -> Credentials:
+        """The `ClientAuth` for the server at ``url``. ``approve``: shown the login address before it is opened.
+
+        Raises `LocalProtocolError` for a server that credentials can't be sent to.
+        """
+        check_transport(url)
+        loopback = _is_local(url)
+        fetcher = Fetcher(
+            allow_loopback=loopback,
+            allow_private=self._allow_private,
+            timeout=self._fetch_timeout,
+            ssl=self._ssl,
+        )
+        store = self._store()
+        return Credentials(
+            url,
+            self._grant(url, store, fetcher, loopback, approve),
+            store,
+            fetcher,
+            name=self._identity(),
+            scopes=self._scopes,
+            dpop=self._dpop,
+            extensions=self.extensions,
+        )
+
+    @property
+    def extensions(self) -> dict[str, dict[str, Any]]:
+        """The extensions of the protocol that this is, by identifier: a client declares them."""
+        used = (self._extension, names.EXTENSION_DPOP if self._dpop else None)
+        return {name: {} for name in used if name is not None}
+
+    def _store(self) -> TokenStore:
+        if self._tokens is None:
+            self._tokens = MemoryTokens()
+        return self._tokens
+
+    def _identity(self) -> str:
+        raise NotImplementedError
+
+    def _grant(
+        self,
+        url: str,
+        store: TokenStore,
+        fetcher: Fetcher,
+        loopback: bool,
+        approve: Callable[..., Any] | None,
+    ) -> Grant:
+        raise NotImplementedError
+
+
+class OAuth(_Setting):
+    """``auth=OAuth()``: a person logs in, in a browser, when the server first asks for it.
+
+    Nothing has to be given: the client registers by itself. With an identity from beforehand: ``client_id`` and the
+    ``issuer`` that knows it, and a ``client_secret`` or ``private_key`` (PEM or JWK) if it has one; these are sent to
+    that issuer only. ``client_metadata_url``: an https address of a document that describes the client, used where the
+    authorization server takes such.
+
+    ``redirect_uri``: where the browser comes back to, if that is registered by hand; by default a free port on this
+    machine. ``open_browser``, ``paste``, ``announce``, ``approve``: see `Person`. ``timeout``: seconds for a person to
+    log in (300). ``offline_access``: ask for a refresh token where that needs asking. ``tokens``: `FileTokens()` by
+    default, so a login outlives the program.
+
+    Raises ValueError for settings that make no sense together.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        private_key: Key | None = None,
+        issuer: str | None = None,
+        auth_method: str | None = None,
+        client_metadata_url: str | None = None,
+        client_name: str = _NAME,
+        client_uri: str | None = None,
+        redirect_uri: str | None = None,
+        open_browser: Callable[..., Any] | None = None,
+        paste: Callable[..., Any] | None = None,
+        announce: Callable[..., Any] | None = None,
+        approve: Callable[..., Any] | None = None,
+        timeout: float = 300.0,
+        offline_access: bool = True,
+        scopes: Sequence[str] = (),
+        tokens: TokenStore | None = None,
+        dpop: bool | None = None,
+        allow_private: bool = False,
+        ssl: tls.SSLContext | None = None,
+        fetch_timeout: float = 10.0,
+    ) -> None:
+        super().__init__(
+            scopes=scopes,
+            tokens=tokens,
+            dpop=dpop,
+            allow_private=allow_private,
+            ssl=ssl,
+            fetch_timeout=fetch_timeout,
+        )
+        self._profile = ClientProfile(
+            name=client_name,
+            uri=client_uri,
+            client_id=client_id,
+            secret=client_secret,
+            key=_key(private_key),
+            method=auth_method,
+            issuer=issuer,
+            document=client_metadata_url,
+        )
+        if redirect_uri is not None:
+            _check_redirect(redirect_uri)
+        if not timeout > 0:
+            raise ValueError("timeout is a number of seconds above zero")
+        self._redirect_uri = redirect_uri
+        self._hooks = {"open_browser": open_browser, "paste": paste, "announce": announce}
+        self._approve = approve
+        self._timeout = timeout
+        self._offline = offline_access
+
+    def metadata_document(self) -> dict[str, Any]:
+        """What has to stand, as JSON, at ``client_metadata_url``. Raises ValueError without one.
+
+        Specification: OAuth Client ID Metadata Document, section 4.
+        """
+        return self._profile.described(self._redirect_uri)
+
+    def _store(self) -> TokenStore:
+        return self._tokens or FileTokens()
+
+    def _identity(self) -> str:
+        return f"person {self._profile.issuer} {self._profile.client_id or self._profile.document}"
+
+    def _grant(
+        self,
+        url: str,
+        store: TokenStore,
+        fetcher: Fetcher,
+        loopback: bool,
+        approve: Callable[..., Any] | None,
+    ) -> Grant:
+        return AuthorizationCode(
+            self._profile,
+            Person(approve=self._approve or approve, **self._hooks),
+            store,
+            fetcher,
+            server=url.partition("?")[0],
+            loopback=loopback,
+            redirect_uri=self._redirect_uri,
+            offline=self._offline,
+            timeout=self._timeout,
+        )
+
+    def __repr__(self) -> str:
+        return f"OAuth(client_id={self._profile.client_id!r}, issuer={self._profile.issuer!r})"
+
+
+class ClientCredentials(_Setting):
+    """``auth=ClientCredentials(...)``: a program is let in for itself, with a secret or, better, a ``private_key``
+    (PEM, JWK or `SigningKey`).
+
+    ``issuer`` is the authorization server that knows it; the credentials are sent nowhere else. Raises ValueError
+    unless there is exactly one of ``client_secret`` and ``private_key``.
+    """
+
+    _extension = names.EXTENSION_CLIENT_CREDENTIALS
+
+    def __init__(
+        self,
+        client_id: str,
+        *,
+        issuer: str,
+        client_secret: str | None = None,
+        private_key: Key | None = None,
+        auth_method: str | None = None,
+        scopes: Sequence[str] = (),
+        tokens: TokenStore | None = None,
+        dpop: bool | None = None,
+        allow_private: bool = False,
+        ssl: tls.SSLContext | None = None,
+        fetch_timeout: float = 10.0,
+    ) -> None:
+        super().__init__(
+            scopes=scopes,
+            tokens=tokens,
+            dpop=dpop,
+            allow_private=allow_private,
+            ssl=ssl,
+            fetch_timeout=fetch_timeout,
+        )
+        if (client_secret is None) == (private_key is None):
+            raise ValueError(
+                "a program proves who it is by a client_secret or a private_key: give one of them"
+            )
+        self._profile = _profile(client_id, issuer, client_secret, private_key, auth_method)
+
+    def _identity(self) -> str:
+        return f"client_credentials {self._profile.issuer} {self._profile.client_id}"
+
+    def _grant(
+        self,
+        url: str,
+        store: TokenStore,
+        fetcher: Fetcher,
+        loopback: bool,
+        approve: Callable[..., Any] | None,
+    ) -> Grant:
+        return ClientCredentialsGrant(self._profile, fetcher, loopback=loopback)
+
+    def __repr__(self) -> str:
+        return f"ClientCredentials({self._profile.client_id!r}, issuer={self._profile.issuer!r})"
+
+
+class WorkloadIdentity(_Setting):
+    """``auth=WorkloadIdentity(...)``: a workload is let in by the token that its platform gives it.
+
+    ``assertion``: the token, or a function (plain or async) that gives the one that is good now. ``issuer``: the
+    authorization server that takes it; it is sent nowhere else.
+    """
+
+    _extension = names.EXTENSION_WORKLOAD_IDENTITY
+
+    def __init__(
+        self,
+        client_id: str,
+        *,
+        issuer: str,
+        assertion: Secret,
+        scopes: Sequence[str] = (),
+        tokens: TokenStore | None = None,
+        dpop: bool | None = None,
+        allow_private: bool = False,
+        ssl: tls.SSLContext | None = None,
+        fetch_timeout: float = 10.0,
+    ) -> None:
+        super().__init__(
+            scopes=scopes,
+            tokens=tokens,
+            dpop=dpop,
+            allow_private=allow_private,
+            ssl=ssl,
+            fetch_timeout=fetch_timeout,
+        )
+        self._profile = _profile(client_id, issuer, None, None, None)
+        self._assertion = assertion
+
+    def _identity(self) -> str:
+        return f"workload {self._profile.issuer} {self._profile.client_id}"
+
+    def _grant(
+        self,
+        url: str,
+        store: TokenStore,
+        fetcher: Fetcher,
+        loopback: bool,
+        approve: Callable[..., Any] | None,
+    ) -> Grant:
+        return AssertionGrant(self._profile, fetcher, loopback=loopback, assertion=self._assertion)
+
+    def __repr__(self) -> str:
+        return f"WorkloadIdentity({self._profile.client_id!r}, issuer={self._profile.issuer!r})"
+
+
+class EnterpriseManaged(_Setting):
+    """``auth=EnterpriseManaged(...)``: a person is let in by their company's identity provider, without being asked.
+
+    ``client_id``, ``client_secret`` or ``private_key``, ``issuer``: at the MCP server's authorization server.
+    ``idp_issuer``, ``idp_client_id``, ``idp_client_secret``: at the identity provider; ``idp_token_endpoint`` if it is
+    not to be looked up. ``subject_token``: the person's identity token, or a function that gives it;
+    ``subject_token_type``: an OpenID Connect one by default.
+    """
+
+    _extension = names.EXTENSION_ENTERPRISE_MANAGED
+
+    def __init__(
+        self,
+        client_id: str,
+        *,
+        issuer: str,
+        idp_issuer: str,
+        idp_client_id: str,
+        subject_token: Secret,
+        subject_token_type: str = ID_TOKEN,
+        client_secret: str | None = None,
+        private_key: Key | None = None,
+        auth_method: str | None = None,
+        idp_token_endpoint: str | None = None,
+        idp_client_secret: str | None = None,
+        scopes: Sequence[str] = (),
+        tokens: TokenStore | None = None,
+        dpop: bool | None = None,
+        allow_private: bool = False,
+        ssl: tls.SSLContext | None = None,
+        fetch_timeout: float = 10.0,
+    ) -> None:
+        super().__init__(
+            scopes=scopes,
+            tokens=tokens,
+            dpop=dpop,
+            allow_private=allow_private,
+            ssl=ssl,
+            fetch_timeout=fetch_timeout,
+        )
+        self._profile = _profile(client_id, issuer, client_secret, private_key, auth_method)
+        self._exchange: dict[str, Any] = {
+            "idp_issuer": idp_issuer,
+            "idp_token_endpoint": idp_token_endpoint,
+            "idp_client_id": idp_client_id,
+            "idp_client_secret": idp_client_secret,
+            "subject_token": subject_token,
+            "subject_token_type": subject_token_type,
+        }
+
+    def _identity(self) -> str:
+        return f"enterprise {self._profile.issuer} {self._profile.client_id} {self._exchange['idp_issuer']}"
+
+    def _grant(
+        self,
+        url: str,
+        store: TokenStore,
+        fetcher: Fetcher,
+        loopback: bool,
+        approve: Callable[..., Any] | None,
+    ) -> Grant:
+        return EnterpriseExchange(self._profile, fetcher, loopback=loopback, **self._exchange)
+
+    def __repr__(self) -> str:
+        return f"EnterpriseManaged({self._profile.client_id!r}, issuer={self._profile.issuer!r})"
+
+
+async def discover_login(
+    url: str, *, allow_private: bool = False, ssl: tls.SSLContext | None = None
+) -> Discovered:
+    """Who gives out the tokens of the MCP server at ``url``, as it says itself. Only public documents are fetched.
+
+    Raises `DiscoveryFailed`, `FetchFailed` and `FetchRefused`.
+    """
+    fetcher = Fetcher(allow_loopback=_is_local(url), allow_private=allow_private, ssl=ssl)
+    try:
+        return await discover(fetcher, url)
+    finally:
+        await fetcher.close()
+
+
+def _profile(
+    client_id: str, issuer: str, secret: str | None, key: Key | None, method: str | None
+) -> ClientProfile:
+    return ClientProfile(
+        name=_NAME, client_id=client_id, issuer=issuer, secret=secret, key=_key(key), method=method
+    )
+
+
+def _key(given: Key | None) -> SigningKey | None:
+    return given if given is None or isinstance(given, SigningKey) else SigningKey(given)
+
+
+def _is_local(url: str) -> bool:
+    try:
+        return parse_url(url).is_local_name
+    except FetchRefused as problem:
+        raise LocalProtocolError(str(problem)) from None
+
+
+def _check_redirect(url: str) -> None:
+    """A redirect address is on this machine, or https."""
+    try:
+        location = parse_url(url)
+    except FetchRefused as problem:
+        raise ValueError(f"redirect_uri: {problem}") from None
+    if "#" in url or (location.scheme == "http" and not location.is_local_name):
+        raise ValueError("redirect_uri is on this machine (http://127.0.0.1:PORT/PATH), or https")

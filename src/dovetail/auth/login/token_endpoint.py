@@ -1,0 +1,168 @@
+"""Requests to a token endpoint, and what comes back.
+
+Theory of operation. Every request carries the client's proof, made for this issuer only, and, where tokens are bound
+to a key, a proof of that key; a server that wants a nonce in it is asked once more with the nonce. The answer is read
+as a stranger's: a token is printable ASCII or no token, a kind of token that we can't present is refused, and a
+lifetime that makes no sense is no lifetime. Nothing of it appears in an error but the error code and its description.
+
+Specification: RFC 6749 sections 5.1 and 5.2; RFC 8707 section 2.2; RFC 9449 sections 5 and 8.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ...security.fetching import Fetched, Fetcher, FetchFailed
+from ..dpop import DPoPKey
+from .identity import Identity
+from .problems import AuthorizationError, TokenRefused, said
+
+__all__ = ["TokenEndpoint", "TokenReply"]
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")
+_MAX_LIFE: Final = 10 * 365 * 86400.0
+_NONCE_HEADER: Final = "dpop-nonce"
+_NONCE_WANTED: Final = "use_dpop_nonce"
+
+
+class TokenReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a token endpoint granted. ``expires_in`` in seconds, None if unknown; ``scopes`` None if it did not say."""
+
+    access_token: str
+    token_type: str
+    expires_in: float | None = None
+    refresh_token: str | None = None
+    scopes: tuple[str, ...] | None = None
+    issued_type: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<TokenReply of type {self.token_type}>"
+
+
+class TokenEndpoint:
+    """One token endpoint, as one client uses it."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        url: str | None,
+        identity: Identity,
+        *,
+        issuer: str,
+        dpop: DPoPKey | None = None,
+        nonces: dict[str, str] | None = None,
+    ) -> None:
+        if not url:
+            raise AuthorizationError(f"the authorization server {issuer} has no token endpoint")
+        self._fetcher = fetcher
+        self._url = url
+        self._identity = identity
+        self._issuer = issuer
+        self._dpop = dpop
+        self._nonces = nonces if nonces is not None else {}
+
+    async def request(self, fields: Mapping[str, str], *, bearer_only: bool = False) -> TokenReply:
+        """Ask for a token. ``bearer_only``: no proof of a key goes with it, and the answer may be of any type.
+
+        Raises `TokenRefused`, `FetchFailed` and `FetchRefused`.
+        """
+        answer = await self._send(fields, proof=not bearer_only)
+        origin = origin_key(self._url)
+        nonce = answer.headers.get(_NONCE_HEADER, "")
+        wanted = answer.status in (400, 401) and _error_of(answer) == _NONCE_WANTED
+        if self._dpop is not None and nonce:
+            known, self._nonces[origin] = self._nonces.get(origin), nonce[:1024]
+            if wanted and known != nonce:
+                answer = await self._send(fields, proof=not bearer_only)
+        return self._reply(answer, any_type=bearer_only)
+
+    async def _send(self, fields: Mapping[str, str], *, proof: bool) -> Fetched:
+        sent, headers = dict(fields), dict[str, str]()
+        self._identity.sign(self._issuer, sent, headers)
+        if proof and self._dpop is not None:
+            headers["dpop"] = self._dpop.proof(
+                "POST", self._url, nonce=self._nonces.get(origin_key(self._url))
+            )
+        return await self._fetcher.post_form(self._url, sent, headers)
+
+    def _reply(self, answer: Fetched, *, any_type: bool) -> TokenReply:
+        value = _object_of(answer)
+        if value is None or "error" in value or answer.status != 200:
+            raise self._refused(answer, value or {})
+        token, kind = value.get("access_token"), value.get("token_type")
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise TokenRefused(
+                f"the token endpoint of {self._issuer} answered without a usable token", status=200
+            )
+        kind = kind.lower() if isinstance(kind, str) else ""
+        if not any_type and self._dpop is not None and kind == "bearer":
+            raise TokenRefused(
+                f"{self._issuer} gave a token that is not bound to a key, though a bound one was asked for",
+                status=200,
+            )
+        if not any_type and kind != ("bearer" if self._dpop is None else "dpop"):
+            raise TokenRefused(
+                f"{self._issuer} gave a token of the type {said(kind)!r}, which can't be presented here",
+                status=200,
+            )
+        refresh, scope, issued = (value.get(name) for name in ("refresh_token", "scope", "issued_token_type"))
+        return TokenReply(
+            access_token=token,
+            token_type=kind,
+            expires_in=_life(value.get("expires_in")),
+            refresh_token=refresh if isinstance(refresh, str) and _TOKEN.fullmatch(refresh) else None,
+            scopes=tuple(dict.fromkeys(scope.split()))[:1000] if isinstance(scope, str) else None,
+            issued_type=issued if isinstance(issued, str) else None,
+        )
+
+    def _refused(self, answer: Fetched, value: Mapping[str, Any]) -> Exception:
+        error, description = said(value.get("error")), said(value.get("error_description"))
+        if not error and answer.status >= 500:
+            return FetchFailed(
+                f"the token endpoint of {self._issuer} answered with status {answer.status}",
+                status=answer.status,
+            )
+        text = f"{self._issuer} gave no token: {error or f'status {answer.status}'}"
+        if answer.status == 200 and not error:
+            text = f"the token endpoint of {self._issuer} did not answer as one"
+        return TokenRefused(
+            f"{text} ({description})" if description else text, error=error, status=answer.status
+        )
+
+
+def origin_key(url: str) -> str:
+    """What nonces are kept by: each server has its own."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _object_of(answer: Fetched) -> dict[str, Any] | None:
+    try:
+        return answer.json_object()
+    except FetchFailed:
+        return None
+
+
+def _error_of(answer: Fetched) -> str:
+    error = (_object_of(answer) or {}).get("error")
+    return error if isinstance(error, str) else ""
+
+
+def _life(value: Any) -> float | None:
+    """Seconds that a token is good for; None where what was said is no such number."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        return None
+    return float(min(value, _MAX_LIFE))

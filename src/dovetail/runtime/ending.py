@@ -1,0 +1,279 @@
+"""How a process that serves comes to its end: when it has to be over, what still runs, and what is done if it is not.
+
+Theory of operation
+-------------------
+The first signal (SIGTERM, SIGINT, SIGHUP) asks for an end, a second one for an end now. From the first on there are
+``limit`` seconds in all, shared out so that everything gets some. Calls in progress may go on until `CALLS` of it have
+passed; then they are cancelled, and have until `SPARE` to clean up. Connections have until `ORDERLY`, the lifespan has
+until `LAST`; then it is cancelled.
+
+Whoever owns the process serves inside `Ending.enforced`. There a thread looks on, which was started before anything
+could go wrong and does nothing until it is woken: when the end takes longer than its limit, whatever keeps it (a
+handler that swallows cancellation, an event loop that is blocked, a lifespan or a thread pool that never ends), it
+logs what still runs, flushes, and ends the process with `OVERDUE` as its status. A signal handler may interrupt
+anything, so it takes no lock and starts no thread: it writes a byte into a socket.
+
+Specification: basic/lifecycle "Shutdown"; the rest is operation, not protocol.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from types import CoroutineType, FrameType
+from typing import Any, Final, cast
+
+from ..protocol.call import Call
+from .dispatch import Dispatcher
+
+log = logging.getLogger("dovetail.server")
+
+#: Seconds that an end may take, unless told otherwise: what supervisors grant before they kill.
+LIMIT: Final = 10.0
+#: Exit status of a process that could not be ended in good order within its limit (EX_SOFTWARE of sysexits.h).
+OVERDUE: Final = 70
+CALLS: Final = 0.7
+SPARE: Final = 0.75
+ORDERLY: Final = 0.85
+LAST: Final = 0.95
+_FLUSH: Final = 0.5
+_AT_ONCE: Final = 1.0
+#: How the names of threads begin that are not worth telling.
+OURS: Final = "dovetail-"
+SIGNALS: Final = tuple(
+    number
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
+    if (number := getattr(signal, name, None)) is not None
+)
+
+
+class Clock:
+    """When this process has to be over, by `time.monotonic`; None while nobody asked for its end. ``last_acts``: what
+    `finish` does.
+    """
+
+    until: float | None = None
+    last_acts: list[Callable[[], None]] = []  # noqa: RUF012 - one for the process
+
+
+@atexit.register
+def finish() -> None:
+    """Do what is left for the end of the process: `Clock.last_acts`, each once."""
+    while Clock.last_acts:
+        Clock.last_acts.pop()()
+
+
+class Ending:
+    """The end of what is served: asked for by a signal or by `ask`, over within ``limit`` seconds.
+
+    ``signals`` ask for an end, ``force`` for an end now. ``loop``: where the calls run, once that is known.
+    """
+
+    def __init__(
+        self, limit: float = LIMIT, *, signals: Iterable[int] = SIGNALS, force: Iterable[int] = ()
+    ) -> None:
+        self.limit = limit
+        self.asked = 0
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._signals = tuple(signals)
+        self._force = tuple(force)
+        self._begun = False
+        self._since = 0.0
+        self._listeners: list[Callable[[], None]] = []
+        self._bell: socket.socket | None = None
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call this each time an end is asked for. It may interrupt anything in the main thread."""
+        self._listeners.append(listener)
+
+    def begin(self) -> None:
+        """The end begins: from now on the time counts. Idempotent."""
+        if not self._begun:
+            self._begun = True
+            self._since = time.monotonic()
+            Clock.until = self._since + self.limit
+            self._ring()
+
+    def ask(self) -> None:
+        """Ask for an end; a second time, for an end now."""
+        self.asked += 1
+        self.begin()
+        self._ring()
+        for listener in self._listeners:
+            listener()
+
+    def left(self, share: float = 1.0) -> float:
+        """Seconds until this share of the limit has passed since the end began; none once it was asked for twice."""
+        if self.asked > 1:
+            return 0.0
+        return (
+            max(0.0, self._since + self.limit * share - time.monotonic())
+            if self._begun
+            else self.limit * share
+        )
+
+    async def within(self, ending: Coroutine[Any, Any, None], what: str) -> None:
+        """Wait for something to end for as long as there is time, then cancel it. Raises what it raises."""
+        task = asyncio.ensure_future(ending)
+        try:
+            await asyncio.wait((task,), timeout=self.left(LAST))
+        finally:
+            if not task.done():
+                log.error("%s did not end within %g seconds, and is cancelled", what, self.limit * LAST)
+                task.cancel()
+        if task.done():
+            task.result()
+
+    def _ring(self) -> None:
+        if self._bell is not None:
+            with contextlib.suppress(OSError):
+                self._bell.send(b"!")
+
+    @contextlib.contextmanager
+    def hearing(self) -> Generator[None]:
+        """Hear the signals that end a process, and leave them as they were. Elsewhere than in the main thread there
+        is nothing to hear.
+        """
+        before: dict[int, Any] = {}
+        try:
+            with contextlib.suppress(ValueError):
+                for number in (*self._signals, *self._force):
+                    if (
+                        number != getattr(signal, "SIGHUP", None)
+                        or signal.getsignal(number) != signal.SIG_IGN
+                    ):
+                        before[number] = signal.signal(number, self._heard)
+            yield
+        finally:
+            for number, handler in before.items():
+                # A handler that was not set from Python can't be set again from Python either.
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if number in self._force and not self.asked:
+            self.ask()
+        self.ask()
+
+    @contextlib.contextmanager
+    def enforced(self) -> Generator[None]:
+        """See to it that the process is over in time: for who owns the process, around everything that has to end."""
+        bell, ear = socket.socketpair()
+        bell.setblocking(False)
+        self._bell = bell
+        watch = threading.Thread(target=_watch, args=(ear, self), name=OURS + "ending", daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            self._bell = None
+            bell.close()
+            watch.join()
+
+
+class Heard:
+    """An ending as a coroutine waits for it. To be made in the running loop."""
+
+    def __init__(self, ending: Ending) -> None:
+        self._loop = ending.loop = asyncio.get_running_loop()
+        self._ending = ending
+        self.asked = asyncio.Event()
+        self.now = asyncio.Event()
+        ending.listen(self._tell)
+        self._take()
+
+    def _tell(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._take)
+
+    def _take(self) -> None:
+        if self._ending.asked:
+            self.asked.set()
+        if self._ending.asked > 1:
+            self.now.set()
+
+
+def exit_in(otherwise: float) -> float:
+    """Seconds until this process has to be over, ``otherwise`` if nobody asked for its end."""
+    return otherwise if Clock.until is None else max(0.0, Clock.until - time.monotonic())
+
+
+def name_of(call: Call) -> str:
+    """A call, for people: its method, and the tool, prompt or resource it is about."""
+    subject = getattr(call.params, "name", None) or getattr(call.params, "uri", None)
+    return f"{call.method} {str(subject)[:128]!r}" if subject else call.method
+
+
+def calls_in_progress(loop: asyncio.AbstractEventLoop | None = None) -> list[str]:
+    """The calls that run on a loop, for people. Found in the tasks' frames, so that a call costs nothing for it."""
+    try:
+        tasks = asyncio.all_tasks(loop)
+    except RuntimeError:
+        return []
+    calls = (_call_of(task.get_coro()) for task in tasks)
+    return sorted(name_of(call) for call in calls if call is not None)
+
+
+def _call_of(awaited: object) -> Call | None:
+    answering = Dispatcher.answer.__code__
+    while isinstance(awaited, CoroutineType):
+        coroutine = cast("CoroutineType[Any, Any, Any]", awaited)
+        if coroutine.cr_code is answering and coroutine.cr_frame is not None:
+            call = coroutine.cr_frame.f_locals.get("call")
+            return call if isinstance(call, Call) else None
+        awaited = coroutine.cr_await
+    return None
+
+
+def _watch(ear: socket.socket, ending: Ending) -> None:
+    """Wait for the end to be asked for, and then for it to come. Each byte is a request; closing says that it came."""
+    with ear:
+        if not ear.recv(1):
+            return
+        while select.select([ear], [], [], ending.left() if ending.asked < 2 else _AT_ONCE)[0]:
+            if not ear.recv(1):
+                return
+        last_words = threading.Thread(
+            target=_take_leave, args=(ending.limit, ending.loop), name=OURS + "last-words", daemon=True
+        )
+        last_words.start()
+        last_words.join(_FLUSH)  # whoever reads the log may have stopped doing so
+        os._exit(OVERDUE)
+
+
+def _take_leave(limit: float, loop: asyncio.AbstractEventLoop | None) -> None:
+    running = _call_on_the_stack() + ([] if loop is None else calls_in_progress(loop))
+    busy = sorted(
+        thread.name
+        for thread in threading.enumerate()
+        if not thread.name.startswith(OURS) and thread is not threading.main_thread()
+    )
+    log.critical(
+        "the end took longer than %g seconds; ending the process with status %d. Calls in progress: %s. Threads: %s",
+        limit,
+        OVERDUE,
+        ", ".join(running) or "none",
+        ", ".join(busy) or "none",
+    )
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    logging.shutdown()
+
+
+def _call_on_the_stack() -> list[str]:
+    """The call whose handler holds the main thread at this moment, if one does."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # pyright: ignore[reportPrivateUsage] - documented, for debuggers
+    while frame is not None:
+        call = frame.f_locals.get("call") if frame.f_code is Dispatcher.answer.__code__ else None
+        if isinstance(call, Call):
+            return [name_of(call)]
+        frame = frame.f_back
+    return []

@@ -1,0 +1,376 @@
+"""The one way out for URLs that others name: metadata, key sets, client documents, token endpoints.
+
+Theory of operation. Each fetch is one exchange within one limit of time and one of size, from the name look-up
+to the last byte. The URL is taken apart strictly first (ASCII, no user info, no control characters, nothing
+that two parsers could read differently). Then the name is resolved once, every address it has is checked,
+and the connection goes to exactly those addresses, so that a second look-up cannot move it elsewhere; an IP
+literal is checked as well. A GET follows at most three redirects, and only within its origin; a POST, which
+carries credentials, follows none. There are no cookies, no ``.netrc``, no proxies of the environment, no
+compression and no kept connection.
+
+Plain http is for loopback only, and only when that was allowed.
+Specification: 2026-07-28 basic/authorization/security-considerations "Communication Security"; "Security Best
+Practices", Server-Side Request Forgery; RFC 9110 section 15.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl as tls
+from collections.abc import Awaitable, Callable, Mapping
+from ipaddress import ip_address
+from types import ModuleType
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import msgspec
+
+from ..protocol.errors import DovetailError, TransportError
+from .addresses import AddressPolicy, AddressRefused, is_loopback
+
+__all__ = ["FetchFailed", "FetchRefused", "Fetched", "Fetcher", "parse_url"]
+
+_MAX_URL: Final = 4096
+_MAX_REDIRECTS: Final = 3
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MAX_HEADERS: Final = 128
+_MAX_HEADER: Final = 16 * 1024
+_NAME: Final = re.compile(
+    r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,62})\.)*[a-z0-9_](?:[a-z0-9_-]{0,62})\.?"
+)
+_PLAIN: Final = re.compile(r"[!#-;=?-\[\]_a-z~%]+")  # visible ASCII that every parser of URLs reads alike
+_NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
+
+#: Resolves a host name to the texts of its addresses.
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+class FetchRefused(DovetailError):
+    """A URL that is not fetched: its scheme, its form, its address, or where it redirects to."""
+
+
+class FetchFailed(TransportError):
+    """A fetch that brought nothing usable. ``status``: the HTTP status, None if there was no proper answer."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Location(NamedTuple):
+    """The parts of a URL that was found to be plain."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host and port; two URLs of one origin have the same."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def is_local_name(self) -> bool:
+        """Whether the host says itself that it is this machine."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return is_loopback(ip_address(self.host))
+        except ValueError:
+            return False
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """One answer. ``headers`` have lower-case names; ``url`` is where it came from at last."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises `FetchFailed` if it is none."""
+        try:
+            value = msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            value = None
+        if not isinstance(value, dict):
+            raise FetchFailed(f"{shown(self.url)} did not answer with a JSON object", status=self.status)
+        return value  # pyright: ignore[reportUnknownVariableType] - the keys of a JSON object are strings
+
+    def __repr__(self) -> str:
+        return f"<Fetched {self.status} from {shown(self.url)}, {len(self.body)} bytes>"
+
+
+class Fetcher:
+    """Fetches from public https URLs, safely; see the module. For any event loop.
+
+    ``allow_loopback``: this machine too, also over http. ``allow_private``: private ranges too, over https.
+    ``timeout``: seconds for a whole exchange. ``limit``: bytes of an answer's body. ``ssl``: a context, for
+    private authorities. ``resolve``: another resolver, for tests. Raises ImportError, which names the extra,
+    at the first fetch without aiohttp.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_loopback: bool = False,
+        allow_private: bool = False,
+        timeout: float = 10.0,
+        limit: int = 256 * 1024,
+        ssl: tls.SSLContext | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        self._policy = AddressPolicy(allow_loopback, allow_private)
+        self._timeout = timeout
+        self._limit = limit
+        self._ssl = ssl
+        self._resolve = resolve or _resolve
+
+    async def get(
+        self, url: str, accept: str = "application/json", headers: Mapping[str, str] | None = None
+    ) -> Fetched:
+        """GET ``url``, with whatever status it answers.
+
+        Raises `FetchRefused` and `FetchFailed`.
+        """
+        location = parse_url(url)
+        async with self._bounded(url):
+            for _ in range(_MAX_REDIRECTS + 1):
+                answer = await self._exchange("GET", url, None, {"accept": accept, **(headers or {})})
+                if answer.status not in _REDIRECTS:
+                    return answer
+                target = answer.headers.get("location", "")
+                if not target:
+                    raise FetchFailed(f"{shown(url)} redirects nowhere", status=answer.status)
+                following = urljoin(url, target)
+                if parse_url(following).origin != location.origin:
+                    raise FetchRefused(f"{shown(url)} redirects to another origin; that is never followed")
+                url = following
+            raise FetchRefused(f"{shown(url)} redirects more than {_MAX_REDIRECTS} times")
+
+    async def get_json(self, url: str) -> dict[str, Any]:
+        """The JSON object at ``url``. Raises `FetchFailed` as well for any status but 200."""
+        answer = await self.get(url)
+        if answer.status != 200:
+            raise FetchFailed(f"{shown(url)} answered with status {answer.status}", status=answer.status)
+        return answer.json_object()
+
+    async def post_form(
+        self, url: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> Fetched:
+        """POST ``fields`` as a form. A redirect is an answer like any other: it is not followed."""
+        body = urlencode(fields).encode("ascii")
+        return await self._post(url, body, "application/x-www-form-urlencoded", headers)
+
+    async def post_json(self, url: str, value: Any, headers: Mapping[str, str] | None = None) -> Fetched:
+        """POST ``value`` as JSON; see `post_form`."""
+        return await self._post(url, msgspec.json.encode(value), "application/json", headers)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Nothing stays open between two fetches, so there is nothing to do; part of the contract all the same."""
+
+    async def _post(self, url: str, body: bytes, kind: str, headers: Mapping[str, str] | None) -> Fetched:
+        parse_url(url)
+        async with self._bounded(url):
+            sent = {"accept": "application/json", **(headers or {}), "content-type": kind}
+            return await self._exchange("POST", url, body, sent)
+
+    def _bounded(self, url: str) -> _Bounded:
+        return _Bounded(self._timeout, shown(url))
+
+    async def _exchange(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Fetched:
+        self._check(parse_url(url))
+        http = _aiohttp()
+        try:
+            async with (
+                self._session(http) as session,
+                session.request(
+                    method,
+                    url,
+                    data=body,
+                    headers={"accept-encoding": "identity", "user-agent": "dovetail", **headers},
+                    allow_redirects=False,
+                ) as response,
+            ):
+                found = {name.lower(): str(value) for name, value in reversed(response.headers.items())}
+                self._check_coding(found, url)
+                return Fetched(response.status, found, await self._body(response, url), url)
+        except AddressRefused as problem:
+            raise FetchRefused(f"{shown(url)} is not fetched: {problem}") from None
+        except (OSError, RuntimeError, ValueError, http.ClientError) as problem:
+            inner = problem.__cause__
+            if isinstance(inner, AddressRefused):
+                raise FetchRefused(f"{shown(url)} is not fetched: {inner}") from None
+            raise FetchFailed(f"{shown(url)} cannot be fetched: {_reason(problem)}") from None
+
+    def _check(self, location: Location) -> None:
+        """What can be told before a name is resolved."""
+        policy = self._policy
+        if location.scheme == "http" and not (policy.allow_loopback and location.is_local_name):
+            raise FetchRefused(
+                f"http://{location.host} is not fetched: it must be https, or this machine where that is allowed"
+            )
+        try:
+            address = ip_address(location.host)
+        except ValueError:
+            return
+        try:
+            policy.check(address)
+        except AddressRefused as problem:
+            raise FetchRefused(f"{location.scheme}://{location.host} is not fetched: {problem}") from None
+
+    @staticmethod
+    def _check_coding(headers: Mapping[str, str], url: str) -> None:
+        if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            raise FetchFailed(f"{shown(url)} answered in a compressed form that was not asked for")
+
+    async def _body(self, response: Any, url: str) -> bytes:
+        if (response.content_length or 0) > self._limit:
+            raise FetchFailed(f"{shown(url)} answered with more than {self._limit} bytes")
+        body = bytearray()
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > self._limit:
+                raise FetchFailed(f"{shown(url)} answered with more than {self._limit} bytes")
+        return bytes(body)
+
+    def _session(self, http: Any) -> Any:
+        """A session for one exchange: nothing is left open between two of them."""
+        return http.ClientSession(
+            connector=http.TCPConnector(
+                ssl=True if self._ssl is None else self._ssl,
+                resolver=_pinning(http, self._policy, self._resolve),
+                use_dns_cache=False,
+                force_close=True,
+            ),
+            cookie_jar=http.DummyCookieJar(),
+            timeout=http.ClientTimeout(total=None),
+            trust_env=False,
+            auto_decompress=False,
+            max_line_size=_MAX_HEADER,
+            max_field_size=_MAX_HEADER,
+            max_headers=_MAX_HEADERS,
+        )
+
+
+def parse_url(url: str) -> Location:
+    """The parts of an absolute http(s) URL. Raises `FetchRefused` for anything unusual in it."""
+    if len(url) > _MAX_URL or not _PLAIN.fullmatch(url.lower()):
+        raise FetchRefused(f"{shown(url)} is not a plain URL; write it in ASCII, escaped, without spaces")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        raise FetchRefused(f"{shown(url)} is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise FetchRefused(f"{shown(url)} is neither an https nor an http URL")
+    if "@" in parts.netloc or parts.netloc.endswith(":") or port == 0:
+        raise FetchRefused(
+            f"the authority of {shown(url)} must be a host, and a port if need be, nothing more"
+        )
+    if ":" in host or "[" in parts.netloc:
+        _literal(host, url)
+    elif not _NAME.fullmatch(host):
+        raise FetchRefused(f"the host of {shown(url)} is not a proper name")
+    elif _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        _literal(host, url)
+    return Location(
+        parts.scheme, host, port or (443 if parts.scheme == "https" else 80), parts.path, parts.query
+    )
+
+
+def shown(url: str) -> str:
+    """A URL for messages: without user info, query and fragment, printable and short."""
+    head = url.partition("#")[0].partition("?")[0][:300]
+    before, separator, rest = head.partition("://")
+    authority, slash, path = rest.partition("/")
+    safe = f"{before}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+    return "".join(character if character.isprintable() else "?" for character in safe)
+
+
+class _Bounded:
+    """`asyncio.timeout`, whose end is a `FetchFailed`."""
+
+    def __init__(self, seconds: float, where: str) -> None:
+        self._seconds = seconds
+        self._where = where
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        self._timeout = asyncio.timeout(self._seconds)
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
+        try:
+            await self._timeout.__aexit__(kind, problem, trace)
+        except TimeoutError:
+            raise FetchFailed(f"{self._where} did not answer within {self._seconds:g} s") from None
+
+
+def _literal(host: str, url: str) -> None:
+    try:
+        ip_address(host)
+    except ValueError:
+        raise FetchRefused(f"the host of {shown(url)} is not an IP address in its usual notation") from None
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+def _pinning(http: Any, policy: AddressPolicy, resolve: Resolve) -> Any:
+    """aiohttp's resolver, giving out only addresses that were checked; one bad address refuses the name."""
+
+    class Pinning(http.abc.AbstractResolver):
+        async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
+            texts = list(dict.fromkeys(await resolve(host, port)))
+            if not texts:
+                raise OSError(f"{host} has no address")
+            for text in texts:
+                policy.check(text)
+            return [
+                {
+                    "hostname": host,
+                    "host": text,
+                    "port": port,
+                    "family": socket.AF_INET6 if ":" in text else socket.AF_INET,
+                    "proto": 0,
+                    "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+                }
+                for text in texts
+            ]
+
+        async def close(self) -> None:
+            pass
+
+    return Pinning()
+
+
+def _reason(problem: BaseException) -> str:
+    inner = getattr(problem, "os_error", None) or getattr(problem, "certificate_error", None) or problem
+    text = str(getattr(inner, "strerror", None) or getattr(inner, "message", None) or inner)[:200]
+    plain = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(plain.split()) or type(inner).__name__
+
+
+def _aiohttp() -> ModuleType:
+    try:
+        import aiohttp
+    except ImportError:
+        raise ImportError("fetching needs aiohttp: pip install 'dovetail[auth]'") from None
+    return aiohttp

@@ -1,0 +1,149 @@
+"""The entries of one kind that an app offers, who may see which, and the encoded lists of them.
+
+Theory of operation. Looking up an entry is a dictionary access, however many there are. What an entry requires of its
+caller stands in a dictionary of its own, which is empty for an app that requires nothing; then nobody asks.
+
+A list is encoded once per revision, page and view, and kept until something changes. A `View` is what a caller can
+see: the names that are hidden from it, whether the list may be shared with others (never, once callers are told
+apart), and, where there is more than one page, the caller itself, for a cursor belongs to whom it was given. Callers
+who see the same share the same bytes. Kept lists are bounded in bytes.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+from ..protocol.listening import Change, Kind
+from ..runtime.channel import Channel
+from ..security.principal import ANONYMOUS, Principal
+from .access import Requirement, is_judged, may_use
+from .signature import RegistrationError
+
+T = TypeVar("T")
+
+_MAX_KEPT: Final = 16 * 1024 * 1024
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+class View:
+    """What one caller can see of a shelf. ``key``: equal for callers who see the same. ``binding``: what its cursors
+    are bound to.
+    """
+
+    __slots__ = ("binding", "hidden", "key", "private")
+
+    def __init__(self, hidden: frozenset[str], *, private: bool, binding: bytes) -> None:
+        self.hidden = hidden
+        self.private = private
+        self.binding = binding
+        self.key: Hashable = (hidden, private, binding)
+
+
+EVERYTHING: Final = View(_NOTHING, private=False, binding=b"")
+
+
+class Shelf(Generic[T]):
+    """The entries of one kind, in the order in which they were added. ``seen``: there was one at some time.
+    ``guarded``: what it takes to use those entries that require something.
+    """
+
+    def __init__(self, kind: Kind, what: str, publish: Callable[[Change], None]) -> None:
+        self._change = Change(kind)
+        self._what = what
+        self._publish = publish
+        self._entries: dict[str, T] = {}
+        self._numbers: dict[str, int] = {}
+        self._added = 0
+        self._pages: dict[Hashable, bytes] = {}
+        self._kept = 0
+        self._prints: dict[frozenset[str], int] = {}
+        self.guarded: dict[str, Requirement] = {}
+        self.seen = False
+
+    def add(self, name: str, entry: T, needed: Requirement | None = None) -> None:
+        """Add an entry. Raises `RegistrationError` for a name that is taken."""
+        if name in self._entries:
+            raise RegistrationError(
+                f"there is a {self._what} {name!r} already; remove it first, or use another name"
+            )
+        if needed is not None:
+            self.guarded[name] = needed
+        self._entries[name] = entry
+        self._added += 1
+        self._numbers[name] = self._added
+        self.seen = True
+        self._changed()
+
+    def remove(self, name: str) -> None:
+        """Take an entry out. Raises KeyError when there is none."""
+        del self._entries[name]
+        del self._numbers[name]
+        self.guarded.pop(name, None)
+        self._changed()
+
+    def get(self, name: str) -> T | None:
+        """The entry of a name."""
+        return self._entries.get(name)
+
+    def all(self) -> list[T]:
+        """The entries, oldest first."""
+        return list(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    # Who may
+
+    def admits(self, name: str, channel: Channel) -> bool:
+        """Whether the caller may use an entry; if not, it is unknown to it. Raises `InsufficientScope`."""
+        return may_use(self.guarded.get(name), channel)
+
+    def hidden(self, principal: Principal) -> frozenset[str]:
+        """The names that a caller, who is judged, can't see."""
+        if not self.guarded:
+            return _NOTHING
+        return frozenset(name for name, needed in tuple(self.guarded.items()) if not needed.holds(principal))
+
+    def view(self, channel: Channel, page_size: int) -> View:
+        """What the caller can see."""
+        principal = channel.principal
+        if (principal is ANONYMOUS and not self.guarded) or not is_judged(principal, channel.transport):
+            return EVERYTHING
+        owned = len(self._entries) > page_size and not principal.is_anonymous
+        private = bool(self.guarded) or not principal.is_anonymous
+        return View(self.hidden(principal), private=private, binding=principal.key.encode() if owned else b"")
+
+    def visible(self, view: View) -> list[T]:
+        """The entries that a view shows, oldest first."""
+        if not view.hidden:
+            return self.all()
+        return [entry for name, entry in tuple(self._entries.items()) if name not in view.hidden]
+
+    def fingerprint(self, principal: Principal) -> int:
+        """A number that changes when what a caller, who is judged, can see does."""
+        hidden = self.hidden(principal)
+        found = self._prints.get(hidden)
+        if found is None:
+            found = hash(tuple(number for name, number in tuple(self._numbers.items()) if name not in hidden))
+            if len(self._prints) < 1000:
+                self._prints[hidden] = found
+        return found
+
+    # Encoded lists
+
+    def page(self, key: Hashable) -> bytes | None:
+        """A page that was kept."""
+        return self._pages.get(key)
+
+    def keep(self, key: Hashable, body: bytes) -> None:
+        """Keep a page until something changes, or until there is no more room."""
+        if self._kept + len(body) > _MAX_KEPT:
+            self._pages.clear()
+            self._kept = 0
+        self._pages[key] = body
+        self._kept += len(body)
+
+    def _changed(self) -> None:
+        self._pages.clear()
+        self._kept = 0
+        self._prints.clear()
+        self._publish(self._change)

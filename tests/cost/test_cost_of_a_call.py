@@ -1,0 +1,302 @@
+"""What one plain call costs, in things that can be counted without a clock: tasks, timers, decodings, calls, memory.
+
+Each bound is a little above what is true today. Whoever has to raise one says in the commit what it buys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import shutil
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+import pytest
+
+import dovetail
+from dovetail import App
+from dovetail.protocol import names
+from dovetail.protocol.revisions import STATEFUL, STATELESS
+from dovetail.runtime import tap
+
+SOURCE = Path(dovetail.__file__).parent
+Endpoint = Callable[..., Awaitable[None]]
+
+#: Functions of ours that one call runs through, comprehensions and properties included.
+CALLS = {"stateless": 56, "stateful": 118}
+#: Instructions of the whole interpreter for one call, in process, without HTTP.
+INSTRUCTIONS = 120_000
+
+
+@pytest.fixture(autouse=True)
+def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the oracle, which reads every message of the other tests: here its work would be counted too."""
+    monkeypatch.setattr(tap, "listeners", [])
+
+
+class Wire:
+    """Posts one message after another to an endpoint, in process."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.answers: list[dict[str, Any]] = []
+        self._scopes: dict[bytes, dict[str, Any]] = {}  # made once, so that making them is not counted
+
+    async def post(self, body: bytes, **headers: str) -> bytes:
+        """The body of the answer."""
+        scope = self._scopes.get(body)
+        if scope is None:
+            given = {
+                "host": "localhost",
+                "content-type": names.MEDIA_JSON,
+                "accept": f"{names.MEDIA_JSON}, {names.MEDIA_SSE}",
+                "content-length": str(len(body)),
+                **{key.replace("_", "-"): value for key, value in headers.items()},
+            }
+            scope = self._scopes[body] = {
+                "type": "http",
+                "method": "POST",
+                "path": "/mcp",
+                "query_string": b"",
+                "headers": [(key.encode(), value.encode()) for key, value in given.items()],
+            }
+        parts = [{"type": "http.request", "body": body}]
+        self.answers = []
+
+        async def receive() -> dict[str, Any]:
+            return parts.pop() if parts else await asyncio.get_running_loop().create_future()
+
+        async def send(event: dict[str, Any]) -> None:
+            self.answers.append(event)
+
+        await self.endpoint(scope, receive, send)
+        return b"".join(event.get("body", b"") for event in self.answers)
+
+
+def small_app() -> App:
+    app = App("cost")
+
+    @app.tool
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    @app.tool
+    async def echo(text: str) -> str:
+        return text
+
+    return app
+
+
+def call(name: str, arguments: dict[str, Any], **members: Any) -> bytes:
+    params = {"name": name, "arguments": arguments, **members}
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": names.TOOLS_CALL, "params": params}).encode()
+
+
+async def ready(app: App, era: str) -> tuple[Wire, Callable[[str, dict[str, Any]], Awaitable[bytes]]]:
+    """An endpoint that has served already, and a function that calls a tool of it."""
+    wire = Wire(app.asgi())
+    if era == "stateless":
+        revision = STATELESS[-1]
+        meta = {names.META_PROTOCOL_VERSION: revision, names.META_CLIENT_CAPABILITIES: {}}
+
+        async def use(name: str, arguments: dict[str, Any]) -> bytes:
+            return await wire.post(
+                call(name, arguments, _meta=meta),
+                mcp_protocol_version=revision,
+                mcp_method=names.TOOLS_CALL,
+                mcp_name=name,
+            )
+    else:
+        revision = STATEFUL[-1]
+        params = {
+            "protocolVersion": revision,
+            "capabilities": {},
+            "clientInfo": {"name": "c", "version": "1"},
+        }
+        opening = {"jsonrpc": "2.0", "id": 0, "method": names.INITIALIZE, "params": params}
+        await wire.post(json.dumps(opening).encode())
+        session = dict(wire.answers[0]["headers"])[names.HEADER_SESSION.encode()].decode()
+        known = {"mcp_session_id": session, "mcp_protocol_version": revision}
+        note = {"jsonrpc": "2.0", "method": names.NOTIFY_INITIALIZED}
+        await wire.post(json.dumps(note).encode(), **known)
+
+        async def use(name: str, arguments: dict[str, Any]) -> bytes:
+            return await wire.post(call(name, arguments), **known)
+
+    for _ in range(5):
+        assert b'"3"' in await use("add", {"a": 1, "b": 2})
+    return wire, use
+
+
+@pytest.mark.parametrize("era,tasks", [("stateless", 0), ("stateful", 1)])
+async def test_tasks_and_timers_of_a_quick_call(
+    era: str, tasks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the stateless era a quick call makes no task; before, exactly its own, which outlives the connection."""
+    app = small_app()
+    _, use = await ready(app, era)
+    loop = asyncio.get_running_loop()
+    made: Counter[str] = Counter()
+    call_at = loop.call_at
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        made["tasks"] += 1
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    def timed(*given: Any, **options: Any) -> asyncio.TimerHandle:
+        made["timers"] += 1
+        return call_at(*given, **options)
+
+    loop.set_task_factory(factory)
+    monkeypatch.setattr(loop, "call_at", timed)
+    for _ in range(100):
+        await use("add", {"a": 1, "b": 2})
+    monkeypatch.undo()
+    loop.set_task_factory(None)
+    assert made["tasks"] == 100 * tasks
+    # One timer ticks for all requests of the stateless era, every few milliseconds.
+    assert made["timers"] <= 100 * tasks + 50
+    await app.service.stop()
+
+
+class Counted:
+    """Counts what runs, while it is entered: functions of ours, and the codec's work."""
+
+    def __init__(self) -> None:
+        self.functions = 0
+        self.codec: Counter[str] = Counter()
+
+    def __enter__(self) -> Counted:
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, what: Any) -> None:
+        if event == "call":
+            # A coroutine that goes on is no new call.
+            self.functions += frame.f_lasti <= 4 and frame.f_code.co_filename.startswith(str(SOURCE))
+        elif event == "c_call":
+            owner = getattr(what, "__self__", None)
+            if isinstance(owner, (msgspec.json.Decoder, msgspec.json.Encoder)):
+                self.codec[what.__name__] += 1
+
+
+@pytest.mark.parametrize("era", ["stateless", "stateful"])
+async def test_decodings_and_calls_of_a_quick_call(era: str) -> None:
+    """One decoding a layer (envelope, parameters, arguments), one encoding of the result."""
+    app = small_app()
+    _, use = await ready(app, era)
+    with Counted() as counted:
+        await use("echo", {"text": "hello"})
+    assert counted.functions <= CALLS[era], counted.functions
+    assert counted.codec["encode"] == 1
+    # A session's record is read as well: any worker can serve it.
+    assert counted.codec["decode"] == (3 if era == "stateless" else 4)
+    await app.service.stop()
+
+
+@pytest.mark.parametrize("era", ["stateless", "stateful"])
+async def test_nothing_is_left_of_a_call(era: str) -> None:
+    app = small_app()
+    _, use = await ready(app, era)
+
+    async def some(count: int) -> int:
+        for _ in range(count):
+            await use("echo", {"text": "hello"})
+        await asyncio.sleep(0)
+        gc.collect()
+        return sum(each.size for each in tracemalloc.take_snapshot().statistics("filename"))
+
+    tracemalloc.start()
+    try:
+        await some(50)
+        before = await some(50)
+        after = await some(1000)
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1000 * 16, "bytes stay behind with each call"
+    await app.service.stop()
+
+
+@pytest.mark.parametrize("era", ["stateless", "stateful"])
+async def test_copies_of_a_large_text(era: str) -> None:
+    """Of 8 MB that come in and go out again, never more than a few copies exist: the text the author gets, the encoded
+    result, the message around it. (What the request itself takes is there before.)
+    """
+    size = 8_000_000
+    app = small_app()
+    _, use = await ready(app, era)
+    text = "x" * size
+    await use("echo", {"text": "warm"})
+    tracemalloc.start()
+    try:
+        answer = use("echo", {"text": text})
+        before, _ = tracemalloc.get_traced_memory()
+        await answer
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    copies = (peak - before) / size
+    assert copies < 6, copies  # two of them are the request, made by this test
+    await app.service.stop()
+
+
+PROBE = """
+import asyncio, sys
+sys.path.insert(0, {here!r})
+import test_cost_of_a_call as cost
+
+async def main(count):
+    app = cost.small_app()
+    _, use = await cost.ready(app, "stateless")
+    for _ in range(count):
+        await use("add", {{"a": 1, "b": 2}})
+
+asyncio.run(main(int(sys.argv[1])))
+"""
+
+
+@pytest.mark.timeout(240)
+def test_instructions_of_a_call(tmp_path: Path) -> None:
+    """Counted by valgrind as the difference between few calls and many; a machine's load does not change it."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        pytest.skip("no-valgrind: instructions cannot be counted")
+    probe = PROBE.format(here=str(Path(__file__).parent))
+    running: list[subprocess.Popen[bytes]] = []
+    totals: list[int] = []
+    for count in (20, 220):
+        out = tmp_path / f"callgrind.{count}"
+        running.append(
+            subprocess.Popen(
+                [
+                    valgrind,
+                    "--tool=callgrind",
+                    f"--callgrind-out-file={out}",
+                    "--log-file=/dev/null",
+                    sys.executable,
+                    "-c",
+                    probe,
+                    str(count),
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+    for process, count in zip(running, (20, 220), strict=True):
+        assert process.wait() == 0
+        text = (tmp_path / f"callgrind.{count}").read_text()
+        summary = next(line for line in text.splitlines() if line.startswith("summary:"))
+        totals.append(int(summary.split()[1]))
+    each = (totals[1] - totals[0]) / 200
+    assert each < INSTRUCTIONS, each
