@@ -156,22 +156,31 @@ async def test_a_document_has_to_be_whole(program: Calls, publisher: Publisher, 
 
 @pytest.mark.hostile
 async def test_answers_that_are_no_document(program: Calls, publisher: Publisher) -> None:
-    document = json.dumps(
-        {"client_id": f"{publisher.url}/a", "client_name": "x", "redirect_uris": [CALLBACK]}
-    ).encode()
+    def about(path: str) -> bytes:
+        document = {"client_id": f"{publisher.url}{path}", "client_name": "x", "redirect_uris": [CALLBACK]}
+        return json.dumps(document).encode()
+
+    async def status_of(path: str, answer: web.Response) -> int:
+        publisher.pages[path] = answer
+        return (await program.get(program.authorize_url(client_id=f"{publisher.url}{path}"))).status
+
     good = {"content-type": "application/json"}
-    publisher.pages["/a"] = web.Response(body=document, headers=good)
-    assert (await program.get(program.authorize_url(client_id=f"{publisher.url}/a"))).status == 200
-    for answer in (
-        web.Response(status=500, body=document, headers=good),
-        web.Response(status=201, body=document, headers=good),
-        web.Response(body=document, headers={"content-type": "text/html"}),
-        web.Response(status=302, headers={"location": f"{publisher.url}/a"}),
-        web.Response(status=302, headers={"location": "http://127.0.0.1:1/a"}),
-    ):
-        publisher.pages["/b"] = answer
-        said = await program.get(program.authorize_url(client_id=f"{publisher.url}/b"))
-        assert said.status == 400, answer
+    assert await status_of("/good", web.Response(body=about("/good"), headers=good)) == 200
+    assert (
+        await status_of(
+            "/good+json", web.Response(body=about("/good+json"), content_type="application/x+json")
+        )
+        == 200
+    )
+    publisher.pages["/target"] = web.Response(body=about("/moved"), headers=good)
+    for path, answer in {
+        "/500": web.Response(status=500, body=about("/500"), headers=good),
+        "/201": web.Response(status=201, body=about("/201"), headers=good),
+        "/html": web.Response(body=about("/html"), content_type="text/html"),
+        "/moved": web.Response(status=302, headers={"location": f"{publisher.url}/target"}),
+        "/away": web.Response(status=302, headers={"location": "http://127.0.0.1:1/a"}),
+    }.items():
+        assert await status_of(path, answer) == 400, path
 
 
 @pytest.mark.requirement("R2607-AUTH-023", "R2511-AUTH-036")

@@ -49,15 +49,17 @@ async def test_only_a_server_that_proves_itself_may_ask() -> None:
 
 
 @pytest.mark.hostile
+@pytest.mark.requirement("R2506-AUTH-007", "R2511-AUTH-062")
 async def test_unknown_foreign_ended_and_broken_read_alike() -> None:
     clock = Clock()
     async with calls(clients=CLIENTS, clock=clock) as program, calls(clients=CLIENTS) as elsewhere:
         good = await program.tokens()
         old = good["access_token"]
         not_its_own, its_own = basic(OTHER_SERVER.id, SECRET), basic(SERVER.id, SERVER.secret)
-        tries = [(token, not_its_own) for token in (good["access_token"], good["refresh_token"])]
         spent = good["refresh_token"]
-        await program.refresh(spent)
+        current = (await program.refresh(spent)).body["refresh_token"]
+        assert (await program.active(current))["active"] is True
+        tries = [(token, not_its_own) for token in (good["access_token"], current)]
         head, body, signature = old.split(".")
         foreign = await elsewhere.tokens()
         wrong = (

@@ -95,6 +95,11 @@ async def test_an_id_jag_becomes_a_token_for_its_resource() -> None:
 
 @pytest.mark.hostile
 @pytest.mark.requirement("RXAUT-AUTH-027", "RXAUT-AUTH-028")
+# What has to stand in an ID-JAG: without it, or with anything else there, none is taken.
+@pytest.mark.requirement(
+    "RXAUT-AUTH-014", "RXAUT-AUTH-015", "RXAUT-AUTH-016", "RXAUT-AUTH-017", "RXAUT-AUTH-018"
+)
+@pytest.mark.requirement("RXAUT-AUTH-019", "RXAUT-AUTH-020", "RXAUT-AUTH-021", "RXAUT-AUTH-023")
 @pytest.mark.parametrize(
     "changed,header,error",
     [

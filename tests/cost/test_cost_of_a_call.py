@@ -33,7 +33,7 @@ Endpoint = Callable[..., Awaitable[None]]
 #: Functions of ours that one call runs through, comprehensions and properties included.
 CALLS = {"stateless": 56, "stateful": 118}
 #: Instructions of the whole interpreter for one call, in process, without HTTP.
-INSTRUCTIONS = 120_000
+INSTRUCTIONS = 230_000
 
 
 @pytest.fixture(autouse=True)

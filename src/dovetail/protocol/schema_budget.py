@@ -118,9 +118,6 @@ class Amount:
     pairs: int = 0
 
 
-_COUNTED: Final = ("parts", "characters", "numbers", "digits", "pairs", "explaining")
-
-
 class Price:
     """Nanoseconds for one of each that an `Amount` counts, and for explaining one part.
 
@@ -141,13 +138,21 @@ class Price:
 
     def add(self, other: Price, times: int = 1) -> None:
         """Both apply at the same place."""
-        for name in _COUNTED:
-            setattr(self, name, min(getattr(self, name) + getattr(other, name) * times, _CEILING))
+        self.parts = min(self.parts + other.parts * times, _CEILING)
+        self.characters = min(self.characters + other.characters * times, _CEILING)
+        self.numbers = min(self.numbers + other.numbers * times, _CEILING)
+        self.digits = min(self.digits + other.digits * times, _CEILING)
+        self.pairs = min(self.pairs + other.pairs * times, _CEILING)
+        self.explaining = min(self.explaining + other.explaining * times, _CEILING)
 
     def most(self, other: Price) -> None:
         """The one or the other applies."""
-        for name in _COUNTED:
-            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+        self.parts = max(self.parts, other.parts)
+        self.characters = max(self.characters, other.characters)
+        self.numbers = max(self.numbers, other.numbers)
+        self.digits = max(self.digits, other.digits)
+        self.pairs = max(self.pairs, other.pairs)
+        self.explaining = max(self.explaining, other.explaining)
 
     def of(self, amount: Amount) -> int:
         """Nanoseconds to judge a value of such an amount, at most."""
@@ -192,35 +197,33 @@ class Price:
 
 def amount_of(value: object) -> Amount:
     """Count what there is in a value, as far as there is any hope to judge it."""
-    amount = Amount()
+    parts, characters, floats, large, digits, depth = 0, 0, 0, 0, 0, 0
     level: list[object] = [value]
-    large = depth = 0
-    while level:
-        amount.parts += len(level)
+    while level and depth < _DEEP and parts <= _MANY:
+        depth += 1
+        parts += len(level)
         below: list[object] = []
         for part in level:
             kind = type(part)
             if kind is str:
-                amount.characters += len(cast("str", part))
+                characters += len(cast("str", part))
             elif kind is int:
                 if not -(2**63) <= cast("int", part) < 2**64:
                     large += 1
-                    amount.digits += cast("int", part).bit_length() * 3 // 10 + 1
+                    digits += cast("int", part).bit_length() * 3 // 10 + 1
             elif kind is float:
-                amount.numbers += 1
+                floats += 1
                 if part and not 1e-18 < abs(cast("float", part)) < 1e18:
-                    amount.digits += 310
+                    digits += 310
             elif isinstance(part, dict):
                 members = cast("dict[object, object]", part)
-                amount.characters += sum(len(key) for key in members if isinstance(key, str))
-                below.extend(members.values())
+                for key in members:
+                    characters += len(key) if isinstance(key, str) else 0
+                below += members.values()
             elif isinstance(part, list | tuple):
-                below.extend(cast("list[object]", part))
-        depth += 1
-        level = below if amount.parts <= _MANY and depth < _DEEP else []
-    amount.numbers += large
-    amount.pairs = large * amount.digits
-    return amount
+                below += cast("list[object]", part)
+        level = below
+    return Amount(parts, characters, floats + large, digits, large * digits)
 
 
 def price_of(

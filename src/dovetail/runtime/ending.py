@@ -105,6 +105,14 @@ class Ending:
     def ask(self) -> None:
         """Ask for an end; a second time, for an end now."""
         self.asked += 1
+        self._tell()
+
+    def ask_once(self) -> None:
+        """Ask for an end, however many asked for one already. A signal that comes in between is no second one."""
+        self.asked = self.asked or 1
+        self._tell()
+
+    def _tell(self) -> None:
         self.begin()
         self._ring()
         for listener in self._listeners:

@@ -17,7 +17,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -48,7 +48,7 @@ class Requirement(msgspec.Struct, frozen=True):
         if self.allow is None:
             return True
         try:
-            answer: object = self.allow(principal)
+            answer = cast("Callable[[Principal], object]", self.allow)(principal)
             if isinstance(answer, bool):
                 return answer
             raise TypeError(f"it gave a {type(answer).__name__}, and True or False was expected")

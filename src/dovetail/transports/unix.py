@@ -141,7 +141,7 @@ class _Clients:
         self._refusing = True
         for connection in self._serving.values():
             connection.refuse()
-        drained = asyncio.gather(*(connection.drain() for connection in self._serving.values()))
+        drained = asyncio.ensure_future(self._drained())
         now = asyncio.ensure_future(heard.now.wait())
         try:
             await asyncio.wait(
@@ -152,6 +152,9 @@ class _Clients:
         finally:
             drained.cancel()
             now.cancel()
+
+    async def _drained(self) -> None:
+        await asyncio.gather(*(connection.drain() for connection in self._serving.values()))
 
     async def close(self) -> None:
         """End the connections."""

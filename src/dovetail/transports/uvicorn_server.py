@@ -81,8 +81,7 @@ def run(app: Drainable, sock: socket.socket, ending: Ending, leash: int | None, 
 
         def _let_go(self, leash: int) -> None:
             asyncio.get_running_loop().remove_reader(leash)
-            if not ending.asked:
-                ending.ask()
+            ending.ask_once()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             """Take no more connections, drain the application, and only then wait for connections to close."""

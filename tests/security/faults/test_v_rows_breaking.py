@@ -232,6 +232,8 @@ async def hold(ctx: Context) -> str:
 
 app.run(*eval(sys.argv[1]), **eval(sys.argv[2]))
 """
+#: What a server says when its end cuts calls short, and all that it says.
+ENDED = b"ending with calls in progress: tools/call 'hold'\n"
 
 
 @asynccontextmanager
@@ -299,7 +301,7 @@ async def test_f38_calls_that_could_be_resumed_end_by_their_deadline(tmp_path: P
 @pytest.mark.parametrize("how", ["once", "twice"])
 async def test_f67_a_unix_server_ends_at_a_signal_with_calls_open(how: str, tmp_path: Path) -> None:
     path = tmp_path / "s"
-    async with mortal("unix", path=str(path)) as (process, _):
+    async with mortal("unix", path=str(path), drain=0.2) as (process, _):
         async with Client(f"unix:{path}") as client:
             pending = asyncio.create_task(client.call_tool("hold"))
             assert process.stderr is not None
@@ -308,7 +310,7 @@ async def test_f67_a_unix_server_ends_at_a_signal_with_calls_open(how: str, tmp_
             if how == "twice":
                 process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(process.wait(), 10) == 0
-            assert await process.stderr.read() == b""
+            assert await process.stderr.read() == ENDED
             with pytest.raises(ConnectionLost):
                 await asyncio.wait_for(pending, 5)
         assert not path.exists()
@@ -320,7 +322,7 @@ async def test_f67_a_stdio_server_ends_at_a_signal_with_calls_open() -> None:
         "-c",
         SERVER,
         "('stdio',)",
-        "{}",
+        "{'drain': 0.2}",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -336,4 +338,4 @@ async def test_f67_a_stdio_server_ends_at_a_signal_with_calls_open() -> None:
     out, err = await asyncio.wait_for(process.communicate(), 10)
     assert process.returncode == 0, err
     assert out == b""
-    assert not err
+    assert err == ENDED
