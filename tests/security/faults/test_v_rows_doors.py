@@ -76,7 +76,7 @@ def test_v9_the_guard_comes_first_and_no_module_goes_around_it() -> None:
         node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef) and node.name == "__call__"
     )
     calls = [target for target in called(handler) if target.startswith("self.")]
-    assert [target for target in calls if target != "self._not_http"][0] == "self._guard.admit"
+    assert next(target for target in calls if target != "self._not_http") == "self._guard.admit"
     inside = [
         (name, target)
         for name, other in trees()
