@@ -111,7 +111,7 @@ async def test_V38_dns_rebinding_is_looked_up_once() -> None:
         "https://0x7f.1/", "https://2130706433/", "https://127.1/", "https://1.2.3/", "https://169.254.169.254/",
         "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/", "https://[::1]/", "https://127.0.0.1/",
         "https://exa mple.com/", "https://exa\tmple.com/", "https://example.com\\@evil.example/", "https://ex\u00e4mple/",
-        "https://example.com/\r\nX: y", "https://[fe80::1%25eth0]/", "https://[v1.a]/", "https://-.example/",
+        "https://example.com/\r\nX: y", "https://e.\u212ak/", "https://[fe80::1%25eth0]/", "https://[v1.a]/", "https://-.example/",
         "https://example..com/", "HTTPS://0177.0.0.1/", "https://example.com/" + "a" * 5000, "https://%31%32%37.0.0.1/",
     ],
 )  # fmt: skip
@@ -237,6 +237,21 @@ async def test_nothing_of_the_environment_goes_out(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.hostile
+async def test_v38_plain_http_stays_on_this_machine_whatever_a_resolver_says() -> None:
+    """Names below localhost are this machine by RFC 6761, but not every resolver knows that."""
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["93.184.216.34"]
+
+    async with Fetcher(allow_loopback=True, resolve=resolve) as fetcher:
+        with pytest.raises(FetchRefused, match="this machine"):
+            await fetcher.post_form("http://evil.localhost/token", {"client_secret": "s"})
+    assert asked == ["evil.localhost"]
+
+
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"null", b"<html>", b'"x"', b"{", b"[" * 100_000, b"\xff\xfe{}"]
 )
@@ -255,16 +270,20 @@ async def test_json_is_an_object_or_a_clear_error(body: bytes) -> None:
 @pytest.mark.hostile
 async def test_an_answer_cut_off_or_no_http_is_a_clear_error() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answers.pop())
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(answers[head.split()[1]])  # by the path: a request without any answer may come once more
         writer.close()
 
-    answers = [b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nxy", b"SSH-2.0-x\r\n\r\n", b""]
+    answers = {
+        b"/cut": b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nxy",
+        b"/other": b"SSH-2.0-x\r\n\r\n",
+        b"/none": b"",
+    }
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with Fetcher(allow_loopback=True) as fetcher:
-        for _ in range(3):
+        for path in answers:
             with pytest.raises(FetchFailed):
-                await fetcher.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+                await fetcher.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path.decode()}")
     server.close()
 
 

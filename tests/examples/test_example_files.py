@@ -20,7 +20,9 @@ def test_a_small_example_checks_itself(name):
     """`--check` ends with 0, says so, and says nothing else."""
     words = [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / name), "--check"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    # That the machine was slow is no fault of an example; asyncio says so when it looks for faults.
+    said = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (done.returncode, said) == (0, [])
     assert done.stdout == f"{name.removesuffix('.py')}: all checks passed\n"
 
 
