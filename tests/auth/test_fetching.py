@@ -69,6 +69,7 @@ def resolving(*answers: list[str]) -> Callable[[str, int], Awaitable[list[str]]]
 
 @pytest.mark.hostile
 @pytest.mark.parametrize("address", [*NEVER[:20], *PRIVATE, *LOOPBACK])
+@pytest.mark.requirement("RXSEC-SECURITY-009")
 async def test_V38_a_name_is_refused_for_any_address_it_has(address: str) -> None:
     """A good address beside a bad one makes it no better."""
     for found in ([address], ["93.184.216.34", address]):

@@ -94,6 +94,13 @@ async def test_what_the_endpoint_has_in_its_query_stays() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint"])
+@pytest.mark.requirement(
+    "RXSEC-SECURITY-022",
+    "RXSEC-SECURITY-023",
+    "RXSEC-SECURITY-024",
+    "RXSEC-SECURITY-025",
+    "RXSEC-SECURITY-031",
+)
 async def test_V35_V36_V37_odd_endpoints_are_never_opened(name: str, endpoint: str | None) -> None:
     async with World() as world:
         world.metadata[name] = endpoint
@@ -119,6 +126,7 @@ async def test_R80_iss_that_is_right_or_need_not_be_there(advertised: bool | Non
 @pytest.mark.parametrize(
     "iss", ["https://evil.example", "{}/", "{upper}", "{}:80", "{}/%61", "{} ", "x", None]
 )
+@pytest.mark.requirement("R2607-LIFECYCLE-044")
 async def test_R80_mix_up_iss_that_is_not_exactly_the_issuer(
     advertised: bool | None, iss: str | None
 ) -> None:
@@ -137,7 +145,7 @@ async def test_R80_mix_up_iss_that_is_not_exactly_the_issuer(
 
 @pytest.mark.hostile
 @pytest.mark.requirement("R2607-AUTH-065")
-async def test_R80_mix_up_errors_of_somebody_else_are_not_shown() -> None:
+async def test_R80_R81_mix_up_errors_of_somebody_else_are_not_shown() -> None:
     async with World() as world:
         world.iss = "https://evil.example"
         world.callback = {
@@ -209,7 +217,7 @@ async def test_V36_the_address_is_shown_whole_and_nothing_is_fetched_before_cons
 
 async def test_without_a_browser_the_address_at_the_end_is_pasted() -> None:
     async with World() as world:
-        pasted = ["rubbish", "http://127.0.0.1:1/callback?state=x&code=y"]
+        pasted = ["rubbish", "http://127.0.0.1:1/callback?state=\udcff&code=y"]
 
         async def paste(url: str) -> str:
             if pasted:

@@ -70,7 +70,7 @@ async def test_a_busy_port_is_told() -> None:
                 pass
 
 
-async def test_a_wrong_state_leaves_it_waiting_and_the_right_one_comes_through() -> None:
+async def test_r89_a_wrong_state_leaves_it_waiting_and_the_right_one_comes_through() -> None:
     taker = Taker()
     async with Loopback() as loopback:
         loopback.listen_for(taker)

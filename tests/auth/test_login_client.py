@@ -7,7 +7,7 @@ import pytest
 from login_stage import World
 
 from dovetail import App
-from dovetail.auth import Bearer, OAuth
+from dovetail.auth import Bearer, ClientCredentials, EnterpriseManaged, OAuth, WorkloadIdentity
 from dovetail.auth.login import FileTokens, MemoryTokens, resolve
 from dovetail.client import Client
 from dovetail.protocol.errors import LocalProtocolError, LoginRequired
@@ -132,6 +132,55 @@ async def test_a_token_goes_to_its_origin_and_not_in_the_clear() -> None:
     with pytest.raises(LocalProtocolError, match="use https"):
         Bearer("mine").client_auth("http://server.example/mcp")
     assert Bearer("mine", allow_http=True).client_auth("http://server.example/mcp")
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "auth",
+    [
+        OAuth(),
+        ClientCredentials("me", issuer="https://issuer.example", client_secret="s3cret"),
+        WorkloadIdentity("me", issuer="https://issuer.example", assertion="s3cret"),
+        EnterpriseManaged(
+            "me",
+            issuer="https://issuer.example",
+            idp_issuer="https://idp.example",
+            idp_client_id="me",
+            subject_token="s3cret",
+        ),
+        "oauth",
+        Bearer("s3cret"),
+    ],
+    ids=lambda auth: auth if isinstance(auth, str) else type(auth).__name__,
+)
+@pytest.mark.parametrize("host", ["server.example", "10.0.0.7", "192.168.1.2:8080", "localhost.evil.example"])
+def test_r87_no_credentials_go_over_plain_http_to_another_machine(auth: Any, host: str) -> None:
+    """Of these only a token of one's own has a way out, with a name: what a person logs in to is never in the clear."""
+    with pytest.raises(LocalProtocolError, match="use https") as caught:
+        resolve(auth, f"http://{host}/mcp")
+    assert "s3cret" not in str(caught.value)
+    assert resolve(auth, f"https://{host}/mcp")
+    assert resolve(auth, "http://127.0.0.1:8000/mcp")
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_r137_what_one_token_got_is_not_shown_for_another(asynchronous: bool) -> None:
+    """A function speaks for several callers in turn: the list that was private to one is not the next one's."""
+    async with World() as world:
+        who = ["ann"]
+
+        async def later() -> str:
+            return who[0]
+
+        world.valid = {"ann": set(), "eve": set()}
+        async with world.client(Bearer(later if asynchronous else lambda: who[0])) as client:
+            for name in ("ann", "ann", "eve", "ann"):
+                who[0] = name
+                assert [tool.name async for tool in client.tools()] == ["x"]
+        lists = [seen.headers["authorization"] for seen in world.mcp.at("/mcp") if b"tools/list" in seen.body]
+        assert lists == [
+            f"Bearer {name}" for name in (["ann", "ann", "eve", "ann"] if asynchronous else ["ann", "eve"])
+        ]
 
 
 # What can be given

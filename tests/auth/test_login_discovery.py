@@ -133,7 +133,7 @@ async def test_mix_up_a_server_that_claims_an_honest_issuer_gets_nothing() -> No
 
 
 @pytest.mark.requirement("R2503-AUTH-003", "R2503-AUTH-007", "R2503-AUTH-010", "R2503-AUTH-029")
-async def test_2025_03_26_metadata_at_the_root_of_the_server() -> None:
+async def test_r90_2025_03_26_metadata_at_the_root_of_the_server() -> None:
     async with World() as world:
         del world.mcp.routes[f"{RESOURCE_PATH}/mcp"]
         world.mcp.routes[SERVER_PATH] = {**server_metadata(world.mcp.url)}
@@ -148,7 +148,7 @@ async def test_2025_03_26_metadata_at_the_root_of_the_server() -> None:
 
 
 @pytest.mark.requirement("R2503-AUTH-009", "R2503-AUTH-010", "R2503-AUTH-023", "R2506-AUTH-008")
-async def test_2025_03_26_the_default_endpoints() -> None:
+async def test_r90_2025_03_26_the_default_endpoints() -> None:
     """No metadata at all: the default paths at the root of the server, and PKCE all the same."""
     async with World() as world:
         del world.mcp.routes[f"{RESOURCE_PATH}/mcp"]

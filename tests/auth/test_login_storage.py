@@ -124,19 +124,77 @@ async def test_a_write_that_fails_leaves_the_old_record_whole(
     store = FileTokens(tmp_path / "logins")
     await store.write(KEY, b"old")
 
-    def fails(*_: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     for name in ("fsync", "replace"):
         with monkeypatch.context() as patch:
-            if name == "fsync":
-                patch.setattr(os, "fsync", fails)
-            else:
-                patch.setattr(Path, "replace", fails)
+            patch.setattr(os, name, fails)
             with pytest.raises(StorageUnsafe, match="No space"):
                 await store.write(KEY, b"new")
         assert await store.read(KEY) == b"old"
         assert [path.name for path in store.folder.iterdir()] == [f"{KEY}.json"]
+
+
+@posix
+@pytest.mark.hostile
+async def test_v53_a_folder_that_is_exchanged_after_the_check_gets_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may rename the folder puts a link in its place just when it has been looked at."""
+    store = FileTokens(tmp_path / "logins")
+    await store.write(KEY, b"old")
+    elsewhere, moved = tmp_path / "elsewhere", tmp_path / "moved"
+    elsewhere.mkdir()
+    look = os.fstat
+
+    def exchange(descriptor: int) -> os.stat_result:
+        found = look(descriptor)
+        if stat.S_ISDIR(found.st_mode) and not moved.exists():
+            store.folder.rename(moved)
+            store.folder.symlink_to(elsewhere)
+        return found
+
+    monkeypatch.setattr(os, "fstat", exchange)
+    await store.write(KEY, b"secret")
+    assert list(elsewhere.iterdir()) == []
+    assert (moved / f"{KEY}.json").read_bytes() == b"secret"
+    with pytest.raises(StorageUnsafe, match="link"):
+        await store.read(KEY)
+
+
+async def test_v53_what_a_dead_process_left_half_written_is_swept_away(tmp_path: Path) -> None:
+    store = FileTokens(tmp_path / "logins")
+    await store.write(KEY, b"old")
+
+    def plant(name: str, age: float) -> Path:
+        left = store.folder / name
+        left.write_bytes(b"half a secr")
+        left.chmod(0o600)
+        then = left.stat().st_mtime - age
+        os.utime(left, (then, then))
+        return left
+
+    for work in (lambda: store.write(KEY, b"new"), lambda: store.remove(KEY)):
+        dead = plant(f".{KEY}.json.0011223344556677", 60)
+        busy = plant(f".{KEY}.json.8899aabbccddeeff", 0)  # somebody may be writing this just now
+        other = plant(f".{KEY[:-1]}.json.00112233", 60)
+        await work()
+        assert not dead.exists()
+        assert busy.exists()
+        assert other.exists()
+        busy.unlink()
+    assert await store.read(KEY) is None
+
+
+@posix
+@pytest.mark.hostile
+async def test_a_pipe_in_place_of_a_record_holds_nobody_up(tmp_path: Path) -> None:
+    store = FileTokens(tmp_path / "logins")
+    store.folder.mkdir(mode=0o700)
+    os.mkfifo(store.folder / f"{KEY}.json", 0o600)
+    with pytest.raises(StorageUnsafe, match="no record"):
+        await asyncio.wait_for(store.read(KEY), 5)
 
 
 async def test_the_lock_excludes_and_is_given_on(tmp_path: Path) -> None:

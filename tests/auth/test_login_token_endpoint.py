@@ -4,9 +4,15 @@ import time
 from typing import Any
 
 import pytest
-from login_stage import World
+from login_stage import Seen, World
 
-from dovetail.auth.login import AuthorizationError, AuthorizationUnavailable, MemoryTokens, TokenRefused
+from dovetail.auth.login import (
+    AuthorizationError,
+    AuthorizationUnavailable,
+    LoginFailed,
+    MemoryTokens,
+    TokenRefused,
+)
 from dovetail.auth.login.records import Tokens, decode
 
 GOOD: dict[str, Any] = {"access_token": "fine", "token_type": "Bearer"}
@@ -66,11 +72,57 @@ async def test_an_error_is_quoted_shortly_and_no_secret_in_it() -> None:
 
 
 @pytest.mark.hostile
+async def test_r113_a_secret_that_comes_back_in_an_error_is_not_quoted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Servers tell what they were shown, and errors end up in logs."""
+    caplog.set_level(0, "dovetail")
+    async with World() as world:
+
+        def echo(seen: Seen) -> Any:
+            everything = f"{seen.form} {seen.headers.get('authorization')}"
+            return (
+                400,
+                {},
+                {"error": seen.form["code"], "error_description": everything.replace(" ", "")[:180]},
+            )
+
+        def fault(seen: Seen) -> Any:
+            shown = " ".join(seen.form.get(name, "") for name in ("code_verifier", "client_secret", "code"))
+            return 400, {}, {"error": "invalid_grant", "error_description": shown}
+
+        for answer in (echo, fault):
+            world.token_answer = answer
+            auth = world.oauth(
+                client_id="me",
+                client_secret="a s3cret!",
+                issuer=world.issuer.url,
+                auth_method="client_secret_post",
+            )
+            with pytest.raises(TokenRefused) as caught:
+                await world.use(auth)
+            form = world.issuer.at("/token")[-1].form
+            for secret in (form["code_verifier"], "a s3cret!", "a+s3cret%21", "the-code"):
+                assert secret not in f"{caught.value} {caught.value!r} {caplog.text}"
+
+
+@pytest.mark.hostile
+async def test_r113_a_token_that_comes_back_in_a_challenge_is_not_quoted() -> None:
+    async with World() as world:
+        world.token_answer = lambda seen: {**world.issue(""), "access_token": "never-good"}
+        world.challenge = 'Bearer error="invalid_token", error_description="never-good is not for us"'
+        with pytest.raises(LoginFailed, match="is not for us") as caught:
+            await world.use()
+        assert "never-good" not in str(caught.value)
+
+
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "expires,lasts",
     [
         (3600, 3600), ("3600", 3600), (3600.5, 3600), (10**30, 10 * 365 * 86400), (-1, None), (0, None), ("soon", None),
         (None, None), (True, None), ([1], None), ("9" * 400, None), ("-5", None), (1e308, 10 * 365 * 86400),
+        (10**400, 10 * 365 * 86400),
     ],
 )  # fmt: skip
 async def test_a_lifetime_that_makes_no_sense_is_no_lifetime(expires: Any, lasts: float | None) -> None:

@@ -76,7 +76,7 @@ async def test_R63_the_token_is_in_the_header_of_every_request_and_nowhere_else(
             assert b"token-1" not in seen.body
 
 
-async def test_V21_the_token_goes_to_the_servers_origin_only() -> None:
+async def test_V21_R79_the_token_goes_to_the_servers_origin_only() -> None:
     async with World() as world:
         credentials = world.credentials()
         await credentials.log_in()
@@ -199,7 +199,7 @@ async def test_a_refresh_whose_answer_is_lost_is_tried_once_more() -> None:
         assert len(world.visits) == 1
 
 
-async def test_V85_a_lost_answer_that_cost_the_refresh_token_ends_in_one_login() -> None:
+async def test_R85_a_lost_answer_that_cost_the_refresh_token_ends_in_one_login() -> None:
     """The server has rotated and takes the second try for a theft: one clear login, then all is well."""
     async with World() as world:
         tokens = await logged_in(world)

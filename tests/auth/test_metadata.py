@@ -63,12 +63,25 @@ def test_a_resource_has_one_name(written, canonical):
         "https://a.example/\nx",
         "https://a.example\\@b.example",
         "https://a.example/" + "x" * 5000,
+        "https://stra\u00dfe.example/mcp",  # read by some as strasse.example
+        "https://a\u3002example/mcp",
+        "https://\uff41.example/mcp",
+        "https://a.ex\u00adample/mcp",
+        "https://[v1.example]/mcp",
     ],
 )
 def test_what_names_no_resource(url):
     for function in (canonical_resource, protected_resource_urls, authorization_server_urls, origin_of):
         with pytest.raises(ValueError, match=r"."):
             function(url)
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("path", ["/a/../b", "/..", "/./a", "/%2e%2E/a", "/a/.%2e"])
+def test_an_issuer_whose_path_leads_elsewhere(path):
+    """Its well-known address would be a place that whoever chose the issuer wants asked."""
+    with pytest.raises(ValueError, match="dots"):
+        authorization_server_urls("https://a.example" + path)
 
 
 def test_where_metadata_stands():
@@ -194,3 +207,14 @@ def test_depth_counts_no_brackets_in_texts():
     assert read_object(f'{{"a":{deep}}}'.encode(), 10_000)
     with pytest.raises(NotAnObject, match="deep"):
         read_object(f'{{"a":[{deep}]}}'.encode(), 10_000)
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "number", ["1e400", "-1e400", "9" * 400, "-" + "9" * 41, "NaN", "Infinity", "-Infinity", "01"]
+)
+def test_numbers_that_nobody_reckons_with_are_no_json(number):
+    """An expiry of four hundred digits is one that `float` fails at, wherever that may be."""
+    with pytest.raises(NotAnObject, match=r"number|valid JSON"):
+        read_object(f'{{"exp": {number}}}'.encode(), 10_000)
+    assert read_object(b'{"a": 18446744073709551616, "b": 1e300}', 10_000)["a"] == 2**64

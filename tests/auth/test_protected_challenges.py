@@ -34,7 +34,7 @@ def told(answer: Any) -> dict[str, str]:
     "R2607-AUTH-090",
     "R2511-AUTH-064",
 )
-async def test_without_a_token_the_challenge_says_where_to_begin():
+async def test_r62_r67_without_a_token_the_challenge_says_where_to_begin():
     async with protected(scopes=["notes:read", "notes:list"]) as (issuer, wire):
         session = await wire.initialize(issuer.token(scope="notes:read notes:list"))
         for answer in (
@@ -57,7 +57,7 @@ async def test_without_a_token_the_challenge_says_where_to_begin():
 
 @pytest.mark.hostile
 @pytest.mark.requirement("R2607-AUTH-090", "R2511-AUTH-064")
-async def test_malformed_requests_are_400():
+async def test_r62_malformed_requests_are_400():
     async with protected() as (issuer, wire):
         token = issuer.token()
         for values in (
@@ -85,7 +85,7 @@ async def test_malformed_requests_are_400():
 
 @pytest.mark.hostile
 @pytest.mark.requirement("R2607-AUTH-133", "R2511-AUTH-102")
-async def test_a_token_counts_only_in_its_header():
+async def test_r63_a_token_counts_only_in_its_header():
     async with protected() as (issuer, wire):
         token = issuer.token()
         message = {"jsonrpc": "2.0", "id": 1, "method": "ping", "access_token": token}
@@ -110,7 +110,7 @@ async def test_a_token_counts_only_in_its_header():
         assert answer.status == 400  # let in by the header; the message is no request
 
 
-async def test_the_body_of_a_stranger_is_never_read():
+async def test_r64_the_body_of_a_stranger_is_never_read():
     async with protected() as (_, wire):
         reader, writer = await __import__("asyncio").open_connection("127.0.0.1", wire.port)
         writer.write(b"POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
@@ -120,7 +120,7 @@ async def test_the_body_of_a_stranger_is_never_read():
         assert b" 401 " in line
 
 
-async def test_no_token_is_in_answers_or_logs(caplog):
+async def test_r113_no_token_is_in_answers_or_logs(caplog):
     caplog.set_level("DEBUG")
     async with protected() as (issuer, wire):
         for token in (issuer.token(exp=1), issuer.token(aud="x"), issuer.token() + "x", "opaque-secret"):
@@ -144,7 +144,7 @@ async def test_no_token_is_in_answers_or_logs(caplog):
     "R2511-AUTH-013",
     "R2511-AUTH-014",
 )
-async def test_the_resource_describes_itself_where_clients_look():
+async def test_r67_the_resource_describes_itself_where_clients_look():
     async with protected(scopes=["a"], scopes_supported=["a", "b"], name="Notes") as (issuer, wire):
         challenge = told(await wire.call(None))
         assert challenge["resource_metadata"] == protected_resource_urls(RESOURCE)[0]
@@ -275,7 +275,8 @@ async def test_where_there_are_no_tokens_nobody_is_asked_for_one():
 
 
 @pytest.mark.requirement("R2607-AUTH-136", "R2511-AUTH-105")
-async def test_a_handler_never_sees_the_token():
+@pytest.mark.requirement("R2511-ELICITATION-030", "R2607-ELICITATION-021")
+async def test_r66_r103_a_handler_never_sees_the_token():
     seen: list[str] = []
     app = App("upstream", rate_limit=None)
     from dovetail import Context

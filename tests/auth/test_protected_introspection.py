@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 import time
 from typing import Any
 
 import pytest
-from guarded import RESOURCE, Issuer, Wire, issuing, notes
+from guarded import MODERN, READS_BOTH, RESOURCE, Issuer, Wire, issuing, notes
 
-from dovetail.auth import Protected, introspection
+from dovetail.auth import MemoryTokens, OAuth, Protected, introspection
+from dovetail.authserver import RegisteredClient
+from dovetail.authserver.testing import authorization_server
 from dovetail.testing.serving import served
+
+META = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
 
 
 def active(**changes: Any) -> dict[str, Any]:
@@ -44,7 +52,7 @@ async def test_an_active_token_is_taken_and_asked_about_once():
             assert (await wire.call("t")).status == 200
         assert issuer.introspected == [{"token": "t", "token_type_hint": "access_token"}]
         (shown,) = issuer.credentials
-        assert base64.b64decode(shown.removeprefix("Basic ")) == b"notes+server:s%2Fe%3Dc%3Ar%26t"
+        assert base64.b64decode(shown.removeprefix("Basic ")) == b"notes%20server:s%2Fe%3Dc%3Ar%26t"
 
 
 async def test_the_secret_can_go_with_the_form():
@@ -74,6 +82,11 @@ async def test_v24_answers_that_are_not_for_here_and_now_are_refused():
         "a certificate": active(cnf={"x5t#S256": "x"}),
         "bound, shown as bearer": active(cnf={"jkt": "x"}),
         "nobody": active(sub=None, client_id=None),
+        "a refresh token of Hydra": active(token_use="refresh_token"),
+        "a refresh token of Keycloak": active(typ="Refresh"),
+        "a refresh token by its type": active(token_type="refresh_token"),
+        "an ID token by its type": active(token_type="urn:ietf:params:oauth:token-type:id_token"),
+        "an ID token of Keycloak": active(typ="ID"),
     }
     async with asking() as (issuer, wire):
         issuer.answers = {name.replace(" ", "-").replace(",", ""): each for name, each in answers.items()}
@@ -82,6 +95,50 @@ async def test_v24_answers_that_are_not_for_here_and_now_are_refused():
             assert (answer.status, 'error="invalid_token"' in answer.challenge) == (401, True), name
         issuer.answers["list"] = active(aud=["x", RESOURCE], iss=issuer.url)
         assert (await wire.call("list")).status == 200
+        issuer.answers["typed"] = active(token_type="Bearer", token_use="access_token", typ="Bearer")
+        assert (await wire.call("typed")).status == 200
+
+
+@pytest.mark.hostile
+async def test_v24_a_refresh_token_opens_nothing_at_a_server_that_asks_our_authorization_server():
+    """It is good for as long as the grant, and may be bound to nothing: no resource may take it for an access token."""
+    served_app: list[Any] = []
+
+    async def later(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await served_app[0](scope, receive, send)
+
+    async with served(later) as url:
+        asks = RegisteredClient(id="the-server", secret="a-secret-with-enough-characters", introspects=[url])
+        async with authorization_server(url, clients=[asks]) as authority:
+            check = introspection(authority.url, client_id="the-server", client_secret=asks.secret or "")
+            served_app.append(notes(Protected(url, check)).asgi())
+
+            async def visit(address: str) -> bool:
+                return bool(await authority.approve(address))
+
+            credentials = OAuth(open_browser=visit, tokens=MemoryTokens()).client_auth(url)
+            tokens = await credentials.log_in()
+            await credentials.close()
+            wire = Wire(url)
+            host = url.split("/")[2]
+            for token, status in ((tokens.access_token, 200), (tokens.refresh_token, 401)):
+                assert token is not None
+                body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
+                headers = [*READS_BOTH, ("authorization", f"Bearer {token}"), ("mcp-method", "tools/list")]
+                headers.append(("mcp-protocol-version", MODERN))
+                answer = await wire.send(headers=headers, body=json.dumps(body).encode(), host=host)
+                assert answer.status == status, answer
+
+
+async def test_only_typed_answers_where_that_is_asked_for():
+    for typed in (False, True):
+        async with asking(typed=typed) as (issuer, wire):
+            for kind, status in (("Bearer", 200), ("bearer", 200), (None, 401 if typed else 200), (7, 401)):
+                if kind == 7 and not typed:
+                    continue
+                issuer.answers[f"t-{kind}"] = active(token_type=kind)
+                assert (await wire.call(f"t-{kind}")).status == status, (typed, kind)
 
 
 async def test_an_answer_is_never_kept_past_its_token_or_for_long():

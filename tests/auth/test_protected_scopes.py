@@ -158,6 +158,44 @@ async def test_what_needs_scopes_says_which_and_all_of_them(era):
             assert (answer.status, "result" in answer.json) == (200, True), use
 
 
+@pytest.mark.requirement("R2607-AUTH-090", "R2511-AUTH-064", "R2607-AUTH-091", "R2511-AUTH-065")
+async def test_r62_what_the_whole_server_needs_is_a_403_for_every_request():
+    """Whatever the verifier lets through: the scopes are looked at outside of it (V44), on each method and route."""
+    async with protected(scopes=["notes:read", "notes:list"]) as (issuer, wire):
+        token = issuer.token(scope="notes:read")
+        for answer in (
+            await wire.call(token),
+            await wire.call(token, "server/discover", {}),
+            await wire.message(token, {"id": 1, "method": "initialize", "params": {}}),
+            await wire.send("GET", headers=[("authorization", f"Bearer {token}")]),
+            await wire.send("DELETE", headers=[("authorization", f"Bearer {token}")]),
+        ):
+            assert answer.status == 403
+            (challenge,) = parse_challenges([answer.challenge])
+            assert challenge.parameters["error"] == "insufficient_scope"
+            assert challenge.scopes == ("notes:read", "notes:list")
+            assert challenge.parameters["resource_metadata"].startswith("http")
+
+
+@pytest.mark.hostile
+async def test_what_a_scope_is_made_of_never_leaves_its_place_in_the_header():
+    """A handler that demands what a stranger wrote."""
+    app = App("demands", rate_limit=None)
+
+    @app.tool
+    async def read(scope: str, ctx: Context) -> str:
+        ctx.require_scopes(scope)
+        return ""
+
+    async with protected(app=app) as (issuer, wire):
+        for scope in ('x"\r\nset-cookie: a=b', 'x", error="none', "\\", "\u00e9\u2028", "x\0", ""):
+            answer = await wire.call(issuer.token(), params={"name": "read", "arguments": {"scope": scope}})
+            assert answer.status == 403
+            assert answer.values("set-cookie") == []
+            (challenge,) = parse_challenges([answer.challenge])
+            assert (challenge.scheme, challenge.parameters["error"]) == ("bearer", "insufficient_scope")
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_what_is_no_matter_of_scope_is_unknown(era):
     async with calling(era) as caller:
@@ -226,7 +264,7 @@ async def test_those_who_see_the_same_share_the_bytes():
 
 
 @pytest.mark.requirement("R2607-AUTH-101")
-async def test_a_broader_scope_contains_narrower_ones():
+async def test_r84_a_broader_scope_contains_narrower_ones():
     implies = {"admin": ["notes:write"], "notes:write": ["notes:read"], "loop": ["admin", "loop"]}
     async with calling("stateless", implies=implies, scopes=["notes:read"]) as caller:
         for scope, status in (("admin", 200), ("notes:write", 200), ("loop", 200), ("notes:read", 403)):

@@ -2,6 +2,21 @@
 
 "Exactly" is status, headers (without the date) and body, byte for byte; and the owner notices nothing. Principals that
 differ in the subject, in the client or in the issuer alone are different principals.
+
+The handles, and what walks them (* in `test_protected_tenants_more`):
+
+* sessions, by POST, GET and DELETE: `test_v17_sessions`, `test_v17_a_session_of_another_issuer`
+* event ids of the standalone stream and of a call: `test_event_ids`, `test_the_event_ids_of_a_call` *
+* connections of the transport of 2024: `test_connections_of_the_old_transport`
+* cursors of each list: `test_cursors`, `test_cursors_of_every_list` *
+* subscriptions and listen streams: `test_subscriptions`, `test_listen_streams` *
+* request state, whole: `test_request_state`; spilled to the store, and of calls that run once, with their steps and
+  their kept answers: `test_state_that_is_kept_in_the_store` *
+* questions and their ids: `test_questions_of_another_session_are_not_answered`
+* request ids, progress tokens, cancellation by id: `test_progress_tokens_request_ids_and_cancellation_by_id` *
+* kept lists, kept verdicts: `test_what_is_kept_of_answers_is_kept_apart`
+* names and URIs of what is not for everyone: `test_names_of_what_one_may_not_use` *
+* ids of used proofs: `test_protected_bound` (they belong to the key that made them)
 """
 
 from __future__ import annotations
@@ -169,6 +184,7 @@ async def test_cursors(era):
         same(await page(eve, cursor), unknown)  # what Ann asked for is kept for Ann
 
 
+@pytest.mark.requirement("R2511-ELICITATION-027", "R2607-ELICITATION-018")
 async def test_request_state():
     async with tenants() as (issuer, wire, ann):
         eve = issuer.token(sub="eve")

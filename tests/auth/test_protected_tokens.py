@@ -271,7 +271,8 @@ async def test_a_good_token_of_each_algorithm_is_taken():
     "R2511-AUTH-102",
     "R2511-AUTH-104",
 )
-async def test_v24_v25_v44_claims_that_are_not_for_here_and_now_are_refused():
+@pytest.mark.requirement("RXSEC-SECURITY-008")
+async def test_v24_v25_v44_r65_claims_that_are_not_for_here_and_now_are_refused():
     def make(changes: dict[str, Any]) -> Make:
         return lambda issuer: issuer.token(**changes)
 
@@ -287,7 +288,8 @@ async def test_issuers_are_compared_exactly():
 
 
 @pytest.mark.hostile
-@pytest.mark.requirement("R2607-AUTH-080", "R2511-AUTH-059", "R2503-AUTH-015")
+@pytest.mark.requirement("R2607-AUTH-080", "R2511-AUTH-059", "R2503-AUTH-015", "R2503-AUTH-014")
+@pytest.mark.requirement("R2607-AUTH-078", "R2607-AUTH-134", "R2511-AUTH-057", "R2511-AUTH-103")
 async def test_forged_and_malformed_tokens_are_refused():
     assert await refused(FORGED) == []
 

@@ -126,6 +126,19 @@ async def test_both_halves_of_basic_are_form_encoded() -> None:
         assert (await program.post("/token", OWN, headers=basic(ODD.id, ODD.secret))).status == 200
 
 
+@pytest.mark.parametrize("secret", ["random+bytes/in=base64", "50% of them, or more%zz", "%ff and some more"])
+async def test_a_secret_that_was_not_form_encoded_is_known_too(secret: str) -> None:
+    """As the TypeScript SDK sends it; a wrong one is not better known for that."""
+    client = RegisteredClient(id="plain", secret=secret, grants=["client_credentials"])
+    async with calls(clients=[client]) as program:
+        for shown, status in ((secret, 200), (secret + "+", 401), ("plain", 401)):
+            pair = base64.b64encode(f"plain:{shown}".encode()).decode()
+            said = await program.post("/token", OWN, headers={"authorization": f"Basic {pair}"})
+            assert said.status == status
+            said = await program.post("/token", OWN, headers=basic("plain", shown))
+            assert said.status == status
+
+
 @pytest.mark.hostile
 @pytest.mark.parametrize(
     "changed",

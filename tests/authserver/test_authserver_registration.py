@@ -79,7 +79,7 @@ async def test_a_secret_is_said_once_and_works() -> None:
 
 
 @pytest.mark.hostile
-@pytest.mark.requirement("R2503-AUTH-021", "R2511-AUTH-090", "R2607-AUTH-121")
+@pytest.mark.requirement("R2503-AUTH-021")
 @pytest.mark.parametrize(
     "changed,error",
     [

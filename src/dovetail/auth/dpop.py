@@ -152,7 +152,7 @@ class ProofChecker:
         if (
             isinstance(issued, bool)
             or not isinstance(issued, (int, float))
-            or abs(now - issued) > self._window
+            or not now - self._window <= issued <= now + self._window
         ):
             raise ProofInvalid("the proof is not of this time: its iat is too far from the server's clock")
         if access_token is not None and not _equal(claims.get("ath"), _digest(access_token)):

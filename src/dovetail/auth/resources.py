@@ -11,7 +11,7 @@ RFC 8414, section 3.1; RFC 8707, section 2; RFC 9728, section 3.1; OpenID Connec
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from ..protocol import names
 
@@ -60,6 +60,8 @@ def authorization_server_urls(issuer: str) -> list[str]:
     parts = _split(issuer)
     if parts.query or "?" in issuer:
         raise ValueError("an issuer has no query")
+    if any(unquote(each) in (".", "..") for each in parts.path.split("/")):
+        raise ValueError("an issuer has no dots for a part of its path")
     path = parts.path.rstrip("/")
     paths = [f"{names.WELL_KNOWN_OAUTH}{path}", f"{names.WELL_KNOWN_OPENID}{path}"]
     if path:
@@ -87,8 +89,16 @@ def _split(url: str) -> SplitResult:
         raise ValueError("the URL must not name a user or password")
     host = parts.hostname
     if not host.isascii():
-        host = host.encode("idna").decode("ascii")  # its error is a ValueError
-    if ":" in host:
+        plain = host.encode("idna").decode("ascii")  # its error is a ValueError
+        if plain.encode("ascii").decode("idna") != host:
+            # Two readers may take such a name for two hosts: "straße" is "strasse" to the one alone.
+            raise ValueError(
+                "the host has letters that stand for others; write it as it is looked up (xn--...)"
+            )
+        host = plain
+    if "[" in parts.netloc:
+        if ":" not in host:
+            raise ValueError("the host in brackets is no IPv6 address")
         host = f"[{host}]"
     port = parts.port  # raises ValueError for what is no port
     netloc = host if port is None or port == _DEFAULT_PORTS[parts.scheme] else f"{host}:{port}"

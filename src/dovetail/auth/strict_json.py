@@ -10,6 +10,7 @@ Specification: RFC 8259, sections 4 and 8; RFC 7515, section 4 (names are unique
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final, cast
 
 import msgspec
@@ -20,6 +21,8 @@ __all__ = ["MAX_DEPTH", "NotAnObject", "read_object"]
 
 MAX_DEPTH: Final = 32
 """How deep arrays and objects may stand in each other."""
+
+_MAX_DIGITS: Final = 40
 
 
 class NotAnObject(DovetailError):
@@ -32,7 +35,13 @@ def read_object(data: bytes, limit: int) -> dict[str, Any]:
         raise NotAnObject(f"the JSON has more than {limit} bytes")
     _check_depth(data)
     try:
-        value: Any = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number)
+        value: Any = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_number,
+            parse_int=_whole,
+            parse_float=_finite,
+        )
         msgspec.json.encode(value)
     except (ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as problem:
         reason = str(problem) if isinstance(problem, _Fault) else "it is not valid JSON in UTF-8"
@@ -55,6 +64,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(_: str) -> float:
     raise _Fault("it has a number that JSON does not have")
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS:  # so that every number of a document can be reckoned with
+        raise _Fault("it has a number that is too large")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Fault("it has a number that is too large")
+    return value
 
 
 def _check_depth(data: bytes) -> None:

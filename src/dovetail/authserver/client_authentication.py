@@ -44,7 +44,8 @@ class ClientAuthentication:
             raise invalid_request("Prove the client in one way only.")
         named = form.get("client_id", [""])[0]
         if header is not None:
-            return await self._by_secret(*_basic(header, named), method=BASIC)
+            id, secrets = _basic(header, named)
+            return await self._by_secret(id, *secrets, method=BASIC)
         if "client_secret" in form:
             return await self._by_secret(named, form["client_secret"][0], method=POST)
         if "client_assertion" in form or "client_assertion_type" in form:
@@ -56,10 +57,10 @@ class ClientAuthentication:
             raise invalid_client(_WRONG)
         return client
 
-    async def _by_secret(self, id: str, secret: str, *, method: str) -> Client:
+    async def _by_secret(self, id: str, *secrets: str, method: str) -> Client:
         challenge = method == BASIC
         client = await self._find(id, challenge=challenge)
-        if method not in client.auth_methods or not client.knows(secret):
+        if method not in client.auth_methods or not any(client.knows(each) for each in secrets):
             raise invalid_client(_WRONG, challenge=challenge)
         return client
 
@@ -100,19 +101,20 @@ class ClientAuthentication:
         return client
 
 
-def _basic(header: str, named: str) -> tuple[str, str]:
+def _basic(header: str, named: str) -> tuple[str, tuple[str, str]]:
+    """The client's id, and its secret in both readings: as it should be sent, and as some send it."""
     scheme, _, encoded = header.strip().partition(" ")
     if scheme.lower() != "basic":
         raise invalid_client("Authorization has to be Basic here.", challenge=True)
     try:
         text = base64.b64decode(encoded.strip().encode("ascii"), validate=True).decode("utf-8")
         id, colon, secret = text.partition(":")
-        # Each half was form-encoded before it was joined (RFC 6749, 2.3.1).
-        id, secret = unquote_plus(id, errors="strict"), unquote_plus(secret, errors="strict")
+        # Each half was form-encoded before it was joined (RFC 6749, 2.3.1); clients in use leave that out.
+        id = unquote_plus(id, errors="strict")
     except (binascii.Error, UnicodeError):
         raise invalid_client("The Authorization header can't be read.", challenge=True) from None
     if not colon or (named and named != id):
         raise invalid_client(
             "The Authorization header can't be read, or names another client.", challenge=True
         )
-    return id, secret
+    return id, (unquote_plus(secret), secret)

@@ -151,10 +151,6 @@ class Grants:
         handle, dot, _ = refresh_token.partition(".")
         return await self.get(grant_id(handle)) if dot else None
 
-    async def is_current(self, refresh_token: str, grant: Grant) -> bool:
-        """Whether it is the refresh token that can be used now."""
-        return bool(grant.current) and hmac.compare_digest(digest(_secret_of(refresh_token)), grant.current)
-
     async def refresh(
         self, refresh_token: str, check: Callable[[Grant], tuple[str, ...]], make: Make
     ) -> Issued:
@@ -233,10 +229,6 @@ def grant_id(handle: str) -> str:
     """The id of the grant with this handle."""
     made = hashlib.sha256(b"grant " + handle.encode("utf-8", "surrogatepass")).digest()[:18]
     return base64.urlsafe_b64encode(made).decode("ascii")
-
-
-def _secret_of(refresh_token: str) -> str:
-    return refresh_token.partition(".")[2]
 
 
 def _cipher(secret: str) -> Any:

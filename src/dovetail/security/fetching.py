@@ -20,7 +20,7 @@ import re
 import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import ModuleType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -192,11 +192,12 @@ class Fetcher:
     async def _exchange(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Fetched:
-        self._check(parse_url(url))
+        location = parse_url(url)
+        self._check(location)
         http = _aiohttp()
         try:
             async with (
-                self._session(http) as session,
+                self._session(http, plain=location.scheme == "http") as session,
                 session.request(
                     method,
                     url,
@@ -247,12 +248,15 @@ class Fetcher:
                 raise FetchFailed(f"{shown(url)} answered with more than {self._limit} bytes")
         return bytes(body)
 
-    def _session(self, http: Any) -> Any:
-        """A session for one exchange: nothing is left open between two of them."""
+    def _session(self, http: Any, *, plain: bool) -> Any:
+        """A session for one exchange: nothing is left open between two of them. ``plain``: without encryption, which
+        must not leave this machine, whatever a resolver takes the name for.
+        """
+        policy = _LoopbackOnly() if plain else self._policy
         return http.ClientSession(
             connector=http.TCPConnector(
                 ssl=True if self._ssl is None else self._ssl,
-                resolver=_pinning(http, self._policy, self._resolve),
+                resolver=_pinning(http, policy, self._resolve),
                 use_dns_cache=False,
                 force_close=True,
             ),
@@ -268,7 +272,7 @@ class Fetcher:
 
 def parse_url(url: str) -> Location:
     """The parts of an absolute http(s) URL. Raises `FetchRefused` for anything unusual in it."""
-    if len(url) > _MAX_URL or not _PLAIN.fullmatch(url.lower()):
+    if len(url) > _MAX_URL or not _PLAIN.fullmatch(url):
         raise FetchRefused(f"{shown(url)} is not a plain URL; write it in ASCII, escaped, without spaces")
     try:
         parts = urlsplit(url)
@@ -331,6 +335,15 @@ def _literal(host: str, url: str) -> None:
 async def _resolve(host: str, port: int) -> list[str]:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
+
+
+class _LoopbackOnly(AddressPolicy):
+    """This machine and nothing else."""
+
+    def check(self, ip: str | IPv4Address | IPv6Address) -> None:
+        """Raise `AddressRefused` for any other address."""
+        if not is_loopback(ip_address(ip)):
+            raise AddressRefused("it is http, and its name does not lead to this machine")
 
 
 def _pinning(http: Any, policy: AddressPolicy, resolve: Resolve) -> Any:

@@ -23,7 +23,6 @@ time.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -61,6 +60,8 @@ _WORTH_COMPRESSING: Final = 256
 _SKEW: Final = 60.0
 """Seconds that the clock of another worker may be ahead of ours."""
 
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _HANDLE_COST: Final = 400
 """Bytes that an entry of the table costs besides its content, roughly."""
 
@@ -106,6 +107,7 @@ class AESGCMSealer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         try:
+            from cryptography.exceptions import InvalidTag
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError as error:
             raise ImportError("sealing needs cryptography: pip install 'dovetail[server]'") from error
@@ -119,6 +121,7 @@ class AESGCMSealer:
             identity: AESGCM(_key_for_purpose(key, self._context)) for identity, key in keyring.items()
         }
         self._newest = next(iter(self._ciphers))
+        self._invalid: type[Exception] = InvalidTag
         self._max_age = max_age
         self._max_bytes = max_bytes
         self._max_token = (max_bytes + 128) * 4 // 3 + 4
@@ -149,11 +152,9 @@ class AESGCMSealer:
         cipher = self._ciphers.get(head[1:]) if head[:1] == _VERSION else None
         if cipher is None or len(rest) < _NONCE + _INSIDE.size + _TAG:
             raise SealBroken
-        from cryptography.exceptions import InvalidTag
-
         try:
             inside = cipher.decrypt(rest[:_NONCE], rest[_NONCE:], self._bound(head, binding))
-        except InvalidTag:
+        except self._invalid:
             raise SealBroken from None
         compressed, issued = _INSIDE.unpack_from(inside)
         age = self._clock() - issued / 1000
@@ -260,15 +261,13 @@ def _key_for_purpose(key: bytes, context: bytes) -> bytes:
 
 
 def _spell(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(raw, newline=False).translate(_TO_URL, b"=").decode("ascii")
 
 
 def _unspell(token: str) -> bytes:
     """The bytes of a token. Raises `SealBroken` unless it is spelled exactly as `_spell` does."""
     try:
-        raw = base64.b64decode(
-            token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True
-        )
+        raw = binascii.a2b_base64(token.encode("ascii").translate(_FROM_URL) + b"=" * (-len(token) % 4))
     except (UnicodeEncodeError, binascii.Error):
         raise SealBroken from None
     if _spell(raw) != token:

@@ -80,7 +80,9 @@ class Attempt:
 
     def is_answer(self, answer: Mapping[str, str]) -> bool:
         """Whether an answer is for this attempt."""
-        return hmac.compare_digest(answer.get("state", "").encode(), self._state.encode())
+        return hmac.compare_digest(
+            answer.get("state", "").encode("utf-8", "surrogatepass"), self._state.encode()
+        )
 
     def code(self, answer: Mapping[str, str]) -> str:
         """The code in an answer, once. Raises `LoginFailed` for an answer that proves nothing, `LoginDenied` for a

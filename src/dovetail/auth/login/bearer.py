@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -25,7 +26,9 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")
 
 
 class Bearer:
-    """``auth=Bearer("...")``: a token, or a function (plain or async) that gives the one that is good now.
+    """``auth=Bearer("...")``: a token, or a function (plain or async) that gives the one that is good now. A plain one
+    is asked as well before a kept list is used, so that what one token got is not shown for another; with an async
+    one, private results are not kept.
 
     ``allow_http``: send it over plain http to other machines too, where anybody on the way can read it.
     """
@@ -52,7 +55,6 @@ class BearerCredentials:
         if self._origin is not None and not allow_http:
             check_transport(url)
         self._token = token
-        self._last = ""
 
     async def headers(self, method: str, url: str) -> Mapping[str, str]:
         """The credentials for one request."""
@@ -61,8 +63,7 @@ class BearerCredentials:
         found: Any = self._token() if callable(self._token) else self._token
         if inspect.isawaitable(found):
             found = await found
-        self._last = _checked(found)
-        return {"authorization": f"Bearer {self._last}"}
+        return {"authorization": f"Bearer {_checked(found)}"}
 
     async def refused(self, refusal: Refusal) -> bool:
         """Whether the function gives another token than the one that was refused."""
@@ -79,8 +80,16 @@ class BearerCredentials:
         """Nothing is open."""
 
     def cache_scope(self) -> str:
-        """What private results may be kept under: another token, another scope."""
-        return hashlib.sha256(self._last.encode()).hexdigest()[:24] if self._last else ""
+        """What private results may be kept under: another token, another scope. The token is the one that would be
+        sent now, not the one sent last, for a function may speak for several callers in turn; what an async one
+        gives can't be known here, so nothing is found again.
+        """
+        found: Any = self._token() if callable(self._token) else self._token
+        if inspect.isawaitable(found):
+            if inspect.iscoroutine(found):
+                found.close()
+            return secrets.token_hex(12)
+        return hashlib.sha256(_checked(found).encode()).hexdigest()[:24]
 
     def __repr__(self) -> str:
         return "<BearerCredentials>"

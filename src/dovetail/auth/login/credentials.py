@@ -9,7 +9,8 @@ grant starts from the beginning. A token refused right after it was given, or mo
 granted, end the matter with an error instead of a circle.
 
 A refresh whose answer is lost is tried once more with the same refresh token. If the server takes that for a theft,
-there is one new login and nothing else.
+there is one new login and nothing else. A refresh that is under way is not given up when the call that needed it is:
+its answer may be the only one that has the next refresh token.
 
 Specification: 2026-07-28 basic/authorization "Access Token Usage", "Refresh Tokens", "Scope Challenge Handling",
 "Step-Up Authorization Flow"; RFC 9449 sections 7 to 9.
@@ -49,6 +50,7 @@ __all__ = ["Credentials", "Grant"]
 _FRESH: Final = 30.0  # seconds in which a token that was just given must not be refused
 _PAUSE: Final = 5.0  # seconds between attempts that failed
 _STEPS: Final = 2  # times that the same scopes are asked for
+_LOST: Final = (None, 502, 504)  # statuses of answers that may have been lost on the way
 _DEAD: Final = frozenset({"invalid_grant", "invalid_client", "unauthorized_client", "invalid_scope"})
 
 
@@ -109,7 +111,7 @@ class Credentials:
         self._servers: dict[str, AuthorizationServerMetadata] = {}
         self._proofs = Proofs(grant.nonces)
         self._recovery: SingleFlight[bool] = SingleFlight()
-        self._renewal: SingleFlight[Tokens | None] = SingleFlight()
+        self._renewal: SingleFlight[Tokens | None] = SingleFlight(lasting=True)
         self._stepped: dict[frozenset[str], int] = {}
         self._failure: tuple[float, AuthorizationError] | None = None
         self._renewal_failed = -1e9
@@ -262,7 +264,7 @@ class Credentials:
         try:
             return await self._grant.renew(stale, server)
         except FetchFailed as problem:
-            if problem.status is not None:
+            if problem.status not in _LOST:
                 raise
             return await self._grant.renew(
                 stale, server
@@ -299,12 +301,12 @@ class Credentials:
             if before is not None and same:
                 just_now = before.access_token == sent and now - before.obtained_at < _FRESH
                 if before.refresh_token is not None and not (just_now and attempt > 1):
-                    if await self._renew(before, refused=sent) is not None:
+                    if await self._renewal.run(lambda: self._renew(before, refused=sent)) is not None:
                         return True
                 elif just_now and now - before.login_at < _FRESH:
                     raise LoginFailed(
                         f"{said(self.url)} refuses the token that {said(found.issuer)} has just given for it"
-                        f"{_reason(challenges)}; their settings of issuer and audience may not agree"
+                        f"{_reason(challenges, sent)}; their settings of issuer and audience may not agree"
                     )
             scopes = selected(
                 demanded(challenges),
@@ -410,8 +412,9 @@ def _key_of(record: Pointer | Tokens) -> str:
     return key_of("tokens", record.issuer, record.client_id, record.resource)
 
 
-def _reason(challenges: Sequence[Challenge]) -> str:
+def _reason(challenges: Sequence[Challenge], sent: str) -> str:
     for challenge in challenges:
-        if text := said(challenge.parameters.get("error_description") or challenge.parameters.get("error")):
+        text = challenge.parameters.get("error_description") or challenge.parameters.get("error")
+        if text := said(text, secrets=(sent,)):
             return f" ({text})"
     return ""

@@ -3,7 +3,8 @@
 Theory of operation. Each record is a file of its own, mode 0600, in a folder of mode 0700. It is written to a new file
 beside it and moved into place, so that a reader sees the old or the new one, whole. A folder or file that others could
 read or replace is refused instead of repaired: who knows what they did already. Links are never followed, neither to
-the file nor through the folder itself. Locks are files beside the records, held by the operating system, so that a
+the file nor through the folder itself; the folder is held open from the check to the end, so that what is moved into
+its place between changes nothing. Locks are files beside the records, held by the operating system, so that a
 process that dies lets go of them.
 
 Specification: OAuth 2.1 section 7.1; "Token Theft" in basic/authorization/security-considerations.
@@ -12,12 +13,14 @@ Specification: OAuth 2.1 section 7.1; "Token Theft" in basic/authorization/secur
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 import stat
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +33,9 @@ _LOCK_TIME: Final = 60.0
 _POLL_FROM: Final = 0.01
 _POLL_TO: Final = 0.1
 _POSIX: Final = os.name == "posix"
+_LEFT: Final = 5.0  # seconds after which an unfinished file is nobody's any more
+_FOLDER: Final = getattr(os, "O_DIRECTORY", 0)
+_NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -97,18 +103,35 @@ def _checked(key: str) -> str:
     return key
 
 
-def _prepare(folder: Path) -> None:
-    """Make the folder if need be, and make sure of it."""
+@contextmanager
+def _inside(folder: Path) -> Generator[int | None]:
+    """The folder, made if need be, found to be ours alone, and held: what comes into its place later is not it. None
+    where the system can't hold folders; then they are found by name.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        state = folder.lstat()
+        descriptor = os.open(folder, os.O_RDONLY | _FOLDER | _NO_LINK) if _POSIX else None
+        state = folder.lstat() if descriptor is None else os.fstat(descriptor)
+    except NotADirectoryError:
+        raise StorageUnsafe(f"tokens are not kept in {folder}: it is a link or no folder") from None
     except OSError as problem:
+        if problem.errno == errno.ELOOP:
+            raise StorageUnsafe(f"tokens are not kept in {folder}: it is a link or no folder") from None
         raise StorageUnsafe(f"tokens can't be kept in {folder}: {problem.strerror}") from None
-    if not stat.S_ISDIR(state.st_mode):
-        raise StorageUnsafe(f"tokens are not kept in {folder}: it is a link or no folder")
-    _own(state, folder, "chmod 700")
+    try:
+        if not stat.S_ISDIR(state.st_mode):
+            raise StorageUnsafe(f"tokens are not kept in {folder}: it is a link or no folder")
+        _own(state, folder, "chmod 700")
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _place(folder: Path, held: int | None, name: str) -> str:
+    return name if held is not None else str(folder / name)
 
 
 def _own(state: os.stat_result, path: Path, remedy: str) -> None:
@@ -125,19 +148,17 @@ def _own(state: os.stat_result, path: Path, remedy: str) -> None:
 
 def _read(folder: Path, name: str) -> bytes | None:
     path = folder / name
-    try:
-        folder.lstat()
-    except FileNotFoundError:
+    if not os.path.lexists(folder):
         return None
-    _prepare(folder)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
-    except FileNotFoundError:
-        return None
-    except OSError as problem:
-        raise StorageUnsafe(
-            f"the record {path} can't be read: {problem.strerror}; it must be a plain file"
-        ) from None
+    with _inside(folder) as held:
+        try:
+            descriptor = os.open(_place(folder, held, name), os.O_RDONLY | _NO_WAIT | _NO_LINK, dir_fd=held)
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            raise StorageUnsafe(
+                f"the record {path} can't be read: {problem.strerror}; it must be a plain file"
+            ) from None
     try:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode) or state.st_size > _MAX_RECORD:
@@ -150,49 +171,59 @@ def _read(folder: Path, name: str) -> bytes | None:
 
 
 def _write(folder: Path, name: str, data: bytes) -> None:
-    _prepare(folder)
-    temporary = folder / f".{name}.{secrets.token_hex(8)}"
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
+    with _inside(folder) as held:
+        temporary = _place(folder, held, f".{name}.{secrets.token_hex(8)}")
         try:
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(folder / name)
-        _sync(folder)
-    except OSError as problem:
-        with suppress(OSError):
-            temporary.unlink()
-        raise StorageUnsafe(f"tokens can't be written to {folder}: {problem.strerror}") from None
+            _sweep(folder, held, name)
+            descriptor = os.open(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600, dir_fd=held
+            )
+            try:
+                with open(descriptor, "wb", closefd=False) as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, _place(folder, held, name), src_dir_fd=held, dst_dir_fd=held)
+            if held is not None:
+                os.fsync(held)  # the move itself is on the disk too
+        except OSError as problem:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=held)
+            raise StorageUnsafe(f"tokens can't be written to {folder}: {problem.strerror}") from None
 
 
 def _remove(folder: Path, name: str) -> None:
-    try:
-        (folder / name).unlink(missing_ok=True)
-    except OSError as problem:
-        raise StorageUnsafe(f"the record {folder / name} can't be removed: {problem.strerror}") from None
-
-
-def _sync(folder: Path) -> None:
-    """See to it that the move itself is on the disk, where the system can do that."""
-    if not _POSIX:
+    if not os.path.lexists(folder):
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with _inside(folder) as held:
+        try:
+            _sweep(folder, held, name)
+            with suppress(FileNotFoundError):
+                os.unlink(_place(folder, held, name), dir_fd=held)
+        except OSError as problem:
+            raise StorageUnsafe(f"the record {folder / name} can't be removed: {problem.strerror}") from None
+
+
+def _sweep(folder: Path, held: int | None, name: str) -> None:
+    """Remove what processes left that died while they wrote this record: tokens stand in it."""
+    for each in os.listdir(folder if held is None else held):
+        place = _place(folder, held, each)
+        with suppress(OSError):  # somebody else was first
+            if (
+                each.startswith(f".{name}.")
+                and os.stat(place, dir_fd=held, follow_symlinks=False).st_mtime < time.time() - _LEFT
+            ):
+                os.unlink(place, dir_fd=held)
 
 
 def _open_lock(folder: Path, name: str) -> int:
-    _prepare(folder)
-    try:
-        return os.open(folder / name, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600)
-    except OSError as problem:
-        raise StorageUnsafe(f"the lock {folder / name} can't be opened: {problem.strerror}") from None
+    with _inside(folder) as held:
+        try:
+            return os.open(_place(folder, held, name), os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600, dir_fd=held)
+        except OSError as problem:
+            raise StorageUnsafe(f"the lock {folder / name} can't be opened: {problem.strerror}") from None
 
 
 if sys.platform == "win32":

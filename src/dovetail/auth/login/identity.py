@@ -16,7 +16,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 from ..metadata import AuthorizationServerMetadata
 from .problems import CredentialsUnbound, RegistrationFailed
@@ -119,6 +119,11 @@ class Identity:
         self._secret = secret
         self._key = key
 
+    @property
+    def confidential(self) -> tuple[str, ...]:
+        """What must not be shown to anybody else, as it is and as it is sent."""
+        return () if not self._secret else (self._secret, _encoded(self._secret))
+
     def sign(self, issuer: str, fields: dict[str, str], headers: dict[str, str]) -> None:
         """Add the client's proof to a request to the token endpoint of ``issuer``.
 
@@ -127,7 +132,8 @@ class Identity:
         if issuer != self.issuer:
             raise CredentialsUnbound("the client's credentials belong to another authorization server")
         if self.method == BASIC:
-            pair = f"{quote_plus(self.client_id)}:{quote_plus(self._secret or '')}"
+            # No client_id in the form beside it: strict servers take that for a second way to authenticate.
+            pair = f"{_encoded(self.client_id)}:{_encoded(self._secret or '')}"
             headers["authorization"] = "Basic " + base64.b64encode(pair.encode("ascii")).decode("ascii")
             return
         fields["client_id"] = self.client_id
@@ -172,6 +178,11 @@ def method_for(
     raise RegistrationFailed(
         f"{server.issuer} takes {', '.join(supported)[:200]}, and the credentials given allow {', '.join(possible)}"
     )
+
+
+def _encoded(part: str) -> str:
+    """Form-encoded, with a space as %20, which those read as well who take a plus for a plus."""
+    return quote(part, safe="")
 
 
 def _jose() -> tuple[Any, type[Exception]]:

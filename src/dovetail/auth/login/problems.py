@@ -1,12 +1,15 @@
 """What can go wrong on the way to a token.
 
 Theory of operation. Every error says what happened and what to do, and none quotes a credential. What an authorization
-server says of its own errors is a stranger's text: it is cut short and made printable.
+server says of its own errors is a stranger's text: it is cut short and made printable, and a secret that it repeats
+is cut out.
 
 Specification: RFC 6749 sections 4.1.2.1 and 5.2; basic/authorization "Error Handling".
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from ...protocol.errors import DovetailError
 
@@ -25,6 +28,7 @@ __all__ = [
 ]
 
 _MAX_TEXT = 200
+_SECRET = 4  # characters; anything shorter is found in every text
 
 
 class AuthorizationError(DovetailError):
@@ -84,9 +88,14 @@ class StorageUnsafe(AuthorizationError):
     retry_safe = False
 
 
-def said(text: object) -> str:
-    """A stranger's text, fit for a message: printable, one line, short."""
+def said(text: object, *, secrets: Iterable[str] = ()) -> str:
+    """A stranger's text, fit for a message: printable, one line, short. What we sent in confidence (``secrets``) and
+    hear back is left out.
+    """
     if not isinstance(text, str):
         return ""
+    for secret in secrets:
+        if len(secret) >= _SECRET:
+            text = text.replace(secret, "...")
     plain = "".join(character if character.isprintable() else " " for character in text[: 2 * _MAX_TEXT])
     return " ".join(plain.split())[:_MAX_TEXT]

@@ -158,7 +158,8 @@ class Registrar:
         dpop: bool,
     ) -> dict[str, Any]:
         supported = server.token_endpoint_auth_methods_supported
-        method = next((each for each in (NONE, BASIC, POST) if each in (supported or (NONE,))), NONE)
+        # With Basic some servers look for the client_id in the form all the same, and others refuse it there.
+        method = next((each for each in (NONE, POST, BASIC) if each in (supported or (NONE,))), NONE)
         found: dict[str, Any] = {
             "client_name": self._profile.name,
             "redirect_uris": [redirect_uri],

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -29,6 +29,11 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")
 _MAX_LIFE: Final = 10 * 365 * 86400.0
 _NONCE_HEADER: Final = "dpop-nonce"
 _NONCE_WANTED: Final = "use_dpop_nonce"
+_CONFIDENTIAL: Final = frozenset(
+    {
+        "assertion", "client_assertion", "client_secret", "code", "code_verifier", "refresh_token", "subject_token",
+    }
+)  # fmt: skip
 
 
 class TokenReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,29 +77,34 @@ class TokenEndpoint:
 
         Raises `TokenRefused`, `FetchFailed` and `FetchRefused`.
         """
-        answer = await self._send(fields, proof=not bearer_only)
+        answer, hidden = await self._send(fields, proof=not bearer_only)
         origin = origin_key(self._url)
         nonce = answer.headers.get(_NONCE_HEADER, "")
         wanted = answer.status in (400, 401) and _error_of(answer) == _NONCE_WANTED
         if self._dpop is not None and nonce:
             known, self._nonces[origin] = self._nonces.get(origin), nonce[:1024]
             if wanted and known != nonce:
-                answer = await self._send(fields, proof=not bearer_only)
-        return self._reply(answer, any_type=bearer_only)
+                answer, hidden = await self._send(fields, proof=not bearer_only)
+        return self._reply(answer, hidden, any_type=bearer_only)
 
-    async def _send(self, fields: Mapping[str, str], *, proof: bool) -> Fetched:
+    async def _send(self, fields: Mapping[str, str], *, proof: bool) -> tuple[Fetched, list[str]]:
+        """The answer, and what it must not be quoted with."""
         sent, headers = dict(fields), dict[str, str]()
         self._identity.sign(self._issuer, sent, headers)
         if proof and self._dpop is not None:
             headers["dpop"] = self._dpop.proof(
                 "POST", self._url, nonce=self._nonces.get(origin_key(self._url))
             )
-        return await self._fetcher.post_form(self._url, sent, headers)
+        hidden = [value for name, value in sent.items() if name in _CONFIDENTIAL]
+        return await self._fetcher.post_form(self._url, sent, headers), [
+            *hidden,
+            *self._identity.confidential,
+        ]
 
-    def _reply(self, answer: Fetched, *, any_type: bool) -> TokenReply:
+    def _reply(self, answer: Fetched, hidden: Sequence[str], *, any_type: bool) -> TokenReply:
         value = _object_of(answer)
         if value is None or "error" in value or answer.status != 200:
-            raise self._refused(answer, value or {})
+            raise self._refused(answer, value or {}, hidden)
         token, kind = value.get("access_token"), value.get("token_type")
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise TokenRefused(
@@ -121,8 +131,10 @@ class TokenEndpoint:
             issued_type=issued if isinstance(issued, str) else None,
         )
 
-    def _refused(self, answer: Fetched, value: Mapping[str, Any]) -> Exception:
-        error, description = said(value.get("error")), said(value.get("error_description"))
+    def _refused(self, answer: Fetched, value: Mapping[str, Any], hidden: Sequence[str]) -> Exception:
+        error, description = (
+            said(value.get(name), secrets=hidden) for name in ("error", "error_description")
+        )
         if not error and answer.status >= 500:
             return FetchFailed(
                 f"the token endpoint of {self._issuer} answered with status {answer.status}",
@@ -158,11 +170,6 @@ def _life(value: Any) -> float | None:
     """Seconds that a token is good for; None where what was said is no such number."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or value <= 0
-    ):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         return None
     return float(min(value, _MAX_LIFE))

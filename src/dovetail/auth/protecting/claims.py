@@ -23,12 +23,18 @@ from ...security.principal import Principal
 from ..resources import canonical_resource, same_issuer
 from .verdicts import Surroundings, TokenRefused, Verified
 
-__all__ = ["ClaimRules", "verified"]
+__all__ = ["ClaimRules", "is_other_kind", "verified"]
 
 _MAX_AUDIENCES: Final = 100
 _MAX_SCOPES: Final = 1000
 _MAX_NAME: Final = 2048
 _NEVER: Final = 1e12  # seconds since the epoch, beyond any token's end
+_OTHERS: Final = frozenset(("id", "id_token", "refresh", "refresh_token", "offline", "logout"))
+_OTHER_KINDS: Final = {  # how issuers mark tokens that are none for resources: the claim, and its values
+    "token_use": _OTHERS,
+    "typ": _OTHERS,
+    "token_type": _OTHERS | {f"urn:ietf:params:oauth:token-type:{each}" for each in _OTHERS},
+}
 
 
 class ClaimRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +58,8 @@ def verified(claims: dict[str, Any], rules: ClaimRules, surroundings: Surroundin
         isinstance(issuer, str) and same_issuer(issuer, rules.issuer)
     ):
         raise TokenRefused("the token is of another issuer")
+    if rules.bare and is_other_kind(claims):
+        raise TokenRefused("the token is no access token")
     _check_audience(claims.get("aud"), rules.audiences or (surroundings.resource,))
     expires = _check_time(claims, rules, surroundings)
     for name, value in rules.required.items():
@@ -65,6 +73,14 @@ def verified(claims: dict[str, Any], rules: ClaimRules, surroundings: Surroundin
     until = expires + surroundings.leeway
     principal = Principal(rules.issuer, subject, client, scopes, claims, until)
     return Verified(principal, until, _bound_to(claims))
+
+
+def is_other_kind(claims: Mapping[str, Any]) -> bool:
+    """Whether the issuer says that this is a token, but none for resources: an ID token, a refresh token."""
+    return any(
+        isinstance(value := claims.get(name), str) and value.lower() in values
+        for name, values in _OTHER_KINDS.items()
+    )
 
 
 def _check_audience(shown: Any, expected: tuple[str, ...]) -> None:

@@ -34,6 +34,9 @@ class Shown(NamedTuple):
     scheme: str
     token: str
 
+    def __repr__(self) -> str:
+        return f"Shown({self.scheme!r})"
+
 
 def read_authorization(values: tuple[str, ...]) -> Shown | None:
     """What the Authorization headers of a request show; None for nothing that is meant for us. Raises `Malformed`."""

@@ -16,7 +16,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 import msgspec
 
@@ -48,6 +48,7 @@ class Introspection(msgspec.Struct, frozen=True, kw_only=True):
     client_secret: str
     url: str | None = None
     method: ClientAuthentication = "client_secret_basic"
+    typed: bool = False
     keep: float = 10.0
 
     @property
@@ -76,6 +77,7 @@ def introspection(
     audience: str | Sequence[str] | None = None,
     url: str | None = None,
     method: ClientAuthentication = "client_secret_basic",
+    typed: bool = False,
     client_claims: Sequence[str] = ("client_id", "azp", "cid", "appid"),
     required: Mapping[str, Any] | None = None,
     keep: float = 10.0,
@@ -84,8 +86,10 @@ def introspection(
 
     ``audience``: what stands for this server in the answer's ``aud``, by default the resource itself; an answer
     without one is refused. ``url``: where to ask; by default the issuer's metadata says so. ``method``: how the
-    secret is sent. ``keep``: for how many seconds an answer is used again (0 to 60), never past the token's end; a
-    token that is revoked is good for so long.
+    secret is sent. ``typed``: take only answers that name the token's type, Bearer or DPoP: for issuers that answer
+    for refresh tokens too, and mark these in no way that is known here (``token_use``, ``typ``, ``token_type``).
+    ``keep``: for how many seconds an answer is used again (0 to 60), never past the token's end; a token that is
+    revoked is good for so long.
 
     Raises ValueError for settings that make no sense.
     """
@@ -106,7 +110,13 @@ def introspection(
         bare=True,
     )
     return Introspection(
-        rules=rules, client_id=client_id, client_secret=client_secret, url=url, method=method, keep=keep
+        rules=rules,
+        client_id=client_id,
+        client_secret=client_secret,
+        url=url,
+        method=method,
+        typed=typed,
+        keep=keep,
     )
 
 
@@ -132,6 +142,8 @@ class _IntrospectionChecker:
             while len(self._refused) > _MAX_REFUSED:
                 self._refused.popitem(last=False)
             raise TokenRefused("the token is not active")
+        if self._settings.typed and str(claims.get("token_type")).lower() not in ("bearer", "dpop"):
+            raise TokenRefused("the authorization server does not say that the token is an access token")
         return verified(claims, self._settings.rules, self._surroundings)
 
     def _ask_once(self, digest: bytes, token: str) -> asyncio.Task[dict[str, Any]]:
@@ -179,5 +191,8 @@ class _IntrospectionChecker:
         settings = self._settings
         if settings.method == "client_secret_post":
             return {"client_id": settings.client_id, "client_secret": settings.client_secret}, {}
-        pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret)}".encode("ascii")
+        # Form-encoded, with a space as %20, which those read as well who take a plus for a plus.
+        pair = ":".join(quote(part, safe="") for part in (settings.client_id, settings.client_secret)).encode(
+            "ascii"
+        )
         return {}, {"authorization": "Basic " + base64.b64encode(pair).decode("ascii")}

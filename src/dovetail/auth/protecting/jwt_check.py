@@ -20,7 +20,7 @@ import msgspec
 
 from ..resources import authorization_server_urls, origin_of
 from ..signed import ALGORITHMS, Compact, SignatureInvalid, read_compact
-from .claims import ClaimRules, verified
+from .claims import ClaimRules, is_other_kind, verified
 from .key_sets import Keys
 from .verdicts import Surroundings, TokenRefused, Verified
 
@@ -29,10 +29,6 @@ __all__ = ["JWT", "jwt"]
 _ACCESS_TYPES: Final = frozenset(("at+jwt", "application/at+jwt"))
 _LOOSE_TYPES: Final = _ACCESS_TYPES | {"jwt", "application/jwt"}
 _ID_TOKEN_CLAIMS: Final = ("nonce", "at_hash", "c_hash")
-_OTHER_KINDS: Final = {  # how providers mark tokens that are none for resources: the claim, and its values
-    "token_use": frozenset(("id", "refresh")),
-    "typ": frozenset(("ID", "Refresh", "Offline", "Logout")),
-}
 
 
 class JWT(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,9 +138,7 @@ def _check_kind(read: Compact, typed: bool) -> None:
         return
     if typed or (type_ and type_.lower() not in _LOOSE_TYPES):
         raise TokenRefused("the token is not of a type that is taken here")
-    claims = read.claims
-    for name, values in _OTHER_KINDS.items():
-        if isinstance(value := claims.get(name), str) and value in values:
-            raise TokenRefused("the token is no access token")
-    if any(name in claims for name in _ID_TOKEN_CLAIMS):
+    if is_other_kind(read.claims):
+        raise TokenRefused("the token is no access token")
+    if any(name in read.claims for name in _ID_TOKEN_CLAIMS):
         raise TokenRefused("the token is an ID token, which is for clients and not for servers")
