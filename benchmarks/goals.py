@@ -111,6 +111,8 @@ _CALL_GOALS = (Goal(8), Goal(5, against=MCP_FAST), _floor(0.65))
 _EIGHTH = Goal(1 / 8, "share", figure="p99", label="at most 1/8 of mcp, p99")
 _TWICE = Goal(2, "share", FLOOR, "p99", label="at most 2 x the floor, p99")
 _FASTEST = Goal(1, "share", "fastest peer", label="no slower than the fastest peer")
+# The load, which has to read a quarter of a megabyte each time, is the limit of the rate: CPU tells the servers apart.
+_LIST = Goal(300, figure="cpu", label="at least 300 x mcp (CPU)")
 _COPIES = Goal(3, "at most", figure="copies", label="at most 3 copies in memory")
 
 
@@ -143,7 +145,7 @@ ROWS: tuple[Row, ...] = (
     Row("import of what a server needs", "import server", "ms", "ms", more=False),
     Row("first stdio answer from process start", "first answer", "ms", "ms", False, (Goal(1 / 4, "share"),)),
     Row("its peak memory", "peak memory", "bytes", "B", False, (Goal(0.55, "share"),)),
-    Row("tools/list of 1000 tools", "list 1000", "rate", "/s", True, (Goal(300),), "cpu"),
+    Row("tools/list of 1000 tools", "list 1000", "rate", "/s", True, (_LIST,), "cpu"),
     Row(
         "tools/call among 1000 tools",
         "call of 1000",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ..contestants import FASTMCP, FLOOR, MCP, MCP_FAST, OURS, TYPESCRIPT, Cannot
 from ..figures import Sample
@@ -48,42 +50,49 @@ def nested(turn: Turn) -> None:
 
 
 def large_http(turn: Turn) -> None:
-    """Ten megabytes as a result and as an argument, over HTTP, one call at a time."""
-    with turn.http("large") as (server, port), http.connect(port) as sock:
-        cases = _large(lambda params: wire.stateless(port, "tools/call", params))
-        for name, request, expected, small in cases:
-            with turn.measure(f"large http {name}"):
-                if turn.who.name == FASTMCP and name == "argument":
-                    raise Cannot("it refuses bodies of more than 4 MiB and has no option for that")
-                ask = _asker(lambda asked, wanted: passes(http.exchange(sock, asked.next())[1], wanted))
-                turn.record(f"large http {name}", weighed(server, ask, request, expected, small))
+    """Ten megabytes as a result and as an argument, over HTTP, one call at a time.
+
+    Each has a process of its own: memory that the other left free would not count as used.
+    """
+    for index, case in enumerate(CASES):
+        with turn.measure(f"large http {case}"):
+            if turn.who.name == FASTMCP and case == "argument":
+                raise Cannot("it refuses bodies of more than 4 MiB and has no option for that")
+            with turn.http("large") as (server, port), http.connect(port) as sock:
+                cases = _large(partial(wire.stateless, port, "tools/call"))
+                ask = _asker(partial(_over_http, sock))
+                turn.record(f"large http {case}", weighed(server, ask, *cases[index]))
 
 
 def large_stdio(turn: Turn) -> None:
     """The same on stdio."""
-    with turn.who.serve_stdio("large") as server:
-        pipe = Pipe(server)
-
-        def answered(asked: wire.Request, wanted: bytes) -> bool:
-            return passes(pipe.ask_bytes(asked.next()), wanted)
-
-        for name, request, expected, small in _large(lambda params: wire.line("tools/call", params)):
-            with turn.measure(f"large stdio {name}"):
-                turn.record(
-                    f"large stdio {name}", weighed(server, _asker(answered), request, expected, small)
-                )
+    for index, case in enumerate(CASES):
+        with turn.measure(f"large stdio {case}"), turn.who.serve_stdio("large") as server:
+            cases = _large(partial(wire.line, "tools/call"))
+            ask = _asker(partial(_over_stdio, Pipe(server)))
+            turn.record(f"large stdio {case}", weighed(server, ask, *cases[index]))
 
 
 Ask = Callable[[wire.Request, bytes], None]
-Case = tuple[str, wire.Request, bytes, tuple[wire.Request, bytes]]
+CASES = ("result", "argument")
 
 
-def _large(make: Callable[[wire.Json], wire.Request]) -> list[Case]:
-    """Name, request, what its answer holds, and the same with little in it."""
+def _over_http(sock: socket.socket, asked: wire.Request, wanted: bytes) -> bool:
+    return passes(http.exchange(sock, asked.next())[1], wanted)
+
+
+def _over_stdio(pipe: Pipe, asked: wire.Request, wanted: bytes) -> bool:
+    return passes(pipe.ask_bytes(asked.next()), wanted)
+
+
+def _large(
+    make: Callable[[wire.Json], wire.Request],
+) -> list[tuple[wire.Request, bytes, tuple[wire.Request, bytes]]]:
+    """For each of `CASES`: request, what its answer holds, and the same with little in it."""
     few = (make(wire.call("make", size=10)), b'"text":"xxxxxxxxxx"')
     return [
-        ("result", make(wire.call("make", size=LARGE)), b"x" * 1000, few),
-        ("argument", make(wire.call("take", text="x" * LARGE)), b'"text":"%d"' % LARGE, few),
+        (make(wire.call("make", size=LARGE)), b"x" * 1000, few),
+        (make(wire.call("take", text="x" * LARGE)), b'"text":"%d"' % LARGE, few),
     ]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from playing import ALL, accept
 
@@ -176,7 +176,18 @@ async def in_rounds(program: Any, redeploys: list[bool]) -> tuple[str, list[Worl
     raise AssertionError
 
 
+def climbing(levels: int, beside: Any) -> Any:
+    """A failure that climbs through so many groups, towards one that has a question in it."""
+    program: Any = Both((Ask(0, False), Step(0, True)), "group")
+    for _ in range(levels):
+        program = Both((program,), "group")
+    return Both((beside, program), "group")
+
+
 @given(PROGRAMS, st.lists(st.booleans(), min_size=1, max_size=3))
+@example(climbing(1, Ask(0, False)), [False])
+@example(climbing(1, Both((Ask(0, False),), "gather")), [False])
+@example(climbing(12, Ask(0, False)), [False])
 @settings(max_examples=150, deadline=None)
 def test_a_program_in_rounds_is_the_program(program: Any, redeploys: list[bool]) -> None:
     async def both() -> None:

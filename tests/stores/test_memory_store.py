@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.stores import EventBounds, KeyValueBounds, MemoryStore, SessionBounds, StoreBounds, StoreFull
+from dovetail.stores import (
+    EventBounds,
+    KeyValueBounds,
+    MemoryStore,
+    SessionBounds,
+    StoreBounds,
+    StoreFull,
+    StreamUnknown,
+)
 from dovetail.stores.ordering import Deadlines, OrderedKeys, prefix_end
 from dovetail.testing.store_contract import CONTRACT_BOUNDS, StoreContract, VirtualClock, a_session
 
@@ -143,3 +151,26 @@ def test_deadlines_give_each_key_once_and_never_late(moves: list[tuple[str, int 
             model[key] = min(at, model.get(key, at))
     assert sorted(deadlines.due(10, None)) == sorted(key for key, at in model.items() if at <= 10)
     assert list(deadlines.due(10, None)) == []
+
+
+async def test_ended_streams_make_room_for_new_ones():
+    store = MemoryStore(bounds=StoreBounds(events=EventBounds(max_total_bytes=20_000)))
+    await store.events.append("s/open", b"1")
+    for number in range(100):
+        await store.events.keep(f"s/{number}", [b"", b"x" * 100])
+    assert [event.data for event in await store.events.read("s/99", 1)] == [b"x" * 100]
+    assert await store.events.last("s/open") == 1
+    with pytest.raises(StreamUnknown):
+        await store.events.last("s/0")
+    with pytest.raises(StoreFull):
+        await store.events.append("s/open", b"x" * 30_000)
+
+
+async def test_streams_are_dropped_by_any_prefix():
+    store = MemoryStore()
+    for name in ("a", "ab", "a/b", "a/bc", "a/b/c", "b/a"):
+        await store.events.append(name, b"1")
+    assert await store.events.drop_prefix("a/b") == 3
+    assert await store.events.drop_prefix("a/b/c") == 0
+    assert await store.events.drop_prefix("a") == 2
+    assert await store.events.last("b/a") == 1

@@ -105,6 +105,7 @@ class Connection:
         self.writer = writer
         self._rest = bytearray()
         self._chunked = False
+        self._length = 0
 
     @classmethod
     async def open(cls, port: int) -> Connection:
@@ -123,10 +124,14 @@ class Connection:
             for name, _, value in (line.partition(":") for line in lines if line)
         ]
         self._chunked = ("transfer-encoding", "chunked") in pairs
+        self._length = int(dict(pairs).get("content-length", "0"))
         return Answer(int(first.split()[1]), dict(pairs), pairs=pairs)
 
     async def chunk(self) -> bytes:
-        """The next chunk of a chunked body; empty at its end."""
+        """The next chunk of a body, or all of one that is not chunked; empty at its end."""
+        if not self._chunked:
+            size, self._length = self._length, 0
+            return await self.reader.readexactly(size)
         size = int(await self.reader.readline(), 16)
         data = await self.reader.readexactly(size)
         await self.reader.readexactly(2)
@@ -135,13 +140,10 @@ class Connection:
     async def answer(self) -> Answer:
         """The whole next answer."""
         found = await self.head()
-        if self._chunked:
-            parts = []
-            while part := await self.chunk():
-                parts.append(part)
-            found.body = b"".join(parts)
-        else:
-            found.body = await self.reader.readexactly(int(found.headers.get("content-length", "0")))
+        parts = []
+        while part := await self.chunk():
+            parts.append(part)
+        found.body = b"".join(parts)
         return found
 
     async def close(self) -> None:

@@ -143,6 +143,95 @@ async def test_closing_ends_waiting_writers(channel):
         await asyncio.wait_for(task, 10)
 
 
+async def test_gathered_frames_leave_together_and_in_order(channel):
+    """Small ones are held and their writers go on; a large one drives them out before itself."""
+    writer, read = channel
+    frames = [b"%d\n" % number for number in range(100)]
+    frames[60] = b"x" * 200_000 + b"\n"
+    writer.gather()
+    for frame in frames[:60]:
+        await writer.write(frame)
+    tasks = [asyncio.create_task(writer.write(frame)) for frame in frames[60:]]
+    assert await collect(read, sum(map(len, frames))) == b"".join(frames)
+    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+
+
+async def test_what_is_held_is_bounded(channel):
+    """Nobody reads: no more than a few frames are taken from writers that do not wait."""
+    writer, read = channel
+    frame = b"x" * 4000
+    tasks: list[asyncio.Task[None]] = []
+    for _ in range(100):
+        writer.gather()
+        tasks += [asyncio.create_task(writer.write(frame)) for _ in range(10)]
+        await asyncio.sleep(0)
+    done = sum(task.done() for task in tasks)
+    if writer._socket is None:
+        assert done * len(frame) <= fcntl.fcntl(writer._target, fcntl.F_GETPIPE_SZ) + descriptor_io._HELD
+    assert done < 1000
+    assert len(await collect(read, 1000 * len(frame))) == 1000 * len(frame)
+    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+
+
+async def test_nothing_is_held_for_longer_than_a_moment(channel, monkeypatch):
+    """One answer that takes long does not hold up those before it; two turns of the loop end it in any case."""
+    writer, read = channel
+    os.set_blocking(read, False)
+    monkeypatch.setattr(descriptor_io, "_MOMENT", -1.0)
+    writer.gather()
+    await writer.write(b"early\n")
+    assert os.read(read, 100) == b"early\n"
+    monkeypatch.setattr(descriptor_io, "_MOMENT", 60.0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    writer.gather()
+    await writer.write(b"late\n")
+    with pytest.raises(BlockingIOError):
+        os.read(read, 100)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert os.read(read, 100) == b"late\n"
+
+
+async def test_flushing_waits_for_what_no_writer_waits_for(channel):
+    writer, read = channel
+    frames = (b"%d " % number + b"x" * 5000 + b"\n" for number in range(1000))
+    written = b""
+    task = asyncio.create_task(asyncio.sleep(0))
+    while not written or task.done():
+        writer.gather()
+        frame = next(frames)
+        written += frame
+        task = asyncio.create_task(writer.write(frame))
+        await asyncio.sleep(0)
+    flushed = asyncio.create_task(writer.flush())
+    await asyncio.sleep(0)
+    assert not flushed.done()
+    assert await collect(read, len(written)) == written
+    await asyncio.wait_for(flushed, 10)
+    await task
+    await writer.flush()
+
+
+async def test_whoever_comes_next_hears_that_held_frames_found_nobody(channel):
+    writer, read = channel
+    writer.gather()
+    await writer.write(b"for nobody\n")
+    os.close(read)
+    with pytest.raises(PeerGone):
+        await writer.flush()
+    with pytest.raises(PeerGone):
+        await writer.write(b"x")
+
+
+async def test_closing_sends_what_is_held(channel):
+    writer, read = channel
+    writer.gather()
+    await writer.write(b"last words\n")
+    writer.close()
+    assert os.read(read, 100) == b"last words\n"
+
+
 async def test_a_large_frame_gets_a_larger_pipe():
     with pipe() as (read, write):
         writer = DescriptorWriter(write)

@@ -14,6 +14,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from dovetail.protocol import names
+from dovetail.protocol.revisions import STATELESS
+
 HEAD = """
 import asyncio, os, subprocess, sys
 from dovetail.transports.stdio_streams import PeerGone, claim_stdio
@@ -384,3 +387,43 @@ asyncio.run(main())
     _, said = done.communicate(b"{}\n", timeout=20)
     assert said.split() == [b"PeerGone"] * 3
     assert done.returncode == 0
+
+
+SERVER = """
+from dovetail import App
+
+app = App("slow reader")
+
+@app.tool
+async def echo(text: str) -> str:
+    return text
+
+app.run("stdio")
+"""
+
+
+def test_a_slow_reader_gets_every_answer_though_the_input_has_ended():
+    """More answers than a pipe holds were given; some of them have no task of theirs any more that waits."""
+    meta = {names.META_PROTOCOL_VERSION: STATELESS[-1], names.META_CLIENT_CAPABILITIES: {}}
+    calls = [
+        {
+            "jsonrpc": "2.0",
+            "id": number,
+            "method": names.TOOLS_CALL,
+            "params": {"name": "echo", "arguments": {"text": "x" * 3500}, "_meta": meta},
+        }
+        for number in range(25)
+    ]
+    child = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
+    )
+    with child:
+        assert child.stdin is not None
+        child.stdin.write(b"".join(json.dumps(each).encode() + b"\n" for each in calls))
+        child.stdin.close()
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(1.5)
+        assert child.stdout is not None
+        answers = [json.loads(line) for line in child.stdout.read().splitlines()]
+    assert sorted(each["id"] for each in answers) == list(range(25))
+    assert child.returncode == 0

@@ -34,7 +34,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ..protocol import codec, messages, names
+from ..protocol import codec, names
 from ..protocol.call import Call
 from ..protocol.errors import InternalError, RPCError, TransportError
 from ..protocol.exchange import Exchange
@@ -149,7 +149,7 @@ class DevServer(Dispatcher):
             return refusal(call, InternalError(f"the stream broke: {problem}"))
         finally:
             subscription.close()
-        return Reply(messages.result(call.id, self._encode(call, listening.result())))
+        return self._reply(call, listening.result())
 
     def _header_parameters(self, call: Call, principal: Principal = ANONYMOUS) -> Sequence[HeaderParameter]:
         params, version = call.params, self._current

@@ -44,7 +44,7 @@ from . import eras
 from .answers import ProgressHandler
 from .catalogue import Catalogue
 from .connection import Connection
-from .link import Link, Wish
+from .link import Link, Wish, result_of
 from .options import Options
 from .rounds import asks, drive
 
@@ -90,45 +90,45 @@ class Caller:
 
         Raises as the class's users document.
         """
-        link = await self.connection.ready()
-        spec = link.profile.client_requests.get(method)
+        connection = self.connection
+        link = connection.at_hand() or await connection.ready()
+        profile = link.profile
+        spec = profile.client_requests.get(method)
         cacheable = spec is not None and spec.cacheable and self._options.cache and how.meta is None
-        scope = self._scope()
+        scope = self._scope() if cacheable else ""
         if cacheable:
             kept = self.cache.get(method, params, scope, time.monotonic())
             if kept is not None:
                 return cast("R", kept)
         epoch = self._epoch
-        sent: list[Params] = []
-
-        async def trip(again: Params) -> Raw:
-            sent.append(again)
-            return await self.trip(method, again, how)
-
-        if (
+        may_ask = (
             spec is not None
             and spec.rounds
             and isinstance(params, RetryParams)
-            and link.profile.has(Feature.ROUNDS)
-        ):
+            and profile.has(Feature.ROUNDS)
+        )
+        body = await self.trip(method, params, how)
+        required: InputRequired | None = None
+        if may_ask or link.profile.has(Feature.RESULT_TYPE):
+            required = asks(body, may_ask=may_ask, method=method)
+        if required is not None:
             if self._options.rounds == "manual":
-                body = await trip(params)
-                required = asks(body, may_ask=True, method=method)
-                if required is not None:
-                    return required
-            else:
-                body = await drive(trip, method, params, lambda: link.profile, link.questions)
-        else:
-            body = await trip(params)
-            if link.profile.has(Feature.RESULT_TYPE):
-                asks(body, may_ask=False, method=method)
+                return required
+            body = await self._rounds(required, link, method, cast("RetryParams", params), how)
         result = self._read(method, body, kind)
-        kept_under = self._scope()
-        if cacheable and len(sent) == 1 and epoch == self._epoch and isinstance(result, CacheableResult):
-            known = scope in (_SCOPE, kept_under)  # nobody else has logged in meanwhile
-            if known:
+        if cacheable and required is None and epoch == self._epoch and isinstance(result, CacheableResult):
+            kept_under = self._scope()
+            if scope in (_SCOPE, kept_under):  # nobody else has logged in meanwhile
                 self.cache.put(method, params, kept_under, result, time.monotonic())
         return result
+
+    async def _rounds(
+        self, required: InputRequired, link: Link, method: str, params: RetryParams, how: How
+    ) -> Raw:
+        async def trip(again: RetryParams) -> Raw:
+            return await self.trip(method, again, how)
+
+        return await drive(required, trip, method, params, lambda: link.profile, link.questions)
 
     def _scope(self) -> str:
         """What private results are kept under: another login finds none of them."""
@@ -144,12 +144,13 @@ class Caller:
 
     async def trip(self, method: str, params: Params | dict[str, Any], how: How = PLAIN) -> Raw:
         """One round trip with its recoveries; the result as bytes."""
+        connection = self.connection
         recovered: set[type] = set()
         while True:
-            link = await self.connection.ready()
+            link = connection.at_hand() or await connection.ready()
             generation = link.generation
             try:
-                return await link.ask(method, params, self._wish(link, params, how))
+                return result_of(await link.ask_reply(method, params, self._wish(link, params, how)))
             except SessionEnded as problem:
                 self._once(problem, recovered)
                 await self.connection.renew(link, generation)

@@ -177,8 +177,9 @@ class Client:
         With ``rounds="manual"`` the result may be an `InputRequired`.
         Specification: server/tools.
         """
-        params = CallToolParams(name=name)
-        if arguments is not None:
+        if arguments is None:
+            params = CallToolParams(name=name)
+        else:
             params = CallToolParams(name=name, arguments=Raw(_encode(arguments)))
         how = How(timeout=timeout, progress=progress, meta=meta)
         found = await self._caller.call(names.TOOLS_CALL, params, CallToolResult, how)

@@ -120,6 +120,20 @@ class Connection:
     def _opener(self, link: Link) -> Opener:
         return Opener(link, self.place.key, self.place.make if self.place.again else None)
 
+    def at_hand(self) -> Link | None:
+        """The link, if it is open and nothing has to be waited for; else `ready` says what there is to wait for."""
+        link = self._link
+        if (
+            link is None
+            or not link.opened
+            or link.lost_by is not None
+            or self._working is not None
+            or self._closing is not None
+            or self._loop is not asyncio.get_running_loop()
+        ):
+            return None
+        return link
+
     async def ready(self) -> Link:
         """The open link, after any renewal in progress. Raises `Closed`, or what the connection was lost by."""
         if (

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol, cast
 
 from msgspec import Raw, Struct
@@ -115,6 +116,7 @@ class Link:
         self._asked: dict[RequestId, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._inlet = _Inlet(self)
+        self._held = lambda: self.questions.open > 0
         self._quiet: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -176,8 +178,7 @@ class Link:
 
         Raises the server's `RPCError`, `TransportError`, `RequestTimeout`.
         """
-        reply = await self.ask_reply(method, params, wish)
-        return result_of(reply)
+        return result_of(await self.ask_reply(method, params, wish))
 
     async def ask_reply(self, method: str, params: Params | dict[str, Any], wish: Wish) -> Reply:
         """As `ask`, for those who need the response whole."""
@@ -221,38 +222,39 @@ class Link:
         )
 
     def _outgoing(self, id: RequestId, method: str, params: Params | dict[str, Any], wish: Wish) -> Outgoing:
-        meta = {**trace_context(), **(wish.meta or {})}
+        meta = trace_context()
+        if wish.meta:
+            meta.update(wish.meta)
         token = id if wish.progress is not None else None
         typed: Any = params  # the engines only encode it, and a plain dict encodes as well
-        headers: tuple[tuple[str, str], ...] = ()
         if self.stateless:
-            data = self.exchange.request(
-                id, method, typed, meta, progress_token=token, log_level=wish.log_level
-            )
-            revision = self.profile.revision
-            headers = self._mirrored(method, params, wish.header_parameters)
-        else:
-            if token is not None:
-                meta[names.META_PROGRESS_TOKEN] = token
-            data = self.session.request(id, method, typed, meta)
-            revision = self.profile.revision if self.opened else ""
-        return Outgoing(data, id, method, self.stateless, revision, headers)
+            exchange = self.exchange
+            data = exchange.request(id, method, typed, meta, progress_token=token, log_level=wish.log_level)
+            headers = self._mirrored(method, params, wish.header_parameters) if self.transport.http else ()
+            return Outgoing(data, id, method, True, exchange.profile.revision, headers)
+        if token is not None:
+            meta[names.META_PROGRESS_TOKEN] = token
+        session = self.session
+        data = session.request(id, method, typed, meta)
+        return Outgoing(data, id, method, False, session.profile.revision if self.opened else "")
 
     def _mirrored(
         self, method: str, params: Any = None, annotated: Sequence[HeaderParameter] = ()
     ) -> tuple[tuple[str, str], ...]:
         if not self.transport.http or not self.stateless or not self.profile.has(Feature.REQUEST_HEADERS):
             return ()
-        arguments: Any = None
-        if annotated and isinstance(params, CallToolParams) and params.arguments:
-            arguments = codec.decode(params.arguments)
         try:
+            if not annotated:
+                return _mirrored_plainly(method, name_of(method, params))
+            arguments: Any = None
+            if isinstance(params, CallToolParams) and params.arguments:
+                arguments = codec.decode(params.arguments)
             return tuple(mirror(method, name_of(method, params), arguments, annotated))
         except InvalidHeaderValue as problem:
             raise LocalProtocolError(f"{method} can't be sent over HTTP: {problem}") from None
 
     def _guard(self, what: str, seconds: float | None, maximum: float | None) -> Guard:
-        return Guard(what, seconds, maximum, held=lambda: self.questions.open > 0)
+        return Guard(what, seconds, maximum, held=self._held)
 
     def _take_back(self, id: RequestId, method: str) -> None:
         """We gave a request up: tell the server, where ending the wait did not tell it already."""
@@ -437,10 +439,17 @@ class _Inlet:
             self.link.lose(error)
 
 
+@lru_cache(maxsize=256)
+def _mirrored_plainly(method: str, name: str | None) -> tuple[tuple[str, str], ...]:
+    """The headers that repeat method and name alone. A client says the same few again and again."""
+    return tuple(mirror(method, name))
+
+
 def result_of(reply: Reply) -> Raw:
     """The result in a reply. Raises the `RPCError` in it, or `RemoteProtocolError`."""
-    if reply.message.kind is Kind.RESULT:
-        return reply.message.body
+    message = reply.message
+    if message.kind is Kind.RESULT:
+        return message.body
     raise error_of(reply)
 
 

@@ -32,13 +32,16 @@ class _Peek(Struct, frozen=True):
     result_type: Any = field(default=None, name="resultType")
 
 
+_peek: Final = codec.reader(_Peek).read
+
+
 def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
     """The questions in a result of the stateless era; None for a complete one.
 
     No type means complete. Raises `RemoteProtocolError` for a type nobody knows, or questions where none are allowed.
     """
     try:
-        kind = codec.reader(_Peek).read(body).result_type
+        kind = _peek(body).result_type
     except codec.DECODE_ERRORS as problem:
         raise RemoteProtocolError(f"the result of {method} can't be read: {problem}") from None
     if kind is None or kind == names.RESULT_COMPLETE:
@@ -59,19 +62,19 @@ def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
 
 
 async def drive(
+    required: InputRequired,
     trip: Callable[[RetryParams], Awaitable[Raw]],
     method: str,
     params: RetryParams,
     profile: Callable[[], Profile],
     questions: Questions,
 ) -> Raw:
-    """Make trips until one gives a complete result. Raises what the trips and the handlers raise."""
+    """What was ``required`` by the first trip is answered, and trips are made until one gives a complete result.
+
+    Raises what the trips and the handlers raise.
+    """
     pause = 0.0
-    for _ in range(MAX_ROUNDS):
-        body = await trip(params)
-        required = asks(body, may_ask=True, method=method)
-        if required is None:
-            return body
+    for _ in range(1, MAX_ROUNDS):
         responses: dict[str, Raw] | None = None
         if required.input_requests is not None:
             responses = await _answer(required, profile(), questions)
@@ -83,6 +86,11 @@ async def drive(
         params = msgspec.structs.replace(
             params, input_responses=responses, request_state=required.request_state
         )
+        body = await trip(params)
+        asked = asks(body, may_ask=True, method=method)
+        if asked is None:
+            return body
+        required = asked
     raise RemoteProtocolError(f"{method} came to no end in {MAX_ROUNDS} rounds")
 
 

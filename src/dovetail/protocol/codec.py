@@ -15,8 +15,9 @@ Out goes `encode`: the typed encoder, and a second, slower pass only for a value
 unknown content.
 """
 
+import types
 from functools import lru_cache
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Raw, Struct
@@ -32,6 +33,8 @@ _items: Final = msgspec.json.Decoder(list[Raw])
 _any: Final = msgspec.json.Decoder()
 _EXTRA_MARK: Final = f'"{EXTRA_KEY}":'.encode()
 _UNKNOWN_MARK: Final = f'"{UNKNOWN_TAG}"'.encode()
+#: The first byte of the letter that both begin with. Hardly any text has it, and one byte is found at once.
+_RARE: Final = UNKNOWN_TAG[:1].encode()[:1]
 _CONTENT_TAGS: Final = frozenset(
     {"text", "image", "audio", "resource_link", "resource", "tool_use", "tool_result"}
 )
@@ -84,7 +87,7 @@ def reader(kind: type[T]) -> Reader[T]:
 def encode(value: Any) -> bytes:
     """A value as JSON, ``extra`` members included."""
     data = _encoder.encode(value)
-    if _EXTRA_MARK in data or _UNKNOWN_MARK in data:
+    if _RARE in data and (_EXTRA_MARK in data or _UNKNOWN_MARK in data):
         return _encoder.encode(tree(value))
     return data
 
@@ -135,26 +138,44 @@ def fields(type: type[Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _known(type: type[Struct]) -> frozenset[str]:
+def _layout(type: type[Struct]) -> tuple[frozenset[str], tuple[tuple[str, str], ...]]:
+    """The members that a Struct type knows, and those of its fields that may hold Structs: names here and on the
+    wire.
+    """
     names = {field.encode_name for field in fields(type)}
     if type.__struct_config__.tag_field is not None:
         names.add(type.__struct_config__.tag_field)
-    return frozenset(names)
+    below = [(field.name, field.encode_name) for field in fields(type) if _holds_structs(field.type)]
+    return frozenset(names), tuple(below)
+
+
+def _holds_structs(kind: Any) -> bool:
+    """Whether a value of a type can be a Struct or a list of them, which `_collect` goes into."""
+    if isinstance(kind, type):
+        return issubclass(kind, Struct)
+    origin = get_origin(kind)
+    if isinstance(origin, type) and issubclass(origin, Struct):
+        return True
+    if origin in (types.UnionType, Union, Annotated, list):
+        return any(_holds_structs(part) for part in get_args(kind))
+    return False
 
 
 def _collect(value: Any, data: bytes | Raw) -> None:
     if isinstance(value, Struct):
         if isinstance(value, UnknownContent):
             return
-        members = _members.decode(data)
         kind = type(value)
-        if isinstance(value, Open) and len(members) and not _known(kind).issuperset(members):
-            extra = {key: _any.decode(item) for key, item in members.items() if key not in _known(kind)}
+        known, below = _layout(kind)
+        if not below and not isinstance(value, Open):
+            return
+        members = _members.decode(data)
+        if isinstance(value, Open) and not known.issuperset(members):
+            extra = {key: _any.decode(item) for key, item in members.items() if key not in known}
             msgspec.structs.force_setattr(value, "extra", extra)
-        for field in fields(kind):
-            item = getattr(value, field.name)
-            if isinstance(item, (Struct, list)) and field.encode_name in members:
-                _collect(item, members[field.encode_name])
+        for name, encode_name in below:
+            if encode_name in members:
+                _collect(getattr(value, name), members[encode_name])
     elif isinstance(value, list):
         items = cast("list[Any]", value)
         if items and isinstance(items[0], Struct):

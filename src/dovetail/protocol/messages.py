@@ -1,12 +1,15 @@
 """Whole messages as bytes, put together from parts that are bytes already.
 
 An envelope is a handful of constant bytes around an id and a body that the codec wrote, so nothing is
-encoded twice. Specification: basic/index, "Messages".
+encoded twice. A result that is not bytes yet is encoded together with its envelope: of a large one, no byte is
+written more than once. Specification: basic/index, "Messages".
 """
 
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
-from msgspec import Raw
+from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from . import codec, names
 from .errors import RPCError
@@ -14,8 +17,24 @@ from .revisions import Feature, Profile
 from .types.metadata import Implementation
 from .types.requests import ErrorObject, RequestId, Result
 
-_RESULT_TYPE = b'{"resultType":"complete"'
-_SERVER_INFO = f'"_meta":{{"{names.META_SERVER_INFO}":'.encode()
+_RESULT_TYPE: Final = f'"resultType":"{names.RESULT_COMPLETE}",'.encode()
+_SERVER_INFO: Final = f'"_meta":{{"{names.META_SERVER_INFO}":'.encode()
+
+
+class _Response(Struct, frozen=True, gc=False, tag_field="jsonrpc", tag=names.JSONRPC_VERSION):
+    id: RequestId
+    result: Any
+
+
+class Kept(bytes):
+    """An encoded result that is sent again and again. ``tail``: all that comes after its first brace in a response
+    with that result, made once; so the response is a few bytes and then these.
+    """
+
+    @cached_property
+    def tail(self) -> bytes:
+        """See the class."""
+        return tail(self)
 
 
 def render_id(id: RequestId | None) -> bytes:
@@ -28,6 +47,21 @@ def result(id: RequestId, body: bytes) -> bytes:
     if type(id) is int:
         return b'{"jsonrpc":"2.0","id":%d,"result":%b}' % (id, body)
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (codec.encode(id), body)
+
+
+def head(id: RequestId) -> bytes:
+    """What a response that carries a result begins with."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":' % render_id(id)
+
+
+def tail(body: bytes) -> bytes:
+    """What a response ends with: all but the first brace of an encoded result, and the brace of its own."""
+    return b"%b}" % memoryview(body)[1:]
+
+
+def response(id: RequestId, value: Any) -> bytes:
+    """A response that carries a result which is yet to be encoded."""
+    return codec.encode(_Response(id, value))
 
 
 def error(id: RequestId | None, problem: RPCError, profile: Profile | None = None) -> bytes:
@@ -64,30 +98,23 @@ def join(first: bytes, second: bytes) -> bytes:
 class Stamp:
     """Marks results of the stateless era: ``resultType`` and the server's own description in ``_meta``.
 
-    Both stand in front of the encoded result as constant bytes; only a result with a ``_meta`` of its own
-    is rebuilt. Specification: basic/index, "ResultType" and "Per-response protocol fields".
+    What a result says of itself stands. Specification: basic/index, "ResultType" and "Per-response protocol
+    fields".
     """
 
     def __init__(self, profile: Profile, info: Implementation | None) -> None:
-        self._profile = profile
-        self._cut = profile.projection.apply
-        self._info: Any = None
-        self._head = _RESULT_TYPE + b"}"
+        self._meta: dict[str, Any] | None = None
+        #: What an already encoded result begins with, its own brace taken off.
+        self.head = b"{" + _RESULT_TYPE
         if info is not None:
             described = profile.encode(info)
-            self._info = codec.decode(described)
-            self._head = _RESULT_TYPE + b"," + _SERVER_INFO + described + b"}}"
+            self._meta = {names.META_SERVER_INFO: Raw(described)}
+            self.head += _SERVER_INFO + described + b"},"
 
-    def encode(self, value: Result) -> bytes:
-        """A result as JSON, marked."""
-        if value.result_type is None and value.meta is None:
-            return join(self._head, codec.encode(self._cut(value)))
-        members = codec.decode(self._profile.encode(value))
-        members.setdefault("resultType", names.RESULT_COMPLETE)
-        if self._info is not None:
-            members.setdefault(names.META, {}).setdefault(names.META_SERVER_INFO, self._info)
-        return codec.encode(members)
-
-    def encode_body(self, body: bytes) -> bytes:
-        """An already encoded result without ``resultType`` and ``_meta``, marked."""
-        return join(self._head, body)
+    def mark(self, value: Result) -> Result:
+        """The result, marked."""
+        meta = value.meta
+        if self._meta is not None and (meta is None or names.META_SERVER_INFO not in meta):
+            meta = self._meta if meta is None else {**meta, **self._meta}
+        kind = names.RESULT_COMPLETE if value.result_type is None else value.result_type
+        return replace(value, result_type=kind, meta=meta)

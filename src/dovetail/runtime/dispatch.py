@@ -27,6 +27,7 @@ from ..protocol.errors import (
     RPCError,
     ToolError,
 )
+from ..protocol.messages import Kept
 from ..protocol.revisions import PROFILES
 from ..protocol.types.metadata import Implementation
 from ..protocol.types.requests import Result
@@ -36,18 +37,26 @@ from .channel import Channel
 log = logging.getLogger("dovetail.server")
 
 Encoded = bytes
+#: How many bytes of a kept result cost more to copy than to hand on as a second part, in bytes.
+_WORTH_SHARING: Final = 32 * 1024
 Handler = Callable[[Call, Channel], Awaitable[Result | Encoded]]
 Middleware = Callable[[Call, Channel, Handler], Awaitable[Result | Encoded]]
 
 
 class Reply(Struct, frozen=True, gc=False):
-    """The message that answers a call; ``code`` is the error's, None for a result. ``shortfall``: the scopes that the
-    caller's token would need, all of them.
+    """The message that answers a call: ``head``, and ``tail``, which many replies may share. ``code`` is the error's,
+    None for a result. ``shortfall``: the scopes that the caller's token would need, all of them.
     """
 
-    data: bytes
+    head: bytes
     code: int | None = None
     shortfall: tuple[str, ...] = ()
+    tail: bytes = b""
+
+    @property
+    def data(self) -> bytes:
+        """The whole message; with a tail, a copy."""
+        return self.head + self.tail if self.tail else self.head
 
 
 class Dispatcher:
@@ -74,7 +83,7 @@ class Dispatcher:
             return refusal(call, MethodNotFound(f"this server does not have the method {call.method!r}"))
         try:
             result = await handler(call, channel)
-            return Reply(messages.result(call.id, self._encode(call, result)))
+            return self._reply(call, result)
         except RPCError as problem:
             return refusal(call, problem)
         except FeatureUnavailable as problem:
@@ -89,11 +98,16 @@ class Dispatcher:
         except BaseException:  # noqa: BLE001 - a handler that raises SystemExit ends its own call, not the server
             return self._unforeseen(call)
 
-    def _encode(self, call: Call, result: Result | Encoded) -> bytes:
+    def _reply(self, call: Call, result: Result | Encoded) -> Reply:
         stamp = self._stamps.get(call.profile.revision)
-        if isinstance(result, bytes):
-            return result if stamp is None else stamp.encode_body(result)
-        return call.profile.encode(result) if stamp is None else stamp.encode(result)
+        if isinstance(result, bytes) and len(result) > 2:
+            head = messages.head(call.id) + (b"{" if stamp is None else stamp.head)
+            tail = result.tail if isinstance(result, Kept) else messages.tail(result)
+            return Reply(head, tail=tail) if len(tail) > _WORTH_SHARING else Reply(head + tail)
+        if isinstance(result, bytes):  # without a member that could follow the marks
+            result = Result()
+        marked = result if stamp is None else stamp.mark(result)
+        return Reply(messages.response(call.id, call.profile.projection.apply(marked)))
 
     def _unforeseen(self, call: Call) -> Reply:
         log.exception("%s (request %r) failed", call.method, call.id)

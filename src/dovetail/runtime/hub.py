@@ -18,17 +18,25 @@ _LONG = 30 * 24 * 3600.0
 
 
 class Subscription:
-    """Changes for one listener, in the order in which they first happened. Ends when closed by either side."""
+    """Changes for one listener, in the order in which they first happened. Ends when closed by either side.
 
-    def __init__(self, hub: "Hub", wants: Callable[[Change], bool]) -> None:
+    Whoever listens iterates over it; or is ``told`` when there is something to `take`, or the end has come.
+    """
+
+    __slots__ = ("_hub", "_loop", "_thread", "_timer", "_told", "_waiter", "_waiting", "_wants", "ended")
+
+    def __init__(
+        self, hub: "Hub", wants: Callable[[Change], bool], told: Callable[[], None] | None = None
+    ) -> None:
         self._hub = hub
         self._wants = wants
+        self._told = told
         self._waiting: dict[Change, None] = {}
-        self._wake = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._ended = False
         self._timer: asyncio.TimerHandle | None = None
+        self.ended = False
 
     def end_at(self, moment: float) -> None:
         """End the subscription at a moment, in seconds since the epoch."""
@@ -48,26 +56,42 @@ class Subscription:
     def _take(self, change: Change) -> None:
         if self._wants(change) and len(self._waiting) < MAX_WAITING:
             self._waiting[change] = None
-            self._wake.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._told is not None:
+            self._told()
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def close(self) -> None:
         """End the subscription; what is waiting is still delivered."""
-        self._ended = True
+        self.ended = True
         if self._timer is not None:
             self._timer.cancel()
-        self._wake.set()
         self._hub.forget(self)
+        self._wake()
 
-    async def __aiter__(self) -> AsyncIterator[Change]:
-        while True:
-            while self._waiting:
-                change = next(iter(self._waiting))
-                del self._waiting[change]
-                yield change
-            if self._ended:
-                return
-            self._wake.clear()
-            await self._wake.wait()
+    def take(self) -> Change | None:
+        """The change that has waited longest; None when there is none."""
+        for change in self._waiting:
+            del self._waiting[change]
+            return change
+        return None
+
+    def __aiter__(self) -> AsyncIterator[Change]:
+        return self
+
+    async def __anext__(self) -> Change:
+        while (change := self.take()) is None:
+            if self.ended:
+                raise StopAsyncIteration
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return change
 
 
 class Hub:
@@ -76,9 +100,15 @@ class Hub:
     def __init__(self) -> None:
         self._subscriptions: dict[Subscription, None] = {}
 
-    def subscribe(self, wants: Callable[[Change], bool], *, until: float = math.inf) -> Subscription:
-        """Hear of changes from now on, ``until`` a moment in seconds since the epoch."""
-        subscription = Subscription(self, wants)
+    def subscribe(
+        self,
+        wants: Callable[[Change], bool],
+        *,
+        until: float = math.inf,
+        told: Callable[[], None] | None = None,
+    ) -> Subscription:
+        """Hear of changes from now on, ``until`` a moment in seconds since the epoch. ``told``: see `Subscription`."""
+        subscription = Subscription(self, wants, told)
         if until != math.inf:
             subscription.end_at(until)
         self._subscriptions[subscription] = None

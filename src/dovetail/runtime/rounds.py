@@ -4,11 +4,12 @@ Theory of operation
 -------------------
 A question without an answer *parks*: its task waits. The round closes when nothing that it knows of goes on any
 more: no step runs, and the event loop has turned `QUIET` times since a question was parked, a step ended or a
-recorded answer was taken. A turn of the loop runs whatever is ready, so tasks that were started together, in a
-`TaskGroup` or by `gather`, reach their questions before the round closes, and these travel together. The count is of
-turns, not of time: load, other calls and the speed of the machine change nothing, the same body always closes with
-the same questions. Where a body takes more turns than that to come to its next question, the question goes out one
-round later; the answers are the same, for they are found by key and content, never by round.
+recorded answer was taken (`CLIMB` times since a step failed or a question was cancelled). A turn of the loop runs
+whatever is ready, so tasks that were started together, in a `TaskGroup` or by `gather`, reach their questions before
+the round closes, and these travel together. The count is of turns, not of time: load, other calls and the speed of
+the machine change nothing, the same body always closes with the same questions. Where a body takes more turns than
+that to come to its next question, the question goes out one round later; the answers are the same, for they are found
+by key and content, never by round.
 
 What else a body waits for beside a question (a sleep, a socket) is not waited for: it would hold the person up, and
 replay repeats it anyway. Work that has to be finished first is a step.
@@ -29,7 +30,7 @@ Specification: basic/patterns/mrtr.
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final, NoReturn, cast
 
@@ -45,6 +46,11 @@ from ..stores.errors import StoreError
 from .ledger import Ledger, OutcomeUnknown
 
 QUIET: Final = 8
+#: The same after a failure or a cancellation: it climbs through groups, each of which takes some turns, and what it
+#: will end on its way must not be asked.
+CLIMB: Final = 100
+#: How far back an exception is followed to what it came of; one with a longer past is taken for the worst.
+_CHAIN: Final = 100
 
 
 class Suspend(BaseException):
@@ -63,8 +69,8 @@ class Rounds:
     """The rounds of one call. One is made for each request whose method may ask back.
 
     ``body``: the task that runs the body. ``once``: steps are claimed in the ledger. ``closed``: the round is over.
-    ``pressed``: the body was cancelled for that. ``questions``: what it closed with, digests by key. ``diverged``:
-    what a rehearsal did that it must not.
+    ``pressed``: the body was cancelled for that. ``told``: something of it met `Suspend`. ``diverged``: what a
+    rehearsal did that it must not.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class Rounds:
         self._body = body
         self._parked: dict[asyncio.Future[None], asyncio.Task[object] | None] = {}
         self._open: dict[str, rounds.Question] = {}
+        self._closed_with: dict[str, rounds.Question] = {}
         self._running = 0
         self._quiet = 0
         self._watched = False
@@ -95,7 +102,7 @@ class Rounds:
         self.pressed = False
         self._unsure = False
         self.closed = False
-        self.questions: dict[str, str] = {}
+        self.told = False
         self.diverged: str | None = None
         if watchers and not rehearsal:
             for watcher in tuple(watchers):
@@ -148,6 +155,11 @@ class Rounds:
         return Rounds(
             self._ledger, self._binding, journal, self._volunteered, body=self._body, rehearsal=True
         )
+
+    @property
+    def questions(self) -> dict[str, str]:
+        """What the round closed with: digests of the questions by key."""
+        return {key: question.digest for key, question in self._closed_with.items()}
 
     @property
     def nonce(self) -> str:
@@ -219,12 +231,14 @@ class Rounds:
             if not self.closed:
                 for key in questions:
                     self._open.pop(key, None)
-                raise
+                self._stir(CLIMB)
+            raise  # by the program itself: closing wakes the question before it cancels the body
         finally:
             self._parked.pop(place, None)
         self._end()
 
     def _end(self) -> NoReturn:
+        self.told = True
         task = asyncio.current_task()
         if task is not None and task is not self._body:
             task.add_done_callback(_seen)
@@ -247,12 +261,14 @@ class Rounds:
         if len(self._journal.steps) >= rounds.MAX_STEPS:
             raise LocalProtocolError(f"a call may have at most {rounds.MAX_STEPS} steps")
         self._running += 1
+        turns = CLIMB
         try:
             data = await (self._claimed(name, produce) if self._once else produce())
             self._journal.steps[name] = Raw(data)
+            turns = QUIET
         finally:
             self._running -= 1
-            self._stir()
+            self._stir(turns)
         return data
 
     async def _claimed(self, name: str, produce: Callable[[], Awaitable[bytes]]) -> bytes | Raw:
@@ -280,9 +296,9 @@ class Rounds:
 
     # Closing
 
-    def _stir(self) -> None:
+    def _stir(self, turns: int = QUIET) -> None:
         """Something went on: if questions are parked, wait for quiet from here."""
-        self._quiet = QUIET
+        self._quiet = max(self._quiet, turns)
         if self._parked and not self._running and not self._watched:
             self._watched = True
             asyncio.get_running_loop().call_soon(self._watch)
@@ -300,7 +316,7 @@ class Rounds:
 
     def _close(self) -> None:
         self.closed = True
-        self.questions = {key: question.digest for key, question in self._open.items()}
+        self._closed_with = dict(self._open)
         own = self._body
         waits_elsewhere = own is not None and own not in self._parked.values() and own is not _current()
         self._release()
@@ -345,11 +361,32 @@ class Rounds:
 
 
 def ends_round(problem: BaseException) -> bool:
-    """Whether this is all that closing a round raises, in groups or alone."""
+    """Whether this is what closing a round raises, alone or in groups. In a group, beside it, a failure may stand that
+    was on its way when the round closed: the next run comes to it again. One that was made of the end swallowed it.
+    """
+    parts = list(_leaves(problem))
+    others = [each for each in parts if not isinstance(each, (Suspend, asyncio.CancelledError))]
+    return len(others) < len(parts) and not any(map(_made_of_end, others))
+
+
+def _leaves(problem: BaseException) -> Iterator[BaseException]:
     if isinstance(problem, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", problem)
-        return all(ends_round(each) for each in group.exceptions)
-    return isinstance(problem, (Suspend, asyncio.CancelledError))
+        for each in cast("BaseExceptionGroup[BaseException]", problem).exceptions:
+            yield from _leaves(each)
+    else:
+        yield problem
+
+
+def _made_of_end(problem: BaseException) -> bool:
+    """Whether an exception was raised while the end of the round was handled."""
+    before: BaseException | None = problem
+    for _ in range(_CHAIN):
+        before = before.__cause__ or before.__context__
+        if before is None:
+            return False
+        if any(isinstance(each, Suspend) for each in _leaves(before)):
+            return True
+    return True
 
 
 def _retry(call: Call) -> RetryParams:

@@ -71,17 +71,29 @@ class ArgumentsPlan:
     headers. ``names``: the names of the arguments, in the order of the values that `decode` gives.
     """
 
-    __slots__ = ("_adapted", "_decode", "_kinds", "_secret", "_validator", "headers", "names", "schema")
+    __slots__ = (
+        "_adapted",
+        "_decode",
+        "_kinds",
+        "_secret",
+        "_validator",
+        "_values",
+        "headers",
+        "names",
+        "schema",
+    )
 
     def __init__(self, plan: Plan, *, schema: dict[str, Any] | None = None) -> None:
         """Raises `RegistrationError`. ``schema`` replaces the derived one; the one input is then a dict."""
         self.names = tuple(each.name for each in plan.inputs)
         self._kinds: list[Any] = []
         self._secret: frozenset[str] = frozenset()
+        self._decode: Callable[[bytes | Raw], Any]
+        self._values: Callable[[Any], tuple[Any, ...]]
         if schema is None:
-            self._decode = self._of_types(plan)
+            self._decode, self._values = self._of_types(plan), msgspec.structs.astuple
         else:
-            self._decode = self._of_schema(plan, schema)
+            self._decode, self._values = self._of_schema(plan, schema), tuple
         self._adapted = tuple(
             (index, kind.read) for index, kind in enumerate(self._kinds) if isinstance(kind, Adapted)
         )
@@ -94,7 +106,7 @@ class ArgumentsPlan:
     def decode(self, raw: bytes | Raw | None) -> tuple[Any, ...]:
         """The values of the arguments in the order of `names`, defaults filled in. Raises `BadArguments`."""
         try:
-            values = self._decode(b"{}" if raw is None else raw)
+            values = self._values(self._decode(b"{}" if raw is None else raw))
             return self._adapt(values) if self._adapted else values
         except DECODE_ERRORS:
             return self._again(raw)
@@ -103,7 +115,7 @@ class ArgumentsPlan:
         """As `decode`, by name."""
         return dict(zip(self.names, self.decode(raw), strict=True))
 
-    def _of_types(self, plan: Plan) -> Callable[[bytes | Raw], tuple[Any, ...]]:
+    def _of_types(self, plan: Plan) -> Callable[[bytes | Raw], Any]:
         fields: list[Any] = []
         subjects: list[Any] = []
         inputs: list[Parameter] = []
@@ -134,8 +146,7 @@ class ArgumentsPlan:
             forbid_unknown_fields=True,
             gc=False,
         )
-        decode, astuple = native.decoder(struct).decode, msgspec.structs.astuple
-        return lambda raw: astuple(decode(raw))
+        return native.decoder(struct).decode
 
     def _of_schema(self, plan: Plan, schema: dict[str, Any]) -> Callable[[bytes | Raw], tuple[Any, ...]]:
         if not isinstance(schema, dict) or schema.get("type") != "object":  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
@@ -173,7 +184,7 @@ class ArgumentsPlan:
             return self.decode(b"{}")
         if integers := integral(data):
             try:
-                values = self._decode(integers)
+                values = self._values(self._decode(integers))
                 return self._adapt(values) if self._adapted else values
             except DECODE_ERRORS:
                 pass

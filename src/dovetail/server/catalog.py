@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, ResourceNotFound
 from ..protocol.listening import Change
+from ..protocol.messages import Kept
 from ..protocol.paging import decode_cursor, encode_cursor, page
 from ..protocol.revisions import Feature, Profile
 from ..protocol.types import (
@@ -46,19 +47,19 @@ class Catalog:
         self._ttl_ms = int(max(list_ttl, 0.0) * 1000)
         self._cursor_key = secrets.token_bytes(32)
 
-    def list_tools(self, call: Call, channel: Channel) -> bytes:
+    def list_tools(self, call: Call, channel: Channel) -> Kept:
         """A page of tools, encoded."""
         return self._list(self.tools, call, channel, lambda entry: entry.tool, _tools)
 
-    def list_resources(self, call: Call, channel: Channel) -> bytes:
+    def list_resources(self, call: Call, channel: Channel) -> Kept:
         """A page of resources, encoded."""
         return self._list(self.resources, call, channel, lambda entry: entry.described, _resources)
 
-    def list_templates(self, call: Call, channel: Channel) -> bytes:
+    def list_templates(self, call: Call, channel: Channel) -> Kept:
         """A page of resource templates, encoded."""
         return self._list(self.templates, call, channel, lambda entry: entry.described, _templates)
 
-    def list_prompts(self, call: Call, channel: Channel) -> bytes:
+    def list_prompts(self, call: Call, channel: Channel) -> Kept:
         """A page of prompts, encoded."""
         return self._list(self.prompts, call, channel, lambda entry: entry.prompt, _prompts)
 
@@ -149,7 +150,7 @@ class Catalog:
         channel: Channel,
         describe: Callable[[T], Any],
         build: Callable[[list[Any], str | None], Any],
-    ) -> bytes:
+    ) -> Kept:
         params = call.params
         cursor = params.cursor if isinstance(params, PageParams) else None
         profile = call.profile
@@ -170,7 +171,7 @@ class Catalog:
         cursor: str | None,
         describe: Callable[[T], Any],
         build: Callable[[list[Any], str | None], Any],
-    ) -> bytes:
+    ) -> Kept:
         binding = method.encode() + b"\0" + view.binding if view.binding else method.encode()
         start = 0
         if cursor is not None:
@@ -185,7 +186,7 @@ class Catalog:
         result = build([describe(entry) for entry in part.items], following)
         if profile.has(Feature.CACHE_HINTS):
             result = hinted(result, self._ttl_ms, "private" if view.private else "public")
-        return profile.encode(result)
+        return Kept(profile.encode(result))
 
 
 def _tools(items: list[Any], cursor: str | None) -> ListToolsResult:

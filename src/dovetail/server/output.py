@@ -41,6 +41,8 @@ __all__ = ["OutputMismatch", "OutputPlan"]
 _BLOCKS: Final = (TextContent, ImageContent, AudioContent, ResourceLink, EmbeddedResource, UnknownContent)
 _MEDIA: Final = (Image, Audio, File)
 _SHOWN: Final = (*_BLOCKS, *_MEDIA)
+_WHOLLY_SAID: Final = {"integer": int, "boolean": bool}
+"""Types whose every value is JSON, and fits a schema that says no more than this."""
 _encode: Final = msgspec.json.Encoder(enc_hook=native.encode_hook).encode
 
 
@@ -59,13 +61,14 @@ class OutputPlan:
     to a result; raises `OutputMismatch`.
     """
 
-    __slots__ = ("_adapted", "_name", "_validator", "convert", "schema", "wraps")
+    __slots__ = ("_adapted", "_fitting", "_name", "_validator", "convert", "schema", "wraps")
 
     def __init__(self, plan: Plan, *, schema: dict[str, Any] | None = None) -> None:
         """Raises `RegistrationError`. ``schema`` replaces the one derived from the return annotation."""
         self._name = plan.name
         self._adapted: Adapted | None = None
         self._validator: Validator | None = None
+        self._fitting: type | None = None
         self.schema = schema
         self.convert: Callable[[Any], CallToolResult]
         if schema is not None:
@@ -83,8 +86,11 @@ class OutputPlan:
                 compiled = compile_schema(self.schema)
             except SchemaError as problem:
                 raise plan.refuse(f"output schema: {problem}") from problem
-            if not (self.schema.keys() <= {"type", "description"} and not self.wraps):
+            plain = self.schema.keys() <= {"type", "description"}
+            if self.wraps or not plain:
                 self._validator = compiled
+            if plain and self._adapted is None:
+                self._fitting = _WHOLLY_SAID.get(str(self.schema.get("type")))
 
     def _derive(self, plan: Plan) -> dict[str, Any]:
         """The schema of the data that a function may return.
@@ -163,6 +169,10 @@ class OutputPlan:
         return CallToolResult(content=[text])
 
     def _data(self, value: Any) -> CallToolResult:
+        if type(value) is self._fitting:
+            return CallToolResult(
+                content=[TextContent(text=_encode(value).decode())], structured_content=value
+            )
         if isinstance(value, Result):
             return self._whole(value)
         if isinstance(value, _SHOWN):

@@ -9,6 +9,7 @@ Specification: client/elicitation, client/sampling, client/roots.
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from ..protocol.errors import (
     MissingCapability,
     URLElicitationRequired,
 )
+from ..protocol.messages import join
 from ..protocol.revisions import Feature, Profile
 from ..protocol.tool_balance import imbalance
 from ..protocol.types import (
@@ -55,8 +57,8 @@ class Question(ABC, Generic[T]):
         """The capability that the client has to declare, as it would declare it."""
 
     @abstractmethod
-    def params(self, profile: Profile) -> Params:
-        """The parameters on the wire."""
+    def params(self, profile: Profile) -> Params | Raw:
+        """The parameters on the wire, encoded already or not."""
 
     @abstractmethod
     def read(self, answer: Raw) -> T:
@@ -89,17 +91,24 @@ class Elicit(Question[T]):
         if declared is None or (declared.form is None and declared.url is not None):
             raise missing(self.needs(), "the client can't fill in forms")
 
-    def params(self, profile: Profile) -> ElicitParams:
-        schema = self.form.schema(
-            defaults=profile.has(Feature.ELICITATION_DEFAULTS),
-            enum_forms=profile.has(Feature.ELICITATION_ENUM_FORMS),
-        )
-        return ElicitParams(message=self.message, mode="form", requested_schema=schema)
+    def params(self, profile: Profile) -> Raw:
+        return Raw(join(codec.encode({"message": self.message}), _form_params(self.form, profile)))
 
     def read(self, answer: Raw) -> T:
         result = codec.reader(ElicitResult).read(answer)
         _accepted(result, self.message)
         return self.form.read(result.content or {})
+
+
+@lru_cache(maxsize=256)
+def _form_params(form: Form[Any], profile: Profile) -> bytes:
+    """The parameters that ask for a form, but for the message: the same in each round, so they are encoded once."""
+    schema = form.schema(
+        defaults=profile.has(Feature.ELICITATION_DEFAULTS),
+        enum_forms=profile.has(Feature.ELICITATION_ENUM_FORMS),
+    )
+    whole = codec.decode(profile.encode(ElicitParams(message="", mode="form", requested_schema=schema)))
+    return codec.encode({name: item for name, item in whole.items() if name != "message"})
 
 
 class ElicitURL(Question[None]):

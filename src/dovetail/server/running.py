@@ -152,23 +152,27 @@ class Runner:
             value = await self._asked(context, channel, values)
         except BaseException as problem:
             rounds = context.opened_rounds
-            if rounds is None or not rounds.closed or isinstance(problem, TimedOut):
+            ended = rounds is not None and rounds.closed and ends_round(problem)
+            if rounds is not None and rounds.closed:
+                rounds.relax()
+                if isinstance(problem, asyncio.CancelledError) and not rounds.pressed:
+                    raise
+                if rounds.told and not ended and not isinstance(problem, TimedOut):
+                    raise self._swallowed() from problem
+            if rounds is None or not ended:
                 single = _single(problem)
                 if single is None or single is problem:
                     raise
                 raise single from problem
-            rounds.relax()
-            if isinstance(problem, asyncio.CancelledError) and not rounds.pressed:
-                raise
-            if not ends_round(problem):
-                raise self._swallowed() from problem
             if checked:
                 await self._rehearse(call, rounds, fresh)
             return await rounds.outcome()
         else:
-            if context.opened_rounds is not None and context.opened_rounds.closed:
-                context.opened_rounds.relax()
-                raise self._swallowed()
+            rounds = context.opened_rounds
+            if rounds is not None and rounds.closed:
+                rounds.relax()
+                if rounds.told:
+                    raise self._swallowed()
             return value
         finally:
             if context.opened_rounds is not None:

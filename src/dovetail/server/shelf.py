@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from ..protocol.listening import Change, Kind
+from ..protocol.messages import Kept
 from ..runtime.channel import Channel
 from ..security.principal import ANONYMOUS, Principal
 from .access import Requirement, is_judged, may_use
@@ -53,7 +54,7 @@ class Shelf(Generic[T]):
         self._entries: dict[str, T] = {}
         self._numbers: dict[str, int] = {}
         self._added = 0
-        self._pages: dict[Hashable, bytes] = {}
+        self._pages: dict[Hashable, Kept] = {}
         self._kept = 0
         self._prints: dict[frozenset[str], int] = {}
         self.guarded: dict[str, Requirement] = {}
@@ -130,17 +131,18 @@ class Shelf(Generic[T]):
 
     # Encoded lists
 
-    def page(self, key: Hashable) -> bytes | None:
+    def page(self, key: Hashable) -> Kept | None:
         """A page that was kept."""
         return self._pages.get(key)
 
-    def keep(self, key: Hashable, body: bytes) -> None:
+    def keep(self, key: Hashable, body: Kept) -> None:
         """Keep a page until something changes, or until there is no more room."""
-        if self._kept + len(body) > _MAX_KEPT:
+        size = 2 * len(body)  # its tail is as long
+        if self._kept + size > _MAX_KEPT:
             self._pages.clear()
             self._kept = 0
         self._pages[key] = body
-        self._kept += len(body)
+        self._kept += size
 
     def _changed(self) -> None:
         self._pages.clear()

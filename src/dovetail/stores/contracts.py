@@ -26,7 +26,7 @@ Specification: "Session Management" and "Resumability and Redelivery" in basic/t
 2025-11-25.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -50,7 +50,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One entry of a stream: its `sequence` (from 1) and its `data`."""
 
     sequence: int
@@ -178,6 +178,13 @@ class EventLog(Protocol):
         """Add an event and return its sequence: 1 for the first, and rising by one.
 
         Raises `StreamEnded` after `close`; `ValueTooLarge` for an event over `max_bytes`; `StoreFull`.
+        """
+        ...
+
+    async def keep(self, stream: str, events: Sequence[bytes]) -> None:
+        """Add all events of a new stream and close it, in one move. At least one event.
+
+        Raises what `append` raises, and `StreamEnded` where the stream exists already; then nothing was added.
         """
         ...
 

@@ -2,9 +2,10 @@
 
 Theory of operation
 -------------------
-A stream is a queue of its newest events; since sequences rise by one, its length and its last sequence say
+A stream is a list of its newest events; since sequences rise by one, its length and its last sequence say
 which event stands where. Expiry has two steps (see `EventLog`): first the events go, later the position. Both
-happen when the stream is next looked at, or when an append sweeps what is due.
+happen when the stream is next looked at, or when an append sweeps what is due. When the bound of all is met,
+streams that have ended go first, the oldest of them first: their clients most likely have read them.
 
 Specification: "Resumability and Redelivery" in basic/transports of 2025-03-26 to 2025-11-25.
 """
@@ -13,9 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 from dovetail.stores.bounds import EventBounds, check_key, check_position, check_value
@@ -40,7 +39,7 @@ class _Stream:
     __slots__ = ("bytes", "closed", "events", "events_end", "last", "position_end")
 
     def __init__(self) -> None:
-        self.events: deque[Event] = deque()
+        self.events: list[bytes] = []
         self.bytes = 0
         self.last = 0
         self.closed = False
@@ -56,8 +55,46 @@ class _Stream:
 
     def trim(self, max_events: int, max_bytes: int) -> None:
         """Let the oldest events go until the rest fits."""
-        while self.events and (len(self.events) > max_events or self.bytes > max_bytes):
-            self.bytes -= len(self.events.popleft().data)
+        count = 0
+        while count < len(self.events) and (len(self.events) - count > max_events or self.bytes > max_bytes):
+            self.bytes -= len(self.events[count])
+            count += 1
+        del self.events[:count]
+
+
+class _Names:
+    """The names of all streams, by what they begin with up to the last slash: only that is kept in order."""
+
+    __slots__ = ("_groups", "_order")
+
+    def __init__(self) -> None:
+        self._groups: dict[str, set[str]] = {}
+        self._order = OrderedKeys()
+
+    def add(self, name: str) -> None:
+        """Put in a name."""
+        group = name[: name.rfind("/") + 1]
+        if group not in self._groups:
+            self._groups[group] = set()
+            self._order.add(group)
+        self._groups[group].add(name)
+
+    def remove(self, name: str) -> None:
+        """Take out a name that is there."""
+        group = name[: name.rfind("/") + 1]
+        members = self._groups[group]
+        members.remove(name)
+        if not members:
+            del self._groups[group]
+            self._order.remove(group)
+
+    def within(self, prefix: str) -> list[str]:
+        """The names that start with `prefix`."""
+        around = prefix[: prefix.rfind("/") + 1]
+        found = [] if around == prefix else [n for n in self._groups.get(around, ()) if n.startswith(prefix)]
+        for group in self._order.after("", prefix):
+            found += self._groups[group]
+        return found
 
 
 class MemoryEvents:
@@ -71,7 +108,8 @@ class MemoryEvents:
         self._lock = Lock()
         self._closed = False
         self._streams: dict[str, _Stream] = {}
-        self._names = OrderedKeys()
+        self._names = _Names()
+        self._ended: dict[str, None] = {}  # the streams that are closed, in the order in which they were
         self._deadlines = Deadlines()
         self._bytes = 0
 
@@ -79,28 +117,54 @@ class MemoryEvents:
         """See `EventLog.append`."""
         check_key(stream, "stream name")
         check_value(data, self._bounds.max_bytes, "event")
-        bounds = self._bounds
         with self._lock:
             now = self._now()
             self._sweep(now, SWEEP)
             found = self._settled(stream, now)
             if found is not None and found.closed:
                 raise StreamEnded
-            self._make_room(found, len(data), now)
+            self._make_room(len(data) + (EVENT_COST if found else EVENT_COST + STREAM_COST), now)
             if found is None:
-                found = self._streams[stream] = _Stream()
+                found = _Stream()
                 self._names.add(stream)
-                self._bytes += found.charge()
+                self._streams[stream] = found
+                self._bytes += STREAM_COST
             charged = found.charge()
             found.last += 1
-            found.events.append(Event(found.last, data))
+            found.events.append(data)
             found.bytes += len(data)
-            found.trim(bounds.max_events, bounds.max_bytes)
-            self._bytes += found.charge() - charged
-            found.events_end = now + bounds.ttl
-            found.position_end = now + max(bounds.ttl, bounds.position_ttl)
-            self._deadlines.note(stream, found.end())
+            self._written(stream, found, charged, now)
             return found.last
+
+    async def keep(self, stream: str, events: Sequence[bytes]) -> None:
+        """See `EventLog.keep`."""
+        check_key(stream, "stream name")
+        for data in events:
+            check_value(data, self._bounds.max_bytes, "event")
+        with self._lock:
+            now = self._now()
+            self._sweep(now, SWEEP)
+            if stream in self._streams and self._settled(stream, now) is not None:
+                raise StreamEnded
+            found = _Stream()
+            found.events = list(events)
+            found.last = len(found.events)
+            found.bytes = sum(map(len, found.events))
+            found.closed = True
+            self._make_room(found.charge(), now)
+            self._names.add(stream)
+            self._streams[stream] = found
+            self._ended[stream] = None
+            self._written(stream, found, 0, now)
+
+    def _written(self, stream: str, found: _Stream, charged: int, now: float) -> None:
+        bounds = self._bounds
+        if len(found.events) > bounds.max_events or found.bytes > bounds.max_bytes:
+            found.trim(bounds.max_events, bounds.max_bytes)
+        self._bytes += found.charge() - charged
+        found.events_end = now + bounds.ttl
+        found.position_end = now + max(bounds.ttl, bounds.position_ttl)
+        self._deadlines.note(stream, found.end())
 
     async def read(self, stream: str, after: int, limit: int = 256) -> list[Event]:
         """See `EventLog.read`."""
@@ -109,7 +173,7 @@ class MemoryEvents:
             oldest = found.last - len(found.events) + 1
             check_position(after, limit, oldest, found.last)
             start = after + 1 - oldest
-            return list(islice(found.events, start, start + limit))
+            return [Event(at, data) for at, data in enumerate(found.events[start : start + limit], after + 1)]
 
     async def last(self, stream: str) -> int:
         """See `EventLog.last`."""
@@ -121,6 +185,7 @@ class MemoryEvents:
         with self._lock:
             found = self._known(stream)
             found.closed = True
+            self._ended[stream] = None
             self._deadlines.note(stream, found.end())
 
     async def is_closed(self, stream: str) -> bool:
@@ -142,9 +207,7 @@ class MemoryEvents:
         check_key(prefix, "prefix")
         with self._lock:
             now = self._now()
-            names = [
-                name for name in list(self._names.after("", prefix)) if self._settled(name, now) is not None
-            ]
+            names = [name for name in self._names.within(prefix) if self._settled(name, now) is not None]
             for name in names:
                 self._remove(name)
             return len(names)
@@ -153,7 +216,8 @@ class MemoryEvents:
         """Forget everything; every later call raises `StoreClosed`."""
         with self._lock:
             self._closed = True
-            self._streams, self._names, self._deadlines = {}, OrderedKeys(), Deadlines()
+            self._streams, self._ended = {}, {}
+            self._names, self._deadlines = _Names(), Deadlines()
 
     def _now(self) -> float:
         if self._closed:
@@ -181,21 +245,38 @@ class MemoryEvents:
         self._deadlines.note(stream, found.end())
         return found
 
-    def _make_room(self, found: _Stream | None, size: int, now: float) -> None:
+    def _make_room(self, size: int, now: float) -> None:
         limit = self._bounds.max_total_bytes
-        size += EVENT_COST if found else EVENT_COST + STREAM_COST
         if self._bytes + size > limit:
             self._sweep(now, None)
+            self._let_go(self._bytes + size - limit)
             if self._bytes + size > limit:
                 raise StoreFull("bytes of events", limit)
 
+    def _let_go(self, size: int) -> None:
+        """Forget ended streams, the oldest first: at least so many bytes, and some more, so that it is not done for
+        each new stream.
+        """
+        size += self._bounds.max_total_bytes // 64
+        going: list[str] = []
+        for stream in self._ended:
+            if size <= 0:
+                break
+            size -= self._streams[stream].charge()
+            going.append(stream)
+        for stream in going:
+            self._remove(stream)
+
     def _remove(self, stream: str) -> None:
         found = self._streams.pop(stream)
+        self._ended.pop(stream, None)
         self._names.remove(stream)
         self._deadlines.forget(stream)
         self._bytes -= found.charge()
 
     def _sweep(self, now: float, limit: int | None) -> None:
+        if not self._deadlines.any_due(now):
+            return
         for name in list(self._deadlines.due(now, limit)):
             found = self._settled(name, now)
             if found is not None:

@@ -106,6 +106,10 @@ class Deadlines:
         if self._at.pop(key, None) is not None:
             self._tidy()
 
+    def any_due(self, now: float) -> bool:
+        """Whether `due` may have something to give."""
+        return bool(self._heap) and self._heap[0][0] <= now
+
     def due(self, now: float, limit: int | None) -> Iterator[str]:
         """Keys whose entry is not after `now`, at most `limit`; each is forgotten as it is given: `note` it
         to keep it.

@@ -12,7 +12,7 @@ Specification: "Resumability and Redelivery" in basic/transports of 2025-03-26 t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from sqlite3 import Connection
 from typing import NamedTuple
 
@@ -59,6 +59,13 @@ class SQLiteEvents:
         check_key(stream, "stream name")
         check_value(data, self._bounds.max_bytes, "event")
         return await self._executor.write(self._append, stream, data)
+
+    async def keep(self, stream: str, events: Sequence[bytes]) -> None:
+        """See `EventLog.keep`."""
+        check_key(stream, "stream name")
+        for data in events:
+            check_value(data, self._bounds.max_bytes, "event")
+        await self._executor.write(self._keep, stream, tuple(events))
 
     async def read(self, stream: str, after: int, limit: int = 256) -> list[Event]:
         """See `EventLog.read`."""
@@ -129,6 +136,14 @@ class SQLiteEvents:
             (first, last, size, events_end, self._position_end(now), events_end, stream.number),
         )
         return last
+
+    def _keep(self, connection: Connection, name: str, events: Sequence[bytes]) -> None:
+        found = self._find(connection, name)
+        if found is not None and found.at(self._clock()) is not None:
+            raise StreamEnded
+        for data in events:
+            self._append(connection, name, data)
+        self._close(connection, name)
 
     def _position_end(self, now: float) -> float:
         return now + max(self._bounds.ttl, self._bounds.position_ttl)

@@ -42,6 +42,24 @@ class EventLogContract:
         with pytest.raises(ValueError, match="at least one"):
             await store.events.read("s", 0, limit=0)
 
+    async def test_events_of_a_whole_stream_are_kept_in_one_move(self, store: Store) -> None:
+        await store.events.keep("s", [b"", b"answer"])
+        assert await store.events.is_closed("s")
+        assert await store.events.read("s", 0) == [Event(1, b""), Event(2, b"answer")]
+        assert await store.events.read("s", 1) == [Event(2, b"answer")]
+        await store.events.append("open", b"1")
+        for stream in ("s", "open"):
+            with pytest.raises(StreamEnded):
+                await store.events.keep(stream, [b"again"])
+        assert await store.events.append("open", b"2") == 2
+        with pytest.raises(ValueTooLarge):
+            await store.events.keep("large", [b"", b"x" * 4_097])
+        with pytest.raises(StreamUnknown):
+            await store.events.last("large")
+        for name in BAD_KEYS:
+            with pytest.raises(KeyInvalid):
+                await store.events.keep(name, [b""])
+
     async def test_events_of_concurrent_appends_have_no_gap(self, store: Store) -> None:
         for start in (0, 5):
             numbers = await asyncio.gather(*(store.events.append("s", b"") for _ in range(5)))

@@ -2,7 +2,7 @@
 
 Theory of operation. aiohttp moves bytes; what it would do beyond that is decided here. Redirects are not
 followed, cookies are not kept, ``.netrc`` is not read (aiohttp couples that to proxies from the environment,
-so those are looked up here, once per origin and never for loopback addresses). There is no limit on
+so those are looked up here, once per URL and never for loopback addresses). There is no limit on
 connections, since an answer to the server needs one while calls hold theirs; the transport limits calls
 instead. Idle connections are given up after a few seconds, sooner than common servers do it, so that a
 request hardly ever meets a connection that is just being closed. If one does all the same, it is sent again
@@ -18,6 +18,7 @@ import io
 import ssl as tls
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -70,9 +71,7 @@ class AiohttpBackend:
             connector = aiohttp.UnixConnector(unix_socket, **options)
         self._http: Any = aiohttp
         self._connect_timeout = connect_timeout
-        self._proxies: dict[tuple[str, str], str | None] | None = (
-            {} if trust_env and unix_socket is None else None
-        )
+        self._proxy = lru_cache(maxsize=64)(_proxy_for if trust_env and unix_socket is None else _no_proxy)
         self._session: Any = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -91,24 +90,19 @@ class AiohttpBackend:
         self, method: str, url: str, headers: Headers, body: bytes | None = None, *, repeatable: bool = False
     ) -> Response:
         """Send a request and await the headers of its response; see `HttpBackend.request`."""
-        try:
-            return await self._once(method, url, headers, body)
-        except ConnectionLost:
-            if not repeatable or self._session.closed:
-                raise
-        return await self._once(method, url, headers, body)
-
-    async def _once(self, method: str, url: str, headers: Headers, body: bytes | None) -> Response:
-        data = io.BytesIO(body) if body is not None and len(body) > _LARGE_BODY else body
-        if self._session.closed:
-            raise Closed("the connection is closed")
-        try:
-            response = await self._session.request(
-                method, url, headers=headers, data=data, allow_redirects=False, proxy=self._proxy(url)
-            )
-        except (OSError, RuntimeError, ValueError, self._http.ClientError) as problem:
-            raise self._translated(problem, url) from None
-        return _AiohttpResponse(response, self._http.ClientError, _origin(url))
+        while True:
+            data = io.BytesIO(body) if body is not None and len(body) > _LARGE_BODY else body
+            try:
+                response = await self._session.request(
+                    method, url, headers=headers, data=data, allow_redirects=False, proxy=self._proxy(url)
+                )
+            except (OSError, RuntimeError, ValueError, self._http.ClientError) as problem:
+                failure = self._translated(problem, url)
+                if not repeatable or not isinstance(failure, ConnectionLost):
+                    raise failure from None
+                repeatable = False
+            else:
+                return _AiohttpResponse(response, self._http.ClientError, url)
 
     def _translated(self, problem: Exception, url: str) -> Exception:
         http, origin = self._http, _origin(url)
@@ -133,16 +127,6 @@ class AiohttpBackend:
             return LocalProtocolError(f"the request to {origin} cannot be made: {type(problem).__name__}")
         return TransportError(f"the request to {origin} failed: {type(problem).__name__}")
 
-    def _proxy(self, url: str) -> str | None:
-        """The proxy that the environment names for a URL, looked up once per origin."""
-        if self._proxies is None:
-            return None
-        parts = urlsplit(url)
-        key = (parts.scheme, parts.netloc)
-        if key not in self._proxies:
-            self._proxies[key] = _proxy_for(parts.scheme, parts.hostname or "")
-        return self._proxies[key]
-
     async def close(self) -> None:
         """Close all connections. Idempotent, bounded."""
         with suppress(TimeoutError):
@@ -153,20 +137,22 @@ class AiohttpBackend:
 class _AiohttpResponse:
     """One response of aiohttp, as the seam wants it."""
 
-    def __init__(self, response: Any, failure: type[Exception], origin: str) -> None:
+    __slots__ = ("_content", "_failure", "_response", "_url", "headers", "status")
+
+    def __init__(self, response: Any, failure: type[Exception], url: str) -> None:
         self.status: int = response.status
         self.headers: Mapping[str, str] = _headers(response.headers)
         self._response = response
         self._content = response.content
         self._failure = failure
-        self._origin = origin
+        self._url = url
 
     async def read(self) -> bytes:
         try:
             return await self._content.readany()
         except (OSError, RuntimeError, self._failure) as problem:
             reason = _shortened(str(problem)) or type(problem).__name__
-            raise ConnectionLost(f"the answer of {self._origin} was cut off ({reason})") from None
+            raise ConnectionLost(f"the answer of {_origin(self._url)} was cut off ({reason})") from None
 
     @property
     def ended(self) -> bool:
@@ -177,15 +163,20 @@ class _AiohttpResponse:
 
 
 def _headers(raw: Any) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in raw.items():
-        lower = name.lower()
-        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+    found: dict[str, str] = {name.lower(): value for name, value in raw.items()}
+    if len(found) != len(raw):  # some came several times
+        found = {name: ", ".join(raw.getall(name)) for name in found}
     return found
 
 
-def _proxy_for(scheme: str, host: str) -> str | None:
-    """The proxy for a host; loopback is never asked of a proxy, which would find its own."""
+def _no_proxy(_: str) -> None:
+    return None
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a URL; loopback is never asked of one, which would find its own."""
+    parts = urlsplit(url)
+    scheme, host = parts.scheme, parts.hostname or ""
     authority = parse_host(f"[{host}]" if ":" in host else host)
     if (authority is not None and authority.is_loopback) or proxy_bypass(host):
         return None

@@ -18,6 +18,9 @@ a line that the loop works off, gathering many frames into one system call. A wr
 its frame back if none of it went out; once it has begun, it goes out to its end, for half a frame would spoil
 every frame after it.
 
+Whoever knows that many frames are about to come says so (`DescriptorWriter.gather`): for a moment small ones are
+held, their writers do not wait, and they leave together.
+
 Specification: basic/transports, "stdio".
 """
 
@@ -29,7 +32,9 @@ import os
 import select
 import socket
 import stat
+import time
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from ..protocol.errors import TransportError
@@ -47,6 +52,12 @@ _WIDE_PIPE: Final = 1024 * 1024
 
 _USUAL_PIPE: Final = 64 * 1024
 _GATHER: Final = 64
+_HELD: Final = 64 * 1024
+"""Bytes that are held together, at most."""
+
+_MOMENT: Final = 0.002
+"""Seconds that frames are held together, at most: one that takes long to come must not hold up others."""
+
 _DISCONNECTED: Final = frozenset(
     {errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EIO, errno.EBADF, errno.ENXIO}
 )
@@ -157,11 +168,11 @@ class DescriptorReader:
 
 
 class _Frame:
-    """A frame that waits for room: what is left of it, and who waits for its end."""
+    """A frame that waits for room: what is left of it, and who waits for its end, if anybody does."""
 
     __slots__ = ("begun", "done", "rest")
 
-    def __init__(self, rest: memoryview, *, begun: bool, done: asyncio.Future[None]) -> None:
+    def __init__(self, rest: memoryview, *, begun: bool, done: asyncio.Future[None] | None) -> None:
         self.rest = rest
         self.begun = begun
         self.done = done
@@ -178,19 +189,27 @@ class DescriptorWriter:
         self._socket: socket.socket | None = None
         self._cautious = False
         self._pending: deque[_Frame] = deque()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._until: float | None = None
+        self._watching = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: TransportError | None = None
         self._widened = False
         self._choose_way()
 
     async def write(self, data: bytes) -> None:
-        """Write all of ``data``; returns once the kernel has it.
+        """Write all of ``data``; returns once the kernel has it, or it is held for a moment with others.
 
         Raises `PeerGone` when the reader is gone, or `TransportError`. On cancellation a frame that has begun
         is still written to its end by the loop.
         """
         if self._error is not None:
             raise self._error.with_traceback(None)
+        if self._until is not None and not self._pending:
+            if self._hold(data, self._until):
+                return
+            self._send_off()
         sent = 0
         if not self._pending:
             sent = self._attempt([memoryview(data)])
@@ -198,8 +217,24 @@ class DescriptorWriter:
                 return
         await self._queue(memoryview(data)[sent:], begun=sent > 0)
 
+    def gather(self) -> None:
+        """Many frames are about to come: hold them together for the next two turns of the loop."""
+        if self._until is None:
+            self._until = time.monotonic() + _MOMENT
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._loop.call_soon, self._gathered)
+
+    async def flush(self) -> None:
+        """Return once the kernel has all that was written so far. Raises as `write` does."""
+        self._send_off()
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        if self._pending:
+            await self._queue(memoryview(b""), begun=False)
+
     def close(self, reason: TransportError | None = None) -> None:
         """Fail what still waits, and every later write, with ``reason`` (default: `PeerGone`)."""
+        self._send_off()
         self._fail(reason or PeerGone("the stream is closed on this side"))
         self.forget()
 
@@ -251,14 +286,14 @@ class DescriptorWriter:
 
     async def _queue(self, rest: memoryview, *, begun: bool) -> None:
         self._loop = asyncio.get_running_loop()
-        frame = _Frame(rest, begun=begun, done=self._loop.create_future())
+        done = self._loop.create_future()
+        frame = _Frame(rest, begun=begun, done=done)
         if len(rest) > _USUAL_PIPE:
             self._widen()
-        if not self._pending:
-            self._loop.add_writer(self._target, self._writable)
         self._pending.append(frame)
+        self._watch()
         try:
-            await frame.done
+            await done
         except asyncio.CancelledError:
             if not frame.begun and frame in self._pending:
                 self._pending.remove(frame)
@@ -271,21 +306,59 @@ class DescriptorWriter:
             sent = self._attempt(views)
         except TransportError:
             return
-        while sent:
+        while self._pending:
             frame = self._pending[0]
             if sent < len(frame.rest):
                 frame.rest = frame.rest[sent:]
-                frame.begun = True
+                frame.begun = frame.begun or sent > 0
                 return
             sent -= len(frame.rest)
             self._pending.popleft()
-            if not frame.done.done():
+            if frame.done is not None and not frame.done.done():
                 frame.done.set_result(None)
         self._rest_if_idle()
 
+    def _hold(self, data: bytes, until: float) -> bool:
+        """Hold a frame with the others, if there is room; those that were held for long enough go out."""
+        if self._held_bytes + len(data) > _HELD:
+            return False
+        self._held.append(data)
+        self._held_bytes += len(data)
+        now = time.monotonic()
+        if now > until:
+            self._until = now + _MOMENT
+            self._send_off()
+        return True
+
+    def _gathered(self) -> None:
+        self._until = None
+        self._send_off()
+
+    def _send_off(self) -> None:
+        """What is held goes out; what of it does not fit waits in the line. Nobody is told if that fails but later
+        writers.
+        """
+        if not self._held:
+            return
+        data = memoryview(b"".join(self._held))
+        self._held.clear()
+        self._held_bytes = 0
+        with suppress(TransportError):
+            sent = self._attempt([data])
+            if sent < len(data):
+                self._pending.append(_Frame(data[sent:], begun=sent > 0, done=None))
+                self._watch()
+
+    def _watch(self) -> None:
+        if not self._watching and self._loop is not None and not self._loop.is_closed():
+            self._watching = True
+            self._loop.add_writer(self._target, self._writable)
+
     def _rest_if_idle(self) -> None:
-        if not self._pending and self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_writer(self._target)
+        if not self._pending and self._watching and self._loop is not None:
+            self._watching = False
+            if not self._loop.is_closed():
+                self._loop.remove_writer(self._target)
 
     def _widen(self) -> None:
         """Ask for a larger pipe, once and only for large frames: pipe memory is a budget of the user."""
@@ -303,9 +376,9 @@ class DescriptorWriter:
         """End every frame that waits, and remember why; the first reason stays."""
         error = self._error = self._error or error
         waiting, self._pending = self._pending, deque()
-        if waiting:
-            self._rest_if_idle()
+        self._held.clear()
+        self._rest_if_idle()
         for frame in waiting:
-            if not frame.done.done():
+            if frame.done is not None and not frame.done.done():
                 frame.done.set_exception(error)
         return error

@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from ..protocol import envelope, names
+from ..protocol.bindings.headers import is_json_content_type
 from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import (
     ConnectionLost,
@@ -34,6 +35,7 @@ __all__ = [
     "Answered",
     "excerpt",
     "is_event_stream",
+    "is_json",
     "malformed",
     "read_body",
     "read_out",
@@ -107,7 +109,14 @@ class Answered:
 
 def is_event_stream(response: Response) -> bool:
     """Whether the body is declared as server-sent events."""
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower() == names.MEDIA_SSE
+    kind = response.headers.get("content-type", "")
+    return kind != names.MEDIA_JSON and kind.partition(";")[0].strip().lower() == names.MEDIA_SSE
+
+
+def is_json(response: Response) -> bool:
+    """Whether the body is declared as JSON."""
+    kind = response.headers.get("content-type")
+    return kind == names.MEDIA_JSON or is_json_content_type(kind)
 
 
 async def read_body(response: Response, limit: int, where: str) -> bytes:
@@ -124,6 +133,8 @@ async def read_body(response: Response, limit: int, where: str) -> bytes:
         if size > limit:
             raise MessageTooLarge(f"the answer of {where} has more than {limit} bytes (see max_message)")
         pieces.append(piece)
+        if response.ended:
+            break
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

@@ -21,7 +21,6 @@ import ssl as tls
 from typing import Final
 
 from ..protocol import names
-from ..protocol.bindings.headers import is_json_content_type
 from ..protocol.envelope import Kind, Message
 from ..protocol.errors import (
     Closed,
@@ -257,7 +256,7 @@ class HTTPTransport:
 
     async def _read_json(self, out: Outgoing, answer: Answered) -> Reply:
         """The answer as one JSON message."""
-        if not is_json_content_type(answer.headers.get("content-type")):
+        if not http_answers.is_json(answer):
             raise await self._requests.refused(answer, None)
         body = await http_answers.read_body(answer, self._max_message, self.describe())
         answer.close()

@@ -64,6 +64,7 @@ REPEATABLE: Final = frozenset(
 _log: Final = logging.getLogger("dovetail.transports")
 _WANTS_NONCE: Final = re.compile(r'\berror="?use_dpop_nonce\b')
 _CHALLENGE: Final = 8 * 1024
+_ENCODINGS: Final = ("accept-encoding", "gzip, deflate")
 
 
 class Endpoint:
@@ -90,6 +91,7 @@ class Endpoint:
         self.auth: Final = auth
         self.closed = False
         self._backend: HttpBackend | None = None
+        self._fixed: dict[str, str] | None = None
         self._waits: set[asyncio.Timeout] = set()
         if auth is not None:
             static = [] if headers is None or callable(headers) else [name.lower() for name in headers]
@@ -106,7 +108,7 @@ class Endpoint:
         self.check(opened=False)
         if self._backend is None:
             if not callable(self._source):
-                await self.headers()
+                self._fixed = await self.headers()
             self._backend = self.given or self._new_backend()
 
     def check(self, *, opened: bool = True) -> None:
@@ -132,35 +134,11 @@ class Endpoint:
         """
         backend = self._usable()
         where = url or self.url
-        attempt = 0
-        while True:
-            callers = await self.headers()
-            credentials = (
-                {} if self.auth is None else await self._credentials(self.auth, where, method, callers)
-            )
-            given = {**callers, **credentials}
-            sent = [("accept-encoding", "gzip, deflate"), *given.items(), *headers]
-            try:
-                response = await backend.request(
-                    method, where, sent, body, repeatable=repeatable and self.auth is None
-                )
-            except ConnectionLost:
-                if not repeatable or self.auth is None or self.closed:
-                    raise
-                repeatable = False  # once more, and with headers of its own: a proof counts for one request
-                continue
-            answer = Answered(response, given)
-            if self.auth is None:
-                return answer
-            self._tell(self.auth, where, answer.headers)
-            if not _wants_credentials(answer):
-                return answer
-            attempt += 1
-            await answer.finish()
-            refusal = _refusal(answer, method, where, credentials, attempt)
-            if attempt >= MAX_ATTEMPTS or not await self._asked(self.auth, refusal):
-                return answer
-            self.check()
+        if self.auth is not None:
+            return await self._authorized(self.auth, backend, method, where, headers, body, repeatable)
+        callers = await self.headers()
+        sent = [_ENCODINGS, *callers.items(), *headers]
+        return Answered(await backend.request(method, where, sent, body, repeatable=repeatable), callers)
 
     async def refused(
         self, answer: Answered, body: bytes | None = None, *, secret: str = ""
@@ -195,9 +173,45 @@ class Endpoint:
 
     async def headers(self) -> dict[str, str]:
         """The caller's headers for one request, the credentials of the URL among them."""
+        if self._fixed is not None:
+            return self._fixed
         return dict(await caller_headers(self._source, self.target))
 
     # Credentials
+
+    async def _authorized(
+        self,
+        auth: ClientAuth,
+        backend: HttpBackend,
+        method: str,
+        where: str,
+        headers: Headers,
+        body: bytes | None,
+        repeatable: bool,
+    ) -> Answered:
+        """As `request`, with credentials."""
+        attempt = 0
+        while True:
+            callers = await self.headers()
+            credentials = await self._credentials(auth, where, method, callers)
+            given = {**callers, **credentials}
+            try:
+                response = await backend.request(method, where, [_ENCODINGS, *given.items(), *headers], body)
+            except ConnectionLost:
+                if not repeatable or self.closed:
+                    raise
+                repeatable = False  # once more, and with headers of its own: a proof counts for one request
+                continue
+            answer = Answered(response, given)
+            self._tell(auth, where, answer.headers)
+            if not _wants_credentials(answer):
+                return answer
+            attempt += 1
+            await answer.finish()
+            refusal = _refusal(answer, method, where, credentials, attempt)
+            if attempt >= MAX_ATTEMPTS or not await self._asked(auth, refusal):
+                return answer
+            self.check()
 
     async def _credentials(
         self, auth: ClientAuth, url: str, method: str, callers: Mapping[str, str]

@@ -7,6 +7,7 @@ Specification: 2025-11-25 basic/transports, "Session Management", "Protocol Vers
 basic/transports/streamable-http.
 """
 
+from collections.abc import Awaitable
 from typing import Final
 
 from ..protocol import envelope, names
@@ -22,7 +23,10 @@ from .shared_channel import link
 
 __all__ = ["Requests"]
 
-_ACCEPT: Final = f"{names.MEDIA_JSON}, {names.MEDIA_SSE}"
+_MEDIA: Final = (
+    ("accept", f"{names.MEDIA_JSON}, {names.MEDIA_SSE}"),
+    ("content-type", names.MEDIA_JSON),
+)
 _NAME: Final = "http"
 
 
@@ -35,15 +39,15 @@ class Requests:
         self.revision = ""
         self._link = link(_NAME)
 
-    async def post(self, out: Outgoing, session: str | None) -> Answered:
+    def post(self, out: Outgoing, session: str | None) -> Awaitable[Answered]:
         """Send a message."""
         if tap.listeners:
             tap.note(self._link, "client", True, _NAME, out.data, out.revision or None)
         if out.revision and not out.stateless:
             self.revision = out.revision
         headers = self._marks(None if out.stateless else session, out.revision)
-        headers += (("accept", _ACCEPT), ("content-type", names.MEDIA_JSON), *out.headers)
-        return await self.endpoint.request("POST", headers, out.data, repeatable=out.method in REPEATABLE)
+        headers += (*_MEDIA, *out.headers)
+        return self.endpoint.request("POST", headers, out.data, repeatable=out.method in REPEATABLE)
 
     async def get(self, session: str | None, last_event_id: str, revision: str) -> Answered:
         """Ask for an event stream: the standalone one, or another from its last event on."""
@@ -82,7 +86,8 @@ class Requests:
 
     def opened(self, data: bytes, revision: str) -> Message:
         """A message that came in. Raises `RemoteProtocolError` if it is none."""
-        self.noted(data, revision)
+        if tap.listeners:
+            self.noted(data, revision)
         try:
             return envelope.read(data)
         except Malformed as problem:

@@ -114,12 +114,11 @@ async def caller_headers(source: HeaderSource | None, target: Target) -> list[tu
     Raises `LocalProtocolError` for a header that is ours to set, or that HTTP cannot carry; values are never
     quoted.
     """
-    given: Mapping[str, str] = {}
     if callable(source):
         answer = source()
         given = await answer if inspect.isawaitable(answer) else answer
-    elif source is not None:
-        given = source
+    else:
+        given = source or {}
     headers = checked(given)
     if target.authorization is not None and all(name != "authorization" for name, _ in headers):
         headers.append(("authorization", target.authorization))

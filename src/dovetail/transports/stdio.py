@@ -12,6 +12,7 @@ basic/lifecycle "Shutdown".
 import asyncio
 import gc
 import logging
+from contextlib import suppress
 
 from ..protocol import messages
 from ..protocol.bindings.lines import LineTooLong
@@ -77,7 +78,7 @@ async def _serve(
         pump = asyncio.ensure_future(_pump(streams, connection, service.max_message))
         await asyncio.wait((pump, asked), return_when=asyncio.FIRST_COMPLETED)
         service.hub.close()  # a change stream is a call that would never end by itself
-        drained = asyncio.ensure_future(connection.drain())
+        drained = asyncio.ensure_future(_drain(streams, connection))
         try:
             if not asked.done():
                 await asyncio.wait((drained, asked), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
@@ -102,6 +103,13 @@ async def _serve(
                 pump.exception()  # nobody is left to care
 
 
+async def _drain(streams: StdioStreams, connection: ServerConnection) -> None:
+    """Wait until every call in progress has been answered, and the answers are out."""
+    await connection.drain()
+    with suppress(TransportError):
+        await streams.flush()
+
+
 async def _pump(streams: StdioStreams, connection: ServerConnection, limit: int) -> None:
     refusing: set[asyncio.Task[None]] = set()
 
@@ -117,6 +125,6 @@ async def _pump(streams: StdioStreams, connection: ServerConnection, limit: int)
         if not task.cancelled():
             task.exception()  # a peer that is gone is noticed by whatever comes next
 
-    async for line in streams.lines(refuse):
+    async for line in streams.lines(refuse, gather=True):
         await connection.receive(line)
     connection.deafen()

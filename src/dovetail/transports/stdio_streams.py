@@ -66,10 +66,13 @@ class StdioStreams:
         self._released = False
         self._undo = undo or []
 
-    async def lines(self, on_oversize: Callable[[LineTooLong], None] | None = None) -> AsyncIterator[bytes]:
+    async def lines(
+        self, on_oversize: Callable[[LineTooLong], None] | None = None, *, gather: bool = False
+    ) -> AsyncIterator[bytes]:
         """The peer's lines, without line ends, none blank, until it closes its side or `release`.
 
         A line over ``max_line`` bytes is dropped and reported to ``on_oversize``; reading goes on after it.
+        ``gather``: where several lines came at once, what is written next may leave together; see `flush`.
         While nobody asks for the next line at most about 512 KiB are read ahead. One consumer at a time.
         """
         splitter = LineSplitter(self._max_line)
@@ -83,6 +86,8 @@ class StdioStreams:
                 lines = error.lines
                 if on_oversize is not None:
                     on_oversize(error)
+            if gather and len(lines) > 1 and isinstance(self._writer, DescriptorWriter):
+                self._writer.gather()
             for line in lines:
                 yield line
         last = splitter.close()
@@ -99,6 +104,11 @@ class StdioStreams:
         if self._writer is None:
             raise PeerGone("standard output is closed")
         await self._writer.write(frame(message))
+
+    async def flush(self) -> None:
+        """Return when the system has all that was written, gathered lines too. Raises as `write` does."""
+        if isinstance(self._writer, DescriptorWriter):
+            await self._writer.flush()
 
     def release(self) -> None:
         """Give the descriptors, ``sys.stdout`` and ``sys.stderr`` back. May be called more than once.

@@ -79,6 +79,9 @@ def encode_event(
 
     Raises ValueError if ``event`` or ``id`` holds a line break or NUL, or ``retry`` is negative.
     """
+    plain = b"\n" not in data and b"\r" not in data
+    if plain and event is None and id is None and retry is None:
+        return b"data: %b\n\n" % data
     parts: list[bytes] = []
     if event is not None:
         _refuse_breaks("event type", event)
@@ -91,7 +94,7 @@ def encode_event(
         if retry < 0:
             raise ValueError(f"retry is {retry}; give milliseconds, zero or more")
         parts.append(b"retry: %d\n" % retry)
-    if b"\n" in data or b"\r" in data:
+    if not plain:
         for line in data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
             parts += (b"data: ", line, b"\n")
         parts.append(b"\n")

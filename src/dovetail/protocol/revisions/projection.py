@@ -62,7 +62,7 @@ class Projection:
         self._any_structured = Feature.ANY_STRUCTURED_CONTENT in features
         self._content_lists = Feature.CONTENT_LISTS in features
         self._stamps = Feature.RESULT_TYPE in features
-        self._whole: dict[type, bool] = {}
+        self._risky: dict[type, tuple[tuple[str, Any], ...] | None] = {}
 
     def apply(self, value: Any) -> Any:
         """The value itself where the revision lacks nothing of it, else its members as plain dicts and lists.
@@ -70,12 +70,30 @@ class Projection:
         Raises `FeatureUnavailable` for what can be neither left out nor rewritten.
         """
         kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType] - any type at all
-        whole = self._whole.get(kind)
-        if whole is None:
-            whole = self._whole[kind] = self._lacks_nothing(kind, set())
-        if whole and (self._stamps or not isinstance(value, Result) or self._unstamped(value)):
+        risky = self._risky.get(kind, ())
+        if not risky and kind not in self._risky:
+            risky = self._risky[kind] = self._at_risk(kind)
+        untouched = risky is not None and all(getattr(value, name) is default for name, default in risky)
+        if untouched and (self._stamps or not isinstance(value, Result) or self._unstamped(value)):
             return value
         return self._cut(value)
+
+    def _at_risk(self, kind: Any) -> tuple[tuple[str, Any], ...] | None:
+        """The fields that may have to be cut, with the defaults, which are not sent; None for a type that is always
+        cut.
+        """
+        if self._lacks_nothing(kind, set()):
+            return ()
+        if not (isinstance(kind, type) and issubclass(kind, Struct)) or not self._struct_stands(kind):
+            return None
+        if not kind.__struct_config__.omit_defaults:
+            return None
+        absent = self._lacking(kind)
+        return tuple(
+            (field.name, field.default)
+            for field in codec.fields(kind)
+            if field.encode_name in absent or not self._lacks_nothing(field.type, set())
+        )
 
     def _unstamped(self, value: Result) -> bool:
         if value.result_type is not None:
@@ -95,16 +113,21 @@ class Projection:
         return True
 
     def _struct_lacks_nothing(self, kind: type[Struct], seen: set[Any]) -> bool:
-        absent = self._absent.get(kind, frozenset())
-        if absent - (_PER_VALUE if issubclass(kind, Result) else frozenset()):
+        if self._lacking(kind) or not self._struct_stands(kind):
             return False
+        return all(self._lacks_nothing(field.type, seen) for field in codec.fields(kind))
+
+    def _lacking(self, kind: type[Struct]) -> frozenset[str]:
+        absent = self._absent.get(kind, frozenset[str]())
+        return absent - _PER_VALUE if issubclass(kind, Result) else absent
+
+    def _struct_stands(self, kind: type[Struct]) -> bool:
+        """Whether the type as such is one of the revision."""
         if kind in _BLOCKS and kind.__struct_config__.tag not in self._content:
             return False
         if kind in (SamplingMessage, CreateMessageResult) and not self._content_lists:
             return False
-        if kind is Tool and not self._any_structured:
-            return False
-        return all(self._lacks_nothing(field.type, seen) for field in codec.fields(kind))
+        return not (kind is Tool and not self._any_structured)
 
     def _cut(self, value: Any) -> Any:
         if isinstance(value, UnknownContent):

@@ -2,14 +2,15 @@
 
 Every refusal is one exception, raised where the fault is seen and sent in one place, with a JSON-RPC error
 for its body. An `EventWriter` is one open event stream: each event is one write, bounded in time, so that a
-reader who never reads costs its own stream and nobody else's. Specification: 2026-07-28
-basic/transports/streamable-http "Receiving Messages"; 2025-11-25 basic/transports.
+reader who never reads costs its own stream and nobody else's. A write that the server takes at once meets
+neither lock nor timer: its first step is taken by hand (`Begun`), and only what has to wait waits under both.
+Specification: 2026-07-28 basic/transports/streamable-http "Receiving Messages"; 2025-11-25 basic/transports.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
 from typing import Any, Final
 
 from ...protocol import messages, names
@@ -57,12 +58,56 @@ class Refusal(Exception):
         return messages.error(self.id, self.problem) if self.body is None else self.body
 
 
-async def answer(send: Send, status: int, body: bytes, extra: HeaderList = ()) -> None:
-    """A whole answer: JSON, or nothing at all."""
-    length = (b"content-length", b"%d" % len(body))
-    headers = [JSON, length, *extra] if body else [length, *extra] if status != 204 else list(extra)
+async def answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    extra: HeaderList = (),
+    *,
+    tail: bytes = b"",
+    kind: HeaderList = (JSON,),
+) -> None:
+    """A whole answer: JSON, an event stream (``kind``: `STREAM`), or nothing at all.
+
+    ``tail``: the rest of the body, which other answers may share.
+    """
+    length = (b"content-length", b"%d" % (len(body) + len(tail)))
+    headers = [*kind, length, *extra] if body else [length, *extra] if status != 204 else list(extra)
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    if tail:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        body = tail
     await send({"type": "http.response.body", "body": body})
+
+
+class Begun:
+    """Something awaitable whose first step is taken at once, by the task that makes this. ``over``: that was all;
+    else the rest is to be awaited, by the same task. Raises what the first step raises.
+    """
+
+    __slots__ = ("_steps", "_waits", "over")
+
+    def __init__(self, what: Awaitable[None]) -> None:
+        self._steps = what.__await__()
+        self._waits: Any = None
+        self.over = False
+        try:
+            self._waits = next(self._steps)
+        except StopIteration:
+            self.over = True
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        waits = self._waits
+        try:
+            while True:
+                try:
+                    yield waits
+                except BaseException as problem:  # noqa: BLE001 - a cancellation, and whatever else, is for what waits
+                    waits = self._steps.throw(problem)
+                else:
+                    waits = next(self._steps)
+        except StopIteration:
+            return
 
 
 class EventWriter:
@@ -72,6 +117,19 @@ class EventWriter:
     `ConnectionLost` after that. ``interval`` is after how many seconds of silence a comment keeps the
     connection alive; ``alive`` is called as often.
     """
+
+    __slots__ = (
+        "_alive",
+        "_beating",
+        "_extra",
+        "_interval",
+        "_limit",
+        "_lock",
+        "_queued",
+        "_send",
+        "_silent",
+        "broken",
+    )
 
     def __init__(
         self,
@@ -87,9 +145,10 @@ class EventWriter:
         self._limit = limit
         self._interval = interval
         self._alive = alive
-        self._lock = asyncio.Lock()
-        self._beating: asyncio.Task[None] | None = None
-        self._written = 0
+        self._lock: asyncio.Lock | None = None
+        self._queued = 0
+        self._silent = True
+        self._beating: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self.broken = False
 
     async def start(self, first: bytes = b"") -> None:
@@ -98,17 +157,19 @@ class EventWriter:
         # An empty write would tell nothing; with chunks it would even look like the end.
         if first:
             await self.write(first)
-        self._beating = asyncio.create_task(self._beat())
+        self._set_timer()
 
-    async def write(self, data: bytes) -> None:
-        """Send one whole event."""
-        self._written += 1
-        await self._pass({"type": "http.response.body", "body": data, "more_body": True})
+    def write(self, data: bytes) -> Awaitable[None]:
+        """Send one event or several, all of them whole."""
+        self._silent = False
+        return self._pass({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, data: bytes = b"") -> None:
         """Send the last event, if any, and end the stream."""
-        async with self._lock:
-            self.close()
+        if self._lock is not None:
+            async with self._lock:  # not in the middle of a comment
+                self.close()
+        self.close()
         await self._pass({"type": "http.response.body", "body": data, "more_body": False})
 
     def close(self) -> None:
@@ -117,28 +178,63 @@ class EventWriter:
             self._beating.cancel()
             self._beating = None
 
+    def _set_timer(self) -> None:
+        self._silent = True
+        self._beating = asyncio.get_running_loop().call_later(self._interval, self._time)
+
+    def _time(self) -> None:
+        """A while has passed. A stream in use, of which nobody wants to know, needs no task."""
+        if self._silent or self._alive is not None:
+            self._beating = asyncio.get_running_loop().create_task(self._beat())
+        else:
+            self._set_timer()
+
     async def _beat(self) -> None:
         try:
-            while True:
-                before = self._written
-                await asyncio.sleep(self._interval)
-                if self._alive is not None:
-                    await self._alive()
-                if self._written == before:
-                    await self._pass({"type": "http.response.body", "body": comment(), "more_body": True})
+            if self._alive is not None:
+                await self._alive()
+            if self._silent:
+                await self._pass({"type": "http.response.body", "body": comment(), "more_body": True})
         except ConnectionLost:
             return
+        if self._beating is not None:
+            self._set_timer()
 
     async def _pass(self, event: Event) -> None:
-        async with self._lock:
-            if self.broken:
-                raise ConnectionLost("the client stopped reading")
-            try:
-                async with asyncio.timeout(self._limit):
-                    await self._send(event)
-            except (TimeoutError, OSError):
-                self.broken = True
-                raise ConnectionLost("the client stopped reading") from None
-            except asyncio.CancelledError:
-                self.broken = True  # whatever came next might not be whole
-                raise
+        if self._queued:  # an earlier event is still on its way
+            await self._wait(event, None)
+            return
+        if self.broken:
+            raise _lost()
+        try:
+            begun = Begun(self._send(event))
+        except OSError:
+            self.broken = True
+            raise _lost() from None
+        if not begun.over:
+            await self._wait(event, begun)
+
+    async def _wait(self, event: Event, begun: Begun | None) -> None:
+        """Send an event when its turn has come. Nobody waits for a turn when one has ``begun``."""
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        self._queued += 1
+        try:
+            async with self._lock:
+                if self.broken:
+                    raise _lost()
+                try:
+                    async with asyncio.timeout(self._limit):
+                        await (begun or self._send(event))
+                except (TimeoutError, OSError):
+                    self.broken = True
+                    raise _lost() from None
+                except asyncio.CancelledError:
+                    self.broken = True  # whatever came next might not be whole
+                    raise
+        finally:
+            self._queued -= 1
+
+
+def _lost() -> ConnectionLost:
+    return ConnectionLost("the client stopped reading")

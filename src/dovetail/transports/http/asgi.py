@@ -220,14 +220,14 @@ class HTTPApp:
         if body[:1] != b"{" and envelope.is_batch(body):
             if modern or not service.stateful:
                 raise Refusal(400, "batches do not exist in this revision")
-            return self._stateful.serve_batch(head, principal, body, readable, receive, send)
+            return self._stateful.serve_batch(head, principal, body, readable, watch, receive, send)
         try:
             message = envelope.read(body)
         except Malformed as problem:
             raise Refusal(400, problem.error, id=problem.id) from None
         if not service.stateful or (service.stateless and (modern or exchange.belongs(message, body))):
             return self._stateless.serve(head, principal, body, message, readable, watch, send)
-        return self._stateful.serve(head, principal, body, message, readable, receive, send)
+        return self._stateful.serve(head, principal, body, message, readable, watch, receive, send)
 
     async def _preflight(self, route: str, head: Head, send: Send) -> bool:
         """Answer a CORS preflight, where origins are configured."""

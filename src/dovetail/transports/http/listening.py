@@ -9,11 +9,12 @@ basic/transports "Listening for Messages from the Server", "Resumability and Red
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache, partial
 
-from ...protocol.revisions import PROFILES, Feature
-from ...protocol.session import READY, ServerSession
+from ...protocol.listening import Change
+from ...protocol.revisions import PROFILES, Feature, Profile
+from ...protocol.session import READY
 from ...runtime import tap
-from ...runtime.hub import Subscription
 from ...runtime.service import Service
 from ...security.principal import Principal
 from ...stores.contracts import Store
@@ -43,21 +44,24 @@ class Listeners:
 
     def writer(self, head: Head, send: Send, live: LiveSession) -> EventWriter:
         """An event stream whose being open counts as the session's being in use."""
-
-        async def alive() -> None:
-            if live.id and not await self._sessions.seen(live.id) and live.standalone is not None:
-                live.standalone.changes.close()
-
         settings = self._settings
         return EventWriter(
-            send, head.extra, limit=settings.send_timeout, interval=settings.keep_alive, alive=alive
+            send,
+            head.extra,
+            limit=settings.send_timeout,
+            interval=settings.keep_alive,
+            alive=partial(self._seen, live) if live.id else None,
         )
+
+    async def _seen(self, live: LiveSession) -> None:
+        if not await self._sessions.seen(live.id) and live.standalone is not None:
+            live.standalone.close()
 
     async def listen(
         self,
         head: Head,
         principal: Principal,
-        session: ServerSession,
+        profile: Profile,
         live: LiveSession,
         receive: Receive,
         send: Send,
@@ -68,29 +72,30 @@ class Listeners:
             if present.stream.reader is not None:
                 raise Refusal(409, "the session's stream is being read already; close that connection first")
             self._drop(live, present)
-        profile = session.profile
         stream = MessageStream(
             STANDALONE,
             self._store.events if profile.has(Feature.RESUMABLE) else None,
             live.prefix,
             priming=profile.has(Feature.POLLING),
         )
-        hears = self._service.hearing(principal, "http")
-        standalone = Standalone(stream, self._service.hub.subscribe(hears, until=principal.expires))
-        live.standalone = standalone
-        standalone.teller = asyncio.create_task(self._tell(live, standalone))
+        live.standalone = standalone = Standalone(stream)
+        standalone.changes = self._service.hub.subscribe(
+            self._service.hearing(principal, "http"),
+            until=principal.expires,
+            told=partial(self._wake_teller, live, standalone),
+        )
         await stream.open()
         await self._serve(head, live, standalone, 0, receive, send)
 
     async def resume(
-        self, head: Head, session: ServerSession, live: LiveSession, last: bytes, receive: Receive, send: Send
+        self, head: Head, profile: Profile, live: LiveSession, last: bytes, receive: Receive, send: Send
     ) -> None:
         """Serve what a client missed of one stream of its session, and what is still to come. Raises
         `Refusal` (400).
         """
         id, after = parse_event_id(last)
-        if not session.profile.has(Feature.RESUMABLE):
-            raise Refusal(400, f"streams can't be resumed in revision {session.profile.revision}")
+        if not profile.has(Feature.RESUMABLE):
+            raise Refusal(400, f"streams can't be resumed in revision {profile.revision}")
         await check_position(self._store.events, live.prefix + id, after)
         standalone = live.standalone
         if standalone is not None and standalone.stream.id == id:
@@ -112,9 +117,7 @@ class Listeners:
         self, head: Head, live: LiveSession, standalone: Standalone, after: int, receive: Receive, send: Send
     ) -> None:
         stream = standalone.stream
-        if standalone.expiry is not None:
-            standalone.expiry.cancel()
-            standalone.expiry = None
+        standalone.stay()
         token = stream.attach()
         writer = self.writer(head, send, live)
         try:
@@ -137,28 +140,47 @@ class Listeners:
             standalone.expiry = loop.call_later(self._settings.linger, self._drop, live, standalone)
 
     def _drop(self, live: LiveSession, standalone: Standalone) -> None:
-        if standalone.expiry is not None:
-            standalone.expiry.cancel()
-        standalone.changes.close()
+        standalone.stay()
+        standalone.close()
         if live.standalone is standalone:
             live.standalone = None
         self._sessions.settle(live)
 
-    async def _tell(self, live: LiveSession, standalone: Standalone) -> None:
-        """Put changes on the stream, until the subscription ends."""
-        try:
-            await self._tell_changes(live, standalone.stream, standalone.changes)
-        finally:
-            await standalone.stream.end()
+    def _wake_teller(self, live: LiveSession, standalone: Standalone) -> None:
+        if standalone.teller is None:
+            standalone.teller = asyncio.get_running_loop().create_task(self._tell(live, standalone))
 
-    async def _tell_changes(self, live: LiveSession, stream: MessageStream, changes: Subscription) -> None:
-        async for change in changes:
-            state = await self._sessions.state(live.id)
-            if state is None:
-                return
-            if state.phase != READY or (change.kind == "resource" and change.uri not in state.subscriptions):
-                continue
-            message = change.message(PROFILES[state.revision])
+    async def _tell(self, live: LiveSession, standalone: Standalone) -> None:
+        """Put the changes that wait on the stream; end it after the last."""
+        changes = standalone.changes
+        try:
+            while changes is not None and (change := changes.take()) is not None:
+                if not await self._tell_one(live, standalone.stream, change):
+                    changes.close()
+                    break
+        except BaseException:
+            standalone.close()  # nothing comes after a gap
+            raise
+        finally:
+            if standalone.teller is asyncio.current_task():
+                standalone.teller = None
+            if changes is None or changes.ended:
+                await standalone.stream.end()
+
+    async def _tell_one(self, live: LiveSession, stream: MessageStream, change: Change) -> bool:
+        """Tell of a change if the session is to hear of it. False when the session has ended."""
+        state = await self._sessions.state(live.id)
+        if state is None:
+            return False
+        if state.phase == READY and (change.kind != "resource" or change.uri in state.subscriptions):
+            message = _message(change, state.revision)
             if tap.listeners:
                 tap.note(live.link, "server", True, "http", message, state.revision)
             await stream.put(message)
+        return True
+
+
+@lru_cache(maxsize=64)
+def _message(change: Change, revision: str) -> bytes:
+    """The same bytes for all sessions that hear of the same change."""
+    return change.message(PROFILES[revision])

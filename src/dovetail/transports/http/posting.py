@@ -1,7 +1,8 @@
 """The requests of one POST in the stateful era, and what answers them.
 
-Most calls end at once, and one JSON body answers them. When one is slow, or says something on its way, what
-it says and what answers it becomes a stream: from then on nothing depends on the connection any more.
+Most calls end at once, and one body answers them: JSON, or the whole of an event stream. When one is slow, or says
+something on its way, what it says and what answers it becomes a `MessageStream`: from then on nothing depends on the
+connection any more.
 Specification: 2025-11-25 basic/transports "Sending Messages to the Server"; 2025-03-26 the same, with
 batches.
 """
@@ -9,7 +10,7 @@ batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import cast
 
 from msgspec import Raw
@@ -17,105 +18,143 @@ from msgspec import Raw
 from ...protocol import messages, names
 from ...protocol.call import Answer
 from ...protocol.errors import FeatureUnavailable
+from ...protocol.revisions import Feature, Profile
 from ...protocol.session import ServerSession
 from ...protocol.types.notifications import CancelledNotice
 from ...runtime import tap
 from ...runtime.channel import Channel
 from ...runtime.connection import read_answer
 from ...security.principal import Principal
+from ...stores.contracts import EventLog
 from .head import Head, PlainHeaders
 from .sessions import LiveSession
-from .streams import MessageStream
+from .streams import REQUEST, MessageStream, written_at_once
+from .watching import Watch
 
 
 class Posted:
-    """What one POST asked for. ``streamable``: whether its answer may become a stream. ``alone``: whether
-    what the client answers is sure to reach this process. ``shortfall``: the scopes that a call's token would need.
+    """What one POST asked for. ``streamable``: whether its answer may become a stream; ``log``: where one is kept, if
+    the revision can resume it. ``alone``: whether what the client answers is sure to reach this process. ``left``: the
+    requests that are not done with. ``shortfall``: the scopes that a call's token would need.
     """
+
+    __slots__ = (
+        "_abandoned",
+        "_log",
+        "_waiter",
+        "alone",
+        "batch",
+        "left",
+        "live",
+        "profile",
+        "replies",
+        "shortfall",
+        "stream",
+        "streamable",
+    )
 
     def __init__(
         self,
         live: LiveSession,
-        stream: MessageStream,
+        profile: Profile,
+        log: EventLog | None,
         *,
         batch: bool,
         streamable: bool,
-        revision: str,
         alone: bool = True,
     ) -> None:
         self.live = live
-        self.stream = stream
+        self.profile = profile
         self.batch = batch
         self.streamable = streamable
-        self.revision = revision
         self.alone = alone
-        self.streaming = False
+        self.stream: MessageStream | None = None
         self.left = 0
         self.replies: list[bytes] = []
         self.shortfall: tuple[str, ...] | None = None
-        self._decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._over: asyncio.Event | None = None
+        self._log = log
+        self._abandoned = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a client can come back for the answer."""
+        return self._kept_in is not None if self.stream is None else self.stream.resumable
 
     async def say(self, message: bytes, *, urgent: bool = False) -> None:
         """Send a message that belongs to the requests; the first one makes a stream of the answer."""
         if not self.streamable:
             return
         if tap.listeners:
-            tap.note(self.live.link, "server", True, "http", message, self.revision)
-        await self.begin()
-        await self.stream.put(message, urgent=urgent)
+            self._note(message)
+        stream = await self.begin()
+        await stream.put(message, urgent=urgent)
 
-    async def reply(self, data: bytes, *, at_once: bool = False) -> None:
-        """The response to one of the requests."""
-        if self.streaming:
-            if tap.listeners:
-                tap.note(self.live.link, "server", True, "http", data, self.revision)
-            await self.stream.put(data, urgent=True, at_once=at_once)
-        else:
-            self.replies.append(data)
+    async def reply(self, stream: MessageStream, data: bytes) -> None:
+        """Send the response to one of the requests. As long as there is no stream, it is one of the ``replies``."""
+        if tap.listeners:
+            self._note(data)
+        await stream.put(data, urgent=True)
 
-    async def begin(self) -> None:
-        """The answer is a stream. Idempotent."""
-        if self.streaming:
-            return
-        self.streaming = True
-        self.live.streams[self.stream.id] = self.stream
-        self._decide()
-        await self.stream.open()
+    async def begin(self) -> MessageStream:
+        """The answer is a stream from now on. Idempotent."""
+        if self.stream is not None:
+            return self.stream
+        priming = self.profile.has(Feature.POLLING)
+        self.stream = stream = MessageStream(REQUEST, self._kept_in, self.live.prefix, priming=priming)
+        if self._abandoned:
+            stream.abandon()
+        self.live.streams[stream.id] = stream
+        self.wake()
+        await stream.open()
         held, self.replies = self.replies, []
         for data in held:
-            await self.reply(data, at_once=True)  # whoever reads may be the one who waits here
+            if tap.listeners:
+                self._note(data)
+            await stream.put(data, urgent=True, at_once=True)  # whoever reads may be the one who waits here
+        return stream
 
-    async def one_over(self) -> None:
-        """One of the requests is done with, answered or cancelled."""
+    def one_over(self) -> MessageStream | None:
+        """One of the requests is done with, answered or cancelled. Gives the stream if that is to `end` now."""
         self.left -= 1
-        if self.left == 0:
+        if self.left:
+            return None
+        self.wake()
+        if self.stream is not None:
             self.live.streams.pop(self.stream.id, None)
-            self._decide()
-            if self._over is not None:
-                self._over.set()
-            await self.stream.end()
+        return self.stream
 
-    async def decided(self, seconds: float) -> None:
-        """Wait until the answer is a stream or complete, at most so long."""
-        if self._decided.done() or self.left == 0:
-            return
-        timer = asyncio.get_running_loop().call_later(seconds, self._decide)
-        try:
-            await self._decided
-        finally:
-            timer.cancel()
+    async def decided(self, watch: Watch) -> None:
+        """Wait until the answer is complete; or, where it may be one, a stream; or slow enough to become one."""
+        if self.streamable:
+            if self.left and self.stream is None:
+                watch.answer_awaited(self.wake)
+                self._waiter = watch.loop.create_future()
+                await self._waiter
+        else:
+            await self.over()
 
     async def over(self) -> None:
         """Wait until every request is done with."""
-        self._over = asyncio.Event()
-        if self.left:
-            await self._over.wait()
+        while self.left:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def abandon(self) -> None:
+        """The connection that was to read the answer is not there, unless it read already."""
+        self._abandoned = True
+        if self.stream is not None:
+            self.stream.abandon()
 
     @property
     def nothing(self) -> bool:
         """Whether all is done with and nothing is to be answered."""
-        return not (self.left or self.replies or self.streaming)
+        return not (self.left or self.replies or self.stream)
 
     def body(self) -> bytes:
         """The answer as one JSON body; empty when nothing is to be answered."""
@@ -123,12 +162,28 @@ class Posted:
             return b""
         data = b"[" + b",".join(self.replies) + b"]" if self.batch else self.replies[0]
         if tap.listeners:
-            tap.note(self.live.link, "server", True, "http", data, self.revision)
+            self._note(data)
         return data
 
-    def _decide(self) -> None:
-        if not self._decided.done():
-            self._decided.set_result(None)
+    def events(self, retry: float) -> Awaitable[bytes]:
+        """The answer as a whole stream: for a client that wants one, though all is known."""
+        if tap.listeners:
+            for data in self.replies:
+                self._note(data)
+        return written_at_once(
+            self.replies,
+            self._kept_in,
+            self.live.prefix,
+            priming=self.profile.has(Feature.POLLING),
+            retry=retry,
+        )
+
+    @property
+    def _kept_in(self) -> EventLog | None:
+        return self._log if self.profile.has(Feature.RESUMABLE) else None
+
+    def _note(self, message: bytes) -> None:
+        tap.note(self.live.link, "server", True, "http", message, self.profile.revision)
 
 
 class PostedChannel(Channel):
@@ -144,9 +199,19 @@ class PostedChannel(Channel):
         self.remote = head.remote
         self.session = session
         self.ended = False
+        self.task: asyncio.Task[None] | None = None
+        self.begun = False
         self._head = head
         self._posted = posted
         self._retry = retry
+
+    def stop(self) -> asyncio.Task[None]:
+        """See `Running`. A task that is cancelled before its first step never runs any of its code: so it is told."""
+        task = cast("asyncio.Task[None]", self.task)
+        self.cancelled = True
+        if self.begun:
+            task.cancel()
+        return task
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -193,7 +258,7 @@ class PostedChannel(Channel):
         to.
         """
         posted = self._posted
-        if self.ended or posted is None or not posted.streamable or not posted.stream.resumable:
+        if self.ended or posted is None or not posted.streamable or not posted.resumable:
             return
-        await posted.begin()
-        posted.stream.hang_up(self._retry if retry is None else retry)
+        stream = await posted.begin()
+        stream.hang_up(self._retry if retry is None else retry)

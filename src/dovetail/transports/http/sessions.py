@@ -15,9 +15,9 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -28,7 +28,6 @@ from ...protocol.correlation import Pending
 from ...protocol.errors import Closed, InternalError
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.requests import RequestId
-from ...runtime.channel import Channel
 from ...runtime.connection import STUBBORN
 from ...runtime.hub import Subscription
 from ...runtime.service import Service
@@ -39,21 +38,48 @@ from .answering import Refusal
 from .places import RETRY_SOON
 from .streams import MessageStream
 
-T = TypeVar("T")
 MAX_ASKED: Final = 1000
-_ATTEMPTS: Final = 16
+#: How often a request is judged anew when others change the session meanwhile.
+ATTEMPTS: Final = 16
+#: Seconds for which a session that was seen need not be seen again.
+_LATELY: Final = 0.05
 _RETRY_LATER: Final = ((b"retry-after", b"30"),)
 _UNKNOWN: Final = "there is no such session; initialize a new one"
 
 
 class Standalone:
-    """The stream of a session as a whole: what changed, told on one connection at a time."""
+    """The stream of a session as a whole: what changed, told on one connection at a time.
 
-    def __init__(self, stream: MessageStream, changes: Subscription) -> None:
+    ``teller`` puts changes on the stream, and ends it when ``changes`` ended: a task that exists only as long as there
+    is something to do.
+    """
+
+    __slots__ = ("changes", "expiry", "stream", "teller")
+
+    def __init__(self, stream: MessageStream) -> None:
         self.stream = stream
-        self.changes = changes
+        self.changes: Subscription | None = None
         self.teller: asyncio.Task[None] | None = None
         self.expiry: asyncio.TimerHandle | None = None
+
+    def stay(self) -> None:
+        """Do not expire: somebody reads again, or the end is there."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+
+    def close(self) -> None:
+        """Hear of no more changes; the stream ends once what was heard is told."""
+        if self.changes is not None:
+            self.changes.close()
+
+
+class Running(Protocol):
+    """A call in progress."""
+
+    def stop(self) -> asyncio.Task[None]:
+        """Cancel it: nobody wants its answer any more. Gives its task, which is ending."""
+        ...
 
 
 _AT: Final = "@"
@@ -67,52 +93,74 @@ def _owns(principal: Principal, owner: str) -> bool:
 
 
 class LiveSession:
-    """What this process holds of one session. Everything in it is keyed within the session, never across."""
+    """What this process holds of one session. Everything in it is keyed within the session, never across. It is made
+    for almost each request, so what few requests need is made when they do.
+    """
+
+    __slots__ = ("_asked", "id", "running", "standalone", "streams")
 
     def __init__(self, id: str) -> None:
         self.id = id
-        digest = hashlib.sha256(id.encode()).hexdigest()
-        self.prefix = f"http/{digest[:40]}/"
-        self.link = f"session-{digest[:16]}"
-        self.running: dict[RequestId, asyncio.Task[None]] = {}
-        self.channels: dict[asyncio.Task[None], Channel] = {}
-        self.asked: Pending[asyncio.Future[Answer]] = Pending(f"s{secrets.token_hex(4)}-", limit=MAX_ASKED)
+        self.running: dict[RequestId, Running] = {}
         self.streams: dict[str, MessageStream] = {}
         self.standalone: Standalone | None = None
+        self._asked: Pending[asyncio.Future[Answer]] | None = None
+
+    @property
+    def asked(self) -> Pending[asyncio.Future[Answer]]:
+        """The questions that wait for an answer."""
+        if self._asked is None:
+            self._asked = Pending(f"s{secrets.token_hex(4)}-", limit=MAX_ASKED)
+        return self._asked
+
+    @property
+    def digest(self) -> str:
+        """What stands for the session where its id is not to be seen."""
+        return _digest(self.id)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its streams begin with in the store."""
+        return f"http/{self.digest[:40]}/"
+
+    @property
+    def link(self) -> str:
+        """What it is called on the tap."""
+        return f"session-{self.digest[:16]}"
 
     @property
     def quiet(self) -> bool:
         """Whether nothing needs this any more."""
-        return not (self.running or self.streams or self.standalone or len(self.asked))
+        return not (self.running or self.streams or self.standalone or self._asked)
 
     def cancel(self, id: RequestId) -> None:
         """Cancel a call, if it runs: nobody wants its answer any more."""
-        task = self.running.get(id)
-        if task is None:
-            return
-        if task in self.channels:
-            self.channels[task].cancelled = True
-        task.cancel()
+        if id in self.running:
+            self.running[id].stop()
 
     def close(self) -> list[asyncio.Task[None]]:
         """End everything; gives the tasks that are ending."""
-        tasks = list(self.running.values())
-        for channel in self.channels.values():
-            channel.cancelled = True
+        tasks = [call.stop() for call in self.running.values()]
         standalone, self.standalone = self.standalone, None
         if standalone is not None:
-            standalone.changes.close()
-            if standalone.expiry is not None:
-                standalone.expiry.cancel()
+            if standalone.teller is not None:
+                standalone.teller.cancel()
+                tasks.append(standalone.teller)
+                standalone.teller = None  # another one is to end the stream
+            standalone.stay()
+            standalone.close()
             if standalone.teller is not None:
                 tasks.append(standalone.teller)
-        for task in tasks:
-            task.cancel()
         for _, waiter in self.asked.drain():
             if not waiter.done():
                 waiter.set_exception(Closed("the session has ended"))
                 waiter.exception()  # nobody may be waiting any more: it is told, not lost
         return tasks
+
+
+@lru_cache(maxsize=1024)
+def _digest(id: str) -> str:
+    return hashlib.sha256(id.encode()).hexdigest()
 
 
 class Sessions:
@@ -182,31 +230,15 @@ class Sessions:
             raise Refusal(404, _UNKNOWN) from None
         return record, self._service.session(state)
 
-    async def change(
-        self,
-        record: SessionRecord,
-        session: ServerSession,
-        principal: Principal,
-        step: Callable[[ServerSession], Awaitable[T]],
-    ) -> tuple[ServerSession, T]:
-        """Do something to a session and save it; done again on the newer record when another save was first.
-
-        Raises what ``step`` raises, and `Refusal`.
+    async def save(self, record: SessionRecord, session: ServerSession) -> bool:
+        """Save what a request changed, and note that the session is in use. False when another save was first: the
+        request has to be judged again, on the newer record. Raises `Refusal`.
         """
-        for _ in range(_ATTEMPTS):
-            outcome = await step(session)
-            if await self._save(record, session):
-                return session, outcome
-            record, session = await self.load(record.id.encode(), principal)
-        raise Refusal(
-            503, "the session is being changed by too many requests at once; retry", headers=RETRY_SOON
-        )
-
-    async def _save(self, record: SessionRecord, session: ServerSession) -> bool:
         sessions = self._store.sessions
         try:
             if not session.changed:
-                await sessions.touch(record.id)
+                if not 0 <= time.time() - record.seen < _LATELY:
+                    await sessions.touch(record.id)
                 return True
             changed = replace(record, version=record.version + 1, data=session.state.dump())
             saved = await sessions.save(changed, expected_version=record.version)
@@ -268,6 +300,13 @@ class Sessions:
     def all_live(self) -> list[LiveSession]:
         """Every live session."""
         return list(self._live.values())
+
+
+def contended() -> Refusal:
+    """The refusal of a request that never got its turn."""
+    return Refusal(
+        503, "the session is being changed by too many requests at once; retry", headers=RETRY_SOON
+    )
 
 
 def _unavailable() -> Refusal:

@@ -19,6 +19,7 @@ import asyncio
 from typing import Final, cast
 
 from ...protocol import envelope, messages, names
+from ...protocol.bindings.sse import encode_event
 from ...protocol.call import Answer, Call, Cancel, Notification, Refused
 from ...protocol.envelope import Kind, Malformed, Message
 from ...protocol.errors import INVALID_REQUEST, InternalError, InvalidRequest
@@ -31,16 +32,17 @@ from ...runtime.service import Service
 from ...security.authenticator import Gatekeeper
 from ...security.principal import Principal
 from ...stores.contracts import SessionRecord, Store
-from .answering import EventWriter, Receive, Refusal, Send, answer
+from .answering import STREAM, Receive, Refusal, Send, answer
 from .guard import JSON_OK, SSE_OK
 from .head import LAST_EVENT_ID, SESSION, Head
 from .listening import Listeners
 from .places import RETRY_SOON, Places
 from .posting import Posted, PostedChannel
-from .sessions import LiveSession, Sessions
+from .sessions import ATTEMPTS, LiveSession, Sessions, contended
 from .settings import Settings
 from .stepping_up import answer_forbidden, lacks_scopes
-from .streams import REQUEST, MessageStream, deliver
+from .streams import deliver
+from .watching import Watch
 
 Event = Call | Cancel | Answer | Notification
 _NO_SESSION: Final = ""
@@ -76,6 +78,7 @@ class Stateful:
         self._sessions = Sessions(service, store)
         self._listeners = Listeners(service, settings, self._sessions, store)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._alone = settings.workers == 1
 
     # One message
 
@@ -86,6 +89,7 @@ class Stateful:
         body: bytes,
         message: Message,
         readable: int,
+        watch: Watch,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -99,7 +103,7 @@ class Stateful:
         if tap.listeners:
             tap.note(entered.live.link, "server", False, "http", body, profile.revision)
         try:
-            await self._serve_one(head, principal, entered, message, readable, receive, send)
+            await self._serve_one(head, principal, entered, message, readable, watch, receive, send)
         except Refused as refused:
             body = messages.error(None if refused.silent else refused.id, refused.error, profile)
             code = profile.code(refused.error)
@@ -117,6 +121,7 @@ class Stateful:
         entered: Entered,
         message: Message,
         readable: int,
+        watch: Watch,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -136,9 +141,9 @@ class Stateful:
             posted = self._post(entered, readable, batch=False)
             self._start(event, head, principal, entered, posted)
             try:
-                await self._respond(head, entered, posted, readable, receive, send)
+                await self._respond(head, entered, posted, readable, watch, receive, send)
             finally:
-                posted.stream.abandon()
+                posted.abandon()
         else:
             self._settle_event(event, entered.live)
             await answer(send, 202, b"", head.extra)
@@ -195,27 +200,30 @@ class Stateful:
 
     async def _take(self, principal: Principal, entered: Entered, message: Message) -> Event:
         """Let the engine read a message, and save what that changed."""
-
-        async def step(session: ServerSession) -> Event:
-            return session.receive(message)
-
+        event = entered.session.receive(message)
         if entered.record is None:
-            return await step(entered.session)
-        entered.session, event = await self._sessions.change(entered.record, entered.session, principal, step)
-        return event
+            return event
+        for _ in range(ATTEMPTS):
+            if await self._sessions.save(entered.record, entered.session):
+                return event
+            await self._reload(principal, entered)
+            event = entered.session.receive(message)
+        raise contended()
 
     async def _steer(self, head: Head, principal: Principal, entered: Entered, message: Message) -> Reply:
         """Answer a request that steers the session, and save what that changed."""
+        for _ in range(ATTEMPTS):
+            event = cast("Call", entered.session.receive(message))
+            channel = self._channel(head, principal, entered.session, None)
+            reply = await self._service.dispatcher.answer(event, channel)
+            if entered.record is None or await self._sessions.save(entered.record, entered.session):
+                return reply
+            await self._reload(principal, entered)
+        raise contended()
 
-        async def step(session: ServerSession) -> Reply:
-            event = cast("Call", session.receive(message))
-            channel = self._channel(head, principal, session, None)
-            return await self._service.dispatcher.answer(event, channel)
-
-        if entered.record is None:
-            return await step(entered.session)
-        entered.session, reply = await self._sessions.change(entered.record, entered.session, principal, step)
-        return reply
+    async def _reload(self, principal: Principal, entered: Entered) -> None:
+        id = entered.live.id.encode()
+        entered.record, entered.session = await self._sessions.load(id, principal)
 
     def _settle_event(self, event: Event, live: LiveSession) -> None:
         """An answer finds its waiter, a cancellation its call; nothing else needs anything."""
@@ -231,10 +239,12 @@ class Stateful:
     def _channel(
         self, head: Head, principal: Principal, session: ServerSession, posted: Posted | None
     ) -> PostedChannel:
-        channel = PostedChannel(head, principal, session, posted, self._settings.retry)
-        channel.lasting = self._settings.sessions
-        channel.speaking = self._settings.responses != "json"
-        channel.owned = posted is not None
+        settings = self._settings
+        channel = PostedChannel(head, principal, session, posted, settings.retry)
+        if not settings.sessions:
+            channel.lasting = False
+        if settings.responses == "json":
+            channel.speaking = False
         return channel
 
     def _post(self, entered: Entered, readable: int, *, batch: bool) -> Posted:
@@ -242,56 +252,33 @@ class Stateful:
         streamable = bool(readable & SSE_OK) and (
             self._settings.responses != "json" or not readable & JSON_OK
         )
-        resumable = entered.record is not None and profile.has(Feature.RESUMABLE)
-        stream = MessageStream(
-            REQUEST,
-            self._store.events if resumable else None,
-            entered.live.prefix,
-            priming=profile.has(Feature.POLLING),
-        )
-        return Posted(
-            entered.live,
-            stream,
-            batch=batch,
-            streamable=streamable,
-            revision=profile.revision,
-            alone=self._settings.workers == 1,
-        )
+        log = None if entered.record is None else self._store.events
+        return Posted(entered.live, profile, log, batch=batch, streamable=streamable, alone=self._alone)
 
     def _start(self, call: Call, head: Head, principal: Principal, entered: Entered, posted: Posted) -> None:
-        live = entered.live
-        if call.id in live.running:
+        running = entered.live.running
+        if call.id in running:
             raise Refused(InvalidRequest(f"the request id {call.id!r} is in use"), call.id)
-        if len(live.running) >= self._service.max_running:
+        if len(running) >= self._service.max_running:
             raise Refusal(
                 503,
-                f"the session has {len(live.running)} requests in progress; wait",
+                f"the session has {len(running)} requests in progress; wait",
                 id=call.id,
                 headers=RETRY_SOON,
             )
         channel = self._channel(head, principal, entered.session, posted)
+        channel.owned = True
         posted.left += 1
-        task = asyncio.create_task(self._run(call, channel, posted))
-        live.running[call.id] = task
-        live.channels[task] = channel
+        channel.task = task = asyncio.get_running_loop().create_task(self._run(call, channel, posted))
+        running[call.id] = channel
         self._tasks.add(task)
-        # Not in the task itself: one that is cancelled before its first step never runs any of its code.
-        task.add_done_callback(lambda task: self._ran(task, call, channel, posted))
-
-    def _ran(self, task: asyncio.Task[None], call: Call, channel: PostedChannel, posted: Posted) -> None:
-        live = posted.live
-        self._tasks.discard(task)
-        live.channels.pop(task, None)
-        if live.running.get(call.id) is task:
-            del live.running[call.id]
-        if not channel.ended:
-            finishing = asyncio.create_task(posted.one_over())
-            self._tasks.add(finishing)
-            finishing.add_done_callback(self._tasks.discard)
-        self._sessions.settle(live)
+        task.add_done_callback(self._tasks.discard)
 
     async def _run(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
+        channel.begun = True
         try:
+            if channel.cancelled:
+                return
             reply = await self._service.dispatcher.answer(call, channel)
             if channel.cancelled:
                 return  # the handler swallowed it: nothing more is said of this request
@@ -300,52 +287,69 @@ class Stateful:
             posted.live.running.pop(call.id, None)
             if lacks_scopes(reply):
                 posted.shortfall = reply.shortfall
-            await posted.reply(reply.data)
+            if posted.stream is None:
+                posted.replies.append(reply.data)
+            else:
+                await posted.reply(posted.stream, reply.data)
         finally:
-            channel.ended = True
+            if not channel.ended:
+                channel.ended = True
+                posted.live.running.pop(call.id, None)
+            stream = posted.one_over()
             try:
-                await posted.one_over()
+                if stream is not None:
+                    await stream.end()
             finally:
+                self._sessions.settle(posted.live)
                 if channel.clean_ups:
                     await channel.tidy()
 
     async def _respond(
-        self, head: Head, entered: Entered, posted: Posted, readable: int, receive: Receive, send: Send
+        self,
+        head: Head,
+        entered: Entered,
+        posted: Posted,
+        readable: int,
+        watch: Watch,
+        receive: Receive,
+        send: Send,
     ) -> None:
-        """One JSON body if everything ends soon and says nothing on its way, else a stream."""
-        if posted.streamable:
-            if self._settings.responses == "sse" or not readable & JSON_OK:
-                await posted.begin()
-            await posted.decided(self._settings.slow_after)
-            if (posted.streaming or posted.left) and self._places.take_stream():
+        """One body if everything ends soon and says nothing on its way, else a stream that lasts."""
+        await posted.decided(watch)
+        if posted.streamable and (posted.stream or posted.left):
+            if self._places.take_stream():
                 try:
                     await self._stream(head, entered, posted, receive, send)
                 finally:
                     self._places.leave_stream()
                 return
-            posted.streamable = posted.streaming
-            posted.stream.abandon()
-        await posted.over()
-        body = posted.body()
-        if posted.streaming:
+            posted.streamable = posted.stream is not None
+            posted.abandon()
+            await posted.over()
+        if posted.stream is not None:
             # No 503: that would promise that nothing was done.
             raise Refusal(500, InternalError("the call has run, and there was no stream free for its answer"))
+        settings = self._settings
         if posted.shortfall is not None and not posted.batch:
-            await answer_forbidden(self._gate, head, posted.shortfall, body, send)
+            await answer_forbidden(self._gate, head, posted.shortfall, posted.body(), send)
+        elif readable & SSE_OK and (settings.responses == "sse" or not readable & JSON_OK):
+            body = await posted.events(settings.retry)
+            await answer(send, 200 if body else 202, body, head.extra, kind=STREAM)
         else:
+            body = posted.body()
             await answer(send, 200 if body else 202, body, head.extra)
 
     async def _stream(
         self, head: Head, entered: Entered, posted: Posted, receive: Receive, send: Send
     ) -> None:
-        token = posted.stream.attach()
+        stream = await posted.begin()
+        token = stream.attach()
         writer = self._listeners.writer(head, send, entered.live)
         try:
-            await posted.begin()
             await writer.start()
-            await deliver(posted.stream, 0, writer, token, receive, self._settings.retry)
+            await deliver(stream, 0, writer, token, receive, self._settings.retry)
         finally:
-            posted.stream.detach(token)
+            stream.detach(token)
             writer.close()
 
     async def _answer_at_once(self, head: Head, data: bytes, readable: int, send: Send) -> None:
@@ -353,20 +357,24 @@ class Stateful:
         if readable & JSON_OK:
             await answer(send, 200, data, head.extra)
             return
-        settings = self._settings
-        writer = EventWriter(send, head.extra, limit=settings.send_timeout, interval=settings.keep_alive)
-        await writer.start()
-        await writer.finish(b"data: " + data + b"\n\n")
+        await answer(send, 200, encode_event(data), head.extra, kind=STREAM)
 
     # Batches
 
     async def serve_batch(
-        self, head: Head, principal: Principal, body: bytes, readable: int, receive: Receive, send: Send
+        self,
+        head: Head,
+        principal: Principal,
+        body: bytes,
+        readable: int,
+        watch: Watch,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Answer a POST of several messages, in the one revision that has them."""
         entered = await self._enter(head, principal)
         try:
-            await self._serve_batch(head, principal, entered, body, readable, receive, send)
+            await self._serve_batch(head, principal, entered, body, readable, watch, receive, send)
         finally:
             self._sessions.settle(entered.live)
 
@@ -377,6 +385,7 @@ class Stateful:
         entered: Entered,
         body: bytes,
         readable: int,
+        watch: Watch,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -393,16 +402,22 @@ class Stateful:
         posted.left = 1  # until all have been started
         for item in items:
             data = await self._take_item(bytes(item), head, principal, entered, posted)
-            if data is not None:
-                await posted.reply(data)
-        await posted.one_over()
+            if data is None:
+                pass
+            elif posted.stream is None:
+                posted.replies.append(data)
+            else:
+                await posted.reply(posted.stream, data)
+        stream = posted.one_over()
+        if stream is not None:
+            await stream.end()
         if posted.nothing:
             await answer(send, 202, b"", head.extra)
         else:
             try:
-                await self._respond(head, entered, posted, readable, receive, send)
+                await self._respond(head, entered, posted, readable, watch, receive, send)
             finally:
-                posted.stream.abandon()
+                posted.abandon()
 
     async def _take_item(
         self, item: bytes, head: Head, principal: Principal, entered: Entered, posted: Posted
@@ -438,17 +453,19 @@ class Stateful:
         """Answer a GET: the standalone stream, or the rest of any stream of the session."""
         last = head.headers.get(LAST_EVENT_ID)
         entered = await self._enter(head, principal)
+        live, profile = entered.live, entered.session.profile
+        del entered  # a stream that stays open for days keeps no more than it needs
         if not self._places.take_stream():
-            self._sessions.settle(entered.live)
+            self._sessions.settle(live)
             self._places.check_stream()
         try:
             if last is not None and last.strip():
-                await self._listeners.resume(head, entered.session, entered.live, last, receive, send)
+                await self._listeners.resume(head, profile, live, last, receive, send)
             else:
-                await self._listeners.listen(head, principal, entered.session, entered.live, receive, send)
+                await self._listeners.listen(head, principal, profile, live, receive, send)
         finally:
             self._places.leave_stream()
-            self._sessions.settle(entered.live)
+            self._sessions.settle(live)
 
     async def end(self, head: Head, principal: Principal) -> None:
         """Answer a DELETE: end the session and everything of it."""
@@ -459,7 +476,7 @@ class Stateful:
         """End the standalone streams, so that clients come back elsewhere."""
         for live in self._sessions.all_live():
             if live.standalone is not None:
-                live.standalone.changes.close()
+                live.standalone.close()
 
     async def idle(self) -> None:
         """Wait until no call is in progress."""
@@ -468,10 +485,11 @@ class Stateful:
 
     async def close(self) -> None:
         """Cancel what still runs. The sessions themselves stay in the store."""
-        tasks = set(self._tasks)
-        for live in self._sessions.all_live():
-            tasks.update(live.close())
-        for task in tasks:
+        await asyncio.sleep(0)  # what was only just started begins, so that it ends by its own code
+        ending = set(self._tasks)
+        for task in ending:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=STUBBORN)
+        for live in self._sessions.all_live():
+            ending.update(live.close())
+        if ending:
+            await asyncio.wait(ending, timeout=STUBBORN)

@@ -124,7 +124,7 @@ class Stateless:
             elif status == FORBIDDEN:
                 await answer_forbidden(self._gate, head, reply.shortfall, reply.data, send)
             else:
-                await answer(send, status, reply.data, head.extra)
+                await answer(send, status, reply.head, head.extra, tail=reply.tail)
         finally:
             if channel.clean_ups:
                 await channel.tidy()

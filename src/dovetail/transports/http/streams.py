@@ -4,7 +4,7 @@ A `MessageStream` is what a request, or a session as a whole, says to its client
 revision can resume, each message is an event in the log, numbered, and whoever delivers reads the log: the
 first connection and every later one alike. So a lost connection loses nothing, and a resumed one can
 neither skip nor repeat. Where nothing can be resumed, or the log fails, messages wait in a bounded queue
-for the one connection there is.
+for the one connection there is. A stream that is over before anybody reads it is `written_at_once`.
 
 An event id names stream and number. Stream names are random, so that knowing one event id is knowing that
 stream and no other. Specification: 2025-11-25 basic/transports "Resumability and Redelivery", "Multiple
@@ -17,7 +17,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections import deque
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from ...protocol.bindings.sse import encode_event
@@ -56,11 +56,8 @@ class Readable(Protocol):
 
     id: str
     resumable: bool
-
-    @property
-    def closing(self) -> float | None:
-        """After how many seconds the client shall come back, when its connection is to be closed now."""
-        ...
+    #: After how many seconds the client shall come back, when its connection is to be closed now.
+    closing: float | None
 
     async def read(self, after: int) -> list[tuple[int, bytes]]:
         """What follows number ``after``; messages without a number have 0. Empty when there is nothing yet."""
@@ -71,12 +68,68 @@ class Readable(Protocol):
         ...
 
     async def wait(self) -> None:
-        """Wait until there may be something new."""
+        """Wait until there may be something new, or somebody calls `wake`."""
+        ...
+
+    def wake(self) -> None:
+        """Wake whoever waits."""
         ...
 
 
+class _Bell:
+    """What `asyncio.Event` is, for a fraction of its bytes: each open stream has two."""
+
+    __slots__ = ("_rung", "_waiters")
+
+    def __init__(self) -> None:
+        self._rung = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def ring(self) -> None:
+        """Wake those who wait, and let nobody wait before the next `silence`."""
+        self._rung = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def silence(self) -> None:
+        """From now on those who come have to wait."""
+        self._rung = False
+
+    async def wait(self) -> None:
+        """Wait until it rings, unless it did."""
+        if self._rung:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
+
+
 class MessageStream:
-    """A stream that this process writes. ``log`` None: it cannot be resumed."""
+    """A stream that this process writes. ``events`` None: it cannot be resumed."""
+
+    __slots__ = (
+        "_direct",
+        "_events",
+        "_last",
+        "_lock",
+        "_name",
+        "_opened",
+        "_over",
+        "_position",
+        "_priming",
+        "_room",
+        "_unread",
+        "_visited",
+        "_wake",
+        "closing",
+        "id",
+        "reader",
+        "resumable",
+    )
 
     def __init__(self, kind: str, events: EventLog | None, prefix: str, *, priming: bool) -> None:
         self.id = new_stream_id(kind)
@@ -89,11 +142,11 @@ class MessageStream:
         self._last = 0
         self._position = 0
         self._unread = 0
-        self._direct: deque[bytes] = deque()
+        self._direct: list[bytes] = []
         self._lock = asyncio.Lock()
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._closing: float | None = None
+        self._wake = _Bell()
+        self._room = _Bell()
+        self.closing: float | None = None
         self._visited = False
         self.reader: object | None = None
 
@@ -101,11 +154,6 @@ class MessageStream:
     def over(self) -> bool:
         """Whether the stream has ended."""
         return self._over
-
-    @property
-    def closing(self) -> float | None:
-        """See `Readable`."""
-        return self._closing
 
     async def open(self) -> None:
         """Begin: with the event that primes a client to resume, where the revision has that."""
@@ -117,7 +165,7 @@ class MessageStream:
         ``at_once`` never. Says nothing after the end.
         """
         while not at_once and self._full(len(data), urgent=urgent):
-            self._room.clear()
+            self._room.silence()
             await self._room.wait()
         if not urgent and not self._awaited:
             await asyncio.sleep(0)  # nothing else makes a talkative handler wait while nobody reads
@@ -126,7 +174,7 @@ class MessageStream:
                 return
             await self._open()
             await self._append(data)
-        self._wake.set()
+        self._wake.ring()
 
     async def end(self) -> None:
         """Nothing more will come. What was said stays for a while, for clients that come back."""
@@ -138,49 +186,50 @@ class MessageStream:
                 pass  # what is in the log is still to be read; `read` lets go of it
             else:
                 await self._settle_log()
-        self._wake.set()
-        self._room.set()
+        self._wake.ring()
+        self._room.ring()
 
     def attach(self) -> object:
         """Become the one who reads; an earlier reader stops."""
         self.reader = token = object()
         if self._visited:  # what an earlier connection was told; before the first one it is still to be told
-            self._closing = None
+            self.closing = None
         self._visited = True
-        self._wake.set()
+        self._wake.ring()
         return token
 
     def detach(self, token: object) -> None:
         """Read no more."""
         if self.reader is token:
             self.reader = None
-            self._room.set()
+            self._room.ring()
             if not self.resumable:
                 self._direct.clear()
 
     def abandon(self) -> None:
         """The connection that was to read this is not there, unless it read already."""
         self._visited = True
-        self._room.set()
+        self._room.ring()
 
     def hang_up(self, retry: float) -> None:
         """Close the connection now, if the client can come back for the rest."""
         if self.resumable and self._last:
-            self._closing = retry
-            self._wake.set()
+            self.closing = retry
+            self._wake.ring()
 
     async def read(self, after: int) -> list[tuple[int, bytes]]:
         """See `Readable`. Raises `EventsTrimmed` and `StreamUnknown`."""
-        self._wake.clear()
+        self._wake.silence()
         found: list[tuple[int, bytes]] = []
         if self._events is not None and self._last > after:
             entries: list[Event] = await self._events.read(self._name, after, _BATCH)
             found = [(entry.sequence, entry.data) for entry in entries]
         if not found:
-            found = [(0, self._direct.popleft()) for _ in range(min(len(self._direct), _BATCH))]
+            found = [(0, data) for data in self._direct[:_BATCH]]
+            del self._direct[:_BATCH]
         self._position = max(after, found[-1][0] if found else 0)
         self._unread = max(0, self._unread - sum(len(data) for _, data in found)) if found else 0
-        self._room.set()
+        self._room.ring()
         if self._over and not found and not self.resumable:
             await self._settle_log()
         return found
@@ -204,6 +253,10 @@ class MessageStream:
     async def wait(self) -> None:
         """See `Readable`."""
         await self._wake.wait()
+
+    def wake(self) -> None:
+        """See `Readable`."""
+        self._wake.ring()
 
     @property
     def _awaited(self) -> bool:
@@ -250,6 +303,7 @@ class StoredStream:
         self._events = events
         self._name = prefix + id
         self._until = asyncio.get_running_loop().time() + patience
+        self._wake = _Bell()
 
     async def read(self, after: int) -> list[tuple[int, bytes]]:
         """See `Readable`. Raises `EventsTrimmed` and `StreamUnknown`."""
@@ -263,7 +317,16 @@ class StoredStream:
 
     async def wait(self) -> None:
         """See `Readable`."""
-        await asyncio.sleep(_POLL)
+        timer = asyncio.get_running_loop().call_later(_POLL, self._wake.ring)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+            self._wake.silence()
+
+    def wake(self) -> None:
+        """See `Readable`."""
+        self._wake.ring()
 
 
 async def check_position(events: EventLog, name: str, after: int) -> None:
@@ -282,30 +345,27 @@ async def deliver(
     stream: Readable, after: int, writer: EventWriter, token: object | None, receive: Receive, retry: float
 ) -> int:
     """Write a stream to a client until the stream or the client is at its end. Gives the last number written."""
-    departed = asyncio.ensure_future(_departure(receive))
-    waiting: asyncio.Future[None] | None = None
+    departed = asyncio.get_running_loop().create_task(_departure(receive, stream))
+    id = stream.id.encode()
+    hint: int | None = _milliseconds(retry)
     try:
-        first = True
         while not departed.done():
             over = await stream.ended()
             events = await stream.read(after)
-            for number, data in events:
-                id = f"{stream.id}-{number}" if number else None
-                await writer.write(
-                    encode_event(data, id=id, retry=_milliseconds(retry) if first and id else None)
-                )
-                first = False
-                after = number or after
             if events:
+                written: list[bytes] = []
+                for number, data in events:
+                    written.append(_encoded(id, number, data, hint))
+                    hint = None
+                    after = number or after
+                await writer.write(b"".join(written))
                 continue
             if over or (isinstance(stream, MessageStream) and stream.reader is not token):
                 break
             if stream.closing is not None:
                 await writer.write(b"retry: %d\n\n" % _milliseconds(stream.closing))
                 break
-            waiting = asyncio.ensure_future(stream.wait())
-            await asyncio.wait((waiting, departed), return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            await stream.wait()
         if not departed.done():
             await writer.finish()
     except ConnectionLost:
@@ -316,9 +376,39 @@ async def deliver(
     finally:
         writer.close()
         departed.cancel()
-        if waiting is not None:
-            waiting.cancel()
     return after
+
+
+def _encoded(stream: bytes, number: int, data: bytes, retry: int | None) -> bytes:
+    """One event; ``retry``, where it can be resumed from, says when to come back."""
+    if not number:
+        return encode_event(data)
+    if retry is None:
+        return b"id: %b-%d\n%b" % (stream, number, encode_event(data))
+    return b"id: %b-%d\nretry: %d\n%b" % (stream, number, retry, encode_event(data))
+
+
+async def written_at_once(
+    messages: Sequence[bytes], events: EventLog | None, prefix: str, *, priming: bool, retry: float
+) -> bytes:
+    """A whole stream of one request, for one write. What a client needs to come back for it is in the log before.
+
+    ``events`` None: it cannot be resumed.
+    """
+    if events is not None:
+        id = new_stream_id(REQUEST)
+        said = [b"", *messages] if priming else messages
+        try:
+            await events.keep(prefix + id, said)
+        except StoreError as problem:
+            log.warning("a stream cannot be resumed: %s", problem)
+        else:
+            hint = _milliseconds(retry)
+            mark = id.encode()
+            return b"".join(
+                [_encoded(mark, at, data, hint if at == 1 else None) for at, data in enumerate(said, 1)]
+            )
+    return b"".join([encode_event(data) for data in messages])
 
 
 async def _give_up(writer: EventWriter) -> None:
@@ -328,9 +418,12 @@ async def _give_up(writer: EventWriter) -> None:
         return
 
 
-async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _departure(receive: Receive, stream: Readable) -> None:
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    finally:
+        stream.wake()
 
 
 def _milliseconds(seconds: float) -> int:

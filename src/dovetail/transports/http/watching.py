@@ -3,13 +3,14 @@
 A request that is answered within a few milliseconds meets nothing of this but its name in a set: `Pulse` ticks
 as long as there are requests, and tells those that were already there at the tick before. When a request is told
 while its body is still arriving, the body gets a deadline. When it is told while a call of the stateless era
-runs, a task begins to wait for the client's departure, which cancels the call at once. Specification:
-2026-07-28 basic/transports/streamable-http "Cancellation".
+runs, a task begins to wait for the client's departure, which cancels the call at once; a call of the stateful era,
+which no departure ends, is told itself. Specification: 2026-07-28 basic/transports/streamable-http "Cancellation".
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from .answering import Receive
@@ -17,7 +18,8 @@ from .answering import Receive
 _BODY: Final = 0
 _BETWEEN: Final = 1
 _CALL: Final = 2
-_OVER: Final = 3
+_ANSWER: Final = 3
+_OVER: Final = 4
 
 
 class Pulse:
@@ -62,19 +64,20 @@ class Watch:
         "_body_timeout",
         "_deadline",
         "_late",
-        "_loop",
         "_phase",
         "_pulse",
         "_receive",
         "_task",
         "_told",
         "_watcher",
+        "_when_slow",
         "gone",
+        "loop",
     )
 
     def __init__(self, receive: Receive, pulse: Pulse, body_timeout: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = cast("asyncio.Task[Any]", asyncio.current_task(self._loop))
+        self.loop = asyncio.get_running_loop()
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task(self.loop))
         self._receive = receive
         self._pulse = pulse
         self._body_timeout = body_timeout
@@ -82,8 +85,9 @@ class Watch:
         self._late = self._told = False
         self._deadline: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._when_slow: Callable[[], None] | None = None
         self.gone = False
-        pulse.join(self, self._loop)
+        pulse.join(self, self.loop)
 
     def body_read(self) -> None:
         """The body is there: its deadline no longer counts."""
@@ -95,7 +99,14 @@ class Watch:
         """From now on the client's departure cancels the task."""
         self._phase = _CALL
         if self._told:
-            self._pulse.join(self, self._loop)
+            self._pulse.join(self, self.loop)
+
+    def answer_awaited(self, when_slow: Callable[[], None]) -> None:
+        """From now on something runs in a task of its own; say when that is slow."""
+        self._phase = _ANSWER
+        self._when_slow = when_slow
+        if self._told:
+            self._pulse.join(self, self.loop)
 
     def close(self) -> None:
         """Watch no longer. Idempotent."""
@@ -130,9 +141,11 @@ class Watch:
         """What `Pulse` says of a request that is not over yet."""
         self._told = True
         if self._phase == _BODY:
-            self._deadline = self._loop.call_later(self._body_timeout, self._expire)
+            self._deadline = self.loop.call_later(self._body_timeout, self._expire)
         elif self._phase == _CALL:
-            self._watcher = self._loop.create_task(self._wait_for_departure())
+            self._watcher = self.loop.create_task(self._wait_for_departure())
+        elif self._phase == _ANSWER and self._when_slow is not None:
+            self._when_slow()
 
     def _expire(self) -> None:
         if self._phase == _BODY:
