@@ -7,6 +7,7 @@ The `App` makes one; each transport holds it. Nothing in it belongs to a connect
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from threading import get_ident
 from typing import Any
 
 from ..protocol.call import Call
@@ -59,6 +60,7 @@ class Service:
         self._hearing = hearing
         self._lifespan = lifespan
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._opening: asyncio.Future[None] | None = None
         self._ending: asyncio.Event | None = None
         self._life: asyncio.Task[None] | None = None
@@ -76,7 +78,9 @@ class Service:
     @property
     def started(self) -> bool:
         """Whether the lifespan has been entered on the running loop."""
-        return self._loop is asyncio.get_running_loop()
+        # A loop that runs in this thread is the running one; asking asyncio for that is a system call before 3.12.
+        loop = self._loop
+        return loop is not None and self._thread == get_ident() and loop.is_running()
 
     async def start(self) -> None:
         """Enter the app's lifespan, once per event loop: a loop that replaced a dead one starts anew.
@@ -133,7 +137,7 @@ class Service:
         """
         try:
             async with self._lifespan() if self._lifespan is not None else nullcontext():
-                self._loop = asyncio.get_running_loop()
+                self._loop, self._thread = asyncio.get_running_loop(), get_ident()
                 opening.set_result(None)
                 await ending.wait()
         except asyncio.CancelledError:

@@ -148,19 +148,27 @@ def patient(limit: float) -> type[asyncio.Protocol]:
         """uvicorn's connection, for clients that take at most ``limit`` seconds for the head of a request."""
 
         _deadline: asyncio.TimerHandle | None = None
+        _heading = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             """A client is there, and has yet to say what it wants."""
             super().connection_made(transport)
             self._arm()
 
+        def data_received(self, data: bytes) -> None:
+            """Something came. Most heads come whole, and need no timer."""
+            super().data_received(data)
+            if self._heading:
+                self._arm()
+
         def on_message_begin(self) -> None:
             """The first byte of a request."""
             super().on_message_begin()
-            self._arm()
+            self._heading = True
 
         def on_headers_complete(self) -> None:
             """The whole head."""
+            self._heading = False
             self._disarm()
             super().on_headers_complete()
 
@@ -171,7 +179,7 @@ def patient(limit: float) -> type[asyncio.Protocol]:
 
         def _arm(self) -> None:
             if self._deadline is None:
-                self._deadline = asyncio.get_running_loop().call_later(limit, self._too_slow)
+                self._deadline = self.loop.call_later(limit, self._too_slow)
 
         def _disarm(self) -> None:
             if self._deadline is not None:
