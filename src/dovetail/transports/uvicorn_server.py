@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import socket
 from collections.abc import Coroutine, Generator
 from typing import Any, Final, Protocol, cast
 
-from ..runtime.ending import CALLS, ORDERLY, SPARE, Ending, Heard
+from ..runtime.ending import CALLS, ORDERLY, SPARE, Ending, Heard, calls_in_progress
 from .http.answering import Receive, Scope, Send
+
+log = logging.getLogger("dovetail.http")
 
 #: What uvicorn sleeps, in seconds, before it looks whether connections have closed.
 _NAP: Final = 0.1
@@ -126,11 +129,13 @@ async def _unless_asked(starting: Coroutine[Any, Any, None], heard: Heard) -> No
 
 async def _drain(app: Drainable, ending: Ending, heard: Heard, tasks: set[asyncio.Task[None]]) -> None:
     """Let the application finish while there is time; then end uvicorn's tasks, in which requests are served."""
-    drained = asyncio.ensure_future(app.drain(ending.left(CALLS)))
+    drained = asyncio.ensure_future(app.drain(ending.left()))
     now = asyncio.ensure_future(heard.now.wait())
     first = asyncio.FIRST_COMPLETED
     try:
         await asyncio.wait((drained, now), timeout=ending.left(CALLS), return_when=first)
+        if not drained.done():
+            log.warning("shutting down with requests in progress: %s", ", ".join(calls_in_progress()))
         if not (drained.done() and ending.left(CALLS)):
             for task in tuple(tasks):
                 task.cancel()
