@@ -183,6 +183,19 @@ async def test_r137_what_one_token_got_is_not_shown_for_another(asynchronous: bo
         ]
 
 
+async def test_what_headers_of_a_function_got_is_private_to_nobody() -> None:
+    async with World() as world:
+        who = ["ann"]
+        world.valid = {"ann": set(), "eve": set()}
+        resource, headers = world.resource, lambda: {"authorization": f"Bearer {who[0]}"}
+        async with Client(resource, headers=headers, revision="2026-07-28") as client:
+            for name in ("ann", "eve"):
+                who[0] = name
+                assert [tool.name async for tool in client.tools()] == ["x"]
+        lists = [seen.headers["authorization"] for seen in world.mcp.at("/mcp") if b"tools/list" in seen.body]
+        assert lists == ["Bearer ann", "Bearer eve"]
+
+
 # What can be given
 
 

@@ -73,6 +73,7 @@ async def test_without_once_a_lost_reply_repeats_steps_under_the_same_key(
 
 
 @MODERN
+@pytest.mark.requirement("R2607-MRTR-015")
 async def test_with_once_a_lost_reply_comes_again_as_it_was(revision: str, connect: Any) -> None:
     store = MemoryStore()
     first, second = (Shop(once=True, store=store, keys=["k" * 32]) for _ in range(2))

@@ -6,6 +6,7 @@ unsupported revision to one that the server named. Everything else goes to the c
 Specification: basic/patterns/mrtr, server/utilities/caching, basic/transports/streamable-http.
 """
 
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeVar, cast
@@ -132,6 +133,8 @@ class Caller:
 
     def _scope(self) -> str:
         """What private results are kept under: another login finds none of them."""
+        if callable(self._options.headers):  # they may name another caller each time
+            return f"{_SCOPE}{secrets.token_hex(12)}"
         auth = self.connection.place.auth or self._options.auth
         name = getattr(auth, "cache_scope", None)
         return f"{_SCOPE}{name()}" if callable(name) else _SCOPE
