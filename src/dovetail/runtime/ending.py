@@ -44,6 +44,7 @@ CALLS: Final = 0.7
 SPARE: Final = 0.75
 ORDERLY: Final = 0.85
 LAST: Final = 0.95
+_MOMENT: Final = 0.1
 _FLUSH: Final = 0.5
 _AT_ONCE: Final = 1.0
 #: How the names of threads begin that are not worth telling.
@@ -129,10 +130,12 @@ class Ending:
         )
 
     async def within(self, ending: Coroutine[Any, Any, None], what: str) -> None:
-        """Wait for something to end for as long as there is time, then cancel it. Raises what it raises."""
+        """Wait for something to end for as long as there is time, and a moment in any case; then cancel it. Raises
+        what it raises.
+        """
         task = asyncio.ensure_future(ending)
         try:
-            await asyncio.wait((task,), timeout=self.left(LAST))
+            await asyncio.wait((task,), timeout=max(self.left(LAST), _MOMENT))
         finally:
             if not task.done():
                 log.error("%s did not end within %g seconds, and is cancelled", what, self.limit * LAST)

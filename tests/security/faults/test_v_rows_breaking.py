@@ -301,7 +301,7 @@ async def test_f38_calls_that_could_be_resumed_end_by_their_deadline(tmp_path: P
 @pytest.mark.parametrize("how", ["once", "twice"])
 async def test_f67_a_unix_server_ends_at_a_signal_with_calls_open(how: str, tmp_path: Path) -> None:
     path = tmp_path / "s"
-    async with mortal("unix", path=str(path), drain=0.2) as (process, _):
+    async with mortal("unix", path=str(path), drain=2.0) as (process, _):
         async with Client(f"unix:{path}") as client:
             pending = asyncio.create_task(client.call_tool("hold"))
             assert process.stderr is not None
@@ -322,7 +322,7 @@ async def test_f67_a_stdio_server_ends_at_a_signal_with_calls_open() -> None:
         "-c",
         SERVER,
         "('stdio',)",
-        "{'drain': 0.2}",
+        "{'drain': 2.0}",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
