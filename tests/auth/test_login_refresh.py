@@ -166,6 +166,26 @@ async def test_a_hundred_calls_meeting_an_expired_token_make_one_refresh() -> No
         assert here.visits == 1
 
 
+async def test_logging_out_ends_the_tokens_where_they_came_from(caplog: pytest.LogCaptureFixture) -> None:
+    """A copy of the refresh token is worth nothing afterwards; a server that is gone keeps nobody logged in here."""
+    async with site() as here:
+        tokens, copies = MemoryTokens(), MemoryTokens()
+        await here.expired(tokens)
+        copies._records.update(tokens._records)
+        credentials = here.oauth(tokens).client_auth(here.url)
+        assert await credentials.log_out() is not None
+        assert await here.calls(here.oauth(copies), 1) == {"alice"}
+        assert here.front.grants == ["authorization_code", "refresh_token", "authorization_code"]
+        assert here.visits == 2
+        await credentials.close()
+        late = here.oauth(copies).client_auth(here.url)
+        assert not caplog.records
+    assert await late.log_out() is not None
+    assert await late.status() is None
+    assert ["not revoked" in record.getMessage() for record in caplog.records] == [True]
+    await late.close()
+
+
 WORKER = """
 import asyncio, sys
 from dovetail import Client

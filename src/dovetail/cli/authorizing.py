@@ -238,7 +238,7 @@ async def logout(
         bool, Parameter(negative="", help="Forget what was said about the client, too.")
     ] = False,
 ) -> int:
-    """Forget the login for a server. It is not taken back at the authorization server, where it ends by itself."""
+    """Forget the login for a server, and end it at the authorization server, if that lets it be ended."""
     url = _url(target)
     choice = await _choice_for(url) or Choice()
     credentials = _credentials(_quiet(choice), url)

@@ -18,6 +18,7 @@ Specification: 2026-07-28 basic/authorization "Access Token Usage", "Refresh Tok
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ from .storage import TokenStore
 
 __all__ = ["Credentials", "Grant"]
 
+log = logging.getLogger("dovetail.auth")
+
 _FRESH: Final = 30.0  # seconds in which a token that was just given must not be refused
 _PAUSE: Final = 5.0  # seconds between attempts that failed
 _STEPS: Final = 2  # times that the same scopes are asked for
@@ -74,6 +77,10 @@ class Grant(Protocol):
 
     async def renew(self, tokens: Tokens, server: AuthorizationServerMetadata) -> Tokens:
         """Tokens from those before, without a person. Raises `TokenRefused` when they are good for nothing."""
+        ...
+
+    async def revoke(self, tokens: Tokens, server: AuthorizationServerMetadata) -> None:
+        """End tokens where they came from, if that can be done."""
         ...
 
 
@@ -172,10 +179,19 @@ class Credentials:
         return await self._obtain(found, wanted, ())
 
     async def log_out(self) -> Tokens | None:
-        """Forget the tokens; gives those there were. They are not revoked at the authorization server."""
-        tokens = await self._load()
+        """Forget the tokens, and then end them at the authorization server, if it lets them be revoked. Gives those
+        there were. A server that could not be told is a warning in the log: here they are forgotten all the same.
+        """
         async with self._store.lock(self._place):
+            tokens = await self._load()
             await self._drop(tokens)
+        if tokens is not None:
+            try:
+                await self._grant.revoke(tokens, await self._server_of(tokens))
+            except DovetailError as problem:
+                log.warning(
+                    "the tokens of %s were forgotten, but not revoked: %s", said(tokens.issuer), problem
+                )
         return tokens
 
     def __repr__(self) -> str:

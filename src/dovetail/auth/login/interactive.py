@@ -23,7 +23,7 @@ from ...protocol.errors import DovetailError
 from ...security.fetching import Fetcher, parse_url
 from ..dpop import DPoPKey
 from ..metadata import AuthorizationServerMetadata
-from .authorization import Attempt, check_endpoints
+from .authorization import Attempt, check_address, check_endpoints
 from .callback import Loopback
 from .discovery import Discovered
 from .identity import Identity
@@ -118,6 +118,22 @@ class AuthorizationCode:
         }
         reply = await endpoint.request(fields)
         return tokens_of(reply, tokens, by="refresh")
+
+    async def revoke(self, tokens: Tokens, server: AuthorizationServerMetadata) -> None:
+        """End the tokens at the server, where there is an address for that. Raises `TokenRefused`, `FetchFailed` and
+        others.
+
+        Specification: RFC 7009 section 2.1.
+        """
+        url, identity = server.revocation_endpoint, await self._known(server)
+        if url is None or identity is None or identity.client_id != tokens.client_id:
+            return
+        check_address(url, f"the revocation endpoint of {server.issuer}", loopback=self._loopback)
+        endpoint = TokenEndpoint(self._fetcher, url, identity, issuer=server.issuer)
+        if tokens.refresh_token is not None:  # with it goes all that came of it
+            await endpoint.tell({"token": tokens.refresh_token, "token_type_hint": "refresh_token"})
+        else:
+            await endpoint.tell({"token": tokens.access_token, "token_type_hint": "access_token"})
 
     async def forget(self, issuer: str) -> None:
         """Forget the registration at an issuer."""

@@ -102,6 +102,9 @@ class _Machine:
         """The same again."""
         return await self._request(tokens, server, by="refresh")
 
+    async def revoke(self, tokens: Tokens, server: AuthorizationServerMetadata) -> None:
+        """Nothing: the tokens are short-lived, and with the credentials new ones are had at once."""
+
     async def _request(self, start: Tokens, server: AuthorizationServerMetadata, *, by: str) -> Tokens:
         identity = self._profile.given(server)
         if identity is None or server.token_endpoint is None:

@@ -32,6 +32,7 @@ _NONCE_WANTED: Final = "use_dpop_nonce"
 _CONFIDENTIAL: Final = frozenset(
     {
         "assertion", "client_assertion", "client_secret", "code", "code_verifier", "refresh_token", "subject_token",
+        "token",
     }
 )  # fmt: skip
 
@@ -86,6 +87,12 @@ class TokenEndpoint:
             if wanted and known != nonce:
                 answer, hidden = await self._send(fields, proof=not bearer_only)
         return self._reply(answer, hidden, any_type=bearer_only)
+
+    async def tell(self, fields: Mapping[str, str]) -> None:
+        """Say something of which only the status of the answer matters. Raises as `request` does."""
+        answer, hidden = await self._send(fields, proof=False)
+        if answer.status != 200:
+            raise self._refused(answer, _object_of(answer) or {}, hidden)
 
     async def _send(self, fields: Mapping[str, str], *, proof: bool) -> tuple[Fetched, list[str]]:
         """The answer, and what it must not be quoted with."""
