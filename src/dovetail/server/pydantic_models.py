@@ -108,11 +108,11 @@ def schemas(
 
 
 def to_plain(value: Any) -> Any:
-    """A model instance as plain JSON values. Raises NotImplementedError for anything else."""
+    """A model instance as plain JSON values. Raises TypeError for anything else."""
     pydantic = _pydantic()
     if pydantic is not None and isinstance(value, pydantic.BaseModel):
         return value.model_dump(mode="json", by_alias=True)
-    raise NotImplementedError
+    raise TypeError(f"a {type(value).__qualname__} cannot be written as JSON")
 
 
 def problems(error: BaseException | None) -> list[tuple[tuple[str | int, ...], str]]:

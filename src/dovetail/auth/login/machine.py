@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import inspect
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ async def value_of(secret: Secret, what: str) -> str:
     return found.strip()
 
 
-class _Machine:
+class _Machine(ABC):
     """What the grants have in common: one issuer, no person, and renewal from the beginning."""
 
     def __init__(self, profile: ClientProfile, fetcher: Fetcher, *, loopback: bool) -> None:
@@ -80,9 +81,9 @@ class _Machine:
         """The only issuer that the credentials are for."""
         return self._profile.issuer
 
+    @abstractmethod
     async def fields(self, issuer: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
         """The token request, apart from the resource and the scopes."""
-        raise NotImplementedError
 
     async def obtain(self, found: Discovered, scopes: Sequence[str], dpop: DPoPKey | None) -> Tokens:
         """A token for what discovery found. Raises `TokenRefused` and others."""
@@ -102,7 +103,7 @@ class _Machine:
         """The same again."""
         return await self._request(tokens, server, by="refresh")
 
-    async def revoke(self, tokens: Tokens, server: AuthorizationServerMetadata) -> None:
+    async def revoke(self, tokens: Tokens, server: AuthorizationServerMetadata) -> None:  # noqa: B027 - it does nothing
         """Nothing: the tokens are short-lived, and with the credentials new ones are had at once."""
 
     async def _request(self, start: Tokens, server: AuthorizationServerMetadata, *, by: str) -> Tokens:

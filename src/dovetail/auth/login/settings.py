@@ -10,6 +10,7 @@ auth/dpop and auth/wif.
 from __future__ import annotations
 
 import ssl as tls
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ Key = str | bytes | Mapping[str, Any] | SigningKey
 _NAME: Final = "Dovetail"
 
 
-class _Setting:
+class _Setting(ABC):
     """What all of them can be told.
 
     ``scopes``: asked for besides those that the server demands. ``tokens``: where tokens are kept. ``dpop``: True binds
@@ -98,9 +99,11 @@ class _Setting:
             self._tokens = MemoryTokens()
         return self._tokens
 
+    @abstractmethod
     def _identity(self) -> str:
-        raise NotImplementedError
+        """What tells these credentials from others in the same store."""
 
+    @abstractmethod
     def _grant(
         self,
         url: str,
@@ -109,7 +112,7 @@ class _Setting:
         loopback: bool,
         approve: Callable[..., Any] | None,
     ) -> Grant:
-        raise NotImplementedError
+        """The way to get tokens for the server at ``url``."""
 
 
 class OAuth(_Setting):
