@@ -43,6 +43,8 @@ class Process:
         piped: bool = False,
     ) -> None:
         mask = None if cores is None else set(cores)
+        #: Whether none of its cores is ours.
+        self.apart = mask is not None and mask.isdisjoint(os.sched_getaffinity(0))
         parent = os.getpid()
 
         def prepare() -> None:

@@ -1,6 +1,6 @@
 """The load over HTTP: a closed loop over sockets, one request in flight on each.
 
-Theory of operation: one thread waits with epoll for whichever socket has something to read, checks the
+Theory of operation: one thread waits for whichever socket has something to read (see `waiting`), checks the
 answer, and sends that socket's next request, made beforehand but for its id. No parser, no object per
 request, no coroutine: against a server that does nothing, the load's own core must stay the idler one, and
 how busy it was stands in the results. Nothing is pipelined. TCP_NODELAY is set.
@@ -9,7 +9,6 @@ how busy it was stands in the results. Nothing is pipelined. TCP_NODELAY is set.
 from __future__ import annotations
 
 import gc
-import select
 import socket
 import struct
 import time
@@ -19,9 +18,9 @@ from dataclasses import dataclass
 from ..figures import percentile
 from ..processes import Broken, Process
 from .answers import Reader, message, passes
+from .waiting import TIMEOUT, Lookout
 from .wire import Json, Request, encoded, http, initialize, initialized, stateful_headers
 
-TIMEOUT = 60.0
 _READ = 1 << 18
 
 # Given the answer's body, the next request of the same exchange, or None if it is over.
@@ -130,26 +129,24 @@ def run(server: Process, connections: Sequence[Connection], seconds: float, *, l
     """Run all scripts for so long, and until ``least`` exchanges are over. Raises `Broken` at the first wrong
     answer.
     """
-    poll = select.epoll()
     by_number = {connection.sock.fileno(): connection for connection in connections}
-    for number in by_number:
-        poll.register(number, select.EPOLLIN)
+    lookout = Lookout(list(by_number), spins=server.apart)
     gc.collect()
     gc.disable()
     try:
-        own, cpu, began = time.process_time(), server.cpu(), time.perf_counter()
-        latencies = _loop(server, poll, by_number, connections, began + seconds, least)
+        cpu, began = server.cpu(), time.perf_counter()
+        latencies = _loop(server, lookout, by_number, connections, began + seconds, least)
         ended = time.perf_counter()
-        spent = time.process_time() - own
-        return Load(len(latencies), ended - began, server.cpu() - cpu, latencies, spent / (ended - began))
+        spent = ended - began
+        return Load(len(latencies), spent, server.cpu() - cpu, latencies, 1 - lookout.idle / spent)
     finally:
         gc.enable()
-        poll.close()
+        lookout.close()
 
 
 def _loop(
     server: Process,
-    poll: select.epoll,
+    lookout: Lookout,
     by_number: dict[int, Connection],
     connections: Iterable[Connection],
     until: float,
@@ -164,7 +161,7 @@ def _loop(
         connection.sock.sendall(connection.script.request.next())
         open_ += 1
     while open_:
-        ready = poll.poll(TIMEOUT)
+        ready = lookout.ready()
         if not ready:
             server.check()
             raise Broken(f"no answer within {TIMEOUT:.0f} s")

@@ -10,14 +10,13 @@ from __future__ import annotations
 import gc
 import json
 import os
-import select
 import time
 
 from ..figures import percentile
 from ..processes import Broken, Process
+from .waiting import TIMEOUT, Lookout
 from .wire import Json, Request, encoded, initialize, initialized
 
-TIMEOUT = 60.0
 _READ = 1 << 18
 
 
@@ -29,8 +28,7 @@ class Pipe:
         self._in = server.stdin.fileno()
         self._out = server.stdout.fileno()
         self._rest = b""
-        self._poll = select.poll()
-        self._poll.register(self._out, select.POLLIN)
+        self._lookout = Lookout([self._out], spins=server.apart)
         answer = self.ask(encoded(initialize()) + b"\n")
         if "result" not in answer:
             raise Broken(f"no opening: {answer}")
@@ -71,7 +69,7 @@ class Pipe:
             gc.enable()
 
     def _run(self, request: Request, expected: bytes, seconds: float, in_flight: int) -> dict[str, float]:
-        own, cpu, began = time.process_time(), self._server.cpu(), time.perf_counter()
+        idle, cpu, began = self._lookout.idle, self._server.cpu(), time.perf_counter()
         until = began + seconds
         latencies: list[float] = []
         count, rest, open_ = 0, b"", in_flight
@@ -98,7 +96,7 @@ class Pipe:
         sample = {
             "rate": count / (ended - began),
             "cpu": (self._server.cpu() - cpu) / count * 1e6,
-            "busy": (time.process_time() - own) / (ended - began),
+            "busy": 1 - (self._lookout.idle - idle) / (ended - began),
             "count": count,
         }
         if latencies:
@@ -111,7 +109,7 @@ class Pipe:
             view = view[os.write(self._in, view) :]
 
     def _read(self) -> bytes:
-        if not self._poll.poll(TIMEOUT * 1000):
+        if not self._lookout.ready():
             self._server.check()
             raise Broken(f"no answer within {TIMEOUT:.0f} s")
         data = os.read(self._out, _READ)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import time
 
-from ..processes import Broken
-from .http import TIMEOUT, connect
+from ..processes import Broken, Process
+from .http import connect
+from .waiting import TIMEOUT, Lookout
 
 _READ = 1 << 16
 
 
 class Streams:
-    """Open streams. Each was seen to begin."""
+    """Open streams of a server. Each was seen to begin."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: Process) -> None:
+        self._spins = server.apart
         self.socks: list[socket.socket] = []
 
     def open(self, port: int, request: bytes, begun: bytes) -> None:
@@ -32,14 +33,12 @@ class Streams:
 
     def all_get(self, sign: bytes, count: int = 1) -> float:
         """Wait until each has got ``sign`` so often; gives the time of the last. Raises `Broken`."""
-        poll = select.epoll()
         waiting = {sock.fileno(): sock for sock in self.socks}
         seen = dict.fromkeys(waiting, 0)
-        for number in waiting:
-            poll.register(number, select.EPOLLIN)
+        lookout = Lookout(list(waiting), spins=self._spins)
         try:
             while waiting:
-                ready = poll.poll(TIMEOUT)
+                ready = lookout.ready()
                 if not ready:
                     raise Broken(f"{len(waiting)} streams got nothing within {TIMEOUT:.0f} s")
                 for number, _ in ready:
@@ -48,11 +47,11 @@ class Streams:
                         raise Broken("the server closed a stream")
                     seen[number] += data.count(sign)
                     if seen[number] >= count:
-                        poll.unregister(number)
+                        lookout.forget(number)
                         del waiting[number]
             return time.perf_counter()
         finally:
-            poll.close()
+            lookout.close()
 
     def close(self) -> None:
         """Close all."""

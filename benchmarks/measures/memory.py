@@ -21,7 +21,7 @@ ACKNOWLEDGED = b"subscriptions/acknowledged"
 
 def sessions(turn: Turn) -> None:
     """Idle sessions, then a GET stream for many of them."""
-    with turn.http(mode="sessions") as (server, port), Streams() as streams:
+    with turn.http(mode="sessions") as (server, port), Streams(server) as streams:
         ids: list[str] = []
         with http.connect(port) as sock:
             _opened(sock, port, ids, FIRST_SESSIONS)
@@ -54,7 +54,7 @@ def listening(turn: Turn) -> None:
     """Listen streams of 2026-07-28."""
     if turn.who.name == FASTMCP:
         raise Cannot("it has no subscriptions/listen")
-    with turn.http("streams") as (server, port), Streams() as streams:
+    with turn.http("streams") as (server, port), Streams(server) as streams:
         turn.record("listen stream", {"bytes": listen_bytes(server, port, streams, turn.pace.streams)})
 
 

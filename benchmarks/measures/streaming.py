@@ -39,7 +39,7 @@ def fan_out(turn: Turn) -> None:
     """A change told to 500 listen streams."""
     if turn.who.name == FASTMCP:
         raise Cannot("it has no subscriptions/listen")
-    with turn.http("streams") as (server, port), Streams() as streams, http.connect(port) as sock:
+    with turn.http("streams") as (server, port), Streams(server) as streams, http.connect(port) as sock:
         open_listening(streams, port, LISTENERS)
         touch = wire.stateless(port, "tools/call", wire.call("touch"))
         _told(server, sock, streams, touch, turn.pace.warm)

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..runtime.ending import Ending
-from .uvicorn_server import Drainable, patient, run
+from .http.answering import Drainable
 from .workers import NotStarted, Supervisor
 
 log = logging.getLogger("dovetail.http")
@@ -214,7 +214,6 @@ def _run(
 ) -> bool:
     """Serve on a socket in this process. False when the application did not start."""
     settings = {
-        "http": patient(header_timeout),
         "loop": "uvloop" if importlib.util.find_spec("uvloop") is not None else "asyncio",
         "ws": "none",
         "lifespan": "on",
@@ -226,5 +225,7 @@ def _run(
         "timeout_graceful_shutdown": 5,
         **options,
     }
+    from .uvicorn_server import run  # an extra
+
     with ending.enforced():
-        return run(app, sock, ending, leash, **settings)
+        return run(app, sock, ending, leash, header_timeout, **settings)

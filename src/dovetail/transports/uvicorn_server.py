@@ -1,7 +1,6 @@
 """uvicorn as this project runs it: draining at the first signal, over in time, patient with clients only so long.
 
-How long the end may take is shared out by `dovetail.runtime.ending`. uvicorn is an extra, so its classes are extended
-where they are first needed, when something is served.
+How long the end may take is shared out by `dovetail.runtime.ending`; `uvicorn_connection` has the connections.
 
 Specification: none; this is operation, not protocol.
 """
@@ -14,93 +13,106 @@ import gc
 import logging
 import socket
 from collections.abc import Coroutine, Generator
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from ..runtime.ending import CALLS, ORDERLY, SPARE, Ending, Heard, calls_in_progress
-from .http.answering import Receive, Scope, Send
+from .http.answering import Drainable
+from .uvicorn_connection import Connections
+
+try:
+    import uvicorn
+except ImportError:
+    raise ImportError("serving over HTTP needs uvicorn: pip install 'dovetail[server]'") from None
 
 log = logging.getLogger("dovetail.http")
 
 #: What uvicorn sleeps, in seconds, before it looks whether connections have closed.
 _NAP: Final = 0.1
+#: After how many of uvicorn's ticks, which are naps, connections are looked at.
+_SWEEP: Final = 5
 
 
-class Drainable(Protocol):
-    """An ASGI application that can be asked to come to an end."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve."""
-        ...
-
-    async def drain(self, limit: float | None = None) -> None:
-        """Take no more requests and wait for those in progress, at most ``limit`` seconds."""
-        ...
-
-    @property
-    def drain_limit(self) -> float:
-        """Seconds that the end of the server may take."""
-        ...
-
-
-def run(app: Drainable, sock: socket.socket, ending: Ending, leash: int | None, **settings: Any) -> bool:
+def run(
+    app: Drainable, sock: socket.socket, ending: Ending, leash: int | None, patience: float, **settings: Any
+) -> bool:
     """Serve on a socket until ``ending`` is asked for, or until the other end of ``leash``, a pipe, is closed. False
-    when the application did not start. Raises ImportError.
+    when the application did not start. ``patience``: how long the head of a request may take, in seconds.
     """
-    import uvicorn
-
-    class DrainingServer(uvicorn.Server):
-        """uvicorn's server. ``failed`` says that it did not start."""
-
-        def __init__(self) -> None:
-            super().__init__(uvicorn.Config(app, **settings))
-            self.failed = False
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Generator[None]:
-            """Handle the signals that end a server, and raise none again."""
-            ending.listen(self._asked)
-            with ending.hearing():
-                yield
-
-        def _asked(self) -> None:
-            self.should_exit = True
-            self.force_exit = ending.asked > 1
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            """Start, unless an end is asked for meanwhile; what was made until then is out of the collector's sight."""
-            self._heard = heard = Heard(ending)
-            if leash is not None:
-                asyncio.get_running_loop().add_reader(leash, self._let_go, leash)
-            await _unless_asked(self._begin(sockets), heard)
-
-        async def _begin(self, sockets: list[socket.socket] | None) -> None:
-            try:
-                await super().startup(sockets=sockets)
-            except SystemExit:
-                self.failed = self.should_exit = True
-                return
-            gc.collect()
-            gc.freeze()
-
-        def _let_go(self, leash: int) -> None:
-            asyncio.get_running_loop().remove_reader(leash)
-            ending.ask_once()
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            """Take no more connections, drain the application, and only then wait for connections to close."""
-            ending.begin()
-            for server in self.servers:
-                server.close()
-            await _drain(app, ending, self._heard, self.server_state.tasks)
-            if self.force_exit:
-                _abort(self.server_state.connections)
-            usual = self.config.timeout_graceful_shutdown
-            self.config.timeout_graceful_shutdown = cast("int", _patience(ending, usual))
-            await ending.within(super().shutdown(sockets=sockets), "the lifespan")
-
-    server = DrainingServer()
+    server = _Server(app, ending, leash, Connections(patience), settings)
     server.run(sockets=[sock])
     return not server.failed
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server. ``failed`` says that it did not start."""
+
+    _heard: Heard
+
+    def __init__(
+        self,
+        app: Drainable,
+        ending: Ending,
+        leash: int | None,
+        connections: Connections,
+        settings: dict[str, Any],
+    ) -> None:
+        options: dict[str, Any] = {"http": connections, **settings}
+        super().__init__(uvicorn.Config(cast("Any", app), **options))
+        self._app = app
+        self._ending = ending
+        self._leash = leash
+        self._connections = connections
+        self.failed = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Handle the signals that end a server, and raise none again."""
+        self._ending.listen(self._asked)
+        with self._ending.hearing():
+            yield
+
+    def _asked(self) -> None:
+        self.should_exit = True
+        self.force_exit = self._ending.asked > 1
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, unless an end is asked for meanwhile; what was made until then is out of the collector's sight."""
+        self._heard = heard = Heard(self._ending)
+        if self._leash is not None:
+            asyncio.get_running_loop().add_reader(self._leash, self._let_go, self._leash)
+        await _unless_asked(self._begin(sockets), heard)
+
+    async def _begin(self, sockets: list[socket.socket] | None) -> None:
+        try:
+            await super().startup(sockets=sockets)
+        except SystemExit:
+            self.failed = self.should_exit = True
+            return
+        gc.collect()
+        gc.freeze()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after connections that have had their time, besides what uvicorn does."""
+        if counter % _SWEEP == 0:
+            self._connections.sweep()
+        return await super().on_tick(counter)
+
+    def _let_go(self, leash: int) -> None:
+        asyncio.get_running_loop().remove_reader(leash)
+        self._ending.ask_once()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, drain the application, and only then wait for connections to close."""
+        ending = self._ending
+        ending.begin()
+        for server in self.servers:
+            server.close()
+        await _drain(self._app, ending, self._heard, self.server_state.tasks)
+        if self.force_exit:
+            _abort(self.server_state.connections)
+        usual = self.config.timeout_graceful_shutdown
+        self.config.timeout_graceful_shutdown = cast("int", _patience(ending, usual))
+        await ending.within(super().shutdown(sockets=sockets), "the lifespan")
 
 
 def _abort(connections: set[Any]) -> None:
@@ -140,62 +152,8 @@ async def _drain(app: Drainable, ending: Ending, heard: Heard, tasks: set[asynci
             for task in tuple(tasks):
                 task.cancel()
             await asyncio.wait((drained, now), timeout=ending.left(SPARE), return_when=first)
+            # A task that is cancelled before its first step never leaves by itself.
+            tasks.difference_update([task for task in tasks if task.done()])
     finally:
         drained.cancel()
         now.cancel()
-
-
-def patient(limit: float) -> type[asyncio.Protocol]:
-    """uvicorn's protocol with a limit for the head of a request, in seconds. Raises ImportError."""
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    class PatientProtocol(HttpToolsProtocol):
-        """uvicorn's connection, for clients that take at most ``limit`` seconds for the head of a request."""
-
-        _deadline: asyncio.TimerHandle | None = None
-        _heading = False
-
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            """A client is there, and has yet to say what it wants."""
-            super().connection_made(transport)
-            self._arm()
-
-        def data_received(self, data: bytes) -> None:
-            """Something came. Most heads come whole, and need no timer."""
-            super().data_received(data)
-            if self._heading:
-                self._arm()
-
-        def on_message_begin(self) -> None:
-            """The first byte of a request."""
-            super().on_message_begin()
-            self._heading = True
-
-        def on_headers_complete(self) -> None:
-            """The whole head."""
-            self._heading = False
-            self._disarm()
-            super().on_headers_complete()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            """The client is gone."""
-            self._disarm()
-            super().connection_lost(exc)
-
-        def _arm(self) -> None:
-            if self._deadline is None:
-                self._deadline = self.loop.call_later(limit, self._too_slow)
-
-        def _disarm(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-
-        def _too_slow(self) -> None:
-            self._deadline = None
-            cycle: Any = self.cycle
-            # An answer to an earlier request of the connection may still be on its way.
-            if cycle is None or cycle.response_complete:
-                self.transport.abort()
-
-    return PatientProtocol

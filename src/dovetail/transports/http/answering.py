@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ...protocol import messages, names
 from ...protocol.bindings.sse import comment
@@ -24,12 +24,32 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 HeaderList = Sequence[tuple[bytes, bytes]]
 
+
+class Drainable(Protocol):
+    """An ASGI application that can be asked to come to an end."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve."""
+        ...
+
+    async def drain(self, limit: float | None = None) -> None:
+        """Take no more requests and wait for those in progress, at most ``limit`` seconds."""
+        ...
+
+    @property
+    def drain_limit(self) -> float:
+        """Seconds that the end of the server may take."""
+        ...
+
+
 JSON: Final = (b"content-type", names.MEDIA_JSON.encode())
 STREAM: Final = (
     (b"content-type", names.MEDIA_SSE.encode()),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
+#: Up to how many bytes a body of two parts is joined: one write costs more than copying that.
+_JOINED: Final = 64 * 1024
 
 
 class Refusal(Exception):
@@ -75,8 +95,11 @@ async def answer(
     headers = [*kind, length, *extra] if body else [length, *extra] if status != 204 else list(extra)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if tail:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        body = tail
+        if len(tail) > _JOINED:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            body = tail
+        else:
+            body += tail
     await send({"type": "http.response.body", "body": body})
 
 
@@ -154,9 +177,8 @@ class EventWriter:
     async def start(self, first: bytes = b"") -> None:
         """Send the head of the answer, and its first event."""
         await self._pass({"type": "http.response.start", "status": 200, "headers": [*STREAM, *self._extra]})
-        # An empty write would tell nothing; with chunks it would even look like the end.
-        if first:
-            await self.write(first)
+        # Servers may hold the head back until a part of the body comes, be it an empty one.
+        await self._pass({"type": "http.response.body", "body": first, "more_body": True})
         self._set_timer()
 
     def write(self, data: bytes) -> Awaitable[None]:
