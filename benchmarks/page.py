@@ -42,7 +42,9 @@ METHOD = """\
   same time. Rounds go A B C and then C B A; a ratio is taken within each round, and the table shows the median of the
   ratios with the least and the most.
 * The load is a loop over sockets with prebuilt requests, one in flight on each connection, nothing pipelined. Every
-  answer is checked; one wrong answer and the measure does not count.
+  answer is checked; one wrong answer and the measure does not count. With a core of its own it never sleeps but looks
+  again: on a virtual machine, waking a sleeping process on another core costs whoever writes to it some 15 us, which
+  every server slower than the load would pay for each answer, and the floor would not.
 * CPU is that of the server's process (for the client rows: the client's), kernel time included, by its own clock.
   Against peers the rate decides; against the floor CPU per request does, for there the load may be what limits.
 * Copies: how far the server's memory rose above what it had, over the size of the payload, in the first large call.

@@ -265,8 +265,9 @@ async def test_closing_ends_calls_and_listening(stateless: Command) -> None:
     reading = asyncio.create_task(anext(events))
     await until(lambda: client._connection.link._guards)
     await client.close()
-    with pytest.raises(Closed):
+    with pytest.raises(Closed) as caught:
         await call
+    assert not caught.value.retry_safe, "the tool had begun"
     with pytest.raises(StopAsyncIteration):
         await reading
 

@@ -13,22 +13,30 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import uvicorn
 from test_cost_of_a_call import Counted, Wire, call, small_app
+from uvicorn.server import ServerState
 
 from dovetail import App, Context
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 from dovetail.runtime import tap
+from dovetail.transports.uvicorn_connection import Connections
 
 STREAMS = 200
 #: Functions of ours for one call that is answered as an event stream, with a priming event and the event log.
-CALLS = 125
+CALLS = 88
 #: Functions of ours for each notification that a call sends, from the author's line to the ASGI server.
-CALLS_OF_A_NOTIFICATION = {"stateless": 12, "stateful": 36}
+CALLS_OF_A_NOTIFICATION = {"stateless": 11, "stateful": 33}
+#: The same in the stateless era on a server of ours, which takes a message there and then, down to the event loop's.
+CALLS_OF_A_PUSHED_NOTIFICATION = 9
+#: Functions of ours for each stream that is told of a change; and how many streams those of this test are.
+CALLS_OF_A_CHANGE = 14
+LISTENERS = 250
 #: Bytes of a session that nobody uses, and of a stream on which nothing happens, in Python's own allocations. Of the
 #: latter, 1200 are this test's: what a server keeps of a request.
 IDLE_SESSION = 1_500
-IDLE_STREAM = 9_500
+IDLE_STREAM = 9_000
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +100,7 @@ async def test_a_notification(era: str) -> None:
             await ctx.progress(done, times)
         return "done"
 
-    wire = Wire(app.asgi())
+    wire = Wire(app.asgi(slow_after=60.0))
     known: dict[str, str] = {}
     meta: dict[str, Any] = {"progressToken": 7}
     if era == "stateless":
@@ -112,6 +120,122 @@ async def test_a_notification(era: str) -> None:
     each = (await count(60) - await count(10)) / 50
     assert each <= CALLS_OF_A_NOTIFICATION[era], each
     await app.service.stop()
+
+
+class Line(asyncio.Transport):
+    """A connection that takes everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        return
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        return
+
+    def resume_reading(self) -> None:
+        return
+
+
+class Served:
+    """An application on our server's connections, and the requests that are in progress."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self._config = uvicorn.Config(endpoint, log_config=None, lifespan="off")
+        self._config.load()
+        self._state = ServerState()
+        self._connections = Connections(30.0)
+        self.tasks = self._state.tasks
+
+    def post(self, method: str, params: dict[str, Any]) -> Line:
+        """A request of the stateless era, on a connection of its own."""
+        meta = {
+            "progressToken": 7,
+            names.META_PROTOCOL_VERSION: STATELESS[-1],
+            names.META_CLIENT_CAPABILITIES: {},
+        }
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
+        body = json.dumps(message).encode()
+        head = {
+            "host": "localhost",
+            "content-type": names.MEDIA_JSON,
+            "accept": f"{names.MEDIA_JSON}, {names.MEDIA_SSE}",
+            "content-length": str(len(body)),
+            "mcp-protocol-version": STATELESS[-1],
+            "mcp-method": method,
+            **({"mcp-name": params["name"]} if "name" in params else {}),
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        line = Line()
+        connection = self._connections(self._config, self._state, {})
+        connection.connection_made(line)
+        connection.data_received(f"POST /mcp HTTP/1.1\r\n{lines}\r\n".encode() + body)
+        return line
+
+
+async def test_a_notification_that_our_server_takes() -> None:
+    """No coroutine but the author's own, no lock, no timer: it is on its way when `progress` returns."""
+    app = App("cost")
+
+    @app.tool
+    async def report(ctx: Context, times: int) -> str:
+        for done in range(times):
+            await ctx.progress(done, times)
+        return "done"
+
+    served = Served(app.asgi(slow_after=60.0))
+
+    async def count(times: int) -> int:
+        counted = Counted()
+        for _ in range(2):
+            line = served.post(names.TOOLS_CALL, {"name": "report", "arguments": {"times": times}})
+            counted = Counted()
+            with counted:
+                await asyncio.wait(served.tasks)
+            assert b"".join(line.written).count(b'"progress":') == times
+        return counted.functions
+
+    await count(1)
+    each = (await count(60) - await count(10)) / 50
+    assert each <= CALLS_OF_A_PUSHED_NOTIFICATION, each
+    await app.service.stop()
+
+
+async def test_a_change_that_many_are_told() -> None:
+    """Nobody's task is woken for it, and what all are told is encoded once."""
+    app = small_app()
+    app.add_resource(lambda: "text", "note://a")
+    served = Served(
+        app.asgi(slow_after=60.0)
+    )  # what is set off when streams are no longer new is not counted
+    wanted = {"notifications": {"resourceSubscriptions": ["note://a"]}}
+    opened = [served.post(names.SUBSCRIPTIONS_LISTEN, wanted) for _ in range(LISTENERS)]
+    for line in opened:
+        while not line.written:  # noqa: ASYNC110 - a connection of this test's, which tells nobody
+            await asyncio.sleep(0)
+    before = Counter(len(line.written) for line in opened)
+    assert len(before) == 1
+    counted = Counted()
+    for _ in range(2):
+        counted = Counted()
+        with counted:
+            app.resource_updated("note://a")
+            for _ in range(5):
+                await asyncio.sleep(0)
+    assert Counter(len(line.written) - 2 for line in opened) == before
+    assert counted.functions / LISTENERS <= CALLS_OF_A_CHANGE, counted.functions / LISTENERS
+    assert counted.codec["encode"] <= 1
+    await app.service.stop()
+    while served.tasks:
+        await asyncio.wait(served.tasks)
 
 
 async def test_idle_sessions_and_streams() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -160,7 +161,11 @@ async def test_the_frames_of_a_stateful_call_over_http() -> None:
     await post(endpoint, {"method": names.NOTIFY_INITIALIZED}, **session)
     await post(endpoint, CALL, **session)
     await app.service.stop()
-    assert seen == told_frames(f"{revision} http")
+    told = told_frames(f"{revision} http")
+    # Since Python 3.12 the request's task takes the first step of the call's: its frames are above.
+    if sys.version_info >= (3, 12):
+        del seen[: seen.index(told[0])]
+    assert seen == told
 
 
 async def test_the_frames_of_a_call_in_memory() -> None:

@@ -98,7 +98,7 @@ async def test_f28_a_stream_that_is_read_slowly_still_begins_with_its_acknowledg
         await asyncio.sleep(0)
     for _ in range(50_000):  # a flood while nobody reads costs one entry
         app.resource_updated("note://today")
-    (subscription,) = app._hub._subscriptions
+    ((subscription,),) = app._hub._subscriptions.values()
     assert len(subscription._waiting) == 1
     room.set()
     assert (await wire.next())["method"] == "notifications/subscriptions/acknowledged"

@@ -8,7 +8,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 from hypothesis import given
@@ -16,13 +16,16 @@ from hypothesis import strategies as st
 
 from dovetail.stores import (
     EventBounds,
+    EventsTrimmed,
     KeyValueBounds,
     MemoryStore,
     SessionBounds,
     StoreBounds,
     StoreFull,
+    StreamEnded,
     StreamUnknown,
 )
+from dovetail.stores.memory_events import STREAM_COST
 from dovetail.stores.ordering import Deadlines, OrderedKeys, prefix_end
 from dovetail.testing.store_contract import CONTRACT_BOUNDS, StoreContract, VirtualClock, a_session
 
@@ -174,3 +177,61 @@ async def test_streams_are_dropped_by_any_prefix():
     assert await store.events.drop_prefix("a/b/c") == 0
     assert await store.events.drop_prefix("a") == 2
     assert await store.events.last("b/a") == 1
+
+
+async def test_whole_streams_that_are_dropped_or_expire_leave_nothing():
+    clock = VirtualClock()
+    events = MemoryStore(bounds=StoreBounds(events=EventBounds(ttl=10)), clock=clock).events
+    for number in range(1000):  # as sessions that have one call and end
+        await events.keep(f"s{number}/r", [b"", b"x"])
+        await events.drop_prefix(f"s{number}/")
+    assert (events._bytes, len(events._streams)) == (0, 0)
+    assert len(events._ended) < 200
+    for number in range(1000):
+        await events.keep(f"s/{number}", [b"", b"x"])
+    clock.advance(10)
+    for number in range(1000, 1200):
+        await events.keep(f"s/{number}", [b"", b"x"])
+    assert set(events._streams) == {f"s/{number}" for number in range(1000, 1200)}
+    assert len(events._ended) == 200
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("akckxdpt"), st.sampled_from(["a/1", "a/2", "b/1"]), st.integers(1, 6)),
+        max_size=40,
+    )
+)
+def test_the_bytes_of_the_event_log_add_up(moves: list[tuple[str, str, int]]) -> None:
+    """Whatever happens to streams, what the log is charged for is what it holds."""
+
+    async def play() -> None:
+        clock = VirtualClock()
+        bounds = EventBounds(
+            max_events=4, max_bytes=40, ttl=5, position_ttl=12, max_total_bytes=3 * STREAM_COST + 2000
+        )
+        events = MemoryStore(bounds=StoreBounds(events=bounds), clock=clock).events
+        for move, name, amount in moves:
+            with suppress(EventsTrimmed, StreamEnded, StreamUnknown, StoreFull):
+                if move == "a":
+                    await events.append(name, b"x" * amount)
+                elif move == "k":
+                    await events.keep(name, [b"", *[b"x" * 9] * amount])
+                elif move == "c":
+                    await events.close(name)
+                elif move == "x":
+                    await events.read(name, 0)
+                elif move == "d":
+                    await events.drop(name)
+                elif move == "p":
+                    await events.drop_prefix(name[:2])
+                else:
+                    clock.advance(amount)
+            held = events._streams.values()
+            assert events._bytes == sum(each.charge() for each in held)
+            line = [each.name for each in events._ended if not each.gone]
+            assert sorted(line) == sorted(each.name for each in held if each.closed)
+            assert sum(each.gone for each in events._ended) == events._gone
+            assert sorted(events._names.within("")) == sorted(events._streams)
+
+    asyncio.run(play())

@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import uvicorn
 from http_bench import CLIENT, META, MODERN, Bench
@@ -20,6 +20,7 @@ from http_bench import CLIENT, META, MODERN, Bench
 from dovetail.protocol.bindings.sse import ServerSentEvent, SSEParser
 from dovetail.protocol.revisions import PROFILES, STATEFUL
 from dovetail.transports.http import HTTPApp
+from dovetail.transports.uvicorn_connection import Connections
 
 
 class QuietServer(uvicorn.Server):
@@ -52,15 +53,15 @@ class QuietServer(uvicorn.Server):
 async def serving(
     app: Any,
     *,
-    http: Literal["httptools", "h11"] = "httptools",
+    http: Literal["httptools", "h11"] | Connections = "httptools",
     root_path: str = "",
     lifespan: Literal["on", "off"] = "on",
 ) -> AsyncIterator[int]:
-    """Serve an application on a free port of this loop; gives the port."""
+    """Serve an application on a free port of this loop, by uvicorn's connections or ours; gives the port."""
     config = uvicorn.Config(
         app,
         port=0,
-        http=http,
+        http=cast("Any", http),
         log_config=None,
         access_log=False,
         lifespan=lifespan,

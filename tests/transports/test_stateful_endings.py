@@ -12,6 +12,7 @@ import pytest
 from http_serving import Prober, Stream, bench, serving
 
 from dovetail import App, Context
+from dovetail.stores.memory import MemoryStore
 
 
 def swallowing(events: dict[str, asyncio.Event]) -> App:
@@ -55,6 +56,35 @@ async def test_a_cancelled_call_is_not_answered_even_if_its_handler_swallows_tha
                 return
             stream = Stream(connection, head)
         assert [event.data for event in await stream.rest() if event.data] == []
+        await connection.close()
+
+
+async def test_a_call_is_found_though_the_store_was_slow_when_it_came(monkeypatch: pytest.MonkeyPatch):
+    """Another request of the session came and went meanwhile: what the process holds of the session stays the same."""
+    events = {"entered": asyncio.Event()}
+    store = MemoryStore()
+    slow, reached, touch = asyncio.Event(), asyncio.Event(), store.sessions.touch
+
+    async def slowly(id: str) -> bool:
+        if not reached.is_set():
+            reached.set()
+            await slow.wait()
+        return await touch(id)
+
+    async with serving(swallowing(events).asgi(store=store)) as port:
+        prober = await Prober(port).ready()
+        monkeypatch.setattr("dovetail.transports.http.sessions._LATELY", 0.0)
+        monkeypatch.setattr(store.sessions, "touch", slowly)
+        call = prober.message("tools/call", {"name": "swallow", "arguments": {}}, id=7)
+        connection = await prober.start("POST", call)
+        await reached.wait()
+        assert (await prober.call("ping")).status == 200
+        slow.set()
+        await events["entered"].wait()
+        notice = prober.message("notifications/cancelled", {"requestId": 7}, notice=True)
+        assert (await prober.send("POST", notice)).status == 202
+        async with asyncio.timeout(5):
+            await connection.answer()  # which ends only with the call
         await connection.close()
 
 

@@ -31,6 +31,7 @@ from msgspec import Raw
 
 from ..protocol import codec, names
 from ..protocol.call import Call, Peer
+from ..protocol.envelope import Kind, Message
 from ..protocol.errors import Closed, FeatureUnavailable, RPCError, rpc_error
 from ..protocol.header_parameters import header_parameters
 from ..protocol.revisions import PROFILES
@@ -322,7 +323,14 @@ class _Child:
         cursor: str | None = None
         for _ in range(_PAGES):
             raw = codec.encode({"cursor": cursor} if cursor else {})
-            call = Call(0, method, codec.reader(kind).read(raw), Raw(raw), profile, Peer())
+            call = Call(
+                0,
+                method,
+                codec.reader(kind).read(raw),
+                Message(Kind.REQUEST, 0, method, Raw(raw)),
+                profile,
+                Peer(),
+            )
             reply = await self._service.dispatcher.answer(call, Channel())
             if reply.code is not None:
                 break
@@ -347,7 +355,7 @@ def _call(begin: frames.Begin) -> Call:
         begin.id,
         begin.method,
         params,
-        Raw(begin.raw),
+        Message(Kind.REQUEST, begin.id, begin.method, Raw(begin.raw)),
         profile,
         codec.reader(Peer).keep(begin.peer),
         cast("Any", begin.log_level),

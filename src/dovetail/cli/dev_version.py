@@ -215,7 +215,7 @@ def _begin(number: int, call: Call, channel: Channel) -> frames.Begin:
         number=number,
         id=call.id,
         method=call.method,
-        raw=bytes(call.raw) if call.raw else b"",
+        raw=bytes(call.raw),
         revision=call.profile.revision,
         peer=codec.encode(call.peer),
         log_level=call.log_level,

@@ -108,7 +108,7 @@ class Caller:
             and isinstance(params, RetryParams)
             and profile.has(Feature.ROUNDS)
         )
-        body = await self.trip(method, params, how)
+        body = await self.trip(method, params, how, link)
         required: InputRequired | None = None
         if may_ask or link.profile.has(Feature.RESULT_TYPE):
             required = asks(body, may_ask=may_ask, method=method)
@@ -145,12 +145,15 @@ class Caller:
         except codec.DECODE_ERRORS as problem:
             raise RemoteProtocolError(f"the result of {method} is malformed: {problem}") from None
 
-    async def trip(self, method: str, params: Params | dict[str, Any], how: How = PLAIN) -> Raw:
-        """One round trip with its recoveries; the result as bytes."""
+    async def trip(
+        self, method: str, params: Params | dict[str, Any], how: How = PLAIN, at_hand: Link | None = None
+    ) -> Raw:
+        """One round trip with its recoveries; the result as bytes. ``at_hand``: the link, if it is known now."""
         connection = self.connection
         recovered: set[type] = set()
         while True:
-            link = connection.at_hand() or await connection.ready()
+            link = at_hand or connection.at_hand() or await connection.ready()
+            at_hand = None
             generation = link.generation
             try:
                 return result_of(await link.ask_reply(method, params, self._wish(link, params, how)))

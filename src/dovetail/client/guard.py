@@ -3,28 +3,65 @@
 A `Guard` is entered around one await. It ends it, by cancelling the task it was entered in and turning that
 cancellation into a typed error, when the time is up or when `abort` is called (the connection is lost, the client is
 closed). A cancellation that came from elsewhere passes unchanged, so no one else's cancellation is ever swallowed or
-replaced. The timer is armed once and moved lazily: progress costs an assignment. A guard is a `deadlines.Clock`: while
-a transport waits for a person to log in, its time stands still.
+replaced. The guards of a link share one timer, an `Alarm`, which is armed for the earliest of them and moved lazily: a
+guard that ends in time, or makes progress, costs an assignment. A guard is a `deadlines.Clock`: while a transport waits
+for a person to log in, its time stands still.
 Specification: basic/lifecycle "Timeouts", basic/patterns/progress.
 """
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from contextvars import Token
 from types import TracebackType
+from typing import Any, Final
 
 from ..protocol.errors import DovetailError, LocalProtocolError, RequestTimeout
 from ..transports.deadlines import Clock, tick, untick
+
+
+class Alarm:
+    """One timer for all ``guards`` of a link. Made, and used, inside its event loop."""
+
+    __slots__ = ("_due", "_guards", "_timer", "loop")
+
+    def __init__(self, guards: "Mapping[Any, Guard]") -> None:
+        self.loop: Final = asyncio.get_running_loop()
+        self._guards = guards
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
+
+    def by(self, due: float) -> None:
+        """Ring by this time of the loop at the latest. Early is no harm."""
+        if due < self._due:
+            self.silence()
+            self._due = due
+            self._timer = self.loop.call_at(due, self._ring)
+
+    def silence(self) -> None:
+        """Do not ring."""
+        self._due = math.inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer, self._due = None, math.inf
+        for guard in tuple(self._guards.values()):
+            guard.look()
 
 
 class Guard:
     """Ends the awaits inside its ``with`` block after ``seconds`` without progress, or ``maximum`` seconds in all.
 
     None means no limit. While ``held`` is true the time without progress does not run out: the peer waits for us.
-    Raises `RequestTimeout`, or the error given to `abort`.
+    ``alarm``: what looks after it, if it is among the guards of that; else it has one of its own. Raises
+    `RequestTimeout`, or the error given to `abort`.
     """
 
     __slots__ = (
+        "_alarm",
+        "_alone",
         "_begun",
         "_cancelling",
         "_due",
@@ -37,7 +74,6 @@ class Guard:
         "_stops",
         "_struck",
         "_task",
-        "_timer",
         "_token",
         "_what",
     )
@@ -48,6 +84,7 @@ class Guard:
         seconds: float | None,
         maximum: float | None = None,
         held: Callable[[], bool] | None = None,
+        alarm: Alarm | None = None,
     ) -> None:
         self._what = what
         self._seconds = seconds
@@ -55,8 +92,9 @@ class Guard:
         self._last = maximum
         self._error: DovetailError | None = None
         self._task: asyncio.Task[object] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
+        self._alone = alarm is None
+        self._alarm = Alarm({"": self}) if alarm is None else alarm
         self._begun = 0.0
         self._cancelling = 0
         self._struck = False
@@ -65,21 +103,22 @@ class Guard:
         self._token: Token[tuple[Clock, ...]] | None = None
 
     def __enter__(self) -> "Guard":
-        task = asyncio.current_task()
+        loop = self._loop = self._alarm.loop
+        task = asyncio.current_task(loop)
         if task is None:
             raise LocalProtocolError("a client's methods are awaited inside a task of an event loop")
         self._task = task
         self._cancelling = task.cancelling()
-        self._loop = asyncio.get_running_loop()
-        self._begun = now = self._loop.time()
+        self._begun = now = loop.time()
         if self._last is not None:
             self._last += now
-        self.progress()
+        self._move(now)
         if self._error is not None:  # aborted before it began
             error = self._error
             self._task = None
             raise error
-        self._arm()
+        if self._due is not None:
+            self._alarm.by(self._due)
         self._token = tick(self)
         return self
 
@@ -89,8 +128,8 @@ class Guard:
         task, self._task = self._task, None
         if self._token is not None:
             untick(self._token)
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._alone:
+            self._alarm.silence()
         if self._error is None or task is None:
             return
         ours = self._struck and task.uncancel() <= self._cancelling
@@ -99,20 +138,21 @@ class Guard:
 
     def progress(self) -> None:
         """There was a sign of life: the time without progress starts anew."""
+        self._move(self._loop.time())
+
+    def _move(self, now: float) -> None:
+        last = self._last
         if self._seconds is None:
-            self._due = self._last
+            self._due = last
         else:
-            due = self._loop.time() + self._seconds
-            self._due = due if self._last is None else min(due, self._last)
+            due = now + self._seconds
+            self._due = due if last is None or due < last else last
 
     def stop(self) -> None:
         """The time stands still: somebody has to be waited for. Pairs with `go_on`."""
         self._stops += 1
         if self._stops == 1 and self._task is not None:
             self._stopped = self._loop.time()
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
 
     def go_on(self) -> None:
         """The time goes on; that without progress starts anew, since the message is sent anew."""
@@ -124,11 +164,8 @@ class Guard:
         if self._last is not None:
             self._last += gone
         self.progress()
-        self._arm()
-
-    def _arm(self) -> None:
         if self._due is not None:
-            self._timer = self._loop.call_at(self._due, self._fire)
+            self._alarm.by(self._due)
 
     def abort(self, error: DovetailError) -> None:
         """End the wait with this error. Does nothing once it has ended."""
@@ -152,18 +189,18 @@ class Guard:
         """Whether the guard ended the wait."""
         return self._error is not None
 
-    def _fire(self) -> None:
-        self._timer = None
-        if self._task is None or self._due is None:
+    def look(self) -> None:
+        """The alarm rang: see whether the time is up."""
+        if self._task is None or self._due is None or self._stops:
             return
         now = self._loop.time()
         if now < self._due - 0.0005:
-            self._timer = self._loop.call_at(self._due, self._fire)
+            self._alarm.by(self._due)
             return
         final = self._last is not None and now >= self._last - 0.0005
         if not final and self._held is not None and self._held():
             self.progress()
-            self._timer = self._loop.call_at(self._due, self._fire)
+            self._alarm.by(self._due)
             return
         spent = now - self._begun
         self.abort(

@@ -48,10 +48,10 @@ from ..protocol.types import (
     ServerCapabilities,
 )
 from ..transports.client_seam import Outgoing, Reply, Transport
-from ..transports.shared_channel import again
+from ..transports.shared_channel import again, cut_short
 from .answers import ProgressHandler
 from .courier import Courier
-from .guard import Guard
+from .guard import Alarm, Guard
 from .options import Options, capabilities_of, own_info
 from .questions import Questions
 from .tracing import trace_context
@@ -112,6 +112,7 @@ class Link:
         self._owner = owner
         self._ids: Pending[None] = Pending()
         self._guards: dict[RequestId, Guard] = {}
+        self._alarm = Alarm(self._guards)
         self._couriers: dict[RequestId, Courier] = {}
         self._asked: dict[RequestId, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -254,7 +255,7 @@ class Link:
             raise LocalProtocolError(f"{method} can't be sent over HTTP: {problem}") from None
 
     def _guard(self, what: str, seconds: float | None, maximum: float | None) -> Guard:
-        return Guard(what, seconds, maximum, held=self._held)
+        return Guard(what, seconds, maximum, held=self._held, alarm=self._alarm)
 
     def _take_back(self, id: RequestId, method: str) -> None:
         """We gave a request up: tell the server, where ending the wait did not tell it already."""
@@ -358,7 +359,7 @@ class Link:
         """End everything and let go of the transport. Idempotent, bounded, from any task. ``quietly``: no goodbye."""
         if self._closing is None:
             given_up = [id for id in self._guards if isinstance(id, int)]
-            self._end_all(Closed("the client was closed"))
+            self._end_all(cut_short("the client was closed"))
             self._closing = asyncio.create_task(self._close(quietly, given_up))
         await asyncio.shield(self._closing)
 
@@ -380,6 +381,7 @@ class Link:
                 log.debug("the session could not be ended: %s", type(problem).__name__)
         await self.transport.close()
         self._inlet.link = None
+        self._alarm.silence()
 
     async def idle(self) -> None:
         """Wait until no request is in progress."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 from msgspec import Raw, Struct
 
 from . import codec, names
+from .envelope import Message
 from .revisions import Profile
 from .types.capabilities import ClientCapabilities
 from .types.metadata import Implementation
@@ -22,15 +23,20 @@ class Peer(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True, eq=False, gc=False):
-    """One request. ``params`` is decoded for the methods of the revision; ``raw`` is what came."""
+    """One request. ``params`` is decoded for the methods of the revision, from ``message``."""
 
     id: RequestId
     method: str
     params: Params
-    raw: Raw
+    message: Message
     profile: Profile
     peer: Peer
     log_level: LogLevel | None = None
+
+    @property
+    def raw(self) -> Raw:
+        """The parameters as they came."""
+        return self.message.params
 
     @property
     def progress_token(self) -> ProgressToken | None:
@@ -41,7 +47,8 @@ class Call(Struct, frozen=True, eq=False, gc=False):
     @property
     def meta(self) -> dict[str, Any]:
         """The whole ``_meta`` of the request, as it came."""
-        members: dict[str, Any] = codec.decode(self.raw) if self.raw else {}
+        raw = self.raw
+        members: dict[str, Any] = codec.decode(raw) if raw else {}
         found = members.get(names.META)
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 

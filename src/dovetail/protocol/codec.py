@@ -34,10 +34,13 @@ _any: Final = msgspec.json.Decoder()
 _EXTRA_MARK: Final = f'"{EXTRA_KEY}":'.encode()
 _UNKNOWN_MARK: Final = f'"{UNKNOWN_TAG}"'.encode()
 #: The first byte of the letter that both begin with. Hardly any text has it, and one byte is found at once.
-_RARE: Final = UNKNOWN_TAG[:1].encode()[:1]
+_RARE: Final = UNKNOWN_TAG.encode()[0]
 _CONTENT_TAGS: Final = frozenset(
     {"text", "image", "audio", "resource_link", "resource", "tool_use", "tool_result"}
 )
+
+#: Documents beyond this size are not encoded again just to see whether anything was dropped.
+_LARGE: Final = 64 * 1024
 
 #: What any of the decoders here may raise for bad input.
 DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
@@ -62,7 +65,8 @@ class Reader(Generic[T]):
     def keep(self, data: bytes | Raw) -> T:
         """The value; members that the type does not name are in its ``extra``."""
         value = self.read(data)
-        _collect(value, data)
+        if len(data) > _LARGE or _encoder.encode(value) != bytes(data):  # else nothing was dropped
+            _collect(value, data)
         return value
 
     def _read_leniently(self, data: bytes | Raw, problem: msgspec.ValidationError) -> T:

@@ -2,7 +2,8 @@
 
 The envelope is decoded first and alone: id and method as values, params, result and error still as bytes.
 So a message with bad params is still answered under its id, and the cost of the rest is paid once, by the
-decoder that knows the type.
+decoder that knows the type. Only a ``tools/call`` that is plainly right is read with its parameters at once, which
+saves going over its arguments once more; if anything about it is odd, it is opened like every other message.
 
 Documented rules where JSON leaves room: names are matched exactly (``Method`` is no method); of a doubled
 name the last one counts, for every reader alike, because nothing but this module reads the envelope.
@@ -11,14 +12,15 @@ Specification: basic/index, "Messages".
 
 from codecs import utf_8_decode
 from enum import Enum
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from .errors import InvalidRequest, ParseError
-from .names import JSONRPC_VERSION
+from .names import JSONRPC_VERSION, TOOLS_CALL
 from .types.requests import ErrorObject, RequestId
+from .types.tools import CallToolParams
 
 MAX_DEPTH: Final = 128
 MAX_ITEMS: Final = 200_000
@@ -29,6 +31,7 @@ _FEW: Final = 64
 #: Levels that are taken off a message from inside out, each with one replacement, before it is counted by the byte.
 _QUICK_LEVELS: Final = 16
 _BRACE: Final = ord("{")
+_BACKSLASH: Final = ord("\\")
 _ONE_BRACKET: Final = bytes.maketrans(b"[]", b"{}")
 _NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _NO_MARKS_NOR_COMMAS: Final = _NO_MARKS.replace(b",", b"")
@@ -60,20 +63,48 @@ class _LooseId(Struct, frozen=True):
     id: Any = None
 
 
+class _PlainCall(Struct, frozen=True):
+    jsonrpc: Literal["2.0"]
+    id: Annotated[int, Meta(ge=-_MAX_ID, le=_MAX_ID)] | Annotated[str, Meta(max_length=_MAX_ID_LENGTH)]
+    method: Literal["tools/call"]
+    params: CallToolParams
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
 class Message(Struct, frozen=True, gc=False):
-    """A legal message. ``id`` is None on notifications and on errors about an unreadable request."""
+    """A legal message. ``id`` is None on notifications and on errors about an unreadable request. ``whole``: the
+    parameters, where they were read at once, from ``data``.
+    """
 
     kind: Kind
     id: RequestId | None = None
     method: str = ""
-    params: Raw = Raw(b"")
+    given: Raw = Raw(b"")
     body: Raw = Raw(b"")
+    whole: CallToolParams | None = None
+    data: bytes = b""
+
+    @property
+    def params(self) -> Raw:
+        """The parameters as they came; empty without any."""
+        if self.whole is None:
+            return self.given
+        params = _decoder.decode(self.data).params
+        return Raw(b"") if params is UNSET else params
 
 
 _decoder: Final = msgspec.json.Decoder(Envelope)
+_plain: Final = msgspec.json.Decoder(_PlainCall)
+#: A method is looked for among the first bytes of a message.
+_NEAR: Final = 200
+_QUOTED_CALL: Final = f'"{TOOLS_CALL}"'.encode()
 _loose: Final = msgspec.json.Decoder(_LooseId)
 _batch: Final = msgspec.json.Decoder(list[Raw])
 _error: Final = msgspec.json.Decoder(ErrorObject)
+
+
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Malformed(Exception):
@@ -98,6 +129,14 @@ def read(data: bytes) -> Message:
             check_bounds(data)
         except Malformed as problem:
             raise Malformed(problem.error, _salvage_id(data)) from None
+    if data.find(_QUOTED_CALL, 0, _NEAR) >= 0:
+        try:
+            call = _plain.decode(data)
+        except _UNREADABLE:
+            pass  # what is wrong is found below
+        else:
+            if call.result is UNSET and call.error is UNSET:
+                return Message(Kind.REQUEST, call.id, TOOLS_CALL, whole=call.params, data=data)
     try:
         envelope = _decoder.decode(data)
     except (msgspec.ValidationError, RecursionError) as problem:
@@ -110,17 +149,16 @@ def read(data: bytes) -> Message:
 def classify(envelope: Envelope) -> Message:
     """The kind of an opened message, by which members are present. Raises `Malformed`."""
     id, method = envelope.id, envelope.method
-    known = id if type(id) is int or type(id) is str else None
     if envelope.jsonrpc != JSONRPC_VERSION:
-        raise Malformed(InvalidRequest('"jsonrpc" must be "2.0"'), known)
+        raise Malformed(InvalidRequest('"jsonrpc" must be "2.0"'), _known(id))
     if method is not UNSET:
         if envelope.result is not UNSET or envelope.error is not UNSET:
-            raise Malformed(InvalidRequest("a message has either a method, or a result or error"), known)
+            raise Malformed(InvalidRequest("a message has either a method, or a result or error"), _known(id))
         params = envelope.params
         if params is UNSET:
             params = Raw(b"")
         elif memoryview(params)[0] != _BRACE:
-            raise Malformed(InvalidRequest('"params" must be an object'), known)
+            raise Malformed(InvalidRequest('"params" must be an object'), _known(id))
         if id is UNSET:
             return Message(Kind.NOTIFICATION, None, method, params)
         if id is None:
@@ -130,7 +168,11 @@ def classify(envelope: Envelope) -> Message:
         ):
             raise Malformed(InvalidRequest('the request\'s "id" is too large'))
         return Message(Kind.REQUEST, id, method, params)
-    return _classify_response(envelope, known)
+    return _classify_response(envelope, _known(id))
+
+
+def _known(id: int | str | None | UnsetType) -> RequestId | None:
+    return id if isinstance(id, (int, str)) else None
 
 
 def _classify_response(envelope: Envelope, id: RequestId | None) -> Message:
@@ -152,7 +194,7 @@ def read_error(body: Raw) -> ErrorObject:
     """The error object of an error response. Raises `Malformed` when it has no integer code and no message."""
     try:
         return _error.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+    except _UNREADABLE as problem:
         raise Malformed(InvalidRequest(f'"error" is malformed: {problem}')) from None
 
 
@@ -168,7 +210,7 @@ def split_batch(data: bytes) -> list[Raw]:
     check_bounds(data)
     try:
         items = _batch.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+    except _UNREADABLE as problem:
         raise Malformed(ParseError(f"the batch is not JSON: {problem}")) from None
     if not items:
         raise Malformed(InvalidRequest("a batch must not be empty"))
@@ -226,11 +268,12 @@ def _bare(data: bytes, dropped: bytes) -> bytes | None:
     Strings without a bracket vanish first: nothing is left between their quotes. Where the quotes of two strings meet
     instead, the two become one, which changes nothing of what is inside of strings and what is not.
     """
-    if b"\\" in data:
+    if _BACKSLASH in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     marks = data.translate(_ONE_BRACKET, dropped)
-    if 2 * marks.count(b'""') == marks.count(b'"'):
-        return marks.translate(None, b'"')
+    bare = marks.translate(None, b'"')
+    if 2 * marks.count(b'""') == len(marks) - len(bare):  # cheaper than to count the quotes
+        return bare
     # An item has two strings at most, a name and a value; so there are no more in a message that is not a swarm.
     pieces = marks.replace(b'""', b"").split(b'"', 4 * MAX_ITEMS + 2)
     return b"".join(pieces[::2]) if len(pieces) <= 4 * MAX_ITEMS + 2 else None
@@ -256,7 +299,7 @@ def _is_deep(braces: bytes) -> bool:
 def _salvage_id(data: bytes) -> RequestId | None:
     try:
         id = _loose.decode(data).id
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return None
     return id if type(id) is int or type(id) is str else None
 

@@ -32,6 +32,7 @@ from .types.requests import LOG_LEVELS, LogLevel, Params, ProgressToken, Request
 from .types.wire import Meta
 
 _CLAIM: Final = names.META_PROTOCOL_VERSION.encode()
+_BACKSLASH: Final = ord("\\")
 
 
 class _PeekMeta(Struct, frozen=True):
@@ -49,10 +50,13 @@ def claimed_revision(message: Message) -> str | None:
 
     Never raises; what is unreadable claims nothing.
     """
-    if not message.params:
+    if message.whole is not None:
+        return None if message.whole.meta is None else message.whole.meta.protocol_version
+    raw = message.params
+    if not raw:
         return None
     try:
-        meta = codec.reader(_Peek).read(message.params).meta
+        meta = codec.reader(_Peek).read(raw).meta
     except codec.DECODE_ERRORS:
         return None
     return meta.revision if meta is not None and isinstance(meta.revision, str) else None
@@ -66,7 +70,7 @@ def belongs(message: Message, data: bytes | None = None) -> bool:
     """
     if message.method == names.DISCOVER:
         return True
-    if data is not None and _CLAIM not in data and b"\\" not in data:
+    if data is not None and data.find(_CLAIM) < 0 and _BACKSLASH not in data:
         return False
     return claimed_revision(message) is not None
 
@@ -82,6 +86,10 @@ class Exchange:
         custom: Container[str] = (),
     ) -> None:
         self._profiles = {revision: PROFILES[revision] for revision in supported}
+        self._readers = {
+            revision: {name: codec.reader(each.params).read for name, each in profile.client_requests.items()}
+            for revision, profile in self._profiles.items()
+        }
         self._announced = list(announced if announced is not None else supported)
         self._custom = custom
 
@@ -93,15 +101,23 @@ class Exchange:
         if message.kind is not Kind.REQUEST or id is None:
             raise Refused(InvalidRequest("a request is expected here"), id)
         profile = self._profiles.get(header_revision) if header_revision is not None else None
-        method = profile and profile.client_requests.get(message.method)
-        if profile is None or method is None:
+        if profile is None:
             return self._judge_slowly(message, id)
-        params = self._read(message, method.params)
+        params = message.whole or self._plainly_read(message, profile.revision)
+        if params is None:
+            return self._judge_slowly(message, id)
         meta = params.meta
         if meta is None or meta.protocol_version != profile.revision or meta.client_capabilities is None:
             return self._judge_slowly(message, id)
         peer = Peer(meta.client_info, meta.client_capabilities)
-        return Call(id, message.method, params, message.params, profile, peer, meta.log_level)
+        return Call(id, message.method, params, message, profile, peer, meta.log_level)
+
+    def _plainly_read(self, message: Message, revision: str) -> Params | None:
+        read = self._readers[revision].get(message.method)
+        try:
+            return None if read is None else read(message.given)
+        except codec.DECODE_ERRORS:
+            return None
 
     def _judge_slowly(self, message: Message, id: RequestId) -> Call:
         """The ladder, one rung at a time: taken by every request that is not plainly right."""
@@ -116,11 +132,12 @@ class Exchange:
         if meta is None or meta.client_capabilities is None:
             raise Refused(self._missing(names.META_CLIENT_CAPABILITIES), id)
         peer = Peer(meta.client_info, meta.client_capabilities)
-        return Call(id, message.method, params, message.params, profile, peer, meta.log_level)
+        return Call(id, message.method, params, message, profile, peer, meta.log_level)
 
     def _profile(self, message: Message, id: RequestId) -> Profile:
         try:
-            meta = codec.reader(_Peek).read(message.params if message.params else b"{}").meta
+            raw = message.params
+            meta = codec.reader(_Peek).read(raw if raw else b"{}").meta
         except codec.DECODE_ERRORS as problem:
             raise Refused(InvalidParams(f"_meta is malformed: {clipped(problem)}"), id) from None
         if meta is None or not isinstance(meta.revision, str):
@@ -158,6 +175,9 @@ class Exchange:
         )
 
 
+_META_MEMBER: Final = b'{"%b":%%b}' % names.META.encode()
+
+
 class ClientExchange:
     """The client's maker of requests. ``revision`` is the one to speak; ``server`` is known after discovery."""
 
@@ -168,7 +188,7 @@ class ClientExchange:
         self.capabilities = capabilities
         self.server: DiscoverResult | None = None
         self.profile: Profile = PROFILES[revision]
-        self._constant = b""
+        self._constant = self._head = b""
         self.speak(revision)
 
     def speak(self, revision: str) -> None:
@@ -180,6 +200,7 @@ class ClientExchange:
             names.META_CLIENT_CAPABILITIES: self.profile.projection.apply(self.capabilities),
         }
         self._constant = codec.encode(members)
+        self._head = _META_MEMBER % self._constant
 
     def choose(self, supported: Sequence[str], ours: Sequence[str] = STATELESS) -> str | None:
         """The newest revision of the era that both sides speak, or None."""
@@ -198,13 +219,14 @@ class ClientExchange:
         """A request as bytes, its ``_meta`` complete. Raises `FeatureUnavailable` as `check_method` does."""
         capabilities: ServerCapabilities | None = None if self.server is None else self.server.capabilities
         check_method(method, self.profile, capabilities)
-        own: Meta = {key: item for key, item in (meta or {}).items() if not key.startswith(names.META_PREFIX)}
+        own: Meta = {}
+        if meta:
+            own = {key: item for key, item in meta.items() if not key.startswith(names.META_PREFIX)}
         if progress_token is not None:
             own[names.META_PROGRESS_TOKEN] = progress_token
         if log_level is not None:
             own[names.META_LOG_LEVEL] = log_level
-        whole = messages.join(self._constant, codec.encode(own)) if own else self._constant
-        head = b'{"' + names.META.encode() + b'":' + whole + b"}"
+        head = _META_MEMBER % messages.join(self._constant, codec.encode(own)) if own else self._head
         return messages.request(id, method, messages.join(head, self.profile.encode(params)))
 
     def cancellation(self, id: RequestId, reason: str | None = None) -> bytes:

@@ -15,7 +15,7 @@ from . import codec, names
 from .errors import RPCError
 from .revisions import Feature, Profile
 from .types.metadata import Implementation
-from .types.requests import ErrorObject, RequestId, Result
+from .types.requests import ErrorObject, Notice, RequestId, Result
 
 _RESULT_TYPE: Final = f'"resultType":"{names.RESULT_COMPLETE}",'.encode()
 _SERVER_INFO: Final = f'"_meta":{{"{names.META_SERVER_INFO}":'.encode()
@@ -24,6 +24,11 @@ _SERVER_INFO: Final = f'"_meta":{{"{names.META_SERVER_INFO}":'.encode()
 class _Response(Struct, frozen=True, gc=False, tag_field="jsonrpc", tag=names.JSONRPC_VERSION):
     id: RequestId
     result: Any
+
+
+class _Notification(Struct, frozen=True, gc=False, tag_field="jsonrpc", tag=names.JSONRPC_VERSION):
+    method: str
+    params: Any
 
 
 class Kept(bytes):
@@ -80,6 +85,11 @@ def notification(method: str, params: bytes = b"") -> bytes:
     """A notification."""
     head = b'{"jsonrpc":"2.0","method":"' + method.encode() + b'"'
     return head + b',"params":' + params + b"}" if params else head + b"}"
+
+
+def notice(profile: Profile, method: str, params: Notice) -> bytes:
+    """A notification whose parameters are yet to be encoded. Raises as `Profile.encode` does."""
+    return codec.encode(_Notification(method, profile.projection.apply(params)))
 
 
 def request(id: RequestId, method: str, params: bytes | Raw = b"") -> bytes:

@@ -17,6 +17,7 @@ Specification: basic/patterns/mrtr.
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -39,13 +40,13 @@ _NONCE: Final = 16
 _canonical: Final = msgspec.json.Encoder(order="sorted")
 
 
-class Question(Struct, frozen=True):
+class Question(Struct, frozen=True, dict=True):
     """A question as it goes to the client: a request without envelope."""
 
     method: str
     params: bytes
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What tells this question from another."""
         return hashlib.sha256(self.method.encode() + b"\0" + self.params).hexdigest()[:32]
@@ -103,6 +104,9 @@ class Journal(Struct):
         }
 
 
+_journals: Final = codec.reader(Journal)
+
+
 def binding_of(method: str, params: RetryParams, *, principal: str, audience: str) -> bytes:
     """What request state is bound to. Arguments in another order of keys give the same binding."""
     subject: Any = None
@@ -127,7 +131,7 @@ def load(data: bytes, *, now: float) -> Journal:
     """The journal from unsealed bytes. Raises `InvalidParams` when it is stale, has run too long, or is not what a
     round of ours ends with.
     """
-    journal = codec.reader(Journal).read(data)
+    journal = _journals.read(data)
     if now >= journal.expires:
         raise InvalidParams("the request state has expired; send the request again without it")
     if journal.round >= MAX_ROUNDS:

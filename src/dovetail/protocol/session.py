@@ -39,6 +39,7 @@ MAX_SUBSCRIPTIONS: Final = 10_000
 MAX_OPENING: Final = 64 * 1024
 MAX_SUBSCRIBED_URI: Final = 8 * 1024
 
+_NEWEST: Final = STATEFUL[-1]
 _ALWAYS: Final = frozenset({names.INITIALIZE, names.PING})
 _CAPABILITY_OF: Final[Mapping[str, str]] = {
     names.TOOLS_LIST: "tools",
@@ -72,11 +73,16 @@ class SessionState(Struct):
     @classmethod
     def load(cls, data: bytes) -> "SessionState":
         """From the bytes of `dump`."""
-        return codec.reader(cls).read(data)
+        return _states.read(data)
+
+
+_states: Final = codec.reader(SessionState)
 
 
 class ServerSession:
     """The server's side of a session. ``changed`` is set when the state has to be saved."""
+
+    __slots__ = ("_custom", "changed", "state")
 
     def __init__(self, state: SessionState | None = None, *, custom: Container[str] = ()) -> None:
         self.state = state or SessionState()
@@ -86,7 +92,7 @@ class ServerSession:
     @property
     def profile(self) -> Profile:
         """The rules of the agreed revision; before that, of the newest of the era."""
-        return PROFILES[self.state.revision or STATEFUL[-1]]
+        return PROFILES[self.state.revision or _NEWEST]
 
     @property
     def peer(self) -> Peer:
@@ -155,8 +161,9 @@ class ServerSession:
         return messages.request(id, method, params)
 
     def _request(self, message: Message) -> Call:
-        id = _id_of(message)
-        state = self.state
+        state, id = self.state, message.id
+        if id is None:
+            raise _without_id()
         if message.method == names.INITIALIZE:
             if state.phase != NEW:
                 raise Refused(InvalidRequest("the session is already initialized"), id)
@@ -172,12 +179,13 @@ class ServerSession:
             )
         elif state.phase == OPEN and message.method not in _ALWAYS:
             self._ready()
-        profile = self.profile
+        profile = PROFILES[state.revision or _NEWEST]
         method = profile.client_requests.get(message.method)
         if method is None and message.method not in self._custom:
             raise Refused(MethodNotFound(f"there is no method {message.method[:128]!r}"), id)
         params = read_params(message, Params if method is None else method.params)
-        return Call(id, message.method, params, message.params, profile, self.peer, state.log_level)
+        peer = Peer(state.info, state.capabilities)
+        return Call(id, message.method, params, message, profile, peer, state.log_level)
 
     def _notification(self, message: Message) -> Cancel | Notification:
         notice = self.profile.client_notices.get(message.method)
@@ -239,12 +247,14 @@ class ClientSession:
     def receive(self, message: Message) -> Call | Answer | Notification | Cancel:
         """Take one message from the server: its questions come as `Call`s. Raises `Refused`."""
         if message.kind is Kind.REQUEST:
-            id = _id_of(message)
+            id = message.id
+            if id is None:
+                raise _without_id()
             method = self.profile.server_requests.get(message.method)
             if method is None:
                 raise Refused(MethodNotFound(f"there is no method {message.method[:128]!r}"), id)
             params = read_params(message, method.params)
-            return Call(id, message.method, params, message.params, self.profile, Peer())
+            return Call(id, message.method, params, message, self.profile, Peer())
         if message.kind is Kind.NOTIFICATION:
             params = read_notice(message, self.profile.server_notices.get(message.method))
             if isinstance(params, CancelledNotice) and params.request_id is not None:
@@ -253,14 +263,14 @@ class ClientSession:
         return Answer(message.id, message.body, failed=message.kind is Kind.ERROR)
 
 
-def _id_of(message: Message) -> RequestId:
-    if message.id is None:
-        raise Refused(InvalidRequest("a request needs an id"))
-    return message.id
+def _without_id() -> Refused:
+    return Refused(InvalidRequest("a request needs an id"))
 
 
 def read_params(message: Message, kind: type[Params]) -> Params:
     """The parameters of a request. Raises `Refused` with an answer under the request's id."""
+    if isinstance(message.whole, kind):
+        return message.whole
     try:
         return codec.reader(kind).read(message.params if message.params else b"{}")
     except codec.DECODE_ERRORS as problem:

@@ -86,6 +86,12 @@ class Channel:
         """
         return False
 
+    def tell(self, message: bytes) -> bool:
+        """Send a notification that belongs to the call, if that takes no waiting. False, and nothing is sent, where it
+        does, or may: then `emit` it.
+        """
+        return False
+
     async def emit(self, message: bytes) -> None:
         """Send a notification that belongs to the call. Waits while the peer is slow; drops it once the call
         has ended.

@@ -144,8 +144,10 @@ class ServerConnection:
             tasks.append(self._teller)
         for channel in self._channels.values():
             channel.cancelled = channel.ended = True
-        for task in tasks:
-            task.cancel()
+        for id, task in tuple(self._running.items()):
+            self._give_up(id, task)
+        if self._teller is not None:
+            self._teller.cancel()
         tasks += self._tidying
         self.deafen()
         if tasks:
@@ -281,11 +283,9 @@ class ServerConnection:
         channel = _ConnectionChannel(self, call, session, size, self._transport)
         channel.principal, channel.remote = self._principal, self._remote
         self._held += size
-        task = asyncio.create_task(self._run(call, channel, replies))
+        task = channel.task = asyncio.create_task(self._run(call, channel, replies))
         self._running[call.id] = task
         self._channels[task] = channel
-        # Not in a `finally` of the task: one that is cancelled before its first step never gets there.
-        task.add_done_callback(lambda task: self._ended(call.id, task))
         if call.method in IN_ORDER and session is not None:
             await asyncio.wait((task,))
             if self._lost is not None:
@@ -349,8 +349,11 @@ class ServerConnection:
             channel.ended = True
             self._let_go(channel)
             self._running.pop(call.id, None)
-            if channel.clean_ups:
-                await self._tidy(channel)
+            try:
+                if channel.clean_ups:
+                    await self._tidy(channel)
+            finally:
+                self._channels.pop(cast("asyncio.Task[None]", channel.task), None)
 
     async def _tidy(self, channel: "_ConnectionChannel") -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
@@ -367,7 +370,12 @@ class ServerConnection:
             channel = self._channels.get(task)
             if channel is not None:
                 channel.cancelled = channel.ended = True
-            task.cancel()
+            self._give_up(event.id, task)
+
+    def _give_up(self, id: RequestId, task: asyncio.Task[None]) -> None:
+        """Cancel a call. If it has not begun yet it will not see its own end, so that is seen to here."""
+        task.add_done_callback(lambda task: self._ended(id, task))
+        task.cancel()
 
     # Changes, in the stateful era
 
@@ -404,6 +412,7 @@ class _ConnectionChannel(Channel):
         self.session = session
         self.size = size
         self.transport = transport
+        self.task: asyncio.Task[None] | None = None
         self.ended = False
 
     @property

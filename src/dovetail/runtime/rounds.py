@@ -28,7 +28,7 @@ Specification: basic/patterns/mrtr.
 """
 
 import asyncio
-import secrets
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
@@ -73,6 +73,21 @@ class Rounds:
     rehearsal did that it must not.
     """
 
+    __slots__ = (
+        *("_binding", "_body", "_closed_with", "_journal", "_ledger", "_loop", "_once", "_open", "_parked"),
+        *(
+            "_pressing",
+            "_quiet",
+            "_rehearsal",
+            "_replayed",
+            "_running",
+            "_unsure",
+            "_volunteered",
+            "_watched",
+        ),
+        *("closed", "diverged", "pressed", "told"),
+    )
+
     def __init__(
         self,
         ledger: Ledger,
@@ -92,6 +107,7 @@ class Rounds:
         self._rehearsal = rehearsal
         self._replayed = journal.round > 0
         self._body = body
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._parked: dict[asyncio.Future[None], asyncio.Task[object] | None] = {}
         self._open: dict[str, rounds.Question] = {}
         self._closed_with: dict[str, rounds.Question] = {}
@@ -120,8 +136,8 @@ class Rounds:
     ) -> "Rounds":
         """The rounds of a request that brought no state."""
         params = _retry(call)
-        journal = rounds.Journal(nonce=secrets.token_urlsafe(16), expires=time.time() + rounds.LIFETIME)
-        binding = _bound(call, params, principal, audience)
+        journal = rounds.Journal(nonce=os.urandom(16).hex(), expires=time.time() + rounds.LIFETIME)
+        binding = rounds.binding_of(call.method, params, principal=principal.key, audience=audience)
         return cls(ledger, binding, journal, params.input_responses or {}, body=body)
 
     @classmethod
@@ -133,7 +149,7 @@ class Rounds:
         Raises `InvalidParams` unless the state is valid here.
         """
         params = _retry(call)
-        binding = _bound(call, params, principal, audience)
+        binding = rounds.binding_of(call.method, params, principal=principal.key, audience=audience)
         try:
             journal = await ledger.open(params.request_state or "", binding)
         except (SealBroken, *codec.DECODE_ERRORS):
@@ -155,6 +171,11 @@ class Rounds:
         return Rounds(
             self._ledger, self._binding, journal, self._volunteered, body=self._body, rehearsal=True
         )
+
+    @property
+    def body(self) -> "asyncio.Task[object] | None":
+        """The task that runs the body."""
+        return self._body
 
     @property
     def questions(self) -> dict[str, str]:
@@ -203,12 +224,18 @@ class Rounds:
         if named:
             for key in questions.keys() & self._volunteered.keys():
                 self._journal.volunteer(key, questions[key], self._volunteered[key])
-        answers = {key: self._journal.answer(key, question) for key, question in questions.items()}
-        missing = {key: question for key, question in questions.items() if answers[key] is None}
+        answers: dict[str, Raw] = {}
+        missing: dict[str, rounds.Question] = {}
+        for key, question in questions.items():
+            answer = self._journal.answer(key, question)
+            if answer is None:
+                missing[key] = question
+            else:
+                answers[key] = answer
         if missing:
             await self._park(missing)
         self._stir()
-        return {key: answer for key, answer in answers.items() if answer is not None}
+        return answers
 
     async def ask_again(self, questions: Mapping[str, rounds.Question]) -> NoReturn:
         """The recorded answers were no good: park with the same questions. Raises `Suspend`."""
@@ -221,8 +248,9 @@ class Rounds:
     async def _park(self, questions: Mapping[str, rounds.Question]) -> NoReturn:
         if len(self._open) + len(questions) > rounds.MAX_QUESTIONS:
             raise LocalProtocolError(f"at most {rounds.MAX_QUESTIONS} questions fit into one round")
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._parked[place] = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        place: asyncio.Future[None] = self._loop.create_future()
+        task = self._parked[place] = asyncio.current_task(self._loop)
         self._open.update(questions)
         self._stir()
         try:
@@ -235,11 +263,13 @@ class Rounds:
             raise  # by the program itself: closing wakes the question before it cancels the body
         finally:
             self._parked.pop(place, None)
-        self._end()
+        self._end(task)
 
-    def _end(self) -> NoReturn:
+    def _end(self, task: "asyncio.Task[object] | None" = None) -> NoReturn:
+        """Raise `Suspend` in the running task, which is ``task`` if the caller knows it."""
         self.told = True
-        task = asyncio.current_task()
+        if task is None:
+            task = asyncio.current_task()
         if task is not None and task is not self._body:
             task.add_done_callback(_seen)
         raise Suspend
@@ -299,20 +329,20 @@ class Rounds:
     def _stir(self, turns: int = QUIET) -> None:
         """Something went on: if questions are parked, wait for quiet from here."""
         self._quiet = max(self._quiet, turns)
-        if self._parked and not self._running and not self._watched:
+        if self._parked and not self._running and not self._watched and self._loop is not None:
             self._watched = True
-            asyncio.get_running_loop().call_soon(self._watch)
+            self._loop.call_soon(self._watch)
 
     def _watch(self) -> None:
-        self._watched = False
-        if self.closed or not self._parked or self._running:
+        if self._loop is None or self.closed or not self._parked or self._running:
+            self._watched = False
             return
         self._quiet -= 1
-        if self._quiet <= 0:
-            self._close()
+        if self._quiet > 0:
+            self._loop.call_soon(self._watch)
         else:
-            self._watched = True
-            asyncio.get_running_loop().call_soon(self._watch)
+            self._watched = False
+            self._close()
 
     def _close(self) -> None:
         self.closed = True
@@ -333,8 +363,9 @@ class Rounds:
 
     def abandon(self) -> None:
         """The body is done. Questions that it left behind in tasks of theirs end."""
-        self.closed = True
-        self._release()
+        if not self.closed:
+            self.closed = True
+            self._release()
 
     def _release(self) -> None:
         for place in self._parked:
@@ -364,6 +395,8 @@ def ends_round(problem: BaseException) -> bool:
     """Whether this is what closing a round raises, alone or in groups. In a group, beside it, a failure may stand that
     was on its way when the round closed: the next run comes to it again. One that was made of the end swallowed it.
     """
+    if isinstance(problem, Suspend):
+        return True
     parts = list(_leaves(problem))
     others = [each for each in parts if not isinstance(each, (Suspend, asyncio.CancelledError))]
     return len(others) < len(parts) and not any(map(_made_of_end, others))
@@ -393,10 +426,6 @@ def _retry(call: Call) -> RetryParams:
     if not isinstance(call.params, RetryParams):
         raise LocalProtocolError(f"{call.method} can't be answered with questions")
     return call.params
-
-
-def _bound(call: Call, params: RetryParams, principal: Principal, audience: str) -> bytes:
-    return rounds.binding_of(call.method, params, principal=principal.key, audience=audience)
 
 
 def _current() -> "asyncio.Task[object] | None":

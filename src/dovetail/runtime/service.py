@@ -13,7 +13,7 @@ from typing import Any
 from ..protocol.call import Call
 from ..protocol.exchange import Exchange
 from ..protocol.header_parameters import HeaderParameter
-from ..protocol.listening import Change
+from ..protocol.listening import Change, everything
 from ..protocol.session import ServerSession, SessionState
 from ..protocol.types.capabilities import ServerCapabilities
 from ..security.principal import Principal
@@ -73,14 +73,19 @@ class Service:
 
     def hearing(self, principal: Principal, transport: str) -> Callable[[Change], bool]:
         """Which changes one listener may hear of, who came that way."""
-        return _everything if self._hearing is None else self._hearing(principal, transport)
+        return everything if self._hearing is None else self._hearing(principal, transport)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The running loop, if the lifespan has been entered on it."""
+        # A loop that runs in this thread is the running one; asking asyncio for that is a system call before 3.12.
+        loop = self._loop
+        return loop if loop is not None and self._thread == get_ident() and loop.is_running() else None
 
     @property
     def started(self) -> bool:
         """Whether the lifespan has been entered on the running loop."""
-        # A loop that runs in this thread is the running one; asking asyncio for that is a system call before 3.12.
-        loop = self._loop
-        return loop is not None and self._thread == get_ident() and loop.is_running()
+        return self.loop is not None
 
     async def start(self) -> None:
         """Enter the app's lifespan, once per event loop: a loop that replaced a dead one starts anew.
@@ -150,10 +155,6 @@ class Service:
         finally:
             if self._opening is opening:
                 self._loop = self._opening = None
-
-
-def _everything(_: Change) -> bool:
-    return True
 
 
 Send = Callable[[bytes], Awaitable[None]]

@@ -27,7 +27,7 @@ import binascii
 import hashlib
 import hmac
 import importlib.util
-import secrets
+import os
 import struct
 import time
 import zlib
@@ -138,9 +138,9 @@ class AESGCMSealer:
             if len(smaller) < len(plaintext):
                 body, compressed = smaller, True
         head = _VERSION + self._newest
-        nonce = secrets.token_bytes(_NONCE)
+        nonce = os.urandom(_NONCE)
         inside = _INSIDE.pack(compressed, int(self._clock() * 1000)) + body
-        sealed = self._ciphers[self._newest].encrypt(nonce, inside, self._bound(head, binding))
+        sealed = self._ciphers[self._newest].encrypt(nonce, inside, head + self._context + binding)
         return _spell(head + nonce + sealed)
 
     def open(self, token: str, *, binding: bytes) -> bytes:
@@ -153,7 +153,7 @@ class AESGCMSealer:
         if cipher is None or len(rest) < _NONCE + _INSIDE.size + _TAG:
             raise SealBroken
         try:
-            inside = cipher.decrypt(rest[:_NONCE], rest[_NONCE:], self._bound(head, binding))
+            inside = cipher.decrypt(rest[:_NONCE], rest[_NONCE:], head + self._context + binding)
         except self._invalid:
             raise SealBroken from None
         compressed, issued = _INSIDE.unpack_from(inside)
@@ -161,9 +161,6 @@ class AESGCMSealer:
         if not -_SKEW <= age <= self._max_age:
             raise SealBroken
         return self._expand(inside[_INSIDE.size :]) if compressed else inside[_INSIDE.size :]
-
-    def _bound(self, head: bytes, binding: bytes) -> bytes:
-        return head + self._context + binding
 
     def _expand(self, body: bytes) -> bytes:
         expander = zlib.decompressobj()
@@ -220,7 +217,7 @@ class HandleSealer:
             len(self._entries) >= self._max_entries or self._bytes + cost > self._max_bytes
         ):
             self._forget_oldest()
-        handle = secrets.token_bytes(32)
+        handle = os.urandom(32)
         self._entries[handle] = _Entry(now + self._ttl, hashlib.sha256(binding).digest(), bytes(plaintext))
         self._bytes += cost
         return _spell(handle)

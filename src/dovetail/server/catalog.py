@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, ResourceNotFound
-from ..protocol.listening import Change
+from ..protocol.listening import Change, everything
 from ..protocol.messages import Kept
 from ..protocol.paging import decode_cursor, encode_cursor, page
 from ..protocol.revisions import Feature, Profile
@@ -31,6 +31,8 @@ from .entries import PromptEntry, ResourceEntry, ToolEntry, hinted
 from .shelf import Shelf, View
 
 T = TypeVar("T")
+
+_LISTS = ("tools", "prompts", "resources")
 
 
 class Catalog:
@@ -101,27 +103,17 @@ class Catalog:
     def hearing(self, principal: Principal, transport: str) -> Callable[[Change], bool]:
         """Which changes a listener may hear of: those in what it can see."""
         if not is_judged(principal, transport):
-            return lambda _: True
-        known = {kind: self._fingerprint(kind, principal) for kind in ("tools", "prompts", "resources")}
+            return everything
+        return _Hearing(self, principal).hears
 
-        def hears(change: Change) -> bool:
-            if change.kind == "resource":
-                return self._may_hear(change.uri, principal)
-            now = self._fingerprint(change.kind, principal)
-            changed, known[change.kind] = now != known[change.kind], now
-            return changed
+    def fingerprint(self, kind: str, principal: Principal) -> int:
+        """A number that changes when what a caller, who is judged, can see of a list does."""
+        if kind == "resources":
+            return hash((self.resources.fingerprint(principal), self.templates.fingerprint(principal)))
+        return (self.tools if kind == "tools" else self.prompts).fingerprint(principal)
 
-        return hears
-
-    def _fingerprint(self, kind: str, principal: Principal) -> tuple[int, ...]:
-        shelves: dict[str, tuple[Shelf[Any], ...]] = {
-            "tools": (self.tools,),
-            "prompts": (self.prompts,),
-            "resources": (self.resources, self.templates),
-        }
-        return tuple(shelf.fingerprint(principal) for shelf in shelves[kind])
-
-    def _may_hear(self, uri: str, principal: Principal) -> bool:
+    def may_hear(self, uri: str, principal: Principal) -> bool:
+        """Whether a caller, who is judged, may hear of a resource."""
         if not (self.resources.guarded or self.templates.guarded):
             return True
         shelf, name, _ = self._locate(uri)
@@ -187,6 +179,25 @@ class Catalog:
         if profile.has(Feature.CACHE_HINTS):
             result = hinted(result, self._ttl_ms, "private" if view.private else "public")
         return Kept(profile.encode(result))
+
+
+class _Hearing:
+    """What a listener, who is judged, may hear of."""
+
+    __slots__ = ("_catalog", "_known", "_principal")
+
+    def __init__(self, catalog: Catalog, principal: Principal) -> None:
+        self._catalog = catalog
+        self._principal = principal
+        self._known = [catalog.fingerprint(kind, principal) for kind in _LISTS]
+
+    def hears(self, change: Change) -> bool:
+        """Whether the listener is to hear of a change."""
+        if change.kind == "resource":
+            return self._catalog.may_hear(change.uri, self._principal)
+        place, now = _LISTS.index(change.kind), self._catalog.fingerprint(change.kind, self._principal)
+        before, self._known[place] = self._known[place], now
+        return now != before
 
 
 def _tools(items: list[Any], cursor: str | None) -> ListToolsResult:

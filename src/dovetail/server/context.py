@@ -7,7 +7,7 @@ calling.
 import asyncio
 import math
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, NoReturn, TypeVar, cast, overload
 
 from msgspec import Raw
@@ -70,7 +70,7 @@ class Context:
         self._channel = channel
         self._begin = begin
         self._rounds = rounds
-        self._body = _current_task()
+        self._body = _current_task() if rounds is None else rounds.body
         self._identity: str | None = None
         self._progress: float | None = None
         self._keys: set[str] = set()
@@ -144,7 +144,8 @@ class Context:
 
         Specification: basic/patterns/progress.
         """
-        token = self._call.progress_token
+        call = self._call
+        token = call.progress_token
         if token is None or not math.isfinite(progress):
             return
         if self._progress is not None and progress <= self._progress:
@@ -153,9 +154,9 @@ class Context:
             total = None
         self._progress = progress
         notice = ProgressNotice(progress_token=token, progress=progress, total=total, message=message)
-        await self._channel.emit(
-            messages.notification(names.NOTIFY_PROGRESS, self._call.profile.encode(notice))
-        )
+        said = messages.notice(call.profile, names.NOTIFY_PROGRESS, notice)
+        if not self._channel.tell(said):
+            await self._channel.emit(said)
 
     async def log(self, level: LogLevel, data: Any, *, logger: str | None = None) -> None:
         """Send a log message to the client, if it wants that level: any JSON value, never a secret.
@@ -173,9 +174,9 @@ class Context:
         elif _RANK[level] < _RANK[wanted]:
             return
         notice = MessageNotice(level=level, data=data, logger=logger)
-        await self._channel.emit(
-            messages.notification(names.NOTIFY_MESSAGE, self._call.profile.encode(notice))
-        )
+        said = messages.notice(self._call.profile, names.NOTIFY_MESSAGE, notice)
+        if not self._channel.tell(said):
+            await self._channel.emit(said)
 
     async def close_stream(self, retry: float | None = None) -> None:
         """Where streams can be resumed (2025-11-25 over HTTP), let go of the connection; the client comes
@@ -258,7 +259,7 @@ class Context:
         raise visits
 
     async def _ask_one(self, question: Question[T], key: str | None) -> T:
-        if key is None and _current_task() is not self._body:
+        if key is None and asyncio.current_task() is not self._body:
             raise LocalProtocolError(
                 "questions asked at the same time, in tasks of their own, need a key each, since their order may "
                 'change from run to run: pass key="..."'
@@ -269,7 +270,7 @@ class Context:
             key = f"question-{self._numbered}"
         return (await self._ask_all({key: question}, named=named))[key]
 
-    async def _ask_all(self, questions: Mapping[str, Question[Any]], *, named: bool) -> dict[str, Any]:
+    def _ask_all(self, questions: Mapping[str, Question[Any]], *, named: bool) -> Awaitable[dict[str, Any]]:
         refuse_inside("a question was asked")
         if len(questions) > MAX_QUESTIONS:
             raise LocalProtocolError(f"at most {MAX_QUESTIONS} questions fit into one round")
@@ -281,8 +282,8 @@ class Context:
             self._keys.add(key)
         rounds = self.rounds
         if rounds is None:
-            return await self._ask_by_requests(questions)
-        return await self._ask_by_rounds(rounds, questions, named=named)
+            return self._ask_by_requests(questions)
+        return self._ask_by_rounds(rounds, questions, named=named)
 
     async def _ask_by_requests(self, questions: Mapping[str, Question[Any]]) -> dict[str, Any]:
         call = self._call
@@ -341,7 +342,7 @@ class Context:
         wire: dict[str, WireQuestion] = {}
         for key, question in questions.items():
             question.check(call.profile, call.peer.capabilities)
-            wire[key] = WireQuestion(question.method, call.profile.encode(question.params(call.profile)))
+            wire[key] = question.wire(call.profile)
         return wire
 
     # Doing once

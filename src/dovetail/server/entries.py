@@ -20,7 +20,6 @@ from ..protocol.header_parameters import HeaderParameter, header_parameters
 from ..protocol.revisions import Feature
 from ..protocol.revisions.projection import WRAPPED
 from ..protocol.types import (
-    CallToolParams,
     CallToolResult,
     GetPromptResult,
     InputRequired,
@@ -82,7 +81,7 @@ class ToolEntry:
 
     async def call(self, call: Call, channel: Channel) -> CallToolResult | InputRequired:
         """Run the tool. What the model can act on comes back as an error result; protocol errors are raised."""
-        params = cast("CallToolParams", call.params)
+        params: Any = call.params
         context: Context | None = None
         if params.request_state is not None:  # judged before anything of the author's sees what came with it
             context = await self._runner.context(call, channel, once=self.once)

@@ -74,14 +74,16 @@ class _Field:
         return self.values.get(item, item) if self.values is not None and isinstance(item, str) else item
 
 
+#: Makes the value of an answer from its fields: as they came, and as their own types read them.
+_Build = Callable[[dict[str, Any], dict[str, Any]], Any]
+
+
 class Form(Generic[T]):
     """A form that asks for a ``T``. Make one with `of` or `raw`. Immutable."""
 
     __slots__ = ("_build", "_fields", "_schema", "_validator")
 
-    def __init__(
-        self, schema: dict[str, Any], fields: Mapping[str, _Field], build: Callable[[dict[str, Any]], T]
-    ) -> None:
+    def __init__(self, schema: dict[str, Any], fields: Mapping[str, _Field], build: _Build) -> None:
         self._schema = schema
         self._fields = fields
         self._build = build
@@ -111,7 +113,7 @@ class Form(Generic[T]):
             form_grammar.check(schema)
         except ValueError as problem:
             raise RegistrationError(f"form schema: {problem}") from problem
-        return Form(schema, {}, lambda content: content)
+        return Form(schema, {}, lambda content, _: content)
 
     def schema(self, *, defaults: bool = True, enum_forms: bool = True) -> dict[str, Any]:
         """The ``requestedSchema``, cut to what the client's revision allows (the features named likewise).
@@ -120,33 +122,37 @@ class Form(Generic[T]):
         """
         return form_grammar.cut(self._schema, defaults=defaults, enum_forms=enum_forms)
 
-    def read(self, content: Mapping[str, Any] | None) -> T:
-        """The value of an answer, defaults filled in. Raises `AnswerInvalid` naming every wrong field."""
-        properties = cast("dict[str, dict[str, Any]]", self._schema["properties"])
+    def read(self, content: Mapping[str, Any] | None, *, size: int | None = None) -> T:
+        """The value of an answer, defaults filled in. Raises `AnswerInvalid` naming every wrong field.
+
+        ``size``: bytes of the answer as it came, where the caller knows them.
+        """
+        properties: dict[str, dict[str, Any]] = self._schema["properties"]
         given: Any = {} if content is None else content
         if not isinstance(given, dict):
             raise AnswerInvalid([("", "the answer is not an object")])
         members = cast("dict[str, Any]", given)
         known = {name: item for name, item in members.items() if name in properties and item is not None}
         found: list[tuple[str, str]] = []
-        for violation in self._validator.check(known):
+        for violation in self._validator.check(known, size=size):
             name = owner(violation.path, properties) or violation.path
             found.append((name, _told(violation)))
-        wrong = {name for name, _ in found}
+        wrong = {name for name, _ in found} if found else ()
+        read: dict[str, Any] = {}
         for name, item in known.items():
-            if name not in wrong and (text := self._misfit(name, item, properties[name])):
+            if name not in wrong and (text := self._misfit(name, item, properties[name], read)):
                 found.append((name, f"{name}: {text}"))
         if found:
             raise AnswerInvalid(found)
         if not self._fields:
-            return self._build({**_defaults(properties), **members, **known})
+            return self._build({**_defaults(properties), **members, **known}, read)
         try:
-            return self._build({name: self._fields[name].value(item) for name, item in known.items()})
+            return self._build(known, read)
         except DECODE_ERRORS as problem:
             raise AnswerInvalid([("", redacted(str(problem), known))]) from problem
 
-    def _misfit(self, name: str, item: Any, schema: dict[str, Any]) -> str:
-        """What is wrong with a value that the schema takes, or ""."""
+    def _misfit(self, name: str, item: Any, schema: dict[str, Any], read: dict[str, Any]) -> str:
+        """What is wrong with a value that the schema takes, or "": then ``read`` has what its type makes of it."""
         check = _FORMATS.get(schema.get("format", ""))
         if check is not None and not check(item):
             return f"expected text in the format {schema['format']}"
@@ -154,7 +160,7 @@ class Form(Generic[T]):
             return ""
         field = self._fields[name]
         try:
-            field.read(_bytes(field.value(item)))
+            read[name] = field.read(_bytes(field.value(item)))
         except DECODE_ERRORS as problem:
             listed = pydantic_models.problems(problem) or pydantic_models.problems(problem.__cause__)
             text = "; ".join(message for _, message in listed) or str(problem)
@@ -167,8 +173,11 @@ def _form_of(kind: Any) -> Form[Any]:
     members = list(_members(plain))
     if not members:
         field = _field(VALUE, kind, MISSING, "", optional=False)
-        read = field.read
-        return Form(_object([field]), {VALUE: field}, lambda content: read(_bytes(content.get(VALUE))))
+        return Form(
+            _object([field]),
+            {VALUE: field},
+            lambda _, read: read[VALUE] if VALUE in read else field.read(b"null"),
+        )
     fields = [
         _field(name, hint, default, text, optional=optional)
         for name, hint, default, text, optional in members
@@ -377,18 +386,16 @@ def _dataclass_default(field: dataclasses.Field[Any]) -> Any:
     return MISSING if field.default_factory is dataclasses.MISSING else _Factory(field.default_factory)
 
 
-def _builder(kind: Any, fields: list[_Field]) -> Callable[[dict[str, Any]], Any]:
-    """What makes a value of a type from the JSON values of its fields."""
+def _builder(kind: Any, fields: list[_Field]) -> _Build:
+    """What makes a value of a type from its fields."""
     if hasattr(kind, "_fields") and issubclass(kind, tuple):
         kind = cast("Any", kind)
-        reads = {each.name: each.read for each in fields}
 
-        def build(content: dict[str, Any]) -> Any:
-            named = {name: reads[name](_bytes(item)) for name, item in content.items()}
+        def build(_: dict[str, Any], read: dict[str, Any]) -> Any:
             blank = {
                 each.name: None for each in fields if each.nullable and each.name not in kind._field_defaults
             }
-            return kind(**{**blank, **named})
+            return kind(**{**blank, **read})
 
         return build
     blank = {each.name: None for each in fields if each.nullable and "default" not in each.schema}
@@ -399,7 +406,10 @@ def _builder(kind: Any, fields: list[_Field]) -> Callable[[dict[str, Any]], Any]
     blank = {name: None for name in blank if name not in optional}
     adapted = pydantic_models.adapt(kind) if pydantic_models.only_pydantic(kind) else None
     read = adapted.read if adapted is not None else native.decoder(kind).decode
-    return lambda content: read(_bytes({**blank, **content}))
+    values = {each.name: each.value for each in fields}
+    return lambda content, _: read(
+        _bytes({**blank, **{name: values[name](item) for name, item in content.items()}})
+    )
 
 
 def _defaulted(kind: Any) -> Iterator[_Member]:
@@ -455,7 +465,7 @@ def _told(violation: Violation) -> str:
 
 def _bytes(value: Any) -> bytes:
     data = msgspec.json.encode(value)
-    return integral(data) or data
+    return data if isinstance(value, (str, int)) else integral(data) or data
 
 
 def _is_email(text: Any) -> bool:

@@ -12,7 +12,7 @@ from ..protocol import names
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RPCError, TransportError
 from ..protocol.header_parameters import HeaderParameter
-from ..protocol.listening import Listening
+from ..protocol.listening import Listening, everything
 from ..protocol.session import ServerSession
 from ..protocol.types import (
     CallToolParams,
@@ -183,7 +183,8 @@ class Methods:
     # Using
 
     def _call_tool(self, call: Call, channel: Channel) -> Awaitable[CallToolResult | InputRequired]:
-        name = cast("CallToolParams", call.params).name
+        params: Any = call.params
+        name: str = params.name
         tools = self._catalog.tools
         entry = tools.get(name)
         if entry is None or (tools.guarded and not tools.admits(name, channel)):
@@ -230,7 +231,11 @@ class Methods:
         self._catalog.check_subscriptions(params.notifications.resource_subscriptions or (), channel)
         hears = self._catalog.hearing(channel.principal, channel.transport)
         subscription = self._hub.subscribe(
-            lambda change: listening.wants(change) and hears(change), until=channel.principal.expires
+            listening.wants
+            if hears is everything
+            else lambda change: listening.wants(change) and hears(change),
+            until=channel.principal.expires,
+            handed=lambda change: channel.tell(listening.message(change)),
         )
         try:
             await channel.emit(listening.acknowledgement())

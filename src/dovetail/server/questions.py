@@ -10,7 +10,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 from msgspec import Raw
@@ -25,6 +25,7 @@ from ..protocol.errors import (
 )
 from ..protocol.messages import join
 from ..protocol.revisions import Feature, Profile
+from ..protocol.rounds import Question as WireQuestion
 from ..protocol.tool_balance import imbalance
 from ..protocol.types import (
     ClientCapabilities,
@@ -45,6 +46,9 @@ from ..protocol.types import (
 from .forms import Form
 
 T = TypeVar("T")
+#: Characters of a message up to which its question is remembered.
+_REMEMBERED: Final = 1024
+_elicited: Final = codec.reader(ElicitResult)
 
 
 class Question(ABC, Generic[T]):
@@ -59,6 +63,10 @@ class Question(ABC, Generic[T]):
     @abstractmethod
     def params(self, profile: Profile) -> Params | Raw:
         """The parameters on the wire, encoded already or not."""
+
+    def wire(self, profile: Profile) -> WireQuestion:
+        """The question as it travels."""
+        return WireQuestion(self.method, profile.encode(self.params(profile)))
 
     @abstractmethod
     def read(self, answer: Raw) -> T:
@@ -94,10 +102,16 @@ class Elicit(Question[T]):
     def params(self, profile: Profile) -> Raw:
         return Raw(join(codec.encode({"message": self.message}), _form_params(self.form, profile)))
 
+    def wire(self, profile: Profile) -> WireQuestion:
+        if len(self.message) > _REMEMBERED:
+            return super().wire(profile)
+        return _form_question(self.message, self.form, profile)
+
     def read(self, answer: Raw) -> T:
-        result = codec.reader(ElicitResult).read(answer)
-        _accepted(result, self.message)
-        return self.form.read(result.content or {})
+        result = _elicited.read(answer)
+        if result.action != "accept":
+            raise _refusal(result, self.message)
+        return self.form.read(result.content or {}, size=memoryview(answer).nbytes)
 
 
 @lru_cache(maxsize=256)
@@ -109,6 +123,12 @@ def _form_params(form: Form[Any], profile: Profile) -> bytes:
     )
     whole = codec.decode(profile.encode(ElicitParams(message="", mode="form", requested_schema=schema)))
     return codec.encode({name: item for name, item in whole.items() if name != "message"})
+
+
+@lru_cache(maxsize=256)
+def _form_question(message: str, form: Form[Any], profile: Profile) -> WireQuestion:
+    """A question by form. Each round puts the same ones again, and most calls of a tool do."""
+    return WireQuestion(Elicit.method, bytes(Elicit(message, form).params(profile)))
 
 
 class ElicitURL(Question[None]):
@@ -139,7 +159,9 @@ class ElicitURL(Question[None]):
         )
 
     def read(self, answer: Raw) -> None:
-        _accepted(codec.reader(ElicitResult).read(answer), self.message)
+        result = _elicited.read(answer)
+        if result.action != "accept":
+            raise _refusal(result, self.message)
 
 
 class Sample(Question[CreateMessageResult]):
@@ -259,8 +281,7 @@ def visit_first(
     return URLElicitationRequired(message, data={"elicitations": listed})
 
 
-def _accepted(result: ElicitResult, message: str) -> None:
+def _refusal(result: ElicitResult, message: str) -> Declined | Dismissed:
     if result.action == "decline":
-        raise Declined(f"the person declined: {message}")
-    if result.action == "cancel":
-        raise Dismissed(f"the person did not answer: {message}")
+        return Declined(f"the person declined: {message}")
+    return Dismissed(f"the person did not answer: {message}")

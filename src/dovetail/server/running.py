@@ -110,16 +110,18 @@ class Runner:
         self._workshop = workshop
         self._timeout: Final = timeout
         self._injector = Injector(plan, app=workshop.app_scope, overrides=workshop.overrides)
-        self._direct = plan.is_async and not plan.slots and timeout is None
+        #: The function can be called at once: nothing is to be waited for before, and nothing cleaned up after.
+        self._simple: Final = plan.is_async and self._injector.trivial and timeout is None
+        self._direct = self._simple and not plan.slots
 
     @property
     def checked(self) -> bool:
         """Whether the replay check is on."""
         return self._workshop.replay_check
 
-    async def context(self, call: Call, channel: Channel, *, once: bool = False) -> Context:
+    def context(self, call: Call, channel: Channel, *, once: bool = False) -> Awaitable[Context]:
         """The context for a run, if the caller wants to look at it first. Raises `InvalidParams`."""
-        return await self._workshop.context(call, channel, once=once)
+        return self._workshop.context(call, channel, once=once)
 
     async def judged(self, call: Call, channel: Channel) -> Context | None:
         """The context of a request that brings state, so that the state is judged first; None for any other. Raises
@@ -220,6 +222,8 @@ class Runner:
     async def _asked(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
         """Run the body; addresses that it demands to be visited are asked as the revision asks for them."""
         try:
+            if self._simple:
+                return await self.plan.invoke(values, self._injector.fill_at_once(context))
             return await self._in_time(context, channel, values)
         except URLElicitationRequired as visits:
             await context.demand(visits)

@@ -85,6 +85,8 @@ def check_key(key: str, what: str = "key") -> None:
     """Raise `KeyInvalid` unless `key` has 1 to 512 characters, none of them NUL or half of a surrogate
     pair.
     """
+    if 0 < len(key) <= MAX_KEY and key.isascii() and "\0" not in key:
+        return
     if not key:
         raise KeyInvalid(what, "is empty")
     check_prefix(key, what)

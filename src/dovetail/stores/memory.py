@@ -237,9 +237,11 @@ class MemorySessions:
 
     async def load(self, id: str) -> SessionRecord | None:
         """See `SessionStore.load`."""
-        check_key(id, "session id")
         with self._lock:
-            return self._live(id)[0]
+            record, _ = self._live(id)
+        if record is None:
+            check_key(id, "session id")
+        return record
 
     async def save(self, record: SessionRecord, *, expected_version: int) -> bool:
         """See `SessionStore.save`."""
@@ -301,9 +303,15 @@ class MemorySessions:
         return min(record.seen + self._bounds.idle_ttl, record.created + self._bounds.absolute_ttl)
 
     def _live(self, id: str) -> tuple[SessionRecord | None, float]:
-        now = self._now()
+        if self._closed:
+            raise StoreClosed
+        now = self._clock()
         record = self._records.get(id)
-        return (None if record is None or self._end(record) <= now else record), now
+        if record is not None:
+            bounds = self._bounds
+            if record.seen + bounds.idle_ttl <= now or record.created + bounds.absolute_ttl <= now:
+                record = None
+        return record, now
 
     def _remove(self, record: SessionRecord) -> None:
         del self._records[record.id]

@@ -7,6 +7,9 @@ which event stands where. Expiry has two steps (see `EventLog`): first the event
 happen when the stream is next looked at, or when an append sweeps what is due. When the bound of all is met,
 streams that have ended go first, the oldest of them first: their clients most likely have read them.
 
+Most streams are whole when they come (`keep`), and as many of them come as there are calls. What ended waits in a line,
+each at the end of it; those that were kept whole expire in that very order, so they need no deadline of their own.
+
 Specification: "Resumability and Redelivery" in basic/transports of 2025-03-26 to 2025-11-25.
 """
 
@@ -14,8 +17,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Lock
+
+from msgspec import Struct
 
 from dovetail.stores.bounds import EventBounds, check_key, check_position, check_value
 from dovetail.stores.contracts import Event
@@ -33,17 +39,17 @@ SWEEP = 8
 """Due streams that one append sweeps."""
 
 
-class _Stream:
-    """One stream: its newest events, and when they and the memory of its position go."""
+class _Stream(Struct, gc=False):
+    """One stream: its newest events, and when they and the memory of its position go. ``gone``: it was forgotten."""
 
-    __slots__ = ("bytes", "closed", "events", "events_end", "last", "position_end")
-
-    def __init__(self) -> None:
-        self.events: list[bytes] = []
-        self.bytes = 0
-        self.last = 0
-        self.closed = False
-        self.events_end = self.position_end = math.inf
+    name: str
+    events: list[bytes]
+    bytes: int = 0
+    last: int = 0
+    closed: bool = False
+    events_end: float = math.inf
+    position_end: float = math.inf
+    gone: bool = False
 
     def end(self) -> float:
         """When something has to be done about the stream."""
@@ -74,10 +80,11 @@ class _Names:
     def add(self, name: str) -> None:
         """Put in a name."""
         group = name[: name.rfind("/") + 1]
-        if group not in self._groups:
-            self._groups[group] = set()
+        members = self._groups.get(group)
+        if members is None:
+            members = self._groups[group] = set()
             self._order.add(group)
-        self._groups[group].add(name)
+        members.add(name)
 
     def remove(self, name: str) -> None:
         """Take out a name that is there."""
@@ -109,7 +116,8 @@ class MemoryEvents:
         self._closed = False
         self._streams: dict[str, _Stream] = {}
         self._names = _Names()
-        self._ended: dict[str, None] = {}  # the streams that are closed, in the order in which they were
+        self._ended: deque[_Stream] = deque()  # the streams that are closed, in the order in which they were
+        self._gone = 0  # of those, what was forgotten otherwise than from the front
         self._deadlines = Deadlines()
         self._bytes = 0
 
@@ -125,7 +133,7 @@ class MemoryEvents:
                 raise StreamEnded
             self._make_room(len(data) + (EVENT_COST if found else EVENT_COST + STREAM_COST), now)
             if found is None:
-                found = _Stream()
+                found = _Stream(stream, [])
                 self._names.add(stream)
                 self._streams[stream] = found
                 self._bytes += STREAM_COST
@@ -133,38 +141,42 @@ class MemoryEvents:
             found.last += 1
             found.events.append(data)
             found.bytes += len(data)
-            self._written(stream, found, charged, now)
+            bounds = self._bounds
+            if len(found.events) > bounds.max_events or found.bytes > bounds.max_bytes:
+                found.trim(bounds.max_events, bounds.max_bytes)
+            self._bytes += found.charge() - charged
+            found.events_end = now + bounds.ttl
+            found.position_end = now + max(bounds.ttl, bounds.position_ttl)
+            self._deadlines.note(stream, found.end())
             return found.last
 
     async def keep(self, stream: str, events: Sequence[bytes]) -> None:
         """See `EventLog.keep`."""
         check_key(stream, "stream name")
+        bounds = self._bounds
+        size = 0
         for data in events:
-            check_value(data, self._bounds.max_bytes, "event")
+            if type(data) is not bytes or len(data) > bounds.max_bytes:
+                check_value(data, bounds.max_bytes, "event")
+            size += len(data)
+        count = len(events)
+        charge = STREAM_COST + size + EVENT_COST * count
         with self._lock:
             now = self._now()
-            self._sweep(now, SWEEP)
+            if (self._ended and self._ended[0].events_end <= now) or self._deadlines.any_due(now):
+                self._sweep(now, SWEEP)
             if stream in self._streams and self._settled(stream, now) is not None:
                 raise StreamEnded
-            found = _Stream()
-            found.events = list(events)
-            found.last = len(found.events)
-            found.bytes = sum(map(len, found.events))
-            found.closed = True
-            self._make_room(found.charge(), now)
+            if self._bytes + charge > bounds.max_total_bytes:
+                self._make_room(charge, now)
+            found = _Stream(stream, list(events), size, count, True, now + bounds.ttl)
+            if count > bounds.max_events or size > bounds.max_bytes:
+                found.trim(bounds.max_events, bounds.max_bytes)
+                charge = found.charge()
+            self._bytes += charge
             self._names.add(stream)
             self._streams[stream] = found
-            self._ended[stream] = None
-            self._written(stream, found, 0, now)
-
-    def _written(self, stream: str, found: _Stream, charged: int, now: float) -> None:
-        bounds = self._bounds
-        if len(found.events) > bounds.max_events or found.bytes > bounds.max_bytes:
-            found.trim(bounds.max_events, bounds.max_bytes)
-        self._bytes += found.charge() - charged
-        found.events_end = now + bounds.ttl
-        found.position_end = now + max(bounds.ttl, bounds.position_ttl)
-        self._deadlines.note(stream, found.end())
+            self._ended.append(found)
 
     async def read(self, stream: str, after: int, limit: int = 256) -> list[Event]:
         """See `EventLog.read`."""
@@ -184,9 +196,10 @@ class MemoryEvents:
         """See `EventLog.close`."""
         with self._lock:
             found = self._known(stream)
-            found.closed = True
-            self._ended[stream] = None
-            self._deadlines.note(stream, found.end())
+            if not found.closed:
+                found.closed = True
+                self._ended.append(found)
+                self._deadlines.note(stream, found.end())
 
     async def is_closed(self, stream: str) -> bool:
         """See `EventLog.is_closed`."""
@@ -216,7 +229,7 @@ class MemoryEvents:
         """Forget everything; every later call raises `StoreClosed`."""
         with self._lock:
             self._closed = True
-            self._streams, self._ended = {}, {}
+            self._streams, self._ended = {}, deque()
             self._names, self._deadlines = _Names(), Deadlines()
 
     def _now(self) -> float:
@@ -248,7 +261,7 @@ class MemoryEvents:
     def _make_room(self, size: int, now: float) -> None:
         limit = self._bounds.max_total_bytes
         if self._bytes + size > limit:
-            self._sweep(now, None)
+            self._sweep(now, len(self._streams) + len(self._ended))
             self._let_go(self._bytes + size - limit)
             if self._bytes + size > limit:
                 raise StoreFull("bytes of events", limit)
@@ -258,26 +271,47 @@ class MemoryEvents:
         each new stream.
         """
         size += self._bounds.max_total_bytes // 64
-        going: list[str] = []
-        for stream in self._ended:
-            if size <= 0:
-                break
-            size -= self._streams[stream].charge()
-            going.append(stream)
-        for stream in going:
-            self._remove(stream)
+        while self._ended and size > 0:
+            size -= self._pop_ended()
+
+    def _pop_ended(self) -> int:
+        """Forget the stream that ended first. Gives the bytes that it was charged for."""
+        found = self._ended.popleft()
+        if found.gone:
+            self._gone -= 1
+            return 0
+        charge = found.charge()
+        found.closed = False  # so that it is not missed in the line
+        self._remove(found.name)
+        return charge
 
     def _remove(self, stream: str) -> None:
         found = self._streams.pop(stream)
-        self._ended.pop(stream, None)
         self._names.remove(stream)
         self._deadlines.forget(stream)
         self._bytes -= found.charge()
+        if found.closed:
+            self._leave_line(found)
 
-    def _sweep(self, now: float, limit: int | None) -> None:
-        if not self._deadlines.any_due(now):
-            return
-        for name in list(self._deadlines.due(now, limit)):
-            found = self._settled(name, now)
-            if found is not None:
-                self._deadlines.note(name, found.end())
+    def _leave_line(self, found: _Stream) -> None:
+        """Taking it out of the line would mean to look for it, so it is only marked, and its events let go."""
+        found.gone = True
+        found.events = []
+        self._gone += 1
+        if self._gone > len(self._ended) // 2 + 64:
+            self._ended = deque(each for each in self._ended if not each.gone)
+            self._gone = 0
+
+    def _sweep(self, now: float, limit: int) -> None:
+        """Forget streams that are due, at most so many of those that have ended, and of the others."""
+        ended = self._ended
+        if ended and ended[0].events_end <= now:
+            for _ in range(min(limit, len(ended))):
+                if ended[0].events_end > now:
+                    break
+                self._pop_ended()
+        if self._deadlines.any_due(now):
+            for name in list(self._deadlines.due(now, limit)):
+                found = self._settled(name, now)
+                if found is not None:
+                    self._deadlines.note(name, found.end())

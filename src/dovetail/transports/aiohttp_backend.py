@@ -1,8 +1,9 @@
-"""The HTTP backend of the ``client`` extra: aiohttp, with everything that surprises switched off.
+"""The HTTP backend for what goes through proxies: aiohttp, with everything that surprises switched off.
 
-Theory of operation. aiohttp moves bytes; what it would do beyond that is decided here. Redirects are not
-followed, cookies are not kept, ``.netrc`` is not read (aiohttp couples that to proxies from the environment,
-so those are looked up here, once per URL and never for loopback addresses). There is no limit on
+Theory of operation. Where the environment names a proxy for a URL, `http1_backend` hands the request on to this one;
+it can also be given to a transport as its ``backend``. aiohttp moves bytes; what it would do beyond that is decided
+here. Redirects are not followed, cookies are not kept, ``.netrc`` is not read (aiohttp couples that to proxies from
+the environment, so those are looked up here, once per URL and never for loopback addresses). There is no limit on
 connections, since an answer to the server needs one while calls hold theirs; the transport limits calls
 instead. Idle connections are given up after a few seconds, sooner than common servers do it, so that a
 request hardly ever meets a connection that is just being closed. If one does all the same, it is sent again
@@ -22,11 +23,10 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from ..protocol.bindings.origins import parse_host
 from ..protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError, TransportError
 from .http_backend import ConnectRefused, Headers, Response
+from .http_proxies import proxy_for
 
 __all__ = ["AiohttpBackend"]
 
@@ -71,7 +71,7 @@ class AiohttpBackend:
             connector = aiohttp.UnixConnector(unix_socket, **options)
         self._http: Any = aiohttp
         self._connect_timeout = connect_timeout
-        self._proxy = lru_cache(maxsize=64)(_proxy_for if trust_env and unix_socket is None else _no_proxy)
+        self._proxy = lru_cache(maxsize=64)(proxy_for if trust_env and unix_socket is None else _no_proxy)
         self._session: Any = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -171,25 +171,6 @@ def _headers(raw: Any) -> dict[str, str]:
 
 def _no_proxy(_: str) -> None:
     return None
-
-
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for a URL; loopback is never asked of one, which would find its own."""
-    parts = urlsplit(url)
-    scheme, host = parts.scheme, parts.hostname or ""
-    authority = parse_host(f"[{host}]" if ":" in host else host)
-    if (authority is not None and authority.is_loopback) or proxy_bypass(host):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if proxy is None or proxy.startswith(("http://", "https://")):
-        return proxy
-    if "://" not in proxy:
-        return f"http://{proxy}"
-    kind = proxy.partition("://")[0]
-    raise ConnectFailed(
-        f"the environment names a proxy of kind {kind!r}; only http and https proxies are supported"
-    )
 
 
 def _origin(url: str) -> str:

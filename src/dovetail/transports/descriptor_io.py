@@ -48,7 +48,7 @@ _AHEAD: Final = 2
 """Chunks read ahead of the consumer before reading pauses."""
 
 _WIDE_PIPE: Final = 1024 * 1024
-"""Size asked for a pipe once a frame was too large for it: what Linux grants to anyone by default."""
+"""Size asked for a pipe once a frame was too large for it, or filled it: what Linux grants to anyone by default."""
 
 _USUAL_PIPE: Final = 64 * 1024
 _GATHER: Final = 64
@@ -87,6 +87,16 @@ def _opened_again(descriptor: int, access: int) -> int | None:
         return None
 
 
+def _widen(descriptor: int) -> None:
+    """Ask for a larger pipe, once and only for large frames: pipe memory is a budget of the user."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _WIDE_PIPE)
+    except (ImportError, AttributeError, OSError):
+        return
+
+
 class DescriptorReader:
     """Reads a pipe, socket or terminal. The descriptor stays the caller's.
 
@@ -100,6 +110,7 @@ class DescriptorReader:
         self._chunks: deque[bytes] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching = False
+        self._widened = False
         self._ended = False
         self._waiter: asyncio.Future[None] | None = None
 
@@ -150,6 +161,9 @@ class DescriptorReader:
             chunk = b""
         if chunk:
             self._chunks.append(chunk)
+            if len(chunk) == _USUAL_PIPE and not self._widened:
+                self._widened = True
+                _widen(self._descriptor)
         else:
             self._ended = True
         if self._ended or len(self._chunks) >= _AHEAD:
@@ -361,16 +375,9 @@ class DescriptorWriter:
                 self._loop.remove_writer(self._target)
 
     def _widen(self) -> None:
-        """Ask for a larger pipe, once and only for large frames: pipe memory is a budget of the user."""
-        if self._widened or self._socket is not None:
-            return
-        self._widened = True
-        try:
-            import fcntl
-
-            fcntl.fcntl(self._target, fcntl.F_SETPIPE_SZ, _WIDE_PIPE)
-        except (ImportError, AttributeError, OSError):
-            return
+        if not self._widened and self._socket is None:
+            self._widened = True
+            _widen(self._target)
 
     def _fail(self, error: TransportError) -> TransportError:
         """End every frame that waits, and remember why; the first reason stays."""

@@ -23,7 +23,6 @@ from typing import Final
 from ..protocol import names
 from ..protocol.envelope import Kind, Message
 from ..protocol.errors import (
-    Closed,
     ConnectionLost,
     DovetailError,
     LocalProtocolError,
@@ -43,6 +42,7 @@ from .http_requests import Requests
 from .http_resumption import Resumption
 from .http_standalone import Standalone
 from .http_target import HeaderSource
+from .shared_channel import cut_short
 
 __all__ = ["HTTPTransport"]
 
@@ -59,10 +59,11 @@ class HTTPTransport:
     become an Authorization header. ``headers``: more headers, or a function (async or not) that gives them
     for each request. ``auth``: gives the credentials for each request, and is asked when one is refused; it
     stays the caller's to close. ``backend``: an `HttpBackend`, which then stays the caller's to close; by default
-    aiohttp. ``ssl``: a context for the default backend. ``max_message``: bytes of one message (default 64
-    MiB). ``connect_timeout``: seconds (default 10). ``send_timeout``: seconds a server has to accept a
-    notification or response (default 30). ``resume_attempts``: tries in a row, without a new event, to resume
-    a broken stream (default 8). Raises `LocalProtocolError` for a URL or headers that cannot be used.
+    our own (`http1_backend`), which leaves proxies of the environment to aiohttp. ``ssl``: a context for the
+    default backend. ``max_message``: bytes of one message (default 64 MiB). ``connect_timeout``: seconds (default
+    10). ``send_timeout``: seconds a server has to accept a notification or response (default 30).
+    ``resume_attempts``: tries in a row, without a new event, to resume a broken stream (default 8). Raises
+    `LocalProtocolError` for a URL or headers that cannot be used.
     """
 
     name: str = "http"
@@ -131,7 +132,7 @@ class HTTPTransport:
             raise
         except DovetailError:
             if self.endpoint.closed:
-                raise Closed("the connection was closed while the call was open") from None
+                raise cut_short("the connection was closed while the call was open") from None
             raise
         finally:
             del calls[id]
@@ -181,7 +182,7 @@ class HTTPTransport:
         """Fail what is open and close all connections. Idempotent, bounded."""
         self.endpoint.closed = True
         await self._standalone.stop()
-        await self._inflow.close(Closed("the connection was closed while the call was open"))
+        await self._inflow.close(cut_short("the connection was closed while the call was open"))
         await self.endpoint.close()
 
     def describe(self) -> str:

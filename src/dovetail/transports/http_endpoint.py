@@ -136,7 +136,7 @@ class Endpoint:
         where = url or self.url
         if self.auth is not None:
             return await self._authorized(self.auth, backend, method, where, headers, body, repeatable)
-        callers = await self.headers()
+        callers = await self.headers() if self._fixed is None else self._fixed
         sent = [_ENCODINGS, *callers.items(), *headers]
         return Answered(await backend.request(method, where, sent, body, repeatable=repeatable), callers)
 
@@ -159,9 +159,9 @@ class Endpoint:
             await self._backend.close()
 
     def _new_backend(self) -> HttpBackend:
-        from .aiohttp_backend import AiohttpBackend
+        from .http1_backend import Http1Backend
 
-        return AiohttpBackend(
+        return Http1Backend(
             unix_socket=self.target.unix_socket, ssl=self.ssl, connect_timeout=self.connect_timeout
         )
 

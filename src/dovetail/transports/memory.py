@@ -4,6 +4,11 @@ The client's end is the usual shared channel, the server's end the usual connect
 the other.
 """
 
+from __future__ import annotations
+
+from types import CoroutineType
+from typing import Any
+
 from ..protocol.errors import Closed
 from ..runtime.connection import ServerConnection
 from ..runtime.service import Service
@@ -30,13 +35,13 @@ class MemoryTransport:
         self._channel = SharedChannel(self.name, self._connection.receive)
         self._channel.attach(receiver)
 
-    async def request(self, out: Outgoing) -> Reply:
+    def request(self, out: Outgoing) -> CoroutineType[Any, Any, Reply]:
         """Send a request and wait for its answer."""
-        return await self._opened().request(out)
+        return self._opened().request(out)
 
-    async def send(self, out: Outgoing) -> None:
+    def send(self, out: Outgoing) -> CoroutineType[Any, Any, None]:
         """Send a notification or an answer."""
-        await self._opened().send(out)
+        return self._opened().send(out)
 
     async def listen(self) -> None:
         """Nothing to open: one channel carries everything."""

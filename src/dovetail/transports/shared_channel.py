@@ -30,7 +30,7 @@ from ..protocol.errors import Closed, DovetailError, LocalProtocolError, RemoteP
 from ..runtime import tap
 from .client_seam import Outgoing, Receiver, Reply
 
-__all__ = ["QUEUE_BYTES", "QUEUE_MESSAGES", "SharedChannel", "again", "link"]
+__all__ = ["QUEUE_BYTES", "QUEUE_MESSAGES", "SharedChannel", "again", "cut_short", "link"]
 
 QUEUE_MESSAGES: Final = 1000
 """Messages that may wait to be handed over before the reader is asked to pause."""
@@ -49,6 +49,13 @@ def again(error: DovetailError) -> DovetailError:
     twin.__dict__.update(error.__dict__)
     twin.__cause__ = error.__cause__
     return twin
+
+
+def cut_short(reason: str) -> Closed:
+    """The error of a call that was open when we closed: it may have done its work."""
+    error = Closed(reason)
+    error.retry_safe = False
+    return error
 
 
 def link(name: str) -> str:
@@ -248,7 +255,7 @@ class SharedChannel:
     def close(self) -> None:
         """We are done: whatever is open fails with `Closed`, what waits is dropped. Idempotent."""
         if self._end is None:
-            self._shut(Closed("the connection was closed while the call was open"))
+            self._shut(cut_short("the connection was closed while the call was open"))
         pump, self._pump = self._pump, None
         if pump is not None and pump is not asyncio.current_task():
             pump.cancel()

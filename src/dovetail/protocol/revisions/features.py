@@ -6,6 +6,8 @@ from enum import Enum, auto
 class Feature(Enum):
     """What a revision may have, asked for by name."""
 
+    __hash__ = object.__hash__  # an enum's own hashes the name, in Python
+
     BATCHES = auto()
     COMPLETIONS_CAPABILITY = auto()
     COMPLETION_CONTEXT = auto()

@@ -73,8 +73,12 @@ class Projection:
         risky = self._risky.get(kind, ())
         if not risky and kind not in self._risky:
             risky = self._risky[kind] = self._at_risk(kind)
-        untouched = risky is not None and all(getattr(value, name) is default for name, default in risky)
-        if untouched and (self._stamps or not isinstance(value, Result) or self._unstamped(value)):
+        if risky is None:
+            return self._cut(value)
+        for name, default in risky:
+            if getattr(value, name) is not default:
+                return self._cut(value)
+        if self._stamps or not isinstance(value, Result) or self._unstamped(value):
             return value
         return self._cut(value)
 

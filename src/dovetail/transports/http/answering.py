@@ -3,7 +3,8 @@
 Every refusal is one exception, raised where the fault is seen and sent in one place, with a JSON-RPC error
 for its body. An `EventWriter` is one open event stream: each event is one write, bounded in time, so that a
 reader who never reads costs its own stream and nobody else's. A write that the server takes at once meets
-neither lock nor timer: its first step is taken by hand (`Begun`), and only what has to wait waits under both.
+neither lock nor timer: a server of this project is asked whether it does (`Pushing`), with any other the first step
+is taken by hand (`Begun`), and only what has to wait waits under both.
 Specification: 2026-07-28 basic/transports/streamable-http "Receiving Messages"; 2025-11-25 basic/transports.
 """
 
@@ -50,6 +51,19 @@ STREAM: Final = (
 )
 #: Up to how many bytes a body of two parts is joined: one write costs more than copying that.
 _JOINED: Final = 64 * 1024
+
+
+class Pushing:
+    """What an ASGI server's ``send`` may be a method of: a request whose answer can go on without anybody waiting.
+
+    Whoever wraps ``send`` hides this, and all that is sent goes the way that ASGI has, through the wrapping.
+    """
+
+    __slots__ = ()
+
+    def push(self, data: bytes) -> bool:
+        """Send a part of the body, with more to come. False, and nothing is sent, where `send` would have to wait."""
+        raise NotImplementedError
 
 
 class Refusal(Exception):
@@ -138,7 +152,7 @@ class EventWriter:
 
     ``limit`` is how long one write may wait for the client to read, in seconds: writes raise
     `ConnectionLost` after that. ``interval`` is after how many seconds of silence a comment keeps the
-    connection alive; ``alive`` is called as often.
+    connection alive; ``alive`` is called as often. ``pushing``: the server's own request, if there is one to `push` to.
     """
 
     __slots__ = (
@@ -152,6 +166,7 @@ class EventWriter:
         "_send",
         "_silent",
         "broken",
+        "pushing",
     )
 
     def __init__(
@@ -164,6 +179,8 @@ class EventWriter:
         alive: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._send = send
+        server = getattr(send, "__self__", None)
+        self.pushing = server if isinstance(server, Pushing) else None
         self._extra = extra
         self._limit = limit
         self._interval = interval
@@ -181,10 +198,21 @@ class EventWriter:
         await self._pass({"type": "http.response.body", "body": first, "more_body": True})
         self._set_timer()
 
-    def write(self, data: bytes) -> Awaitable[None]:
-        """Send one event or several, all of them whole."""
+    def push(self, data: bytes) -> bool:
+        """Send one event or several, all of them whole, if that takes no waiting. False, and nothing is sent, where it
+        does, or may.
+        """
+        pushing = self.pushing
+        if pushing is None or self._queued or self.broken or not pushing.push(data):
+            return False
         self._silent = False
-        return self._pass({"type": "http.response.body", "body": data, "more_body": True})
+        return True
+
+    async def write(self, data: bytes) -> None:
+        """Send one event or several, all of them whole."""
+        if self.pushing is None or not self.push(data):
+            self._silent = False
+            await self._pass({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, data: bytes = b"") -> None:
         """Send the last event, if any, and end the stream."""

@@ -149,7 +149,7 @@ class HTTPApp:
         counted = False
         try:
             self._guard.admit(head)
-            route = self._route(scope)
+            route = "" if scope["path"] == self.settings.path else self._route(scope)
             if route == _DOCUMENT:
                 await self._describe(head, scope, send)
                 return
@@ -159,8 +159,9 @@ class HTTPApp:
                 return  # before authentication: a browser shows no credentials when it only asks
             places.take_request()
             counted = True
-            if not self.service.started:
-                await self._start()
+            loop = self.service.loop
+            if loop is None:
+                loop = await self._start()
             principal = (
                 ANONYMOUS if self._authenticate is None else await self._identify(self._authenticate, head)
             )
@@ -169,7 +170,7 @@ class HTTPApp:
             elif head.method == "POST":
                 readable = self._guard.check_post(head)
                 head.declared_length(self.settings.body_limit)
-                watch = Watch(receive, self._pulse, self.settings.body_timeout)
+                watch = Watch(receive, self._pulse, self.settings.body_timeout, loop)
                 body = await read_body(receive, self.settings.body_limit, watch)
                 watch.body_read()
                 await self._served(head, principal, body, readable, watch, receive, send)
@@ -301,7 +302,7 @@ class HTTPApp:
             return
         self._guard.check_post(head)
         head.declared_length(self.settings.body_limit)
-        watch = Watch(receive, self._pulse, self.settings.body_timeout)
+        watch = Watch(receive, self._pulse, self.settings.body_timeout, asyncio.get_running_loop())
         try:
             body = await read_body(receive, self.settings.body_limit, watch)
         finally:
@@ -321,9 +322,10 @@ class HTTPApp:
 
     # Start and end
 
-    async def _start(self) -> None:
+    async def _start(self) -> asyncio.AbstractEventLoop:
         try:
             await self.service.start()
+            return asyncio.get_running_loop()
         except Exception:
             log.exception("the server's lifespan failed to start")
             raise Refusal(503, InternalError("the server failed to start"), headers=RETRY_SOON) from None

@@ -80,7 +80,8 @@ class Guard:
                 (b"access-control-expose-headers", _EXPOSED),
                 (b"vary", b"Origin"),
             )
-        head.check_repeated()
+        if head.repeated is not None:
+            head.check_repeated()
 
     def check_post(self, head: Head) -> int:
         """What the client of a POST can read (`JSON_OK`, `SSE_OK`), or `Refusal` for a body or an answer of

@@ -31,11 +31,11 @@ _WITHHELD: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization
 
 
 class Head:
-    """What is said before the body. ``revision`` is what the version header says, None without one; ``extra``
-    goes into every answer.
+    """What is said before the body. ``revision`` is what the version header says, None without one; ``repeated``:
+    which headers come more than once, None without any; ``extra`` goes into every answer.
     """
 
-    __slots__ = ("_repeated", "_scope", "extra", "headers", "method", "revision")
+    __slots__ = ("_scope", "extra", "headers", "method", "repeated", "revision")
 
     def __init__(self, scope: Scope) -> None:
         sent: list[tuple[bytes, bytes]] = scope["headers"]
@@ -43,9 +43,9 @@ class Head:
             sent = list(sent)
         headers = dict(sent)
         self._scope = scope
-        self._repeated: set[bytes] | None = None
+        self.repeated: set[bytes] | None = None
         if len(headers) != len(sent):
-            headers, self._repeated = _joined(sent)
+            headers, self.repeated = _joined(sent)
         version = headers.get(_VERSION)
         self.headers = headers
         self.revision: str | None = None
@@ -92,9 +92,7 @@ class Head:
 
     def check_repeated(self) -> None:
         """Raise `Refusal` when a header that must stand alone comes more than once."""
-        if self._repeated is None:
-            return
-        for name in sorted(self._repeated):
+        for name in sorted(self.repeated or ()):
             if name.startswith(_MIRROR_PREFIX):
                 raise Refusal(400, HeaderMismatch(f"Header mismatch: {_shown(name)} is sent more than once"))
             if name in _ONCE:

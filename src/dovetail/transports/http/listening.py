@@ -19,18 +19,11 @@ from ...runtime.service import Service
 from ...security.principal import Principal
 from ...stores.contracts import Store
 from .answering import EventWriter, Receive, Refusal, Send
+from .event_ids import STANDALONE, parse_event_id
 from .head import Head
 from .sessions import LiveSession, Sessions, Standalone
 from .settings import Settings
-from .streams import (
-    STANDALONE,
-    MessageStream,
-    Readable,
-    StoredStream,
-    check_position,
-    deliver,
-    parse_event_id,
-)
+from .streams import MessageStream, Readable, StoredStream, check_position, deliver
 
 
 class Listeners:

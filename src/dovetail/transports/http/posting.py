@@ -10,12 +10,14 @@ batches.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Mapping
-from typing import cast
+from typing import Final, cast
 
 from msgspec import Raw
 
 from ...protocol import messages, names
+from ...protocol.bindings.sse import encode_event
 from ...protocol.call import Answer
 from ...protocol.errors import FeatureUnavailable
 from ...protocol.revisions import Feature, Profile
@@ -26,26 +28,35 @@ from ...runtime.channel import Channel
 from ...runtime.connection import read_answer
 from ...security.principal import Principal
 from ...stores.contracts import EventLog
+from ...stores.errors import StoreError
+from .event_ids import REQUEST, new_stream_id
 from .head import Head, PlainHeaders
 from .sessions import LiveSession
-from .streams import REQUEST, MessageStream, written_at_once
+from .streams import MessageStream
 from .watching import Watch
+
+log = logging.getLogger("dovetail.http")
+
+_NOTHING: Final = encode_event(b"")
 
 
 class Posted:
     """What one POST asked for. ``streamable``: whether its answer may become a stream; ``log``: where one is kept, if
     the revision can resume it. ``alone``: whether what the client answers is sure to reach this process. ``left``: the
-    requests that are not done with. ``shortfall``: the scopes that a call's token would need.
+    requests that are not done with. ``abandoned``: no connection waits for the answer any more. ``shortfall``: the
+    scopes that a call's token would need.
     """
 
     __slots__ = (
-        "_abandoned",
         "_log",
         "_waiter",
+        "_watch",
+        "abandoned",
         "alone",
         "batch",
         "left",
         "live",
+        "loop",
         "profile",
         "replies",
         "shortfall",
@@ -58,6 +69,7 @@ class Posted:
         live: LiveSession,
         profile: Profile,
         log: EventLog | None,
+        watch: Watch,
         *,
         batch: bool,
         streamable: bool,
@@ -72,8 +84,10 @@ class Posted:
         self.left = 0
         self.replies: list[bytes] = []
         self.shortfall: tuple[str, ...] | None = None
+        self.abandoned = False
+        self.loop = watch.loop
         self._log = log
-        self._abandoned = False
+        self._watch = watch
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -102,7 +116,7 @@ class Posted:
             return self.stream
         priming = self.profile.has(Feature.POLLING)
         self.stream = stream = MessageStream(REQUEST, self._kept_in, self.live.prefix, priming=priming)
-        if self._abandoned:
+        if self.abandoned:
             stream.abandon()
         self.live.streams[stream.id] = stream
         self.wake()
@@ -124,20 +138,20 @@ class Posted:
             self.live.streams.pop(self.stream.id, None)
         return self.stream
 
-    async def decided(self, watch: Watch) -> None:
-        """Wait until the answer is complete; or, where it may be one, a stream; or slow enough to become one."""
-        if self.streamable:
-            if self.left and self.stream is None:
-                watch.answer_awaited(self.wake)
-                self._waiter = watch.loop.create_future()
-                await self._waiter
-        else:
-            await self.over()
+    def decided(self) -> Awaitable[None]:
+        """Wait until the answer is complete; or, where it may be one, a stream; or slow enough to become one. To be
+        asked for only while there are requests ``left``, and no ``stream``.
+        """
+        if not self.streamable:
+            return self.over()
+        self._watch.answer_awaited(self.wake)
+        waiter = self._waiter = self.loop.create_future()
+        return waiter
 
     async def over(self) -> None:
         """Wait until every request is done with."""
         while self.left:
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self.loop.create_future()
             await self._waiter
 
     def wake(self) -> None:
@@ -147,7 +161,7 @@ class Posted:
 
     def abandon(self) -> None:
         """The connection that was to read the answer is not there, unless it read already."""
-        self._abandoned = True
+        self.abandoned = True
         if self.stream is not None:
             self.stream.abandon()
 
@@ -165,18 +179,29 @@ class Posted:
             self._note(data)
         return data
 
-    def events(self, retry: float) -> Awaitable[bytes]:
-        """The answer as a whole stream: for a client that wants one, though all is known."""
+    async def events(self, retry: float) -> bytes:
+        """The answer as a whole stream: for a client that wants one, though all is known. What it needs to come back
+        for it is in the log before.
+        """
+        replies, kept_in, features = self.replies, self._log, self.profile.features
         if tap.listeners:
-            for data in self.replies:
+            for data in replies:
                 self._note(data)
-        return written_at_once(
-            self.replies,
-            self._kept_in,
-            self.live.prefix,
-            priming=self.profile.has(Feature.POLLING),
-            retry=retry,
-        )
+        said = [b"", *replies] if Feature.POLLING in features else replies
+        if said and kept_in is not None and Feature.RESUMABLE in features:
+            name = new_stream_id(REQUEST)
+            try:
+                await kept_in.keep(self.live.prefix + name, said)
+            except StoreError as problem:
+                log.warning("a stream cannot be resumed: %s", problem)
+            else:
+                id = name.encode()
+                first = encode_event(said[0]) if said[0] else _NOTHING
+                parts = [b"id: %b-1\nretry: %d\n%b" % (id, max(0, int(retry * 1000)), first)]
+                for at in range(1, len(said)):
+                    parts += (b"id: %b-%d\n" % (id, at + 1), encode_event(said[at]))
+                return b"".join(parts)
+        return b"".join([encode_event(data) for data in replies])
 
     @property
     def _kept_in(self) -> EventLog | None:

@@ -94,13 +94,14 @@ def _owns(principal: Principal, owner: str) -> bool:
 
 class LiveSession:
     """What this process holds of one session. Everything in it is keyed within the session, never across. It is made
-    for almost each request, so what few requests need is made when they do.
+    for almost each request, so what few requests need is made when they do. ``visits``: the requests that hold it.
     """
 
-    __slots__ = ("_asked", "id", "running", "standalone", "streams")
+    __slots__ = ("_asked", "id", "running", "standalone", "streams", "visits")
 
     def __init__(self, id: str) -> None:
         self.id = id
+        self.visits = 0
         self.running: dict[RequestId, Running] = {}
         self.streams: dict[str, MessageStream] = {}
         self.standalone: Standalone | None = None
@@ -121,7 +122,7 @@ class LiveSession:
     @property
     def prefix(self) -> str:
         """What the names of its streams begin with in the store."""
-        return f"http/{self.digest[:40]}/"
+        return _prefix(self.id)
 
     @property
     def link(self) -> str:
@@ -131,7 +132,7 @@ class LiveSession:
     @property
     def quiet(self) -> bool:
         """Whether nothing needs this any more."""
-        return not (self.running or self.streams or self.standalone or self._asked)
+        return not (self.visits or self.running or self.streams or self.standalone or self._asked)
 
     def cancel(self, id: RequestId) -> None:
         """Cancel a call, if it runs: nobody wants its answer any more."""
@@ -161,6 +162,25 @@ class LiveSession:
 @lru_cache(maxsize=1024)
 def _digest(id: str) -> str:
     return hashlib.sha256(id.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _prefix(id: str) -> str:
+    return f"http/{_digest(id)[:40]}/"
+
+
+class Entered:
+    """A request that found its session; who is done with it says `Sessions.leave`. ``record`` is None where there are
+    no sessions.
+    """
+
+    __slots__ = ("live", "record", "session")
+
+    def __init__(self, record: SessionRecord | None, session: ServerSession, live: LiveSession) -> None:
+        self.record = record
+        self.session = session
+        self.live = live
+        live.visits += 1
 
 
 class Sessions:
@@ -207,8 +227,8 @@ class Sessions:
             if await self._store.sessions.load(id) is None and self._live.pop(id, None) is not None:
                 live.close()
 
-    async def load(self, id: bytes | None, principal: Principal) -> tuple[SessionRecord, ServerSession]:
-        """The session of a request. Raises `Refusal`: 400 without an id, 404 for all that is not the
+    async def enter(self, id: bytes | None, principal: Principal) -> Entered:
+        """Find the session of a request. Raises `Refusal`: 400 without an id, 404 for all that is not the
         caller's.
         """
         if id is None:
@@ -228,7 +248,27 @@ class Sessions:
             state = SessionState.load(record.data)
         except DECODE_ERRORS:
             raise Refusal(404, _UNKNOWN) from None
-        return record, self._service.session(state)
+        return Entered(record, self._service.session(state), self.live(text))
+
+    async def renew(self, entered: Entered, principal: Principal) -> None:
+        """Take the newer record of a session that somebody else changed. Raises `Refusal`, as `enter` does."""
+        newer = await self.enter(entered.live.id.encode(), principal)
+        self.leave(newer.live)
+        entered.record, entered.session = newer.record, newer.session
+
+    def leave(self, live: LiveSession) -> None:
+        """A request is done with its session."""
+        live.visits -= 1
+        if not live.visits:
+            self.settle(live)
+
+    @staticmethod
+    def to_save(entered: Entered) -> bool:
+        """Whether something is to be saved: what a request changed, or that the session is in use."""
+        record = entered.record
+        if record is None:
+            return False
+        return entered.session.changed or not 0 <= time.time() - record.seen < _LATELY
 
     async def save(self, record: SessionRecord, session: ServerSession) -> bool:
         """Save what a request changed, and note that the session is in use. False when another save was first: the
@@ -237,8 +277,7 @@ class Sessions:
         sessions = self._store.sessions
         try:
             if not session.changed:
-                if not 0 <= time.time() - record.seen < _LATELY:
-                    await sessions.touch(record.id)
+                await sessions.touch(record.id)
                 return True
             changed = replace(record, version=record.version + 1, data=session.state.dump())
             saved = await sessions.save(changed, expected_version=record.version)

@@ -16,7 +16,9 @@ an error that answers a request has status 200, but for one that made no sense a
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
+import sys
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Final, cast
 
 from ...protocol import envelope, messages, names
 from ...protocol.bindings.sse import encode_event
@@ -31,14 +33,14 @@ from ...runtime.dispatch import Reply
 from ...runtime.service import Service
 from ...security.authenticator import Gatekeeper
 from ...security.principal import Principal
-from ...stores.contracts import SessionRecord, Store
+from ...stores.contracts import Store
 from .answering import STREAM, Receive, Refusal, Send, answer
 from .guard import JSON_OK, SSE_OK
 from .head import LAST_EVENT_ID, SESSION, Head
 from .listening import Listeners
 from .places import RETRY_SOON, Places
 from .posting import Posted, PostedChannel
-from .sessions import ATTEMPTS, LiveSession, Sessions, contended
+from .sessions import ATTEMPTS, Entered, LiveSession, Sessions, contended
 from .settings import Settings
 from .stepping_up import answer_forbidden, lacks_scopes
 from .streams import deliver
@@ -48,15 +50,11 @@ Event = Call | Cancel | Answer | Notification
 _NO_SESSION: Final = ""
 
 
-class Entered:
-    """A request that found its session. ``record`` is None where there are no sessions."""
-
-    __slots__ = ("live", "record", "session")
-
-    def __init__(self, record: SessionRecord | None, session: ServerSession, live: LiveSession) -> None:
-        self.record = record
-        self.session = session
-        self.live = live
+def _begun(call: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+    """A task; where Python can do that, it has taken its first step, and a call that never waited is over."""
+    if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
+        return asyncio.Task(call, loop=loop, eager_start=True)
+    return loop.create_task(call)
 
 
 class Stateful:
@@ -99,12 +97,13 @@ class Stateful:
             await self._open(head, principal, body, message, send)
             return
         entered = await self._enter(head, principal)
-        profile = entered.session.profile
-        if tap.listeners:
-            tap.note(entered.live.link, "server", False, "http", body, profile.revision)
         try:
+            if tap.listeners:
+                revision = entered.session.profile.revision
+                tap.note(entered.live.link, "server", False, "http", body, revision)
             await self._serve_one(head, principal, entered, message, readable, watch, receive, send)
         except Refused as refused:
+            profile = entered.session.profile
             body = messages.error(None if refused.silent else refused.id, refused.error, profile)
             code = profile.code(refused.error)
             status = 400 if refused.silent or refused.id is None or code == INVALID_REQUEST else 200
@@ -112,7 +111,7 @@ class Stateful:
                 tap.note(entered.live.link, "server", True, "http", body, profile.revision)
             await answer(send, status, body, head.extra)
         finally:
-            self._sessions.settle(entered.live)
+            self._sessions.leave(entered.live)
 
     async def _serve_one(
         self,
@@ -136,12 +135,14 @@ class Stateful:
             else:
                 await self._answer_at_once(head, reply.data, readable, send)
             return
-        event = await self._take(principal, entered, message)
+        event = entered.session.receive(message)
+        if self._sessions.to_save(entered):
+            event = await self._save(principal, entered, message, event)
         if isinstance(event, Call):
-            posted = self._post(entered, readable, batch=False)
+            posted = self._post(entered, event.profile, readable, watch, batch=False)
             self._start(event, head, principal, entered, posted)
             try:
-                await self._respond(head, entered, posted, readable, watch, receive, send)
+                await self._respond(head, entered, posted, readable, receive, send)
             finally:
                 posted.abandon()
         else:
@@ -175,16 +176,18 @@ class Stateful:
             tap.note(live.link, "server", True, "http", reply.data, session.state.revision or None)
         await answer(send, 200, reply.data, extra)
 
-    async def _enter(self, head: Head, principal: Principal) -> Entered:
+    def _enter(self, head: Head, principal: Principal) -> Awaitable[Entered]:
         """Find the session of a request. Raises `Refusal`."""
         stated = self._header_revision(head)
         if not self._settings.sessions:
-            revision = stated or self._assumed()
-            session = self._service.session(SessionState(revision=revision, phase=READY))
-            return Entered(None, session, LiveSession(_NO_SESSION))
+            return self._without(stated or self._assumed())
         # The header SHOULD name the session's revision; another one that is served changes nothing.
-        record, session = await self._sessions.load(head.headers.get(SESSION), principal)
-        return Entered(record, session, self._sessions.live(record.id))
+        return self._sessions.enter(head.headers.get(SESSION), principal)
+
+    async def _without(self, revision: str) -> Entered:
+        """For a request where there are no sessions."""
+        session = self._service.session(SessionState(revision=revision, phase=READY))
+        return Entered(None, session, LiveSession(_NO_SESSION))
 
     def _header_revision(self, head: Head) -> str | None:
         stated = head.revision
@@ -198,15 +201,12 @@ class Stateful:
 
     # What a message does
 
-    async def _take(self, principal: Principal, entered: Entered, message: Message) -> Event:
-        """Let the engine read a message, and save what that changed."""
-        event = entered.session.receive(message)
-        if entered.record is None:
-            return event
+    async def _save(self, principal: Principal, entered: Entered, message: Message, event: Event) -> Event:
+        """Save what a message changed; the engine reads it again where somebody else changed the session meanwhile."""
         for _ in range(ATTEMPTS):
-            if await self._sessions.save(entered.record, entered.session):
+            if entered.record is None or await self._sessions.save(entered.record, entered.session):
                 return event
-            await self._reload(principal, entered)
+            await self._sessions.renew(entered, principal)
             event = entered.session.receive(message)
         raise contended()
 
@@ -218,12 +218,8 @@ class Stateful:
             reply = await self._service.dispatcher.answer(event, channel)
             if entered.record is None or await self._sessions.save(entered.record, entered.session):
                 return reply
-            await self._reload(principal, entered)
+            await self._sessions.renew(entered, principal)
         raise contended()
-
-    async def _reload(self, principal: Principal, entered: Entered) -> None:
-        id = entered.live.id.encode()
-        entered.record, entered.session = await self._sessions.load(id, principal)
 
     def _settle_event(self, event: Event, live: LiveSession) -> None:
         """An answer finds its waiter, a cancellation its call; nothing else needs anything."""
@@ -247,13 +243,16 @@ class Stateful:
             channel.speaking = False
         return channel
 
-    def _post(self, entered: Entered, readable: int, *, batch: bool) -> Posted:
-        profile = entered.session.profile
+    def _post(
+        self, entered: Entered, profile: Profile, readable: int, watch: Watch, *, batch: bool
+    ) -> Posted:
         streamable = bool(readable & SSE_OK) and (
             self._settings.responses != "json" or not readable & JSON_OK
         )
         log = None if entered.record is None else self._store.events
-        return Posted(entered.live, profile, log, batch=batch, streamable=streamable, alone=self._alone)
+        return Posted(
+            entered.live, profile, log, watch, batch=batch, streamable=streamable, alone=self._alone
+        )
 
     def _start(self, call: Call, head: Head, principal: Principal, entered: Entered, posted: Posted) -> None:
         running = entered.live.running
@@ -269,10 +268,10 @@ class Stateful:
         channel = self._channel(head, principal, entered.session, posted)
         channel.owned = True
         posted.left += 1
-        channel.task = task = asyncio.get_running_loop().create_task(self._run(call, channel, posted))
         running[call.id] = channel
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        channel.task = task = _begun(self._run(call, channel, posted), posted.loop)
+        if not task.done():
+            self._tasks.add(task)
 
     async def _run(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
         channel.begun = True
@@ -285,7 +284,7 @@ class Stateful:
             channel.ended = True
             # Before the client can know: an id that was answered is free.
             posted.live.running.pop(call.id, None)
-            if lacks_scopes(reply):
+            if reply.code is not None and lacks_scopes(reply):
                 posted.shortfall = reply.shortfall
             if posted.stream is None:
                 posted.replies.append(reply.data)
@@ -300,9 +299,14 @@ class Stateful:
                 if stream is not None:
                     await stream.end()
             finally:
-                self._sessions.settle(posted.live)
-                if channel.clean_ups:
-                    await channel.tidy()
+                if posted.abandoned:  # else whoever waits for the answer does that
+                    self._sessions.settle(posted.live)
+                try:
+                    if channel.clean_ups:
+                        await channel.tidy()
+                finally:
+                    if channel.task is not None:
+                        self._tasks.discard(channel.task)
 
     async def _respond(
         self,
@@ -310,12 +314,12 @@ class Stateful:
         entered: Entered,
         posted: Posted,
         readable: int,
-        watch: Watch,
         receive: Receive,
         send: Send,
     ) -> None:
         """One body if everything ends soon and says nothing on its way, else a stream that lasts."""
-        await posted.decided(watch)
+        if posted.left and posted.stream is None:
+            await posted.decided()
         if posted.streamable and (posted.stream or posted.left):
             if self._places.take_stream():
                 try:
@@ -376,7 +380,7 @@ class Stateful:
         try:
             await self._serve_batch(head, principal, entered, body, readable, watch, receive, send)
         finally:
-            self._sessions.settle(entered.live)
+            self._sessions.leave(entered.live)
 
     async def _serve_batch(
         self,
@@ -398,26 +402,26 @@ class Stateful:
             items = envelope.split_batch(body)
         except Malformed as problem:
             raise Refusal(400, problem.error) from None
-        posted = self._post(entered, readable, batch=True)
+        posted = self._post(entered, profile, readable, watch, batch=True)
         posted.left = 1  # until all have been started
-        for item in items:
-            data = await self._take_item(bytes(item), head, principal, entered, posted)
-            if data is None:
-                pass
-            elif posted.stream is None:
-                posted.replies.append(data)
+        try:
+            for item in items:
+                data = await self._take_item(bytes(item), head, principal, entered, posted)
+                if data is None:
+                    pass
+                elif posted.stream is None:
+                    posted.replies.append(data)
+                else:
+                    await posted.reply(posted.stream, data)
+            stream = posted.one_over()
+            if stream is not None:
+                await stream.end()
+            if posted.nothing:
+                await answer(send, 202, b"", head.extra)
             else:
-                await posted.reply(posted.stream, data)
-        stream = posted.one_over()
-        if stream is not None:
-            await stream.end()
-        if posted.nothing:
-            await answer(send, 202, b"", head.extra)
-        else:
-            try:
-                await self._respond(head, entered, posted, readable, watch, receive, send)
-            finally:
-                posted.abandon()
+                await self._respond(head, entered, posted, readable, receive, send)
+        finally:
+            posted.abandon()
 
     async def _take_item(
         self, item: bytes, head: Head, principal: Principal, entered: Entered, posted: Posted
@@ -429,12 +433,12 @@ class Stateful:
             if message.method == names.INITIALIZE:
                 raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
             if entered.record is not None:
-                entered.record, entered.session = await self._sessions.load(
-                    entered.record.id.encode(), principal
-                )
+                await self._sessions.renew(entered, principal)
             if message.method in IN_ORDER and message.kind is Kind.REQUEST:
                 return (await self._steer(head, principal, entered, message)).data
-            event = await self._take(principal, entered, message)
+            event = entered.session.receive(message)
+            if self._sessions.to_save(entered):
+                event = await self._save(principal, entered, message, event)
             if isinstance(event, Call):
                 self._start(event, head, principal, entered, posted)
             else:
@@ -456,7 +460,7 @@ class Stateful:
         live, profile = entered.live, entered.session.profile
         del entered  # a stream that stays open for days keeps no more than it needs
         if not self._places.take_stream():
-            self._sessions.settle(live)
+            self._sessions.leave(live)
             self._places.check_stream()
         try:
             if last is not None and last.strip():
@@ -465,7 +469,7 @@ class Stateful:
                 await self._listeners.listen(head, principal, profile, live, receive, send)
         finally:
             self._places.leave_stream()
-            self._sessions.settle(live)
+            self._sessions.leave(live)
 
     async def end(self, head: Head, principal: Principal) -> None:
         """Answer a DELETE: end the session and everything of it."""
@@ -481,7 +485,8 @@ class Stateful:
     async def idle(self) -> None:
         """Wait until no call is in progress."""
         while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
+            done, _ = await asyncio.wait(tuple(self._tasks))
+            self._tasks -= done  # what was cancelled before it began could not say that it is over
 
     async def close(self) -> None:
         """Cancel what still runs. The sessions themselves stay in the store."""

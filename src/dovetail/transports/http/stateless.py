@@ -249,6 +249,15 @@ class _ExchangeChannel(Channel):
         """See `Channel`: the client has left, or the server's task is being cancelled."""
         return self._watch.gone or super().abandoned
 
+    def tell(self, message: bytes) -> bool:
+        """See `Channel`."""
+        writer = self.writer
+        if writer is None or writer.pushing is None or self.ended or not writer.push(encode_event(message)):
+            return False
+        if tap.listeners:
+            tap.note(self._link, "server", True, "http", message, self._head.revision)
+        return True
+
     async def emit(self, message: bytes) -> None:
         """Send a notification; the first one makes a stream of the answer."""
         if self.ended or not self._readable & SSE_OK:

@@ -4,10 +4,8 @@ A `MessageStream` is what a request, or a session as a whole, says to its client
 revision can resume, each message is an event in the log, numbered, and whoever delivers reads the log: the
 first connection and every later one alike. So a lost connection loses nothing, and a resumed one can
 neither skip nor repeat. Where nothing can be resumed, or the log fails, messages wait in a bounded queue
-for the one connection there is. A stream that is over before anybody reads it is `written_at_once`.
-
-An event id names stream and number. Stream names are random, so that knowing one event id is knowing that
-stream and no other. Specification: 2025-11-25 basic/transports "Resumability and Redelivery", "Multiple
+for the one connection there is. A stream that is over before anybody reads it is none of these: it is written at once
+(`Posted.events`). Specification: 2025-11-25 basic/transports "Resumability and Redelivery", "Multiple
 Connections".
 """
 
@@ -15,9 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import secrets
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 from ...protocol.bindings.sse import encode_event
@@ -25,30 +20,15 @@ from ...protocol.errors import ConnectionLost
 from ...stores.contracts import Event, EventLog
 from ...stores.errors import EventsTrimmed, StoreError, StreamUnknown
 from .answering import EventWriter, Receive, Refusal
+from .event_ids import new_stream_id
 
 log = logging.getLogger("dovetail.http")
 
-REQUEST: Final = "r"
-STANDALONE: Final = "s"
 MAX_WAITING: Final = 256
 #: Bytes that may wait for a connected client: far less than an event log keeps, or it would trim what nobody has read.
 MAX_WAITING_BYTES: Final = 1024 * 1024
 _BATCH: Final = 64
 _POLL: Final = 0.5
-_EVENT_ID: Final = re.compile(rb"([rs][0-9a-f]{24})-([0-9]{1,15})")
-
-
-def new_stream_id(kind: str) -> str:
-    """A fresh name for a stream of a request (`REQUEST`) or of a session (`STANDALONE`)."""
-    return kind + secrets.token_hex(12)
-
-
-def parse_event_id(value: bytes) -> tuple[str, int]:
-    """The stream and the number in an event id. Raises `Refusal` (400) for anything that is none of ours."""
-    match = _EVENT_ID.fullmatch(value.strip())
-    if match is None:
-        raise Refusal(400, "the last event id is none of this server's; start without one")
-    return match[1].decode(), int(match[2])
 
 
 class Readable(Protocol):
@@ -386,29 +366,6 @@ def _encoded(stream: bytes, number: int, data: bytes, retry: int | None) -> byte
     if retry is None:
         return b"id: %b-%d\n%b" % (stream, number, encode_event(data))
     return b"id: %b-%d\nretry: %d\n%b" % (stream, number, retry, encode_event(data))
-
-
-async def written_at_once(
-    messages: Sequence[bytes], events: EventLog | None, prefix: str, *, priming: bool, retry: float
-) -> bytes:
-    """A whole stream of one request, for one write. What a client needs to come back for it is in the log before.
-
-    ``events`` None: it cannot be resumed.
-    """
-    if events is not None:
-        id = new_stream_id(REQUEST)
-        said = [b"", *messages] if priming else messages
-        try:
-            await events.keep(prefix + id, said)
-        except StoreError as problem:
-            log.warning("a stream cannot be resumed: %s", problem)
-        else:
-            hint = _milliseconds(retry)
-            mark = id.encode()
-            return b"".join(
-                [_encoded(mark, at, data, hint if at == 1 else None) for at, data in enumerate(said, 1)]
-            )
-    return b"".join([encode_event(data) for data in messages])
 
 
 async def _give_up(writer: EventWriter) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from .answering import Receive
 
@@ -75,9 +75,12 @@ class Watch:
         "loop",
     )
 
-    def __init__(self, receive: Receive, pulse: Pulse, body_timeout: float) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._task = cast("asyncio.Task[Any]", asyncio.current_task(self.loop))
+    def __init__(
+        self, receive: Receive, pulse: Pulse, body_timeout: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.loop = loop
+        task: Any = asyncio.current_task(loop)
+        self._task: asyncio.Task[Any] = task
         self._receive = receive
         self._pulse = pulse
         self._body_timeout = body_timeout
@@ -87,7 +90,7 @@ class Watch:
         self._watcher: asyncio.Task[None] | None = None
         self._when_slow: Callable[[], None] | None = None
         self.gone = False
-        pulse.join(self, self.loop)
+        pulse.join(self, loop)
 
     def body_read(self) -> None:
         """The body is there: its deadline no longer counts."""

@@ -1,0 +1,198 @@
+"""The hub: changes handed over at once where the listener can take them, told to each in order, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from dovetail.protocol.listening import Change, everything
+from dovetail.runtime import hub as hubs
+from dovetail.runtime.hub import Hub, Subscription
+
+
+def updated(number: int) -> Change:
+    return Change("resource", f"note://{number}")
+
+
+class Listener:
+    """Iterates, and takes changes at once as long as it is ``ready``."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.ready = True
+        self.at_once: list[Change] = []
+        self.all: list[Change] = []
+        self.came = asyncio.Event()
+        self.holds: asyncio.Event | None = None
+        self.subscription: Subscription = hub.subscribe(everything, handed=self.take)
+        self.task = asyncio.get_running_loop().create_task(self.listen())
+
+    def take(self, change: Change) -> bool:
+        if self.ready:
+            self.at_once.append(change)
+            self.note(change)
+        return self.ready
+
+    def note(self, change: Change) -> None:
+        self.all.append(change)
+        self.came.set()
+
+    async def listen(self) -> None:
+        async for change in self.subscription:
+            self.note(change)
+            if self.holds is not None:
+                await self.holds.wait()
+
+    async def has(self, count: int) -> list[Change]:
+        async with asyncio.timeout(10):
+            while len(self.all) < count:
+                self.came.clear()
+                await self.came.wait()
+        return self.all
+
+    async def end(self) -> None:
+        self.subscription.close()
+        await self.task
+
+
+async def listener(hub: Hub) -> Listener:
+    made = Listener(hub)
+    await asyncio.sleep(0)  # it waits for its first change from here on
+    return made
+
+
+async def test_a_listener_that_can_take_a_change_is_not_woken_for_it() -> None:
+    hub = Hub()
+    found = await listener(hub)
+    for number in range(3):
+        hub.publish(updated(number))
+        hub.publish(updated(number))  # happened before anybody was told: told once
+    assert found.all == []
+    assert await found.has(3) == [updated(0), updated(1), updated(2)] == found.at_once
+    await found.end()
+    assert len(hub) == 0
+
+
+async def test_what_a_listener_can_not_take_it_is_woken_for() -> None:
+    hub = Hub()
+    found = await listener(hub)
+    found.ready = False
+    hub.publish(updated(0))
+    hub.publish(updated(1))
+    assert await found.has(2) == [updated(0), updated(1)]
+    assert found.at_once == []
+    await found.end()
+
+
+async def test_nothing_overtakes_what_a_listener_is_busy_with() -> None:
+    hub = Hub()
+    found = await listener(hub)
+    found.ready, found.holds = False, asyncio.Event()
+    hub.publish(updated(0))
+    await found.has(1)
+    found.ready = True  # but it still deals with the first
+    hub.publish(updated(1))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert found.all == [updated(0)]
+    found.holds.set()
+    assert await found.has(2) == [updated(0), updated(1)]
+    hub.publish(updated(2))
+    assert await found.has(3) == [updated(0), updated(1), updated(2)]
+    assert found.at_once == [updated(2)]
+    await found.end()
+
+
+async def test_others_get_their_turn_between_many_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "AT_ONCE", 4)
+    hub = Hub()
+    listeners = [await listener(hub) for _ in range(10)]
+    told: list[int] = []
+    hub.publish(updated(0))
+    for _ in range(4):
+        told.append(sum(len(each.all) for each in listeners))
+        await asyncio.sleep(0)
+    assert told == [0, 4, 8, 10]
+    for each in listeners:
+        await each.end()
+
+
+async def test_however_much_is_published_in_one_turn_a_listener_is_due_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = Hub()
+    found = await listener(hub)
+    due: list[int] = []
+    hand = hubs._hand
+
+    def noted(loop: asyncio.AbstractEventLoop, subscriptions: list[Subscription], begun: int) -> None:
+        due.append(len(subscriptions))
+        hand(loop, subscriptions, begun)
+
+    monkeypatch.setattr(hubs, "_hand", noted)
+    for number in range(1000):
+        hub.publish(updated(number))
+    assert await found.has(1000) == [updated(number) for number in range(1000)] == found.at_once
+    found.ready = False
+    for number in range(1000):
+        hub.publish(updated(number))
+    await found.has(2000)
+    assert due == [1, 1]
+    found.ready = True
+    hub.publish(updated(0))
+    assert (await found.has(2001))[-1] == updated(0) == found.at_once[-1]
+    await found.end()
+
+
+async def test_a_listener_that_fails_costs_nobody_else_anything() -> None:
+    hub = Hub()
+    first, bad, last = [await listener(hub) for _ in range(3)]
+
+    def fail(change: Change) -> bool:
+        raise ValueError("as asked")
+
+    bad.subscription._handed = fail
+    hub.publish(updated(0))
+    for each in (first, bad, last):
+        assert await each.has(1) == [updated(0)]
+        await each.end()
+
+
+async def test_changes_of_other_threads_are_told_on_the_loop() -> None:
+    hub = Hub()
+    found = [await listener(hub) for _ in range(3)]
+    here = threading.get_ident()
+    threads: list[int] = []
+    for each in found:
+        each.subscription._wants = lambda _: threads.append(threading.get_ident()) is None
+    await asyncio.to_thread(hub.publish, updated(0))
+    for each in found:
+        assert await each.has(1) == [updated(0)]
+        await each.end()
+    assert threads == [here] * 3
+
+
+async def test_a_loop_that_is_closed_hears_nothing() -> None:
+    hub = Hub()
+
+    async def listen() -> None:
+        hub.subscribe(everything)
+
+    await asyncio.to_thread(asyncio.run, listen())
+    found = await listener(hub)
+    hub.publish(updated(0))
+    assert await found.has(1) == [updated(0)]
+    await found.end()
+    assert len(hub) == 1
+    hub.close()
+
+
+async def test_the_end_comes_after_what_waits() -> None:
+    hub = Hub()
+    found = await listener(hub)
+    hub.publish(updated(0))
+    hub.close()
+    async with asyncio.timeout(10):
+        await found.task
+    assert found.all == [updated(0)]
