@@ -126,7 +126,22 @@ async def process(
         if started.returncode is None:
             started.kill()
         await started.wait()
+        await _closed(started)
         server.reading.cancel()
+
+
+async def _closed(ended: asyncio.subprocess.Process) -> None:
+    """Wait until the ends of its pipes have been seen: those that are still open when the loop is closed are told of
+    in some later test. Its workers hold them too, until they have gone.
+    """
+    assert ended.stdin is not None
+    assert ended.stdout is not None
+    ended.stdin.close()
+    async with asyncio.timeout(30):
+        with contextlib.suppress(OSError):
+            await ended.stdin.wait_closed()
+        with contextlib.suppress(RuntimeError):  # a call that nobody awaits is waiting for that end already
+            await ended.stdout.read()
 
 
 class Peer:

@@ -235,3 +235,4 @@ async def test_workers_that_do_not_start_are_not_started_for_ever(tmp_path: Path
     async with process("http", options=options, start="fail") as server:
         assert await server.ended() == 1
         assert server.said("AddressUnavailable: the server did not start")
+        assert not server.said("killing"), "a worker that ended together with another was waited for"

@@ -132,7 +132,8 @@ class Supervisor:
         self._at_end()
         os.close(self._leash[1])
         until = time.monotonic() + self._limit + _MARGIN
-        seen = max(self._asked, 1)
+        self._asked = seen = max(self._asked, 1)
+        self._reap()  # those whose end was told together with what brought us here: nothing will tell of them again
         while self._children:
             if self._asked > seen:
                 seen = self._asked
@@ -145,7 +146,6 @@ class Supervisor:
                     os.waitpid(child, 0)
                 return
             self._listen(until)
-            self._asked = max(self._asked, 1)
             self._reap()
 
     def _tell(self, number: int) -> None:
