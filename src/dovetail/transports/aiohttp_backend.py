@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from ..protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError, TransportError
 from .http_backend import ConnectRefused, Headers, Response
 from .http_proxies import proxy_for
+from .shared_channel import cut_short
 
 __all__ = ["AiohttpBackend"]
 
@@ -90,6 +91,8 @@ class AiohttpBackend:
         self, method: str, url: str, headers: Headers, body: bytes | None = None, *, repeatable: bool = False
     ) -> Response:
         """Send a request and await the headers of its response; see `HttpBackend.request`."""
+        if self._session.closed:
+            raise Closed("the connection was closed")
         while True:
             data = io.BytesIO(body) if body is not None and len(body) > _LARGE_BODY else body
             try:
@@ -107,7 +110,7 @@ class AiohttpBackend:
     def _translated(self, problem: Exception, url: str) -> Exception:
         http, origin = self._http, _origin(url)
         if self._session.closed:
-            return Closed("the connection was closed")
+            return cut_short("the connection was closed while it was in use")
         if isinstance(problem, http.ConnectionTimeoutError):
             return ConnectFailed(f"cannot connect to {origin}: no answer within {self._connect_timeout:g} s")
         if isinstance(problem, (http.ClientConnectorError, http.ClientConnectorCertificateError)):
