@@ -89,9 +89,7 @@ async def test_a_quick_call_answered_as_a_stream() -> None:
     await app.service.stop()
 
 
-@pytest.mark.parametrize("era", ["stateless", "stateful"])
-async def test_a_notification(era: str) -> None:
-    """No task, no lock, no timer; and in the stateful era, where all goes through the event log, no more than that."""
+def reporting_app() -> App:
     app = App("cost")
 
     @app.tool
@@ -100,6 +98,13 @@ async def test_a_notification(era: str) -> None:
             await ctx.progress(done, times)
         return "done"
 
+    return app
+
+
+@pytest.mark.parametrize("era", ["stateless", "stateful"])
+async def test_a_notification(era: str) -> None:
+    """No task, no lock, no timer; and in the stateful era, where all goes through the event log, no more than that."""
+    app = reporting_app()
     wire = Wire(app.asgi(slow_after=60.0))
     known: dict[str, str] = {}
     meta: dict[str, Any] = {"progressToken": 7}
@@ -183,14 +188,7 @@ class Served:
 
 async def test_a_notification_that_our_server_takes() -> None:
     """No coroutine but the author's own, no lock, no timer: it is on its way when `progress` returns."""
-    app = App("cost")
-
-    @app.tool
-    async def report(ctx: Context, times: int) -> str:
-        for done in range(times):
-            await ctx.progress(done, times)
-        return "done"
-
+    app = reporting_app()
     served = Served(app.asgi(slow_after=60.0))
 
     async def count(times: int) -> int:

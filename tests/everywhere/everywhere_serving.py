@@ -89,7 +89,8 @@ async def serving(asgi: Any, *, port: int = 0, uds: str | None = None) -> AsyncI
 async def serving_unix(app: App, path: str) -> AsyncIterator[None]:
     """Serve lines on a unix socket, without taking the signals of the test process."""
     ready = asyncio.Event()
-    with mock.patch.object(asyncio.get_running_loop(), "add_signal_handler", side_effect=NotImplementedError):
+    refusal = NotImplementedError  # what a loop that cannot take signals raises
+    with mock.patch.object(asyncio.get_running_loop(), "add_signal_handler", side_effect=refusal):
         task = asyncio.create_task(serve_unix(app.service, path=path, ready=ready))
         await ready.wait()
     try:

@@ -31,6 +31,17 @@ LOOPS = ("asyncio",) if uvloop is None else ("asyncio", "uvloop")
 if uvloop is not None:
     uvloop.new_event_loop().close()  # the first one opens what all others share
 
+GET = b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nhost: a\r\n"
+
+
+def start(status: Any = 200, *headers: Any) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def body(data: Any = b"", more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
 
 def on_both_loops(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a test of a scenario: it runs on each event loop, and what it leaves behind is a failure."""

@@ -6,20 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from connection_serving import Recorder, on_both_loops, read, reply, serving, settled
+from connection_serving import GET, Recorder, body, on_both_loops, read, reply, serving, settled, start
 
 pytestmark = pytest.mark.hostile
-
-GET = b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n"
-POST = b"POST / HTTP/1.1\r\nhost: a\r\n"
-
-
-def start(status: Any = 200, *headers: Any) -> dict[str, Any]:
-    return {"type": "http.response.start", "status": status, "headers": headers}
-
-
-def body(data: Any = b"", more: bool = False) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": data, "more_body": more}
 
 
 class Fatal(BaseException):

@@ -57,8 +57,9 @@ def decode_hook(kind: type, value: Any) -> Any:
     """Reads the models that msgspec meets inside of other types, by pydantic's rules for JSON."""
     if pydantic_models.is_model(kind):
         return cast("Any", kind).model_validate_json(msgspec.json.encode(value))
-    # By msgspec's contract for hooks: what to raise for a type that the hook does not know.
-    raise NotImplementedError(f"values of {kind!r} cannot be read from JSON")
+    raise NotImplementedError(  # msgspec's contract for hooks: what to raise for a type that the hook does not know
+        f"values of {kind!r} cannot be read from JSON"
+    )
 
 
 def encode_hook(value: Any) -> Any:
@@ -86,7 +87,7 @@ def describe(
 
     def note(kind: type) -> dict[str, Any]:
         if not pydantic_models.is_model(kind):
-            raise NotImplementedError  # as above: msgspec then says which type has no schema
+            raise NotImplementedError  # msgspec's contract for hooks: it then says which type has no schema
         if kind not in models:
             models.append(kind)
         return {}

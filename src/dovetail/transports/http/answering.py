@@ -11,6 +11,7 @@ Specification: 2026-07-28 basic/transports/streamable-http "Receiving Messages";
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -53,7 +54,7 @@ STREAM: Final = (
 _JOINED: Final = 64 * 1024
 
 
-class Pushing:
+class Pushing(ABC):
     """What an ASGI server's ``send`` may be a method of: a request whose answer can go on without anybody waiting.
 
     Whoever wraps ``send`` hides this, and all that is sent goes the way that ASGI has, through the wrapping.
@@ -61,9 +62,9 @@ class Pushing:
 
     __slots__ = ()
 
+    @abstractmethod
     def push(self, data: bytes) -> bool:
         """Send a part of the body, with more to come. False, and nothing is sent, where `send` would have to wait."""
-        raise NotImplementedError
 
 
 class Refusal(Exception):
