@@ -58,6 +58,12 @@ def echo(
 
 
 @app.tool
+def size(data: bytes) -> int:
+    """How many bytes there are."""
+    return len(data)
+
+
+@app.tool
 def modules() -> list[str]:
     """What this process has imported."""
     return sorted(sys.modules)

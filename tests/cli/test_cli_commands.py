@@ -17,18 +17,6 @@ COMMAND = [sys.executable, "-m", "dovetail.cli.run", TARGET]
 ERAS = (STATEFUL[-1], STATELESS[-1])
 
 
-@pytest.fixture
-def run(capfd):
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def command(*words):
-        code = main(words)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return command
-
-
 def result_of(out):
     """The one JSON document that standard output is."""
     return json.loads(out)
@@ -168,10 +156,10 @@ def test_environment_of_the_server(run):
 
 
 def test_tool_error(run):
-    """Exit code 1 and the tool's own words on one line."""
+    """Exit code 1 and the tool's own words, with their line breaks."""
     code, out, err = run("call", TARGET, "fail")
     assert (code, out) == (1, "")
-    assert err.endswith("dovetail: the tool failed: it went wrong\n")
+    assert err.endswith("dovetail: the tool failed:\n  it went\n  wrong\n")
     code, out, _ = run("call", TARGET, "fail", "--json")
     assert code == 1
     assert result_of(out)["isError"] is True

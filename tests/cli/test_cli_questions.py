@@ -131,6 +131,14 @@ def test_interrupted_question(terminal):
     assert shown.result() == (130, "")
 
 
+def test_interrupted_reading(terminal):
+    """So does one Ctrl-C while the arguments are typed in: a loop that waits for them can't be asked to stop."""
+    shown = terminal("call", TARGET, "echo", "--args", "-")
+    shown.wait_for("reading --args from standard input; end it with Ctrl-D")
+    shown.process.send_signal(signal.SIGINT)
+    assert shown.result() == (130, "")
+
+
 @pytest.mark.parametrize("typed,code", [("y", 0), ("n", 1), ("", 1)])
 def test_a_visit(terminal, typed, code):
     """The whole address and who wants it visited are shown; a plain Enter is a no."""

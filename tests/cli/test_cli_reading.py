@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.cli.coercion import arguments_of, pairs, read_value, texts
+from dovetail.cli.coercion import Pair, arguments_of, pairs, read_value, texts
 from dovetail.cli.exits import Usage
 from dovetail.cli.safe_text import one_line, safe
 from dovetail.cli.screen import as_json
+from dovetail.cli.sources import Sources
+from dovetail.cli.suggesting import check_arguments
 
 
 @pytest.mark.parametrize(
@@ -79,25 +81,30 @@ def test_references_are_followed():
             "m": {"$ref": "#/$defs/none"},
         },
     }
-    assert arguments_of(["n=3", "l=x", "m=y"], None, schema) == {"n": 3, "l": "x", "m": "y"}
+    assert arguments_of(pairs(["n=3", "l=x", "m=y"]), {}, schema) == {"n": 3, "l": "x", "m": "y"}
 
 
 def test_keys():
     """The first equals sign divides; ``:=`` is JSON."""
-    assert pairs(["a=b=c", "d:=[1]", "e="]) == [("a", "b=c", False), ("d", "[1]", True), ("e", "", False)]
-    assert texts(["a=1"]) == {"a": "1"}
-    for wrong in ("a", "=b", ":=1"):
+    assert pairs(["a=b=c", "d:=[1]", "e="]) == [Pair("a", "b=c"), Pair("d", "[1]", json=True), Pair("e", "")]
+    assert texts(pairs(["a=1"])) == {"a": "1"}
+    for wrong in ("a", "=b", ":=1", "@=1", ":@=1"):
         with pytest.raises(Usage):
-            pairs([wrong])
+            pairs([wrong], Sources())
     with pytest.raises(Usage, match="not JSON"):
-        arguments_of(["a:=x"], None, {})
+        arguments_of(pairs(["a:=x"]), {}, {})
+    with pytest.raises(Usage, match="no file"):
+        pairs(["a@="], Sources())
 
 
-@given(st.dictionaries(st.text(min_size=1).filter(lambda key: "=" not in key and key[-1] != ":"), st.text()))
+@given(
+    st.dictionaries(st.text(min_size=1).filter(lambda key: "=" not in key and key[-1] not in ":@"), st.text())
+)
 def test_any_text_gets_through(members):
     """Whatever a key or value holds, a text argument arrives as it was typed."""
     schema = {"properties": {key: {"type": "string"} for key in members}}
-    assert arguments_of([f"{key}={value}" for key, value in members.items()], None, schema) == members
+    given_pairs = pairs([f"{key}={value}" for key, value in members.items()], Sources())
+    assert arguments_of(given_pairs, {}, schema) == members
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,8 @@ def test_any_text_gets_through(members):
 )
 def test_schemas_that_are_none(schema):
     """A server's nonsense is no reason to fail."""
-    assert arguments_of(["a=1"], None, schema) == {"a": 1}
+    assert arguments_of(pairs(["a=1"]), {}, schema) == {"a": 1}
+    check_arguments(pairs(["a=1"]), schema, "x")
 
 
 def test_safe_text():

@@ -1,4 +1,4 @@
-"""The command line: ``dovetail run|dev|list|call|read|prompt|complete``.
+"""The command line: ``dovetail run|dev|list|call|read|prompt|complete|auth|completion``.
 
 `main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
 `dovetail.cli.run`, which imports the standard library and the author's file. ``dev`` serves a file that is being
@@ -33,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         from .commands import main as command
+
+        return command(words)
     except ImportError as missing:
         print(f"dovetail: {missing}", file=sys.stderr)
         return 3
-    return command(words)
+    except KeyboardInterrupt:  # also while the imports are on their way
+        return 130

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ..client.answers import Accept, Cancel, Decline, ElicitRequest, Visit
-from .coercion import pairs
+from .coercion import Pair, texts
 from .exits import Usage
 from .fields import Field, fields_of
 from .safe_text import one_line, safe
@@ -26,7 +26,7 @@ _TRIES: Final = 20
 
 
 class Answers:
-    """The handlers of a client on the command line. ``given``: ``key=value`` words; ``pause``: called before
+    """The handlers of a client on the command line. ``given``: what ``--answer`` says; ``pause``: called before
     anything is shown.
 
     ``problem`` is what was wrong with the answers given, if a question showed it.
@@ -34,13 +34,13 @@ class Answers:
 
     def __init__(
         self,
-        given: Sequence[str] = (),
+        given: Sequence[Pair] = (),
         *,
         yes: bool = False,
         terminal: Terminal | None = None,
         pause: Callable[[], None] = lambda: None,
     ) -> None:
-        self._given = {key: value for key, value, _ in pairs(given)}
+        self._given = texts(given)
         self._yes = yes
         self._terminal = terminal or Terminal()
         self.pause = pause

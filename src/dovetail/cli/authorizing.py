@@ -45,6 +45,7 @@ from ..protocol.errors import LocalProtocolError
 from .exits import LOGIN, OK, Usage
 from .safe_text import one_line, safe
 from .screen import Screen
+from .targets import place_of
 from .terminal import EndOfInput, Terminal
 
 __all__ = ["authorization", "stored_login"]
@@ -174,7 +175,7 @@ class TerminalLogin:
             raise Usage(str(problem)) from None
 
 
-async def stored_login(url: Any) -> Any:
+async def stored_login(url: str) -> Any:
     """What ``--auth`` means for a target: the login kept for it, or a new one. Raises `Usage` for what is no URL."""
     place = _url(url)
     choice = await _choice_for(place) or Choice()
@@ -288,8 +289,9 @@ def _key(url: str) -> str:
     return key_of("cli", canonical_resource(url))
 
 
-def _url(target: Any) -> str:
-    if not isinstance(target, str) or urlsplit(target).scheme not in ("http", "https"):
+def _url(target: str) -> str:
+    target = place_of(target).url
+    if urlsplit(target).scheme not in ("http", "https"):
         raise Usage("logins are for servers at an http or https URL")
     try:
         canonical_resource(target)

@@ -2,57 +2,100 @@
 
 ``key=value`` is read by the schema of ``key``: as text, number, boolean, null, or JSON for lists and objects;
 a key given several times makes a list. ``key:=value`` is JSON as it stands. Where the schema says nothing,
-what reads as a JSON number, boolean, null, list or object is that, and everything else is text.
+what reads as a JSON number, boolean, null, list or object is that, and everything else is text. ``key@=FILE`` is the
+same with the contents of a file (``-``: standard input), ``key:@=FILE`` with its JSON; where the schema wants base64,
+the bytes of the file are written so. A value is never read as the name of a file: any text arrives as it was typed.
 """
 
+import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from .exits import Usage
+from .sources import Sources, as_text
 
-__all__ = ["arguments_of", "pairs", "read_value", "texts"]
+__all__ = ["Pair", "arguments_of", "object_of", "pairs", "read_value", "texts", "variables_of"]
 
 Schema = Mapping[str, Any]
-_PAIR: Final = re.compile(r"(?P<key>[^=]+?)(?P<json>:?)=(?P<value>.*)", re.DOTALL)
+_PAIR: Final = re.compile(r"(?P<key>[^=]+?)(?P<json>:?)(?P<file>@?)=(?P<value>.*)", re.DOTALL)
 _ORDER: Final = ("null", "boolean", "integer", "number", "array", "object", "string")
 _DEPTH: Final = 16
 
 
-def arguments_of(given: Sequence[str], document: str | None, schema: Schema) -> dict[str, Any]:
-    """The arguments of a tool: those of ``document`` (a JSON object), then each ``key=value``. Raises
-    `Usage`.
-    """
-    found: dict[str, Any] = {}
-    if document is not None:
-        found = _object(document)
+class Pair(NamedTuple):
+    """One ``key=value``. ``json``: the value is JSON as it stands. ``file``: where it was read, with its ``data``."""
+
+    key: str
+    value: str
+    json: bool = False
+    file: str | None = None
+    data: bytes = b""
+
+    @property
+    def text(self) -> str:
+        """The value as text. Raises `Usage` for a file that is none."""
+        return self.value if self.file is None else as_text(self.data, self.file, repr(self.key))
+
+
+def arguments_of(given: Sequence[Pair], document: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """The arguments of a tool: those of ``document``, then each pair, by the schema. Raises `Usage`."""
+    found = dict(document)
     properties = _members(schema, "properties")
     collected: dict[str, list[str]] = {}
-    for key, value, is_json in pairs(given):
-        if is_json:
-            found[key] = _json(key, value)
+    for pair in given:
+        if pair.json:
+            found[pair.key] = _json(pair.key, pair.text)
+        elif pair.file is not None and _wants_base64(_members(properties, pair.key), schema):
+            collected.setdefault(pair.key, []).append(base64.b64encode(pair.data).decode())
         else:
-            collected.setdefault(key, []).append(value)
+            collected.setdefault(pair.key, []).append(pair.text)
     for key, values in collected.items():
         found[key] = _value(key, values, _members(properties, key), schema)
     return found
 
 
-def texts(given: Sequence[str]) -> dict[str, str]:
-    """``key=value`` where every value is text: arguments of prompts. Raises `Usage`."""
-    return {key: value for key, value, _ in pairs(given)}
+def texts(given: Sequence[Pair]) -> dict[str, str]:
+    """Pairs where every value is text: arguments of prompts. Raises `Usage`."""
+    return {pair.key: pair.text for pair in given}
 
 
-def pairs(given: Sequence[str]) -> list[tuple[str, str, bool]]:
-    """Key, value, and whether the value is JSON. Raises `Usage`."""
-    found: list[tuple[str, str, bool]] = []
+def variables_of(given: Sequence[Pair]) -> dict[str, Any]:
+    """The variables of a URI template: texts, JSON as it stands, a list where a name comes several times. Raises
+    `Usage`.
+    """
+    found: dict[str, Any] = {}
+    for pair in given:
+        value: Any = _json(pair.key, pair.text) if pair.json else pair.text
+        found[pair.key] = [*_listed(found[pair.key]), value] if pair.key in found else value
+    return found
+
+
+def pairs(given: Sequence[str], sources: Sources | None = None) -> list[Pair]:
+    """The words as pairs, files read. Without ``sources`` no file can be named. Raises `Usage`."""
+    found: list[Pair] = []
     for word in given:
         match = _PAIR.fullmatch(word)
-        if match is None or match["key"] == ":":
-            raise Usage(f"{word!r} is not KEY=VALUE (or KEY:=JSON)")
-        found.append((match["key"], match["value"], bool(match["json"])))
+        if match is None or match["key"] in (":", "@", ":@"):
+            raise Usage(f"{word!r} is not KEY=VALUE (or KEY:=JSON, or KEY@=FILE)")
+        key, value = match["key"], match["value"]
+        if not _is_unicode(word):
+            raise Usage(f"{word!r} is not text in UTF-8; KEY@=FILE gives bytes")
+        if match["file"] and sources is None:
+            key += "@"
+        file = value if match["file"] and sources is not None else None
+        data = b"" if file is None or sources is None else sources.data(file, repr(key))
+        found.append(Pair(key, value, bool(match["json"]), file, data))
     return found
+
+
+def object_of(document: str) -> dict[str, Any]:
+    """``--args``: a JSON object. Raises `Usage`."""
+    value = _json("--args", document)
+    if not isinstance(value, dict):
+        raise Usage('--args is a JSON object, such as \'{"city": "Oslo"}\'')
+    return cast("dict[str, Any]", value)
 
 
 def read_value(text: str, schema: Schema, root: Schema | None = None) -> Any:
@@ -177,11 +220,17 @@ def _members(schema: Any, name: str) -> Schema:
     return cast("Schema", found) if isinstance(found, dict) else {}
 
 
-def _object(document: str) -> dict[str, Any]:
-    value = _json("--args", document)
-    if not isinstance(value, dict):
-        raise Usage('--args is a JSON object, such as \'{"city": "Oslo"}\'')
-    return cast("dict[str, Any]", value)
+def _listed(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+def _is_unicode(text: str) -> bool:
+    """False for what the shell gave us and is no UTF-8: it came as lone surrogates."""
+    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
+
+
+def _wants_base64(schema: Schema, root: Schema) -> bool:
+    return any(branch.get("contentEncoding") == "base64" for branch in _branches(schema, root))
 
 
 def _json(key: str, text: str) -> Any:

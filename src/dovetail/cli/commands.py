@@ -1,14 +1,11 @@
 """The commands that talk to a server: ``list``, ``call``, ``read``, ``prompt``, ``complete``.
 
-cyclopts reads the words by the signatures below. Whatever goes wrong ends in one line on standard error and
-the exit code of `dovetail.cli.exits`; ``-v`` adds the traceback. Standard output carries results only.
+cyclopts reads the words by the signatures below. What the words name is read and judged before a server is reached or
+started. Whatever goes wrong ends in one line on standard error and the exit code of `dovetail.cli.exits`; ``-v`` adds
+the traceback. Standard output carries results only.
 """
 
 import asyncio
-import base64
-import contextlib
-import os
-import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, cast
@@ -23,36 +20,65 @@ except ImportError as missing:
 
 import dovetail
 
-from ..client import ToolResult
+from ..client import Client, OutputInvalid, ToolResult
 from ..protocol import codec
-from ..protocol.errors import DovetailError, MethodNotFound
-from ..protocol.types import PromptReference, ReadResourceResult, ResourceReference, TextContent
+from ..protocol.errors import DovetailError, MethodNotFound, RPCError
+from ..protocol.template_syntax import Expression, parse
+from ..protocol.types import Prompt, PromptReference, ResourceReference, Tool
+from ..protocol.uri_template import UriTemplate
 from . import tables
 from .authorizing import authorization
-from .coercion import arguments_of, texts
+from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
+from .completion import Shell, script
 from .connecting import Common, Session
-from .exits import FAILED, INTERRUPTED, OK, USAGE, Usage, tell
-from .safe_text import one_line
-from .screen import matches, shapes_of
+from .exits import FAILED, FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, Usage, say, tell
+from .pieces import pieces_of_prompt, pieces_of_result
+from .safe_text import one_line, passage
+from .saving import Output
+from .screen import Screen, forget_output
+from .sources import STANDARD_INPUT
+from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest
 
-__all__ = ["main"]
+__all__ = ["commands", "main"]
 
 T = TypeVar("T")
 Arg = Annotated[
     list[str],
-    Parameter(("--arg", "-a"), negative="", help="KEY=VALUE, or KEY:=JSON; may be repeated."),
+    Parameter(
+        ("--arg", "-a"),
+        negative="",
+        help="KEY=VALUE, KEY:=JSON, or KEY@=FILE (- is standard input); may be repeated.",
+    ),
+]
+Given = Annotated[str, Parameter(help="The same as --arg.")]
+Save = Annotated[
+    str | None,
+    Parameter(
+        ("--output", "-o"),
+        allow_leading_hyphen=True,
+        help="Write images, sounds and blobs, or a result without any, to this file, or into this FOLDER/; "
+        "- is standard output.",
+    ),
 ]
 Words = Annotated[list[str] | None, Parameter(parse=False)]
 _HELP: Final = """The Model Context Protocol on the command line.
 
-TARGET is a URL, a .py file with an App in it, or a command: quoted as one word, or at the end after `--`,
-as in `dovetail call add -a a=1 -a b=2 -- python server.py`.
+TARGET is a URL (localhost:8000/mcp is one), a .py file with an App in it, or a command: quoted as one word, or at the
+end after `--`, as in `dovetail call add -a a=1 -a b=2 -- python server.py`.
 
-Exit codes: 0 done, 1 the tool failed, 2 usage, 3 no server, 4 protocol error, 5 no answer in time,
-6 a login is needed, 130 interrupted.
+Secrets come from the environment: DOVETAIL_TOKEN is sent to a URL as its bearer token.
+
+Exit codes: 0 done, 1 the tool failed, 2 usage, 3 no server, 4 an error of the server, or nothing of that name, 5 no
+answer in time, 6 a login is needed, 70 a fault of dovetail, 130 interrupted.
 """
 
-commands = Commands("dovetail", help=_HELP, help_format="plaintext", version=dovetail.__version__)
+commands = Commands(
+    "dovetail",
+    help=_HELP,
+    help_format="plaintext",
+    version=dovetail.__version__,
+    default_parameter=Parameter(show_default=lambda value: value or None),
+)
 
 
 commands.command(authorization)
@@ -74,32 +100,36 @@ def dev(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     return serve(words)
 
 
+@commands.command
+def completion(shell: Shell, /) -> int:
+    """Print a script that completes commands, options and files in a shell.
+
+    bash: source <(dovetail completion bash); zsh: source <(dovetail completion zsh); fish: dovetail completion fish |
+    source. Put that into the shell's own start-up file to have it always.
+    """
+    Screen().write(script(shell, commands))
+    return OK
+
+
 @commands.command(name="list")
 async def list_all(
     target: str,
     /,
     *,
-    tools: Annotated[bool, Parameter(negative="")] = False,
-    resources: Annotated[bool, Parameter(negative="")] = False,
-    templates: Annotated[bool, Parameter(negative="")] = False,
-    prompts: Annotated[bool, Parameter(negative="")] = False,
+    tools: Annotated[bool, Parameter(negative="", help="Only the tools.")] = False,
+    resources: Annotated[bool, Parameter(negative="", help="Only the resources.")] = False,
+    templates: Annotated[bool, Parameter(negative="", help="Only the resource templates.")] = False,
+    prompts: Annotated[bool, Parameter(negative="", help="Only the prompts.")] = False,
     common: Common = Common(),
     words: Words = None,
 ) -> int:
-    """Show what a server offers: all of it, or only the kinds named.
-
-    Parameters
-    ----------
-    tools: Only the tools.
-    resources: Only the resources.
-    templates: Only the resource templates.
-    prompts: Only the prompts.
-    """
+    """Show what a server offers: all of it, or only the kinds named."""
     session = Session(target, words, common)
     every = not (tools or resources or templates or prompts)
+    found: dict[str, list[Any]] = {}
+    missed: DovetailError | None = None
     async with session.connected() as client:
         offered = client.server_capabilities
-        found: dict[str, list[Any]] = {}
         for kind, wanted, source, capability in (
             ("tools", tools, client.tools, "tools"),
             ("resources", resources, client.resources, "resources"),
@@ -107,16 +137,21 @@ async def list_all(
             ("prompts", prompts, client.prompts, "prompts"),
         ):
             if wanted or (every and (offered is None or getattr(offered, capability) is not None)):
-                found[kind] = await _gathered(source(), lenient=every)
+                try:
+                    found[kind] = await _gathered(source(), lenient=every)
+                except RPCError as problem:  # costs this kind, not the others
+                    missed = missed or problem
         info, instructions = client.server_info, client.instructions
     if common.json:
         session.screen.json(found)
-        return OK
-    if info is not None:
-        session.screen.note(f"{info.title or info.name} {info.version}", "bold")
-    if instructions and every:
-        session.screen.note(instructions)
-    _show_tables(session, found)
+    else:
+        if info is not None:
+            session.screen.note(f"{info.title or info.name} {info.version}", "bold")
+        if instructions and every:
+            session.screen.passage(instructions)
+        _show_tables(session, found)
+    if missed is not None:
+        raise missed
     return OK
 
 
@@ -125,34 +160,50 @@ async def call(
     target: str,
     tool: str,
     /,
-    *,
+    *given: Given,
     arg: Arg = [],  # noqa: B006 - never changed; cyclopts shows it in the help
     args: Annotated[
-        str | None, Parameter(help="The arguments as a JSON object; - reads standard input.")
+        str | None,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="The arguments as a JSON object; @FILE reads a file, - standard input.",
+        ),
     ] = None,
+    output: Save = None,
     common: Common = Common(),
     words: Words = None,
 ) -> int:
     """Call a tool. The values of --arg become what the tool's input schema says."""
     session = Session(target, words, common)
-    if args == "-":
-        args = sys.stdin.read()
+    told, document = _given(session, given, arg), _document(session, args)
+    out = Output(session.screen, output, tool)
     async with session.connected() as client:
-        schema: dict[str, Any] = {}
-        async for listed in client.tools():
-            if listed.name == tool:
-                schema = listed.input_schema
-                break
-        arguments = arguments_of(arg, args, schema)
-        result = await client.call_tool(tool, arguments, progress=session.bar.report)
+        there = await _tools(client)
+        known = next((each for each in there or () if each.name == tool), None)
+        names = [each.name for each in there or ()]
+        schema = known.input_schema if known is not None else {}
+        check_arguments(told, schema, tool)
+        arguments = arguments_of(told, document, schema)
+        wrong: OutputInvalid | None = None
+        try:
+            result = await client.call_tool(tool, arguments, progress=session.bar.report)
+        except OutputInvalid as problem:
+            result, wrong = problem.result, problem
+        except RPCError as problem:
+            if known is None and there is not None:
+                raise nothing_named("tool", tool, names, problem.message) from problem
+            raise
     if common.json:
-        session.screen.json(result.raw)
+        out.json(result.raw)
     elif not result.is_error:
-        _show_result(session, result)
-    if result.is_error:
-        print(f"dovetail: the tool failed: {one_line(result.text) or 'it does not say why'}", file=sys.stderr)
-        return FAILED
-    return OK
+        out.pieces(pieces_of_result(result))
+    if wrong is not None:
+        raise wrong
+    if not result.is_error:
+        return OK
+    if known is None and there is not None:
+        raise nothing_named("tool", tool, names, result.text)
+    return _failed(result)
 
 
 @commands.command
@@ -160,29 +211,33 @@ async def read(
     target: str,
     uri: str,
     /,
-    *,
-    output: Annotated[
-        Path | None, Parameter(("--output", "-o"), help="Write the contents to this file, as they are.")
-    ] = None,
+    *given: Given,
+    arg: Arg = [],  # noqa: B006 - never changed; cyclopts shows it in the help
+    output: Save = None,
     common: Common = Common(),
     words: Words = None,
 ) -> int:
-    """Read a resource. What is not shown on a terminal is written as it is, bytes included."""
+    """Read a resource, or a template whose variables --arg gives: read TARGET 'notes://{day}' -a day=monday.
+
+    What is not shown on a terminal is written as it is, bytes included.
+    """
     session = Session(target, words, common)
+    told = _given(session, given, arg)
+    if told or "{" in uri:
+        uri = _filled(uri, told)
+    out = Output(session.screen, output, uri.rpartition("/")[2])
     async with session.connected() as client:
-        result = await client.read(uri)
+        try:
+            result = await client.read(uri)
+        except RPCError as problem:
+            await suggest(
+                problem, uri, client.resources(), "uri", client.resource_templates(), "uri_template"
+            )
+            raise
     if common.json:
-        session.screen.json(result)
-    elif output is not None:
-        output.write_bytes(_bytes_of(result))
-        session.screen.note(f"wrote {output}")
-    elif sys.stdout.isatty():
-        for contents in result.contents:
-            session.screen.contents(contents)
+        out.json(result)
     else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(_bytes_of(result))
-        sys.stdout.buffer.flush()
+        out.contents(result.contents)
     return OK
 
 
@@ -191,19 +246,34 @@ async def prompt(
     target: str,
     name: str,
     /,
-    *,
+    *given: Given,
     arg: Arg = [],  # noqa: B006 - never changed; cyclopts shows it in the help
+    output: Save = None,
     common: Common = Common(),
     words: Words = None,
 ) -> int:
     """Show the messages of a prompt."""
     session = Session(target, words, common)
+    arguments = texts(_given(session, given, arg))
+    out = Output(session.screen, output, name)
     async with session.connected() as client:
-        result = await client.get_prompt(name, texts(arg))
+        there = await _prompts(client)
+        known = next((each for each in there if each.name == name), None)
+        if known is not None:
+            check_names(arguments, [each.name for each in known.arguments or ()], f"argument of {name!r}")
+        try:
+            result = await client.get_prompt(name, arguments)
+        except RPCError as problem:
+            if known is None and there:
+                names = [each.name for each in there]
+                raise nothing_named("prompt", name, names, problem.message) from problem
+            raise
     if common.json:
-        session.screen.json(result)
+        out.json(result)
     else:
-        session.screen.prompt(result)
+        if result.description:
+            session.screen.passage(result.description)
+        out.pieces(pieces_of_prompt(result))
     return OK
 
 
@@ -225,9 +295,18 @@ async def complete(
     --arg tells of other arguments that are settled already.
     """
     session = Session(target, words, common)
-    known = PromptReference(name=ref) if ":" not in ref else ResourceReference(uri=ref)
+    settled = texts(_given(session, (), arg))
+    of_template = "{" in ref or "://" in ref
+    known = ResourceReference(uri=ref) if of_template else PromptReference(name=ref)
     async with session.connected() as client:
-        found = await client.complete(known, argument, value, texts(arg) or None)
+        listed = (client.resource_templates(), "uri_template") if of_template else (client.prompts(), "name")
+        try:
+            found = await client.complete(known, argument, value, settled or None)
+        except RPCError as problem:
+            await suggest(problem, ref, *listed)
+            raise
+        if not found.values and (names := await names_of(*listed)) and ref not in names:
+            raise nothing_named("template" if of_template else "prompt", ref, names, "")
     if common.json:
         session.screen.json({"completion": codec.tree(found)})
         return OK
@@ -257,11 +336,15 @@ def main(words: Sequence[str]) -> int:
     except CycloptsError as problem:
         tell(problem)
         return USAGE
-    except (BrokenPipeError, ConnectionResetError):
-        _forget_output()
+    except OutputClosed:
+        forget_output()
         return OK
-    except (Usage, DovetailError, OSError, ImportError) as problem:
+    except (Usage, UnknownName, DovetailError, OSError, ImportError) as problem:
         return tell(problem, verbose=verbose)
+    except Exception as problem:  # noqa: BLE001 - a fault of ours; as it is, Python would end with 1, "the tool failed"
+        problem.add_note("this is a fault of dovetail; -v shows where")
+        tell(problem, verbose=verbose)
+        return FAULT
 
 
 def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
@@ -285,46 +368,72 @@ async def _gathered(items: AsyncIterator[T], *, lenient: bool) -> list[T]:
 
 
 def _show_tables(session: Session, found: dict[str, list[Any]]) -> None:
-    makers = {
-        "tools": tables.tools_table,
-        "resources": tables.resources_table,
-        "resourceTemplates": tables.templates_table,
-        "prompts": tables.prompts_table,
-    }
-    shown = [makers[kind](items) for kind, items in found.items() if items]
-    for table in shown:
-        session.screen.out.print(table)
+    shown = [kind for kind, items in found.items() if items]
+    for kind in shown:
+        session.screen.show(tables.shown(kind, found[kind], session.screen.out.width))
     if not shown:
         session.screen.note("the server offers nothing of that")
 
 
-def _show_result(session: Session, result: ToolResult) -> None:
-    """Structured content once, indented, and every block that says something else."""
-    screen = session.screen
-    values = shapes_of(result.structured) if result.has_structured else []
-    texts_shown = [block.text for block in result.content if isinstance(block, TextContent)]
-    if values:
-        screen.json(
-            next((value for value in values if any(matches(text, value) for text in texts_shown)), values[0])
-        )
-    for block in result.content:
-        if not (isinstance(block, TextContent) and any(matches(block.text, value) for value in values)):
-            screen.content(block)
+def _given(session: Session, words: Sequence[str], arg: Sequence[str]) -> list[Pair]:
+    """The pairs given as words and by ``--arg``. A value that other tools would read as a file is remarked on."""
+    found = pairs([*words, *arg], session.sources)
+    for pair in found:
+        if pair.file is None and pair.value[:1] == "@" and Path(pair.value[1:]).is_file():
+            session.screen.note(
+                f"{pair.key} is the text {pair.value!r}; {pair.key}@={pair.value[1:]} reads the file"
+            )
+    return found
 
 
-def _bytes_of(result: ReadResourceResult) -> bytes:
-    parts = [
-        each.text.encode("utf-8", "surrogatepass")
-        if each.text is not None
-        else base64.b64decode(each.blob or "")
-        for each in result.contents
-    ]
-    return b"".join(parts)
+def _document(session: Session, args: str | None) -> dict[str, Any]:
+    """``--args``: a JSON object, here or elsewhere."""
+    if args is None:
+        return {}
+    if args == STANDARD_INPUT or args.startswith("@"):
+        args = session.sources.text(args.removeprefix("@"), "--args")
+    return object_of(args)
 
 
-def _forget_output() -> None:
-    """Whoever read our output went away: nothing more can be written, and nothing has to be said about it."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+async def _tools(client: Client) -> list[Tool] | None:
+    """The tools; None if the server can't list them, in which case they can be called all the same."""
+    try:
+        return [each async for each in client.tools()]
+    except RPCError as problem:
+        if isinstance(problem, MethodNotFound):
+            return []
+        return None
+
+
+async def _prompts(client: Client) -> list[Prompt]:
+    try:
+        return [each async for each in client.prompts()]
+    except RPCError:
+        return []
+
+
+def _failed(result: ToolResult) -> int:
+    """Say why a tool failed: in one line, or with the line breaks it came with."""
+    text = passage(result.text, indent="  ")
+    told = f"\n{text}" if "\n" in text else f" {one_line(result.text) or 'it does not say why'}"
+    say(f"dovetail: the tool failed:{told}")
+    return FAILED
+
+
+def _filled(template: str, given: Sequence[Pair]) -> str:
+    """The URI that a template means with its variables given. Raises `Usage`."""
+    try:
+        parsed = UriTemplate(template, expand_only=True)
+        check_names((pair.key for pair in given), parsed.variables, f"variable of {template!r}")
+        values = variables_of(given)
+        if missing := [name for name in _needed(template) if name not in values]:
+            raise Usage(f"{template!r} is a template; give {' '.join(f'-a {name}=...' for name in missing)}")
+        return parsed.expand(values)
+    except ValueError as problem:
+        raise Usage(str(problem)) from None
+
+
+def _needed(template: str) -> list[str]:
+    """The variables that a URI can't do without: all but those of its query and fragment."""
+    parts = [part for part in parse(template) if isinstance(part, Expression)]
+    return [spec.name for part in parts if part.operator not in ("?", "&", "#") for spec in part.specs]

@@ -1,12 +1,18 @@
 """The options that all client commands share, and the client that follows from them.
 
-A target is a URL, a .py file, or a command: quoted as one word, or after ``--``.
+A target is a URL, a .py file, or a command: quoted as one word, or after ``--`` (`dovetail.cli.targets`). Options that
+a target has no use for are refused. Secrets come from the environment, since other users can see command lines:
+``--header 'X: env:NAME'``, ``--env NAME``, and ``DOVETAIL_TOKEN``, a bearer token for the server at the URL. It goes to
+that one origin and nowhere else, and not over plain http to another machine. What ends in a 401 says how to log in.
 """
 
+import os
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
+from urllib.parse import urlsplit
 
 try:
     from cyclopts import Parameter
@@ -17,17 +23,21 @@ except ImportError as missing:
 
 from ..client import Client, ClientOptions
 from ..client.options import AUTO
-from ..protocol.errors import LocalProtocolError
+from ..protocol.errors import HTTPStatusError, LocalProtocolError, TransportError
 from ..protocol.types import LogLevel
 from .answering import Answers
-from .coercion import texts
+from .coercion import pairs
 from .exits import Usage
 from .screen import ProgressBar, Screen
+from .sources import Sources, from_environment
+from .targets import place_of
 
 __all__ = ["Common", "Session"]
 
 _PATIENCE = 5.0
 _LIMIT = 600.0
+_TOKEN = "DOVETAIL_TOKEN"  # noqa: S105 - the name of the variable that holds it
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @Parameter(name="*")
@@ -46,7 +56,11 @@ class Common:
     ] = AUTO
     header: Annotated[
         list[str],
-        Parameter(("--header", "-H"), negative="", help='An HTTP header, as "Name: value"; may be repeated.'),
+        Parameter(
+            ("--header", "-H"),
+            negative="",
+            help='An HTTP header, as "Name: value", or "Name: env:VARIABLE" for a secret; may be repeated.',
+        ),
     ] = field(default_factory=list[str])
     auth: Annotated[
         bool,
@@ -55,7 +69,9 @@ class Common:
     env: Annotated[
         list[str],
         Parameter(
-            ("--env", "-e"), negative="", help="KEY=VALUE for a server that is started; may be repeated."
+            ("--env", "-e"),
+            negative="",
+            help="KEY=VALUE for a server that is started, or KEY to hand on ours; may be repeated.",
         ),
     ] = field(default_factory=list[str])
     timeout: Annotated[float, Parameter(help="Seconds to wait for an answer or for progress.")] = 60.0
@@ -65,7 +81,10 @@ class Common:
     ] = None
     answer: Annotated[
         list[str],
-        Parameter(negative="", help="KEY=VALUE: answers that field when the server asks; may be repeated."),
+        Parameter(
+            negative="",
+            help="KEY=VALUE (or KEY@=FILE): answers that field when the server asks; may be repeated.",
+        ),
     ] = field(default_factory=list[str])
     yes: Annotated[
         bool,
@@ -73,26 +92,37 @@ class Common:
             ("--yes", "-y"), negative="", help="Agree to what the server asks, with the values it suggests."
         ),
     ] = False
+    quiet: Annotated[
+        bool, Parameter(("--quiet", "-q"), negative="", help="Show results and errors, and nothing else.")
+    ] = False
     verbose: Annotated[
         bool, Parameter(("--verbose", "-v"), negative="", help="Show tracebacks and details.")
     ] = False
 
 
 class Session:
-    """One command's screen, answers and client."""
+    """One command's screen, sources, answers and client."""
 
     def __init__(self, target: str, words: Sequence[str] | None, common: Common) -> None:
-        self.screen = Screen()
+        self.screen = Screen(quiet=common.quiet)
         self.common = common
+        self.sources = Sources()
         self.bar = ProgressBar(self.screen, target)
-        self.answers = Answers(common.answer, yes=common.yes, pause=self.bar.hide)
-        self._target: Any = list(words) if words else target
+        self.answers = Answers(pairs(common.answer, self.sources), yes=common.yes, pause=self.bar.hide)
+        self._place = place_of(target, words)
         self._options = self._settled()
 
     def _settled(self) -> ClientOptions:
         common = self.common
-        if not common.timeout > 0:
+        if not 0 < common.timeout < float("inf"):
             raise Usage("--timeout is a number of seconds above zero")
+        if common.quiet and common.verbose:
+            raise Usage("--quiet and --verbose exclude each other")
+        self._headers = dict(map(_header, common.header))
+        self._place.refuse(
+            http_only=[*(["--header"] if common.header else ()), *(["--auth"] if common.auth else ())],
+            process_only=["--env"] if common.env else (),
+        )
         options: ClientOptions = {
             "revision": common.revision,
             "timeout": common.timeout,
@@ -104,38 +134,95 @@ class Session:
         }
         if common.log is not None:
             options["log_level"] = common.log
-        if common.header:
-            options["headers"] = dict(map(_header, common.header))
+        if self._headers:
+            options["headers"] = self._headers
         if common.env:
-            options["env"] = texts(common.env)
+            options["env"] = dict(map(_variable, common.env))
         return options
+
+    async def _authorize(self) -> str:
+        """Settle what shows who we are; gives its name for the error that says it did not do."""
+        if self.common.auth:
+            from .authorizing import stored_login
+
+            self._options["auth"] = await stored_login(self._place.url)
+            return "--auth"
+        if any(name.lower() == "authorization" for name in self._headers):
+            return "--header"
+        token = os.environ.get(_TOKEN, "").strip()
+        if not token or self._place.kind != "http":
+            return ""
+        from ..auth.login import Bearer
+
+        try:
+            self._options["auth"] = Bearer(token)
+        except LocalProtocolError as problem:
+            raise Usage(f"{_TOKEN}: {problem}") from None
+        return _TOKEN
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[Client]:
         """The open client. What was wrong with ``--answer`` is raised at the end, as `Usage`."""
-        if self.common.auth:
-            from .authorizing import stored_login
-
-            self._options["auth"] = await stored_login(self._target)
+        shown = await self._authorize()
         try:
-            client = Client(self._target, **self._options)
+            client = Client(self._place.target, **self._options)
         except LocalProtocolError as problem:
-            raise Usage(str(problem)) from None
+            raise Usage(f"{_TOKEN}: {problem}" if shown == _TOKEN else str(problem)) from None
         try:
             async with client:
                 if self.common.verbose:
-                    info = client.server_info
-                    name = f"{info.name} {info.version}" if info is not None else "a server without a name"
-                    self.screen.note(f"connected to {name}, revision {client.revision}")
+                    self._introduce(client, shown)
                 yield client
+        except TransportError as problem:
+            self._advise(problem, shown)
+            raise
         finally:
             self.bar.hide()
         if self.answers.problem is not None:
             raise self.answers.problem
 
+    def _introduce(self, client: Client, shown: str) -> None:
+        info = client.server_info
+        name = f"{info.name} {info.version}" if info is not None else "a server without a name"
+        self.screen.note(
+            f"connected to {name}, revision {client.revision}{f', with {shown}' if shown else ''}"
+        )
+
+    def _advise(self, problem: TransportError, shown: str) -> None:
+        """Add what to do about an answer that is none."""
+        place = self._place
+        status = problem.status if isinstance(problem, HTTPStatusError) else 0
+        if status == 401 and shown in ("", "--header"):
+            done = "the Authorization header did not do; " if shown else ""
+            problem.add_note(f"{done}log in with --auth, or put a token into the variable {_TOKEN}")
+        elif status == 401:
+            problem.add_note(f"what {shown} gave did not do")
+        elif status in (404, 405) and not urlsplit(place.url).path.strip("/"):
+            problem.add_note(f"most servers are at {place.url.rstrip('/')}/mcp")
+        elif place.guessed:
+            problem.add_note(
+                f"{place.shown} was taken as {place.url}; write the URL with its scheme if that is not it"
+            )
+
+
+def _variable(word: str) -> tuple[str, str]:
+    """``KEY=VALUE``, or ``KEY`` with the value it has here."""
+    name, equals, value = word.partition("=")
+    if not name:
+        raise Usage(f"--env {word!r} is not KEY=VALUE, or KEY")
+    if not equals:
+        if name not in os.environ:
+            raise Usage(f"--env {name}: the environment has no {name!r}; KEY=VALUE sets one")
+        value = os.environ[name]
+    return name, value
+
 
 def _header(word: str) -> tuple[str, str]:
     name, colon, value = word.partition(":")
-    if not colon or not name.strip() or "\n" in word or "\r" in word:
+    name = name.strip()
+    if not colon or not name:
         raise Usage("a header is written as 'Name: value'")
-    return name.strip(), value.strip()
+    value = from_environment(value.strip(), f"--header {name}")
+    if not (value.isascii() and value.isprintable() and _NAME.fullmatch(name)):
+        raise Usage(f"the header {name!r} holds what no header can: only visible ASCII characters and spaces")
+    return name, value

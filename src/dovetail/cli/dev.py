@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         at = words.index("--")
         words, rest = words[:at], words[at + 1 :]
     try:
-        options = _Parser().parse_args(words)
+        options = Parser().parse_args(words)
         how = _plan(options)
     except Usage as problem:
         return tell(problem)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     return OK
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """The options; a mistake raises `Usage` instead of ending the process."""
 
     def __init__(self) -> None:

@@ -5,9 +5,10 @@
 1     the tool said that it failed (``isError``)
 2     the command line makes no sense
 3     the server can't be reached, can't be started, or went away
-4     the server answered with an error, or broke the protocol
+4     the server answered with an error, has nothing of that name, or broke the protocol
 5     no answer in time
 6     a login is needed, or was not granted
+70    a fault of Dovetail itself
 130   interrupted (Ctrl-C)
 ====  =======================================================================
 
@@ -16,10 +17,12 @@ Only the standard library is imported at the top: ``dovetail run`` uses this too
 
 import sys
 import traceback
+from contextlib import suppress
 from typing import Final
 
 __all__ = [
     "FAILED",
+    "FAULT",
     "INTERRUPTED",
     "LOGIN",
     "NO_SERVER",
@@ -27,8 +30,11 @@ __all__ = [
     "REFUSED",
     "TIMED_OUT",
     "USAGE",
+    "OutputClosed",
+    "UnknownName",
     "Usage",
     "code_of",
+    "say",
     "tell",
 ]
 
@@ -39,11 +45,22 @@ NO_SERVER: Final = 3
 REFUSED: Final = 4
 TIMED_OUT: Final = 5
 LOGIN: Final = 6
+FAULT: Final = 70
 INTERRUPTED: Final = 130
 
 
 class Usage(Exception):
     """The command line makes no sense; the text says what to write instead."""
+
+
+class UnknownName(Exception):
+    """The server has nothing of that name, however it said so: as an error (our servers, and the specification) or as
+    a tool that failed (several other implementations).
+    """
+
+
+class OutputClosed(Exception):
+    """Whoever read our results went away, as ``| head`` does. It is no failure."""
 
 
 def code_of(problem: BaseException) -> int:
@@ -59,6 +76,8 @@ def code_of(problem: BaseException) -> int:
 
     if isinstance(problem, Usage):
         return USAGE
+    if isinstance(problem, UnknownName):
+        return REFUSED
     if isinstance(problem, (AuthorizationError, LoginRequired)):
         return LOGIN
     if isinstance(problem, RequestTimeout):
@@ -71,13 +90,29 @@ def code_of(problem: BaseException) -> int:
 
 
 def tell(problem: BaseException, *, verbose: bool = False) -> int:
-    """Say on standard error what went wrong, in one line, or with the traceback if ``verbose``. Gives the
-    exit code.
+    """Say on standard error what went wrong, in one line, or with the traceback if ``verbose``. Notes of the exception
+    say what to do; they follow. Gives the exit code.
     """
     from .safe_text import one_line
 
-    if verbose:
-        traceback.print_exception(problem)
-    text = one_line(str(problem)) or type(problem).__name__
-    print(f"dovetail: {text}", file=sys.stderr)
+    said = [one_line(str(problem)) or type(problem).__name__]
+    said += map(one_line, getattr(problem, "__notes__", ()))
+    say(f"dovetail: {'; '.join(said)}", before="".join(_traceback(problem)) if verbose else "")
     return code_of(problem)
+
+
+def say(line: str, *, before: str = "") -> None:
+    """A line on standard error, safe text already. A closed one is no failure: nobody wants to hear."""
+    with suppress(OSError, ValueError):
+        print(f"{before}{line}", file=sys.stderr, flush=True)
+
+
+def _traceback(problem: BaseException) -> list[str]:
+    """The traceback, safe to show: the text of an exception may be a server's. ``data`` of a JSON-RPC error is part
+    of the details.
+    """
+    from .safe_text import safe
+
+    lines = [safe(line) for line in traceback.format_exception(problem)]
+    data: object = getattr(problem, "data", None) or getattr(problem.__cause__, "data", None)
+    return lines if data is None else [*lines, safe(f"data: {data!r}\n")]

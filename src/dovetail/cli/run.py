@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     """Serve until told to stop, and give the exit code. ``arguments``: the words after ``run``."""
     words, rest = _divide(list(arguments))
     try:
-        options = _Parser().parse_args(words)
+        options = Parser().parse_args(words)
         transport, how = _plan(options)
     except Usage as problem:
         return tell(problem)
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     return OK
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """The options; a mistake raises `Usage` instead of ending the process."""
 
     def __init__(self) -> None:

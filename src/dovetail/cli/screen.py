@@ -2,15 +2,23 @@
 error.
 
 Everything a server says is made safe first (`dovetail.cli.safe_text`) and never read as markup. JSON keeps
-its values: what a terminal might act on is written as an escape.
+its values: what a terminal might act on is written as an escape. Results are written in one piece, as they may be
+large; only tables, and what has a colour, pass through rich. A stream whose encoding lacks a character shows its
+escape. When the reader of the results is gone, that is `OutputClosed`; a reader of the remarks is not missed.
 """
 
 import json
+import os
 import sys
-from typing import Any, Final, cast
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from typing import Any, Final
+
+import msgspec
 
 try:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
     from rich.text import Text
 except ImportError as missing:
@@ -22,93 +30,172 @@ from ..protocol import codec
 from ..protocol.types import (
     AudioContent,
     EmbeddedResource,
-    GetPromptResult,
     ImageContent,
     MessageNotice,
     ProgressNotice,
     ResourceContents,
     ResourceLink,
     TextContent,
-    UnknownContent,
 )
-from .safe_text import one_line, safe
+from .exits import OutputClosed, Usage
+from .pieces import Data, Heading
+from .safe_text import one_line, passage, safe
+from .terminal import interruptible
 
-__all__ = ["ProgressBar", "Screen", "as_json", "matches", "shapes_of"]
+__all__ = ["ProgressBar", "Screen", "as_json", "forget_output"]
 
 _PIPE_WIDTH: Final = 160
 _STYLES: Final = {"debug": "dim", "info": "dim", "notice": "", "warning": "yellow"}
 
 
-def as_json(value: Any) -> str:
-    """A value of the protocol as JSON, safe to show on a terminal."""
-    text = json.dumps(codec.tree(value), ensure_ascii=False, indent=2)
-    if text.isascii():
-        return text.replace("\x7f", "\\u007f")
-    return "".join(_escaped(each) for each in text)
+def as_json(value: Any, *, ascii_only: bool = False) -> str:
+    """A value of the protocol as JSON, safe to show on a terminal. ``ascii_only``: every other character escaped."""
+    text = msgspec.json.format(codec.encode(value), indent=2).decode()
+    if text.isascii() and "\x7f" not in text:
+        return text
+    escapes = {
+        ord(each): _escaped(each)
+        for each in set(text)
+        if each != "\n" and (safe(each) != each or (ascii_only and not each.isascii()))
+    }
+    return text.translate(escapes)
 
 
 def _escaped(character: str) -> str:
-    if character == "\n" or safe(character) == character:
-        return character
     return json.dumps(character)[1:-1] if ord(character) > 0x7F else f"\\u{ord(character):04x}"
 
 
-class Screen:
-    """The two streams. ``out`` is for results and nothing else, ``err`` for people."""
+class _Output(Console):
+    """A console that says when nobody reads it any more, instead of ending the process."""
 
-    def __init__(self) -> None:
-        width = None if sys.stdout.isatty() else _PIPE_WIDTH
-        self.out = Console(highlight=False, markup=False, emoji=False, width=width, soft_wrap=False)
-        self.err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    def on_broken_pipe(self) -> None:
+        """Called by rich."""
+        raise OutputClosed
+
+
+class _Remarks(Console):
+    """A console whose reader is not missed."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich."""
+
+
+@contextmanager
+def _writing() -> Generator[None]:
+    """While results are written: a reader that went away is no failure, a full disk is."""
+    try:
+        with interruptible():
+            yield
+    except (BrokenPipeError, ConnectionResetError):
+        raise OutputClosed from None
+    except OSError as problem:
+        forget_output()
+        raise Usage(f"standard output can't be written: {problem.strerror}") from None
+
+
+def forget_output() -> None:
+    """Nothing more can be written to standard output; what Python still holds goes nowhere, without a word."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+class Screen:
+    """The two streams. ``out`` is for results and nothing else, ``err`` for people; ``quiet`` leaves remarks out."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        # A stream that was closed before we started (`>&-`) is None.
+        sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+        sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        self.quiet = quiet
+        self.at_terminal = sys.stdout.isatty()
+        width = None if self.at_terminal else _PIPE_WIDTH
+        self.out = _Output(highlight=False, markup=False, emoji=False, width=width, soft_wrap=False)
+        self.err = _Remarks(stderr=True, highlight=False, markup=False, emoji=False)
 
     def line(self, text: str = "", style: str = "") -> None:
         """A line of a result, as long as it is."""
-        self.out.print(Text(safe(text), style=style), soft_wrap=True)
+        if style and self.at_terminal:
+            self.show(Text(safe(text), style=style), soft_wrap=True)
+        else:
+            self.write(f"{safe(text)}\n")
 
     def note(self, text: str, style: str = "dim") -> None:
-        """A remark for people."""
-        self.err.print(Text(one_line(text), style=style), soft_wrap=True)
+        """A remark for people, in one line."""
+        self._remark(one_line(text), style)
+
+    def passage(self, text: str, style: str = "dim") -> None:
+        """A longer text of the server for people, with its line breaks."""
+        self._remark(passage(text), style)
 
     def json(self, value: Any) -> None:
         """The result of the protocol, and nothing else."""
-        sys.stdout.write(as_json(value) + "\n")
-        sys.stdout.flush()
+        narrow = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+        self.write(f"{as_json(value, ascii_only=narrow)}\n")
+
+    def raw(self, data: bytes) -> None:
+        """Bytes, as they are."""
+        with _writing():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+    def write(self, text: str) -> None:
+        """A text of ours, or one made safe, as it is."""
+        with _writing():
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def show(self, what: RenderableType, *, soft_wrap: bool = False) -> None:
+        """Something with colours or columns, safe already."""
+        with _writing():
+            self.out.print(what, soft_wrap=soft_wrap)
+
+    def _remark(self, text: str, style: str) -> None:
+        if self.quiet:
+            return
+        with suppress(OSError):
+            self.err.print(Text(text, style=style), soft_wrap=True)
 
     def logged(self, notice: MessageNotice) -> None:
         """A log message of the server."""
         data = notice.data if isinstance(notice.data, str) else as_json(notice.data)
         name = f" {notice.logger}" if notice.logger else ""
-        self.note(f"[{notice.level}{name}] {data}", _STYLES.get(notice.level, "red"))
+        text = passage(f"[{notice.level}{name}] {data}", indent="  ").lstrip()
+        with suppress(OSError):  # asked for by --log, so --quiet leaves it
+            self.err.print(Text(text, style=_STYLES.get(notice.level, "red")), soft_wrap=True)
 
-    def content(self, block: Any) -> None:
-        """A content block of a result or prompt."""
-        if isinstance(block, TextContent):
-            self.line(block.text)
-        elif isinstance(block, (ImageContent, AudioContent)):
-            kind = "image" if isinstance(block, ImageContent) else "audio"
-            self.line(f"[{kind}, {block.mime_type}, {_size(block.data)}]", "dim")
-        elif isinstance(block, ResourceLink):
-            self.line(f"[link to {block.uri}: {block.title or block.name}]", "dim")
-        elif isinstance(block, EmbeddedResource):
-            self.contents(block.resource)
-        elif isinstance(block, UnknownContent):
-            self.line(as_json(block))
-
-    def contents(self, contents: ResourceContents) -> None:
-        """The contents of a resource."""
-        if contents.text is not None:
-            self.line(contents.text)
+    def content(self, piece: Any) -> None:
+        """A piece of a result: a content block, what a resource holds, or one of `dovetail.cli.pieces`. Of bytes, only
+        type and size.
+        """
+        if isinstance(piece, EmbeddedResource):
+            piece = piece.resource
+        if isinstance(piece, TextContent):
+            self.line(piece.text)
+        elif isinstance(piece, Data):
+            self.json(piece.value)
+        elif isinstance(piece, Heading):
+            self.line(piece.text, "bold")
+        elif isinstance(piece, (ImageContent, AudioContent)):
+            kind = "image" if isinstance(piece, ImageContent) else "audio"
+            self._mention(f"{kind}, {piece.mime_type}, {_size(piece.data)}")
+        elif isinstance(piece, ResourceLink):
+            self._mention(f"link to {piece.uri}: {piece.title or piece.name}")
+        elif isinstance(piece, ResourceContents):
+            if piece.text is not None:
+                self.line(piece.text)
+            else:
+                self._mention(f"{piece.uri}, {piece.mime_type or 'unknown type'}, {_size(piece.blob or '')}")
         else:
-            kind = contents.mime_type or "unknown type"
-            self.line(f"[{contents.uri}, {kind}, {_size(contents.blob or '')}]", "dim")
+            self.json(piece)
 
-    def prompt(self, result: GetPromptResult) -> None:
-        """The messages of a prompt."""
-        if result.description:
-            self.note(result.description)
-        for message in result.messages:
-            self.line(f"{message.role}:", "bold")
-            self.content(message.content)
+    def _mention(self, what: str) -> None:
+        self.line(f"[{one_line(what)}]", "dim")
 
 
 class ProgressBar:
@@ -122,7 +209,7 @@ class ProgressBar:
 
     def report(self, notice: ProgressNotice) -> None:
         """Show how far the work is."""
-        if not self._screen.err.is_terminal:
+        if self._screen.quiet or not self._screen.err.is_terminal:
             return
         if self._bar is None or self._task is None:
             self._bar = Progress(
@@ -149,20 +236,3 @@ class ProgressBar:
 def _size(base64: str) -> str:
     count = len(base64) * 3 // 4 - base64[-2:].count("=")
     return f"{count:,} bytes"
-
-
-def shapes_of(structured: Any) -> list[Any]:
-    """The structured content, and what is inside where an era that only allows objects had to wrap it."""
-    if isinstance(structured, dict):
-        members = cast("dict[str, Any]", structured)
-        if list(members) == ["result"]:
-            return [members, members["result"]]
-    return [structured]
-
-
-def matches(text: str, structured: Any) -> bool:
-    """Whether a text is the JSON of the structured content, and need not be shown beside it."""
-    try:
-        return json.loads(text) == structured
-    except ValueError:
-        return False

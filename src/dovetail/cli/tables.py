@@ -1,10 +1,15 @@
-"""What a server offers, as tables. Names and addresses are never cut: they are there to be copied."""
+"""What a server offers, as tables, or as entries where a table has no room. Names and addresses are never cut: they are
+there to be copied.
+"""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, cast
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, cast
 
 try:
     from rich import box
+    from rich.console import Group, RenderableType
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 except ImportError as missing:
@@ -15,9 +20,10 @@ except ImportError as missing:
 from ..protocol.types import Prompt, Resource, ResourceTemplate, Tool
 from .safe_text import safe
 
-__all__ = ["prompts_table", "resources_table", "templates_table", "tools_table"]
+__all__ = ["shown"]
 
 _LONGEST: Final = 400
+_NARROW: Final = 60
 _HINTS: Final = (
     ("read_only_hint", "reads only"),
     ("destructive_hint", "destructive"),
@@ -25,68 +31,72 @@ _HINTS: Final = (
 )
 
 
-def tools_table(tools: Sequence[Tool]) -> Table:
-    """Tools: name, arguments, what they do."""
-    table = _table("Tools", len(tools), "Name", "Arguments", "Description")
-    for tool in tools:
-        hints = [
-            word for name, word in _HINTS if tool.annotations and getattr(tool.annotations, name) is True
-        ]
-        about = _about(tool.title, tool.description)
-        if hints:
-            about.append(f"{' ' if about else ''}({', '.join(hints)})", style="yellow")
-        table.add_row(_name(tool.name), _arguments(tool.input_schema), about)
+class _Row(NamedTuple):
+    name: str
+    details: Text
+    about: Text
+
+
+def shown(kind: str, items: Sequence[Any], width: int) -> RenderableType:
+    """What a server offers of a kind ("tools", "resources", "resourceTemplates" or "prompts"), for a terminal of that
+    many columns. A table where there is room for one, else entries below each other.
+    """
+    title, headings, row = _KINDS[kind]
+    rows = [row(item) for item in items]
+    heading = Text(f"{title} ({len(rows)})", style="bold")
+    longest = max(len(each.name) for each in rows)
+    if width < _NARROW or longest > width // 2:
+        return Group(heading, "", *(_entry(each) for each in rows))
+    return _table(heading, headings, rows)
+
+
+def _tool(tool: Tool) -> _Row:
+    hints = [word for name, word in _HINTS if tool.annotations and getattr(tool.annotations, name) is True]
+    about = _about(tool.title, tool.description)
+    if hints:
+        about.append(f"{' ' if about else ''}({', '.join(hints)})", style="yellow")
+    return _Row(safe(tool.name), _arguments(tool.input_schema), about)
+
+
+def _resource(resource: Resource) -> _Row:
+    size = f"{resource.size:,} bytes" if resource.size is not None else ""
+    about = _about(resource.title or resource.name, resource.description)
+    return _Row(safe(resource.uri), _joined(resource.mime_type, size), about)
+
+
+def _template(template: ResourceTemplate) -> _Row:
+    about = _about(template.title or template.name, template.description)
+    return _Row(safe(template.uri_template), _joined(template.mime_type), about)
+
+
+def _prompt(prompt: Prompt) -> _Row:
+    arguments = Text()
+    for argument in prompt.arguments or ():
+        _argument(arguments, argument.name, "", required=bool(argument.required))
+    return _Row(safe(prompt.name), arguments, _about(prompt.title, prompt.description))
+
+
+_KINDS: Final[dict[str, tuple[str, tuple[str, str, str], Callable[[Any], _Row]]]] = {
+    "tools": ("Tools", ("Name", "Arguments", "Description"), _tool),
+    "resources": ("Resources", ("URI", "Type", "Description"), _resource),
+    "resourceTemplates": ("Resource templates", ("Template", "Type", "Description"), _template),
+    "prompts": ("Prompts", ("Name", "Arguments", "Description"), _prompt),
+}
+
+
+def _table(heading: Text, headings: Sequence[str], rows: Iterable[_Row]) -> Table:
+    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    for number, each in enumerate(headings):
+        table.add_column(each, overflow="fold", style="" if number else "cyan")
+    for row in rows:
+        table.add_row(Text(row.name), row.details, row.about)
     return table
 
 
-def resources_table(resources: Sequence[Resource]) -> Table:
-    """Resources: address, type and size, what they hold."""
-    table = _table("Resources", len(resources), "URI", "Type", "Description")
-    for each in resources:
-        size = f"{each.size:,} bytes" if each.size is not None else ""
-        table.add_row(
-            _name(each.uri), _joined(each.mime_type, size), _about(each.title or each.name, each.description)
-        )
-    return table
-
-
-def templates_table(templates: Sequence[ResourceTemplate]) -> Table:
-    """Templates: pattern, type, what they hold."""
-    table = _table("Resource templates", len(templates), "Template", "Type", "Description")
-    for each in templates:
-        about = _about(each.title or each.name, each.description)
-        table.add_row(_name(each.uri_template), _joined(each.mime_type), about)
-    return table
-
-
-def prompts_table(prompts: Sequence[Prompt]) -> Table:
-    """Prompts: name, arguments, what they are for."""
-    table = _table("Prompts", len(prompts), "Name", "Arguments", "Description")
-    for each in prompts:
-        arguments = Text()
-        for argument in each.arguments or ():
-            _argument(arguments, argument.name, "", required=bool(argument.required))
-        table.add_row(_name(each.name), arguments, _about(each.title, each.description))
-    return table
-
-
-def _table(title: str, count: int, *columns: str) -> Table:
-    table = Table(
-        title=Text(f"{title} ({count})", style="bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        expand=False,
-    )
-    first, second, third = columns
-    table.add_column(first, overflow="fold", style="cyan", no_wrap=False)
-    table.add_column(second, overflow="fold")
-    table.add_column(third, overflow="fold")
-    return table
-
-
-def _name(text: str) -> Text:
-    return Text(safe(text))
+def _entry(row: _Row) -> Group:
+    """One entry: its name as it is, to be copied, and the rest below it."""
+    name = Text(row.name, style="cyan", no_wrap=True, overflow="ignore")
+    return Group(name, *(Padding(each, (0, 0, 0, 2)) for each in (row.details, row.about) if each), "")
 
 
 def _about(title: str | None, description: str | None) -> Text:
@@ -126,7 +136,11 @@ def _type(schema: Any) -> str:
         return ""
     members = cast("dict[str, Any]", schema)
     kind = _kind(members)
-    return f"{kind} = {members['default']!r}"[:80] if "default" in members else kind[:80]
+    return (
+        f"{kind} = {json.dumps(members['default'], ensure_ascii=False)}"[:80]
+        if "default" in members
+        else kind[:80]
+    )
 
 
 def _kind(members: dict[str, Any]) -> str:

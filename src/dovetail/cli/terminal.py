@@ -6,11 +6,13 @@ the middle of a question, no lock of ``sys.stdin`` is held and the process can e
 
 import asyncio
 import os
+import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 
-__all__ = ["EndOfInput", "Terminal"]
+__all__ = ["EndOfInput", "Terminal", "interruptible"]
 
 
 class EndOfInput(Exception):
@@ -58,6 +60,21 @@ class Terminal:
             self._rest += chunk
         line, end, self._rest = self._rest.partition(b"\n")
         return line + end
+
+
+@contextmanager
+def interruptible() -> Generator[None]:
+    """While something blocks the event loop (reading all of standard input, writing to a slow reader): Ctrl-C ends it.
+    The loop's own handler only asks the loop to stop, which is not looking.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 def _is_terminal(stream: object) -> bool:

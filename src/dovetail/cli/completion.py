@@ -1,0 +1,332 @@
+"""``dovetail completion bash|zsh|fish``: a script that completes commands, options and their values, and files.
+
+Theory of operation. What there is to complete is read from the commands themselves (cyclopts' for the client commands,
+argparse's for ``run`` and ``dev``) and written into one script for each shell. The script starts nothing, so a TAB is
+quick, and never runs a server or reaches one: names of tools are not completed for that reason. Each script knows where
+it is by the first words after ``dovetail``, which is where a command is; so a tool that is called ``list`` is none.
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+try:
+    from cyclopts import App as Commands
+except ImportError as missing:
+    raise ImportError(
+        "this command needs the command line's own packages: pip install 'dovetail[cli]'"
+    ) from missing
+
+from ..protocol.revisions import REVISIONS
+from .dev import Parser as DevParser
+from .run import Parser as RunParser
+
+__all__ = ["SHELLS", "Command", "Option", "Shell", "known_commands", "script"]
+
+Shell = Literal["bash", "zsh", "fish"]
+SHELLS: Final[tuple[Shell, ...]] = ("bash", "zsh", "fish")
+_FILES: Final = frozenset({"--output", "--store", "--uds"})
+_VALUES: Final = {"--revision": REVISIONS}
+
+
+class Option(NamedTuple):
+    """An option: its names, its help in one line, whether it takes a value (and which, or a file), and often."""
+
+    names: tuple[str, ...]
+    about: str
+    valued: bool = False
+    choices: tuple[str, ...] = ()
+    file: bool = False
+    often: bool = False
+
+
+class Command(NamedTuple):
+    """A command: the words that name it, its help in one line, its options, and whether a Python file comes first."""
+
+    words: tuple[str, ...]
+    about: str
+    options: tuple[Option, ...] = ()
+    file: bool = False
+
+
+def known_commands(commands: Commands) -> list[Command]:
+    """All commands, those that hold others (``auth``) before them."""
+    found: list[Command] = []
+    for name in _names(commands):
+        command = commands[name]
+        inner = _names(command)
+        found.append(_described((name,), command, grouping=bool(inner)))
+        found += [_described((name, each), command[each]) for each in inner]
+    return found
+
+
+def script(shell: Shell, commands: Commands) -> str:
+    """The script for a shell."""
+    writer = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]
+    return writer(known_commands(commands))
+
+
+# What there is
+
+
+def _names(commands: Commands) -> list[str]:
+    return [name for name in commands if not name.startswith("-")]
+
+
+def _described(words: tuple[str, ...], command: Commands, *, grouping: bool = False) -> Command:
+    about = _brief(str(command.help or ""))
+    if words in (("run",), ("dev",)):
+        parser = RunParser() if words == ("run",) else DevParser()
+        return Command(words, about, tuple(_of_parser(parser)), file=True)
+    if words == ("completion",):
+        return Command(words, about, (_HELP_OPTION,))
+    options = [_HELP_OPTION] if grouping else [*_of_signature(command), _HELP_OPTION]
+    return Command(words, about, tuple(options), file=not grouping and words[0] != "auth")
+
+
+_HELP_OPTION: Final = Option(("--help", "-h"), "Show the help.")
+
+
+def _of_signature(command: Commands) -> Iterable[Option]:
+    for argument in command.assemble_argument_collection(parse_docstring=True):
+        names = tuple(name for name in argument.names if name.startswith("-"))
+        if not argument.show or not names:
+            continue
+        yield Option(
+            names,
+            _brief(argument.parameter.help or ""),
+            valued=argument.hint is not bool,
+            choices=tuple(map(str, argument.get_choices() or _VALUES.get(names[0], ()))),
+            file=names[0] in _FILES,
+            often=str(argument.hint).startswith("list["),
+        )
+
+
+def _of_parser(parser: argparse.ArgumentParser) -> Iterable[Option]:
+    for action in parser._actions:
+        if action.option_strings:
+            names = sorted(action.option_strings, key=len, reverse=True)
+            yield Option(
+                tuple(names),
+                _brief(action.help or ""),
+                valued=action.nargs != 0,
+                choices=tuple(map(str, action.choices or ())),
+                file=names[0] in _FILES,
+                often=type(action).__name__ == "_AppendAction",
+            )
+
+
+def _brief(text: str) -> str:
+    """The first sentence, in one line."""
+    line = " ".join(text.split())
+    end = line.find(". ")
+    return (line if end < 0 else line[:end]).rstrip(".")
+
+
+def _quoted(text: str) -> str:
+    """A word of any of the three shells."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _groups(commands: Sequence[Command]) -> list[tuple[str, ...]]:
+    """Where a command is expected: at the beginning, and after the commands that hold others."""
+    return [(), *dict.fromkeys(each.words[:-1] for each in commands if len(each.words) > 1)]
+
+
+def _inside(commands: Sequence[Command], group: tuple[str, ...]) -> list[Command]:
+    return [each for each in commands if each.words[:-1] == group]
+
+
+# The scripts
+
+_BASH: Final = r"""# Completion of dovetail for bash: source <(dovetail completion bash)
+_dovetail() {
+    local IFS=$' \t\n' cur=$2 at word prev='' skip='' place=0
+    local commands='' options='' valued='' files='' values='' file=''
+    local -a words
+    read -ra words <<< "${COMP_LINE:0:COMP_POINT}"
+    [[ ${COMP_LINE:COMP_POINT-1:1} == [[:space:]] ]] || words=("${words[@]:0:${#words[@]}-1}")
+    at=${words[1]}
+    words=("${words[@]:2}")
+    case $at in
+@GROUPS@
+    esac
+    case $at in
+@COMMANDS@
+    esac
+    for word in "${words[@]}"; do
+        prev=$word
+        if [[ -n $skip ]]; then skip=''
+        elif [[ $word == -- ]]; then place=command; break
+        elif [[ " $valued " == *" $word "* ]]; then skip=1
+        elif [[ $word != -* ]]; then place=$((place + 1))
+        fi
+    done
+    IFS=$'\n'
+    COMPREPLY=()
+    if [[ $place == command ]]; then
+        COMPREPLY=($(compgen -c -- "$cur"; compgen -f -- "$cur"))
+    elif [[ -n $skip ]]; then
+        case "$at $prev" in
+@VALUES@
+        esac
+        if [[ -n $values ]]; then IFS=' '; COMPREPLY=($(compgen -W "$values" -- "$cur"))
+        elif [[ " $files " == *" $prev "* ]]; then file=1; COMPREPLY=($(compgen -f -- "$cur"))
+        fi
+    elif [[ -n $commands && $cur != -* ]]; then
+        IFS=' '; COMPREPLY=($(compgen -W "$commands" -- "$cur"))
+    elif [[ $cur == -* ]]; then
+        IFS=' '; COMPREPLY=($(compgen -W "$options" -- "$cur"))
+    elif [[ $place == 0 && -n $files ]]; then
+        file=1; COMPREPLY=($(compgen -f -X '!*.py' -- "$cur"; compgen -d -- "$cur"))
+    fi
+    if [[ -n $file ]] && type compopt > /dev/null 2>&1; then compopt -o filenames; fi
+}
+complete -F _dovetail dovetail
+"""
+
+
+def _bash(commands: Sequence[Command]) -> str:
+    groups = [group[0] for group in _groups(commands) if group]
+    cases: list[str] = []
+    for group in _groups(commands):
+        inside = _quoted(" ".join(each.words[-1] for each in _inside(commands, group)))
+        options = f"'--help -h{'' if group else ' --version'}'"
+        cases.append(f"    {_quoted(' '.join(group))}) commands={inside}; options={options} ;;")
+    values: list[str] = []
+    for command in commands:
+        at = " ".join(command.words)
+        if command.words in _groups(commands):
+            continue
+        named = {
+            "options": [name for option in command.options for name in option.names],
+            "valued": [name for option in command.options if option.valued for name in option.names],
+            "files": [name for option in command.options if option.file for name in option.names],
+        }
+        if command.file:
+            named["files"].append("TARGET")
+        if command.words == ("completion",):
+            named["commands"] = list(SHELLS)
+        said = "; ".join(f"{key}={_quoted(' '.join(names))}" for key, names in named.items() if names)
+        cases.append(f"    {_quoted(at)}) {said} ;;")
+        for option in command.options:
+            if option.choices:
+                places = " | ".join(_quoted(f"{at} {name}") for name in option.names)
+                values.append(f"        {places}) values={_quoted(' '.join(option.choices))} ;;")
+    inner = "\n".join(
+        f'    {each}) at="{each}${{words[0]:+ ${{words[0]}}}}"; words=("${{words[@]:1}}") ;;'
+        for each in groups
+    )
+    text = _BASH.replace("@GROUPS@", inner).replace("@COMMANDS@", "\n".join(cases))
+    return text.replace("@VALUES@", "\n".join(values))
+
+
+_ZSH: Final = """#compdef dovetail
+# Completion of dovetail for zsh: source <(dovetail completion zsh), or this file as _dovetail in a folder of $fpath.
+_dovetail() {
+    local -a found
+@BODY@
+}
+if [[ $funcstack[1] == _dovetail ]]; then _dovetail "$@"; else compdef _dovetail dovetail; fi
+"""
+
+
+def _zsh(commands: Sequence[Command]) -> str:
+    lines: list[str] = []
+    for group in _groups(commands):
+        position = len(group) + 2
+        test = "".join(f" && $words[{number}] == {_quoted(word)}" for number, word in enumerate(group, 2))
+        lines.append(
+            f"    if (( CURRENT == {position} )){' && [[ ' + test[4:] + ' ]]' if test else ''}; then"
+        )
+        inside = " ".join(
+            _quoted(f"{each.words[-1]}:{each.about.replace(':', chr(92) + ':')}")
+            for each in _inside(commands, group)
+        )
+        lines += [f"        found=({inside})", "        _describe command found; return", "    fi"]
+    lines.append("    case $words[2] in")
+    for name in dict.fromkeys(each.words[0] for each in commands):
+        inner = _inside(commands, (name,))
+        if not inner:
+            lines.append(
+                f"    {_quoted(name)}) shift words; (( CURRENT-- )); {_arguments(_one(commands, (name,)))} ;;"
+            )
+            continue
+        lines += [f"    {_quoted(name)})", "        case $words[3] in"]
+        lines += [
+            f"        {_quoted(each.words[1])}) shift 2 words; (( CURRENT -= 2 )); {_arguments(each)} ;;"
+            for each in inner
+        ]
+        lines += ["        esac ;;"]
+    lines.append("    esac")
+    return _ZSH.replace("@BODY@", "\n".join(lines))
+
+
+def _one(commands: Sequence[Command], words: tuple[str, ...]) -> Command:
+    return next(each for each in commands if each.words == words)
+
+
+def _arguments(command: Command) -> str:
+    """One call of zsh's ``_arguments``."""
+    specs: list[str] = []
+    for option in command.options:
+        about = "".join(f"\\{each}" if each in "[]:\\" else each for each in option.about)
+        value = ""
+        if option.valued:
+            action = f"({' '.join(option.choices)})" if option.choices else "_files" if option.file else " "
+            value = f":{option.names[0].lstrip('-')}:{action}"
+        for name in option.names:
+            once = "*" if option.often else f"({' '.join(option.names)})"
+            specs.append(_quoted(f"{once}{name}[{about}]{value}"))
+    if command.words == ("completion",):
+        specs.append(_quoted(f"1:shell:({' '.join(SHELLS)})"))
+    elif command.file:
+        specs.append(_quoted("1:target:_files -g '*.py(-.)'"))
+    specs.append(_quoted("*: : "))
+    return f"_arguments -S {' '.join(specs)}"
+
+
+_FISH: Final = """# Completion of dovetail for fish: dovetail completion fish | source
+function __dovetail_at
+    set -l words (commandline -opc)
+    set -l wanted (count $argv)
+    if test $wanted -eq 0
+        test (count $words) -eq 1
+        return
+    end
+    test (count $words) -gt $wanted; and test "$words[2.."(math $wanted + 1)"]" = "$argv"
+end
+function __dovetail_choosing
+    test (count (commandline -opc)) -eq (math (count $argv) + 1); and __dovetail_at $argv
+end
+complete -c dovetail -f
+complete -c dovetail -n __dovetail_choosing -l version -d 'Show the version'
+"""
+
+
+def _fish(commands: Sequence[Command]) -> str:
+    lines: list[str] = []
+    groups = _groups(commands)
+    for command in commands:
+        above = " ".join(("__dovetail_choosing", *command.words[:-1]))
+        lines.append(_fished(above, "-a", _quoted(command.words[-1]), "-d", _quoted(command.about)))
+        here = " ".join(("__dovetail_at", *command.words))
+        if command.words in groups:
+            continue
+        for option in command.options:
+            words = [f"-{'l' if name.startswith('--') else 's'} {name.lstrip('-')}" for name in option.names]
+            if option.valued:
+                words.append("-r -F" if option.file else "-x")
+            if option.choices:
+                words += ["-a", _quoted(" ".join(option.choices))]
+            lines.append(_fished(here, *words, "-d", _quoted(option.about)))
+        if command.words == ("completion",):
+            lines.append(_fished(f"__dovetail_choosing {command.words[0]}", "-a", _quoted(" ".join(SHELLS))))
+        elif command.file:
+            choosing = f"__dovetail_choosing {' '.join(command.words)}"
+            lines.append(_fished(choosing, "-k", "-a", "'(__fish_complete_suffix .py)'"))
+    return f"{_FISH}{chr(10).join(lines)}\n"
+
+
+def _fished(where: str, *words: Any) -> str:
+    return f"complete -c dovetail -n {_quoted(where)} {' '.join(words)}"

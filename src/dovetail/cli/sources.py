@@ -1,0 +1,81 @@
+"""What a word of the command line names instead of holding: a file, standard input, a variable of the environment.
+
+Other users of a machine see each other's command lines, and shells keep them. So what is long, or binary, or a secret
+is named there and read here. Nothing is read because a *value* looks a certain way, since values are often other
+people's texts: it is the option that says so (``--args @FILE``, ``-a key@=FILE``). The one exception is a header, where
+``env:NAME`` is what the option is documented to take.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from .exits import Usage
+from .terminal import interruptible
+
+__all__ = ["STANDARD_INPUT", "Sources", "from_environment"]
+
+STANDARD_INPUT: Final = "-"
+_ENVIRONMENT: Final = "env:"
+
+
+class Sources:
+    """The files and the standard input of one command. Standard input can be read once."""
+
+    def __init__(self) -> None:
+        self._reader: str | None = None
+
+    def data(self, place: str, option: str) -> bytes:
+        """The bytes of a file, or of standard input if ``place`` is ``-``. ``option``: who wants them, for the error.
+        Raises `Usage`.
+        """
+        if place == STANDARD_INPUT:
+            return self._input(option)
+        if not place:
+            raise Usage(f"{option} names no file")
+        try:
+            return Path(place).read_bytes()
+        except OSError as problem:
+            raise Usage(f"{option}: the file {place!r} can't be read: {problem.strerror}") from None
+
+    def text(self, place: str, option: str) -> str:
+        """The same as text. Raises `Usage`, also where it is not UTF-8."""
+        return as_text(self.data(place, option), place, option)
+
+    def _input(self, option: str) -> bytes:
+        if self._reader is not None:
+            raise Usage(
+                f"standard input is read once, and {self._reader} has it already; name a file for {option}"
+            )
+        self._reader = option
+        try:
+            if sys.stdin.isatty():
+                print(f"dovetail: reading {option} from standard input; end it with Ctrl-D", file=sys.stderr)
+            with interruptible():
+                return sys.stdin.buffer.read()
+        except (ValueError, AttributeError):  # closed, or never there
+            raise Usage(f"{option} is read from standard input, and there is none") from None
+
+
+def as_text(data: bytes, place: str, option: str) -> str:
+    """UTF-8 as text, without the mark that some editors put first. Raises `Usage`."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        where = "standard input" if place == STANDARD_INPUT else f"the file {place!r}"
+        raise Usage(f"{option}: {where} is not text in UTF-8 (byte {problem.start})") from None
+
+
+def from_environment(text: str, option: str) -> str:
+    """A text whose last word may be ``env:NAME``, with that variable's value there. Raises `Usage`, which never shows
+    a value.
+    """
+    before, space, last = text.rpartition(" ")
+    if not last.startswith(_ENVIRONMENT):
+        return text
+    name = last.removeprefix(_ENVIRONMENT)
+    value = os.environ.get(name)
+    if not value:
+        raise Usage(f"{option}: the environment has no {name!r}, or it is empty")
+    return f"{before}{space}{value}"

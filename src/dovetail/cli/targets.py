@@ -1,0 +1,77 @@
+"""What TARGET means on the command line, beyond what a `Client` takes, and which options it has a use for.
+
+========================  =================================================================
+TARGET                    means
+========================  =================================================================
+``localhost:8000/mcp``    ``http://`` on this machine, ``https://`` on any other
+``server.py:name``        the app of that name in the file, as with ``dovetail run``
+anything else             what `dovetail.client.targets` says: a URL, a file, a command
+========================  =================================================================
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ..security.fetching import FetchRefused, parse_url
+from .exits import Usage
+from .loading import split_place
+
+__all__ = ["Place", "place_of"]
+
+_ADDRESS: Final = re.compile(
+    r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})(?P<rest>[/?].*)?"
+)
+
+
+class Place:
+    """A target, settled. ``kind``: "http", "socket" or "process"; ``guessed``: the URL was written without a scheme."""
+
+    def __init__(self, target: Any, kind: str, *, shown: str, guessed: bool = False) -> None:
+        self.target = target
+        self.kind = kind
+        self.shown = shown
+        self.guessed = guessed
+
+    @property
+    def url(self) -> str:
+        """The URL, "" for what has none."""
+        return self.target if self.kind == "http" else ""
+
+    def refuse(self, *, http_only: Sequence[str], process_only: Sequence[str]) -> None:
+        """Refuse options that this target has no use for: one that does nothing hides a mistake. Raises `Usage`."""
+        what = {"http": "at a URL", "socket": "on a unix socket", "process": "started as a process"}[
+            self.kind
+        ]
+        if http_only and self.kind != "http":
+            raise Usage(f"{http_only[0]} is for servers at a URL; {self.shown!r} is {what}")
+        if process_only and self.kind != "process":
+            raise Usage(f"{process_only[0]} is for servers started as a process; {self.shown!r} is {what}")
+
+
+def place_of(word: str, command: Sequence[str] | None = None) -> Place:
+    """The place that a word means; ``command``: the words after ``--``, which are one instead."""
+    if command:
+        return Place(list(command), "process", shown=command[0])
+    scheme = word.partition(":")[0].lower()
+    if scheme in ("http", "https", "http+unix") and ":" in word:
+        return Place(word, "http", shown=word)
+    if scheme == "unix" and ":" in word:
+        return Place(word, "socket", shown=word)
+    address = _ADDRESS.fullmatch(word)
+    if address and int(address["port"]) < 65536 and not Path(word).exists():
+        return Place(_url_of(word), "http", shown=word, guessed=True)
+    file, name = split_place(word)
+    if name and file.suffix == ".py" and file.is_file():
+        return Place([sys.executable, "-m", "dovetail.cli.run", word], "process", shown=word)
+    return Place(word, "process", shown=word)
+
+
+def _url_of(address: str) -> str:
+    try:
+        here = parse_url(f"http://{address}").is_local_name
+    except FetchRefused as problem:
+        raise Usage(f"{address!r} is no address: {problem}") from None
+    return f"{'http' if here else 'https'}://{address}"
