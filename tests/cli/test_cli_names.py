@@ -1,10 +1,12 @@
 """Names that the server does not have: one exit code, whichever way the server says so, and what was meant."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from dovetail.cli import exits
 from dovetail.cli.suggesting import instead
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 
@@ -94,3 +96,14 @@ def test_a_fault_of_ours_is_no_failing_tool(run, monkeypatch):
     assert (code, out) == (70, "")
     assert err == "dovetail: oh\\x1b no; this is a fault of dovetail; -v shows where\n"
     assert "\x1b" not in run("list", TARGET, "-v")[2]
+
+
+def test_the_exit_codes_are_documented(run):
+    """The page, the help and the module say the same of each."""
+    constants = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
+    page = Path(__file__).parents[2].joinpath("docs", "cli.md").read_text(encoding="utf-8")
+    table = page.partition("| exit code | |")[2]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == constants
+    assert {int(code) for code in re.findall(r"^(\d+) ", exits.__doc__ or "", re.MULTILINE)} == constants
+    text = " ".join(run("--help")[1].split()).partition("Exit codes:")[2].partition(".")[0]
+    assert {int(code) for code in re.findall(r"\d+", text)} == constants

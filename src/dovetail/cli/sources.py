@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from .exits import Usage
+from .exits import Usage, say
 from .terminal import interruptible
 
 __all__ = ["STANDARD_INPUT", "Sources", "from_environment"]
@@ -50,9 +50,9 @@ class Sources:
             )
         self._reader = option
         try:
-            if sys.stdin.isatty():
-                print(f"dovetail: reading {option} from standard input; end it with Ctrl-D", file=sys.stderr)
             with interruptible():
+                if sys.stdin.isatty():
+                    say(f"dovetail: reading {option} from standard input; end it with Ctrl-D")
                 return sys.stdin.buffer.read()
         except (ValueError, AttributeError):  # closed, or never there
             raise Usage(f"{option} is read from standard input, and there is none") from None
