@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "dovetail.server.app": ("App",),
     "dovetail.server.context": ("Context",),
-    "dovetail.server.entries": ("assistant", "user"),
+    "dovetail.server.messages": ("assistant", "user"),
     "dovetail.server.forms": ("Form",),
     "dovetail.server.markers": (
         "Ask",

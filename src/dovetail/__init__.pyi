@@ -145,10 +145,10 @@ from .server.app import (
 from .server.context import (
     Context as Context,
 )
-from .server.entries import (
+from .server.messages import (
     assistant as assistant,
 )
-from .server.entries import (
+from .server.messages import (
     user as user,
 )
 from .server.forms import (

@@ -213,12 +213,13 @@ async def test_what_is_no_matter_of_scope_is_unknown(era):
 
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.requirement("R2607-TOOLS-007", "R2607-PROMPTS-005", "R2607-RESOURCES-005")
-async def test_lists_show_what_the_caller_may_use(era):
+async def test_lists_show_what_more_scopes_would_open_and_hide_what_is_not_allowed(era):
+    """A client that never sees a tool could never ask for the scopes that it takes."""
     async with calling(era) as caller:
         for claims, kinds in (
-            ({}, {"open"}),
+            ({}, {"open", "scoped"}),
             ({"scope": EVERYTHING}, {"open", "scoped"}),
-            ({"sub": "root"}, {"open", "hidden"}),
+            ({"sub": "root"}, {"open", "scoped", "hidden"}),
             ({"sub": "root", "scope": EVERYTHING}, {"open", "scoped", "hidden"}),
         ):
             who = await caller(**claims)
@@ -258,6 +259,8 @@ async def test_those_who_see_the_same_share_the_bytes():
         for n in range(50):
             who = await caller(sub=f"user-{n}", scope=EVERYTHING if n % 2 else "notes:read")
             await who.ask("tools/list", {})
+        assert len(app._catalog.tools._pages) == 1
+        await (await caller(sub="root")).ask("tools/list", {})
         assert len(app._catalog.tools._pages) == 2
         app.remove_tool("open_tool")
         assert len(app._catalog.tools._pages) == 0

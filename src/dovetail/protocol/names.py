@@ -32,6 +32,7 @@ ROOTS_LIST: Final = "roots/list"
 ELICITATION_CREATE: Final = "elicitation/create"
 
 # Notifications.
+NOTIFICATIONS: Final = "notifications/"
 NOTIFY_INITIALIZED: Final = "notifications/initialized"
 NOTIFY_CANCELLED: Final = "notifications/cancelled"
 NOTIFY_PROGRESS: Final = "notifications/progress"
@@ -54,6 +55,7 @@ META_CLIENT_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 META_LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 META_SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
 META_SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
+META_MISSING: Final = "io.dovetail/requiredCapabilities"  # ours: why a tool failed, for clients before 2026-07-28
 META_WRAPPED: Final = "io.dovetail/wrapped"  # ours: structured content was put into an object
 META_TRACEPARENT: Final = "traceparent"
 META_TRACESTATE: Final = "tracestate"

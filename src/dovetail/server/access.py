@@ -2,9 +2,10 @@
 
 Theory of operation. A `Requirement` stands beside an entry, not in it: an app without any never asks. Lacking scopes
 and not being allowed are two things. Scopes a client can ask for, so it is told which (`InsufficientScope`, all of
-them at once). Where it is no matter of scope, there is nothing to ask for, and the entry does not exist for that
-caller: it gets the very answer of an unknown name. Neither is listed, and nobody hears of a change in what it can't
-see.
+them at once), and the entry is listed: a client that never sees a tool could never ask for what it takes. Where it is
+no matter of scope, there is nothing to ask for, and the entry does not exist for that caller: it is not listed, and
+calling it gets the very answer of an unknown name. Nobody hears of a change in what it can't see, nor of one in a
+resource that it can't read.
 
 Over HTTP everyone is judged, a nameless caller too: it may use what requires nothing. On stdio and unix sockets there
 are no tokens: whoever started the process, or may open the socket, is its user, and nothing is asked.

@@ -10,11 +10,9 @@ from typing import Any, Literal, TypeVar, overload
 
 from ..protocol import names
 from ..protocol.listening import Change
-from ..protocol.revisions import PROFILES
 from ..protocol.types import (
     Annotations,
     Icon,
-    Implementation,
     JSONSchema,
     Prompt,
     PromptArgument,
@@ -24,7 +22,7 @@ from ..protocol.types import (
     ToolAnnotations,
 )
 from ..protocol.uri_template import TemplateError, UriTemplate
-from ..runtime.dispatch import Dispatcher, Handler, Middleware
+from ..runtime.dispatch import Dispatcher, Middleware
 from ..runtime.hub import Hub
 from ..runtime.service import Service
 from ..security.authenticator import Protection
@@ -34,14 +32,28 @@ from ..stores.contracts import Store
 from .access import Allow, requirement
 from .arguments import ArgumentsPlan
 from .catalog import Catalog
-from .checks import check_meta, check_name, check_uri, check_variables, checked_extensions, decorator, eras
+from .checks import (
+    as_icons,
+    as_struct,
+    check_meta,
+    check_name,
+    check_texts,
+    check_uri,
+    check_variables,
+    checked_extensions,
+    decorator,
+    described_app,
+    eras,
+    misused,
+)
 from .completion import Completers
 from .entries import PromptEntry, ResourceEntry, ToolEntry
 from .injection import INJECTABLES
 from .methods import Methods
 from .output import OutputPlan
+from .own_methods import MethodEntry, check_method_name
 from .running import Runner, Workshop
-from .signature import Plan, RegistrationError, inspect_function
+from .signature import Plan, inspect_function
 from .vault import Vault
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,7 +107,7 @@ class App:
         auth: Protection | None = None,
     ) -> None:
         self.auth = auth
-        self.info = Implementation(
+        self.info = described_app(
             name=name,
             version=version,
             title=title,
@@ -119,7 +131,7 @@ class App:
         )
         self._catalog = Catalog(self._hub.publish, page_size=page_size, list_ttl=list_ttl)
         self._completers = Completers()
-        self._custom: dict[str, Handler] = {}
+        self._custom: dict[str, MethodEntry] = {}
         self._service: Service | None = None
 
     @property
@@ -149,13 +161,16 @@ class App:
         output_schema: JSONSchema | None = None,
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
+        replace: bool = False,
     ) -> Callable[[F], F]: ...
     def tool(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Offer a function as a tool; as ``@app.tool`` or with options, which are those of `add_tool`."""
-        if fn is not None:
-            self.add_tool(fn)
-            return fn
-        return decorator(self.add_tool, **options)
+        if fn is None:
+            return decorator(self.add_tool, **options)
+        if not callable(fn):
+            raise misused(fn, "@app.tool", f"@app.tool(name={fn!r})" if isinstance(fn, str) else "@app.tool")
+        self.add_tool(fn, **options)
+        return fn
 
     def add_tool(
         self,
@@ -173,6 +188,7 @@ class App:
         output_schema: JSONSchema | None = None,
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
+        replace: bool = False,
     ) -> None:
         """Offer a function as a tool, at any time. Raises `RegistrationError`. Specification: server/tools.
 
@@ -180,13 +196,15 @@ class App:
         annotations say. ``timeout``: seconds, else the app's. ``once``: from the first question on, each step
         runs once however often the client sends the call again, and it gets the same final answer; needs a
         store that all workers share. ``input_schema``: given by hand, the function takes one dict.
-        ``scopes``: what a caller's token needs, all of them; ``allow``: a predicate on the `Principal`. Who may not
-        use the tool does not see it.
+        ``scopes``: what a caller's token needs, all of them; ``allow``: a predicate on the `Principal`: who is not
+        allowed does not see the tool, who lacks scopes does, so that it can ask for them. ``replace``: put this one
+        in the place of another of that name; without it, a name that is taken is refused.
         """
         plan = self._plan(fn)
         name = name or plan.name
         check_name(plan, name)
         check_meta(plan, meta)
+        check_texts(plan.refuse, title=title, description=description)
         arguments = ArgumentsPlan(plan, schema=input_schema)
         output = OutputPlan(plan, schema=output_schema)
         tool = Tool(
@@ -195,15 +213,17 @@ class App:
             description=description or plan.docstring.summary or None,
             input_schema=arguments.schema,
             output_schema=output.schema,
-            annotations=annotations,
-            icons=icons,
+            annotations=None
+            if annotations is None
+            else as_struct(plan.refuse, ToolAnnotations, annotations, "annotations="),
+            icons=as_icons(plan.refuse, icons),
             meta=meta,
         )
         runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
         if once:
             self._vault.check_once(plan)
         entry = ToolEntry(tool, runner, arguments, output, mask_errors=self._mask_errors, once=once)
-        self._catalog.tools.add(name, entry, requirement(plan, scopes, allow))
+        self._catalog.tools.add(plan, name, entry, requirement(plan, scopes, allow), replace=replace)
 
     def remove_tool(self, name: str) -> None:
         """Stop offering a tool. Raises KeyError when there is none of that name."""
@@ -229,11 +249,14 @@ class App:
         scope: Literal["public", "private"] = "private",
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
+        replace: bool = False,
     ) -> Callable[[F], F]:
         """Offer a function as a resource, or with variables in the URI (RFC 6570) as a template; options as
         `add_resource`.
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "uri")}
+        if not isinstance(uri, str):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
+            raise misused(uri, "@app.resource", "@app.resource('notes://today'), with the URI of the resource")
         return decorator(self.add_resource, uri, **options)
 
     def add_resource(
@@ -254,16 +277,18 @@ class App:
         scope: Literal["public", "private"] = "private",
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
+        replace: bool = False,
     ) -> None:
         """Offer a resource or template, at any time. Raises `RegistrationError`. Specification:
         server/resources.
 
         The function's parameters are the variables of the template. ``size`` in bytes. ``ttl`` (seconds)
-        and ``scope`` tell clients how long and for whom they may keep what they read. ``scopes`` and ``allow`` as for
-        `add_tool`.
+        and ``scope`` tell clients how long and for whom they may keep what they read. ``scopes``, ``allow`` and
+        ``replace`` (of the same URI) as for `add_tool`.
         """
         plan = self._plan(fn)
         check_meta(plan, meta)
+        check_texts(plan.refuse, name=name, title=title, description=description, mime_type=mime_type)
         try:
             template = UriTemplate(uri)
         except TemplateError as problem:
@@ -278,18 +303,21 @@ class App:
             "title": title,
             "description": description or plan.docstring.summary or None,
             "mime_type": mime_type,
-            "annotations": annotations,
-            "icons": icons,
+            "annotations": None
+            if annotations is None
+            else as_struct(plan.refuse, Annotations, annotations, "annotations="),
+            "icons": as_icons(plan.refuse, icons),
             "meta": meta,
         }
         runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
         if template.is_static:
             described: Resource | ResourceTemplate = Resource(uri=uri, size=size, **common)
-            self._catalog.resources.add(uri, ResourceEntry(described, runner, ttl=ttl, scope=scope), needed)
+            entry = ResourceEntry(described, runner, ttl=ttl, scope=scope)
+            self._catalog.resources.add(plan, uri, entry, needed, replace=replace)
         else:
             described = ResourceTemplate(uri_template=uri, **common)
             entry = ResourceEntry(described, runner, template=template, ttl=ttl, scope=scope)
-            self._catalog.templates.add(uri, entry, needed)
+            self._catalog.templates.add(plan, uri, entry, needed, replace=replace)
 
     def remove_resource(self, uri: str) -> None:
         """Stop offering a resource or template. Raises KeyError when there is none."""
@@ -318,13 +346,18 @@ class App:
         timeout: float | None = None,
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
+        replace: bool = False,
     ) -> Callable[[F], F]: ...
     def prompt(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Offer a function as a prompt; as ``@app.prompt`` or with options, which are those of `add_prompt`."""
-        if fn is not None:
-            self.add_prompt(fn)
-            return fn
-        return decorator(self.add_prompt, **options)
+        if fn is None:
+            return decorator(self.add_prompt, **options)
+        if not callable(fn):
+            raise misused(
+                fn, "@app.prompt", f"@app.prompt(name={fn!r})" if isinstance(fn, str) else "@app.prompt"
+            )
+        self.add_prompt(fn, **options)
+        return fn
 
     def add_prompt(
         self,
@@ -338,13 +371,15 @@ class App:
         timeout: float | None = None,
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
+        replace: bool = False,
     ) -> None:
         """Offer a prompt, at any time. Raises `RegistrationError`. Specification: server/prompts.
 
-        The function gives text, messages, content blocks, or a list of those. ``scopes`` and ``allow`` as for
-        `add_tool`.
+        The function gives text, messages (also as dicts with ``role`` and ``content``), content blocks, data for JSON,
+        or a list of those. ``scopes``, ``allow`` and ``replace`` as for `add_tool`.
         """
         plan = self._plan(fn)
+        check_texts(plan.refuse, name=name, title=title, description=description)
         name = name or plan.name
         check_meta(plan, meta)
         arguments = [
@@ -356,11 +391,12 @@ class App:
             title=title,
             description=description or plan.docstring.summary or None,
             arguments=arguments or None,
-            icons=icons,
+            icons=as_icons(plan.refuse, icons),
             meta=meta,
         )
         runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
-        self._catalog.prompts.add(name, PromptEntry(prompt, runner), requirement(plan, scopes, allow))
+        needed = requirement(plan, scopes, allow)
+        self._catalog.prompts.add(plan, name, PromptEntry(prompt, runner), needed, replace=replace)
 
     def remove_prompt(self, name: str) -> None:
         """Stop offering a prompt. Raises KeyError when there is none of that name."""
@@ -383,15 +419,28 @@ class App:
 
         return register
 
-    def method(self, name: str) -> Callable[[Handler], Handler]:
-        """Answer a method of your own, ``async def fn(call, channel) -> Result``. Before the app runs."""
+    def method(self, name: str, /, *, timeout: float | None = None) -> Callable[[F], F]:
+        """Answer a method of your own, with a function like a tool's; register it before the app runs.
 
-        def register(handler: Handler) -> Handler:
-            if any(name in profile.client_requests for profile in PROFILES.values()):
-                raise RegistrationError(f"{name!r} is a method of the protocol; choose a name of your own")
-            self._custom[name] = handler
+        Its parameters are the members of ``params``, by name; one that is called ``params`` gets them all. Context,
+        principal and dependencies are filled as for tools. It returns the result, an object (dict, dataclass, model),
+        or None for an empty one. ``timeout``: seconds, else the app's. Raises `RegistrationError`. Bad parameters are
+        answered with -32602. Specification: basic/index, "Messages".
+        """
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
+            raise misused(name, "@app.method", "@app.method('com.example/search'), with the name of the method")
+
+        def register(fn: F) -> F:
+            plan = self._plan(fn)
+            check_method_name(plan, name)
+            if (other := self._custom.get(name)) is not None:
+                raise plan.refuse(
+                    f"the method {name!r} is answered already, by {other.plan.name}() in {other.plan.where}"
+                )
+            runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
+            self._custom[name] = MethodEntry(name, runner)
             self._service = None
-            return handler
+            return fn
 
         return register
 
@@ -468,7 +517,8 @@ class App:
             extensions=self._extensions,
             limiter=self._limiter,
         )
-        handlers = {**methods.handlers(), **self._custom}
+        own = {name: entry.answer for name, entry in self._custom.items()}
+        handlers = {**methods.handlers(), **own}
         return Service(
             dispatcher=Dispatcher(handlers, info=self.info, middleware=self._middleware),
             hub=self._hub,

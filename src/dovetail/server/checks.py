@@ -1,16 +1,24 @@
 """What an app checks when something is registered on it, so that nothing is found out at call time."""
 
+import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
+from msgspec import Struct
+
+from ..protocol import codec
 from ..protocol.meta_keys import check_meta_key, is_extension_identifier
 from ..protocol.revisions import PROFILES, STATEFUL, STATELESS
+from ..protocol.types.metadata import Icon, Implementation
 from ..protocol.types.wire import Meta
 from ..protocol.uri_template import UriTemplate
 from .signature import Plan, RegistrationError
 
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound=Struct)
+Refuse = Callable[[str], RegistrationError]
 
 # RFC 3986, section 3.1 and appendix A.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -41,6 +49,75 @@ def decorator(add: Callable[..., None], *values: Any, **options: Any) -> Callabl
     return register
 
 
+def misused(given: object, decorator: str, right: str) -> RegistrationError:
+    """The error for a decorator that was given something else than it takes: ``right`` is what to write."""
+    if callable(given):
+        function = cast("Callable[..., Any]", inspect.unwrap(given))
+        code = getattr(function, "__code__", None)
+        where = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else author_line()
+        name = getattr(function, "__name__", "")
+        return RegistrationError(f"{decorator} stands alone; write {right}", function=name, where=where)
+    return RegistrationError(
+        f"{decorator} was given {f'{given!r}'[:100]}; write {right}", where=author_line()
+    )
+
+
+def author_line() -> str:
+    """The ``"file:line"`` of the innermost running code that is not ours."""
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - no other way to running frames
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("dovetail."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def described_app(**members: Any) -> Implementation:
+    """What an app says of itself. Raises `RegistrationError`."""
+
+    def refuse(problem: str) -> RegistrationError:
+        return RegistrationError(f"App(...): {problem}", where=author_line())
+
+    check_texts(refuse, **{name: text for name, text in members.items() if name != "icons"})
+    return Implementation(**{**members, "icons": as_icons(refuse, members["icons"])})
+
+
+def check_texts(refuse: Refuse, **texts: object) -> None:
+    """Each is a text, or None. Raises what ``refuse`` makes."""
+    for name, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise refuse(f"{name}= is a text, and was given {f'{text!r}'[:100]}")
+
+
+def as_icons(refuse: Refuse, icons: object) -> list[Icon] | None:
+    """Icons as an author gave them: `Icon`s, or dicts as they go over the wire. Raises what ``refuse`` makes."""
+    if icons is None:
+        return None
+    given = cast("Sequence[object]", icons) if isinstance(icons, (list, tuple)) else [icons]
+    for icon in given:
+        if not isinstance(icon, (Icon, dict)):
+            told = repr(icon) if isinstance(icon, str) else '"https://..."'
+            raise refuse(f"icons= is a list of Icons; write icons=[Icon(src={told[:200]})]")
+    if not isinstance(icons, (list, tuple)):
+        raise refuse("icons= is a list of Icons; write icons=[Icon(src=...)]")
+    return [as_struct(refuse, Icon, icon, "icons=[...]") for icon in given]
+
+
+def as_struct(refuse: Refuse, kind: type[S], given: object, name: str) -> S:
+    """A value of the protocol, or a dict as it goes over the wire, checked: nobody has looked at its members yet.
+
+    Raises what ``refuse`` makes.
+    """
+    if not isinstance(given, (kind, dict)):
+        raise refuse(f"{name} takes {kind.__name__}(...), and was given {f'{given!r}'[:100]}")
+    try:
+        value = codec.reader(kind).keep(codec.encode(given))
+    except (*codec.DECODE_ERRORS, TypeError) as problem:
+        raise refuse(f"{name}: {problem}") from None
+    unknown = getattr(value, "extra", None)
+    if unknown and isinstance(given, dict):
+        raise refuse(f"{name}: there is no {sorted(unknown)[0]!r}; write {kind.__name__}(...)")
+    return value if isinstance(given, dict) else cast("S", given)
+
+
 def check_name(plan: Plan, name: str) -> None:
     """Tool names: 1 to 128 letters, digits, ``_``, ``-`` and ``.`` (server/tools "Tool Names")."""
     if not 1 <= len(name) <= 128 or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in name):
@@ -51,6 +128,8 @@ def check_name(plan: Plan, name: str) -> None:
 
 def check_meta(plan: Plan, meta: Meta | None) -> None:
     """Keys of ``_meta`` follow the grammar of basic/index, "_meta". Raises `RegistrationError`."""
+    if meta is not None and not isinstance(meta, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
+        raise plan.refuse(f"meta= is a dict, and was given {f'{meta!r}'[:100]}")
     for key in meta or {}:
         problem = check_meta_key(key, reserved_rule="second-label")
         if problem is not None:

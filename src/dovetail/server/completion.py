@@ -4,6 +4,8 @@ A completer belongs to one argument of one prompt or template. It gets what is t
 for them, the arguments settled already. Specification: server/utilities/completion.
 """
 
+from collections.abc import Iterable
+from enum import Enum
 from typing import Any, Final, cast
 
 from ..protocol import names
@@ -17,6 +19,8 @@ from ..protocol.types import (
     PromptReference,
 )
 from ..runtime.channel import Channel
+from . import hints
+from .data import OutputMismatch, check_returns
 from .running import Runner
 from .signature import Plan
 
@@ -33,7 +37,18 @@ class Completers:
         return len(self._runners)
 
     def add(self, kind: str, subject: str, argument: str, runner: Runner) -> None:
-        """Complete an argument of a prompt (``kind`` of `names.REF_PROMPT`) or template with a function."""
+        """Complete an argument of a prompt (``kind`` of `names.REF_PROMPT`) or template with a function.
+
+        Raises `RegistrationError`: for a second one, and for a function that can't be one.
+        """
+        plan = runner.plan
+        check_returns(plan, "a completer")
+        if hints.without_markers(plan.returns) is str:
+            raise plan.refuse("returns one text, and a completer gives a list of them: annotate `-> list[str]`")
+        if (other := self._runners.get((kind, subject, argument))) is not None:
+            raise plan.refuse(
+                f"{argument!r} of {subject!r} is completed already, by {other[0].plan.name}() in {other[0].plan.where}"
+            )
         self._runners[kind, subject, argument] = (runner, _wants(runner.plan))
 
     async def complete(self, call: Call, channel: Channel) -> CompleteResult:
@@ -68,7 +83,15 @@ def _limited(value: Any) -> Completion:
         if len(value.values) > LIMIT:
             raise InvalidParams(f"a completer gave more than {LIMIT} values")
         return value
-    values = [str(item) for item in value]
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise OutputMismatch(f"a completer gives a list of texts, and this one gave a {type(value).__qualname__}")
+    values = [_text(item) for item in cast("Iterable[object]", value)]
     if len(values) <= LIMIT:
         return Completion(values=values)
     return Completion(values=values[:LIMIT], total=len(values), has_more=True)
+
+
+def _text(item: object) -> str:
+    while isinstance(item, Enum):
+        item = item.value
+    return str(item)

@@ -5,10 +5,9 @@ beforehand is worked out at registration: schema, decoder, result conversion, he
 Specification: server/tools, server/resources, server/prompts.
 """
 
-import base64
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -24,23 +23,19 @@ from ..protocol.types import (
     GetPromptResult,
     InputRequired,
     Prompt,
-    PromptMessage,
     ReadResourceResult,
     Resource,
-    ResourceContents,
     ResourceTemplate,
-    Role,
     TextContent,
     Tool,
-    UnknownContent,
 )
-from ..protocol.types.content import AudioContent, EmbeddedResource, ImageContent, ResourceLink
 from ..protocol.types.requests import CacheableResult
 from ..protocol.uri_template import UriTemplate
 from ..runtime.channel import Channel
 from .arguments import ArgumentsPlan, BadArguments
+from .contents import ContentsPlan
 from .context import Context
-from .media import Audio, File, Image
+from .messages import MessagesPlan
 from .output import OutputPlan
 from .running import Runner
 from .texts import TextArguments
@@ -49,8 +44,6 @@ R = TypeVar("R", bound=CacheableResult)
 CacheScope = Literal["public", "private"]
 
 log = logging.getLogger("dovetail.server")
-
-_BLOCKS = (TextContent, ImageContent, AudioContent, EmbeddedResource, ResourceLink, UnknownContent)
 
 
 class ToolEntry:
@@ -167,6 +160,7 @@ class ResourceEntry:
         self.template = template
         self._runner = runner
         self._texts = TextArguments(runner.plan)
+        self._contents = ContentsPlan(runner.plan, described.mime_type)
         self._ttl_ms = int(max(ttl, 0.0) * 1000)
         self._scope: CacheScope = scope
 
@@ -178,37 +172,10 @@ class ResourceEntry:
         value = await self._runner.run(call, channel, self._texts.read(variables), context)
         if isinstance(value, InputRequired):
             return value
-        if isinstance(value, ReadResourceResult):
-            result = value
-        else:
-            result = ReadResourceResult(contents=self._contents(value, uri))
+        result = self._contents.result(value, uri)
         if not call.profile.has(Feature.CACHE_HINTS):
             return result
         return hinted(result, self._ttl_ms, self._scope)
-
-    def _contents(self, value: Any, uri: str) -> list[ResourceContents]:
-        if isinstance(value, list) and all(
-            isinstance(item, ResourceContents) for item in cast("list[Any]", value)
-        ):
-            return cast("list[ResourceContents]", value)
-        return [self._content(value, uri)]
-
-    def _content(self, value: Any, uri: str) -> ResourceContents:
-        mime_type = self.described.mime_type
-        if isinstance(value, ResourceContents):
-            return value
-        if isinstance(value, str):
-            return ResourceContents(uri=uri, mime_type=mime_type or "text/plain", text=value)
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            blob = base64.b64encode(cast("bytes", value)).decode()
-            return ResourceContents(uri=uri, mime_type=mime_type or "application/octet-stream", blob=blob)
-        if isinstance(value, (Image, Audio)):
-            block = value.block()
-            return ResourceContents(uri=uri, mime_type=mime_type or block.mime_type, blob=block.data)
-        if isinstance(value, File):
-            return replace(value.block().resource, uri=uri)
-        text = codec.encode(value).decode()
-        return ResourceContents(uri=uri, mime_type=mime_type or "application/json", text=text)
 
 
 class PromptEntry:
@@ -218,6 +185,7 @@ class PromptEntry:
         self.prompt = prompt
         self._runner = runner
         self._texts = TextArguments(runner.plan)
+        self._said = MessagesPlan(runner.plan, prompt.description)
 
     async def get(
         self, call: Call, channel: Channel, arguments: Mapping[str, str]
@@ -225,22 +193,7 @@ class PromptEntry:
         """The messages of the prompt. Raises `InvalidParams` for missing or bad arguments."""
         context = await self._runner.judged(call, channel)
         value = await self._runner.run(call, channel, self._texts.read(arguments), context)
-        if isinstance(value, (GetPromptResult, InputRequired)):
-            return value
-        items = cast("Sequence[Any]", value) if isinstance(value, (list, tuple)) else [value]
-        return GetPromptResult(
-            description=self.prompt.description, messages=[_message(item) for item in items]
-        )
-
-
-def user(content: Any) -> PromptMessage:
-    """A message of the person: text, a content block, or an `Image`, `Audio` or `File`."""
-    return _said("user", content)
-
-
-def assistant(content: Any) -> PromptMessage:
-    """A message of the model."""
-    return _said("assistant", content)
+        return value if isinstance(value, InputRequired) else self._said.result(value)
 
 
 def hinted(result: R, ttl_ms: int, scope: CacheScope) -> R:
@@ -252,20 +205,6 @@ def hinted(result: R, ttl_ms: int, scope: CacheScope) -> R:
         ttl_ms=ttl_ms if result.ttl_ms is None else result.ttl_ms,
         cache_scope=scope if result.cache_scope is None else result.cache_scope,
     )
-
-
-def _said(role: Role, content: Any) -> PromptMessage:
-    if isinstance(content, (Image, Audio, File)):
-        content = content.block()
-    elif isinstance(content, str):
-        content = TextContent(text=content)
-    elif not isinstance(content, _BLOCKS):
-        content = TextContent(text=codec.encode(content).decode())
-    return PromptMessage(role=role, content=content)
-
-
-def _message(item: Any) -> PromptMessage:
-    return item if isinstance(item, PromptMessage) else _said("user", item)
 
 
 def _error(text: str) -> CallToolResult:

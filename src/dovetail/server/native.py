@@ -63,9 +63,11 @@ def decode_hook(kind: type, value: Any) -> Any:
 
 
 def encode_hook(value: Any) -> Any:
-    """Writes what msgspec does not know: models as their JSON, paths as text."""
+    """Writes what msgspec does not know: models as their JSON, paths and addresses as text."""
     if isinstance(value, os.PathLike):
         return os.fsdecode(cast("os.PathLike[str]", value))
+    if type(value).__module__ == "ipaddress":
+        return str(value)
     return pydantic_models.to_plain(value)
 
 
@@ -86,6 +88,8 @@ def describe(
     models: list[type] = []
 
     def note(kind: type) -> dict[str, Any]:
+        if output and issubclass(kind, os.PathLike):
+            return {"type": "string", "format": "path"}
         if not pydantic_models.is_model(kind):
             raise NotImplementedError  # msgspec's contract for hooks: it then says which type has no schema
         if kind not in models:
@@ -95,7 +99,7 @@ def describe(
     _, components = _components(native, note)
     described, definitions = pydantic_models.schemas([*adapted, *models], output=output, taken=components)
     of_model = dict(zip(models, described[len(adapted) :], strict=True))
-    plain, components = _components(native, lambda kind: of_model[kind])
+    plain, components = _components(native, lambda kind: of_model[kind] if kind in of_model else note(kind))
     definitions = {**components, **definitions}
     for name, body in definitions.items():
         if body.get("title") == name:

@@ -13,14 +13,11 @@ Specification: server/tools, "Tool Result" and "Output Schema".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Union, cast, get_args, get_origin
+from typing import Any, Final, cast, get_args, get_origin
 
-import msgspec
 from msgspec import UNSET
 
 from ..protocol import codec
-from ..protocol.errors import DovetailError
-from ..protocol.schema import SchemaError, Validator, compile_schema, explain
 from ..protocol.types.content import (
     AudioContent,
     EmbeddedResource,
@@ -31,96 +28,46 @@ from ..protocol.types.content import (
 )
 from ..protocol.types.requests import InputRequired, Result
 from ..protocol.types.tools import CallToolResult
-from . import hints, native, pydantic_models
-from .media import Audio, File, Image
-from .pydantic_models import Adapted
+from . import hints
+from .data import MEDIA, DataPlan, OutputMismatch, check_returns, data_in, encode, may_be_none, promises
 from .signature import MISSING, Plan
 
 __all__ = ["OutputMismatch", "OutputPlan"]
 
 _BLOCKS: Final = (TextContent, ImageContent, AudioContent, ResourceLink, EmbeddedResource, UnknownContent)
-_MEDIA: Final = (Image, Audio, File)
-_SHOWN: Final = (*_BLOCKS, *_MEDIA)
-_WHOLLY_SAID: Final = {"integer": int, "boolean": bool}
-"""Types whose every value is JSON, and fits a schema that says no more than this."""
-_encode: Final = msgspec.json.Encoder(enc_hook=native.encode_hook).encode
+_SHOWN: Final = (*_BLOCKS, *MEDIA)
+_RESULTS: Final = (CallToolResult, InputRequired)
 
 
-class OutputMismatch(DovetailError):
-    """A function's result is not what its annotation or output schema promises, or no JSON.
-
-    For the author's log only.
-    """
-
-
-class OutputPlan:
-    """How a function's results are described and written.
+class OutputPlan(DataPlan):
+    """How a tool's results are described and written.
 
     ``schema``: the output schema, or None where nothing is promised. ``wraps``: the schema's root is not of
     type object, so revisions that allow only objects carry the value inside of one. ``convert``: from a value
     to a result; raises `OutputMismatch`.
     """
 
-    __slots__ = ("_adapted", "_fitting", "_name", "_validator", "convert", "schema", "wraps")
+    __slots__ = ("_may_be_none", "convert")
 
     def __init__(self, plan: Plan, *, schema: dict[str, Any] | None = None) -> None:
         """Raises `RegistrationError`. ``schema`` replaces the one derived from the return annotation."""
-        self._name = plan.name
-        self._adapted: Adapted | None = None
-        self._validator: Validator | None = None
-        self._fitting: type | None = None
-        self.schema = schema
+        check_returns(plan, "a tool")
+        super().__init__(plan)
+        self._may_be_none = may_be_none(plan.returns)
         self.convert: Callable[[Any], CallToolResult]
         if schema is not None:
+            self.schema = schema
             self.convert = self._data
-        elif _is_content(plan.returns):
-            self.convert = self._text if hints.without_markers(plan.returns) is str else self._content
-        elif hints.without_markers(plan.returns) in (MISSING, Any, object):
+        elif not promises(plan.returns):
             self.convert = self._anything
+        elif (data := data_in(plan.returns, _is_shown)) is MISSING or _is_content(plan.returns):
+            _refuse_other_results(plan)
+            self.convert = self._text if hints.without_markers(plan.returns) is str else self._content
         else:
-            self.schema = self._derive(plan)
+            _refuse_other_results(plan)
+            self._promise(plan, data)
             self.convert = self._data
-        self.wraps = self.schema is not None and self.schema.get("type") != "object"
-        if self.schema is not None:
-            try:
-                compiled = compile_schema(self.schema)
-            except SchemaError as problem:
-                raise plan.refuse(f"output schema: {problem}") from problem
-            plain = self.schema.keys() <= {"type", "description"}
-            if self.wraps or not plain:
-                self._validator = compiled
-            if plain and self._adapted is None:
-                self._fitting = _WHOLLY_SAID.get(str(self.schema.get("type")))
-
-    def _derive(self, plan: Plan) -> dict[str, Any]:
-        """The schema of the data that a function may return.
-
-        Blocks and full results in a union do not count.
-        """
-        members = hints.union_members(plan.returns)
-        data = tuple(each for each in members if not _is_shown(each))
-        annotation: Any = plan.returns if len(data) == len(members) else Union[data]  # noqa: UP007 - computed
-        problem: Exception | None = None
-        if not pydantic_models.only_pydantic(annotation):
-            try:
-                described, definitions = native.describe(
-                    [native.prepare(annotation, output=True)], output=True
-                )
-                return native.inlined(described[0], definitions)
-            except Exception as failure:  # noqa: BLE001 - pydantic may still serve what msgspec does not
-                problem = failure
-        self._adapted = pydantic_models.adapt(annotation)
-        try:
-            if self._adapted is not None:
-                described, definitions = native.describe([self._adapted], output=True)
-                return native.inlined(described[0], definitions)
-        except Exception as failure:  # noqa: BLE001 - told below
-            problem = failure
-        reason = " ".join(str(problem).split())[:300]
-        raise plan.refuse(
-            f"results of type {annotation!r:.120} cannot be described in JSON Schema ({reason});"
-            " return a dataclass, a TypedDict, plain types or str, or annotate `-> Any` to promise nothing"
-        ) from problem
+        self._compile(plan, "output schema")
 
     def _text(self, value: Any) -> CallToolResult:
         if type(value) is str:
@@ -130,28 +77,28 @@ class OutputPlan:
     def _content(self, value: Any) -> CallToolResult:
         if isinstance(value, Result):
             return self._built(value)
+        if value is None and not self._may_be_none:
+            raise OutputMismatch(
+                f"{self._name}() returned None, but promises text or content by its annotation; is there a way"
+                " through it without a return?"
+            )
         return CallToolResult(content=self._blocks(value))
 
     def _blocks(self, value: Any) -> list[Any]:
         if value is None:
             return []
         if isinstance(value, str):
-            return [TextContent(text=str(value))]
+            return [TextContent(text=str.__str__(value))]  # an enumeration's own text names the member instead
         if isinstance(value, _BLOCKS):
             return [value]
-        if isinstance(value, _MEDIA):
+        if isinstance(value, MEDIA):
             return [self._medium(value)]
         if isinstance(value, (list, tuple)):
             return [block for item in cast("list[Any]", value) for block in self._blocks(item)]
+        self._refuse_foreign(value)
         raise OutputMismatch(
             f"{self._name}() returned a {type(value).__qualname__}, but promises text or content by its annotation"
         )
-
-    def _medium(self, value: Image | Audio | File) -> Any:
-        try:
-            return value.block()
-        except (OSError, ValueError) as problem:
-            raise OutputMismatch(f"{self._name}() returned media that cannot be read: {problem}") from problem
 
     def _anything(self, value: Any) -> CallToolResult:
         if type(value) is str:
@@ -162,6 +109,7 @@ class OutputPlan:
             items = cast("list[Any]", value)
             if any(isinstance(item, _SHOWN) for item in items):
                 return self._content(items)
+        self._refuse_foreign(value)
         plain = self._plain(value)
         text = TextContent(text=self._json(plain))
         if isinstance(plain, dict):
@@ -171,7 +119,7 @@ class OutputPlan:
     def _data(self, value: Any) -> CallToolResult:
         if type(value) is self._fitting:
             return CallToolResult(
-                content=[TextContent(text=_encode(value).decode())], structured_content=value
+                content=[TextContent(text=encode(value).decode())], structured_content=value
             )
         if isinstance(value, Result):
             return self._whole(value)
@@ -211,32 +159,15 @@ class OutputPlan:
             ) from problem
         return value
 
-    def _plain(self, value: Any) -> Any:
-        try:
-            return native.to_plain(value) if self._adapted is None else self._adapted.plain(value)
-        except Exception as problem:
-            raise OutputMismatch(
-                f"{self._name}() returned a value that cannot be written as JSON: {problem}"
-            ) from problem
 
-    def _json(self, plain: Any) -> str:
-        try:
-            return _encode(plain).decode()
-        except Exception as problem:
-            raise OutputMismatch(
-                f"{self._name}() returned a value that cannot be written as JSON: {problem}"
-            ) from problem
-
-    def _check(self, plain: Any, size: int | None = None) -> None:
-        if self._validator is None:
-            if type(plain) is dict:
-                return
-            told = f"expected an object, got {type(plain).__name__}"
-        elif self._validator.is_valid(plain, size=size):
-            return
-        else:
-            told = explain(self._validator.check(plain, size=size))
-        raise OutputMismatch(f"{self._name}() returned a value that does not fit its output schema:\n{told}")
+def _refuse_other_results(plan: Plan) -> None:
+    """Refuse an annotation that names the result of something else than a tool. Raises `RegistrationError`."""
+    for member in hints.union_members(hints.without_markers(plan.returns)):
+        kind = hints.without_markers(member)
+        if isinstance(kind, type) and issubclass(kind, Result) and not issubclass(kind, _RESULTS):
+            raise plan.refuse(
+                f"returns a {kind.__name__}, which is no result of a tool; return a CallToolResult, or the data itself"
+            )
 
 
 def _is_shown(annotation: Any) -> bool:

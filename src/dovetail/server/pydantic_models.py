@@ -108,10 +108,17 @@ def schemas(
 
 
 def to_plain(value: Any) -> Any:
-    """A model instance as plain JSON values. Raises TypeError for anything else."""
+    """A model instance, or a value of pydantic's own types (URLs, secrets), as plain JSON values.
+
+    Raises TypeError for anything else.
+    """
     pydantic = _pydantic()
     if pydantic is not None and isinstance(value, pydantic.BaseModel):
         return value.model_dump(mode="json", by_alias=True)
+    if pydantic is not None and any(
+        base.__module__.partition(".")[0] in ("pydantic", "pydantic_core") for base in type(value).__mro__
+    ):
+        return sys.modules["pydantic_core"].to_jsonable_python(value, by_alias=True)
     raise TypeError(f"a {type(value).__qualname__} cannot be written as JSON")
 
 

@@ -17,7 +17,7 @@ from ..protocol.messages import Kept
 from ..runtime.channel import Channel
 from ..security.principal import ANONYMOUS, Principal
 from .access import Requirement, is_judged, may_use
-from .signature import RegistrationError
+from .signature import Plan
 
 T = TypeVar("T")
 
@@ -52,6 +52,7 @@ class Shelf(Generic[T]):
         self._what = what
         self._publish = publish
         self._entries: dict[str, T] = {}
+        self._plans: dict[str, Plan] = {}
         self._numbers: dict[str, int] = {}
         self._added = 0
         self._pages: dict[Hashable, Kept] = {}
@@ -60,14 +61,21 @@ class Shelf(Generic[T]):
         self.guarded: dict[str, Requirement] = {}
         self.seen = False
 
-    def add(self, name: str, entry: T, needed: Requirement | None = None) -> None:
-        """Add an entry. Raises `RegistrationError` for a name that is taken."""
-        if name in self._entries:
-            raise RegistrationError(
-                f"there is a {self._what} {name!r} already; remove it first, or use another name"
+    def add(
+        self, plan: Plan, name: str, entry: T, needed: Requirement | None = None, *, replace: bool = False
+    ) -> None:
+        """Add an entry, made from ``plan``. Raises `RegistrationError` for a name that is taken, unless it is to take
+        the place of that entry.
+        """
+        if name in self._entries and not replace:
+            raise plan.refuse(
+                f"there is a {self._what} {name!r} already, from {self._plans[name].where}; use another name, or "
+                "replace=True to put this one in its place"
             )
+        self.guarded.pop(name, None)
         if needed is not None:
             self.guarded[name] = needed
+        self._plans[name] = plan
         self._entries[name] = entry
         self._added += 1
         self._numbers[name] = self._added
@@ -77,6 +85,7 @@ class Shelf(Generic[T]):
     def remove(self, name: str) -> None:
         """Take an entry out. Raises KeyError when there is none."""
         del self._entries[name]
+        del self._plans[name]
         del self._numbers[name]
         self.guarded.pop(name, None)
         self._changed()
@@ -99,10 +108,12 @@ class Shelf(Generic[T]):
         return may_use(self.guarded.get(name), channel)
 
     def hidden(self, principal: Principal) -> frozenset[str]:
-        """The names that a caller, who is judged, can't see."""
+        """The names that a caller, who is judged, can't see: of what it is not allowed, whatever its token says. What
+        it lacks scopes for is shown, so that it can ask for them.
+        """
         if not self.guarded:
             return _NOTHING
-        return frozenset(name for name, needed in tuple(self.guarded.items()) if not needed.holds(principal))
+        return frozenset(name for name, needed in tuple(self.guarded.items()) if not needed.allows(principal))
 
     def view(self, channel: Channel, page_size: int) -> View:
         """What the caller can see."""
