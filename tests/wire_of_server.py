@@ -91,6 +91,22 @@ class Wire:
         assert "error" in answer, answer
         return answer["error"]
 
+    async def lacking(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool that asks what this client can't be asked; gives what the client would have to declare.
+
+        The protocol has an error for that since 2026-07-28; before, it is a result that a model can read.
+        """
+        answer = await self.request("tools/call", {"name": tool, "arguments": arguments})
+        if self.stateless:
+            assert answer["error"]["code"] == -32021, answer
+            told, needed = answer["error"]["message"], answer["error"]["data"]["requiredCapabilities"]
+        else:
+            result = answer["result"]
+            assert result["isError"] is True, answer
+            told, needed = result["content"][0]["text"], result["_meta"][names.META_MISSING]
+        assert all(repr(name) in told for name in needed), told
+        return needed
+
     async def call(self, name: str, **arguments: Any) -> dict[str, Any]:
         """The result of a tool call."""
         return await self.result("tools/call", {"name": name, "arguments": arguments})

@@ -145,12 +145,6 @@ from .server.app import (
 from .server.context import (
     Context as Context,
 )
-from .server.messages import (
-    assistant as assistant,
-)
-from .server.messages import (
-    user as user,
-)
 from .server.forms import (
     Form as Form,
 )
@@ -189,6 +183,12 @@ from .server.media import (
 )
 from .server.media import (
     Image as Image,
+)
+from .server.messages import (
+    assistant as assistant,
+)
+from .server.messages import (
+    user as user,
 )
 from .server.questions import (
     Elicit as Elicit,

@@ -181,8 +181,7 @@ async def test_a_server_asks_only_in_declared_modes(
         if allowed:
             assert (await asked(wire, tool))["method"] == "elicitation/create"
         else:
-            error = await wire.error("tools/call", {"name": tool})
-            assert error["code"] == (-32021 if wire.stateless else -32600)
+            assert (await wire.lacking(tool)).keys() == {"elicitation"}
     assert wire.inbox.empty()
 
 
@@ -398,7 +397,7 @@ async def test_no_tools_for_a_model_that_takes_none(revision: str, connect: Any)
         return (await ctx.sample("x", tools=[])).model
 
     wire = await connect(app, revision, {"sampling": {}})
-    assert (await wire.error("tools/call", {"name": "ask"}))["code"] == (-32021 if wire.stateless else -32600)
+    assert await wire.lacking("ask") == {"sampling": {"tools": {}}}
     assert wire.inbox.empty()
 
 

@@ -2,7 +2,8 @@
 
 ``matrix.toml`` has a line for each case: what comes out in each revision, and, where a transport differs, what comes
 out on it and why. An outcome is the text of the result, ``error: `` and the start of an error result's text, or
-``refused: `` and the class of the error that the client raises.
+``refused: `` and the class of the error that the client raises, or, before 2026-07-28, what an error result says that
+the client would need.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from matrix_app import app
 from rounds_serving import serving
 
 from dovetail import Client, CreateMessageResult, Declined, Dismissed, RPCError, TextContent
+from dovetail.protocol import names
 from dovetail.protocol.revisions import REVISIONS
 
 HERE = Path(__file__).parent
@@ -60,6 +62,8 @@ async def outcome(client: Client, case: str) -> str:
         result = await client.call_tool(case, timeout=20)
     except RPCError as problem:
         return f"refused: {type(problem).__name__}: {problem.code}"
+    if result.is_error and (missing := (result.raw.meta or {}).get(names.META_MISSING)):
+        return f"refused: needs {', '.join(missing)}"
     return f"error: {result.text}" if result.is_error else result.text
 
 

@@ -11,13 +11,13 @@ Specification: OAuth 2.1 sections 3.1, 3.2.3 and 4.1.1 (parameters must not repe
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from ..security.addresses import network_of
 from .refusals import OAuthError, invalid_request
 from .settings import Bounds
 
@@ -125,7 +125,7 @@ async def read(scope: Scope, receive: Receive, path: str, bounds: Bounds) -> Req
         query=query.decode("latin-1"),
         headers=headers,
         body=body,
-        remote=_network(str(client[0]) if client else ""),
+        remote=network_of(str(client[0]) if client else ""),
     )
 
 
@@ -174,14 +174,3 @@ def _fields(text: str) -> dict[str, list[str]]:
         if value:  # a parameter without a value counts as left out
             found.setdefault(name, []).append(value)
     return found
-
-
-def _network(address: str) -> str:
-    """Who counts as one caller: an IPv4 address, or a /64 of IPv6, which one machine has to itself."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))

@@ -14,7 +14,7 @@ Specification: basic/index, "Error Codes"; the codes that exist only in some rev
 tables.
 """
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -214,6 +214,13 @@ class MissingCapability(RPCError):
     """
 
     default_code = MISSING_CAPABILITY
+
+    @property
+    def required(self) -> dict[str, Any]:
+        """The capabilities that the client would have to declare, as it would declare them."""
+        data: Any = self.data
+        found = cast("dict[str, Any]", data).get("requiredCapabilities") if isinstance(data, dict) else None
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 class UnsupportedVersion(RPCError):

@@ -55,7 +55,9 @@ META_CLIENT_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 META_LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 META_SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
 META_SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
-META_MISSING: Final = "io.dovetail/requiredCapabilities"  # ours: why a tool failed, for clients before 2026-07-28
+META_MISSING: Final = (
+    "io.dovetail/requiredCapabilities"  # ours: why a tool failed, for clients before 2026-07-28
+)
 META_WRAPPED: Final = "io.dovetail/wrapped"  # ours: structured content was put into an object
 META_TRACEPARENT: Final = "traceparent"
 META_TRACESTATE: Final = "tracestate"

@@ -17,7 +17,7 @@ from collections.abc import Container, Mapping
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from . import codec, messages, names
 from .call import Answer, Call, Cancel, Notification, Peer, Refused
@@ -57,7 +57,7 @@ _CAPABILITY_OF: Final[Mapping[str, str]] = {
 
 
 class SessionState(Struct):
-    """What has to be remembered of a session between two messages."""
+    """What has to be remembered of a session between two messages. ``kept``: what the app keeps in it, by name."""
 
     revision: str = ""
     phase: str = NEW
@@ -65,6 +65,7 @@ class SessionState(Struct):
     capabilities: ClientCapabilities = ClientCapabilities()
     log_level: LogLevel | None = None
     subscriptions: set[str] = msgspec.field(default_factory=set[str])
+    kept: dict[str, Raw] | UnsetType = UNSET
 
     def dump(self) -> bytes:
         """As bytes, for a store."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from ..protocol.errors import FeatureUnavailable
-from ..protocol.session import ServerSession
+from ..protocol.session import ServerSession, SessionState
 from ..security.principal import ANONYMOUS, Principal
 
 log = logging.getLogger("dovetail.server")
@@ -48,6 +48,22 @@ class Channel:
     def headers(self) -> Mapping[str, str]:
         """The HTTP request's headers, names in lower case, without credentials; empty elsewhere."""
         return _NO_HEADERS
+
+    @property
+    def session_id(self) -> str | None:
+        """What stands for the session of the call, the same for all its calls; None where there is no session."""
+        return None
+
+    async def read_session(self) -> SessionState:
+        """The newest record of the session. Raises `FeatureUnavailable` where there is none, and `StoreError`."""
+        raise FeatureUnavailable("there is no session here")
+
+    async def change_session(self, change: Callable[[SessionState], None]) -> None:
+        """Change the record of the session and save it, in one move; ``change`` may run again, on a newer record.
+
+        Raises what ``change`` raises, `FeatureUnavailable` where there is no session, and `StoreError`.
+        """
+        raise FeatureUnavailable("there is no session here")
 
     def later(self, clean_up: Callable[[], Awaitable[None]]) -> bool:
         """Do this once the call has been answered, in the task that runs the call. False where nobody would."""

@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import logging
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
 
@@ -24,7 +25,7 @@ from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import Closed, InvalidRequest, RPCError, TransportError, rpc_error
 from ..protocol.listening import Change
 from ..protocol.revisions import PROFILES, Feature
-from ..protocol.session import READY, ServerSession
+from ..protocol.session import READY, ServerSession, SessionState
 from ..protocol.types.notifications import CancelledNotice
 from ..protocol.types.requests import RequestId
 from ..security.principal import ANONYMOUS, Principal
@@ -89,6 +90,14 @@ class ServerConnection:
         self._room = asyncio.Event()
         self._tidying: set[asyncio.Task[None]] = set()
         self.link = f"{transport}-{next(_links)}"
+        self._session_id = ""
+
+    @property
+    def session_id(self) -> str:
+        """What stands for the session of this connection."""
+        if not self._session_id:
+            self._session_id = secrets.token_hex(32)
+        return self._session_id
 
     async def receive(self, data: bytes) -> None:
         """Take one message, or one batch; waits while the calls in progress hold too much. Never raises for what the
@@ -418,6 +427,19 @@ class _ConnectionChannel(Channel):
     @property
     def shared(self) -> bool:
         return True
+
+    @property
+    def session_id(self) -> str | None:
+        return None if self.session is None else self._connection.session_id
+
+    async def read_session(self) -> SessionState:
+        return await super().read_session() if self.session is None else self.session.state
+
+    async def change_session(self, change: Callable[[SessionState], None]) -> None:
+        if self.session is None:
+            await super().change_session(change)
+        else:
+            change(self.session.state)
 
     async def emit(self, message: bytes) -> None:
         if not self.ended:

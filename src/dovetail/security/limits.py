@@ -20,7 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-__all__ = ["RateLimiter"]
+__all__ = ["RateLimiter", "Seldom"]
 
 
 class RateLimiter:
@@ -89,3 +89,17 @@ class RateLimiter:
             self._full_at.popitem(last=False)
             if not self._full_at:
                 return
+
+
+class Seldom:
+    """Whether something is to be told: once for each key in ``interval`` seconds, and of all keys together ten times
+    at once and then once in ten seconds, so that those who come under many names do not fill a log. For one thread.
+    """
+
+    def __init__(self, interval: float = 60.0, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._each = RateLimiter(1.0 / interval, 1, max_keys=1000, clock=clock)
+        self._all = RateLimiter(0.1, 10, max_keys=1, clock=clock)
+
+    def due(self, key: Hashable) -> bool:
+        """True if it is to be told now; then it counts as told."""
+        return self._each.take(key) == 0.0 and self._all.take("") == 0.0

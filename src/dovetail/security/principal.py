@@ -57,6 +57,20 @@ class Principal(msgspec.Struct, frozen=True):
         return not self.issuer
 
     @property
+    def is_machine(self) -> bool:
+        """Whether a program calls for itself, and no person stands behind it: a token of the client-credentials grant.
+
+        That is what the token says: it names no subject, or the client itself as one, or its issuer marks it so.
+        """
+        if not self.client_id:
+            return False
+        if self.subject in ("", self.client_id, f"{self.client_id}@clients"):
+            return True
+        return bool(self.claims) and (
+            self.claims.get("gty") == "client-credentials" or self.claims.get("idtyp") == "app"
+        )
+
+    @property
     def key(self) -> str:
         """ASCII text, at most 256 characters, that no other principal has: bind to this whatever belongs to
         it.

@@ -256,7 +256,9 @@ class App:
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "uri")}
         if not isinstance(uri, str):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
-            raise misused(uri, "@app.resource", "@app.resource('notes://today'), with the URI of the resource")
+            raise misused(
+                uri, "@app.resource", "@app.resource('notes://today'), with the URI of the resource"
+            )
         return decorator(self.add_resource, uri, **options)
 
     def add_resource(
@@ -428,7 +430,9 @@ class App:
         answered with -32602. Specification: basic/index, "Messages".
         """
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
-            raise misused(name, "@app.method", "@app.method('com.example/search'), with the name of the method")
+            raise misused(
+                name, "@app.method", "@app.method('com.example/search'), with the name of the method"
+            )
 
         def register(fn: F) -> F:
             plan = self._plan(fn)

@@ -70,14 +70,31 @@ def author_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def described_app(**members: Any) -> Implementation:
+def described_app(
+    *,
+    name: str,
+    version: str,
+    title: str | None,
+    description: str | None,
+    website_url: str | None,
+    icons: Sequence[Icon] | None,
+) -> Implementation:
     """What an app says of itself. Raises `RegistrationError`."""
 
     def refuse(problem: str) -> RegistrationError:
         return RegistrationError(f"App(...): {problem}", where=author_line())
 
-    check_texts(refuse, **{name: text for name, text in members.items() if name != "icons"})
-    return Implementation(**{**members, "icons": as_icons(refuse, members["icons"])})
+    check_texts(
+        refuse, name=name, version=version, title=title, description=description, website_url=website_url
+    )
+    return Implementation(
+        name=name,
+        version=version,
+        title=title,
+        description=description,
+        website_url=website_url,
+        icons=as_icons(refuse, icons),
+    )
 
 
 def check_texts(refuse: Refuse, **texts: object) -> None:

@@ -44,7 +44,9 @@ class Completers:
         plan = runner.plan
         check_returns(plan, "a completer")
         if hints.without_markers(plan.returns) is str:
-            raise plan.refuse("returns one text, and a completer gives a list of them: annotate `-> list[str]`")
+            raise plan.refuse(
+                "returns one text, and a completer gives a list of them: annotate `-> list[str]`"
+            )
         if (other := self._runners.get((kind, subject, argument))) is not None:
             raise plan.refuse(
                 f"{argument!r} of {subject!r} is completed already, by {other[0].plan.name}() in {other[0].plan.where}"
@@ -84,7 +86,9 @@ def _limited(value: Any) -> Completion:
             raise InvalidParams(f"a completer gave more than {LIMIT} values")
         return value
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise OutputMismatch(f"a completer gives a list of texts, and this one gave a {type(value).__qualname__}")
+        raise OutputMismatch(
+            f"a completer gives a list of texts, and this one gave a {type(value).__qualname__}"
+        )
     values = [_text(item) for item in cast("Iterable[object]", value)]
     if len(values) <= LIMIT:
         return Completion(values=values)

@@ -40,7 +40,9 @@ from ..runtime.rounds import Rounds
 from ..security.principal import Principal
 from .access import demand
 from .forms import AnswerInvalid, Form
+from .other_names import MEANT, naming
 from .questions import Elicit, ElicitURL, Question, Roots, Sample, missing, visits_in
+from .session import Session, session_of
 from .steps import StepCodec, refuse_inside, result_type, run
 
 T = TypeVar("T")
@@ -136,6 +138,20 @@ class Context:
         """How the call came: "stdio", "http", "memory", ..."""
         return self._channel.transport
 
+    @property
+    def session_id(self) -> str | None:
+        """What stands for the session of the call: the same for all its calls and on all workers, and no secret. None
+        where there is no session: since 2026-07-28, and on endpoints without sessions.
+        """
+        return self._channel.session_id
+
+    @property
+    def session(self) -> Session:
+        """The session of the call, and what the app keeps in it. Raises `FeatureUnavailable` where there is none, and
+        says what to use instead.
+        """
+        return session_of(self._channel, self._call.profile.revision)
+
     # Telling
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
@@ -177,6 +193,22 @@ class Context:
         said = messages.notice(self._call.profile, names.NOTIFY_MESSAGE, notice)
         if not self._channel.tell(said):
             await self._channel.emit(said)
+
+    async def debug(self, data: Any, *, logger: str | None = None) -> None:
+        """`log` at the level "debug"."""
+        await self.log("debug", data, logger=logger)
+
+    async def info(self, data: Any, *, logger: str | None = None) -> None:
+        """`log` at the level "info"."""
+        await self.log("info", data, logger=logger)
+
+    async def warning(self, data: Any, *, logger: str | None = None) -> None:
+        """`log` at the level "warning"."""
+        await self.log("warning", data, logger=logger)
+
+    async def error(self, data: Any, *, logger: str | None = None) -> None:
+        """`log` at the level "error"."""
+        await self.log("error", data, logger=logger)
 
     async def close_stream(self, retry: float | None = None) -> None:
         """Where streams can be resumed (2025-11-25 over HTTP), let go of the connection; the client comes
@@ -289,8 +321,9 @@ class Context:
         call = self._call
         wire = self._on_the_wire(questions)
         if call.profile.stateless:
-            raise LocalProtocolError(
-                f"{call.method} can't ask the client in revision {call.profile.revision}"
+            raise FeatureUnavailable(
+                f"{call.method} can't ask the client in revision {call.profile.revision}: tools, prompts and "
+                "resources can"
             )
         if len(questions) == 1:
             return {key: await self._request(questions[key], wire[key].params) for key in questions}
@@ -381,6 +414,9 @@ class Context:
         return f"{self._identity}:{name}"
 
 
+setattr(Context, "__getattr__", naming("a Context", MEANT))  # noqa: B010 - type checkers would take any name
+
+
 def form_of(form: Any) -> Form[Any]:
     """A form of whatever an author may give for one."""
     if isinstance(form, Form):
@@ -397,7 +433,9 @@ async def _all_answered(asking: Collection["asyncio.Task[Any]"]) -> None:
     waiting = set(asking)
     while waiting:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
+        for task in [
+            each for each in asking if each in done
+        ]:  # as they stand: which one is told is no accident
             problem = None if task.cancelled() else task.exception()
             if problem is not None and not isinstance(problem, (Declined, Dismissed)):
                 raise problem

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import collections.abc
 from collections.abc import Callable
-from typing import Any, Final, Union, get_origin
+from typing import Any, Final, TypeVar, Union, cast, get_origin
 
 import msgspec
 
+from ..protocol import codec
 from ..protocol.errors import DovetailError
 from ..protocol.schema import SchemaError, Validator, compile_schema, explain
 from . import hints, native, pydantic_models
@@ -24,8 +25,19 @@ from .media import Audio, File, Image
 from .pydantic_models import Adapted
 from .signature import MISSING, Plan
 
-__all__ = ["MEDIA", "DataPlan", "OutputMismatch", "check_returns", "data_in", "encode", "is_list", "may_be_none", "promises"]
+__all__ = [
+    "MEDIA",
+    "DataPlan",
+    "OutputMismatch",
+    "check_returns",
+    "data_in",
+    "encode",
+    "is_list",
+    "may_be_none",
+    "promises",
+]
 
+T = TypeVar("T")
 MEDIA: Final = (Image, Audio, File)
 
 encode: Final = msgspec.json.Encoder(enc_hook=native.encode_hook).encode
@@ -170,7 +182,17 @@ class DataPlan:
         except (OSError, ValueError) as problem:
             raise OutputMismatch(f"{self._name}() returned media that cannot be read: {problem}") from problem
 
-    def _refuse_foreign(self, value: Any) -> None:
+    def _sendable(self, built: T) -> T:
+        """What the author built, whose members nobody has looked at yet: it has to read as it is written."""
+        try:
+            codec.reader(type(built)).read(codec.encode(built))
+        except Exception as problem:
+            raise OutputMismatch(
+                f"{self._name}() returned a {type(built).__name__} that cannot be sent: {problem}"
+            ) from problem
+        return built
+
+    def _refuse_foreign(self, value: object) -> None:
         """Raise `OutputMismatch` for a value that looks like one of ours and is another library's."""
         if type(value).__module__ != "builtins" and (meant := _meant(type(value))) is not None:
             raise OutputMismatch(f"{self._name}() returned a {_full(type(value))}; {meant}")
@@ -183,7 +205,7 @@ def promises(annotation: Any) -> bool:
 
 def is_list(value: Any) -> bool:
     """Whether a value is a list or tuple of things; a named tuple is one thing."""
-    return isinstance(value, (list, tuple)) and not hasattr(value, "_fields")
+    return isinstance(value, (list, tuple)) and not hasattr(cast("object", value), "_fields")
 
 
 def may_be_none(annotation: Any) -> bool:
@@ -223,7 +245,7 @@ def check_returns(plan: Plan, what: str) -> None:
     for member in hints.union_members(hints.without_markers(plan.returns)):
         kind = hints.without_markers(member)
         origin = get_origin(kind) or kind
-        if not isinstance(origin, collections.abc.Hashable):
+        if not isinstance(origin, type):
             continue
         if origin in _YIELDING:
             raise plan.refuse(

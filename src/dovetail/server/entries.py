@@ -14,7 +14,14 @@ from msgspec.structs import replace
 
 from ..protocol import codec, names
 from ..protocol.call import Call
-from ..protocol.errors import Declined, Dismissed, FeatureUnavailable, RPCError, ToolError
+from ..protocol.errors import (
+    Declined,
+    Dismissed,
+    FeatureUnavailable,
+    MissingCapability,
+    RPCError,
+    ToolError,
+)
 from ..protocol.header_parameters import HeaderParameter, header_parameters
 from ..protocol.revisions import Feature
 from ..protocol.revisions.projection import WRAPPED
@@ -88,7 +95,7 @@ class ToolEntry:
             value = await self._runner.run(call, channel, values, context)
             return value if isinstance(value, InputRequired) else self._result(call, value)
         except Exception as problem:  # noqa: BLE001 - told to the model, and logged, in one place
-            return self._failed(problem)
+            return self._failed(call, problem)
 
     async def _call_once(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
@@ -122,7 +129,7 @@ class ToolEntry:
             value = await self._runner.run(call, channel, values, context)
             return value if isinstance(value, InputRequired) else self._result(call, value)
         except Exception as problem:  # noqa: BLE001 - told to the model, and logged, in one place
-            return self._failed(problem)
+            return self._failed(call, problem)
 
     def _result(self, call: Call, value: Any) -> CallToolResult:
         result = self._output.convert(value)
@@ -130,10 +137,20 @@ class ToolEntry:
             return _wrapped(result)
         return result
 
-    def _failed(self, problem: Exception) -> CallToolResult:
-        """What the model is told of a failure; protocol errors are raised again. To be called in the handler."""
-        if isinstance(problem, (RPCError, FeatureUnavailable)):
+    def _failed(self, call: Call, problem: Exception) -> CallToolResult:
+        """What the model is told of a failure; protocol errors are raised again. To be called in the handler.
+
+        A client that can't be asked is told by an error of the protocol where that has one (basic/index, "_meta").
+        Before, there was none, and -32600 would say that the request was wrong: so it is a result that a model can
+        read, and what is missing stands in its ``_meta``.
+        """
+        if isinstance(problem, MissingCapability) and not call.profile.stateless:
+            return replace(_error(problem.message), meta={names.META_MISSING: problem.required})
+        if isinstance(problem, RPCError):
             raise problem
+        if isinstance(problem, FeatureUnavailable):
+            log.warning("the tool %r needs what is not there: %s", self.name, problem)
+            return _error(str(problem))
         if isinstance(problem, (ToolError, Declined, Dismissed)):
             return _error(str(problem))
         log.exception("the tool %r failed", self.name)

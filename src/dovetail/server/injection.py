@@ -5,6 +5,7 @@ dependencies are called in the order of the signature, once per call unless they
 generators clean up after the function is done.
 """
 
+import copy
 import inspect
 import re
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -12,7 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from string import Formatter
 from typing import Any, Final, cast
 
-from ..protocol.errors import DovetailError
+from msgspec import UNSET
+
+from ..protocol.errors import DovetailError, FeatureUnavailable, MissingCapability
 from ..security.principal import Principal
 from .app_scope import AppScope
 from .context import Context
@@ -68,7 +71,12 @@ class Injector:
         kind = slot.kind
         if isinstance(kind, Ask):
             message = kind.message.format_map(arguments) if "{" in kind.message else kind.message
-            return await context.elicit(message, slot.annotation, key=kind.key or slot.name)
+            try:
+                return await context.elicit(message, slot.annotation, key=kind.key or slot.name)
+            except (MissingCapability, FeatureUnavailable):
+                if kind.otherwise is UNSET:
+                    raise
+                return copy.deepcopy(kind.otherwise)  # what one call does to it is no other's
         if not isinstance(kind, Depends):
             return context if kind == CONTEXT else context.principal
         if kind.scope == "app":
@@ -120,6 +128,12 @@ class Injector:
 
     def _check_question(self, slot: Slot, question: Ask) -> None:
         """Refuse, at registration, a question that no form expresses, or whose text names no argument."""
+        if slot.default is not MISSING:
+            raise self._plan.refuse(
+                f"has a default, which is never used beside Ask(...): if {slot.default!r:.60} is for clients that can't"
+                f" be asked, write Ask(..., otherwise={slot.default!r:.60})",
+                slot.name,
+            )
         try:
             Form.of(slot.annotation)
             named = {name for _, name, _, _ in Formatter().parse(question.message) if name is not None}

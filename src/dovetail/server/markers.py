@@ -101,11 +101,14 @@ class Ask:
     """Fills a parameter by asking the person before the body starts.
 
     ``message``: the question; ``{name}`` stands for the argument of that name. ``key``: identity of the
-    question among others (default: the parameter's name).
+    question among others (default: the parameter's name). ``otherwise``: the value where the client can't be asked at
+    all; without it, such a call fails. It never stands for an answer: if the person says no, or closes the form, the
+    call ends with `Declined` or `Dismissed` all the same.
     """
 
     message: str
     key: str | None = None
+    otherwise: Any = msgspec.UNSET
 
 
 class Titles:

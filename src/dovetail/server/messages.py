@@ -126,16 +126,6 @@ class MessagesPlan(DataPlan):
             raise OutputMismatch(f"{self._name}() returned {told}, and a prompt gives text or messages")
         return PromptMessage(role=role, content=TextContent(text=self._written(content)))
 
-    def _sendable(self, built: Any) -> Any:
-        """What the author built, whose members nobody has looked at yet: it has to read as it is written."""
-        try:
-            codec.reader(type(built)).read(codec.encode(built))
-        except Exception as problem:
-            raise OutputMismatch(
-                f"{self._name}() returned a {type(built).__name__} that cannot be sent: {problem}"
-            ) from problem
-        return built
-
 
 def user(content: Any) -> PromptMessage:
     """A message of the person: text, a content block, an `Image`, `Audio` or `File`, or data for JSON.
@@ -165,7 +155,9 @@ def _kinds(annotation: Any) -> Iterator[Any]:
     for member in hints.union_members(hints.without_markers(annotation)):
         kind = hints.without_markers(member)
         if get_origin(kind) in _LISTS and get_args(kind):
-            inside = [each for part in get_args(kind) for each in hints.union_members(hints.without_markers(part))]
+            inside = [
+                each for part in get_args(kind) for each in hints.union_members(hints.without_markers(part))
+            ]
             yield from (each for each in inside if each not in (Ellipsis, None, type(None)))
         elif kind in (list, tuple):
             yield Any

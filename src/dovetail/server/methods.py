@@ -3,7 +3,9 @@
 Specification: server/*, basic/lifecycle, basic/utilities, basic/patterns/subscriptions.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+import logging
+import math
+from collections.abc import Awaitable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import quote
@@ -41,12 +43,14 @@ from ..protocol.types import (
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Handler
 from ..runtime.hub import Hub
-from ..security.limits import RateLimiter
+from ..security.limits import RateLimiter, Seldom
 from ..security.principal import ANONYMOUS, Principal
 from . import offering
 from .catalog import Catalog
 from .completion import Completers
 from .shelf import Shelf
+
+log = logging.getLogger("dovetail.server")
 
 _EMPTY = Result()
 
@@ -84,6 +88,7 @@ class Methods:
         self._stateless = stateless
         self._extensions = dict(extensions)
         self._limiter = limiter
+        self._seldom = Seldom()
         self._discover_ttl_ms = int(discover_ttl * 1000)
 
     def handlers(self) -> dict[str, Handler]:
@@ -257,20 +262,44 @@ class Methods:
         return entry.header_parameters
 
     def _limit(self, limiter: RateLimiter, channel: Channel) -> None:
-        """Each principal has its own allowance, and each address that nameless callers come from; nameless callers from
-        this machine are free.
+        """Each principal has its own allowance; one without a person has it at each address that it calls from, for a
+        program may run in many places. Nameless callers have one for each address, but those on this machine are free.
         """
         principal, remote = channel.principal, channel.remote
         if principal is not ANONYMOUS and not principal.is_anonymous:
-            wait = limiter.take(principal.key)
+            key: Hashable = principal.key
+            if remote is not None and principal.is_machine:
+                key = (key, _network(remote))
         elif remote is None or is_loopback(remote):
             return
         else:
-            wait = limiter.take(remote)
+            key = _network(remote)
+        wait = limiter.take(key)
         if wait > 0:
-            raise RateLimited(
-                f"too many calls; try again in {wait:.1f} seconds", data={"retryAfter": round(wait, 3)}
+            raise self._limited(key, wait, channel)
+
+    def _limited(self, key: Hashable, wait: float, channel: Channel) -> RateLimited:
+        """The error for who called too often. The log is told, but not each time."""
+        if self._seldom.due(key):
+            who = channel.principal
+            log.warning(
+                "%.300s from %s calls more often than it may (see rate_limit and burst of App): its calls are refused "
+                "until it slows down; this is said once a minute",
+                "a caller without a name" if who.is_anonymous else repr(who),
+                channel.remote or "here",
             )
+        tenths, thousandths = math.ceil(wait * 10) / 10, math.ceil(wait * 1000) / 1000  # never too early
+        told = "1 second" if tenths == 1 else f"{tenths:g} seconds"
+        return RateLimited(f"too many calls; try again in {told}", data={"retryAfter": thousandths})
+
+
+def _network(remote: str) -> str:
+    """Who counts as one caller, by address."""
+    if ":" not in remote:
+        return remote
+    from ..security.addresses import network_of  # only callers by IPv6 need what it needs
+
+    return network_of(remote)
 
 
 def is_loopback(remote: str) -> bool:

@@ -88,13 +88,13 @@ def describe(
     models: list[type] = []
 
     def note(kind: type) -> dict[str, Any]:
-        if output and issubclass(kind, os.PathLike):
+        if output and hasattr(kind, "__fspath__"):
             return {"type": "string", "format": "path"}
         if not pydantic_models.is_model(kind):
             raise NotImplementedError  # msgspec's contract for hooks: it then says which type has no schema
         if kind not in models:
             models.append(kind)
-        return {}
+        return {"type": "object"}  # for now: msgspec takes an empty one for none
 
     _, components = _components(native, note)
     described, definitions = pydantic_models.schemas([*adapted, *models], output=output, taken=components)

@@ -17,7 +17,6 @@ from typing import Any, Final, cast, get_args, get_origin
 
 from msgspec import UNSET
 
-from ..protocol import codec
 from ..protocol.types.content import (
     AudioContent,
     EmbeddedResource,
@@ -88,7 +87,9 @@ class OutputPlan(DataPlan):
         if value is None:
             return []
         if isinstance(value, str):
-            return [TextContent(text=str.__str__(value))]  # an enumeration's own text names the member instead
+            return [
+                TextContent(text=str.__str__(value))
+            ]  # an enumeration's own text names the member instead
         if isinstance(value, _BLOCKS):
             return [value]
         if isinstance(value, MEDIA):
@@ -109,7 +110,7 @@ class OutputPlan(DataPlan):
             items = cast("list[Any]", value)
             if any(isinstance(item, _SHOWN) for item in items):
                 return self._content(items)
-        self._refuse_foreign(value)
+        self._refuse_foreign(cast("object", value))
         plain = self._plain(value)
         text = TextContent(text=self._json(plain))
         if isinstance(plain, dict):
@@ -151,13 +152,7 @@ class OutputPlan(DataPlan):
             raise OutputMismatch(
                 f"{self._name}() returned a {type(value).__qualname__}, which is no result of a tool"
             )
-        try:
-            codec.reader(CallToolResult).read(codec.encode(value))
-        except Exception as problem:
-            raise OutputMismatch(
-                f"{self._name}() returned a CallToolResult that cannot be sent: {problem}"
-            ) from problem
-        return value
+        return self._sendable(value)
 
 
 def _refuse_other_results(plan: Plan) -> None:

@@ -1,11 +1,11 @@
 """A method of an app's own, and the function that answers it.
 
-Theory of operation. The function is like a tool's: its parameters are the members of the request's ``params``, read into
-the author's types, and the server fills those for context, principal, dependencies and questions. One parameter called
-``params`` gets all members at once, as a dataclass, Struct, TypedDict, pydantic model or dict. ``_meta`` belongs to the
-protocol and is left out (`Context.meta` has it). What the function returns is the result: an object, since every result
-is one. All of this is the same in both eras; but since 2026-07-28 only the protocol's own calls may be answered with
-questions, so there a question in such a method says that it can't be asked.
+Theory of operation. The function is like a tool's: its parameters are the members of the request's ``params``, read
+into the author's types, and the server fills those for context, principal, dependencies and questions. One parameter
+called ``params`` gets all members at once, as a dataclass, Struct, TypedDict, pydantic model or dict. ``_meta`` belongs
+to the protocol and is left out (`Context.meta` has it). What the function returns is the result: an object, since every
+result is one. All of this is the same in both eras; but since 2026-07-28 only the protocol's own calls may be answered
+with questions, so there a question in such a method says that it can't be asked.
 
 Specification: basic/index, "Messages"; basic/patterns/mrtr, "Supported Requests".
 """
@@ -112,5 +112,5 @@ def check_method_name(plan: Plan, name: str) -> None:
         raise plan.refuse(f"{name!r} is a method of the protocol; choose a name of your own")
     if name.startswith(("rpc.", names.NOTIFICATIONS)):
         raise plan.refuse(
-            f"{name!r} is no name for a method: 'rpc.' is JSON-RPC's own, and {names.NOTIFICATIONS!r} names notifications"
+            f"{name!r} is no name for a method: 'rpc.' is JSON-RPC's own, {names.NOTIFICATIONS!r} is for notifications"
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, cast
 
 from msgspec import Raw
@@ -21,7 +21,7 @@ from ...protocol.bindings.sse import encode_event
 from ...protocol.call import Answer
 from ...protocol.errors import FeatureUnavailable
 from ...protocol.revisions import Feature, Profile
-from ...protocol.session import ServerSession
+from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.notifications import CancelledNotice
 from ...runtime import tap
 from ...runtime.channel import Channel
@@ -31,7 +31,7 @@ from ...stores.contracts import EventLog
 from ...stores.errors import StoreError
 from .event_ids import REQUEST, new_stream_id
 from .head import Head, PlainHeaders
-from .sessions import LiveSession
+from .sessions import LiveSession, Sessions
 from .streams import MessageStream
 from .watching import Watch
 
@@ -218,7 +218,12 @@ class PostedChannel(Channel):
     tidies = True
 
     def __init__(
-        self, head: Head, principal: Principal, session: ServerSession, posted: Posted | None, retry: float
+        self,
+        head: Head,
+        principal: Principal,
+        session: ServerSession,
+        posted: Posted | None,
+        sessions: Sessions,
     ) -> None:
         self.principal = principal
         self.remote = head.remote
@@ -228,7 +233,7 @@ class PostedChannel(Channel):
         self.begun = False
         self._head = head
         self._posted = posted
-        self._retry = retry
+        self._sessions = sessions
 
     def stop(self) -> asyncio.Task[None]:
         """See `Running`. A task that is cancelled before its first step never runs any of its code: so it is told."""
@@ -242,6 +247,27 @@ class PostedChannel(Channel):
     def headers(self) -> Mapping[str, str]:
         """See `Channel`."""
         return PlainHeaders(self._head.headers)
+
+    @property
+    def session_id(self) -> str | None:
+        """See `Channel`."""
+        live = self._live
+        return None if live is None else live.digest
+
+    async def read_session(self) -> SessionState:
+        """See `Channel`."""
+        live = self._live
+        return await super().read_session() if live is None else (await self._sessions.read(live))[1]
+
+    async def change_session(self, change: Callable[[SessionState], None]) -> None:
+        """See `Channel`."""
+        live = self._live
+        await (super().change_session(change) if live is None else self._sessions.change(live, change))
+
+    @property
+    def _live(self) -> LiveSession | None:
+        posted = self._posted
+        return posted.live if posted is not None and posted.live.id else None
 
     async def emit(self, message: bytes) -> None:
         """Send a notification on the stream of the call's request."""
@@ -286,4 +312,4 @@ class PostedChannel(Channel):
         if self.ended or posted is None or not posted.streamable or not posted.resumable:
             return
         stream = await posted.begin()
-        stream.hang_up(self._retry if retry is None else retry)
+        stream.hang_up(self._sessions.retry if retry is None else retry)

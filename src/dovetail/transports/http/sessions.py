@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import islice
 from typing import Final, Protocol
@@ -25,7 +26,7 @@ from ...protocol.bindings.headers import is_session_id
 from ...protocol.call import Answer
 from ...protocol.codec import DECODE_ERRORS
 from ...protocol.correlation import Pending
-from ...protocol.errors import Closed, InternalError
+from ...protocol.errors import Closed, FeatureUnavailable, InternalError
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.requests import RequestId
 from ...runtime.connection import STUBBORN
@@ -97,7 +98,7 @@ class LiveSession:
     for almost each request, so what few requests need is made when they do. ``visits``: the requests that hold it.
     """
 
-    __slots__ = ("_asked", "id", "running", "standalone", "streams", "visits")
+    __slots__ = ("_asked", "_changing", "id", "running", "standalone", "streams", "visits")
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -106,6 +107,15 @@ class LiveSession:
         self.streams: dict[str, MessageStream] = {}
         self.standalone: Standalone | None = None
         self._asked: Pending[asyncio.Future[Answer]] | None = None
+
+    @property
+    def changing(self) -> asyncio.Lock:
+        """Held while a call changes what the session keeps."""
+        try:
+            return self._changing
+        except AttributeError:
+            self._changing = asyncio.Lock()
+            return self._changing
 
     @property
     def asked(self) -> Pending[asyncio.Future[Answer]]:
@@ -184,9 +194,10 @@ class Entered:
 
 
 class Sessions:
-    """All sessions of one endpoint."""
+    """All sessions of one endpoint. ``retry``: after how many seconds clients come back to a stream."""
 
-    def __init__(self, service: Service, store: Store) -> None:
+    def __init__(self, service: Service, store: Store, retry: float = 0.0) -> None:
+        self.retry = retry
         self._service = service
         self._store = store
         self._live: dict[str, LiveSession] = {}
@@ -294,6 +305,25 @@ class Sessions:
             return None if record is None else SessionState.load(record.data)
         except (StoreError, *DECODE_ERRORS):
             return None
+
+    async def read(self, live: LiveSession) -> tuple[SessionRecord, SessionState]:
+        """A session as stored now. Raises `FeatureUnavailable` when it has ended, and `StoreError`."""
+        record = await self._store.sessions.load(live.id)
+        if record is None:
+            raise FeatureUnavailable("the session has ended")
+        return record, SessionState.load(record.data)
+
+    async def change(self, live: LiveSession, change: Callable[[SessionState], None]) -> None:
+        """Change the record of a session and save it. Of one process, one change after the other; where another worker
+        was faster, again on the newer record. Raises what ``change`` raises, and as `read` does.
+        """
+        async with live.changing:
+            while True:
+                record, state = await self.read(live)
+                change(state)
+                newer = replace(record, version=record.version + 1, data=state.dump())
+                if await self._store.sessions.save(newer, expected_version=record.version):
+                    return
 
     async def seen(self, id: str) -> bool:
         """Note that a session is in use. False when it has ended."""

@@ -73,7 +73,7 @@ class Stateful:
         self._settings = settings
         self._places = places
         self._store = store
-        self._sessions = Sessions(service, store)
+        self._sessions = Sessions(service, store, settings.retry)
         self._listeners = Listeners(service, settings, self._sessions, store)
         self._tasks: set[asyncio.Task[None]] = set()
         self._alone = settings.workers == 1
@@ -236,7 +236,7 @@ class Stateful:
         self, head: Head, principal: Principal, session: ServerSession, posted: Posted | None
     ) -> PostedChannel:
         settings = self._settings
-        channel = PostedChannel(head, principal, session, posted, settings.retry)
+        channel = PostedChannel(head, principal, session, posted, self._sessions)
         if not settings.sessions:
             channel.lasting = False
         if settings.responses == "json":
