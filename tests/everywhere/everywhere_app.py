@@ -28,11 +28,13 @@ from dovetail import (
     Completion,
     CompletionContext,
     Context,
+    Depends,
     Elicit,
     File,
     Form,
     Image,
     InvalidParams,
+    Principal,
     PromptMessage,
     ResourceLink,
     Roots,
@@ -119,6 +121,8 @@ def make_app(name: str = "everywhere", **options: Any) -> App:
     add_asking_tools(app)
     add_changing_tools(app)
     add_resources_and_prompts(app)
+    add_keeping_tools(app)
+    add_own_methods(app)
     return app
 
 
@@ -309,7 +313,63 @@ def add_talking_tools(app: App) -> None:
         return f"{secret}={answer}"
 
 
+def add_keeping_tools(app: App) -> None:
+    @app.tool
+    async def session_id(ctx: Context) -> str | None:
+        return ctx.session_id
+
+    @app.tool
+    async def remember(key: str, person: Person, ctx: Context) -> str:
+        await ctx.session.set(key, person)
+        return "kept"
+
+    @app.tool
+    async def recall(key: str, ctx: Context) -> Person | None:
+        return await ctx.session.get(key, into=Person)
+
+    @app.tool
+    async def forget(key: str, ctx: Context) -> bool:
+        return await ctx.session.delete(key)
+
+    @app.tool
+    async def count_up(by: int, ctx: Context) -> int:
+        return await ctx.session.update("count", lambda count: count + by, 0)
+
+
+def add_own_methods(app: App) -> None:
+    @app.method("com.example/sum")
+    async def sum_of(a: int, ctx: Context, double: Annotated[bool, Depends(lambda: True)], b: int = 1) -> Sum:
+        await ctx.progress(1)
+        return Sum((a + b) * (2 if double else 1), [a, b])
+
+    @app.method("com.example/person")
+    def whole(params: Person, who: Principal) -> dict[str, Any]:
+        return {"person": params, "anonymous": who.is_anonymous}
+
+    @app.method("com.example/facts")
+    async def facts(ctx: Context) -> dict[str, Any]:
+        return {"revision": ctx.revision, "state": ctx.state, "meta": ctx.meta.get("acme.example/x")}
+
+    @app.method("com.example/nothing")
+    async def nothing() -> None:
+        return None
+
+    @app.method("com.example/ask")
+    async def ask(ctx: Context) -> dict[str, str]:
+        return {"name": await ctx.elicit("What is your name?", str)}
+
+    @app.method("com.example/ask-softly")
+    async def ask_softly(
+        name: Annotated[str, Ask("What is your name?", otherwise="nobody")],
+    ) -> dict[str, str]:
+        return {"name": name}
+
+
 def add_asking_tools(app: App) -> None:
+    @app.tool
+    async def sure_or_not(sure: Annotated[bool | None, Ask("Sure?", otherwise=None)]) -> str:
+        return f"{sure}"
+
     @app.tool
     async def name_please(ctx: Context) -> str:
         return "Hello, " + await ctx.elicit("What is your name?", str)

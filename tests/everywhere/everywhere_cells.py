@@ -47,6 +47,7 @@ STATEFUL_LACKS: Final[Mapping[str, Mapping[str, str]]] = {
         "cancels": "without a session a cancellation could not find its call",
         "logs": "without a session the level is not remembered, so logs are not offered",
         "introductions": "without a session what the client said of itself is not remembered",
+        "session": "there is none, as the endpoint was told",
     },
 }
 #: The same in the stateless era, where nothing depends on sessions, and questions travel in results.

@@ -181,6 +181,21 @@ async def test_prompts_and_resources_ask_too(client: Client, cell: Cell, host: H
     assert len(host.forms) == 2
 
 
+async def test_what_a_parameter_is_where_nobody_can_be_asked(client: Client, cell: Cell, host: Host) -> None:
+    """Not being able to ask is one thing, and an answer another: a no never becomes what stands in for it."""
+    if not asks_forms(cell):
+        assert (await client.call_tool("sure_or_not")).text == "None"
+        return
+    for answer, told in ((True, "True"), (False, "False")):
+        host.fill = lambda request, answer=answer: answer
+        assert (await client.call_tool("sure_or_not")).text == told
+    for refusal, told in ((Decline(), "declined"), (Cancel(), "did not answer")):
+        host.fill = lambda request, refusal=refusal: refusal
+        result = await client.call_tool("sure_or_not")
+        assert result.is_error
+        assert told in result.text
+
+
 async def test_who_offers_nothing_is_not_asked(spot: Spot) -> None:
     """A client without handlers declares nothing; nothing is sent to it, whatever the era."""
     if spot.cell.transport == "stdio":

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.security.limits import RateLimiter
+from dovetail.security.limits import RateLimiter, Seldom
 
 
 class Clock:
@@ -106,3 +106,17 @@ def test_senseless_limits_are_refused(arguments):
 def test_senseless_costs_are_refused(cost):
     with pytest.raises(ValueError, match="cost"):
         RateLimiter(1, 1).take("k", cost)
+
+
+def test_what_is_told_seldom() -> None:
+    now = [0.0]
+    seldom = Seldom(60.0, clock=lambda: now[0])
+    assert [seldom.due("a"), seldom.due("a"), seldom.due("b")] == [True, False, True]
+    now[0] = 59.0
+    assert not seldom.due("a")
+    now[0] = 61.0
+    assert seldom.due("a")
+    now[0] = 1000.0
+    assert sum(seldom.due(number) for number in range(100)) == 10
+    now[0] = 1010.1
+    assert seldom.due("next")

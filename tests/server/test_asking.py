@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from dovetail import App, Ask, Context, Elicit, Form, Roots, Sample
+from dovetail import App, Ask, Context, Elicit, Form, RegistrationError, Roots, Sample
 from dovetail.protocol.revisions import REVISIONS, STATELESS
 from wire_of_server import Wire
 
@@ -252,3 +252,43 @@ class TestRounds:
         smuggled = {"question-1": {"action": "accept", "content": {"value": "red"}}}
         result = await wire.result("tools/call", {"name": "pick", "inputResponses": smuggled})
         assert result["resultType"] == "input_required"
+
+
+@EVERY
+async def test_a_question_that_can_not_be_asked_is_told_to_the_model(revision: str, connect: Any) -> None:
+    """Up to 2025-11-25 as a result that a model can read; since 2026-07-28 the protocol has an error for it."""
+    wire = await connect(make_app(), revision)
+    reply = await wire.request("tools/call", {"name": "pick", "arguments": {}})
+    if wire.stateless:
+        assert reply["error"]["code"] == -32021
+        assert reply["error"]["data"] == {"requiredCapabilities": {"elicitation": {}}}
+        told = reply["error"]["message"]
+    else:
+        assert reply["result"]["isError"] is True
+        assert reply["result"]["_meta"] == {"io.dovetail/requiredCapabilities": {"elicitation": {}}}
+        told = text_of(reply)
+    assert told.startswith("this request needs the client capability 'elicitation'")
+
+
+@EVERY
+async def test_what_stands_in_for_an_answer_is_each_calls_own(revision: str, connect: Any) -> None:
+    app = App("x")
+
+    @app.tool
+    async def words(more: Annotated[list[Colour], Ask("More?", otherwise=[Colour.RED])]) -> str:
+        more.append(Colour.BLUE)
+        return " ".join(each.value for each in more)
+
+    wire = await connect(app, revision)
+    for _ in range(2):
+        assert (await wire.call("words"))["content"][0]["text"] == "red blue"
+
+
+def test_a_default_beside_a_question_is_refused() -> None:
+    def sure(ok: Annotated[bool, Ask("Sure?")] = False) -> str:
+        return f"{ok}"
+
+    with pytest.raises(
+        RegistrationError, match=r"never used beside Ask.*write Ask\(\.\.\., otherwise=False\)"
+    ):
+        App("x").tool(sure)
