@@ -10,20 +10,10 @@ from dovetail import App, Client, Context
 from dovetail.protocol.revisions import REVISIONS
 from dovetail.server.other_names import MEANT
 
-USUAL = [
-    "client_id",
-    "delete_state",
-    "elicit_form",
-    "fastmcp",
-    "get_state",
-    "list_roots",
-    "read_resource",
-    "report_progress",
-    "request_context",
-    "send_notification",
-    "send_tool_list_changed",
-    "set_state",
-]
+USUAL = {
+    *("client_id", "delete_state", "elicit_form", "fastmcp", "get_state", "list_roots", "read_resource"),
+    *("report_progress", "request_context", "send_notification", "send_tool_list_changed", "set_state"),
+}
 
 
 def of(ctx: Context, level: str) -> Callable[..., Awaitable[None]]:

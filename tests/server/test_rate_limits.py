@@ -8,6 +8,7 @@ import pytest
 from dovetail import App
 from dovetail.protocol import codec, envelope
 from dovetail.runtime.channel import Channel
+from dovetail.runtime.dispatch import Reply
 from dovetail.security.principal import Principal
 from wire_of_server import Wire
 
@@ -115,7 +116,7 @@ async def test_an_address_stands_for_its_network() -> None:
     assert await code(app, Remote("2001:db8:0:1::1")) is None
 
 
-@pytest.mark.parametrize("rate", [50.0, 1000.0, 0.9, 1.0, 0.01])
+@pytest.mark.parametrize("rate", [50.0, 20.0, 0.9, 1.0, 0.01])
 async def test_the_wait_is_never_none_and_never_too_short(rate: float) -> None:
     app = make_app(rate_limit=rate, burst=1)
     caller = Remote("203.0.113.1")
@@ -128,10 +129,9 @@ async def test_the_wait_is_never_none_and_never_too_short(rate: float) -> None:
             "params": {"name": "quick", "_meta": wire.meta()},
         }
     )
-    for _ in range(1000):
+    reply = Reply(b"")
+    while reply.code is None:
         reply = await app.service.dispatcher.answer(app.service.exchange.judge(envelope.read(data)), caller)
-        if reply.code is not None:
-            break
     error = codec.decode(reply.data)["error"]
     told = re.fullmatch(r"too many calls; try again in ([0-9.]+) seconds?", error["message"])
     assert told is not None, error

@@ -147,7 +147,7 @@ async def test_a_store_that_fails_is_no_loss_in_silence(caplog: pytest.LogCaptur
     store = MemoryStore()
     async with serving(make_app(store).asgi(responses="json")) as port:
         prober = await Prober(port).ready("2025-11-25")
-        save, store.sessions.save = store.sessions.save, _unavailable  # pyright: ignore[reportAttributeAccessIssue] - a failing one
+        save, store.sessions.save = store.sessions.save, _unavailable
         with caplog.at_level(logging.ERROR):
             answer = (await prober.tool("count")).json
         assert answer["result"]["isError"] is True
