@@ -106,7 +106,8 @@ async def test_only_three_methods_ever_ask(revision: str, connect: Any) -> None:
         assert (await wire.result(method, params))["resultType"] == "input_required", method
     ref = {"ref": {"type": "ref/prompt", "name": "written"}, "argument": {"name": "x", "value": ""}}
     error = await wire.error("completion/complete", ref)
-    assert error["code"] == -32603
+    assert error["code"] == -32600
+    assert "can't ask the client" in error["message"]
     for method in (
         "tools/list",
         "prompts/list",
