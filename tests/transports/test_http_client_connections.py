@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,7 @@ from scripted import Wire
 
 from dovetail.protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError
 from dovetail.transports import http1_backend, http1_places
+from dovetail.transports.aiohttp_backend import AiohttpBackend
 from dovetail.transports.http1_backend import Http1Backend
 from dovetail.transports.http_backend import ConnectRefused
 
@@ -61,6 +63,74 @@ async def test_an_idle_connection_is_given_up() -> None:
         await gone.wait()
         await whole(await post(backend, server))
         assert server.connections == 2
+
+
+class Impatient:
+    """A server in a thread of its own, so that it goes on while our loop stands still. It closes each connection once
+    it has answered ``answers`` requests on it, without a word before; then ``closed`` is set. ``headers``: more lines.
+    """
+
+    def __init__(self, answers: int = 1, headers: bytes = b"") -> None:
+        self.closed = threading.Event()
+        self.connections = 0
+        self._answers = answers
+        self._headers = headers
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/mcp"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Impatient:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with connection:
+                for _ in range(self._answers):
+                    if not connection.recv(1 << 16):
+                        break
+                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n%b\r\n{}" % self._headers)
+            self.closed.set()
+
+
+@pytest.mark.parametrize("answers", [1, 2, 3])
+@pytest.mark.parametrize("kind", [Http1Backend, AiohttpBackend])
+async def test_a_connection_that_was_closed_while_nobody_read_is_not_used(kind: Any, answers: int) -> None:
+    """The end of the connection lies unread, since the loop stood still: it is noticed before anything is sent."""
+    backend = kind()
+    with Impatient(answers) as server:
+        for _ in range(10):
+            server.closed.clear()
+            for _ in range(answers):
+                assert await whole(await backend.request("POST", server.url, HEADERS, b"x")) == b"{}"
+            assert server.closed.wait(10)  # blocks the loop, as a busy program does
+        assert server.connections == 10
+        await backend.close()
+
+
+@pytest.mark.parametrize(
+    "told,connections", [("timeout=1", 2), ("timeout=5, max=100", 1), ("max=100", 1), ("timeout=x", 1)]
+)
+async def test_a_server_says_how_long_it_keeps_a_connection(told: str, connections: int) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.answer(200, wire.request.body, headers={"Keep-Alive": told})
+
+    async with talking(script, keep_alive=60.0) as (server, backend):
+        await whole(await post(backend, server))
+        (connection,) = backend._open
+        connection.since -= 0.5
+        await whole(await post(backend, server))
+        assert server.connections == connections
 
 
 async def test_what_is_too_old_is_not_used_even_if_nobody_swept() -> None:

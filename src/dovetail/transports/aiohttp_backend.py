@@ -34,6 +34,8 @@ __all__ = ["AiohttpBackend"]
 _LARGE_BODY: Final = 512 * 1024
 _MAX_HEADERS: Final = 128
 _MAX_HEADER: Final = 16 * 1024
+#: Turns of the event loop until it has read the end of a kept connection that came while it stood still.
+_TURNS: Final = 3
 _CLOSE_TIME: Final = 5.0
 
 
@@ -93,6 +95,8 @@ class AiohttpBackend:
         """Send a request and await the headers of its response; see `HttpBackend.request`."""
         if self._session.closed:
             raise Closed("the connection was closed")
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         while True:
             data = io.BytesIO(body) if body is not None and len(body) > _LARGE_BODY else body
             try:

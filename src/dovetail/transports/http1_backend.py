@@ -5,6 +5,10 @@ for a few seconds, sooner than common servers close them; one timer looks after 
 connections in use, since an answer to the server needs one while calls hold theirs; the transport limits calls
 instead. No redirect is followed, no cookie kept, no ``.netrc`` read.
 
+A server may close a connection that waits, and what it said last may still lie unread, if the program kept the event
+loop busy meanwhile. So a connection on which anything lies unread is not used, and none that waited for longer than the
+server said it keeps them. What is left is the race that HTTP has: a server that closes while the request is on its way.
+
 A request goes out once. If its connection ends before any of the answer came, it is sent again, on a new connection,
 only if it is ``repeatable``. A request that is cancelled closes its connection: the answer may still come.
 
@@ -173,10 +177,11 @@ class Http1Backend:
     def _waiting(self, way: _Way) -> Connection | None:
         """A connection that was kept, if one is good enough still."""
         idle = way.idle
-        oldest = self.loop.time() - self._keep_alive if idle else 0.0
+        now = self.loop.time() if idle else 0.0
         while idle:
             connection = idle.pop()
-            if connection.usable and connection.since >= oldest:
+            waited = now - connection.since
+            if connection.quiet and waited <= self._keep_alive and waited <= connection.kept:
                 return connection
             connection.drop()
         return None

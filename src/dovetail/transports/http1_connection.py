@@ -6,7 +6,8 @@ its caller one wake-up and no task, timer or queue.
 
 A connection is used again only if nothing about it is in doubt: the answer had an end of its own, neither side said
 that it closes, the request was sent completely, and not a byte came that belongs to no answer, now or while it waits:
-such bytes would be taken for the answer to the next request. In any other case it is closed.
+such bytes would be taken for the answer to the next request. In any other case it is closed. Whether something has
+come that the event loop has not handed over yet, the system is asked right before (`Connection.quiet`).
 
 What is kept is bounded: the head, and whatever else is no body (interim answers, trailers, the framing of chunks) by
 `HEAD_LIMIT`; of the body so much that nobody has asked for, then the server has to wait.
@@ -16,7 +17,10 @@ Specification: RFC 9112; RFC 9110 sections 6.4 and 15.2.
 import asyncio
 import math
 import re
-from typing import Final, Protocol, cast
+import select
+import sys
+from collections.abc import Callable
+from typing import Any, Final, Protocol, cast
 
 from ..protocol.errors import ConnectionLost
 from .http1_answer import Answer, shortened
@@ -41,6 +45,7 @@ _BODILESS: Final = frozenset({204, 304})
 _SWITCHING: Final = 101
 _CHUNKED: Final = "chunked"
 _CODINGS: Final = (_CHUNKED, "identity")
+_TIMEOUT: Final = re.compile(r"\btimeout\s*=\s*([0-9]{1,9})\b", re.IGNORECASE)
 _BAD_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 #: What a client is to take, or may, and common ones do: folded lines, lines without CR, spaces after a chunk's size.
 _LENIENT: Final = {
@@ -73,7 +78,8 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One connection. ``since``: when it was last used, in the loop's time; infinite while it is in use.
 
-    ``idle`` is the list of its place where it waits.
+    ``idle`` is the list of its place where it waits. ``kept``: seconds for which the server keeps it, as far as it
+    said.
     """
 
     __slots__ = (
@@ -91,7 +97,9 @@ class Connection(asyncio.Protocol):
         "_room",
         "_stopped",
         "_transport",
+        "_unread",
         "idle",
+        "kept",
         "shown",
         "since",
     )
@@ -99,9 +107,10 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, shown: str, idle: "list[Connection]") -> None:
         self.shown = shown
         self.idle = idle
-        self.since = math.inf
+        self.kept = self.since = math.inf
         self._owner = owner
         self._transport: asyncio.Transport | None = None
+        self._unread: Callable[[int], object] = bool  # until there is a socket to look at
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(**_LENIENT)
         self._answer: Answer | None = None
@@ -117,6 +126,12 @@ class Connection(asyncio.Protocol):
         """Whether another request may be sent on it."""
         transport = self._transport
         return transport is not None and not transport.is_closing()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is `usable`, and nothing lies unread that the server said since: most often that it closes."""
+        transport = self._transport
+        return transport is not None and not transport.is_closing() and not self._unread(0)
 
     def send(self, head: bytes, body: bytes | None, *, bodiless: bool) -> Answer:
         """Send a request, or the beginning of a large one: then `send_rest` has to be awaited.
@@ -176,6 +191,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The server is there."""
         self._transport = cast("asyncio.Transport", transport)
+        self._unread = _look(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         """Something came: most often one whole answer."""
@@ -269,6 +285,8 @@ class Connection(asyncio.Protocol):
         self._openended = coding != _CHUNKED and "content-length" not in headers and not bodiless
         if not parser.should_keep_alive() or answer.bodiless:
             self._last = True
+        if "keep-alive" in headers:
+            self.kept = _kept(headers["keep-alive"])
         answer.status = status
         answer.begin()
         if answer.bodiless:
@@ -340,6 +358,23 @@ class Connection(asyncio.Protocol):
             answer.end()
         else:
             answer.cut(shortened(reason) or "the server ended the connection")
+
+
+def _look(sock: Any) -> Callable[[int], object]:
+    """What tells, given a time to wait, whether a socket has something to read."""
+    if sock is None:
+        return bool
+    if sys.platform == "win32":
+        return lambda seconds: select.select((sock,), (), (), seconds)[0]
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return poll.poll
+
+
+def _kept(told: str) -> float:
+    """Seconds for which a connection may wait by a Keep-Alive header, less one for the way there."""
+    found = _TIMEOUT.search(told)
+    return math.inf if found is None else max(0.0, float(found[1]) - 1)
 
 
 def _size(headers: dict[str, str]) -> int:
