@@ -14,6 +14,7 @@ from scripted import Wire
 from dovetail.security.client_auth import Refusal
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token", scope="a b"'}
+STEP_UP = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="a b"'}
 
 
 class Scripted:
@@ -69,6 +70,7 @@ def guarded(script: Any, number: int = 1, status: int = 401) -> Any:
         if accepts(wire, number):
             await script(wire)
         else:
-            await wire.answer(status, b"no", "text/plain", headers=CHALLENGE)
+            challenge = CHALLENGE if status == 401 else STEP_UP
+            await wire.answer(status, b"no", "text/plain", headers=challenge)
 
     return guard

@@ -22,7 +22,7 @@ from scripted import (
     stateful,
     tool_call,
 )
-from scripted_auth import CHALLENGE, Scripted, accepts, guarded
+from scripted_auth import CHALLENGE, STEP_UP, Scripted, accepts, guarded
 
 from dovetail.protocol.envelope import Kind
 from dovetail.protocol.errors import (
@@ -63,8 +63,9 @@ async def test_a_refused_message_is_sent_again_with_new_credentials(make: Any, s
     assert [r.headers["dpop"] for r in server.requests] == ["secret-proof-1", "secret-proof-2"]
     (refusal,) = auth.refusals
     assert (refusal.status, refusal.method, refusal.url, refusal.attempt) == (status, "POST", server.url, 1)
-    assert refusal.challenges == (CHALLENGE["WWW-Authenticate"],)
-    assert refusal.headers["www-authenticate"] == CHALLENGE["WWW-Authenticate"]
+    challenge = (CHALLENGE if status == 401 else STEP_UP)["WWW-Authenticate"]
+    assert refusal.challenges == (challenge,)
+    assert refusal.headers["www-authenticate"] == challenge
     assert refusal.sent["authorization"] == "Bearer secret-token-0"
     assert len(auth.heard) == 2
     assert server.connections == 1, "the connection was not used again"

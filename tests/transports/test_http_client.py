@@ -27,12 +27,14 @@ from scripted import (
     stateful,
     tool_call,
 )
+from scripted_auth import Scripted
 
 from dovetail.protocol.envelope import Kind
 from dovetail.protocol.errors import (
     Closed,
     ConnectFailed,
     ConnectionLost,
+    HTTPStatusError,
     LocalProtocolError,
     LoginRequired,
     RemoteProtocolError,
@@ -254,21 +256,41 @@ async def test_credentials_come_from_the_url_or_a_function_and_are_asked_for_eac
     assert sent == ["Bearer token-1", "Bearer token-2", "Basic dXNlcjpwYSBzcw=="]
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_refusal_for_want_of_authorization_carries_the_challenge(status: int) -> None:
+@pytest.mark.parametrize(
+    "status,challenge", [(401, 'Bearer scope="a b"'), (403, 'Bearer error="insufficient_scope", scope="a b"')]
+)
+async def test_a_refusal_for_want_of_authorization_carries_the_challenge(status: int, challenge: str) -> None:
     async def script(wire: Wire) -> None:
-        await wire.answer(status, b"no", "text/plain", headers={"WWW-Authenticate": 'Bearer scope="a b"'})
+        await wire.answer(status, b"no", "text/plain", headers={"WWW-Authenticate": challenge})
 
     async with scripted(script) as server:
         transport, _ = await opened(server.url)
         with pytest.raises(LoginRequired) as caught:
             await transport.request(tool_call())
         assert caught.value.status == status
-        assert caught.value.challenge == 'Bearer scope="a b"'
+        assert caught.value.challenge == challenge
         assert caught.value.retry_safe
         with pytest.raises(LoginRequired):
             await transport.send(initialized_notice())
         await transport.close()
+
+
+@pytest.mark.parametrize("challenge", [None, "Bearer", 'Bearer error="invalid_token"', "Basic realm=x"])
+async def test_a_403_that_asks_for_no_scope_is_no_matter_of_logging_in(challenge: str | None) -> None:
+    auth = Scripted()
+
+    async def script(wire: Wire) -> None:
+        headers = {} if challenge is None else {"WWW-Authenticate": challenge}
+        await wire.answer(403, b"blocked by a rule", "text/plain", headers=headers)
+
+    async with scripted(script) as server:
+        transport, _ = await opened(server.url, auth=auth)
+        with pytest.raises(HTTPStatusError, match=r"403.*not allow.*blocked by a rule") as caught:
+            await transport.request(tool_call())
+        assert not isinstance(caught.value, LoginRequired)
+        await transport.close()
+    assert auth.refusals == []
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

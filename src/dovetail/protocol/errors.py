@@ -90,8 +90,8 @@ class HTTPStatusError(TransportError):
 
 
 class LoginRequired(HTTPStatusError):
-    """The server answered 401 (or 403): authorization comes first. ``challenge`` is its WWW-Authenticate
-    header.
+    """The server answered 401, or 403 with a challenge for more scopes: authorization comes first. ``challenge``
+    is its WWW-Authenticate header. Any other 403 is an `HTTPStatusError`: no login would help.
     """
 
     def __init__(self, message: str, *, status: int, challenge: str = "", excerpt: str = "") -> None:
@@ -100,7 +100,7 @@ class LoginRequired(HTTPStatusError):
 
 
 class SessionEnded(TransportError):
-    """The server no longer knows our session (HTTP 404). ``retry_safe``: the request was refused before any
+    """The server no longer knows our session (HTTP 404, or 400). ``retry_safe``: the request was refused before any
     work.
     """
 

@@ -23,8 +23,9 @@ MAX_ATTEMPTS: Final = 5
 class Refusal(Struct, frozen=True, kw_only=True):
     """One request that a server refused for want of authorization.
 
-    ``status`` is 401, 403, or 400 when the server wants a DPoP nonce. ``method`` and ``url`` are those of the
-    request; ``challenges`` are the values of WWW-Authenticate, each of which may hold several challenges.
+    ``status`` is 401, 403 with a challenge for more scopes, or 400 when the server wants a DPoP nonce. ``method``
+    and ``url`` are those of the request; ``challenges`` are the values of WWW-Authenticate, each of which may hold
+    several challenges.
     ``headers`` are those of the response, by lower-case name. ``sent`` are the headers that `ClientAuth` gave
     for the request, by lower-case name, so that it can tell a credential that has been replaced since;
     ``repr`` hides them. ``attempt`` counts the times this message has been refused, from 1.
@@ -47,7 +48,11 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class ClientAuth(Protocol):
-    """Gives the credentials for the requests to one server. Used from one event loop, by many tasks at once."""
+    """Gives the credentials for the requests to one server. Used from one event loop, by many tasks at once.
+
+    It may have an attribute ``account``, a text that differs where the credentials are somebody else's. With it, a
+    client remembers of which era the server is; without, each client finds that out anew.
+    """
 
     async def headers(self, method: str, url: str) -> Mapping[str, str]:
         """The credential headers for one request, asked for every time it is sent.

@@ -20,6 +20,7 @@ from ..protocol import envelope, names
 from ..protocol.bindings.headers import is_json_content_type
 from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import (
+    INVALID_REQUEST,
     ConnectionLost,
     HTTPStatusError,
     LoginRequired,
@@ -33,6 +34,7 @@ from .http_backend import Response
 __all__ = [
     "ERROR_BODY",
     "Answered",
+    "denies_session",
     "excerpt",
     "is_event_stream",
     "is_json",
@@ -43,6 +45,7 @@ __all__ = [
     "refusal",
     "retry_after",
     "rpc_refusal",
+    "wants_scopes",
 ]
 
 ERROR_BODY: Final = 1024 * 1024
@@ -58,6 +61,17 @@ _MAX_RETRY_AFTER: Final = 24 * 3600.0
 _SECRET_LENGTH: Final = 6
 _HIDDEN: Final = re.compile(r"<(script|style)\b[^>]*>[^<]*", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]*>")
+_NO_SESSION: Final = re.compile(
+    r"\b(?:no|missing|invalid|unknown|expired|bad)\s+"
+    r"(?:(?:or|and|valid|missing|invalid|expired|unknown|active|such|known|mcp)\s+)*(?:mcp-)?session"
+    r"|\bsession(?:[- ]?id)?\b[\w\s'\"`:-]{0,80}?\b"
+    r"(?:not found|not valid|invalid|unknown|expired|missing|required|not exist|terminated|closed|gone)\b"
+    r"|\bnot (?:been )?initiali[sz]ed\b",
+    re.IGNORECASE,
+)
+_WANTS_SCOPES: Final = re.compile(r'\berror\s*=\s*"?insufficient_scope\b', re.IGNORECASE)
+#: Codes of JSON-RPC that mean what a server says they mean.
+_FREE_CODES: Final = range(-32019, -31999)
 _ONLY_LATER: Final = frozenset({429, 502, 503, 504})
 
 
@@ -173,15 +187,39 @@ def rpc_refusal(response: Response, body: bytes, id: RequestId | None) -> Messag
     return Message(Kind.ERROR, id, body=message.body)
 
 
+def denies_session(body: bytes) -> bool:
+    """Whether the body of a 400 says that the session is none: in a JSON-RPC error of a code that servers are free to
+    use, or in words. The specification has 404 for that; much that was written to the examples of its first SDK answers
+    400 to a session that is not in its table.
+    """
+    said = excerpt(body)
+    if body.lstrip(b" \t\r\n")[:1] == b"{":
+        try:
+            message = envelope.read(body)
+            error = envelope.read_error(message.body) if message.kind is Kind.ERROR else None
+        except Malformed:
+            error = None
+        if error is not None:
+            if error.code not in _FREE_CODES and error.code != INVALID_REQUEST:
+                return False
+            said = error.message[:_EXCERPT]
+    return _NO_SESSION.search(said) is not None
+
+
+def wants_scopes(challenge: str) -> bool:
+    """Whether a challenge asks for a token with more scopes; only then is 403 a matter of authorization to us."""
+    return _WANTS_SCOPES.search(challenge) is not None
+
+
 def refusal(
     response: Response, body: bytes, *, url: str, where: str, secrets: Iterable[str] = ()
 ) -> TransportError:
     """The typed error for an answer that is not one of the protocol's."""
     status = response.status
     said = excerpt(body, secrets)
-    if status in (401, 403):
-        challenge = response.headers.get("www-authenticate", "")[:_CHALLENGE]
-        need = "asks for authorization" if status == 401 else "does not allow this"
+    challenge = response.headers.get("www-authenticate", "")[:_CHALLENGE]
+    if status == 401 or (status == 403 and wants_scopes(challenge)):
+        need = "asks for authorization" if status == 401 else "asks for more scopes"
         return LoginRequired(
             f"{where} {need} (HTTP {status})", status=status, challenge=challenge, excerpt=said
         )
@@ -197,7 +235,8 @@ def refusal(
         text = f"{where} answered HTTP {status} with {kind} where a JSON-RPC message was due;"
         text += " is this an MCP endpoint?"
     else:
-        text = f"{where} answered HTTP {status}"
+        allowed = "; it does not allow this" if status == 403 else ""
+        text = f"{where} answered HTTP {status}{allowed}"
         if wait is not None:
             text += f"; it asks to wait {wait:g} s"
     if said and not 300 <= status < 400:

@@ -322,8 +322,10 @@ class HTTPTransport:
     async def _other_status(self, out: Outgoing, answer: Answered, session: str | None) -> Reply:
         """The outcome of an answer other than 200: a JSON-RPC error in its body, or a typed error."""
         body = await http_answers.read_refusal(answer)
-        if answer.status == 404 and session is not None:
-            raise await self._requests.refused(answer, session)
+        if session is not None and (
+            answer.status == 404 or (answer.status == 400 and http_answers.denies_session(body))
+        ):
+            raise await self._requests.refused(answer, session, body)
         message = None
         if answer.status >= 400 and answer.status != 401:
             message = http_answers.rpc_refusal(answer, body, out.id)

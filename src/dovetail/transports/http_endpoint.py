@@ -5,9 +5,10 @@ comes back, so that an error never shows a credential. The HTTP library is loade
 in the event loop that will use it; a backend that the caller brought stays the caller's to close.
 
 With a `ClientAuth`, each request also carries the headers that it gives. A refusal for want of authorization
-is read to its end, so that no connection is held while somebody logs in; then the `ClientAuth` is asked
-whether to send the same message again, at most `MAX_ATTEMPTS` times in all. While it is at it the deadlines of
-that request stand still (`deadlines`), and closing the endpoint ends the wait.
+(401, or 403 with a challenge for more scopes; no login could turn any other 403) is read to its end, so that no
+connection is held while somebody logs in; then the `ClientAuth` is asked whether to send the same message
+again, at most `MAX_ATTEMPTS` times in all. While it is at it the deadlines of that request stand still
+(`deadlines`), and closing the endpoint ends the wait.
 Specification: 2025-11-25 basic/transports "Streamable HTTP"; basic/authorization "Access Token Usage",
 "Error Handling"; RFC 9449 section 9.
 """
@@ -262,9 +263,11 @@ class Endpoint:
 
 def _wants_credentials(answer: Answered) -> bool:
     """Whether an answer is a refusal that credentials could turn."""
-    if answer.status in (401, 403):
+    if answer.status == 401:
         return True
     challenge = _challenge(answer).lower()
+    if answer.status == 403:
+        return http_answers.wants_scopes(challenge)
     return answer.status == 400 and "dpop " in challenge and _WANTS_NONCE.search(challenge) is not None
 
 

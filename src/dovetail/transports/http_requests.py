@@ -96,10 +96,17 @@ class Requests:
     async def refused(
         self, answer: Answered, session: str | None, body: bytes | None = None
     ) -> TransportError:
-        """The error that an answer amounts to; 404 to a request that named a session says that it is gone."""
-        if answer.status == 404 and session is not None:
+        """The error that an answer amounts to; to a request that named a session, 404 says that it is gone. So does 400
+        where its body speaks of the session: that is how servers with sessions in a table answer after a restart.
+        """
+        if session is not None and answer.status == 400 and body is None:
+            body = await http_answers.read_refusal(answer)
+        if session is not None and (
+            answer.status == 404 or (answer.status == 400 and http_answers.denies_session(body or b""))
+        ):
             answer.close()
             return SessionEnded(
-                f"{self.endpoint.shown} no longer knows our session (HTTP 404); a new one has to be opened"
+                f"{self.endpoint.shown} no longer knows our session (HTTP {answer.status});"
+                " a new one has to be opened"
             )
         return await self.endpoint.refused(answer, body, secret=self.session or "")

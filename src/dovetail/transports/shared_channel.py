@@ -30,7 +30,7 @@ from ..protocol.errors import Closed, DovetailError, LocalProtocolError, RemoteP
 from ..runtime import tap
 from .client_seam import Outgoing, Receiver, Reply
 
-__all__ = ["QUEUE_BYTES", "QUEUE_MESSAGES", "SharedChannel", "again", "cut_short", "link"]
+__all__ = ["QUEUE_BYTES", "QUEUE_MESSAGES", "SharedChannel", "again", "cut_short", "link", "unsent"]
 
 QUEUE_MESSAGES: Final = 1000
 """Messages that may wait to be handed over before the reader is asked to pause."""
@@ -51,6 +51,13 @@ def again(error: DovetailError) -> DovetailError:
     return twin
 
 
+def unsent(error: DovetailError) -> DovetailError:
+    """A copy of an error for a message that came too late to be sent: nothing was done, so it may be made again."""
+    twin = again(error)
+    twin.retry_safe = True
+    return twin
+
+
 def cut_short(reason: str) -> Closed:
     """The error of a call that was open when we closed: it may have done its work."""
     error = Closed(reason)
@@ -67,8 +74,9 @@ class SharedChannel:
     """The open requests of one channel, and the way of everything else to the receiver.
 
     ``name`` is the transport's word for the tap, ``write`` sends one message completely and raises a
-    `DovetailError` if it cannot. ``pressure`` is told when the reader should pause (True) and go on (False).
-    ``late`` counts responses that nobody waited for, ``malformed`` messages that were none.
+    `DovetailError` if it cannot, which is ``retry_safe`` if nothing was sent. ``pressure`` is told when the
+    reader should pause (True) and go on (False). ``late`` counts responses that nobody waited for,
+    ``malformed`` messages that were none.
     """
 
     def __init__(
@@ -129,9 +137,9 @@ class SharedChannel:
             tap.note(self._link, "client", True, self._name, out.data, out.revision or None)
         try:
             await self._write(out.data)
-        except DovetailError:
+        except DovetailError as problem:
             if self._end is not None:
-                raise again(self._end) from None
+                raise (unsent(self._end) if problem.retry_safe else again(self._end)) from None
             raise
 
     def accept(self, data: bytes) -> None:
@@ -272,4 +280,4 @@ class SharedChannel:
     def _check_open(self) -> None:
         error = self._end or self._ending
         if error is not None:
-            raise again(error)
+            raise unsent(error)

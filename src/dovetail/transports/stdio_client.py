@@ -18,12 +18,12 @@ from contextlib import suppress
 from typing import Final
 
 from ..protocol.bindings.lines import DEFAULT_MAX_LINE, LineTooLong
-from ..protocol.errors import Closed, LocalProtocolError, MessageTooLarge
+from ..protocol.errors import Closed, DovetailError, LocalProtocolError, MessageTooLarge
 from .client_seam import Outgoing, Receiver, Reply
 from .descriptor_io import PeerGone
 from .launching import program_name
 from .process import ServerProcess
-from .shared_channel import SharedChannel
+from .shared_channel import SharedChannel, unsent
 
 __all__ = ["StdioTransport"]
 
@@ -153,11 +153,14 @@ class StdioTransport:
             return
         try:
             await process.send(data)
-        except PeerGone:
+        except DovetailError as problem:
+            problem.retry_safe = True  # whatever it is: nothing was sent
+            if not isinstance(problem, PeerGone):
+                raise
             # Its end of the pipe is closed: a moment later it is known how it ended, and that says more.
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.exited.wait(), _LAST_WORDS)
-                raise process.exit_error() from None
+                raise unsent(process.exit_error()) from None
             raise
 
     def _press(self, stop: bool) -> None:

@@ -24,7 +24,7 @@ from ..protocol.errors import (
     TransportError,
 )
 from .client_seam import Outgoing, Receiver, Reply
-from .shared_channel import SharedChannel
+from .shared_channel import SharedChannel, unsent
 
 __all__ = ["UnixTransport"]
 
@@ -124,17 +124,17 @@ class UnixTransport:
             async with asyncio.timeout(self._send_timeout), self._turn:
                 writer = self._writer
                 if writer is None or writer.is_closing():
-                    raise ConnectionLost(f"the connection to {self.describe()} has ended; nothing was sent")
+                    raise unsent(
+                        ConnectionLost(f"the connection to {self.describe()} has ended; nothing was sent")
+                    )
                 await writer.drain()
                 writer.write(line)
         except TimeoutError:
-            raise TransportError(
-                f"the server at {self.describe()} has not read for {self._send_timeout:g} s; nothing was sent"
-            ) from None
-        except OSError as problem:
-            raise ConnectionLost(
-                f"the connection to {self.describe()} has ended: {problem.strerror or problem}"
-            ) from None
+            late = f"the server at {self.describe()} has not read for {self._send_timeout:g} s"
+            raise unsent(TransportError(f"{late}; nothing was sent")) from None
+        except OSError as problem:  # of what was sent before
+            reason = f"the connection to {self.describe()} has ended: {problem.strerror or problem}"
+            raise unsent(ConnectionLost(reason)) from None
 
     async def _read(self, reader: asyncio.StreamReader, channel: SharedChannel) -> None:
         splitter = LineSplitter(self._max_message)
