@@ -10,7 +10,10 @@ Handler = Callable[[str, dict[str, str], Any], Answer | Awaitable[Answer]]
 
 
 class RawHTTP:
-    """``handler(method, headers, message)`` gives status, headers and body: JSON, bytes, or None for an empty one."""
+    """``handler(method, headers, message)`` gives status, headers and body: JSON, bytes, or None for an empty one.
+
+    Among the headers, ``:path`` is the target of the request.
+    """
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -49,7 +52,7 @@ class RawHTTP:
         if not first:
             return False
         method = first.split()[0].decode()
-        headers: dict[str, str] = {}
+        headers: dict[str, str] = {":path": first.split()[1].decode()}
         while (line := (await reader.readline()).decode("latin-1").strip()) != "":
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()

@@ -1,51 +1,39 @@
-"""What this process learned about servers: which era they are of, so that the next client need not ask.
+"""Which era servers turned out to be of, so that the next client of this process need not ask.
 
-Kept per target (the URL without query and fragment, or the command), forgotten when it turns out to be wrong. Only
-facts that do not depend on who asks are kept; a discover result only as long, and only if, the server says it is
-public.
-Specification: basic/versioning "Backward Compatibility", server/utilities/caching.
+Nothing else that a server said outlives the client that asked it: what it offers and what it tells of itself may depend
+on who asks, on its configuration, and on the version that is installed today. An era is kept under a key that holds
+everything that selects a server (`selection`), for a bounded time, and is forgotten when it turns out to be wrong.
+Specification: basic/versioning "Backward Compatibility".
 """
 
 import time
 from collections import OrderedDict
 from typing import Final
 
-from msgspec import Struct
-
-from ..protocol.caching import MAX_TTL_MS
-from ..protocol.types import DiscoverResult
+from ..protocol.revisions import Era
 
 LIMIT: Final = 256
+"""Servers whose era is remembered; the one noted longest ago goes first."""
+
+LIFETIME: Final = 3600.0
+"""Seconds that an era is remembered: one that was upgraded in its place is then found out anew."""
+
+_known: Final[OrderedDict[str, tuple[Era, float]]] = OrderedDict()
 
 
-class Known(Struct, frozen=True):
-    """What is known of a target: ``stateful``, or how it described itself, until when (monotonic seconds)."""
-
-    stateful: bool
-    discovered: DiscoverResult | None = None
-    until: float = 0.0
-
-    def fresh(self) -> DiscoverResult | None:
-        """The description, if it may still be used."""
-        return self.discovered if time.monotonic() < self.until else None
+def recall(key: str | None) -> Era | None:
+    """The era of a server, if it is known."""
+    found = None if key is None else _known.get(key)
+    if found is None or time.monotonic() >= found[1]:
+        return None
+    return found[0]
 
 
-_known: Final[OrderedDict[str, Known]] = OrderedDict()
-
-
-def recall(key: str | None) -> Known | None:
-    """What is known of a target."""
-    return _known.get(key) if key is not None else None
-
-
-def remember(key: str | None, *, stateful: bool, discovered: DiscoverResult | None = None) -> None:
-    """Note what a target turned out to be."""
+def remember(key: str | None, era: Era) -> None:
+    """Note of which era a server turned out to be. Without a key nothing is noted."""
     if key is None:
         return
-    until = 0.0
-    if discovered is not None and discovered.cache_scope == "public" and (discovered.ttl_ms or 0) > 0:
-        until = time.monotonic() + min(discovered.ttl_ms or 0, MAX_TTL_MS) / 1000
-    _known[key] = Known(stateful, discovered if until else None, until)
+    _known[key] = (era, time.monotonic() + LIFETIME)
     _known.move_to_end(key)
     while len(_known) > LIMIT:
         _known.popitem(last=False)

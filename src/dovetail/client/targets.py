@@ -6,8 +6,8 @@ target                           transport
 ``http://``, ``https://``        HTTP
 ``http+unix:///path.sock:/mcp``  HTTP over a unix socket; the part after the last colon is the path
 ``unix:/path.sock``              messages as lines over a unix socket
-``server.py``, a `Path`          the file, run by this Python (a script that runs its app, or one with an app in it)
-any other text, or a list        a command, started with its standard streams as the transport
+``server.py``, a `Path`          the file, run by this Python; or the app in it, if the file does not run it (`scripts`)
+any other text, or a list        a command (`command_lines`), started with its standard streams as the transport
 an app                           memory, in this process; anything with a ``service``
 a transport                      itself
 ===============================  ==================================================================
@@ -16,16 +16,17 @@ Nothing is imported for a kind of target that is not used.
 Specification: basic/transports.
 """
 
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from ..protocol.errors import ConnectFailed, LocalProtocolError
 from ..security.client_auth import ClientAuth
 from ..transports.client_seam import Transport
+from . import scripts, selection
+from .command_lines import split
 from .options import Options
 
 Target = Any
@@ -35,15 +36,16 @@ Target = Any
 class Place:
     """Where a client connects to.
 
-    ``key`` names it in `eras` (None: not remembered), ``process``: we start it ourselves. ``auth``: what gets the
-    credentials, if we made it and have to close it.
+    ``key`` gives its name in `eras`, as things are when it is asked (None: nothing is remembered). ``process``: we
+    start it ourselves. ``again``: another transport to it can be made. ``auth``: what gets the credentials, if we made
+    it and have to close it.
     """
 
     def __init__(
         self,
         make: Callable[[], Transport],
         *,
-        key: str | None,
+        key: Callable[[], str | None],
         process: bool,
         again: bool,
         auth: ClientAuth | None = None,
@@ -74,7 +76,7 @@ def _place_of(target: Target, options: Options) -> Place:
         return _memory(target)
     if hasattr(target, "request") and hasattr(target, "open"):
         transport = cast("Transport", target)
-        return Place(lambda: transport, key=None, process=False, again=False)
+        return Place(lambda: transport, key=_nowhere, process=False, again=False)
     raise LocalProtocolError(
         f"a client can't connect to a {type(target).__name__}; give a URL, a command, a path or an app"
     )
@@ -88,10 +90,7 @@ def _text(target: str, options: Options) -> Place:
         return _unix(unquote(rest.removeprefix("//")))
     if target.endswith(".py") and Path(target).is_file():
         return _script(Path(target), options)
-    try:
-        command = shlex.split(target, posix=sys.platform != "win32")
-    except ValueError as problem:
-        raise LocalProtocolError(f"the command can't be read: {problem}") from None
+    command = split(target)
     if len(command) == 1 and command[0].endswith(".py"):
         raise ConnectFailed(f"there is no file {command[0]!r}")
     return _command(command, options)
@@ -109,8 +108,9 @@ def _http(url: str, options: Options) -> Place:
 
         return HTTPTransport(url, headers=options.headers, auth=auth)
 
-    parts = urlsplit(url)
-    key = f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
+    def key() -> str | None:
+        return selection.of_url(url, options.headers, auth)
+
     return Place(make, key=key, process=False, again=True, auth=None if auth is options.auth else auth)
 
 
@@ -140,7 +140,7 @@ def _unix(path: str) -> Place:
 
         return UnixTransport(path)
 
-    return Place(make, key=f"unix:{path}", process=False, again=True)
+    return Place(make, key=lambda: selection.of_socket(path), process=False, again=True)
 
 
 def _script(path: Path, options: Options) -> Place:
@@ -152,12 +152,10 @@ def _script(path: Path, options: Options) -> Place:
 
 
 def _runs_itself(path: Path) -> bool:
-    """Whether a file starts a server when it is run: it calls something named ``run``, or is not one of ours at all."""
     try:
-        source = path.read_bytes()
+        return scripts.runs_itself(path.read_bytes())
     except OSError as problem:
         raise ConnectFailed(f"the file {str(path)!r} can't be read: {problem.strerror}") from None
-    return b".run(" in source or b"dovetail" not in source
 
 
 def _command(command: Sequence[str], options: Options) -> Place:
@@ -169,7 +167,9 @@ def _command(command: Sequence[str], options: Options) -> Place:
 
         return StdioTransport(command, env=options.env, cwd=options.cwd)
 
-    key = "\0".join((*command, str(Path(options.cwd or "").absolute())))
+    def key() -> str | None:
+        return selection.of_command(command, options.env, options.cwd)
+
     return Place(make, key=key, process=True, again=True)
 
 
@@ -179,4 +179,8 @@ def _memory(target: Any) -> Place:
 
         return MemoryTransport(target.service)
 
-    return Place(make, key=None, process=False, again=True)
+    return Place(make, key=_nowhere, process=False, again=True)
+
+
+def _nowhere() -> None:
+    """The key of what is remembered nowhere."""

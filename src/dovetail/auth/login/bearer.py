@@ -48,13 +48,14 @@ class Bearer:
 
 
 class BearerCredentials:
-    """The `ClientAuth` of a `Bearer`."""
+    """The `ClientAuth` of a `Bearer`. ``account`` stands for the token, if it is always the same."""
 
     def __init__(self, url: str, token: str | Callable[[], Any], *, allow_http: bool = False) -> None:
         self._origin = _origin(url)
         if self._origin is not None and not allow_http:
             check_transport(url)
         self._token = token
+        self.account = None if callable(token) else hashlib.sha256(_checked(token).encode()).hexdigest()
 
     async def headers(self, method: str, url: str) -> Mapping[str, str]:
         """The credentials for one request."""

@@ -87,7 +87,7 @@ class Grant(Protocol):
 class Credentials:
     """A `ClientAuth` for the MCP server at ``url``, by a grant. ``name`` tells apart whom the tokens are for, where
     several use one store; ``dpop``: True always binds tokens to a key, None only where the server demands it.
-    ``extensions``: what a client that uses this declares.
+    ``extensions``: what a client that uses this declares. ``account`` names server and ``name`` by a digest.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Credentials:
         self._scopes = tuple(scopes)
         self._dpop = dpop
         self._clock = clock
-        self._place = key_of("server", self.url, name)
+        self._place = self.account = key_of("server", self.url, name)
         self._tokens: Tokens | None = None
         self._loaded = False
         self._servers: dict[str, AuthorizationServerMetadata] = {}
