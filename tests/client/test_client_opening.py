@@ -4,11 +4,13 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from waiting import until
 
-from dovetail.client import Client, eras
+from dovetail import App
+from dovetail.client import Client
 from dovetail.protocol.errors import (
     Closed,
     ConnectFailed,
@@ -83,6 +85,33 @@ async def test_a_server_that_chose_another_revision_is_left(stateful: Command) -
         await Client(stateful("2025-06-18"), revision="2025-11-25").open()
 
 
+@pytest.mark.parametrize(
+    "offer,spoken",
+    [
+        (("2025-03-26", "2025-11-25"), "2025-11-25"),
+        (("2026-07-28", "2025-11-25"), "2026-07-28"),
+        (["2026-07-28"], "2026-07-28"),
+        (frozenset(STATEFUL), "2025-11-25"),
+    ],
+)
+async def test_of_an_offer_the_newest_that_both_speak_is_spoken(offer: Any, spoken: str) -> None:
+    app = App("speaks it all")
+    async with Client(app, revision=offer) as client:
+        assert client.revision == spoken
+    await app.service.stop()
+
+
+async def test_an_offer_bounds_what_a_server_may_lead_to(stateless: Command, stateful: Command) -> None:
+    async with Client(stateful("2025-03-26"), revision=("2026-07-28", "2025-03-26")) as client:
+        assert client.revision == "2025-03-26"
+    for command in (stateful("2025-03-26"), stateful("2025-03-26", "strict")):
+        with pytest.raises((FeatureUnavailable, ServerExited)) as caught:
+            await Client(command, revision="2026-07-28").open()
+        assert isinstance(caught.value, ServerExited) or "only 2026-07-28" in str(caught.value)
+    with pytest.raises(RPCError):  # it does not even know the method
+        await Client(stateless(), revision=STATEFUL).open()
+
+
 async def test_the_era_is_remembered_and_corrected(stateful: Command) -> None:
     command = stateful("2025-11-25", "strict")
     async with Client(command) as client:
@@ -90,20 +119,6 @@ async def test_the_era_is_remembered_and_corrected(stateful: Command) -> None:
     async with Client(command) as client:  # no probe now: it would kill the server
         state = json.loads((await client.call_tool("state")).text)
         assert state["ready"]
-
-
-async def test_a_public_description_saves_the_question(stateless: Command) -> None:
-    command = stateless("2026-07-28", "public")
-    async with Client(command):
-        pass
-    async with Client(command) as client:
-        state = json.loads((await client.call_tool("state")).text)
-        assert state["requests"] == ["tools/call"]
-        assert client.server_info is not None
-    eras.clear()
-    async with Client(command) as client:
-        state = json.loads((await client.call_tool("state")).text)
-        assert state["requests"] == ["server/discover", "tools/call"]
 
 
 async def test_a_command_that_is_not_there() -> None:
@@ -164,6 +179,9 @@ async def test_a_client_is_opened_before_it_is_used(stateful: Command) -> None:
     "options",
     [
         {"revision": "2020-01-01"},
+        {"revision": ()},
+        {"revision": ["2025-11-25", "auto"]},
+        {"revision": 2025},
         {"timeout": 0},
         {"rounds": "maybe"},
         {"log_level": "loud"},

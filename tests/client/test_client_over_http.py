@@ -168,7 +168,7 @@ async def test_a_revision_that_is_dropped_leads_to_an_error_not_a_loop() -> None
         server.revisions = ["2031-01-01"]
         with pytest.raises(UnsupportedVersion):
             await client.call_tool("t")
-        assert eras.recall(client._connection.place.key) is None
+        assert eras.recall(client._connection.place.key()) is None
 
 
 async def test_closing_the_stream_is_the_cancellation() -> None:
@@ -189,7 +189,7 @@ async def test_closing_the_stream_is_the_cancellation() -> None:
     "status, body, kind",
     [
         (401, None, LoginRequired),
-        (403, None, LoginRequired),
+        (403, None, HTTPStatusError),
         (500, b"<html>oops</html>", HTTPStatusError),
         (503, None, HTTPStatusError),
         (404, b"<html>nothing here</html>", HTTPStatusError),

@@ -70,7 +70,7 @@ async def test_the_newest_that_both_speak(limit: str, transport: str) -> None:
     stateful = speaks[-1] != STATELESS
     remembered = transport != "memory"
     if not stateful:
-        assert opening == ["server/discover"] * (1 if remembered else 2)
+        assert opening == ["server/discover"] * 2
     else:
         assert opening.count("server/discover") == (1 if remembered else 2)
         assert opening[-1] == "initialize"

@@ -6,6 +6,7 @@ from .client import Client
 from .listening import Subscription
 from .options import ClientOptions
 from .results import OutputInvalid, ToolFailed, ToolResult
+from .states import State, StateChange
 
 __all__ = [
     "Accept",
@@ -16,6 +17,8 @@ __all__ = [
     "Decline",
     "ElicitRequest",
     "OutputInvalid",
+    "State",
+    "StateChange",
     "Subscription",
     "ToolFailed",
     "ToolResult",

@@ -3,14 +3,19 @@
 A `BlockingClient` runs the same client on a loop of its own in a background thread and waits for it. It may be used
 from any number of threads at once, but not from callbacks that run on its own loop (plain functions given as
 ``logging``, ``progress`` and ``on_change``): those would wait for themselves, and get a `LocalProtocolError` instead.
+
+The thread knows nothing of the `BlockingClient`, so that one which is forgotten can be noticed; what is still open when
+the interpreter ends is closed then. Both are told by a `ResourceWarning` (`unclosed`).
 """
 
 import asyncio
+import atexit
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
+from weakref import WeakSet
 
 from msgspec import UNSET
 
@@ -38,9 +43,22 @@ from .answers import ProgressHandler
 from .calls import Seconds
 from .listening import Subscription
 from .results import ToolResult
+from .states import State
+from .unclosed import warn
 
 T = TypeVar("T")
 _THREAD: Final = "dovetail-client"
+_HOW: Final = "write `with Client.sync(...) as client:`, or client.close() when it is done"
+_AT_EXIT: Final = 10.0
+"""Seconds that closing a forgotten client may take at the end of the program."""
+
+_open: Final = WeakSet["BlockingClient"]()
+
+
+@atexit.register
+def _close_forgotten() -> None:
+    for client in tuple(_open):
+        client.forgotten()
 
 
 class BlockingClient:
@@ -64,12 +82,11 @@ class BlockingClient:
             if self._closed:
                 raise Closed("the client is closed")
             if self._loop is None:
-                started = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._serve, args=(started,), name=_THREAD, daemon=True
-                )
+                begun: Future[asyncio.AbstractEventLoop] = Future()
+                self._thread = threading.Thread(target=_serve, args=(begun,), name=_THREAD, daemon=True)
                 self._thread.start()
-                started.wait()
+                self._loop = begun.result()
+                _open.add(self)
         try:
             self._wait(self._client.open())
         except BaseException:
@@ -84,17 +101,47 @@ class BlockingClient:
             if self._closed or loop is None:
                 self._closed = True
                 return
+            if thread is threading.current_thread():
+                raise LocalProtocolError(
+                    "the client can't be closed from its own callbacks; close it from another thread"
+                )
             self._closed = True
-        if thread is threading.current_thread():
-            raise LocalProtocolError(
-                "the client can't be closed from its own callbacks; close it from another thread"
-            )
+        _open.discard(self)
         try:
             asyncio.run_coroutine_threadsafe(self._client.close(), loop).result()
         finally:
             loop.call_soon_threadsafe(loop.stop)
             if thread is not None:
                 thread.join()
+
+    def forgotten(self) -> None:
+        """The interpreter ends, and nobody closed the client: say so, and do it."""
+        try:
+            warn(self, _HOW)
+        finally:
+            self._let_go().join(_AT_EXIT)
+
+    def _let_go(self) -> threading.Thread:
+        """Close without waiting; gives the thread, which ends when that is done."""
+        loop, thread, self._closed = self._loop, self._thread, True
+        assert loop is not None  # noqa: S101 - only what was opened is let go
+        assert thread is not None  # noqa: S101 - as above
+        _open.discard(self)
+        closing = asyncio.run_coroutine_threadsafe(self._client.close(), loop)
+        closing.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+        return thread
+
+    def __del__(self) -> None:
+        if getattr(self, "_loop", None) is None or self._closed:
+            return
+        try:
+            warn(self, _HOW)
+        finally:
+            self._let_go()
+
+    def describe(self) -> str:
+        """Names the server in messages."""
+        return self._client.describe()
 
     def __enter__(self) -> "BlockingClient":
         return self.open()
@@ -103,12 +150,6 @@ class BlockingClient:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _serve(self, started: threading.Event) -> None:
-        with asyncio.Runner() as runner:
-            loop = self._loop = runner.get_loop()
-            loop.call_soon(started.set)
-            loop.run_forever()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         loop, thread = self._loop, self._thread
@@ -145,6 +186,15 @@ class BlockingClient:
             yield found[0]
 
     # The client's face
+
+    @property
+    def state(self) -> State:
+        """What has become of the connection; see `Client.state`."""
+        return self._client.state
+
+    def wait_for(self, *states: State, timeout: float | None = None) -> State:
+        """Wait until the connection is in one of these states; see `Client.wait_for`."""
+        return self._wait(self._client.wait_for(*states, timeout=timeout))
 
     @property
     def revision(self) -> str:
@@ -319,6 +369,14 @@ class BlockingClient:
     def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send any notification."""
         self._wait(self._client.notify(method, params))
+
+
+def _serve(begun: "Future[asyncio.AbstractEventLoop]") -> None:
+    """The thread: its loop, until that is stopped."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        loop.call_soon(begun.set_result, loop)
+        loop.run_forever()
 
 
 class BlockingSubscription:

@@ -27,7 +27,7 @@ from ..protocol.errors import (
 )
 from ..protocol.listening import Change
 from ..protocol.opening import common, supported_in
-from ..protocol.revisions import PROFILES, STATEFUL, STATELESS, Feature
+from ..protocol.revisions import PROFILES, Feature
 from ..protocol.types import (
     CacheableResult,
     CallToolParams,
@@ -85,6 +85,12 @@ class Caller:
         """Forget what a change made stale."""
         self._epoch += 1
         self.cache.invalidate(change)
+
+    def renewed(self) -> None:
+        """Forget everything: what answers now may be another server."""
+        self._epoch += 1
+        self.cache.clear()
+        self.catalogue.clear()
 
     async def call(self, method: str, params: Params, kind: type[R], how: How = PLAIN) -> R | InputRequired:
         """The result of a method; `InputRequired` only where rounds are manual.
@@ -159,7 +165,7 @@ class Caller:
                 return result_of(await link.ask_reply(method, params, self._wish(link, params, how)))
             except SessionEnded as problem:
                 self._once(problem, recovered)
-                await self.connection.renew(link, generation)
+                await self.connection.renew(link, generation, problem)
                 if not problem.retry_safe:
                     raise  # the call had been accepted: what comes next has a session, but this may be done
             except HeaderMismatch as problem:
@@ -216,12 +222,12 @@ class Caller:
     async def _respeak(self, link: Link, problem: UnsupportedVersion) -> None:
         """The server names the revisions that it speaks: take the newest we share, of the other era if need be."""
         theirs = supported_in(problem.data)
-        eras.forget(self.connection.place.key)
-        chosen = common(STATELESS, theirs)
+        eras.forget(self.connection.place.key())
+        chosen = common(self._options.stateless, theirs)
         if chosen is not None and PROFILES[chosen] is not link.profile:
             link.exchange.speak(chosen)
-        elif self._options.automatic and common(STATEFUL, theirs) is not None:
-            await self.connection.reopen(link)
+        elif common(self._options.stateful, theirs) is not None:
+            await self.connection.reopen(link, problem)
         else:
             raise problem
 

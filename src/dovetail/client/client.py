@@ -56,6 +56,7 @@ from .connection import Connection
 from .listening import Subscription
 from .options import ClientOptions, settle
 from .results import ToolResult
+from .states import State
 from .targets import Target, place_of
 
 T = TypeVar("T")
@@ -75,7 +76,9 @@ class Client:
     def __init__(self, target: Target, **options: Unpack[ClientOptions]) -> None:
         self._options = settle(options)
         self._caller = Caller(self._options)
-        self._connection = Connection(place_of(target, self._options), self._options, self._caller.changed)
+        self._connection = Connection(
+            place_of(target, self._options), self._options, self._caller.changed, self._caller.renewed
+        )
         self._caller.connection = self._connection
         self._watched: dict[str, Subscription] = {}
 
@@ -87,11 +90,16 @@ class Client:
     # Life
 
     async def open(self) -> "Client":
-        """Connect and find out what the server speaks.
+        """Connect and find out what the server speaks; anew after a loss.
 
-        Does nothing when open. Raises `ConnectFailed` and what calls raise.
+        Does nothing when open. Raises `ConnectFailed` and what calls raise; also what the connection was lost by, if
+        no other can be made because the client was given a transport. When it is cancelled, or fails, it may be called
+        again, and others that wait for the same connection go on waiting.
         """
         await self._connection.open()
+        for uri in [uri for uri, subscription in self._watched.items() if subscription.over]:
+            await self._watched.pop(uri).close()
+            await self.subscribe(uri)
         return self
 
     async def close(self) -> None:
@@ -106,6 +114,28 @@ class Client:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def __del__(self) -> None:
+        connection: Connection | None = getattr(self, "_connection", None)
+        if connection is not None:  # else it was refused when it was made
+            connection.dropped()
+
+    def describe(self) -> str:
+        """Names the server as errors do: by its URL or program, without secrets."""
+        return self._connection.describe()
+
+    @property
+    def state(self) -> State:
+        """What has become of the connection: "new", "opening", "ready", "renewing", "lost" or "closed" (`states`)."""
+        return self._connection.states.current.state
+
+    async def wait_for(self, *states: State, timeout: float | None = None) -> State:
+        """Wait until the connection is in one of these states; gives it. ``timeout``: seconds, None for no limit.
+
+        Raises `RequestTimeout`; `Closed` when the client is closed; when the connection is lost and nobody makes
+        another, what it was lost by.
+        """
+        return await self._connection.states.wait(states, timeout)
 
     # What is known of the server
 

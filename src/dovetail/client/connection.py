@@ -1,8 +1,9 @@
 """The life of a client's connection: opened once, renewed when a session or a process ends, closed from anywhere.
 
 There is one `Link` at a time. Opening and renewing run in tasks of their own, of which there is at most one, so that
-any number of calls wait for the same attempt and a caller that is cancelled disturbs nobody else. Everything that the
-link takes in passes here and is handed to the subscriptions and callbacks it concerns.
+any number of calls wait for the same attempt and a caller that is cancelled disturbs nobody else. An opening that
+nobody waits for any more is given up. What has become of the connection stands in `states`. Everything that the link
+takes in passes here and is handed to the subscriptions and callbacks it concerns.
 Specification: basic/lifecycle; basic/transports "Session Management" (2025-11-25); basic/transports/stdio.
 """
 
@@ -13,12 +14,21 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from ..protocol import names
 from ..protocol.call import Notification
-from ..protocol.errors import Closed, DovetailError, LocalProtocolError
+from ..protocol.errors import (
+    Closed,
+    DovetailError,
+    FeatureUnavailable,
+    HTTPStatusError,
+    LocalProtocolError,
+    RPCError,
+)
 from ..protocol.listening import Change, subscription_of
+from ..protocol.opening import Verdict, from_status
 from ..protocol.revisions import Feature
 from ..protocol.types import (
     AcknowledgedNotice,
@@ -28,13 +38,16 @@ from ..protocol.types import (
     ResourceUpdatedNotice,
     SubscribeParams,
 )
-from ..transports.shared_channel import again
+from ..transports.shared_channel import unsent
+from . import eras
 from .courier import Courier
 from .link import Link, Wish
 from .listening import Subscription
 from .opening import Opener
 from .options import Options
+from .states import States
 from .targets import Place
+from .unclosed import Vigil, warn
 
 log = logging.getLogger("dovetail.client")
 
@@ -50,21 +63,34 @@ _MAX_VISITS: Final = 256
 
 
 class Connection:
-    """One client's connection. ``changed`` is told of every change before anybody else."""
+    """One client's connection. ``changed`` is told of every change before anybody else, ``renewed`` of every server
+    that was opened anew: nothing that the one before said counts any more.
+    """
 
-    def __init__(self, place: Place, options: Options, changed: Callable[[Change], None]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        options: Options,
+        changed: Callable[[Change], None],
+        renewed: Callable[[], None],
+    ) -> None:
         self.place = place
         self.options = options
         self._changed = changed
+        self._renewed = renewed
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._working: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._waiting = 0
+        self._vigil: Vigil | None = None
         self._closing: asyncio.Task[None] | None = None
         self._subscriptions: set[Subscription] = set()
         self._held: dict[str, int] = {}
         self._visits: dict[str, asyncio.Event] = {}
         self._restarts: deque[float] = deque()
         self._retired: set[Link] = set()
+        self.states = States(None if options.on_state is None else Courier(options.on_state, "on_state"))
         self.couriers: list[Courier] = []
         self._logging = self._courier(options.logging, "logging")
         self._on_change = self._courier(options.on_change, "on_change")
@@ -82,43 +108,67 @@ class Connection:
     @property
     def link(self) -> Link:
         """The link as it is. Raises `LocalProtocolError` before opening."""
-        if self._link is None or not self._link.opened:
+        link = self._link
+        if link is None or not (link.opened or link.expired):
             raise LocalProtocolError("the client is not open; use it inside `async with Client(...)`")
-        return self._link
+        return link
 
     async def open(self) -> None:
-        """Connect.
+        """Connect, also anew after a loss.
 
-        Does nothing when open; many may wait for one attempt. Raises what `Opener.open` raises, or `Closed`.
+        Does nothing when open; many may wait for one attempt, and the one that is cancelled is the only one that
+        notices: the last to leave an opening ends it. Raises what `Opener.open` raises, or `Closed`; what a
+        connection was lost by that can't be made anew.
         """
         loop = asyncio.get_running_loop()
-        if self._loop is None:
+        if self._loop is None or (self._link is None and self._working is None):
             self._loop = loop
-        self._check()
-        if self._link is not None and self._link.opened and self._working is None:
-            return
-        try:
-            await self._work(self._open)
-        except asyncio.CancelledError:
-            if self._closing is None:
-                await self.close()
-            raise
+        while True:
+            self._check()
+            link, working = self._link, self._working
+            if working is None:
+                if link is not None and link.opened and link.lost_by is None:
+                    return
+                working = self._opening = self._begin(partial(self._open_or_renew, link))
+            try:
+                await self._worked_out(working)
+            except asyncio.CancelledError:
+                if working is self._opening and not self._waiting and not working.done():
+                    working.cancel()
+                    await asyncio.wait((working,))
+                raise
+
+    async def _open_or_renew(self, link: Link | None) -> None:
+        if self._vigil is None:
+            self._vigil = Vigil(self.left_open)
+            await self._vigil.begin()
+        if link is None:
+            await self._open()
+        elif link.lost_by is None:
+            await self._renew(link, None)
+        else:
+            await self._reconnect(link, link.lost_by)
 
     async def _open(self) -> None:
-        before = self._link
+        before, state = self._link, self.states.current
         link = self._link = Link(self.place.make(), self.options, self)
+        self.states.now("opening" if state.state == "new" else "renewing", state.cause)
         try:
             await self._opener(link).open()
-        except BaseException:
+        except BaseException as problem:
             self._link = before
-            await link.close(quietly=True)
+            await link.close(quietly=not link.greeted)
             if self._closing is not None:
                 raise Closed("the client was closed while it was opening") from None
+            if before is None:
+                self.states.now("new", problem if isinstance(problem, DovetailError) else None)
             raise
+        if before is None:
+            self.states.now("ready")
         self._autolisten(link)
 
     def _opener(self, link: Link) -> Opener:
-        return Opener(link, self.place.key, self.place.make if self.place.again else None)
+        return Opener(link, self.place.key(), self.place.make if self.place.again else None)
 
     def at_hand(self) -> Link | None:
         """The link, if it is open and nothing has to be waited for; else `ready` says what there is to wait for."""
@@ -146,28 +196,66 @@ class Connection:
                 await self._worked_out(self._working)
         link = self.link
         if link.lost_by is not None:
-            raise again(link.lost_by)
+            raise unsent(link.lost_by)
+        if link.expired:
+            await self._work(lambda: self._renew(link, None))
+            return await self.ready()
         return link
 
-    async def renew(self, link: Link, generation: int) -> None:
+    async def renew(self, link: Link, generation: int, cause: DovetailError) -> None:
         """The session is gone: open a new one, unless that has happened since. Raises what opening raises."""
         if link is self._link and link.generation == generation:
-            await self._work(lambda: self._renew(link))
+            await self._work(lambda: self._renew(link, cause))
 
-    async def reopen(self, link: Link) -> None:
+    async def reopen(self, link: Link, cause: DovetailError) -> None:
         """The server is not what it was: find out anew, on a new transport where one can be made."""
         if link is self._link:
-            await self._work(lambda: self._replace(link))
+            await self._work(lambda: self._replace(link, cause))
+
+    def describe(self) -> str:
+        """Names the server in messages."""
+        return "a server" if self._link is None else self._link.describe()
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether there is something to close, and nobody does."""
+        return self._closing is None and self._link is not None
+
+    async def left_open(self) -> None:
+        """The loop ends, and nobody closed the client: say so, and do it."""
+        self._vigil = None  # it is what calls
+        if self._is_left:
+            try:
+                warn(self, "write `async with Client(...) as client:`, or await client.close() in its loop")
+            finally:
+                await self.close()
+
+    def dropped(self) -> None:
+        """Nobody holds the client any more: the same. Whoever still listens to it may go on."""
+        if not self._is_left:
+            return
+        loop = self._loop
+        heard = any(not subscription.background for subscription in self._subscriptions)
+        if loop is not None and not loop.is_closed() and not heard:
+            loop.call_soon_threadsafe(self._begin_closing)
+        warn(self, "write `async with Client(...) as client:`, or await client.close() when it is done")
 
     async def close(self) -> None:
         """End everything. Idempotent, bounded, from any task of the loop."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+        await asyncio.shield(self._begin_closing())
+
+    def _begin_closing(self) -> asyncio.Task[None]:
         if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        return self._closing
 
     async def _close(self) -> None:
+        self.states.now("closed")
+        vigil, self._vigil = self._vigil, None
+        if vigil is not None:
+            await vigil.end()
         for courier in self.couriers:
             courier.close()
         for subscription in tuple(self._subscriptions):
@@ -194,22 +282,29 @@ class Connection:
 
     async def _work(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run the one attempt, or wait for the one that runs. A cancelled waiter leaves it running."""
-        if self._working is None:
-            self._working = asyncio.create_task(work())
-            self._working.add_done_callback(self._worked)
-        await self._worked_out(self._working)
+        await self._worked_out(self._working or self._begin(work))
+
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        self._working = asyncio.create_task(work())
+        self._working.add_done_callback(self._worked)
+        return self._working
 
     async def _worked_out(self, working: asyncio.Task[None]) -> None:
+        """Wait for an attempt; raises what it raised. One that was given up just before has come to nothing."""
+        self._waiting += 1
         try:
             await asyncio.shield(working)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if self._closing is None or not working.cancelled() or task is None or task.cancelling():
+            if not working.cancelled() or task is None or task.cancelling():
                 raise
-            raise Closed("the client was closed while it was opening") from None
+            if self._closing is not None:
+                raise Closed("the client was closed while it was opening") from None
+        finally:
+            self._waiting -= 1
 
     def _worked(self, task: asyncio.Task[None]) -> None:
-        self._working = None
+        self._working = self._opening = None
         if not task.cancelled():
             task.exception()  # those who waited were told; nobody may have
 
@@ -225,22 +320,68 @@ class Connection:
 
     # Renewal
 
-    async def _renew(self, link: Link) -> None:
-        await self._opener(link).again()
+    async def _renew(self, link: Link, cause: DovetailError | None) -> None:
+        self.states.now("renewing", cause)
+        try:
+            await self._opener(link).again()
+        except (RPCError, HTTPStatusError, FeatureUnavailable) as refusal:
+            if not self.place.again or not _is_another(refusal):
+                self._settled(link, refusal)
+                raise
+            eras.forget(self.place.key())
+            await self._replace(link, refusal)
+            return
+        except BaseException as problem:
+            self._settled(link, problem)
+            raise
         link.generation += 1
-        await self._resubscribe(link)
-        for subscription in tuple(self._subscriptions):
-            subscription.missed()  # nobody knows what changed between the two sessions
+        await self._came_back(link)
 
-    async def _replace(self, link: Link) -> None:
+    async def _replace(self, link: Link, cause: DovetailError) -> None:
         if not self.place.again:
             raise LocalProtocolError(
                 "the server changed; a client that was given a transport can't connect anew"
             )
-        await self._open()
+        self.states.now("renewing", cause)
+        try:
+            await self._open()
+        except BaseException as problem:
+            self._settled(link, problem)
+            raise
         self._retired.add(link)
         self.link.start(self._retire(link))
-        await self._resubscribe(self.link)
+        await self._came_back(self.link)
+
+    async def _reconnect(self, lost: Link, cause: DovetailError) -> None:
+        """The connection was lost, and is wanted again."""
+        if not self.place.again:
+            raise unsent(cause)
+        self.states.now("renewing", cause)
+        await lost.close(quietly=True)
+        try:
+            await self._open()
+        except BaseException as problem:
+            self._settled(lost, problem)
+            raise
+        await self._came_back(self.link)
+
+    async def _came_back(self, link: Link) -> None:
+        """The server was opened anew: nobody knows what changed meanwhile, or whether it is the same."""
+        self._renewed()
+        try:
+            await self._resubscribe(link)
+        finally:
+            self._settled(link, link.lost_by, renewed=True)
+        if not link.stateless:
+            for subscription in tuple(self._subscriptions):
+                subscription.missed()
+
+    def _settled(self, link: Link, cause: BaseException | None, *, renewed: bool = False) -> None:
+        """An attempt is over: note what has become of the connection."""
+        if link.opened and link.lost_by is None:
+            self.states.now("ready", renewed=renewed)
+        else:
+            self.states.now("lost", cause if isinstance(cause, DovetailError) else link.lost_by)
 
     async def _retire(self, link: Link) -> None:
         """A link that was replaced: what is in progress on it may end in peace, but not forever."""
@@ -256,12 +397,14 @@ class Connection:
                 self._restarts.popleft()
             if len(self._restarts) >= MAX_RESTARTS:
                 log.error("the server ended %d times in a short while and is not started again", MAX_RESTARTS)
+                self.states.now("lost", error)
                 for subscription in tuple(self._subscriptions):
                     subscription.lost(lost, error, final=True)
                 return
             pause = min(0.1 * 2 ** len(self._restarts), _LONGEST_PAUSE)
             self._restarts.append(now)
             log.warning("the server is gone (%s); starting it again", error)
+            self.states.now("renewing", error)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
             old = self._link
             try:
@@ -270,7 +413,7 @@ class Connection:
                 link = Link(self.place.make(), self.options, self)
                 self._link = link
                 await self._opener(link).open()
-                await self._resubscribe(link)
+                await self._came_back(link)
                 if link.lost_by is not None:
                     raise link.lost_by
             except DovetailError as problem:
@@ -279,9 +422,6 @@ class Connection:
                     self._link.lost_by = self._link.lost_by or problem
                 error = problem
                 continue
-            if not link.stateless:
-                for subscription in tuple(self._subscriptions):
-                    subscription.missed()
             self._autolisten(link)
             return
 
@@ -413,9 +553,13 @@ class Connection:
         restarts = self.options.restart and self.place.process and self._closing is None
         for subscription in tuple(self._subscriptions):
             subscription.lost(link, error, final=not restarts)
-        if restarts and link.opened and self._working is None:
-            self._working = asyncio.create_task(self._restart(link, error))
-            self._working.add_done_callback(self._worked)
+        if self._working is not None:
+            return  # the attempt that is under way meets it
+        if restarts and link.opened:
+            self.states.now("renewing", error)  # at once: whoever waits for "ready" now waits for the next
+            self._begin(lambda: self._restart(link, error))
+        elif link.opened:
+            self.states.now("lost", error)
 
     # Visits of the stateful era
 
@@ -437,3 +581,10 @@ class Connection:
         if len(self._visits) >= _MAX_VISITS:
             raise LocalProtocolError(f"more than {_MAX_VISITS} visits are awaited")
         self._visits.setdefault(id, asyncio.Event())
+
+
+def _is_another(refusal: DovetailError) -> bool:
+    """Whether a refusal to shake hands again means that another server has taken the place of the one before."""
+    return not isinstance(refusal, HTTPStatusError) or (
+        from_status(refusal.status).verdict is Verdict.STATEFUL
+    )

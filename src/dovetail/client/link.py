@@ -48,7 +48,7 @@ from ..protocol.types import (
     ServerCapabilities,
 )
 from ..transports.client_seam import Outgoing, Reply, Transport
-from ..transports.shared_channel import again, cut_short
+from ..transports.shared_channel import again, cut_short, unsent
 from .answers import ProgressHandler
 from .courier import Courier
 from .guard import Alarm, Guard
@@ -92,7 +92,11 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 
 class Link:
-    """One connection. Made by `opening.open_link`; ended by `close` or by the loss of its transport."""
+    """One connection. Opened by `opening.Opener`; ended by `close` or by the loss of its transport.
+
+    ``greeted``: the server answered ``initialize``, so it has a session of ours. ``opened``: calls may go out.
+    ``expired``: they may not until there is a new session, since the server lost the one before.
+    """
 
     def __init__(self, transport: Transport, options: Options, owner: Owner) -> None:
         self.transport = transport
@@ -102,7 +106,9 @@ class Link:
         self.session = ClientSession(info, capabilities)
         self.exchange = ClientExchange(info, capabilities)
         self.stateless = True
+        self.greeted = False
         self.opened = False
+        self.expired = False
         self.lost_by: DovetailError | None = None
         self.late = 0
         self.generation = 0
@@ -374,7 +380,7 @@ class Link:
                 async with asyncio.timeout(CLEANUP_SECONDS):
                     for id in given_up:  # else a server at the end of its input would finish them first
                         await self.transport.send(self._taking_back(id))
-        if not self.stateless and self.opened and self.lost_by is None and not quietly:
+        if not self.stateless and self.greeted and self.lost_by is None and not quietly:
             try:
                 await asyncio.wait_for(self.transport.end_session(), CLEANUP_SECONDS)
             except (DovetailError, TimeoutError, OSError) as problem:
@@ -408,7 +414,7 @@ class Link:
         if self._closing is not None:
             raise Closed("the client is closed")
         if self.lost_by is not None:
-            raise again(self.lost_by)
+            raise unsent(self.lost_by)
 
     async def _send(self, out: Outgoing) -> None:
         with self._guard(f"sending to {self.describe()}", self.options.timeout, None) as guard:

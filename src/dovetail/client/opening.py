@@ -2,23 +2,25 @@
 
 The decisions are those of `protocol.opening`; this module carries them out. First a modern request
 (``server/discover``); what comes of it says whether to go on statelessly, to try again with a revision that the
-server named, or to shake hands the old way, over HTTP perhaps on the transport of 2024-11-05. A pinned revision skips
-the question.
+server named, or to shake hands the old way, over HTTP perhaps on the transport of 2024-11-05. Where only revisions of
+one era may be spoken, the other is never tried, and a server of that other era is refused with what is known of it.
 
-Two decisions of our own. A process that exits when it meets a request it does not know is started once more and
-greeted the old way. And a server that stayed silent, was then greeted the old way and refused in modern words is
-asked once more: it was only slow to start.
+Three decisions of our own. A process that exits when it meets a request it does not know is started once more and
+greeted the old way. A server that stayed silent, was then greeted the old way and refused in modern words is asked
+once more: it was only slow to start. And a server that knows neither ``server/discover`` nor ``initialize``, and says
+so in modern words, is taken for one of the stateless era that does not describe itself.
 Specification: basic/versioning "Backward Compatibility", basic/lifecycle "Initialization" (2025-11-25),
 server/discover.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from ..protocol import codec, names
 from ..protocol.envelope import Kind
 from ..protocol.errors import (
     METHOD_NOT_FOUND,
+    UNSUPPORTED_VERSION,
     ConnectionLost,
     DovetailError,
     FeatureUnavailable,
@@ -27,6 +29,7 @@ from ..protocol.errors import (
     RemoteProtocolError,
     RequestTimeout,
     RPCError,
+    UnsupportedVersion,
 )
 from ..protocol.opening import (
     MODERN_CODES,
@@ -37,14 +40,15 @@ from ..protocol.opening import (
     from_silence,
     from_status,
     may_be_http_sse,
+    supported_in,
 )
-from ..protocol.revisions import PROFILES, STATEFUL, STATELESS
 from ..protocol.types import (
     DiscoverParams,
     DiscoverResult,
     ErrorObject,
     Implementation,
     InitializedNotice,
+    InitializeParams,
     InitializeResult,
     SetLevelParams,
 )
@@ -69,55 +73,46 @@ class Opener:
 
     async def open(self) -> None:
         """Connect and agree. Raises `TransportError`, `RequestTimeout`, `FeatureUnavailable`, `RPCError`."""
-        link = self._link
-        await link.connect(self._options.max_timeout)
-        if not self._options.automatic:
-            pinned = self._options.revision
-            if PROFILES[pinned].stateless:
-                await self._discover_as(pinned)
-            else:
-                await self._initialize(pinned)
-            return
-        known = eras.recall(self._key)
-        if known is not None and known.stateful:
-            try:
-                await self._initialize(None)
-                return
-            except LoginRequired:
-                raise  # says nothing about the era; whoever had to log in is not asked a second time
-            except (RPCError, HTTPStatusError, FeatureUnavailable):
-                eras.forget(self._key)
-        elif known is not None:
-            discovered = known.fresh()
-            if discovered is not None and self._accept(discovered):
-                return
-        await self._probe()
+        await self._link.connect(self._options.max_timeout)
+        options = self._options
+        known = eras.recall(self._key) if options.stateful else None
+        if not options.stateless:
+            await self._initialize(None)
+        elif known != "stateful" or not await self._initialized_as_before():
+            await self._probe()
 
     async def again(self) -> None:
-        """The server lost our session: shake hands anew on the same transport."""
+        """The server lost our session: shake hands anew on the same transport.
+
+        Until that has worked the link is ``expired``. Raises as `open` does.
+        """
         link = self._link
-        link.opened = False
+        link.opened, link.greeted, link.expired = False, False, True
         await self._initialize(link.session.profile.revision)
+        link.expired = False
+
+    async def _initialized_as_before(self) -> bool:
+        """Greet a server that was of the stateful era; whether it is still."""
+        try:
+            await self._initialize(None)
+        except LoginRequired:
+            raise  # says nothing about the era; whoever had to log in is not asked a second time
+        except (RPCError, HTTPStatusError, FeatureUnavailable) as refusal:
+            status = refusal.status if isinstance(refusal, HTTPStatusError) else None
+            if status is not None and from_status(status).verdict is not Verdict.STATEFUL:
+                raise  # of the caller, or of the moment
+            eras.forget(self._key)
+            return False
+        return True
 
     # The stateless era
-
-    async def _discover_as(self, pinned: str) -> None:
-        self._link.exchange.speak(pinned)
-        result = await self._ask_discover(self._options.timeout)
-        if isinstance(result, DovetailError):
-            raise result
-        if pinned not in result.supported_versions:
-            raise FeatureUnavailable(
-                f"{self._link.describe()} speaks {', '.join(result.supported_versions)[:200]}, not revision {pinned}"
-            )
-        self._settle(result)
 
     async def _probe(self) -> None:
         link = self._link
         link.stateless = True
         silent = False
         tried: set[str] = set()  # one that was refused may be named by the refusal: once
-        link.exchange.speak(STATELESS[-1])
+        link.exchange.speak(self._options.stateless[-1])
         while True:
             outcome = await self._probe_once()
             if isinstance(outcome, DiscoverResult):
@@ -126,43 +121,49 @@ class Opener:
                 return
             finding, error = outcome
             if finding.verdict is Verdict.RETRY:
-                chosen = common(STATELESS, finding.revisions)
+                chosen = common(self._options.stateless, finding.revisions)
                 if chosen is None or chosen in tried:
                     await self._fall_back(finding.revisions, error)
                     return
                 tried.add(chosen)
                 link.exchange.speak(chosen)
                 continue
-            if finding.verdict is Verdict.STATELESS and getattr(error, "code", None) == METHOD_NOT_FOUND:
-                self._settle(None)
-                return
             if finding.verdict is not Verdict.STATEFUL:
                 raise error
+            if not self._options.stateful:
+                raise self._of_the_other_era(error)
             slow = isinstance(error, RequestTimeout) and not silent
             silent = True
             try:
                 await self._initialize(None)
                 return
             except RPCError as refusal:
+                if self._nameless(error, refusal):
+                    self._settle(None)
+                    return
                 if not slow or refusal.code not in MODERN_CODES | {METHOD_NOT_FOUND}:
                     raise
                 link.stateless = True
 
     async def _probe_once(self) -> DiscoverResult | tuple[Finding, DovetailError]:
-        link = self._link
-        patience = self._options.probe_timeout
-        if link.transport.http and self._options.timeout is not None:
-            patience = max(patience, self._options.timeout)
+        link, options = self._link, self._options
+        patience: float | None = options.probe_timeout
+        if link.transport.http or not options.stateful or eras.recall(self._key) == "stateless":
+            # Here silence does not mean the other era: whoever is silent is slow.
+            patience = options.timeout and max(options.probe_timeout, options.timeout)
+        wish = Wish(timeout=patience, maximum=options.max_timeout)
         try:
-            reply = await link.ask_reply(names.DISCOVER, DiscoverParams(), Wish(timeout=patience))
+            reply = await link.ask_reply(names.DISCOVER, DiscoverParams(), wish)
         except RequestTimeout as silence:
             return from_silence(http=link.transport.http), silence
         except HTTPStatusError as problem:
             return from_status(problem.status), problem
+        except RemoteProtocolError as problem:
+            return Finding(Verdict.STATEFUL), problem
         except ConnectionLost as loss:
-            if link.transport.http or self._renew is None:
+            if link.transport.http or self._renew is None or not options.stateful:
                 raise
-            await link.replace(self._renew(), self._options.max_timeout)
+            await link.replace(self._renew(), options.max_timeout)
             return Finding(Verdict.STATEFUL), loss
         return self._judge(reply)
 
@@ -175,12 +176,8 @@ class Opener:
             return from_error(told, status=reply.status), error
         return Finding(Verdict.STATEFUL), error
 
-    async def _ask_discover(self, seconds: float | None) -> DiscoverResult | DovetailError:
-        reply = await self._link.ask_reply(names.DISCOVER, DiscoverParams(), Wish(timeout=seconds))
-        return _read(DiscoverResult, reply)
-
     def _accept(self, result: DiscoverResult) -> bool:
-        revision = self._link.exchange.choose(result.supported_versions)
+        revision = common(self._options.stateless, result.supported_versions)
         if revision is None:
             return False
         self._link.exchange.speak(revision)
@@ -195,49 +192,66 @@ class Opener:
         if result is not None:
             link.server_info = _info_in(result)
             self._name(link.server_info)
-        known = eras.recall(self._key)
-        if known is None or result is None or known.discovered is not result:
-            eras.remember(self._key, stateful=False, discovered=result)
+        eras.remember(self._key, "stateless")
 
-    async def _fall_back(self, theirs: Any, error: DovetailError | None = None) -> None:
-        revision = common(STATEFUL, tuple(theirs))
+    async def _fall_back(self, theirs: Sequence[str], error: DovetailError | None = None) -> None:
+        revision = common(self._options.stateful, theirs)
         if revision is None:
-            raise error or FeatureUnavailable(
-                f"{self._link.describe()} speaks {', '.join(theirs)[:200]}, none of which this client does"
-            )
+            if error is not None and self._options.automatic:
+                raise error
+            raise self._refused(theirs) from error
         await self._initialize(revision)
+
+    def _nameless(self, error: DovetailError, refusal: RPCError) -> bool:
+        """Whether a server is of the stateless era all the same: it knows no ``server/discover``, and says of
+        ``initialize`` what only servers of that era say. No revision that it speaks is named, or it is ours.
+        """
+        if getattr(error, "code", None) != METHOD_NOT_FOUND:
+            return False
+        if refusal.code == UNSUPPORTED_VERSION:
+            theirs = supported_in(refusal.data)
+            return not theirs or self._link.exchange.profile.revision in theirs
+        return refusal.code in MODERN_CODES or (
+            self._link.transport.http and refusal.code == METHOD_NOT_FOUND
+        )
 
     # The stateful era
 
     async def _initialize(self, revision: str | None) -> None:
-        link = self._link
+        link, options = self._link, self._options
         link.stateless = False
-        params = link.session.initialize(revision)
-        wish = Wish(timeout=self._options.timeout, maximum=self._options.max_timeout)
+        params = link.session.initialize(revision or options.stateful[-1])
+        wish = Wish(timeout=options.timeout, maximum=options.max_timeout)
         try:
             reply = await link.ask_reply(names.INITIALIZE, params, wish)
         except HTTPStatusError as problem:
-            reply = await self._over_http_sse(problem.status, problem, revision)
+            reply = await self._over_http_sse(problem.status, problem, params)
         result = _read(InitializeResult, reply)
-        if isinstance(result, RPCError) and result.code not in MODERN_CODES and may_be_http_sse(reply.status):
-            reply = await self._over_http_sse(reply.status, result, revision)
+        if isinstance(result, RPCError) and may_be_http_sse(reply.status, result.code):
+            reply = await self._over_http_sse(reply.status, result, params)
             result = _read(InitializeResult, reply)
         if not isinstance(result, InitializeResult):
+            if not options.stateless and isinstance(result, UnsupportedVersion):
+                raise self._refused(supported_in(result.data)) from result
             raise result
-        supported = STATEFUL if self._options.automatic else (self._options.revision,)
-        link.session.opened(result, supported)
+        link.greeted = True
+        if result.protocol_version not in options.stateful:
+            raise self._refused((result.protocol_version,))
+        link.session.opened(result)
         link.opened = True
         link.server_info = result.server_info
         self._name(result.server_info)
         await link.notify(names.NOTIFY_INITIALIZED, InitializedNotice())
         await link.transport.listen()
-        if self._options.automatic:  # who was told what to speak found out nothing about the server's era
-            eras.remember(self._key, stateful=True)
-        if self._options.log_level is not None and result.capabilities.logging is not None:
-            level = SetLevelParams(level=self._options.log_level)
+        if options.automatic:  # who was told what to speak found out nothing about the server's era
+            eras.remember(self._key, "stateful")
+        if options.log_level is not None and result.capabilities.logging is not None:
+            level = SetLevelParams(level=options.log_level)
             await link.ask(names.LOGGING_SET_LEVEL, level, wish)
 
-    async def _over_http_sse(self, status: int | None, problem: DovetailError, revision: str | None) -> Reply:
+    async def _over_http_sse(
+        self, status: int | None, problem: DovetailError, params: InitializeParams
+    ) -> Reply:
         """The refusal may come of the transport of 2024-11-05. Raises ``problem`` if it does not."""
         link = self._link
         offer: Any = getattr(link.transport, "fall_back_to_sse", None)
@@ -254,7 +268,30 @@ class Opener:
                 await link.replace(self._renew(), self._options.timeout)
             raise problem from second
         wish = Wish(timeout=self._options.timeout, maximum=self._options.max_timeout)
-        return await link.ask_reply(names.INITIALIZE, link.session.initialize(revision), wish)
+        return await link.ask_reply(names.INITIALIZE, params, wish)
+
+    # Refusals
+
+    def _refused(self, theirs: Sequence[str]) -> FeatureUnavailable:
+        """The error for a server that speaks nothing of what may be spoken here."""
+        told = ", ".join(theirs)[:200] or "no revision that it names"
+        return FeatureUnavailable(f"{self._link.describe()} speaks {told}; {self._bounds()}")
+
+    def _of_the_other_era(self, error: DovetailError) -> DovetailError:
+        """The error for a server of the stateful era where that may not be spoken."""
+        if isinstance(error, RequestTimeout):
+            return error
+        problem = FeatureUnavailable(
+            f"{self._link.describe()} does not know {names.DISCOVER}, with which the stateless era opens"
+            f" ({error}); {self._bounds()}"
+        )
+        problem.__cause__ = error
+        return problem
+
+    def _bounds(self) -> str:
+        if self._options.automatic:
+            return f"this client speaks {', '.join(self._options.offered)}"
+        return f"this client was told to speak only {' or '.join(self._options.offered)} (revision=)"
 
     def _name(self, info: Implementation | None) -> None:
         place = self._link.describe()

@@ -4,15 +4,15 @@ A capability is declared exactly when something is there to serve it.
 Specification: basic/lifecycle "Capability Negotiation", basic/versioning "Capabilities".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, cast
 
 from msgspec import Struct
 
 from ..protocol.errors import LocalProtocolError
-from ..protocol.revisions import REVISIONS
+from ..protocol.revisions import REVISIONS, STATEFUL, STATELESS
 from ..protocol.types import (
     LOG_LEVELS,
     ClientCapabilities,
@@ -33,6 +33,7 @@ from .answers import (
     RoundsMode,
     SamplingHandler,
 )
+from .states import StateHandler
 
 AUTO: Final = "auto"
 Headers = Mapping[str, str] | Callable[[], Any]
@@ -42,14 +43,15 @@ class ClientOptions(TypedDict, total=False):
     """Keyword options of `Client`. All are optional.
 
     * ``info``: how the client describes itself, an `Implementation`; default: "dovetail" and its version.
-    * ``revision``: "auto" finds out what the server speaks; a revision such as "2025-06-18" is used without asking.
+    * ``revision``: "auto" finds out what the server speaks; a revision such as "2025-06-18" is used without asking, or
+      not at all; of several, such as ("2025-06-18", "2025-11-25"), the newest that the server speaks too.
     * ``elicitation``: asked to fill in forms. ``approve``: asked before an address may be visited; without it, such
       requests are refused. ``sampling``: asked to run the model; with ``sampling_tools`` it may be offered tools.
       ``roots``: the folders to show, as paths, URIs or `Root`, or a function giving them. Plain functions among these
       run in a thread, so they may block.
-    * ``logging``, ``progress``, ``on_change``, ``on_notification``: told of log messages, of progress (unless the
-      call has its own), of changes, of notifications that no revision knows. Plain functions are called at once and
-      must not block.
+    * ``logging``, ``progress``, ``on_change``, ``on_notification``, ``on_state``: told of log messages, of progress
+      (unless the call has its own), of changes, of notifications that no revision knows, of what becomes of the
+      connection (a `StateChange`). Plain functions are called at once and must not block.
     * ``timeout``: seconds without an answer or progress until a request ends (60; None: no limit). ``max_timeout``:
       seconds after which it ends in any case (600). ``probe_timeout``: seconds to wait for a first sign of the era
       (5).
@@ -64,7 +66,7 @@ class ClientOptions(TypedDict, total=False):
     """
 
     info: Implementation
-    revision: str
+    revision: str | Collection[str]
     elicitation: ElicitationHandler | None
     sampling: SamplingHandler | None
     sampling_tools: bool
@@ -74,6 +76,7 @@ class ClientOptions(TypedDict, total=False):
     progress: ProgressHandler | None
     on_change: ChangeHandler | None
     on_notification: NotificationHandler | None
+    on_state: StateHandler | None
     timeout: float | None
     max_timeout: float | None
     probe_timeout: float
@@ -93,7 +96,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """The options with their defaults."""
 
     info: Any = None
-    revision: str = AUTO
+    revision: Any = AUTO
     elicitation: Any = None
     sampling: Any = None
     sampling_tools: bool = False
@@ -103,6 +106,7 @@ class Options(Struct, frozen=True, kw_only=True):
     progress: Any = None
     on_change: Any = None
     on_notification: Any = None
+    on_state: Any = None
     timeout: float | None = 60.0
     max_timeout: float | None = 600.0
     probe_timeout: float = 5.0
@@ -123,6 +127,24 @@ class Options(Struct, frozen=True, kw_only=True):
         wanted = self.revision
         return wanted == AUTO
 
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The revisions that may be spoken, oldest first."""
+        if self.automatic:
+            return REVISIONS
+        wanted: Any = (self.revision,) if isinstance(self.revision, str) else self.revision
+        return tuple(revision for revision in REVISIONS if revision in wanted)
+
+    @property
+    def stateful(self) -> tuple[str, ...]:
+        """Those of the stateful era, oldest first."""
+        return tuple(revision for revision in STATEFUL if revision in self.offered)
+
+    @property
+    def stateless(self) -> tuple[str, ...]:
+        """Those of the stateless era, oldest first."""
+        return tuple(revision for revision in STATELESS if revision in self.offered)
+
 
 def settle(given: ClientOptions) -> Options:
     """The options with defaults. Raises `LocalProtocolError` for one that can't be."""
@@ -130,11 +152,7 @@ def settle(given: ClientOptions) -> Options:
         options = Options(**given)
     except TypeError as problem:
         raise LocalProtocolError(f"no such option of a client: {problem}") from None
-    pinned = options.revision
-    if pinned not in (AUTO, *REVISIONS):
-        raise LocalProtocolError(
-            f"there is no revision {pinned!r}; use {AUTO!r} or one of {', '.join(REVISIONS)}"
-        )
+    _check_revisions(options.revision)
     if options.log_level is not None and options.log_level not in LOG_LEVELS:
         raise LocalProtocolError(f"log_level is one of {', '.join(LOG_LEVELS)}, not {options.log_level!r}")
     if options.rounds not in ("auto", "manual"):
@@ -144,6 +162,19 @@ def settle(given: ClientOptions) -> Options:
         if seconds is not None and not seconds > 0:
             raise LocalProtocolError(f"{name} is a number of seconds above zero, or None, not {seconds!r}")
     return options
+
+
+def _check_revisions(wanted: Any) -> None:
+    if wanted == AUTO:
+        return
+    offered: Any = (wanted,) if isinstance(wanted, str) else wanted
+    if not isinstance(offered, Collection) or not offered:
+        raise LocalProtocolError(f"revision is {AUTO!r}, a revision, or a sequence of them, not {wanted!r}")
+    for each in cast("Collection[Any]", offered):
+        if each not in REVISIONS:
+            raise LocalProtocolError(
+                f"there is no revision {each!r}; use {AUTO!r}, or of these: {', '.join(REVISIONS)}"
+            )
 
 
 def own_info() -> Implementation:

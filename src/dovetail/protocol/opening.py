@@ -7,14 +7,20 @@ outcome                               stdio, memory, unix    HTTP
 ====================================  =====================  ===========================================
 a discover result                     stateless              stateless
 a recognized modern error             stateless, as it says  stateless, as it says
-any other JSON-RPC error              stateful               stateful (at 200 or 4xx)
-401, 403                              -                      log in first; decides nothing
-other 4xx, body not a JSON-RPC error  -                      stateful; on 400, 404, 405 perhaps HTTP+SSE
-5xx, silence, no connection           silence: stateful      decides nothing: an error
+"method not found" (-32601)           stateful               stateful, whatever the status
+any other JSON-RPC error              stateful               stateful (at 2xx or 4xx)
+401                                   -                      log in first; decides nothing
+403, 407, 408, 425, 429               -                      decides nothing: an error
+2xx, other 4xx, 501, no message       -                      stateful; on 400, 404, 405 perhaps HTTP+SSE
+other 5xx, 3xx, no connection         -                      decides nothing: an error
+silence                               stateful               decides nothing: an error
+an answer that breaks the protocol    stateful               stateful
 ====================================  =====================  ===========================================
 
-A recognized modern error is one with a code that only the stateless era has (-32020 to -32022), or, over
-HTTP, -32601 at status 404. The era belongs to the server, so it may be remembered per process or origin.
+A recognized modern error is one with a code that only the stateless era has (-32020 to -32022). "Method not found"
+is none here, not even at 404, where servers of that era say it of methods they lack: ``server/discover`` they have to
+have. Bridges answer so, when an old server behind them does not know it. The era belongs to the server, so it may be
+remembered per process or origin.
 Specification: basic/versioning "Backward Compatibility", basic/transports/stdio and /streamable-http
 "Backward Compatibility".
 """
@@ -28,6 +34,11 @@ from msgspec import Struct
 from .errors import HEADER_MISMATCH, METHOD_NOT_FOUND, MISSING_CAPABILITY, UNSUPPORTED_VERSION
 from .types.requests import ErrorObject
 
+_UNAUTHORIZED: Final = 401
+_NOT_FOUND: Final = 404
+_NOT_IMPLEMENTED: Final = 501
+#: Forbidden, proxy authentication, request timeout, too early, too many requests: of the caller, or of the moment.
+_NO_SIGN: Final = frozenset({403, 407, 408, 425, 429})
 MODERN_CODES: Final = frozenset({HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION})
 
 
@@ -52,24 +63,29 @@ def from_error(error: ErrorObject, *, status: int | None = None) -> Finding:
     """What a JSON-RPC error in answer to the probe says. ``status`` is the HTTP status, None on other
     transports.
     """
-    if status in (401, 403):
+    if status == _UNAUTHORIZED:
         return Finding(Verdict.LOGIN)
+    if status in _NO_SIGN:
+        return Finding(Verdict.UNDECIDED)
+    if error.code == METHOD_NOT_FOUND:
+        return Finding(Verdict.STATEFUL)
     if status is not None and status >= 500:
         return Finding(Verdict.UNDECIDED)
     if error.code == UNSUPPORTED_VERSION:
         return Finding(Verdict.RETRY, supported_in(error.data))
     if error.code in MODERN_CODES:
         return Finding(Verdict.STATELESS)
-    if error.code == METHOD_NOT_FOUND and status == 404:
-        return Finding(Verdict.STATELESS)
     return Finding(Verdict.STATEFUL)
 
 
 def from_status(status: int) -> Finding:
     """What an HTTP answer without a JSON-RPC error in its body says."""
-    if status in (401, 403):
+    if status == _UNAUTHORIZED:
         return Finding(Verdict.LOGIN)
-    return Finding(Verdict.STATEFUL if 400 <= status < 500 else Verdict.UNDECIDED)
+    if status in _NO_SIGN:
+        return Finding(Verdict.UNDECIDED)
+    old = status < 300 or 400 <= status < 500 or status == _NOT_IMPLEMENTED
+    return Finding(Verdict.STATEFUL if old else Verdict.UNDECIDED)
 
 
 def from_silence(*, http: bool) -> Finding:
@@ -79,8 +95,12 @@ def from_silence(*, http: bool) -> Finding:
     return Finding(Verdict.UNDECIDED if http else Verdict.STATEFUL)
 
 
-def may_be_http_sse(status: int | None) -> bool:
-    """Whether a refused ``initialize`` may mean the transport of 2024-11-05, to be tried with a GET."""
+def may_be_http_sse(status: int | None, code: int | None = None) -> bool:
+    """Whether a refused ``initialize`` may mean the transport of 2024-11-05, to be tried with a GET. ``code``: that of
+    the JSON-RPC error in its body, if there was one: some are said by servers of the stateless era alone.
+    """
+    if code in MODERN_CODES or (code == METHOD_NOT_FOUND and status == _NOT_FOUND):
+        return False
     return status in (400, 404, 405)
 
 

@@ -1,0 +1,50 @@
+"""A client that nobody closed: it is said, and what can still be closed is closed.
+
+Python says nothing when a program forgets to close something, unless it is asked to (``-X dev``, ``-W default``, a test
+runner): so that is what `ResourceWarning` is for. There are two occasions. Either the last reference to the client goes
+while its loop runs, or its loop ends first. To hear of that, a `Vigil` is kept: an asynchronous generator, which event
+loops close before they end (`asyncio.run` does; whoever ends a loop by hand calls ``shutdown_asyncgens``).
+Specification: none.
+"""
+
+import warnings
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Protocol
+from weakref import WeakMethod
+
+
+class Vigil:
+    """Calls ``ended``, a method, when the running loop is about to end; weakly, so that it keeps nothing alive."""
+
+    def __init__(self, ended: Callable[[], Awaitable[None]]) -> None:
+        self._generator = _until_the_end(WeakMethod(ended))
+
+    async def begin(self) -> None:
+        """Begin; from now on the running loop closes it."""
+        await anext(self._generator)
+
+    async def end(self) -> None:
+        """It is not needed any more."""
+        await self._generator.aclose()
+
+
+async def _until_the_end(ended: WeakMethod[Callable[[], Awaitable[None]]]) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        call = ended()
+        if call is not None:
+            await call()
+
+
+class Described(Protocol):
+    """What has a name for people."""
+
+    def describe(self) -> str:
+        """Its name."""
+        ...
+
+
+def warn(what: Described, how: str) -> None:
+    """Say that a client was left open. ``how``: what to write instead."""
+    warnings.warn(f"unclosed client of {what.describe()}: {how}", ResourceWarning, source=what, stacklevel=2)
