@@ -73,6 +73,22 @@ async def test_an_async_watcher_may_use_the_client(stateful: Command) -> None:
     assert found == ["from the watcher"]
 
 
+async def test_a_watcher_may_open_and_call_in_the_very_moment(stateful: Command) -> None:
+    """The attempt is over then, and those who waited for it have not been told yet."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    def watch(change: StateChange) -> None:
+        if change.state == "ready":
+            tasks.append(asyncio.create_task(client.open()))
+            tasks.append(asyncio.create_task(client.call_tool("echo", {"text": "x"})))
+
+    client = Client(stateful(), on_state=watch)
+    async with client:
+        opened, called = await asyncio.gather(*tasks)
+        assert opened is client
+        assert called.text == "x"
+
+
 async def test_a_loss_for_good_is_raised_to_who_waits(stateful: Command) -> None:
     async with Client(stateful()) as client:
         waiting = [asyncio.create_task(client.wait_for("closed")) for _ in range(2)]

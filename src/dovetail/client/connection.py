@@ -38,7 +38,7 @@ from ..protocol.types import (
     ResourceUpdatedNotice,
     SubscribeParams,
 )
-from ..transports.shared_channel import unsent
+from ..transports.shared_channel import again, unsent
 from . import eras
 from .courier import Courier
 from .link import Link, Wish
@@ -125,7 +125,7 @@ class Connection:
             self._loop = loop
         while True:
             self._check()
-            link, working = self._link, self._working
+            link, working = self._link, self._under_way
             if working is None:
                 if link is not None and link.opened and link.lost_by is None:
                     return
@@ -282,7 +282,12 @@ class Connection:
 
     async def _work(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run the one attempt, or wait for the one that runs. A cancelled waiter leaves it running."""
-        await self._worked_out(self._working or self._begin(work))
+        await self._worked_out(self._under_way or self._begin(work))
+
+    @property
+    def _under_way(self) -> asyncio.Task[None] | None:
+        """The attempt that runs. One that has ended counts no more, though nobody was told yet."""
+        return None if self._working is None or self._working.done() else self._working
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         self._working = asyncio.create_task(work())
@@ -304,7 +309,8 @@ class Connection:
             self._waiting -= 1
 
     def _worked(self, task: asyncio.Task[None]) -> None:
-        self._working = self._opening = None
+        if task is self._working:
+            self._working = self._opening = None
         if not task.cancelled():
             task.exception()  # those who waited were told; nobody may have
 
@@ -335,7 +341,7 @@ class Connection:
             self._settled(link, problem)
             raise
         link.generation += 1
-        await self._came_back(link)
+        await self._goes_on(link)
 
     async def _replace(self, link: Link, cause: DovetailError) -> None:
         if not self.place.again:
@@ -350,7 +356,7 @@ class Connection:
             raise
         self._retired.add(link)
         self.link.start(self._retire(link))
-        await self._came_back(self.link)
+        await self._goes_on(self.link)
 
     async def _reconnect(self, lost: Link, cause: DovetailError) -> None:
         """The connection was lost, and is wanted again."""
@@ -363,15 +369,21 @@ class Connection:
         except BaseException as problem:
             self._settled(lost, problem)
             raise
-        await self._came_back(self.link)
+        await self._goes_on(self.link)
+
+    async def _goes_on(self, link: Link) -> None:
+        """The server was opened anew, and all is as before."""
+        try:
+            await self._came_back(link)
+        finally:
+            self._settled(link, link.lost_by, renewed=True)
 
     async def _came_back(self, link: Link) -> None:
         """The server was opened anew: nobody knows what changed meanwhile, or whether it is the same."""
         self._renewed()
-        try:
-            await self._resubscribe(link)
-        finally:
-            self._settled(link, link.lost_by, renewed=True)
+        await self._resubscribe(link)
+        if link.lost_by is not None:
+            raise again(link.lost_by)
         if not link.stateless:
             for subscription in tuple(self._subscriptions):
                 subscription.missed()
@@ -414,14 +426,13 @@ class Connection:
                 self._link = link
                 await self._opener(link).open()
                 await self._came_back(link)
-                if link.lost_by is not None:
-                    raise link.lost_by
             except DovetailError as problem:
                 if self._link is not None and self._link is not old:
                     self._link.opened = True
                     self._link.lost_by = self._link.lost_by or problem
                 error = problem
                 continue
+            self.states.now("ready", renewed=True)
             self._autolisten(link)
             return
 
@@ -553,8 +564,8 @@ class Connection:
         restarts = self.options.restart and self.place.process and self._closing is None
         for subscription in tuple(self._subscriptions):
             subscription.lost(link, error, final=not restarts)
-        if self._working is not None:
-            return  # the attempt that is under way meets it
+        if self._under_way is not None:
+            return  # the attempt meets it
         if restarts and link.opened:
             self.states.now("renewing", error)  # at once: whoever waits for "ready" now waits for the next
             self._begin(lambda: self._restart(link, error))
