@@ -16,6 +16,7 @@ unknown content.
 """
 
 import types
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, Final, Generic, TypeVar, Union, cast, get_args, get_origin
 
@@ -23,7 +24,19 @@ import msgspec
 from msgspec import Raw, Struct
 
 from .types.content import UNKNOWN_TAG, UnknownContent
-from .types.wire import EXTRA_KEY, Open
+from .types.wire import EXTRA_KEY, Open, fields, struct_members, tree
+
+__all__ = [
+    "DECODE_ERRORS",
+    "Reader",
+    "decode",
+    "encode",
+    "fields",
+    "fits",
+    "reader",
+    "struct_members",
+    "tree",
+]
 
 T = TypeVar("T")
 
@@ -88,11 +101,11 @@ def reader(kind: type[T]) -> Reader[T]:
     return found
 
 
-def encode(value: Any) -> bytes:
-    """A value as JSON, ``extra`` members included."""
-    data = _encoder.encode(value)
+def encode(value: Any, write: Callable[[Any], bytes] = _encoder.encode) -> bytes:
+    """A value as JSON, ``extra`` members included. ``write``: an encoder that knows more types."""
+    data = write(value)
     if _RARE in data and (_EXTRA_MARK in data or _UNKNOWN_MARK in data):
-        return _encoder.encode(tree(value))
+        return write(tree(value))
     return data
 
 
@@ -101,44 +114,13 @@ def decode(data: bytes | Raw) -> Any:
     return _any.decode(data)
 
 
-def tree(value: Any) -> Any:
-    """A value as dicts and lists, ``extra`` members in their places and unknown content as it came."""
-    if isinstance(value, UnknownContent):
-        return value.members
-    if isinstance(value, Struct):
-        return struct_members(value)
-    if isinstance(value, dict):
-        return {key: tree(item) for key, item in cast("dict[Any, Any]", value).items()}
-    if isinstance(value, (list, tuple)):
-        return [tree(item) for item in cast("list[Any]", value)]
-    return value
-
-
-def struct_members(value: Struct, *, deep: bool = True) -> dict[str, Any]:
-    """The members of a Struct as they go over the wire: one level as a dict, deeper levels by `tree` if
-    ``deep``.
-    """
-    out: dict[str, Any] = {}
-    config = value.__struct_config__
-    if config.tag_field is not None:
-        out[config.tag_field] = config.tag
-    extra: dict[str, Any] | None = None
-    for field in fields(type(value)):
-        item = getattr(value, field.name)
-        if field.encode_name == EXTRA_KEY:
-            extra = item
-        elif item is not msgspec.UNSET and not (config.omit_defaults and item is field.default):
-            out[field.encode_name] = tree(item) if deep else item
-    if extra:
-        for key, item in extra.items():
-            out.setdefault(key, item)
-    return out
-
-
-@lru_cache(maxsize=1024)
-def fields(type: type[Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """The fields of a Struct type (cached)."""
-    return msgspec.structs.fields(type)
+def fits(kind: Any, value: Any, name: str = "") -> bool:
+    """Whether plain JSON values read as a type; ``name``: of the member that they are."""
+    try:
+        msgspec.convert(_integers(_shelter({name: value})[name]), kind)
+    except DECODE_ERRORS:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)
@@ -208,6 +190,17 @@ def _block(item: Any) -> Any:
         if isinstance(kind, str) and kind not in _CONTENT_TAGS:
             return {"type": UNKNOWN_TAG, "members": members}
     return _shelter(item)
+
+
+def _integers(tree: Any) -> Any:
+    """A tree whose integral floats are integers, as the lenient reader has them."""
+    if isinstance(tree, float):
+        return _integral(repr(tree))
+    if isinstance(tree, dict):
+        return {key: _integers(item) for key, item in cast("dict[str, Any]", tree).items()}
+    if isinstance(tree, list):
+        return [_integers(item) for item in cast("list[Any]", tree)]
+    return tree
 
 
 def _integral(text: str) -> float | int:

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType, field
 
 from .metadata import Annotations
 from .resources import Resource, ResourceContents
-from .wire import Meta, Open
+from .wire import Meta, Open, Verbatim
 
 # Never on the wire: the codec puts the block together from its members.
 UNKNOWN_TAG = "\ue000unknown"
@@ -66,10 +66,8 @@ class EmbeddedResource(Open, frozen=True, kw_only=True, tag_field="type", tag="r
     meta: Meta | None = field(default=None, name="_meta")
 
 
-class UnknownContent(Open, frozen=True, kw_only=True, tag_field="type", tag=UNKNOWN_TAG):
+class UnknownContent(Verbatim, frozen=True, kw_only=True, tag_field="type", tag=UNKNOWN_TAG):
     """A block of a type this version does not know; ``members`` is the whole object as it came."""
-
-    members: dict[str, Any]
 
     @property
     def type(self) -> str:
