@@ -118,7 +118,10 @@ ODD: dict[str, tuple[bytes, type[DovetailError]]] = {
     "empty json": (response(200, b"", "application/json"), RemoteProtocolError),
     "no message": (response(200, b"{}", "application/json"), RemoteProtocolError),
     "wrong id": (response(200, json.dumps(answer_to(77)).encode(), "application/json"), RemoteProtocolError),
-    "text id": (response(200, json.dumps(answer_to("1")).encode(), "application/json"), RemoteProtocolError),
+    "text of another id": (
+        response(200, json.dumps(answer_to("77")).encode(), "application/json"),
+        RemoteProtocolError,
+    ),
     "notice": (response(200, json.dumps(log_notice()).encode(), "application/json"), RemoteProtocolError),
     "deep": (response(200, b"[" * 100_000, "application/json"), RemoteProtocolError),
     "invalid utf-8": (response(200, b'{"\xff":1}', "application/json"), RemoteProtocolError),

@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from . import codec, names
-from .listening import Change
+from .listening import Change, is_below
 from .types.requests import CacheableResult, PageParams, Params
 from .types.resources import ReadResourceParams
 
@@ -76,7 +76,9 @@ class Cache:
         """Forget what a change made stale."""
         methods = _AFFECTED[change.kind]
         for key in list(self._entries):
-            if key.method in methods and (change.kind != "resource" or key.subject == change.uri):
+            if key.method in methods and (
+                change.kind != "resource" or key.subject == change.uri or is_below(change.uri, key.subject)
+            ):
                 del self._entries[key]
 
     def forget(self, method: str) -> None:

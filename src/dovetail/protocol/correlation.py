@@ -54,5 +54,8 @@ class Pending(Generic[T]):
     def __len__(self) -> int:
         return len(self._open)
 
+    def __contains__(self, id: object) -> bool:
+        return id in self._open
+
     def __iter__(self) -> Iterator[RequestId]:
         return iter(tuple(self._open))

@@ -5,12 +5,14 @@ So a message with bad params is still answered under its id, and the cost of the
 decoder that knows the type. Only a ``tools/call`` that is plainly right is read with its parameters at once, which
 saves going over its arguments once more; if anything about it is odd, it is opened like every other message.
 
+Of a response, a ``null`` where nothing should be is taken for nothing (as JSON-RPC 1.0 wrote it), and said in ``odd``.
 Documented rules where JSON leaves room: names are matched exactly (``Method`` is no method); of a doubled
 name the last one counts, for every reader alike, because nothing but this module reads the envelope.
 Specification: basic/index, "Messages".
 """
 
 from codecs import utf_8_decode
+from collections.abc import Container
 from enum import Enum
 from typing import Annotated, Any, Final, Literal
 
@@ -37,6 +39,7 @@ _NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _NO_MARKS_NOR_COMMAS: Final = _NO_MARKS.replace(b",", b"")
 _MAX_ID: Final = 2**63 - 1
 _MAX_ID_LENGTH: Final = 1024
+_DIGITS: Final = 19
 
 
 class Kind(Enum):
@@ -74,7 +77,7 @@ class _PlainCall(Struct, frozen=True):
 
 class Message(Struct, frozen=True, gc=False):
     """A legal message. ``id`` is None on notifications and on errors about an unreadable request. ``whole``: the
-    parameters, where they were read at once, from ``data``.
+    parameters, where they were read at once, from ``data``. ``odd``: what was not quite legal about a response.
     """
 
     kind: Kind
@@ -84,6 +87,7 @@ class Message(Struct, frozen=True, gc=False):
     body: Raw = Raw(b"")
     whole: CallToolParams | None = None
     data: bytes = b""
+    odd: str = ""
 
     @property
     def params(self) -> Raw:
@@ -176,18 +180,44 @@ def _known(id: int | str | None | UnsetType) -> RequestId | None:
 
 
 def _classify_response(envelope: Envelope, id: RequestId | None) -> Message:
-    result, error = envelope.result, envelope.error
+    result, error, odd = envelope.result, envelope.error, ""
     if result is not UNSET and error is not UNSET:
-        raise Malformed(InvalidRequest("a response has either a result or an error"), id, response=True)
+        if _is_null(error):
+            error, odd = UNSET, '"error": null beside a result'
+        elif _is_null(result):
+            result, odd = UNSET, '"result": null beside an error'
+        else:
+            raise Malformed(InvalidRequest("a response has either a result or an error"), id, response=True)
     if error is not UNSET:
-        return Message(Kind.ERROR, id, body=error)
+        return Message(Kind.ERROR, id, body=error, odd=odd)
     if result is UNSET:
         raise Malformed(InvalidRequest("a message needs a method, or exactly one of result and error"), id)
     if id is None:
         raise Malformed(InvalidRequest("a result needs the id of its request"), response=True)
     if memoryview(result)[0] != _BRACE:
-        raise Malformed(InvalidRequest('"result" must be an object'), id, response=True)
-    return Message(Kind.RESULT, id, body=result)
+        if not _is_null(result):
+            raise Malformed(InvalidRequest('"result" must be an object'), id, response=True)
+        result, odd = Raw(b"{}"), '"result": null where an object belongs'
+    return Message(Kind.RESULT, id, body=result, odd=odd)
+
+
+def _is_null(value: Raw) -> bool:
+    return bytes(value) == b"null"
+
+
+def under_number(message: Message, waiting: Container[RequestId]) -> Message | None:
+    """The response as one to the request with the number that its id spells ("1" for 1), if that one is ``waiting``.
+
+    A peer that turns ids into text can't mean another one, where all ids given out are numbers.
+    """
+    id = message.id
+    if type(id) is not str or len(id) > _DIGITS or not (id.isascii() and id.isdigit()):
+        return None
+    number = int(id)
+    if number not in waiting:
+        return None
+    odd = f"{message.odd}{' and ' if message.odd else ''}the id {id!r}, text in place of a number"
+    return msgspec.structs.replace(message, id=number, odd=odd)
 
 
 def read_error(body: Raw) -> ErrorObject:

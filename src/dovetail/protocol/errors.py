@@ -9,7 +9,8 @@ Everything Dovetail raises on purpose is a `DovetailError`. Below it, what went 
 * `RemoteProtocolError`: the peer sent something that the protocol does not allow.
 * `TransportError`: the bytes did not get through.
 
-``retry_safe`` says whether the same call may be made again without the risk of doing its work twice.
+``retry_safe`` says whether the same call may be made again without the risk of doing its work twice. An error of a
+client's call knows the ``method`` and the ``server``, and names both in its text.
 Specification: basic/index, "Error Codes"; the codes that exist only in some revisions are in the revision
 tables.
 """
@@ -31,10 +32,27 @@ USER_REJECTED: Final = -1
 
 class DovetailError(Exception):
     """Anything that Dovetail reports. ``retry_safe``: the same call may be made again without doing its work
-    twice.
+    twice. ``method`` and ``server``: of the client's call that failed, empty where there was none.
     """
 
     retry_safe: bool = False
+    method: str = ""
+    server: str = ""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        where = self._where(text)
+        return f"{text} ({where})" if where else text
+
+    def of_call(self, method: str, server: str) -> None:
+        """Say which call this is the error of, unless that was said: ``server`` as it may be shown."""
+        self.method = self.method or method
+        self.server = self.server or server
+
+    def _where(self, text: str) -> str:
+        """What the text does not name yet of method and server."""
+        missing = [name for name in (self.method, self.server) if name and name not in text]
+        return " to ".join(missing)
 
 
 class LocalProtocolError(DovetailError):
@@ -111,8 +129,10 @@ class MessageTooLarge(TransportError):
     """A message is larger than the limit in force."""
 
 
-class RequestTimeout(DovetailError):
-    """No answer in time. The call was cancelled; whether the peer did the work is unknown."""
+class RequestTimeout(DovetailError, TimeoutError):
+    """No answer in time. The call was cancelled; whether the peer did the work is unknown. It is a builtin
+    TimeoutError as well, so that code which knows only that one takes it.
+    """
 
 
 class RequestCancelled(DovetailError):
@@ -129,6 +149,9 @@ class ToolError(DovetailError):
     """Raised by a tool: the message reaches the model as an error result. Nothing else of the exception is
     sent.
     """
+
+    def _where(self, text: str) -> str:
+        return ""  # the text is for the model, which has no use for addresses
 
 
 class Declined(DovetailError):
@@ -151,7 +174,8 @@ class RPCError(DovetailError):
         self.data = data
 
     def __str__(self) -> str:
-        return f"{self.message} (code {self.code})"
+        where = self._where(self.message)
+        return f"{self.message} (code {self.code}{'; ' if where else ''}{where})"
 
 
 class ParseError(RPCError):

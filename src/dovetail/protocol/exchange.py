@@ -188,7 +188,7 @@ class ClientExchange:
         self.capabilities = capabilities
         self.server: DiscoverResult | None = None
         self.profile: Profile = PROFILES[revision]
-        self._constant = self._head = b""
+        self._constant = self._head = self._reporting = b""
         self.speak(revision)
 
     def speak(self, revision: str) -> None:
@@ -201,6 +201,11 @@ class ClientExchange:
         }
         self._constant = codec.encode(members)
         self._head = _META_MEMBER % self._constant
+        # The head of most requests: with a progress token that is a number, and nothing else of their own.
+        self._reporting = b'%b,"%b":%%d}}' % (
+            self._head[:-2].replace(b"%", b"%%"),
+            names.META_PROGRESS_TOKEN.encode(),
+        )
 
     def choose(self, supported: Sequence[str], ours: Sequence[str] = STATELESS) -> str | None:
         """The newest revision of the era that both sides speak, or None."""
@@ -219,6 +224,9 @@ class ClientExchange:
         """A request as bytes, its ``_meta`` complete. Raises `FeatureUnavailable` as `check_method` does."""
         capabilities: ServerCapabilities | None = None if self.server is None else self.server.capabilities
         check_method(method, self.profile, capabilities)
+        if type(progress_token) is int and not meta and log_level is None:
+            head = self._reporting % progress_token
+            return messages.request(id, method, messages.join(head, self.profile.encode(params)))
         own: Meta = {}
         if meta:
             own = {key: item for key, item in meta.items() if not key.startswith(names.META_PREFIX)}

@@ -36,6 +36,8 @@ MAX_RESOURCES: Final = 10_000
 Kind = Literal["tools", "prompts", "resources", "resource"]
 #: Beyond so many names a set finds one sooner than a tuple does, which takes less space.
 _FEW: Final = 8
+#: What stands between a resource and what is below it: a segment of a path, a query, a fragment.
+_BELOW: Final = "/?#"
 _MARK: Final = f'"{names.META_SUBSCRIPTION_ID}":'.encode()
 
 
@@ -60,6 +62,18 @@ class Change(Struct, frozen=True):
         if self.kind == "resource":
             return messages.notification(self.method, profile.encode(ResourceUpdatedNotice(uri=self.uri)))
         return messages.notification(self.method)
+
+
+def is_below(uri: str, parent: str) -> bool:
+    """Whether a resource is a sub-resource of another, by their names: ``a://b/c`` is one of ``a://b``.
+
+    A subscription to a resource may be told of those, too (schema, `ResourceUpdatedNotificationParams`).
+    """
+    if len(uri) <= len(parent) or not uri.startswith(parent):
+        return False
+    if parent.endswith("/") or uri[len(parent)] in _BELOW:
+        return True
+    return uri[len(parent)] == ":" and "://" not in parent  # a part of a URN, not a port
 
 
 def everything(_: Change) -> bool:

@@ -28,7 +28,7 @@ from .types.capabilities import ClientCapabilities, ServerCapabilities
 from .types.lifecycle import InitializeParams, InitializeResult, SetLevelParams
 from .types.metadata import Implementation
 from .types.notifications import CancelledNotice
-from .types.requests import LogLevel, Params, RequestId
+from .types.requests import LogLevel, Params, ProgressToken, RequestId
 from .types.wire import Meta
 
 NEW: Final = "new"
@@ -40,6 +40,7 @@ MAX_OPENING: Final = 64 * 1024
 MAX_SUBSCRIBED_URI: Final = 8 * 1024
 
 _NEWEST: Final = STATEFUL[-1]
+_TOKEN: Final = b'{"%b":{"%b":%%d}%%b' % (names.META.encode(), names.META_PROGRESS_TOKEN.encode())
 _ALWAYS: Final = frozenset({names.INITIALIZE, names.PING})
 _CAPABILITY_OF: Final[Mapping[str, str]] = {
     names.TOOLS_LIST: "tools",
@@ -235,11 +236,27 @@ class ClientSession:
         self.profile = PROFILES[chosen]
         self.server = result
 
-    def request(self, id: RequestId, method: str, params: Params, meta: Meta | None = None) -> bytes:
+    def request(
+        self,
+        id: RequestId,
+        method: str,
+        params: Params,
+        meta: Meta | None = None,
+        *,
+        progress_token: ProgressToken | None = None,
+    ) -> bytes:
         """A request as bytes. Raises `FeatureUnavailable` when revision or server do not have the method."""
         if method != names.INITIALIZE:
             check_method(method, self.profile, self.server and self.server.capabilities)
-        return messages.request(id, method, with_meta(self.profile.encode(params), meta))
+        data = self.profile.encode(params)
+        if progress_token is None:
+            return messages.request(id, method, with_meta(data, meta))
+        if meta or type(progress_token) is not int:
+            return messages.request(
+                id, method, with_meta(data, {**(meta or {}), names.META_PROGRESS_TOKEN: progress_token})
+            )
+        rest = b"}" if len(data) == 2 else b"," + data[1:]
+        return messages.request(id, method, _TOKEN % (progress_token, rest))
 
     def notification(self, method: str, params: Any = None) -> bytes:
         """A notification as bytes."""

@@ -180,6 +180,8 @@ def rpc_refusal(response: Response, body: bytes, id: RequestId | None) -> Messag
         envelope.read_error(message.body)
     except Malformed:
         return None
+    if message.id != id and id is not None:
+        message = envelope.under_number(message, (id,)) or message
     if message.id == id:
         return message
     if message.id is not None or response.status in _ONLY_LATER:

@@ -20,7 +20,7 @@ import logging
 import ssl as tls
 from typing import Final
 
-from ..protocol import names
+from ..protocol import envelope, names
 from ..protocol.envelope import Kind, Message
 from ..protocol.errors import (
     ConnectionLost,
@@ -262,6 +262,8 @@ class HTTPTransport:
         body = await http_answers.read_body(answer, self._max_message, self.describe())
         answer.close()
         message = self._requests.opened(body, out.revision)
+        if message.id != out.id and out.id is not None:
+            message = envelope.under_number(message, (out.id,)) or message
         if message.id != out.id or message.kind in (Kind.REQUEST, Kind.NOTIFICATION):
             if message.kind is Kind.ERROR and message.id is None:
                 return Reply(Message(Kind.ERROR, out.id, body=message.body), answer.status)

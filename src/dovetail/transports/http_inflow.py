@@ -12,6 +12,7 @@ import asyncio
 import logging
 from typing import Final
 
+from ..protocol import envelope
 from ..protocol.bindings.sse import EventTooLarge, SSEParser
 from ..protocol.envelope import Kind, Message
 from ..protocol.errors import ConnectionLost, DovetailError, RemoteProtocolError
@@ -99,6 +100,11 @@ class Inflow:
             if out is not None and message.id == out.id:
                 return message
             call = self.calls.get(message.id)
+            if call is None:
+                message = envelope.under_number(message, self.calls) or message
+                if out is not None and message.id == out.id:
+                    return message
+                call = None if message.id is None else self.calls.get(message.id)
             if call is None:
                 self.late += 1
             else:

@@ -186,6 +186,10 @@ class SharedChannel:
         if message.id is None or message.kind is Kind.REQUEST or message.kind is Kind.NOTIFICATION:
             return False
         waiter = self._open.take(message.id)
+        if waiter is None:
+            meant = envelope.under_number(message, self._open)
+            if meant is not None:
+                message, waiter = meant, self._open.take(meant.id)
         if waiter is None or waiter.done():
             self.late += 1
         else:
