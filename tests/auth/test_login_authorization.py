@@ -215,6 +215,18 @@ async def test_V36_the_address_is_shown_whole_and_nothing_is_fetched_before_cons
         assert await world.use(approve=lambda visit: True) == "done"
 
 
+async def test_an_approve_handler_that_wants_the_call_is_asked_for_logins_too() -> None:
+    async with World() as world:
+        told: list[Any] = []
+
+        async def approve(visit: Any, call: Any) -> bool:
+            told.append((visit.call_waits, call))
+            return True
+
+        assert await world.use(approve=approve) == "done"
+        assert told == [(False, None)]
+
+
 async def test_without_a_browser_the_address_at_the_end_is_pasted() -> None:
     async with World() as world:
         pasted = ["rubbish", "http://127.0.0.1:1/callback?state=\udcff&code=y"]

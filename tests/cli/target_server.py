@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from dovetail import App, Context, Doc, Range, ResourceNotFound, ToolError
+from dovetail import App, Context, Doc, ElicitURL, Range, ResourceNotFound, ToolError, visit_first
 
 app = App("target", version="3.2.1", title="Target server", instructions="Aim well.")
 print("printed while it was imported")  # noqa: T201 - shows that it does not reach the wire
@@ -114,6 +114,18 @@ async def visit(ctx: Context) -> str:
     """Send the person somewhere."""
     await ctx.elicit_url("Please sign in.", "https://example.com/login?next=%2Fhome&long=true")
     return "visited"
+
+
+been: list[str] = []
+
+
+@app.tool
+async def gate() -> str:
+    """Let nobody in who has not been elsewhere."""
+    if not been:
+        been.append("here")
+        raise visit_first(ElicitURL("Please pay.", "https://example.com/pay"))
+    return "welcome"
 
 
 @app.tool

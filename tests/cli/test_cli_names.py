@@ -37,7 +37,7 @@ def test_a_server_that_cannot_list(run):
     code, out, err = run("list", f"{PLAIN} promptless")
     assert code == 4
     assert "compact" in out
-    assert err.endswith("dovetail: prompts are broken (code -32603)\n")
+    assert "dovetail: prompts are broken (code -32603; prompts/list to plain " in err
 
 
 def test_a_misspelt_argument(run):

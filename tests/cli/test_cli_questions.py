@@ -151,6 +151,16 @@ def test_a_visit(terminal, typed, code):
     assert shown.result() == (code, "visited\n" if code == 0 else "")
 
 
+def test_a_call_goes_on_when_the_person_says_that_the_visit_is_done(terminal):
+    """The server never tells that it is: nobody waits for a bound."""
+    shown = terminal("call", TARGET, "gate", "-r", ERAS[0], "--timeout", "600")
+    shown.wait_for("close the question] ")
+    shown.type("y")
+    shown.wait_for("Press Enter when you have been there: ")
+    shown.type("")
+    assert shown.result() == (0, "welcome\n")
+
+
 def test_progress_is_shown_at_a_terminal(terminal):
     """A bar, and it makes way for the end."""
     shown = terminal("call", TARGET, "wait", "-r", ERAS[0])

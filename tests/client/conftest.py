@@ -1,9 +1,11 @@
 """Servers to connect to: raw scripts, started as processes; and a look for tasks that were left behind."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +34,16 @@ def stateless() -> Callable[..., list[str]]:
         revisions,
         *switches,
     ]
+
+
+@pytest.fixture
+def scripted() -> Callable[..., list[str]]:
+    """The command of a server that says exactly what it is told to; see `servers/scripted.py`."""
+
+    def command(script: dict[str, list[Any]] | None = None) -> list[str]:
+        return [sys.executable, str(SERVERS / "scripted.py"), json.dumps(script or {})]
+
+    return command
 
 
 @pytest.fixture(autouse=True)

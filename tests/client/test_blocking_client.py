@@ -3,15 +3,17 @@
 import concurrent.futures
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from dovetail.client import Client, ElicitRequest
+from dovetail.client import CallInfo, Client, ElicitRequest
 from dovetail.protocol.errors import Closed, ConnectFailed, InvalidParams, LocalProtocolError, RequestTimeout
 from dovetail.protocol.listening import Change
 
 Command = Callable[..., list[str]]
+CALLER: ContextVar[str] = ContextVar("caller", default="nobody")
 
 
 def threads() -> int:
@@ -86,3 +88,23 @@ def test_closing_from_another_thread_ends_a_call(stateful: Command) -> None:
         client.close()
         with pytest.raises(Closed):
             waiting.result(10)
+
+
+def test_handlers_see_the_context_of_the_calling_thread(stateful: Command, stateless: Command) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def fill(_: ElicitRequest, call: CallInfo | None) -> dict[str, str]:
+        assert call is not None
+        seen.append((CALLER.get(), call.name))
+        return {"name": "Ann"}
+
+    def work(client: Any, tool: str) -> None:
+        CALLER.set(f"thread of {tool}")
+        client.call_tool(tool)
+
+    for command, tool in ((stateful(), "forms"), (stateless(), "ask")):
+        with Client.sync(command, elicitation=fill) as client:
+            thread = threading.Thread(target=work, args=(client, tool))
+            thread.start()
+            thread.join()
+    assert seen == [("thread of forms", "forms"), ("thread of ask", "ask")]

@@ -3,12 +3,15 @@
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from dovetail.client import Client
+from dovetail.protocol.caching import Cache
 from dovetail.protocol.errors import FeatureUnavailable, LocalProtocolError, RequestTimeout, ServerExited
 from dovetail.protocol.listening import Change
+from dovetail.protocol.types import ReadResourceParams, ReadResourceResult
 
 Command = Callable[..., list[str]]
 
@@ -112,3 +115,71 @@ async def test_listening_to_nothing_or_to_what_is_not_offered(stateful: Command)
         with pytest.raises(LocalProtocolError):
             await events.open()
     _ = FeatureUnavailable
+
+
+def updated(uri: str, subscription: Any = None) -> str:
+    meta = {} if subscription is None else {"_meta": {"io.modelcontextprotocol/subscriptionId": subscription}}
+    return json.dumps(
+        {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri, **meta}}
+    )
+
+
+async def test_what_is_below_a_resource_is_heard_of_and_nothing_else(
+    scripted: Callable[..., list[str]],
+) -> None:
+    """The stateful era: by listening, and by subscribing with a callback."""
+    uris = ["file:///a/b", "file:///other", "file:///ab", "file:///a", "file:///a/c?x=1"]
+    lines = [*map(updated, uris), '{"jsonrpc":"2.0","id":$ID,"result":{"content":[]}}']
+    heard: list[Change] = []
+    async with Client(scripted({"tools/call": [lines]}), on_change=heard.append) as client:
+        await client.call_tool("change")
+        assert heard == [], "nobody asked for any"
+        wanted = [Change("resource", uri) for uri in uris if uri not in ("file:///other", "file:///ab")]
+        async with client.listen(resources=["file:///a"]) as events:
+            await client.call_tool("change")
+            assert [await anext(events) for _ in wanted] == wanted
+        assert heard == wanted
+        await client.subscribe("file:///a")
+        heard.clear()
+        await client.call_tool("change")
+        assert heard == wanted
+
+
+async def test_so_it_is_in_the_stateless_era(stateless: Command) -> None:
+    """A subscription is told of what belongs to it, whatever the server marks with its id."""
+    heard: list[Change] = []
+    async with (
+        Client(stateless(), on_change=heard.append) as client,
+        client.listen(resources=["raw://a"]) as events,
+    ):
+        for uri in ("raw://a/below", "raw://other", "raw://a"):
+            await client.call_tool("tell", {"uri": uri})
+        assert [await anext(events), await anext(events)] == [
+            Change("resource", "raw://a/below"),
+            Change("resource", "raw://a"),
+        ]
+        await client.call_tool("tell-tools")
+        await client.call_tool("tell", {"uri": "raw://a"})
+        assert await anext(events) == Change("resource", "raw://a"), "of tools nobody wanted to hear"
+
+
+@pytest.mark.parametrize("resources", ["notes://a", b"notes://a"])
+async def test_one_uri_is_no_list_of_them(stateful: Command, resources: Any) -> None:
+    async with Client(stateful()) as client:
+        with pytest.raises(LocalProtocolError, match=r"write resources=\[b?'notes://a'\]"):
+            client.listen(resources=resources)
+
+
+def test_one_root_is_no_list_of_them() -> None:
+    wrong: Any = "/home/ada"
+    with pytest.raises(LocalProtocolError, match=r"write roots=\['/home/ada'\]"):
+        Client("server.py", roots=wrong)
+
+
+def test_what_is_kept_of_a_resource_is_dropped_when_something_below_it_changes() -> None:
+    cache, kept = Cache(), ReadResourceResult(contents=[], ttl_ms=60_000, cache_scope="public")
+    for uri in ("raw://a", "raw://b"):
+        cache.put("resources/read", ReadResourceParams(uri=uri), "", kept, 0)
+    cache.invalidate(Change("resource", "raw://a/below"))
+    assert cache.get("resources/read", ReadResourceParams(uri="raw://a"), "", 0) is None
+    assert cache.get("resources/read", ReadResourceParams(uri="raw://b"), "", 0) is kept

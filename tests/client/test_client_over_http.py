@@ -207,7 +207,8 @@ async def test_a_server_that_goes_back_to_the_stateful_era_is_found_again() -> N
     modern, old = Stateless(), Stateful()
 
     def serve(method: str, headers: dict[str, str], message: Any) -> Any:
-        stateless = message is not None and "_meta" in message.get("params", {})
+        meta = {} if message is None else message.get("params", {}).get("_meta", {})
+        stateless = "io.modelcontextprotocol/protocolVersion" in meta
         return modern(method, headers, message) if stateless else old(method, headers, message)
 
     async with RawHTTP(serve) as http, Client(http.url) as client:

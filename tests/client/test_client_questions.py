@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dovetail.client import Accept, Cancel, Client, Decline, ElicitRequest, Visit
-from dovetail.client.elicitation import answer_elicitation, check_address, check_form
+from dovetail.client.elicitation import answer_elicitation, check_address
+from dovetail.client.form_fields import plain_form
 from dovetail.client.options import Options
 from dovetail.client.roots import as_root
 from dovetail.client.sampling import answer_sampling
@@ -152,7 +153,7 @@ async def test_a_mode_that_was_not_declared_is_refused() -> None:
 )
 def test_forms_that_are_none(schema: dict[str, Any]) -> None:
     with pytest.raises(InvalidParams):
-        check_form(schema)
+        plain_form(schema)
 
 
 # Addresses

@@ -109,6 +109,29 @@ async def test_progress_prolongs_a_call(spot: Spot, clock: Clock, tag: str) -> N
     assert await spot.say("ended", tag=tag) == ("cancelled" if cell.has("cancels") else "released")
 
 
+async def test_progress_prolongs_a_call_that_has_no_handler_for_it(
+    spot: Spot, clock: Clock, tag: str
+) -> None:
+    cell = spot.cell
+    if not cell.has("talks"):
+        return
+    guards = spot.client._connection.link._guards
+    call = asyncio.create_task(spot.client.call_tool("ticker", {"tag": tag}, timeout=100))
+    await spot.say("begun", tag=tag)
+    (guard,) = [
+        each for each in guards.values() if each.call is not None and each.call.params.name == "ticker"
+    ]
+    for number in (1, 2, 3):
+        clock.advance(80)
+        before = guard._due
+        await spot.say("tick", tag=tag, number=number)
+        while guard._due == before:  # noqa: ASYNC110 - nobody is told, so there is no event to wait for
+            await asyncio.sleep(0)
+        assert not call.done()
+    await spot.say("tick", tag=tag, number=-1)
+    assert (await call).text == f"{tag} was released"
+
+
 async def test_no_progress_prolongs_a_call_forever(spot: Spot, clock: Clock, tag: str) -> None:
     """The maximum is ten minutes unless told otherwise."""
     cell = spot.cell

@@ -24,7 +24,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from oracle.definitions import (
     BATCHING,
@@ -134,6 +134,7 @@ class Oracle:
         self._links: OrderedDict[tuple[str, Role], _Link] = OrderedDict()
         self._hostile = 0
         self._vendor: Counter[str] = Counter()
+        self._echoed: Counter[str] = Counter()
         self._lock = threading.RLock()
 
     def observe(self, frame: Frame) -> None:
@@ -175,6 +176,17 @@ class Oracle:
         finally:
             with self._lock:
                 self._vendor.subtract(methods)
+
+    @contextmanager
+    def echoes(self, *uris: str) -> Iterator[None]:
+        """Admit these URIs, which are none, in what is sent meanwhile: the peer named its resources so."""
+        with self._lock:
+            self._echoed.update(uris)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._echoed.subtract(uris)
 
     def _frame(self, frame: Frame) -> None:
         link = self._link(frame)
@@ -349,6 +361,8 @@ class Oracle:
     ) -> None:
         if self._hostile and not frame.sent and not always:
             return
+        if frame.sent and path == _URI and self._echoed[_uri_of(message)] > 0:
+            return
         if len(self._faults) >= MAX_FAULTS:
             self._more += 1
             return
@@ -357,6 +371,14 @@ class Oracle:
         self._faults.append(
             Fault(reason, path, definition, revision, frame.role, frame.sent, frame.transport, excerpt)
         )
+
+
+_URI: Final = "$['params']['uri']"
+
+
+def _uri_of(message: object) -> str:
+    params: Any = cast("dict[str, Any]", message).get("params") if isinstance(message, dict) else None
+    return str(params.get("uri")) if isinstance(params, dict) else ""
 
 
 def _decoded(data: bytes, *, strict: bool) -> object:

@@ -2,7 +2,8 @@
 
 A test whose messages break their definitions fails at its teardown, after every fixture's own, so
 that a fault in a closing handshake counts too. `@pytest.mark.hostile` forgives what the test
-receives; `@pytest.mark.vendor_methods("acme/ping")` admits methods that no revision has; the fixture
+receives; `@pytest.mark.vendor_methods("acme/ping")` admits methods that no revision has;
+`@pytest.mark.echoes("a b")` admits that a URI is sent back which a hostile server listed and which is none; the fixture
 `oracle` gives the object itself, for `with oracle.hostile(): ...` around a part of a test.
 
 Workers of xdist hand their counts to the controller, which prints one table. With
@@ -63,6 +64,8 @@ class OraclePlugin:
                 stack.enter_context(self.oracle.hostile())
             for marker in item.iter_markers("vendor_methods"):
                 stack.enter_context(self.oracle.vendor(*marker.args))
+            for marker in item.iter_markers("echoes"):
+                stack.enter_context(self.oracle.echoes(*marker.args))
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -140,6 +143,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "hostile: what this test receives breaks the specification on purpose")
     config.addinivalue_line(
         "markers", "vendor_methods(*names): methods of no revision that this test may use"
+    )
+    config.addinivalue_line(
+        "markers",
+        "echoes(*uris): what hostile servers of this test call their resources, sent back as it came",
     )
     config.pluginmanager.register(OraclePlugin(config), "oracle-of-messages")
 

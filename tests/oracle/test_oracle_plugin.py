@@ -36,6 +36,7 @@ def send(message, sent=True, revision="2025-06-18"):
         callback(frame)
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+UPDATED = {"jsonrpc": "2.0", "method": "notifications/resources/updated"}
 
 """
 
@@ -54,6 +55,10 @@ def test_hostile_part(oracle):
         send({**PING, "method": 3}, sent=False)
 @pytest.mark.vendor_methods("acme/x")
 def test_vendor(): send({**PING, "method": "acme/x"})
+@pytest.mark.echoes("a b")
+def test_echo(): send({**UPDATED, "params": {"uri": "a b"}})
+@pytest.mark.echoes("a b")
+def test_no_echo(): send({**UPDATED, "params": {"uri": "a c"}})
 """
 
 CONFTEST = """
@@ -80,7 +85,7 @@ def test_the_plugin_fails_the_tests_that_broke_the_wire(
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(FRAMES + INNER)
     outcome = pytester.runpytest_subprocess("--strict-markers", "-p", "no:cacheprovider", *workers)
-    outcome.assert_outcomes(passed=6, errors=2)
+    outcome.assert_outcomes(passed=8, errors=3)
     outcome.stdout.fnmatch_lines(["*test_bad put messages on the wire*", "*extra*"])
     outcome.stdout.fnmatch_lines(["*test_bad_in_a_fixture put messages on the wire*", "*atTheEnd*"])
     outcome.stdout.re_match_lines([r"2025-06-18 +2 +0 +1/\d+  stdio"])

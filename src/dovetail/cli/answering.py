@@ -9,7 +9,7 @@ client/elicitation.
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ..client.answers import Accept, Cancel, Decline, ElicitRequest, Visit
 from .coercion import Pair, texts
@@ -66,23 +66,32 @@ class Answers:
         except EndOfInput:
             return Cancel()
 
-    async def visit(self, visit: Visit) -> bool | None:
-        """Ask for consent to a visit."""
+    async def visit(self, visit: Visit) -> bool | Literal["done"] | None:
+        """Ask for consent to a visit; where a call waits for its end, wait for the person to say so, too."""
         self.pause()
         _show(f"\n{safe(visit.server)} asks you to visit an address:\n{safe(visit.message)}\n")
         _show(f"  {safe(visit.url)}\n\nIt leads to the host {safe(visit.host)}.")
         if not self._terminal.there:
             if self._yes:
                 _show("Agreed to by --yes. It was not opened; open it yourself.")
+                if visit.call_waits:
+                    _show("The call goes on when the server says that you were there, or after --timeout.")
                 return True
             _show("Refused: nobody is here to agree. Run this in a terminal, or with --yes.")
             return False
         try:
             typed = await self._terminal.ask("Will you open it yourself? [y/N, or c to close the question] ")
+            answer = typed.strip().lower()
+            if answer in ("c", _CANCEL):
+                return None
+            if answer not in ("y", "yes"):
+                return False
+            if not visit.call_waits:
+                return True
+            await self._terminal.ask("Press Enter when you have been there: ")
         except EndOfInput:
             return None
-        answer = typed.strip().lower()
-        return None if answer in ("c", _CANCEL) else answer in ("y", "yes")
+        return "done"
 
     def _prepared(self, fields: list[Field]) -> tuple[dict[str, Any], list[Field]]:
         """What the command line answers, and the fields that are left."""

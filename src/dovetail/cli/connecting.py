@@ -128,6 +128,7 @@ class Session:
             "timeout": common.timeout,
             "max_timeout": max(common.timeout, _LIMIT),
             "probe_timeout": min(common.timeout, _PATIENCE),
+            "visit_timeout": common.timeout,
             "elicitation": self.answers.form,
             "approve": self.answers.visit,
             "logging": self.screen.logged,

@@ -16,20 +16,40 @@ from ..protocol.types import (
     ElicitResult,
     MessageNotice,
     ProgressNotice,
+    RequestId,
     Root,
 )
+from .oddities import ServerWarning
+
+
+class CallInfo(Struct, frozen=True, kw_only=True):
+    """The call that a handler is asked or told something for.
+
+    ``method``: such as "tools/call"; ``name``: of the tool or prompt, or the URI of the resource; empty for a method
+    without one. ``id``: of the request, as it went over the wire. ``meta``: what the caller gave as ``meta=``.
+
+    A handler gets it as its second argument, if it takes two. It is None where the call is not known: some messages of
+    the stateful era do not say which call they belong to, and several are in progress.
+    """
+
+    method: str
+    name: str = ""
+    id: RequestId | None = None
+    meta: Mapping[str, Any] | None = None
 
 
 class ElicitRequest(Struct, frozen=True, kw_only=True):
     """A form that the server wants the person to fill in.
 
     ``server`` says who asks and is to be shown. ``schema`` describes a flat object; ``defaults`` are what it suggests.
+    A field that may be null is shown as one that may be left out. ``call``: for which call, if that is known.
     Specification: client/elicitation, "Form Mode".
     """
 
     server: str
     message: str
     schema: dict[str, Any]
+    call: CallInfo | None = None
 
     @property
     def fields(self) -> dict[str, dict[str, Any]]:
@@ -48,7 +68,8 @@ class Visit(Struct, frozen=True, kw_only=True):
     Show ``server``, ``message`` and the whole ``url``, and ask.
 
     Nothing has been fetched from the address. Open it only after consent, where neither client nor model can look in.
-    ``host`` is the address's host as it will be resolved (international names in their ASCII form).
+    ``host`` is the address's host as it will be resolved (international names in their ASCII form). ``call``: for which
+    call, if that is known. ``call_waits``: whether the call waits for the end of the visit, to be made again then.
     Specification: client/elicitation, "URL Mode".
     """
 
@@ -57,6 +78,8 @@ class Visit(Struct, frozen=True, kw_only=True):
     url: str
     host: str
     elicitation_id: str | None = None
+    call: CallInfo | None = None
+    call_waits: bool = False
 
 
 class Accept(Struct, frozen=True):
@@ -81,15 +104,27 @@ ElicitAnswer = (
 A mapping is accepted content; a plain value answers a form of one field; None means that the person closed the form.
 """
 
-ElicitationHandler = Callable[[ElicitRequest], ElicitAnswer | Awaitable[ElicitAnswer]]
-ApproveHandler = Callable[[Visit], bool | None | Awaitable[bool | None]]
-SamplingHandler = Callable[
-    [CreateMessageParams], CreateMessageResult | str | Awaitable[CreateMessageResult | str]
-]
+Consent = bool | Literal["done"] | None
+"""What an ``approve`` handler may return.
+
+True: the person agreed to visit the address. "done": the person agreed and has been there, so that nothing is waited
+for. False: no. None: the question was closed.
+"""
+
+_Form = ElicitAnswer | Awaitable[ElicitAnswer]
+_Consent = Consent | Awaitable[Consent]
+_Sampled = CreateMessageResult | str | Awaitable[CreateMessageResult | str]
+# The second form is that of handlers which take the call, too; it says nothing of its parameters, since a function may
+# have others of its own, with defaults.
+ElicitationHandler = Callable[[ElicitRequest], _Form] | Callable[..., _Form]
+ApproveHandler = Callable[[Visit], _Consent] | Callable[..., _Consent]
+SamplingHandler = Callable[[CreateMessageParams], _Sampled] | Callable[..., _Sampled]
 RootLike = Root | str | Path
-RootsSource = Sequence[RootLike] | Callable[[], Sequence[RootLike] | Awaitable[Sequence[RootLike]]]
-LogHandler = Callable[[MessageNotice], Any]
-ProgressHandler = Callable[[ProgressNotice], Any]
+_Roots = Sequence[RootLike] | Awaitable[Sequence[RootLike]]
+RootsSource = Sequence[RootLike] | Callable[[], _Roots] | Callable[[CallInfo | None], _Roots]
+LogHandler = Callable[[MessageNotice], Any] | Callable[..., Any]
+ProgressHandler = Callable[[ProgressNotice], Any] | Callable[..., Any]
+WarningHandler = Callable[[ServerWarning], Any]
 ChangeHandler = Callable[[Change], Any]
 NotificationHandler = Callable[[str, Any], Any]
 RoundsMode = Literal["auto", "manual"]

@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 from msgspec import UNSET
@@ -40,8 +40,9 @@ from ..protocol.types import (
     Tool,
 )
 from .answers import ProgressHandler
-from .calls import Seconds
+from .calls import CallOptions, Seconds
 from .listening import Subscription
+from .oddities import ServerWarning
 from .results import ToolResult
 from .states import State
 from .unclosed import warn
@@ -221,6 +222,11 @@ class BlockingClient:
         """What the server says about its use."""
         return self._client.instructions
 
+    @property
+    def warnings(self) -> tuple[ServerWarning, ...]:
+        """What the server got wrong and the client put up with, the oldest first."""
+        return self._client.warnings
+
     @overload
     def call_tool(
         self,
@@ -260,54 +266,54 @@ class BlockingClient:
             self._client.call_tool(name, arguments, into=into, timeout=timeout, progress=progress, meta=meta)
         )
 
-    def list_tools(self, cursor: str | None = None) -> ListToolsResult:
+    def list_tools(self, cursor: str | None = None, **options: Unpack[CallOptions]) -> ListToolsResult:
         """One page of tools."""
-        return self._wait(self._client.list_tools(cursor))
+        return self._wait(self._client.list_tools(cursor, **options))
 
-    def tools(self) -> Iterator[Tool]:
+    def tools(self, **options: Unpack[CallOptions]) -> Iterator[Tool]:
         """All tools."""
-        return self._iterate(self._client.tools())
+        return self._iterate(self._client.tools(**options))
 
-    def list_resources(self, cursor: str | None = None) -> ListResourcesResult:
+    def list_resources(
+        self, cursor: str | None = None, **options: Unpack[CallOptions]
+    ) -> ListResourcesResult:
         """One page of resources."""
-        return self._wait(self._client.list_resources(cursor))
+        return self._wait(self._client.list_resources(cursor, **options))
 
-    def resources(self) -> Iterator[Resource]:
+    def resources(self, **options: Unpack[CallOptions]) -> Iterator[Resource]:
         """All resources."""
-        return self._iterate(self._client.resources())
+        return self._iterate(self._client.resources(**options))
 
-    def list_resource_templates(self, cursor: str | None = None) -> ListResourceTemplatesResult:
+    def list_resource_templates(
+        self, cursor: str | None = None, **options: Unpack[CallOptions]
+    ) -> ListResourceTemplatesResult:
         """One page of resource templates."""
-        return self._wait(self._client.list_resource_templates(cursor))
+        return self._wait(self._client.list_resource_templates(cursor, **options))
 
-    def resource_templates(self) -> Iterator[ResourceTemplate]:
+    def resource_templates(self, **options: Unpack[CallOptions]) -> Iterator[ResourceTemplate]:
         """All resource templates."""
-        return self._iterate(self._client.resource_templates())
+        return self._iterate(self._client.resource_templates(**options))
 
-    def list_prompts(self, cursor: str | None = None) -> ListPromptsResult:
+    def list_prompts(self, cursor: str | None = None, **options: Unpack[CallOptions]) -> ListPromptsResult:
         """One page of prompts."""
-        return self._wait(self._client.list_prompts(cursor))
+        return self._wait(self._client.list_prompts(cursor, **options))
 
-    def prompts(self) -> Iterator[Prompt]:
+    def prompts(self, **options: Unpack[CallOptions]) -> Iterator[Prompt]:
         """All prompts."""
-        return self._iterate(self._client.prompts())
+        return self._iterate(self._client.prompts(**options))
 
-    def read(
-        self, uri: str, *, timeout: Seconds = UNSET, meta: Mapping[str, Any] | None = None
-    ) -> ReadResourceResult:
+    def read(self, uri: str | Resource, **options: Unpack[CallOptions]) -> ReadResourceResult:
         """What a resource holds."""
-        return self._wait(self._client.read(uri, timeout=timeout, meta=meta))
+        return self._wait(self._client.read(uri, **options))
 
     def get_prompt(
         self,
         name: str,
-        arguments: Mapping[str, str] | None = None,
-        *,
-        timeout: Seconds = UNSET,
-        meta: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
     ) -> GetPromptResult:
         """The messages of a prompt."""
-        return self._wait(self._client.get_prompt(name, arguments, timeout=timeout, meta=meta))
+        return self._wait(self._client.get_prompt(name, arguments, **options))
 
     def complete(
         self,
@@ -315,44 +321,56 @@ class BlockingClient:
         argument: str,
         value: str = "",
         context: Mapping[str, str] | None = None,
+        **options: Unpack[CallOptions],
     ) -> Completion:
         """Suggestions for an argument."""
-        return self._wait(self._client.complete(ref, argument, value, context))
+        return self._wait(self._client.complete(ref, argument, value, context, **options))
 
-    def ping(self, *, timeout: Seconds = UNSET) -> None:
+    def ping(self, **options: Unpack[CallOptions]) -> None:
         """See that the server answers."""
-        self._wait(self._client.ping(timeout=timeout))
+        self._wait(self._client.ping(**options))
 
-    def set_log_level(self, level: LogLevel) -> None:
+    def set_log_level(self, level: LogLevel, **options: Unpack[CallOptions]) -> None:
         """Hear of log messages from this severity on."""
-        self._wait(self._client.set_log_level(level))
+        self._wait(self._client.set_log_level(level, **options))
 
-    def subscribe(self, uri: str) -> None:
-        """Hear of updates of a resource, by ``on_change``."""
-        self._wait(self._client.subscribe(uri))
+    def visit_done(self, elicitation_id: str | None = None) -> None:
+        """The person has been at the address that a call waits for. May be called from any thread."""
+        if self._loop is not None and not self._closed:
+            self._loop.call_soon_threadsafe(self._client.visit_done, elicitation_id)
 
-    def unsubscribe(self, uri: str) -> None:
+    def subscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
+        """Hear of updates of a resource, and of what is below it, by ``on_change``."""
+        self._wait(self._client.subscribe(uri, **options))
+
+    def unsubscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
         """Hear no more of updates of a resource."""
-        self._wait(self._client.unsubscribe(uri))
+        self._wait(self._client.unsubscribe(uri, **options))
 
     def listen(
         self,
         *,
         tools: bool = False,
         prompts: bool = False,
-        resources: bool | Sequence[str] = False,
+        resources: bool | Sequence[str | Resource] = False,
         resource_list: bool = False,
         again: bool = False,
+        **options: Unpack[CallOptions],
     ) -> "BlockingSubscription":
         """Hear of changes: ``with client.listen(tools=True) as events: for change in events: ...``."""
         subscription = self._client.listen(
-            tools=tools, prompts=prompts, resources=resources, resource_list=resource_list, again=again
+            tools=tools,
+            prompts=prompts,
+            resources=resources,
+            resource_list=resource_list,
+            again=again,
+            **options,
         )
         return BlockingSubscription(subscription, self._wait, self._iterate)
 
-    def roots_changed(self) -> None:
+    def roots_changed(self, *, timeout: Seconds = UNSET, meta: Mapping[str, Any] | None = None) -> None:
         """Tell the server that the roots are others now."""
-        self._wait(self._client.roots_changed())
+        self._wait(self._client.roots_changed(timeout=timeout, meta=meta))
 
     def request(
         self,
@@ -366,9 +384,16 @@ class BlockingClient:
         """Send any request and get its result as plain values."""
         return self._wait(self._client.request(method, params, timeout=timeout, progress=progress, meta=meta))
 
-    def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+    def notify(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: Seconds = UNSET,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
         """Send any notification."""
-        self._wait(self._client.notify(method, params))
+        self._wait(self._client.notify(method, params, timeout=timeout, meta=meta))
 
 
 def _serve(begun: "Future[asyncio.AbstractEventLoop]") -> None:

@@ -1,6 +1,8 @@
 """Calling a host's handlers.
 
-Coroutine functions run on the loop, plain functions in a thread, since asking a person blocks.
+Coroutine functions run on the loop, plain functions in a thread, since asking a person blocks. A handler that wants a
+second argument is told which call it is asked for, as far as that is known. All run in the context (`contextvars`) of
+that call, on every transport; where no call can be told, in the one in which the client was opened.
 Specification: client/elicitation, client/sampling, client/roots.
 """
 
@@ -9,9 +11,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from .answers import CallInfo
 
-async def call_handler(handler: Callable[..., Any], *arguments: Any) -> Any:
+
+async def call_handler(handler: Callable[..., Any], *arguments: Any, call: CallInfo | None = None) -> Any:
     """What the handler gives, awaited if need be. Raises what it raises."""
+    if takes_call(handler, len(arguments)):
+        arguments = (*arguments, call)
     method = inspect.getattr_static(
         handler, "__call__", None
     )  # an object that is called as a coroutine function
@@ -19,3 +25,14 @@ async def call_handler(handler: Callable[..., Any], *arguments: Any) -> Any:
         return await handler(*arguments)
     outcome = await asyncio.to_thread(handler, *arguments)
     return await outcome if inspect.isawaitable(outcome) else outcome
+
+
+def takes_call(handler: Callable[..., Any], given: int = 1) -> bool:
+    """Whether a handler needs one more positional argument than what it is ``given``: the call."""
+    try:
+        parameters = inspect.signature(handler).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [each for each in parameters if each.kind in positional and each.default is each.empty]
+    return len(needed) == given + 1

@@ -9,19 +9,22 @@ Specification: basic/patterns/mrtr, server/utilities/caching, basic/transports/s
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypedDict, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from ..protocol import codec, names
+from ..protocol import names
 from ..protocol.caching import Cache
 from ..protocol.errors import (
+    DovetailError,
     FeatureUnavailable,
     HeaderMismatch,
     InvalidParams,
+    LocalProtocolError,
     RemoteProtocolError,
     SessionEnded,
+    TransportError,
     UnsupportedVersion,
     URLElicitationRequired,
 )
@@ -31,8 +34,12 @@ from ..protocol.revisions import PROFILES, Feature
 from ..protocol.types import (
     CacheableResult,
     CallToolParams,
+    CallToolResult,
     ElicitParams,
     InputRequired,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
     ListToolsParams,
     ListToolsResult,
     LogLevel,
@@ -42,11 +49,13 @@ from ..protocol.types import (
     RetryParams,
 )
 from . import eras
-from .answers import ProgressHandler
+from .answers import CallInfo, ProgressHandler
+from .arguments import as_plain
 from .catalogue import Catalogue
 from .connection import Connection
-from .link import Link, Wish, result_of
-from .options import Options
+from .link import Link, Wish, name_of, result_of
+from .oddities import ServerWarning
+from .options import Options, check_seconds
 from .rounds import asks, drive
 
 R = TypeVar("R")
@@ -54,18 +63,52 @@ P = TypeVar("P", bound=PageResult)
 
 MAX_PAGES: Final = 10_000
 _SCOPE: Final = "own"
+_RECOVERABLE: Final = (SessionEnded, HeaderMismatch, UnsupportedVersion, URLElicitationRequired)
 Seconds = float | None | UnsetType
 
 
+class CallOptions(TypedDict, total=False):
+    """What a caller may say about one call; all of it is optional.
+
+    ``timeout``: seconds without an answer or progress until it ends (None: no limit; default: the client's). ``meta``:
+    members for the ``_meta`` of the request. ``progress``: who hears of its progress. ``fresh``: ask the server, even
+    if a result is kept that may still be used. For a method that makes several requests they hold for each.
+    """
+
+    timeout: Seconds
+    meta: Mapping[str, Any] | None
+    progress: ProgressHandler | None
+    fresh: bool
+
+
 class How(Struct, frozen=True, kw_only=True):
-    """What a caller may say about one call. ``timeout``: seconds, None for none, UNSET for the client's."""
+    """`CallOptions`, settled: ``timeout`` is UNSET for the client's."""
 
     timeout: Seconds = UNSET
     progress: ProgressHandler | None = None
     meta: Mapping[str, Any] | None = None
+    fresh: bool = False
 
 
 PLAIN: Final = How()
+#: Methods that run an author's code, which takes the time it takes.
+_CALLS: Final = frozenset(
+    name
+    for profile in PROFILES.values()
+    for name, method in profile.client_requests.items()
+    if issubclass(method.params, RetryParams)
+)
+_OWN: Final = frozenset(name for profile in PROFILES.values() for name in profile.client_requests)
+
+
+def how_of(options: CallOptions) -> How:
+    """The options of one call. Raises `LocalProtocolError` for one that there is not."""
+    try:
+        return How(**options)
+    except TypeError as problem:
+        raise LocalProtocolError(
+            f"no such option of a call: {problem}; there are timeout, meta, progress and fresh"
+        ) from None
 
 
 class Caller:
@@ -75,11 +118,15 @@ class Caller:
         self.connection: Connection = cast(
             "Connection", None
         )  # set by the client, which ties the two together
-        self.catalogue = Catalogue()
+        self.catalogue = Catalogue(self.warn)
         self.cache = Cache()
         self.log_level: LogLevel | None = options.log_level
         self._options = options
         self._epoch = 0
+
+    def warn(self, warning: ServerWarning) -> None:
+        """The server got something wrong that was put up with."""
+        self.connection.warned(warning)
 
     def changed(self, change: Change) -> None:
         """Forget what a change made stale."""
@@ -98,12 +145,12 @@ class Caller:
         Raises as the class's users document.
         """
         connection = self.connection
-        link = connection.at_hand() or await connection.ready()
+        link = connection.at_hand() or await self._ready(method)
         profile = link.profile
         spec = profile.client_requests.get(method)
         cacheable = spec is not None and spec.cacheable and self._options.cache and how.meta is None
         scope = self._scope() if cacheable else ""
-        if cacheable:
+        if cacheable and not how.fresh:
             kept = self.cache.get(method, params, scope, time.monotonic())
             if kept is not None:
                 return cast("R", kept)
@@ -116,13 +163,17 @@ class Caller:
         )
         body = await self.trip(method, params, how, link)
         required: InputRequired | None = None
-        if may_ask or link.profile.has(Feature.RESULT_TYPE):
-            required = asks(body, may_ask=may_ask, method=method)
-        if required is not None:
-            if self._options.rounds == "manual":
-                return required
-            body = await self._rounds(required, link, method, cast("RetryParams", params), how)
-        result = self._read(method, body, kind)
+        try:
+            if may_ask or link.profile.has(Feature.RESULT_TYPE):
+                required = asks(body, may_ask=may_ask, method=method)
+            if required is not None:
+                if self._options.rounds == "manual":
+                    return required
+                body = await self._rounds(required, link, method, cast("RetryParams", params), how)
+            result = link.read(method, body, kind)
+        except DovetailError as problem:
+            problem.of_call(method, link.server)
+            raise
         if cacheable and required is None and epoch == self._epoch and isinstance(result, CacheableResult):
             kept_under = self._scope()
             if scope in (_SCOPE, kept_under):  # nobody else has logged in meanwhile
@@ -135,7 +186,28 @@ class Caller:
         async def trip(again: RetryParams) -> Raw:
             return await self.trip(method, again, how)
 
-        return await drive(required, trip, method, params, lambda: link.profile, link.questions)
+        call = self._info(method, params, how)
+        return await drive(required, trip, method, params, lambda: link.profile, link.questions, call)
+
+    async def _ready(self, method: str) -> Link:
+        """The open link, after any renewal in progress. Raises as `Connection.ready` does."""
+        try:
+            return await self.connection.ready()
+        except TransportError as problem:
+            problem.of_call(method, self.connection.server)
+            raise
+
+    def _info(self, method: str, params: Any, how: How) -> CallInfo:
+        return CallInfo(method=method, name=name_of(method, params) or "", meta=how.meta)
+
+    def without_null(self, tool: str, result: CallToolResult) -> CallToolResult:
+        """A result whose structured content is null. Where only an object may be one, there is none, with a warning."""
+        link = self.connection.link
+        if link.profile.has(Feature.ANY_STRUCTURED_CONTENT):
+            return result
+        text = f"the result of {tool[:64]!r} has null for structured content, which was taken for none"
+        link.warn("structured_content", text, names.TOOLS_CALL, tool)
+        return msgspec.structs.replace(result, structured_content=UNSET)
 
     def _scope(self) -> str:
         """What private results are kept under: another login finds none of them."""
@@ -145,74 +217,102 @@ class Caller:
         name = getattr(auth, "cache_scope", None)
         return f"{_SCOPE}{name()}" if callable(name) else _SCOPE
 
-    def _read(self, method: str, body: Raw, kind: type[R]) -> R:
-        try:
-            return codec.reader(kind).keep(body)
-        except codec.DECODE_ERRORS as problem:
-            raise RemoteProtocolError(f"the result of {method} is malformed: {problem}") from None
-
     async def trip(
         self, method: str, params: Params | dict[str, Any], how: How = PLAIN, at_hand: Link | None = None
     ) -> Raw:
-        """One round trip with its recoveries; the result as bytes. ``at_hand``: the link, if it is known now."""
+        """One round trip with its recoveries; the result as bytes. ``at_hand``: the link, if it is known now.
+
+        Its errors know the method and the server.
+        """
         connection = self.connection
         recovered: set[type] = set()
         while True:
-            link = at_hand or connection.at_hand() or await connection.ready()
+            link = at_hand or connection.at_hand() or await self._ready(method)
             at_hand = None
             generation = link.generation
+            wish = self._wish(link, method, params, how)
             try:
-                return result_of(await link.ask_reply(method, params, self._wish(link, params, how)))
-            except SessionEnded as problem:
-                self._once(problem, recovered)
-                await self.connection.renew(link, generation, problem)
-                if not problem.retry_safe:
-                    raise  # the call had been accepted: what comes next has a session, but this may be done
-            except HeaderMismatch as problem:
-                self._once(problem, recovered)
-                if not isinstance(params, CallToolParams):
+                return result_of(await link.ask_reply(method, params, wish))
+            except DovetailError as problem:
+                problem.of_call(method, link.server)
+                if not isinstance(problem, _RECOVERABLE) or type(problem) in recovered:
                     raise
-                await self._relist(params.name)
-            except UnsupportedVersion as problem:
-                self._once(problem, recovered)
-                if not link.stateless:
-                    raise
-                await self._respeak(link, problem)
-            except URLElicitationRequired as problem:
-                self._once(problem, recovered)
-                await self._visit(link, problem)
+                recovered.add(type(problem))
+                await self._recover(problem, link, generation, method, params, how)
 
-    def _once(self, problem: Exception, recovered: set[type]) -> None:
-        if type(problem) in recovered:
-            raise problem
-        recovered.add(type(problem))
-
-    def _wish(self, link: Link, params: Any, how: How) -> Wish:
+    def _wish(self, link: Link, method: str, params: Any, how: How) -> Wish:
         options = self._options
-        timeout = options.timeout if how.timeout is UNSET else how.timeout
-        maximum = options.max_timeout
-        if how.timeout is not UNSET and maximum is not None:
-            maximum = None if timeout is None else max(timeout, maximum)
+        timeout, maximum = options.timeout, options.max_timeout
+        if how.timeout is not UNSET:
+            timeout, maximum = self.limits(how)
         mirrored = isinstance(params, CallToolParams) and link.transport.http
         return Wish(
+            call=method in _CALLS or method not in _OWN,
             timeout=timeout,
             maximum=maximum,
             progress=how.progress or options.progress,
-            meta=None if how.meta is None else dict(how.meta),
+            meta=None if how.meta is None else as_plain("the members of meta", how.meta),
             log_level=self.log_level if link.stateless else None,
             header_parameters=self.catalogue.headers(params.name) if mirrored else (),
         )
 
+    def limits(self, how: How) -> tuple[float | None, float | None]:
+        """Seconds without an answer or progress, and in all. Raises `LocalProtocolError` for what is no time."""
+        options = self._options
+        if how.timeout is UNSET:
+            return options.timeout, options.max_timeout
+        check_seconds("timeout", how.timeout)
+        if how.timeout is None or options.max_timeout is None:
+            return how.timeout, None
+        return how.timeout, max(how.timeout, options.max_timeout)
+
+    def steering(self, how: How) -> Wish:
+        """How a subscription is asked for, or ended."""
+        timeout, maximum = self.limits(how)
+        meta = None if how.meta is None else as_plain("the members of meta", how.meta)
+        return Wish(timeout=timeout, maximum=maximum, meta=meta)
+
     # Recoveries
+
+    async def _recover(
+        self, problem: DovetailError, link: Link, generation: int, method: str, params: Any, how: How
+    ) -> None:
+        """Mend what a call failed by, so that it can be made again. Raises ``problem`` where that can't be."""
+        if isinstance(problem, SessionEnded):
+            await self.connection.renew(link, generation, problem)
+            if not problem.retry_safe:
+                raise problem  # the call had been accepted: what comes next has a session, but this may be done
+        elif isinstance(problem, HeaderMismatch):
+            if not isinstance(params, CallToolParams):
+                raise problem
+            await self._relist(params.name)
+        elif isinstance(problem, UnsupportedVersion):
+            if not link.stateless:
+                raise problem
+            await self._respeak(link, problem)
+        elif isinstance(problem, URLElicitationRequired):
+            await self._visit(link, problem, self._info(method, params, how))
 
     async def _relist(self, tool: str) -> None:
         """The headers of a tool were wrong: what is known of it is stale."""
         self.cache.forget(names.TOOLS_LIST)
         async for page in self.pages(names.TOOLS_LIST, ListToolsParams(), ListToolsResult):
-            if any(item.name == tool for item in self.take_tools(page).tools):
+            if any(item.name == tool for item in page.tools):
                 return
 
-    def take_tools(self, page: ListToolsResult) -> ListToolsResult:
+    def _note(self, page: P) -> P:
+        """Note what a page lists."""
+        if isinstance(page, ListToolsResult):
+            return cast("P", self._note_tools(page))
+        if isinstance(page, ListPromptsResult):
+            self.catalogue.note_prompts(page.prompts)
+        elif isinstance(page, ListResourcesResult):
+            self.catalogue.note_resources(page.resources)
+        elif isinstance(page, ListResourceTemplatesResult):
+            self.catalogue.note_resources(page.resource_templates)
+        return page
+
+    def _note_tools(self, page: ListToolsResult) -> ListToolsResult:
         """Note a page of tools; gives it without those that can't be used here."""
         link = self.connection.link
         mirrored = link.transport.http and link.profile.has(Feature.REQUEST_HEADERS)
@@ -231,8 +331,8 @@ class Caller:
         else:
             raise problem
 
-    async def _visit(self, link: Link, problem: URLElicitationRequired) -> None:
-        """The person has to visit addresses first (2025-11-25): ask, wait until it is done.
+    async def _visit(self, link: Link, problem: URLElicitationRequired, call: CallInfo) -> None:
+        """The person has to visit addresses first (2025-11-25): ask, wait until it is done; see `visits`.
 
         Raises ``problem`` on a no.
         """
@@ -246,17 +346,18 @@ class Caller:
         if not listed or len(listed) > 16 or any(item.mode != "url" for item in listed):
             raise problem
         ids = [item.elicitation_id for item in listed if item.elicitation_id]
-        for id in ids:
-            self.connection.expect_visit(id)
+        visits = self.connection.visits
+        visits.expect(ids)
         try:
             for item in listed:
-                answer: Any = await link.questions.answer(names.ELICITATION_CREATE, item)
-                if answer.action != "accept":
+                consent = await link.questions.visit(item, call)
+                if not consent:
                     raise problem
-        except BaseException:
-            await self.connection.visited(ids, 0)
-            raise
-        await self.connection.visited(ids, self._options.timeout)
+                if consent == "done" and item.elicitation_id:
+                    visits.done(item.elicitation_id)
+            await visits.over(ids)
+        finally:
+            visits.forget(ids)
 
     # Pages
 
@@ -265,17 +366,31 @@ class Caller:
     ) -> AsyncIterator[P]:
         """All pages of a list; none where the server has no such list.
 
-        An empty cursor is a cursor; one that comes again ends in `RemoteProtocolError`.
+        An empty cursor is a cursor, so it is followed. Some servers mean the end of the list by it: where they refuse
+        it, or give the same page or the same cursor for it, that was the end. Any other cursor that comes again ends
+        in `RemoteProtocolError`.
         """
         seen: set[str] = set()
+        before: P | None = None
         while True:
             try:
                 page = await self.page(method, params, kind, how)
             except FeatureUnavailable:
                 return
+            except InvalidParams:
+                if params.cursor != "":
+                    raise
+                self._warn_of_cursor(method, "refused it")
+                return
+            if params.cursor == "" and page == before:
+                self._warn_of_cursor(method, "gave the same page again")
+                return
             yield page
-            cursor = page.next_cursor
+            before, cursor = page, page.next_cursor
             if cursor is None:
+                return
+            if cursor == "" and cursor in seen:
+                self._warn_of_cursor(method, "gave it again")
                 return
             if cursor in seen or len(seen) >= MAX_PAGES:
                 raise RemoteProtocolError(f"the pages of {method} go round in circles")
@@ -290,4 +405,10 @@ class Caller:
             if params.cursor is not None:
                 self.cache.forget(method)
             raise
-        return cast("P", result)  # a list never asks for input: `asks` refuses it
+        return self._note(cast("P", result))  # a list never asks for input: `asks` refuses it
+
+    def _warn_of_cursor(self, method: str, did: str) -> None:
+        text = (
+            f'the server named "" as the cursor of the next page of {method} and then {did}; that was the end'
+        )
+        self.connection.link.warn("cursor", text, method)

@@ -1,24 +1,30 @@
 """What the client knows of a server's tools from the last listing: schemas to check, arguments to mirror in headers.
 
 Over HTTP in the stateless era a tool whose header annotations are invalid is dropped from listings: calling it could
-not work. A schema that can't be compiled checks nothing; that is logged once per tool.
+not work. A schema that can't be compiled checks nothing. The client's warnings tell of both.
+
+Names and URIs are kept as far as they decide how something is sent: a URI that the server listed goes back byte for
+byte, however odd, and what was listed as a prompt is one, whatever its name looks like.
 Specification: server/tools "Output Schema", basic/transports/streamable-http "Schema Extension".
 """
 
-import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import UNSET
 
+from ..protocol import names
+from ..protocol.errors import LocalProtocolError
 from ..protocol.header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
 from ..protocol.schema import SchemaError, Validator, compile_schema, explain
-from ..protocol.types import Tool
+from ..protocol.types import Prompt, PromptReference, Resource, ResourceReference, ResourceTemplate, Tool
+from ..protocol.uris import legal_uri
+from .oddities import ServerWarning
 from .results import OutputInvalid, ToolResult
 
-log = logging.getLogger("dovetail.client")
 LIMIT: Final = 10_000
+_WORK: Final = "work"
 
 
 class _Entry:
@@ -28,14 +34,21 @@ class _Entry:
         self.tool = tool
         self.headers = headers
         self.validator: Validator | None = None
-        self.broken = False
+        self.broken = ""
 
 
 class Catalogue:
-    """The tools listed last, by name."""
+    """The tools listed last, by name, and what else of the listings decides how something is sent.
 
-    def __init__(self) -> None:
+    ``warn`` is told of tools that can't be used as listed.
+    """
+
+    def __init__(self, warn: Callable[[ServerWarning], None]) -> None:
+        self._warn = warn
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._prompts: OrderedDict[str, None] = OrderedDict()
+        self._resources: OrderedDict[str, None] = OrderedDict()
+        self._odd: OrderedDict[str, None] = OrderedDict()
 
     def take(self, tools: Iterable[Tool], *, mirrored: bool) -> list[Tool]:
         """Note tools as listed, and give those that can be used. ``mirrored``: arguments are repeated in headers."""
@@ -46,7 +59,14 @@ class Catalogue:
                 try:
                     headers = header_parameters(tool.input_schema)
                 except InvalidHeaderAnnotation as problem:
-                    log.warning("the tool %r was dropped from the list: %s", tool.name[:128], problem)
+                    self._warn(
+                        ServerWarning(
+                            kind="headers",
+                            message=f"the tool {tool.name[:128]!r} was left out of the list: {problem}",
+                            method=names.TOOLS_LIST,
+                            subject=tool.name[:256],
+                        )
+                    )
                     self._entries.pop(tool.name, None)
                     continue
             usable.append(tool)
@@ -58,6 +78,39 @@ class Catalogue:
             self._entries.popitem(last=False)
         return usable
 
+    def note_prompts(self, prompts: Iterable[Prompt]) -> None:
+        """Note prompts as listed."""
+        for prompt in prompts:
+            _note(self._prompts, prompt.name)
+
+    def note_resources(self, listed: Iterable[Resource | ResourceTemplate]) -> None:
+        """Note resources and templates as listed."""
+        for each in listed:
+            uri = each.uri if isinstance(each, Resource) else each.uri_template
+            if not _looks_like_uri(uri):
+                _note(self._resources, uri)
+            if isinstance(each, Resource) and not _is_legal(uri):
+                _note(self._odd, uri)
+
+    def uri(self, given: str | Resource) -> str:
+        """The URI to send: of a resource that the server told of, or listed, as it wrote it.
+
+        Raises `LocalProtocolError` for another that is none.
+        """
+        if isinstance(given, Resource):
+            if not _is_legal(given.uri):
+                _note(self._odd, given.uri)  # as it is a name from here on
+            return given.uri
+        if not isinstance(given, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need no type checker
+            raise LocalProtocolError(f"a URI is text, or a Resource from a list, not {given!r}")
+        return given if given in self._odd else legal_uri(given)
+
+    def reference(self, name: str) -> PromptReference | ResourceReference:
+        """What a name is the name of: what it was listed as; else of a resource if it looks like a URI or template."""
+        if name in self._prompts or not (name in self._resources or _looks_like_uri(name)):
+            return PromptReference(name=name)
+        return ResourceReference(uri=name)
+
     def headers(self, name: str) -> tuple[HeaderParameter, ...]:
         """The arguments of a tool that headers repeat; empty for an unknown tool."""
         entry = self._entries.get(name)
@@ -66,25 +119,62 @@ class Catalogue:
     def check(self, result: ToolResult) -> None:
         """Raise `OutputInvalid` when a tool's output is not what its schema promises."""
         entry = self._entries.get(result.tool)
-        if entry is None or entry.tool.output_schema is None or entry.broken or result.is_error:
+        if entry is None:
+            return
+        if entry.tool.output_schema is None:
+            result.unchecked_because = "the tool has no output schema"
+            return
+        if result.is_error:
+            result.unchecked_because = "the tool reported an error"
+            return
+        if entry.broken:
+            result.unchecked_because = entry.broken
             return
         if entry.validator is None:
             try:
                 entry.validator = compile_schema(entry.tool.output_schema)
             except SchemaError as problem:
-                entry.broken = True
-                log.warning(
-                    "the output schema of %r can't be used and is not checked: %s", result.tool[:128], problem
-                )
+                entry.broken = f"the output schema of {result.tool[:128]!r} can't be used: {problem}"
+                self._unchecked(result, entry.broken)
                 return
         if result.raw.structured_content is UNSET:
             raise OutputInvalid(f"the tool {result.tool!r} promises structured content and gave none", result)
         violations = entry.validator.check(result.raw.structured_content)
-        if violations:
+        if not violations:
+            result.unchecked_because = None
+        elif violations[0].keyword == _WORK:
+            self._unchecked(result, f"to check the output of {result.tool[:128]!r} would take too much work")
+        else:
             raise OutputInvalid(
                 f"the output of {result.tool!r} breaks its schema: {explain(violations)}", result
             )
 
+    def _unchecked(self, result: ToolResult, reason: str) -> None:
+        result.unchecked_because = reason
+        self._warn(
+            ServerWarning(kind="schema", message=reason, method=names.TOOLS_CALL, subject=result.tool[:256])
+        )
+
     def clear(self) -> None:
         """Forget all."""
-        self._entries.clear()
+        for kept in (self._entries, self._prompts, self._resources, self._odd):
+            kept.clear()
+
+
+def _note(kept: OrderedDict[str, None], name: str) -> None:
+    kept[name] = None
+    kept.move_to_end(name)
+    while len(kept) > LIMIT:
+        kept.popitem(last=False)
+
+
+def _looks_like_uri(name: str) -> bool:
+    """Whether a name is that of a resource by its looks: a prompt may well be called "code:review"."""
+    return "://" in name or "{" in name
+
+
+def _is_legal(uri: str) -> bool:
+    try:
+        return legal_uri(uri) == uri
+    except LocalProtocolError:
+        return False

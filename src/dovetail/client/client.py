@@ -7,12 +7,12 @@ Specification: server/*, client/*, basic/*.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, cast, overload
 
 from msgspec import UNSET, Raw
 
 from ..protocol import codec, names
-from ..protocol.errors import FeatureUnavailable, LocalProtocolError
+from ..protocol.errors import DovetailError, FeatureUnavailable, LocalProtocolError
 from ..protocol.revisions import Era, Feature
 from ..protocol.types import (
     CallToolParams,
@@ -48,12 +48,13 @@ from ..protocol.types import (
     SubscriptionFilter,
     Tool,
 )
-from ..protocol.uris import legal_uri
 from .answers import ProgressHandler
+from .arguments import as_json, as_plain, as_texts
 from .blocking import BlockingClient
-from .calls import Caller, How, Seconds
+from .calls import Caller, CallOptions, How, Seconds, how_of
 from .connection import Connection
 from .listening import Subscription
+from .oddities import ServerWarning
 from .options import ClientOptions, settle
 from .results import ToolResult
 from .states import State
@@ -164,6 +165,14 @@ class Client:
         """What the server says about its use."""
         return self._connection.link.instructions
 
+    @property
+    def warnings(self) -> tuple[ServerWarning, ...]:
+        """What the server got wrong and the client put up with, the oldest first: the last 256, each once.
+
+        As they come, the option ``on_warning`` is told of them.
+        """
+        return self._connection.warnings.all
+
     # Tools
 
     @overload
@@ -202,88 +211,104 @@ class Client:
     ) -> Any:
         """Call a tool. A failure of the tool is a result with ``is_error``; with ``into`` it raises `ToolFailed`.
 
-        ``arguments``: values that can be JSON. ``into``: a type that the value is converted to. ``timeout``: seconds
-        without an answer or progress. Raises `OutputInvalid` when the output breaks the schema of the last listing.
-        With ``rounds="manual"`` the result may be an `InputRequired`.
+        ``arguments``: values that can be JSON: dataclasses, pydantic models, paths, dates, enums and the like included.
+        ``into``: a type that the value is converted to. ``timeout``: seconds
+        without an answer or progress. Raises `OutputInvalid` when the output breaks the schema of the last listing;
+        `ToolResult.checked` says whether it was held against one. With ``rounds="manual"`` the result may be an
+        `InputRequired`.
         Specification: server/tools.
         """
         if arguments is None:
             params = CallToolParams(name=name)
         else:
-            params = CallToolParams(name=name, arguments=Raw(_encode(arguments)))
+            params = CallToolParams(name=name, arguments=Raw(as_json("the arguments", arguments)))
         how = How(timeout=timeout, progress=progress, meta=meta)
         found = await self._caller.call(names.TOOLS_CALL, params, CallToolResult, how)
         if isinstance(found, InputRequired):
             return found
+        if found.structured_content is None:
+            found = self._caller.without_null(name, found)
         result = ToolResult(name, found)
-        self._caller.catalogue.check(result)
-        return result if into is None else result.into(into)
+        try:
+            self._caller.catalogue.check(result)
+            return result if into is None else result.into(into)
+        except DovetailError as problem:
+            problem.of_call(names.TOOLS_CALL, self._connection.link.server)
+            raise
 
-    async def list_tools(self, cursor: str | None = None) -> ListToolsResult:
-        """One page of tools."""
-        page = await self._caller.page(names.TOOLS_LIST, ListToolsParams(cursor=cursor), ListToolsResult)
-        return self._caller.take_tools(page)
+    async def list_tools(self, cursor: str | None = None, **options: Unpack[CallOptions]) -> ListToolsResult:
+        """One page of tools. ``cursor``: the ``next_cursor`` of the page before. ``options``: see `CallOptions`."""
+        params = ListToolsParams(cursor=cursor)
+        return await self._caller.page(names.TOOLS_LIST, params, ListToolsResult, how_of(options))
 
-    async def tools(self) -> AsyncIterator[Tool]:
-        """All tools."""
-        async for page in self._caller.pages(names.TOOLS_LIST, ListToolsParams(), ListToolsResult):
-            for tool in self._caller.take_tools(page).tools:
+    async def tools(self, **options: Unpack[CallOptions]) -> AsyncIterator[Tool]:
+        """All tools, page by page. ``options``: see `CallOptions`."""
+        params = ListToolsParams()
+        async for page in self._caller.pages(names.TOOLS_LIST, params, ListToolsResult, how_of(options)):
+            for tool in page.tools:
                 yield tool
 
     # Resources
 
-    async def list_resources(self, cursor: str | None = None) -> ListResourcesResult:
-        """One page of resources."""
-        return await self._caller.page(
-            names.RESOURCES_LIST, ListResourcesParams(cursor=cursor), ListResourcesResult
-        )
+    async def list_resources(
+        self, cursor: str | None = None, **options: Unpack[CallOptions]
+    ) -> ListResourcesResult:
+        """One page of resources. ``options``: see `CallOptions`."""
+        params = ListResourcesParams(cursor=cursor)
+        return await self._caller.page(names.RESOURCES_LIST, params, ListResourcesResult, how_of(options))
 
-    async def resources(self) -> AsyncIterator[Resource]:
-        """All resources."""
+    async def resources(self, **options: Unpack[CallOptions]) -> AsyncIterator[Resource]:
+        """All resources, page by page. ``options``: see `CallOptions`."""
+        params = ListResourcesParams()
         async for page in self._caller.pages(
-            names.RESOURCES_LIST, ListResourcesParams(), ListResourcesResult
+            names.RESOURCES_LIST, params, ListResourcesResult, how_of(options)
         ):
             for resource in page.resources:
                 yield resource
 
-    async def list_resource_templates(self, cursor: str | None = None) -> ListResourceTemplatesResult:
-        """One page of resource templates."""
+    async def list_resource_templates(
+        self, cursor: str | None = None, **options: Unpack[CallOptions]
+    ) -> ListResourceTemplatesResult:
+        """One page of resource templates. ``options``: see `CallOptions`."""
         params = ListResourceTemplatesParams(cursor=cursor)
-        return await self._caller.page(names.RESOURCES_TEMPLATES_LIST, params, ListResourceTemplatesResult)
+        return await self._caller.page(
+            names.RESOURCES_TEMPLATES_LIST, params, ListResourceTemplatesResult, how_of(options)
+        )
 
-    async def resource_templates(self) -> AsyncIterator[ResourceTemplate]:
-        """All resource templates."""
+    async def resource_templates(self, **options: Unpack[CallOptions]) -> AsyncIterator[ResourceTemplate]:
+        """All resource templates, page by page. ``options``: see `CallOptions`."""
         params = ListResourceTemplatesParams()
         async for page in self._caller.pages(
-            names.RESOURCES_TEMPLATES_LIST, params, ListResourceTemplatesResult
+            names.RESOURCES_TEMPLATES_LIST, params, ListResourceTemplatesResult, how_of(options)
         ):
             for template in page.resource_templates:
                 yield template
 
-    async def read(
-        self, uri: str, *, timeout: Seconds = UNSET, meta: Mapping[str, Any] | None = None
-    ) -> ReadResourceResult:
+    async def read(self, uri: str | Resource, **options: Unpack[CallOptions]) -> ReadResourceResult:
         """What a resource holds. Raises `ResourceNotFound` or `InvalidParams`.
 
-        ``uri``: characters beyond ASCII are percent-encoded; with spaces or control characters it is a
-        `LocalProtocolError`. So it is wherever a URI is given.
+        ``uri``: one that the server listed, or a `Resource` or `ResourceLink` that it gave, is sent as it came. Of any
+        other, characters beyond ASCII are percent-encoded; with spaces or control characters it is a
+        `LocalProtocolError`. So it is wherever a URI is given. ``options``: see `CallOptions`.
         Specification: server/resources.
         """
-        how = How(timeout=timeout, meta=meta)
-        found = await self._caller.call(
-            names.RESOURCES_READ, ReadResourceParams(uri=legal_uri(uri)), ReadResourceResult, how
-        )
+        params = ReadResourceParams(uri=self._caller.catalogue.uri(uri))
+        found = await self._caller.call(names.RESOURCES_READ, params, ReadResourceResult, how_of(options))
         return _complete(found)
 
-    async def subscribe(self, uri: str) -> None:
-        """Hear of updates of a resource, by the ``on_change`` callback. Works in both eras."""
-        uri = legal_uri(uri)
+    async def subscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
+        """Hear of updates of a resource, and of what is below it, by the ``on_change`` callback. Works in both eras.
+
+        ``options``: see `CallOptions`.
+        """
+        uri = self._caller.catalogue.uri(uri)
+        wish = self._caller.steering(how_of(options))
         link = await self._connection.ready()
         if uri in self._watched:
             return
         wanted = SubscriptionFilter(resource_subscriptions=[uri])
         subscription = self._watched[uri] = Subscription(
-            self._connection, wanted, again=True, background=link.stateless
+            self._connection, wanted, again=True, background=link.stateless, wish=wish
         )
         try:
             await subscription.open()
@@ -291,38 +316,44 @@ class Client:
             self._watched.pop(uri, None)
             raise
 
-    async def unsubscribe(self, uri: str) -> None:
+    async def unsubscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
         """Hear no more of updates of a resource. Does nothing if it was not subscribed to."""
-        subscription = self._watched.pop(legal_uri(uri), None)
+        wish = self._caller.steering(how_of(options))
+        subscription = self._watched.pop(self._caller.catalogue.uri(uri), None)
         if subscription is not None:
-            await subscription.close()
+            await subscription.close(wish)
 
     # Prompts and completion
 
-    async def list_prompts(self, cursor: str | None = None) -> ListPromptsResult:
-        """One page of prompts."""
-        return await self._caller.page(
-            names.PROMPTS_LIST, ListPromptsParams(cursor=cursor), ListPromptsResult
-        )
+    async def list_prompts(
+        self, cursor: str | None = None, **options: Unpack[CallOptions]
+    ) -> ListPromptsResult:
+        """One page of prompts. ``options``: see `CallOptions`."""
+        params = ListPromptsParams(cursor=cursor)
+        return await self._caller.page(names.PROMPTS_LIST, params, ListPromptsResult, how_of(options))
 
-    async def prompts(self) -> AsyncIterator[Prompt]:
-        """All prompts."""
-        async for page in self._caller.pages(names.PROMPTS_LIST, ListPromptsParams(), ListPromptsResult):
+    async def prompts(self, **options: Unpack[CallOptions]) -> AsyncIterator[Prompt]:
+        """All prompts, page by page. ``options``: see `CallOptions`."""
+        params = ListPromptsParams()
+        async for page in self._caller.pages(names.PROMPTS_LIST, params, ListPromptsResult, how_of(options)):
             for prompt in page.prompts:
                 yield prompt
 
     async def get_prompt(
         self,
         name: str,
-        arguments: Mapping[str, str] | None = None,
-        *,
-        timeout: Seconds = UNSET,
-        meta: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
     ) -> GetPromptResult:
-        """The messages of a prompt. Raises `InvalidParams` for an unknown one. Specification: server/prompts."""
-        params = GetPromptParams(name=name, arguments=None if arguments is None else dict(arguments))
-        how = How(timeout=timeout, meta=meta)
-        return _complete(await self._caller.call(names.PROMPTS_GET, params, GetPromptResult, how))
+        """The messages of a prompt. Raises `InvalidParams` for an unknown one.
+
+        ``arguments``: the protocol has text only; what is no text is sent as JSON text. ``options``: see `CallOptions`.
+        Specification: server/prompts.
+        """
+        texts = None if arguments is None else as_texts("the arguments", arguments)
+        params = GetPromptParams(name=name, arguments=texts)
+        found = await self._caller.call(names.PROMPTS_GET, params, GetPromptResult, how_of(options))
+        return _complete(found)
 
     async def complete(
         self,
@@ -330,56 +361,76 @@ class Client:
         argument: str,
         value: str = "",
         context: Mapping[str, str] | None = None,
+        **options: Unpack[CallOptions],
     ) -> Completion:
         """Suggestions for an argument of a prompt (by name), or a variable of a resource template (by URI).
 
-        ``context``: the arguments settled already (since 2025-06-18). Specification: server/utilities/completion.
+        ``ref``: text is what the server listed it as; else a resource if it has ``://`` or a brace in it, and a prompt
+        otherwise, "code:review" too. ``context``: the arguments settled already (since 2025-06-18). ``options``: see
+        `CallOptions`.
+        Specification: server/utilities/completion.
         """
-        if isinstance(ref, str):
-            ref = ResourceReference(uri=ref) if ":" in ref else PromptReference(name=ref)
         params = CompleteParams(
-            ref=ref,
+            ref=self._caller.catalogue.reference(ref) if isinstance(ref, str) else ref,
             argument=CompletionArgument(name=argument, value=value),
-            context=None if context is None else CompletionContext(arguments=dict(context)),
+            context=None
+            if context is None
+            else CompletionContext(arguments=as_texts("the context", context)),
         )
-        return _complete(
-            await self._caller.call(names.COMPLETION_COMPLETE, params, CompleteResult)
-        ).completion
+        found = await self._caller.call(names.COMPLETION_COMPLETE, params, CompleteResult, how_of(options))
+        return _complete(found).completion
 
     # Steering
 
-    async def ping(self, *, timeout: Seconds = UNSET) -> None:
+    async def ping(self, **options: Unpack[CallOptions]) -> None:
         """See that the server answers. The stateless era has no ping: there, it is asked to describe itself."""
+        how = how_of(options)
         link = await self._connection.ready()
         if link.stateless:
-            await self._caller.trip(names.DISCOVER, {}, How(timeout=timeout))
+            await self._caller.trip(names.DISCOVER, {}, how)
         else:
-            await self._caller.call(names.PING, PingParams(), Result, How(timeout=timeout))
+            await self._caller.call(names.PING, PingParams(), Result, how)
 
-    async def set_log_level(self, level: LogLevel) -> None:
+    async def set_log_level(self, level: LogLevel, **options: Unpack[CallOptions]) -> None:
         """Hear of log messages from this severity on. Stateless era: of the requests that follow."""
+        how = how_of(options)
         link = await self._connection.ready()
         if link.profile.has(Feature.SESSION_LOG_LEVEL):
-            await self._caller.call(names.LOGGING_SET_LEVEL, SetLevelParams(level=level), Result)
+            await self._caller.call(names.LOGGING_SET_LEVEL, SetLevelParams(level=level), Result, how)
         self._caller.log_level = level
+
+    def visit_done(self, elicitation_id: str | None = None) -> None:
+        """The person has been at the address that a call waits for: the call is made again now, without more waiting.
+
+        ``elicitation_id``: of the `Visit`; None: all visits that are waited for. Does nothing if none is. To be called
+        on the client's event loop.
+        Specification: client/elicitation, "URL Elicitation Required Error" (2025-11-25).
+        """
+        self._connection.visits.done(elicitation_id)
 
     def listen(
         self,
         *,
         tools: bool = False,
         prompts: bool = False,
-        resources: bool | Sequence[str] = False,
+        resources: bool | Sequence[str | Resource] = False,
         resource_list: bool = False,
         again: bool = False,
+        **options: Unpack[CallOptions],
     ) -> Subscription:
         """Hear of changes: ``async with client.listen(tools=True, resources=["notes://a"]) as events``.
 
-        ``resources``: URIs to hear of updates of; True is the same as ``resource_list``: changes of the list.
-        ``again``: after a loss listen anew, and report everything as changed, since changes may have been missed;
-        else a loss raises. Works in both eras.
+        ``resources``: URIs to hear of updates of, and of what is below them (``notes://a/b``); True is the same as
+        ``resource_list``: changes of the list. ``again``: after a loss listen anew, and report everything as changed,
+        since changes may have been missed; else a loss raises. ``options``: see `CallOptions`; ``timeout`` is for the
+        server's agreement. Works in both eras.
         Specification: basic/patterns/subscriptions.
         """
-        uris = [] if isinstance(resources, bool) else [legal_uri(uri) for uri in resources]
+        if isinstance(resources, (str, bytes, Resource)):
+            shown = resources.uri if isinstance(resources, Resource) else resources
+            raise LocalProtocolError(f"resources is a list of URIs: write resources=[{shown!r}]")
+        uri_of = self._caller.catalogue.uri
+        uris = [] if isinstance(resources, bool) else [uri_of(uri) for uri in resources]
         wanted = SubscriptionFilter(
             tools_list_changed=tools or None,
             prompts_list_changed=prompts or None,
@@ -388,15 +439,16 @@ class Client:
         )
         if wanted == SubscriptionFilter():
             raise LocalProtocolError("say what to listen to: tools, prompts, resources or resource_list")
-        return Subscription(self._connection, wanted, again=again)
+        wish = self._caller.steering(how_of(options))
+        return Subscription(self._connection, wanted, again=again, wish=wish)
 
-    async def roots_changed(self) -> None:
+    async def roots_changed(self, *, timeout: Seconds = UNSET, meta: Mapping[str, Any] | None = None) -> None:
         """Tell the server that the roots are others now. The stateless era has no such message: nothing is sent."""
         link = await self._connection.ready()
         if names.NOTIFY_ROOTS_CHANGED in link.profile.client_notices:
             if self._options.roots is None:
                 raise FeatureUnavailable("this client declared no roots")
-            await link.notify(names.NOTIFY_ROOTS_CHANGED)
+            await self.notify(names.NOTIFY_ROOTS_CHANGED, timeout=timeout, meta=meta)
 
     # Anything else
 
@@ -410,25 +462,30 @@ class Client:
         meta: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Send any request and get its result as plain values, whatever its type."""
-        members = dict(params or {})
+        members = as_plain("the parameters", params or {})
         given: Any = members.pop(names.META, None)
-        meta = {**(given if isinstance(given, Mapping) else {}), **(meta or {})}
+        meta = {**(cast("dict[str, Any]", given) if isinstance(given, dict) else {}), **(meta or {})}
         body = await self._caller.trip(method, members, How(timeout=timeout, progress=progress, meta=meta))
         return codec.decode(body)
 
-    async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
-        """Send any notification."""
+    async def notify(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: Seconds = UNSET,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send any notification. ``timeout``: seconds that sending may take. ``meta``: members for its ``_meta``."""
+        members = None if params is None else as_plain("the parameters", params)
+        if meta is not None:
+            members = members or {}
+            members[names.META] = {**(members.get(names.META) or {}), **as_plain("the members of meta", meta)}
+        seconds, _ = self._caller.limits(How(timeout=timeout))
         link = await self._connection.ready()
-        await link.notify(method, None if params is None else dict(params))
+        await link.notify(method, members, timeout=seconds)
 
 
 def _complete(found: T | InputRequired) -> T:
     """The result itself, also an `InputRequired` where the caller asked for manual rounds."""
     return found  # pyright: ignore[reportReturnType] - only rounds="manual" gives the other, and documents it
-
-
-def _encode(arguments: Mapping[str, Any]) -> bytes:
-    try:
-        return codec.encode(dict(arguments))
-    except (TypeError, ValueError, RecursionError) as problem:
-        raise LocalProtocolError(f"the arguments can't be sent as JSON: {problem}") from None

@@ -14,6 +14,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final
 
@@ -43,11 +44,13 @@ from . import eras
 from .courier import Courier
 from .link import Link, Wish
 from .listening import Subscription
+from .oddities import ServerWarning, Warnings
 from .opening import Opener
 from .options import Options
 from .states import States
 from .targets import Place
 from .unclosed import Vigil, warn
+from .visits import Visits
 
 log = logging.getLogger("dovetail.client")
 
@@ -59,7 +62,6 @@ _CHANGES: Final = {
     names.NOTIFY_PROMPTS_CHANGED: Change("prompts"),
     names.NOTIFY_RESOURCES_CHANGED: Change("resources"),
 }
-_MAX_VISITS: Final = 256
 
 
 class Connection:
@@ -87,21 +89,32 @@ class Connection:
         self._closing: asyncio.Task[None] | None = None
         self._subscriptions: set[Subscription] = set()
         self._held: dict[str, int] = {}
-        self._visits: dict[str, asyncio.Event] = {}
+        self.visits = Visits(options.visit_timeout)
+        self.context = copy_context()
         self._restarts: deque[float] = deque()
         self._retired: set[Link] = set()
-        self.states = States(None if options.on_state is None else Courier(options.on_state, "on_state"))
+        self._on_state = None if options.on_state is None else Courier(options.on_state, "on_state")
+        self.states = States(self._on_state)  # told of the end, too, so it is not closed like the others
         self.couriers: list[Courier] = []
         self._logging = self._courier(options.logging, "logging")
         self._on_change = self._courier(options.on_change, "on_change")
-        self._on_notification = self._courier(options.on_notification, "on_notification")
+        self._on_notification = self._courier(options.on_notification, "on_notification", told=2)
+        self._on_warning = self._courier(options.on_warning, "on_warning")
+        self.warnings = Warnings(self._warn)
 
-    def _courier(self, callback: Callable[..., Any] | None, what: str) -> Courier | None:
+    def _courier(self, callback: Callable[..., Any] | None, what: str, *, told: int = 1) -> Courier | None:
         if callback is None:
             return None
-        courier = Courier(callback, what)
+        courier = Courier(callback, what, told=told)
         self.couriers.append(courier)
         return courier
+
+    def _heard_in(self, context: Context) -> None:
+        """Callbacks that belong to no call run in this context."""
+        self.context = context
+        for courier in (*self.couriers, self._on_state):
+            if courier is not None:
+                courier.context = context
 
     # Opening and closing
 
@@ -113,6 +126,11 @@ class Connection:
             raise LocalProtocolError("the client is not open; use it inside `async with Client(...)`")
         return link
 
+    @property
+    def server(self) -> str:
+        """The server, for error messages; empty before the first connection."""
+        return "" if self._link is None else self._link.server
+
     async def open(self) -> None:
         """Connect, also anew after a loss.
 
@@ -123,6 +141,7 @@ class Connection:
         loop = asyncio.get_running_loop()
         if self._loop is None or (self._link is None and self._working is None):
             self._loop = loop
+            self._heard_in(copy_context())
         while True:
             self._check()
             link, working = self._link, self._under_way
@@ -252,6 +271,7 @@ class Connection:
         return self._closing
 
     async def _close(self) -> None:
+        self.visits.done()
         self.states.now("closed")
         vigil, self._vigil = self._vigil, None
         if vigil is not None:
@@ -466,22 +486,22 @@ class Connection:
         """Tell it of nothing more."""
         self._subscriptions.discard(subscription)
 
-    async def hold_resource(self, uri: str) -> None:
+    async def hold_resource(self, uri: str, wish: Wish | None = None) -> None:
         """Subscribe to a resource in the stateful era, unless that was done. Raises what the request raises."""
         count = self._held.get(uri, 0)
         self._held[uri] = count + 1
         if count == 0:
             try:
-                await self._subscribe(await self.ready(), uri)
+                await self._subscribe(await self.ready(), uri, wish)
             except BaseException:
                 self._drop(uri)
                 raise
 
-    async def release_resource(self, uri: str) -> None:
+    async def release_resource(self, uri: str, wish: Wish | None = None) -> None:
         """Unsubscribe when nobody else wants it."""
         if uri in self._held and not self._drop(uri) and self._closing is None:
             link = await self.ready()
-            await link.ask(names.RESOURCES_UNSUBSCRIBE, SubscribeParams(uri=uri), self._wish())
+            await link.ask(names.RESOURCES_UNSUBSCRIBE, SubscribeParams(uri=uri), wish or self._wish())
 
     def _drop(self, uri: str) -> int:
         left = self._held[uri] = self._held[uri] - 1
@@ -489,8 +509,8 @@ class Connection:
             del self._held[uri]
         return left
 
-    async def _subscribe(self, link: Link, uri: str) -> None:
-        await link.ask(names.RESOURCES_SUBSCRIBE, SubscribeParams(uri=uri), self._wish())
+    async def _subscribe(self, link: Link, uri: str, wish: Wish | None = None) -> None:
+        await link.ask(names.RESOURCES_SUBSCRIBE, SubscribeParams(uri=uri), wish or self._wish())
 
     def _wish(self) -> Wish:
         return Wish(timeout=self.options.timeout, maximum=self.options.max_timeout)
@@ -502,7 +522,8 @@ class Connection:
         params = event.params
         if isinstance(params, MessageNotice):
             if self._logging is not None:
-                self._logging.put(params)
+                origin = link.origin(related)
+                self._logging.put(params, call=origin.call, context=origin.context)
             return
         if isinstance(params, AcknowledgedNotice):
             subscription = self._find(params.meta, related)
@@ -510,9 +531,7 @@ class Connection:
                 subscription.acknowledge(params)
             return
         if isinstance(params, ElicitationCompleteNotice):
-            event_of = self._visits.get(params.elicitation_id)
-            if event_of is not None:
-                event_of.set()
+            self.visits.done(params.elicitation_id)
             return
         change = (
             Change("resource", params.uri)
@@ -522,22 +541,31 @@ class Connection:
         if change is not None:
             self._tell(link, change, getattr(params, "meta", None), related)
         elif event.method not in link.profile.server_notices and self._on_notification is not None:
-            self._on_notification.put(event.method, params)
+            self._on_notification.put(event.method, params, context=link.origin(related).context)
+
+    def warned(self, warning: ServerWarning) -> None:
+        """The server got something wrong that was put up with."""
+        self.warnings.add(warning)
+
+    def _warn(self, warning: ServerWarning) -> None:
+        if self._on_warning is not None:
+            self._on_warning.put(warning)
 
     def _tell(self, link: Link, change: Change, meta: object, related: RequestId | None) -> None:
         self._changed(change)
         if link.stateless:
             subscription = self._find(meta, related)
-            if subscription is None:
-                log.debug("a change that belongs to no subscription was dropped")
+            if subscription is None or not subscription.wants(change):
+                log.debug("a change that nobody asked for was dropped")
                 return
             subscription.put(change)
             heard = subscription.background
         else:
+            heard = change.kind != "resource"  # of lists this era tells unasked
             for subscription in tuple(self._subscriptions):
                 if subscription.wants(change):
                     subscription.put(change)
-            heard = True
+                    heard = True
         if heard and self._on_change is not None:
             self._on_change.put(change)
 
@@ -547,9 +575,12 @@ class Connection:
             id = related
         if id is None:
             return None
+        for item in self._subscriptions:
+            if item.id == id and type(item.id) is type(id):
+                return item
         return next(
-            (item for item in self._subscriptions if item.id == id and type(item.id) is type(id)), None
-        )
+            (item for item in self._subscriptions if str(item.id) == id), None
+        )  # a number sent as text
 
     def ended(self, link: Link, id: RequestId) -> None:
         """The server ended a subscription."""
@@ -561,6 +592,7 @@ class Connection:
         """The connection is gone."""
         if link is not self._link:
             return
+        self.visits.done()
         restarts = self.options.restart and self.place.process and self._closing is None
         for subscription in tuple(self._subscriptions):
             subscription.lost(link, error, final=not restarts)
@@ -571,27 +603,6 @@ class Connection:
             self._begin(lambda: self._restart(link, error))
         elif link.opened:
             self.states.now("lost", error)
-
-    # Visits of the stateful era
-
-    async def visited(self, ids: list[str], seconds: float | None) -> None:
-        """Wait until the server told that all these visits are done, or the time is up."""
-        events = [self._visits[id] for id in ids if id in self._visits]
-        try:
-            async with asyncio.timeout(seconds):
-                for event in events:
-                    await event.wait()
-        except TimeoutError:
-            log.info("the server did not tell that the visit is done; going on")
-        finally:
-            for id in ids:
-                self._visits.pop(id, None)
-
-    def expect_visit(self, id: str) -> None:
-        """Listen for the end of a visit."""
-        if len(self._visits) >= _MAX_VISITS:
-            raise LocalProtocolError(f"more than {_MAX_VISITS} visits are awaited")
-        self._visits.setdefault(id, asyncio.Event())
 
 
 def _is_another(refusal: DovetailError) -> bool:

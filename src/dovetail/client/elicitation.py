@@ -1,47 +1,49 @@
 """Elicitation, the client's part: forms are answered and the answers checked, addresses are vetted and approved.
 
 An accepted form gets the suggested values of the fields left out and must then fit the requested schema: what the
-person is asked and what the server gets agree. An address is only ever passed to the ``approve`` hook, whole; nothing
-is fetched.
+person is asked and what the server gets agree. Nulls are answers left out, since no answer carries them. An address is
+only ever passed to the ``approve`` hook, whole; nothing is fetched.
 Specification: client/elicitation.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from ..protocol.errors import Declined, Dismissed, InternalError, InvalidParams
-from ..protocol.schema import SchemaError, compile_schema, explain
+from ..protocol.schema import compile_schema, explain
 from ..protocol.types import ElicitParams, ElicitResult
-from .answers import Accept, Cancel, Decline, ElicitRequest, Visit
+from .answers import Accept, CallInfo, Cancel, Decline, ElicitRequest, Visit
 from .calling import call_handler
+from .form_fields import plain_form
 from .options import Options
 
 MAX_URL: Final = 8192
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_PRIMITIVE: Final = frozenset({"string", "number", "integer", "boolean"})
 
 
 async def answer_elicitation(
-    params: ElicitParams, options: Options, server: str, *, lists: bool = True
+    params: ElicitParams, options: Options, server: str, *, lists: bool = True, call: CallInfo | None = None
 ) -> ElicitResult:
-    """The person's answer. ``lists``: whether it may hold choices of several, which came with 2025-11-25.
+    """The person's answer. ``lists``: whether it may hold choices of several, which came with 2025-11-25. ``call``:
+    who asks, if that is known.
 
     Raises `InvalidParams` for a question that is not allowed, `InternalError` for a bad answer.
     """
     if params.mode == "url":
-        return await _visit(params, options, server)
+        consent = await ask_visit(params, options, server, call=call)
+        return ElicitResult(action="cancel" if consent is None else "accept" if consent else "decline")
     if options.elicitation is None:
         raise InvalidParams("this client does not take elicitation in form mode")
     schema = params.requested_schema
     if schema is None:
         raise InvalidParams("a form needs a requestedSchema")
-    check_form(schema)
+    schema = plain_form(schema)
     if not lists:
         schema = without_lists(schema)
-    request = ElicitRequest(server=server, message=params.message, schema=schema)
+    request = ElicitRequest(server=server, message=params.message, schema=schema, call=call)
     try:
-        given = await call_handler(options.elicitation, request)
+        given = await call_handler(options.elicitation, request, call=call)
     except Declined:
         return ElicitResult(action="decline")
     except Dismissed:
@@ -52,7 +54,18 @@ async def answer_elicitation(
     return result
 
 
-async def _visit(params: ElicitParams, options: Options, server: str) -> ElicitResult:
+async def ask_visit(
+    params: ElicitParams,
+    options: Options,
+    server: str,
+    *,
+    call: CallInfo | None = None,
+    call_waits: bool = False,
+) -> bool | Literal["done"] | None:
+    """Whether the person agreed to visit an address, or has done so; None if the question was closed.
+
+    Raises `InvalidParams` for an address that nobody is sent to.
+    """
     if options.approve is None:
         raise InvalidParams("this client does not take elicitation in url mode")
     visit = Visit(
@@ -61,16 +74,16 @@ async def _visit(params: ElicitParams, options: Options, server: str) -> ElicitR
         url=params.url or "",
         host=check_address(params.url),
         elicitation_id=params.elicitation_id,
+        call=call,
+        call_waits=call_waits,
     )
     try:
-        consent = await call_handler(options.approve, visit)
+        consent = await call_handler(options.approve, visit, call=call)
     except Declined:
-        consent = False
+        return False
     except Dismissed:
-        consent = None
-    if consent is True:
-        return ElicitResult(action="accept")
-    return ElicitResult(action="cancel" if consent is None else "decline")
+        return None
+    return "done" if consent == "done" else None if consent is None else consent is True
 
 
 def check_address(url: str | None) -> str:
@@ -95,25 +108,6 @@ def check_address(url: str | None) -> str:
     return host
 
 
-def check_form(schema: dict[str, Any]) -> None:
-    """Raise `InvalidParams` unless a form is what the specification allows: a flat object of simple fields."""
-    fields = schema.get("properties")
-    if schema.get("type") != "object" or not isinstance(fields, dict):
-        raise InvalidParams("a requestedSchema is an object schema with properties")
-    for name, field in cast("dict[str, Any]", fields).items():
-        kind = cast("dict[str, Any]", field).get("type") if isinstance(field, dict) else None
-        if kind == "array" and _is_choice(cast("dict[str, Any]", field)):
-            continue
-        if kind not in _PRIMITIVE:
-            raise InvalidParams(
-                f"the field {name[:64]!r} of the form is neither text, number, boolean nor a choice"
-            )
-    try:
-        compile_schema(schema)
-    except SchemaError as problem:
-        raise InvalidParams(f"the requestedSchema can't be used: {problem}") from None
-
-
 def without_lists(schema: dict[str, Any]) -> dict[str, Any]:
     """A form without its choices of several values, for revisions whose answers can't hold them.
 
@@ -127,14 +121,6 @@ def without_lists(schema: dict[str, Any]) -> dict[str, Any]:
             f"the field {min(needed)[:64]!r} chooses several values, which this revision has not"
         )
     return {**schema, "properties": kept}
-
-
-def _is_choice(field: dict[str, Any]) -> bool:
-    items = field.get("items")
-    if not isinstance(items, dict):
-        return False
-    members = cast("dict[str, Any]", items)
-    return isinstance(members.get("enum"), list) or isinstance(members.get("anyOf"), list)
 
 
 def _result(given: Any, schema: dict[str, Any]) -> ElicitResult:
@@ -153,7 +139,7 @@ def _result(given: Any, schema: dict[str, Any]) -> ElicitResult:
         if len(fields) != 1:
             raise InternalError("the client's answer does not say which field of the form it belongs to")
         given = {next(iter(fields)): given}
-    content = dict(cast("Mapping[str, Any]", given))
+    content = {name: value for name, value in cast("Mapping[str, Any]", given).items() if value is not None}
     for name, field in fields.items():
         if name not in content and "default" in field:
             content[name] = field["default"]

@@ -55,8 +55,8 @@ class Guard:
     """Ends the awaits inside its ``with`` block after ``seconds`` without progress, or ``maximum`` seconds in all.
 
     None means no limit. While ``held`` is true the time without progress does not run out: the peer waits for us.
-    ``alarm``: what looks after it, if it is among the guards of that; else it has one of its own. Raises
-    `RequestTimeout`, or the error given to `abort`.
+    ``alarm``: what looks after it, if it is among the guards of that; else it has one of its own. ``call``: what its
+    owner keeps of what is waited for. Raises `RequestTimeout`, or the error given to `abort`.
     """
 
     __slots__ = (
@@ -76,6 +76,7 @@ class Guard:
         "_task",
         "_token",
         "_what",
+        "call",
     )
 
     def __init__(
@@ -101,6 +102,7 @@ class Guard:
         self._stops = 0
         self._stopped = 0.0
         self._token: Token[tuple[Clock, ...]] | None = None
+        self.call: Any = None
 
     def __enter__(self) -> "Guard":
         loop = self._loop = self._alarm.loop

@@ -4,18 +4,20 @@ A `Link` holds a transport and the engine of the era that was found out (see `op
 makes the message, sets the deadline, and, when the wait ends without an answer, takes the request back in the way the
 era and the transport demand. What comes in otherwise is read by the engine and sorted: questions to `Questions`,
 progress to the request it belongs to, changes and log messages to the client, a response that nobody waits for into a
-counter.
+counter. A question or message belongs to the call on whose stream it came; on a shared channel to the one call that is
+open, if there is just one. Handlers run in the context of that call.
 Specification: basic/index, basic/lifecycle "Timeouts", basic/patterns/{cancellation,progress}.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, copy_context
 from functools import lru_cache
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ..protocol import codec, envelope, messages, names
 from ..protocol.bindings.headers import InvalidHeaderValue, mirror
@@ -34,7 +36,8 @@ from ..protocol.errors import (
 from ..protocol.exchange import ClientExchange
 from ..protocol.header_parameters import HeaderParameter
 from ..protocol.revisions import Feature, Profile
-from ..protocol.session import ClientSession
+from ..protocol.salvage import salvage
+from ..protocol.session import ClientSession, clipped
 from ..protocol.types import (
     CallToolParams,
     CancelledNotice,
@@ -49,25 +52,37 @@ from ..protocol.types import (
 )
 from ..transports.client_seam import Outgoing, Reply, Transport
 from ..transports.shared_channel import again, cut_short, unsent
-from .answers import ProgressHandler
+from .answers import CallInfo, ProgressHandler
 from .courier import Courier
 from .guard import Alarm, Guard
+from .oddities import ServerWarning, WarningKind
 from .options import Options, capabilities_of, own_info
 from .questions import Questions
 from .tracing import trace_context
 
 log = logging.getLogger("dovetail.client")
+R = TypeVar("R")
 
 MAX_QUESTIONS: Final = 64
 CLEANUP_SECONDS: Final = 5.0
+_SHOWN: Final = 100
+_DIGITS: Final = 19
+#: Requests that no caller made: an error names them only if it is about one of them.
+_OPENING: Final = frozenset({names.DISCOVER, names.INITIALIZE})
 _NAMED: Final = {names.TOOLS_CALL: "name", names.PROMPTS_GET: "name", names.RESOURCES_READ: "uri"}
 
 
 class Owner(Protocol):
-    """Who hears of what a link takes in: the client."""
+    """Who hears of what a link takes in: the client. ``context``: that in which it was opened."""
+
+    context: Context
 
     def noticed(self, link: "Link", event: Notification, related: RequestId | None) -> None:
         """A notification, read. Must return soon and not raise."""
+        ...
+
+    def warned(self, warning: ServerWarning) -> None:
+        """The server got something wrong that was put up with. Must return soon and not raise."""
         ...
 
     def ended(self, link: "Link", id: RequestId) -> None:
@@ -79,9 +94,29 @@ class Owner(Protocol):
         ...
 
 
-class Wish(Struct, frozen=True, kw_only=True):
-    """How a request is to be made: its limits in seconds, who hears of progress, what goes beside the parameters."""
+class Origin(Struct, frozen=True):
+    """Where handlers are called from: a call's context and what is known of it; ``call`` is None for none."""
 
+    context: Context
+    call: CallInfo | None = None
+
+
+class _Open(Struct, frozen=True, gc=False):
+    """A call in progress, for its handlers."""
+
+    context: Context
+    method: str
+    params: Any
+    meta: Mapping[str, Any] | None
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """How a request is to be made: its limits in seconds, who hears of progress, what goes beside the parameters.
+
+    ``call``: an author's code runs for it, which may take its time, tell of progress, and ask.
+    """
+
+    call: bool = False
     timeout: float | None = None
     maximum: float | None = None
     progress: ProgressHandler | None = None
@@ -113,7 +148,8 @@ class Link:
         self.late = 0
         self.generation = 0
         self.questions = Questions(options)
-        self.questions.server = transport.describe()
+        self.server = ""
+        self.name(None)
         self.server_info: Implementation | None = None
         self._owner = owner
         self._ids: Pending[None] = Pending()
@@ -152,8 +188,16 @@ class Link:
         return None if server is None else server.instructions
 
     def describe(self) -> str:
-        """Names the server in error messages."""
+        """Says where the server is, in error messages."""
         return self.transport.describe()
+
+    def name(self, info: Implementation | None) -> None:
+        """Call the server what it calls itself, as far as it does: to handlers, and (``server``) in error messages."""
+        place = self.describe()
+        own = "" if info is None else info.title or info.name
+        self.questions.server = f"{own} ({place})" if own else place
+        shown = "".join(each if each.isprintable() else "?" for each in own[:_SHOWN])
+        self.server = f"{shown} ({place})" if own else place
 
     # Connecting
 
@@ -175,7 +219,7 @@ class Link:
         self._inlet = _Inlet(self)
         await old.close()
         self.lost_by = None
-        self.questions.server = transport.describe()
+        self.name(None)
         await self.connect(seconds)
 
     # Requests
@@ -192,7 +236,9 @@ class Link:
         self._check()
         id = self._ids.next_id()
         out = self._outgoing(id, method, params, wish)
-        guard = self._guard(f"{method} to {self.describe()}", wish.timeout, wish.maximum)
+        guard = self._guard(f"{method} to {self.server}", wish.timeout, wish.maximum)
+        if wish.call:
+            guard.call = _Open(copy_context(), method, params, wish.meta)
         courier = None if wish.progress is None else Courier(wish.progress, "progress")
         if courier is not None:
             self._couriers[id] = courier
@@ -202,12 +248,15 @@ class Link:
         try:
             with guard:
                 reply = await self.transport.request(out)
+                if reply.message.odd:
+                    self._odd_response(method, reply.message)
                 if courier is not None:
                     await courier.drain()
                 return reply
-        except DovetailError:
+        except DovetailError as problem:
             if guard.ended:
                 self._take_back(id, method)
+            problem.of_call("" if method in _OPENING else method, self.server)
             raise
         except asyncio.CancelledError:
             self._take_back(id, method)
@@ -220,29 +269,64 @@ class Link:
                 del self._couriers[id]
                 courier.close()
 
-    async def notify(self, method: str, params: Any = None) -> None:
-        """Send a notification. Raises `TransportError`."""
+    async def notify(
+        self, method: str, params: Any = None, *, timeout: float | None | UnsetType = UNSET
+    ) -> None:
+        """Send a notification, within ``timeout`` seconds. Raises `TransportError`, `RequestTimeout`."""
         self._check()
         data = messages.notification(method, b"" if params is None else self.profile.encode(params))
-        await self._send(
-            Outgoing(data, None, method, self.stateless, self.profile.revision, self._mirrored(method))
-        )
+        out = Outgoing(data, None, method, self.stateless, self.profile.revision, self._mirrored(method))
+        try:
+            await self._send(out, self.options.timeout if timeout is UNSET else timeout)
+        except DovetailError as problem:
+            problem.of_call(method, self.server)
+            raise
+
+    def warn(self, kind: WarningKind, message: str, method: str = "", subject: str = "") -> None:
+        """The server got something wrong, and it was put up with. ``message`` is one line."""
+        text = f"{self.server}: {message}"
+        self._owner.warned(ServerWarning(kind=kind, message=text, method=method, subject=subject[:256]))
+
+    def _odd_response(self, method: str, message: Message) -> None:
+        self.warn("envelope", f"the response to {method} has {message.odd}", method)
+
+    def read(self, method: str, body: Raw, kind: type[R]) -> R:
+        """A result, read. What does not fit is left out with a warning where that is possible.
+
+        Raises `RemoteProtocolError`.
+        """
+        reader = codec.reader(kind)
+        try:
+            return reader.keep(body)
+        except codec.DECODE_ERRORS as problem:
+            unfit = problem
+        try:
+            kept, flaws = salvage(kind, body)
+            result = reader.keep(kept)
+        except codec.DECODE_ERRORS:
+            raise RemoteProtocolError(f"the result of {method} is malformed: {clipped(unfit)}") from None
+        for flaw in flaws:
+            place = f"{flaw.path[:128]} of {flaw.subject[:64]!r}" if flaw.subject else flaw.path[:128]
+            text = f"{place} was left out of the result of {method}: {flaw.problem}"
+            self.warn("item" if flaw.whole else "member", text, method, flaw.subject)
+        return result
 
     def _outgoing(self, id: RequestId, method: str, params: Params | dict[str, Any], wish: Wish) -> Outgoing:
         meta = trace_context()
         if wish.meta:
             meta.update(wish.meta)
-        token = id if wish.progress is not None else None
+        # Progress moves the deadline of a call, so a server has to be able to tell of it, whoever else hears it.
+        token = id if wish.progress is not None or (wish.call and wish.timeout is not None) else None
+        if wish.progress is None and wish.meta and names.META_PROGRESS_TOKEN in wish.meta:
+            token = None  # the caller has one of its own
         typed: Any = params  # the engines only encode it, and a plain dict encodes as well
         if self.stateless:
             exchange = self.exchange
             data = exchange.request(id, method, typed, meta, progress_token=token, log_level=wish.log_level)
             headers = self._mirrored(method, params, wish.header_parameters) if self.transport.http else ()
             return Outgoing(data, id, method, True, exchange.profile.revision, headers)
-        if token is not None:
-            meta[names.META_PROGRESS_TOKEN] = token
         session = self.session
-        data = session.request(id, method, typed, meta)
+        data = session.request(id, method, typed, meta, progress_token=token)
         return Outgoing(data, id, method, False, session.profile.revision if self.opened else "")
 
     def _mirrored(
@@ -290,6 +374,8 @@ class Link:
             event = self.engine.receive(message)
         except Refused as problem:
             log.debug("%s: refused a message: %s", self.transport.name, problem)
+            if message.kind is Kind.NOTIFICATION:
+                self.warn("notification", f"a notification was dropped: {problem}", message.method[:128])
             if not problem.silent and problem.id is not None:
                 self.start(
                     self._send_quietly(
@@ -298,7 +384,7 @@ class Link:
                 )
             return
         if isinstance(event, Call):
-            self._question(event)
+            self._question(event, self.origin(related))
         elif isinstance(event, Cancel):
             self._cancelled(event)
         elif isinstance(event, Notification):
@@ -307,14 +393,26 @@ class Link:
     def _noticed(self, event: Notification, related: RequestId | None) -> None:
         if isinstance(event.params, ProgressNotice):
             token = event.params.progress_token
+            if type(token) is str:
+                token = self._meant(token)
             guard = self._guards.get(token)
             if guard is not None:
                 guard.progress()
             courier = self._couriers.get(token)
             if courier is not None:
-                courier.put(event.params)
+                origin = self.origin(token)
+                courier.put(event.params, call=origin.call, context=origin.context)
             return
         self._owner.noticed(self, event, related)
+
+    def _meant(self, token: str) -> RequestId:
+        """The request that a token belongs to which was sent back as text: all of ours are numbers."""
+        number = int(token) if len(token) < _DIGITS and token.isascii() and token.isdigit() else None
+        if number not in self._guards:
+            return token
+        text = f"progress is told with the token {token!r}, text in place of a number"
+        self.warn("envelope", text, names.NOTIFY_PROGRESS)
+        return number
 
     def _cancelled(self, event: Cancel) -> None:
         if self.stateless:
@@ -324,18 +422,32 @@ class Link:
         if task is not None:
             task.cancel()
 
-    def _question(self, call: Call) -> None:
+    def origin(self, related: RequestId | None) -> Origin:
+        """Where what came with a request, or with none, has its handlers run."""
+        guard = None if related is None else self._guards.get(related)
+        if guard is None or guard.call is None:
+            found = [id for id, each in self._guards.items() if each.call is not None]
+            if len(found) != 1:
+                return Origin(self._owner.context)
+            related, guard = found[0], self._guards[found[0]]
+        call: _Open = guard.call
+        info = CallInfo(
+            method=call.method, name=name_of(call.method, call.params) or "", id=related, meta=call.meta
+        )
+        return Origin(call.context, info)
+
+    def _question(self, call: Call, origin: Origin) -> None:
         if call.id in self._asked or len(self._asked) >= MAX_QUESTIONS:
             busy = InternalError("the client is busy with too many questions, or the id is in use")
             self.start(self._send_quietly(self._response(messages.error(call.id, busy, self.profile))))
             return
-        task = self.start(self._answer(call))
+        task = self.start(self._answer(call, origin.call), origin.context.copy())
         self._asked[call.id] = task
         task.add_done_callback(lambda _: self._asked.pop(call.id, None))
 
-    async def _answer(self, call: Call) -> None:
+    async def _answer(self, call: Call, asker: CallInfo | None) -> None:
         try:
-            result = await self.questions.answer(call.method, call.params, call.profile)
+            result = await self.questions.answer(call.method, call.params, call.profile, asker)
             data = messages.result(call.id, call.profile.encode(result))
         except RPCError as problem:
             data = messages.error(call.id, problem, call.profile)
@@ -395,9 +507,9 @@ class Link:
             self._quiet = asyncio.Event()
             await self._quiet.wait()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something beside; it ends with the link at the latest."""
-        task = asyncio.create_task(work)
+    def start(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> asyncio.Task[None]:
+        """Run something beside, in ``context``; it ends with the link at the latest."""
+        task = asyncio.create_task(work, context=context)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
@@ -416,8 +528,8 @@ class Link:
         if self.lost_by is not None:
             raise unsent(self.lost_by)
 
-    async def _send(self, out: Outgoing) -> None:
-        with self._guard(f"sending to {self.describe()}", self.options.timeout, None) as guard:
+    async def _send(self, out: Outgoing, seconds: float | None) -> None:
+        with self._guard(f"sending to {self.describe()}", seconds, None) as guard:
             key = f"send-{id(guard)}"
             self._guards[key] = guard
             try:
@@ -427,7 +539,7 @@ class Link:
 
     async def _send_quietly(self, out: Outgoing) -> None:
         try:
-            await self._send(out)
+            await self._send(out, self.options.timeout)
         except DovetailError as problem:
             log.debug("%s could not be sent: %s", out.method or "a response", problem)
 

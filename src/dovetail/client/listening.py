@@ -28,7 +28,7 @@ from ..protocol.errors import (
     RequestTimeout,
     TransportError,
 )
-from ..protocol.listening import Change
+from ..protocol.listening import Change, is_below
 from ..protocol.types import (
     AcknowledgedNotice,
     ListenParams,
@@ -63,11 +63,11 @@ class Home(Protocol):
         """Tell it of nothing more."""
         ...
 
-    async def hold_resource(self, uri: str) -> None:
+    async def hold_resource(self, uri: str, wish: Wish | None = None) -> None:
         """Subscribe to a resource in the stateful era, unless another subscription did."""
         ...
 
-    async def release_resource(self, uri: str) -> None:
+    async def release_resource(self, uri: str, wish: Wish | None = None) -> None:
         """Unsubscribe when nobody else wants it."""
         ...
 
@@ -75,11 +75,19 @@ class Home(Protocol):
 class Subscription:
     """Changes as they happen: ``async with client.listen(...) as events: async for change in events: ...``.
 
-    ``acknowledged`` is what the server agreed to tell of; kinds that it does not offer are missing from it.
+    ``acknowledged`` is what the server agreed to tell of; kinds that it does not offer are missing from it. Who listens
+    to a resource hears of what is below it, too: of ``notes://a/b`` for ``notes://a``. What a server tells besides is
+    dropped.
     """
 
     def __init__(
-        self, home: Home, wanted: SubscriptionFilter, *, again: bool = False, background: bool = False
+        self,
+        home: Home,
+        wanted: SubscriptionFilter,
+        *,
+        again: bool = False,
+        background: bool = False,
+        wish: Wish | None = None,
     ) -> None:
         self.acknowledged = SubscriptionFilter()
         self.id: RequestId | None = None
@@ -88,6 +96,7 @@ class Subscription:
         self._home = home
         self._wanted = wanted
         self._uris = tuple(dict.fromkeys(wanted.resource_subscriptions or ()))
+        self._wish = wish
         self._waiting: OrderedDict[Change, None] = OrderedDict()
         self._wake = asyncio.Event()
         self._acked: asyncio.Future[None] | None = None
@@ -137,8 +146,8 @@ class Subscription:
             await self.close()
             raise
 
-    async def close(self) -> None:
-        """Stop listening. Idempotent."""
+    async def close(self, wish: Wish | None = None) -> None:
+        """Stop listening. Idempotent. ``wish``: how a server of the stateful era is told."""
         self._finish(None)
         self._home.dismiss(self)
         task, self._task = self._task, None
@@ -148,7 +157,7 @@ class Subscription:
         held, self._held = self._held, []
         for uri in held:
             try:
-                await self._home.release_resource(uri)
+                await self._home.release_resource(uri, wish)
             except DovetailError as problem:
                 log.debug("unsubscribing failed: %s", problem)
 
@@ -177,7 +186,7 @@ class Subscription:
     def wants(self, change: Change) -> bool:
         """Whether the subscription is to hear of a change."""
         if change.kind == "resource":
-            return change.uri in self._uris
+            return change.uri in self._uris or any(is_below(change.uri, uri) for uri in self._uris)
         return bool(getattr(self._wanted, f"{change.kind}_list_changed"))
 
     def put(self, change: Change) -> None:
@@ -221,7 +230,7 @@ class Subscription:
                 listening.set()  # it answers when there is something to tell: nobody need wait for that again
         if self._uris:
             for uri in self._uris:
-                await self._home.hold_resource(uri)
+                await self._home.hold_resource(uri, self._wish)
                 self._held.append(uri)
         offered = link.capabilities
         tools, prompts = offered and offered.tools, offered and offered.prompts
@@ -241,7 +250,7 @@ class Subscription:
     async def _open_stream(self, link: Link) -> None:
         self._acked = asyncio.get_running_loop().create_future()
         acked = self._acked
-        timeout = link.options.timeout
+        timeout = link.options.timeout if self._wish is None else self._wish.timeout
         with suppress(TimeoutError):
             async with deadline(timeout):
                 task = self._task = asyncio.create_task(self._run(link))  # in here: it inherits the clock
@@ -292,7 +301,7 @@ class Subscription:
 
     async def _listen(self, link: Link) -> DovetailError | None:
         """One request until its end: None for a graceful one."""
-        wish = Wish(started=self._started)
+        wish = Wish(started=self._started, meta=None if self._wish is None else self._wish.meta)
         try:
             await link.ask(names.SUBSCRIPTIONS_LISTEN, ListenParams(notifications=self._wanted), wish)
         except DovetailError as problem:

@@ -168,7 +168,7 @@ class Opener:
         return self._judge(reply)
 
     def _judge(self, reply: Reply) -> DiscoverResult | tuple[Finding, DovetailError]:
-        error = _read(DiscoverResult, reply)
+        error = self._read(DiscoverResult, reply)
         if isinstance(error, DiscoverResult):
             return error
         if isinstance(error, RPCError):
@@ -226,10 +226,10 @@ class Opener:
             reply = await link.ask_reply(names.INITIALIZE, params, wish)
         except HTTPStatusError as problem:
             reply = await self._over_http_sse(problem.status, problem, params)
-        result = _read(InitializeResult, reply)
+        result = self._read(InitializeResult, reply)
         if isinstance(result, RPCError) and may_be_http_sse(reply.status, result.code):
             reply = await self._over_http_sse(reply.status, result, params)
-            result = _read(InitializeResult, reply)
+            result = self._read(InitializeResult, reply)
         if not isinstance(result, InitializeResult):
             if not options.stateless and isinstance(result, UnsupportedVersion):
                 raise self._refused(supported_in(result.data)) from result
@@ -294,18 +294,17 @@ class Opener:
         return f"this client was told to speak only {' or '.join(self._options.offered)} (revision=)"
 
     def _name(self, info: Implementation | None) -> None:
-        place = self._link.describe()
-        self._link.questions.server = f"{info.title or info.name} ({place})" if info is not None else place
+        self._link.name(info)
 
-
-def _read(kind: Any, reply: Reply) -> Any:
-    """The result in a reply, or the error: its own, or one that says why the result is none."""
-    if reply.message.kind is Kind.ERROR:
-        return error_of(reply)
-    try:
-        return codec.reader(kind).keep(reply.message.body)
-    except codec.DECODE_ERRORS as problem:
-        return RemoteProtocolError(f"the server's {kind.__name__} is malformed: {problem}")
+    def _read(self, kind: Any, reply: Reply) -> Any:
+        """The result in a reply, or the error: its own, or one that says why the result is none."""
+        if reply.message.kind is Kind.ERROR:
+            return error_of(reply)
+        method = names.INITIALIZE if kind is InitializeResult else names.DISCOVER
+        try:
+            return self._link.read(method, reply.message.body, kind)
+        except RemoteProtocolError as problem:
+            return problem
 
 
 def _info_in(result: DiscoverResult) -> Implementation | None:

@@ -5,6 +5,7 @@ Specification: basic/lifecycle "Capability Negotiation", basic/versioning "Capab
 """
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, TypedDict, cast
@@ -32,7 +33,9 @@ from .answers import (
     RootsSource,
     RoundsMode,
     SamplingHandler,
+    WarningHandler,
 )
+from .calling import takes_call
 from .states import StateHandler
 
 AUTO: Final = "auto"
@@ -49,12 +52,17 @@ class ClientOptions(TypedDict, total=False):
       requests are refused. ``sampling``: asked to run the model; with ``sampling_tools`` it may be offered tools.
       ``roots``: the folders to show, as paths, URIs or `Root`, or a function giving them. Plain functions among these
       run in a thread, so they may block.
-    * ``logging``, ``progress``, ``on_change``, ``on_notification``, ``on_state``: told of log messages, of progress
-      (unless the call has its own), of changes, of notifications that no revision knows, of what becomes of the
-      connection (a `StateChange`). Plain functions are called at once and must not block.
+    * ``logging``, ``progress``, ``on_change``, ``on_notification``, ``on_state``, ``on_warning``: told of log messages,
+      of progress (unless the call has its own), of changes, of notifications that no revision knows, of what becomes
+      of the connection (a `StateChange`), of what a server got wrong and the client put up with (a `ServerWarning`).
+      Plain functions are called at once and must not block.
+    * A handler that takes a second argument is told which call it is asked or told something for: a `CallInfo`, or
+      None (not those whose names begin with ``on_``; ``roots`` is told by its first argument). Handlers see the context
+      variables of that call, else those that were set when the client was opened.
     * ``timeout``: seconds without an answer or progress until a request ends (60; None: no limit). ``max_timeout``:
       seconds after which it ends in any case (600). ``probe_timeout``: seconds to wait for a first sign of the era
-      (5).
+      (5). ``visit_timeout``: seconds that a call waits for the end of a visit to an address (300), unless the server or
+      the host tells it sooner; see `Client.visit_done`.
     * ``log_level``: least severe log messages wanted. ``rounds``: "auto" answers input-required results by the
       handlers; "manual" gives them to the caller. ``restart``: start a server anew that has exited (processes only).
     * ``cache``: keep results as long as the server allows. ``extensions``, ``experimental``: declared as they are; what
@@ -77,9 +85,11 @@ class ClientOptions(TypedDict, total=False):
     on_change: ChangeHandler | None
     on_notification: NotificationHandler | None
     on_state: StateHandler | None
+    on_warning: WarningHandler | None
     timeout: float | None
     max_timeout: float | None
     probe_timeout: float
+    visit_timeout: float
     log_level: LogLevel | None
     rounds: RoundsMode
     restart: bool
@@ -107,9 +117,11 @@ class Options(Struct, frozen=True, kw_only=True):
     on_change: Any = None
     on_notification: Any = None
     on_state: Any = None
+    on_warning: Any = None
     timeout: float | None = 60.0
     max_timeout: float | None = 600.0
     probe_timeout: float = 5.0
+    visit_timeout: float = 300.0
     log_level: LogLevel | None = None
     rounds: RoundsMode = "auto"
     restart: bool = False
@@ -145,6 +157,18 @@ class Options(Struct, frozen=True, kw_only=True):
         """Those of the stateless era, oldest first."""
         return tuple(revision for revision in STATELESS if revision in self.offered)
 
+    @property
+    def approve_login(self) -> Any:
+        """The ``approve`` handler for logins, which belong to no call: with the visit as its only argument."""
+        approve = self.approve
+        if approve is None or not takes_call(approve):
+            return approve
+        return partial(_without_call, approve)
+
+
+def _without_call(approve: Any, visit: Any) -> Any:
+    return approve(visit, None)
+
 
 def settle(given: ClientOptions) -> Options:
     """The options with defaults. Raises `LocalProtocolError` for one that can't be."""
@@ -157,10 +181,12 @@ def settle(given: ClientOptions) -> Options:
         raise LocalProtocolError(f"log_level is one of {', '.join(LOG_LEVELS)}, not {options.log_level!r}")
     if options.rounds not in ("auto", "manual"):
         raise LocalProtocolError(f'rounds is "auto" or "manual", not {options.rounds!r}')
-    for name in ("timeout", "max_timeout", "probe_timeout"):
-        seconds = getattr(options, name)
-        if seconds is not None and not seconds > 0:
-            raise LocalProtocolError(f"{name} is a number of seconds above zero, or None, not {seconds!r}")
+    if isinstance(options.roots, (str, bytes)):
+        raise LocalProtocolError(f"roots is a list of folders: write roots=[{options.roots!r}]")
+    for name in ("timeout", "max_timeout"):
+        check_seconds(name, getattr(options, name))
+    for name in ("probe_timeout", "visit_timeout"):
+        check_seconds(name, getattr(options, name), unlimited=False)
     return options
 
 
@@ -175,6 +201,16 @@ def _check_revisions(wanted: Any) -> None:
             raise LocalProtocolError(
                 f"there is no revision {each!r}; use {AUTO!r}, or of these: {', '.join(REVISIONS)}"
             )
+
+
+def check_seconds(name: str, seconds: Any, *, unlimited: bool = True) -> None:
+    """Raise `LocalProtocolError` unless this is a time to wait; ``unlimited``: None is one."""
+    if seconds is None and unlimited:
+        return
+    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds > 0:
+        return
+    none = f", or {name}=None for no limit" if unlimited else ""
+    raise LocalProtocolError(f"{name} is a number of seconds above zero{none}, not {seconds!r}")
 
 
 def own_info() -> Implementation:

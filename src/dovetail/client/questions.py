@@ -8,6 +8,8 @@ Specification: client/elicitation, client/sampling, client/roots; basic/patterns
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any, Literal, TypeVar
 
 from msgspec import Raw
 
@@ -24,12 +26,14 @@ from ..protocol.errors import (
 )
 from ..protocol.revisions import Feature, Profile
 from ..protocol.types import CreateMessageParams, ElicitParams, Params, Result
-from .elicitation import answer_elicitation
+from .answers import CallInfo
+from .elicitation import answer_elicitation, ask_visit
 from .options import Options
 from .roots import answer_roots
 from .sampling import answer_sampling
 
 log = logging.getLogger("dovetail.client")
+T = TypeVar("T")
 
 
 class Questions:
@@ -43,14 +47,24 @@ class Questions:
         self.server = ""
         self.open = 0
 
-    async def answer(self, method: str, params: Params, profile: Profile | None = None) -> Result:
-        """The result, as ``profile`` can carry it. Raises an `RPCError`.
+    async def answer(
+        self, method: str, params: Params, profile: Profile | None = None, call: CallInfo | None = None
+    ) -> Result:
+        """The result, as ``profile`` can carry it. Raises an `RPCError`. ``call``: who asks, if that is known.
 
         What a handler raises otherwise is logged and told as an internal error.
         """
+        return await self._contained(method, self._answer(method, params, profile, call))
+
+    async def visit(self, params: ElicitParams, call: CallInfo) -> bool | Literal["done"] | None:
+        """Whether the person agreed to the visit that a call waits for; see `ask_visit`. Raises as `answer` does."""
+        asking = ask_visit(params, self._options, self.server, call=call, call_waits=True)
+        return await self._contained(names.ELICITATION_CREATE, asking)
+
+    async def _contained(self, method: str, work: Coroutine[Any, Any, T]) -> T:
         self.open += 1
         try:
-            return await self._answer(method, params, profile)
+            return await work
         except asyncio.CancelledError:
             raise
         except RPCError:
@@ -66,7 +80,9 @@ class Questions:
         finally:
             self.open -= 1
 
-    async def answer_raw(self, method: str, params: Raw, profile: Profile) -> Result:
+    async def answer_raw(
+        self, method: str, params: Raw, profile: Profile, call: CallInfo | None = None
+    ) -> Result:
         """As `answer`, for params that are still bytes. Raises `MethodNotFound`, `InvalidParams`."""
         spec = profile.server_requests.get(method)
         if spec is None:
@@ -75,16 +91,18 @@ class Questions:
             typed = codec.reader(spec.params).keep(params if params else b"{}")
         except codec.DECODE_ERRORS as problem:
             raise InvalidParams(f"the parameters of {method} are invalid: {problem}") from None
-        return await self.answer(method, typed, profile)
+        return await self.answer(method, typed, profile, call)
 
-    async def _answer(self, method: str, params: Params, profile: Profile | None) -> Result:
+    async def _answer(
+        self, method: str, params: Params, profile: Profile | None, call: CallInfo | None
+    ) -> Result:
         if method == names.PING:
             return Result()
         if isinstance(params, ElicitParams):
             lists = profile is None or profile.has(Feature.ELICITATION_ENUM_FORMS)
-            return await answer_elicitation(params, self._options, self.server, lists=lists)
+            return await answer_elicitation(params, self._options, self.server, lists=lists, call=call)
         if isinstance(params, CreateMessageParams):
-            return await answer_sampling(params, self._options)
+            return await answer_sampling(params, self._options, call)
         if method == names.ROOTS_LIST:
-            return await answer_roots(self._options)
+            return await answer_roots(self._options, call)
         raise MethodNotFound(f"there is no method {method!r}")

@@ -33,13 +33,25 @@ class OutputInvalid(RemoteProtocolError):
 
 
 class ToolResult:
-    """The result of a tool call. ``raw`` is the result as the protocol has it."""
+    """The result of a tool call. ``raw`` is the result as the protocol has it.
 
-    __slots__ = ("raw", "tool")
+    ``unchecked_because``: why the structured content was not held against the tool's output schema, in a few words;
+    None if it was, and fits. See `checked`.
+    """
 
-    def __init__(self, tool: str, raw: CallToolResult) -> None:
+    __slots__ = ("raw", "tool", "unchecked_because")
+
+    def __init__(
+        self, tool: str, raw: CallToolResult, unchecked_because: str | None = "the tool was not listed yet"
+    ) -> None:
         self.tool = tool
         self.raw = raw
+        self.unchecked_because = unchecked_because
+
+    @property
+    def checked(self) -> bool:
+        """Whether the structured content was held against the output schema of the last listing, and fits."""
+        return self.unchecked_because is None
 
     @property
     def content(self) -> list[ContentBlock]:
@@ -78,6 +90,10 @@ class ToolResult:
     def meta(self) -> Meta:
         """The ``_meta`` of the result."""
         return self.raw.meta or {}
+
+    def to_wire(self) -> dict[str, Any]:
+        """The whole result as plain JSON values, as the server sent it: its own members, and those nobody knows."""
+        return self.raw.to_wire()
 
     def raise_on_error(self) -> "ToolResult":
         """The result itself. Raises `ToolFailed` if the tool failed."""

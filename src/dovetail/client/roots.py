@@ -9,19 +9,22 @@ from typing import Any, Final
 
 from ..protocol.errors import LocalProtocolError, MethodNotFound
 from ..protocol.types import ListRootsResult, Root
-from .answers import RootLike
+from .answers import CallInfo, RootLike
 from .calling import call_handler
 from .options import Options
 
 _SCHEME: Final = "file://"
 
 
-async def answer_roots(options: Options) -> ListRootsResult:
-    """The roots as they are now. Raises `LocalProtocolError` for one that is no file."""
+async def answer_roots(options: Options, call: CallInfo | None = None) -> ListRootsResult:
+    """The roots as they are now. ``call``: who asks, if that is known.
+
+    Raises `LocalProtocolError` for one that is no file.
+    """
     source: Any = options.roots
     if source is None:
         raise MethodNotFound("this client does not offer roots")
-    given: Sequence[RootLike] = await call_handler(source) if callable(source) else source
+    given: Sequence[RootLike] = await call_handler(source, call=call) if callable(source) else source
     return ListRootsResult(roots=[as_root(root) for root in given])
 
 

@@ -19,6 +19,7 @@ from ..protocol import codec, names
 from ..protocol.errors import RemoteProtocolError
 from ..protocol.revisions import Profile
 from ..protocol.types import InputRequired, RetryParams
+from .answers import CallInfo
 from .questions import Questions
 
 MAX_ROUNDS: Final = 16
@@ -68,8 +69,11 @@ async def drive(
     params: RetryParams,
     profile: Callable[[], Profile],
     questions: Questions,
+    call: CallInfo | None = None,
 ) -> Raw:
     """What was ``required`` by the first trip is answered, and trips are made until one gives a complete result.
+
+    ``call``: what the handlers are told of it.
 
     Raises what the trips and the handlers raise.
     """
@@ -77,7 +81,7 @@ async def drive(
     for _ in range(1, MAX_ROUNDS):
         responses: dict[str, Raw] | None = None
         if required.input_requests is not None:
-            responses = await _answer(required, profile(), questions)
+            responses = await _answer(required, profile(), questions, call)
         if required.input_requests:
             pause = 0.0
         else:
@@ -94,13 +98,15 @@ async def drive(
     raise RemoteProtocolError(f"{method} came to no end in {MAX_ROUNDS} rounds")
 
 
-async def _answer(required: InputRequired, profile: Profile, questions: Questions) -> dict[str, Raw]:
+async def _answer(
+    required: InputRequired, profile: Profile, questions: Questions, call: CallInfo | None
+) -> dict[str, Raw]:
     """The answers to all questions, a few at a time. The first failure cancels the others and is raised as it is."""
     slots = asyncio.Semaphore(CONCURRENT)
 
     async def one(method: str, params: Raw) -> Raw:
         async with slots:
-            result = await questions.answer_raw(method, params, profile)
+            result = await questions.answer_raw(method, params, profile, call)
             return Raw(profile.encode(result))
 
     asked = required.input_requests or {}

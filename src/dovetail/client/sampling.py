@@ -9,12 +9,15 @@ from typing import Any
 from ..protocol.errors import InternalError, InvalidParams, MethodNotFound
 from ..protocol.tool_balance import blocks, imbalance
 from ..protocol.types import CreateMessageParams, CreateMessageResult, TextContent, ToolUseContent
+from .answers import CallInfo
 from .calling import call_handler
 from .options import Options
 
 
-async def answer_sampling(params: CreateMessageParams, options: Options) -> CreateMessageResult:
-    """The model's message.
+async def answer_sampling(
+    params: CreateMessageParams, options: Options, call: CallInfo | None = None
+) -> CreateMessageResult:
+    """The model's message. ``call``: who asks, if that is known.
 
     Raises `InvalidParams` for a request that breaks the rules, `InternalError` for such an answer.
     """
@@ -25,7 +28,7 @@ async def answer_sampling(params: CreateMessageParams, options: Options) -> Crea
     problem = imbalance(params.messages)
     if problem is not None:
         raise InvalidParams(problem)
-    given = await call_handler(options.sampling, params)
+    given = await call_handler(options.sampling, params, call=call)
     result = _result(given)
     used = [block for block in blocks(result.content) if isinstance(block, ToolUseContent)]
     mode = params.tool_choice.mode if params.tool_choice is not None else None

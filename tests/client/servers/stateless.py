@@ -74,6 +74,9 @@ def call(id: Any, params: dict[str, Any]) -> None:
             for uri in wanted.get("resourceSubscriptions", []):
                 wire.notify("notifications/resources/updated", uri=uri, _meta=meta)
         done(id, **wire.text("changed"))
+    elif name in ("tell", "tell-tools"):
+        tell(name, params)
+        done(id, **wire.text("told"))
     elif name == "end":
         for listener in list(LISTENING):
             meta = {PREFIX + "subscriptionId": listener}
@@ -84,6 +87,16 @@ def call(id: Any, params: dict[str, Any]) -> None:
         done(id, **wire.text("ended"))
     else:
         rounds(id, name, params)
+
+
+def tell(name: str, params: dict[str, Any]) -> None:
+    """Tell every listener of a change, whether it asked for it or not."""
+    for listener in LISTENING:
+        meta = {PREFIX + "subscriptionId": listener}
+        if name == "tell":
+            wire.notify("notifications/resources/updated", uri=params["arguments"]["uri"], _meta=meta)
+        else:
+            wire.notify("notifications/tools/list_changed", _meta=meta)
 
 
 def rounds(id: Any, name: str, params: dict[str, Any]) -> None:

@@ -35,7 +35,8 @@ _PASTES: Final = 3
 class LoginVisit(msgspec.Struct, frozen=True, kw_only=True):
     """An address that a person is to visit in order to log in; what ``approve`` hooks are shown.
 
-    ``server``: the MCP server that wants it. ``url``: the whole address. ``host``: its host, for emphasis.
+    ``server``: the MCP server that wants it. ``url``: the whole address. ``host``: its host, for emphasis. The rest is
+    what other visits have: a login belongs to no call, and is waited for by itself.
     """
 
     server: str
@@ -43,6 +44,8 @@ class LoginVisit(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     host: str
     elicitation_id: str | None = None
+    call: None = None
+    call_waits: bool = False
 
 
 def open_in_browser(url: str) -> bool:

@@ -17,9 +17,9 @@ __all__ = ["resolve"]
 
 
 def resolve(auth: Any, url: str, options: Any = None) -> ClientAuth:
-    """The `ClientAuth` for the MCP server at ``url``. ``options``: of the client; its ``approve`` is shown the login
-    address.
+    """The `ClientAuth` for the MCP server at ``url``.
 
+    ``options``: of the client; its ``approve_login`` is shown the login address.
     Raises `LocalProtocolError` for what nothing can be made of.
     """
     if auth == "oauth":
@@ -30,7 +30,7 @@ def resolve(auth: Any, url: str, options: Any = None) -> ClientAuth:
         raise LocalProtocolError('auth is "oauth" or an object; for a token of your own, Bearer("...")')
     make = getattr(auth, "client_auth", None)
     if callable(make) and not isinstance(auth, type):
-        return cast("ClientAuth", make(url, approve=getattr(options, "approve", None)))
+        return cast("ClientAuth", make(url, approve=getattr(options, "approve_login", None)))
     if isinstance(auth, ClientAuth) and not isinstance(auth, type):
         return auth
     raise LocalProtocolError(
