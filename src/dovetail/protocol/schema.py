@@ -26,6 +26,7 @@ from typing import Any, Final, cast
 import jsonschema_rs
 import msgspec
 
+from .alternatives import faults
 from .header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
 from .schema_budget import MAX_EXPLANATION, MAX_WORK, amount_of
 from .schema_patterns import BACKTRACKS
@@ -42,10 +43,11 @@ from .schema_screening import (
     UnknownDialect,
     screen,
 )
-from .violations import Violation, explain, looks_secret, path_text, summary, wanted
+from .violations import Violation, explain, looks_secret, one_of, path_text, summary, wanted
 
 __all__ = [
     "DIALECTS",
+    "MAX_MISFITS",
     "MAX_SCHEMA_BYTES",
     "MAX_SCHEMA_DEPTH",
     "MAX_SUBSCHEMAS",
@@ -66,6 +68,9 @@ __all__ = [
 
 MAX_VIOLATIONS: Final = 10
 """Violations reported for one value."""
+
+MAX_MISFITS: Final = 1_000
+"""Places of one value that are told not to fit."""
 
 _CACHED: Final = 256
 _MAX_EXPLAINED: Final = 5_000
@@ -144,14 +149,19 @@ class Validator:
         return []
 
     def _violations(self, errors: Iterable[jsonschema_rs.ValidationError]) -> Iterator[Violation]:
-        for error in errors:
+        for fault in (fault for error in errors for fault in faults(error)):
+            error = fault.error
             path, kind, keyword = error.instance_path, error.kind, error.kind.name
-            if keyword == "required":
-                name = cast("str", cast("Any", kind).property)
-                yield Violation(path_text([*path, name]), "a value, as it is required", "nothing", keyword)
+            if fault.tags:
+                got = summary(error.instance, hide=self._hides(path))
+                yield Violation(path_text(path), one_of(fault.tags), got, keyword)
+            elif keyword == "required":
+                name = cast("str", kind.property)
+                place = path_text([*path, name])
+                yield Violation(place, "a value, as it is required", "nothing", keyword, fault.branch)
             elif keyword in _EXPANDED:
-                for name in cast("list[str]", cast("Any", kind).unexpected):
-                    yield Violation(path_text([*path, name]), "no such member", "one", keyword)
+                for name in cast("list[str]", kind.unexpected):
+                    yield Violation(path_text([*path, name]), "no such member", "one", keyword, fault.branch)
             elif keyword == "falseSchema":
                 # The validator gives the parent's path here, so the value cannot be told secret or not.
                 closed = error.schema_path[-1:] and error.schema_path[-1] in _EXPANDED
@@ -159,7 +169,22 @@ class Validator:
                 yield Violation(path_text(path), expected, "a member" if closed else "one", keyword)
             else:
                 got = summary(error.instance, hide=self._hides(path))
-                yield Violation(path_text(path), wanted(keyword, kind), got, keyword)
+                yield Violation(path_text(path), wanted(keyword, kind), got, keyword, fault.branch)
+
+    def misfits(self, value: object) -> list[tuple[tuple[str | int, ...], str]]:
+        """Where something in ``value`` does not fit, with the keyword that says so, up to `MAX_MISFITS`; none where
+        telling it all would be too much work.
+        """
+        try:
+            parts = amount_of(value).parts
+            if not self._affords(value, None) or self._price.explaining * parts > MAX_EXPLANATION:
+                return []
+            if (fan := self._screening.fan) > 1 and fan ** _depth(value) > _MAX_EXPLAINED:
+                return []
+            found = (fault.error for error in self._engine.iter_errors(value) for fault in faults(error))
+            return [(tuple(each.instance_path), each.kind.name) for each in islice(found, MAX_MISFITS)]
+        except ValueError:
+            return []
 
     def _hides(self, path: Sequence[str | int]) -> bool:
         """Whether the value at ``path`` is secret: any property on the way is, by schema or by name."""

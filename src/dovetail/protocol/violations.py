@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["Violation", "explain", "looks_secret", "path_text", "summary", "wanted"]
+__all__ = ["Violation", "explain", "looks_secret", "one_of", "path_text", "summary", "taken_as", "wanted"]
 
 _MAX_QUOTE: Final = 40
 _MAX_EXPECTED: Final = 240
@@ -34,20 +34,33 @@ class Violation:
     """One thing wrong with a value.
 
     ``path``: where, like ``items[2].name``; ``""`` is the value itself. ``expected`` and ``got``:
-    short texts. ``keyword``: the JSON Schema keyword that failed.
+    short texts. ``keyword``: the JSON Schema keyword that failed. ``branch``: of several alternatives, the name of
+    the one that the value seems to be meant for, or "".
     """
 
     path: str
     expected: str
     got: str
     keyword: str
+    branch: str = ""
 
 
 def explain(violations: Iterable[Violation]) -> str:
     """One line for each violation; empty text for none."""
     return "\n".join(
-        f"{v.path or '(the whole value)'}: expected {v.expected}, got {v.got}" for v in violations
+        f"{v.path or '(the whole value)'}: expected {v.expected}, got {v.got}{taken_as(v)}"
+        for v in violations
     )
+
+
+def taken_as(violation: Violation) -> str:
+    """Which alternative the value was compared with, to be put behind what is said of it; "" if there was one."""
+    return f" (taken as {_clip(violation.branch, _MAX_QUOTE)})" if violation.branch else ""
+
+
+def one_of(values: Sequence[object]) -> str:
+    """What a choice of values asks for."""
+    return "one of " + _listed(values)
 
 
 def path_text(path: Sequence[str | int]) -> str:
@@ -119,7 +132,7 @@ def _listed(values: Sequence[object]) -> str:
 
 _WANTED: Final[dict[str, Callable[[Any], str]]] = {
     "type": lambda kind: "a value of type " + " or ".join(kind.types),
-    "enum": lambda kind: "one of " + _listed(kind.options),
+    "enum": lambda kind: one_of(kind.options),
     "const": lambda kind: "exactly " + _listed([kind.expected_value]),
     "minimum": lambda kind: f"at least {kind.limit}",
     "maximum": lambda kind: f"at most {kind.limit}",
