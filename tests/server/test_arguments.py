@@ -46,7 +46,7 @@ def test_the_schema_says_what_the_signature_says():
             "city": {"description": "name of the city", "type": "string"},
             "days": {"type": "integer", "minimum": 1, "maximum": 14, "default": 3},
             "region": {
-                "enum": ["blue", "red"],
+                "enum": ["red", "blue"],
                 "type": "string",
                 "description": "Colours.",
                 "x-mcp-header": "Region",
@@ -175,7 +175,7 @@ def test_every_problem_is_told_on_its_line():
     assert sorted(text.splitlines()) == [
         'citty: no such argument; did you mean "city"?',
         "city: required but missing; expected a value of type string",
-        'color: expected one of "blue", "red", got the string "pink"',
+        'color: expected one of "red", "blue", got the string "pink"',
         "days: expected at most 14, got the integer 99",
         "when: Invalid RFC3339 encoded date",
         "where: 7 is taken by home",
@@ -275,23 +275,6 @@ def test_hostile_bytes(data):
     """Anything that is no object of arguments is refused in words."""
     assert complaint(plan_for(int), data)
     assert complaint(plan_for(Model), data)
-
-
-def test_defaults_are_the_functions_own():
-    """Mutable defaults, and defaults that JSON cannot say."""
-    marker = object()
-    shared: list[int] = []
-
-    def tool(a: Any = marker, b: list[int] = shared, c: Any = None, d: Place = Place(1)): ...
-
-    plan = plan_of(tool)
-    values = plan.decode(b"{}")
-    assert values[0] is marker
-    assert values[1] is shared
-    assert values[2:] == (None, Place(1))
-    properties = plan.schema["properties"]
-    assert "default" not in properties["a"]
-    assert properties["d"]["default"] == {"x": 1, "label": "home"}
 
 
 def test_names_that_mean_something_to_python():

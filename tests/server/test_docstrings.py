@@ -1,7 +1,8 @@
-"""Docstrings in the three usual manners, and in none."""
+"""Docstrings in the four usual manners, and in none: what stays, what goes, and where to."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dovetail.server import docstrings
-from dovetail.server.docstrings import parse_docstring
+from dovetail.server.docstrings import class_docstring, parse_docstring
 
 GOOGLE = """Forecast the weather.
 
@@ -58,19 +59,161 @@ SPHINX = """Forecast the weather.
     :param rest: no
     :returns: nothing
     """
+EPYTEXT = """Forecast the weather.
+
+    More about it.
+
+    @param city: name of
+        the city
+    @type city: str
+    @param days: how many (at most 14) days: ahead
+    @param rest: no
+    @return: nothing
+    """
 
 
-@pytest.mark.parametrize("doc", [GOOGLE, NUMPY, SPHINX])
-def test_the_three_manners_say_the_same(doc):
+@pytest.mark.parametrize("doc", [GOOGLE, NUMPY, SPHINX, EPYTEXT])
+def test_the_four_manners_say_the_same(doc):
     """Summary, text and parameters, whatever the manner."""
     found = parse_docstring(doc)
     assert found.summary == "Forecast the weather."
     assert found.text == "Forecast the weather.\n\nMore about it."
     assert found.parameters == {
-        "city": "name of the city",
+        "city": "name of\nthe city",
         "days": "how many (at most 14) days: ahead",
         "rest": "no",
     }
+
+
+WHOLE = """Delete a note.
+
+Do not use this to empty a folder: call ``empty`` instead.
+
+It takes:
+
+- the note itself,
+- its history.
+
+```python
+Args:
+    this is code, and no section
+```
+
+{parameters}
+
+{notes}
+"""
+KEPT = """Delete a note.
+
+Do not use this to empty a folder: call ``empty`` instead.
+
+It takes:
+
+- the note itself,
+- its history.
+
+```python
+Args:
+    this is code, and no section
+```
+
+{notes}"""
+GOOGLE_NOTES = """Note:
+    It cannot be undone.
+
+Example:
+    delete("a")
+
+Warnings:
+    Slow."""
+NUMPY_NOTES = """Notes
+-----
+It cannot be undone.
+
+Examples
+--------
+>>> delete("a")"""
+
+
+@pytest.mark.parametrize(
+    "parameters,notes",
+    [
+        (
+            "Args:\n    name: which one\n\nReturns:\n    whether it was there\n\nRaises:\n    KeyError: no",
+            GOOGLE_NOTES,
+        ),
+        (
+            "Parameters\n----------\nname : str\n    which one\n\nReturns\n-------\nbool\n    whether\n",
+            NUMPY_NOTES,
+        ),
+        (":param name: which one\n:returns: whether\n    it was there\n:raises KeyError: no", GOOGLE_NOTES),
+        ("@param name: which one\n@return: whether\n@raise KeyError: no", GOOGLE_NOTES),
+        ("Attributes:\n    name: which one\n\nYields:\n    one\n\nWarns:\n    UserWarning: no", GOOGLE_NOTES),
+    ],
+)
+def test_all_but_the_sections_about_the_code_stays_as_written(parameters, notes):
+    """Paragraphs, lists, code, notes, examples and warnings; one empty line where a section was."""
+    found = parse_docstring(WHOLE.format(parameters=parameters, notes=notes))
+    assert found.text == KEPT.format(notes=notes)
+    assert found.parameters == {"name": "which one"}
+
+
+TEXT = ["what to look for:", "", "- words,", "- ``a:b``", "", "Not code."]
+
+
+def indented(lines: list[str], by: str) -> str:
+    """Lines that follow others, further in."""
+    return "\n".join(by + line if line else "" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "doc",
+    [
+        f"A.\n\nArgs:\n    query: {TEXT[0]}\n{indented(TEXT[1:], '        ')}\n    b: c",
+        f"A.\n\nParameters\n----------\nquery : str\n{indented(TEXT, '    ')}\nb\n    c",
+        f"A.\n\n:param query: {TEXT[0]}\n{indented(TEXT[1:], '    ')}\n:param b: c",
+    ],
+)
+def test_the_text_of_a_parameter_keeps_its_lines(doc):
+    """Paragraphs and lists, whatever the manner."""
+    assert parse_docstring(doc).parameters == {"query": "\n".join(TEXT), "b": "c"}
+
+
+def test_a_section_that_says_nothing_of_parameters_is_text():
+    """Nothing that an author wrote is lost because it is in no manner."""
+    doc = "A.\n\nArgs:\n    the usual ones"
+    assert parse_docstring(doc).text == doc
+
+
+def test_entries_as_people_write_them():
+    """With bullets, quotes, types and stars."""
+    found = parse_docstring("A.\n\nArgs:\n    - `a` (int): one\n    * **b: two\n    c(list[str]): three")
+    assert found.parameters == {"a": "one", "b": "two", "c": "three"}
+
+
+class Described:
+    """A thing.
+
+    Not for squares.
+
+    Attributes:
+        x: across
+    """
+
+
+@dataclasses.dataclass
+class Made:
+    x: int
+
+
+class Heir(Described): ...
+
+
+def test_classes_are_described_by_their_own_words_alone():
+    """Not by what Python writes for a dataclass, and not by a base's."""
+    found = class_docstring(Described)
+    assert (found.text, found.parameters) == ("A thing.\n\nNot for squares.", {"x": "across"})
+    assert class_docstring(Made).text == class_docstring(Heir).text == ""
 
 
 def test_numpy_names_together():
@@ -157,7 +300,7 @@ PUMPS: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", PUMPS)
-@pytest.mark.parametrize("expression", ["_GOOGLE", "_ENTRY", "_SPHINX", "_SPHINX_OTHER"])
+@pytest.mark.parametrize("expression", ["_GOOGLE", "_ENTRY", "_FIELD", "_FIELD_OF_CODE", "_FENCE"])
 def test_twice_the_line_takes_twice_the_steps_of_each_expression(expression: str, name: str) -> None:
     """In steps of an engine that goes back as `re` does: a quadratic expression takes four times as many."""
     pattern: re.Pattern[str] = getattr(docstrings, expression)
@@ -188,7 +331,7 @@ def test_the_counting_engine_agrees_with_re() -> None:
         "Args:",
         "Args: x",
     ]
-    for expression in ("_GOOGLE", "_ENTRY", "_SPHINX", "_SPHINX_OTHER"):
+    for expression in ("_GOOGLE", "_ENTRY", "_FIELD", "_FIELD_OF_CODE", "_FENCE"):
         pattern: re.Pattern[str] = getattr(docstrings, expression)
         for line in lines:
             assert Matching(pattern, line).found == (pattern.match(line) is not None), (expression, line)

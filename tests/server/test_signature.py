@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import pytest
 from typing_extensions import TypeAliasType
 
+from dovetail import App
 from dovetail.server.markers import Ask, Depends, Doc
 from dovetail.server.signature import MISSING, RegistrationError, inspect_function
 
@@ -210,6 +211,40 @@ def test_refusals_name_everything(function, parameter, hint):
     assert text.startswith(f"{__file__}:{function.__code__.co_firstlineno}: {function.__name__}()")
     assert caught.value.parameter == parameter
     assert hint in text
+
+
+class Notes:
+    """A class whose methods somebody tries to offer."""
+
+    def method(self, a: int): ...
+
+    @classmethod
+    def made(cls, a: int): ...
+
+
+def wants_context(ctx): ...
+
+
+def wants_caller(principal, a: int): ...
+
+
+@pytest.mark.parametrize(
+    "function,parameter,hint",
+    [
+        (wants_context, "ctx", "`ctx: Context` (from dovetail import Context)"),
+        (wants_caller, "principal", "`principal: Principal` (from dovetail import Principal)"),
+        (Notes.method, "self", "`app.add_tool(Notes().method)`"),
+        (Notes.made.__func__, "cls", "`app.add_tool(Notes.made)`"),
+        (vars(Notes)["made"], None, "`app.add_tool(TheClass.the_method)`"),
+    ],
+)
+def test_refusals_say_what_to_write(function, parameter, hint):
+    """For what people forget: the context's annotation, and that a method belongs to an object."""
+    with pytest.raises(RegistrationError) as caught:
+        App("refused").tool(function)
+    assert caught.value.parameter == parameter
+    assert hint in str(caught.value)
+    assert f"{__file__}:" in str(caught.value)
 
 
 def test_what_is_no_function():

@@ -67,7 +67,9 @@ class App:
     ``revisions``: those to serve, all by default. ``page_size``: entries per page of a list. ``list_ttl``:
     for how many seconds clients may keep a list. ``timeout``: seconds that a tool may take unless it has
     its own, None for no limit. ``threads``: how many sync functions run at once. ``mask_errors``: what an
-    unforeseen exception says stays in the log. ``rate_limit``: tool calls and completions per second for
+    unforeseen exception says stays in the log. ``strict``: a tool's arguments are taken as its schema says and
+    not otherwise; by default a text that does not fit is read as the JSON it holds, "5" as 5 and "[1]" as a list, as
+    models send them. ``rate_limit``: tool calls and completions per second for
     each remote caller (None: no limit); ``burst``: how many at once. ``lifespan``: an async context manager
     around the app's life, given the app; what it yields is ``ctx.state``. ``keys``: secrets, newest first,
     that seal what goes through the client between rounds; at least 32 random bytes each, the same in all
@@ -95,6 +97,7 @@ class App:
         timeout: float | None = None,
         threads: int = 32,
         mask_errors: bool = True,
+        strict: bool = False,
         rate_limit: float | None = 50.0,
         burst: int = 200,
         max_message: int = 16 * 1024 * 1024,
@@ -119,6 +122,7 @@ class App:
         self._stateful, self._stateless = eras(revisions)
         self._timeout = timeout
         self._mask_errors = mask_errors
+        self._strict = strict
         self._lifespan = lifespan
         self._max_message = max_message
         self._middleware = tuple(middleware)
@@ -157,6 +161,7 @@ class App:
         meta: Meta | None = None,
         timeout: float | None = None,
         once: bool = False,
+        strict: bool | None = None,
         input_schema: JSONSchema | None = None,
         output_schema: JSONSchema | None = None,
         scopes: Sequence[str] | None = None,
@@ -184,6 +189,7 @@ class App:
         meta: Meta | None = None,
         timeout: float | None = None,
         once: bool = False,
+        strict: bool | None = None,
         input_schema: JSONSchema | None = None,
         output_schema: JSONSchema | None = None,
         scopes: Sequence[str] | None = None,
@@ -195,7 +201,8 @@ class App:
         Name and description default to the function's own and its docstring; the schemas to what its
         annotations say. ``timeout``: seconds, else the app's. ``once``: from the first question on, each step
         runs once however often the client sends the call again, and it gets the same final answer; needs a
-        store that all workers share. ``input_schema``: given by hand, the function takes one dict.
+        store that all workers share. ``strict``: as for the app, whose setting it replaces. ``input_schema``: given
+        by hand, the function takes one dict.
         ``scopes``: what a caller's token needs, all of them; ``allow``: a predicate on the `Principal`: who is not
         allowed does not see the tool, who lacks scopes does, so that it can ask for them. ``replace``: put this one
         in the place of another of that name; without it, a name that is taken is refused.
@@ -205,12 +212,14 @@ class App:
         check_name(plan, name)
         check_meta(plan, meta)
         check_texts(plan.refuse, title=title, description=description)
-        arguments = ArgumentsPlan(plan, schema=input_schema)
+        arguments = ArgumentsPlan(
+            plan, schema=input_schema, strict=self._strict if strict is None else strict
+        )
         output = OutputPlan(plan, schema=output_schema)
         tool = Tool(
             name=name,
             title=title,
-            description=description or plan.docstring.summary or None,
+            description=description or plan.docstring.text or None,
             input_schema=arguments.schema,
             output_schema=output.schema,
             annotations=None
@@ -303,7 +312,7 @@ class App:
         common: dict[str, Any] = {
             "name": name or plan.name,
             "title": title,
-            "description": description or plan.docstring.summary or None,
+            "description": description or plan.docstring.text or None,
             "mime_type": mime_type,
             "annotations": None
             if annotations is None
@@ -391,7 +400,7 @@ class App:
         prompt = Prompt(
             name=name,
             title=title,
-            description=description or plan.docstring.summary or None,
+            description=description or plan.docstring.text or None,
             arguments=arguments or None,
             icons=as_icons(plan.refuse, icons),
             meta=meta,

@@ -4,10 +4,14 @@ Theory of operation. All input parameters become the fields of one Struct type, 
 from the bytes, and one JSON Schema that is derived from the same annotations. That is the whole of a good
 call.
 
-A call that does not fit is read again, slowly. Numbers such as 1.0 count as integers, as JSON Schema wants
-it; nothing else is forgiven. Then every problem is looked up, in the schema first, and in each argument's own
-decoder for what a schema cannot say (a date that does not exist, a rule in ``__post_init__``), and told in
-one line: where, what was expected, what came. Values that may be secret are never repeated.
+The decoder enforces what the schema says, but for marks on fields of classes whose maker does not know them: where
+there are some, a call has to fit the schema as well.
+
+A call that does not fit is read again, slowly. Numbers such as 1.0 count as integers, as JSON Schema wants it. If
+leniency is asked for, texts are read as the JSON that they hold where they do not fit as they are
+(``leniency``), and pydantic's own leniency comes last. Then every problem is looked up, in the schema first, and in
+each argument's own decoder for what a schema cannot say (a date that does not exist, a rule in ``__post_init__``),
+and told in one line: where, what was expected, what came. Values that may be secret are never repeated.
 
 Specification: server/tools, "Tool" and "Error Handling"; 2026-07-28 basic/transports/streamable-http, "Schema
 Extension".
@@ -19,6 +23,7 @@ import collections.abc
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, cast, get_origin
 
@@ -36,19 +41,19 @@ from ..protocol.schema import (
     explain,
     header_parameters,
 )
-from ..protocol.violations import Violation, path_text, summary
-from . import hints, native, pydantic_models
+from ..protocol.violations import Violation, path_text, summary, taken_as
+from . import describing, hints, inputs, native, pydantic_models
+from .defaults import fits
+from .leniency import mended
 from .pydantic_models import Adapted
 from .signature import MISSING, Parameter, Plan
+from .withheld import redacted, sensitive
 
-__all__ = ["ArgumentsPlan", "BadArguments", "integral", "owner", "redacted", "sensitive"]
+__all__ = ["ArgumentsPlan", "BadArguments", "integral", "owner"]
 
 _MAX_LINES: Final = 10
 _MAX_TEXT: Final = 300
 _PLACE: Final = re.compile(r" - at `(?:key` in `)?\$(.*?)`$", re.DOTALL)
-_SENSITIVE: Final = re.compile(
-    r"(?i:passw|passphrase|pwd|secret|token|credential|apikey)|(?<![A-Za-z])(?i:key)(?![a-z])|[a-z]Key(?![a-z])"
-)
 
 
 class BadArguments(DovetailError):
@@ -74,8 +79,11 @@ class ArgumentsPlan:
     __slots__ = (
         "_adapted",
         "_decode",
+        "_judged",
         "_kinds",
         "_secret",
+        "_strict",
+        "_struct",
         "_validator",
         "_values",
         "headers",
@@ -83,25 +91,33 @@ class ArgumentsPlan:
         "schema",
     )
 
-    def __init__(self, plan: Plan, *, schema: dict[str, Any] | None = None) -> None:
-        """Raises `RegistrationError`. ``schema`` replaces the derived one; the one input is then a dict."""
+    def __init__(self, plan: Plan, *, schema: dict[str, Any] | None = None, strict: bool = True) -> None:
+        """Raises `RegistrationError`. ``schema`` replaces the derived one; the one input is then a dict. ``strict``:
+        no text is taken for what it holds.
+        """
         self.names = tuple(each.name for each in plan.inputs)
+        self._strict = strict
         self._kinds: list[Any] = []
         self._secret: frozenset[str] = frozenset()
+        self._struct: Any = None
+        self._judged = False
         self._decode: Callable[[bytes | Raw], Any]
         self._values: Callable[[Any], tuple[Any, ...]]
         if schema is None:
-            self._decode, self._values = self._of_types(plan), msgspec.structs.astuple
+            given = self._of_types(plan)
+            self._decode, self._values = self._reader(), msgspec.structs.astuple
         else:
+            given = ()
             self._decode, self._values = self._of_schema(plan, schema), tuple
         self._adapted = tuple(
-            (index, kind.read) for index, kind in enumerate(self._kinds) if isinstance(kind, Adapted)
+            (index, kind) for index, kind in enumerate(self._kinds) if isinstance(kind, Adapted)
         )
         try:
             self.headers: tuple[HeaderParameter, ...] = header_parameters(self.schema)
             self._validator: Validator = compile_schema(self.schema)
         except (InvalidHeaderAnnotation, SchemaError) as problem:
             raise plan.refuse(str(problem)) from problem
+        self._check_defaults(plan, given)
 
     def decode(self, raw: bytes | Raw | None) -> tuple[Any, ...]:
         """The values of the arguments in the order of `names`, defaults filled in. Raises `BadArguments`."""
@@ -115,30 +131,30 @@ class ArgumentsPlan:
         """As `decode`, by name."""
         return dict(zip(self.names, self.decode(raw), strict=True))
 
-    def _of_types(self, plan: Plan) -> Callable[[bytes | Raw], Any]:
+    def _of_types(self, plan: Plan) -> tuple[Parameter, ...]:
+        """Work out what reads the inputs, and the schema; gives the inputs, those with ``= None`` as optional."""
         fields: list[Any] = []
-        subjects: list[Any] = []
-        inputs: list[Parameter] = []
+        given: list[Parameter] = []
         for each in plan.inputs:
-            annotation, default = pydantic_models.split_default(each.annotation, each.default, MISSING)
-            parameter = Parameter(each.name, annotation, default, each.description)
-            kind = _kind(plan, parameter)
-            inputs.append(parameter)
-            subjects.append(kind)
+            parameter = replace(each, annotation=inputs.accepted(each.annotation, each.default))
+            kind = inputs.reader(plan, parameter)
+            given.append(parameter)
             self._kinds.append(kind)
-            fields.append(_field(len(fields), parameter, Raw if isinstance(kind, Adapted) else kind))
-        described, definitions = native.describe(subjects, output=False)
+            read = Raw if isinstance(kind, Adapted) else native.prepare(kind)
+            fields.append(inputs.struct_field(len(fields), parameter, read))
+        described, definitions = describing.describe(self._kinds, output=False)
         properties: dict[str, Any] = {}
-        for parameter, kind, schema in zip(inputs, self._kinds, described, strict=True):
-            properties[parameter.name] = _property(parameter, kind, schema)
+        for parameter, kind, schema in zip(given, self._kinds, described, strict=True):
+            properties[parameter.name] = inputs.property_of(parameter, kind, schema)
         self._secret = frozenset(name for name, each in properties.items() if each.get("writeOnly"))
+        self._judged = any(map(inputs.unenforced, self._kinds))
         self.schema: dict[str, Any] = {"type": "object", "properties": properties}
-        if required := [each.name for each in inputs if each.required]:
+        if required := [each.name for each in given if each.required]:
             self.schema["required"] = required
         self.schema["additionalProperties"] = False
         if definitions:
             self.schema["$defs"] = definitions
-        struct = msgspec.defstruct(
+        self._struct = msgspec.defstruct(
             f"{plan.name}_arguments",
             fields,
             rename={f"field{index}": name for index, name in enumerate(self.names)},
@@ -146,7 +162,38 @@ class ArgumentsPlan:
             forbid_unknown_fields=True,
             gc=False,
         )
-        return native.decoder(struct).decode
+        return tuple(given)
+
+    def _reader(self) -> Callable[[bytes | Raw], Any]:
+        decode = native.decoder(self._struct, strict=True).decode
+        if not self._judged:
+            return decode
+        any_json = msgspec.json.Decoder().decode
+
+        def judged(raw: bytes | Raw) -> Any:
+            if not self._validator.is_valid(any_json(raw)):
+                raise msgspec.ValidationError("the arguments do not fit the schema")
+            return decode(raw)
+
+        return judged
+
+    def _check_defaults(self, plan: Plan, given: Sequence[Parameter]) -> None:
+        """Refuse a default that is no value of its parameter. Raises `RegistrationError`."""
+        plain: dict[str, Any] = {}
+        for parameter, kind in zip(given, self._kinds, strict=False):
+            default = parameter.default
+            if default is MISSING or (default is None and not fits(None, parameter.annotation)):
+                continue
+            if not fits(default, parameter.annotation):
+                raise plan.refuse(inputs.no_default(parameter, ""), parameter.name)
+            if (said := inputs.comparable(kind, default)) is not MISSING:
+                plain[parameter.name] = said
+        wrong = {place[0] for place, _ in self._validator.misfits(plain) if place} if plain else ()
+        for parameter in given:
+            if parameter.name in wrong:
+                alone: dict[str, Any] = {**self.schema, "required": []}
+                violations = compile_schema(alone).check({parameter.name: plain[parameter.name]})
+                raise plan.refuse(inputs.no_default(parameter, violations[0].expected), parameter.name)
 
     def _of_schema(self, plan: Plan, schema: dict[str, Any]) -> Callable[[bytes | Raw], tuple[Any, ...]]:
         if not isinstance(schema, dict) or schema.get("type") != "object":  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
@@ -167,28 +214,47 @@ class ArgumentsPlan:
 
         return read
 
-    def _adapt(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _adapt(self, values: tuple[Any, ...], *, strict: bool = True) -> tuple[Any, ...]:
         out = list(values)
-        for index, read in self._adapted:
+        for index, kind in self._adapted:
             if isinstance(out[index], Raw):
-                out[index] = read(out[index])
+                out[index] = kind.read_strictly(out[index]) if strict else kind.read(out[index])
         return tuple(out)
 
     def _again(self, raw: bytes | Raw | None) -> tuple[Any, ...]:
-        """The second reading: integral floats are integers.
+        """The second reading: integral floats are integers, and texts what they hold, if that is asked for.
 
         Raises `BadArguments` with everything that is wrong.
         """
         data = bytes(raw) if raw is not None else b""
         if not data.strip():
             return self.decode(b"{}")
-        if integers := integral(data):
+        for better in (integral(data), None if self._strict else self._mended(data)):
+            if better is not None:
+                data = better
+                try:
+                    values = self._values(self._decode(data))
+                    return self._adapt(values) if self._adapted else values
+                except DECODE_ERRORS:
+                    continue
+        if not (self._strict or self._judged or self._struct is None):
             try:
-                values = self._values(self._decode(integers))
-                return self._adapt(values) if self._adapted else values
+                values = self._values(native.decoder(self._struct).decode(data))
+                return self._adapt(values, strict=False)
             except DECODE_ERRORS:
                 pass
         raise BadArguments(self._problems(data))
+
+    def _mended(self, data: bytes) -> bytes | None:
+        """The same arguments, texts that do not fit read as what they hold; None where there are none."""
+        try:
+            tree = mended(msgspec.json.decode(data), self._validator)
+        except DECODE_ERRORS:
+            return None
+        if tree is None:
+            return None
+        better = msgspec.json.encode(tree)
+        return integral(better) or better
 
     def _problems(self, data: bytes) -> list[str]:
         try:
@@ -220,10 +286,10 @@ class ArgumentsPlan:
             wanted = (
                 _wanted(properties[name]) if name is not None and path == path_text([name]) else "a value"
             )
-            return f"{path}: required but missing; expected {wanted}"
+            return f"{path}: required but missing; expected {wanted}{taken_as(violation)}"
         hide = sensitive(path) or name in self._secret
         if hide and violation.got.startswith(("the ", "true", "false")):
-            violation = Violation(path, violation.expected, "a value that is not shown", violation.keyword)
+            violation = replace(violation, got="a value that is not shown")
         return explain([violation])
 
     def _misread(self, arguments: dict[str, Any], faulty: set[str]) -> Iterator[str]:
@@ -232,14 +298,19 @@ class ArgumentsPlan:
             if name not in arguments or name in faulty:
                 continue
             data = msgspec.json.encode(arguments[name])
-            read = kind.read if isinstance(kind, Adapted) else native.decoder(kind).decode
             try:
-                read(integral(data) or data)
+                self._read_one(kind, integral(data) or data)
             except DECODE_ERRORS as problem:
                 hide = name in self._secret
                 for place, text in _causes(name, problem):
                     shown = "not acceptable" if hide or sensitive(place) else redacted(text, arguments[name])
                     yield f"{place}: {_clip(shown, _MAX_TEXT)}"
+
+    def _read_one(self, kind: Any, data: bytes) -> Any:
+        """One argument by its own type."""
+        if not isinstance(kind, Adapted):
+            return native.decoder(native.prepare(kind), strict=self._strict).decode(data)
+        return kind.read_strictly(data) if self._strict else kind.read(data)
 
 
 def integral(data: bytes) -> bytes | None:
@@ -266,100 +337,6 @@ def integral(data: bytes) -> bytes | None:
         return None
 
 
-def sensitive(path: str) -> bool:
-    """Whether a path passes something whose name suggests a secret."""
-    return _SENSITIVE.search(path) is not None
-
-
-def redacted(text: str, value: Any) -> str:
-    """A text without those parts of a value that may be secret, wherever it repeats them."""
-    stack: list[tuple[bool, Any]] = [(False, value)]
-    while stack:
-        hide, node = stack.pop()
-        if isinstance(node, dict):
-            for name, item in cast("dict[str, Any]", node).items():
-                stack.append((hide or sensitive(name), item))
-        elif isinstance(node, list):
-            stack.extend((hide, item) for item in cast("list[Any]", node))
-        elif hide and node is not None and not isinstance(node, bool) and str(node):
-            text = text.replace(str(node), "(not shown)")
-    return text
-
-
-def _kind(plan: Plan, parameter: Parameter) -> Any:
-    """What reads a parameter: a type prepared for msgspec, or pydantic's adapter.
-
-    Raises `RegistrationError`.
-    """
-    annotation = parameter.annotation
-    if pydantic_models.only_pydantic(annotation):
-        adapted = pydantic_models.adapt(annotation)
-        if adapted is not None:
-            return _describable(plan, parameter, adapted)
-    try:
-        prepared = native.prepare(annotation)
-        native.describe([prepared], output=False)
-        native.decoder(prepared)
-    except Exception as problem:
-        adapted = None if isinstance(problem, NameError) else pydantic_models.adapt(annotation)
-        if adapted is not None:
-            return _describable(plan, parameter, adapted)
-        raise plan.refuse(_unreadable(annotation, problem), parameter.name) from problem
-    return prepared
-
-
-def _describable(plan: Plan, parameter: Parameter, adapted: Adapted) -> Adapted:
-    try:
-        native.describe([adapted], output=False)
-    except Exception as problem:
-        raise plan.refuse(
-            f"has no JSON Schema: {_clip(str(problem), _MAX_TEXT)}", parameter.name
-        ) from problem
-    return adapted
-
-
-def _unreadable(annotation: Any, problem: Exception) -> str:
-    reason = _clip(" ".join(str(problem).split()), _MAX_TEXT)
-    if isinstance(problem, NameError):
-        return f"{_clip(repr(annotation), 120)}: {reason} where that type is defined; define both in the module itself"
-    advice = "use plain types, a dataclass, a TypedDict or a pydantic model"
-    if "more than one" in reason:
-        advice = "tell the members of the union apart with tagged msgspec Structs, or use pydantic models"
-    return f"arguments of type {_clip(repr(annotation), 120)} cannot be read from JSON ({reason}); {advice}"
-
-
-def _field(index: int, parameter: Parameter, kind: Any) -> Any:
-    """A field of the Struct: numbered, so that no parameter's name means anything to Python's classes."""
-    name, default = f"field{index}", parameter.default
-    if default is MISSING:
-        return (name, kind)
-    if default is None or isinstance(default, bool | int | float | str | bytes):
-        return (name, kind, default)
-    return (name, kind, msgspec.field(default_factory=lambda: default))
-
-
-def _property(parameter: Parameter, kind: Any, schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of one argument, with what the author said about it."""
-    text = hints.described(hints.markers_of(parameter.annotation)) or parameter.description
-    out = {"description": text} if text else {}
-    out.update((key, item) for key, item in schema.items() if key not in ("description", "title", "default"))
-    if not text and isinstance(schema.get("description"), str):
-        out["description"] = schema["description"]
-    if parameter.default is not MISSING and not schema.get("writeOnly") and not sensitive(parameter.name):
-        try:
-            plain = (
-                kind.plain(parameter.default)
-                if isinstance(kind, Adapted)
-                else native.to_plain(parameter.default)
-            )
-            data = msgspec.json.encode(plain)
-            (kind.read if isinstance(kind, Adapted) else native.decoder(kind).decode)(data)
-        except Exception:  # noqa: BLE001 - a default that is no value of the type is the author's, but no part of the schema
-            return out
-        out["default"] = plain
-    return out
-
-
 def _takes_dict(annotation: Any) -> bool:
     plain = hints.without_markers(annotation)
     return plain is Any or plain is dict or get_origin(plain) in (dict, *_MAPPINGS)
@@ -372,8 +349,7 @@ def _causes(name: str, problem: BaseException) -> Iterator[tuple[str, str]]:
     text = str(problem)
     place = _PLACE.search(text)
     where = name + (place[1].replace("[...]", "[]") if place else "")
-    cause: BaseException | None = problem if pydantic_models.problems(problem) else problem.__cause__
-    listed = pydantic_models.problems(cause)
+    listed = pydantic_models.problems(problem) or pydantic_models.problems(problem.__cause__)
     if not listed:
         yield where, (text[: place.start()] if place else text)
     for steps, message in listed[:_MAX_LINES]:

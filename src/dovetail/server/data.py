@@ -20,7 +20,7 @@ import msgspec
 from ..protocol import codec
 from ..protocol.errors import DovetailError
 from ..protocol.schema import SchemaError, Validator, compile_schema, explain
-from . import hints, native, pydantic_models
+from . import describing, hints, native, pydantic_models
 from .media import Audio, File, Image
 from .pydantic_models import Adapted
 from .signature import MISSING, Plan
@@ -121,17 +121,15 @@ class DataPlan:
         problem: Exception | None = None
         if not pydantic_models.only_pydantic(annotation):
             try:
-                described, definitions = native.describe(
-                    [native.prepare(annotation, output=True)], output=True
-                )
-                return native.inlined(described[0], definitions)
+                described, definitions = describing.describe([annotation], output=True)
+                return describing.inlined(described[0], definitions)
             except Exception as failure:  # noqa: BLE001 - pydantic may still serve what msgspec does not
                 problem = failure
         self._adapted = pydantic_models.adapt(annotation)
         try:
             if self._adapted is not None:
-                described, definitions = native.describe([self._adapted], output=True)
-                return native.inlined(described[0], definitions)
+                described, definitions = describing.describe([self._adapted], output=True)
+                return describing.inlined(described[0], definitions)
         except Exception as failure:  # noqa: BLE001 - told below
             problem = failure
         reason = " ".join(str(problem).split())[:300]

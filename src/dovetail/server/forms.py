@@ -25,11 +25,12 @@ import msgspec
 from ..protocol.codec import DECODE_ERRORS
 from ..protocol.errors import DovetailError
 from ..protocol.schema import Validator, Violation, compile_schema, explain
-from . import form_grammar, hints, native, pydantic_models
-from .arguments import integral, owner, redacted, sensitive
+from . import describing, form_grammar, hints, native, pydantic_models
+from .arguments import integral, owner
 from .docstrings import parse_docstring
 from .pydantic_models import Adapted
 from .signature import MISSING, RegistrationError
+from .withheld import redacted, sensitive
 
 __all__ = ["AnswerInvalid", "Form"]
 
@@ -208,8 +209,8 @@ def _field(name: str, hint: Any, default: Any, text: str, *, optional: bool) -> 
         subject: Any = prepared
         if pydantic_models.only_pydantic(hint):
             subject = pydantic_models.adapt(_with_titles(hint)) or prepared
-        described, definitions = native.describe([subject], output=False)
-        schema = _not_null(native.inlined(described[0], definitions))
+        described, definitions = describing.describe([subject], output=False)
+        schema = _not_null(describing.inlined(described[0], definitions))
         restricted = form_grammar.restrict(schema)
         read = subject.read if isinstance(subject, Adapted) else native.decoder(prepared).decode
     except Exception as problem:

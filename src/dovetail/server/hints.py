@@ -15,7 +15,16 @@ from typing import Annotated, Any, Final, cast, get_args, get_origin
 
 import msgspec
 
-__all__ = ["alias_value", "described", "leaves", "markers_of", "rebuild", "union_members", "without_markers"]
+__all__ = [
+    "MISSING",
+    "alias_value",
+    "described",
+    "leaves",
+    "markers_of",
+    "rebuild",
+    "union_members",
+    "without_markers",
+]
 
 _DEPTH: Final = 32
 _CONTAINERS: Final = frozenset(
@@ -34,6 +43,19 @@ _CONTAINERS: Final = frozenset(
         collections.abc.Set,
     }
 )
+
+
+class _Missing:
+    """No default, or no annotation."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+"""Stands where there is no default or no annotation."""
 
 
 def alias_value(annotation: Any) -> Any:
@@ -81,8 +103,9 @@ def described(marks: Sequence[Any]) -> str:
         if isinstance(mark, str):
             return mark
         text = getattr(mark, "documentation", None)
-        if text is None and (isinstance(mark, msgspec.Meta) or hasattr(mark, "json_schema_extra")):
-            text = getattr(mark, "description", None)
+        said = getattr(mark, "meta", mark)
+        if text is None and (isinstance(said, msgspec.Meta) or hasattr(mark, "json_schema_extra")):
+            text = getattr(said, "description", None)
         if isinstance(text, str):
             return text
     return ""

@@ -21,7 +21,7 @@ from .app_scope import AppScope
 from .context import Context
 from .forms import Form
 from .markers import Ask, Depends
-from .signature import MISSING, Plan, Slot, inspect_function
+from .signature import Plan, Slot, inspect_function
 
 CONTEXT: Final = "context"
 PRINCIPAL: Final = "principal"
@@ -106,7 +106,7 @@ class Injector:
 
     async def _open(self, stack: AsyncExitStack, filled: tuple[Any, ...]) -> Any:
         plan = self._plan
-        defaults = tuple(parameter.default for parameter in plan.inputs)
+        defaults = tuple(parameter.value() for parameter in plan.inputs)
         if plan.flavor == "async generator":
             source = cast("Callable[..., AsyncGenerator[Any]]", plan.invoke)
             return await stack.enter_async_context(asynccontextmanager(source)(defaults, filled))
@@ -152,7 +152,7 @@ class Injector:
         if found is None:
             plan = inspect_function(provider, injectables=INJECTABLES)
             for parameter in plan.inputs:
-                if parameter.default is MISSING:
+                if parameter.required:
                     raise plan.refuse(
                         "a dependency's parameters are filled by the server: annotate it with Context, Principal "
                         "or Depends(...), or give it a default",

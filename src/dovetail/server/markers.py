@@ -1,9 +1,10 @@
 """What an author writes inside ``Annotated[...]`` to say more about a parameter than its type.
 
-Theory of operation. Constraints and texts (`Doc`, `Range`, `Length`, `Pattern`, `Header`, `Secret`) are made
-as `msgspec.Meta`: so they count wherever msgspec reads a type, in a parameter, in a list's items, in a field
-of a dataclass two levels down, and the decoder enforces what the schema says. Making one never fails late: a
-constraint that does not suit its type is refused when the function is registered.
+Theory of operation. Constraints and texts (`Doc`, `Range`, `Length`, `Pattern`, `Header`, `Secret`) are `Marker`s:
+they count wherever a type is described or read, in a parameter, in a list's items, in a field of a class two levels
+down, whoever made that class. On a parameter they become `msgspec.Meta`, which the decoder enforces; to pydantic they
+say what they mean in its own words. A constraint that does not suit its type is refused when the function is
+registered.
 
 `Depends` and `Ask` are different: their parameters are filled by the server and are no part of the schema.
 
@@ -19,65 +20,110 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ..protocol import names
+from .pydantic_models import described_by
 
-__all__ = ["Ask", "Depends", "Doc", "Format", "Header", "Length", "Pattern", "Range", "Secret", "Titles"]
+__all__ = [
+    "Ask",
+    "Depends",
+    "Doc",
+    "Format",
+    "Header",
+    "Length",
+    "Marker",
+    "Pattern",
+    "Range",
+    "Secret",
+    "Titles",
+]
 
 
-class Doc:
+class Marker:
+    """Says more about a type than its name; ``meta`` is what, in msgspec's words."""
+
+    __slots__ = ("meta",)
+
+    def __init__(self, meta: msgspec.Meta) -> None:
+        self.meta = meta
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Marker) and self.meta == other.meta
+
+    def __hash__(self) -> int:
+        return hash(self.meta)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.meta!r})"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        """What pydantic asks of marks that it does not know."""
+        return handler(described_by(source, self.meta))
+
+
+class Doc(Marker):
     """A description: ``Annotated[str, Doc("name of the city")]``.
 
     A plain string does the same on a parameter.
     """
 
-    def __new__(cls, documentation: str) -> msgspec.Meta:
-        """The marker; ``documentation`` becomes the ``description`` in the schema."""
-        return msgspec.Meta(description=documentation)
+    __slots__ = ()
+
+    def __init__(self, documentation: str) -> None:
+        """``documentation`` becomes the ``description`` in the schema."""
+        super().__init__(msgspec.Meta(description=documentation))
 
 
-class Range:
+class Range(Marker):
     """Inclusive bounds of a number: ``Annotated[int, Range(1, 14)]``; None leaves a side open."""
 
-    def __new__(cls, min: float | None = None, max: float | None = None) -> msgspec.Meta:  # noqa: A002 - reads best
-        """The marker. Raises ValueError when ``min`` is more than ``max``."""
+    __slots__ = ()
+
+    def __init__(self, min: float | None = None, max: float | None = None) -> None:  # noqa: A002 - reads best
+        """Raises ValueError when ``min`` is more than ``max``."""
         if min is not None and max is not None and min > max:
             raise ValueError(f"Range({min}, {max}): the lower bound is more than the upper bound")
-        return msgspec.Meta(ge=min, le=max)
+        super().__init__(msgspec.Meta(ge=min, le=max))
 
 
-class Length:
+class Length(Marker):
     """Inclusive bounds of a length: characters of a text, items of a list, members of an object."""
 
-    def __new__(cls, min: int | None = None, max: int | None = None) -> msgspec.Meta:  # noqa: A002 - reads best
-        """The marker. Raises ValueError when ``min`` is more than ``max`` or one is negative."""
+    __slots__ = ()
+
+    def __init__(self, min: int | None = None, max: int | None = None) -> None:  # noqa: A002 - reads best
+        """Raises ValueError when ``min`` is more than ``max`` or one is negative."""
         if min is not None and max is not None and min > max:
             raise ValueError(f"Length({min}, {max}): the lower bound is more than the upper bound")
-        return msgspec.Meta(min_length=min, max_length=max)
+        super().__init__(msgspec.Meta(min_length=min, max_length=max))
 
 
-class Pattern:
+class Pattern(Marker):
     """A regular expression that must be found in a text; anchor it with ``^`` and ``$`` to bind all of it."""
 
-    def __new__(cls, pattern: str) -> msgspec.Meta:
-        """The marker. Raises ValueError when ``pattern`` is no regular expression."""
+    __slots__ = ()
+
+    def __init__(self, pattern: str) -> None:
+        """Raises ValueError when ``pattern`` is no regular expression."""
         try:
-            return msgspec.Meta(pattern=pattern)
+            super().__init__(msgspec.Meta(pattern=pattern))
         except Exception as problem:
             raise ValueError(f"Pattern({pattern!r}) is no regular expression: {problem}") from problem
 
 
-class Header:
+class Header(Marker):
     """Clients repeat the argument in the HTTP header ``Mcp-Param-<name>``, for routers that do not read
     bodies.
 
     For ``str``, ``int`` and ``bool`` parameters (also enumerations of them) that are not optional in type.
     """
 
-    def __new__(cls, name: str) -> msgspec.Meta:
-        """The marker; ``name`` is the last part of the header's name."""
-        return msgspec.Meta(extra_json_schema={names.X_MCP_HEADER: name})
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        """``name`` is the last part of the header's name."""
+        super().__init__(msgspec.Meta(extra_json_schema={names.X_MCP_HEADER: name}))
 
 
-Secret: Final = msgspec.Meta(extra_json_schema={"writeOnly": True})
+Secret: Final = Marker(msgspec.Meta(extra_json_schema={"writeOnly": True}))
 """Marks a value that must never be echoed in errors or logs: ``Annotated[str, Secret]``."""
 
 
@@ -111,18 +157,22 @@ class Ask:
     otherwise: Any = msgspec.UNSET
 
 
-class Titles:
+class Titles(Marker):
     """Titles for the values of a choice: ``Annotated[Literal["r"], Titles({"r": "Red"})]``."""
 
-    def __new__(cls, titles: Mapping[str, str]) -> msgspec.Meta:
-        """The marker; a value that is not named keeps no title of its own."""
+    __slots__ = ()
+
+    def __init__(self, titles: Mapping[str, str]) -> None:
+        """A value that is not named keeps no title of its own."""
         choices = [{"const": value, "title": title} for value, title in titles.items()]
-        return msgspec.Meta(extra_json_schema={"oneOf": choices})
+        super().__init__(msgspec.Meta(extra_json_schema={"oneOf": choices}))
 
 
-class Format:
+class Format(Marker):
     """The format of a text in a form: ``Format("email")``; or "uri", "date", "date-time"."""
 
-    def __new__(cls, name: str) -> msgspec.Meta:
-        """The marker; ``name`` becomes the ``format`` in the schema."""
-        return msgspec.Meta(extra_json_schema={"format": name})
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        """``name`` becomes the ``format`` in the schema."""
+        super().__init__(msgspec.Meta(extra_json_schema={"format": name}))

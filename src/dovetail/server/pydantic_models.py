@@ -9,25 +9,45 @@ rules for JSON.
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast, get_origin
 
 import msgspec
 
 from . import hints
+from .docstrings import class_docstring
+from .hints import MISSING
+from .members import classes, family, members
 
 __all__ = [
     "Adapted",
+    "Edit",
+    "Misread",
     "adapt",
+    "described_by",
+    "edits",
+    "is_field",
     "is_model",
     "only_pydantic",
     "problems",
+    "read_model",
     "schemas",
-    "split_default",
     "to_plain",
+    "unread",
+    "unsaid",
 ]
+
+
+class Misread(ValueError):
+    """JSON that pydantic does not read. ``error``: what it says. ``data``: the JSON."""
+
+    def __init__(self, error: Any, data: bytes) -> None:
+        self.error = error
+        self.data = data
+        super().__init__(str(error))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,14 +55,35 @@ class Adapted:
     """An annotation that pydantic serves; ``adapter`` is its `TypeAdapter`."""
 
     adapter: Any
+    annotation: Any
 
     def read(self, data: bytes | msgspec.Raw) -> Any:
-        """The value of JSON. Raises pydantic's ValidationError, which is a ValueError."""
-        return self.adapter.validate_json(bytes(data))
+        """The value of JSON, by pydantic's rules, which take "5" for 5. Raises `Misread`."""
+        return _reading(self.adapter.validate_json, bytes(data), None)
+
+    def read_strictly(self, data: bytes | msgspec.Raw) -> Any:
+        """As `read`, with no type taken for another."""
+        return _reading(self.adapter.validate_json, bytes(data), True)
 
     def plain(self, value: Any) -> Any:
         """A value as plain JSON values."""
         return self.adapter.dump_python(value, mode="json", by_alias=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edit:
+    """What to add to pydantic's description of a class. ``names``: of its fields. ``text``: its own, None to leave it
+    as it is. ``texts``: those of fields by name; ``marked``: the fields that bear marks which pydantic does not know.
+    """
+
+    subject: Adapted
+    names: tuple[str, ...]
+    text: str | None
+    texts: dict[str, str]
+    marked: dict[str, Adapted]
+
+
+_OWN: Final = ("value_error", "assertion_error")
 
 
 def _pydantic() -> Any | None:
@@ -57,24 +98,34 @@ def is_model(kind: Any) -> bool:
 
 
 def only_pydantic(annotation: Any) -> bool:
-    """Whether an annotation has parts that msgspec would read without the rules that pydantic gave them."""
+    """Whether an annotation has parts that msgspec would read without the rules that pydantic gave them.
+
+    On fields of other classes too; models inside of these do not count.
+    """
     if _pydantic() is None:
         return False
-    if is_model(annotation):
+    if is_model(annotation) or any(map(_is_foreign, hints.leaves(annotation))):
         return True
     return any(
-        not is_model(part)
-        and (hasattr(part, "__get_pydantic_core_schema__") or hasattr(part, "__is_pydantic_dataclass__"))
-        for part in hints.leaves(annotation)
-    ) or any(_is_field(part) for part in hints.leaves(annotation))
+        is_field(member.default) or any(map(_is_foreign, hints.leaves(member.annotation)))
+        for kind in classes(annotation, into_pydantic=False)
+        for member in members(kind)
+    )
 
 
-def split_default(annotation: Any, default: Any, missing: Any) -> tuple[Any, Any]:
-    """``x: T = Field(...)`` as the annotation and the default that it means."""
-    if not _is_field(default):
-        return annotation, default
-    value = missing if default.is_required() else default.get_default(call_default_factory=True)
-    return Annotated[annotation, default], value
+def unread(annotation: Any) -> Any:
+    """A mark with a rule that only its own library holds, if an annotation or a field that it leads to has one."""
+    found = [annotation]
+    for kind in classes(annotation, into_pydantic=False):
+        for member in members(kind):
+            if is_field(member.default):
+                return member.default
+            found.append(member.annotation)
+    for each in found:
+        for part in hints.leaves(each):
+            if _is_rule(part):
+                return part
+    return None
 
 
 def adapt(annotation: Any) -> Adapted | None:
@@ -83,7 +134,8 @@ def adapt(annotation: Any) -> Adapted | None:
     if pydantic is None:
         return None
     try:
-        return Adapted(pydantic.TypeAdapter(hints.rebuild(annotation, lambda leaf: leaf, _marked)))
+        rebuilt = hints.rebuild(annotation, lambda leaf: leaf, _marked)
+        return Adapted(pydantic.TypeAdapter(rebuilt), annotation)
     except Exception:  # noqa: BLE001 - third-party types may raise anything while pydantic reads them
         return None
 
@@ -122,31 +174,149 @@ def to_plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__qualname__} cannot be written as JSON")
 
 
+def read_model(kind: Any, data: bytes, strict: bool | None) -> Any:
+    """A model from its JSON. Raises `Misread`."""
+    return _reading(kind.model_validate_json, data, strict)
+
+
 def problems(error: BaseException | None) -> list[tuple[tuple[str | int, ...], str]]:
-    """Place and text of each problem in a pydantic ValidationError, the values themselves left out.
+    """Place and text of each problem of a `Misread`, the values themselves left out; else nothing.
 
-    Else nothing.
+    Of the alternatives of a union, pydantic tells all that is wrong with each, and puts its name into the place. Names
+    are taken out, and where a rule of the author's was broken, that is told alone.
     """
-    listing = getattr(error, "errors", None)
-    if listing is None or not type(error).__module__.startswith("pydantic"):
+    if not isinstance(error, Misread):
         return []
+    value: Any = msgspec.json.decode(error.data)
+    listed = error.error.errors(include_input=False, include_url=False, include_context=False)
+    found = [(_place(tuple(each["loc"]), value), each) for each in listed]
+    if any(place != tuple(each["loc"]) for place, each in found):
+        own = [(place, each) for place, each in found if each["type"] in _OWN]
+        found = own or found
+    return [(place, str(each["msg"])) for place, each in found]
+
+
+def _place(steps: tuple[str | int, ...], value: Any) -> tuple[str | int, ...]:
+    """Those steps that lead to a place in a value, and a last one that is missing there."""
+    out: list[str | int] = []
+    for index, step in enumerate(steps):
+        inner = _inside(value, step)
+        if inner is MISSING and (index + 1 < len(steps) or not isinstance(value, dict)):
+            continue
+        value = inner
+        out.append(step)
+    return tuple(out)
+
+
+def _inside(value: Any, step: str | int) -> Any:
+    if isinstance(value, dict):
+        return cast("dict[Any, Any]", value).get(step, MISSING)
+    if isinstance(value, list) and isinstance(step, int):
+        items = cast("list[Any]", value)
+        return items[step] if step < len(items) else MISSING
+    return MISSING
+
+
+def _reading(read: Callable[..., Any], data: bytes, strict: bool | None) -> Any:
     try:
-        found = cast(
-            "list[dict[str, Any]]", listing(include_input=False, include_url=False, include_context=False)
-        )
-    except TypeError:
-        return []
-    return [(tuple(each["loc"]), str(each["msg"])) for each in found]
+        return read(data, strict=strict)
+    except ValueError as problem:
+        if type(problem).__name__ == "ValidationError":
+            raise Misread(problem, data) from problem
+        raise
 
 
-def _is_field(mark: Any) -> bool:
+def is_field(mark: Any) -> bool:
+    """Whether a mark is pydantic's ``Field(...)``."""
     return type(mark).__name__ == "FieldInfo" and type(mark).__module__ == "pydantic.fields"
+
+
+def described_by(source: Any, meta: msgspec.Meta) -> Any:
+    """A type with what a marker says about it in pydantic's words. pydantic has to be loaded."""
+    return Annotated[source, _as_field(_pydantic(), meta)]
+
+
+def edits(annotations: Iterable[Any]) -> list[Edit]:
+    """What pydantic's description of the classes that annotations lead to should say besides."""
+    found: dict[Any, Edit] = {}
+    for kind in (kind for each in annotations for kind in classes(each)):
+        origin: type = get_origin(kind) or kind
+        if kind in found or _pydantic() is None:
+            continue
+        said = class_docstring(origin)
+        written = vars(origin).get("__doc__")
+        shown = (
+            family(kind) != "namedtuple" and written is not None and said.text == inspect.cleandoc(written)
+        )
+        text = None if shown or not (written or said.text) else said.text
+        texts = {
+            each.wire: said.parameters[each.name] for each in members(kind) if each.name in said.parameters
+        }
+        marked = {
+            each.wire: adapted
+            for each in members(kind)
+            if any(map(_is_strange, hints.leaves(each.annotation))) and (adapted := adapt(each.annotation))
+        }
+        if (text is not None or texts or marked) and (subject := adapt(kind)):
+            found[kind] = Edit(subject, tuple(each.wire for each in members(kind)), text, texts, marked)
+    return list(found.values())
+
+
+def unsaid(annotation: Any) -> bool:
+    """Whether classes that an annotation leads to have fields with constraints that pydantic does not see."""
+    return any(
+        isinstance(part, msgspec.Meta) and part != msgspec.Meta(**_texts(part))
+        for kind in classes(annotation)
+        for member in members(kind)
+        for part in hints.leaves(member.annotation)
+    )
+
+
+def _texts(meta: msgspec.Meta) -> dict[str, Any]:
+    return {
+        name: getattr(meta, name)
+        for name in ("title", "description", "examples", "extra_json_schema", "extra")
+    }
+
+
+def _is_strange(mark: Any) -> bool:
+    """Whether a mark says something that pydantic does not see."""
+    return isinstance(mark, msgspec.Meta | str) or (
+        not isinstance(mark, type) and isinstance(getattr(mark, "documentation", None), str)
+    )
+
+
+def _is_foreign(part: Any) -> bool:
+    """Whether a type or mark is to be read by pydantic; models are read by it anyway."""
+    if isinstance(getattr(part, "meta", None), msgspec.Meta) or is_model(part):
+        return False
+    return (
+        hasattr(part, "__get_pydantic_core_schema__")
+        or hasattr(part, "__is_pydantic_dataclass__")
+        or is_field(part)
+    )
+
+
+def _is_rule(part: Any) -> bool:
+    if is_field(part):
+        named = ("alias", "validation_alias", "discriminator", "default_factory")
+        return any(getattr(part, name) is not None for name in named) or any(map(_is_rule, part.metadata))
+    if type(part).__module__.split(".")[0] == "annotated_types":
+        return type(part).__name__ in ("Predicate", "Not", "Timezone")
+    if type(part).__name__ == "PydanticGeneralMetadata":
+        return not set(cast("dict[str, Any]", vars(part))) <= {"pattern", "strict"}
+    return _is_foreign(part)
 
 
 def _marked(inner: Any, marks: tuple[Any, ...]) -> Any:
     """Markers as pydantic understands them."""
     pydantic = _pydantic()
-    out = [_as_field(pydantic, mark) if isinstance(mark, msgspec.Meta) else mark for mark in marks]
+    out: list[Any] = []
+    for mark in marks:
+        meta = getattr(mark, "meta", mark)
+        if not isinstance(meta, msgspec.Meta) and not is_field(mark) and (text := hints.described([mark])):
+            meta = msgspec.Meta(description=text)
+        out.append(_as_field(pydantic, meta) if isinstance(meta, msgspec.Meta) else mark)
     return Annotated[(inner, *out)]
 
 
@@ -162,6 +332,7 @@ def _as_field(pydantic: Any, meta: msgspec.Meta) -> Any:
         "max_length",
         "title",
         "description",
+        "examples",
     )
     given = {name: item for name in names if (item := getattr(meta, name)) is not None}
     if meta.extra_json_schema:

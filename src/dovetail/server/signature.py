@@ -23,8 +23,10 @@ from operator import itemgetter
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast, get_args, get_origin
 
 from ..protocol.errors import DovetailError
+from . import hints, pydantic_models
+from .defaults import fresh
 from .docstrings import Docstring, parse_docstring
-from .hints import alias_value
+from .hints import MISSING, alias_value
 from .markers import Ask, Depends
 
 __all__ = ["MISSING", "Parameter", "Plan", "RegistrationError", "Slot", "inspect_function"]
@@ -32,19 +34,8 @@ __all__ = ["MISSING", "Parameter", "Plan", "RegistrationError", "Slot", "inspect
 Flavor: TypeAlias = Literal["sync", "async", "generator", "async generator"]
 _MAX_FRAMES: Final = 64
 _MAX_PARAMETERS: Final = 250
-
-
-class _Missing:
-    """No default, or no annotation."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final = _Missing()
-"""Stands where there is no default or no annotation."""
+_ABBREVIATED: Final = {"Context": ("ctx", "context"), "Principal": ("principal", "caller")}
+"""Names by which people call what is injected."""
 
 
 class RegistrationError(DovetailError, TypeError):
@@ -71,17 +62,24 @@ class RegistrationError(DovetailError, TypeError):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An input parameter. ``default`` is MISSING when it is required; ``description`` may be ""."""
+    """An input parameter. ``default`` is MISSING where there is none; ``description`` may be "". ``factory``: what
+    makes the value where none is given, or None.
+    """
 
     name: str
     annotation: Any
     default: Any = MISSING
     description: str = ""
+    factory: Callable[[], Any] | None = None
 
     @property
     def required(self) -> bool:
         """Whether the caller has to give it."""
-        return self.default is MISSING
+        return self.default is MISSING and self.factory is None
+
+    def value(self) -> Any:
+        """What a call has that does not give it: made for this call, if it can be changed."""
+        return fresh(self.default) if self.factory is None else self.factory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,7 @@ def inspect_function(function: Callable[..., Any], *, injectables: Mapping[type,
         return RegistrationError(problem, function=name, parameter=parameter, where=where)
 
     if not callable(function):
-        raise refuse("is not callable")
+        raise refuse(_not_callable(function))
     try:
         signature = inspect.signature(function)
     except (ValueError, TypeError) as problem:
@@ -158,16 +156,14 @@ def inspect_function(function: Callable[..., Any], *, injectables: Mapping[type,
     for parameter in signature.parameters.values():
         if parameter.name in bound:
             continue
-        _refuse_shape(parameter, refuse)
+        _refuse_shape(parameter, code_owner, injectables or {}, refuse)
         annotation = scope.resolve(parameter.annotation, lambda text, p=parameter: refuse(text, p.name))
         default = MISSING if parameter.default is inspect.Parameter.empty else parameter.default
         slot = _as_slot(parameter.name, annotation, default, injectables or {}, refuse)
         if slot is not None:
             slots.append(slot)
         else:
-            inputs.append(
-                Parameter(parameter.name, annotation, default, docstring.parameters.get(parameter.name, ""))
-            )
+            inputs.append(_input(parameter.name, annotation, default, docstring, refuse))
         order.append((parameter, slot is not None))
     returns: Any = MISSING
     if signature.return_annotation is not inspect.Signature.empty:
@@ -187,8 +183,30 @@ def inspect_function(function: Callable[..., Any], *, injectables: Mapping[type,
     )
 
 
+def _input(
+    name: str,
+    annotation: Any,
+    default: Any,
+    docstring: Docstring,
+    refuse: Callable[[str, str | None], RegistrationError],
+) -> Parameter:
+    """An input; ``x: T = Field(...)`` is taken for the annotation and the default that it means."""
+    factory: Callable[[], Any] | None = None
+    if pydantic_models.is_field(default):
+        annotation, field = Annotated[annotation, default], default
+        if field.default_factory is not None and field.default_factory_takes_validated_data:
+            raise refuse("its default_factory takes other values, which a parameter does not have", name)
+        factory = field.default_factory
+        default = MISSING if field.is_required() or factory is not None else field.default
+    text = hints.described(hints.markers_of(annotation)) or docstring.parameters.get(name, "")
+    return Parameter(name, annotation, default, text, factory)
+
+
 def _refuse_shape(
-    parameter: inspect.Parameter, refuse: Callable[[str, str | None], RegistrationError]
+    parameter: inspect.Parameter,
+    owner: Any,
+    injectables: Mapping[type, Any],
+    refuse: Callable[[str, str | None], RegistrationError],
 ) -> None:
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
         raise refuse("*args cannot be described in a schema; take a list instead", "*" + parameter.name)
@@ -198,17 +216,41 @@ def _refuse_shape(
             "**" + parameter.name,
         )
     if parameter.annotation is inspect.Parameter.empty:
-        raise refuse(
-            f"has no annotation; write its type, as in `{parameter.name}: str`,"
-            f" or `{parameter.name}: Any` if it may be anything",
-            parameter.name,
-        )
+        raise refuse(_unannotated(parameter.name, owner, injectables), parameter.name)
     if isinstance(parameter.default, Depends | Ask):
         kind = type(parameter.default).__name__
         raise refuse(
             f"{kind}(...) belongs into the annotation: `{parameter.name}: Annotated[T, {kind}(...)]`",
             parameter.name,
         )
+
+
+def _unannotated(name: str, owner: Any, injectables: Mapping[type, Any]) -> str:
+    """What to write for a parameter without annotation; names hint at it, and decide nothing."""
+    outside, _, function = str(getattr(owner, "__qualname__", "")).rpartition(".")
+    if name in ("self", "cls") and outside and not outside.endswith("<locals>"):
+        kind = outside.rpartition(".")[2]
+        holder = f"{kind}()" if name == "self" else kind
+        return (
+            f"is a method of {kind}, of which there is no object yet where the class is being written; register the"
+            f" bound method afterwards, as in `app.add_tool({holder}.{function})` (or add_resource, add_prompt)"
+        )
+    for kind in injectables:
+        if name in _ABBREVIATED.get(kind.__name__, ()):
+            return (
+                f"has no annotation; to be given the {kind.__name__} of the call write `{name}: {kind.__name__}`"
+                f" (from {kind.__module__.partition('.')[0]} import {kind.__name__})"
+            )
+    return f"has no annotation; write its type, as in `{name}: str`, or `{name}: Any` if it may be anything"
+
+
+def _not_callable(function: Any) -> str:
+    if isinstance(function, classmethod):
+        return (
+            "is a classmethod of a class that is still being written; register it afterwards, as in"
+            " `app.add_tool(TheClass.the_method)`"
+        )
+    return "is not callable"
 
 
 def _as_slot(

@@ -1,28 +1,32 @@
 """Arguments that arrive as text: the variables of a resource template, the arguments of a prompt.
 
-Every value is a string on the wire. It becomes what the parameter says: a number, a boolean, an
-enumeration; for lists and objects the text is read as JSON.
+Every value is a string on the wire (or a list of them, for variables that were exploded). It becomes what the
+parameter says, by the rules for the arguments of a tool with leniency asked for: a number, a boolean, an enumeration;
+for lists and objects the text is read as JSON. Constraints and defaults count as they do for tools.
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 
 from ..protocol.errors import InvalidParams
-from .signature import MISSING, Parameter, Plan
+from . import native
+from .arguments import ArgumentsPlan, BadArguments
+from .signature import Parameter, Plan
 
 
 class TextArguments:
-    """Turns named texts into the values of a plan's inputs."""
+    """Turns named texts into the values of a plan's inputs. Raises `RegistrationError` for what cannot be made from
+    text.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._inputs = plan.inputs
-        for parameter in plan.inputs:
-            try:
-                msgspec.json.Decoder(parameter.annotation)
-            except TypeError as problem:
-                raise plan.refuse(f"can't be made from text: {problem}", parameter.name) from None
+        self._plans = {
+            each.name: ArgumentsPlan(replace(plan, inputs=(each,)), strict=False) for each in plan.inputs
+        }
 
     def read(self, texts: Mapping[str, str | list[str]]) -> tuple[Any, ...]:
         """The values, in the order of the signature. Raises `InvalidParams` naming what is missing or does
@@ -32,20 +36,20 @@ class TextArguments:
 
     def _value(self, parameter: Parameter, text: str | list[str] | None) -> Any:
         if text is None:
-            if parameter.default is MISSING:
+            if parameter.required:
                 raise InvalidParams(f"the argument {parameter.name!r} is required")
-            return parameter.default
-        kind = parameter.annotation
-        if kind is str and isinstance(text, str):
+            return parameter.value()
+        if parameter.annotation is str and isinstance(text, str):
             return text
         try:
-            return msgspec.convert(text, kind, strict=False)
-        except msgspec.ValidationError as problem:
-            return _from_json(parameter, text, problem)
+            return self._plans[parameter.name].decode(msgspec.json.encode({parameter.name: text}))[0]
+        except BadArguments as problem:
+            return _loosely(parameter, text, problem)
 
 
-def _from_json(parameter: Parameter, text: str | list[str], problem: msgspec.ValidationError) -> Any:
+def _loosely(parameter: Parameter, text: str | list[str], problem: BadArguments) -> Any:
+    """A value by msgspec's rules for texts, which take "1" for true and a number for a time."""
     try:
-        return msgspec.json.decode(cast("str", text), type=parameter.annotation)
-    except (msgspec.MsgspecError, TypeError, RecursionError):
+        return msgspec.convert(text, native.prepare(parameter.annotation), strict=False)
+    except (msgspec.MsgspecError, TypeError, NotImplementedError):
         raise InvalidParams(f"the argument {parameter.name!r} is not valid: {problem}") from None

@@ -1,0 +1,56 @@
+"""Constraints, texts and defaults hold at every depth, whoever made the classes on the way there.
+
+The reference is `type_models`: it builds types that mix all that authors mix, and knows which values they take.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+from argument_types import plan_for
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from type_models import JSON, SHAPES, Shape
+
+from dovetail.server.arguments import BadArguments
+
+
+def read(plan: Any, value: Any) -> str:
+    """What is said against an argument; nothing if it is taken."""
+    try:
+        plan.decode(json.dumps({"x": value}).encode())
+    except BadArguments as refusal:
+        return str(refusal) or "refused without a word"
+    return ""
+
+
+@st.composite
+def near(draw: st.DrawFn, value: Any) -> Any:
+    """A value, one thing somewhere in it replaced."""
+    if isinstance(value, dict) and value and draw(st.booleans()):
+        name = draw(st.sampled_from(sorted(value)))
+        rest = {key: item for key, item in value.items() if key != name}
+        return rest if draw(st.booleans()) else {**rest, name: draw(near(value[name]))}
+    if isinstance(value, list) and value and draw(st.booleans()):
+        index = draw(st.integers(0, len(value) - 1))
+        return [*value[:index], draw(near(value[index])), *value[index + 1 :]]
+    return draw(JSON)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(shape=SHAPES, data=st.data())
+def test_schema_acceptance_and_refusal_are_what_the_reference_says(shape: Shape, data: st.DataObject) -> None:
+    """Every value that the type takes is taken, no other is, and the schema says which, with texts and defaults."""
+    plan = plan_for(shape.annotation)
+    jsonschema.Draft202012Validator.check_schema(plan.schema)
+    schema = jsonschema.Draft202012Validator(plan.schema)
+    for check in shape.checks:
+        check(plan.schema["properties"]["x"], plan.schema)
+    right = data.draw(shape.values)
+    for value in (right, data.draw(near(right)), data.draw(near(right))):
+        expected = shape.takes(value)
+        assert schema.is_valid({"x": value}) == expected, (value, plan.schema)
+        told = read(plan, value)
+        assert (not told) == expected, (value, told, plan.schema)
