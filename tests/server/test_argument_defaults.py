@@ -65,15 +65,15 @@ NOTHING: Any = None
 
 def each_kind(
     a: list[int] = [],  # noqa: B006 - the point of it
-    b: list[int] = [1],  # noqa: B006
-    c: dict[str, list[int]] = {"k": [1]},  # noqa: B006
+    b: list[int] = [1],  # noqa: B006 - a default that can change
+    c: dict[str, list[int]] = {"k": [1]},  # noqa: B006 - a default that can change
     d: Place = Place(1),
     e: Struct = Struct(),
     f: Model = Model(name="abc"),
     g: Frozen = Frozen([1]),
     h: tuple[list[int], ...] = ([1],),
     i: Attrs = Attrs(1),
-    j: list[Model] = [Model(name="abc")],  # noqa: B006
+    j: list[Model] = [Model(name="abc")],  # noqa: B006 - a default that can change
     k: list[int] = pydantic.Field(default_factory=lambda: [1]),
 ):
     """Defaults of every kind that can change."""
@@ -125,17 +125,17 @@ async def test_prompts_resources_and_dependencies_have_their_own_too():
         return len(seen)
 
     @app.prompt
-    def ask(seen: list[int] = []) -> str:  # noqa: B006
+    def ask(seen: list[int] = []) -> str:  # noqa: B006 - a default that can change
         seen.append(1)
         return str(len(seen))
 
     @app.resource("notes://all{?seen*}")
-    def notes(seen: list[int] = []) -> str:  # noqa: B006
+    def notes(seen: list[int] = []) -> str:  # noqa: B006 - a default that can change
         seen.append(1)
         return str(len(seen))
 
     @app.tool
-    def count(n: Annotated[int, Depends(collected)], seen: list[int] = []) -> list[int]:  # noqa: B006
+    def count(n: Annotated[int, Depends(collected)], seen: list[int] = []) -> list[int]:  # noqa: B006 - a default that can change
         seen.append(1)
         return [n, len(seen)]
 
@@ -177,16 +177,16 @@ def test_what_is_not_given_but_none_is_optional():
 def refused_1(n: int = "x"): ...  # type: ignore[assignment] # each of these is the point of it
 
 
-def refused_2(n: list[int] = ["a"]): ...  # type: ignore[list-item] # noqa: B006
+def refused_2(n: list[int] = ["a"]): ...  # type: ignore[list-item] # it does not fit # noqa: B006 - a default that can change
 
 
-def refused_3(n: Color = "red"): ...  # type: ignore[assignment]
+def refused_3(n: Color = "red"): ...  # type: ignore[assignment] # it does not fit
 
 
-def refused_4(n: dt.date = "2026-01-02"): ...  # type: ignore[assignment]
+def refused_4(n: dt.date = "2026-01-02"): ...  # type: ignore[assignment] # it does not fit
 
 
-def refused_5(n: Place = {"x": 1}): ...  # type: ignore[assignment] # noqa: B006
+def refused_5(n: Place = {"x": 1}): ...  # type: ignore[assignment] # it does not fit # noqa: B006 - a default that can change
 
 
 def refused_6(n: Annotated[int, Range(1, 9)] = 0): ...
@@ -195,19 +195,19 @@ def refused_6(n: Annotated[int, Range(1, 9)] = 0): ...
 def refused_7(n: Annotated[str, Length(1)] = ""): ...
 
 
-def refused_8(n: Literal["a", "b"] = "c"): ...  # type: ignore[assignment]
+def refused_8(n: Literal["a", "b"] = "c"): ...  # type: ignore[assignment] # it does not fit
 
 
 def refused_9(n: int = pydantic.Field(0, ge=1)): ...
 
 
-def refused_10(n: Path = "."): ...  # type: ignore[assignment]
+def refused_10(n: Path = "."): ...  # type: ignore[assignment] # it does not fit
 
 
-def refused_11(n: bool | None = "no", *, needed: int): ...  # type: ignore[assignment]
+def refused_11(n: bool | None = "no", *, needed: int): ...  # type: ignore[assignment] # it does not fit
 
 
-def refused_12(n: Options = {"b": "c"}): ...  # type: ignore[typeddict-item] # noqa: B006
+def refused_12(n: Options = {"b": "c"}): ...  # type: ignore[typeddict-item] # it does not fit # noqa: B006 - a default that can change
 
 
 REFUSED = [
@@ -248,10 +248,10 @@ def test_defaults_that_fit():
         a: float = 1,
         b: Sequence[str] = (),
         c: Mode = Mode.FAST,
-        d: Options = {"a": 1},  # noqa: B006
+        d: Options = {"a": 1},  # noqa: B006 - a default that can change
         f: Any = tagged(firstName="x"),
-        g: list[Entry] = [{"a": 1}],  # noqa: B006
-        h: dict[str, int | None] = {"a": None},  # noqa: B006
+        g: list[Entry] = [{"a": 1}],  # noqa: B006 - a default that can change
+        h: dict[str, int | None] = {"a": None},  # noqa: B006 - a default that can change
         i: pydantic.AnyUrl = url,
         j: pydantic.SecretStr = pydantic.SecretStr("s"),
         k: Annotated[Path, pydantic.DirectoryPath] = Path("/not/there"),

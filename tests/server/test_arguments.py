@@ -9,13 +9,14 @@ import json
 import subprocess
 import sys
 import uuid
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import jsonschema
 import msgspec
 import pydantic
 import pytest
 from argument_types import Attrs, Color, Model, Node, Options, Pair, Place, Size, complaint, plan_for, plan_of
+from typing_extensions import TypeAliasType
 
 from dovetail.server.markers import Doc, Header, Length, Pattern, Range, Secret
 from dovetail.server.signature import RegistrationError
@@ -286,6 +287,37 @@ def test_names_that_mean_something_to_python():
         name: index for index, name in enumerate(("self", "cls", "_x__", "_y", "class_", "gc", "kw_only"))
     }
     assert plan_of(tool).decode(json.dumps(values).encode()) == tuple(range(7))
+
+
+T = TypeVar("T")
+Twice = TypeAliasType("Twice", tuple[T, list[T]], type_params=(T,))
+
+
+def test_aliases_with_parameters():
+    """What they stand for, filled in."""
+    plan = plan_for(Twice[Annotated[int, Range(1, 3)]])
+    assert plan.decode(b'{"x":[1,[2]]}') == ((1, [2]),)
+    assert complaint(plan, {"x": [1, [9]]}).startswith("x[1][0]: expected at most 3")
+
+
+def endless():
+    """An alias that refers to itself: the statement, where Python has it, else what looks like it."""
+    if sys.version_info >= (3, 12):
+        scope: dict[str, Any] = {"__name__": __name__}
+        exec("type JSON = dict[str, JSON] | list[JSON] | int", scope)
+        return scope["JSON"]
+    alias: Any = type("TypeAliasType", (), {"__type_params__": ()})()
+    alias.__value__ = dict[str, alias] | list[alias] | int
+    return alias
+
+
+def test_an_alias_that_refers_to_itself_is_not_gone_into_for_ever(monkeypatch):
+    """pydantic reads it, where Python has it; without pydantic it is refused in words."""
+    if sys.version_info >= (3, 12):
+        assert plan_for(endless()).decode(b'{"x":{"a":[1,{}]}}') == ({"a": [1, {}]},)
+    monkeypatch.delitem(sys.modules, "pydantic")
+    with pytest.raises(RegistrationError, match="refers to itself"):
+        plan_for(list[endless()])
 
 
 def test_definitions_of_the_same_name():

@@ -53,6 +53,8 @@ __all__ = ["ArgumentsPlan", "BadArguments", "integral", "owner"]
 
 _MAX_LINES: Final = 10
 _MAX_TEXT: Final = 300
+_UNBOUNDED: Final = {"default", "description", "type"}
+"""What a schema says of values that are of its type, and of no more."""
 _PLACE: Final = re.compile(r" - at `(?:key` in `)?\$(.*?)`$", re.DOTALL)
 
 
@@ -171,7 +173,7 @@ class ArgumentsPlan:
         any_json = msgspec.json.Decoder().decode
 
         def judged(raw: bytes | Raw) -> Any:
-            if not self._validator.is_valid(any_json(raw)):
+            if not self._validator.is_valid(any_json(raw), size=len(memoryview(raw))):
                 raise msgspec.ValidationError("the arguments do not fit the schema")
             return decode(raw)
 
@@ -186,7 +188,8 @@ class ArgumentsPlan:
                 continue
             if not fits(default, parameter.annotation):
                 raise plan.refuse(inputs.no_default(parameter, ""), parameter.name)
-            if (said := inputs.comparable(kind, default)) is not MISSING:
+            bounded = not self.schema["properties"][parameter.name].keys() <= _UNBOUNDED
+            if bounded and (said := inputs.comparable(kind, default)) is not MISSING:
                 plain[parameter.name] = said
         wrong = {place[0] for place, _ in self._validator.misfits(plain) if place} if plain else ()
         for parameter in given:

@@ -107,9 +107,9 @@ def describe(
         return {}
 
     first = _Describing(note, output=output)
-    for each in subjects:
-        if not isinstance(each, Adapted):
-            first.schema(each)
+    plain = [{} if isinstance(each, Adapted) else first.schema(each) for each in subjects]
+    if not adapted and not models:
+        return plain, first.definitions
     foreign, definitions = _by_pydantic(adapted, models, output=output, taken=first.definitions)
     of_model = dict(zip(models, foreign[len(adapted) :], strict=True))
     walk = _Describing(lambda kind: dict(of_model[kind] if kind in of_model else note(kind)), output=output)
@@ -149,6 +149,8 @@ class _Describing:
         """The schema of one annotation; classes with fields are referred to."""
         kind = hints.alias_value(annotation)
         origin = get_origin(kind)
+        if hints.refers_to_itself(kind):
+            raise TypeError("a type alias that refers to itself is read by pydantic alone")
         if origin is Annotated:
             inner, *marks = get_args(kind)
             return self._marked(self.schema(inner), marks)

@@ -22,6 +22,7 @@ __all__ = [
     "leaves",
     "markers_of",
     "rebuild",
+    "refers_to_itself",
     "union_members",
     "without_markers",
 ]
@@ -59,12 +60,50 @@ MISSING: Final = _Missing()
 
 
 def alias_value(annotation: Any) -> Any:
-    """What a ``type X = ...`` alias stands for; any other annotation as it is."""
+    """What a ``type X = ...`` alias stands for, its parameters filled in; any other annotation as it is.
+
+    An alias that refers to itself stands for itself: whoever went into it would never come out.
+    """
     for _ in range(_DEPTH):
-        if type(annotation).__name__ != "TypeAliasType":
+        alias = _alias(annotation)
+        if alias is None or refers_to_itself(annotation):
             break
-        annotation = annotation.__value__
+        annotation = _filled_in(alias, get_args(annotation))
     return annotation
+
+
+def refers_to_itself(annotation: Any) -> bool:
+    """Whether an annotation is an alias that is part of what it stands for."""
+    alias = _alias(annotation)
+    stack: list[Any] = [] if alias is None else [alias.__value__]
+    seen: list[Any] = []
+    while stack:
+        part = stack.pop()
+        inner = _alias(part)
+        if inner is alias:
+            return True
+        if inner is not None and inner not in seen:
+            seen.append(inner)
+            stack.append(inner.__value__)
+        if get_origin(part) is not typing.Literal:
+            stack.extend(get_args(part))
+    return False
+
+
+def _alias(annotation: Any) -> Any:
+    """The alias that an annotation is, with or without parameters, or None."""
+    for each in (annotation, get_origin(annotation)):
+        if type(each).__name__ == "TypeAliasType":
+            return each
+    return None
+
+
+def _filled_in(alias: Any, arguments: tuple[Any, ...]) -> Any:
+    value, known = alias.__value__, dict(zip(alias.__type_params__, arguments, strict=False))
+    if isinstance(value, typing.TypeVar):
+        return known.get(value, value)
+    parameters: tuple[Any, ...] = getattr(value, "__parameters__", ())
+    return value[tuple(known.get(each, each) for each in parameters)] if known and parameters else value
 
 
 def union_members(annotation: Any) -> tuple[Any, ...]:

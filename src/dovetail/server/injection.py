@@ -21,7 +21,7 @@ from .app_scope import AppScope
 from .context import Context
 from .forms import Form
 from .markers import Ask, Depends
-from .signature import Plan, Slot, inspect_function
+from .signature import MISSING, Plan, Slot, inspect_function
 
 CONTEXT: Final = "context"
 PRINCIPAL: Final = "principal"

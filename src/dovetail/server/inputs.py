@@ -22,6 +22,8 @@ from .withheld import sensitive
 __all__ = ["accepted", "comparable", "no_default", "property_of", "reader", "struct_field", "unenforced"]
 
 _MAX_TEXT: Final = 300
+_PLAIN: Final = (str, int, float, bool, Any)
+"""What needs no looking at."""
 
 
 def accepted(annotation: Any, default: Any) -> Any:
@@ -38,6 +40,8 @@ def reader(plan: Plan, parameter: Parameter) -> Any:
     Raises `RegistrationError`.
     """
     annotation = parameter.annotation
+    if annotation in _PLAIN:
+        return annotation
     if pydantic_models.only_pydantic(annotation):
         adapted = pydantic_models.adapt(annotation)
         if adapted is not None:

@@ -14,6 +14,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import (
     Annotated,
     Any,
@@ -80,8 +81,18 @@ def _family(origin: Any) -> Family | None:
 
 def members(kind: Any) -> tuple[Member, ...]:
     """The fields of a class that has a `family`. Raises NameError where a name in an annotation is not known."""
+    try:
+        return _known_members(kind)
+    except TypeError:  # not hashable, or not to be resolved, which is said again
+        return _members(kind)
+
+
+def _members(kind: Any) -> tuple[Member, ...]:
     made = family(kind)
     return tuple(_READERS[made](kind)) if made is not None else ()
+
+
+_known_members = lru_cache(maxsize=256)(_members)
 
 
 def classes(annotation: Any, *, into_pydantic: bool = True) -> Iterator[Any]:
