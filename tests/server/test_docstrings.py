@@ -74,9 +74,8 @@ EPYTEXT = """Forecast the weather.
 
 @pytest.mark.parametrize("doc", [GOOGLE, NUMPY, SPHINX, EPYTEXT])
 def test_the_four_manners_say_the_same(doc):
-    """Summary, text and parameters, whatever the manner."""
+    """Text and parameters, whatever the manner."""
     found = parse_docstring(doc)
-    assert found.summary == "Forecast the weather."
     assert found.text == "Forecast the weather.\n\nMore about it."
     assert found.parameters == {
         "city": "name of\nthe city",
@@ -234,7 +233,7 @@ def test_no_manner_is_all_text():
 def test_nothing_is_nothing(doc):
     """No docstring, no text."""
     found = parse_docstring(doc)
-    assert (found.summary, found.text, found.parameters) == ("", "", {})
+    assert (found.text, found.parameters) == ("", {})
 
 
 @given(st.text(alphabet="Args:\n x(-)param,*", max_size=300))

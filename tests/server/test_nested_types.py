@@ -9,10 +9,11 @@ import json
 from typing import Any
 
 import jsonschema
+import pytest
 from argument_types import plan_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from type_models import JSON, SHAPES, Shape
+from type_models import FAMILIES, JSON, RANGES, SHAPES, Field, Shape, bounded_by
 
 from dovetail.server.arguments import BadArguments
 
@@ -49,8 +50,43 @@ def test_schema_acceptance_and_refusal_are_what_the_reference_says(shape: Shape,
     for check in shape.checks:
         check(plan.schema["properties"]["x"], plan.schema)
     right = data.draw(shape.values)
-    for value in (right, data.draw(near(right)), data.draw(near(right))):
+    for value in (right, data.draw(shape.near), data.draw(shape.near), data.draw(near(right))):
         expected = shape.takes(value)
         assert schema.is_valid({"x": value}) == expected, (value, plan.schema)
         told = read(plan, value)
         assert (not told) == expected, (value, told, plan.schema)
+
+
+@pytest.mark.parametrize("library", sorted(RANGES))
+@pytest.mark.parametrize("inner", sorted(FAMILIES))
+@pytest.mark.parametrize("outer", sorted(FAMILIES))
+@pytest.mark.parametrize("many", [False, True])
+def test_a_bound_holds_on_each_class_inside_each_other(
+    outer: str, inner: str, library: str, many: bool
+) -> None:
+    """Every library's mark, on a field of every kind of class, inside of every other, alone and in a list."""
+    if outer == "pydantic" and inner in ("attrs", "struct"):
+        return  # pydantic refuses such a model
+    shape = bounded_by(library)
+    kind = FAMILIES[inner]("Inner", [Field("a", shape, False, "", shape.annotation)], False)
+    inside = Shape(kind, shape.takes, shape.values, shape.near)
+    holder = FAMILIES[outer]("Outer", [Field("b", inside, False, "", kind)], False)
+    plan = plan_for(list[holder] if many else holder)
+
+    def value(number: int) -> Any:
+        held: Any = [number] if inner == "namedtuple" else {"a": number}
+        whole: Any = [held] if outer == "namedtuple" else {"b": held}
+        return [whole] if many else whole
+
+    assert not read(plan, value(3))
+    assert "expected at most 3, got the integer 4" in read(plan, value(4))
+    assert "expected at least -2, got the integer -3" in read(plan, value(-3))
+    said = [each for each in _all(plan.schema) if each.get("maximum") == 3 and each.get("minimum") == -2]
+    assert len(said) == 1
+
+
+def _all(tree: Any) -> list[dict[str, Any]]:
+    """Every schema in a schema."""
+    inner = list(tree.values()) if isinstance(tree, dict) else tree if isinstance(tree, list) else []
+    found = [part for each in inner for part in _all(each)]
+    return [tree, *found] if isinstance(tree, dict) else found

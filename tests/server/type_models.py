@@ -62,7 +62,8 @@ class Color(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """``annotation``: the type. ``takes``: whether it takes a JSON value. ``values``: some that it takes.
+    """``annotation``: the type. ``takes``: whether it takes a JSON value. ``values``: some that it takes; ``near``:
+    some that look like these, of which it may refuse a part.
 
     ``default``: a Python value and its JSON, or None. ``checks``: each takes the schema of this shape and the whole
     schema, and asserts what has to be said there. ``kinds``: what classes are inside. ``nullable``: None is taken.
@@ -71,6 +72,7 @@ class Shape:
     annotation: Any
     takes: Callable[[Any], bool]
     values: st.SearchStrategy[Any]
+    near: st.SearchStrategy[Any]
     default: tuple[Any, Any] | None = None
     checks: tuple[Callable[[dict[str, Any], dict[str, Any]], None], ...] = ()
     kinds: frozenset[str] = frozenset()
@@ -105,19 +107,45 @@ def _choice(values: list[Any], annotation: Any, default: Any) -> Shape:
         annotation,
         lambda value: any(type(value) is type(each) and value == each for each in values),
         st.sampled_from(values),
+        st.sampled_from([*values, values[0].upper(), "", None, 1]),
         (default, values[0]),
         (check,),
     )
 
 
+INTEGERS = st.sampled_from([-3, -2, 0, 3, 4, 99, 3.0, 4.0, 0.5, "1", True, None])
+STRINGS = st.sampled_from(["", "a", "bc", "def", 1, None, ["a"]])
+
 SCALARS: list[Shape] = [
-    Shape(int, _is_integer, st.integers(-9, 9), (3, 3)),
-    Shape(float, _is_number, st.sampled_from([1, 0.5, -2.0]), (0.5, 0.5)),
-    Shape(str, lambda value: isinstance(value, str), st.sampled_from(["", "a", "1", "true"]), ("a", "a")),
-    Shape(bool, lambda value: isinstance(value, bool), st.booleans(), (True, True)),
+    Shape(int, _is_integer, st.integers(-9, 9), INTEGERS, (3, 3)),
+    Shape(float, _is_number, st.sampled_from([1, 0.5, -2.0]), INTEGERS, (0.5, 0.5)),
+    Shape(
+        str,
+        lambda value: isinstance(value, str),
+        st.sampled_from(["", "a", "1", "true"]),
+        STRINGS,
+        ("a", "a"),
+    ),
+    Shape(bool, lambda value: isinstance(value, bool), st.booleans(), INTEGERS, (True, True)),
     _choice(["z", "a", "m"], Literal["z", "a", "m"], "z"),
     _choice(["red", "blue", "ash"], Color, Color.RED),
 ]
+
+
+def bounded_by(library: str) -> Shape:
+    """A number from -2 to 3, by the marks of one library."""
+
+    def check(node: dict[str, Any], _: dict[str, Any]) -> None:
+        assert (node["minimum"], node["maximum"]) == (-2, 3), node
+
+    return Shape(
+        Annotated[int, RANGES[library](-2, 3)],
+        lambda value: _is_integer(value) and -2 <= value <= 3,
+        st.integers(-2, 3),
+        INTEGERS,
+        (1, 1),
+        (check,),
+    )
 
 
 @st.composite
@@ -125,17 +153,7 @@ def bounded(draw: st.DrawFn) -> Shape:
     """A number, a text or a list with bounds, by any library's marks."""
     library = draw(st.sampled_from(sorted(RANGES)))
     if draw(st.booleans()):
-
-        def check(node: dict[str, Any], _: dict[str, Any]) -> None:
-            assert (node["minimum"], node["maximum"]) == (-2, 3), node
-
-        return Shape(
-            Annotated[int, RANGES[library](-2, 3)],
-            lambda value: _is_integer(value) and -2 <= value <= 3,
-            st.integers(-2, 3),
-            (1, 1),
-            (check,),
-        )
+        return bounded_by(library)
 
     def check_length(node: dict[str, Any], _: dict[str, Any]) -> None:
         assert (node["minLength"], node["maxLength"]) == (1, 2), node
@@ -144,6 +162,7 @@ def bounded(draw: st.DrawFn) -> Shape:
         Annotated[str, LENGTHS[library](1, 2)],
         lambda value: isinstance(value, str) and 1 <= len(value) <= 2,
         st.sampled_from(["a", "bc"]),
+        STRINGS,
         ("b", "b"),
         (check_length,),
     )
@@ -164,6 +183,7 @@ def optional(draw: st.DrawFn, inner: Shape) -> Shape:
         Optional[inner.annotation],  # noqa: UP045 - the type is computed
         lambda value: value is None or inner.takes(value),
         st.none() | inner.values,
+        inner.near,
         (None, None),
         (checks,),
         inner.kinds,
@@ -205,6 +225,7 @@ def listed(draw: st.DrawFn, inner: Shape) -> Shape:
             isinstance(value, list) and all(map(inner.takes, value)) and (not limited or 1 <= len(value) <= 2)
         ),
         st.lists(inner.values, min_size=int(limited), max_size=2),
+        st.lists(inner.values | inner.near, max_size=3),
         checks=(checks,),
         kinds=inner.kinds,
     )
@@ -221,6 +242,7 @@ def keyed(inner: Shape) -> Shape:
         dict[str, inner.annotation],
         lambda value: isinstance(value, dict) and all(map(inner.takes, value.values())),
         st.dictionaries(st.sampled_from("ab"), inner.values, max_size=2),
+        st.dictionaries(st.sampled_from("ab"), inner.values | inner.near, max_size=2),
         checks=(checks,),
         kinds=inner.kinds,
     )
@@ -297,7 +319,12 @@ def _shape_of(family: str, kind: Any, fields: list[Field], kinds: frozenset[str]
     arrays = st.tuples(*(each.shape.values for each in fields)).flatmap(
         lambda items: st.integers(len(required), len(fields)).map(lambda size: list(items[:size]))
     )
-    return Shape(kind, takes, arrays if is_array else objects, checks=(checks,), kinds=kinds)
+    near = {each.name: each.shape.values | each.shape.near for each in fields}
+    near_objects = st.fixed_dictionaries({}, optional=near) | st.fixed_dictionaries(near)
+    near_arrays = st.tuples(*near.values()).map(list) | st.lists(JSON, max_size=3)
+    if is_array:
+        return Shape(kind, takes, arrays, near_arrays, checks=(checks,), kinds=kinds)
+    return Shape(kind, takes, objects, near_objects, checks=(checks,), kinds=kinds)
 
 
 DOC = "A class.\n\n    Not for all.\n    "

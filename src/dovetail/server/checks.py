@@ -14,7 +14,7 @@ from ..protocol.revisions import PROFILES, STATEFUL, STATELESS
 from ..protocol.types.metadata import Icon, Implementation
 from ..protocol.types.wire import Meta
 from ..protocol.uri_template import UriTemplate
-from .signature import Plan, RegistrationError
+from .signature import Plan, RegistrationError, not_callable
 
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Struct)
@@ -51,12 +51,14 @@ def decorator(add: Callable[..., None], *values: Any, **options: Any) -> Callabl
 
 def misused(given: object, decorator: str, right: str) -> RegistrationError:
     """The error for a decorator that was given something else than it takes: ``right`` is what to write."""
-    if callable(given):
-        function = cast("Callable[..., Any]", inspect.unwrap(given))
+    plain: Any = given
+    if callable(plain) or isinstance(given, classmethod):
+        function = cast("Callable[..., Any]", inspect.unwrap(plain))
         code = getattr(function, "__code__", None)
         where = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else author_line()
         name = getattr(function, "__name__", "")
-        return RegistrationError(f"{decorator} stands alone; write {right}", function=name, where=where)
+        problem = f"{decorator} stands alone; write {right}" if callable(plain) else not_callable(plain)
+        return RegistrationError(problem, function=name, where=where)
     return RegistrationError(
         f"{decorator} was given {f'{given!r}'[:100]}; write {right}", where=author_line()
     )

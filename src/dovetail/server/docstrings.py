@@ -52,11 +52,6 @@ class Docstring:
     text: str = ""
     parameters: dict[str, str] = field(default_factory=dict[str, str])
 
-    @property
-    def summary(self) -> str:
-        """The first paragraph, on one line."""
-        return " ".join(self.text.split("\n\n", 1)[0].split())
-
 
 def parse_docstring(doc: str | None) -> Docstring:
     """Read a docstring; None and "" give an empty one. Beyond 64 KiB nothing is read."""

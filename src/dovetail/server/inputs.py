@@ -88,7 +88,10 @@ def _unreadable(annotation: Any, problem: Exception) -> str:
 
 def unenforced(kind: Any) -> bool:
     """Whether the schema says more than what reads the type enforces."""
-    return pydantic_models.unsaid(kind.annotation) if isinstance(kind, Adapted) else native.unenforced(kind)
+    if isinstance(kind, Adapted):
+        return pydantic_models.unsaid(kind.annotation)
+    models = (each for each in classes(kind) if pydantic_models.is_model(each))
+    return native.unenforced(kind) or any(map(pydantic_models.unsaid, models))
 
 
 def struct_field(index: int, parameter: Parameter, kind: Any) -> Any:

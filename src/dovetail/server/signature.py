@@ -29,7 +29,7 @@ from .docstrings import Docstring, parse_docstring
 from .hints import MISSING, alias_value
 from .markers import Ask, Depends
 
-__all__ = ["MISSING", "Parameter", "Plan", "RegistrationError", "Slot", "inspect_function"]
+__all__ = ["MISSING", "Parameter", "Plan", "RegistrationError", "Slot", "inspect_function", "not_callable"]
 
 Flavor: TypeAlias = Literal["sync", "async", "generator", "async generator"]
 _MAX_FRAMES: Final = 64
@@ -140,7 +140,7 @@ def inspect_function(function: Callable[..., Any], *, injectables: Mapping[type,
         return RegistrationError(problem, function=name, parameter=parameter, where=where)
 
     if not callable(function):
-        raise refuse(_not_callable(function))
+        raise refuse(not_callable(function))
     try:
         signature = inspect.signature(function)
     except (ValueError, TypeError) as problem:
@@ -244,7 +244,8 @@ def _unannotated(name: str, owner: Any, injectables: Mapping[type, Any]) -> str:
     return f"has no annotation; write its type, as in `{name}: str`, or `{name}: Any` if it may be anything"
 
 
-def _not_callable(function: Any) -> str:
+def not_callable(function: Any) -> str:
+    """What to say of something that cannot be called."""
     if isinstance(function, classmethod):
         return (
             "is a classmethod of a class that is still being written; register it afterwards, as in"
