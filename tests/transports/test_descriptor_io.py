@@ -348,6 +348,22 @@ async def test_threads_read_with_bounds_and_write_in_order():
             await writer.write(b"x")
 
 
+async def test_a_threaded_writer_that_is_closed_lets_its_writers_go_though_nobody_reads():
+    with pipe() as (read, write):
+        writer = ThreadedWriter(write)
+        waiting = [asyncio.create_task(writer.write(b"x" * 5_000_000)) for _ in range(3)]
+        await asyncio.wait_for(writer.crowded(), 10)
+        assert writer.waiting
+        assert await collect(read, 1)  # it has begun to write, and the pipe takes no more
+        writer.close(PeerGone("enough"))
+        for each in waiting:
+            with pytest.raises(PeerGone, match="enough"):
+                await asyncio.wait_for(each, 10)
+        assert writer.busy, "the thread is still in its write"
+        os.close(read)
+        join(writer)
+
+
 async def test_a_cancelled_threaded_write_is_still_whole():
     with pipe() as (read, write):
         writer = ThreadedWriter(write)

@@ -6,6 +6,7 @@ Nothing here waits for time to pass. Follows: basic/transports "stdio", "Streama
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -126,6 +127,45 @@ async def test_a_client_that_never_reads_keeps_no_line_server(transport: str, tm
             await one.server.reading  # its standard error has ended, and so has it
         if raw is not None:
             raw.close()
+        await one.lines.reader.read()
+        assert await one.server.ended() == 0
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["input closed", "input open"])
+async def test_answers_that_nobody_reads_keep_no_server_after_a_signal(closed: bool, tmp_path: Path) -> None:
+    """A client waits two seconds after SIGTERM and then kills: the limit of the calls must not matter here."""
+    async with peer("stdio", tmp_path, options={"drain": 1000.0, "grace": 1000.0}) as one:
+        assert one.lines is not None
+        for _ in range(10):
+            one.lines.call("flood", times=1_000_000)
+        one.lines.call("work")
+        await one.server.until("note: work")
+        if closed:
+            one.lines.writer.close()
+        one.server.signal(signal.SIGTERM)
+        await one.server.until("the client reads no more answers")
+        one.server.signal(signal.SIGUSR1)
+        await one.server.until("note: worked")  # what it began it may finish
+        async with asyncio.timeout(30):
+            await one.server.reading
+        await one.lines.reader.read()
+        assert await one.server.ended() == 0
+        assert one.server.notes[-3:] == ["leaving", "left", "returned"]
+
+
+async def test_a_client_that_closed_its_side_and_does_not_read_keeps_no_server(tmp_path: Path) -> None:
+    """The answers stand in the way of what it sent last, so the end of the input is not reached by reading."""
+    async with peer("stdio", tmp_path, options={"drain": 1000.0, "grace": 0.1}) as one:
+        assert one.lines is not None
+        one.lines.send("initialize", OPENING, stateful=True)
+        for _ in range(5000):
+            one.lines.send("ping", {}, stateful=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):  # until the server reads no more, which nothing tells
+                await one.lines.writer.drain()
+        one.lines.writer.transport.abort()
+        async with asyncio.timeout(30):
+            await one.server.reading
         await one.lines.reader.read()
         assert await one.server.ended() == 0
 

@@ -139,6 +139,15 @@ class DescriptorReader:
         self.watch()
         return chunk
 
+    @property
+    def ended(self) -> bool:
+        """Whether the peer has closed its side, though there may be more to read."""
+        if self._ended or not hasattr(select, "poll"):
+            return self._ended
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLHUP | getattr(select, "POLLRDHUP", 0))
+        return bool(poll.poll(0))
+
     def stop(self) -> None:
         """Stop watching and end a waiting ``read``."""
         self._ended = True
@@ -194,7 +203,7 @@ class _Frame:
 
 class DescriptorWriter:
     """Writes frames to a descriptor, each whole, in the order of the calls. The descriptor stays the
-    caller's.
+    caller's. ``taken``: how many of the bytes that had to wait have gone out.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -210,6 +219,8 @@ class DescriptorWriter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: TransportError | None = None
         self._widened = False
+        self._crowd: asyncio.Future[None] | None = None
+        self.taken = 0
         self._choose_way()
 
     async def write(self, data: bytes) -> None:
@@ -230,6 +241,17 @@ class DescriptorWriter:
             if sent == len(data):
                 return
         await self._queue(memoryview(data)[sent:], begun=sent > 0)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something that the peer left no room for yet."""
+        return bool(self._pending)
+
+    async def crowded(self) -> None:
+        """Return once there is. For one task at a time."""
+        if not self._pending:
+            self._crowd = asyncio.get_running_loop().create_future()
+            await self._crowd
 
     def gather(self) -> None:
         """Many frames are about to come: hold them together for the next two turns of the loop."""
@@ -320,6 +342,7 @@ class DescriptorWriter:
             sent = self._attempt(views)
         except TransportError:
             return
+        self.taken += sent
         while self._pending:
             frame = self._pending[0]
             if sent < len(frame.rest):
@@ -367,6 +390,8 @@ class DescriptorWriter:
         if not self._watching and self._loop is not None and not self._loop.is_closed():
             self._watching = True
             self._loop.add_writer(self._target, self._writable)
+            if self._crowd is not None and not self._crowd.done():
+                self._crowd.set_result(None)
 
     def _rest_if_idle(self) -> None:
         if not self._pending and self._watching and self._loop is not None:

@@ -5,8 +5,9 @@ standard error.
 
 The server ends when its input does: calls in progress get a moment to finish, then they are cancelled. A signal ends
 it too: no more calls are taken, those in progress may finish, and until then the input is still read, since one of
-them may be waiting for what the client answers. A second signal ends it now. Specification: basic/transports (stdio),
-basic/lifecycle "Shutdown".
+them may be waiting for what the client answers. A client that asks for the end and takes nothing of what waits for it
+does not get it any more: answers that nobody reads keep no server. A second signal ends it now. Specification:
+basic/transports (stdio), basic/lifecycle "Shutdown".
 """
 
 import asyncio
@@ -20,12 +21,15 @@ from ..protocol.errors import InvalidRequest, TransportError
 from ..runtime.connection import ServerConnection
 from ..runtime.ending import CALLS, LIMIT, ORDERLY, Ending, Heard, calls_in_progress
 from ..runtime.service import Service
-from .stdio_streams import StdioStreams, claim_stdio
+from .stdio_streams import PeerGone, StdioStreams, claim_stdio
 
 log = logging.getLogger("dovetail.server")
 
 #: Seconds that calls in progress have to finish once the input has ended.
 GRACE = 5.0
+#: Seconds after a signal in which the client has to take something of what waits for it. Clients kill two seconds
+#: after the signal, or later.
+UNREAD = 1.0
 
 
 def run_stdio(service: Service, *, grace: float = GRACE, drain: float = LIMIT) -> None:
@@ -69,6 +73,7 @@ async def _serve(
     now = asyncio.ensure_future(heard.now.wait())
     started = asyncio.ensure_future(service.start())
     pump: asyncio.Future[None] | None = None
+    deserted: asyncio.Future[None] | None = None
     try:
         await asyncio.wait((started, asked), return_when=asyncio.FIRST_COMPLETED)
         if not started.done():
@@ -76,31 +81,54 @@ async def _serve(
         started.result()
         gc.freeze()
         pump = asyncio.ensure_future(_pump(streams, connection, service.max_message))
-        await asyncio.wait((pump, asked), return_when=asyncio.FIRST_COMPLETED)
+        # What holds up the reading of an ended input may be a client that does not read.
+        deserted = asyncio.ensure_future(streams.deserted(grace))
+        await asyncio.wait((pump, asked, deserted), return_when=asyncio.FIRST_COMPLETED)
         service.hub.close()  # a change stream is a call that would never end by itself
         drained = asyncio.ensure_future(_drain(streams, connection))
         try:
-            if not asked.done():
+            if not (asked.done() or deserted.done()):
                 await asyncio.wait((drained, asked), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
             if asked.done():
                 connection.refuse()
-                await asyncio.wait(
-                    (drained, now), timeout=ending.left(CALLS), return_when=asyncio.FIRST_COMPLETED
-                )
-            if not drained.done():
-                log.warning("ending with calls in progress: %s", ", ".join(calls_in_progress()))
+                await _answer_the_rest(streams, drained, now, ending)
+            if not drained.done() and (calls := calls_in_progress()):
+                log.warning("ending with calls in progress: %s", ", ".join(calls))
+            elif not drained.done():
+                log.warning("ending with answers that the client did not read")
         finally:
             drained.cancel()
         if pump.done():
             pump.result()
     finally:
-        for each in (asked, now, started, pump):
+        for each in (asked, now, started, pump, deserted):
             if each is not None:
                 each.cancel()
         if pump is not None:
             await asyncio.wait((pump,))
             if not pump.cancelled():
                 pump.exception()  # nobody is left to care
+
+
+async def _answer_the_rest(
+    streams: StdioStreams, drained: asyncio.Future[None], now: asyncio.Future[bool], ending: Ending
+) -> None:
+    """After a signal: wait for the calls in progress and their answers, as long as there is time and a reader. Where
+    nobody reads, calls may still finish what they do.
+    """
+    unread = asyncio.ensure_future(streams.unread(UNREAD))
+    try:
+        await asyncio.wait(
+            (drained, now, unread), timeout=ending.left(CALLS), return_when=asyncio.FIRST_COMPLETED
+        )
+        if unread.done() and not (drained.done() or now.done()):
+            log.warning("the client reads no more answers; those that wait for it are dropped")
+            streams.give_up(PeerGone("the client reads no more"))
+            await asyncio.wait(
+                (drained, now), timeout=ending.left(CALLS), return_when=asyncio.FIRST_COMPLETED
+            )
+    finally:
+        unread.cancel()
 
 
 async def _drain(streams: StdioStreams, connection: ServerConnection) -> None:

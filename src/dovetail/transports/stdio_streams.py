@@ -22,6 +22,7 @@ error.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import stat
@@ -31,6 +32,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final, TextIO
 
 from ..protocol.bindings.lines import DEFAULT_MAX_LINE, LineSplitter, LineTooLong, frame
+from ..protocol.errors import TransportError
 from .descriptor_io import DescriptorReader, DescriptorWriter, PeerGone
 from .threaded_io import ThreadedReader, ThreadedWriter
 
@@ -109,6 +111,28 @@ class StdioStreams:
         """Return when the system has all that was written, gathered lines too. Raises as `write` does."""
         if isinstance(self._writer, DescriptorWriter):
             await self._writer.flush()
+
+    async def unread(self, patience: float) -> None:
+        """Return once something waits to be written of which the peer has taken nothing for ``patience`` seconds."""
+        writer = self._writer
+        while writer is not None:
+            await writer.crowded()
+            before = writer.taken
+            await asyncio.sleep(patience)
+            if writer.waiting and writer.taken == before:
+                return
+        await asyncio.get_running_loop().create_future()
+
+    async def deserted(self, patience: float) -> None:
+        """Return once the peer has closed its side and takes nothing either: see `unread`."""
+        await self.unread(patience)
+        while self._reader is not None and not self._reader.ended:
+            await self.unread(patience)
+
+    def give_up(self, reason: TransportError) -> None:
+        """Write nothing more: what waits, and every later `write`, fails with ``reason``."""
+        if self._writer is not None:
+            self._writer.close(reason)
 
     def release(self) -> None:
         """Give the descriptors, ``sys.stdout`` and ``sys.stderr`` back. May be called more than once.

@@ -62,6 +62,11 @@ class ThreadedReader:
         """Whether the thread may still be in a read of the descriptor."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the end of the stream was seen."""
+        return self._ended
+
     def stop(self) -> None:
         """End a waiting ``read``; the thread ends with the read it is in."""
         self._stopped = True
@@ -96,13 +101,16 @@ class ThreadedReader:
 
 
 class ThreadedWriter:
-    """Writes a descriptor in one thread; same face as `DescriptorWriter`."""
+    """Writes a descriptor in one thread; same face as `DescriptorWriter`. ``taken``: how many bytes have gone out."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._frames: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]] | None] = queue.SimpleQueue()
+        self._unsent: set[asyncio.Future[None]] = set()
         self._thread: threading.Thread | None = None
         self._error: TransportError | None = None
+        self._crowd: asyncio.Future[None] | None = None
+        self.taken = 0
 
     async def write(self, data: bytes) -> None:
         """Write all of ``data``. Raises `PeerGone` when the reader is gone, or `TransportError`."""
@@ -113,7 +121,24 @@ class ThreadedWriter:
             self._thread.start()
         done = asyncio.get_running_loop().create_future()
         self._frames.put((data, done))
-        await done
+        self._unsent.add(done)
+        if self._crowd is not None and not self._crowd.done():
+            self._crowd.set_result(None)
+        try:
+            await done
+        finally:
+            self._unsent.discard(done)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something that has not gone out yet."""
+        return bool(self._unsent)
+
+    async def crowded(self) -> None:
+        """Return once there is. For one task at a time."""
+        if not self._unsent:
+            self._crowd = asyncio.get_running_loop().create_future()
+            await self._crowd
 
     @property
     def busy(self) -> bool:
@@ -121,9 +146,13 @@ class ThreadedWriter:
         return self._thread is not None and self._thread.is_alive()
 
     def close(self, reason: TransportError | None = None) -> None:
-        """Refuse later writes with ``reason`` (default: `PeerGone`); the thread ends after what it has."""
-        self._error = self._error or reason or PeerGone("the stream is closed on this side")
+        """Fail what still waits, and every later write, with ``reason`` (default: `PeerGone`). The thread ends with the
+        write it is in.
+        """
+        error = self._error = self._error or reason or PeerGone("the stream is closed on this side")
         self._frames.put(None)
+        for done in tuple(self._unsent):
+            self._settle(done, error)
 
     def _run(self) -> None:
         while (taken := self._frames.get()) is not None:
@@ -141,7 +170,9 @@ class ThreadedWriter:
     def _write_all(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._descriptor, view) :]
+            sent = os.write(self._descriptor, view)
+            self.taken += sent
+            view = view[sent:]
 
     @staticmethod
     def _settle(done: asyncio.Future[None], error: TransportError | None) -> None:
