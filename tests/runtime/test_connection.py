@@ -199,7 +199,9 @@ async def test_whatever_a_handler_raises_ends_its_own_call_alone(
 async def test_nothing_but_ping_comes_before_initialize(revision: str) -> None:
     gate = Gate()
     wire = Wire(gate.app, revision)
-    assert (await wire.error("tools/list"))["code"] == -32600
+    early = await wire.error("tools/list")
+    assert early["code"] == -32602
+    assert "initialize" in early["message"], "a client of either era learns what it left out"
     assert await wire.result("ping") == {}
     await wire.open()
     again = {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
@@ -244,12 +246,162 @@ async def test_batches(revision: str, connect: Any) -> None:
     assert by_id["b2"]["result"] == {}
     assert by_id["b3"]["error"]["code"] == -32601
     assert by_id[None]["error"]["code"] == -32600
-    for bad in ([], [{"jsonrpc": "2.0", "method": "x"}] * 101):
+    for bad in ([], [{"jsonrpc": "2.0", "method": "x"}] * 1001):
         await wire.send(bad)
         assert (await wire.next())["error"]["code"] == -32600
     opening = {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
     await wire.send([{"jsonrpc": "2.0", "id": "b4", "method": "initialize", "params": opening}])
     assert (await wire.next())[0]["error"]["code"] == -32600
+
+
+def calls(tool: str, count: int, **arguments: Any) -> list[dict[str, Any]]:
+    """Calls of a tool as they stand in a batch; their ids tell their place."""
+    params = {"name": tool, "arguments": arguments}
+    return [
+        {"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": params} for n in range(100, 100 + count)
+    ]
+
+
+@pytest.mark.requirement("R2503-LIFECYCLE-005")
+async def test_a_batch_of_a_thousand_calls_is_answered_whole_while_others_run(connect: Any) -> None:
+    gate = Gate()
+    wire = await connect(gate.app, "2025-03-26")
+    waiting = await wire.start("w", "tools/call", {"name": "wait"})
+    await wire.send(calls("quick", 1000))
+    answer: Any = await wire.next()
+    assert sorted(each["id"] for each in answer) == list(range(100, 1100))
+    assert {each["result"]["content"][0]["text"] for each in answer} == {"quick"}
+    gate.open.set()
+    assert "result" in await asyncio.wait_for(waiting, 10)
+
+
+@pytest.mark.requirement("R2503-LIFECYCLE-005")
+async def test_the_answers_of_a_batch_are_bounded_together(connect: Any) -> None:
+    app = App("large", max_message=10_000)
+
+    @app.tool
+    async def large() -> str:
+        return "x" * 3000
+
+    wire = await connect(app, "2025-03-26")
+    for _ in range(2):  # what was held is let go
+        await wire.send(calls("large", 30))
+        answer: Any = await wire.next()
+        assert sorted(each["id"] for each in answer) == list(range(100, 130))
+        held = [each for each in answer if "result" in each]
+        refused = [each["error"] for each in answer if "error" in each]
+        assert len(held) == 13, "forty thousand bytes of them"
+        assert {(each["code"], "send fewer" in each["message"]) for each in refused} == {(-32603, True)}
+
+
+SURROGATE = rb"half of a \ud83d pair"
+
+
+@EVERY
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        (SURROGATE, "surrogate"),
+        (rb"\\\ude00 \ud83d\ude00", "surrogate"),
+        (b"a\nbare line break", "not JSON"),
+        (rb'\ud83d\ude00","number":NaN,"b":"', "not JSON"),
+        (b"\xff", "UTF-8"),
+    ],
+    ids=["half", "other half", "line break", "no number", "bytes"],
+)
+@pytest.mark.parametrize("place", ["name", "argument", "method", "member"])
+async def test_what_cannot_be_decoded_is_answered_under_its_id(
+    revision: str, text: bytes, reason: str, place: str, connect: Any
+) -> None:
+    """The id stands first or last, as clients put it; a client that gets no answer waits for one."""
+    wire = await connect(Gate().app, revision)
+    filled = {each: b"quick" for each in ("name", "argument", "member")} | {"method": b"tools/call", place: text}
+    params = b'{"name":"%(name)b","arguments":{"a":"%(argument)b"}}' % {
+        key.encode(): value for key, value in filled.items()
+    }
+    rest = b'"jsonrpc":"2.0","method":"%b","params":%b,"x":"%b"' % (filled["method"], params, filled["member"])
+    for id, message in ((7, b'{"id":7,%b}' % rest), ("last", b'{%b,"id":"last"}' % rest)):
+        await wire.raw(message)
+        answer = await wire.next()
+        assert (answer.get("id"), answer["error"]["code"]) == (id, -32700), answer
+        assert reason in answer["error"]["message"]
+    await wire.raw(b'{"id":"%b",%b}' % (SURROGATE, rest))
+    assert (await wire.next()).get("id") is None, "an id that can't be read can't be said either"
+    assert (await wire.call("quick"))["content"][0]["text"] == "quick"
+
+
+@pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
+@pytest.mark.hostile
+@pytest.mark.parametrize("body", [rb'{"result":{"action":"accept","content":{"value":"\ud800"}}}', b'{"result":5}'])
+async def test_an_answer_that_cannot_be_read_ends_the_question(revision: str, body: bytes, connect: Any) -> None:
+    app = App("asking")
+
+    @app.tool
+    async def ask(ctx: Context) -> str:
+        return await ctx.elicit("Who?", str)
+
+    wire = await connect(app, revision, {"elicitation": {}})
+    answer = await wire.start("q", "tools/call", {"name": "ask"})
+    question = await wire.next()
+    await wire.raw(b'{"jsonrpc":"2.0","id":"%b",%b' % (question["id"].encode(), body[1:]))
+    assert "malformed" in json.dumps(await asyncio.wait_for(answer, 10))
+    assert wire.inbox.empty(), "an answer is not answered"
+
+
+VERSION = "io.modelcontextprotocol/protocolVersion"
+CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("opened", [True, False], ids=["in a session", "before any"])
+@pytest.mark.parametrize("method", ["tools/call", "tools/list", "no/such"])
+@pytest.mark.parametrize(
+    "meta, named",
+    [
+        ({CAPABILITIES: {}}, VERSION),
+        ({VERSION: None, CAPABILITIES: {}}, VERSION),
+        ({VERSION: None}, VERSION),
+        ({VERSION: 20260728}, VERSION),
+        ({VERSION: ["2026-07-28"], CAPABILITIES: {}}, VERSION),
+        ({VERSION: "2026-07-28"}, CAPABILITIES),
+        ({VERSION: "2026-07-28", CAPABILITIES: []}, CAPABILITIES),
+    ],
+)
+@pytest.mark.requirement("R2607-SCHEMA-023", "R2607-SCHEMA-024")
+async def test_an_envelope_that_is_not_whole_is_invalid_whatever_else_the_pipe_carries(
+    meta: dict[str, Any], named: str, method: str, opened: bool, connect: Any
+) -> None:
+    gate = Gate()
+    if opened:
+        wire = await connect(gate.app, "2025-11-25")
+    else:
+        wire = Wire(gate.app, "2025-11-25")
+    params = {"name": "quick", "arguments": {}, "_meta": {"progressToken": 1, **meta}}
+    await wire.send({"jsonrpc": "2.0", "id": "m", "method": method, "params": params})
+    error = (await wire.next())["error"]
+    assert error["code"] == -32602
+    assert named in error["message"]
+    await wire.close()
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("meta", [None, {}, {"progressToken": 5}, {"io.modelcontextprotocol/other": 1}])
+async def test_before_a_session_a_request_lacks_the_envelope(meta: Any) -> None:
+    wire = Wire(Gate().app, "2025-11-25")
+    params = {} if meta is None else {"_meta": meta}
+    await wire.send({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params})
+    error = (await wire.next())["error"]
+    assert (error["code"], error["data"]["missing"]) == (-32602, VERSION)
+    await wire.close()
+
+
+async def test_other_reserved_names_leave_a_request_in_its_session(connect: Any) -> None:
+    wire = await connect(Gate().app, "2025-11-25")
+    text = f"a text with {VERSION} in it"
+    for meta in ({"io.modelcontextprotocol/related-task": {"taskId": "1"}}, {"progressToken": text}):
+        assert "result" in await wire.request("tools/call", {"name": "quick"}, meta=meta)
+        assert "result" in await wire.request("tools/list", meta=meta)
 
 
 @pytest.mark.parametrize("revision", STATELESS)

@@ -8,6 +8,7 @@ import json
 import pytest
 from http_serving import Bench, Prober, bench, serving
 
+from dovetail import App
 from dovetail.protocol.revisions import STATEFUL
 from dovetail.protocol.session import SessionState
 from dovetail.security.principal import Principal
@@ -292,13 +293,46 @@ async def test_a_slow_batch_is_answered_by_one_stream():
         assert [json.loads(event.data)["id"] for event in await stream.rest()] == [items[1]["id"]]
 
 
+@pytest.mark.requirement("R2503-TRANSPORT-HTTP-003")
+async def test_a_batch_of_a_thousand_calls_is_answered_by_one_array():
+    async with bench(responses="json") as (_, prober):
+        await prober.ready("2025-03-26")
+        items = [
+            json.loads(prober.message("tools/call", {"name": "echo", "arguments": {"text": str(n)}}))
+            for n in range(1000)
+        ]
+        answer = await prober.send("POST", json.dumps(items).encode())
+        said = {reply["id"]: reply["result"]["content"][0]["text"] for reply in answer.json}
+        assert said == {item["id"]: item["params"]["arguments"]["text"] for item in items}
+
+
+async def test_the_answers_of_a_batch_in_one_array_are_bounded_together():
+    app = App("large", max_message=10_000)
+
+    @app.tool
+    async def large() -> str:
+        return "x" * 3000
+
+    async with serving(HTTPApp(app.service, responses="json")) as port:
+        prober = await Prober(port).ready("2025-03-26")
+        items = [json.loads(prober.message("tools/call", {"name": "large"})) for _ in range(30)]
+        answer = await prober.send("POST", json.dumps(items).encode())
+        assert {reply["id"] for reply in answer.json} == {item["id"] for item in items}
+        refused = [reply["error"] for reply in answer.json if "error" in reply]
+        assert len(refused) == 17, "forty thousand bytes are the others"
+        assert {(each["code"], "send fewer" in each["message"]) for each in refused} == {(-32603, True)}
+        for connection in prober.opened:
+            await connection.close()
+
+
+
 @pytest.mark.hostile
 async def test_v28_batches_have_bounds_and_one_revision():
     """V28: a long batch is refused whole."""
     async with bench() as (found, prober):
         await prober.ready("2025-03-26")
         ping = json.loads(prober.message("ping"))
-        assert (await prober.send("POST", json.dumps([ping] * 101).encode())).status == 400
+        assert (await prober.send("POST", json.dumps([ping] * 1001).encode())).status == 400
         assert (await prober.send("POST", b"[]")).status == 400
         notices = [{"jsonrpc": "2.0", "method": "notifications/roots/list_changed"}] * 3
         assert (await prober.send("POST", json.dumps(notices).encode())).status == 202

@@ -11,6 +11,7 @@ name the last one counts, for every reader alike, because nothing but this modul
 Specification: basic/index, "Messages".
 """
 
+import re
 from codecs import utf_8_decode
 from collections.abc import Container
 from enum import Enum
@@ -26,7 +27,7 @@ from .types.tools import CallToolParams
 
 MAX_DEPTH: Final = 128
 MAX_ITEMS: Final = 200_000
-MAX_BATCH: Final = 100
+MAX_BATCH: Final = 1000
 _FREE_SIZE: Final = 64 * 1024
 _SMALL_SIZE: Final = 2048
 _FEW: Final = 64
@@ -37,6 +38,8 @@ _BACKSLASH: Final = ord("\\")
 _ONE_BRACKET: Final = bytes.maketrans(b"[]", b"{}")
 _NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _NO_MARKS_NOR_COMMAS: Final = _NO_MARKS.replace(b",", b"")
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_PAIR: Final = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..")
 _MAX_ID: Final = 2**63 - 1
 _MAX_ID_LENGTH: Final = 1024
 _DIGITS: Final = 19
@@ -62,8 +65,13 @@ class Envelope(Struct, frozen=True):
     error: Raw | UnsetType = UNSET
 
 
-class _LooseId(Struct, frozen=True):
+class _Loose(Struct, frozen=True):
+    """What is still said of a message that cannot be taken."""
+
     id: Any = None
+    method: Raw | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
 
 
 class _PlainCall(Struct, frozen=True):
@@ -103,7 +111,7 @@ _plain: Final = msgspec.json.Decoder(_PlainCall)
 #: A method is looked for among the first bytes of a message.
 _NEAR: Final = 200
 _QUOTED_CALL: Final = f'"{TOOLS_CALL}"'.encode()
-_loose: Final = msgspec.json.Decoder(_LooseId)
+_loose: Final = msgspec.json.Decoder(_Loose)
 _batch: Final = msgspec.json.Decoder(list[Raw])
 _error: Final = msgspec.json.Decoder(ErrorObject)
 
@@ -132,7 +140,7 @@ def read(data: bytes) -> Message:
         try:
             check_bounds(data)
         except Malformed as problem:
-            raise Malformed(problem.error, _salvage_id(data)) from None
+            raise _salvaged(problem.error, data) from None
     if data.find(_QUOTED_CALL, 0, _NEAR) >= 0:
         try:
             call = _plain.decode(data)
@@ -144,9 +152,9 @@ def read(data: bytes) -> Message:
     try:
         envelope = _decoder.decode(data)
     except (msgspec.ValidationError, RecursionError) as problem:
-        raise Malformed(InvalidRequest(_explain(problem)), _salvage_id(data)) from None
+        raise _salvaged(InvalidRequest(_explain(problem)), data) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise Malformed(ParseError(f"the message is not JSON: {problem}")) from None
+        raise _salvaged(ParseError(f"the message is not JSON: {problem}"), data) from None
     return classify(envelope)
 
 
@@ -167,12 +175,16 @@ def classify(envelope: Envelope) -> Message:
             return Message(Kind.NOTIFICATION, None, method, params)
         if id is None:
             raise Malformed(InvalidRequest('a request\'s "id" must be a string or an integer, not null'))
-        if (type(id) is str and len(id) > _MAX_ID_LENGTH) or (
-            type(id) is int and not -_MAX_ID <= id <= _MAX_ID
-        ):
+        if _is_too_large(id):
             raise Malformed(InvalidRequest('the request\'s "id" is too large'))
         return Message(Kind.REQUEST, id, method, params)
     return _classify_response(envelope, _known(id))
+
+
+def _is_too_large(id: int | str | None) -> bool:
+    if type(id) is str:
+        return len(id) > _MAX_ID_LENGTH
+    return type(id) is int and not -_MAX_ID <= id <= _MAX_ID
 
 
 def _known(id: int | str | None | UnsetType) -> RequestId | None:
@@ -326,12 +338,39 @@ def _is_deep(braces: bytes) -> bool:
     return False
 
 
-def _salvage_id(data: bytes) -> RequestId | None:
+def _salvaged(error: ParseError | InvalidRequest, data: bytes) -> Malformed:
+    """A message that cannot be taken, with the id that it is to be answered under, if that can be read at all."""
     try:
-        id = _loose.decode(data).id
+        loose = _loose.decode(data)
     except _UNREADABLE:
+        found = _read_leniently(data)
+        if found is None:
+            return Malformed(error)
+        loose = found
+        if isinstance(error, ParseError) and _SURROGATE.search(_PAIR.sub(b"", data.replace(b"\\\\", b""))):
+            error = ParseError(
+                "the message has half of a surrogate pair (\\ud800 to \\udfff by itself), which is no character"
+            )
+    id = loose.id if type(loose.id) is int or type(loose.id) is str else None
+    if _is_too_large(id):
+        id = None
+    answers = loose.method is UNSET and (loose.result is not UNSET or loose.error is not UNSET)
+    return Malformed(error, id, response=answers)
+
+
+def _read_leniently(data: bytes) -> _Loose | None:
+    """The members of an object that is JSON but for its texts and numbers: half of a surrogate pair, a bare line
+    break, NaN. Where the id itself is such a text, nothing is left to answer under.
+    """
+    import json  # only ever needed for what is wrong
+
+    try:
+        members = json.loads(data.decode(), strict=False)
+        known = {name: Raw(b"0") for name in ("method", "result", "error") if name in members}
+        msgspec.json.encode(members.get("id"))
+    except (ValueError, RecursionError, TypeError, AttributeError, OverflowError):
         return None
-    return id if type(id) is int or type(id) is str else None
+    return _Loose(members.get("id"), **known)
 
 
 def _explain(problem: Exception) -> str:

@@ -16,7 +16,7 @@ basic/transports/streamable-http "Server Validation".
 from collections.abc import Container, Sequence
 from typing import Any, Final
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, field
 
 from . import codec, messages, names
 from .call import Answer, Call, Cancel, Notification, Peer, Refused
@@ -32,12 +32,13 @@ from .types.requests import LOG_LEVELS, LogLevel, Params, ProgressToken, Request
 from .types.wire import Meta
 
 _CLAIM: Final = names.META_PROTOCOL_VERSION.encode()
+_PREFIX: Final = names.META_PREFIX.encode()
 _BACKSLASH: Final = ord("\\")
 
 
 class _PeekMeta(Struct, frozen=True):
-    revision: Any = field(default=None, name=names.META_PROTOCOL_VERSION)
-    capabilities: Any = field(default=None, name=names.META_CLIENT_CAPABILITIES)
+    revision: Any = field(default=UNSET, name=names.META_PROTOCOL_VERSION)
+    capabilities: Any = field(default=UNSET, name=names.META_CLIENT_CAPABILITIES)
     log_level: Any = field(default=None, name=names.META_LOG_LEVEL)
 
 
@@ -52,27 +53,40 @@ def claimed_revision(message: Message) -> str | None:
     """
     if message.whole is not None:
         return None if message.whole.meta is None else message.whole.meta.protocol_version
-    raw = message.params
-    if not raw:
-        return None
-    try:
-        meta = codec.reader(_Peek).read(raw).meta
-    except codec.DECODE_ERRORS:
-        return None
+    meta = _peek(message)
     return meta.revision if meta is not None and isinstance(meta.revision, str) else None
 
 
-def belongs(message: Message, data: bytes | None = None) -> bool:
-    """Whether a message opens a request of the stateless era, on a channel that carries both.
+def _peek(message: Message) -> _PeekMeta | None:
+    raw = message.params
+    try:
+        return codec.reader(_Peek).read(raw).meta if raw else None
+    except codec.DECODE_ERRORS:
+        return None
 
-    ``data``, all of the message: one without the name claims nothing, unless it may be written with escapes, and
+
+def belongs(message: Message, data: bytes | None = None) -> bool:
+    """Whether a message opens a request of the stateless era, on a channel that carries both: its ``_meta`` has what
+    every request of that era has, and no other. Right or wrong: one that lacks half of it is an invalid request of
+    that era.
+
+    ``data``, all of the message: one without such a name claims nothing, unless it may be written with escapes, and
     need not be read for this.
     """
     if message.method == names.DISCOVER:
         return True
-    if data is not None and data.find(_CLAIM) < 0 and _BACKSLASH not in data:
+    if message.whole is not None:
+        read = message.whole.meta
+        if read is None:
+            return False
+        if read.protocol_version is not None or read.client_capabilities is not None:
+            return True
+        if message.data.find(_CLAIM) < 0:
+            return False
+    elif data is not None and data.find(_PREFIX) < 0 and _BACKSLASH not in data:
         return False
-    return claimed_revision(message) is not None
+    meta = _peek(message)
+    return meta is not None and not (meta.revision is UNSET and meta.capabilities is UNSET)
 
 
 class Exchange:
@@ -140,13 +154,17 @@ class Exchange:
             meta = codec.reader(_Peek).read(raw if raw else b"{}").meta
         except codec.DECODE_ERRORS as problem:
             raise Refused(InvalidParams(f"_meta is malformed: {clipped(problem)}"), id) from None
-        if meta is None or not isinstance(meta.revision, str):
+        if meta is None or meta.revision is UNSET:
             raise Refused(self._missing(names.META_PROTOCOL_VERSION), id)
+        if not isinstance(meta.revision, str):
+            raise Refused(self._missing(names.META_PROTOCOL_VERSION, "has no text as"), id)
         profile = self._profiles.get(meta.revision)
         if profile is None:
             raise Refused(self.unsupported(meta.revision), id)
-        if not isinstance(meta.capabilities, dict):
+        if meta.capabilities is UNSET:
             raise Refused(self._missing(names.META_CLIENT_CAPABILITIES), id)
+        if not isinstance(meta.capabilities, dict):
+            raise Refused(self._missing(names.META_CLIENT_CAPABILITIES, "has no object as"), id)
         if meta.log_level is not None and meta.log_level not in LOG_LEVELS:
             raise Refused(InvalidParams(f"{names.META_LOG_LEVEL} must be one of {', '.join(LOG_LEVELS)}"), id)
         return profile
@@ -167,10 +185,12 @@ class Exchange:
             data={"supported": self._announced, "requested": requested[:64]},
         )
 
-    def _missing(self, key: str) -> InvalidParams:
+    def _missing(self, key: str, how: str = "lacks") -> InvalidParams:
+        older = any(revision not in self._profiles for revision in self._announced)
+        opening = "; in the earlier ones initialize comes first" if older else ""
         return InvalidParams(
-            f"params._meta lacks {key!r}, which every request carries; "
-            f"supported revisions: {', '.join(self._announced)}",
+            f"params._meta {how} {key!r}, which every request carries; "
+            f"supported revisions: {', '.join(self._announced)}{opening}",
             data={"supported": self._announced, "missing": key},
         )
 

@@ -41,7 +41,8 @@ MAX_SUBSCRIBED_URI: Final = 8 * 1024
 
 _NEWEST: Final = STATEFUL[-1]
 _TOKEN: Final = b'{"%b":{"%b":%%d}%%b' % (names.META.encode(), names.META_PROGRESS_TOKEN.encode())
-_ALWAYS: Final = frozenset({names.INITIALIZE, names.PING})
+#: What may come before the session is open.
+BEFORE_OPENING: Final = frozenset({names.INITIALIZE, names.PING})
 _CAPABILITY_OF: Final[Mapping[str, str]] = {
     names.TOOLS_LIST: "tools",
     names.TOOLS_CALL: "tools",
@@ -171,7 +172,7 @@ class ServerSession:
                 raise Refused(InvalidRequest("the session is already initialized"), id)
             if len(memoryview(message.params)) > MAX_OPENING:
                 raise Refused(InvalidParams(f"initialize may have at most {MAX_OPENING} bytes"), id)
-        elif state.phase == NEW and message.method not in _ALWAYS:
+        elif state.phase == NEW and message.method not in BEFORE_OPENING:
             raise Refused(
                 InvalidRequest(
                     f"{message.method[:128]} came before initialize; open the session first, or send the request "
@@ -179,7 +180,7 @@ class ServerSession:
                 ),
                 id,
             )
-        elif state.phase == OPEN and message.method not in _ALWAYS:
+        elif state.phase == OPEN and message.method not in BEFORE_OPENING:
             self._ready()
         profile = PROFILES[state.revision or _NEWEST]
         method = profile.client_requests.get(message.method)

@@ -22,10 +22,10 @@ from ..protocol import envelope, exchange, messages, names
 from ..protocol.call import Answer, Call, Cancel, Notification, Refused
 from ..protocol.correlation import Pending
 from ..protocol.envelope import Kind, Malformed, Message
-from ..protocol.errors import Closed, InvalidRequest, RPCError, TransportError, rpc_error
+from ..protocol.errors import Closed, InternalError, InvalidRequest, RPCError, TransportError, rpc_error
 from ..protocol.listening import Change
 from ..protocol.revisions import PROFILES, Feature
-from ..protocol.session import READY, ServerSession, SessionState
+from ..protocol.session import BEFORE_OPENING, NEW, READY, ServerSession, SessionState
 from ..protocol.types.notifications import CancelledNotice
 from ..protocol.types.requests import RequestId
 from ..security.principal import ANONYMOUS, Principal
@@ -50,7 +50,8 @@ IN_ORDER: Final = frozenset(
 )
 #: Seconds that cancelled handlers have to clean up when a connection closes; then it no longer waits for them.
 STUBBORN: Final = 10.0
-#: How many messages of the largest size the calls in progress on one connection may hold together.
+#: How many messages of the largest size the calls in progress on one connection may hold together; as many bytes may
+#: the answers of one batch have.
 IN_FLIGHT: Final = 4
 #: Seconds that a call beyond that holds up what follows it; then it is refused, so that cancellations get through.
 PATIENCE: Final = 5.0
@@ -193,19 +194,19 @@ class ServerConnection:
 
     # What comes in
 
-    async def _take(self, data: bytes | Raw, replies: list[bytes] | None = None) -> bytes | None:
-        """One message; gives the answer if it is known at once. ``replies`` collects the answers of a batch."""
+    async def _take(self, data: bytes, batch: "_Batch | None" = None) -> bytes | None:
+        """One message; gives the answer if it is known at once. ``batch``: what it is part of."""
         profile = self._session.profile
         try:
-            message = envelope.read(bytes(data))
-            if message.kind is Kind.REQUEST and self._judged_alone(message):
+            message = envelope.read(data)
+            if message.kind is Kind.REQUEST and self._judged_alone(message, data):
                 profile = PROFILES[self._service.stateless[-1]]
-                await self._start(self._service.exchange.judge(message), None, len(data), replies)
+                await self._start(self._service.exchange.judge(message), None, len(data), batch)
             else:
-                await self._route(message, len(data), replies)
+                await self._route(message, len(data), batch)
         except Malformed as problem:
             if problem.response:
-                log.debug("ignored: %s", problem)
+                self._fail_question(problem)
                 return None
             return messages.error(problem.id, problem.error, profile)
         except Refused as problem:
@@ -215,18 +216,31 @@ class ServerConnection:
             return messages.error(problem.id, problem.error, profile)
         return None
 
-    def _judged_alone(self, message: Message) -> bool:
-        """Whether a request is of the stateless era; a server of that era alone judges every one so."""
+    def _judged_alone(self, message: Message, data: bytes) -> bool:
+        """Whether a request is of the stateless era; a server of that era alone judges every one so. One that comes
+        before any session, and does not open one, can be of no other.
+        """
         service = self._service
-        return bool(service.stateless) and (not service.stateful or exchange.belongs(message))
+        if not service.stateless:
+            return False
+        if not service.stateful or exchange.belongs(message, data):
+            return True
+        return self._session.state.phase == NEW and message.method not in BEFORE_OPENING
 
-    async def _route(self, message: Message, size: int, replies: list[bytes] | None) -> None:
+    def _fail_question(self, problem: Malformed) -> None:
+        """An answer that can't be read ends the waiting for it."""
+        log.debug("ignored: %s", problem)
+        waiter = self._asked.take(problem.id)
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(RPCError(f"the client's answer is malformed: {problem}"))
+
+    async def _route(self, message: Message, size: int, batch: "_Batch | None") -> None:
         session = self._session
-        if replies is not None and message.method == names.INITIALIZE:
+        if batch is not None and message.method == names.INITIALIZE:
             raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
         event = session.receive(message)
         if isinstance(event, Call):
-            await self._start(event, session, size, replies)
+            await self._start(event, session, size, batch)
         elif isinstance(event, Cancel):
             self._cancel(event)
         elif isinstance(event, Answer):
@@ -248,22 +262,26 @@ class ServerConnection:
         except Malformed as problem:
             await self.write(messages.error(None, problem.error, session.profile))
             return
-        replies: list[bytes] = []
-        before = set(self._running)
+        batch = _Batch(self._most)
         for item in items:
-            reply = await self._take(item, replies)
+            reply = await self._take(bytes(item), batch)
             if reply is not None:
-                replies.append(reply)
-        started = [task for id, task in self._running.items() if id not in before]
-        gathering = asyncio.ensure_future(self._answer_batch(started, replies))
+                batch.replies.append(reply)
+        gathering = asyncio.ensure_future(self._answer_batch(batch))
         self._running[f"\0batch-{id(gathering)}"] = gathering
         gathering.add_done_callback(lambda task: self._running.pop(f"\0batch-{id(task)}", None))
 
-    async def _answer_batch(self, started: list[asyncio.Task[None]], replies: list[bytes]) -> None:
-        if started:
-            await asyncio.wait(started)
-        if replies:
-            await self.write(b"[" + b",".join(replies) + b"]")
+    async def _answer_batch(self, batch: "_Batch") -> None:
+        try:
+            if batch.started:
+                await asyncio.wait(batch.started)
+            if batch.replies:
+                await self.write(b"[" + b",".join(batch.replies) + b"]")
+        except GONE as problem:
+            self._lost = self._lost or problem
+        finally:
+            self._held -= batch.size
+            self._room.set()
 
     def _noticed(self, event: Notification) -> None:
         if event.method == names.NOTIFY_INITIALIZED and self._changes is None:
@@ -273,10 +291,11 @@ class ServerConnection:
 
     # Calls
 
-    async def _start(
-        self, call: Call, session: ServerSession | None, size: int, replies: list[bytes] | None
-    ) -> None:
+    async def _start(self, call: Call, session: ServerSession | None, size: int, batch: "_Batch | None") -> None:
         self._check_id(call)
+        if batch is not None and len(self._running) >= self._service.max_running:
+            await self._wait_for_turn()
+            self._check_id(call)
         if len(self._running) >= self._service.max_running:
             raise Refused(
                 InvalidRequest(f"more than {self._service.max_running} requests are in progress; wait"),
@@ -292,9 +311,11 @@ class ServerConnection:
         channel = _ConnectionChannel(self, call, session, size, self._transport)
         channel.principal, channel.remote = self._principal, self._remote
         self._held += size
-        task = channel.task = asyncio.create_task(self._run(call, channel, replies))
+        task = channel.task = asyncio.create_task(self._run(call, channel, batch))
         self._running[call.id] = task
         self._channels[task] = channel
+        if batch is not None:
+            batch.started.append(task)
         if call.method in IN_ORDER and session is not None:
             await asyncio.wait((task,))
             if self._lost is not None:
@@ -327,6 +348,18 @@ class ServerConnection:
                 call.id,
             )
 
+    async def _wait_for_turn(self) -> None:
+        """Before one more message of a batch: wait until one of the calls in progress is over. As `_make_room` does, not
+        for long, and not where one of them waits for the client itself.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while len(self._running) >= self._service.max_running and not (
+                    len(self._asked) or self._refusing or self._closed
+                ):
+                    self._room.clear()
+                    await self._room.wait()
+
     def _ended(self, id: RequestId, task: asyncio.Task[None]) -> None:
         channel = self._channels.pop(task, None)
         if channel is not None:
@@ -339,14 +372,14 @@ class ServerConnection:
         channel.size = 0
         self._room.set()
 
-    async def _run(self, call: Call, channel: "_ConnectionChannel", replies: list[bytes] | None) -> None:
+    async def _run(self, call: Call, channel: "_ConnectionChannel", batch: "_Batch | None") -> None:
         try:
             reply: Reply = await self._service.dispatcher.answer(call, channel)
             if channel.ended:
                 return  # cancelled, and the handler swallowed it: nothing more is said of this request
             channel.ended = True
-            if replies is not None:
-                replies.append(reply.data)
+            if batch is not None:
+                self._held += batch.take(call, reply.data)
                 return
             self._held += len(reply.data)
             channel.size += len(reply.data)
@@ -402,6 +435,26 @@ class ServerConnection:
                 return
 
 
+class _Batch:
+    """The messages of one array: the calls among them, and the answers until all are there. ``limit``: bytes that the
+    answers of calls may have together; ``size``: those that they have.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.started: list[asyncio.Task[None]] = []
+        self.replies: list[bytes] = []
+        self.size = 0
+        self._limit = limit
+
+    def take(self, call: Call, data: bytes) -> int:
+        """Keep the answer of a call, or say in its place that it is too large for the rest; gives the bytes kept."""
+        if self.size + len(data) > self._limit:
+            data = beyond_batch(call, self._limit)
+        self.size += len(data)
+        self.replies.append(data)
+        return len(data)
+
+
 class _ConnectionChannel(Channel):
     """A call's way back over the connection. Nothing passes once the call has ended. ``size``: the bytes it holds."""
 
@@ -449,6 +502,15 @@ class _ConnectionChannel(Channel):
         if self.session is None:
             return await super().ask(method, params)
         return await self._connection.ask(method, params)
+
+
+def beyond_batch(call: Call, limit: int) -> bytes:
+    """What stands for an answer that its batch has no room for. ``limit``: the bytes that all have together."""
+    problem = InternalError(
+        f"the call has run, but the answers of its batch would have more than {limit} bytes together; "
+        "send fewer requests at once"
+    )
+    return messages.error(call.id, problem, call.profile)
 
 
 def read_answer(answer: Answer) -> Raw:

@@ -18,14 +18,14 @@ from msgspec import Raw
 
 from ...protocol import messages, names
 from ...protocol.bindings.sse import encode_event
-from ...protocol.call import Answer
+from ...protocol.call import Answer, Call
 from ...protocol.errors import FeatureUnavailable
 from ...protocol.revisions import Feature, Profile
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.notifications import CancelledNotice
 from ...runtime import tap
 from ...runtime.channel import Channel
-from ...runtime.connection import read_answer
+from ...runtime.connection import beyond_batch, read_answer
 from ...security.principal import Principal
 from ...stores.contracts import EventLog
 from ...stores.errors import StoreError
@@ -44,10 +44,11 @@ class Posted:
     """What one POST asked for. ``streamable``: whether its answer may become a stream; ``log``: where one is kept, if
     the revision can resume it. ``alone``: whether what the client answers is sure to reach this process. ``left``: the
     requests that are not done with. ``abandoned``: no connection waits for the answer any more. ``shortfall``: the
-    scopes that a call's token would need.
+    scopes that a call's token would need. ``batch``: bytes that the answers of a batch may have together; 0 for none.
     """
 
     __slots__ = (
+        "_kept",
         "_log",
         "_waiter",
         "_watch",
@@ -71,7 +72,7 @@ class Posted:
         log: EventLog | None,
         watch: Watch,
         *,
-        batch: bool,
+        batch: int,
         streamable: bool,
         alone: bool = True,
     ) -> None:
@@ -86,6 +87,7 @@ class Posted:
         self.shortfall: tuple[str, ...] | None = None
         self.abandoned = False
         self.loop = watch.loop
+        self._kept = 0
         self._log = log
         self._watch = watch
         self._waiter: asyncio.Future[None] | None = None
@@ -109,6 +111,13 @@ class Posted:
         if tap.listeners:
             self._note(data)
         await stream.put(data, urgent=True)
+
+    def keep(self, call: Call, data: bytes) -> None:
+        """Keep the response to one request of a batch until all are there, as long as there is room for it."""
+        if self._kept + len(data) > self.batch:
+            data = beyond_batch(call, self.batch)
+        self._kept += len(data)
+        self.replies.append(data)
 
     async def begin(self) -> MessageStream:
         """The answer is a stream from now on. Idempotent."""

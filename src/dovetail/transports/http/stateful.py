@@ -28,7 +28,7 @@ from ...protocol.errors import INVALID_REQUEST, InternalError, InvalidRequest
 from ...protocol.revisions import ASSUMED_WITHOUT_HEADER, Feature, Profile
 from ...protocol.session import READY, ServerSession, SessionState
 from ...runtime import tap
-from ...runtime.connection import IN_ORDER, STUBBORN
+from ...runtime.connection import IN_FLIGHT, IN_ORDER, STUBBORN
 from ...runtime.dispatch import Reply
 from ...runtime.service import Service
 from ...security.authenticator import Gatekeeper
@@ -250,8 +250,9 @@ class Stateful:
             self._settings.responses != "json" or not readable & JSON_OK
         )
         log = None if entered.record is None else self._store.events
+        batch_limit = IN_FLIGHT * self._service.max_message if batch else 0
         return Posted(
-            entered.live, profile, log, watch, batch=batch, streamable=streamable, alone=self._alone
+            entered.live, profile, log, watch, batch=batch_limit, streamable=streamable, alone=self._alone
         )
 
     def _start(self, call: Call, head: Head, principal: Principal, entered: Entered, posted: Posted) -> None:
@@ -286,10 +287,12 @@ class Stateful:
             posted.live.running.pop(call.id, None)
             if reply.code is not None and lacks_scopes(reply):
                 posted.shortfall = reply.shortfall
-            if posted.stream is None:
-                posted.replies.append(reply.data)
-            else:
+            if posted.stream is not None:
                 await posted.reply(posted.stream, reply.data)
+            elif posted.batch:
+                posted.keep(call, reply.data)
+            else:
+                posted.replies.append(reply.data)
         finally:
             if not channel.ended:
                 channel.ended = True
