@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from guarded import RESOURCE, Answer, Issuer, Wire, protected
+from guarded import RESOURCE, Answer, Issuer, Wire, notes, protected
 
+from dovetail.auth import Protected, jwt
 from dovetail.auth.challenges import parse_challenges
 from dovetail.auth.dpop import DPoPKey
+from dovetail.testing.serving import served
 
 KEY = DPoPKey.generate()
 
@@ -107,6 +109,28 @@ async def test_a_nonce_is_given_with_the_refusal():
         for _ in range(2):
             made = KEY.proof("POST", RESOURCE, access_token=token, nonce=nonce)
             assert (await shown(wire, token, made)).status == 200
+
+
+async def test_a_nonce_of_one_app_is_good_at_all_that_share_its_keys(monkeypatch: pytest.MonkeyPatch):
+    """Two apps of the same keys, each with a store of its own, and one whose newest key is another since today."""
+    old, new = "k" * 40, "n" * 40
+    monkeypatch.setenv("DOVETAIL_KEYS", old)
+    async with protected(dpop_nonces=True) as (issuer, wire):
+        token = bound(issuer)
+
+        async def call(wire: Wire, nonce: str | None = None) -> Answer:
+            return await shown(wire, token, KEY.proof("POST", RESOURCE, access_token=token, nonce=nonce))
+
+        (nonce,) = (await call(wire)).values("dpop-nonce")
+        for keys in (old, f"{new},{old}"):
+            monkeypatch.setenv("DOVETAIL_KEYS", keys)
+            auth = Protected(RESOURCE, jwt(issuer.url), dpop_nonces=True)
+            async with served(notes(auth).asgi()) as url:
+                assert (await call(Wire(url), nonce)).status == 200
+        monkeypatch.setenv("DOVETAIL_KEYS", new)
+        auth = Protected(RESOURCE, jwt(issuer.url), dpop_nonces=True)
+        async with served(notes(auth).asgi()) as url:
+            assert told(await call(Wire(url), nonce)) == (401, "dpop", "use_dpop_nonce")
 
 
 async def test_lacking_scopes_are_told_under_the_scheme_that_was_used():

@@ -316,11 +316,18 @@ async def test_what_cannot_be_decoded_is_answered_under_its_id(
 ) -> None:
     """The id stands first or last, as clients put it; a client that gets no answer waits for one."""
     wire = await connect(Gate().app, revision)
-    filled = {each: b"quick" for each in ("name", "argument", "member")} | {"method": b"tools/call", place: text}
+    filled = dict.fromkeys(("name", "argument", "member"), b"quick") | {
+        "method": b"tools/call",
+        place: text,
+    }
     params = b'{"name":"%(name)b","arguments":{"a":"%(argument)b"}}' % {
         key.encode(): value for key, value in filled.items()
     }
-    rest = b'"jsonrpc":"2.0","method":"%b","params":%b,"x":"%b"' % (filled["method"], params, filled["member"])
+    rest = b'"jsonrpc":"2.0","method":"%b","params":%b,"x":"%b"' % (
+        filled["method"],
+        params,
+        filled["member"],
+    )
     for id, message in ((7, b'{"id":7,%b}' % rest), ("last", b'{%b,"id":"last"}' % rest)):
         await wire.raw(message)
         answer = await wire.next()
@@ -333,8 +340,12 @@ async def test_what_cannot_be_decoded_is_answered_under_its_id(
 
 @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
 @pytest.mark.hostile
-@pytest.mark.parametrize("body", [rb'{"result":{"action":"accept","content":{"value":"\ud800"}}}', b'{"result":5}'])
-async def test_an_answer_that_cannot_be_read_ends_the_question(revision: str, body: bytes, connect: Any) -> None:
+@pytest.mark.parametrize(
+    "body", [rb'{"result":{"action":"accept","content":{"value":"\ud800"}}}', b'{"result":5}']
+)
+async def test_an_answer_that_cannot_be_read_ends_the_question(
+    revision: str, body: bytes, connect: Any
+) -> None:
     app = App("asking")
 
     @app.tool

@@ -22,6 +22,7 @@ from dovetail import (
     assistant,
     user,
 )
+from dovetail.protocol.paging import encode_cursor
 from dovetail.protocol.revisions import REVISIONS, STATEFUL, STATELESS
 from wire_of_server import Wire
 
@@ -229,6 +230,23 @@ async def test_pages(revision: str, connect: Any) -> None:
     assert seen == [f"tool{n}" for n in range(5)]
     for forged in ("", "zzz", "x" * 5000):
         assert (await wire.error("tools/list", {"cursor": forged}))["code"] == -32602
+
+
+@pytest.mark.hostile
+async def test_cursors_that_somebody_made_up_fill_no_memory(connect: Any) -> None:
+    """There is no secret in a cursor: one for any place of the list can be made, and what it shows may be seen."""
+    app = App("paged", page_size=10)
+    for n in range(100):
+        app.add_tool(lambda: None, name=f"tool{n}")
+    wire = await connect(app, STATELESS[-1])
+    binding = b"paged\0tools/list\0"
+    for n in range(1, 100):
+        made_up = encode_cursor(n, f"tool{n - 1}", binding)
+        page = await wire.result("tools/list", {"cursor": made_up})
+        assert page["tools"][0]["name"] == f"tool{n}"
+        elsewhere = encode_cursor(n, f"tool{(n * 7) % 100}", binding)
+        await wire.result("tools/list", {"cursor": elsewhere})
+    assert len(app._catalog.tools._pages) <= 10
 
 
 @EVERY

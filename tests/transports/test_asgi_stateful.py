@@ -325,7 +325,6 @@ async def test_the_answers_of_a_batch_in_one_array_are_bounded_together():
             await connection.close()
 
 
-
 @pytest.mark.hostile
 async def test_v28_batches_have_bounds_and_one_revision():
     """V28: a long batch is refused whole."""

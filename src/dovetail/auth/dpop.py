@@ -3,8 +3,8 @@
 Theory of operation. A client signs each request: method, address, time, a fresh id and the token's digest, with a key
 that it never shows. `DPoPKey` makes such proofs; `ProofChecker` checks them, for a protected server and an
 authorization server alike. A proof is good for one request: its id is kept in the store until its time is over. A
-checker that demands nonces makes them by itself, from a key that all workers find in the store; a nonce is good for
-five to ten minutes.
+checker that demands nonces makes them by itself, from the keys that all workers share or, without such, from one that
+they find in the store; a nonce is good for five to ten minutes.
 
 Specification: RFC 9449.
 """
@@ -24,6 +24,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from ..protocol.errors import DovetailError
+from ..security.key_ring import KeyRing
 from ..stores.contracts import Store
 from .resources import origin_of
 from .signed import ALGORITHMS, Compact, KeyUnusable, SignatureInvalid, VerifyingKey, read_compact
@@ -103,8 +104,9 @@ class DPoPKey:
 class ProofChecker:
     """Checks proofs. ``store`` keeps the ids of proofs that were used, and must be shared by all workers.
 
-    ``nonces``: demand a nonce in each proof. ``window``: for how many seconds a proof is good, and how far the clocks
-    may be apart. ``algorithms``: those allowed. Raises ValueError for an algorithm that is not one for proofs.
+    ``nonces``: demand a nonce in each proof. ``keys``: what all workers make nonces of; without, the store has a key
+    for that. ``window``: for how many seconds a proof is good, and how far the clocks may be apart. ``algorithms``:
+    those allowed. Raises ValueError for an algorithm that is not one for proofs.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class ProofChecker:
         store: Store,
         *,
         nonces: bool = False,
+        keys: KeyRing | None = None,
         window: float = 60.0,
         algorithms: Collection[str] = DPOP_ALGORITHMS,
         clock: Callable[[], float] = time.time,
@@ -125,7 +128,7 @@ class ProofChecker:
         self._nonces = nonces
         self._window = window
         self._clock = clock
-        self._nonce_key: bytes | None = None
+        self._nonce_keys = [] if keys is None else [_nonce_key(key) for _, key in keys.items()]
 
     async def check(
         self,
@@ -171,7 +174,7 @@ class ProofChecker:
 
     async def nonce(self) -> str:
         """A nonce that is good now, for the DPoP-Nonce header of any answer."""
-        return _nonce(await self._key(), int(self._clock() // _SLOT))
+        return _nonce((await self._keys())[0], int(self._clock() // _SLOT))
 
     def _read(self, proof: str) -> tuple[Compact, VerifyingKey]:
         if len(proof) > _MAX_PROOF:
@@ -194,21 +197,27 @@ class ProofChecker:
         return token, key
 
     async def _check_nonce(self, shown: Any, now: float) -> None:
-        key = await self._key()
+        keys = await self._keys()
         slot = int(now // _SLOT)
-        if not any(_equal(shown, _nonce(key, each)) for each in (slot, slot - 1)):
-            raise NonceRequired(_nonce(key, slot))
+        if not any(_equal(shown, _nonce(key, each)) for key in keys for each in (slot, slot - 1)):
+            raise NonceRequired(_nonce(keys[0], slot))
 
-    async def _key(self) -> bytes:
-        """The key that nonces are made of: the same in all workers, made by the first that needs it."""
-        if self._nonce_key is None:
+    async def _keys(self) -> list[bytes]:
+        """What nonces are made of, the newest first: the same in all workers. One that is in the store was made by the
+        first that needed it.
+        """
+        if not self._nonce_keys:
             found = await self._kv.get("nonce-key")
             while found is None:
                 made = secrets.token_bytes(32)
                 found = made if await self._kv.add("nonce-key", made) else await self._kv.get("nonce-key")
                 await asyncio.sleep(0)
-            self._nonce_key = found
-        return self._nonce_key
+            self._nonce_keys = [found]
+        return self._nonce_keys
+
+
+def _nonce_key(key: bytes) -> bytes:
+    return hmac.digest(key, b"dovetail dpop nonce key", "sha256")
 
 
 def _nonce(key: bytes, slot: int) -> str:

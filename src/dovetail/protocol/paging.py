@@ -1,10 +1,16 @@
 """Pages and their cursors.
 
-Theory of operation. A cursor is the position where the next page starts, sealed: position, then a
-keyed digest over the position and over what the cursor belongs to (the method, the principal, and
-the identity of the list). It keeps nothing secret, but nobody can make one up, and one made for
-another list, method or principal does not open. Servers that share a key understand each other's
-cursors; nothing is stored. Bad cursors are an InvalidParams error, as the specification asks.
+Theory of operation. A cursor says where the next page starts: how many items came before, and the name of the last of
+them. After that comes a digest over both and over what the cursor belongs to (the app, the method, the principal).
+
+There is no key in it, and none is missing. Whoever makes up a cursor gets a page of a list that it may read from the
+beginning anyway: who sees what is decided for each request, never by a cursor. What the digest is for is that a
+damaged cursor, or that of another list, is an error and not a wrong page. So every process that serves the same list
+understands the cursors of all others and of those before a restart, with nothing shared and nothing stored. Bad
+cursors are an InvalidParams error, as the specification asks.
+
+Lists change between two pages. The name tells where the last page ended, though items before it came or went; if it
+is gone itself, the number tells, less one: an item may then be seen twice, but none is missed for that.
 
 Specification: server/utilities/pagination of every revision.
 """
@@ -13,35 +19,49 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 from collections.abc import Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from .errors import InvalidParams
 
-__all__ = ["MAX_CURSOR", "MAX_POSITION", "InvalidCursor", "Page", "decode_cursor", "encode_cursor", "page"]
+__all__ = [
+    "MAX_CURSOR",
+    "MAX_NAME",
+    "InvalidCursor",
+    "Page",
+    "Place",
+    "decode_cursor",
+    "encode_cursor",
+    "page",
+    "resume",
+]
 
-MAX_POSITION: Final = 1024
-"""Bytes a position may have: the UTF-8 of a text, or the digits of an integer."""
-MAX_CURSOR: Final = 4 * (1 + MAX_POSITION + 16) // 3 + 4
+MAX_NAME: Final = 256
+"""Characters of a name that stands in a cursor as it is; a digest stands for a longer one."""
+_DIGITS: Final = 18
+_DIGEST: Final = 16
+MAX_CURSOR: Final = 4 * (_DIGITS + 1 + 4 * MAX_NAME + _DIGEST) // 3 + 4
 """Characters of the longest cursor; longer ones are refused unread."""
-
-_MAC_BYTES: Final = 16
-_INTEGER: Final = b"i"
-_TEXT: Final = b"t"
 
 T = TypeVar("T")
 
 
 class InvalidCursor(InvalidParams):
-    """A cursor that this server did not give out for this list, or that is damaged or out of date."""
+    """A cursor that was not given out for this list, or that is damaged."""
 
     def __init__(self) -> None:
         super().__init__("The cursor is not valid here; list again without a cursor")
 
 
+class Place(NamedTuple):
+    """Where a page starts: after so many items, the last of which has this name (see `shortened`)."""
+
+    after: int
+    name: str
+
+
 class Page(Generic[T]):
-    """Some consecutive items, and where the next page starts (None: this is the last)."""
+    """Some consecutive items, and how many come before the next page (None: this is the last)."""
 
     __slots__ = ("items", "next_position")
 
@@ -50,54 +70,73 @@ class Page(Generic[T]):
         self.next_position = next_position
 
 
-def encode_cursor(position: str | int, binding: bytes, key: bytes) -> str:
-    """Seal a position into a cursor.
+def shortened(name: str) -> str:
+    """A name as it stands in a cursor."""
+    if len(name) <= MAX_NAME:
+        return name
+    return "#" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
-    ``binding`` says what the cursor belongs to; ``key`` is secret, at least 16 bytes.
-    Raises ValueError for a short key, or a position beyond `MAX_POSITION` or negative.
+
+def encode_cursor(after: int, name: str, binding: bytes) -> str:
+    """The cursor of the page that starts after so many items, the last of which has this name.
+
+    ``binding`` says what the cursor belongs to. Raises ValueError for a number below one or of more than 18 digits.
     """
-    if isinstance(position, int):
-        if position < 0 or position.bit_length() > 63:
-            raise ValueError("a position must fit 63 bits and not be negative")
-        payload = _INTEGER + b"%d" % position
-    else:
-        payload = _TEXT + position.encode("utf-8")
-        if len(payload) > MAX_POSITION + 1:
-            raise ValueError(f"a position has more than {MAX_POSITION} bytes")
-    return base64.urlsafe_b64encode(payload + _digest(payload, binding, key)).rstrip(b"=").decode("ascii")
+    if not 1 <= after < 10**_DIGITS:
+        raise ValueError(f"a page starts after 1 to 10**{_DIGITS} items, not {after}")
+    payload = b"%d\0%b" % (after, shortened(name).encode("utf-8", "surrogatepass"))
+    return base64.urlsafe_b64encode(payload + _digest(payload, binding)).rstrip(b"=").decode("ascii")
 
 
-def decode_cursor(cursor: str, binding: bytes, key: bytes) -> str | int:
-    """Open a cursor that `encode_cursor` made with the same binding and key. Raises InvalidCursor."""
+def decode_cursor(cursor: str, binding: bytes) -> Place:
+    """Read a cursor that `encode_cursor` made with the same binding. Raises InvalidCursor."""
     if len(cursor) > MAX_CURSOR or not cursor.isascii():
         raise InvalidCursor
     try:
-        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        whole = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raise InvalidCursor from None
-    payload, mac = sealed[:-_MAC_BYTES], sealed[-_MAC_BYTES:]
-    if not payload or not hmac.compare_digest(mac, _digest(payload, binding, key)):
+    payload, digest = whole[:-_DIGEST], whole[-_DIGEST:]
+    if digest != _digest(payload, binding):
         raise InvalidCursor
-    if base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii") != cursor:
+    number, nul, name = payload.partition(b"\0")
+    # Anybody can make a digest, so what is left is looked at like any other input; a place has one spelling.
+    if not nul or not number.isdigit() or len(number) > _DIGITS or number[:1] == b"0":
         raise InvalidCursor
-    return int(payload[1:]) if payload[:1] == _INTEGER else payload[1:].decode("utf-8")
+    if base64.urlsafe_b64encode(whole).rstrip(b"=").decode("ascii") != cursor:
+        raise InvalidCursor
+    try:
+        return Place(int(number), name.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError:
+        raise InvalidCursor from None
 
 
-def _digest(payload: bytes, binding: bytes, key: bytes) -> bytes:
-    if len(key) < _MAC_BYTES:
-        raise ValueError(f"the cursor key has {len(key)} bytes; use {_MAC_BYTES} or more")
-    framed = b"dovetail cursor 1\0%d\0" % len(binding) + binding + payload
-    return hmac.new(key, framed, hashlib.sha256).digest()[:_MAC_BYTES]
+def _digest(payload: bytes, binding: bytes) -> bytes:
+    framed = b"dovetail cursor 2\0%d\0" % len(binding) + binding + payload
+    return hashlib.sha256(framed).digest()[:_DIGEST]
 
 
-def page(items: Sequence[T], cursor_position: int | None, size: int) -> Page[T]:
-    """Cut one page out of a list: ``size`` items from ``cursor_position`` (None: the start).
+def resume(names: Sequence[str], place: Place) -> int:
+    """How many of the items with these names come before the page that starts at a place.
 
-    A position beyond the end gives an empty last page: the list shrank meanwhile.
-    Raises ValueError if ``size`` is not positive or the position is negative.
+    0 to their number, whatever the place says.
     """
-    start = cursor_position or 0
+    after, name = place
+    if after <= len(names) and shortened(names[after - 1]) == name:
+        return after
+    for index, each in enumerate(names):
+        if each == name or (len(each) > MAX_NAME and shortened(each) == name):
+            return index + 1
+    return min(after - 1, len(names))
+
+
+def page(items: Sequence[T], start: int, size: int) -> Page[T]:
+    """Cut one page out of a list: ``size`` items, after the first ``start``.
+
+    A start beyond the end gives an empty last page: the list shrank meanwhile.
+    Raises ValueError if ``size`` is not positive or ``start`` is negative.
+    """
     if size < 1 or start < 0:
-        raise ValueError("a page needs a positive size and a position of zero or more")
+        raise ValueError("a page needs a positive size and a start of zero or more")
     end = start + size
     return Page(items[start:end], end if end < len(items) else None)

@@ -291,7 +291,9 @@ class ServerConnection:
 
     # Calls
 
-    async def _start(self, call: Call, session: ServerSession | None, size: int, batch: "_Batch | None") -> None:
+    async def _start(
+        self, call: Call, session: ServerSession | None, size: int, batch: "_Batch | None"
+    ) -> None:
         self._check_id(call)
         if batch is not None and len(self._running) >= self._service.max_running:
             await self._wait_for_turn()
@@ -349,7 +351,7 @@ class ServerConnection:
             )
 
     async def _wait_for_turn(self) -> None:
-        """Before one more message of a batch: wait until one of the calls in progress is over. As `_make_room` does, not
+        """Before one more message of a batch: wait until one of the calls in progress is over. As in `_make_room`, not
         for long, and not where one of them waits for the client itself.
         """
         with suppress(TimeoutError):

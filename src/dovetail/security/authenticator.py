@@ -18,6 +18,7 @@ import msgspec
 
 from ..protocol.errors import DovetailError, RPCError
 from ..stores.contracts import Store
+from .key_ring import KeyRing
 from .principal import Principal
 
 __all__ = [
@@ -119,6 +120,6 @@ class Protection(Protocol):
         """The names that the resource is reached by, for the check of the Host header."""
         ...
 
-    def gate(self, *, path: str, store: Store) -> Gatekeeper:
-        """The gatekeeper of one endpoint. ``path``: where it is; ``store``: what all its workers share."""
+    def gate(self, *, path: str, store: Store, keys: KeyRing | None = None) -> Gatekeeper:
+        """The gatekeeper of one endpoint. ``path``: where it is; ``store`` and ``keys``: what all its workers share."""
         ...

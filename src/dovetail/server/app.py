@@ -133,7 +133,7 @@ class App:
         self._workshop = Workshop(
             threads=threads, ledger=self._vault.ledger, audience=name, replay_check=replay_check
         )
-        self._catalog = Catalog(self._hub.publish, page_size=page_size, list_ttl=list_ttl)
+        self._catalog = Catalog(self._hub.publish, name=name, page_size=page_size, list_ttl=list_ttl)
         self._completers = Completers()
         self._custom: dict[str, MethodEntry] = {}
         self._service: Service | None = None
@@ -504,7 +504,8 @@ class App:
         """
         from ..transports.http import HTTPApp
 
-        options["protection"] = options.pop("auth", self.auth)
+        auth = options.pop("auth", self.auth)
+        options["protection"] = None if auth is None else self._vault.protecting(auth)
         if self._catalog.guarded and not (options["protection"] or options.get("authenticate")):
             raise ValueError(
                 "some entries require scopes, or ask who is calling: protect the app with App(auth=...)"

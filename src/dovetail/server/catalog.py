@@ -6,15 +6,14 @@ that clients hear of it, each only of what it can see.
 Specification: server/utilities/pagination, server/utilities/caching; server/resources, "Subscriptions".
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ..protocol.call import Call
-from ..protocol.errors import InvalidParams, ResourceNotFound
+from ..protocol.errors import ResourceNotFound
 from ..protocol.listening import Change, everything
 from ..protocol.messages import Kept
-from ..protocol.paging import decode_cursor, encode_cursor, page
+from ..protocol.paging import Place, decode_cursor, encode_cursor, page, resume, shortened
 from ..protocol.revisions import Feature, Profile
 from ..protocol.types import (
     ListPromptsResult,
@@ -36,18 +35,20 @@ _LISTS = ("tools", "prompts", "resources")
 
 
 class Catalog:
-    """The entries of an app. ``page_size`` bounds one page of a list, ``list_ttl`` (seconds) is for clients
-    that cache.
+    """The entries of an app. ``name``: the app's, for cursors. ``page_size`` bounds one page of a list, ``list_ttl``
+    (seconds) is for clients that cache.
     """
 
-    def __init__(self, publish: Callable[[Change], None], *, page_size: int, list_ttl: float) -> None:
+    def __init__(
+        self, publish: Callable[[Change], None], *, name: str, page_size: int, list_ttl: float
+    ) -> None:
         self.tools: Shelf[ToolEntry] = Shelf("tools", "tool", publish)
         self.resources: Shelf[ResourceEntry] = Shelf("resources", "resource", publish)
         self.templates: Shelf[ResourceEntry] = Shelf("resources", "resource template", publish)
         self.prompts: Shelf[PromptEntry] = Shelf("prompts", "prompt", publish)
         self._page_size = page_size
         self._ttl_ms = int(max(list_ttl, 0.0) * 1000)
-        self._cursor_key = secrets.token_bytes(32)
+        self._app = name.encode("utf-8", "surrogatepass")
 
     def list_tools(self, call: Call, channel: Channel) -> Kept:
         """A page of tools, encoded."""
@@ -150,35 +151,38 @@ class Catalog:
         key = (profile.revision, cursor, view.key)
         body = shelf.page(key)
         if body is None:
-            body = self._page(shelf, view, call.method, profile, cursor, describe, build)
-            shelf.keep(key, body)
+            binding = b"%b\0%b\0%b" % (self._app, call.method.encode(), view.binding)
+            place = None if cursor is None else decode_cursor(cursor, binding)
+            body, usual = self._page(shelf, view, binding, profile, place, describe, build)
+            if usual:  # anybody can make up a place, as many as there are entries
+                shelf.keep(key, body)
         return body
 
     def _page(
         self,
         shelf: Shelf[T],
         view: View,
-        method: str,
+        binding: bytes,
         profile: Profile,
-        cursor: str | None,
+        place: Place | None,
         describe: Callable[[T], Any],
         build: Callable[[list[Any], str | None], Any],
-    ) -> Kept:
-        binding = method.encode() + b"\0" + view.binding if view.binding else method.encode()
-        start = 0
-        if cursor is not None:
-            position = decode_cursor(cursor, binding, self._cursor_key)
-            if not isinstance(position, int):
-                raise InvalidParams("the cursor is not valid here; list again without a cursor")
-            start = position
-        part = page(shelf.visible(view), start, self._page_size)
+    ) -> tuple[Kept, bool]:
+        """The page that starts at a place, and whether it is one of those that the list is cut into from its start."""
+        entries = shelf.visible(view)
+        start = 0 if place is None else resume([name for name, _ in entries], place)
+        usual = place is None or (
+            (start, start % self._page_size) == (place.after, 0)
+            and shortened(entries[start - 1][0]) == place.name
+        )
+        part = page(entries, start, self._page_size)
         following = None
         if part.next_position is not None:
-            following = encode_cursor(part.next_position, binding, self._cursor_key)
-        result = build([describe(entry) for entry in part.items], following)
+            following = encode_cursor(part.next_position, part.items[-1][0], binding)
+        result = build([describe(entry) for _, entry in part.items], following)
         if profile.has(Feature.CACHE_HINTS):
             result = hinted(result, self._ttl_ms, "private" if view.private else "public")
-        return Kept(profile.encode(result))
+        return Kept(profile.encode(result)), usual
 
 
 class _Hearing:

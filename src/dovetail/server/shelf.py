@@ -124,11 +124,10 @@ class Shelf(Generic[T]):
         private = bool(self.guarded) or not principal.is_anonymous
         return View(self.hidden(principal), private=private, binding=principal.key.encode() if owned else b"")
 
-    def visible(self, view: View) -> list[T]:
-        """The entries that a view shows, oldest first."""
-        if not view.hidden:
-            return self.all()
-        return [entry for name, entry in tuple(self._entries.items()) if name not in view.hidden]
+    def visible(self, view: View) -> list[tuple[str, T]]:
+        """The entries that a view shows and their names, oldest first."""
+        entries = list(self._entries.items())
+        return [each for each in entries if each[0] not in view.hidden] if view.hidden else entries
 
     def fingerprint(self, principal: Principal) -> int:
         """A number that changes when what a caller, who is judged, can see does."""

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..runtime.ledger import Ledger
+from ..security.authenticator import Gatekeeper, Protection
 from ..security.key_ring import KeyRing
 from ..security.sealing import Sealer, default_sealer
 from ..stores.contracts import KeyValue, Store
@@ -37,8 +38,24 @@ def lend(keys: Sequence[bytes], store: str) -> None:
     _lent[:] = [(list(keys), store)]
 
 
+class _Keyed:
+    """A protection whose gates have the keys of the app."""
+
+    def __init__(self, protection: Protection, ring: KeyRing) -> None:
+        self._protection = protection
+        self._ring = ring
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return self._protection.hosts
+
+    def gate(self, *, path: str, store: Store, keys: KeyRing | None = None) -> Gatekeeper:
+        return self._protection.gate(path=path, store=store, keys=keys or self._ring)
+
+
 class Vault:
     """The keys and the store of one app. ``managed``: the app runs itself and knows how many workers there are.
+    ``ring``: the keys, if other processes have them too.
 
     Raises ValueError for keys that are too short, and for both keys and a sealer.
     """
@@ -46,6 +63,7 @@ class Vault:
     def __init__(
         self, *, keys: Sequence[str | bytes] | None, sealer: Sealer | None, store: Store | None
     ) -> None:
+        self.ring: KeyRing | None = None
         if keys is not None and sealer is not None:
             raise ValueError("give keys or a sealer, not both: a sealer has keys of its own")
         if keys is None and sealer is None and (found := os.environ.get(ENVIRONMENT)):
@@ -59,7 +77,8 @@ class Vault:
                 store = SQLiteStore(path)
         if keys is not None:
             secrets = [each.encode() if isinstance(each, str) else each for each in keys]
-            sealer = default_sealer(_PURPOSE, KeyRing.from_secrets(secrets))
+            self.ring = KeyRing.from_secrets(secrets)
+            sealer = default_sealer(_PURPOSE, self.ring)
         self.store = store
         self.managed = False
         self._sealer = sealer
@@ -80,7 +99,12 @@ class Vault:
             raise ValueError(_NEEDS_STORE)
         self._alone, self._ledger = False, None
         if self._sealer is None:
-            self._sealer = default_sealer(_PURPOSE)
+            self.ring = KeyRing.generate()
+            self._sealer = default_sealer(_PURPOSE, self.ring)
+
+    def protecting(self, protection: Protection) -> Protection:
+        """The same protection; what its gates give to clients is good at every process that has the keys."""
+        return protection if self.ring is None else _Keyed(protection, self.ring)
 
     def check_once(self, plan: Plan) -> None:
         """Refuse a tool that runs once where workers could not agree on what was done."""

@@ -14,6 +14,7 @@ import asyncio
 import gc
 import logging
 from contextlib import suppress
+from typing import Literal
 
 from ..protocol import messages
 from ..protocol.bindings.lines import LineTooLong
@@ -111,7 +112,7 @@ async def _serve(
 
 
 async def _answer_the_rest(
-    streams: StdioStreams, drained: asyncio.Future[None], now: asyncio.Future[bool], ending: Ending
+    streams: StdioStreams, drained: asyncio.Future[None], now: asyncio.Task[Literal[True]], ending: Ending
 ) -> None:
     """After a signal: wait for the calls in progress and their answers, as long as there is time and a reader. Where
     nobody reads, calls may still finish what they do.

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ...security.fetching import Fetcher
+from ...security.key_ring import KeyRing
 from ...stores.contracts import Store
 from ..dpop import DPOP_ALGORITHMS, ProofChecker
 from ..metadata import ProtectedResourceMetadata
@@ -99,7 +100,7 @@ class Protected:
         """The document that describes the resource (RFC 9728), for whoever serves it at the root of a host."""
         return self._document
 
-    def gate(self, *, path: str, store: Store) -> Gate:
+    def gate(self, *, path: str, store: Store, keys: KeyRing | None = None) -> Gate:
         """See `Protection`."""
         surroundings = Surroundings(
             resource=self.resource,
@@ -118,7 +119,7 @@ class Protected:
             checkers=tuple((check, check.checker(surroundings)) for check in self._checks),
             clock=self._clock,
         )
-        return Gate(rules, ProofChecker(store, nonces=self._nonces, clock=self._clock))
+        return Gate(rules, ProofChecker(store, nonces=self._nonces, keys=keys, clock=self._clock))
 
     def __repr__(self) -> str:
         return f"Protected({self.resource!r}, issuers={[check.issuer for check in self._checks]!r})"

@@ -44,6 +44,11 @@ class Settings:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above zero")
+        if self.http_sse and self.workers > 1:
+            raise ValueError(
+                "http_sse keeps each connection in one process, and what a client posts may reach another: serve it "
+                "with one worker"
+            )
         for name in ("slow_after", "retry", "linger", "drain"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below zero")
