@@ -36,6 +36,13 @@ def add(a: int, b: float = 0.5) -> float:
 
 
 @app.tool
+def complain() -> str:
+    """Write to standard error."""
+    sys.stderr.write("    indented, \x1b[31mred\x1b[0m\x1b]0;title\x07\n")
+    return "complained"
+
+
+@app.tool
 def echo(
     text: Annotated[str, Doc("any text")] = "",
     number: int | None = None,

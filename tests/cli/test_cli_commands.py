@@ -125,7 +125,8 @@ def test_usage_errors(run, words, said):
     code, out, err = run("call", TARGET, "add", *words)
     assert (code, out) == (2, "")
     assert said in err
-    assert err.strip().count("\n") == 0
+    told = [line for line in err.splitlines() if line != "printed while it was imported"]
+    assert [line.startswith("dovetail: ") for line in told] == [True]
 
 
 def test_a_missing_word_is_a_usage_error(run):
@@ -215,6 +216,20 @@ def test_json_is_made_safe_and_keeps_its_value(run):
     assert code == 0
     assert not any(mark in out for mark in ("\x1b", "\u202e", "\x07"))
     assert result_of(out)["content"][0]["text"].startswith("\x1b[31mred\x1b[0m \u202egnp")
+
+
+@pytest.mark.parametrize("revision", ERAS)
+def test_standard_error_of_the_server_is_shown_as_it_is(run, revision):
+    """Spaces stay, what moves a cursor does not, and standard output is the result alone."""
+    code, out, err = run("call", TARGET, "complain", "--json", "-r", revision)
+    assert code == 0
+    assert result_of(out)["content"][0]["text"] == "complained"
+    assert "\n    indented, red\n" in err
+    assert "\x1b]" not in err
+    code, out, err = run("list", TARGET, "--tools", "-r", revision)
+    assert code == 0
+    assert "printed while it was imported" in err
+    assert "printed" not in out
 
 
 def test_read(capfdbinary):

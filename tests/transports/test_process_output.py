@@ -88,6 +88,58 @@ def test_a_tail_of_nothing():
         OutputTail(-1)
 
 
+def test_lines_are_cut_as_they_come_and_given_out_in_portions():
+    given: list[str] = []
+    tail = OutputTail(100, given.append)
+    for piece in (b"on", b"e\r", b"\ntw", b"o\n\n10%\r2", b"0%\r", b"\n30%\r40", b"%", b"\nrest"):
+        tail.feed(piece)
+    assert given == []
+    assert tail.give(2)
+    assert given == ["one", "two"]
+    assert not tail.give(100)
+    tail.close()
+    assert given == ["one", "two", "", "10%", "20%", "30%", "40%", "rest"]
+
+
+def test_a_line_that_is_too_long_is_cut_between_characters():
+    given: list[str] = []
+    for start in range(4):
+        given.clear()
+        tail = OutputTail(0, given.append)
+        text = "x" * start + "\U0001f600" * 5000
+        for piece in (text.encode()[:9000], text.encode()[9000:], b"\n"):
+            tail.feed(piece)
+        tail.close()
+        assert "".join(given) == text
+        assert max(len(each.encode()) for each in given) <= 8192
+    tail = OutputTail(0, given.append)
+    tail.feed(b"\x80" * 20_000 + b"\n")
+    given.clear()
+    tail.close()
+    assert sum(map(len, given)) == 20_000
+
+
+async def test_a_flood_of_tiny_lines_lets_others_take_their_turn():
+    """Not more than so many lines between two turns of the loop, and each of them comes."""
+    peer = Peer()
+    turns, largest = [0], 0
+
+    def turn() -> None:
+        nonlocal largest
+        largest = max(largest, len(peer.stderr) - turns[0])
+        turns[0] = len(peer.stderr)
+        if not server.exited.is_set():
+            loop.call_soon(turn)
+
+    loop = asyncio.get_running_loop()
+    server = await peer.start("import os\nfor _ in range(20): os.write(2, b'\\n' * 60_000)")
+    turn()
+    await asyncio.wait_for(server.exited.wait(), 30)
+    await server.close()
+    assert len(peer.stderr) == 20 * 60_000
+    assert largest <= 400
+
+
 async def test_noise_ends_nothing():
     peer = Peer()
     code = r"""

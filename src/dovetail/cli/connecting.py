@@ -132,6 +132,7 @@ class Session:
             "elicitation": self.answers.form,
             "approve": self.answers.visit,
             "logging": self.screen.logged,
+            "on_stderr": self.screen.said,
         }
         if common.log is not None:
             options["log_level"] = common.log

@@ -169,6 +169,10 @@ class Screen:
         with suppress(OSError):  # asked for by --log, so --quiet leaves it
             self.err.print(Text(text, style=_STYLES.get(notice.level, "red")), soft_wrap=True)
 
+    def said(self, line: str) -> None:
+        """A line that the server's process wrote to its standard error: told apart from ours, spaces kept."""
+        self._remark(safe(line), "dim")
+
     def content(self, piece: Any) -> None:
         """A piece of a result: a content block, what a resource holds, or one of `dovetail.cli.pieces`. Of bytes, only
         type and size.

@@ -4,9 +4,12 @@ A capability is declared exactly when something is there to serve it.
 Specification: basic/lifecycle "Capability Negotiation", basic/versioning "Capabilities".
 """
 
+import sys
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final, TypedDict, cast
 
@@ -33,6 +36,7 @@ from .answers import (
     RootsSource,
     RoundsMode,
     SamplingHandler,
+    StderrHandler,
     WarningHandler,
 )
 from .calling import takes_call
@@ -70,7 +74,10 @@ class ClientOptions(TypedDict, total=False):
     * ``headers``: sent with every HTTP request, or a function giving them. ``auth``: what gets the credentials for a
       server over HTTP: "oauth", something from `dovetail.auth.login`, or any `ClientAuth`, which then stays the
       caller's to close. The time a person takes to log in is no part of ``timeout`` or ``max_timeout``.
-    * ``env``, ``cwd``: of a server that is started.
+    * ``env``, ``cwd``: of a server that is started. ``on_stderr``: told of each line that such a server writes to
+      standard error, as text without control characters (at most 8 KiB; longer lines come in pieces); a plain function
+      that must not block. By default the lines go to `sys.stderr`; with None nobody is told, and only a
+      `ServerExited` says what came last.
     """
 
     info: Implementation
@@ -100,6 +107,16 @@ class ClientOptions(TypedDict, total=False):
     auth: Any
     env: Mapping[str, str] | None
     cwd: str | Path | None
+    on_stderr: StderrHandler | None
+
+
+def to_stderr(line: str) -> None:
+    """Write a line to this program's own standard error, if it has one."""
+    stream = sys.stderr
+    if stream is not None:  # programs without a console have none
+        with suppress(OSError, ValueError):
+            stream.write(f"{line}\n")
+            stream.flush()
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -132,6 +149,7 @@ class Options(Struct, frozen=True, kw_only=True):
     auth: Any = None
     env: Any = None
     cwd: Any = None
+    on_stderr: Any = to_stderr
 
     @property
     def automatic(self) -> bool:
@@ -187,6 +205,13 @@ def settle(given: ClientOptions) -> Options:
         check_seconds(name, getattr(options, name))
     for name in ("probe_timeout", "visit_timeout"):
         check_seconds(name, getattr(options, name), unlimited=False)
+    if options.on_stderr is not None and (
+        not callable(options.on_stderr) or iscoroutinefunction(options.on_stderr)
+    ):
+        raise LocalProtocolError(
+            f"on_stderr is a plain function that takes a line, or None, not {options.on_stderr!r}; it is called for "
+            "each line at once"
+        )
     return options
 
 

@@ -165,7 +165,7 @@ def _command(command: Sequence[str], options: Options) -> Place:
     def make() -> Transport:
         from ..transports.stdio_client import StdioTransport
 
-        return StdioTransport(command, env=options.env, cwd=options.cwd)
+        return StdioTransport(command, env=options.env, cwd=options.cwd, on_stderr=options.on_stderr)
 
     def key() -> str | None:
         return selection.of_command(command, options.env, options.cwd)

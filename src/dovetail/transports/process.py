@@ -55,6 +55,9 @@ _QUIET_EXIT: Final = 2.0
 
 _NOISE_SHOWN: Final = 2_000
 
+_LINES_AT_ONCE: Final = 200
+"""Lines of standard error that are given out before others get their turn."""
+
 
 class ServerProcess:
     """A running server. Made by `start`; ended by `close`.
@@ -64,7 +67,7 @@ class ServerProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], calls: _Calls, *, max_line: int, send_timeout: float, tail: OutputTail
+        self, command: Sequence[str], calls: _Calls, *, max_line: int, send_timeout: float, stderr_bytes: int
     ):
         self.command: Final = tuple(command)
         self.exited: Final = asyncio.Event()
@@ -72,7 +75,8 @@ class ServerProcess:
         self._calls = calls
         self._splitter = LineSplitter(max_line)
         self._send_timeout = send_timeout
-        self._tail = tail
+        self._tail = OutputTail(stderr_bytes, self._tell if calls.on_stderr is not None else None)
+        self._telling = self._told_of_failure = False
         self._loop = asyncio.get_running_loop()
         self._left: asyncio.Future[None] = self._loop.create_future()
         self._disconnected: asyncio.Future[None] = self._loop.create_future()
@@ -110,8 +114,9 @@ class ServerProcess:
 
         ``on_line`` gets each line that may be a message, ``on_noise`` other lines (as plain text, at most
         2,000 characters), ``on_oversize`` the report of a line over ``max_line`` bytes (default 64 MiB),
-        ``on_stderr`` each line of standard error as plain text, and ``on_exit`` is called once at the end.
-        They run in the event loop and must not block; the first may run before ``start`` returns.
+        ``on_stderr`` each line of standard error as plain text (at most 8 KiB, longer ones in pieces), and
+        ``on_exit`` is called once at the end, after all of these. They run in the event loop and must not block;
+        the first may run before ``start`` returns. One that fails is reported to the loop's exception handler.
 
         The environment is what ``inherit`` allows of ours, then ``env``. ``stderr_bytes`` of standard error
         are kept (default 64 KiB). ``send_timeout`` is in seconds (default 30).
@@ -121,13 +126,13 @@ class ServerProcess:
         environment = child_environment(env, inherit=inherit)
         argv = resolve_command(command, environment)
         check_directory(cwd)
-        calls = _Calls(on_line, on_exit, on_noise, on_oversize)
+        calls = _Calls(on_line, on_exit, on_noise, on_oversize, on_stderr)
         process = cls(
             command,
             calls,
             max_line=max_line,
             send_timeout=send_timeout,
-            tail=OutputTail(stderr_bytes, on_stderr),
+            stderr_bytes=stderr_bytes,
         )
         spawning = asyncio.ensure_future(process._spawn(argv, environment, cwd))
         try:
@@ -260,7 +265,9 @@ class ServerProcess:
     def received(self, pipe: int, data: bytes) -> None:
         """Bytes from standard output (1) or standard error (2)."""
         if pipe == 2:
-            self._guard(self._tail.feed, data)
+            self._tail.feed(data)
+            if not self._telling:
+                self._give_out()
             return
         try:
             self._held.extend(self._splitter.feed(data))
@@ -286,7 +293,7 @@ class ServerProcess:
             if not self._left.done():
                 self._loop.call_later(_QUIET_EXIT, self._end_the_silent)
         else:
-            self._guard(self._tail.close)
+            self._tail.close()
         self._finish_if_read()
 
     def left(self) -> None:
@@ -316,6 +323,19 @@ class ServerProcess:
         elif not self._input_gone:
             self._room.clear()
 
+    def _tell(self, line: str) -> None:
+        if self._calls.on_stderr is not None:
+            self._guard(self._calls.on_stderr, line, once=True)
+
+    def _give_out(self) -> None:
+        """Give out lines of standard error, some now and others a turn of the loop later; meanwhile no more is read."""
+        more = self._tail.give(_LINES_AT_ONCE)
+        if more != self._telling:
+            self._telling = more
+            self._set_reading(not more, 2)
+        if more:
+            self._loop.call_soon(self._give_out)
+
     def _deliver(self) -> None:
         if self._delivering:
             return
@@ -333,19 +353,22 @@ class ServerProcess:
         elif self._calls.on_noise is not None:
             self._guard(self._calls.on_noise, plain_text(line[: 4 * _NOISE_SHOWN])[:_NOISE_SHOWN])
 
-    def _guard(self, call: Callable[..., None], *arguments: Any) -> None:
+    def _guard(self, call: Callable[..., None], *arguments: Any, once: bool = False) -> None:
         """A callback that fails is its owner's mistake; it must not end the reading of this or any other
-        server.
+        server. ``once``: it may be called very often, and fails alike.
         """
         try:
             call(*arguments)
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the loop's handler
+            if once and self._told_of_failure:
+                return
+            self._told_of_failure = once or self._told_of_failure
             self._loop.call_exception_handler(
                 {"message": "a callback for a server's output failed", "exception": error}
             )
 
-    def _set_reading(self, reading: bool) -> None:
-        pipe: Any = self._transport.get_pipe_transport(1) if self._transport is not None else None
+    def _set_reading(self, reading: bool, number: int = 1) -> None:
+        pipe: Any = self._transport.get_pipe_transport(number) if self._transport is not None else None
         if pipe is None or pipe.is_closing():
             return
         if reading:
@@ -383,6 +406,7 @@ class ServerProcess:
 
     def _finish(self) -> None:
         if not self.exited.is_set():
+            self._tail.close()  # what somebody else writes to the pipe after this is nobody's last word
             self.exited.set()
             if self._calls.on_exit is not None:
                 self._guard(self._calls.on_exit)
@@ -453,6 +477,7 @@ class _Calls(msgspec.Struct, frozen=True):
     on_exit: Callable[[], None] | None
     on_noise: Callable[[str], None] | None
     on_oversize: Callable[[LineTooLong], None] | None
+    on_stderr: Callable[[str], None] | None
 
 
 class _Wires(asyncio.SubprocessProtocol):

@@ -37,10 +37,10 @@ class StdioTransport:
     """A server that we start, spoken to over its standard streams. It follows `client_seam.Transport`.
 
     ``command``: the program and its arguments; no shell. ``env``: variables besides the few that are
-    inherited. ``cwd``: where to start it. ``on_stderr`` gets each line of standard error and ``on_noise``
-    each line of standard output that is no message, as plain text. ``max_message``: bytes of one message
-    (default 64 MiB). ``grace``: seconds between the steps of ending it (default 2). ``send_timeout``: seconds
-    it may leave its input unread (default 30).
+    inherited. ``cwd``: where to start it. ``on_stderr`` gets each line of standard error (None: only the end
+    is kept, for errors) and ``on_noise`` each line of standard output that is no message, as plain text.
+    ``max_message``: bytes of one message (default 64 MiB). ``grace``: seconds between the steps of ending it
+    (default 2). ``send_timeout``: seconds it may leave its input unread (default 30).
     """
 
     name: str = "stdio"
@@ -175,8 +175,11 @@ class StdioTransport:
         self.noise += 1
         if self._on_noise is not None:
             self._on_noise(line)
-        else:
-            _log.info("the server %s printed something that is no message: %.200s", self.describe(), line)
+            return
+        level = (
+            logging.WARNING if self.noise == 1 else logging.INFO
+        )  # once: a server that does it, does it often
+        _log.log(level, "the server %s printed something that is no message: %.200s", self.describe(), line)
 
     def _exited(self, channel: SharedChannel) -> None:
         if self._process is not None and self._started.is_set():
