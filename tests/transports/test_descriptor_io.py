@@ -63,6 +63,12 @@ def channel(request, monkeypatch):
             os.close(descriptor)
 
 
+def hold(writer: DescriptorWriter) -> None:
+    """What is written now and in the next two turns of the loop is to leave together."""
+    writer.gather()
+    writer.gathered(10**6)
+
+
 async def collect(descriptor: int, count: int) -> bytes:
     """Read ``count`` bytes by way of the loop."""
     reader = DescriptorReader(descriptor)
@@ -148,12 +154,35 @@ async def test_gathered_frames_leave_together_and_in_order(channel):
     writer, read = channel
     frames = [b"%d\n" % number for number in range(100)]
     frames[60] = b"x" * 200_000 + b"\n"
-    writer.gather()
+    hold(writer)
     for frame in frames[:60]:
         await writer.write(frame)
     tasks = [asyncio.create_task(writer.write(frame)) for frame in frames[60:]]
     assert await collect(read, sum(map(len, frames))) == b"".join(frames)
     await asyncio.wait_for(asyncio.gather(*tasks), 10)
+
+
+async def test_frames_that_all_came_at_once_leave_at_once(channel):
+    writer, read = channel
+    os.set_blocking(read, False)
+    writer.gather()
+    for _ in range(3):
+        assert writer.put(b"x\n") is None
+    with pytest.raises(BlockingIOError):
+        os.read(read, 100)
+    writer.gathered(3)
+    assert os.read(read, 100) == b"x\n" * 3
+
+
+async def test_what_is_put_has_its_place_in_the_line_before_it_is_awaited(channel):
+    writer, read = channel
+    parts = [b"A" * 3_000_000, b"B" * 10, b"C" * 100_000]
+    rests = [writer.put(part) for part in parts]
+    assert None not in rests
+    reading = asyncio.create_task(collect(read, sum(map(len, parts))))
+    for rest in reversed(rests):
+        await asyncio.wait_for(rest, 10)
+    assert await reading == b"".join(parts)
 
 
 async def test_what_is_held_is_bounded(channel):
@@ -162,7 +191,7 @@ async def test_what_is_held_is_bounded(channel):
     frame = b"x" * 4000
     tasks: list[asyncio.Task[None]] = []
     for _ in range(100):
-        writer.gather()
+        hold(writer)
         tasks += [asyncio.create_task(writer.write(frame)) for _ in range(10)]
         await asyncio.sleep(0)
     done = sum(task.done() for task in tasks)
@@ -178,13 +207,13 @@ async def test_nothing_is_held_for_longer_than_a_moment(channel, monkeypatch):
     writer, read = channel
     os.set_blocking(read, False)
     monkeypatch.setattr(descriptor_io, "_MOMENT", -1.0)
-    writer.gather()
+    hold(writer)
     await writer.write(b"early\n")
     assert os.read(read, 100) == b"early\n"
     monkeypatch.setattr(descriptor_io, "_MOMENT", 60.0)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    writer.gather()
+    hold(writer)
     await writer.write(b"late\n")
     with pytest.raises(BlockingIOError):
         os.read(read, 100)
@@ -199,7 +228,7 @@ async def test_flushing_waits_for_what_no_writer_waits_for(channel):
     written = b""
     task = asyncio.create_task(asyncio.sleep(0))
     while not written or task.done():
-        writer.gather()
+        hold(writer)
         frame = next(frames)
         written += frame
         task = asyncio.create_task(writer.write(frame))
@@ -215,7 +244,7 @@ async def test_flushing_waits_for_what_no_writer_waits_for(channel):
 
 async def test_whoever_comes_next_hears_that_held_frames_found_nobody(channel):
     writer, read = channel
-    writer.gather()
+    hold(writer)
     await writer.write(b"for nobody\n")
     os.close(read)
     with pytest.raises(PeerGone):
@@ -226,7 +255,7 @@ async def test_whoever_comes_next_hears_that_held_frames_found_nobody(channel):
 
 async def test_closing_sends_what_is_held(channel):
     writer, read = channel
-    writer.gather()
+    hold(writer)
     await writer.write(b"last words\n")
     writer.close()
     assert os.read(read, 100) == b"last words\n"

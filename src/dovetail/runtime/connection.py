@@ -3,16 +3,17 @@
 Messages of both eras may come interleaved; each is routed by what it is. A request with a modern ``_meta``
 is judged alone by the `Exchange`; everything else belongs to the one `ServerSession` of the connection.
 Each call gets a task, so a slow one holds nobody up; those that steer the session are answered before the next
-message is read. What calls in progress hold, their requests and the answers that wait to be sent, is bounded in bytes:
-beyond that nothing more is read for a while, and then refused. Specification: basic/transports/stdio,
-basic/patterns/cancellation, basic/lifecycle.
+message is read. What needs no waiting is done at once (`ServerConnection.take`): a transport that reads in a callback
+of the loop is through with a plain call before it reads again. What calls in progress hold, their requests and the
+answers that wait to be sent, is bounded in bytes: beyond that nothing more is read for a while, and then refused.
+Specification: basic/transports/stdio, basic/patterns/cancellation, basic/lifecycle.
 """
 
 import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, cast
 
@@ -24,17 +25,18 @@ from ..protocol.correlation import Pending
 from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import Closed, InternalError, InvalidRequest, RPCError, TransportError, rpc_error
 from ..protocol.listening import Change
-from ..protocol.revisions import PROFILES, Feature
+from ..protocol.revisions import PROFILES, Feature, Profile
 from ..protocol.session import BEFORE_OPENING, NEW, READY, ServerSession, SessionState
 from ..protocol.types.notifications import CancelledNotice
 from ..protocol.types.requests import RequestId
 from ..security.principal import ANONYMOUS, Principal
 from . import tap
+from .beginning import begun
 from .channel import Channel
 from .dispatch import Reply
 from .ending import name_of
 from .hub import Subscription
-from .service import Send, Service
+from .service import Send, SendNow, Service
 
 log = logging.getLogger("dovetail.server")
 
@@ -61,18 +63,25 @@ _links = itertools.count(1)
 
 
 class ServerConnection:
-    """Serves one peer. The transport calls `receive` for each message, in order, and `close` at the end."""
+    """Serves one peer. The transport calls `receive` for each message, in order, and `close` at the end.
+
+    ``send`` may do what it can at once and give None, or what is left to be awaited. ``eager``: calls take their first
+    step at once, for a transport that calls `take` where no task is running.
+    """
 
     def __init__(
         self,
         service: Service,
-        send: Send,
+        send: Send | SendNow,
         *,
         transport: str,
         principal: Principal = ANONYMOUS,
         remote: str | None = None,
+        eager: bool = False,
     ) -> None:
         self._service = service
+        self._eager = eager
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._send = send
         self._transport = transport
         self._principal = principal
@@ -104,24 +113,43 @@ class ServerConnection:
         """Take one message, or one batch; waits while the calls in progress hold too much. Never raises for what the
         peer sent; what sending raises once the peer is gone.
         """
+        rest = self.take(data)
+        if rest is not None:
+            await rest
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        """Take one message, or one batch, as far as that goes at once. Gives what has to be awaited before the next, if
+        anything. Raises as `receive` does.
+        """
         if self._lost is not None:
             raise self._lost.with_traceback(None)
         if tap.listeners:
             tap.note(self.link, "server", False, self._transport, data, self._session.state.revision or None)
         if envelope.is_batch(data):
-            await self._receive_batch(data)
-            return
-        reply = await self._take(data)
+            return self._receive_batch(data)
+        outcome = self._take(data, None)
+        if outcome is None:
+            return None
+        return self.put(outcome) if isinstance(outcome, bytes) else self._finish(outcome)
+
+    async def _finish(self, outcome: Awaitable[bytes | None]) -> None:
+        reply = await outcome
         if reply is not None:
             await self.write(reply)
 
     async def write(self, data: bytes) -> None:
         """Send one message."""
+        rest = self.put(data)
+        if rest is not None:
+            await rest
+
+    def put(self, data: bytes) -> Awaitable[None] | None:
+        """Send one message, as far as that goes at once. Gives what is left to be awaited, if anything: now."""
         if self._closed:
-            return
+            return None
         if tap.listeners:
             tap.note(self.link, "server", True, self._transport, data, self._session.state.revision or None)
-        await self._send(data)
+        return self._send(data)
 
     def refuse(self) -> None:
         """Take no more calls: the server is about to end. Everything else is still taken."""
@@ -194,27 +222,31 @@ class ServerConnection:
 
     # What comes in
 
-    async def _take(self, data: bytes, batch: "_Batch | None" = None) -> bytes | None:
-        """One message; gives the answer if it is known at once. ``batch``: what it is part of."""
+    def _take(self, data: bytes, batch: "_Batch | None") -> "bytes | Awaitable[bytes | None] | None":
+        """One message; gives the answer if it is known at once, or what has to be awaited for it. ``batch``: what it is
+        part of.
+        """
         profile = self._session.profile
         try:
             message = envelope.read(data)
             if message.kind is Kind.REQUEST and self._judged_alone(message, data):
                 profile = PROFILES[self._service.stateless[-1]]
-                await self._start(self._service.exchange.judge(message), None, len(data), batch)
-            else:
-                await self._route(message, len(data), batch)
+                return self._start(self._service.exchange.judge(message), None, len(data), batch)
+            return self._route(message, len(data), batch)
         except Malformed as problem:
             if problem.response:
                 self._fail_question(problem)
                 return None
             return messages.error(problem.id, problem.error, profile)
         except Refused as problem:
-            if problem.silent:
-                log.debug("ignored: %s", problem)
-                return None
-            return messages.error(problem.id, problem.error, profile)
-        return None
+            return self._refusal(problem, profile)
+
+    @staticmethod
+    def _refusal(problem: Refused, profile: Profile) -> bytes | None:
+        if problem.silent:
+            log.debug("ignored: %s", problem)
+            return None
+        return messages.error(problem.id, problem.error, profile)
 
     def _judged_alone(self, message: Message, data: bytes) -> bool:
         """Whether a request is of the stateless era; a server of that era alone judges every one so. One that comes
@@ -234,14 +266,14 @@ class ServerConnection:
         if waiter is not None and not waiter.done():
             waiter.set_exception(RPCError(f"the client's answer is malformed: {problem}"))
 
-    async def _route(self, message: Message, size: int, batch: "_Batch | None") -> None:
+    def _route(self, message: Message, size: int, batch: "_Batch | None") -> "Awaitable[bytes | None] | None":
         session = self._session
         if batch is not None and message.method == names.INITIALIZE:
             raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
         event = session.receive(message)
         if isinstance(event, Call):
-            await self._start(event, session, size, batch)
-        elif isinstance(event, Cancel):
+            return self._start(event, session, size, batch)
+        if isinstance(event, Cancel):
             self._cancel(event)
         elif isinstance(event, Answer):
             waiter = self._asked.take(event.id)
@@ -249,6 +281,7 @@ class ServerConnection:
                 waiter.set_result(event)
         else:
             self._noticed(event)
+        return None
 
     async def _receive_batch(self, data: bytes) -> None:
         """The one revision with batches: each message on its own, the answers together once all are there."""
@@ -264,7 +297,8 @@ class ServerConnection:
             return
         batch = _Batch(self._most)
         for item in items:
-            reply = await self._take(bytes(item), batch)
+            outcome = self._take(bytes(item), batch)
+            reply = outcome if isinstance(outcome, bytes) or outcome is None else await outcome
             if reply is not None:
                 batch.replies.append(reply)
         gathering = asyncio.ensure_future(self._answer_batch(batch))
@@ -291,37 +325,70 @@ class ServerConnection:
 
     # Calls
 
-    async def _start(
+    def _start(
         self, call: Call, session: ServerSession | None, size: int, batch: "_Batch | None"
-    ) -> None:
+    ) -> Awaitable[bytes | None] | None:
+        """Begin a call, or give what has to be awaited before. Raises `Refused`."""
         self._check_id(call)
-        if batch is not None and len(self._running) >= self._service.max_running:
-            await self._wait_for_turn()
-            self._check_id(call)
-        if len(self._running) >= self._service.max_running:
+        full = len(self._running) >= self._service.max_running
+        if full and batch is None:
             raise Refused(
                 InvalidRequest(f"more than {self._service.max_running} requests are in progress; wait"),
                 call.id,
             )
-        if self._held and self._held + size > self._most:
-            await self._make_room(call, size)
-            self._check_id(call)
+        if full or (self._held and self._held + size > self._most):
+            return self._start_later(call, session, size, batch)
         if self._refusing:
             raise Refused(InvalidRequest("the server is shutting down"), call.id)
+        task = self._launch(call, session, size, batch)
+        if session is None or task is None or call.method not in IN_ORDER:
+            return None
+        return None if task.done() and self._lost is None else self._ended_in_order(task)
+
+    async def _start_later(
+        self, call: Call, session: ServerSession | None, size: int, batch: "_Batch | None"
+    ) -> bytes | None:
+        """Begin a call once there is room for it. Gives the answer to one that there is none for."""
+        try:
+            if batch is not None and len(self._running) >= self._service.max_running:
+                await self._wait_for_turn(call)
+            if self._held and self._held + size > self._most:
+                await self._make_room(call, size)
+            self._check_id(call)
+            if self._refusing:
+                raise Refused(InvalidRequest("the server is shutting down"), call.id)
+            task = self._launch(call, session, size, batch)
+        except Refused as problem:
+            return self._refusal(problem, call.profile)
+        if session is not None and task is not None and call.method in IN_ORDER:
+            await self._ended_in_order(task)
+        return None
+
+    def _launch(
+        self, call: Call, session: ServerSession | None, size: int, batch: "_Batch | None"
+    ) -> asyncio.Task[None] | None:
         if self._closed:
-            return
+            return None
         channel = _ConnectionChannel(self, call, session, size, self._transport)
         channel.principal, channel.remote = self._principal, self._remote
         self._held += size
-        task = channel.task = asyncio.create_task(self._run(call, channel, batch))
-        self._running[call.id] = task
-        self._channels[task] = channel
-        if batch is not None:
-            batch.started.append(task)
-        if call.method in IN_ORDER and session is not None:
-            await asyncio.wait((task,))
-            if self._lost is not None:
-                raise self._lost.with_traceback(None)
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        running = self._run(call, channel, batch)
+        task = begun(running, loop) if self._eager else loop.create_task(running)
+        if not task.done():
+            channel.task = task
+            self._running[call.id] = task
+            self._channels[task] = channel
+            if batch is not None:
+                batch.started.append(task)
+        return task
+
+    async def _ended_in_order(self, task: asyncio.Task[None]) -> None:
+        await asyncio.wait((task,))
+        if self._lost is not None:
+            raise self._lost.with_traceback(None)
 
     def _check_id(self, call: Call) -> None:
         if call.id in self._running:
@@ -350,9 +417,9 @@ class ServerConnection:
                 call.id,
             )
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_for_turn(self, call: Call) -> None:
         """Before one more message of a batch: wait until one of the calls in progress is over. As in `_make_room`, not
-        for long, and not where one of them waits for the client itself.
+        for long, and not where one of them waits for the client itself: then the call is refused.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
@@ -361,6 +428,11 @@ class ServerConnection:
                 ):
                     self._room.clear()
                     await self._room.wait()
+        if len(self._running) >= self._service.max_running and not (self._refusing or self._closed):
+            raise Refused(
+                InvalidRequest(f"more than {self._service.max_running} requests are in progress; wait"),
+                call.id,
+            )
 
     def _ended(self, id: RequestId, task: asyncio.Task[None]) -> None:
         channel = self._channels.pop(task, None)
@@ -383,9 +455,12 @@ class ServerConnection:
             if batch is not None:
                 self._held += batch.take(call, reply.data)
                 return
-            self._held += len(reply.data)
-            channel.size += len(reply.data)
-            await self.write(reply.data)
+            data = reply.data
+            rest = self.put(data)
+            if rest is not None:
+                self._held += len(data)
+                channel.size += len(data)
+                await rest
         except GONE as problem:
             self._lost = self._lost or problem
             log.debug("the peer of %s went away before its answer", self.link)
@@ -397,7 +472,8 @@ class ServerConnection:
                 if channel.clean_ups:
                     await self._tidy(channel)
             finally:
-                self._channels.pop(cast("asyncio.Task[None]", channel.task), None)
+                if channel.task is not None:
+                    self._channels.pop(channel.task, None)
 
     async def _tidy(self, channel: "_ConnectionChannel") -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())

@@ -158,3 +158,4 @@ class Service:
 
 
 Send = Callable[[bytes], Awaitable[None]]
+SendNow = Callable[[bytes], Awaitable[None] | None]

@@ -34,6 +34,7 @@ import socket
 import stat
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -42,7 +43,10 @@ from ..protocol.errors import TransportError
 __all__ = ["DescriptorReader", "DescriptorWriter", "PeerGone", "gone"]
 
 CHUNK: Final = 256 * 1024
-"""Bytes read at once."""
+"""Bytes read at once, where much comes."""
+
+_PIECE: Final = 64 * 1024
+"""Bytes read at once, where little comes: memory of this size costs no system calls."""
 
 _AHEAD: Final = 2
 """Chunks read ahead of the consumer before reading pauses."""
@@ -98,7 +102,8 @@ def _widen(descriptor: int) -> None:
 
 
 class DescriptorReader:
-    """Reads a pipe, socket or terminal. The descriptor stays the caller's.
+    """Reads a pipe, socket or terminal: by `read`, or by a listener that gets each piece in the callback of the loop.
+    The descriptor stays the caller's.
 
     Raises `OSError` from ``read`` where the loop cannot watch the descriptor (a regular file): see
     `threaded_io`.
@@ -112,7 +117,21 @@ class DescriptorReader:
         self._watching = False
         self._widened = False
         self._ended = False
+        self._size = _PIECE
         self._waiter: asyncio.Future[None] | None = None
+        self._listener: Callable[[bytes], None] | None = None
+
+    def listen(self, listener: Callable[[bytes], None]) -> None:
+        """Give each piece to ``listener`` as soon as it can be read, and an empty one at the end, until `stop`.
+
+        Raises `OSError` if the loop cannot watch the descriptor.
+        """
+        self._listener = listener
+        self.watch()
+
+    def pause(self) -> None:
+        """Read nothing until `watch`."""
+        self._unwatch()
 
     def watch(self) -> None:
         """Begin to read ahead. Raises `OSError` if the loop cannot watch the descriptor."""
@@ -163,20 +182,28 @@ class DescriptorReader:
 
     def _readable(self) -> None:
         try:
-            chunk = os.read(self._descriptor, CHUNK)
+            chunk = os.read(self._descriptor, self._size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             chunk = b""
-        if chunk:
-            self._chunks.append(chunk)
-            if len(chunk) == _USUAL_PIPE and not self._widened:
+        if len(chunk) >= _USUAL_PIPE:
+            self._size = CHUNK
+            if not self._widened:
                 self._widened = True
                 _widen(self._descriptor)
         else:
+            self._size = _PIECE
+        if not chunk:
             self._ended = True
-        if self._ended or len(self._chunks) >= _AHEAD:
             self._unwatch()
+        if self._listener is not None:
+            self._listener(chunk)
+            return
+        if chunk:
+            self._chunks.append(chunk)
+            if len(self._chunks) >= _AHEAD:
+                self._unwatch()
         self._wake()
 
     def _unwatch(self) -> None:
@@ -229,18 +256,26 @@ class DescriptorWriter:
         Raises `PeerGone` when the reader is gone, or `TransportError`. On cancellation a frame that has begun
         is still written to its end by the loop.
         """
+        rest = self.put(data)
+        if rest is not None:
+            await rest
+
+    def put(self, data: bytes) -> Awaitable[None] | None:
+        """As `write`: what can be done at once is done, and its place in the line is taken. Gives what is left to be
+        awaited, if anything.
+        """
         if self._error is not None:
             raise self._error.with_traceback(None)
         if self._until is not None and not self._pending:
             if self._hold(data, self._until):
-                return
+                return None
             self._send_off()
         sent = 0
         if not self._pending:
-            sent = self._attempt([memoryview(data)])
+            sent = self._attempt([data])
             if sent == len(data):
-                return
-        await self._queue(memoryview(data)[sent:], begun=sent > 0)
+                return None
+        return self._queue(memoryview(data)[sent:], begun=sent > 0)
 
     @property
     def waiting(self) -> bool:
@@ -254,10 +289,20 @@ class DescriptorWriter:
             await self._crowd
 
     def gather(self) -> None:
-        """Many frames are about to come: hold them together for the next two turns of the loop."""
+        """Many frames are about to come: hold them together, until `gathered`."""
         if self._until is None:
             self._until = time.monotonic() + _MOMENT
             self._loop = asyncio.get_running_loop()
+
+    def gathered(self, expected: int) -> None:
+        """What can come at once has come: let it go. Where that is less than ``expected`` frames, the others get two
+        turns of the loop to come along.
+        """
+        if self._until is None:
+            return
+        if len(self._held) >= expected or self._loop is None:
+            self._gathered()
+        else:
             self._loop.call_soon(self._loop.call_soon, self._gathered)
 
     async def flush(self) -> None:
@@ -298,7 +343,7 @@ class DescriptorWriter:
     def _target(self) -> int:
         return self._descriptor if self._own is None else self._own
 
-    def _attempt(self, views: list[memoryview]) -> int:
+    def _attempt(self, views: Sequence[bytes | memoryview]) -> int:
         """Write what fits now; the number of bytes. Raises the typed error, which then stays."""
         try:
             if self._socket is not None:
@@ -311,7 +356,7 @@ class DescriptorWriter:
         except OSError as error:
             raise self._fail(gone(error)) from None
 
-    def _attempt_cautiously(self, view: memoryview) -> int:
+    def _attempt_cautiously(self, view: bytes | memoryview) -> int:
         sent = 0
         while sent < len(view):
             _, writable, _ = select.select([], [self._descriptor], [], 0)
@@ -320,7 +365,7 @@ class DescriptorWriter:
             sent += os.write(self._descriptor, view[sent : sent + select.PIPE_BUF])
         return sent
 
-    async def _queue(self, rest: memoryview, *, begun: bool) -> None:
+    def _queue(self, rest: memoryview, *, begun: bool) -> Awaitable[None]:
         self._loop = asyncio.get_running_loop()
         done = self._loop.create_future()
         frame = _Frame(rest, begun=begun, done=done)
@@ -328,6 +373,9 @@ class DescriptorWriter:
             self._widen()
         self._pending.append(frame)
         self._watch()
+        return self._sent(frame, done)
+
+    async def _sent(self, frame: _Frame, done: asyncio.Future[None]) -> None:
         try:
             await done
         except asyncio.CancelledError:

@@ -53,7 +53,7 @@ async def serve_stdio(
 ) -> None:
     """Serve claimed streams until their input ends, or until ``ending`` is asked for (default: by a signal)."""
     ending = ending or Ending()
-    connection = ServerConnection(service, streams.write, transport="stdio")
+    connection = ServerConnection(service, streams.put, transport="stdio", eager=True)
     with ending.hearing():
         try:
             await _serve(service, streams, connection, grace, ending)
@@ -154,6 +154,5 @@ async def _pump(streams: StdioStreams, connection: ServerConnection, limit: int)
         if not task.cancelled():
             task.exception()  # a peer that is gone is noticed by whatever comes next
 
-    async for line in streams.lines(refuse, gather=True):
-        await connection.receive(line)
+    await streams.serve(connection.take, refuse)
     connection.deafen()

@@ -28,12 +28,13 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TextIO
 
 from ..protocol.bindings.lines import DEFAULT_MAX_LINE, LineSplitter, LineTooLong, frame
 from ..protocol.errors import TransportError
 from .descriptor_io import DescriptorReader, DescriptorWriter, PeerGone
+from .stdio_intake import LineIntake
 from .threaded_io import ThreadedReader, ThreadedWriter
 
 __all__ = ["PeerGone", "StdioStreams", "claim_stdio"]
@@ -65,16 +66,14 @@ class StdioStreams:
         self._max_line = max_line
         self._reader = None if source is None else _reader(source)
         self._writer = None if sink is None else _writer(sink)
+        self._intake: LineIntake | None = None
         self._released = False
         self._undo = undo or []
 
-    async def lines(
-        self, on_oversize: Callable[[LineTooLong], None] | None = None, *, gather: bool = False
-    ) -> AsyncIterator[bytes]:
+    async def lines(self, on_oversize: Callable[[LineTooLong], None] | None = None) -> AsyncIterator[bytes]:
         """The peer's lines, without line ends, none blank, until it closes its side or `release`.
 
         A line over ``max_line`` bytes is dropped and reported to ``on_oversize``; reading goes on after it.
-        ``gather``: where several lines came at once, what is written next may leave together; see `flush`.
         While nobody asks for the next line at most about 512 KiB are read ahead. One consumer at a time.
         """
         splitter = LineSplitter(self._max_line)
@@ -88,13 +87,39 @@ class StdioStreams:
                 lines = error.lines
                 if on_oversize is not None:
                     on_oversize(error)
-            if gather and len(lines) > 1 and isinstance(self._writer, DescriptorWriter):
-                self._writer.gather()
             for line in lines:
                 yield line
         last = splitter.close()
         if last is not None and not self._released:
             yield last
+
+    async def serve(
+        self,
+        take: Callable[[bytes], Awaitable[None] | None],
+        on_oversize: Callable[[LineTooLong], None] | None = None,
+    ) -> None:
+        """Give the peer's lines to ``take``, in order, until it closes its side or `release`; see `LineIntake`. Raises
+        what ``take`` raises, or what it gives to be awaited.
+        """
+        writer = self._writer if isinstance(self._writer, DescriptorWriter) else None
+        intake = self._intake = LineIntake(self._max_line, take, on_oversize, writer)
+        if self._reader is None or self._source is None:
+            return
+        try:
+            await intake.run(self._reader)
+        except OSError:
+            if intake.begun:
+                raise
+            self._reader = ThreadedReader(self._source)  # the loop cannot watch it
+            await intake.run(self._reader)
+
+    def put(self, message: bytes) -> Awaitable[None] | None:
+        """Send one message as one line, as far as that goes at once. Gives what is left to be awaited, if anything; the
+        message has its place in the line. Raises as `write` does.
+        """
+        if self._writer is None:
+            raise PeerGone("standard output is closed")
+        return self._writer.put(frame(message))
 
     async def write(self, message: bytes) -> None:
         """Send one message as one line; returns when the system has all of it. Any number of tasks may write.
@@ -137,7 +162,7 @@ class StdioStreams:
     def release(self) -> None:
         """Give the descriptors, ``sys.stdout`` and ``sys.stderr`` back. May be called more than once.
 
-        Ends `lines`; writers that still wait get `PeerGone`.
+        Ends `lines` and `serve`; writers that still wait get `PeerGone`.
         """
         with _Claim.lock:
             if self._released:
@@ -145,6 +170,8 @@ class StdioStreams:
             self._released = True
             if _Claim.holder is self:
                 _Claim.holder = None
+        if self._intake is not None:
+            self._intake.stop()
         if self._reader is not None:
             self._reader.stop()
         if self._writer is not None:

@@ -17,6 +17,7 @@ import os
 import queue
 import threading
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 from ..protocol.errors import TransportError
 from .descriptor_io import CHUNK, PeerGone, gone
@@ -35,6 +36,23 @@ class ThreadedReader:
         self._ended = False
         self._thread: threading.Thread | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._listener: Callable[[bytes], None] | None = None
+        self._paused = False
+
+    def listen(self, listener: Callable[[bytes], None]) -> None:
+        """Give each piece to ``listener``, and an empty one at the end, until `stop`."""
+        self._listener = listener
+        self._start()
+
+    def pause(self) -> None:
+        """Give nothing to the listener until `watch`."""
+        self._paused = True
+
+    def watch(self) -> None:
+        """Go on after `pause`."""
+        if self._paused:
+            self._paused = False
+            self._give()
 
     async def read(self) -> bytes:
         """The next bytes, empty at the end of the stream or after `stop`. One reader at a time."""
@@ -43,13 +61,8 @@ class ThreadedReader:
                 return b""
             if self._waiter is not None:
                 raise RuntimeError("a stream has one reader at a time")
-            loop = asyncio.get_running_loop()
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, args=(loop,), name="dovetail-stdin", daemon=True
-                )
-                self._thread.start()
-            self._waiter = loop.create_future()
+            self._start()
+            self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
@@ -73,6 +86,14 @@ class ThreadedReader:
         self._room.release()
         self._wake()
 
+    def _start(self) -> None:
+        if self._thread is None:
+            loop = asyncio.get_running_loop()
+            self._thread = threading.Thread(
+                target=self._run, args=(loop,), name="dovetail-stdin", daemon=True
+            )
+            self._thread.start()
+
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         chunk = b"-"
         while chunk:
@@ -93,7 +114,21 @@ class ThreadedReader:
             self._chunks.append(chunk)
         else:
             self._ended = True
-        self._wake()
+        if self._listener is not None:
+            self._give()
+        else:
+            self._wake()
+
+    def _give(self) -> None:
+        while self._listener is not None and not (self._paused or self._stopped):
+            if self._chunks:
+                self._room.release()
+                self._listener(self._chunks.popleft())
+            else:
+                if self._ended:
+                    listener, self._listener = self._listener, None
+                    listener(b"")
+                return
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -114,6 +149,10 @@ class ThreadedWriter:
 
     async def write(self, data: bytes) -> None:
         """Write all of ``data``. Raises `PeerGone` when the reader is gone, or `TransportError`."""
+        await self.put(data)
+
+    def put(self, data: bytes) -> Awaitable[None]:
+        """As `write`: the frame's place in the line is taken at once. Gives what is to be awaited."""
         if self._error is not None:
             raise self._error.with_traceback(None)
         if self._thread is None:
@@ -124,6 +163,9 @@ class ThreadedWriter:
         self._unsent.add(done)
         if self._crowd is not None and not self._crowd.done():
             self._crowd.set_result(None)
+        return self._sent(done)
+
+    async def _sent(self, done: asyncio.Future[None]) -> None:
         try:
             await done
         finally:
