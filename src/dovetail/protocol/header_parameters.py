@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
+
+from msgspec import Struct
 
 from . import names
 from .errors import DovetailError
@@ -47,8 +48,7 @@ class InvalidHeaderAnnotation(DovetailError, ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderParameter:
+class HeaderParameter(Struct, frozen=True):
     """One annotated parameter.
 
     ``path``: property names leading to the argument. ``header``: the whole header name in lower

@@ -31,9 +31,10 @@ Specification: 2026-07-28 basic/index, "JSON Schema Usage": bounds on the time o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from math import isqrt
 from typing import Any, Final, TypeAlias, cast
+
+from msgspec import Struct
 
 from .schema_patterns import cost_of_pattern
 from .schema_unfolding import Schema, Targets
@@ -103,8 +104,7 @@ _COSTLY_FORMATS: Final = {"regex": 10_000_000, "idn-hostname": 10_000, "idn-emai
 Children: TypeAlias = Callable[[Schema], Iterable[Schema]]
 
 
-@dataclass(slots=True)
-class Amount:
+class Amount(Struct):
     """What there is in a value: parts (each value in it), characters (of keys too), numbers.
 
     ``numbers``: those that are not small integers. ``digits``: those of integers beyond 64 bits, and 310 for a number

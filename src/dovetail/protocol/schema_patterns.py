@@ -19,9 +19,10 @@ Specification: 2026-07-28 basic/index, "JSON Schema Usage": bounds on the time o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 __all__ = ["BACKTRACKS", "PatternCost", "cost_of_pattern"]
 
@@ -40,8 +41,7 @@ _BACKTRACKING: Final = re.compile(r"\(\?(?:[=!>(]|<[=!])|\\[1-9kgGKZhRX]|[*+?}]\
 _UNICODE: Final = re.compile(r"\\[pP]")
 
 
-@dataclass(frozen=True, slots=True)
-class PatternCost:
+class PatternCost(Struct, frozen=True):
     """Nanoseconds, about: to ``compile``, for each ``text`` and for each ``character`` of it.
 
     ``backtracking``: whether it needs the engine that goes back.

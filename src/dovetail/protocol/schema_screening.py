@@ -17,9 +17,10 @@ Specification: 2026-07-28 basic/index, "JSON Schema Usage"; JSON Schema 2020-12,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias, cast
 from urllib.parse import unquote, urldefrag, urljoin
+
+from msgspec import Struct, field
 
 from .errors import DovetailError
 from .schema_budget import Price, price_of
@@ -119,8 +120,7 @@ def _shown(text: str) -> str:
     return ascii(text if len(text) <= 120 else text[:117] + "...")
 
 
-@dataclass(slots=True)
-class Screening:
+class Screening(Struct):
     """What the walk found: the dialect's usual name, the names of secret properties, or that all are.
 
     ``fan``: alternatives of the widest composition in a recursive schema, else 0. ``price``: what it costs to check
@@ -137,8 +137,7 @@ class Screening:
     branches: bool
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """State of one walk. Values belong to a property (``p`` + name), a definition (``#`` + name), or all."""
 
     dialect: str

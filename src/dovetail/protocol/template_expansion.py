@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, cast
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from .template_syntax import Expression, TemplateError, VarSpec
 
@@ -22,8 +23,7 @@ _RESERVED: Final = ":/?#[]@!$&'()*+,;="
 _TRIPLET: Final = re.compile(r"(%[0-9A-Fa-f]{2})")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """How an operator expands."""
 
     first: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from urllib.parse import unquote
+
+from msgspec import Struct, field
 
 from .template_expansion import RULES
 from .template_syntax import Expression, Part, TemplateError, VarSpec
@@ -24,8 +25,7 @@ _QUERY: Final = ("?", "&")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
-@dataclass(frozen=True, slots=True)
-class _Capture:
+class _Capture(Struct, frozen=True):
     """One hole in a row. ``stops``: characters it cannot hold. ``cut``: separator of an exploded value."""
 
     name: str
@@ -36,8 +36,7 @@ class _Capture:
     offset: int
 
 
-@dataclass(slots=True)
-class _Row:
+class _Row(Struct):
     """Texts around captures: one more text than captures, the first and last possibly empty."""
 
     texts: list[str] = field(default_factory=lambda: [""])
@@ -134,8 +133,7 @@ def _add(template: str, row: _Row, part: Part) -> None:
         row.add_capture(template, _Capture(spec.name, own_stops, spans, cut, spec.prefix, part.offset))
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Matcher(Struct, frozen=True):
     """A prepared template. ``query`` is None without a query tail."""
 
     row: _Row

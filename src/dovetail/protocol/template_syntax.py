@@ -11,9 +11,10 @@ Specification: RFC 6570, section 2.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from .errors import DovetailError
 
@@ -60,8 +61,7 @@ class UriTooLong(DovetailError, ValueError):
         super().__init__(f"a URI of {length} characters is longer than {MAX_URI}; shorten it")
 
 
-@dataclass(frozen=True, slots=True)
-class VarSpec:
+class VarSpec(Struct, frozen=True):
     """One variable of an expression: its name, its prefix length (0: none), and whether it explodes."""
 
     name: str
@@ -69,8 +69,7 @@ class VarSpec:
     explode: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(Struct, frozen=True):
     """What stands between braces: operator (``""`` for none), variables, offset in the template."""
 
     operator: str

@@ -9,8 +9,9 @@ the schema nor the name of its property marks as secret.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 __all__ = ["Violation", "explain", "looks_secret", "one_of", "path_text", "summary", "taken_as", "wanted"]
 
@@ -29,8 +30,7 @@ _SECRET_WORDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """One thing wrong with a value.
 
     ``path``: where, like ``items[2].name``; ``""`` is the value itself. ``expected`` and ``got``:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 __all__ = ["Docstring", "class_docstring", "parse_docstring"]
 
@@ -45,8 +46,7 @@ _FIELD_OF_CODE: Final = re.compile(
 _FENCE: Final = re.compile(r"\s{0,8}(`{3,}|~{3,})")
 
 
-@dataclass(slots=True)
-class Docstring:
+class Docstring(Struct):
     """``text``: all that is about no parameter and not about the code. ``parameters``: texts by name."""
 
     text: str = ""

@@ -15,12 +15,12 @@ import datetime
 import enum
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Final, Generic, TypeVar, cast, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from ..protocol.codec import DECODE_ERRORS
 from ..protocol.errors import DovetailError
@@ -49,8 +49,7 @@ class AnswerInvalid(DovetailError):
         super().__init__("\n".join(text for _, text in problems))
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     """``name`` as in the form. ``values``: what each choice stands for, or None.
 
     ``nullable``: None is a value of it.

@@ -14,10 +14,10 @@ Specification: server/tools, "Tool"; basic/transports/streamable-http, "Schema E
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import Struct
 
 from ..protocol import names
 from .pydantic_models import described_by
@@ -127,8 +127,7 @@ Secret: Final = Marker(msgspec.Meta(extra_json_schema={"writeOnly": True}))
 """Marks a value that must never be echoed in errors or logs: ``Annotated[str, Secret]``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Depends:
+class Depends(Struct, frozen=True):
     """Fills a parameter by calling ``provider`` (sync, async, or a generator that cleans up after its
     ``yield``).
 
@@ -142,8 +141,7 @@ class Depends:
     scope: Literal["call", "app"] = "call"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """Fills a parameter by asking the person before the body starts.
 
     ``message``: the question; ``{name}`` stands for the argument of that name. ``key``: identity of the

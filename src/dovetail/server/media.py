@@ -11,9 +11,10 @@ from __future__ import annotations
 import base64
 import mimetypes
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ..protocol.types.content import AudioContent, EmbeddedResource, ImageContent
 from ..protocol.types.metadata import Annotations
@@ -33,8 +34,7 @@ class MediaTooLarge(ValueError):
     """A file or value is larger than `MAX_MEDIA_BYTES`; serve it as a resource and return a link to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Media:
+class _Media(Struct, frozen=True):
     """``data`` (bytes) or ``path``: exactly one of them.
 
     ``mime_type``: guessed from the path where it is None.
@@ -68,8 +68,7 @@ class _Media:
         return self.mime_type or guessed or default
 
 
-@dataclass(frozen=True, slots=True)
-class Image(_Media):
+class Image(_Media, frozen=True):
     """An image. ``mime_type`` is "image/png" where nothing else is known."""
 
     def block(self) -> ImageContent:
@@ -79,8 +78,7 @@ class Image(_Media):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Audio(_Media):
+class Audio(_Media, frozen=True):
     """A sound. ``mime_type`` is "audio/wav" where nothing else is known."""
 
     def block(self) -> AudioContent:
@@ -90,8 +88,7 @@ class Audio(_Media):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class File(_Media):
+class File(_Media, frozen=True):
     """A file, embedded as a resource: as text if its type says text and it is UTF-8, else as bytes.
 
     ``uri``: the address of the resource; the path's ``file:`` address, or ``file:///<name>``, where it is

@@ -12,10 +12,10 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, cast, get_origin
 
 import msgspec
+from msgspec import Struct
 
 from . import hints
 from .docstrings import class_docstring
@@ -50,8 +50,7 @@ class Misread(ValueError):
         super().__init__(str(error))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Adapted:
+class Adapted(Struct, frozen=True, eq=False):
     """An annotation that pydantic serves; ``adapter`` is its `TypeAdapter`."""
 
     adapter: Any

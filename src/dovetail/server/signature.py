@@ -18,9 +18,10 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast, get_args, get_origin
+
+from msgspec import Struct
 
 from ..protocol.errors import DovetailError
 from . import hints, pydantic_models
@@ -60,8 +61,7 @@ class RegistrationError(DovetailError, TypeError):
         self.where = where
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """An input parameter. ``default`` is MISSING where there is none; ``description`` may be "". ``factory``: what
     makes the value where none is given, or None.
     """
@@ -82,8 +82,7 @@ class Parameter:
         return fresh(self.default) if self.factory is None else self.factory()
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """A parameter that the server fills.
 
     ``kind``: what the caller registered for the type, or the `Depends` or `Ask` itself. ``annotation``: the
@@ -97,8 +96,7 @@ class Slot:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """How to serve a function.
 
     ``inputs`` and ``slots`` stand in the order of the signature. ``returns`` is the annotation of the result
