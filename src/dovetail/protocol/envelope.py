@@ -11,7 +11,6 @@ name the last one counts, for every reader alike, because nothing but this modul
 Specification: basic/index, "Messages".
 """
 
-import re
 from codecs import utf_8_decode
 from collections.abc import Container
 from enum import Enum
@@ -38,8 +37,6 @@ _BACKSLASH: Final = ord("\\")
 _ONE_BRACKET: Final = bytes.maketrans(b"[]", b"{}")
 _NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _NO_MARKS_NOR_COMMAS: Final = _NO_MARKS.replace(b",", b"")
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_PAIR: Final = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..")
 _MAX_ID: Final = 2**63 - 1
 _MAX_ID_LENGTH: Final = 1024
 _DIGITS: Final = 19
@@ -347,7 +344,7 @@ def _salvaged(error: ParseError | InvalidRequest, data: bytes) -> Malformed:
         if found is None:
             return Malformed(error)
         loose = found
-        if isinstance(error, ParseError) and _SURROGATE.search(_PAIR.sub(b"", data.replace(b"\\\\", b""))):
+        if isinstance(error, ParseError) and _has_half_a_pair(data):
             error = ParseError(
                 "the message has half of a surrogate pair (\\ud800 to \\udfff by itself), which is no character"
             )
@@ -356,6 +353,14 @@ def _salvaged(error: ParseError | InvalidRequest, data: bytes) -> Malformed:
         id = None
     answers = loose.method is UNSET and (loose.result is not UNSET or loose.error is not UNSET)
     return Malformed(error, id, response=answers)
+
+
+def _has_half_a_pair(data: bytes) -> bool:
+    """Whether a text of the JSON has half of a surrogate pair, written as an escape."""
+    import re  # patterns are compiled for what is wrong alone
+
+    whole = re.sub(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..", b"", data.replace(b"\\\\", b""))
+    return re.search(rb"\\u[dD][89a-fA-F]", whole) is not None
 
 
 def _read_leniently(data: bytes) -> _Loose | None:

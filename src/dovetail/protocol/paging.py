@@ -18,7 +18,6 @@ Specification: server/utilities/pagination of every revision.
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -74,7 +73,7 @@ def shortened(name: str) -> str:
     """A name as it stands in a cursor."""
     if len(name) <= MAX_NAME:
         return name
-    return "#" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return "#" + _sha256(name.encode("utf-8", "surrogatepass")).hex()
 
 
 def encode_cursor(after: int, name: str, binding: bytes) -> str:
@@ -113,7 +112,13 @@ def decode_cursor(cursor: str, binding: bytes) -> Place:
 
 def _digest(payload: bytes, binding: bytes) -> bytes:
     framed = b"dovetail cursor 2\0%d\0" % len(binding) + binding + payload
-    return hashlib.sha256(framed).digest()[:_DIGEST]
+    return _sha256(framed)[:_DIGEST]
+
+
+def _sha256(data: bytes) -> bytes:
+    import hashlib  # most lists have one page
+
+    return hashlib.sha256(data).digest()
 
 
 def resume(names: Sequence[str], place: Place) -> int:

@@ -15,7 +15,6 @@ of bodies in `dovetail.runtime.rounds`.
 Specification: basic/patterns/mrtr.
 """
 
-import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
@@ -49,6 +48,8 @@ class Question(Struct, frozen=True, dict=True):
     @cached_property
     def digest(self) -> str:
         """What tells this question from another."""
+        import hashlib  # with all that it brings, a server that never asks needs none of it
+
         return hashlib.sha256(self.method.encode() + b"\0" + self.params).hexdigest()[:32]
 
 
@@ -109,6 +110,8 @@ _journals: Final = codec.reader(Journal)
 
 def binding_of(method: str, params: RetryParams, *, principal: str, audience: str) -> bytes:
     """What request state is bound to. Arguments in another order of keys give the same binding."""
+    import hashlib
+
     subject: Any = None
     arguments: Any = None
     if isinstance(params, CallToolParams):

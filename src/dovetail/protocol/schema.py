@@ -1,8 +1,8 @@
 """JSON Schema: compiling schemas that come from anyone, and checking values against them.
 
-Theory of operation. A schema is screened (``schema_screening``), compiled once and kept by the
-hash of its content. Compilation never fetches anything. Patterns run on a linear-time regular
-expression engine; a schema whose patterns need more than that engine has (look-around, back
+Theory of operation. A schema is screened (``schema_screening``), compiled once and kept by its content; one that is
+sure to compile is compiled when the first value comes. Compilation never fetches anything. Patterns run on a
+linear-time regular expression engine; a schema whose patterns need more than that engine has (look-around, back
 references) is compiled on a backtracking engine with a hard limit, and a text on which a pattern
 exceeds the limit counts as not matching. Checking collects at most ten violations, in words that
 a model can act on.
@@ -18,12 +18,10 @@ Specification: 2026-07-28 basic/index, "JSON Schema Usage".
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, cast
 
-import jsonschema_rs
 import msgspec
 
 from .alternatives import faults
@@ -77,13 +75,23 @@ _MAX_EXPLAINED: Final = 5_000
 """Errors that explaining one value may lead to: each alternative of a recursive schema has its own, at each level."""
 _WORK: Final = "work"
 _EXPANDED: Final = ("additionalProperties", "unevaluatedProperties")
-_ENGINES: Final = {
-    "2020-12": jsonschema_rs.Draft202012Validator,
-    "2019-09": jsonschema_rs.Draft201909Validator,
-    "draft-07": jsonschema_rs.Draft7Validator,
-    "draft-06": jsonschema_rs.Draft6Validator,
-    "draft-04": jsonschema_rs.Draft4Validator,
+_ENGINES: dict[str, Any] = {}
+#: What a schema is made of that surely compiles, and of what type each is; see `_is_plain`.
+_PLAIN: Final[dict[str, type | tuple[type, ...]]] = {
+    "title": str,
+    "description": str,
+    "type": str,
+    "default": object,
+    "writeOnly": bool,
+    "properties": dict,
+    "required": list,
+    "additionalProperties": bool,
+    "items": dict,
+    "anyOf": list,
 }
+_TYPES: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
+_SMALL_DOCUMENT: Final = 2048
+"""Bytes of a document that is its own key."""
 _cache: dict[bytes, Validator] = {}
 
 
@@ -93,14 +101,20 @@ class Validator:
     ``dialect``: the usual name of the schema's dialect, such as ``"2020-12"``.
     """
 
-    __slots__ = ("_engine", "_free", "_price", "_screening", "dialect")
+    __slots__ = ("_engine", "_free", "_price", "_schema", "_screening", "dialect")
 
-    def __init__(self, engine: jsonschema_rs.Validator, screening: Screening) -> None:
-        self._engine = engine
+    def __init__(self, schema: dict[str, object], engine: Any, screening: Screening) -> None:
+        self._schema = schema
+        self._engine: Any = engine
         self._screening = screening
         self._price = screening.price
         self._free = screening.price.free_size()
         self.dialect = screening.dialect
+
+    def _make(self) -> Any:
+        """Make the engine, for the first value."""
+        self._engine = _compile(self._schema, self._screening)[0]
+        return self._engine
 
     def is_valid(self, value: object, *, size: int | None = None) -> bool:
         """Whether ``value`` (JSON as Python builtins) fits, and can be judged within bounds. No JSON does not fit.
@@ -108,7 +122,7 @@ class Validator:
         ``size``: bytes of the value as JSON, where the caller knows them.
         """
         try:
-            return self._affords(value, size) and self._engine.is_valid(value)
+            return self._affords(value, size) and (self._engine or self._make()).is_valid(value)
         except ValueError:
             return False
 
@@ -121,7 +135,7 @@ class Validator:
             if not self._affords(value, size):
                 expected = "a value that can be checked against its schema within bounds"
                 return [Violation("", expected, "one that would take too much work", _WORK)]
-            if self._engine.is_valid(value):
+            if (self._engine or self._make()).is_valid(value):
                 return []
             return self._explained(value)
         except ValueError:
@@ -142,13 +156,15 @@ class Validator:
             return list(islice(self._violations(self._engine.iter_errors(value)), MAX_VIOLATIONS))
         if self._screening.branches:  # one error would hold those of all branches
             return [Violation("", "a value that fits the schema", "one that does not", "anyOf")]
+        import jsonschema_rs
+
         try:
             self._engine.validate(value)
         except jsonschema_rs.ValidationError as error:
             return list(islice(self._violations([error]), MAX_VIOLATIONS))
         return []
 
-    def _violations(self, errors: Iterable[jsonschema_rs.ValidationError]) -> Iterator[Violation]:
+    def _violations(self, errors: Iterable[Any]) -> Iterator[Violation]:
         for fault in (fault for error in errors for fault in faults(error)):
             error = fault.error
             path, kind, keyword = error.instance_path, error.kind, error.kind.name
@@ -224,20 +240,23 @@ def compile_schema(schema: dict[str, Any] | bytes) -> Validator:
     else:
         parsed = cast("dict[str, object]", schema)
         document = b""
-    key = hashlib.sha256(document).digest() if document else b""
+    key = _key(document) if document else b""
     known = _recall(key)
     if known is not None:
         return known
     screening = screen(parsed)
     if not document:
-        key = hashlib.sha256(_encode(parsed)).digest()
+        key = _key(_encode(parsed))
         known = _recall(key)
         if known is not None:
             return known
-    engine, goes_back = _compile(parsed, screening)
-    if goes_back and not screening.goes_back:
-        screening = screen(parsed, backtracking=True)
-    validator = Validator(engine, screening)
+    if _is_plain(parsed):
+        validator = Validator(parsed, None, screening)
+    else:
+        engine, goes_back = _compile(parsed, screening)
+        if goes_back and not screening.goes_back:
+            screening = screen(parsed, backtracking=True)
+        validator = Validator(parsed, engine, screening)
     _remember(key, validator)
     return validator
 
@@ -262,9 +281,62 @@ def _encode(schema: dict[str, object]) -> bytes:
     return document
 
 
-def _compile(schema: dict[str, object], screening: Screening) -> tuple[jsonschema_rs.Validator, bool]:
+def _engines() -> dict[str, Any]:
+    """The makers of validators, by dialect."""
+    if not _ENGINES:
+        import jsonschema_rs  # which takes a tenth of the time that a server needs to start
+
+        _ENGINES.update(
+            {
+                "2020-12": jsonschema_rs.Draft202012Validator,
+                "2019-09": jsonschema_rs.Draft201909Validator,
+                "draft-07": jsonschema_rs.Draft7Validator,
+                "draft-06": jsonschema_rs.Draft6Validator,
+                "draft-04": jsonschema_rs.Draft4Validator,
+            }
+        )
+    return _ENGINES
+
+
+def _key(document: bytes) -> bytes:
+    """What a compiled schema is kept by."""
+    if len(document) <= _SMALL_DOCUMENT:
+        return document
+    import hashlib  # as the validator, only for who needs it
+
+    return hashlib.sha256(document).digest()
+
+
+def _is_plain(schema: object) -> bool:
+    """Whether a schema says so little that it is sure to compile: then that can wait until there is a value to check,
+    and a server whose tools take plain values starts without a validator.
+    """
+    if not isinstance(schema, dict):
+        return False
+    for name, said in cast("dict[str, object]", schema).items():
+        kind = _PLAIN.get(name)
+        if kind is None or not isinstance(said, kind):
+            return False
+        if name == "type" and said not in _TYPES:
+            return False
+        if name == "properties" and not all(map(_is_plain, cast("dict[str, object]", said).values())):
+            return False
+        if name == "items" and not _is_plain(said):
+            return False
+        if name == "anyOf" and not (said and all(map(_is_plain, cast("list[object]", said)))):
+            return False
+        if name == "required":
+            named = cast("list[object]", said)
+            if not all(isinstance(each, str) for each in named) or len(set(named)) < len(named):
+                return False
+    return True
+
+
+def _compile(schema: dict[str, object], screening: Screening) -> tuple[Any, bool]:
     """The validator, and whether it matches patterns by going back and trying again."""
-    engine = _ENGINES[screening.dialect]
+    import jsonschema_rs
+
+    engine = _engines()[screening.dialect]
     try:
         return engine(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions()), False
     except ValueError:

@@ -12,7 +12,7 @@ Specification: basic/transports/stdio, basic/patterns/cancellation, basic/lifecy
 import asyncio
 import itertools
 import logging
-import secrets
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, cast
@@ -89,7 +89,7 @@ class ServerConnection:
         self._session: ServerSession = service.session()
         self._running: dict[RequestId, asyncio.Task[None]] = {}
         self._channels: dict[asyncio.Task[None], _ConnectionChannel] = {}
-        self._asked: Pending[asyncio.Future[Answer]] = Pending(prefix=f"s{secrets.token_hex(4)}-")
+        self._asked: Pending[asyncio.Future[Answer]] = Pending(prefix=f"s{os.urandom(4).hex()}-")
         self._changes: Subscription | None = None
         self._teller: asyncio.Task[None] | None = None
         self._closed = False
@@ -106,7 +106,7 @@ class ServerConnection:
     def session_id(self) -> str:
         """What stands for the session of this connection."""
         if not self._session_id:
-            self._session_id = secrets.token_hex(32)
+            self._session_id = os.urandom(32).hex()
         return self._session_id
 
     async def receive(self, data: bytes) -> None:

@@ -14,8 +14,7 @@ under the same nonce. All of it outlives the state that could bring the call bac
 Specification: basic/patterns/mrtr, "Server Requirements"; basic/patterns/cancellation (a re-issued request).
 """
 
-import hashlib
-import secrets
+import os
 import time
 from typing import Final
 
@@ -76,7 +75,7 @@ class Ledger:
         else:
             if len(state) <= self._spill or self._kv is None:
                 return state
-        handle = secrets.token_urlsafe(24)
+        handle = os.urandom(24).hex()
         await self._kv.set(f"journal/{handle}", data, ttl=_KEPT)
         return self._sealer.seal(_AWAY + handle.encode(), binding=binding)
 
@@ -135,4 +134,6 @@ class Ledger:
 
 def _place(nonce: str, step: str) -> str:
     """Where the claim of a step is; an author's name for it may be of any length."""
+    import hashlib
+
     return f"step/{nonce}/{hashlib.sha256(step.encode()).hexdigest()}"

@@ -10,9 +10,7 @@ Specification: basic/patterns/mrtr: integrity protection of request state.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
+import os
 from collections.abc import Iterable
 from typing import Final, final
 
@@ -43,7 +41,7 @@ class KeyRing:
     @classmethod
     def generate(cls) -> KeyRing:
         """A ring with one random key. What it seals opens in this process only."""
-        return cls([secrets.token_bytes(_MIN_SECRET)])
+        return cls([os.urandom(_MIN_SECRET)])
 
     @classmethod
     def from_secrets(cls, secret_values: Iterable[bytes]) -> KeyRing:
@@ -76,10 +74,14 @@ class KeyRing:
 
 def key_id(key: bytes) -> bytes:
     """The first 8 bytes of the key's SHA-256."""
+    import hashlib  # a server without keys starts without it
+
     return hashlib.sha256(key).digest()[:_KEY_ID]
 
 
 def _key_from(secret: bytes) -> bytes:
     if len(secret) < _MIN_SECRET:
         raise ValueError(f"a secret needs at least {_MIN_SECRET} random bytes; this one has {len(secret)}")
+    import hmac
+
     return hmac.digest(b"dovetail key ring", secret, "sha256")  # HKDF-Extract, RFC 5869 section 2.2

@@ -9,8 +9,6 @@ Specification: basic/patterns/mrtr (state is bound to the principal); "Security 
 Hijacking".
 """
 
-import hashlib
-import json
 import math
 from typing import Any, Final
 
@@ -80,9 +78,13 @@ class Principal(msgspec.Struct, frozen=True):
         # A JSON array is unambiguous: no name can contain the end of its own string. It begins with a
         # bracket, the digest that stands for a long one with "#": neither is ever the anonymous principal's
         # key.
+        import json
+
         text = json.dumps((self.issuer, self.subject, self.client_id), separators=(",", ":"))
         if len(text) <= _LONG_KEY:
             return text
+        import hashlib
+
         return "#" + hashlib.sha256(text.encode("ascii")).hexdigest()
 
     def __hash__(self) -> int:

@@ -17,6 +17,8 @@ answers. A token has one spelling only; base64 with stray bits in its last chara
 Compression makes a token's length depend on how much its parts have in common. Where a caller could put
 guesses next to a secret that it never gets to see, pass ``compress=False``.
 
+What only those need who seal is imported there: a server that never asks starts without it.
+
 Specification: basic/patterns/mrtr: request state is hostile input, integrity protected, bound and limited in
 time.
 """
@@ -24,13 +26,9 @@ time.
 from __future__ import annotations
 
 import binascii
-import hashlib
-import hmac
-import importlib.util
 import os
 import struct
 import time
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
@@ -134,6 +132,8 @@ class AESGCMSealer:
             raise SealTooLarge(f"{len(plaintext)} bytes to seal, more than {self._max_bytes}")
         body, compressed = plaintext, False
         if self._compress and len(plaintext) >= _WORTH_COMPRESSING:
+            import zlib
+
             smaller = zlib.compress(plaintext, 6)
             if len(smaller) < len(plaintext):
                 body, compressed = smaller, True
@@ -163,6 +163,8 @@ class AESGCMSealer:
         return self._expand(inside[_INSIDE.size :]) if compressed else inside[_INSIDE.size :]
 
     def _expand(self, body: bytes) -> bytes:
+        import zlib
+
         expander = zlib.decompressobj()
         try:
             content = expander.decompress(body, self._max_bytes + 1)
@@ -218,16 +220,17 @@ class HandleSealer:
         ):
             self._forget_oldest()
         handle = os.urandom(32)
-        self._entries[handle] = _Entry(now + self._ttl, hashlib.sha256(binding).digest(), bytes(plaintext))
+        self._entries[handle] = _Entry(now + self._ttl, _digest(binding), bytes(plaintext))
         self._bytes += cost
         return _spell(handle)
 
     def open(self, token: str, *, binding: bytes) -> bytes:
         """What was sealed, as often as it is asked for. Raises `SealBroken`, whatever is wrong."""
+        from hmac import compare_digest
+
         self._forget_expired(self._clock())
         entry = self._entries.get(_unspell(token)) if len(token) < 64 else None
-        bound = hashlib.sha256(binding).digest()
-        if entry is None or not hmac.compare_digest(entry.binding, bound):
+        if entry is None or not compare_digest(entry.binding, _digest(binding)):
             raise SealBroken
         return entry.content
 
@@ -247,14 +250,25 @@ def default_sealer(purpose: str, keyring: KeyRing | None = None) -> Sealer:
     Without a ``keyring`` a random one is made, whose tokens open in this process only. A key ring without
     ``cryptography`` is an `ImportError`: silently falling back would break it for all other workers.
     """
-    if keyring is None and importlib.util.find_spec("cryptography") is None:
-        return HandleSealer()
+    if keyring is None:
+        from importlib.util import find_spec
+
+        if find_spec("cryptography") is None:
+            return HandleSealer()
     return AESGCMSealer(keyring or KeyRing.generate(), purpose)
 
 
 def _key_for_purpose(key: bytes, context: bytes) -> bytes:
     """HKDF-Expand (RFC 5869, section 2.3) to one block of 32 bytes; the key is uniform already."""
+    import hmac
+
     return hmac.digest(key, b"dovetail seal" + context + b"\x01", "sha256")
+
+
+def _digest(data: bytes) -> bytes:
+    import hashlib
+
+    return hashlib.sha256(data).digest()
 
 
 def _spell(raw: bytes) -> str:

@@ -20,7 +20,6 @@ Extension".
 from __future__ import annotations
 
 import collections.abc
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -371,6 +370,8 @@ def owner(path: str, names: Iterable[str]) -> str | None:
 def _nearest(name: str, known: dict[str, Any]) -> str:
     if not known:
         return "the tool takes no arguments"
+    import difflib  # for what went wrong
+
     close = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)
     if close:
         return f'did you mean "{close[0]}"?'

@@ -6,7 +6,7 @@ calling.
 
 import asyncio
 import math
-import secrets
+import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, NoReturn, TypeVar, cast, overload
 
@@ -410,7 +410,7 @@ class Context:
         if rounds is not None:
             return f"{rounds.nonce}:{name}"
         if self._identity is None:
-            self._identity = secrets.token_urlsafe(16)
+            self._identity = os.urandom(16).hex()
         return f"{self._identity}:{name}"
 
 

@@ -9,9 +9,7 @@ Specification: server/tools, "Tool Result".
 from __future__ import annotations
 
 import base64
-import mimetypes
 import os
-from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
@@ -55,6 +53,8 @@ class _Media(Struct, frozen=True):
         if self.data is not None:
             found = self.data
         else:
+            from pathlib import Path  # which a server without media starts without
+
             with Path(str(self.path)).open("rb") as file:
                 found = file.read(MAX_MEDIA_BYTES + 1)
         if len(found) > MAX_MEDIA_BYTES:
@@ -64,8 +64,11 @@ class _Media(Struct, frozen=True):
         return found
 
     def _type(self, default: str) -> str:
-        guessed = mimetypes.guess_type(str(self.path))[0] if self.path is not None else None
-        return self.mime_type or guessed or default
+        if self.mime_type or self.path is None:
+            return self.mime_type or default
+        import mimetypes
+
+        return mimetypes.guess_type(str(self.path))[0] or default
 
 
 class Image(_Media, frozen=True):
@@ -103,6 +106,8 @@ class File(_Media, frozen=True):
         data, kind = self.read(), self._type("application/octet-stream")
         uri = self.uri
         if uri is None:
+            from pathlib import Path
+
             uri = (
                 Path(str(self.path)).absolute() if self.path is not None else Path("/") / self.name
             ).as_uri()

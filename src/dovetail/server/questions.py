@@ -6,7 +6,7 @@ answer is read. How it travels, as a request or inside an input-required result,
 Specification: client/elicitation, client/sampling, client/roots.
 """
 
-import secrets
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
@@ -142,7 +142,7 @@ class ElicitURL(Question[None]):
             raise LocalProtocolError(f"a person can only be sent to a whole URL, not to {url[:100]!r}")
         self.message = message
         self.url = url
-        self.elicitation_id = elicitation_id or secrets.token_urlsafe(16)
+        self.elicitation_id = elicitation_id or os.urandom(16).hex()
 
     def needs(self) -> dict[str, Any]:
         return {"elicitation": {"url": {}}}

@@ -123,7 +123,7 @@ def visits(monkeypatch: pytest.MonkeyPatch) -> type[Visits]:
     def counting(engine: Any) -> Any:
         return lambda schema, **options: engine(schema, keywords={"visited": Visits}, **options)
 
-    engines = {name: counting(engine) for name, engine in schemas._ENGINES.items()}
+    engines = {name: counting(engine) for name, engine in schemas._engines().items()}
     monkeypatch.setattr(schemas, "_ENGINES", engines)
     monkeypatch.setattr(schemas, "_cache", {})
     monkeypatch.setattr(Visits, "count", 0)
