@@ -8,7 +8,10 @@ import socket
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dovetail.protocol import schema as schemas
 from dovetail.protocol.schema import (
     MAX_SCHEMA_BYTES,
     MAX_SCHEMA_DEPTH,
@@ -402,3 +405,51 @@ def test_large_results_of_ordinary_schemas_are_checked(name: str) -> None:
     validator = compile_schema(schema)
     assert validator.check(value) == []
     assert validator.is_valid(value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+NAMED = st.text("ab$\u00e9", max_size=3)
+PLAINLY = st.recursive(
+    st.fixed_dictionaries(
+        {}, optional={"type": st.sampled_from(["string", "object", "none", "array"]), "enum": JSON}
+    ),
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "title": JSON,
+            "type": st.sampled_from(["object", "array", "integer", "", "any"]) | JSON,
+            "default": JSON,
+            "properties": st.dictionaries(NAMED, inner, max_size=3) | JSON,
+            "required": st.lists(NAMED, max_size=3) | JSON,
+            "additionalProperties": st.booleans() | inner | JSON,
+            "items": inner | JSON,
+            "anyOf": st.lists(inner, max_size=2) | JSON,
+            "enum": st.lists(st.text(max_size=2), max_size=3) | JSON,
+            "writeOnly": st.booleans() | JSON,
+        },
+    ),
+    max_leaves=8,
+)
+
+
+@given(PLAINLY)
+def test_what_is_compiled_only_when_it_is_needed_surely_compiles(schema: dict[str, Any]) -> None:
+    """A schema that is no good is refused when it is given, never when the first value comes."""
+    if schemas._is_plain(schema):
+        schemas._compile(schema, schemas.screen(schema))
+
+
+def test_a_plain_schema_is_compiled_by_its_first_value() -> None:
+    schema = {"type": "object", "properties": {"lazily": {"type": "integer"}}, "required": ["lazily"]}
+    validator = compile_schema(schema)
+    assert validator._engine is None
+    assert validator.is_valid({"lazily": 1})
+    assert not validator.is_valid({"lazily": "x"})
+    assert validator.check({})[0].path == "lazily"
+    for told in ({"type": "string", "pattern": "["}, {"type": "objects"}, {"required": ["a", "a"]}):
+        with pytest.raises(InvalidSchema):
+            compile_schema(told)

@@ -85,9 +85,10 @@ _PLAIN: Final[dict[str, type | tuple[type, ...]]] = {
     "writeOnly": bool,
     "properties": dict,
     "required": list,
-    "additionalProperties": bool,
+    "additionalProperties": (bool, dict),
     "items": dict,
     "anyOf": list,
+    "enum": list,
 }
 _TYPES: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
 _SMALL_DOCUMENT: Final = 2048
@@ -313,23 +314,30 @@ def _is_plain(schema: object) -> bool:
     """
     if not isinstance(schema, dict):
         return False
-    for name, said in cast("dict[str, object]", schema).items():
-        kind = _PLAIN.get(name)
-        if kind is None or not isinstance(said, kind):
-            return False
-        if name == "type" and said not in _TYPES:
-            return False
-        if name == "properties" and not all(map(_is_plain, cast("dict[str, object]", said).values())):
-            return False
-        if name == "items" and not _is_plain(said):
-            return False
-        if name == "anyOf" and not (said and all(map(_is_plain, cast("list[object]", said)))):
-            return False
-        if name == "required":
-            named = cast("list[object]", said)
-            if not all(isinstance(each, str) for each in named) or len(set(named)) < len(named):
-                return False
-    return True
+    return all(_is_plainly(name, said) for name, said in cast("dict[str, object]", schema).items())
+
+
+def _is_plainly(name: str, said: object) -> bool:
+    kind = _PLAIN.get(name)
+    if kind is None or not isinstance(said, kind):
+        return False
+    match name:
+        case "type":
+            return said in _TYPES
+        case "properties":
+            return all(map(_is_plain, cast("dict[str, object]", said).values()))
+        case "items":
+            return _is_plain(said)
+        case "additionalProperties":
+            return isinstance(said, bool) or _is_plain(said)
+        case "anyOf":
+            return bool(said) and all(map(_is_plain, cast("list[object]", said)))
+        case "enum" | "required":
+            texts = cast("list[object]", said)
+            all_texts = all(isinstance(each, str) for each in texts)
+            return all_texts and len(set(texts)) == len(texts) and (name == "required" or bool(texts))
+        case _:
+            return True
 
 
 def _compile(schema: dict[str, object], screening: Screening) -> tuple[Any, bool]:
