@@ -1,11 +1,19 @@
 # Everything a developer runs. Each target sets up what it needs in .venv first; nothing has to be installed by hand
-# but Python 3.11 or newer and make.
+# but Python 3.11 or newer and make. With PYTHON=python3.13 (or 3.13, or a path) that Python is taken, in .venvs/3.13.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-auth test check format conformance interop bench bench-quick requirements lock clean setup-dev setup-demo
+.PHONY: help demo demo-auth test test-pythons check format conformance interop bench bench-quick requirements lock clean setup-dev setup-demo
 
-BIN := .venv/bin
+# Only what is said on the command line counts: other programs have a variable of this name in the environment.
+ifeq ($(origin PYTHON),command line)
+VERSION := $(shell python=$$(tools/find_python.sh '$(PYTHON)') && $$python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+$(if $(VERSION),,$(error PYTHON=$(PYTHON) can't be taken))
+VENV := .venvs/$(VERSION)
+else
+VENV := .venv
+endif
+BIN := $(VENV)/bin
 PY := $(BIN)/python
 # A whole run of the tests has to have sent and received messages of every revision.
 ORACLE := $(if $(wildcard tests/oracle/plugin.py),--oracle-complete)
@@ -25,6 +33,9 @@ demo-auth: setup-dev ## a login from beginning to end, in a real browser without
 test: setup-dev ## run all tests, with the schema oracle watching every message (ARGS= for a part of them)
 	@$(PY) -m pytest -n 2 --ignore=tests/interop $(if $(ARGS),$(ARGS),$(ORACLE))
 	@$(if $(ARGS),,$(PY) -m pytest -n 2 tests/interop)
+
+test-pythons: setup-dev ## run the tests on the other Pythons that are installed: the newest in full, those between in core
+	@$(PY) tools/every_python.py
 
 check: setup-dev ## formatting, lint, types, import floors and house rules, side by side
 	@$(PY) tools/check.py
@@ -56,4 +67,4 @@ clean: ## remove the environments and whatever runs left behind
 	@find src tests tools -type d -name __pycache__ -prune -exec rm -rf {} +
 
 setup-dev setup-demo: setup-%:
-	@python=$$(tools/find_python.sh) && $$python tools/setup.py $*
+	@python=$$(tools/find_python.sh $(if $(filter .venvs/%,$(VENV)),'$(PYTHON)')) && $$python tools/setup.py $* $(VENV)

@@ -1,4 +1,6 @@
-"""Prepare ``.venv`` for one dependency group: ``python tools/setup.py demo`` or ``dev``.
+"""Prepare an environment for one dependency group: ``python tools/setup.py demo`` or ``dev``.
+
+It is ``.venv``, or the folder that is named behind the group: ``python3.13 tools/setup.py dev .venvs/3.13``.
 
 Theory of operation: the environment is made once and filled from the hashed lists under ``constraints/``;
 the package itself is installed from the tree, editable and without asking for anything else. A stamp holds
@@ -18,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
+VENV = ROOT / (sys.argv[2] if len(sys.argv) > 2 else ".venv")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 INCLUDES = {"demo": ("demo", "dev"), "dev": ("dev",)}
 EVERY = 10  # packages between two lines of progress where the output is no terminal
@@ -92,7 +94,9 @@ def main(group: str) -> int:
     packages = len(
         re.findall(r"^[\w.-]+==", (ROOT / "constraints" / f"{group}.txt").read_text(), re.MULTILINE)
     )
-    show(f"Setting up .venv for {group}: Python {sys.version.split()[0]}, {packages} packages")
+    show(
+        f"Setting up {VENV.relative_to(ROOT)} for {group}: Python {sys.version.split()[0]}, {packages} packages"
+    )
     if not PYTHON.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
     pip(["--require-hashes", "-r", f"constraints/{group}.txt"], packages)
@@ -103,6 +107,6 @@ def main(group: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in INCLUDES:
+    if len(sys.argv) not in (2, 3) or sys.argv[1] not in INCLUDES:
         raise SystemExit(__doc__)
     sys.exit(main(sys.argv[1]))

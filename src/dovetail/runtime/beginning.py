@@ -11,9 +11,28 @@ later, as tasks do.
 import asyncio
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from contextvars import Context
+from functools import partial
+from typing import Any, Protocol, cast
 
-__all__ = ["begun"]
+__all__ = ["MakeTask", "begun", "task_maker"]
+
+
+class MakeTask(Protocol):
+    """What makes a task, in ``context`` (default: a copy of the current one)."""
+
+    def __call__(
+        self, work: Coroutine[Any, Any, None], /, *, context: Context | None = None
+    ) -> asyncio.Task[None]:
+        """The task, which may be done already."""
+        ...
+
+
+def task_maker(loop: asyncio.AbstractEventLoop) -> MakeTask:
+    """What makes tasks of this loop that are under way at once, if that can be; to be called in the loop alone."""
+    if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
+        return cast("MakeTask", partial(asyncio.Task, loop=loop, eager_start=True))
+    return loop.create_task
 
 
 def begun(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:

@@ -12,6 +12,7 @@ Specification: basic/transports/stdio, basic/patterns/cancellation, basic/lifecy
 import asyncio
 import itertools
 import logging
+import sys
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -41,6 +42,8 @@ from .service import Send, SendNow, Service
 log = logging.getLogger("dovetail.server")
 
 #: Answered before the next message is read: what follows them depends on what they change.
+#: Whether tasks can begin at once wherever they are made.
+EAGER: Final = sys.version_info >= (3, 12)
 IN_ORDER: Final = frozenset(
     {
         names.INITIALIZE,
@@ -77,7 +80,7 @@ class ServerConnection:
         transport: str,
         principal: Principal = ANONYMOUS,
         remote: str | None = None,
-        eager: bool = False,
+        eager: bool = EAGER,
     ) -> None:
         self._service = service
         self._eager = eager

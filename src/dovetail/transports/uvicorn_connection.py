@@ -26,6 +26,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
+from ..runtime.beginning import MakeTask, task_maker
 from .uvicorn_heads import DROPPED, Dropped, Lines, Refused, Targets, check_version, size_of, with_host
 from .uvicorn_request import Application, Request, access, unavailable
 
@@ -79,6 +80,7 @@ class Connections:
         if self._server is not server_state:
             self._server = self.state = server_state
             self.loop = _loop or asyncio.get_running_loop()
+            self.start = task_maker(self.loop)
             self.app_state = app_state
             self.app = cast("Application", config.loaded_app)
             self.keep_alive = config.timeout_keep_alive
@@ -120,11 +122,12 @@ class Connections:
         """The lines of an answer's head: see `Lines.head`."""
         return self._lines.head(status, headers, self.state.default_headers, framing)
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: Request, make: MakeTask) -> None:
         """Have the application answer. No request sees what another one has set in its context."""
         app = unavailable if self._crowded else self.app
-        request.task = self.loop.create_task(request.run(app), context=self._context.copy())
-        self.state.tasks.add(request.task)
+        task = request.task = make(request.run(app), context=self._context.copy())
+        if not task.done():
+            self.state.tasks.add(task)
 
     def forget(self, task: asyncio.Task[None] | None) -> None:
         """A request is over."""
@@ -235,7 +238,7 @@ class Connection(asyncio.Protocol):
             self._read_again(data, upgrade)
         answering = self._answering
         if answering is not None and answering.task is None:
-            self.shared.begin(answering)
+            self.shared.begin(answering, self.shared.start)
         if self._heading:
             if self._fed > _FRUITLESS or len(self._headers) > HEAD_LINES:
                 self._refuse(431)
@@ -360,7 +363,7 @@ class Connection(asyncio.Protocol):
                 self._linger()
         elif self._pipeline:
             self._answering = self._pipeline.pop(0)
-            shared.begin(self._answering)
+            shared.begin(self._answering, shared.loop.create_task)  # begun at once, a line of them would nest
         elif self._refused is not None:
             self._refuse(self._refused)
         elif request.whole and not self._heading:

@@ -16,9 +16,8 @@ an error that answers a request has status 200, but for one that made no sense a
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Awaitable, Coroutine
-from typing import Any, Final, cast
+from collections.abc import Awaitable
+from typing import Final, cast
 
 from ...protocol import envelope, messages, names
 from ...protocol.bindings.sse import encode_event
@@ -30,6 +29,7 @@ from ...protocol.session import READY, ServerSession, SessionState
 from ...runtime import tap
 from ...runtime.connection import IN_FLIGHT, IN_ORDER, STUBBORN
 from ...runtime.dispatch import Reply
+from ...runtime.beginning import task_maker
 from ...runtime.service import Service
 from ...security.authenticator import Gatekeeper
 from ...security.principal import Principal
@@ -48,13 +48,6 @@ from .watching import Watch
 
 Event = Call | Cancel | Answer | Notification
 _NO_SESSION: Final = ""
-
-
-def _begun(call: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-    """A task; where Python can do that, it has taken its first step, and a call that never waited is over."""
-    if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
-        return asyncio.Task(call, loop=loop, eager_start=True)
-    return loop.create_task(call)
 
 
 class Stateful:
@@ -270,7 +263,7 @@ class Stateful:
         channel.owned = True
         posted.left += 1
         running[call.id] = channel
-        channel.task = task = _begun(self._run(call, channel, posted), posted.loop)
+        channel.task = task = task_maker(posted.loop)(self._run(call, channel, posted))
         if not task.done():
             self._tasks.add(task)
 

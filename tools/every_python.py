@@ -1,0 +1,81 @@
+"""Run the tests on the other Pythons that are installed: ``make test-pythons``.
+
+`make test` runs them on one Python, the first on the path. What differs between Pythons (how annotations are read, when
+tasks begin, what a cancelled timeout leaves behind) shows at the two ends first: so the lowest and the newest that are
+here run everything, and those between run the core, which is all that a call passes through. Each has an environment
+of its own, `.venvs/<version>`, from the same hashed list. One that is not installed is named, and is no failure. Only
+the standard library is used.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FIND = ROOT / "tools" / "find_python.sh"
+LOWEST = 11
+#: As far as it is looked for; beyond what exists, so that a new one is found the day it is installed.
+BEYOND = 20
+#: What is between the two ends of a wire, without the tests of tools, pages, logins and costs.
+CORE = (
+    "tests/protocol",
+    "tests/runtime",
+    "tests/server",
+    "tests/client",
+    "tests/rounds",
+    "tests/transports",
+    "tests/everywhere",
+    "tests/must",
+)
+
+
+def installed() -> list[int]:
+    """The minor versions of the Pythons that can be taken, lowest first."""
+    found: list[int] = []
+    for minor in range(LOWEST, BEYOND):
+        tried = subprocess.run([str(FIND), f"3.{minor}"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            found.append(minor)
+    return found
+
+
+def supported() -> list[int]:
+    """The minor versions that pyproject.toml says are supported."""
+    text = (ROOT / "pyproject.toml").read_text()
+    return sorted(int(minor) for minor in re.findall(r'"Programming Language :: Python :: 3\.(\d+)"', text))
+
+
+def plan(here: list[int], done: int) -> list[tuple[int, bool]]:
+    """The versions to run, each with whether it runs everything; ``done`` is the one that `make test` takes."""
+    ends = {min(here), max(here)} if here else set()
+    return [(minor, minor in ends) for minor in here if minor != done]
+
+
+def main() -> int:
+    """Run them one after the other; exit status 1 if any failed."""
+    here = installed()
+    told = [f"3.{minor}" for minor in supported() if minor not in here and minor != sys.version_info.minor]
+    failed: list[str] = []
+    for minor, everything in plan(here, sys.version_info.minor):
+        version = f"3.{minor}"
+        began = time.monotonic()
+        print(f"---- Python {version}: {'everything' if everything else 'core'}", flush=True)
+        command = ["make", "--no-print-directory", "test", f"PYTHON={version}"]
+        if not everything:
+            command.append(f"ARGS={' '.join(CORE)}")
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(version)
+        print(f"---- Python {version} took {time.monotonic() - began:.0f} s", flush=True)
+    if told:
+        print(f"not installed, so not tried: Python {', '.join(told)}")
+    if failed:
+        print(f"FAILED on Python {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
