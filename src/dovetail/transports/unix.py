@@ -120,7 +120,9 @@ class _Clients:
         if task is None or len(self._serving) >= self._most or self._refusing:
             writer.close()
             return
-        connection = self._serving[task] = ServerConnection(self._service, _sender(writer), transport="unix")
+        connection = self._serving[task] = ServerConnection(
+            self._service, _sender(writer), transport="unix", at_once=True
+        )
         try:
             await _serve_client(connection, self._service.max_message, reader, writer)
         except asyncio.CancelledError:
