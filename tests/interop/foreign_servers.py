@@ -44,7 +44,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Foreign:
-    """One server over one transport. ``breaches``: what of the schema it breaks, by definition, and how."""
+    """One server over one transport. ``pinned``: the revision that has to be asked for, ``because`` of something.
+    ``breaches``: what of the schema it breaks, by definition, and how."""
 
     name: str
     registry: str
@@ -56,7 +57,11 @@ class Foreign:
     arguments: tuple[str, ...]
     env: Mapping[str, str]
     path: str
+    host: str
     revision: str
+    pinned: str
+    because: str
+    page: str
     tools: int
     call: Wanted
     breaches: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +122,10 @@ def _one(transport: str, entry: dict[str, Any]) -> Foreign:
         )
     if call.error not in ("", "tool", "protocol"):
         raise ValueError(f"foreign.toml: {entry['name']}: an error is of the tool or of the protocol")
+    if len({"pinned", "because", "page"} & set(entry)) not in (0, 3):
+        raise ValueError(
+            f"foreign.toml: {entry['name']}: a revision is asked for because of something, on a page"
+        )
     return Foreign(
         name=entry["name"],
         registry=entry["registry"],
@@ -128,7 +137,11 @@ def _one(transport: str, entry: dict[str, Any]) -> Foreign:
         arguments=tuple(entry.get("arguments", ())),
         env=entry.get("env", {}),
         path=entry.get("path", "/mcp" if transport == "http" else "/sse"),
+        host=entry.get("host", "127.0.0.1"),
         revision=entry["revision"],
+        pinned=entry.get("pinned", "auto"),
+        because=entry.get("because", ""),
+        page=entry.get("page", ""),
         tools=entry["tools"],
         call=call,
         breaches=entry.get("breaches", {}),

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
-from dovetail import Client, DovetailError, RPCError
+from dovetail import Client, Declined, DovetailError, RPCError
 from interop.conversation import END_SECONDS, free_port, listens, stop
 from interop.foreign_servers import Foreign, Installed
 from interop.installing import ROOT
@@ -105,11 +105,12 @@ def _dovetail(
     place: Place, command: str, words: list[str], options: list[str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "dovetail", command]
+    words = [*words, *(options or ()), "--json", "--revision", place.server.pinned]
     if isinstance(place.target, str):
-        line += [place.target, *words, *(options or ()), "--json"]
+        line += [place.target, *words]
     else:
         environment = [word for key, value in place.env.items() for word in ("-e", f"{key}={value}")]
-        line += [*words, *(options or ()), "--json", *environment, "--", *place.target]
+        line += [*words, *environment, "--", *place.target]
     return subprocess.run(
         line,
         cwd=place.folder,
@@ -155,7 +156,17 @@ def by_blocking_client(place: Place) -> Came:
 
 
 def _options(place: Place) -> dict[str, Any]:
-    return {} if isinstance(place.target, str) else {"env": place.env, "cwd": place.folder}
+    """As the command line has it: the person can be asked, which some servers offer more tools for."""
+
+    def decline(_asked: object) -> Never:
+        raise Declined("nobody is here")
+
+    options: dict[str, Any] = {
+        "revision": place.server.pinned,
+        "elicitation": decline,
+        "approve": lambda _visit: False,
+    }
+    return options if isinstance(place.target, str) else {**options, "env": place.env, "cwd": place.folder}
 
 
 @contextlib.contextmanager
@@ -180,7 +191,7 @@ def at(server: Foreign, installed: Installed, folder: Path) -> Iterator[Place]:
         if server.transport == "stdio":
             yield Place(server, command, env, folder, arguments, says)
             return
-        url = f"http://127.0.0.1:{port}{server.path}"
+        url = f"http://{server.host}:{port}{server.path}"
         with (
             (folder / "server.log").open("wb") as log,
             subprocess.Popen(

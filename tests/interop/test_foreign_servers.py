@@ -98,6 +98,7 @@ def breaches(faults: list[Fault], server: Foreign) -> list[str]:
 def row(server: Foreign, marks: dict[str, str], *, closed: bool) -> list[str]:
     """The cells of the table that is printed at the end."""
     reason = f"{server.call.reason} [{server.call.page}]" if server.call.error else ""
+    pinned = f"asked for {server.pinned}: {server.because} [{server.page}]" if server.because else ""
     broken = "; ".join(f"{each}: {why}" for each, why in server.breaches.items())
     return [
         server.name,
@@ -109,5 +110,5 @@ def row(server: Foreign, marks: dict[str, str], *, closed: bool) -> list[str]:
         server.call.tool,
         *(marks[way] for way in WAYS),
         "yes" if closed else "NO!",
-        "; ".join(filter(None, (reason, broken))),
+        "; ".join(filter(None, (reason, pinned, broken))),
     ]

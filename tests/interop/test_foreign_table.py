@@ -45,6 +45,9 @@ def test_every_failure_and_every_breach_is_explained() -> None:
         if each.call.error:
             assert len(each.call.reason) > 20, each
             assert re.match(r"(server|basic|client)/", each.call.page), each
+        if each.because:
+            assert len(each.because) > 20, each
+            assert re.match(r"(server|basic|client)/", each.page), each
         assert all(len(why) > 20 for why in each.breaches.values()), each
 
 
@@ -60,6 +63,7 @@ def test_every_failure_and_every_breach_is_explained() -> None:
             "of the tool or of",
         ),
         ("", "", "names no transport"),
+        ("", 'pinned = "2025-11-25"\n[servers.stdio]', "because of something"),
         ("", "color = 1\n[servers.stdio]", "what is color"),
     ],
 )
