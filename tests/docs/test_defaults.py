@@ -76,6 +76,28 @@ def test_a_number_is_the_one_in_the_code(what: str, told: str, setting: str) -> 
     assert default_of(named[1]) == int(amount[1].replace(",", "")) * UNITS.get(amount[2], 1)
 
 
+#: What the README repeats of it: the words around a number, and what sets that.
+REPEATED = [
+    ("one message has at most {} MiB", "App(max_message)", 1024**2),
+    ("{} levels and", "protocol.envelope.MAX_DEPTH", 1),
+    ("and {} items", "protocol.envelope.MAX_ITEMS", 1),
+    ("{} calls at a time on one connection or session", "runtime.service.Service(max_running)", 1),
+    ("{} s for a body to arrive", "HTTPApp(body_timeout)", 1),
+    ("{} in all", "StoreBounds.sessions.max_sessions", 1),
+    ("{} for each principal", "StoreBounds.sessions.max_per_principal", 1),
+    ("after {} h unused", "StoreBounds.sessions.idle_ttl", 3600),
+    ("{} calls a second for each remote caller", "App(rate_limit)", 1),
+    ("expires in {} minutes", "protocol.rounds.LIFETIME", 60),
+    ("a call ends after {} s without answer or progress", "Client(timeout)", 1),
+]
+
+
+@pytest.mark.parametrize("words,setting,unit", REPEATED, ids=lambda value: str(value))
+def test_the_readme_repeats_the_numbers_that_are_so(words: str, setting: str, unit: int) -> None:
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert words.format(f"{default_of(setting) / unit:,.0f}") in readme
+
+
 def modern(method: str = names.TOOLS_LIST, **changes: Any) -> dict[str, Any]:
     """A right request of the stateless era; ``params`` and ``meta`` change what is in it."""
     meta = {

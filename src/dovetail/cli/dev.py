@@ -84,7 +84,7 @@ def _plan(options: argparse.Namespace) -> dict[str, Any]:
             f"{str(path)!r} {'is a folder' if path.is_dir() else 'does not exist'}; name a Python file"
         )
     if os.name != "posix":
-        raise Usage("dovetail dev needs a POSIX system for now; use dovetail run")
+        raise Usage("dovetail dev needs a POSIX system; use dovetail run")
     if options.stdio:
         if options.http or options.path:
             raise Usage(f"--stdio and {'--http' if options.http else '--path'} exclude each other")
