@@ -89,3 +89,13 @@ def test_the_ends_run_everything_and_those_between_the_core(
 def test_the_core_and_the_supported_versions_are_there() -> None:
     assert all((ROOT / folder).is_dir() for folder in TOOL["CORE"])
     assert min(TOOL["supported"]()) == TOOL["LOWEST"]
+
+
+def test_the_lock_takes_the_wheels_of_every_supported_python_and_of_the_next() -> None:
+    """One hashed list serves all of them: a Python whose wheels it leaves out could not be set up."""
+    fits = runpy.run_path(str(ROOT / "tools" / "lock.py"))["fits"]
+    supported = TOOL["supported"]()
+    for minor in [*supported, max(supported) + 1]:
+        assert fits(f"some-1.0-cp3{minor}-cp3{minor}-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"), minor
+        assert fits("some-1.0-cp310-abi3-manylinux_2_28_x86_64.whl")
+    assert not fits("some-1.0-cp310-cp310-manylinux_2_17_x86_64.manylinux2014_x86_64.whl")
