@@ -26,7 +26,8 @@ from dataclasses import dataclass
 #: What is said of the future, or of something that is not there.
 WORDS = re.compile(
     r"""\b(?:
-        (?:is|are|has|have|do|does|can)\b[^.;:]{0,60}?\byet | today | tomorrow | soon(?!\ (?:as|gives)\b) | planned | upcoming | currently | eventually | reserved\ for
+        (?:is|are|has|have|do|does|can)\b[^.;:]{0,60}?\byet | today | tomorrow | soon(?!\ (?:as|gives)\b) | planned
+      | upcoming | currently | eventually | reserved\ for
       | will\ (?:be|come|get|have|follow|support|bring) | to\ come | for\ now | work\ in\ progress | at\ the\ moment
       | in\ (?:the|a)\ (?:near\ )?future | until\ there | no\ release | not\ (?:supported|implemented)
       | (?:later|next|coming)\ release | may\ still | still\ (?:missing|lack\w*|needs?|says?|to\b|not|without)
