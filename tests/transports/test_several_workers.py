@@ -1,13 +1,16 @@
 """What an endpoint that several processes serve does not promise, it refuses at once."""
 
+from pathlib import Path
+
 import pytest
 from http_serving import serving
 
 from dovetail import App, Client, Context
+from dovetail.stores import SQLiteStore
 
 
 def make_app() -> App:
-    app = App("several")
+    app = App("several", keys=["k" * 32])
 
     @app.tool
     async def ask(ctx: Context) -> str:
@@ -18,8 +21,9 @@ def make_app() -> App:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_question_whose_answer_may_go_astray_is_not_asked(workers: int) -> None:
-    async with serving(make_app().asgi(workers=workers)) as port:
+async def test_a_question_whose_answer_may_go_astray_is_not_asked(workers: int, tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "sessions.db")
+    async with serving(make_app().asgi(workers=workers, store=store)) as port:
         url = f"http://127.0.0.1:{port}/mcp"
         async with Client(
             url, revision="2025-11-25", elicitation=lambda question: {"value": "Ada"}

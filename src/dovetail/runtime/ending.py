@@ -100,7 +100,8 @@ class Ending:
         if not self._begun:
             self._begun = True
             self._since = time.monotonic()
-            Clock.until = self._since + self.limit
+            if self._bell is not None:  # else the process is somebody else's, and may go on
+                Clock.until = self._since + self.limit
             self._ring()
 
     def ask(self) -> None:
@@ -150,10 +151,10 @@ class Ending:
 
     @contextlib.contextmanager
     def hearing(self) -> Generator[None]:
-        """Hear the signals that end a process, and leave them as they were. Elsewhere than in the main thread there
-        is nothing to hear.
+        """Hear the signals that end a process, and leave them as they were. Several that hear at a time hear all of
+        them. Elsewhere than in the main thread there is nothing to hear.
         """
-        before: dict[int, Any] = {}
+        hearing: list[list[Ending]] = []
         try:
             with contextlib.suppress(ValueError):
                 for number in (*self._signals, *self._force):
@@ -161,14 +162,21 @@ class Ending:
                         number != getattr(signal, "SIGHUP", None)
                         or signal.getsignal(number) != signal.SIG_IGN
                     ):
-                        before[number] = signal.signal(number, self._heard)
+                        if not _hearing.get(number):
+                            _before[number] = signal.signal(number, _heard)
+                        hearing.append(_hearing.setdefault(number, []))
+                        hearing[-1].append(self)
             yield
         finally:
-            for number, handler in before.items():
+            for each in hearing:
+                each.remove(self)
+            for number in [number for number in _before if not _hearing[number]]:
+                handler = _before.pop(number)
                 # A handler that was not set from Python can't be set again from Python either.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def heard(self, number: int) -> None:
+        """A signal came."""
         if number in self._force and not self.asked:
             self.ask()
         self.ask()
@@ -187,6 +195,16 @@ class Ending:
             self._bell = None
             bell.close()
             watch.join()
+
+
+#: Who hears each signal, and what it did before anybody did.
+_hearing: Final[dict[int, list[Ending]]] = {}
+_before: Final[dict[int, Any]] = {}
+
+
+def _heard(number: int, _: FrameType | None) -> None:
+    for ending in tuple(_hearing[number]):
+        ending.heard(number)
 
 
 class Heard:

@@ -2,15 +2,24 @@
 from.
 
 The `App` makes one; each transport holds it. Nothing in it belongs to a connection.
+
+The lifespan is left in good order whoever runs the event loop, and whether or not they say that the end has come: by
+`Service.stop`; when a loop that is about to be closed cancels its tasks, by the task that entered it, which takes the
+cancellation as the word to leave; and when a loop is simply not run any more, by the process at its exit, which runs
+it once more.
 """
 
 import asyncio
+import atexit
+import logging
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from threading import get_ident
-from typing import Any
+from typing import Any, Final
 
 from ..protocol.call import Call
+from ..protocol.errors import DovetailError
 from ..protocol.exchange import Exchange
 from ..protocol.header_parameters import HeaderParameter
 from ..protocol.listening import Change, everything
@@ -18,7 +27,14 @@ from ..protocol.session import ServerSession, SessionState
 from ..protocol.types.capabilities import ServerCapabilities
 from ..security.principal import Principal
 from .dispatch import Dispatcher
+from .ending import LIMIT, exit_in
 from .hub import Hub
+
+log = logging.getLogger("dovetail.server")
+
+
+class LifespanFailed(DovetailError, RuntimeError):
+    """The lifespan of an app raised something while it was entered, which is the ``__cause__``; nothing is served."""
 
 
 class Service:
@@ -27,7 +43,7 @@ class Service:
     ``stateful`` and ``stateless`` are the revisions served in each era, oldest first; either may be empty,
     not both. ``max_running`` bounds the calls in progress on one connection, ``max_message`` (bytes) one
     message. ``header_parameters`` gives the arguments of a call that HTTP headers must repeat; ``hearing`` what
-    changes a caller may hear of.
+    changes a caller may hear of. ``lifespan_name``: what a person knows the lifespan by.
     """
 
     def __init__(
@@ -40,6 +56,7 @@ class Service:
         stateless: Sequence[str],
         custom: frozenset[str] = frozenset(),
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
+        lifespan_name: str = "the lifespan",
         max_running: int = 1000,
         max_message: int = 16 * 1024 * 1024,
         header_parameters: Callable[[Call, Principal], Sequence[HeaderParameter]] | None = None,
@@ -59,6 +76,7 @@ class Service:
         self.header_parameters = header_parameters
         self._hearing = hearing
         self._lifespan = lifespan
+        self._lifespan_name = lifespan_name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._opening: asyncio.Future[None] | None = None
@@ -90,7 +108,7 @@ class Service:
     async def start(self) -> None:
         """Enter the app's lifespan, once per event loop: a loop that replaced a dead one starts anew.
 
-        It lasts until `stop`. Raises what the lifespan raises; the next call tries again.
+        It lasts until `stop`. Raises `LifespanFailed`; the next call tries again.
         """
         self._kept = True
         try:
@@ -138,23 +156,80 @@ class Service:
 
     async def _live(self, opening: asyncio.Future[None], ending: asyncio.Event) -> None:
         """The lifespan from beginning to end, in a task of its own: a task group or a timeout in it must be
-        left by the task that entered it. When the loop is closed without `stop`, it ends by cancellation.
+        left by the task that entered it.
         """
+        limit = asyncio.timeout(None)
         try:
-            async with self._lifespan() if self._lifespan is not None else nullcontext():
+            async with limit, self._lifespan() if self._lifespan is not None else nullcontext():
                 self._loop, self._thread = asyncio.get_running_loop(), get_ident()
+                _remember(self)
                 opening.set_result(None)
-                await ending.wait()
+                await self._until_ended(ending, limit)
         except asyncio.CancelledError:
             opening.cancel()
             raise
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            log.error("%s did not end in time, and is cancelled", self._lifespan_name)
         except BaseException as problem:
             if opening.done():
                 raise
-            opening.set_exception(problem)
+            opening.set_exception(self._failed(problem))
         finally:
+            _living.discard(self)
             if self._opening is opening:
                 self._loop = self._opening = None
+
+    async def _until_ended(self, ending: asyncio.Event, limit: asyncio.Timeout) -> None:
+        """Wait for `stop`, or for the loop to be closed: that cancels this task, which has to leave nevertheless."""
+        try:
+            await ending.wait()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.uncancel():
+                raise
+            self.hub.close()
+            limit.reschedule(asyncio.get_running_loop().time() + exit_in(LIMIT))
+
+    def _failed(self, problem: BaseException) -> BaseException:
+        """What `start` raises for what the lifespan raised."""
+        if not isinstance(problem, Exception):
+            return problem
+        failed = LifespanFailed(f"{self._lifespan_name} failed to start: {type(problem).__name__}: {problem}")
+        failed.__cause__ = problem
+        return failed
+
+    def end_abandoned(self) -> None:
+        """The process exits: leave a lifespan whose loop nobody runs any more, and nobody closed."""
+        loop = self._loop
+        if loop is None or loop.is_running() or loop.is_closed():
+            return
+        try:
+            loop.run_until_complete(asyncio.wait_for(self.stop(), exit_in(LIMIT)))
+        except Exception:
+            log.exception("%s failed to end", self._lifespan_name)
+
+
+_living: Final[set[Service]] = set()
+_hooked: Final[set[str]] = set()
+
+
+@atexit.register
+def _end_abandoned() -> None:
+    for service in tuple(_living):
+        service.end_abandoned()
+
+
+def _remember(service: Service) -> None:
+    """Note a lifespan that was entered. Processes of `multiprocessing` end by hooks of their own."""
+    _living.add(service)
+    if "multiprocessing.process" in sys.modules and "multiprocessing" not in _hooked:
+        from multiprocessing import parent_process, util
+
+        if parent_process() is not None:
+            _hooked.add("multiprocessing")
+            util.Finalize(None, _end_abandoned, exitpriority=100)
 
 
 Send = Callable[[bytes], Awaitable[None]]

@@ -4,9 +4,10 @@ Decorators give the function back unchanged. Everything that can be wrong with a
 there and then, naming function, parameter, file and line.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from ..protocol import names
 from ..protocol.listening import Change
@@ -50,11 +51,26 @@ from .completion import Completers
 from .entries import PromptEntry, ResourceEntry, ToolEntry
 from .injection import INJECTABLES
 from .methods import Methods
+from .options import (
+    ASGIReceive,
+    ASGIScope,
+    ASGISend,
+    Endpoint,
+    EndpointOptions,
+    HTTPOptions,
+    StdioOptions,
+    TransportName,
+    UnixOptions,
+    check_endpoint_options,
+)
 from .output import OutputPlan
 from .own_methods import MethodEntry, check_method_name
 from .running import Runner, Workshop
-from .signature import Plan, inspect_function
-from .vault import Vault
+from .signature import Plan, RegistrationError, inspect_function, where_of
+from .vault import NotShared, NotStarted, Vault
+from .worker_count import count_workers
+
+log = logging.getLogger("dovetail.server")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -136,7 +152,9 @@ class App:
         self._catalog = Catalog(self._hub.publish, name=name, page_size=page_size, list_ttl=list_ttl)
         self._completers = Completers()
         self._custom: dict[str, MethodEntry] = {}
+        self._routes: list[tuple[tuple[str, Callable[..., Any]], dict[str, Any]]] = []
         self._service: Service | None = None
+        self._endpoint: Endpoint | None = None
 
     @property
     def name(self) -> str:
@@ -457,6 +475,35 @@ class App:
 
         return register
 
+    def custom_route(
+        self, path: str, *, methods: Sequence[str] = ("GET",), protected: bool = True
+    ) -> Callable[[F], F]:
+        """Answer plain HTTP beside the endpoint: ``async def fn(request: Request)``, below wherever the app is
+        mounted. Not on stdio and unix sockets, which have no paths.
+
+        ``path``: fixed segments and ``{names}`` for whole ones, which are in ``request.path_params``. The function
+        gives a `Response`; text, bytes, or what is sent as JSON; None (204); or any ASGI application, which then
+        answers. One that is not async runs in a thread. Host and Origin are judged as for the endpoint. ``protected``:
+        where the app is, callers have to be authenticated here too; False lets anyone in. Raises `RegistrationError`
+        for a path or a method that is none, and for one that is taken.
+        """
+
+        def register(fn: F) -> F:
+            from ..transports.http.routes import Route, in_order
+
+            where = where_of(fn)
+            more: dict[str, Any] = {"methods": methods, "protected": protected, "where": where}
+            try:
+                routes = [Route(*each, **rest) for each, rest in self._routes]
+                in_order([*routes, Route(path, fn, **more)], taken=())
+            except ValueError as problem:
+                raise RegistrationError(str(problem).removeprefix(f"{where}: "), where=where) from None
+            self._routes.append(((path, fn), more))
+            self._endpoint = None
+            return fn
+
+        return register
+
     @property
     def overrides(self) -> dict[Any, Callable[..., Any]]:
         """Dependencies to use in place of others: ``app.overrides[real] = fake``, for tests."""
@@ -471,16 +518,40 @@ class App:
             self._service = self._build()
         return self._service
 
-    def run(self, transport: Literal["stdio", "http", "unix"] = "stdio", **options: Any) -> None:
+    @overload
+    def run(self, transport: Literal["stdio"] = "stdio", **options: Unpack[StdioOptions]) -> None: ...
+    @overload
+    def run(self, transport: Literal["http"], **options: Unpack[HTTPOptions]) -> None: ...
+    @overload
+    def run(self, transport: Literal["unix"], **options: Unpack[UnixOptions]) -> None: ...
+    def run(self, transport: TransportName = "stdio", **options: Any) -> None:
         """Serve until told to stop: on stdio, over HTTP (``host``, ``port``, ``path``, ``uds``...), or
-        lines on a unix socket.
+        lines on a unix socket (``path``).
 
-        For HTTP see `asgi` and `dovetail.transports.uvicorn_runner.serve` for the options. Blocks.
+        Blocks, and owns the process: it ends in good order at SIGTERM, SIGINT and SIGHUP. The options are those of
+        `StdioOptions`, `HTTPOptions` and `UnixOptions`. Raises ValueError and TypeError for what can't be,
+        `LifespanFailed` when the app's lifespan does not start, and `AddressUnavailable` or `ConnectFailed` when the
+        address is taken.
         """
         from .runners import run
 
-        self._vault.managed = True
-        run(self, transport, **options)
+        run(self, transport, options)
+
+    @overload
+    async def serve(self, transport: Literal["stdio"] = "stdio", **options: Unpack[StdioOptions]) -> None: ...
+    @overload
+    async def serve(self, transport: Literal["http"], **options: Unpack[HTTPOptions]) -> None: ...
+    @overload
+    async def serve(self, transport: Literal["unix"], **options: Unpack[UnixOptions]) -> None: ...
+    async def serve(self, transport: TransportName = "stdio", **options: Any) -> None:
+        """Do what `run` does, in the loop that runs: beside other tasks, until a signal or a cancellation ends it.
+
+        Either ends it in good order, within ``drain`` seconds; a second one ends it now. The signals that end a process
+        are heard while it serves, in the main thread, and are as before afterwards. Raises as `run` does.
+        """
+        from .runners import serve
+
+        await serve(self, transport, options)
 
     @property
     def replay_check(self) -> bool:
@@ -497,24 +568,60 @@ class App:
         """
         self._vault.share(once=any(entry.once for entry in self._catalog.tools.all()))
 
-    def asgi(self, **options: Any) -> Any:
-        """The app as an ASGI application, to be mounted anywhere, with no lifespan wiring; options of
-        `HTTPApp`. ``auth`` replaces the app's own. Raises ValueError when entries require something of callers and
-        nothing tells these apart.
-        """
-        from ..transports.http import HTTPApp
+    def asgi(self, **options: Unpack[EndpointOptions]) -> Endpoint:
+        """The app as an ASGI application, to be served by any ASGI server and mounted anywhere, with no lifespan
+        wiring.
 
-        auth = options.pop("auth", self.auth)
-        options["protection"] = None if auth is None else self._vault.protecting(auth)
-        if self._catalog.guarded and not (options["protection"] or options.get("authenticate")):
+        ``auth`` replaces the app's own; all options: `EndpointOptions`. Raises TypeError for one that does not exist,
+        ValueError for one that makes no sense, when entries require something of callers and nothing tells these apart,
+        and (`NotShared`) when the server around was told to start several workers that share no keys or no store.
+        """
+        check_endpoint_options(options)
+        try:
+            return self.endpoint(options, workers=options.get("workers") or count_workers())
+        except NotShared as problem:
+            log.critical("%s", problem)
+            raise NotStarted(str(problem)) from None
+
+    async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
+        """Be an ASGI application: what `asgi` gives without options, made when it is first called."""
+        endpoint, refusal = self._endpoint, ""
+        if endpoint is None:
+            try:
+                endpoint = self._endpoint = self.endpoint({}, workers=count_workers())
+            except ValueError as problem:
+                if scope["type"] != "lifespan":
+                    raise
+                refusal = str(problem)
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+        else:  # an exception would only say that there is no lifespan here
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": refusal})
+
+    def endpoint(self, options: Mapping[str, Any], *, workers: int) -> Any:
+        """The app as one of ``workers`` processes serves it over HTTP. Raises as `asgi` does."""
+        from ..transports.http import HTTPApp
+        from ..transports.http.routes import Route
+
+        auth = options.get("auth", self.auth)
+        protection = None if auth is None else self._vault.protecting(auth)
+        given: dict[str, Any] = {**options, "workers": workers, "protection": protection}
+        given.pop("auth", None)
+        if self._catalog.guarded and not (given["protection"] or given.get("authenticate")):
             raise ValueError(
                 "some entries require scopes, or ask who is calling: protect the app with App(auth=...)"
             )
-
-        self._vault.refuse_strangers()
-        if self._vault.store is not None:
-            options.setdefault("store", self._vault.store)
-        return HTTPApp(self.service, **options)
+        if given.get("store") is None:
+            given["store"] = self._vault.store
+        self._vault.check_workers(
+            workers,
+            store=given["store"],
+            sessions=bool(given.get("sessions", True) and self._stateful),
+            once=any(entry.once for entry in self._catalog.tools.all()),
+        )
+        routes = [Route(*each, **more, in_thread=self._workshop.in_thread) for each, more in self._routes]
+        return HTTPApp(self.service, routes=routes, **given)
 
     def _plan(self, fn: Callable[..., Any]) -> Plan:
         return inspect_function(fn, injectables=INJECTABLES)
@@ -541,10 +648,18 @@ class App:
             stateless=self._stateless,
             custom=frozenset(self._custom),
             lifespan=self._life,
+            lifespan_name=self._lifespan_name(),
             max_message=self._max_message,
             header_parameters=methods.header_parameters,
             hearing=self._catalog.hearing,
         )
+
+    def _lifespan_name(self) -> str:
+        """What a person knows the lifespan by."""
+        if self._lifespan is None:
+            return f"the lifespan of {self.name!r}"
+        name = getattr(self._lifespan, "__qualname__", type(self._lifespan).__name__)
+        return f"the lifespan {name}() of {self.name!r} ({where_of(self._lifespan)})"
 
     @asynccontextmanager
     async def _life(self) -> AsyncGenerator[None]:

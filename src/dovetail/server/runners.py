@@ -1,10 +1,14 @@
-"""Running an app: the event loop around a transport. Each transport is imported only when it is used."""
+"""Running an app: the event loop around a transport, or a transport in a loop that runs already. Each transport is
+imported only when it is used.
+"""
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from ..runtime.service import Service
 from ..security.authenticator import Protection
+from .options import check_options
 
 log = logging.getLogger("dovetail.server")
 
@@ -18,15 +22,16 @@ class _Runnable(Protocol):
     @property
     def service(self) -> Service: ...
 
-    def asgi(self, **options: Any) -> Any: ...
+    def endpoint(self, options: Mapping[str, Any], *, workers: int) -> Any: ...
 
     def share_keys(self) -> None: ...
 
 
-def run(app: _Runnable, transport: str, **options: Any) -> None:
-    """Serve an app until told to stop. Raises ValueError for a transport that does not exist."""
-    if app.auth is not None and transport != "http":
-        log.info("auth is for HTTP: over %s nobody is asked for a token", transport)
+def run(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
+    """Serve an app until told to stop. Raises ValueError for a transport that does not exist, TypeError for an option
+    that it does not have.
+    """
+    _check(app, transport, options)
     if transport == "stdio":
         from ..transports.stdio import run_stdio
 
@@ -35,28 +40,61 @@ def run(app: _Runnable, transport: str, **options: Any) -> None:
         from ..transports.unix import run_unix
 
         run_unix(app.service, **options)
-    elif transport == "http":
-        _serve_http(app, options)
     else:
-        raise ValueError(f'there is no transport {transport!r}; there are "stdio", "http" and "unix"')
+        from ..transports.uvicorn_runner import serve
+
+        endpoint, serving = _over_http(app, options)
+        serve(endpoint, path=options.get("path", "/mcp"), **serving)
 
 
-def _serve_http(app: _Runnable, options: dict[str, Any]) -> None:
+async def serve(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
+    """Serve an app in the running loop, until told to stop or cancelled. Raises as `run` does."""
+    _check(app, transport, options)
+    if transport == "stdio":
+        from ..runtime.ending import LIMIT, Ending
+        from ..transports.stdio import serve_stdio
+        from ..transports.stdio_streams import claim_stdio
+
+        streams = claim_stdio(max_line=app.service.max_message)
+        given = dict(options)
+        ending = Ending(given.pop("drain", LIMIT))
+        await serve_stdio(app.service, streams, ending=ending, **given)
+    elif transport == "unix":
+        from ..runtime.ending import LIMIT, Ending
+        from ..transports.unix import serve_unix
+
+        given = dict(options)
+        ending = Ending(given.pop("drain", LIMIT))
+        await serve_unix(app.service, ending=ending, **given)
+    else:
+        from ..transports.uvicorn_runner import serve_here
+
+        if options.get("workers", 1) > 1:
+            raise ValueError("several workers need processes of their own; use App.run, or one worker")
+        endpoint, serving = _over_http(app, options)
+        serving.pop("workers", None)
+        await serve_here(endpoint, path=options.get("path", "/mcp"), **serving)
+
+
+def _check(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
+    check_options(transport, options)
+    if app.auth is not None and transport != "http":
+        log.info("auth is for HTTP: over %s nobody is asked for a token", transport)
+
+
+def _over_http(app: _Runnable, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The endpoint, and the options of who serves it."""
     from ..protocol.bindings.origins import OriginPolicy
-    from ..transports.uvicorn_runner import serve
 
-    serving = {name: options.pop(name) for name in _SERVING if name in options}
-    protected = (
-        options.get("auth", app.auth) is not None
-    )  # then the resource's name says which hosts are served
-    if not protected and not {"policy", "allowed_hosts", "allowed_origins"} & options.keys():
-        options["policy"] = OriginPolicy.for_bind(serving.get("host", "127.0.0.1"))
-    if serving.get("workers", 1) > 1:
-        options["workers"] = serving["workers"]
+    given = dict(options)
+    serving = {name: given.pop(name) for name in _SERVING if name in given}
+    workers = serving.get("workers", 1)
+    # Where the endpoint is protected, the resource's name says which hosts are served.
+    protected = given.get("auth", app.auth) is not None
+    if not protected and not {"policy", "allowed_hosts", "allowed_origins"} & given.keys():
+        given["policy"] = OriginPolicy.for_bind(serving.get("host", "127.0.0.1"))
+    if workers > 1:
         app.share_keys()
-        if options.get("store") is None and options.get("sessions", True):
-            raise ValueError(
-                "several workers need a store that they share, or clients lose their sessions at random: "
-                "pass store=SQLiteStore(path), or sessions=False"
-            )
-    serve(app.asgi(**options), path=options.get("path", "/mcp"), **serving)
+    endpoint = app.endpoint(given, workers=workers)
+    endpoint.drained_by_caller()
+    return endpoint, serving

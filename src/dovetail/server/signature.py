@@ -30,7 +30,16 @@ from .docstrings import Docstring, parse_docstring
 from .hints import MISSING, alias_value
 from .markers import Ask, Depends
 
-__all__ = ["MISSING", "Parameter", "Plan", "RegistrationError", "Slot", "inspect_function", "not_callable"]
+__all__ = [
+    "MISSING",
+    "Parameter",
+    "Plan",
+    "RegistrationError",
+    "Slot",
+    "inspect_function",
+    "not_callable",
+    "where_of",
+]
 
 Flavor: TypeAlias = Literal["sync", "async", "generator", "async generator"]
 _MAX_FRAMES: Final = 64
@@ -371,6 +380,11 @@ def _code_owner(function: Any) -> Any:
         else:
             break
     return function
+
+
+def where_of(function: Any) -> str:
+    """``"file:line"`` of a function, "" where nobody knows."""
+    return _where(_code_owner(function))
 
 
 def _where(owner: Any) -> str:

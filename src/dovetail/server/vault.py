@@ -22,15 +22,39 @@ from ..stores.contracts import KeyValue, Store
 from .signature import Plan
 
 ENVIRONMENT: Final = "DOVETAIL_KEYS"
-_WORKERS: Final = "WEB_CONCURRENCY"
 _PURPOSE: Final = "request-state"
 _NEEDS_STORE: Final = (
     "a tool that runs once needs a store that all workers share: pass App(store=SQLiteStore(path)), or "
     "store=MemoryStore() if this process is the only one"
 )
+_STORE_OR_NO_SESSIONS: Final = (
+    "a store that all of them see: App(store=SQLiteStore(path)), or no sessions: sessions=False"
+)
+#: The exit status by which uvicorn and gunicorn know that starting a worker again would not help.
+_HOPELESS: Final = 3
+
+
+class NotShared(ValueError):
+    """Several workers are to serve an app, and have no keys or no store that they share."""
+
+
+class NotStarted(NotShared, SystemExit):
+    """The same, in a worker that loads the app: its server ends it with a status which says that another try would fail
+    as well, and shows no traceback. The log has said why.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.code = _HOPELESS
 
 
 _lent: Final[list[tuple[list[bytes], str]]] = []
+
+
+def _memory() -> type[Store]:
+    from ..stores.memory import MemoryStore
+
+    return MemoryStore
 
 
 def lend(keys: Sequence[bytes], store: str) -> None:
@@ -54,8 +78,7 @@ class _Keyed:
 
 
 class Vault:
-    """The keys and the store of one app. ``managed``: the app runs itself and knows how many workers there are.
-    ``ring``: the keys, if other processes have them too.
+    """The keys and the store of one app. ``ring``: the keys, if other processes have them too.
 
     Raises ValueError for keys that are too short, and for both keys and a sealer.
     """
@@ -80,7 +103,6 @@ class Vault:
             self.ring = KeyRing.from_secrets(secrets)
             sealer = default_sealer(_PURPOSE, self.ring)
         self.store = store
-        self.managed = False
         self._sealer = sealer
         self._alone = sealer is None
         self._ledger: Ledger | None = None
@@ -111,16 +133,25 @@ class Vault:
         if not self._alone and self.store is None:
             raise plan.refuse(_NEEDS_STORE)
 
-    def refuse_strangers(self) -> None:
-        """Raise ValueError when a process manager was told to start several workers, and they would not share keys.
+    def check_workers(self, workers: int, *, store: Store | None, sessions: bool, once: bool) -> None:
+        """Refuse to be one of several processes that do not share what they have to. Raises `NotShared`.
 
-        Each would make its own, and the state that one gave out would be refused by the others, at random.
+        Each would make keys of its own, and the state that one gave out would be refused by the others, at random; a
+        session would be known to one of them.
         """
-        workers = os.environ.get(_WORKERS, "")
-        if not self.managed and self._sealer is None and workers.isdecimal() and int(workers) > 1:
-            raise ValueError(
-                f"{_WORKERS} asks for {workers} workers, which would not share the keys that seal rounds: pass "
-                f"App(keys=[...]) or set {ENVIRONMENT}, the same in all of them"
+        shared = store is not None and not isinstance(store, _memory())
+        missing = [
+            *(
+                ["keys: App(keys=[...]), or " + ENVIRONMENT + " in the environment"]
+                if self._sealer is None
+                else []
+            ),
+            *([] if shared or not (sessions or once) else [_STORE_OR_NO_SESSIONS]),
+        ]
+        if workers > 1 and missing:
+            raise NotShared(
+                f"{workers} workers are to serve together, and would not share what they have to: clients would lose "
+                f"their sessions and answers at random. Give them {'; and '.join(missing)}"
             )
 
     def _kv(self) -> KeyValue | None:

@@ -5,7 +5,8 @@ The socket is ours: bound before uvicorn is asked for anything, so that a port i
 asked twice. A signal to end begins the drain at once, not after all connections have closed by themselves,
 because streams never would; a second signal ends now. The whole end takes no longer than the application's drain
 limit: what can't be ended in time is logged, and the process ends with status 70 (see `dovetail.runtime.ending`).
-Workers that die are replaced (see `workers`).
+Workers that die are replaced (see `workers`). The line that tells the address comes when the app has started: before
+that, clients wait in the socket's queue.
 
 Specification: basic/transports "Security Warning" (bind to loopback); the rest is operation, not protocol.
 """
@@ -22,10 +23,11 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from ..runtime.ending import Ending
+from ..runtime.service import LifespanFailed
 from .http.answering import Drainable
 from .workers import NotStarted, Supervisor
 
@@ -61,23 +63,63 @@ def serve(
     request, in seconds. Other ``options`` go to ``uvicorn.Config``.
 
     Raises `AddressUnavailable` when the address cannot be bound, ValueError for an address that others can
-    reach without ``allow_remote``, ImportError without uvicorn.
+    reach without ``allow_remote``, ImportError without uvicorn, and what the app raises when it starts; where several
+    workers do not start, the log has that, and it is `AddressUnavailable`.
     """
+    with _bound(host, port, uds, allow_remote) as sock:
+        started = _teller(sock, path, announce)
+        if workers > 1:
+            _run_workers(app, sock, workers, header_timeout, options, started)
+            return
+        from .uvicorn_server import run  # an extra
+
+        ending = Ending(app.drain_limit)
+        with ending.enforced():
+            run(app, sock, ending, None, header_timeout, started, **_settings(options))
+
+
+async def serve_here(
+    app: Drainable,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    path: str = "/mcp",
+    uds: str | None = None,
+    allow_remote: bool = False,
+    announce: Callable[[str], None] | None = None,
+    header_timeout: float = 10.0,
+    **options: Any,
+) -> None:
+    """Do what `serve` does with one worker, in the running loop, until a signal or a cancellation ends it. A second
+    one of either ends it now.
+    """
+    with _bound(host, port, uds, allow_remote) as sock:
+        from .uvicorn_server import serve as serve_socket  # an extra
+
+        started = _teller(sock, path, announce)
+        ending = Ending(app.drain_limit)
+        await serve_socket(app, sock, ending, header_timeout, started, **_settings(options))
+
+
+@contextlib.contextmanager
+def _bound(host: str, port: int, uds: str | None, allow_remote: bool) -> Generator[socket.socket]:
+    """A listening socket, gone afterwards, with its file if it has one."""
     _check_extra()
     sock = bind_unix(uds) if uds is not None else bind(host, port, allow_remote=allow_remote)
     identity = None if uds is None else _identity(uds)
     try:
-        (announce or _tell)(f"dovetail: serving on {address_of(sock, path)}")
-        if workers > 1:
-            _run_workers(app, sock, workers, header_timeout, options)
-            return
-        if not _run(app, sock, Ending(app.drain_limit), None, header_timeout, options):
-            raise AddressUnavailable(_FAILED)
+        yield sock
     finally:
         sock.close()
         if uds is not None and _identity(uds) == identity:
             with contextlib.suppress(OSError):
                 os.unlink(uds)
+
+
+def _teller(sock: socket.socket, path: str, announce: Callable[[str], None] | None) -> Callable[[], None]:
+    """What tells the address, once."""
+    line = f"dovetail: serving on {address_of(sock, path)}"
+    return lambda: (announce or _tell)(line)
 
 
 def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
@@ -187,33 +229,37 @@ def _tell(line: str) -> None:
 
 
 def _run_workers(
-    app: Drainable, sock: socket.socket, count: int, header_timeout: float, options: dict[str, Any]
+    app: Drainable,
+    sock: socket.socket,
+    count: int,
+    header_timeout: float,
+    options: dict[str, Any],
+    started: Callable[[], None],
 ) -> None:
     """Serve on a socket in processes of their own, until this one is told to end."""
     if not hasattr(os, "fork"):
         raise ValueError("several workers need a system that can fork; run one worker")
 
-    def work(leash: int) -> None:
+    def work(leash: int, begun: Callable[[], None]) -> None:
+        from .uvicorn_server import run  # an extra
+
         ending = Ending(app.drain_limit, signals=(signal.SIGTERM,), force=(signal.SIGQUIT,))
-        if not _run(app, sock, ending, leash, header_timeout, options):
-            raise NotStarted
+        try:
+            with ending.enforced():
+                run(app, sock, ending, leash, header_timeout, begun, **_settings(options))
+        except LifespanFailed as problem:
+            log.error("%s", problem, exc_info=problem.__cause__)
+            raise NotStarted from None
 
     try:
-        Supervisor(count, work, limit=app.drain_limit, at_end=sock.close).run()
+        Supervisor(count, work, limit=app.drain_limit, at_end=sock.close, at_start=started).run()
     except NotStarted:
         raise AddressUnavailable(_FAILED) from None
 
 
-def _run(
-    app: Drainable,
-    sock: socket.socket,
-    ending: Ending,
-    leash: int | None,
-    header_timeout: float,
-    options: dict[str, Any],
-) -> bool:
-    """Serve on a socket in this process. False when the application did not start."""
-    settings = {
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    """What uvicorn is told."""
+    return {
         "loop": "uvloop" if importlib.util.find_spec("uvloop") is not None else "asyncio",
         "ws": "none",
         "lifespan": "on",
@@ -225,7 +271,3 @@ def _run(
         "timeout_graceful_shutdown": 5,
         **options,
     }
-    from .uvicorn_server import run  # an extra
-
-    with ending.enforced():
-        return run(app, sock, ending, leash, header_timeout, **settings)

@@ -12,7 +12,7 @@ import contextlib
 import gc
 import logging
 import socket
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, cast
 
 from ..runtime.ending import CALLS, ORDERLY, SPARE, Ending, Heard, calls_in_progress
@@ -33,18 +33,53 @@ _SWEEP: Final = 5
 
 
 def run(
-    app: Drainable, sock: socket.socket, ending: Ending, leash: int | None, patience: float, **settings: Any
-) -> bool:
-    """Serve on a socket until ``ending`` is asked for, or until the other end of ``leash``, a pipe, is closed. False
-    when the application did not start. ``patience``: how long the head of a request may take, in seconds.
+    app: Drainable,
+    sock: socket.socket,
+    ending: Ending,
+    leash: int | None,
+    patience: float,
+    started: Callable[[], None],
+    **settings: Any,
+) -> None:
+    """Serve on a socket until ``ending`` is asked for, or until the other end of ``leash``, a pipe, is closed.
+    ``patience``: how long the head of a request may take, in seconds. ``started`` is called once requests are served.
+    Raises what the application raises when it starts.
     """
-    server = _Server(app, ending, leash, Connections(patience), settings)
+    server = _Server(app, ending, leash, Connections(patience), started, settings)
     server.run(sockets=[sock])
-    return not server.failed
+    if server.problem is not None:
+        raise server.problem
+
+
+async def serve(
+    app: Drainable,
+    sock: socket.socket,
+    ending: Ending,
+    patience: float,
+    started: Callable[[], None],
+    **settings: Any,
+) -> None:
+    """Do what `run` does, in the running loop. A cancellation asks for an end as a signal does, and a second one for an
+    end now; it is passed on when the end has come.
+    """
+    server = _Server(app, ending, None, Connections(patience), started, settings, guest=True)
+    serving = asyncio.ensure_future(server.serve(sockets=[sock]))
+    cancelled: asyncio.CancelledError | None = None
+    while not serving.done():
+        try:
+            await asyncio.wait((serving,))
+        except asyncio.CancelledError as asked:
+            cancelled = asked
+            ending.ask()
+    serving.result()
+    if server.problem is not None:
+        raise server.problem
+    if cancelled is not None:
+        raise cancelled
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server. ``failed`` says that it did not start."""
+    """uvicorn's server. ``problem``: why it did not start. ``guest``: the process is not its own."""
 
     _heard: Heard
 
@@ -54,7 +89,10 @@ class _Server(uvicorn.Server):
         ending: Ending,
         leash: int | None,
         connections: Connections,
+        started: Callable[[], None],
         settings: dict[str, Any],
+        *,
+        guest: bool = False,
     ) -> None:
         options: dict[str, Any] = {"http": connections, **settings}
         super().__init__(uvicorn.Config(cast("Any", app), **options))
@@ -62,7 +100,9 @@ class _Server(uvicorn.Server):
         self._ending = ending
         self._leash = leash
         self._connections = connections
-        self.failed = False
+        self._tell_started = started
+        self._guest = guest
+        self.problem: Exception | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -84,12 +124,19 @@ class _Server(uvicorn.Server):
 
     async def _begin(self, sockets: list[socket.socket] | None) -> None:
         try:
+            await self._app.start()
             await super().startup(sockets=sockets)
         except SystemExit:
-            self.failed = self.should_exit = True
+            self.problem = RuntimeError("uvicorn did not start; see the log")
+        except Exception as problem:  # noqa: BLE001 - raised again outside of uvicorn, which would only log it
+            self.problem = problem
+        if self.problem is not None:
+            self.should_exit = True
             return
-        gc.collect()
-        gc.freeze()
+        self._tell_started()
+        if not self._guest:
+            gc.collect()
+            gc.freeze()
 
     async def on_tick(self, counter: int) -> bool:
         """Look after connections that have had their time, besides what uvicorn does."""

@@ -50,29 +50,39 @@ class NotStarted(RuntimeError):
 class Supervisor:
     """Keeps ``count`` workers alive until it is asked to end, by a signal.
 
-    ``work`` is what a worker does, given its leash; it may raise `NotStarted`. ``limit``: seconds that workers have to
-    end. ``at_end`` is called when the end begins.
+    ``work`` is what a worker does, given its leash, and what to call once it serves; it may raise `NotStarted`.
+    ``limit``: seconds that workers have to end. ``at_start`` is called when the first of them serves, ``at_end`` when
+    the end begins.
     """
 
     def __init__(
-        self, count: int, work: Callable[[int], None], *, limit: float, at_end: Callable[[], None]
+        self,
+        count: int,
+        work: Callable[[int, Callable[[], None]], None],
+        *,
+        limit: float,
+        at_end: Callable[[], None],
+        at_start: Callable[[], None],
     ) -> None:
         self._count = count
         self._work = work
         self._limit = limit
         self._at_end = at_end
+        self._at_start = at_start
         self._asked = 0
         self._children: dict[int, float] = {}
         self._replaced = False
         self._mishaps = 0
         self._due: list[float] = []
         self._leash: tuple[int, int] = (-1, -1)
+        self._news: tuple[int, int] = (-1, -1)  # a byte from each worker that serves
+        self._serving = False
         self._ear = self._bell = socket.socket()
         self._before: dict[int, Any] = {}
 
     def run(self) -> None:
         """Look after the workers. Raises `NotStarted`."""
-        self._leash = os.pipe()
+        self._leash, self._news = os.pipe(), os.pipe()
         try:
             with self._hearing():
                 try:
@@ -84,7 +94,7 @@ class Supervisor:
                 finally:
                     self._end()
         finally:
-            for end in self._leash:
+            for end in (*self._leash, *self._news):
                 with contextlib.suppress(OSError):
                     os.close(end)
 
@@ -184,9 +194,17 @@ class Supervisor:
     def _listen(self, until: float | None) -> None:
         """Wait for a signal, at most so long."""
         wait = None if until is None else max(0.0, until - time.monotonic())
-        if select.select([self._ear], [], [], wait)[0]:
+        heard = select.select([self._ear] if self._serving else [self._ear, self._news[0]], [], [], wait)[0]
+        if self._ear in heard:
             with contextlib.suppress(BlockingIOError):
                 self._ear.recv(4096)
+        if self._news[0] in heard:
+            self._serving = True
+            self._at_start()
+
+    def _begun(self) -> None:
+        """A worker serves; said by the worker itself."""
+        os.write(self._news[1], b"!")
 
     # In a worker
 
@@ -201,7 +219,7 @@ class Supervisor:
             ):  # a terminal sends them to all; the parent says what they mean
                 signal.signal(number, _nothing)
             os.close(self._leash[1])
-            self._work(self._leash[0])
+            self._work(self._leash[0], self._begun)
             status = 0
         except NotStarted:
             status = NOT_STARTED

@@ -148,7 +148,9 @@ async def test_f77_a_start_failure_of_asgi_tells_the_server_and_no_client_the_re
         sent.append(event)
 
     await http({"type": "lifespan"}, receive, send)
-    assert sent == [{"type": "lifespan.startup.failed", "message": "RuntimeError"}]
+    assert [event["type"] for event in sent] == ["lifespan.startup.failed"]
+    assert "the lifespan Life.span() of 'life'" in sent[0]["message"]
+    assert "test_f_rows_lifespan.py:" in sent[0]["message"]
     async with serving_kit.serving(http, lifespan="off") as port:
         answer = await serving_kit.Prober(port).send("POST", request("ping", 1))
         assert answer.status == 503

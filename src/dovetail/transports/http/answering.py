@@ -34,6 +34,10 @@ class Drainable(Protocol):
         """Serve."""
         ...
 
+    async def start(self) -> None:
+        """Begin the application's life. Raises what keeps it from that."""
+        ...
+
     async def drain(self, limit: float | None = None) -> None:
         """Take no more requests and wait for those in progress, at most ``limit`` seconds."""
         ...

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from ...protocol import envelope, exchange
@@ -21,16 +22,19 @@ from ...protocol.bindings.origins import OriginPolicy
 from ...protocol.envelope import Malformed
 from ...protocol.errors import InternalError
 from ...runtime.ending import calls_in_progress
-from ...runtime.service import Service
+from ...runtime.service import LifespanFailed, Service
 from ...security.authenticator import AuthenticationFailed, Authenticator, Protection
 from ...security.principal import ANONYMOUS, Principal
 from ...stores.contracts import Store
 from ...stores.errors import StoreError
 from ...stores.memory import MemoryStore
 from .answering import Receive, Refusal, Scope, Send, answer
+from .departing import Departure, Host
 from .guard import Guard, with_loopback
 from .head import CLOSE, Departed, Head, read_body
+from .health import Health
 from .places import RETRY_SOON, Places
+from .routes import Route, found, in_order
 from .settings import Responses, Settings
 from .sse_2024 import OldTransport
 from .stateful import Stateful
@@ -42,6 +46,8 @@ log = logging.getLogger("dovetail.http")
 _POST_ONLY: Final = ("POST",)
 _READ_ONLY: Final = ("GET", "HEAD")
 _DOCUMENT: Final = "document"
+_HEALTH: Final = "health"
+_ROUTE: Final = "route"
 _KEPT_AN_HOUR: Final = ((b"cache-control", b"max-age=3600"),)
 _ALL: Final = ("POST", "GET", "DELETE")
 
@@ -67,7 +73,8 @@ class HTTPApp:
     that lost its standalone stream. ``drain``: how long a shutdown waits for calls. ``max_requests`` and
     ``max_streams`` bound the whole endpoint: beyond them clients get 503. ``workers``: how many processes
     serve the endpoint; with more than one, clients of the stateful era can't be asked, since their answers
-    may reach a process that does not know the question.
+    may reach a process that does not know the question. ``routes`` are served beside the endpoint. ``health``: a path
+    that says whether the server is ready (200 or 503), to anyone; below it, ``/live`` and ``/ready``.
 
     Raises ValueError for settings that make no sense.
     """
@@ -97,6 +104,8 @@ class HTTPApp:
         linger: float = 120.0,
         drain: float = 10.0,
         workers: int = 1,
+        routes: Sequence[Route] = (),
+        health: str | None = None,
     ) -> None:
         self.settings = settings = Settings(
             path=path,
@@ -115,6 +124,7 @@ class HTTPApp:
             linger=linger,
             drain=drain,
             workers=workers,
+            health=health,
         )
         self.service = service
         self.store: Store = MemoryStore() if store is None else store
@@ -130,8 +140,15 @@ class HTTPApp:
         self._stateful = Stateful(service, settings, self._places, self.store, self._gate)
         self._old = OldTransport(service, settings, self._places) if http_sse else None
         self._methods = _ALL if sessions and service.stateful else _POST_ONLY
+        self._routes = in_order(routes, taken=self._taken_paths())
+        self._health = None if health is None else Health(health, self.store, self._readiness)
         self._idle: asyncio.Event | None = None
         self._draining = self._drained = False
+        self._departure = Departure(self._places, self._leave)
+        self._places.lasting = self._pulse.lasting = self._departure.watch
+        self._leaving: asyncio.Task[None] | None = None
+        self._kept: asyncio.Task[None] | None = None
+        self._plain: str | None = None  # the path, once it is known where the server listens
 
     @property
     def drain_limit(self) -> float:
@@ -149,12 +166,11 @@ class HTTPApp:
         counted = False
         try:
             self._guard.admit(head)
-            route = "" if scope["path"] == self.settings.path else self._route(scope)
-            if route == _DOCUMENT:
-                await self._describe(head, scope, send)
+            route = "" if scope["path"] == self._plain else self._route(scope)
+            if route and await self._beside(route, head, scope, receive, send):
                 return
             if self._draining:
-                raise Refusal(503, "the server is shutting down", headers=(*RETRY_SOON, *CLOSE))
+                self._check_draining(scope)
             if head.method == "OPTIONS" and await self._preflight(route, head, send):
                 return  # before authentication: a browser shows no credentials when it only asks
             places.take_request()
@@ -177,7 +193,9 @@ class HTTPApp:
             else:
                 await self._other(head, principal, receive, send)
         except Refusal as refusal:
-            await answer(send, refusal.status, refusal.render(), (*refusal.headers, *head.extra))
+            # What asks for the health of a server names it by whatever address it has, and learns nothing else.
+            if self._health is None or not await self._health.serve(scope, head.method, send):
+                await answer(send, refusal.status, refusal.render(), (*refusal.headers, *head.extra))
         except Departed:
             return
         except StoreError as problem:
@@ -194,9 +212,12 @@ class HTTPApp:
             if watch is not None:
                 watch.close()
             if counted:
-                places.leave_request()
-                if self._idle is not None and places.requests == 0:
-                    self._idle.set()
+                self._leave_request()
+
+    def _leave_request(self) -> None:
+        self._places.leave_request()
+        if self._idle is not None and self._places.requests == 0:
+            self._idle.set()
 
     async def _not_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -232,7 +253,10 @@ class HTTPApp:
 
     async def _preflight(self, route: str, head: Head, send: Send) -> bool:
         """Answer a CORS preflight, where origins are configured."""
-        granted = self._guard.preflight(head, (OldTransport.ROUTES[route],) if route else self._methods)
+        return await self._granted(head, (OldTransport.ROUTES[route],) if route else self._methods, send)
+
+    async def _granted(self, head: Head, methods: Sequence[str], send: Send) -> bool:
+        granted = self._guard.preflight(head, methods)
         if granted is not None:
             await answer(send, 204, b"", granted)
         return granted is not None
@@ -251,17 +275,17 @@ class HTTPApp:
             await answer(send, 204, b"", head.extra)
 
     def _route(self, scope: Scope) -> str:
-        """ "" for the endpoint, else the rest of the path below it. Raises `Refusal` (404)."""
+        """ "" for the endpoint, else the rest of the path below it, or what else is served there. Raises `Refusal`
+        (404).
+        """
+        if self._plain is None:
+            self._departure.note(scope)
+            self._plain = self.settings.path
         settings = self.settings
-        path: str = scope["path"]
+        path, root = below(scope)
         base = settings.path
-        if path == base:
+        if path == base or scope["path"] == base:
             return ""
-        root: str = scope.get("root_path", "").rstrip("/")
-        if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-            path = path[len(root) :]
-            if path == base:
-                return ""
         if root and path in ("", "/"):
             return ""
         if settings.trailing_slash and path == base.rstrip("/") + "/":
@@ -270,9 +294,56 @@ class HTTPApp:
             rest = path.removeprefix(base.rstrip("/"))
             if rest in OldTransport.ROUTES and (path.startswith(base) or root):
                 return rest
+        if self._health is not None and self._health.kind(path) is not None:
+            return _HEALTH
         if self._gate is not None and self._gate.document(scope["path"], root) is not None:
             return _DOCUMENT
+        if found(self._routes, path) is not None:
+            return _ROUTE
         raise Refusal(404, f"there is nothing at this path; the endpoint is at {base}")
+
+    # What is beside the endpoint
+
+    def _taken_paths(self) -> tuple[str, ...]:
+        base = self.settings.path.rstrip("/")
+        old = OldTransport.ROUTES if self.settings.http_sse else ()
+        health = self.settings.health
+        return (base or "/", *(base + rest for rest in old), *(Health.paths(health) if health else ()))
+
+    async def _beside(self, route: str, head: Head, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Serve what is no part of the protocol. False for what is."""
+        if route == _DOCUMENT:
+            await self._describe(head, scope, send)
+        elif route == _HEALTH and self._health is not None:
+            await self._health.serve(scope, head.method, send)
+        elif route == _ROUTE:
+            await self._serve_route(head, scope, receive, send)
+        else:
+            return False
+        return True
+
+    async def _serve_route(self, head: Head, scope: Scope, receive: Receive, send: Send) -> None:
+        match = found(self._routes, below(scope)[0])
+        if match is None:
+            return
+        if self._draining:
+            self._check_draining(scope)
+        methods = match.methods
+        if head.method == "OPTIONS" and await self._granted(head, methods, send):
+            return
+        route = match.by_method(head.method)
+        if route is None:
+            allowed = (b"allow", ", ".join(methods).encode())
+            raise Refusal(405, f"the method {head.method[:20]!a} is not served here", headers=(allowed,))
+        self._places.take_request()
+        try:
+            if self.service.loop is None:
+                await self._start()
+            ask = self._authenticate if route.protected else None
+            principal = ANONYMOUS if ask is None else await self._identify(ask, head)
+            await route.serve(scope, receive, send, principal, match.values, self.settings, head.extra)
+        finally:
+            self._leave_request()
 
     async def _describe(self, head: Head, scope: Scope, send: Send) -> None:
         """What protects the endpoint, for anyone to read. Pages may read it from the origins that are configured."""
@@ -322,38 +393,95 @@ class HTTPApp:
 
     # Start and end
 
+    async def start(self) -> None:
+        """Enter the app's lifespan, before there is a request. Raises `LifespanFailed`."""
+        await self.service.start()
+        self._draining = self._drained = False
+
     async def _start(self) -> asyncio.AbstractEventLoop:
+        """Enter the lifespan, since a request is there and nobody has done so."""
+        loop = asyncio.get_running_loop()
         try:
             await self.service.start()
-            return asyncio.get_running_loop()
         except Exception:
             log.exception("the server's lifespan failed to start")
             raise Refusal(503, InternalError("the server failed to start"), headers=RETRY_SOON) from None
+        if (self._kept is None or self._kept.get_loop() is not loop) and (host := Host.around()) is not None:
+            self._kept = host.keep(self._end_with(host))
+        return loop
+
+    async def _end_with(self, host: Host) -> None:
+        """End when the server does: nobody else would say it."""
+        await host.ends()
+        self._leave()
+        await self._end()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
+        """The app's life, for a framework that has the endpoint mounted and a lifespan of its own, as in
+        ``Starlette(lifespan=endpoint.lifespan)``: then the app starts with the server, and not with its first request.
+        Raises `LifespanFailed`.
+        """
+        await self.start()
+        try:
+            yield
+        finally:
+            await self._end()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             event = await receive()
             if event["type"] == "lifespan.startup":
                 try:
-                    await self.service.start()
-                except Exception as problem:
+                    await self.start()
+                except LifespanFailed as problem:
                     log.exception("the server's lifespan failed to start")
-                    await send({"type": "lifespan.startup.failed", "message": type(problem).__name__})
+                    await send({"type": "lifespan.startup.failed", "message": str(problem)})
                     return
-                self._draining = self._drained = False
                 await send({"type": "lifespan.startup.complete"})
             elif event["type"] == "lifespan.shutdown":
-                if not self._drained:
-                    await self.drain()
-                await self._stop()
+                await self._end()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _stop(self) -> None:
+    async def _end(self) -> None:
+        """Let what is in progress finish, and leave the app's lifespan."""
+        leaving = self._leaving
+        if leaving is not None and not leaving.done():
+            await asyncio.wait((leaving,))
+        elif not self._drained:
+            await self.drain()
         try:
             await self.service.stop()
         except Exception:
             log.exception("the server's lifespan failed to end")
+
+    def drained_by_caller(self) -> None:
+        """Whoever serves this calls `drain` when the end comes: nothing has to be noticed."""
+        self._places.lasting = self._pulse.lasting = None
+
+    def _leave(self) -> None:
+        """The server no longer listens: what is open has to end, or the server would wait for it."""
+        if not self._draining:
+            self._leaving = asyncio.get_running_loop().create_task(self.drain())
+
+    def _check_draining(self, scope: Scope) -> None:
+        """Raise `Refusal` (503) while the server ends. One that was only replaced, in this process, serves again."""
+        if self._leaving is None or not self._leaving.done() or not self._departure.returned(scope):
+            raise Refusal(503, "the server is shutting down", headers=(*RETRY_SOON, *CLOSE))
+        self._leaving = None
+        self._draining = self._drained = False
+
+    async def _readiness(self) -> str | None:
+        """Why the server is not ready, None when it is."""
+        if self._draining:
+            return "draining"
+        if self.service.loop is None:
+            try:
+                await self._start()
+            except Refusal:
+                return "not started"
+        return None
 
     async def drain(self, limit: float | None = None) -> None:
         """Take no more requests, end the streams gracefully, and wait for the calls in progress, at most
@@ -374,11 +502,21 @@ class HTTPApp:
                     await self._idle.wait()
         except TimeoutError:
             log.warning("shutting down with requests in progress: %s", ", ".join(calls_in_progress()))
+            self._pulse.evict()
         finally:
             self._idle = None
             await self._stateful.close()
             if self._old is not None:
                 await self._old.close()
+
+
+def below(scope: Scope) -> tuple[str, str]:
+    """The path of a request below where the application is mounted, and that place."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        path = path[len(root) :]
+    return path, root
 
 
 def _one_of(gate: Authenticator | None, authenticate: Authenticator | None) -> Authenticator | None:

@@ -5,6 +5,7 @@ Specification: none; whatever a client can open has a bound.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from .answering import Refusal
@@ -13,13 +14,14 @@ RETRY_SOON: Final = ((b"retry-after", b"1"),)
 
 
 class Places:
-    """Two counters and their limits."""
+    """Two counters and their limits. ``lasting`` is told of each stream, which may stay."""
 
     def __init__(self, max_requests: int, max_streams: int) -> None:
         self._max_requests = max_requests
         self._max_streams = max_streams
         self.requests = 0
         self.streams = 0
+        self.lasting: Callable[[], None] | None = None
 
     def take_request(self) -> None:
         """Count one more request. Raises `Refusal` (503) beyond the limit."""
@@ -43,6 +45,8 @@ class Places:
         if self.streams >= self._max_streams:
             return False
         self.streams += 1
+        if self.lasting is not None:
+            self.lasting()
         return True
 
     def leave_stream(self) -> None:

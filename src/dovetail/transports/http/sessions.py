@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -35,9 +36,12 @@ from ...runtime.service import Service
 from ...security.principal import Principal
 from ...stores.contracts import SessionRecord, Store
 from ...stores.errors import StoreError, StoreFull
+from ...stores.memory import MemoryStore
 from .answering import Refusal
 from .places import RETRY_SOON
 from .streams import MessageStream
+
+log = logging.getLogger("dovetail.http")
 
 MAX_ASKED: Final = 1000
 #: How often a request is judged anew when others change the session meanwhile.
@@ -46,6 +50,11 @@ ATTEMPTS: Final = 16
 _LATELY: Final = 0.05
 _RETRY_LATER: Final = ((b"retry-after", b"30"),)
 _UNKNOWN: Final = "there is no such session; initialize a new one"
+_ELSEWHERE: Final = (
+    "there is no such session here: another process opened it, before a restart or as another worker, and keeps its "
+    "sessions to itself; initialize a new one"
+)
+_MARK: Final = "."
 
 
 class Standalone:
@@ -201,11 +210,14 @@ class Sessions:
         self._service = service
         self._store = store
         self._live: dict[str, LiveSession] = {}
+        # Where nobody else sees the store, ids tell whose they are: a session that another process has is not unknown.
+        self._mark = secrets.token_hex(4) if isinstance(store, MemoryStore) else ""
+        self._said = False
 
-    @staticmethod
-    def new_id() -> str:
-        """An id for a session: 256 random bits."""
-        return secrets.token_urlsafe(32)
+    def new_id(self) -> str:
+        """An id for a session: 256 random bits, and perhaps a mark that tells whose it is."""
+        id = secrets.token_urlsafe(32)
+        return f"{id}{_MARK}{self._mark}" if self._mark else id
 
     async def create(
         self, id: str, principal: Principal, session: ServerSession, *, remote: str | None
@@ -254,12 +266,26 @@ class Sessions:
         except StoreError:
             raise _unavailable() from None
         if record is None or not _owns(principal, record.principal):
-            raise Refusal(404, _UNKNOWN)
+            raise Refusal(404, _ELSEWHERE if self._elsewhere(text) else _UNKNOWN)
         try:
             state = SessionState.load(record.data)
         except DECODE_ERRORS:
             raise Refusal(404, _UNKNOWN) from None
         return Entered(record, self._service.session(state), self.live(text))
+
+    def _elsewhere(self, id: str) -> bool:
+        """Whether another process opened a session, and kept it to itself. The log is told of the first."""
+        _, marked, mark = id.partition(_MARK)
+        if not self._mark or not marked or mark == self._mark:
+            return False
+        if not self._said:
+            self._said = True
+            log.warning(
+                "a client came with a session that another process opened. Sessions are kept in the memory of the "
+                "process that opens them: a restart loses them, and no other worker knows them. A store keeps them: "
+                "App(store=SQLiteStore(path)), the same for all workers"
+            )
+        return True
 
     async def renew(self, entered: Entered, principal: Principal) -> None:
         """Take the newer record of a session that somebody else changed. Raises `Refusal`, as `enter` does."""

@@ -28,10 +28,15 @@ class Settings:
     linger: float = 120.0
     drain: float = 10.0
     workers: int = 1
+    health: str | None = None
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or (len(self.path) > 1 and self.path.endswith("/")):
             raise ValueError(f"the path {self.path!r} must begin with a slash and not end with one")
+        if self.health is not None and (self.health[:1] != "/" or self.health.rstrip("/") in ("", self.path)):
+            raise ValueError(
+                f"health={self.health!r} is no path beside the endpoint; write one such as '/health'"
+            )
         if self.responses not in ("auto", "json", "sse"):
             raise ValueError(f"responses is {self.responses!r}; it is one of 'auto', 'json' and 'sse'")
         for name in (

@@ -42,6 +42,7 @@ from .places import RETRY_SOON, Places
 from .posting import Posted, PostedChannel
 from .sessions import ATTEMPTS, Entered, LiveSession, Sessions, contended
 from .settings import Settings
+from .stateless import cut_short
 from .stepping_up import answer_forbidden, lacks_scopes
 from .streams import deliver
 from .watching import Watch
@@ -70,6 +71,7 @@ class Stateful:
         self._listeners = Listeners(service, settings, self._sessions, store)
         self._tasks: set[asyncio.Task[None]] = set()
         self._alone = settings.workers == 1
+        self._closing = False
 
     # One message
 
@@ -147,7 +149,7 @@ class Stateful:
     ) -> None:
         """Answer ``initialize``. The session is made only once the request was accepted."""
         self._header_revision(head)
-        id = Sessions.new_id() if self._settings.sessions else _NO_SESSION
+        id = self._sessions.new_id() if self._settings.sessions else _NO_SESSION
         live = LiveSession(id)
         if tap.listeners:
             tap.note(live.link, "server", False, "http", body)
@@ -272,9 +274,16 @@ class Stateful:
         try:
             if channel.cancelled:
                 return
-            reply = await self._service.dispatcher.answer(call, channel)
+            try:
+                reply = await self._service.dispatcher.answer(call, channel)
+            except asyncio.CancelledError:
+                if not self._closing:
+                    raise
+                reply = cut_short(call)
             if channel.cancelled:
-                return  # the handler swallowed it: nothing more is said of this request
+                if not self._closing:
+                    return  # the handler swallowed it: nothing more is said of this request
+                reply = cut_short(call)
             channel.ended = True
             # Before the client can know: an id that was answered is free.
             posted.live.running.pop(call.id, None)
@@ -485,7 +494,8 @@ class Stateful:
             self._tasks -= done  # what was cancelled before it began could not say that it is over
 
     async def close(self) -> None:
-        """Cancel what still runs. The sessions themselves stay in the store."""
+        """Cancel what still runs; who waits for it is told. The sessions themselves stay in the store."""
+        self._closing = True
         await asyncio.sleep(0)  # what was only just started begins, so that it ends by its own code
         ending = set(self._tasks)
         for task in ending:
@@ -494,3 +504,4 @@ class Stateful:
             ending.update(live.close())
         if ending:
             await asyncio.wait(ending, timeout=STUBBORN)
+        self._closing = False

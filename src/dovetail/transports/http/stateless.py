@@ -31,6 +31,7 @@ from ...protocol.errors import (
     UNSUPPORTED_VERSION,
     ConnectionLost,
     HeaderMismatch,
+    InternalError,
     InvalidRequest,
 )
 from ...protocol.header_parameters import HeaderParameter
@@ -39,6 +40,7 @@ from ...protocol.types.resources import ReadResourceParams
 from ...protocol.types.tools import CallToolParams
 from ...runtime import tap
 from ...runtime.channel import Channel
+from ...runtime.dispatch import Reply, refusal
 from ...runtime.service import Service
 from ...security.authenticator import INSUFFICIENT_SCOPE, Gatekeeper
 from ...security.principal import Principal
@@ -108,7 +110,9 @@ class Stateless:
             except asyncio.CancelledError:
                 if watch.take_gone():
                     return
-                raise
+                if not watch.take_evicted():
+                    raise
+                reply = cut_short(call)
             finally:
                 channel.ended = True
                 watch.close()
@@ -247,7 +251,7 @@ class _ExchangeChannel(Channel):
     @property
     def abandoned(self) -> bool:
         """See `Channel`: the client has left, or the server's task is being cancelled."""
-        return self._watch.gone or super().abandoned
+        return self._watch.gone or self._watch.evicted or super().abandoned
 
     def tell(self, message: bytes) -> bool:
         """See `Channel`."""
@@ -298,6 +302,11 @@ class _ExchangeChannel(Channel):
             await writer.finish(encode_event(data))
         except ConnectionLost:
             return
+
+
+def cut_short(call: Call) -> Reply:
+    """What answers a call that the end of the server cancelled."""
+    return refusal(call, InternalError("the server is shutting down, and cancelled the call"))
 
 
 def _name(call: Call) -> str | None:

@@ -23,9 +23,15 @@ _OVER: Final = 4
 
 
 class Pulse:
-    """Tells each of its watches once, when it has been there for ``interval`` seconds, or up to twice as long."""
+    """Tells each of its watches once, when it has been there for ``interval`` seconds, or up to twice as long.
+    ``lasting`` is told then as well. ``waiting``: the slow calls that a departure would cancel; ``evicted``: those that
+    the end of the server did.
+    """
 
     def __init__(self, interval: float) -> None:
+        self.lasting: Callable[[], None] | None = None
+        self.waiting: set[Watch] = set()
+        self.evicted: set[Watch] = set()
         self._interval = interval
         self._loop: asyncio.AbstractEventLoop | None = None
         self._young: set[Watch] = set()
@@ -55,6 +61,13 @@ class Pulse:
             self._loop = None
         for watch in slow:
             watch.slow()
+        if slow and self.lasting is not None:
+            self.lasting()
+
+    def evict(self) -> None:
+        """Cancel the calls that still run: the server ends."""
+        for watch in tuple(self.waiting):
+            watch.evict()
 
 
 class Watch:
@@ -134,6 +147,25 @@ class Watch:
             self._task.uncancel()
         return self.gone
 
+    def evict(self) -> None:
+        """The server is at its end: cancel the call; its client is still to be answered."""
+        if self._phase == _CALL and not self.gone:
+            self._pulse.evicted.add(self)
+            self._task.cancel()
+
+    @property
+    def evicted(self) -> bool:
+        """Whether the server's end cancels the call."""
+        return self in self._pulse.evicted
+
+    def take_evicted(self) -> bool:
+        """Whether a cancellation was the server's end; the task is then no longer being cancelled."""
+        if not self.evicted:
+            return False
+        self._pulse.evicted.discard(self)
+        self._task.uncancel()
+        return True
+
     def take_late(self) -> bool:
         """Whether a cancellation was the body's deadline; the task is then no longer being cancelled."""
         if self._late:
@@ -156,6 +188,10 @@ class Watch:
             self._task.cancel()
 
     async def _wait_for_departure(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        self._pulse.waiting.add(self)
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            self._pulse.waiting.discard(self)
         self.leave()

@@ -1,0 +1,159 @@
+"""What `App.run`, `App.serve` and `App.asgi` can be told, and what the latter gives.
+
+Nothing of a transport is imported for it: a server on stdio pays for no HTTP.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from difflib import get_close_matches
+from os import PathLike
+from typing import Any, Final, Literal, Protocol, TypedDict
+
+from ..security.authenticator import Authenticator, Protection
+from ..stores.contracts import Store
+
+ASGIScope = MutableMapping[str, Any]
+ASGIReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+ASGISend = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Policy(Protocol):
+    """Judges where a request comes from; `dovetail.protocol.bindings.origins.OriginPolicy` is one."""
+
+    def judge(
+        self, host: bytes | None, origin: bytes | None, sec_fetch_site: bytes | None, /
+    ) -> object | None:
+        """None lets the request pass; else why not, with a ``status`` and a ``reason``."""
+        ...
+
+
+class Endpoint(Protocol):
+    """An app over HTTP: an ASGI 3 application. What `App.asgi` gives."""
+
+    async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
+        """Serve one request, or the lifespan of the server."""
+        ...
+
+    def lifespan(self, app: object = None, /) -> AbstractAsyncContextManager[None]:
+        """The app's life, for a framework with a lifespan of its own: ``Starlette(lifespan=endpoint.lifespan)``.
+        Without it a mounted app starts with its first request.
+        """
+        ...
+
+    async def drain(self, limit: float | None = None) -> None:
+        """Take no more requests, end the streams, and wait for the calls in progress, at most ``limit`` seconds
+        (default: the option ``drain``); those that still run then are cancelled.
+        """
+        ...
+
+
+class EndpointOptions(TypedDict, total=False):
+    """Keyword options of `App.asgi`, which those for HTTP of `App.run` and `App.serve` are as well. All are optional;
+    times are in seconds.
+
+    * ``path``: where the endpoint is ("/mcp"). ``trailing_slash``: serve it with a slash at its end too.
+    * ``allowed_hosts``: names that the server is reached by (default: loopback names alone). ``allowed_origins``: pages
+      that may call it. ``policy`` decides both instead. ``auth``: what protects it, instead of the app's own;
+      ``authenticate`` names callers by rules of your own.
+    * ``store``: where sessions and what can be resumed are kept (default: the app's, else this process's memory).
+      ``sessions``: False serves the stateful era without sessions. ``workers``: how many processes serve together,
+      where the server does not say so itself.
+    * ``responses``: "auto" (JSON unless a call is slow or says something), "json" or "sse". ``http_sse``: serve the
+      deprecated transport of 2024-11-05 as well. ``health``: a path such as "/health" that says whether the server is
+      ready.
+    * ``drain``: what a shutdown waits for calls (10). ``keep_alive``: silence before a comment is sent (15).
+      ``body_timeout`` (30), ``send_timeout`` (60), ``slow_after`` (0.005), ``retry`` (1), ``linger`` (120).
+    * ``max_requests`` (10,000) and ``max_streams`` (5,000) at once.
+    """
+
+    path: str
+    trailing_slash: bool
+    store: Store | None
+    allowed_hosts: tuple[str, ...] | None
+    allowed_origins: tuple[str, ...] | None
+    policy: Policy | None
+    auth: Protection | None
+    authenticate: Authenticator | None
+    sessions: bool
+    responses: Literal["auto", "json", "sse"]
+    http_sse: bool
+    health: str | None
+    keep_alive: float
+    body_timeout: float
+    send_timeout: float
+    slow_after: float
+    max_requests: int
+    max_streams: int
+    retry: float
+    linger: float
+    drain: float
+    workers: int
+
+
+class HTTPOptions(EndpointOptions, total=False):
+    """Keyword options of `App.run` and `App.serve` for HTTP, besides those of `EndpointOptions`.
+
+    * ``host`` ("127.0.0.1") and ``port`` (8000; 0: any free one), or ``uds``, the path of a unix socket.
+    * ``allow_remote``: an address that other machines can reach is meant.
+    * ``workers``: processes that share the socket (1; `App.run` alone).
+    * ``announce`` gets the line that says where the server is (default: standard error has it).
+    * ``header_timeout``: seconds that a client may take for the head of a request (10).
+    """
+
+    host: str
+    port: int
+    uds: str | None
+    allow_remote: bool
+    announce: Callable[[str], None] | None
+    header_timeout: float
+
+
+class StdioOptions(TypedDict, total=False):
+    """Keyword options of `App.run` and `App.serve` on stdio: ``grace``, the seconds that calls in progress have once
+    the input has ended (5); ``drain``, those that the end may take (10).
+    """
+
+    grace: float
+    drain: float
+
+
+class UnixOptions(TypedDict, total=False):
+    """Keyword options of `App.run` and `App.serve` on a unix socket: ``path`` of the socket file, which has to be
+    given; ``max_clients`` at a time (1000); ``drain``, the seconds that the end may take (10).
+    """
+
+    path: str | PathLike[str]
+    max_clients: int
+    drain: float
+
+
+TransportName = Literal["stdio", "http", "unix"]
+_OPTIONS: Final[Mapping[str, type]] = {"stdio": StdioOptions, "http": HTTPOptions, "unix": UnixOptions}
+
+
+def check_options(transport: str, options: Mapping[str, Any]) -> None:
+    """Raise ValueError for a transport that does not exist, TypeError for an option that it does not have."""
+    if transport not in _OPTIONS:
+        raise ValueError(f'there is no transport {transport!r}; there are "stdio", "http" and "unix"')
+    known = _OPTIONS[transport].__annotations__
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"there is no option {name!r} for the transport {transport!r}{_hint(name, known)}"
+            )
+
+
+def check_endpoint_options(options: Mapping[str, Any]) -> None:
+    """Raise TypeError for an option that an endpoint does not have."""
+    known = EndpointOptions.__annotations__
+    for name in options:
+        if name not in known:
+            hint = _hint(name, known)
+            if name in HTTPOptions.__annotations__:
+                hint = "; it is an option of App.run, for here the ASGI server decides that"
+            raise TypeError(f"App.asgi has no option {name!r}{hint}")
+
+
+def _hint(name: str, known: Mapping[str, Any]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
