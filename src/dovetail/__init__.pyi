@@ -136,6 +136,9 @@ from .protocol.types import (
 from .runtime.ledger import (
     OutcomeUnknown as OutcomeUnknown,
 )
+from .runtime.service import (
+    LifespanFailed as LifespanFailed,
+)
 from .security.principal import (
     Principal as Principal,
 )
@@ -208,6 +211,12 @@ from .server.questions import (
 from .server.signature import (
     RegistrationError as RegistrationError,
 )
+from .transports.http.routes import (
+    Request as Request,
+)
+from .transports.http.routes import (
+    Response as Response,
+)
 
 __version__: str
 __all__ = [
@@ -246,6 +255,7 @@ __all__ = [
     "InternalError",
     "InvalidParams",
     "Length",
+    "LifespanFailed",
     "LocalProtocolError",
     "LoginRequired",
     "MethodNotFound",
@@ -259,11 +269,13 @@ __all__ = [
     "ReadResourceResult",
     "RegistrationError",
     "RemoteProtocolError",
+    "Request",
     "RequestCancelled",
     "RequestTimeout",
     "ResourceContents",
     "ResourceLink",
     "ResourceNotFound",
+    "Response",
     "Root",
     "Roots",
     "Sample",

@@ -37,7 +37,7 @@ _turns: Final = itertools.count(os.getpid() * 101)
 
 SERVERS: Final[Mapping[str, Callable[[str, int, int], list[str]]]] = {
     "uvicorn": lambda app, port, workers: [
-        str(BIN / "uvicorn"), "--port", str(port), *(["--workers", str(workers)] if workers > 1 else []), app
+        str(BIN / "uvicorn"), "--port", str(port), "--workers", str(workers), app
     ],
     "gunicorn": lambda app, port, workers: [
         str(BIN / "gunicorn"), "--no-control-socket", "-k", "uvicorn_worker.UvicornWorker",
@@ -75,8 +75,8 @@ class Server:
         self.said = asyncio.ensure_future(self._listen())
 
     async def _listen(self) -> str:
-        assert self.process.stderr is not None
-        return (await self.process.stderr.read()).decode()
+        assert self.process.stdout is not None
+        return (await self.process.stdout.read()).decode()
 
     @property
     def notes(self) -> list[str]:
@@ -122,10 +122,15 @@ class Server:
         self._opened.append(Stream(reader, writer))
         return self._opened[-1]
 
+    async def close_connections(self, but: Stream | None = None) -> None:
+        """Close every connection to it, which a server may keep for a next request."""
+        for stream in self._opened:
+            if stream is not but:
+                await stream.close()
+
     async def close(self) -> None:
         """Close every connection to it, and wait until it is gone."""
-        for stream in self._opened:
-            await stream.close()
+        await self.close_connections()
         await self.process.wait()
         await self.said
 
@@ -138,11 +143,11 @@ class Server:
             given["mcp-name"] = whole["name"]
         return await self.send("POST", message, given)
 
-    async def open_session(self) -> dict[str, str]:
+    async def open_session(self, **capabilities: Any) -> dict[str, str]:
         """Open a session; gives the headers of its requests."""
         info = {
             "protocolVersion": STATEFUL,
-            "capabilities": {},
+            "capabilities": capabilities,
             "clientInfo": {"name": "raw", "version": "1"},
         }
         opened = await self.send(
@@ -227,8 +232,8 @@ async def served(
         *SERVERS[server](target, port, workers),
         cwd=where,
         env={**given, "NOTES": str(notes), "PYTHONPATH": str(where), **environment},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
     found = Server(process, port, path, notes)

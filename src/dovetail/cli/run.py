@@ -27,6 +27,7 @@ _HTTP: Final = {
     "allow_remote": "--allow-remote",
     "http_sse": "--http-sse",
     "sessions": "--no-sessions",
+    "health": "--health",
 }
 """The options that only HTTP takes, and how they are spelled."""
 
@@ -106,6 +107,7 @@ class Parser(argparse.ArgumentParser):
         once = "store_const"  # so that what was not given is None
         add("--allow-remote", action=once, const=True, help="allow an address that other machines can reach")
         add("--http-sse", action=once, const=True, help="also serve the deprecated transport of 2024-11-05")
+        add("--health", metavar="PATH", help="say at this path whether the server is ready, such as /health")
         add(
             "--no-sessions",
             dest="sessions",

@@ -144,6 +144,22 @@ class Ending:
         if task.done():
             task.result()
 
+    async def after(self, serving: Coroutine[Any, Any, None]) -> None:
+        """Serve, in a task of its own. A cancellation asks for the end, as a signal does, and a second one for an end
+        now; it is passed on when the end has come.
+        """
+        task = asyncio.ensure_future(serving)
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError as asked:
+                cancelled = asked
+                self.ask()
+        task.result()
+        if cancelled is not None:
+            raise cancelled
+
     def _ring(self) -> None:
         if self._bell is not None:
             with contextlib.suppress(OSError):

@@ -50,22 +50,21 @@ def run(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
 async def serve(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
     """Serve an app in the running loop, until told to stop or cancelled. Raises as `run` does."""
     _check(app, transport, options)
+    from ..runtime.ending import LIMIT, Ending
+
+    given = dict(options)
     if transport == "stdio":
-        from ..runtime.ending import LIMIT, Ending
         from ..transports.stdio import serve_stdio
         from ..transports.stdio_streams import claim_stdio
 
         streams = claim_stdio(max_line=app.service.max_message)
-        given = dict(options)
         ending = Ending(given.pop("drain", LIMIT))
-        await serve_stdio(app.service, streams, ending=ending, **given)
+        await ending.after(serve_stdio(app.service, streams, ending=ending, **given))
     elif transport == "unix":
-        from ..runtime.ending import LIMIT, Ending
         from ..transports.unix import serve_unix
 
-        given = dict(options)
         ending = Ending(given.pop("drain", LIMIT))
-        await serve_unix(app.service, ending=ending, **given)
+        await ending.after(serve_unix(app.service, ending=ending, **given))
     else:
         from ..transports.uvicorn_runner import serve_here
 

@@ -59,23 +59,11 @@ async def serve(
     started: Callable[[], None],
     **settings: Any,
 ) -> None:
-    """Do what `run` does, in the running loop. A cancellation asks for an end as a signal does, and a second one for an
-    end now; it is passed on when the end has come.
-    """
+    """Do what `run` does, in the running loop, also until it is cancelled."""
     server = _Server(app, ending, None, Connections(patience), started, settings, guest=True)
-    serving = asyncio.ensure_future(server.serve(sockets=[sock]))
-    cancelled: asyncio.CancelledError | None = None
-    while not serving.done():
-        try:
-            await asyncio.wait((serving,))
-        except asyncio.CancelledError as asked:
-            cancelled = asked
-            ending.ask()
-    serving.result()
+    await ending.after(server.serve(sockets=[sock]))
     if server.problem is not None:
         raise server.problem
-    if cancelled is not None:
-        raise cancelled
 
 
 class _Server(uvicorn.Server):

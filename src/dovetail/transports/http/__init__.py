@@ -12,5 +12,6 @@ Specification: basic/transports of 2025-03-26 to 2025-11-25; 2026-07-28 basic/tr
 """
 
 from .asgi import HTTPApp
+from .routes import Request, Response, Route
 
-__all__ = ["HTTPApp"]
+__all__ = ["HTTPApp", "Request", "Response", "Route"]

@@ -148,12 +148,12 @@ def _is_listening(number: int, address: Address) -> bool:
     try:
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return False
-        name = sock.getsockname()
+        name: Any = sock.getsockname()
     except OSError:
         return False
     finally:
         sock.detach()  # it is the server's, and stays open
     host, port = address
-    if isinstance(name, tuple):
-        return name[1] == port and (name[0] == host or name[0] in _WILDCARDS)
-    return port is None and os.fsdecode(name) == host
+    if isinstance(name, (str, bytes)):
+        return port is None and os.fsdecode(name) == host
+    return bool(name[1] == port and (name[0] == host or name[0] in _WILDCARDS))

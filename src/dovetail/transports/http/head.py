@@ -116,7 +116,7 @@ class Head:
             raise Refusal(400, "the header content-length is not a number of bytes")
         length = int(value)
         if length > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         return length
 
 
@@ -182,14 +182,15 @@ async def read_body(receive: Receive, limit: int, watch: Watch) -> bytes:
             raise Refusal(408, "the body took too long to arrive", headers=CLOSE) from None
         raise
     if size > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     return b"".join(parts)
 
 
 CLOSE: Final = ((b"connection", b"close"),)
 
 
-def _too_large(limit: int) -> Refusal:
+def too_large(limit: int) -> Refusal:
+    """The refusal (413) of a body."""
     return Refusal(413, f"the body is larger than the {limit} bytes that are taken", headers=CLOSE)
 
 

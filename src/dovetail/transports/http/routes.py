@@ -22,7 +22,7 @@ import msgspec
 
 from ...security.principal import ANONYMOUS, Principal
 from .answering import HeaderList, Receive, Refusal, Scope, Send
-from .head import CLOSE, Departed
+from .head import CLOSE, Departed, too_large
 from .settings import Settings
 
 log = logging.getLogger("dovetail.http")
@@ -100,11 +100,7 @@ class Request:
                         parts.append(event.get("body", b""))
                         size += len(parts[-1])
                         if size > limit:
-                            raise Refusal(
-                                413,
-                                f"the body is larger than the {limit} bytes that are taken",
-                                headers=CLOSE,
-                            )
+                            raise too_large(limit)
                         more = event.get("more_body", False)
             except TimeoutError:
                 raise Refusal(408, "the body took too long to arrive", headers=CLOSE) from None
@@ -169,7 +165,8 @@ class Response:
 
 class Route:
     """A path, its methods, and the function that answers. ``protected``: whoever calls is authenticated, if the
-    endpoint asks that of anyone. ``where``: where it was written, for errors. ``in_thread`` runs functions that are not async.
+    endpoint asks that of anyone. ``where``: where it was written, for errors. ``in_thread`` runs functions that are
+    not async.
 
     Raises ValueError for a path or a method that is none.
     """

@@ -1,0 +1,54 @@
+"""Several workers, whoever starts them: they share what they have to, or refuse to serve and say why."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from server_process import NOISE, SERVERS, served
+
+GONE = 2.0
+
+
+@pytest.mark.parametrize("target", ["alone_app:app", "alone_endpoint:endpoint"])
+@pytest.mark.parametrize("server", SERVERS)
+async def test_workers_that_share_nothing_refuse_to_serve(server: str, target: str, tmp_path: Path) -> None:
+    """As the app itself, which is asked when the server starts, and as an endpoint that is made while it is loaded."""
+    async with served(server, target, tmp_path, workers=2, wait=False) as running:
+        async with asyncio.timeout(30):
+            await running.process.wait()
+        said = await running.said
+    assert "2 workers are to serve together" in said
+    assert "App(keys=[...])" in said
+    assert "SQLiteStore" in said
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_one_worker_is_no_question(server: str, tmp_path: Path) -> None:
+    """What the environment suggests does not count where the server was told otherwise."""
+    async with served(server, "alone_app:app", tmp_path, WEB_CONCURRENCY="4") as running:
+        await (await running.call("hello", await running.open_session())).some(b"hello")
+        await running.close_connections()
+        assert await running.end() < GONE
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_workers_that_share_a_store_and_keys_serve_one_session(server: str, tmp_path: Path) -> None:
+    store = str(tmp_path / "shared.db")
+    async with served(
+        server, "shared_app:app", tmp_path, workers=2, DOVETAIL_KEYS="k" * 32, STORE=store
+    ) as running:
+        session = await running.open_session(elicitation={})
+        for _ in range(20):
+            answer = await running.call("which", session)
+            assert (await answer.head(), answer.status)[1] == 200
+            await answer.close()
+        asked = await running.call("ask", session)
+        assert b'"error"' in await asked.some(b"another worker")
+        stream = await running.send("GET", None, session)
+        await stream.some(b"\n\n")
+        await running.close_connections(but=stream)
+        assert await running.end() < GONE
+        said = await running.said
+        assert [noise for noise in NOISE if noise in said] == [], said
