@@ -12,7 +12,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 from joserfc import jws
@@ -318,6 +318,6 @@ async def protected(
     check = settings.pop("check", {})
     async with issuing() as issuer:
         auth = Protected(RESOURCE, jwt(issuer.url, **check), **settings)
-        asgi = (app or notes(auth)).asgi(auth=auth, **(options or {}))
+        asgi = (app or notes(auth)).asgi(auth=auth, **cast("Any", options or {}))
         async with served(asgi) as url:
             yield issuer, Wire(url)

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from matrix_app import app
@@ -41,7 +41,7 @@ async def target_of(transport: str) -> AsyncIterator[Any]:
     elif transport == "stdio":
         yield [sys.executable, str(HERE / "matrix_app.py")]
     else:
-        async with serving(app.asgi(responses=transport)) as url:
+        async with serving(app.asgi(responses=cast("Any", transport))) as url:
             yield url
 
 

@@ -50,7 +50,8 @@ async def moment() -> str:
 
 
 plain = app.asgi(drain=0.5)
-patient = app.asgi()
+endpoint = app.asgi()
+started = Starlette(routes=[Mount("/in", app=endpoint)], lifespan=endpoint.lifespan)
 mounted = Starlette(routes=[Mount("/in", app=app.asgi(drain=0.5))])
 fastapi = FastAPI()
 fastapi.mount("/in", app.asgi(drain=0.5))

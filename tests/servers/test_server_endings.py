@@ -74,7 +74,9 @@ async def test_an_end_is_quick_complete_and_quiet(server: str, mount: str, tmp_p
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_call_that_can_finish_is_answered(server: str, tmp_path: Path) -> None:
-    async with served(server, "served_app:patient", tmp_path) as running:
+    """With the default time for it, and a lifespan that a framework was given."""
+    async with served(server, "served_app:started", tmp_path, path="/in/mcp") as running:
+        assert running.notes == ["opened"]
         calls = [await running.call("moment"), await running.call("moment", await running.open_session())]
         await running.until(lambda: running.notes.count("called") == 2)
         took = await running.end()

@@ -17,6 +17,7 @@ from dovetail import App
 from dovetail.transports.http import HTTPApp
 from dovetail.transports.http.departing import Departure
 from dovetail.transports.http.places import Places
+from dovetail.transports.http.watching import Pulse
 
 
 @contextlib.asynccontextmanager
@@ -71,7 +72,7 @@ async def test_a_call_that_outlasts_the_drain_is_answered(caplog: pytest.LogCapt
 async def test_nothing_is_looked_at_where_nothing_is_open() -> None:
     left: list[str] = []
     places = Places(10, 10)
-    departure = Departure(places, lambda: left.append("left"))
+    departure = Departure(places, Pulse(1.0), lambda: left.append("left"))
     with socket.create_server(("127.0.0.1", 0)) as sock:
         departure.note({"server": sock.getsockname()})
         places.take_request()
@@ -86,7 +87,7 @@ async def test_nothing_is_looked_at_where_nothing_is_open() -> None:
 async def test_the_socket_is_found_by_what_servers_say_of_it(kind: str, tmp_path: Path) -> None:
     gone = asyncio.Event()
     places = Places(10, 10)
-    departure = Departure(places, gone.set)
+    departure = Departure(places, Pulse(1.0), gone.set)
     if kind == "unix":
         sock = socket.socket(socket.AF_UNIX)
         sock.bind(str(tmp_path / "s"))
@@ -109,7 +110,7 @@ async def test_what_is_not_found_is_never_missed() -> None:
     places = Places(10, 10)
     left: list[str] = []
     for server in (None, ("testserver", 80), ("testserver", None)):
-        departure = Departure(places, lambda: left.append("left"))
+        departure = Departure(places, Pulse(1.0), lambda: left.append("left"))
         departure.note({"server": server})
         places.take_request()
         departure.watch()

@@ -200,10 +200,15 @@ class Service:
         failed.__cause__ = problem
         return failed
 
+    @property
+    def gone(self) -> bool:
+        """Whether the loop of the lifespan was closed without a word to anybody."""
+        return self._loop is None or self._loop.is_closed()
+
     def end_abandoned(self) -> None:
         """The process exits: leave a lifespan whose loop nobody runs any more, and nobody closed."""
         loop = self._loop
-        if loop is None or loop.is_running() or loop.is_closed():
+        if loop is None or self.gone or loop.is_running():
             return
         try:
             loop.run_until_complete(asyncio.wait_for(self.stop(), exit_in(LIMIT)))
@@ -223,6 +228,7 @@ def _end_abandoned() -> None:
 
 def _remember(service: Service) -> None:
     """Note a lifespan that was entered. Processes of `multiprocessing` end by hooks of their own."""
+    _living.difference_update([other for other in _living if other.gone])
     _living.add(service)
     if "multiprocessing.process" in sys.modules and "multiprocessing" not in _hooked:
         from multiprocessing import parent_process, util

@@ -14,7 +14,7 @@ from ..stores.contracts import Store
 
 ASGIScope = MutableMapping[str, Any]
 ASGIReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-ASGISend = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGISend = Callable[[Any], Awaitable[None]]
 
 
 class Policy(Protocol):

@@ -64,8 +64,9 @@ def count_workers() -> int:
 
 def _stack() -> Iterator[FrameType]:
     """The frames below this call, and those of the main thread."""
-    here = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - documented, as is the next one
-    others = sys._current_frames().get(threading.main_thread().ident or 0)  # pyright: ignore[reportPrivateUsage]
+    main = threading.main_thread().ident or 0
+    here = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - documented
+    others = sys._current_frames().get(main)  # pyright: ignore[reportPrivateUsage] - documented, for debuggers
     for top in (here, others):
         frame = top
         while frame is not None:

@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fault_wires import HTTPTalk, OldTalk, call, ended, request, serve, serving_kit
@@ -211,7 +211,7 @@ async def test_f28_f29_a_stdio_client_that_stops_reading_stops_the_talker_not_th
 @pytest.mark.usefixtures("unwatched")
 async def test_f29_a_client_of_2024_that_never_reads_loses_its_stream_and_nobody_elses() -> None:
     talkative = Talkative()
-    http: HTTPApp = talkative.app.asgi(http_sse=True, send_timeout=0.3)
+    http = cast("HTTPApp", talkative.app.asgi(http_sse=True, send_timeout=0.3))
     async with serving_kit.serving(http) as port:
         deaf = OldTalk(port)
         await (await deaf.connect()).open()
@@ -254,7 +254,7 @@ async def test_f28_a_slow_reader_of_a_stateful_stream_costs_bounded_memory() -> 
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/messages?session=x"])
 async def test_f30_hundreds_of_dripping_bodies_are_given_up_while_others_are_served(path: str) -> None:
-    http: HTTPApp = App("slow").asgi(http_sse=True, body_timeout=0.3)
+    http = cast("HTTPApp", App("slow").asgi(http_sse=True, body_timeout=0.3))
     async with serving_kit.serving(http) as port:
         fields = {"host": "localhost", "content-type": "application/json", "content-length": "100"}
         head = serving_kit.head_bytes("POST", path, fields)
@@ -273,7 +273,7 @@ async def test_f30_hundreds_of_dripping_bodies_are_given_up_while_others_are_ser
 
 
 async def test_f30_idle_connections_cost_no_place() -> None:
-    http: HTTPApp = App("idle").asgi(max_requests=10)
+    http = cast("HTTPApp", App("idle").asgi(max_requests=10))
     async with serving_kit.serving(http) as port:
         idle = [await serving_kit.Connection.open(port) for _ in range(300)]
         talk = HTTPTalk(port)

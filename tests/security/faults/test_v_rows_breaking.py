@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fault_wires import FIRST, HTTPTalk, OldTalk, call, request, serving_kit
@@ -68,7 +68,7 @@ async def test_v2_requests_cut_at_every_byte_disturb_no_handler(
 ) -> None:
     caplog.set_level(logging.WARNING)
     running = Running()
-    http: HTTPApp = running.app.asgi(linger=0.0)
+    http = cast("HTTPApp", running.app.asgi(linger=0.0))
     async with serving_kit.serving(http) as port:
         talk = HTTPTalk(port)
         await talk.open()
@@ -103,7 +103,7 @@ async def test_v2_requests_cut_at_every_byte_disturb_no_handler(
 async def test_v2_the_transport_of_2024_survives_cuts_at_every_byte(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     running = Running()
-    http: HTTPApp = running.app.asgi(http_sse=True)
+    http = cast("HTTPApp", running.app.asgi(http_sse=True))
     async with serving_kit.serving(http) as port:
         talk = OldTalk(port)
         await (await talk.connect()).open()
@@ -129,7 +129,7 @@ async def test_v2_the_transport_of_2024_survives_cuts_at_every_byte(caplog: pyte
 async def test_v2_a_framework_that_cancels_requests_leaves_no_task() -> None:
     """Not every ASGI server waits for a request to end by itself."""
     running = Running()
-    http: HTTPApp = running.app.asgi(http_sse=True)
+    http = cast("HTTPApp", running.app.asgi(http_sse=True))
     sent: list[Any] = []
     silence = asyncio.Event()
 

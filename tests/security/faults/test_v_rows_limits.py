@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fault_wires import CLIENT, EVERYTHING, HTTPTalk, Talk, call, ended, request, serve, serving_kit
@@ -259,7 +259,7 @@ OPENING = {"protocolVersion": "2025-11-25", "capabilities": EVERYTHING, "clientI
 async def test_v30_openings_that_fail_leave_nothing() -> None:
     store = MemoryStore()
     app = App("openings")
-    http = app.asgi(store=store)
+    http = cast("HTTPApp", app.asgi(store=store))
     async with serving_kit.serving(http) as port:
         talk = HTTPTalk(port)
         for headers in (
@@ -322,7 +322,7 @@ async def test_f78_calls_of_sessions_that_expired_are_ended() -> None:
         finally:
             ended.release()
 
-    http: HTTPApp = app.asgi(store=store)
+    http = cast("HTTPApp", app.asgi(store=store))
     async with serving_kit.serving(http) as port:
         for _ in range(5):
             talk = HTTPTalk(port)
@@ -344,7 +344,7 @@ async def test_f78_calls_of_sessions_that_expired_are_ended() -> None:
 
 
 async def test_f78_refused_requests_leave_nothing_of_their_sessions() -> None:
-    http: HTTPApp = App("refused").asgi(max_streams=1)
+    http = cast("HTTPApp", App("refused").asgi(max_streams=1))
     async with serving_kit.serving(http) as port:
         first = HTTPTalk(port)
         await first.open()
@@ -372,7 +372,7 @@ async def test_f78_a_batch_beyond_the_bound_is_answered_item_by_item() -> None:
         return "held"
 
     app.service.max_running = 3
-    http: HTTPApp = app.asgi()
+    http = cast("HTTPApp", app.asgi())
     async with serving_kit.serving(http) as port:
         talk = HTTPTalk(port)
         talk.revision = "2025-03-26"
@@ -412,7 +412,7 @@ async def test_f78_ending_a_session_does_not_wait_for_a_handler_that_will_not_en
                 continue
         return "at last"
 
-    http: HTTPApp = app.asgi(drain=0.1)
+    http = cast("HTTPApp", app.asgi(drain=0.1))
     async with serving_kit.serving(http) as port:
         talk = HTTPTalk(port)
         await talk.open()

@@ -79,6 +79,14 @@ class HTTPApp:
     Raises ValueError for settings that make no sense.
     """
 
+    store: Store
+    _draining = _drained = False
+    _idle: asyncio.Event | None = None
+    _leaving: asyncio.Task[None] | None = None
+    _kept: asyncio.Task[None] | None = None
+    #: The path, once it is known where the server listens.
+    _plain: str | None = None
+
     def __init__(
         self,
         service: Service,
@@ -126,14 +134,10 @@ class HTTPApp:
             workers=workers,
             health=health,
         )
-        self.service = service
-        self.store: Store = MemoryStore() if store is None else store
+        self.service, self.store = service, MemoryStore() if store is None else store
         self._gate = None if protection is None else protection.gate(path=path, store=self.store)
         self._authenticate = _one_of(self._gate, authenticate)
-        if protection is not None and allowed_hosts is None:
-            allowed_hosts = with_loopback(protection.hosts)
-        policy = policy or OriginPolicy(allowed_hosts, allowed_origins)
-        self._guard = Guard(policy, cross_origin=allowed_origins is not None)
+        self._guard = _guard(policy, protection, allowed_hosts, allowed_origins)
         self._places = Places(max_requests, max_streams)
         self._pulse = Pulse(slow_after)
         self._stateless = Stateless(service, settings, self._places, self._gate)
@@ -142,13 +146,7 @@ class HTTPApp:
         self._methods = _ALL if sessions and service.stateful else _POST_ONLY
         self._routes = in_order(routes, taken=self._taken_paths())
         self._health = None if health is None else Health(health, self.store, self._readiness)
-        self._idle: asyncio.Event | None = None
-        self._draining = self._drained = False
-        self._departure = Departure(self._places, self._leave)
-        self._places.lasting = self._pulse.lasting = self._departure.watch
-        self._leaving: asyncio.Task[None] | None = None
-        self._kept: asyncio.Task[None] | None = None
-        self._plain: str | None = None  # the path, once it is known where the server listens
+        self._departure = Departure(self._places, self._pulse, self._leave)
 
     @property
     def drain_limit(self) -> float:
@@ -397,6 +395,7 @@ class HTTPApp:
         """Enter the app's lifespan, before there is a request. Raises `LifespanFailed`."""
         await self.service.start()
         self._draining = self._drained = False
+        self._plain = None  # the server may be another one than before
 
     async def _start(self) -> asyncio.AbstractEventLoop:
         """Enter the lifespan, since a request is there and nobody has done so."""
@@ -458,7 +457,7 @@ class HTTPApp:
 
     def drained_by_caller(self) -> None:
         """Whoever serves this calls `drain` when the end comes: nothing has to be noticed."""
-        self._places.lasting = self._pulse.lasting = None
+        self._departure.ignore()
 
     def _leave(self) -> None:
         """The server no longer listens: what is open has to end, or the server would wait for it."""
@@ -523,6 +522,17 @@ def _one_of(gate: Authenticator | None, authenticate: Authenticator | None) -> A
     if gate is not None and authenticate is not None:
         raise ValueError("give authenticate or protection, not both: who would decide?")
     return gate or authenticate
+
+
+def _guard(
+    policy: OriginPolicy | None,
+    protection: Protection | None,
+    hosts: tuple[str, ...] | None,
+    origins: tuple[str, ...] | None,
+) -> Guard:
+    if protection is not None and hosts is None:
+        hosts = with_loopback(protection.hosts)
+    return Guard(policy or OriginPolicy(hosts, origins), cross_origin=origins is not None)
 
 
 def _refused(failure: AuthenticationFailed) -> Refusal:

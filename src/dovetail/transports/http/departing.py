@@ -32,6 +32,7 @@ from typing import Any, Final
 
 from .answering import Scope
 from .places import Places
+from .watching import Pulse
 
 #: How often it is looked, in seconds.
 INTERVAL: Final = 0.2
@@ -42,10 +43,14 @@ Address = tuple[str, int | None]
 
 
 class Departure:
-    """Calls ``leave`` when the server no longer listens, as long as there are requests."""
+    """Calls ``leave`` when the server no longer listens, as long as there are requests. ``places`` and ``pulse`` tell
+    of those that may stay.
+    """
 
-    def __init__(self, places: Places, leave: Callable[[], None]) -> None:
+    def __init__(self, places: Places, pulse: Pulse, leave: Callable[[], None]) -> None:
+        places.lasting = pulse.lasting = self.watch
         self._places = places
+        self._pulse = pulse
         self._leave = leave
         self._address: Address | None = None
         self._sockets: list[int] | None = None
@@ -56,6 +61,10 @@ class Departure:
         address = _address(scope)
         if address != self._address:
             self._address, self._sockets = address, None
+
+    def ignore(self) -> None:
+        """Somebody else will say when the end has come."""
+        self._places.lasting = self._pulse.lasting = None
 
     def watch(self) -> None:
         """There is something that may stay: look on from now. Idempotent."""
