@@ -33,6 +33,8 @@ NOISE: Final = (
     "never awaited",
 )
 
+#: Seconds from the signal until a server is gone.
+_GONE: Final = 2.0
 _turns: Final = itertools.count(os.getpid() * 101)
 
 SERVERS: Final[Mapping[str, Callable[[str, int, int], list[str]]]] = {
@@ -61,6 +63,11 @@ def free_port() -> int:
             with contextlib.suppress(OSError):
                 sock.bind(("127.0.0.1", port))
                 return port
+
+
+def gone() -> float:
+    """Seconds that a server has for its end: two, and more where other programs want the machine many times over."""
+    return _GONE * max(1.0, os.getloadavg()[0] / (2 * (os.cpu_count() or 1)))
 
 
 class Server:

@@ -11,11 +11,9 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from server_process import NOISE, SERVERS, Server, Stream, served
+from server_process import NOISE, SERVERS, Server, Stream, gone, served
 
 MOUNTS = {"plain": "/mcp", "mounted": "/in/mcp", "fastapi": "/in/mcp"}
-#: Seconds from the signal until the process is gone.
-GONE = 2.0
 SITUATIONS = ("nothing", "session stream", "listen stream", "call", "session call")
 
 
@@ -44,7 +42,7 @@ async def check_end(server: Server, situation: str, stream: Stream | None) -> No
     took = await server.end()
     said = await server.said
     answered = b"" if stream is None else await stream.rest()
-    assert took < GONE, (situation, took, said)
+    assert took < gone(), (situation, took, said)
     if situation.endswith("call"):
         assert "cancelled" in server.notes
         assert b"shutting down" in answered, (situation, answered)
@@ -76,13 +74,13 @@ async def test_an_end_is_quick_complete_and_quiet(server: str, mount: str, tmp_p
 async def test_a_call_that_can_finish_is_answered(server: str, tmp_path: Path) -> None:
     """With the default time for it, and a lifespan that a framework was given."""
     async with served(server, "served_app:started", tmp_path, path="/in/mcp") as running:
-        assert running.notes == ["opened"]
+        await running.until(lambda: running.notes == ["opened"])  # before there is a request
         calls = [await running.call("moment"), await running.call("moment", await running.open_session())]
         await running.until(lambda: running.notes.count("called") == 2)
         took = await running.end()
         for call in calls:
             assert b"after a moment" in await call.rest()
-        assert took < GONE
+        assert took < gone()
         assert running.notes[-1] == "closed"
         said = await running.said
         assert [noise for noise in NOISE if noise in said] == [], said

@@ -6,9 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from server_process import NOISE, SERVERS, served
-
-GONE = 2.0
+from server_process import NOISE, SERVERS, gone, served
 
 
 @pytest.mark.parametrize("target", ["alone_app:app", "alone_endpoint:endpoint"])
@@ -30,7 +28,7 @@ async def test_one_worker_is_no_question(server: str, tmp_path: Path) -> None:
     async with served(server, "alone_app:app", tmp_path, WEB_CONCURRENCY="4") as running:
         await (await running.call("hello", await running.open_session())).some(b"hello")
         await running.close_connections()
-        assert await running.end() < GONE
+        assert await running.end() < gone()
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -49,6 +47,6 @@ async def test_workers_that_share_a_store_and_keys_serve_one_session(server: str
         stream = await running.send("GET", None, session)
         await stream.some(b"\n\n")
         await running.close_connections(but=stream)
-        assert await running.end() < GONE
+        assert await running.end() < gone()
         said = await running.said
         assert [noise for noise in NOISE if noise in said] == [], said
