@@ -43,7 +43,7 @@ async def test_workers_that_share_a_store_and_keys_serve_one_session(server: str
             assert (await answer.head(), answer.status)[1] == 200
             await answer.close()
         asked = await running.call("ask", session)
-        assert b'"error"' in await asked.some(b"another worker")
+        await asked.some(b"the answer may reach another worker")
         stream = await running.send("GET", None, session)
         await stream.some(b"\n\n")
         await running.close_connections(but=stream)
