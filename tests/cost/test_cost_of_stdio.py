@@ -92,10 +92,11 @@ async def _count_calls(revision: str, selector: Counting, monkeypatch: pytest.Mo
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     streams = StdioStreams(ours_in, ours_out)
-    connection = ServerConnection(app.service, streams.put, transport="stdio", eager=True)
+    connection = ServerConnection(app.service, streams.put, transport="stdio", at_once=True)
     await app.service.start()
     serving = asyncio.create_task(streams.serve(connection.take))
     counted: dict[str, int] = {}
+    waits = 0
     answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def counting(name: str, call: Any) -> Any:

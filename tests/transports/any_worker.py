@@ -3,7 +3,7 @@ serves HTTP. Follows: no page of the specification.
 """
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 from dovetail import App, Ask, Context
 from dovetail.stores import SQLiteStore
@@ -48,5 +48,7 @@ async def words(value: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    store: Any = SQLiteStore(sys.argv[1]) if len(sys.argv) > 1 else None
-    app.run("http", port=0, **({"store": store} if store else {"sessions": False}))
+    if len(sys.argv) > 1:
+        app.run("http", port=0, store=SQLiteStore(sys.argv[1]))
+    else:
+        app.run("http", port=0, sessions=False)

@@ -65,9 +65,9 @@ _links = itertools.count(1)
 class ServerConnection:
     """Serves one peer. The transport calls `receive` for each message, in order, and `close` at the end.
 
-    ``send`` may do what it can at once and give None, or what is left to be awaited. ``at_once``: calls take their first
-    step within `take`, where Python can do that. Only for what arrives from outside: a peer in this very loop that
-    calls and calls would never let anything else run.
+    ``send`` may do what it can at once and give None, or what is left to be awaited. ``at_once``: calls take their
+    first step within `take`, where Python can do that. Only for what arrives from outside: a peer in this very loop
+    that calls and calls would never let anything else run.
     """
 
     def __init__(

@@ -13,7 +13,6 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import (
     Annotated,
@@ -30,6 +29,7 @@ from typing import (
 )
 
 import msgspec
+from msgspec import Struct
 
 from . import hints
 from .hints import MISSING
@@ -43,8 +43,7 @@ _UNRESOLVED: Final = (AttributeError, KeyError, NameError, SyntaxError, TypeErro
 _PRESENCE: Final = ("Required", "NotRequired", "ReadOnly")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One field. ``name``: as the class has it; ``wire``: as JSON has it. ``default``: MISSING, or a value that all
     instances share; ``factory``: what makes one, or None.
     """

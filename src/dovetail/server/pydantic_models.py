@@ -69,8 +69,7 @@ class Adapted(Struct, frozen=True, eq=False):
         return self.adapter.dump_python(value, mode="json", by_alias=True)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Edit:
+class Edit(Struct, frozen=True, eq=False):
     """What to add to pydantic's description of a class. ``names``: of its fields. ``text``: its own, None to leave it
     as it is. ``texts``: those of fields by name; ``marked``: the fields that bear marks which pydantic does not know.
     """

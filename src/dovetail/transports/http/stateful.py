@@ -27,9 +27,9 @@ from ...protocol.errors import INVALID_REQUEST, InternalError, InvalidRequest
 from ...protocol.revisions import ASSUMED_WITHOUT_HEADER, Feature, Profile
 from ...protocol.session import READY, ServerSession, SessionState
 from ...runtime import tap
+from ...runtime.beginning import task_maker
 from ...runtime.connection import IN_FLIGHT, IN_ORDER, STUBBORN
 from ...runtime.dispatch import Reply
-from ...runtime.beginning import task_maker
 from ...runtime.service import Service
 from ...security.authenticator import Gatekeeper
 from ...security.principal import Principal
