@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-auth test test-pythons check format conformance interop bench bench-quick requirements lock clean setup-dev setup-demo
+.PHONY: help demo demo-auth test test-pythons check format conformance interop bench bench-quick docs requirements lock clean setup-dev setup-demo
 
 # Only what is said on the command line counts: other programs have a variable of this name in the environment.
 ifeq ($(origin PYTHON),command line)
@@ -54,6 +54,9 @@ bench: setup-dev ## measure everything next to the peers and the floor (half an 
 
 bench-quick: setup-dev ## measure with fewer rounds and peers, in minutes
 	@$(PY) -m benchmarks --quick $(ARGS)
+
+docs: setup-dev ## build the site: the pages, a search, and a reference of every public name
+	@$(PY) tools/docs.py $(ARGS)
 
 requirements: setup-dev ## how many of the specification's MUST rows have a test, area by area
 	@$(PY) tools/requirements_report.py

@@ -1,0 +1,189 @@
+"""The reference of the public names: what there is, and which tested block of a page shows it.
+
+Theory of operation. The public names are those of the lock (``tools/public_api.py``), in the order in which their
+package lists them. For each of them, and for each method and option of the classes that users hold in their hands
+(`SHOWN`), the pages are searched for the smallest block that uses it; blocks are run by ``tests/docs``, so whatever
+is shown works. ``tools/docs.py`` writes the pages from this, ``tests/docs/test_reference.py`` demands that nothing
+is without an example.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "docs")]
+
+import public_api  # noqa: E402 - it lies beside this file, wherever this is started
+from page_blocks import Block, blocks_of, pages  # noqa: E402 - what the tests read the pages with
+
+#: Classes whose methods are all looked up by users, and so shown one by one.
+SHOWN = (
+    ("dovetail", "App"),
+    ("dovetail", "Context"),
+    ("dovetail", "Client"),
+    ("dovetail.client", "Subscription"),
+)
+#: Calls whose options are shown one by one: where the signature is, and what a page writes to call it.
+OPTIONS = {
+    "App": ("dovetail", "App"),
+    "App.add_tool": ("dovetail", "App.add_tool"),
+    "App.add_resource": ("dovetail", "App.add_resource"),
+    "App.add_prompt": ("dovetail", "App.add_prompt"),
+    "App.run": ("dovetail", "App.run"),
+    "App.asgi": ("dovetail", "App.asgi"),
+    "Client": ("dovetail", "Client"),
+    "Client.call_tool": ("dovetail", "Client.call_tool"),
+}
+#: What a page may write instead of a call: the decorators take the options of what they decorate with.
+SPELLINGS = {
+    "App.add_tool": {"tool", "add_tool"},
+    "App.add_resource": {"resource", "add_resource"},
+    "App.add_prompt": {"prompt", "add_prompt"},
+    "App.run": {"run", "serve"},
+    "App.asgi": {"asgi", "run", "serve"},
+    "Client": {"Client", "sync", "connected"},
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A public name: its package, and the object behind it."""
+
+    package: str
+    name: str
+    value: Any
+
+    @property
+    def dotted(self) -> str:
+        """As one imports it."""
+        return f"{self.package}.{self.name}"
+
+
+@cache
+def packages() -> dict[str, list[Entry]]:
+    """Every public package with its names, as its ``__all__`` orders them."""
+    found: dict[str, list[Entry]] = {}
+    for path in sorted((public_api.SOURCE / "dovetail").rglob("__init__.py")):
+        parts = path.parent.relative_to(public_api.SOURCE).parts
+        names = public_api.exported(path)
+        if names and not any(part.startswith("_") for part in parts):
+            package = ".".join(parts)
+            module = importlib.import_module(package)
+            found[package] = [Entry(package, name, getattr(module, name)) for name in module.__all__]
+    return found
+
+
+def module(package: str) -> ModuleType:
+    """The package itself."""
+    return importlib.import_module(package)
+
+
+def methods_of(kind: type) -> list[str]:
+    """The public methods and properties of a class."""
+    return [
+        name
+        for name, value in vars(kind).items()
+        if not name.startswith("_")
+        and (inspect.isroutine(value) or isinstance(value, (property, staticmethod, classmethod)))
+    ]
+
+
+def options_of(function: Callable[..., Any]) -> list[str]:
+    """The keyword options of a call, those of a TypedDict behind ``**options`` among them."""
+    signature = inspect.signature(function)
+    found: list[str] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            found.append(parameter.name)
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            typed = getattr(parameter.annotation, "__args__", ())
+            found += [name for each in typed for name in getattr(each, "__annotations__", ())]
+    return found
+
+
+def option_rows() -> Iterator[tuple[str, str]]:
+    """Every call whose options are shown, with each option."""
+    for call, (package, path) in OPTIONS.items():
+        value: Any = module(package)
+        for part in path.split("."):
+            value = getattr(value, part)
+        for option in options_of(value):
+            yield call, option
+
+
+@cache
+def _uses() -> dict[str, list[Block]]:
+    """What each block of the pages uses: names, ``.attributes`` and ``call(option=)``."""
+    found: dict[str, list[Block]] = {}
+    for page in pages():
+        for block in blocks_of(page):
+            if block.language == "python" and block.verb != "not run":
+                for use in _used(block.text):
+                    found.setdefault(use, []).append(block)
+    return found
+
+
+def _used(source: str) -> set[str]:
+    tree = compile(source, "block", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found |= {node.attr, "." + node.attr}
+        elif isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            found |= {f"{called}({keyword.arg}=)" for keyword in node.keywords if keyword.arg}
+    return found
+
+
+def _smallest(uses: list[str]) -> Block | None:
+    blocks = [block for use in uses for block in _uses().get(use, ())]
+    return min(blocks, key=lambda block: (block.text.count("\n"), block.page, block.line), default=None)
+
+
+def example_of(name: str) -> Block | None:
+    """The smallest tested block that uses a name (importing it alone does not count)."""
+    return _smallest([name])
+
+
+def example_of_method(name: str) -> Block | None:
+    """The smallest tested block that calls or reads a method or property of that name."""
+    return _smallest([f".{name}"])
+
+
+def example_of_option(call: str, option: str) -> Block | None:
+    """The smallest tested block that gives an option to a call."""
+    spellings = SPELLINGS.get(call, {call.rpartition(".")[2]})
+    return _smallest([f"{each}({option}=)" for each in sorted(spellings)])
+
+
+def without_example() -> list[str]:
+    """Everything that no tested block shows."""
+    missing: list[str] = []
+    for entries in packages().values():
+        missing += [entry.dotted for entry in entries if example_of(entry.name) is None]
+    for package, name in SHOWN:
+        kind = getattr(module(package), name)
+        missing += [
+            f"{package}.{name}.{each}" for each in methods_of(kind) if example_of_method(each) is None
+        ]
+    missing += [
+        f"{call}({option}=)" for call, option in option_rows() if example_of_option(call, option) is None
+    ]
+    return missing
+
+
+if __name__ == "__main__":
+    nothing = without_example()
+    sys.stdout.write("".join(f"{each}\n" for each in nothing) + f"{len(nothing)} without an example\n")
