@@ -6,7 +6,7 @@ sent on unchanged.
 """
 
 import base64
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from msgspec import UNSET, UnsetType, field
 
@@ -21,6 +21,7 @@ UNKNOWN_TAG = "\ue000unknown"
 class TextContent(Open, frozen=True, kw_only=True, tag_field="type", tag="text"):
     """Text."""
 
+    type: ClassVar[Literal["text"]] = "text"
     text: str
     annotations: Annotations | None = None
     meta: Meta | None = field(default=None, name="_meta")
@@ -29,6 +30,7 @@ class TextContent(Open, frozen=True, kw_only=True, tag_field="type", tag="text")
 class ImageContent(Open, frozen=True, kw_only=True, tag_field="type", tag="image"):
     """An image; ``data`` is Base64."""
 
+    type: ClassVar[Literal["image"]] = "image"
     data: str
     mime_type: str
     annotations: Annotations | None = None
@@ -43,6 +45,7 @@ class ImageContent(Open, frozen=True, kw_only=True, tag_field="type", tag="image
 class AudioContent(Open, frozen=True, kw_only=True, tag_field="type", tag="audio"):
     """A sound; ``data`` is Base64. Since 2025-03-26."""
 
+    type: ClassVar[Literal["audio"]] = "audio"
     data: str
     mime_type: str
     annotations: Annotations | None = None
@@ -57,10 +60,13 @@ class AudioContent(Open, frozen=True, kw_only=True, tag_field="type", tag="audio
 class ResourceLink(Resource, frozen=True, kw_only=True, tag_field="type", tag="resource_link"):
     """A pointer to a resource that can be read. Since 2025-06-18."""
 
+    type: ClassVar[Literal["resource_link"]] = "resource_link"
+
 
 class EmbeddedResource(Open, frozen=True, kw_only=True, tag_field="type", tag="resource"):
     """A resource, contents included."""
 
+    type: ClassVar[Literal["resource"]] = "resource"
     resource: ResourceContents
     annotations: Annotations | None = None
     meta: Meta | None = field(default=None, name="_meta")
@@ -81,6 +87,7 @@ ContentBlock = TextContent | ImageContent | AudioContent | ResourceLink | Embedd
 class ToolUseContent(Open, frozen=True, kw_only=True, tag_field="type", tag="tool_use"):
     """In sampling: the model wants a tool called. Since 2025-11-25."""
 
+    type: ClassVar[Literal["tool_use"]] = "tool_use"
     id: str
     name: str
     input: dict[str, Any]
@@ -90,6 +97,7 @@ class ToolUseContent(Open, frozen=True, kw_only=True, tag_field="type", tag="too
 class ToolResultContent(Open, frozen=True, kw_only=True, tag_field="type", tag="tool_result"):
     """In sampling: what the tool gave. Since 2025-11-25."""
 
+    type: ClassVar[Literal["tool_result"]] = "tool_result"
     tool_use_id: str
     content: list[ContentBlock]
     structured_content: Any | UnsetType = UNSET
