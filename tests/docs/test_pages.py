@@ -13,7 +13,9 @@ from page_blocks import ROOT, PageWrong, blocks_of, pages, read_blocks
 from page_running import Differs, PageRun
 
 
-@pytest.mark.vendor_methods("com.example/load")
+@pytest.mark.vendor_methods(
+    "com.example/load", "com.example/burn", "org.example/weigh", "notifications/org.example/closing"
+)
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_page_does_what_it_says(path: Path, tmp_path: Path) -> None:
     with PageRun(tmp_path) as run:
