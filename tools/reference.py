@@ -55,6 +55,33 @@ SPELLINGS = {
 }
 
 
+#: What stands in a public class without being meant for those who use it, each with whom it is for. The reference leaves
+#: it out, and no page has to show it.
+NOT_PUBLIC = {
+    **dict.fromkeys(
+        [f"Context.{name}" for name in ("rounds", "opened_rounds", "demand")],
+        "the server runs a body by them; an author has `elicit`, `ask`, `step` and `visit_first`",
+    ),
+    "App.service": "what transports take an app as; an author has `run` and `asgi`",
+    "App.share_keys": "`run` calls it before it forks",
+    **dict.fromkeys(
+        [
+            f"Subscription.{name}"
+            for name in ("filter_for", "wants", "put", "acknowledge", "ended", "lost", "missed")
+        ],
+        "the client's connection tells a subscription by them what came",
+    ),
+    **dict.fromkeys(
+        [
+            f"{kind}.{name}"
+            for kind in ("Elicit", "ElicitURL", "Sample", "Roots")
+            for name in ("needs", "check", "params", "wire", "read")
+        ],
+        "a `Context` puts a question by them; an author hands questions to `Context.ask`",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Entry:
     """A public name: its package, and the object behind it."""
@@ -89,11 +116,12 @@ def module(package: str) -> ModuleType:
 
 
 def methods_of(kind: type) -> list[str]:
-    """The public methods and properties of a class."""
+    """The methods and properties of a class that its users call."""
     return [
         name
         for name, value in vars(kind).items()
         if not name.startswith("_")
+        and f"{kind.__name__}.{name}" not in NOT_PUBLIC
         and (inspect.isroutine(value) or isinstance(value, (property, staticmethod, classmethod)))
     ]
 
