@@ -4,7 +4,13 @@ Docstrings write names in single back-quotes and code in double ones; whatever o
 """
 
 # Sphinx reads these as globals of this file; their spelling is Sphinx's.
+import re
+
+from sphinx.util.nodes import make_refnode
+
 import dovetail
+
+OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>")
 
 project = "Dovetail"
 author = "The Dovetail authors"
@@ -28,12 +34,38 @@ autodoc_class_signature = "mixed"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 add_module_names = False
-toc_object_entries_show_parents = "hide"
+toc_object_entries = False  # each name has a heading
 
 html_theme = "furo"
 html_title = f"Dovetail {release}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
+
+
+def shorten(app, what, name, obj, options, signature, result):
+    """A signature as a reader needs it: no address of an object, nothing where a class is there to be written."""
+    if what == "class" and getattr(obj, "_is_protocol", False):
+        return "", result
+    return (signature and OBJECT.sub("...", signature)), result
+
+
+def find_by_name(app, env, node, contnode):
+    """A name in a docstring means the public one of that name, wherever it stands."""
+    target = node.get("reftarget", "")
+    objects = env.get_domain("py").objects
+    for name in sorted(objects, key=len):
+        if name == target or name.endswith(f".{target}"):
+            entry = objects[name]
+            return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name)
+    return None
+
+
+def setup(app):
+    """What Sphinx calls."""
+    app.connect("autodoc-process-signature", shorten)
+    app.connect("missing-reference", find_by_name)

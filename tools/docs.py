@@ -32,6 +32,8 @@ BESIDE = {
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
 }
+#: What stands in the contents for a page whose own title says nothing there.
+TITLES = {"readme.md": "Readme <readme>"}
 LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^()\s]+)\)")
 PART = re.compile(r"^\*\*(?P<name>[^*]+)\*\*$")
 
@@ -41,6 +43,8 @@ def lay_out() -> None:
     shutil.rmtree(SOURCE, ignore_errors=True)
     SOURCE.mkdir(parents=True)
     shutil.copy(ROOT / "docs" / "conf.py", SOURCE)
+    (SOURCE / "static").mkdir()
+    shutil.copy(ROOT / "docs" / "site.css", SOURCE / "static")
     pages = {path: path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
     pages |= {ROOT / name: Path(place) for name, place in BESIDE.items()}
     for path, place in pages.items():
@@ -95,7 +99,7 @@ def contents(pages: dict[Path, Path]) -> Iterator[str]:
 
 def toctree(name: str, places: list[str]) -> str:
     """One table of contents."""
-    lines = "\n".join(place.rpartition(".")[0] for place in places)
+    lines = "\n".join(TITLES.get(place, place.rpartition(".")[0]) for place in places)
     return f"\n```{{toctree}}\n:hidden:\n:caption: {name}\n\n{lines}\n```\n"
 
 
@@ -115,7 +119,8 @@ def write_reference() -> None:
     folder.mkdir()
     documented: dict[int, str] = {}
     for package, entries in reference.packages().items():
-        lines = [*heading(f"``{package}``", "="), inspect.getdoc(reference.module(package)) or "", ""]
+        about = (inspect.getdoc(reference.module(package)) or "").partition("\n\n")[0]
+        lines = [*heading(f"``{package}``", "="), about, ""]
         for entry in entries:
             first = documented.setdefault(id(entry.value), entry.dotted)
             if first != entry.dotted and callable(entry.value):
@@ -142,41 +147,48 @@ def described(entry: reference.Entry) -> Iterator[str]:
         yield f".. autoclass:: {entry.dotted}"
         if not held:
             yield "   :members:"
-            yield from ("", *shown(reference.example_of(entry.name)))
+            if hidden := reference.hidden_of(value):
+                yield f"   :exclude-members: {', '.join(hidden)}"
+            yield from ("", *shown(reference.example_of(entry)))
             yield from options(entry.name)
             return
-        yield from ("", *shown(reference.example_of(entry.name)), *options(entry.name))
+        yield from ("", *shown(reference.example_of(entry)), *options(entry.name))
         for name in reference.methods_of(value):
             kind = "attribute" if isinstance(vars(value)[name], property) else "method"
-            yield from ("", f".. auto{kind}:: {entry.dotted}.{name}", "")
-            yield from shown(reference.example_of_method(name))
+            yield from ("", *heading(name, "-"), f".. auto{kind}:: {entry.dotted}.{name}", "")
+            yield from shown(reference.example_of_method(entry.name, name))
             yield from options(f"{entry.name}.{name}")
     elif inspect.isroutine(value):
         yield f".. autofunction:: {entry.dotted}"
-        yield from ("", *shown(reference.example_of(entry.name)))
+        yield from ("", *shown(reference.example_of(entry)))
     else:
         yield f".. py:data:: {entry.dotted}"
-        yield from ("", f"   ``{printed(value)}``", "", *shown(reference.example_of(entry.name)))
+        yield from ("", f"   ``{printed(value)}``", "", *shown(reference.example_of(entry)))
 
 
 def options(call: str) -> Iterator[str]:
     """Each option of a call with its example."""
-    rows = [option for each, option in reference.option_rows() if each == call]
-    if rows:
-        yield from ("", f".. rubric:: Options of ``{call}``, each in use", "")
-    for option in rows:
-        block = reference.example_of_option(call, option)
+    together: dict[Block, list[str]] = {}
+    for each, option in reference.option_rows():
+        block = reference.example_of_option(call, option) if each == call else None
         if block is not None:
-            yield from ("", f"``{option}=``", "", *shown(block))
+            together.setdefault(block, []).append(f"``{option}=``")
+    if together:
+        yield from ("", f".. rubric:: Options of ``{call}``, each in use", "")
+    for block, names in together.items():
+        yield from shown(block, ", ".join(names))
 
 
-def shown(block: Block | None) -> Iterator[str]:
-    """A tested block as an example."""
+def shown(block: Block | None, what: str = "") -> Iterator[str]:
+    """A tested statement as an example; ``what``: of what."""
     if block is None:
         return
     page = Path(block.page)
-    name = f"/{page.relative_to('docs').with_suffix('')}" if page.parts[0] == "docs" else "/readme"
-    yield from ("", f"From :doc:`{name}`:", "", ".. code-block:: python", "")
+    name = (
+        f"/{page.relative_to('docs').with_suffix('')}" if page.parts[0] == "docs" else "the README </readme>"
+    )
+    source = f"{what}, from :doc:`{name}`:" if what else f"From :doc:`{name}`:"
+    yield from ("", source, "", ".. code-block:: python", "")
     yield from (f"   {line}".rstrip() for line in block.text.rstrip("\n").split("\n"))
     yield ""
 

@@ -2,18 +2,17 @@
 
 Theory of operation. The public names are those of the lock (``tools/public_api.py``), in the order in which their
 package lists them. For each of them, and for each method and option of the classes that users hold in their hands
-(`SHOWN`), the pages are searched for the smallest block that uses it; blocks are run by ``tests/docs``, so whatever
-is shown works. ``tools/docs.py`` writes the pages from this, ``tests/docs/test_reference.py`` demands that nothing
-is without an example.
+(`SHOWN`), the pages are searched for the smallest statement that uses it (`page_uses`); their blocks are run by
+``tests/docs``, so whatever is shown works. ``tools/docs.py`` writes the pages from this, and
+``tests/docs/test_reference.py`` demands that nothing is without an example.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "docs")]
 
 import public_api  # noqa: E402 - it lies beside this file, wherever this is started
-from page_blocks import Block, blocks_of, pages  # noqa: E402 - what the tests read the pages with
+from page_blocks import Block  # noqa: E402 - what the tests read the pages with
+from page_uses import Key, uses  # noqa: E402
 
 #: Classes whose methods are all looked up by users, and so shown one by one.
 SHOWN = (
@@ -46,17 +46,17 @@ OPTIONS = {
 }
 #: What a page may write instead of a call: the decorators take the options of what they decorate with.
 SPELLINGS = {
-    "App.add_tool": {"tool", "add_tool"},
-    "App.add_resource": {"resource", "add_resource"},
-    "App.add_prompt": {"prompt", "add_prompt"},
-    "App.run": {"run", "serve"},
-    "App.asgi": {"asgi", "run", "serve"},
-    "Client": {"Client", "sync", "connected"},
+    "App.add_tool": ("App.tool", "App.add_tool"),
+    "App.add_resource": ("App.resource", "App.add_resource"),
+    "App.add_prompt": ("App.prompt", "App.add_prompt"),
+    "App.run": ("App.run", "App.serve"),
+    "App.asgi": ("App.asgi", "App.run", "App.serve"),
+    "Client": ("Client", "Client.sync", "connected"),
 }
 
 
-#: What stands in a public class without being meant for those who use it, each with whom it is for. The reference leaves
-#: it out, and no page has to show it.
+#: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
+#: leaves it out, and no page has to show it.
 NOT_PUBLIC = {
     **dict.fromkeys(
         [f"Context.{name}" for name in ("rounds", "opened_rounds", "demand")],
@@ -64,6 +64,7 @@ NOT_PUBLIC = {
     ),
     "App.service": "what transports take an app as; an author has `run` and `asgi`",
     "App.share_keys": "`run` calls it before it forks",
+    "BlockingClient.forgotten": "the end of the interpreter calls it",
     **dict.fromkeys(
         [
             f"Subscription.{name}"
@@ -126,6 +127,11 @@ def methods_of(kind: type) -> list[str]:
     ]
 
 
+def hidden_of(kind: type) -> list[str]:
+    """The methods and properties of a class that `NOT_PUBLIC` names."""
+    return [name for name in vars(kind) if f"{kind.__name__}.{name}" in NOT_PUBLIC]
+
+
 def options_of(function: Callable[..., Any]) -> list[str]:
     """The keyword options of a call, those of a TypedDict behind ``**options`` among them."""
     signature = inspect.signature(function)
@@ -149,62 +155,35 @@ def option_rows() -> Iterator[tuple[str, str]]:
             yield call, option
 
 
-@cache
-def _uses() -> dict[str, list[Block]]:
-    """What each block of the pages uses: names, ``.attributes`` and ``call(option=)``."""
-    found: dict[str, list[Block]] = {}
-    for page in pages():
-        for block in blocks_of(page):
-            if block.language == "python" and block.verb != "not run":
-                for use in _used(block.text):
-                    found.setdefault(use, []).append(block)
-    return found
-
-
-def _used(source: str) -> set[str]:
-    tree = compile(source, "block", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            found |= {node.attr, "." + node.attr}
-        elif isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            found |= {f"{called}({keyword.arg}=)" for keyword in node.keywords if keyword.arg}
-    return found
-
-
-def _smallest(uses: list[str]) -> Block | None:
-    blocks = [block for use in uses for block in _uses().get(use, ())]
+def _smallest(keys: Iterable[Key]) -> Block | None:
+    blocks = [block for key in keys for block in uses().get(key, ())]
     return min(blocks, key=lambda block: (block.text.count("\n"), block.page, block.line), default=None)
 
 
-def example_of(name: str) -> Block | None:
-    """The smallest tested block that uses a name (importing it alone does not count)."""
-    return _smallest([name])
+def example_of(entry: Entry) -> Block | None:
+    """The smallest tested statement that uses a name (importing it alone does not count)."""
+    return _smallest([(entry.name, id(entry.value))])
 
 
-def example_of_method(name: str) -> Block | None:
-    """The smallest tested block that calls or reads a method or property of that name."""
-    return _smallest([f".{name}"])
+def example_of_method(kind: str, name: str) -> Block | None:
+    """The smallest tested statement that calls or reads a method or property of a class."""
+    return _smallest([f"{kind}.{name}"])
 
 
 def example_of_option(call: str, option: str) -> Block | None:
-    """The smallest tested block that gives an option to a call."""
-    spellings = SPELLINGS.get(call, {call.rpartition(".")[2]})
-    return _smallest([f"{each}({option}=)" for each in sorted(spellings)])
+    """The smallest tested statement that gives an option to a call."""
+    return _smallest([f"{each}({option}=)" for each in SPELLINGS.get(call, (call,))])
 
 
 def without_example() -> list[str]:
     """Everything that no tested block shows."""
     missing: list[str] = []
     for entries in packages().values():
-        missing += [entry.dotted for entry in entries if example_of(entry.name) is None]
+        missing += [entry.dotted for entry in entries if example_of(entry) is None]
     for package, name in SHOWN:
         kind = getattr(module(package), name)
         missing += [
-            f"{package}.{name}.{each}" for each in methods_of(kind) if example_of_method(each) is None
+            f"{package}.{name}.{each}" for each in methods_of(kind) if example_of_method(name, each) is None
         ]
     missing += [
         f"{call}({option}=)" for call, option in option_rows() if example_of_option(call, option) is None

@@ -14,6 +14,19 @@ def test_every_public_name_and_option_has_a_tested_example():
     assert reference.without_example() == []
 
 
+def test_what_the_reference_leaves_out_is_there():
+    """A name that was renamed or removed goes from the list of those that are not public, too."""
+    kinds = {
+        entry.name: entry.value for entries in reference.packages().values() for entry in entries
+    }
+    gone = [
+        each
+        for each in reference.NOT_PUBLIC
+        if not hasattr(kinds[each.partition(".")[0]], each.partition(".")[2])
+    ]
+    assert gone == []
+
+
 @pytest.mark.timeout(120)
 def test_the_site_builds_without_a_warning(tmp_path):
     """A broken link, a page that the index does not list, or a docstring that does not read end the build."""

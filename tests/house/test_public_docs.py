@@ -50,6 +50,15 @@ def own_text(value: Any) -> str:
     return text
 
 
+def whole_text(value: Any, text: str) -> str:
+    """The docstring with those of the classes that a class has its fields from."""
+    if not inspect.isclass(value):
+        return text
+    return "\n".join(
+        [text, *(own_text(base) for base in value.__mro__[1:] if base.__module__.startswith("dovetail"))]
+    )
+
+
 def undocumented(name: str, value: Any, text: str) -> Iterator[str]:
     """No docstring, or one that `dataclass` and its like wrote."""
     plain = text.strip()
@@ -63,15 +72,16 @@ def without_unit(name: str, value: Any, text: str) -> Iterator[str]:
         parameters = inspect.signature(value).parameters
     except (TypeError, ValueError):
         return
+    text = whole_text(value, text)
     for parameter in parameters:
         if TIME.search(parameter) and not re.search(
-            r"\bseconds?\b|\bdays?\b|see `|as `|[Oo]ptions (are|as)", text
+            r"\b(milli)?seconds?\b|\bdays?\b|[Ss]ee `|as `|[Oo]ptions (are|as)", text
         ):
             yield f"{name}: {parameter} is a time; say in what (seconds)"
         if (
             SIZE.search(parameter)
             and parameter not in COUNTS
-            and not re.search(r"\b[Bb]ytes?\b|\bMiB\b|as `", text)
+            and not re.search(r"\b[Bb]ytes?\b|\bMiB\b|[Ss]ee `|as `", text)
         ):
             yield f"{name}: {parameter} is a size; say of what (bytes)"
 
@@ -80,7 +90,8 @@ def silent_raise(name: str, value: Any, text: str) -> Iterator[str]:
     """A function that raises, and does not say so."""
     functions: list[Callable[..., Any]] = [value] if inspect.isroutine(value) else []
     if inspect.isclass(value) and not issubclass(value, BaseException):
-        functions = [made for made in [vars(value).get("__init__")] if inspect.isfunction(made)]
+        made = vars(value).get("__init__")  # that of a Protocol is typing's own
+        functions = [made] if inspect.isfunction(made) and made.__module__ != "typing" else []
     for function in functions:
         try:
             tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
@@ -91,7 +102,9 @@ def silent_raise(name: str, value: Any, text: str) -> Iterator[str]:
             for node in ast.walk(tree)
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
         }
-        if raised - {"", "AttributeError", "NotImplementedError"} and "aises" not in text:
+        if raised - {"", "AttributeError", "NotImplementedError"} and not re.search(
+            r"[Rr]aises|[Ss]ee `", text
+        ):
             yield f"{name}: raises {', '.join(sorted(raised))} and does not say so"
 
 

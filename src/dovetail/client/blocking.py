@@ -78,7 +78,7 @@ class BlockingClient:
     # Life
 
     def open(self) -> "BlockingClient":
-        """Connect. Does nothing when open."""
+        """Connect. Does nothing when open. Raises `Closed` after `close`, and what `Client.open` raises."""
         with self._lock:
             if self._closed:
                 raise Closed("the client is closed")
@@ -96,7 +96,9 @@ class BlockingClient:
         return self
 
     def close(self) -> None:
-        """Let go of the server and end the thread. Idempotent, from any thread."""
+        """Let go of the server and end the thread. Idempotent, from any thread but that of the client's callbacks, where
+        it raises `LocalProtocolError`.
+        """
         with self._lock:
             loop, thread = self._loop, self._thread
             if self._closed or loop is None:

@@ -443,7 +443,10 @@ class Client:
         return Subscription(self._connection, wanted, again=again, wish=wish)
 
     async def roots_changed(self, *, timeout: Seconds = UNSET, meta: Mapping[str, Any] | None = None) -> None:
-        """Tell the server that the roots are others now. The stateless era has no such message: nothing is sent."""
+        """Tell the server that the roots are others now. The stateless era has no such message: nothing is sent.
+
+        ``timeout``: seconds that sending may take. Raises `FeatureUnavailable` for a client without ``roots``.
+        """
         link = await self._connection.ready()
         if names.NOTIFY_ROOTS_CHANGED in link.profile.client_notices:
             if self._options.roots is None:

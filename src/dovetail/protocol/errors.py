@@ -95,7 +95,9 @@ class ServerExited(ConnectionLost):
 
 
 class HTTPStatusError(TransportError):
-    """An HTTP answer that is not one of the protocol's. ``status``, and the start of the body in ``excerpt``."""
+    """An HTTP answer that is not one of the protocol's. ``status``, and the start of the body in ``excerpt``;
+    ``retry_after``: after how many seconds the server wants to be asked again, None if it did not say.
+    """
 
     def __init__(
         self, message: str, *, status: int, excerpt: str = "", retry_after: float | None = None

@@ -187,7 +187,9 @@ class App:
         replace: bool = False,
     ) -> Callable[[F], F]: ...
     def tool(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Offer a function as a tool; as ``@app.tool`` or with options, which are those of `add_tool`."""
+        """Offer a function as a tool; as ``@app.tool`` or with options, which are those of `add_tool`. Raises
+        `RegistrationError`.
+        """
         if fn is None:
             return decorator(self.add_tool, **options)
         if not callable(fn):
@@ -278,8 +280,9 @@ class App:
         allow: Allow | None = None,
         replace: bool = False,
     ) -> Callable[[F], F]:
-        """Offer a function as a resource, or with variables in the URI (RFC 6570) as a template; options as
-        `add_resource`.
+        """Offer a function as a resource, or with variables in the URI (RFC 6570) as a template.
+
+        Options as `add_resource`. Raises `RegistrationError`.
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "uri")}
         if not isinstance(uri, str):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
@@ -378,7 +381,9 @@ class App:
         replace: bool = False,
     ) -> Callable[[F], F]: ...
     def prompt(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Offer a function as a prompt; as ``@app.prompt`` or with options, which are those of `add_prompt`."""
+        """Offer a function as a prompt; as ``@app.prompt`` or with options, which are those of `add_prompt`. Raises
+        `RegistrationError`.
+        """
         if fn is None:
             return decorator(self.add_prompt, **options)
         if not callable(fn):
@@ -405,7 +410,7 @@ class App:
         """Offer a prompt, at any time. Raises `RegistrationError`. Specification: server/prompts.
 
         The function gives text, messages (also as dicts with ``role`` and ``content``), content blocks, data for JSON,
-        or a list of those. ``scopes``, ``allow`` and ``replace`` as for `add_tool`.
+        or a list of those. ``timeout`` (seconds), ``scopes``, ``allow`` and ``replace`` as for `add_tool`.
         """
         plan = self._plan(fn)
         check_texts(plan.refuse, name=name, title=title, description=description)

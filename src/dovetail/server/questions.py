@@ -132,7 +132,11 @@ def _form_question(message: str, form: Form[Any], profile: Profile) -> WireQuest
 
 
 class ElicitURL(Question[None]):
-    """Ask the person to visit an address, for what must not pass through the client (2025-11-25 and later)."""
+    """Ask the person to visit an address, for what must not pass through the client (2025-11-25 and later).
+
+    ``url``: the whole address. ``elicitation_id``: tells this visit from others; by default a random one. Raises
+    `LocalProtocolError` for what is no whole URL. Specification: client/elicitation, "URL Mode".
+    """
 
     method = names.ELICITATION_CREATE
 
@@ -165,7 +169,14 @@ class ElicitURL(Question[None]):
 
 
 class Sample(Question[CreateMessageResult]):
-    """Ask the client's model for a message. Deprecated since 2026-07-28: call a model provider instead."""
+    """Ask the client's model for a message. Deprecated since 2026-07-28: call a model provider instead.
+
+    ``messages``: the conversation so far; a text is one message of the user. ``max_tokens``: of the answer.
+    ``preferences``: what matters when the client picks a model. ``temperature`` and ``stop_sequences`` are the model's;
+    ``metadata`` is for its provider. ``include_context``: deprecated. ``tools`` and ``tool_choice`` (since 2025-11-25):
+    what the model may use; its answer then asks for calls, and you ask again with their results. Raises
+    `LocalProtocolError` where uses and results of tools do not match. Specification: client/sampling.
+    """
 
     method = names.SAMPLING_CREATE_MESSAGE
 

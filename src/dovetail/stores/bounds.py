@@ -59,11 +59,12 @@ class SessionBounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of an `EventLog`. `max_events` and `max_bytes` hold for one stream; the newest events are kept.
+    """Bounds of an `EventLog`. `max_events` and `max_bytes` (of the events, in bytes) hold for one stream; the newest
+    events are kept.
 
     Events go `ttl` seconds after the last append; an open stream's position is remembered `position_ttl`
     seconds, so that no sequence is ever given twice while a session lives. `max_total_bytes` holds for all
-    streams together where the process itself holds them.
+    streams together, in bytes, where the process itself holds them.
     """
 
     max_events: int = 1_000

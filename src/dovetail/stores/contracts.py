@@ -73,7 +73,7 @@ class KeyValue(Protocol):
         ...
 
     async def add(self, key: str, value: bytes, *, ttl: float | None = None) -> bool:
-        """`set`, but only where there is no value. True for the one caller who put it there."""
+        """`set`, but only where there is no value. True for the one caller who put it there. ``ttl`` in seconds."""
         ...
 
     async def take(self, key: str) -> bytes | None:

@@ -273,7 +273,7 @@ class SQLiteSessions:
 class SQLiteStore:
     """The bundle in the file at `path`, which is made if need be: `kv`, `sessions` and `events`.
 
-    `max_bytes` bounds the file (8 GiB; what does not fit raises `StoreFull`), `busy_timeout` says how many
+    `max_bytes` bounds the file, in bytes (8 GiB; what does not fit raises `StoreFull`), `busy_timeout` says how many
     seconds to wait for other writers, `readers` how many threads read. `clock` gives seconds since the epoch
     and is called in those threads. Nothing is opened and no thread starts before the first operation.
     """

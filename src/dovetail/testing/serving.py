@@ -126,7 +126,7 @@ async def _serve_lines(service: Service, reader: asyncio.StreamReader, writer: a
 async def served(application: Any) -> AsyncGenerator[str]:
     """An ASGI application on a free port; gives the URL of its endpoint.
 
-    Needs uvicorn: pip install 'dovetail[server]'.
+    Raises ImportError without uvicorn: pip install 'dovetail[server]'.
     """
     try:
         import uvicorn

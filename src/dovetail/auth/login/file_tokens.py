@@ -63,7 +63,7 @@ class FileTokens:
         return await asyncio.to_thread(_read, self.folder, f"{_checked(key)}.json")
 
     async def write(self, key: str, data: bytes) -> None:
-        """Keep a record, in one step."""
+        """Keep a record, in one step. Raises `StorageUnsafe`, also for one of more than 256 KiB."""
         if len(data) > _MAX_RECORD:
             raise StorageUnsafe(f"a record of {len(data)} bytes is too large to keep")
         await asyncio.to_thread(_write, self.folder, f"{_checked(key)}.json", data)

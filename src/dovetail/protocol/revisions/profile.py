@@ -86,7 +86,7 @@ class Profile(Struct, frozen=True, eq=False):
         return code
 
     def require(self, feature: Feature, what: str) -> None:
-        """Raise `FeatureUnavailable` unless the revision has the feature; ``what`` names it for the reader."""
+        """See that the revision has the feature. Raises `FeatureUnavailable`; ``what`` names it for the reader."""
         if feature not in self.features:
             raise FeatureUnavailable(f"{what} does not exist in revision {self.revision}")
 
