@@ -10,7 +10,15 @@ from sphinx.util.nodes import make_refnode
 
 import dovetail
 
-OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>")
+#: A default that Python has no words for; a signature with one could not be read.
+OBJECT = re.compile(r"<[^<>]* object( at 0x[0-9a-f]+)?>")
+#: Classes that are given to users and never made by them.
+GIVEN = (
+    "dovetail.Context",
+    "dovetail.client.Subscription",
+    "dovetail.ToolResult",
+    "dovetail.client.BlockingClient",
+)
 
 project = "Dovetail"
 author = "The Dovetail authors"
@@ -47,16 +55,18 @@ pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
 
-def shorten(app, what, name, obj, options, signature, result):
-    """A signature as a reader needs it: no address of an object, nothing where a class is there to be written."""
-    if what == "class" and getattr(obj, "_is_protocol", False):
+def shorten(_app, what, name, obj, _options, signature, result):
+    """A signature as a reader needs it: no address of an object, nothing where nobody calls the class."""
+    if what == "class" and (name in GIVEN or getattr(obj, "_is_protocol", False)):
         return "", result
     return (signature and OBJECT.sub("...", signature)), result
 
 
 def find_by_name(app, env, node, contnode):
-    """A name in a docstring means the public one of that name, wherever it stands."""
+    """The name of a class in a docstring means the public one, wherever it stands."""
     target = node.get("reftarget", "")
+    if not target.rpartition(".")[2][:1].isupper():
+        return None  # most of these are parameters
     objects = env.get_domain("py").objects
     for name in sorted(objects, key=len):
         if name == target or name.endswith(f".{target}"):

@@ -3,7 +3,8 @@
 Theory of operation. A page is read from its top, as Python runs it. A `Reading` knows which names it imported from
 Dovetail, and of which class its variables are: by what was assigned, by annotations, by ``with``. So ``asyncio.Event``
 is no use of `Event`, and ``uvicorn.run(port=8000)`` none of `App.run`. What is used has a key: ``(name, id of the
-object)`` for a name, ``"App.tool"`` for a method, ``"App.tool(title=)"`` for an option.
+object)`` for a name, with ``name()`` where it is called; ``"App.tool"`` for a method, ``"App.tool(title=)"`` for an
+option.
 """
 
 from __future__ import annotations
@@ -107,6 +108,8 @@ class Reading:
                 elif (kind := self._kind(node.value)) is not None:
                     found.add(f"{kind}.{node.attr}")
             elif isinstance(node, ast.Call) and (called := self._called(node)) is not None:
+                if called in self._imported:
+                    found.add((f"{called}()", id(self._imported[called])))
                 found |= {f"{called}({keyword.arg}=)" for keyword in node.keywords if keyword.arg}
         return found
 

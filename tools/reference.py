@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "docs")]
 
 import public_api  # noqa: E402 - it lies beside this file, wherever this is started
 from page_blocks import Block  # noqa: E402 - what the tests read the pages with
-from page_uses import Key, uses  # noqa: E402
+from page_uses import Key, uses  # noqa: E402 - it lies beside this file, too
 
 #: Classes whose methods are all looked up by users, and so shown one by one.
 SHOWN = (
@@ -161,8 +161,9 @@ def _smallest(keys: Iterable[Key]) -> Block | None:
 
 
 def example_of(entry: Entry) -> Block | None:
-    """The smallest tested statement that uses a name (importing it alone does not count)."""
-    return _smallest([(entry.name, id(entry.value))])
+    """The smallest tested statement that calls a name, or else uses it (importing it alone does not count)."""
+    called, used = ((name, id(entry.value)) for name in (f"{entry.name}()", entry.name))
+    return _smallest([called]) or _smallest([used])
 
 
 def example_of_method(kind: str, name: str) -> Block | None:

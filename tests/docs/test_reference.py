@@ -16,9 +16,7 @@ def test_every_public_name_and_option_has_a_tested_example():
 
 def test_what_the_reference_leaves_out_is_there():
     """A name that was renamed or removed goes from the list of those that are not public, too."""
-    kinds = {
-        entry.name: entry.value for entries in reference.packages().values() for entry in entries
-    }
+    kinds = {entry.name: entry.value for entries in reference.packages().values() for entry in entries}
     gone = [
         each
         for each in reference.NOT_PUBLIC

@@ -96,8 +96,9 @@ class BlockingClient:
         return self
 
     def close(self) -> None:
-        """Let go of the server and end the thread. Idempotent, from any thread but that of the client's callbacks, where
-        it raises `LocalProtocolError`.
+        """Let go of the server and end the thread. Idempotent, from any thread.
+
+        Raises `LocalProtocolError` on the thread of the client's own callbacks.
         """
         with self._lock:
             loop, thread = self._loop, self._thread
