@@ -43,6 +43,7 @@ OPTIONS = {
     "App.asgi": ("dovetail", "App.asgi"),
     "Client": ("dovetail", "Client"),
     "Client.call_tool": ("dovetail", "Client.call_tool"),
+    "Client.read": ("dovetail", "Client.read"),
 }
 #: What a page may write instead of a call: the decorators take the options of what they decorate with.
 SPELLINGS = {
@@ -52,6 +53,7 @@ SPELLINGS = {
     "App.run": ("App.run", "App.serve"),
     "App.asgi": ("App.asgi", "App.run", "App.serve"),
     "Client": ("Client", "Client.sync", "connected"),
+    "Client.read": ("Client.read", "Client.tools"),  # all but `call_tool` take the same
 }
 
 

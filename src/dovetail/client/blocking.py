@@ -372,7 +372,7 @@ class BlockingClient:
         return BlockingSubscription(subscription, self._wait, self._iterate)
 
     def roots_changed(self, *, timeout: Seconds = UNSET, meta: Mapping[str, Any] | None = None) -> None:
-        """Tell the server that the roots are others now."""
+        """Tell the server that the roots are others now. See `Client.roots_changed`."""
         self._wait(self._client.roots_changed(timeout=timeout, meta=meta))
 
     def request(
@@ -384,7 +384,7 @@ class BlockingClient:
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Send any request and get its result as plain values."""
+        """Send any request and get its result as plain values. See `Client.request`."""
         return self._wait(self._client.request(method, params, timeout=timeout, progress=progress, meta=meta))
 
     def notify(
@@ -395,7 +395,7 @@ class BlockingClient:
         timeout: Seconds = UNSET,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
-        """Send any notification."""
+        """Send any notification. See `Client.notify`."""
         self._wait(self._client.notify(method, params, timeout=timeout, meta=meta))
 
 

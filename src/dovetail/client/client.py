@@ -464,7 +464,7 @@ class Client:
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Send any request and get its result as plain values, whatever its type."""
+        """Send any request and get its result as plain values, whatever its type. Options as `CallOptions`."""
         members = as_plain("the parameters", params or {})
         given: Any = members.pop(names.META, None)
         meta = {**(cast("dict[str, Any]", given) if isinstance(given, dict) else {}), **(meta or {})}
