@@ -11,7 +11,7 @@ from sphinx.util.nodes import make_refnode
 import dovetail
 
 #: A default that Python has no words for; a signature with one could not be read.
-OBJECT = re.compile(r"<[^<>]* object( at 0x[0-9a-f]+)?>")
+OBJECT = re.compile(r"<(factory|[^<>]* object( at 0x[0-9a-f]+)?)>")
 #: Classes that are given to users and never made by them.
 GIVEN = (
     "dovetail.Context",
@@ -63,9 +63,9 @@ def shorten(_app, what, name, obj, _options, signature, result):
 
 
 def find_by_name(app, env, node, contnode):
-    """The name of a class in a docstring means the public one, wherever it stands."""
+    """The name of a class, or of something in one, means the public one in docstrings, wherever it stands."""
     target = node.get("reftarget", "")
-    if not target.rpartition(".")[2][:1].isupper():
+    if not any(part[:1].isupper() for part in target.split(".")):
         return None  # most of these are parameters
     objects = env.get_domain("py").objects
     for name in sorted(objects, key=len):

@@ -2,7 +2,7 @@
 
 Theory of operation. The pages of ``docs/`` and those beside the README are laid out in ``build/docs/source`` as they
 are, links between them turned to where they lie then; a link to source code becomes its plain text, for a site has no
-source tree. The orders of tested blocks (HTML comments) go. Then the reference is written (`tools/reference.py`): a
+source tree. The orders of tested blocks (HTML comments) go; a block that is a file gets its name as a caption. Then the reference is written (`tools/reference.py`): a
 page for each public package, each name with its signature, docstring and a tested example. Sphinx makes HTML of it;
 any warning of its is an error, so a broken link or a docstring that does not read ends the build.
 """
@@ -61,7 +61,16 @@ def lay_out() -> None:
 
 def as_page(path: Path, place: Path, pages: dict[Path, Path]) -> str:
     """The text of a page as the site has it."""
-    lines = [line for line in path.read_text().split("\n") if not ORDER.match(line.strip())]
+    lines: list[str] = []
+    caption = ""
+    for line in path.read_text().split("\n"):
+        if order := ORDER.match(line.strip()):
+            caption = order["object"] if order["verb"] == "file" else ""
+        elif caption:
+            lines += [f"```{{code-block}} {line.strip('`')}", f":caption: {caption}", ""]
+            caption = ""
+        else:
+            lines.append(line)
 
     def mended(found: re.Match[str]) -> str:
         target, _, anchor = found["target"].partition("#")
