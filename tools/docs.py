@@ -2,9 +2,10 @@
 
 Theory of operation. The pages of ``docs/`` and those beside the README are laid out in ``build/docs/source`` as they
 are, links between them turned to where they lie then; a link to source code becomes its plain text, for a site has no
-source tree. The orders of tested blocks (HTML comments) go; a block that is a file gets its name as a caption. Then the reference is written (`tools/reference.py`): a
-page for each public package, each name with its signature, docstring and a tested example. Sphinx makes HTML of it;
-any warning of its is an error, so a broken link or a docstring that does not read ends the build.
+source tree. The orders of tested blocks (HTML comments) go; a block that is a file gets its name as a caption. Then the
+reference is written (`tools/reference.py`): a page for each public package, each name with its signature, docstring
+and a tested example. Sphinx makes HTML of it; any warning of its is an error, so a broken link or a docstring that
+does not read ends the build.
 """
 
 from __future__ import annotations
