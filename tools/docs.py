@@ -184,7 +184,9 @@ def options(call: str) -> Iterator[str]:
         if block is not None:
             together.setdefault(block, []).append(f"``{option}=``")
     if together:
-        yield from ("", f".. rubric:: Options of ``{call}``, each in use", "")
+        yield from ("", f".. rubric:: Options of ``{call}``", "")
+        for each in reference.typed_options(reference.called(call)):
+            yield from (inspect.getdoc(each) or "", "")
     for block, names in together.items():
         yield from shown(block, ", ".join(names))
 

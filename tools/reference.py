@@ -9,6 +9,7 @@ package lists them. For each of them, and for each method and option of the clas
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_overloads
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "docs")]
@@ -45,6 +46,8 @@ OPTIONS = {
     "Client.call_tool": ("dovetail", "Client.call_tool"),
     "Client.read": ("dovetail", "Client.read"),
 }
+#: Calls that take all options of another, where these are shown.
+ELSEWHERE = {"App.run": "App.asgi", "Client.read": "Client.call_tool"}
 #: What a page may write instead of a call: the decorators take the options of what they decorate with.
 SPELLINGS = {
     "App.add_tool": ("App.tool", "App.add_tool"),
@@ -64,7 +67,7 @@ NOT_PUBLIC = {
         [f"Context.{name}" for name in ("rounds", "opened_rounds", "demand")],
         "the server runs a body by them; an author has `elicit`, `ask`, `step` and `visit_first`",
     ),
-    "App.service": "what transports take an app as; an author has `run` and `asgi`",
+    "App.endpoint": "`run` and `asgi` make by it what they serve",
     "App.share_keys": "`run` calls it before it forks",
     "BlockingClient.forgotten": "the end of the interpreter calls it",
     **dict.fromkeys(
@@ -134,27 +137,35 @@ def hidden_of(kind: type) -> list[str]:
     return [name for name in vars(kind) if f"{kind.__name__}.{name}" in NOT_PUBLIC]
 
 
-def options_of(function: Callable[..., Any]) -> list[str]:
-    """The keyword options of a call, those of a TypedDict behind ``**options`` among them."""
-    signature = inspect.signature(function)
-    found: list[str] = []
-    for parameter in signature.parameters.values():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            found.append(parameter.name)
-        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            typed = getattr(parameter.annotation, "__args__", ())
-            found += [name for each in typed for name in getattr(each, "__annotations__", ())]
+def typed_options(function: Callable[..., Any]) -> list[type]:
+    """The TypedDicts that say what ``**options`` of a call, or of its overloads, may be."""
+    found: list[type] = []
+    for each in (function, *get_overloads(function)):
+        for parameter in inspect.signature(each).parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                found += getattr(parameter.annotation, "__args__", ())
     return found
 
 
+def options_of(function: Callable[..., Any]) -> list[str]:
+    """The keyword options of a call, those of `typed_options` among them."""
+    parameters = inspect.signature(function).parameters.values()
+    found = [each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    found += [name for each in typed_options(function) for name in each.__annotations__]
+    return list(dict.fromkeys(found))
+
+
+def called(call: str) -> Any:
+    """What a row of `OPTIONS` is about."""
+    package, path = OPTIONS[call]
+    return functools.reduce(getattr, path.split("."), module(package))
+
+
 def option_rows() -> Iterator[tuple[str, str]]:
-    """Every call whose options are shown, with each option."""
-    for call, (package, path) in OPTIONS.items():
-        value: Any = module(package)
-        for part in path.split("."):
-            value = getattr(value, part)
-        for option in options_of(value):
-            yield call, option
+    """Every call whose options are shown, with each option; those of `ELSEWHERE` are left out."""
+    for call in OPTIONS:
+        shown = options_of(called(ELSEWHERE[call])) if call in ELSEWHERE else ()
+        yield from ((call, option) for option in options_of(called(call)) if option not in shown)
 
 
 def _smallest(keys: Iterable[Key]) -> Block | None:
@@ -164,8 +175,8 @@ def _smallest(keys: Iterable[Key]) -> Block | None:
 
 def example_of(entry: Entry) -> Block | None:
     """The smallest tested statement that calls a name, or else uses it (importing it alone does not count)."""
-    called, used = ((name, id(entry.value)) for name in (f"{entry.name}()", entry.name))
-    return _smallest([called]) or _smallest([used])
+    calls, uses_it = ((name, id(entry.value)) for name in (f"{entry.name}()", entry.name))
+    return _smallest([calls]) or _smallest([uses_it])
 
 
 def example_of_method(kind: str, name: str) -> Block | None:

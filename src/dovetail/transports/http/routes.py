@@ -86,7 +86,7 @@ class Request:
 
     async def body(self) -> bytes:
         """The whole body, read once. One that is larger than a message may be (``max_message``), or takes longer than
-        ``body_timeout``, ends the request with 413 or 408.
+        ``body_timeout`` seconds, ends the request: it raises what becomes a 413 or 408 if nobody catches it.
         """
         if self._body is None:
             limit = self._settings.body_limit
@@ -108,7 +108,7 @@ class Request:
         return self._body
 
     async def json(self) -> Any:
-        """The body, read as JSON. One that is none ends the request with 400."""
+        """The body, read as JSON. Raises as `body`; one that is none ends the request with 400."""
         try:
             return msgspec.json.decode(await self.body())
         except msgspec.DecodeError as problem:
