@@ -22,12 +22,12 @@ from __future__ import annotations
 import collections.abc
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, cast, get_origin
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from ..protocol.codec import DECODE_ERRORS
 from ..protocol.errors import DovetailError

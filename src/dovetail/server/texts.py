@@ -6,10 +6,10 @@ for lists and objects the text is read as JSON. Constraints and defaults count a
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ..protocol.errors import InvalidParams
 from . import native
