@@ -198,7 +198,8 @@ class Validator:
                 return []
             if (fan := self._screening.fan) > 1 and fan ** _depth(value) > _MAX_EXPLAINED:
                 return []
-            found = (fault.error for error in self._engine.iter_errors(value) for fault in faults(error))
+            errors = (self._engine or self._make()).iter_errors(value)
+            found = (fault.error for error in errors for fault in faults(error))
             return [(tuple(each.instance_path), each.kind.name) for each in islice(found, MAX_MISFITS)]
         except ValueError:
             return []
