@@ -324,7 +324,7 @@ def test_v26_f14_a_check_that_may_be_too_much_work_is_refused_before_it_begins(n
     schema, value = TOO_MUCH[name]
     validator = compile_schema(schema)
     untouched = Untouched()
-    validator._engine = untouched
+    validator._engine = untouched  # a validator that must not be asked
     assert not validator.is_valid(value)
     assert [found.keyword for found in validator.check(value)] == ["work"]
     assert "too much work" in explain(validator.check(value))

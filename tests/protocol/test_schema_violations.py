@@ -36,7 +36,7 @@ def each(schema: Schema) -> Schema:
 def test_what_is_too_much_to_explain_is_told_in_short(schema: Schema, value: Any, told: str) -> None:
     validator = compile_schema(schema)
     asked: list[str] = []
-    validator._engine = Watched(validator._engine or validator._make(), asked)
+    validator._engine = Watched(validator._engine or validator._make(), asked)  # the same, overheard
     text = explain(validator.check(value))
     assert text.startswith(told)
     assert "iter_errors" not in asked  # it gathers every error before it gives the first
