@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-auth test test-pythons check format conformance interop bench bench-quick docs requirements lock clean setup-dev setup-demo
+.PHONY: help demo demo-auth test test-pythons check format conformance interop bench bench-quick docs requirements mutations lock clean setup-dev setup-demo
 
 # Only what is said on the command line counts: other programs have a variable of this name in the environment.
 ifeq ($(origin PYTHON),command line)
@@ -60,6 +60,9 @@ docs: setup-dev ## build the site: the pages, a search, and a reference of every
 
 requirements: setup-dev ## how many of the specification's MUST rows have a test, area by area
 	@$(PY) tools/requirements_report.py
+
+mutations: setup-dev ## break the lines that keep MUST rows, one by one, and see their tests fail
+	@$(PY) tools/mutations.py $(ARGS)
 
 lock: setup-dev ## resolve the dependencies anew and write constraints/
 	@$(PY) tools/lock.py

@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["clean_reports", "skip_ledger", "oracle.plugin", "wires"]
+pytest_plugins = ["clean_reports", "chosen_requirements", "skip_ledger", "oracle.plugin", "wires"]
 
 # Where a change lands, the same examples are tried each time; at a desk, new ones are.
 settings.register_profile("landing", derandomize=True)
