@@ -11,7 +11,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted = set(filter(None, config.getoption("--requirements").split(",")))
+    wanted = set(filter(None, str(config.getoption("--requirements") or "").split(",")))
     if not wanted:
         return
     chosen = [
