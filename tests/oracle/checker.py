@@ -29,6 +29,7 @@ from typing import Any, Final, Protocol, cast
 from oracle.definitions import (
     BATCHING,
     META_REVISION,
+    REFUSED_WITHOUT_ID,
     REVISIONS,
     STATEFUL,
     STATELESS,
@@ -275,6 +276,8 @@ class Oracle:
                 self._fault(frame, message, fault, path="$.error.code", revision=asked.revisions[0])
                 return
         known = [(revision, error_definition(revision, code)) for revision in asked.revisions]
+        if frame.transport == "http" and "id" not in message and known[0][0] in REFUSED_WITHOUT_ID:
+            message = {**message, "id": None}
         self._judge(frame, message, known, asked.placed)
 
     def _result(self, frame: Frame, link: _Link, message: dict[str, Any], asked: _Asked) -> None:

@@ -142,6 +142,10 @@ ERROR_ENVELOPES: Final[Mapping[str, str]] = {
     "2026-07-28": "JSONRPCErrorResponse",
 }
 
+REFUSED_WITHOUT_ID: Final = frozenset({"2024-11-05", "2025-03-26", "2025-06-18"})
+"""Revisions whose error schema demands an id, though an HTTP status of refusal may come with "a JSON-RPC error
+response that has no id" (2025-03-26 and 2025-06-18 basic/transports.mdx, Sending Messages to the Server)."""
+
 RESULT_ENVELOPES: Final[Mapping[str, str]] = {
     "2024-11-05": "JSONRPCResponse",
     "2025-03-26": "JSONRPCResponse",

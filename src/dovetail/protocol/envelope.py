@@ -159,7 +159,8 @@ def classify(envelope: Envelope) -> Message:
     """The kind of an opened message, by which members are present. Raises `Malformed`."""
     id, method = envelope.id, envelope.method
     if envelope.jsonrpc != JSONRPC_VERSION:
-        raise Malformed(InvalidRequest('"jsonrpc" must be "2.0"'), _known(id))
+        answers = method is UNSET and (envelope.result is not UNSET or envelope.error is not UNSET)
+        raise Malformed(InvalidRequest('"jsonrpc" must be "2.0"'), _known(id), response=answers)
     if method is not UNSET:
         if envelope.result is not UNSET or envelope.error is not UNSET:
             raise Malformed(InvalidRequest("a message has either a method, or a result or error"), _known(id))

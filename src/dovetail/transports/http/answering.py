@@ -11,6 +11,7 @@ Specification: 2026-07-28 basic/transports/streamable-http "Receiving Messages";
 from __future__ import annotations
 
 import asyncio
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
 from typing import Any, Final, Protocol
@@ -19,6 +20,7 @@ from ...protocol import messages, names
 from ...protocol.bindings.sse import comment
 from ...protocol.errors import ConnectionLost, InvalidRequest, RPCError
 from ...protocol.types.requests import RequestId
+from ...runtime import tap
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -56,6 +58,7 @@ STREAM: Final = (
 )
 #: Up to how many bytes a body of two parts is joined: one write costs more than copying that.
 _JOINED: Final = 64 * 1024
+_links: Final = itertools.count(1)
 
 
 class Pushing(ABC):
@@ -74,6 +77,8 @@ class Pushing(ABC):
 class Refusal(Exception):
     """A request that is not served: the HTTP status, and the JSON-RPC error of the body (under ``id``, if one
     is known).
+
+    ``link`` and ``revision``: under what the request was put through the `tap`, where it was.
     """
 
     def __init__(
@@ -84,6 +89,8 @@ class Refusal(Exception):
         id: RequestId | None = None,
         headers: HeaderList = (),
         body: bytes | None = None,
+        link: str = "",
+        revision: str | None = None,
     ) -> None:
         self.problem = InvalidRequest(problem) if isinstance(problem, str) else problem
         super().__init__(f"{status}: {self.problem.message}")
@@ -91,6 +98,8 @@ class Refusal(Exception):
         self.id = id
         self.headers = headers
         self.body = body
+        self.link = link
+        self.revision = revision
 
     def render(self) -> bytes:
         """The body of the answer."""
@@ -120,6 +129,28 @@ async def answer(
         else:
             body += tail
     await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(send: Send, refusal: Refusal, extra: HeaderList, revision: str | None) -> None:
+    """Answer with a refusal, the one way that any leaves by. ``revision``: what the request says of itself."""
+    body = refusal.render()
+    if tap.listeners:
+        tap.note(refusal.link or new_link(), "server", True, "http", body, refusal.revision or revision)
+    await answer(send, refusal.status, body, (*refusal.headers, *extra))
+
+
+def new_link() -> str:
+    """What one exchange is called on the `tap`."""
+    return f"http-{next(_links)}"
+
+
+def heard(body: bytes, revision: str | None) -> str:
+    """Put a request that stands alone through the `tap`. Gives its link, "" when nobody listens."""
+    if not tap.listeners:
+        return ""
+    link = new_link()
+    tap.note(link, "server", False, "http", body, revision)
+    return link
 
 
 class Begun:

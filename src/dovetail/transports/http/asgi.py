@@ -28,7 +28,7 @@ from ...security.principal import ANONYMOUS, Principal
 from ...stores.contracts import Store
 from ...stores.errors import StoreError
 from ...stores.memory import MemoryStore
-from .answering import Receive, Refusal, Scope, Send, answer
+from .answering import Receive, Refusal, Scope, Send, answer, heard, refuse
 from .departing import Departure, Host
 from .guard import Guard, with_loopback
 from .head import CLOSE, Departed, Head, read_body
@@ -193,19 +193,20 @@ class HTTPApp:
         except Refusal as refusal:
             # What asks for the health of a server names it by whatever address it has, and learns nothing else.
             if self._health is None or not await self._health.serve(scope, head.method, send):
-                await answer(send, refusal.status, refusal.render(), (*refusal.headers, *head.extra))
+                await refuse(send, refusal, head.extra, head.revision)
         except Departed:
             return
         except StoreError as problem:
             log.warning("the store failed: %s", problem)
-            failure = Refusal(503, InternalError("the server's store does not answer; retry"))
-            await answer(send, 503, failure.render(), (*RETRY_SOON, *head.extra))
+            text = "the server's store does not answer; retry"
+            failure = Refusal(503, InternalError(text), headers=RETRY_SOON)
+            await refuse(send, failure, head.extra, head.revision)
         except Exception:
             # If an answer has begun, the server refuses this one and closes the connection: as it should be
             # then.
             log.exception("a request failed")
             failure = Refusal(500, InternalError("the server failed while it handled the request"))
-            await answer(send, 500, failure.render(), head.extra)
+            await refuse(send, failure, head.extra, head.revision)
         finally:
             if watch is not None:
                 watch.close()
@@ -244,7 +245,8 @@ class HTTPApp:
         try:
             message = envelope.read(body)
         except Malformed as problem:
-            raise Refusal(400, problem.error, id=problem.id) from None
+            id = None if problem.response else problem.id  # that of a response is an id of ours
+            raise Refusal(400, problem.error, id=id, link=heard(body, head.revision)) from None
         if not service.stateful or (service.stateless and (modern or exchange.belongs(message, body))):
             return self._stateless.serve(head, principal, body, message, readable, watch, send)
         return self._stateful.serve(head, principal, body, message, readable, watch, receive, send)

@@ -260,6 +260,8 @@ class Stateful:
                 f"the session has {len(running)} requests in progress; wait",
                 id=call.id,
                 headers=RETRY_SOON,
+                link=entered.live.link,
+                revision=call.profile.revision,
             )
         channel = self._channel(head, principal, entered.session, posted)
         channel.owned = True
@@ -449,7 +451,7 @@ class Stateful:
             else:
                 self._settle_event(event, entered.live)
         except Malformed as problem:
-            return messages.error(problem.id, problem.error, profile)
+            return None if problem.response else messages.error(problem.id, problem.error, profile)
         except Refusal as refusal:  # the other messages are answered all the same
             return messages.error(refusal.id, refusal.problem, profile)
         except Refused as refused:

@@ -13,7 +13,6 @@ JSON-RPC error under their id. Session and event ids mean nothing here and are n
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -44,7 +43,7 @@ from ...runtime.dispatch import Reply, refusal
 from ...runtime.service import Service
 from ...security.authenticator import INSUFFICIENT_SCOPE, Gatekeeper
 from ...security.principal import Principal
-from .answering import EventWriter, HeaderList, Refusal, Send, answer
+from .answering import EventWriter, HeaderList, Refusal, Send, answer, heard
 from .guard import JSON_OK, SSE_OK
 from .head import VERSION, Head, PlainHeaders
 from .places import Places
@@ -62,7 +61,6 @@ STATUS: Final[Mapping[int, int]] = {
     METHOD_NOT_FOUND: 404,
     INSUFFICIENT_SCOPE: FORBIDDEN,
 }
-_links: Final = itertools.count(1)
 
 
 class Stateless:
@@ -87,17 +85,14 @@ class Stateless:
         send: Send,
     ) -> None:
         """Answer one message."""
-        link = ""
-        if tap.listeners:
-            link = f"http-{next(_links)}"
-            tap.note(link, "server", False, "http", body, head.revision)
+        link = heard(body, head.revision) if tap.listeners else ""
         if message.kind is not Kind.REQUEST:
             await self._take_notice(head, message, send)
             return
         call = self._judge(head, message, principal, link)
         settings = self._settings
         if call.method == names.SUBSCRIPTIONS_LISTEN:
-            self._expect_stream(readable, message)
+            self._expect_stream(readable, message, link)
         elif settings.responses == "json" and readable & JSON_OK:
             readable = JSON_OK
         channel = _ExchangeChannel(self, head, principal, readable, watch, send, link)
@@ -154,10 +149,8 @@ class Stateless:
             problem = refused.error
         except HeaderMismatch as mismatch:
             problem = mismatch
-        refusal = Refusal(404 if problem.code == METHOD_NOT_FOUND else 400, problem, id=message.id)
-        if tap.listeners:
-            tap.note(link, "server", True, "http", refusal.render(), self._service.stateless[-1])
-        raise refusal
+        status = 404 if problem.code == METHOD_NOT_FOUND else 400
+        raise Refusal(status, problem, id=message.id, link=link, revision=self._service.stateless[-1])
 
     def _check_headers_first(self, head: Head, message: Message, refused: Refused) -> None:
         """What the headers get wrong is named before what the judge found, but for a missing ``_meta``."""
@@ -183,10 +176,10 @@ class Stateless:
         mapping = cast("Mapping[str, object]", arguments) if isinstance(arguments, dict) else None
         check_parameters(routing, mapping, parameters)
 
-    def _expect_stream(self, readable: int, message: Message) -> None:
+    def _expect_stream(self, readable: int, message: Message, link: str) -> None:
         if not readable & SSE_OK:
             text = f"the answer is an event stream: the client has to accept {names.MEDIA_SSE}"
-            raise Refusal(406, InvalidRequest(text), id=message.id)
+            raise Refusal(406, InvalidRequest(text), id=message.id, link=link)
         self._places.check_stream()
 
     async def _take_notice(self, head: Head, message: Message, send: Send) -> None:
