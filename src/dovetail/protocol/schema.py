@@ -24,7 +24,6 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from .alternatives import faults
 from .header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
 from .schema_budget import MAX_EXPLANATION, MAX_WORK, amount_of
 from .schema_patterns import BACKTRACKS
@@ -166,6 +165,8 @@ class Validator:
         return []
 
     def _violations(self, errors: Iterable[Any]) -> Iterator[Violation]:
+        from .alternatives import faults  # for values that do not fit alone
+
         for fault in (fault for error in errors for fault in faults(error)):
             error = fault.error
             path, kind, keyword = error.instance_path, error.kind, error.kind.name
@@ -198,6 +199,8 @@ class Validator:
                 return []
             if (fan := self._screening.fan) > 1 and fan ** _depth(value) > _MAX_EXPLAINED:
                 return []
+            from .alternatives import faults  # as above
+
             errors = (self._engine or self._make()).iter_errors(value)
             found = (fault.error for error in errors for fault in faults(error))
             return [(tuple(each.instance_path), each.kind.name) for each in islice(found, MAX_MISFITS)]

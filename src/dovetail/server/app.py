@@ -68,7 +68,6 @@ from .own_methods import MethodEntry, check_method_name
 from .running import Runner, Workshop
 from .signature import Plan, RegistrationError, inspect_function, where_of
 from .vault import NotShared, NotStarted, Vault
-from .worker_count import count_workers
 
 log = logging.getLogger("dovetail.server")
 
@@ -581,6 +580,8 @@ class App:
         ValueError for one that makes no sense, when entries require something of callers and nothing tells these apart,
         and (`NotShared`) when the server around was told to start several workers that share no keys or no store.
         """
+        from .worker_count import count_workers
+
         check_endpoint_options(options)
         try:
             return self.endpoint(options, workers=options.get("workers") or count_workers())
@@ -592,6 +593,8 @@ class App:
         """Be an ASGI application: what `asgi` gives without options, made when it is first called."""
         endpoint, refusal = self._endpoint, ""
         if endpoint is None:
+            from .worker_count import count_workers
+
             try:
                 endpoint = self._endpoint = self.endpoint({}, workers=count_workers())
             except ValueError as problem:

@@ -43,7 +43,6 @@ from ..protocol.schema import (
 from ..protocol.violations import Violation, path_text, summary, taken_as
 from . import describing, hints, inputs, native, pydantic_models
 from .defaults import fits
-from .leniency import mended
 from .pydantic_models import Adapted
 from .signature import MISSING, Parameter, Plan
 from .withheld import redacted, sensitive
@@ -183,7 +182,9 @@ class ArgumentsPlan:
         plain: dict[str, Any] = {}
         for parameter, kind in zip(given, self._kinds, strict=False):
             default = parameter.default
-            if default is MISSING or (default is None and not fits(None, parameter.annotation)):
+            if (
+                default is MISSING or default is None
+            ):  # None where it does not fit is `x: str = None`; no bound holds it
                 continue
             if not fits(default, parameter.annotation):
                 raise plan.refuse(inputs.no_default(parameter, ""), parameter.name)
@@ -250,6 +251,8 @@ class ArgumentsPlan:
     def _mended(self, data: bytes) -> bytes | None:
         """The same arguments, texts that do not fit read as what they hold; None where there are none."""
         try:
+            from .leniency import mended  # for arguments that do not fit alone
+
             tree = mended(msgspec.json.decode(data), self._validator)
         except DECODE_ERRORS:
             return None

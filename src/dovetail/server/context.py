@@ -40,7 +40,6 @@ from ..runtime.rounds import Rounds
 from ..security.principal import Principal
 from .access import demand
 from .forms import AnswerInvalid, Form
-from .other_names import MEANT, naming
 from .questions import Elicit, ElicitURL, Question, Roots, Sample, missing, visits_in
 from .session import Session, session_of
 from .steps import StepCodec, refuse_inside, result_type, run
@@ -414,7 +413,13 @@ class Context:
         return f"{self._identity}:{name}"
 
 
-setattr(Context, "__getattr__", naming("a Context", MEANT))  # noqa: B010 - type checkers would take any name
+def _no_such_name(self: object, name: str) -> NoReturn:
+    from .other_names import MEANT, naming  # for mistakes alone
+
+    naming("a Context", MEANT)(self, name)
+
+
+setattr(Context, "__getattr__", _no_such_name)  # noqa: B010 - type checkers would take any name
 
 
 def form_of(form: Any) -> Form[Any]:

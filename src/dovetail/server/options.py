@@ -5,7 +5,6 @@ Nothing of a transport is imported for it: a server on stdio pays for no HTTP.
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager
-from difflib import get_close_matches
 from os import PathLike
 from typing import Any, Final, Literal, Protocol, TypedDict
 
@@ -155,5 +154,7 @@ def check_endpoint_options(options: Mapping[str, Any]) -> None:
 
 
 def _hint(name: str, known: Mapping[str, Any]) -> str:
+    from difflib import get_close_matches  # only ever needed for what is wrong
+
     near = get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"

@@ -13,7 +13,7 @@ Specification: 2025-11-25 basic/transports "Session Management"; 2026-07-28 has 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast, overload
+from typing import Any, Final, NoReturn, TypeVar, cast, overload
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -24,7 +24,6 @@ from ..protocol.session import SessionState
 from ..protocol.types.wire import Open
 from ..runtime.channel import Channel
 from . import native, pydantic_models
-from .other_names import naming
 
 __all__ = ["MAX_KEPT_BYTES", "Session"]
 
@@ -172,4 +171,12 @@ _ELSEWHERE: Final = {
     "send_resource_updated": "write `app.resource_updated(uri)`",
     "send_tool_list_changed": "clients are told by themselves when a tool is added or removed",
 }
-setattr(Session, "__getattr__", naming("a Session", _ELSEWHERE))  # noqa: B010 - type checkers would take any name
+
+
+def _no_such_name(self: object, name: str) -> NoReturn:
+    from .other_names import naming  # for mistakes alone
+
+    naming("a Session", _ELSEWHERE)(self, name)
+
+
+setattr(Session, "__getattr__", _no_such_name)  # noqa: B010 - type checkers would take any name

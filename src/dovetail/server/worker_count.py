@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePath
 from types import FrameType
 from typing import Any, Final
 
@@ -88,6 +87,8 @@ def _is_granian() -> bool:
 def _on_the_command_line() -> int | None:
     if not sys.argv:
         return None
+    from pathlib import PurePath  # a server on stdio starts without it
+
     names = PurePath(sys.argv[0]).with_suffix("").parts[-2:]
     command = next((name for name in names if name in _COMMANDS), None)
     if command is None:
