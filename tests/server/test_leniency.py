@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from type_models import JSON, SHAPES, Shape
 
 from dovetail import App, Client
-from dovetail.server import arguments
+from dovetail.server import leniency
 from dovetail.server.arguments import ArgumentsPlan, BadArguments
 from dovetail.server.markers import Range
 from dovetail.server.pydantic_models import only_pydantic
@@ -156,7 +156,7 @@ def test_strictly_nothing_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     def tool(x: int, model: Lax, models: list[Lax]): ...
 
     right = b'{"x":5,"model":{"size":2},"models":[{"on":true}]}'
-    monkeypatch.setattr(arguments, "mended", None)
+    monkeypatch.setattr(leniency, "mended", None)
     for strict in (True, False):
         plan = ArgumentsPlan(inspect_function(tool), strict=strict)
         assert plan.decode(right) == (5, Lax(size=2), [Lax(on=True)])
