@@ -197,6 +197,7 @@ def test_nothing_but_refuse_writes_a_status_of_refusal():
     found = [
         f"{path.name}:{node.lineno}"
         for path in (PACKAGE / "transports" / "http").glob("*.py")
+        if path.name != "health.py"  # plain HTTP for probes: what it says is no message of the protocol
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) == "answer"

@@ -41,9 +41,9 @@ async def test_a_question_whose_answer_may_go_astray_is_not_asked(workers: int, 
             assert (await client.call_tool("ask")).text == "Ada"
 
 
-def test_several_workers_do_not_serve_the_transport_that_needs_one() -> None:
+def test_several_workers_do_not_serve_the_transport_that_needs_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="http_sse"):
-        make_app().asgi(workers=2, http_sse=True)
+        make_app().asgi(workers=2, http_sse=True, store=SQLiteStore(tmp_path / "shared.db"))
 
 
 def test_several_workers_need_a_store_that_they_share() -> None:
