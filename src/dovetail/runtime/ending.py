@@ -178,9 +178,10 @@ class Ending:
                         number != getattr(signal, "SIGHUP", None)
                         or signal.getsignal(number) != signal.SIG_IGN
                     ):
-                        if not _hearing.get(number):
+                        if signal.getsignal(number) is not _heard:  # the first, or somebody took our place
                             _before[number] = signal.signal(number, _heard)
-                        hearing.append(_hearing.setdefault(number, []))
+                            _hearing[number] = []
+                        hearing.append(_hearing[number])
                         hearing[-1].append(self)
             yield
         finally:
