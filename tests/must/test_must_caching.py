@@ -82,6 +82,17 @@ def test_private_results_stay_with_the_authorization_that_fetched_them() -> None
     assert cache.get("tools/list", ListToolsParams(), "bob", 0.5) is public
 
 
+@pytest.mark.parametrize("shape", [{"request_state": "s"}, {"input_responses": {}}], ids=str)
+@pytest.mark.requirement("R2607-CACHING-003")
+def test_what_a_retry_brought_finds_no_place(shape: dict[str, Any]) -> None:
+    cache = Cache()
+    result = ReadResourceResult(contents=[], ttl_ms=1000, cache_scope="public")
+    cache.put("resources/read", ReadResourceParams(uri="note://a", **shape), "alice", result, 0.0)
+    assert len(cache) == 0
+    cache.put("resources/read", ReadResourceParams(uri="note://a"), "alice", result, 0.0)
+    assert cache.get("resources/read", ReadResourceParams(uri="note://a", **shape), "alice", 0.5) is None
+
+
 @MODERN
 @pytest.mark.requirement("R2607-CACHING-020", "R2607-CACHING-036", "R2607-CACHING-002")
 async def test_clients_share_nothing_that_they_keep(revision: str) -> None:
