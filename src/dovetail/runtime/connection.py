@@ -380,8 +380,9 @@ class ServerConnection:
         task = begun(running, loop) if self._at_once else loop.create_task(running)
         if not task.done():
             channel.task = task
-            self._running[call.id] = task
             self._channels[task] = channel
+            if not channel.ended:  # else it was answered in its first step, and only cleans up
+                self._running[call.id] = task
             if batch is not None:
                 batch.started.append(task)
         return task
