@@ -46,7 +46,7 @@ format: setup-dev ## put the source into shape
 conformance: setup-dev ## run the conformance suite against server, client and authorization server
 	@$(PY) conformance/run.py $(ARGS)
 
-interop: setup-dev ## talk to the implementations of constraints/peers.txt, and to some forty servers nobody here wrote
+interop: setup-dev ## talk to the implementations of constraints/peers.txt, and to 36 servers nobody here wrote
 	@$(PY) -m pytest -n 2 tests/interop --foreign $(ARGS)
 
 bench: setup-dev ## measure everything next to the peers and the floor (half an hour, needs Linux)

@@ -147,7 +147,8 @@ async def _count_calls(revision: str, selector: Counting, monkeypatch: pytest.Mo
 
 SERVER = """
 import sys
-from dovetail import App
+from typing import Annotated, Literal
+from dovetail import App, Range
 
 async def tell(call, channel, handler):
     sys.stderr.write(" ".join(sys.modules) + "\\n")
@@ -161,7 +162,12 @@ async def add(a: int, b: int) -> int:
     return a + b
 
 @app.tool
-def words(text: str, often: list[int] | None = None) -> dict[str, str]:
+def words(
+    text: str,
+    often: list[int] | None = None,
+    sort: Literal["short", "long"] = "short",
+    most: Annotated[int, Range(1, 100)] = 10,
+) -> dict[str, str]:
     "Words."
     return {}
 
