@@ -413,6 +413,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
+NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
 NAMED = st.text("ab$\u00e9", max_size=3)
 PLAINLY = st.recursive(
     st.fixed_dictionaries(
@@ -431,6 +432,8 @@ PLAINLY = st.recursive(
             "anyOf": st.lists(inner, max_size=2) | JSON,
             "enum": st.lists(st.text(max_size=2), max_size=3) | JSON,
             "writeOnly": st.booleans() | JSON,
+            **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), NUMBERS | JSON),
+            **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), NUMBERS | JSON),
         },
     ),
     max_leaves=8,
@@ -451,6 +454,13 @@ def test_a_plain_schema_is_compiled_by_its_first_value() -> None:
     assert validator.is_valid({"lazily": 1})
     assert not validator.is_valid({"lazily": "x"})
     assert validator.check({})[0].path == "lazily"
-    for told in ({"type": "string", "pattern": "["}, {"type": "objects"}, {"required": ["a", "a"]}):
+    for told in (
+        {"type": "string", "pattern": "["},
+        {"type": "objects"},
+        {"required": ["a", "a"]},
+        {"maximum": float("inf")},
+        {"minLength": -1},
+        {"minItems": True},
+    ):
         with pytest.raises(InvalidSchema):
             compile_schema(told)

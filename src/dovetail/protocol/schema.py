@@ -18,6 +18,7 @@ Specification: 2026-07-28 basic/index, "JSON Schema Usage".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, cast
@@ -88,6 +89,14 @@ _PLAIN: Final[dict[str, type | tuple[type, ...]]] = {
     "items": dict,
     "anyOf": list,
     "enum": list,
+    "minimum": (int, float),
+    "maximum": (int, float),
+    "exclusiveMinimum": (int, float),
+    "exclusiveMaximum": (int, float),
+    "minLength": int,
+    "maxLength": int,
+    "minItems": int,
+    "maxItems": int,
 }
 _TYPES: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
 _SMALL_DOCUMENT: Final = 2048
@@ -340,8 +349,12 @@ def _is_plainly(name: str, said: object) -> bool:
             texts = cast("list[object]", said)
             all_texts = all(isinstance(each, str) for each in texts)
             return all_texts and len(set(texts)) == len(texts) and (name == "required" or bool(texts))
-        case _:
+        case "minLength" | "maxLength" | "minItems" | "maxItems":
+            return not isinstance(said, bool) and 0 <= cast("int", said) < 2**63
+        case "title" | "description" | "default" | "writeOnly":
             return True
+        case _:  # a bound, which JSON can say
+            return not isinstance(said, bool) and math.isfinite(cast("float", said))
 
 
 def _compile(schema: dict[str, object], screening: Screening) -> tuple[Any, bool]:

@@ -189,7 +189,11 @@ class ArgumentsPlan:
             if not fits(default, parameter.annotation):
                 raise plan.refuse(inputs.no_default(parameter, ""), parameter.name)
             bounded = not self.schema["properties"][parameter.name].keys() <= _UNBOUNDED
-            if bounded and (said := inputs.comparable(kind, default)) is not MISSING and not _reads(kind, said):
+            if (
+                bounded
+                and (said := inputs.comparable(kind, default)) is not MISSING
+                and not _reads(kind, said)
+            ):
                 plain[parameter.name] = said
         wrong = {place[0] for place, _ in self._validator.misfits(plain) if place} if plain else ()
         for parameter in given:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, cast, get_origin
+from typing import Annotated, Any, Final, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -92,7 +92,8 @@ def _pydantic() -> Any | None:
 def is_model(kind: Any) -> bool:
     """Whether a type is a pydantic model."""
     pydantic = _pydantic()
-    return pydantic is not None and isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
+    # Asked of each model that is read in passing: `issubclass` would ask the metaclass, which takes its time.
+    return pydantic is not None and isinstance(kind, type) and pydantic.BaseModel in kind.__mro__
 
 
 def only_pydantic(annotation: Any) -> bool:
@@ -102,13 +103,24 @@ def only_pydantic(annotation: Any) -> bool:
     """
     if _pydantic() is None:
         return False
-    if is_model(annotation) or any(map(_is_foreign, hints.leaves(annotation))):
+    if _all_models(annotation) or any(map(_is_foreign, hints.leaves(annotation))):
         return True
     return any(
         is_field(member.default) or any(map(_is_foreign, hints.leaves(member.annotation)))
         for kind in classes(annotation, into_pydantic=False)
         for member in members(kind)
     )
+
+
+def _all_models(annotation: Any) -> bool:
+    """Whether an annotation is a model, or a list or dict of them: read at once they take a third of the time that
+    they take one by one.
+    """
+    while get_origin(annotation) in (list, dict):
+        *keys, annotation = get_args(annotation)
+        if keys not in ([], [str]):
+            return False
+    return is_model(annotation)
 
 
 def unread(annotation: Any) -> Any:
