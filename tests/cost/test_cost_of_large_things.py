@@ -6,6 +6,7 @@ As in `test_cost_of_a_call`, each bound is a little above what is true today.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tracemalloc
 from collections import Counter
@@ -23,6 +24,7 @@ from dovetail import App
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATELESS
 from dovetail.runtime import tap
+from dovetail.transports.descriptor_io import DescriptorReader
 
 SIZE = 8_000_000
 ITEMS = [{"id": n, "name": f"item {n}", "price": 1.5, "tags": ["a", "b"]} for n in range(100)]
@@ -199,3 +201,28 @@ async def test_a_short_list_is_one_part() -> None:
     for _ in range(2):
         assert len(await anext(pages)) == 1
     await app.service.stop()
+
+
+async def test_the_rest_of_a_large_message_is_read_in_large_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in drops in between does not make the pieces small again; the end of the message does."""
+    ours, theirs = os.pipe()
+    asked: list[int] = []
+    read = os.read
+
+    def noting(descriptor: int, size: int) -> bytes:
+        asked.append(size)
+        return read(descriptor, size)
+
+    monkeypatch.setattr(os, "read", noting)
+    reader = DescriptorReader(ours)
+    try:
+        for piece in (b"x" * 64 * 1024, b"drop", b"drop", b"end\n", b"next\n"):
+            os.write(theirs, piece)
+            assert await reader.read() == piece
+    finally:
+        reader.stop()
+        os.close(ours)
+        os.close(theirs)
+    small, large = min(asked), max(asked)
+    assert small < large
+    assert asked == [small, large, large, large, small]

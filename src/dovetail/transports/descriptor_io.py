@@ -192,7 +192,7 @@ class DescriptorReader:
             if not self._widened:
                 self._widened = True
                 _widen(self._descriptor)
-        else:
+        elif chunk.endswith(b"\n"):  # else the rest of something large is still to come
             self._size = _PIECE
         if not chunk:
             self._ended = True
