@@ -14,7 +14,15 @@ from page_running import Differs, PageRun
 
 
 @pytest.mark.vendor_methods(
-    "com.example/load", "com.example/burn", "org.example/weigh", "notifications/org.example/closing"
+    "com.example/load",
+    "com.example/burn",
+    "org.example/weigh",
+    "notifications/org.example/closing",
+    "com.example/prices/get",
+    "com.example/counter/fetch",
+    "com.example/ticket",
+    "notifications/com.example/oven",
+    "ovenIds",
 )
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_page_does_what_it_says(path: Path, tmp_path: Path) -> None:

@@ -168,15 +168,17 @@ class Oracle:
                 self._hostile -= 1
 
     @contextmanager
-    def vendor(self, *methods: str) -> Iterator[None]:
-        """Admit these methods, which no revision has, meanwhile: only their envelopes are checked."""
+    def vendor(self, *names: str) -> Iterator[None]:
+        """Admit these names, which no revision has, meanwhile: of methods and of types of results, of which only the
+        envelopes are checked, and of members of a subscription's filter.
+        """
         with self._lock:
-            self._vendor.update(methods)
+            self._vendor.update(names)
         try:
             yield
         finally:
             with self._lock:
-                self._vendor.subtract(methods)
+                self._vendor.subtract(names)
 
     @contextmanager
     def echoes(self, *uris: str) -> Iterator[None]:
@@ -238,7 +240,7 @@ class Oracle:
         rows = [(revision, find(revision, method, sender, kind)) for revision in revisions]
         known = [(revision, row.definition) for revision, row in rows if row is not None]
         if known:
-            self._judge(frame, message, known, placed)
+            self._judge(frame, self._without_vendor(message), known, placed)
         elif frame.sent:
             self._fault(
                 frame,
@@ -287,7 +289,8 @@ class Oracle:
             if negotiated in STATEFUL:
                 link.revisions = revisions = (negotiated,)
                 placed = True
-        if self._is_vendor(asked.method):
+        kind = result.get("resultType") if isinstance(result, dict) else None
+        if self._is_vendor(asked.method) or self._is_vendor(kind):
             self._judge(frame, message, [(revision, ENVELOPE) for revision in revisions], placed)
             return
         asker: Role = _other(frame.role) if frame.sent else frame.role
@@ -340,8 +343,17 @@ class Oracle:
             return link.revisions, True
         return REVISIONS[::-1], False
 
-    def _is_vendor(self, method: object) -> bool:
-        return isinstance(method, str) and self._vendor[method] > 0
+    def _is_vendor(self, name: object) -> bool:
+        return isinstance(name, str) and self._vendor[name] > 0
+
+    def _without_vendor(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A call whose filter, if it has one, has only members that the revision can know."""
+        params = message.get("params")
+        wanted = params.get("notifications") if isinstance(params, dict) else None
+        if not isinstance(wanted, dict) or not any(map(self._is_vendor, wanted)):
+            return message
+        kept = {name: item for name, item in wanted.items() if not self._is_vendor(name)}
+        return {**message, "params": {**cast("dict[str, Any]", params), "notifications": kept}}
 
     def _link(self, frame: Frame) -> _Link:
         key = (frame.link, frame.role)

@@ -142,7 +142,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "hostile: what this test receives breaks the specification on purpose")
     config.addinivalue_line(
-        "markers", "vendor_methods(*names): methods of no revision that this test may use"
+        "markers",
+        "vendor_methods(*names): methods, types of results, members of filters that this test uses and no revision has",
     )
     config.addinivalue_line(
         "markers",

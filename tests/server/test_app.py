@@ -22,6 +22,7 @@ from dovetail import (
     assistant,
     user,
 )
+from dovetail.extensions import InvalidExtension
 from dovetail.protocol.paging import encode_cursor
 from dovetail.protocol.revisions import REVISIONS, STATEFUL, STATELESS
 from wire_of_server import Wire
@@ -414,7 +415,7 @@ def test_registration_errors_name_the_place() -> None:
     app.add_tool(lambda: None, name="twice")
     with pytest.raises(RegistrationError, match="already"):
         app.add_tool(lambda: None, name="twice")
-    with pytest.raises(RegistrationError, match="prefix"):
+    with pytest.raises(InvalidExtension, match="prefix"):
         App("extended", extensions={"noprefix": {}})
     with pytest.raises(RegistrationError, match="revision"):
         App("future", revisions=["2099-01-01"])

@@ -18,6 +18,7 @@ from typing import Any
 
 from dovetail.protocol.envelope import Message
 from dovetail.protocol.errors import DovetailError
+from dovetail.protocol.revisions import PROFILES
 from dovetail.protocol.types.requests import RequestId
 from dovetail.transports.client_seam import Outgoing
 from dovetail.transports.http_client import HTTPTransport
@@ -291,8 +292,10 @@ def initialized_notice() -> Outgoing:
 
 
 def _outgoing(message: dict[str, Any], revision: str) -> Outgoing:
+    method = message.get("method", "")
+    repeatable = method in PROFILES.repeatable
     return Outgoing(
-        json.dumps(message).encode(), message.get("id"), message.get("method", ""), False, revision
+        json.dumps(message).encode(), message.get("id"), method, False, revision, repeatable=repeatable
     )
 
 

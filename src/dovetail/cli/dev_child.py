@@ -35,6 +35,7 @@ from ..protocol.envelope import Kind, Message
 from ..protocol.errors import Closed, FeatureUnavailable, RPCError, rpc_error
 from ..protocol.header_parameters import header_parameters
 from ..protocol.revisions import PROFILES
+from ..protocol.revisions.profiles import Profiles
 from ..protocol.session import SessionState
 from ..protocol.types import Params, Tool
 from ..runtime import rounds
@@ -259,7 +260,7 @@ class _Child:
 
     async def _run(self, begin: frames.Begin) -> None:
         channel = _RelayChannel(self, begin, self._service)
-        call = _call(begin)
+        call = _call(begin, self._service.profiles)
         watched = _Watched(self._files)
         _running.set(watched)
         reply: Reply | None = None
@@ -308,7 +309,7 @@ class _Child:
             name=self._name,
             stateful=list(service.stateful),
             stateless=list(service.stateless),
-            custom=sorted(service.custom),
+            custom=sorted(service.profiles.methods.keys() - PROFILES.methods.keys()),
             capabilities=codec.encode(service.capabilities()),
             entries=entries,
             headers=headers,
@@ -317,7 +318,7 @@ class _Child:
 
     async def _listed(self, method: str, member: str) -> list[dict[str, Any]]:
         """What a list of the app names, in its newest revision."""
-        profile = PROFILES[(*self._service.stateful, *self._service.stateless)[-1]]
+        profile = self._service.profiles[(*self._service.stateful, *self._service.stateless)[-1]]
         kind = profile.client_requests[method].params
         found: list[dict[str, Any]] = []
         cursor: str | None = None
@@ -346,10 +347,10 @@ def _digest(entry: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(entry, order="sorted")).hexdigest()[:16]
 
 
-def _call(begin: frames.Begin) -> Call:
+def _call(begin: frames.Begin, profiles: Profiles) -> Call:
     """The call as the parent's engine made it."""
-    profile = PROFILES[begin.revision]
-    method = profile.client_requests.get(begin.method)
+    profile = profiles[begin.revision]
+    method = profile.client_requests.get(begin.method)  # none: a method of the version before
     params = codec.reader(Params if method is None else method.params).read(begin.raw or b"{}")
     return Call(
         begin.id,

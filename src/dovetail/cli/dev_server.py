@@ -37,11 +37,10 @@ from typing import Any, Final
 from ..protocol import codec, names
 from ..protocol.call import Call
 from ..protocol.errors import InternalError, RPCError, TransportError
-from ..protocol.exchange import Exchange
 from ..protocol.header_parameters import HeaderParameter, header_parameters
 from ..protocol.listening import Change, Listening
-from ..protocol.revisions import STATEFUL, STATELESS
-from ..protocol.types import CallToolParams, Implementation, ListenParams, ServerCapabilities
+from ..protocol.revisions import PROFILES, STATEFUL, STATELESS, Method
+from ..protocol.types import CallToolParams, Implementation, ListenParams, Params, Result, ServerCapabilities
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Dispatcher, Reply, refusal
 from ..runtime.hub import Hub
@@ -249,11 +248,8 @@ class DevServer(Dispatcher):
 
     def _adopt(self, face: frames.Face) -> None:
         """What the engines have to know of the version that serves."""
-        service = self.service
-        service.stateful, service.stateless = tuple(face.stateful), tuple(face.stateless)
-        service.custom = frozenset(face.custom)
-        announced = [*reversed(face.stateless), *reversed(face.stateful)]
-        service.exchange = Exchange(face.stateless, announced=announced, custom=service.custom)
+        own = (Method(name, Params, Result) for name in face.custom)
+        self.service.speak(face.stateful, face.stateless, PROFILES.extended(client_requests=own))
         self._capabilities = codec.reader(ServerCapabilities).read(face.capabilities)
         self._files = {*face.files, str(self._authors.path)}
 

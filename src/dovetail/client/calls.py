@@ -56,7 +56,8 @@ from .connection import Connection
 from .link import Link, Wish, name_of, result_of
 from .oddities import ServerWarning
 from .options import Options, check_seconds
-from .rounds import asks, drive
+from .resolving import resolved
+from .rounds import asks, drive, result_type
 
 R = TypeVar("R")
 P = TypeVar("P", bound=PageResult)
@@ -161,7 +162,7 @@ class Caller:
             and isinstance(params, RetryParams)
             and profile.has(Feature.ROUNDS)
         )
-        body = await self.trip(method, params, how, link)
+        body = await self._final(method, params, how, link)
         required: InputRequired | None = None
         try:
             if may_ask or link.profile.has(Feature.RESULT_TYPE):
@@ -184,10 +185,29 @@ class Caller:
         self, required: InputRequired, link: Link, method: str, params: RetryParams, how: How
     ) -> Raw:
         async def trip(again: RetryParams) -> Raw:
-            return await self.trip(method, again, how)
+            return await self._final(method, again, how)
 
         call = self._info(method, params, how)
         return await drive(required, trip, method, params, lambda: link.profile, link.questions, call)
+
+    async def _final(self, method: str, params: Params, how: How, at_hand: Link | None = None) -> Raw:
+        """As `trip`; a result of a kind that an extension brings is resolved."""
+        body = await self.trip(method, params, how, at_hand)
+        if not self._options.additions.has_results:
+            return body
+        further = self._options.additions.result(method, result_type(body, method))
+        return (
+            body if further is None else await resolved(further, body, self, self._info(method, params, how))
+        )
+
+    async def asked(self, method: str, params: Mapping[str, Any], into: type[R]) -> R:
+        """Send any request, and read its result. Raises `RemoteProtocolError` for one that does not fit."""
+        body = await self.trip(method, as_plain("the parameters", params))
+        return self.link().read(method, body, into)
+
+    def link(self) -> Link:
+        """The link as it is."""
+        return self.connection.link
 
     async def _ready(self, method: str) -> Link:
         """The open link, after any renewal in progress. Raises as `Connection.ready` does."""
@@ -198,7 +218,8 @@ class Caller:
             raise
 
     def _info(self, method: str, params: Any, how: How) -> CallInfo:
-        return CallInfo(method=method, name=name_of(method, params) or "", meta=how.meta)
+        name = name_of(self.connection.link.profile, method, params)
+        return CallInfo(method=method, name=name or "", meta=how.meta)
 
     def without_null(self, tool: str, result: CallToolResult) -> CallToolResult:
         """A result whose structured content is null. Where only an object may be one, there is none, with a warning."""
@@ -324,7 +345,7 @@ class Caller:
         theirs = supported_in(problem.data)
         eras.forget(self.connection.place.key())
         chosen = common(self._options.stateless, theirs)
-        if chosen is not None and PROFILES[chosen] is not link.profile:
+        if chosen is not None and self._options.additions.profiles[chosen] is not link.profile:
             link.exchange.speak(chosen)
         elif common(self._options.stateful, theirs) is not None:
             await self.connection.reopen(link, problem)

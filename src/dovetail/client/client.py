@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw
 
 from ..protocol import codec, names
 from ..protocol.errors import DovetailError, FeatureUnavailable, LocalProtocolError
+from ..protocol.listening import ChangeType
 from ..protocol.revisions import Era, Feature
 from ..protocol.types import (
     CallToolParams,
@@ -415,15 +416,17 @@ class Client:
         prompts: bool = False,
         resources: bool | Sequence[str | Resource] = False,
         resource_list: bool = False,
+        further: Mapping[str, Sequence[str]] | None = None,
         again: bool = False,
         **options: Unpack[CallOptions],
     ) -> Subscription:
         """Hear of changes: ``async with client.listen(tools=True, resources=["notes://a"]) as events``.
 
         ``resources``: URIs to hear of updates of, and of what is below them (``notes://a/b``); True is the same as
-        ``resource_list``: changes of the list. ``again``: after a loss listen anew, and report everything as changed,
-        since changes may have been missed; else a loss raises. ``options``: see `CallOptions`; ``timeout`` is for the
-        server's agreement. Works in both eras.
+        ``resource_list``: changes of the list. ``further``: what extensions bring, as members of the filter
+        (``{"taskIds": ["7"]}``); only since 2026-07-28. ``again``: after a loss listen anew, and report everything as
+        changed, since changes may have been missed; else a loss raises. ``options``: see `CallOptions`; ``timeout`` is
+        for the server's agreement. Works in both eras.
         Specification: basic/patterns/subscriptions.
         """
         if isinstance(resources, (str, bytes, Resource)):
@@ -437,10 +440,17 @@ class Client:
             resources_list_changed=(resource_list or resources is True) or None,
             resource_subscriptions=uris or None,
         )
-        if wanted == SubscriptionFilter():
+        more = self._further(further or {})
+        if wanted == SubscriptionFilter() and not more:
             raise LocalProtocolError("say what to listen to: tools, prompts, resources or resource_list")
         wish = self._caller.steering(how_of(options))
-        return Subscription(self._connection, wanted, again=again, wish=wish)
+        return Subscription(self._connection, wanted, again=again, wish=wish, further=more)
+
+    def _further(self, wanted: Mapping[str, Sequence[str]]) -> dict[ChangeType, list[str]]:
+        known = {each.filter: each for each in self._options.additions.changes}
+        if unknown := sorted(wanted.keys() - known.keys()):
+            raise LocalProtocolError(f"no extension of this client brings {unknown[0]!r} to listen for")
+        return {known[name]: list(subjects) for name, subjects in wanted.items()}
 
     async def roots_changed(self, *, timeout: Seconds = UNSET, meta: Mapping[str, Any] | None = None) -> None:
         """Tell the server that the roots are others now. The stateless era has no such message: nothing is sent.
@@ -455,6 +465,7 @@ class Client:
 
     # Anything else
 
+    @overload
     async def request(
         self,
         method: str,
@@ -463,13 +474,39 @@ class Client:
         timeout: Seconds = UNSET,
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Send any request and get its result as plain values, whatever its type. Options as `CallOptions`."""
+        into: None = None,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    async def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+        into: type[T],
+    ) -> T: ...
+
+    async def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+        into: type[Any] | None = None,
+    ) -> Any:
+        """Send any request and get its result as plain values, whatever its type; or, with ``into``, as a value of a
+        type that msgspec reads. Options as `CallOptions`. Raises `RemoteProtocolError` for a result that is none.
+        """
         members = as_plain("the parameters", params or {})
         given: Any = members.pop(names.META, None)
         meta = {**(cast("dict[str, Any]", given) if isinstance(given, dict) else {}), **(meta or {})}
         body = await self._caller.trip(method, members, How(timeout=timeout, progress=progress, meta=meta))
-        return codec.decode(body)
+        return codec.decode(body) if into is None else self._connection.link.read(method, body, into)
 
     async def notify(
         self,

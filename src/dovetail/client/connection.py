@@ -540,8 +540,18 @@ class Connection:
         )
         if change is not None:
             self._tell(link, change, getattr(params, "meta", None), related)
+        elif self.options.extensions and self._added(link, event, related):
+            return
         elif event.method not in link.profile.server_notices and self._on_notification is not None:
             self._on_notification.put(event.method, params, context=link.origin(related).context)
+
+    def _added(self, link: Link, event: Notification, related: RequestId | None) -> bool:
+        """Whether an extension brings the notification; then it is dealt with."""
+        additions = self.options.additions
+        change = additions.change(event.method, event.params)
+        if change is not None:
+            self._tell(link, change, event.params.get(names.META), related)
+        return additions.hear("server", event.method, event.params) or change is not None
 
     def warned(self, warning: ServerWarning) -> None:
         """The server got something wrong that was put up with."""

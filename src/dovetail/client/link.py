@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
 from functools import lru_cache
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -41,12 +41,10 @@ from ..protocol.session import ClientSession, clipped
 from ..protocol.types import (
     CallToolParams,
     CancelledNotice,
-    GetPromptParams,
     Implementation,
     LogLevel,
     Params,
     ProgressNotice,
-    ReadResourceParams,
     RequestId,
     ServerCapabilities,
 )
@@ -69,7 +67,6 @@ _SHOWN: Final = 100
 _DIGITS: Final = 19
 #: Requests that no caller made: an error names them only if it is about one of them.
 _OPENING: Final = frozenset({names.DISCOVER, names.INITIALIZE})
-_NAMED: Final = {names.TOOLS_CALL: "name", names.PROMPTS_GET: "name", names.RESOURCES_READ: "uri"}
 
 
 class Owner(Protocol):
@@ -138,8 +135,9 @@ class Link:
         self.options = options
         info: Implementation = options.info or own_info()
         capabilities = capabilities_of(options)
-        self.session = ClientSession(info, capabilities)
-        self.exchange = ClientExchange(info, capabilities)
+        self._profiles = options.additions.profiles
+        self.session = ClientSession(info, capabilities, self._profiles)
+        self.exchange = ClientExchange(info, capabilities, profiles=self._profiles)
         self.stateless = True
         self.greeted = False
         self.opened = False
@@ -275,7 +273,9 @@ class Link:
         """Send a notification, within ``timeout`` seconds. Raises `TransportError`, `RequestTimeout`."""
         self._check()
         data = messages.notification(method, b"" if params is None else self.profile.encode(params))
-        out = Outgoing(data, None, method, self.stateless, self.profile.revision, self._mirrored(method))
+        repeatable = method in self._profiles.repeatable
+        headers = self._mirrored(method)
+        out = Outgoing(data, None, method, self.stateless, self.profile.revision, headers, repeatable)
         try:
             await self._send(out, self.options.timeout if timeout is UNSET else timeout)
         except DovetailError as problem:
@@ -319,15 +319,17 @@ class Link:
         token = id if wish.progress is not None or (wish.call and wish.timeout is not None) else None
         if wish.progress is None and wish.meta and names.META_PROGRESS_TOKEN in wish.meta:
             token = None  # the caller has one of its own
+        repeatable = method in self._profiles.repeatable
         typed: Any = params  # the engines only encode it, and a plain dict encodes as well
         if self.stateless:
             exchange = self.exchange
             data = exchange.request(id, method, typed, meta, progress_token=token, log_level=wish.log_level)
             headers = self._mirrored(method, params, wish.header_parameters) if self.transport.http else ()
-            return Outgoing(data, id, method, True, exchange.profile.revision, headers)
+            return Outgoing(data, id, method, True, exchange.profile.revision, headers, repeatable)
         session = self.session
         data = session.request(id, method, typed, meta, progress_token=token)
-        return Outgoing(data, id, method, False, session.profile.revision if self.opened else "")
+        revision = session.profile.revision if self.opened else ""
+        return Outgoing(data, id, method, False, revision, repeatable=repeatable)
 
     def _mirrored(
         self, method: str, params: Any = None, annotated: Sequence[HeaderParameter] = ()
@@ -336,11 +338,11 @@ class Link:
             return ()
         try:
             if not annotated:
-                return _mirrored_plainly(method, name_of(method, params))
+                return _mirrored_plainly(method, name_of(self.profile, method, params))
             arguments: Any = None
             if isinstance(params, CallToolParams) and params.arguments:
                 arguments = codec.decode(params.arguments)
-            return tuple(mirror(method, name_of(method, params), arguments, annotated))
+            return tuple(mirror(method, name_of(self.profile, method, params), arguments, annotated))
         except InvalidHeaderValue as problem:
             raise LocalProtocolError(f"{method} can't be sent over HTTP: {problem}") from None
 
@@ -358,7 +360,9 @@ class Link:
     def _taking_back(self, id: RequestId) -> Outgoing:
         notice = CancelledNotice(request_id=id, reason="the client gave up waiting")
         data = messages.notification(names.NOTIFY_CANCELLED, self.profile.encode(notice))
-        return Outgoing(data, None, names.NOTIFY_CANCELLED, self.stateless, self.profile.revision)
+        return Outgoing(
+            data, None, names.NOTIFY_CANCELLED, self.stateless, self.profile.revision, repeatable=True
+        )
 
     # What comes in
 
@@ -432,7 +436,10 @@ class Link:
             related, guard = found[0], self._guards[found[0]]
         call: _Open = guard.call
         info = CallInfo(
-            method=call.method, name=name_of(call.method, call.params) or "", id=related, meta=call.meta
+            method=call.method,
+            name=name_of(self.profile, call.method, call.params) or "",
+            id=related,
+            meta=call.meta,
         )
         return Origin(call.context, info)
 
@@ -461,7 +468,8 @@ class Link:
         await self._send_quietly(self._response(data))
 
     def _response(self, data: bytes) -> Outgoing:
-        return Outgoing(data, None, "", self.stateless, self.profile.revision if self.opened else "")
+        revision = self.profile.revision if self.opened else ""
+        return Outgoing(data, None, "", self.stateless, revision, repeatable=True)
 
     # Ends
 
@@ -582,16 +590,10 @@ def error_of(reply: Reply) -> DovetailError:
     return rpc_error(problem.code, problem.message, problem.data)
 
 
-def name_of(method: str, params: Any) -> str | None:
-    """What the name header repeats of a request.
+def name_of(profile: Profile, method: str, params: Any) -> str | None:
+    """What a request is about, which the name header repeats: the tool, the prompt, the resource; None for others.
 
     Specification: basic/transports/streamable-http, "Request Metadata".
     """
-    if isinstance(params, (CallToolParams, GetPromptParams)):
-        return params.name
-    if isinstance(params, ReadResourceParams):
-        return params.uri
-    if isinstance(params, dict):
-        found = cast("dict[str, Any]", params).get(_NAMED.get(method, ""))
-        return found if isinstance(found, str) else None
-    return None
+    spec = profile.client_requests.get(method)
+    return None if spec is None else spec.subject_in(params)

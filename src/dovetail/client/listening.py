@@ -14,10 +14,12 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from ..protocol import names
 from ..protocol.errors import (
@@ -28,7 +30,7 @@ from ..protocol.errors import (
     RequestTimeout,
     TransportError,
 )
-from ..protocol.listening import Change, is_below
+from ..protocol.listening import Change, ChangeType, is_below
 from ..protocol.types import (
     AcknowledgedNotice,
     ListenParams,
@@ -88,13 +90,16 @@ class Subscription:
         again: bool = False,
         background: bool = False,
         wish: Wish | None = None,
+        further: Mapping[ChangeType, list[str]] | None = None,
     ) -> None:
         self.acknowledged = SubscriptionFilter()
         self.id: RequestId | None = None
         self.again = again
         self.background = background
         self._home = home
-        self._wanted = wanted
+        self._further = further or {}
+        told = {type.filter: subjects for type, subjects in self._further.items()}
+        self._wanted = msgspec.structs.replace(wanted, extra=told) if told else wanted
         self._uris = tuple(dict.fromkeys(wanted.resource_subscriptions or ()))
         self._wish = wish
         self._waiting: OrderedDict[Change, None] = OrderedDict()
@@ -187,6 +192,10 @@ class Subscription:
         """Whether the subscription is to hear of a change."""
         if change.kind == "resource":
             return change.uri in self._uris or any(is_below(change.uri, uri) for uri in self._uris)
+        if change.notification:
+            return any(
+                type.kind == change.kind and change.uri in wanted for type, wanted in self._further.items()
+            )
         return bool(getattr(self._wanted, f"{change.kind}_list_changed"))
 
     def put(self, change: Change) -> None:
@@ -315,6 +324,11 @@ class Subscription:
 
     def _everything(self) -> Sequence[Change]:
         changes: list[Change] = [Change("resource", uri) for uri in self._uris]
+        changes += [
+            Change(type.kind, each, type.notification)
+            for type in self._further
+            for each in self._further[type]
+        ]
         if self._wanted.tools_list_changed:
             changes.append(Change("tools"))
         if self._wanted.prompts_list_changed:

@@ -5,7 +5,7 @@ Specification: basic/lifecycle "Capability Negotiation", basic/versioning "Capab
 """
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,7 @@ from ..protocol.types import (
     RootsCapability,
     SamplingCapability,
 )
+from ..runtime.extension import NO_EXTENSIONS, Extension, Extensions
 from .answers import (
     ApproveHandler,
     ChangeHandler,
@@ -69,8 +70,8 @@ class ClientOptions(TypedDict, total=False):
       the host tells it sooner; see `Client.visit_done`.
     * ``log_level``: least severe log messages wanted. ``rounds``: "auto" answers input-required results by the
       handlers; "manual" gives them to the caller. ``restart``: start a server anew that has exited (processes only).
-    * ``cache``: keep results as long as the server allows. ``extensions``, ``experimental``: declared as they are; what
-      ``auth`` needs is declared by itself.
+    * ``cache``: keep results as long as the server allows. ``extensions``: `Extension` values, or identifiers with
+      settings to declare; ``experimental``: declared as it is. What ``auth`` needs is declared by itself.
     * ``headers``: sent with every HTTP request, or a function giving them. ``auth``: what gets the credentials for a
       server over HTTP: "oauth", something from `dovetail.auth.login`, or any `ClientAuth`, which then stays the
       caller's to close. The time a person takes to log in is no part of ``timeout`` or ``max_timeout``.
@@ -101,7 +102,7 @@ class ClientOptions(TypedDict, total=False):
     rounds: RoundsMode
     restart: bool
     cache: bool
-    extensions: Mapping[str, Mapping[str, Any]]
+    extensions: Iterable[Extension] | Mapping[str, Mapping[str, Any]]
     experimental: Mapping[str, Mapping[str, Any]]
     headers: Headers | None
     auth: Any
@@ -120,7 +121,7 @@ def to_stderr(line: str) -> None:
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The options with their defaults."""
+    """The options with their defaults. ``additions``: what came of the extensions."""
 
     info: Any = None
     revision: Any = AUTO
@@ -150,6 +151,7 @@ class Options(Struct, frozen=True, kw_only=True):
     env: Any = None
     cwd: Any = None
     on_stderr: Any = to_stderr
+    additions: Extensions = NO_EXTENSIONS
 
     @property
     def automatic(self) -> bool:
@@ -191,7 +193,9 @@ def _without_call(approve: Any, visit: Any) -> Any:
 def settle(given: ClientOptions) -> Options:
     """The options with defaults. Raises `LocalProtocolError` for one that can't be."""
     try:
-        options = Options(**given)
+        extensions = given.get("extensions")
+        own = {"additions": Extensions(extensions)} if extensions else {}
+        options = Options(**given, **own)
     except TypeError as problem:
         raise LocalProtocolError(f"no such option of a client: {problem}") from None
     _check_revisions(options.revision)
@@ -263,7 +267,7 @@ def capabilities_of(options: Options) -> ClientCapabilities:
             else None
         ),
         extensions=_settings(
-            {**(getattr(options.auth, "extensions", None) or {}), **(options.extensions or {})}
+            {**(getattr(options.auth, "extensions", None) or {}), **options.additions.declared}
         ),
     )
 

@@ -9,7 +9,7 @@ Specification: basic/patterns/mrtr, "Client Requirements".
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,7 @@ from msgspec import Raw, Struct, field
 from ..protocol import codec, names
 from ..protocol.errors import RemoteProtocolError
 from ..protocol.revisions import Profile
-from ..protocol.types import InputRequired, RetryParams
+from ..protocol.types import InputRequest, InputRequired, RetryParams
 from .answers import CallInfo
 from .questions import Questions
 
@@ -36,19 +36,25 @@ class _Peek(Struct, frozen=True):
 _peek: Final = codec.reader(_Peek).read
 
 
-def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
-    """The questions in a result of the stateless era; None for a complete one.
-
-    No type means complete. Raises `RemoteProtocolError` for a type nobody knows, or questions where none are allowed.
-    """
+def result_type(body: Raw, method: str) -> str:
+    """The type of a result of the stateless era; no type means complete. Raises `RemoteProtocolError`."""
     try:
         kind = _peek(body).result_type
     except codec.DECODE_ERRORS as problem:
         raise RemoteProtocolError(f"the result of {method} can't be read: {problem}") from None
-    if kind is None or kind == names.RESULT_COMPLETE:
+    return names.RESULT_COMPLETE if kind is None else str(kind)
+
+
+def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
+    """The questions in a result of the stateless era; None for a complete one.
+
+    Raises `RemoteProtocolError` for a type nobody knows, or questions where none are allowed.
+    """
+    kind = result_type(body, method)
+    if kind == names.RESULT_COMPLETE:
         return None
     if kind != names.RESULT_INPUT_REQUIRED:
-        raise RemoteProtocolError(f"{method} gave a result of the unknown type {str(kind)[:64]!r}")
+        raise RemoteProtocolError(f"{method} gave a result of the unknown type {kind[:64]!r}")
     if not may_ask:
         raise RemoteProtocolError(f"{method} must not ask for input, and did")
     try:
@@ -81,7 +87,7 @@ async def drive(
     for _ in range(1, MAX_ROUNDS):
         responses: dict[str, Raw] | None = None
         if required.input_requests is not None:
-            responses = await _answer(required, profile(), questions, call)
+            responses = await answers(required.input_requests, profile(), questions, call)
         if required.input_requests:
             pause = 0.0
         else:
@@ -98,10 +104,12 @@ async def drive(
     raise RemoteProtocolError(f"{method} came to no end in {MAX_ROUNDS} rounds")
 
 
-async def _answer(
-    required: InputRequired, profile: Profile, questions: Questions, call: CallInfo | None
+async def answers(
+    asked: Mapping[str, InputRequest], profile: Profile, questions: Questions, call: CallInfo | None
 ) -> dict[str, Raw]:
-    """The answers to all questions, a few at a time. The first failure cancels the others and is raised as it is."""
+    """The answers to all questions, by their keys, a few at a time. The first failure cancels the others, and is raised
+    as it is.
+    """
     slots = asyncio.Semaphore(CONCURRENT)
 
     async def one(method: str, params: Raw) -> Raw:
@@ -109,7 +117,6 @@ async def _answer(
             result = await questions.answer_raw(method, params, profile, call)
             return Raw(profile.encode(result))
 
-    asked = required.input_requests or {}
     tasks = {key: asyncio.create_task(one(item.method, item.params)) for key, item in asked.items()}
     try:
         if tasks:

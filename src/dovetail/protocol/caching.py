@@ -12,16 +12,11 @@ from msgspec import Struct
 
 from . import codec, names
 from .listening import Change, is_below
+from .revisions import PROFILES
 from .types.requests import CacheableResult, PageParams, Params
 from .types.resources import ReadResourceParams
 
 MAX_TTL_MS: Final = 24 * 3600 * 1000
-_AFFECTED: Final = {
-    "tools": (names.TOOLS_LIST,),
-    "prompts": (names.PROMPTS_LIST,),
-    "resources": (names.RESOURCES_LIST, names.RESOURCES_TEMPLATES_LIST),
-    "resource": (names.RESOURCES_READ,),
-}
 
 
 class Key(Struct, frozen=True):
@@ -74,7 +69,7 @@ class Cache:
 
     def invalidate(self, change: Change) -> None:
         """Forget what a change made stale."""
-        methods = _AFFECTED[change.kind]
+        methods = PROFILES.stale_after(change.kind)
         for key in list(self._entries):
             if key.method in methods and (
                 change.kind != "resource" or key.subject == change.uri or is_below(change.uri, key.subject)

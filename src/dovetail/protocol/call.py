@@ -39,6 +39,22 @@ class Call(Struct, frozen=True, eq=False, gc=False):
         return self.message.params
 
     @property
+    def members(self) -> dict[str, Any]:
+        """The parameters as plain values."""
+        return codec.decode(self.raw) if self.raw else {}
+
+    @property
+    def subject(self) -> str | None:
+        """What the request is about, as the name header repeats it: the tool, the prompt, the resource; else None."""
+        method = self.profile.client_requests[self.method]
+        if not method.subject:
+            return None
+        if method.extension and method.extension not in (self.peer.capabilities.extensions or {}):
+            return None  # the caller does not know the method, and is told so
+        found: str | None = getattr(self.params, method.subject, None)  # as the protocol's own types have it
+        return method.subject_in(self.members) if found is None else found
+
+    @property
     def progress_token(self) -> ProgressToken | None:
         """The token under which the caller wants to hear of progress, or None."""
         meta = self.params.meta
@@ -47,9 +63,7 @@ class Call(Struct, frozen=True, eq=False, gc=False):
     @property
     def meta(self) -> dict[str, Any]:
         """The whole ``_meta`` of the request, as it came."""
-        raw = self.raw
-        members: dict[str, Any] = codec.decode(raw) if raw else {}
-        found = members.get(names.META)
+        found = self.members.get(names.META)
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 

@@ -13,7 +13,7 @@ unknown method of this era, not a handshake. Specification: basic/index "_meta",
 basic/transports/streamable-http "Server Validation".
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import UNSET, Struct, field
@@ -23,6 +23,7 @@ from .call import Answer, Call, Cancel, Notification, Peer, Refused
 from .envelope import Kind, Message
 from .errors import InvalidParams, InvalidRequest, MethodNotFound, UnsupportedVersion
 from .revisions import PROFILES, STATELESS, Profile
+from .revisions.profiles import Profiles
 from .session import check_method, clipped, read_notice, read_params
 from .types.capabilities import ClientCapabilities, ServerCapabilities
 from .types.lifecycle import DiscoverResult
@@ -97,15 +98,14 @@ class Exchange:
         supported: Sequence[str] = STATELESS,
         *,
         announced: Sequence[str] | None = None,
-        custom: Container[str] = (),
+        profiles: Profiles = PROFILES,
     ) -> None:
-        self._profiles = {revision: PROFILES[revision] for revision in supported}
+        self._profiles = {revision: profiles[revision] for revision in supported}
         self._readers = {
             revision: {name: codec.reader(each.params).read for name, each in profile.client_requests.items()}
             for revision, profile in self._profiles.items()
         }
         self._announced = list(announced if announced is not None else supported)
-        self._custom = custom
 
     def judge(self, message: Message, header_revision: str | None = None) -> Call:
         """A `Call` of a request, or `Refused` with the answer. ``header_revision``: what the HTTP header
@@ -137,11 +137,11 @@ class Exchange:
         """The ladder, one rung at a time: taken by every request that is not plainly right."""
         profile = self._profile(message, id)
         method = profile.client_requests.get(message.method)
-        if method is None and message.method not in self._custom:
+        if method is None:
             raise Refused(
                 MethodNotFound(f"there is no method {message.method[:128]!r} in {profile.revision}"), id
             )
-        params = self._read(message, Params if method is None else method.params)
+        params = self._read(message, method.params)
         meta = params.meta
         if meta is None or meta.client_capabilities is None:
             raise Refused(self._missing(names.META_CLIENT_CAPABILITIES), id)
@@ -202,18 +202,23 @@ class ClientExchange:
     """The client's maker of requests. ``revision`` is the one to speak; ``server`` is known after discovery."""
 
     def __init__(
-        self, info: Implementation, capabilities: ClientCapabilities, revision: str = STATELESS[-1]
+        self,
+        info: Implementation,
+        capabilities: ClientCapabilities,
+        revision: str = STATELESS[-1],
+        profiles: Profiles = PROFILES,
     ) -> None:
         self.info = info
         self.capabilities = capabilities
         self.server: DiscoverResult | None = None
-        self.profile: Profile = PROFILES[revision]
+        self._profiles = profiles
+        self.profile: Profile = profiles[revision]
         self._constant = self._head = self._reporting = b""
         self.speak(revision)
 
     def speak(self, revision: str) -> None:
         """Use this revision from now on."""
-        self.profile = PROFILES[revision]
+        self.profile = self._profiles[revision]
         members = {
             names.META_PROTOCOL_VERSION: revision,
             names.META_CLIENT_INFO: self.profile.projection.apply(self.info),
@@ -243,7 +248,7 @@ class ClientExchange:
     ) -> bytes:
         """A request as bytes, its ``_meta`` complete. Raises `FeatureUnavailable` as `check_method` does."""
         capabilities: ServerCapabilities | None = None if self.server is None else self.server.capabilities
-        check_method(method, self.profile, capabilities)
+        check_method(method, self.profile, capabilities, self._profiles)
         if type(progress_token) is int and not meta and log_level is None:
             head = self._reporting % progress_token
             return messages.request(id, method, messages.join(head, self.profile.encode(params)))

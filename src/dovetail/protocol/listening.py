@@ -12,11 +12,12 @@ subscriptions (stdio) the notification before it. A client takes either, or both
 end. Specification: basic/patterns/subscriptions.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from . import codec, messages, names
 from .errors import InvalidParams
@@ -42,26 +43,65 @@ _MARK: Final = f'"{names.META_SUBSCRIPTION_ID}":'.encode()
 
 
 class Change(Struct, frozen=True):
-    """Something changed: one of the lists, or (``kind`` "resource") the contents of the resource ``uri``."""
+    """Something changed: one of the lists, or (``kind`` "resource") the contents of the resource ``uri``.
 
-    kind: Kind
+    A kind that an extension brings (`ChangeType`) has a ``notification`` of its own, whose parameters are ``params``
+    (JSON, an object); ``uri`` then is whatever it calls what changed.
+    """
+
+    kind: str
     uri: str = ""
+    notification: str = ""
+    params: bytes = b""
 
     @property
     def method(self) -> str:
         """The notification that tells of it."""
-        return {
-            "tools": names.NOTIFY_TOOLS_CHANGED,
-            "prompts": names.NOTIFY_PROMPTS_CHANGED,
-            "resources": names.NOTIFY_RESOURCES_CHANGED,
-            "resource": names.NOTIFY_RESOURCE_UPDATED,
-        }[self.kind]
+        return (
+            self.notification
+            or {
+                "tools": names.NOTIFY_TOOLS_CHANGED,
+                "prompts": names.NOTIFY_PROMPTS_CHANGED,
+                "resources": names.NOTIFY_RESOURCES_CHANGED,
+                "resource": names.NOTIFY_RESOURCE_UPDATED,
+            }[self.kind]
+        )
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the notification of an extension's kind of change says, as plain values; else empty."""
+        return codec.decode(self.params) if self.params else {}
 
     def message(self, profile: Profile) -> bytes:
         """The notification of the stateful era."""
         if self.kind == "resource":
             return messages.notification(self.method, profile.encode(ResourceUpdatedNotice(uri=self.uri)))
         return messages.notification(self.method)
+
+
+class ChangeType(Struct, frozen=True, kw_only=True):
+    """A kind of change that an extension lets clients listen for, one thing at a time.
+
+    ``kind``: of its `Change` values. ``filter``: the member of a subscription's filter that lists what to hear of.
+    ``notification``: tells of it, and ``subject`` is the member of its parameters that says of what.
+    Specification: basic/patterns/subscriptions.
+    """
+
+    kind: str
+    filter: str
+    notification: str
+    subject: str
+
+    def change(self, subject: str, params: Mapping[str, Any] | None = None) -> Change:
+        """That ``subject`` changed; ``params``: what the notification says besides. To be published by a server."""
+        said = {key: item for key, item in (params or {}).items() if key != names.META}
+        return Change(self.kind, subject, self.notification, codec.encode({**said, self.subject: subject}))
+
+    def read(self, params: object) -> Change | None:
+        """What a notification tells of; None for one that does not say of what."""
+        members: dict[str, Any] = codec.tree(params) if isinstance(params, dict) else {}
+        subject = members.get(self.subject)
+        return self.change(subject, members) if isinstance(subject, str) else None
 
 
 def is_below(uri: str, parent: str) -> bool:
@@ -82,17 +122,26 @@ def everything(_: Change) -> bool:
 
 
 class Listening:
-    """One ``subscriptions/listen`` of the stateless era: what it wants and what it is told. Raises `InvalidParams`
-    for one that names too many resources.
+    """One ``subscriptions/listen`` of the stateless era: what it wants and what it is told. ``further``: what it wants
+    to hear of that extensions bring. Raises `InvalidParams` for one that names too many resources.
     """
 
     def __init__(
-        self, id: RequestId, wanted: SubscriptionFilter, offered: ServerCapabilities, profile: Profile
+        self,
+        id: RequestId,
+        wanted: SubscriptionFilter,
+        offered: ServerCapabilities,
+        profile: Profile,
+        further: Mapping[ChangeType, list[str]] | None = None,
     ) -> None:
         if len(wanted.resource_subscriptions or ()) > MAX_RESOURCES:
             raise InvalidParams(f"a subscription may name at most {MAX_RESOURCES} resources")
         self.id = id
         self.honoured = _honour(wanted, offered)
+        self._further = {type.kind: frozenset(subjects) for type, subjects in (further or {}).items()}
+        if further:
+            told = {type.filter: subjects for type, subjects in further.items()}
+            self.honoured = replace(self.honoured, extra=told)
         uris = self.honoured.resource_subscriptions or ()
         self._uris: Collection[str] = tuple(uris) if len(uris) <= _FEW else frozenset(uris)
         self._profile = profile
@@ -102,6 +151,8 @@ class Listening:
         kind, honoured = change.kind, self.honoured
         if kind == "resource":
             return change.uri in self._uris
+        if change.notification:
+            return change.uri in self._further.get(kind, ())
         if kind == "tools":
             return honoured.tools_list_changed is True
         return (
@@ -137,6 +188,10 @@ class Listening:
 def _around_id(change: Change, profile: Profile) -> tuple[bytes, bytes]:
     """What stands before and after the subscription's id: the same for all who hear of a change."""
     meta: dict[str, Any] = {names.META_SUBSCRIPTION_ID: 0}
+    if change.notification:
+        whole = messages.join(codec.encode({names.META: meta}), change.params)
+        head, mark, tail = messages.notification(change.method, whole).partition(_MARK + b"0")
+        return head + mark[:-1], tail
     notice: ResourceUpdatedNotice | ListChangedNotice = (
         ResourceUpdatedNotice(meta=meta, uri=change.uri)
         if change.kind == "resource"

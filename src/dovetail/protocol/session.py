@@ -13,7 +13,7 @@ with a version it does not speak ("SHOULD disconnect" in the text, "MUST" in sch
 Specification: basic/lifecycle, basic/utilities/{cancellation,ping,progress}.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,8 @@ from . import codec, messages, names
 from .call import Answer, Call, Cancel, Notification, Peer, Refused
 from .envelope import Kind, Message
 from .errors import FeatureUnavailable, InvalidParams, InvalidRequest, LocalProtocolError, MethodNotFound
-from .revisions import PROFILES, STATEFUL, Feature, Method, NoticeType, Profile
+from .revisions import PROFILES, STATEFUL, Method, NoticeType, Profile
+from .revisions.profiles import Profiles
 from .types.capabilities import ClientCapabilities, ServerCapabilities
 from .types.lifecycle import InitializeParams, InitializeResult, SetLevelParams
 from .types.metadata import Implementation
@@ -41,21 +42,6 @@ MAX_SUBSCRIBED_URI: Final = 8 * 1024
 
 _NEWEST: Final = STATEFUL[-1]
 _TOKEN: Final = b'{"%b":{"%b":%%d}%%b' % (names.META.encode(), names.META_PROGRESS_TOKEN.encode())
-#: What may come before the session is open.
-BEFORE_OPENING: Final = frozenset({names.INITIALIZE, names.PING})
-_CAPABILITY_OF: Final[Mapping[str, str]] = {
-    names.TOOLS_LIST: "tools",
-    names.TOOLS_CALL: "tools",
-    names.RESOURCES_LIST: "resources",
-    names.RESOURCES_TEMPLATES_LIST: "resources",
-    names.RESOURCES_READ: "resources",
-    names.RESOURCES_SUBSCRIBE: "resources",
-    names.RESOURCES_UNSUBSCRIBE: "resources",
-    names.PROMPTS_LIST: "prompts",
-    names.PROMPTS_GET: "prompts",
-    names.COMPLETION_COMPLETE: "completions",
-    names.LOGGING_SET_LEVEL: "logging",
-}
 
 
 class SessionState(Struct):
@@ -85,17 +71,17 @@ _states: Final = codec.reader(SessionState)
 class ServerSession:
     """The server's side of a session. ``changed`` is set when the state has to be saved."""
 
-    __slots__ = ("_custom", "changed", "state")
+    __slots__ = ("_profiles", "changed", "state")
 
-    def __init__(self, state: SessionState | None = None, *, custom: Container[str] = ()) -> None:
+    def __init__(self, state: SessionState | None = None, *, profiles: Profiles = PROFILES) -> None:
         self.state = state or SessionState()
         self.changed = False
-        self._custom = custom
+        self._profiles = profiles
 
     @property
     def profile(self) -> Profile:
         """The rules of the agreed revision; before that, of the newest of the era."""
-        return PROFILES[self.state.revision or _NEWEST]
+        return self._profiles[self.state.revision or _NEWEST]
 
     @property
     def peer(self) -> Peer:
@@ -172,7 +158,7 @@ class ServerSession:
                 raise Refused(InvalidRequest("the session is already initialized"), id)
             if len(memoryview(message.params)) > MAX_OPENING:
                 raise Refused(InvalidParams(f"initialize may have at most {MAX_OPENING} bytes"), id)
-        elif state.phase == NEW and message.method not in BEFORE_OPENING:
+        elif state.phase == NEW and message.method not in self._profiles.early:
             raise Refused(
                 InvalidRequest(
                     f"{message.method[:128]} came before initialize; open the session first, or send the request "
@@ -180,13 +166,13 @@ class ServerSession:
                 ),
                 id,
             )
-        elif state.phase == OPEN and message.method not in BEFORE_OPENING:
+        elif state.phase == OPEN and message.method not in self._profiles.early:
             self._ready()
-        profile = PROFILES[state.revision or _NEWEST]
+        profile = self._profiles[state.revision or _NEWEST]
         method = profile.client_requests.get(message.method)
-        if method is None and message.method not in self._custom:
+        if method is None:
             raise Refused(MethodNotFound(f"there is no method {message.method[:128]!r}"), id)
-        params = read_params(message, Params if method is None else method.params)
+        params = read_params(message, method.params)
         peer = Peer(state.info, state.capabilities)
         return Call(id, message.method, params, message, profile, peer, state.log_level)
 
@@ -214,15 +200,18 @@ class ClientSession:
     allow.
     """
 
-    def __init__(self, info: Implementation, capabilities: ClientCapabilities) -> None:
+    def __init__(
+        self, info: Implementation, capabilities: ClientCapabilities, profiles: Profiles = PROFILES
+    ) -> None:
         self.info = info
         self.capabilities = capabilities
-        self.profile: Profile = PROFILES[STATEFUL[-1]]
+        self._profiles = profiles
+        self.profile: Profile = profiles[STATEFUL[-1]]
         self.server: InitializeResult | None = None
 
     def initialize(self, revision: str | None = None) -> InitializeParams:
         """The parameters of the opening request; the newest revision of the era unless told otherwise."""
-        self.profile = PROFILES[revision or STATEFUL[-1]]
+        self.profile = self._profiles[revision or STATEFUL[-1]]
         return InitializeParams(
             protocol_version=self.profile.revision, capabilities=self.capabilities, client_info=self.info
         )
@@ -234,7 +223,7 @@ class ClientSession:
         chosen = result.protocol_version
         if chosen not in supported or chosen not in STATEFUL:
             raise FeatureUnavailable(f"the server speaks revision {chosen!r}, which this client does not")
-        self.profile = PROFILES[chosen]
+        self.profile = self._profiles[chosen]
         self.server = result
 
     def request(
@@ -248,7 +237,7 @@ class ClientSession:
     ) -> bytes:
         """A request as bytes. Raises `FeatureUnavailable` when revision or server do not have the method."""
         if method != names.INITIALIZE:
-            check_method(method, self.profile, self.server and self.server.capabilities)
+            check_method(method, self.profile, self.server and self.server.capabilities, self._profiles)
         data = self.profile.encode(params)
         if progress_token is None:
             return messages.request(id, method, with_meta(data, meta))
@@ -323,39 +312,48 @@ def with_meta(params: bytes, meta: Meta | None) -> bytes:
     return params if not meta else messages.join(codec.encode({names.META: meta}), params)
 
 
-def check_method(method: str, profile: Profile, capabilities: ServerCapabilities | None) -> Method | None:
+def check_method(
+    method: str, profile: Profile, capabilities: ServerCapabilities | None, profiles: Profiles = PROFILES
+) -> Method | None:
     """Whether a client may send the request. Raises `FeatureUnavailable` when revision or server do not have
     it.
     """
     spec = profile.client_requests.get(method)
-    if spec is None and any(method in other.client_requests for other in PROFILES.values()):
+    if spec is None and method in profiles.methods:
         raise FeatureUnavailable(f"{method} does not exist in revision {profile.revision}")
-    needed = _CAPABILITY_OF.get(method)
-    if needed == "completions" and not profile.has(Feature.COMPLETIONS_CAPABILITY):
-        return spec
-    if needed is not None and capabilities is not None and getattr(capabilities, needed) is None:
-        raise FeatureUnavailable(f"the server does not offer {needed}, so {method} can't be sent")
-    if method == names.RESOURCES_SUBSCRIBE and capabilities is not None:
-        offered = capabilities.resources
-        if offered is None or not offered.subscribe:
-            raise FeatureUnavailable("the server does not offer subscriptions to resources")
+    if spec is not None and capabilities is not None and (lacking := _lacking(spec.capability, capabilities)):
+        raise FeatureUnavailable(f"the server does not offer {lacking}, so {method} can't be sent")
+    if spec is not None and capabilities is not None and not _declares(capabilities, spec.extension, profile):
+        raise FeatureUnavailable(f"the server did not declare {spec.extension}, so {method} can't be sent")
     return spec
+
+
+def _declares(capabilities: ServerCapabilities, extension: str, profile: Profile) -> bool:
+    """Whether a server has what brings a method, as far as it could say so."""
+    return not extension or not profile.declares_extensions or extension in (capabilities.extensions or {})
+
+
+def _lacking(capability: str, offered: object) -> str:
+    """What is missing of a capability, by its name; empty if nothing is."""
+    name, _, member = capability.partition(".")
+    if not name:
+        return ""
+    found = getattr(offered, name)
+    if found is None:
+        return name
+    return capability if member and not getattr(found, member) else ""
 
 
 def check_question(method: str, profile: Profile, capabilities: ClientCapabilities) -> None:
     """Whether a server may ask the client this. Raises `FeatureUnavailable` when revision or client do not
     have it.
     """
-    if method not in profile.server_requests:
+    spec = profile.server_requests.get(method)
+    if spec is None:
         raise FeatureUnavailable(f"{method} does not exist in revision {profile.revision}")
-    needed = {
-        names.SAMPLING_CREATE_MESSAGE: "sampling",
-        names.ROOTS_LIST: "roots",
-        names.ELICITATION_CREATE: "elicitation",
-    }.get(method)
-    if needed is not None and getattr(capabilities, needed) is None:
+    if lacking := _lacking(spec.capability, capabilities):
         raise FeatureUnavailable(
-            f"the client did not declare the capability {needed!r}, so {method} can't be sent"
+            f"the client did not declare the capability {lacking!r}, so {method} can't be sent"
         )
 
 

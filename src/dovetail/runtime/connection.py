@@ -25,8 +25,8 @@ from ..protocol.correlation import Pending
 from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import Closed, InternalError, InvalidRequest, RPCError, TransportError, rpc_error
 from ..protocol.listening import Change
-from ..protocol.revisions import PROFILES, Feature, Profile
-from ..protocol.session import BEFORE_OPENING, NEW, READY, ServerSession, SessionState
+from ..protocol.revisions import Feature, Profile
+from ..protocol.session import NEW, READY, ServerSession, SessionState
 from ..protocol.types.notifications import CancelledNotice
 from ..protocol.types.requests import RequestId
 from ..security.principal import ANONYMOUS, Principal
@@ -40,16 +40,6 @@ from .service import Send, SendNow, Service
 
 log = logging.getLogger("dovetail.server")
 
-#: Answered before the next message is read: what follows them depends on what they change.
-IN_ORDER: Final = frozenset(
-    {
-        names.INITIALIZE,
-        names.PING,
-        names.LOGGING_SET_LEVEL,
-        names.RESOURCES_SUBSCRIBE,
-        names.RESOURCES_UNSUBSCRIBE,
-    }
-)
 #: Seconds that cancelled handlers have to clean up when a connection closes; then it no longer waits for them.
 STUBBORN: Final = 10.0
 #: How many messages of the largest size the calls in progress on one connection may hold together; as many bytes may
@@ -231,7 +221,7 @@ class ServerConnection:
         try:
             message = envelope.read(data)
             if message.kind is Kind.REQUEST and self._judged_alone(message, data):
-                profile = PROFILES[self._service.stateless[-1]]
+                profile = self._service.profiles[self._service.stateless[-1]]
                 return self._start(self._service.exchange.judge(message), None, len(data), batch)
             return self._route(message, len(data), batch)
         except Malformed as problem:
@@ -258,7 +248,7 @@ class ServerConnection:
             return False
         if not service.stateful or exchange.belongs(message, data):
             return True
-        return self._session.state.phase == NEW and message.method not in BEFORE_OPENING
+        return self._session.state.phase == NEW and message.method not in self._service.profiles.early
 
     def _fail_question(self, problem: Malformed) -> None:
         """An answer that can't be read ends the waiting for it."""
@@ -323,6 +313,8 @@ class ServerConnection:
             hears = self._service.hearing(self._principal, self._transport)
             self._changes = self._service.hub.subscribe(lambda change: self._wants(change) and hears(change))
             self._teller = asyncio.create_task(self._tell(self._changes))
+        elif self._service.noticed is not None:
+            self._service.noticed(event.method, event.params)
 
     # Calls
 
@@ -342,7 +334,7 @@ class ServerConnection:
         if self._refusing:
             raise Refused(InvalidRequest("the server is shutting down"), call.id)
         task = self._launch(call, session, size, batch)
-        if session is None or task is None or call.method not in IN_ORDER:
+        if session is None or task is None or call.method not in self._service.profiles.ordered:
             return None
         return None if task.done() and self._lost is None else self._ended_in_order(task)
 
@@ -361,7 +353,7 @@ class ServerConnection:
             task = self._launch(call, session, size, batch)
         except Refused as problem:
             return self._refusal(problem, call.profile)
-        if session is not None and task is not None and call.method in IN_ORDER:
+        if session is not None and task is not None and call.method in self._service.profiles.ordered:
             await self._ended_in_order(task)
         return None
 

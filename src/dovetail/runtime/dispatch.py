@@ -29,6 +29,7 @@ from ..protocol.errors import (
 )
 from ..protocol.messages import Kept
 from ..protocol.revisions import PROFILES
+from ..protocol.revisions.profiles import Profiles
 from ..protocol.types.metadata import Implementation
 from ..protocol.types.requests import Result
 from ..security.authenticator import InsufficientScope
@@ -68,11 +69,12 @@ class Dispatcher:
         *,
         info: Implementation,
         middleware: Sequence[Middleware] = (),
+        profiles: Profiles = PROFILES,
     ) -> None:
         self._handlers = {name: _compose(handler, middleware) for name, handler in handlers.items()}
         self._stamps: Final = {
             revision: messages.Stamp(profile, info)
-            for revision, profile in PROFILES.items()
+            for revision, profile in profiles.items()
             if profile.stateless
         }
 
@@ -127,11 +129,13 @@ def refusal(call: Call, problem: RPCError) -> Reply:
 
 def _compose(handler: Handler, middleware: Sequence[Middleware]) -> Handler:
     for layer in reversed(middleware):
-        handler = _around(layer, handler)
+        handler = around(layer, handler)
     return handler
 
 
-def _around(layer: Middleware, inner: Handler) -> Handler:
+def around(layer: Middleware, inner: Handler) -> Handler:
+    """A handler with a layer around it."""
+
     def handle(call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
         return layer(call, channel, inner)
 

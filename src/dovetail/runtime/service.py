@@ -23,6 +23,8 @@ from ..protocol.errors import DovetailError
 from ..protocol.exchange import Exchange
 from ..protocol.header_parameters import HeaderParameter
 from ..protocol.listening import Change, everything
+from ..protocol.revisions import PROFILES
+from ..protocol.revisions.profiles import Profiles
 from ..protocol.session import ServerSession, SessionState
 from ..protocol.types.capabilities import ServerCapabilities
 from ..security.principal import Principal
@@ -41,9 +43,10 @@ class Service:
     """A server as its transports see it.
 
     ``stateful`` and ``stateless`` are the revisions served in each era, oldest first; either may be empty,
-    not both. ``max_running`` bounds the calls in progress on one connection, ``max_message`` (bytes) one
-    message. ``header_parameters`` gives the arguments of a call that HTTP headers must repeat; ``hearing`` what
-    changes a caller may hear of. ``lifespan_name``: what a person knows the lifespan by.
+    not both; ``profiles``: the rules of each. ``max_running`` bounds the calls in progress on one connection,
+    ``max_message`` (bytes) one message. ``header_parameters`` gives the arguments of a call that HTTP headers must
+    repeat; ``noticed`` is told of notifications; ``hearing`` what changes a caller may hear of. ``lifespan_name``: what
+    a person knows the lifespan by.
     """
 
     def __init__(
@@ -54,7 +57,8 @@ class Service:
         capabilities: Callable[[], ServerCapabilities],
         stateful: Sequence[str],
         stateless: Sequence[str],
-        custom: frozenset[str] = frozenset(),
+        profiles: Profiles = PROFILES,
+        noticed: Callable[[str, object], object] | None = None,
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         lifespan_name: str = "the lifespan",
         max_running: int = 1000,
@@ -65,15 +69,11 @@ class Service:
         self.dispatcher = dispatcher
         self.hub = hub
         self.capabilities = capabilities
-        self.stateful = tuple(stateful)
-        self.stateless = tuple(stateless)
-        self.custom = custom
-        self.exchange = Exchange(
-            self.stateless, announced=[*reversed(self.stateless), *reversed(self.stateful)], custom=custom
-        )
+        self.speak(stateful, stateless, profiles)
         self.max_running = max_running
         self.max_message = max_message
         self.header_parameters = header_parameters
+        self.noticed = noticed
         self._hearing = hearing
         self._lifespan = lifespan
         self._lifespan_name = lifespan_name
@@ -85,9 +85,18 @@ class Service:
         self._kept = False
         self._guests = 0
 
+    def speak(self, stateful: Sequence[str], stateless: Sequence[str], profiles: Profiles) -> None:
+        """Serve these revisions from now on, by these rules."""
+        self.stateful = tuple(stateful)
+        self.stateless = tuple(stateless)
+        self.profiles = profiles
+        self.exchange = Exchange(
+            self.stateless, announced=[*reversed(self.stateless), *reversed(self.stateful)], profiles=profiles
+        )
+
     def session(self, state: SessionState | None = None) -> ServerSession:
         """The engine of a session: a new one, or one from its record."""
-        return ServerSession(state, custom=self.custom)
+        return ServerSession(state, profiles=self.profiles)
 
     def hearing(self, principal: Principal, transport: str) -> Callable[[Change], bool]:
         """Which changes one listener may hear of, who came that way."""

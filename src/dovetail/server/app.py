@@ -5,25 +5,32 @@ there and then, naming function, parameter, file and line.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 from ..protocol import names
+from ..protocol.call import Call
 from ..protocol.listening import Change
+from ..protocol.revisions import Method
 from ..protocol.types import (
     Annotations,
     Icon,
     JSONSchema,
+    Params,
     Prompt,
     PromptArgument,
     Resource,
     ResourceTemplate,
+    Result,
     Tool,
     ToolAnnotations,
 )
 from ..protocol.uri_template import TemplateError, UriTemplate
-from ..runtime.dispatch import Dispatcher, Middleware
+from ..runtime.channel import Channel
+from ..runtime.dispatch import Dispatcher, Handler, Middleware
+from ..runtime.extension import Extension, ExtensionMethod, Extensions
 from ..runtime.hub import Hub
 from ..runtime.service import Service
 from ..security.authenticator import Protection
@@ -41,7 +48,6 @@ from .checks import (
     check_texts,
     check_uri,
     check_variables,
-    checked_extensions,
     decorator,
     described_app,
     eras,
@@ -91,8 +97,9 @@ class App:
     workers (default: those in the environment's DOVETAIL_KEYS, separated by commas; else keys of this
     process). ``sealer``: does that instead. ``store``: what outlives a request, shared by all workers
     (default: this process's memory). ``replay_check``: in development, run what leads to a question twice
-    and fail if it differs. ``extensions``: identifiers and settings to announce (2026-07-28). ``auth``: what
-    protects the app over HTTP, a `dovetail.auth.Protected`; on stdio and unix sockets it has no effect.
+    and fail if it differs. ``extensions``: what is added to the protocol, `Extension` values, or identifiers and
+    settings to announce (2026-07-28). ``auth``: what protects the app over HTTP, a `dovetail.auth.Protected`; on
+    stdio and unix sockets it has no effect.
     """
 
     def __init__(
@@ -121,7 +128,7 @@ class App:
         sealer: Sealer | None = None,
         store: Store | None = None,
         replay_check: bool = False,
-        extensions: Mapping[str, dict[str, Any]] | None = None,
+        extensions: Iterable[Extension] | Mapping[str, dict[str, Any]] | None = None,
         auth: Protection | None = None,
     ) -> None:
         self.auth = auth
@@ -142,7 +149,7 @@ class App:
         self._max_message = max_message
         self._middleware = tuple(middleware)
         self._vault = Vault(keys=keys, sealer=sealer, store=store)
-        self._extensions = checked_extensions(extensions or {})
+        self._extensions = Extensions(extensions)
         self._limiter = None if rate_limit is None else RateLimiter(rate_limit, burst)
         self._hub = Hub()
         self._workshop = Workshop(
@@ -154,6 +161,7 @@ class App:
         self._routes: list[tuple[tuple[str, Callable[..., Any]], dict[str, Any]]] = []
         self._service: Service | None = None
         self._endpoint: Endpoint | None = None
+        self._added = self._answered_by(self._extensions)
 
     @property
     def name(self) -> str:
@@ -468,6 +476,8 @@ class App:
         def register(fn: F) -> F:
             plan = self._plan(fn)
             check_method_name(plan, name)
+            if name in self._added:
+                raise plan.refuse(f"the method {name!r} is answered already, by an extension")
             if (other := self._custom.get(name)) is not None:
                 raise plan.refuse(
                     f"the method {name!r} is answered already, by {other.plan.name}() in {other.plan.where}"
@@ -634,7 +644,30 @@ class App:
     def _plan(self, fn: Callable[..., Any]) -> Plan:
         return inspect_function(fn, injectables=INJECTABLES)
 
+    def _answered_by(self, extensions: Extensions) -> dict[str, Handler]:
+        return {method.name: self._answering(each, method) for each in extensions for method in each.methods}
+
+    def _answering(self, extension: Extension, method: ExtensionMethod) -> Handler:
+        """What answers a method of an extension. Raises `RegistrationError`."""
+        if method.handler is None:
+            raise RegistrationError(
+                f"the extension {extension.identifier} has no handler for {method.name!r}, so an app can't answer it"
+            )
+        plan = self._plan(method.handler)
+        check_method_name(plan, method.name)
+        answer = MethodEntry(method.name, Runner(plan, self._workshop, timeout=self._timeout)).answer
+        if not method.declared:
+            return answer
+
+        def answered(call: Call, channel: Channel) -> Awaitable[Result]:
+            if call.profile.declares_extensions:
+                extension.demand(call)
+            return answer(call, channel)
+
+        return answered
+
     def _build(self) -> Service:
+        extensions = self._extensions
         methods = Methods(
             info=self.info,
             instructions=self.instructions,
@@ -643,18 +676,22 @@ class App:
             hub=self._hub,
             stateful=self._stateful,
             stateless=self._stateless,
-            extensions=self._extensions,
+            extensions=extensions,
             limiter=self._limiter,
         )
-        own = {name: entry.answer for name, entry in self._custom.items()}
-        handlers = {**methods.handlers(), **own}
+        own = [Method(name, Params, Result) for name in self._custom]
+        profiles = extensions.profiles.extended(client_requests=own)
+        handlers = {name: extensions.around(name, handler) for name, handler in methods.handlers().items()}
+        handlers.update(self._added)
+        handlers.update((name, entry.answer) for name, entry in self._custom.items())
         return Service(
-            dispatcher=Dispatcher(handlers, info=self.info, middleware=self._middleware),
+            dispatcher=Dispatcher(handlers, info=self.info, middleware=self._middleware, profiles=profiles),
             hub=self._hub,
             capabilities=methods.capabilities,
             stateful=self._stateful,
             stateless=self._stateless,
-            custom=frozenset(self._custom),
+            profiles=profiles,
+            noticed=partial(extensions.hear, "client") if extensions.hears else None,
             lifespan=self._life,
             lifespan_name=self._lifespan_name(),
             max_message=self._max_message,
@@ -671,14 +708,12 @@ class App:
 
     @asynccontextmanager
     async def _life(self) -> AsyncGenerator[None]:
-        if self._lifespan is None:
-            try:
-                yield
-            finally:
-                await self._workshop.end()
-            return
-        async with self._lifespan(self) as state:
-            self._workshop.state = state
+        async with AsyncExitStack() as stack:
+            for each in self._extensions:
+                if each.lifespan is not None:
+                    await stack.enter_async_context(each.lifespan(self._hub.publish))
+            if self._lifespan is not None:
+                self._workshop.state = await stack.enter_async_context(self._lifespan(self))
             try:
                 yield
             finally:

@@ -199,6 +199,8 @@ class _Hearing:
         """Whether the listener is to hear of a change."""
         if change.kind == "resource":
             return self._catalog.may_hear(change.uri, self._principal)
+        if change.notification:
+            return True  # whoever brings that kind of change was asked when the listener came
         place, now = _LISTS.index(change.kind), self._catalog.fingerprint(change.kind, self._principal)
         before, self._known[place] = self._known[place], now
         return now != before

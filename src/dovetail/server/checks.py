@@ -3,13 +3,13 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from msgspec import Struct
 
 from ..protocol import codec
-from ..protocol.meta_keys import check_meta_key, is_extension_identifier
+from ..protocol.meta_keys import check_meta_key
 from ..protocol.revisions import PROFILES, STATEFUL, STATELESS
 from ..protocol.types.metadata import Icon, Implementation
 from ..protocol.types.wire import Meta
@@ -179,13 +179,3 @@ def check_variables(plan: Plan, template: UriTemplate) -> None:
             raise plan.refuse(
                 f"is no variable of the URI {template.template!r}, so nothing can fill it", name
             )
-
-
-def checked_extensions(extensions: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Extension identifiers need a prefix (basic/versioning "Extension Negotiation"). Raises `RegistrationError`."""
-    for identifier in extensions:
-        if not is_extension_identifier(identifier):
-            raise RegistrationError(
-                f"the extension identifier {identifier!r} is not allowed: it needs a prefix, as in 'com.example/name'"
-            )
-    return dict(extensions)

@@ -5,7 +5,7 @@ Specification: server/*, basic/lifecycle, basic/utilities, basic/patterns/subscr
 
 import logging
 import math
-from collections.abc import Awaitable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from ..protocol import names
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RPCError, TransportError
 from ..protocol.header_parameters import HeaderParameter
-from ..protocol.listening import Listening, everything
+from ..protocol.listening import MAX_RESOURCES, ChangeType, Listening, everything
 from ..protocol.session import ServerSession
 from ..protocol.types import (
     CallToolParams,
@@ -42,6 +42,7 @@ from ..protocol.types import (
 )
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Handler
+from ..runtime.extension import Extensions
 from ..runtime.hub import Hub
 from ..security.limits import RateLimiter, Seldom
 from ..security.principal import ANONYMOUS, Principal
@@ -75,7 +76,7 @@ class Methods:
         hub: Hub,
         stateful: tuple[str, ...],
         stateless: tuple[str, ...],
-        extensions: Mapping[str, dict[str, Any]],
+        extensions: Extensions,
         limiter: RateLimiter | None,
         discover_ttl: float = 3600.0,
     ) -> None:
@@ -86,7 +87,7 @@ class Methods:
         self._hub = hub
         self._stateful = stateful
         self._stateless = stateless
-        self._extensions = dict(extensions)
+        self._extensions = extensions
         self._limiter = limiter
         self._seldom = Seldom()
         self._discover_ttl_ms = int(discover_ttl * 1000)
@@ -121,7 +122,7 @@ class Methods:
             tools=ListChanged(list_changed=True) if catalog.tools.seen else None,
             prompts=ListChanged(list_changed=True) if catalog.prompts.seen else None,
             resources=ResourcesCapability(subscribe=True, list_changed=True) if resources else None,
-            extensions=self._extensions or None,
+            extensions=self._extensions.declared or None,
         )
 
     # Opening and steering
@@ -232,7 +233,13 @@ class Methods:
 
     async def _listen(self, call: Call, channel: Channel) -> ListenResult:
         params = cast("ListenParams", call.params)
-        listening = Listening(call.id, params.notifications, self.capabilities(), call.profile)
+        listening = Listening(
+            call.id,
+            params.notifications,
+            self.capabilities(),
+            call.profile,
+            self._further(call, channel.principal),
+        )
         self._catalog.check_subscriptions(params.notifications.resource_subscriptions or (), channel)
         hears = self._catalog.hearing(channel.principal, channel.transport)
         subscription = self._hub.subscribe(
@@ -252,6 +259,27 @@ class Methods:
             with suppress(OSError, TransportError):
                 await channel.emit(listening.ending())
         return listening.result()
+
+    def _further(self, call: Call, principal: Principal) -> dict[ChangeType, list[str]] | None:
+        """What a listener wants to hear of that extensions bring. Raises `MissingCapability`, `InvalidParams`."""
+        if not self._extensions.changes:
+            return None
+        wanted: Any = call.members.get("notifications")
+        found: dict[ChangeType, list[str]] = {}
+        for change, extension in self._extensions.changes.items():
+            subjects = wanted.get(change.filter)
+            if subjects is None or not extension.exists_in(call.profile):
+                continue
+            extension.demand(call)
+            if not isinstance(subjects, list) or len(subjects) > MAX_RESOURCES:  # pyright: ignore[reportUnknownArgumentType] - decoded JSON
+                raise InvalidParams(
+                    f"{change.filter} of a subscription is a list of at most {MAX_RESOURCES} texts"
+                )
+            if not all(isinstance(each, str) for each in cast("list[Any]", subjects)):
+                raise InvalidParams(f"{change.filter} of a subscription is a list of texts")
+            names, may = cast("list[str]", subjects), extension.may_listen
+            found[change] = names if may is None else [each for each in names if may(principal, each)]
+        return found
 
     def header_parameters(self, call: Call, principal: Principal) -> Sequence[HeaderParameter]:
         """The arguments of a call over HTTP that headers must repeat; none for a tool that the caller may not use."""

@@ -19,7 +19,7 @@ class Outgoing(Struct, frozen=True):
 
     ``id`` is None for notifications and responses, ``method`` is empty for responses. ``revision`` is what
     the version header says, empty before it is known. ``headers`` are those that mirror parts of the body
-    (stateless era over HTTP).
+    (stateless era over HTTP). ``repeatable``: it changes nothing, or the same thing however often it arrives.
     """
 
     data: bytes
@@ -28,6 +28,7 @@ class Outgoing(Struct, frozen=True):
     stateless: bool
     revision: str
     headers: tuple[tuple[str, str], ...] = ()
+    repeatable: bool = False
 
 
 class Reply(Struct, frozen=True):

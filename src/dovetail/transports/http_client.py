@@ -36,7 +36,7 @@ from .client_seam import Outgoing, Receiver, Reply, Transport
 from .deadlines import deadline
 from .http_answers import Answered
 from .http_backend import HttpBackend
-from .http_endpoint import REPEATABLE, Endpoint
+from .http_endpoint import Endpoint
 from .http_inflow import Inflow, OpenCall
 from .http_requests import Requests
 from .http_resumption import Resumption
@@ -292,7 +292,7 @@ class HTTPTransport:
                 answer = await self._resumed(out, progress, session)
             except DovetailError as problem:
                 # the call itself was accepted and may have done its work
-                problem.retry_safe = isinstance(problem, SessionEnded) and out.method in REPEATABLE
+                problem.retry_safe = isinstance(problem, SessionEnded) and out.repeatable
                 raise
 
     async def _resumed(self, out: Outgoing, progress: Resumption, session: str | None) -> Answered:

@@ -20,7 +20,6 @@ import ssl as tls
 from collections.abc import Mapping
 from typing import Final
 
-from ..protocol import names
 from ..protocol.errors import (
     Closed,
     ConnectionLost,
@@ -36,31 +35,7 @@ from .http_answers import Answered
 from .http_backend import Headers, HttpBackend
 from .http_target import HeaderSource, Target, caller_headers, checked
 
-__all__ = ["REPEATABLE", "Endpoint"]
-
-#: Requests that change nothing, or the same thing however often they arrive. A tool call is not among them.
-REPEATABLE: Final = frozenset(
-    {
-        "",
-        names.INITIALIZE,
-        names.DISCOVER,
-        names.PING,
-        names.TOOLS_LIST,
-        names.RESOURCES_LIST,
-        names.RESOURCES_TEMPLATES_LIST,
-        names.RESOURCES_READ,
-        names.RESOURCES_SUBSCRIBE,
-        names.RESOURCES_UNSUBSCRIBE,
-        names.PROMPTS_LIST,
-        names.PROMPTS_GET,
-        names.COMPLETION_COMPLETE,
-        names.LOGGING_SET_LEVEL,
-        names.SUBSCRIPTIONS_LISTEN,
-        names.NOTIFY_INITIALIZED,
-        names.NOTIFY_CANCELLED,
-        names.NOTIFY_ROOTS_CHANGED,
-    }
-)
+__all__ = ["Endpoint"]
 
 _log: Final = logging.getLogger("dovetail.transports")
 _WANTS_NONCE: Final = re.compile(r'\berror="?use_dpop_nonce\b')

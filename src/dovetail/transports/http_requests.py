@@ -18,7 +18,7 @@ from ..runtime import tap
 from . import http_answers
 from .client_seam import Outgoing
 from .http_answers import Answered
-from .http_endpoint import REPEATABLE, Endpoint
+from .http_endpoint import Endpoint
 from .shared_channel import link
 
 __all__ = ["Requests"]
@@ -47,7 +47,7 @@ class Requests:
             self.revision = out.revision
         headers = self._marks(None if out.stateless else session, out.revision)
         headers += (*_MEDIA, *out.headers)
-        return self.endpoint.request("POST", headers, out.data, repeatable=out.method in REPEATABLE)
+        return self.endpoint.request("POST", headers, out.data, repeatable=out.repeatable)
 
     async def get(self, session: str | None, last_event_id: str, revision: str) -> Answered:
         """Ask for an event stream: the standalone one, or another from its last event on."""

@@ -9,7 +9,6 @@ class Feature(Enum):
     __hash__ = object.__hash__  # an enum's own hashes the name, in Python
 
     BATCHES = auto()
-    COMPLETIONS_CAPABILITY = auto()
     COMPLETION_CONTEXT = auto()
     STRUCTURED_CONTENT = auto()
     ANY_STRUCTURED_CONTENT = auto()

@@ -6,9 +6,11 @@ Code above ``protocol/`` asks a profile for a `Feature` or for an encoding and n
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, TypeVar
+from functools import lru_cache
+from typing import Any, Final, Literal, TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from .. import codec
 from ..errors import (
@@ -19,6 +21,7 @@ from ..errors import (
     FeatureUnavailable,
     RPCError,
 )
+from ..types.capabilities import ServerCapabilities
 from ..types.requests import Notice, Params, Result
 from .features import Feature
 from .projection import Projection
@@ -28,22 +31,54 @@ DEFINED_CODES: Final = frozenset({HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORT
 
 
 class Method(Struct, frozen=True):
-    """A request of a revision: its name, what it carries, what it answers, and whether the answer may ask
-    back.
+    """A request of a revision, and all that is true of it: nobody else keeps a table of methods.
+
+    ``name`` on the wire; the types of what it carries and answers. ``capability``: the member of the receiver's
+    capabilities that offers it, empty where all do; with a dot, a member of that (``resources.subscribe``).
+    ``subject``: the member of ``params`` that says what it is about, which the name header repeats over HTTP.
+    ``rounds``: the answer may ask back. ``cacheable``: the result may be kept; ``stale_by``: the kind of change
+    (`Change.kind`) that ends it. ``ordered``: on a shared channel it is answered before the next message is read, for
+    what follows depends on what it changes. ``early``: it may come before a session is open. ``repeatable``: it
+    changes nothing, or the same thing however often it arrives. ``extension``: the identifier of the
+    one that brings it, which the receiver has to have declared.
     """
 
     name: str
     params: type[Params]
     result: type[Result]
+    capability: str = ""
+    subject: str = ""
     rounds: bool = False
     cacheable: bool = False
+    stale_by: str = ""
+    ordered: bool = False
+    early: bool = False
+    repeatable: bool = False
+    extension: str = ""
+
+    def subject_in(self, params: Any) -> str | None:
+        """What a request with these parameters (typed, or plain values) is about; None where that has no name."""
+        if not self.subject:
+            return None
+        if isinstance(params, dict):
+            found = cast("dict[str, Any]", params).get(self.subject)
+        else:
+            found = getattr(params, _attribute(type(cast("object", params)), self.subject), None)
+        return found if isinstance(found, str) else None
+
+
+@lru_cache(maxsize=256)
+def _attribute(kind: type, member: str) -> str:
+    """The attribute that holds a member of the wire."""
+    return next((each.name for each in fields(kind) if each.encode_name == member), member)
 
 
 class NoticeType(Struct, frozen=True):
-    """A notification of a revision."""
+    """A notification of a revision. ``repeatable``: as for a `Method`."""
 
     name: str
     params: type[Notice]
+    repeatable: bool = False
 
 
 class Profile(Struct, frozen=True, eq=False):
@@ -76,6 +111,11 @@ class Profile(Struct, frozen=True, eq=False):
         """Whether requests stand alone (since 2026-07-28)."""
         return self.era == "stateless"
 
+    @property
+    def declares_extensions(self) -> bool:
+        """Whether there is a place where both sides declare extensions (since 2026-07-28)."""
+        return "extensions" not in self.absent.get(ServerCapabilities, ())
+
     def code(self, error: RPCError) -> int:
         """The code that the revision gives an error. Since 2026-07-28 those of the reserved range that the page
         does not define are never sent (basic/index "Error Codes"): an internal error stands for them.
@@ -101,6 +141,8 @@ class Profile(Struct, frozen=True, eq=False):
         server_notices: Iterable[NoticeType] = (),
         removed: Iterable[str] = (),
         removed_client_notices: Iterable[str] = (),
+        rounds: Iterable[str] = (),
+        cacheable: Iterable[str] = (),
         features: Iterable[Feature] = (),
         without: Iterable[Feature] = (),
         content: Iterable[str] = (),
@@ -109,7 +151,7 @@ class Profile(Struct, frozen=True, eq=False):
         codes: Mapping[type[RPCError], int] | None = None,
     ) -> "Profile":
         """The next revision: this one, and what changed. ``present`` and ``gone`` name fields that came and
-        went.
+        went, ``rounds`` and ``cacheable`` the methods of before of which that is now true.
         """
         dropped = frozenset(removed)
         silent = dropped | frozenset(removed_client_notices)
@@ -121,7 +163,9 @@ class Profile(Struct, frozen=True, eq=False):
         return profile(
             revision=revision,
             era=era or self.era,
-            client_requests=_merge(self.client_requests, client_requests, dropped),
+            client_requests=_marked(
+                _merge(self.client_requests, client_requests, dropped), rounds=rounds, cacheable=cacheable
+            ),
             server_requests=_merge(self.server_requests, server_requests, dropped),
             client_notices=_merge(self.client_notices, client_notices, silent),
             server_notices=_merge(self.server_notices, server_notices, dropped),
@@ -168,3 +212,11 @@ def _merge(old: Mapping[str, N], new: Iterable[N], dropped: frozenset[str]) -> d
     merged = {name: spec for name, spec in old.items() if name not in dropped}
     merged.update((spec.name, spec) for spec in new)
     return merged
+
+
+def _marked(methods: dict[str, Method], **facts: Iterable[str]) -> dict[str, Method]:
+    """The methods, each fact true of those that are named with it."""
+    for fact, names in facts.items():
+        for name in names:
+            methods[name] = replace(methods[name], **{fact: True})
+    return methods

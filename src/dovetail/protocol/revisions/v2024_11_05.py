@@ -69,36 +69,110 @@ V2024_11_05 = profile(
     client_requests={
         method.name: method
         for method in (
-            Method(names.INITIALIZE, InitializeParams, InitializeResult),
-            Method(names.PING, PingParams, Result),
-            Method(names.TOOLS_LIST, ListToolsParams, ListToolsResult),
-            Method(names.TOOLS_CALL, CallToolParams, CallToolResult),
-            Method(names.RESOURCES_LIST, ListResourcesParams, ListResourcesResult),
-            Method(names.RESOURCES_TEMPLATES_LIST, ListResourceTemplatesParams, ListResourceTemplatesResult),
-            Method(names.RESOURCES_READ, ReadResourceParams, ReadResourceResult),
-            Method(names.RESOURCES_SUBSCRIBE, SubscribeParams, Result),
-            Method(names.RESOURCES_UNSUBSCRIBE, SubscribeParams, Result),
-            Method(names.PROMPTS_LIST, ListPromptsParams, ListPromptsResult),
-            Method(names.PROMPTS_GET, GetPromptParams, GetPromptResult),
-            Method(names.COMPLETION_COMPLETE, CompleteParams, CompleteResult),
-            Method(names.LOGGING_SET_LEVEL, SetLevelParams, Result),
+            Method(
+                names.INITIALIZE,
+                InitializeParams,
+                InitializeResult,
+                ordered=True,
+                early=True,
+                repeatable=True,
+            ),
+            Method(names.PING, PingParams, Result, ordered=True, early=True, repeatable=True),
+            Method(
+                names.TOOLS_LIST,
+                ListToolsParams,
+                ListToolsResult,
+                capability="tools",
+                stale_by="tools",
+                repeatable=True,
+            ),
+            Method(names.TOOLS_CALL, CallToolParams, CallToolResult, capability="tools", subject="name"),
+            Method(
+                names.RESOURCES_LIST,
+                ListResourcesParams,
+                ListResourcesResult,
+                capability="resources",
+                stale_by="resources",
+                repeatable=True,
+            ),
+            Method(
+                names.RESOURCES_TEMPLATES_LIST,
+                ListResourceTemplatesParams,
+                ListResourceTemplatesResult,
+                capability="resources",
+                stale_by="resources",
+                repeatable=True,
+            ),
+            Method(
+                names.RESOURCES_READ,
+                ReadResourceParams,
+                ReadResourceResult,
+                capability="resources",
+                subject="uri",
+                stale_by="resource",
+                repeatable=True,
+            ),
+            Method(
+                names.RESOURCES_SUBSCRIBE,
+                SubscribeParams,
+                Result,
+                capability="resources.subscribe",
+                ordered=True,
+                repeatable=True,
+            ),
+            Method(
+                names.RESOURCES_UNSUBSCRIBE,
+                SubscribeParams,
+                Result,
+                capability="resources",
+                ordered=True,
+                repeatable=True,
+            ),
+            Method(
+                names.PROMPTS_LIST,
+                ListPromptsParams,
+                ListPromptsResult,
+                capability="prompts",
+                stale_by="prompts",
+                repeatable=True,
+            ),
+            Method(
+                names.PROMPTS_GET,
+                GetPromptParams,
+                GetPromptResult,
+                capability="prompts",
+                subject="name",
+                repeatable=True,
+            ),
+            # The capability "completions" came with 2025-03-26: before, nothing says whether a server has it.
+            Method(names.COMPLETION_COMPLETE, CompleteParams, CompleteResult, repeatable=True),
+            Method(
+                names.LOGGING_SET_LEVEL,
+                SetLevelParams,
+                Result,
+                capability="logging",
+                ordered=True,
+                repeatable=True,
+            ),
         )
     },
     server_requests={
         method.name: method
         for method in (
             Method(names.PING, PingParams, Result),
-            Method(names.SAMPLING_CREATE_MESSAGE, CreateMessageParams, CreateMessageResult),
-            Method(names.ROOTS_LIST, ListRootsParams, ListRootsResult),
+            Method(
+                names.SAMPLING_CREATE_MESSAGE, CreateMessageParams, CreateMessageResult, capability="sampling"
+            ),
+            Method(names.ROOTS_LIST, ListRootsParams, ListRootsResult, capability="roots"),
         )
     },
     client_notices={
         notice.name: notice
         for notice in (
-            NoticeType(names.NOTIFY_INITIALIZED, InitializedNotice),
-            NoticeType(names.NOTIFY_CANCELLED, CancelledNotice),
+            NoticeType(names.NOTIFY_INITIALIZED, InitializedNotice, repeatable=True),
+            NoticeType(names.NOTIFY_CANCELLED, CancelledNotice, repeatable=True),
             NoticeType(names.NOTIFY_PROGRESS, ProgressNotice),
-            NoticeType(names.NOTIFY_ROOTS_CHANGED, ListChangedNotice),
+            NoticeType(names.NOTIFY_ROOTS_CHANGED, ListChangedNotice, repeatable=True),
         )
     },
     server_notices={

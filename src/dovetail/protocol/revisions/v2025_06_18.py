@@ -32,7 +32,7 @@ from .v2025_03_26 import V2025_03_26
 
 V2025_06_18 = V2025_03_26.next(
     "2025-06-18",
-    server_requests=[Method(names.ELICITATION_CREATE, ElicitParams, ElicitResult)],
+    server_requests=[Method(names.ELICITATION_CREATE, ElicitParams, ElicitResult, capability="elicitation")],
     features={
         Feature.COMPLETION_CONTEXT,
         Feature.STRUCTURED_CONTENT,

@@ -12,7 +12,7 @@ import asyncio
 from functools import lru_cache, partial
 
 from ...protocol.listening import Change
-from ...protocol.revisions import PROFILES, Feature, Profile
+from ...protocol.revisions import Feature, Profile
 from ...protocol.session import READY
 from ...runtime import tap
 from ...runtime.service import Service
@@ -166,7 +166,7 @@ class Listeners:
         if state is None:
             return False
         if state.phase == READY and (change.kind != "resource" or change.uri in state.subscriptions):
-            message = _message(change, state.revision)
+            message = _message(change, self._service.profiles[state.revision])
             if tap.listeners:
                 tap.note(live.link, "server", True, "http", message, state.revision)
             await stream.put(message)
@@ -174,6 +174,6 @@ class Listeners:
 
 
 @lru_cache(maxsize=64)
-def _message(change: Change, revision: str) -> bytes:
+def _message(change: Change, profile: Profile) -> bytes:
     """The same bytes for all sessions that hear of the same change."""
-    return change.message(PROFILES[revision])
+    return change.message(profile)

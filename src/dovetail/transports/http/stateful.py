@@ -28,7 +28,7 @@ from ...protocol.revisions import ASSUMED_WITHOUT_HEADER, Feature, Profile
 from ...protocol.session import READY, ServerSession, SessionState
 from ...runtime import tap
 from ...runtime.beginning import task_maker
-from ...runtime.connection import IN_FLIGHT, IN_ORDER, STUBBORN
+from ...runtime.connection import IN_FLIGHT, STUBBORN
 from ...runtime.dispatch import Reply
 from ...runtime.service import Service
 from ...security.authenticator import Gatekeeper
@@ -119,7 +119,7 @@ class Stateful:
         receive: Receive,
         send: Send,
     ) -> None:
-        if message.method in IN_ORDER and message.kind is Kind.REQUEST:
+        if message.method in self._service.profiles.ordered and message.kind is Kind.REQUEST:
             reply = await self._steer(head, principal, entered, message)
             if tap.listeners:
                 tap.note(
@@ -217,13 +217,15 @@ class Stateful:
         raise contended()
 
     def _settle_event(self, event: Event, live: LiveSession) -> None:
-        """An answer finds its waiter, a cancellation its call; nothing else needs anything."""
+        """An answer finds its waiter, a cancellation its call, a notification of an extension's its handler."""
         if isinstance(event, Cancel):
             live.cancel(event.id)
         elif isinstance(event, Answer):
             waiter = live.asked.take(event.id)
             if waiter is not None and not waiter.done():
                 waiter.set_result(event)
+        elif isinstance(event, Notification) and self._service.noticed is not None:
+            self._service.noticed(event.method, event.params)
 
     # Calls
 
@@ -441,7 +443,7 @@ class Stateful:
                 raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
             if entered.record is not None:
                 await self._sessions.renew(entered, principal)
-            if message.method in IN_ORDER and message.kind is Kind.REQUEST:
+            if message.method in self._service.profiles.ordered and message.kind is Kind.REQUEST:
                 return (await self._steer(head, principal, entered, message)).data
             event = entered.session.receive(message)
             if self._sessions.to_save(entered):

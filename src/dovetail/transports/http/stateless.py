@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from ...protocol import codec, exchange, names
 from ...protocol.bindings.headers import check_mirrors, check_parameters, plainly_agree
@@ -34,8 +34,6 @@ from ...protocol.errors import (
     InvalidRequest,
 )
 from ...protocol.header_parameters import HeaderParameter
-from ...protocol.types.prompts import GetPromptParams
-from ...protocol.types.resources import ReadResourceParams
 from ...protocol.types.tools import CallToolParams
 from ...runtime import tap
 from ...runtime.channel import Channel
@@ -136,7 +134,7 @@ class Stateless:
             except Refused as refused:
                 self._check_headers_first(head, message, refused)
                 raise
-            name = _name(call)
+            name = call.subject
             if not plainly_agree(head.headers, revision=call.profile.revision, method=call.method, name=name):
                 check_mirrors(head.routing, revision=call.profile.revision, method=call.method, name=name)
             parameters_of = self._service.header_parameters
@@ -300,11 +298,3 @@ class _ExchangeChannel(Channel):
 def cut_short(call: Call) -> Reply:
     """What answers a call that the end of the server cancelled."""
     return refusal(call, InternalError("the server is shutting down, and cancelled the call"))
-
-
-def _name(call: Call) -> str | None:
-    """What the name header repeats: the tool, the prompt or the resource."""
-    params: Any = call.params
-    if isinstance(params, (CallToolParams, GetPromptParams)):
-        return params.name
-    return params.uri if isinstance(params, ReadResourceParams) else None

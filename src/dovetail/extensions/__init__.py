@@ -1,0 +1,37 @@
+"""Adding to the protocol: what an extension is made of. Give one to ``App(extensions=[...])`` and ``Client(...)``.
+
+Specification: basic/versioning, "Extension Negotiation".
+"""
+
+from ..protocol.call import Call
+from ..protocol.listening import Change, ChangeType
+from ..protocol.types import InputRequest, Result
+from ..runtime.channel import Channel
+from ..runtime.dispatch import Handler, Middleware
+from ..runtime.extension import (
+    Extension,
+    ExtensionMethod,
+    ExtensionNotice,
+    InvalidExtension,
+    Publish,
+    Resolving,
+    ResultType,
+)
+
+__all__ = [
+    "Call",
+    "Change",
+    "ChangeType",
+    "Channel",
+    "Extension",
+    "ExtensionMethod",
+    "ExtensionNotice",
+    "Handler",
+    "InputRequest",
+    "InvalidExtension",
+    "Middleware",
+    "Publish",
+    "Resolving",
+    "Result",
+    "ResultType",
+]

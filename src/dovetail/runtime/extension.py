@@ -1,0 +1,335 @@
+"""What somebody adds to the protocol, as a value: given to an app or a client, which it never receives.
+
+Theory of operation. An `Extension` says what it is called and what it brings: methods, notifications, further kinds of
+result, kinds of change to listen for, wrappers around methods that exist. App and client read it once, when they are
+made. Its methods become rows of the table of each revision that has it, its handlers stand beside those of the
+protocol's own methods, its wrappers are composed around these. So a call that no extension touches takes the way that
+it would take without any.
+
+An extension exists where both sides can declare it, since 2026-07-28, unless it says in which revisions it does.
+
+Specification: basic/versioning, "Extension Negotiation".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Literal, Protocol, TypeVar, cast
+
+from msgspec import Raw, Struct, field
+
+from ..protocol.call import Call
+from ..protocol.errors import LocalProtocolError, MissingCapability
+from ..protocol.listening import Change, ChangeType
+from ..protocol.meta_keys import is_extension_identifier
+from ..protocol.revisions import PROFILES, Method, Profile
+from ..protocol.revisions.profiles import Profiles
+from ..protocol.types import InputRequest, Params, Result
+from ..security.principal import Principal
+from .dispatch import Handler, Middleware, around
+
+__all__ = [
+    "Extension",
+    "ExtensionMethod",
+    "ExtensionNotice",
+    "NO_EXTENSIONS",
+    "Extensions",
+    "InvalidExtension",
+    "Publish",
+    "Resolving",
+    "ResultType",
+]
+
+log = logging.getLogger("dovetail")
+
+T = TypeVar("T")
+MAX_HEARD: Final = 256
+"""Notifications whose handlers may be waiting for something; further ones are dropped, and the log says so."""
+Publish = Callable[[Change], None]
+"""Tells all who listen of a change; from any task or thread."""
+
+
+class InvalidExtension(LocalProtocolError, ValueError):
+    """An extension says something that can't be, or that does not go with another one; the text says what."""
+
+
+class ExtensionMethod(Struct, frozen=True, kw_only=True):
+    """A request that clients may send. ``name`` on the wire.
+
+    ``handler`` answers it at servers, and is a function like those of `App.method`. ``declared``: only clients that
+    declared the extension may send it; others are answered with -32021. ``subject``: the member of ``params`` that the
+    name header repeats over HTTP. ``repeatable``: it changes nothing, or the same thing however often it arrives.
+    ``revisions``: those that have it (default: those of the extension).
+    """
+
+    name: str
+    handler: Callable[..., Any] | None = None
+    declared: bool = True
+    subject: str = ""
+    repeatable: bool = False
+    revisions: Collection[str] | None = None
+
+
+class ExtensionNotice(Struct, frozen=True, kw_only=True):
+    """A notification. ``sender``: the side that sends it. ``handler`` hears of it at the other side, given its
+    parameters as plain values: a function or an ``async def``, whose exceptions are logged.
+
+    Since 2026-07-28 no notification of a client's travels over HTTP (basic/transports/streamable-http).
+    """
+
+    name: str
+    sender: Literal["client", "server"]
+    handler: Callable[[dict[str, Any]], Any]
+
+
+class Resolving(Protocol):
+    """What a client offers to who turns a further kind of result into the final one."""
+
+    @property
+    def method(self) -> str:
+        """The method that was called."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What the call was about: the name of the tool, say."""
+        ...
+
+    async def request(self, method: str, params: Mapping[str, Any], *, into: type[T]) -> T:
+        """Send a request and read its result. Raises as `Client.request` does."""
+        ...
+
+    async def answer(self, questions: Mapping[str, InputRequest]) -> dict[str, Raw]:
+        """Have the client's handlers answer questions, as in a round. Raises what they raise."""
+        ...
+
+
+class ResultType(Struct, frozen=True, kw_only=True):
+    """A further kind of result of a method of the protocol: ``name`` is its ``resultType``, ``type`` what a client
+    reads it into (any type that msgspec reads).
+
+    ``resolve`` turns it into a result of the method's own kind: as plain values, a `Result` or encoded. What it raises
+    reaches the caller. Specification: basic/index, "ResultType".
+    """
+
+    method: str
+    name: str
+    resolve: Callable[[Resolving, Any], Awaitable[Result | Mapping[str, Any] | Raw]]
+    type: Any = dict[str, Any]
+
+
+class Extension(Struct, frozen=True, kw_only=True):
+    """An addition to the protocol: ``App(extensions=[...])``, ``Client(extensions=[...])``.
+
+    ``identifier``: a prefix and a name, ``com.example/counting``. ``settings``: what is declared under it.
+    ``revisions``: those in which it exists (default: all in which extensions can be declared). ``wrappers``: by
+    method, what stands between the app's middleware and the handler of the protocol's own. ``lifespan``: entered
+    before the app's and left after it; given what publishes changes. ``may_listen``: whether a caller may hear of
+    a thing by that name, given both (default: everybody may; make names that nobody guesses). Raises
+    `InvalidExtension`.
+    Specification: basic/versioning, "Extension Negotiation".
+    """
+
+    identifier: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    revisions: Collection[str] | None = None
+    methods: Sequence[ExtensionMethod] = ()
+    notices: Sequence[ExtensionNotice] = ()
+    results: Sequence[ResultType] = ()
+    changes: Sequence[ChangeType] = ()
+    wrappers: Mapping[str, Middleware] = field(default_factory=dict[str, Middleware])
+    lifespan: Callable[[Publish], AbstractAsyncContextManager[Any]] | None = None
+    may_listen: Callable[[Principal, str], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if not is_extension_identifier(self.identifier):
+            raise InvalidExtension(
+                f"the extension identifier {self.identifier!r} is not allowed: it needs a prefix, as in"
+                " 'com.example/name'"
+            )
+        named = {*(self.revisions or ()), *(name for each in self.methods for name in each.revisions or ())}
+        if unknown := sorted(named - set(PROFILES)):
+            raise InvalidExtension(f"{self.identifier} names {unknown[0]!r}, which is no revision")
+        for name in (*self.wrappers, *(each.method for each in self.results)):
+            if name not in PROFILES.methods:
+                raise InvalidExtension(
+                    f"{self.identifier} adds to {name!r}, which is no method of the protocol"
+                )
+
+    def exists_in(self, profile: Profile) -> bool:
+        """Whether the extension exists in a revision."""
+        if self.revisions is None:
+            return profile.declares_extensions
+        return profile.revision in self.revisions
+
+    def declared_by(self, call: Call) -> bool:
+        """Whether the client that calls declared the extension."""
+        return self.identifier in (call.peer.capabilities.extensions or {})
+
+    def demand(self, call: Call) -> None:
+        """See that the client that calls declared the extension. Raises `MissingCapability` (-32021)."""
+        if not self.declared_by(call):
+            raise MissingCapability(
+                f"{call.method} needs a client that declared the extension {self.identifier}",
+                data={"requiredCapabilities": {"extensions": {self.identifier: {}}}},
+            )
+
+
+class Extensions:
+    """The extensions of one app or client, held against the protocol and each other. Raises `InvalidExtension`.
+
+    ``declared``: what is announced of them. ``profiles``: the revisions, with their methods and those of ``own``, which
+    need nobody's declaration. ``changes``: kinds of change, each with the one that brings it.
+    """
+
+    def __init__(
+        self,
+        given: Iterable[Extension] | Mapping[str, Mapping[str, Any]] | None = None,
+        own: Iterable[str] = (),
+    ) -> None:
+        self._all: Final = tuple(_extensions(given))
+        self.declared: Final[dict[str, dict[str, Any]]] = {}
+        self.changes: Final[dict[ChangeType, Extension]] = {}
+        self.profiles: Profiles = PROFILES.extended(
+            client_requests=[Method(name, Params, Result) for name in own]
+        )
+        self._notices: Final[dict[tuple[str, str], Callable[[dict[str, Any]], Any]]] = {}
+        self._results: Final[dict[tuple[str, str], ResultType]] = {}
+        self._hearing: Final[set[asyncio.Task[None]]] = set()
+        for each in self._all:
+            self._add(each)
+
+    def __iter__(self) -> Iterator[Extension]:
+        return iter(self._all)
+
+    def _add(self, extension: Extension) -> None:
+        name = extension.identifier
+        if name in self.declared:
+            raise InvalidExtension(f"the extension {name} is given twice")
+        self.declared[name] = dict(extension.settings)
+        for method in extension.methods:
+            if method.name in self.profiles.methods:
+                raise InvalidExtension(f"{name} brings the method {method.name!r}, which exists already")
+            row = Method(
+                method.name,
+                Params,
+                Result,
+                subject=method.subject,
+                repeatable=method.repeatable,
+                extension=name if method.declared else "",
+            )
+            revisions = method.revisions if method.revisions is not None else extension.revisions
+            if revisions is None:
+                revisions = [each.revision for each in PROFILES.values() if each.declares_extensions]
+            self.profiles = self.profiles.extended(client_requests=[row], revisions=revisions)
+        for notice in extension.notices:
+            if any(notice.name in (*each.client_notices, *each.server_notices) for each in PROFILES.values()):
+                raise InvalidExtension(
+                    f"{name} brings {notice.name!r}, which is a notification of the protocol"
+                )
+            _once(self._notices, (notice.sender, notice.name), notice.handler, name, "the notification")
+        for result in extension.results:
+            _once(self._results, (result.method, result.name), result, name, "the result")
+        kinds = {kind for each in self.changes for kind in (each.kind, each.filter, each.notification)}
+        for change in extension.changes:
+            if (
+                not kinds.isdisjoint((change.kind, change.filter, change.notification))
+                or change.kind in _OWN_KINDS
+            ):
+                raise InvalidExtension(
+                    f"{name} brings the kind of change {change.kind!r}, which exists already"
+                )
+            self.changes[change] = extension
+
+    # At a server
+
+    def around(self, method: str, handler: Handler) -> Handler:
+        """The handler of a method, and what extensions wrap around it: the first is outermost."""
+        for each in reversed(self._all):
+            if method in each.wrappers:
+                handler = around(each.wrappers[method], handler)
+        return handler
+
+    # At a client
+
+    def result(self, method: str, kind: str) -> ResultType | None:
+        """Who resolves such a result; None for one that no extension brings."""
+        return self._results.get((method, kind))
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there is any further kind of result."""
+        return bool(self._results)
+
+    def change(self, notification: str, params: object) -> Change | None:
+        """The change that a notification tells of, if it is of one of these."""
+        for each in self.changes:
+            if each.notification == notification:
+                return each.read(params)
+        return None
+
+    # At both
+
+    @property
+    def hears(self) -> bool:
+        """Whether there is a handler for any notification."""
+        return bool(self._notices)
+
+    def hear(self, sender: Literal["client", "server"], notification: str, params: object) -> bool:
+        """Give a notification to its handler. False where there is none. To be called in the event loop."""
+        handler = self._notices.get((sender, notification))
+        if handler is None:
+            return False
+        members: dict[str, Any] = params if isinstance(params, dict) else {}  # pyright: ignore[reportUnknownVariableType] - decoded JSON
+        if len(self._hearing) >= MAX_HEARD:
+            log.warning(
+                "%s was dropped: %d notifications before it are not dealt with", notification, MAX_HEARD
+            )
+            return True
+        try:
+            outcome = handler(members)
+        except Exception:
+            log.exception("the handler of %s failed", notification)
+            return True
+        if inspect.isawaitable(outcome):
+            task = asyncio.create_task(_heard(outcome, notification))
+            self._hearing.add(task)
+            task.add_done_callback(self._hearing.discard)
+        return True
+
+
+_OWN_KINDS: Final = frozenset({"tools", "prompts", "resources", "resource"})
+
+
+def _extensions(given: Iterable[Extension] | Mapping[str, Mapping[str, Any]] | None) -> Iterator[Extension]:
+    """Extensions by whatever way they were given: a mapping announces identifiers and their settings alone."""
+    if isinstance(given, Mapping):
+        for identifier, settings in cast("Mapping[str, Mapping[str, Any]]", given).items():
+            yield Extension(identifier=identifier, settings=settings)
+        return
+    for each in given or ():
+        if not isinstance(each, Extension):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
+            raise InvalidExtension(
+                f"extensions are `Extension` values, or identifiers with settings, not {each!r:.100}"
+            )
+        yield each
+
+
+def _once(table: dict[Any, Any], key: tuple[str, str], value: Any, extension: str, what: str) -> None:
+    if key in table:
+        raise InvalidExtension(f"{extension} brings {what} {key[1]!r}, which exists already")
+    table[key] = value
+
+
+async def _heard(outcome: Awaitable[Any], notification: str) -> None:
+    try:
+        await outcome
+    except Exception:
+        log.exception("the handler of %s failed", notification)
+
+
+NO_EXTENSIONS: Final = Extensions()
