@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, cast
@@ -34,13 +34,13 @@ from ..protocol.call import Call, Peer
 from ..protocol.envelope import Kind, Message
 from ..protocol.errors import Closed, FeatureUnavailable, RPCError, rpc_error
 from ..protocol.header_parameters import header_parameters
-from ..protocol.revisions import PROFILES
 from ..protocol.revisions.profiles import Profiles
 from ..protocol.session import SessionState
 from ..protocol.types import Params, Tool
 from ..runtime import rounds
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Reply
+from ..runtime.extension import Extension
 from ..runtime.service import Service
 from ..server import vault
 from . import dev_frames as frames
@@ -283,9 +283,9 @@ class _Child:
 
     async def _tell(self) -> None:
         async for change in self._service.hub.subscribe(lambda _: True):
-            if change.kind != "resource":
+            if change.kind != "resource" and not change.notification:
                 await self.send(frames.Ready(await self._face()))
-            await self.send(frames.Changed(change.kind, change.uri))
+            await self.send(frames.Changed(change.kind, change.uri, change.notification, change.params))
 
     def _new_files(self) -> list[str] | None:
         if len(sys.modules) == self._modules:
@@ -309,7 +309,8 @@ class _Child:
             name=self._name,
             stateful=list(service.stateful),
             stateless=list(service.stateless),
-            custom=sorted(service.profiles.methods.keys() - PROFILES.methods.keys()),
+            custom=sorted(service.profiles.methods.keys() - service.extensions.profiles.methods.keys()),
+            extensions=[_added(each) for each in service.extensions],
             capabilities=codec.encode(service.capabilities()),
             entries=entries,
             headers=headers,
@@ -341,6 +342,18 @@ class _Child:
             if cursor is None:
                 break
         return found
+
+
+def _added(extension: Extension) -> frames.Added:
+    methods = [
+        frames.AddedMethod(each.name, each.declared, each.subject, _listed(each.revisions))
+        for each in extension.methods
+    ]
+    return frames.Added(extension.identifier, _listed(extension.revisions), methods, list(extension.changes))
+
+
+def _listed(revisions: Collection[str] | None) -> list[str] | None:
+    return None if revisions is None else list(revisions)
 
 
 def _digest(entry: Any) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from ..protocol.listening import ChangeType
 from ..protocol.types.requests import RequestId
 from ..security.principal import Principal
 
@@ -75,15 +76,35 @@ class Finish(Struct, tag="finish", frozen=True):
     """End in good order."""
 
 
+class AddedMethod(Struct, frozen=True):
+    """What the parent has to know of a method that an extension brings."""
+
+    name: str
+    declared: bool
+    subject: str
+    revisions: list[str] | None
+
+
+class Added(Struct, frozen=True):
+    """What the parent has to know of an extension."""
+
+    identifier: str
+    revisions: list[str] | None
+    methods: list[AddedMethod]
+    changes: list[ChangeType]
+
+
 class Face(Struct, frozen=True):
-    """What the parent has to know of an app. ``entries``: by kind, each name and a digest of its description;
-    ``headers``: the input schemas of tools whose arguments HTTP headers repeat; ``files``: what to watch.
+    """What the parent has to know of an app. ``custom``: its own methods; ``entries``: by kind, each name and a digest
+    of its description; ``headers``: the input schemas of tools whose arguments HTTP headers repeat; ``files``: what to
+    watch.
     """
 
     name: str
     stateful: list[str]
     stateless: list[str]
     custom: list[str]
+    extensions: list[Added]
     capabilities: bytes
     entries: dict[str, dict[str, str]]
     headers: dict[str, bytes]
@@ -108,6 +129,8 @@ class Changed(Struct, tag="changed", frozen=True):
 
     kind: str
     uri: str
+    notification: str = ""
+    params: bytes = b""
 
 
 class Emit(Struct, tag="emit", frozen=True):

@@ -39,10 +39,11 @@ from ..protocol.call import Call
 from ..protocol.errors import InternalError, RPCError, TransportError
 from ..protocol.header_parameters import HeaderParameter, header_parameters
 from ..protocol.listening import Change, Listening
-from ..protocol.revisions import PROFILES, STATEFUL, STATELESS, Method
+from ..protocol.revisions import STATEFUL, STATELESS, Method
 from ..protocol.types import CallToolParams, Implementation, ListenParams, Params, Result, ServerCapabilities
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Dispatcher, Reply, refusal
+from ..runtime.extension import NO_EXTENSIONS, Extension, ExtensionMethod, Extensions
 from ..runtime.hub import Hub
 from ..runtime.service import Service
 from ..security.principal import ANONYMOUS, Principal
@@ -94,6 +95,7 @@ class DevServer(Dispatcher):
         self._hello = frames.Hello([], "")
         self._retiring: dict[Version, asyncio.Task[None]] = {}
         self._capabilities = ServerCapabilities()
+        self._extensions = NO_EXTENSIONS
         self._watch: Watch | None = None
         self._starting = asyncio.Lock()
         self._ending = False
@@ -134,7 +136,8 @@ class DevServer(Dispatcher):
         if not isinstance(params, ListenParams):
             return refusal(call, InternalError("a subscription can't be read"))
         try:
-            listening = Listening(call.id, params.notifications, self._capabilities, call.profile)
+            wanted = self._extensions.wanted(call, channel.principal)
+            listening = Listening(call.id, params.notifications, self._capabilities, call.profile, wanted)
         except RPCError as problem:
             return refusal(call, problem)
         subscription = self._hub.subscribe(listening.wants)
@@ -249,7 +252,9 @@ class DevServer(Dispatcher):
     def _adopt(self, face: frames.Face) -> None:
         """What the engines have to know of the version that serves."""
         own = (Method(name, Params, Result) for name in face.custom)
-        self.service.speak(face.stateful, face.stateless, PROFILES.extended(client_requests=own))
+        self._extensions = Extensions(_extension(each) for each in face.extensions)
+        profiles = self._extensions.profiles.extended(client_requests=own)
+        self.service.speak(face.stateful, face.stateless, profiles)
         self._capabilities = codec.reader(ServerCapabilities).read(face.capabilities)
         self._files = {*face.files, str(self._authors.path)}
 
@@ -270,13 +275,27 @@ class DevServer(Dispatcher):
                 if self._watch is not None:
                     self._watch.know()
         elif isinstance(frame, frames.Changed) and version is self._current:
-            self._hub.publish(Change(_KINDS[frame.kind], frame.uri))
+            kind = frame.kind if frame.notification else _KINDS[frame.kind]
+            self._hub.publish(Change(kind, frame.uri, frame.notification, frame.params))
         elif frame is None and version is self._next and version.face is None and self._failure is None:
             self._failure = f"{self._authors.path.name} ended the process while it was imported"
         elif frame is None and version is self._current and not self._ending:
             self._printer.note(f"the process of version {version.number} ended; the next call starts it anew")
         if version is self._next and not isinstance(frame, (frames.Changed, frames.Done)):
             self._told.set()
+
+
+def _extension(added: frames.Added) -> Extension:
+    """An extension of the version that serves, as far as the engines have to know it; its handlers are there."""
+    methods = [
+        ExtensionMethod(
+            name=each.name, declared=each.declared, subject=each.subject, revisions=each.revisions
+        )
+        for each in added.methods
+    ]
+    return Extension(
+        identifier=added.identifier, revisions=added.revisions, methods=methods, changes=added.changes
+    )
 
 
 _KINDS: Final[dict[str, Any]] = {

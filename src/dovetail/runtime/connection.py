@@ -313,8 +313,8 @@ class ServerConnection:
             hears = self._service.hearing(self._principal, self._transport)
             self._changes = self._service.hub.subscribe(lambda change: self._wants(change) and hears(change))
             self._teller = asyncio.create_task(self._tell(self._changes))
-        elif self._service.noticed is not None:
-            self._service.noticed(event.method, event.params)
+        elif self._service.extensions.hears:
+            self._service.extensions.hear("client", event.method, event.params)
 
     # Calls
 

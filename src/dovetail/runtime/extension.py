@@ -18,16 +18,15 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Literal, Protocol, TypeVar, cast
+from typing import Any, Final, Literal, Protocol, TypeGuard, TypeVar, cast
 
 from msgspec import Raw, Struct, field
 
 from ..protocol.call import Call
-from ..protocol.errors import LocalProtocolError, MissingCapability
-from ..protocol.listening import Change, ChangeType
+from ..protocol.errors import InvalidParams, LocalProtocolError, MissingCapability
+from ..protocol.listening import MAX_RESOURCES, Change, ChangeType
 from ..protocol.meta_keys import is_extension_identifier
 from ..protocol.revisions import PROFILES, Method, Profile
-from ..protocol.revisions.profiles import Profiles
 from ..protocol.types import InputRequest, Params, Result
 from ..security.principal import Principal
 from .dispatch import Handler, Middleware, around
@@ -182,21 +181,15 @@ class Extension(Struct, frozen=True, kw_only=True):
 class Extensions:
     """The extensions of one app or client, held against the protocol and each other. Raises `InvalidExtension`.
 
-    ``declared``: what is announced of them. ``profiles``: the revisions, with their methods and those of ``own``, which
-    need nobody's declaration. ``changes``: kinds of change, each with the one that brings it.
+    ``declared``: what is announced of them. ``profiles``: the revisions with their methods. ``changes``: kinds of
+    change, each with the one that brings it.
     """
 
-    def __init__(
-        self,
-        given: Iterable[Extension] | Mapping[str, Mapping[str, Any]] | None = None,
-        own: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, given: Iterable[Extension] | Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._all: Final = tuple(_extensions(given))
         self.declared: Final[dict[str, dict[str, Any]]] = {}
         self.changes: Final[dict[ChangeType, Extension]] = {}
-        self.profiles: Profiles = PROFILES.extended(
-            client_requests=[Method(name, Params, Result) for name in own]
-        )
+        self.profiles = PROFILES
         self._notices: Final[dict[tuple[str, str], Callable[[dict[str, Any]], Any]]] = {}
         self._results: Final[dict[tuple[str, str], ResultType]] = {}
         self._hearing: Final[set[asyncio.Task[None]]] = set()
@@ -253,6 +246,28 @@ class Extensions:
             if method in each.wrappers:
                 handler = around(each.wrappers[method], handler)
         return handler
+
+    def wanted(self, call: Call, principal: Principal) -> dict[ChangeType, list[str]] | None:
+        """What a ``subscriptions/listen`` wants to hear of that extensions bring, as far as the caller may.
+
+        Raises `MissingCapability` where that was not declared, `InvalidParams` for what is no list of texts.
+        """
+        if not self.changes:
+            return None
+        listed: dict[str, Any] = call.members.get("notifications") or {}
+        found: dict[ChangeType, list[str]] = {}
+        for change, extension in self.changes.items():
+            subjects = listed.get(change.filter)
+            if subjects is None or not extension.exists_in(call.profile):
+                continue
+            extension.demand(call)
+            if not _are_texts(subjects) or len(subjects) > MAX_RESOURCES:
+                raise InvalidParams(
+                    f"{change.filter} of a subscription is a list of at most {MAX_RESOURCES} texts"
+                )
+            may = extension.may_listen
+            found[change] = subjects if may is None else [each for each in subjects if may(principal, each)]
+        return found
 
     # At a client
 
@@ -323,6 +338,10 @@ def _once(table: dict[Any, Any], key: tuple[str, str], value: Any, extension: st
     if key in table:
         raise InvalidExtension(f"{extension} brings {what} {key[1]!r}, which exists already")
     table[key] = value
+
+
+def _are_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(each, str) for each in cast("list[object]", value))
 
 
 async def _heard(outcome: Awaitable[Any], notification: str) -> None:

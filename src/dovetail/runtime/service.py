@@ -30,6 +30,7 @@ from ..protocol.types.capabilities import ServerCapabilities
 from ..security.principal import Principal
 from .dispatch import Dispatcher
 from .ending import LIMIT, exit_in
+from .extension import NO_EXTENSIONS, Extensions
 from .hub import Hub
 
 log = logging.getLogger("dovetail.server")
@@ -45,7 +46,7 @@ class Service:
     ``stateful`` and ``stateless`` are the revisions served in each era, oldest first; either may be empty,
     not both; ``profiles``: the rules of each. ``max_running`` bounds the calls in progress on one connection,
     ``max_message`` (bytes) one message. ``header_parameters`` gives the arguments of a call that HTTP headers must
-    repeat; ``noticed`` is told of notifications; ``hearing`` what changes a caller may hear of. ``lifespan_name``: what
+    repeat; ``extensions`` are its own; ``hearing`` what changes a caller may hear of. ``lifespan_name``: what
     a person knows the lifespan by.
     """
 
@@ -58,7 +59,7 @@ class Service:
         stateful: Sequence[str],
         stateless: Sequence[str],
         profiles: Profiles = PROFILES,
-        noticed: Callable[[str, object], object] | None = None,
+        extensions: Extensions = NO_EXTENSIONS,
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         lifespan_name: str = "the lifespan",
         max_running: int = 1000,
@@ -73,7 +74,7 @@ class Service:
         self.max_running = max_running
         self.max_message = max_message
         self.header_parameters = header_parameters
-        self.noticed = noticed
+        self.extensions = extensions
         self._hearing = hearing
         self._lifespan = lifespan
         self._lifespan_name = lifespan_name

@@ -7,7 +7,6 @@ there and then, naming function, parameter, file and line.
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 from ..protocol import names
@@ -691,7 +690,7 @@ class App:
             stateful=self._stateful,
             stateless=self._stateless,
             profiles=profiles,
-            noticed=partial(extensions.hear, "client") if extensions.hears else None,
+            extensions=extensions,
             lifespan=self._life,
             lifespan_name=self._lifespan_name(),
             max_message=self._max_message,

@@ -14,7 +14,7 @@ from ..protocol import names
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RPCError, TransportError
 from ..protocol.header_parameters import HeaderParameter
-from ..protocol.listening import MAX_RESOURCES, ChangeType, Listening, everything
+from ..protocol.listening import Listening, everything
 from ..protocol.session import ServerSession
 from ..protocol.types import (
     CallToolParams,
@@ -238,7 +238,7 @@ class Methods:
             params.notifications,
             self.capabilities(),
             call.profile,
-            self._further(call, channel.principal),
+            self._extensions.wanted(call, channel.principal),
         )
         self._catalog.check_subscriptions(params.notifications.resource_subscriptions or (), channel)
         hears = self._catalog.hearing(channel.principal, channel.transport)
@@ -259,27 +259,6 @@ class Methods:
             with suppress(OSError, TransportError):
                 await channel.emit(listening.ending())
         return listening.result()
-
-    def _further(self, call: Call, principal: Principal) -> dict[ChangeType, list[str]] | None:
-        """What a listener wants to hear of that extensions bring. Raises `MissingCapability`, `InvalidParams`."""
-        if not self._extensions.changes:
-            return None
-        wanted: Any = call.members.get("notifications")
-        found: dict[ChangeType, list[str]] = {}
-        for change, extension in self._extensions.changes.items():
-            subjects = wanted.get(change.filter)
-            if subjects is None or not extension.exists_in(call.profile):
-                continue
-            extension.demand(call)
-            if not isinstance(subjects, list) or len(subjects) > MAX_RESOURCES:  # pyright: ignore[reportUnknownArgumentType] - decoded JSON
-                raise InvalidParams(
-                    f"{change.filter} of a subscription is a list of at most {MAX_RESOURCES} texts"
-                )
-            if not all(isinstance(each, str) for each in cast("list[Any]", subjects)):
-                raise InvalidParams(f"{change.filter} of a subscription is a list of texts")
-            names, may = cast("list[str]", subjects), extension.may_listen
-            found[change] = names if may is None else [each for each in names if may(principal, each)]
-        return found
 
     def header_parameters(self, call: Call, principal: Principal) -> Sequence[HeaderParameter]:
         """The arguments of a call over HTTP that headers must repeat; none for a tool that the caller may not use."""

@@ -224,8 +224,8 @@ class Stateful:
             waiter = live.asked.take(event.id)
             if waiter is not None and not waiter.done():
                 waiter.set_result(event)
-        elif isinstance(event, Notification) and self._service.noticed is not None:
-            self._service.noticed(event.method, event.params)
+        elif isinstance(event, Notification) and self._service.extensions.hears:
+            self._service.extensions.hear("client", event.method, event.params)
 
     # Calls
 
