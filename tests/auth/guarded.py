@@ -182,9 +182,10 @@ class Answer:
 
 
 class Wire:
-    """Requests to one served endpoint."""
+    """Requests to one served endpoint, from an address of this machine."""
 
-    def __init__(self, url: str, mount: str = "") -> None:
+    def __init__(self, url: str, mount: str = "", address: str = "127.0.0.1") -> None:
+        self.address = address
         self.port = int(url.split(":")[2].split("/", maxsplit=1)[0])
         self.path = mount + "/mcp"
 
@@ -197,7 +198,7 @@ class Wire:
         host: str = "localhost",
     ) -> Answer:
         """One request on a connection of its own; the whole answer."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(self.address, 0))
         try:
             lines = [
                 f"{method} {path or self.path} HTTP/1.1".encode(),

@@ -39,7 +39,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
     ``authorization``: the values of all Authorization headers, for more than one is already wrong; ``method``
     and ``url`` (proofs of possession sign them); ``headers``, names in lower case. ``mount``: the prefix below which
-    the endpoint is mounted, empty without one.
+    the endpoint is mounted, empty without one. ``remote``: the address of the peer, empty where it is not known.
     """
 
     authorization: tuple[str, ...]
@@ -47,6 +47,7 @@ class Credentials(msgspec.Struct, frozen=True):
     url: str
     headers: Mapping[str, str]
     mount: str = ""
+    remote: str = ""
 
     def __repr__(self) -> str:
         shown = "absent" if not self.authorization else "present"

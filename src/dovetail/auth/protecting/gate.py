@@ -25,6 +25,7 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 
 from ...protocol import names
+from ...security.addresses import network_of
 from ...security.authenticator import AuthenticationFailed, Credentials
 from ...security.principal import Principal
 from ...stores.errors import StoreError
@@ -82,7 +83,7 @@ class Gate:
         if shown is None:
             raise self._refusal(request, "the request shows no token")
         try:
-            verified = await self._verify(shown)
+            verified = await self._verify(shown, request.remote)
             await self._check_binding(request, shown, verified)
         except TokenRefused as problem:
             raise self._refusal(request, str(problem), error="invalid_token", scheme=shown.scheme) from None
@@ -113,7 +114,7 @@ class Gate:
 
     # Tokens
 
-    async def _verify(self, shown: Shown) -> Verified:
+    async def _verify(self, shown: Shown, remote: str) -> Verified:
         """The verdict on the token itself. Raises `TokenRefused` and `Unavailable`."""
         token = shown.token
         if not is_token(token):
@@ -122,7 +123,7 @@ class Gate:
         found = self._verdicts.get(digest)
         if found is None:
             checker = self._checker(token)
-            found = await checker.check(token)
+            found = await checker.check(token, network_of(remote))
             self._verdicts.put(digest, found, checker.keep)
         return found
 

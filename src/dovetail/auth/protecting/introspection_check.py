@@ -2,8 +2,9 @@
 
 Theory of operation. The issuer is asked once per token and then not again for a short while; everyone who shows the
 same token meanwhile waits for the same question. A token that it does not know is remembered too, for a moment, and
-there is a bound on how many questions are open, so that made-up tokens don't become a flood of questions. What the
-issuer says is judged by the same rules as a signed token: above all, it must be for this server.
+what may be asked at once is divided (`turns`), so that made-up tokens neither become a flood of questions nor keep
+those out who have good ones. What the issuer says is judged by the same rules as a signed token: above all, it must be
+for this server.
 
 Specification: RFC 7662; RFC 6749, section 2.3.1 (client authentication).
 """
@@ -26,6 +27,7 @@ from ..strict_json import NotAnObject, read_object
 from .claims import ClaimRules, verified
 from .jwt_check import audiences_of
 from .key_sets import find_endpoint
+from .turns import Turns
 from .verdicts import Surroundings, TokenRefused, Unavailable, Verified, digest_of
 
 __all__ = ["Introspection", "introspection"]
@@ -33,9 +35,10 @@ __all__ = ["Introspection", "introspection"]
 log = logging.getLogger("dovetail.auth")
 
 _MAX_ANSWER: Final = 16 * 1024
-_MAX_OPEN: Final = 64
 _MAX_REFUSED: Final = 10_000
 _REFUSED_FOR: Final = 5.0
+_MAX_KNOWN: Final = 10_000
+_KNOWN_FOR: Final = 3600.0
 
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
 
@@ -127,38 +130,46 @@ class _IntrospectionChecker:
         self._url = settings.url
         self._open: dict[bytes, asyncio.Task[dict[str, Any]]] = {}
         self._refused: OrderedDict[bytes, float] = OrderedDict()
+        self._known: OrderedDict[bytes, float] = OrderedDict()
+        self._turns: tuple[asyncio.AbstractEventLoop, Turns] | None = None
 
     @property
     def keep(self) -> float:
         return self._settings.keep
 
-    async def check(self, token: str) -> Verified:
+    async def check(self, token: str, network: str = "") -> Verified:
         digest, clock = digest_of(token), self._surroundings.clock
         if self._refused.get(digest, 0.0) > clock():
             raise TokenRefused("the token is not active")
-        claims = await asyncio.shield(self._ask_once(digest, token))
+        claims = await asyncio.shield(self._ask_once(digest, token, network))
         if claims.get("active") is not True:
-            self._refused[digest] = clock() + _REFUSED_FOR
-            while len(self._refused) > _MAX_REFUSED:
-                self._refused.popitem(last=False)
+            self._known.pop(digest, None)
+            _keep(self._refused, digest, clock() + _REFUSED_FOR, _MAX_REFUSED)
             raise TokenRefused("the token is not active")
         if self._settings.typed and str(claims.get("token_type")).lower() not in ("bearer", "dpop"):
             raise TokenRefused("the authorization server does not say that the token is an access token")
-        return verified(claims, self._settings.rules, self._surroundings)
+        found = verified(claims, self._settings.rules, self._surroundings)
+        _keep(self._known, digest, clock() + _KNOWN_FOR, _MAX_KNOWN)
+        return found
 
-    def _ask_once(self, digest: bytes, token: str) -> asyncio.Task[dict[str, Any]]:
-        """The one question about a token that is open, or a new one. Raises `Unavailable` beyond the bound."""
+    def _ask_once(self, digest: bytes, token: str, network: str) -> asyncio.Task[dict[str, Any]]:
+        """The one question about a token that is open or waits, or a new one."""
         loop = asyncio.get_running_loop()
         task = self._open.get(digest)
         if task is not None and task.get_loop() is loop:
             return task
-        if len(self._open) >= _MAX_OPEN:
-            raise Unavailable(
-                "the server has as many questions open at the authorization server as it may; retry"
-            )
-        task = self._open[digest] = loop.create_task(self._ask(token))
+        if self._turns is None or self._turns[0] is not loop:
+            self._turns = loop, Turns()
+        known = self._known.get(digest, 0.0) > self._surroundings.clock()
+        task = self._open[digest] = loop.create_task(
+            self._ask_in_turn(self._turns[1], token, network, known=known)
+        )
         task.add_done_callback(lambda done: self._closed(digest, done))
         return task
+
+    async def _ask_in_turn(self, turns: Turns, token: str, network: str, *, known: bool) -> dict[str, Any]:
+        async with turns.turn(network, known=known):
+            return await self._ask(token)
 
     def _closed(self, digest: bytes, task: asyncio.Task[dict[str, Any]]) -> None:
         if self._open.get(digest) is task:
@@ -196,3 +207,11 @@ class _IntrospectionChecker:
             "ascii"
         )
         return {}, {"authorization": "Basic " + base64.b64encode(pair).decode("ascii")}
+
+
+def _keep(table: OrderedDict[bytes, float], digest: bytes, until: float, most: int) -> None:
+    """Remember a token, and forget the one noted longest ago where there are too many."""
+    table[digest] = until
+    table.move_to_end(digest)
+    while len(table) > most:
+        table.popitem(last=False)

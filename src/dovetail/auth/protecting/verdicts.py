@@ -76,8 +76,10 @@ class Checker(Protocol):
         """For how many seconds a good verdict may be kept."""
         ...
 
-    async def check(self, token: str) -> Verified:
-        """Check a token. Raises `TokenRefused` and `Unavailable`."""
+    async def check(self, token: str, network: str = "") -> Verified:
+        """Check a token. ``network``: where it was shown (see `network_of`), empty if unknown. Raises `TokenRefused`
+        and `Unavailable`.
+        """
         ...
 
 

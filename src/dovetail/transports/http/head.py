@@ -83,7 +83,8 @@ class Head:
         )
         shown = tuple(value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization")
         mount: str = scope.get("root_path") or ""
-        return Credentials(shown, self.method, url.decode("latin-1"), PlainHeaders(self.headers), mount)
+        headers = PlainHeaders(self.headers)
+        return Credentials(shown, self.method, url.decode("latin-1"), headers, mount, self.remote or "")
 
     @property
     def query(self) -> bytes:
