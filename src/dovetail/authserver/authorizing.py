@@ -33,6 +33,7 @@ from ..protocol.bindings.origins import parse_origin
 from ..security.sealing import AESGCMSealer, SealBroken
 from . import pages, redirects
 from .clients import CODE, Client
+from .documents import is_document_id
 from .exchange import Answer, Request, redirect
 from .grants import CodeRecord, new_handle
 from .login import LoginRequest, User, ask_hook
@@ -85,13 +86,13 @@ class Authorizing:
             )
         try:
             parameters = {name: list(values) for name, values in request.parameters().items()}
-            client, redirect_uri = await self._client_of(parameters)
+            client, redirect_uri = await self._client_of(parameters, request.remote)
         except OAuthError as problem:
             raise PageRefusal(
                 "This login can't go on",
                 problem.description,
                 status=max(400, problem.status),
-                failure=problem.failure,
+                headers=problem.headers,
             ) from None
         try:
             pending = await self._judge(client, redirect_uri, parameters)
@@ -115,7 +116,7 @@ class Authorizing:
         pending = await self._open(ticket, browser, "login", Pending)
         client = await self._parts.directory.find(pending.client_id)
         if client is None:
-            raise PageRefusal(_STALE, _STALE_TEXT, failure=True)
+            raise PageRefusal(_STALE, _STALE_TEXT)
         return await self._log_in(request, client, pending, browser, came_back=True)
 
     async def decide(self, request: Request) -> Answer:
@@ -135,10 +136,10 @@ class Authorizing:
         if not await self._parts.kept.consents.add(
             f"used/{asked.nonce}", b"1", ttl=self._parts.lifetimes.interaction + 60
         ):
-            raise PageRefusal(_STALE, _STALE_TEXT, failure=True)
+            raise PageRefusal(_STALE, _STALE_TEXT)
         client = await self._parts.directory.find(asked.pending.client_id)
         if client is None or not redirects.matches(client.redirect_uris, asked.pending.redirect_uri):
-            raise PageRefusal(_STALE, _STALE_TEXT, failure=True)
+            raise PageRefusal(_STALE, _STALE_TEXT)
         if decision == "deny":
             denied = OAuthError("access_denied", "The request was denied.")
             return redirect(self._error_url(asked.pending.redirect_uri, asked.pending.state, denied))
@@ -146,21 +147,31 @@ class Authorizing:
             await self._parts.kept.consents.set(_remembered(asked), b"1", ttl=self._parts.remember_consent)
         return await self._allowed(asked)
 
-    async def _client_of(self, parameters: dict[str, list[str]]) -> tuple[Client, str]:
+    async def _client_of(self, parameters: dict[str, list[str]], remote: str) -> tuple[Client, str]:
         """The client and where it wants the answer. Until this has returned, nobody is redirected."""
         id, redirect_uri = _one(parameters, "client_id"), _one(parameters, "redirect_uri")
         if id is None:
             raise invalid_request("client_id is missing.")
-        client = await self._parts.directory.find(id)
+        client = await self._found(id, remote)
         if client is None:
-            raise OAuthError("invalid_client", "This application is not known here.", failure=True)
+            raise OAuthError("invalid_client", "This application is not known here.")
         if redirect_uri is None:
             raise invalid_request("redirect_uri is missing.")
         if not redirects.matches(client.redirect_uris, redirect_uri):
-            raise OAuthError(
-                "invalid_request", "redirect_uri is not one that this application registered.", failure=True
-            )
+            raise OAuthError("invalid_request", "redirect_uri is not one that this application registered.")
         return client, redirect_uri
+
+    async def _found(self, id: str, remote: str) -> Client | None:
+        """The client. Whoever names documents that are none, and so makes us fetch in vain, has to wait."""
+        if not is_document_id(id):
+            return await self._parts.directory.find(id)
+        gate = self._parts.gate
+        gate.check("document", remote)
+        try:
+            return await self._parts.directory.find(id)
+        except OAuthError:
+            gate.failed("document", remote)
+            raise
 
     async def _judge(self, client: Client, redirect_uri: str, parameters: dict[str, list[str]]) -> Pending:
         """The rest of the request. Raises `OAuthError`, which may be told to the client."""
@@ -199,13 +210,16 @@ class Authorizing:
     ) -> Answer:
         ticket = await self._seal(pending, browser, "login")
         action = f"{self._parts.place.urls.login}?{urlencode({'ticket': ticket})}"
+        tried = came_back and request.method == "POST"  # a form that leads to no login may be a guess
+        if tried:
+            self._parts.gate.begin("login", request.remote)
         found = await ask_hook(
             self._parts.login, _login_request(request, client, pending, action, came_back=came_back)
         )
         if not isinstance(found, User):
-            if came_back and request.method == "POST":
-                self._parts.gate.failed(request.remote)  # a form that led to no login may have been a guess
             return pages.operator_page(found)
+        if tried:
+            self._parts.gate.succeeded("login", request.remote)
         return await self._ask(client, pending, found, browser)
 
     async def _ask(self, client: Client, pending: Pending, user: User, browser: str) -> Answer:
@@ -284,7 +298,7 @@ class Authorizing:
             "cross-site",
             "same-site",
         ):
-            raise PageRefusal("Not allowed", "This form was sent by another site.", status=403, failure=True)
+            raise PageRefusal("Not allowed", "This form was sent by another site.", status=403)
 
     async def _seal(self, value: Pending | Asked, browser: str, purpose: str) -> str:
         sealer = await self._sealer(purpose)
@@ -297,7 +311,7 @@ class Authorizing:
                 raise SealBroken
             return msgspec.json.decode(sealer.open(ticket, binding=browser.encode("ascii")), type=type)
         except (SealBroken, msgspec.MsgspecError):
-            raise PageRefusal(_STALE, _STALE_TEXT, failure=True) from None
+            raise PageRefusal(_STALE, _STALE_TEXT) from None
 
     async def _sealer(self, purpose: str) -> AESGCMSealer:
         ring = await self._parts.kept.vault.ring()

@@ -12,7 +12,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from ..auth.dpop import ProofChecker
@@ -30,9 +30,12 @@ from .settings import Bounds, Lifetimes
 from .tokens import AccessTokens
 from .vault import Vault
 
-__all__ = ["AttemptGate", "Kept", "Parts", "Place", "ResourceHook", "Urls"]
+__all__ = ["AttemptGate", "Guessed", "Kept", "Parts", "Place", "ResourceHook", "Urls"]
 
 ResourceHook = Callable[[str], bool | Awaitable[bool]]
+#: What can be tried until it works: people's passwords, clients' secrets (and codes, and refresh tokens), initial
+#: access tokens; and documents, which are no secret, but cost us a fetch.
+Guessed = Literal["login", "secret", "registration", "document"]
 _MAX_RESOURCE: Final = 1024
 
 
@@ -139,31 +142,47 @@ class Kept:
 
 
 class AttemptGate:
-    """Slows down whoever keeps failing: after so many failures an address has to wait for each further try."""
+    """Slows down whoever keeps failing: after so many failures at one thing, an address has to wait for each further
+    try at it. `what`: what is tried, so that a program that fails at the token endpoint keeps nobody from the login.
+    """
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float]) -> None:
         self._limiter = RateLimiter(1.0 / bounds.recovery, bounds.failures, clock=clock)
-        self._shut: OrderedDict[str, float] = OrderedDict()
+        self._shut: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._clock = clock
 
-    def check(self, remote: str) -> None:
+    def check(self, what: Guessed, remote: str) -> None:
         """Raises `OAuthError` (429) while the address has to wait."""
-        wait = self._shut.get(remote, 0.0) - self._clock()
+        wait = self._shut.get((what, remote), 0.0) - self._clock()
         if wait > 0:
-            after = (("retry-after", str(int(wait) + 1)),)
-            raise OAuthError(
-                "temporarily_unavailable", "Too many failed tries; wait.", status=429, headers=after
-            )
-        self._shut.pop(remote, None)
+            raise _too_many(wait)
+        self._shut.pop((what, remote), None)
 
-    def failed(self, remote: str) -> None:
+    def failed(self, what: Guessed, remote: str) -> None:
         """The address failed once more."""
-        wait = self._limiter.take(remote)
+        wait = self._limiter.take((what, remote))
         if wait > 0:
-            self._shut[remote] = self._clock() + wait
-            self._shut.move_to_end(remote)
+            self._shut[what, remote] = self._clock() + wait
+            self._shut.move_to_end((what, remote))
             while len(self._shut) > 10_000:
                 self._shut.popitem(last=False)
+
+    def begin(self, what: Guessed, remote: str) -> None:
+        """Count a try before it is known how it ends: of many at once, each would be the first. Raises `OAuthError`
+        (429) for one too many.
+        """
+        wait = self._limiter.take((what, remote))
+        if wait > 0:
+            raise _too_many(wait)
+
+    def succeeded(self, what: Guessed, remote: str) -> None:
+        """The try that was begun was none to be counted."""
+        self._limiter.give_back((what, remote))
+
+
+def _too_many(wait: float) -> OAuthError:
+    after = (("retry-after", str(int(wait) + 1)),)
+    return OAuthError("temporarily_unavailable", "Too many failed tries; wait.", status=429, headers=after)
 
 
 @dataclass(frozen=True)

@@ -43,15 +43,12 @@ class OAuthError(DovetailError):
 class PageRefusal(DovetailError):
     """A refusal for the person at the browser: `title`, `text`, and the HTTP `status`."""
 
-    def __init__(
-        self, title: str, text: str, *, status: int = 400, headers: Headers = (), failure: bool = False
-    ) -> None:
+    def __init__(self, title: str, text: str, *, status: int = 400, headers: Headers = ()) -> None:
         super().__init__(f"{title}: {text}")
         self.title = title
         self.text = text
         self.status = status
         self.headers = headers
-        self.failure = failure
 
 
 def invalid_request(description: str) -> OAuthError:

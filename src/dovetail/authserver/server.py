@@ -21,6 +21,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any, Final, Literal
 
 from ..auth.resources import canonical_resource
@@ -39,7 +40,7 @@ from .ending import Ending
 from .exchange import Answer, Receive, Request, Scope, Send, json_answer, read, send_answer
 from .granting import Granting
 from .login import Login, developer_only
-from .parts import AttemptGate, Kept, Parts, Place, ResourceHook, Urls
+from .parts import AttemptGate, Guessed, Kept, Parts, Place, ResourceHook, Urls
 from .refusals import OAuthError, PageRefusal
 from .registration import Registering
 from .scopes import Implies, Scopes
@@ -131,6 +132,7 @@ class AuthServer:
             self._parts, registration=registration != "off", documents=documents != "off", trusted=trusted
         )
         self._pages, self._programs = self._routes(fetcher, trusted, registration)
+        self._guessed = _guessed(place.path, open_to_all=isinstance(registration, str))
 
     @property
     def issuer(self) -> str:
@@ -159,10 +161,15 @@ class AuthServer:
         for close in self._closing:
             await close()
 
-    def run(self, *, host: str | None = None, port: int | None = None) -> None:
+    def run(self, *, host: str | None = None, port: int | None = None, proxies: Sequence[str] = ()) -> None:
         """Serve until interrupted, with uvicorn: where the issuer says if that is this machine, else on `host` and
-        `port`, behind something that ends TLS. Raises `ImportError` without ``dovetail[server]``.
+        `port`, behind something that ends TLS.
+
+        `proxies`: addresses and networks ("10.0.0.7", "10.1.0.0/16") of those whose ``X-Forwarded-For`` is believed;
+        by default nobody's, so that callers are told apart by where they really come from. Raises `ImportError`
+        without ``dovetail[server]``, `ValueError` for proxies that have no such name.
         """
+        trusted = _proxies(proxies)
         try:
             import uvicorn
         except ImportError:
@@ -170,7 +177,15 @@ class AuthServer:
         here = parse_host(self.place.origin.partition("://")[2])
         bound = host or (here.host if here is not None and self.place.local else "127.0.0.1")
         at = port if port is not None else self.place.port if not self.place.secure else 8400
-        uvicorn.run(self, host=bound, port=at, log_level="warning", server_header=False)
+        uvicorn.run(
+            self,
+            host=bound,
+            port=at,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=bool(trusted),
+            forwarded_allow_ips=trusted,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -209,21 +224,21 @@ class AuthServer:
         return answer if for_people else self._shared(request, answer)
 
     async def _judged(self, endpoint: Endpoint, request: Request, *, for_people: bool) -> Answer:
-        """The endpoint's answer, once host and failures so far let it pass; failures are counted."""
-        gate = self._parts.gate
+        """The endpoint's answer, if host and, where something can be guessed at, failures so far let it pass."""
+        gate, what = self._parts.gate, self._guessed.get(request.path)
         try:
             self._check_host(request)
-            gate.check(request.remote)
+            if what is not None:
+                self._check_page(request)
+                gate.check(what, request.remote)
             if request.method == "OPTIONS" and not for_people:
                 return Answer(204, headers=(("allow", "GET, POST, OPTIONS"), ("cache-control", "no-store")))
             return await endpoint(request)
         except OAuthError as problem:
-            if problem.failure:
-                gate.failed(request.remote)
+            if problem.failure and what is not None:
+                gate.failed(what, request.remote)
             return _told(problem, for_people=for_people)
         except PageRefusal as problem:
-            if problem.failure:
-                gate.failed(request.remote)
             return pages.refusal(problem.title, problem.text, status=problem.status).having(*problem.headers)
 
     def _check_host(self, request: Request) -> None:
@@ -231,6 +246,14 @@ class AuthServer:
         host = parse_host(request.headers.get("host"))
         if self.place.local and (host is None or not host.is_loopback):
             raise OAuthError("invalid_request", "The Host header does not name this server.", status=403)
+
+    def _check_page(self, request: Request) -> None:
+        """A page of another site that may not read the answer is not asked what it wants: its tries would be counted as
+        those of whoever looks at it.
+        """
+        site = request.headers.get("sec-fetch-site")
+        if site in ("cross-site", "same-site") and request.headers.get("origin", "") not in self._cors:
+            raise OAuthError("invalid_request", "This was sent by a page of another site.", status=403)
 
     def _shared(self, request: Request, answer: Answer) -> Answer:
         """Let the listed web pages read the answer."""
@@ -318,12 +341,36 @@ def _check(
         raise ValueError("An initial access token has at least 16 characters, better 43 random ones.")
 
 
+def _guessed(path: str, *, open_to_all: bool) -> dict[str, Guessed]:
+    """Where something can be guessed at by trying, and what; the login counts for itself."""
+    found: dict[str, Guessed] = dict.fromkeys(
+        (f"{path}/token", f"{path}/revoke", f"{path}/introspect"), "secret"
+    )
+    return found if open_to_all else {**found, f"{path}/register": "registration"}
+
+
 def _documents(
     fetcher: Fetcher, bounds: Bounds, kind: Documents, trusts: Callable[[str], bool] | None
 ) -> ClientDocuments | None:
     if kind == "off":
         return None
     return ClientDocuments(fetcher, bounds, loopback=kind == "loopback", trusts=trusts)
+
+
+def _proxies(named: Sequence[str]) -> list[str]:
+    """The proxies to trust. Raises `ValueError` for what is no address and no network, or is all of them."""
+    if isinstance(named, str):
+        raise ValueError(f"proxies is a list: [{named!r}]")
+    for each in named:
+        try:
+            everybody = ip_network(each).prefixlen == 0
+        except ValueError:
+            raise ValueError(
+                f"{each!r} is no address or network of a proxy; write '10.0.0.7' or '10.1.0.0/16'"
+            ) from None
+        if everybody:
+            raise ValueError(f"{each!r} would believe everybody; name the proxies alone")
+    return list(named)
 
 
 def _told(problem: OAuthError, *, for_people: bool) -> Answer:

@@ -195,7 +195,12 @@ async def _served(application: Any, sock: socket.socket) -> AsyncGenerator[None]
             yield
 
     config = uvicorn.Config(
-        application, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="off"
+        application,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+        lifespan="off",
     )
     serving = Quiet(config)
     task = asyncio.create_task(serving.serve(sockets=[sock]))

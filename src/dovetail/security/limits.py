@@ -78,6 +78,12 @@ class RateLimiter:
             self._make_room(now)
         return 0.0
 
+    def give_back(self, key: Hashable, cost: float = 1) -> None:
+        """Undo a `take` of so much. Nothing happens for a key that was forgotten, for then it is full."""
+        full_at = self._full_at.get(key)
+        if full_at is not None:
+            self._full_at[key] = full_at - cost * self._interval
+
     def _make_room(self, now: float) -> None:
         """Forget full buckets from the front, two at most per new key, and the first one if the table is
         over.

@@ -141,7 +141,12 @@ async def served(application: Any) -> AsyncGenerator[str]:
             yield
 
     config = uvicorn.Config(
-        application, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
+        application,
+        port=0,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
     )
     server = Quiet(config)
     task = asyncio.create_task(server.serve())

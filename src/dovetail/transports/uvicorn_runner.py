@@ -268,6 +268,7 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
+        "forwarded_allow_ips": [],  # whoever switches them on names whom to believe as well
         "timeout_graceful_shutdown": 5,
         **options,
     }
