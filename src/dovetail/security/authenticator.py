@@ -114,7 +114,9 @@ class Gatekeeper(Authenticator, Protocol):
 
 
 class Protection(Protocol):
-    """How an app is protected."""
+    """How an app is protected. It may have an attribute ``shares_proofs``: True where what callers show may be used
+    once, so that all workers have to share the store that says so.
+    """
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -636,6 +636,7 @@ class App:
             store=given["store"],
             sessions=bool(given.get("sessions", True) and self._stateful),
             once=any(entry.once for entry in self._catalog.tools.all()),
+            proofs=bool(getattr(auth, "shares_proofs", False)),
         )
         routes = [Route(*each, **more, in_thread=self._workshop.in_thread) for each, more in self._routes]
         return HTTPApp(self.service, routes=routes, **given)

@@ -30,6 +30,11 @@ _NEEDS_STORE: Final = (
 _STORE_OR_NO_SESSIONS: Final = (
     "a store that all of them see: App(store=SQLiteStore(path)), or no sessions: sessions=False"
 )
+_STORE_OR_NO_PROOFS: Final = (
+    "a store that all of them see: App(store=SQLiteStore(path)); or say in Protected(...) that you do without: "
+    "dpop='refused' takes no tokens that are bound to keys, dpop_once_per_worker=True lets each worker take a proof "
+    "once"
+)
 #: The exit status by which uvicorn and gunicorn know that starting a worker again would not help.
 _HOPELESS: Final = 3
 
@@ -133,26 +138,32 @@ class Vault:
         if not self._alone and self.store is None:
             raise plan.refuse(_NEEDS_STORE)
 
-    def check_workers(self, workers: int, *, store: Store | None, sessions: bool, once: bool) -> None:
+    def check_workers(
+        self, workers: int, *, store: Store | None, sessions: bool, once: bool, proofs: bool = False
+    ) -> None:
         """Refuse to be one of several processes that do not share what they have to. Raises `NotShared`.
 
         Each would make keys of its own, and the state that one gave out would be refused by the others, at random; a
-        session would be known to one of them.
+        session would be known to one of them; and a proof that one took could be used again at each other (``proofs``:
+        they are to be used once).
         """
         shared = store is not None and not isinstance(store, _memory())
-        missing = [
-            *(
-                ["keys: App(keys=[...]), or " + ENVIRONMENT + " in the environment"]
-                if self._sealer is None
-                else []
-            ),
-            *([] if shared or not (sessions or once) else [_STORE_OR_NO_SESSIONS]),
-        ]
-        if workers > 1 and missing:
-            raise NotShared(
-                f"{workers} workers are to serve together, and would not share what they have to: clients would lose "
-                f"their sessions and answers at random. Give them {'; and '.join(missing)}"
-            )
+        missing: list[str] = []
+        if self._sealer is None:
+            missing.append("keys: App(keys=[...]), or " + ENVIRONMENT + " in the environment")
+        if not shared and (sessions or once):
+            missing.append(_STORE_OR_NO_SESSIONS)
+        elif not shared and proofs:
+            missing.append(_STORE_OR_NO_PROOFS)
+        if workers < 2 or not missing:
+            return
+        lost = "clients would lose their sessions and answers at random"
+        if missing == [_STORE_OR_NO_PROOFS]:
+            lost = "a proof that one of them took (DPoP) could be used again at each of the others"
+        raise NotShared(
+            f"{workers} workers are to serve together, and would not share what they have to: {lost}. "
+            f"Give them {'; and '.join(missing)}"
+        )
 
     def _kv(self) -> KeyValue | None:
         store = self.store

@@ -12,12 +12,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
+from ...protocol.bindings.origins import is_local_name
 from ...security.fetching import Fetcher
 from ...security.key_ring import KeyRing
 from ...stores.contracts import Store
@@ -42,7 +42,9 @@ class Protected:
     ``scopes``: what every request needs; ``scopes_supported``: what clients are told to ask for to begin with
     (default: ``scopes``). ``implies``: scopes that contain others, ``{"notes:write": ["notes:read"]}``. ``dpop``:
     whether tokens that are bound to a key are "accepted" (as bearer tokens are), "required", or "refused";
-    ``dpop_nonces``: demand a fresh nonce in their proofs. ``name`` and ``documentation`` (a URL) are for people.
+    ``dpop_nonces``: demand a fresh nonce in their proofs; ``dpop_once_per_worker``: serve with several workers that
+    share no store all the same, where a proof can be used once at each of them. ``name`` and ``documentation`` (a URL)
+    are for people.
     ``metadata_url``: where clients find the resource's metadata, if not at the well-known place. ``leeway``: seconds
     that clocks may be apart. ``allow_private``: issuers may have private addresses. Loopback ones may be used when
     the resource is on this machine itself.
@@ -59,6 +61,7 @@ class Protected:
         implies: Mapping[str, Sequence[str]] | None = None,
         dpop: DPoPUse = "accepted",
         dpop_nonces: bool = False,
+        dpop_once_per_worker: bool = False,
         name: str | None = None,
         documentation: str | None = None,
         metadata_url: str | None = None,
@@ -68,7 +71,7 @@ class Protected:
     ) -> None:
         self.resource = canonical_resource(resource)
         self._host = urlsplit(self.resource).hostname or ""
-        self._local = _is_loopback(self._host)
+        self._local = is_local_name(self._host)
         if not self.resource.startswith("https://") and not self._local:
             raise ValueError(f"the resource {self.resource} must have https: tokens would travel in the open")
         if not checks:
@@ -84,6 +87,7 @@ class Protected:
             raise ValueError("the leeway for clocks is 0 to 300 seconds")
         self._dpop: DPoPUse = dpop
         self._nonces = dpop_nonces
+        self._once_per_worker = dpop_once_per_worker
         self._metadata_url = None if metadata_url is None else canonical_resource(metadata_url)
         self._leeway = leeway
         self._allow_private = allow_private
@@ -94,6 +98,11 @@ class Protected:
     def hosts(self) -> tuple[str, ...]:
         """See `Protection`."""
         return (f"[{self._host}]" if ":" in self._host else self._host,)
+
+    @property
+    def shares_proofs(self) -> bool:
+        """See `Protection`."""
+        return self._dpop != "refused" and not self._once_per_worker
 
     @property
     def metadata(self) -> bytes:
@@ -143,7 +152,7 @@ class Protected:
             )
         for issuer in issuers:
             if not issuer.startswith("https://") and not (
-                self._local and _is_loopback(urlsplit(issuer).hostname or "")
+                self._local and is_local_name(urlsplit(issuer).hostname or "")
             ):
                 raise ValueError(f"the issuer {issuer} must have https (http is for this machine alone)")
 
@@ -191,12 +200,3 @@ def _closure(implied: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]
                 waiting.extend(implied.get(each, ()))
         found[scope] = frozenset(reached)
     return found
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
