@@ -8,7 +8,8 @@ literal is checked as well. A GET follows at most three redirects, and only with
 carries credentials, follows none. There are no cookies, no ``.netrc``, no proxies of the environment, no
 compression and no kept connection.
 
-Plain http is for loopback only, and only when that was allowed.
+Plain http is for loopback only, and only when that was allowed; names that mean this machine (``localhost`` and below)
+lead nowhere else, whatever a resolver says.
 Specification: 2026-07-28 basic/authorization/security-considerations "Communication Security"; "Security Best
 Practices", Server-Side Request Forgery; RFC 9110 section 15.4.
 """
@@ -27,6 +28,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
 
+from ..protocol.bindings.origins import is_local_name
 from ..protocol.errors import DovetailError, TransportError
 from .addresses import AddressPolicy, AddressRefused, is_loopback
 
@@ -76,12 +78,7 @@ class Location(NamedTuple):
     @property
     def is_local_name(self) -> bool:
         """Whether the host says itself that it is this machine."""
-        if self.host == "localhost" or self.host.endswith(".localhost"):
-            return True
-        try:
-            return is_loopback(ip_address(self.host))
-        except ValueError:
-            return False
+        return is_local_name(self.host)
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -197,7 +194,7 @@ class Fetcher:
         http = _aiohttp()
         try:
             async with (
-                self._session(http, plain=location.scheme == "http") as session,
+                self._session(http, local=location.scheme == "http" or location.is_local_name) as session,
                 session.request(
                     method,
                     url,
@@ -248,11 +245,11 @@ class Fetcher:
                 raise FetchFailed(f"{shown(url)} answered with more than {self._limit} bytes")
         return bytes(body)
 
-    def _session(self, http: Any, *, plain: bool) -> Any:
-        """A session for one exchange: nothing is left open between two of them. ``plain``: without encryption, which
-        must not leave this machine, whatever a resolver takes the name for.
+    def _session(self, http: Any, *, local: bool) -> Any:
+        """A session for one exchange: nothing is left open between two of them. ``local``: it must not leave this
+        machine, whatever a resolver takes the name for; it has no encryption, or a name that means this machine.
         """
-        policy = _LoopbackOnly() if plain else self._policy
+        policy = _LoopbackOnly(self._policy.allow_loopback) if local else self._policy
         return http.ClientSession(
             connector=http.TCPConnector(
                 ssl=True if self._ssl is None else self._ssl,
@@ -333,7 +330,8 @@ def _literal(host: str, url: str) -> None:
 
 
 async def _resolve(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    name = "localhost" if is_local_name(host) else host
+    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
 
@@ -343,7 +341,8 @@ class _LoopbackOnly(AddressPolicy):
     def check(self, ip: str | IPv4Address | IPv6Address) -> None:
         """Raise `AddressRefused` for any other address."""
         if not is_loopback(ip_address(ip)):
-            raise AddressRefused("it is http, and its name does not lead to this machine")
+            raise AddressRefused("it is for this machine, and its name does not lead there")
+        super().check(ip)
 
 
 def _pinning(http: Any, policy: AddressPolicy, resolve: Resolve) -> Any:

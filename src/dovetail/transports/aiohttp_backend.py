@@ -16,15 +16,19 @@ Specification: RFC 9112 section 9.3.1 "Retrying Requests"; the rest is ours.
 import asyncio
 import errno
 import io
+import socket
 import ssl as tls
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
+from ipaddress import ip_address
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from ..protocol.bindings.origins import is_local_name
 from ..protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError, TransportError
+from ..security.addresses import is_loopback
 from .http_backend import ConnectRefused, Headers, Response
 from .http_proxies import proxy_for
 from .shared_channel import cut_short
@@ -69,6 +73,7 @@ class AiohttpBackend:
         aiohttp: Any = _aiohttp()
         options: dict[str, Any] = {"limit": 0, "keepalive_timeout": keep_alive}
         if unix_socket is None:
+            options["resolver"] = _resolver(aiohttp)
             connector = aiohttp.TCPConnector(ssl=True if ssl is None else ssl, **options)
         else:
             connector = aiohttp.UnixConnector(unix_socket, **options)
@@ -174,6 +179,22 @@ def _headers(raw: Any) -> dict[str, str]:
     if len(found) != len(raw):  # some came several times
         found = {name: ", ".join(raw.getall(name)) for name in found}
     return found
+
+
+def _resolver(http: Any) -> Any:
+    """The system's resolver, which is asked of this machine alone where a name means that."""
+
+    class Resolver(http.ThreadedResolver):
+        async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[Any]:
+            if not is_local_name(host):
+                return await super().resolve(host, port, family)
+            found = await super().resolve("localhost", port, family)
+            local = [{**each, "hostname": host} for each in found if is_loopback(ip_address(each["host"]))]
+            if not local:
+                raise OSError(f"{host} has no address")
+            return local
+
+    return Resolver()
 
 
 def _no_proxy(_: str) -> None:

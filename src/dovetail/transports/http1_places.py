@@ -1,8 +1,10 @@
 """Where requests go, and how a connection to there is made: names, addresses, TLS.
 
 Theory of operation. A name that has several addresses is tried at all of them, a moment apart, and the first that
-answers is taken, IPv6 and IPv4 by turns ("happy eyeballs"). Certificates and the names in them are checked. The lines
-of a request's head that do not depend on its body are made once, and refused if they would be read as other lines.
+answers is taken, IPv6 and IPv4 by turns ("happy eyeballs"). Names that mean this machine (``localhost`` and those below
+it) lead to loopback addresses and nowhere else, whatever a resolver says: what goes there may go unencrypted.
+Certificates and the names in them are checked. The lines of a request's head that do not depend on its body are made
+once, and refused if they would be read as other lines.
 Specification: RFC 8305; RFC 9110 sections 5.1, 5.5 and 7.2; RFC 9112 sections 3.2 and 5.
 """
 
@@ -15,11 +17,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
+from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import Final, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
+from ..protocol.bindings.origins import is_local_name
 from ..protocol.errors import LocalProtocolError
+from ..security.addresses import is_loopback
 from .http_backend import Headers
 
 __all__ = ["Place", "has_body", "head_of", "place_of"]
@@ -165,7 +170,10 @@ def _literal(host: str, port: int) -> _Address | None:
 
 
 async def _look_up(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[_Address]:
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    local = is_local_name(host)
+    found = await loop.getaddrinfo("localhost" if local else host, port, type=socket.SOCK_STREAM)
+    if local:
+        found = [each for each in found if is_loopback(ip_address(str(each[4][0])))]
     families: dict[int, list[_Address]] = {}
     for family, _, protocol, _, address in found:
         families.setdefault(family, []).append((family, protocol, address))

@@ -1,8 +1,8 @@
 """Which proxy, if any, the environment names for a URL.
 
 Theory of operation. ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy`` (or what the system keeps in their
-place) are read as the standard library reads them. Loopback addresses are never asked of a proxy, which would find its
-own.
+place) are read as the standard library reads them. Loopback addresses, ``localhost`` and the names below it are never
+asked of a proxy, which would find its own.
 Specification: none; the variables are a custom of long standing.
 """
 
@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ..protocol.bindings.origins import parse_host
+from ..protocol.bindings.origins import is_local_name
 from ..protocol.errors import ConnectFailed
 
 __all__ = ["proxy_for"]
@@ -22,8 +22,7 @@ def proxy_for(url: str) -> str | None:
     """The proxy's URL; None for none. Raises `ConnectFailed` where a proxy is named that we can't talk to."""
     parts = urlsplit(url)
     scheme, host = parts.scheme, parts.hostname or ""
-    authority = parse_host(f"[{host}]" if ":" in host else host)
-    if (authority is not None and authority.is_loopback) or proxy_bypass(host):
+    if is_local_name(host) or proxy_bypass(host):
         return None
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")

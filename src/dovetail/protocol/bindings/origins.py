@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
-__all__ = ["Authority", "Origin", "OriginPolicy", "Refusal", "parse_host", "parse_origin"]
+__all__ = ["Authority", "Origin", "OriginPolicy", "Refusal", "is_local_name", "parse_host", "parse_origin"]
 
 _MAX_HOST: Final = 300
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -101,6 +101,17 @@ def parse_origin(value: bytes | str | None) -> Origin | None:
     if authority.port is None:
         authority = Authority(authority.host, _DEFAULT_PORTS.get(scheme))
     return Origin(scheme, authority)
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a host (of a URL: without brackets) says itself that it is this machine: ``localhost`` and every name
+    below it, 127.0.0.0/8, ::1. Such names mean nothing else to anybody, so nobody else is asked about them (RFC 6761,
+    section 6.3).
+    """
+    name = host.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    return _is_ipv4(name) if name[:4] == "127." else ":" in name and _ipv6(name) == "::1"
 
 
 def _ascii(value: bytes | str | None) -> str | None:
