@@ -120,12 +120,16 @@ async def test_r113_a_token_that_comes_back_in_a_challenge_is_not_quoted() -> No
 @pytest.mark.parametrize(
     "expires,lasts",
     [
-        (3600, 3600), ("3600", 3600), (3600.5, 3600), (10**30, 10 * 365 * 86400), (-1, None), (0, None), ("soon", None),
+        (3600, 3600), ("3600", None), (3600.5, 3600), (0.001, None), (1e-300, None),
+        (10**30, 10 * 365 * 86400), (-1, None), (0, None), ("soon", None),
         (None, None), (True, None), ([1], None), ("9" * 400, None), ("-5", None), (1e308, 10 * 365 * 86400),
         (10**400, 10 * 365 * 86400),
     ],
 )  # fmt: skip
-async def test_a_lifetime_that_makes_no_sense_is_no_lifetime(expires: Any, lasts: float | None) -> None:
+async def test_a_lifetime_that_is_no_positive_number_is_no_lifetime(
+    expires: Any, lasts: float | None
+) -> None:
+    """The token is good all the same, and used until it is refused: RFC 6749, section 5.1, only recommends to tell."""
     async with World() as world:
         world.lifetime = expires
         tokens = MemoryTokens()

@@ -68,6 +68,7 @@ class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
     scopes: tuple[str, ...] = ()
     dpop: bool = False
     keyring: bool = False
+    parent_resource: bool = False
 
 
 @Parameter(name="*")
@@ -94,6 +95,10 @@ class LoginOptions:
     ] = False
     dpop: Annotated[bool, Parameter(negative="", help="Bind the tokens to a key.")] = False
     keyring: Annotated[bool, Parameter(negative="", help="Keep the tokens in the system's keyring.")] = False
+    accept_parent_resource: Annotated[
+        bool,
+        Parameter(negative="", help="Take the server's word where it names something above it on its host."),
+    ] = False
     again: Annotated[bool, Parameter(negative="", help="Log in anew, even if there is a login.")] = False
     timeout: Annotated[float, Parameter(help="Seconds to wait for you.")] = 300.0
     verbose: Annotated[
@@ -116,6 +121,7 @@ class LoginOptions:
             scopes=tuple(self.scope),
             dpop=self.dpop,
             keyring=self.keyring,
+            parent_resource=self.accept_parent_resource,
         )
 
 
@@ -165,6 +171,7 @@ class TerminalLogin:
                 redirect_uri=None if choice.port is None else f"http://127.0.0.1:{choice.port}/callback",
                 scopes=choice.scopes,
                 dpop=choice.dpop or None,
+                accept_parent_resource=choice.parent_resource,
                 tokens=KeyringTokens() if choice.keyring else FileTokens(),
                 approve=self.approve,
                 open_browser=None if self._browser else _no_browser,
@@ -269,6 +276,7 @@ def _quiet(choice: Choice) -> OAuth:
         client_id=choice.client_id,
         issuer=choice.issuer,
         client_metadata_url=choice.document,
+        accept_parent_resource=choice.parent_resource,
         tokens=store,
         open_browser=_no_browser,
     )

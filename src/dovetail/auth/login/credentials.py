@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
@@ -46,9 +47,14 @@ from .records import Pointer, Tokens, decode, encode, key_of
 from .scopes import demanded, selected
 from .storage import TokenStore
 
-__all__ = ["Credentials", "Grant"]
+__all__ = ["Credentials", "Grant", "MAX_LOGINS", "SPAN"]
 
 log = logging.getLogger("dovetail.auth")
+
+MAX_LOGINS: Final = 10
+"""Times within `SPAN` that a server gets another login by refusing credentials that are good by their time."""
+SPAN: Final = 3600.0
+"""Seconds for which each of these counts."""
 
 _FRESH: Final = 30.0  # seconds in which a token that was just given must not be refused
 _PAUSE: Final = 5.0  # seconds between attempts that failed
@@ -86,7 +92,8 @@ class Grant(Protocol):
 
 class Credentials:
     """A `ClientAuth` for the MCP server at ``url``, by a grant. ``name`` tells apart whom the tokens are for, where
-    several use one store; ``dpop``: True always binds tokens to a key, None only where the server demands it.
+    several use one store; ``dpop``: True always binds tokens to a key, None only where the server demands it;
+    ``parents``: metadata may name what is above the server on its host.
     ``extensions``: what a client that uses this declares. ``account`` names server and ``name`` by a digest.
     """
 
@@ -100,6 +107,7 @@ class Credentials:
         name: str,
         scopes: Sequence[str] = (),
         dpop: bool | None = None,
+        parents: bool = False,
         extensions: Mapping[str, Mapping[str, Any]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -111,6 +119,7 @@ class Credentials:
         self._fetcher = fetcher
         self._scopes = tuple(scopes)
         self._dpop = dpop
+        self._parents = parents
         self._clock = clock
         self._place = self.account = key_of("server", self.url, name)
         self._tokens: Tokens | None = None
@@ -120,6 +129,7 @@ class Credentials:
         self._recovery: SingleFlight[bool] = SingleFlight()
         self._renewal: SingleFlight[Tokens | None] = SingleFlight(lasting=True)
         self._stepped: dict[frozenset[str], int] = {}
+        self._forced: deque[float] = deque(maxlen=MAX_LOGINS)
         self._failure: tuple[float, AuthorizationError] | None = None
         self._renewal_failed = -1e9
 
@@ -173,7 +183,11 @@ class Credentials:
         """Get tokens now, whatever there is already. Raises `AuthorizationError`, `FetchFailed`, `FetchRefused`."""
         before = await self._load()
         found = await discover(
-            self._fetcher, self.url, issuer=self._grant.issuer, known=before.issuer if before else None
+            self._fetcher,
+            self.url,
+            issuer=self._grant.issuer,
+            known=before.issuer if before else None,
+            parents=self._parents,
         )
         wanted = selected((), found.scopes, wanted=(*self._scopes, *scopes))
         return await self._obtain(found, wanted, ())
@@ -311,6 +325,7 @@ class Credentials:
                 challenges,
                 issuer=self._grant.issuer,
                 known=before.issuer if before else None,
+                parents=self._parents,
             )
             self._servers[found.issuer] = found.server
             same = before is not None and (before.issuer, before.resource) == (found.issuer, found.resource)
@@ -324,6 +339,9 @@ class Credentials:
                         f"{said(self.url)} refuses the token that {said(found.issuer)} has just given for it"
                         f"{_reason(challenges, sent)}; their settings of issuer and audience may not agree"
                     )
+            early = before is not None and (not before.expired(now) or now - before.login_at < _FRESH)
+            if early and self._grant.interactive:
+                self._count_forced(LoginFailed)
             scopes = selected(
                 demanded(challenges),
                 found.scopes,
@@ -363,6 +381,7 @@ class Credentials:
         if len(self._stepped) > 256:
             self._stepped.clear()
         self._stepped[wanted] = times + 1
+        self._count_forced(ScopeRefused)
         try:
             found = await discover(
                 self._fetcher,
@@ -370,6 +389,7 @@ class Credentials:
                 challenges,
                 issuer=self._grant.issuer,
                 known=before.issuer if before else None,
+                parents=self._parents,
             )
             held = (
                 ()
@@ -393,6 +413,18 @@ class Credentials:
             await self._keep(tokens)
         self._failure = None
         return tokens
+
+    def _count_forced(self, problem: type[AuthorizationError]) -> None:
+        """Count what the server brings about by refusing what had not expired; it could do so for ever, with other
+        scopes each time. Raises ``problem`` beyond the bound.
+        """
+        now = self._clock()
+        if len(self._forced) == MAX_LOGINS and 0 <= now - self._forced[0] < SPAN:
+            raise problem(
+                f"{said(self.url)} has refused good credentials, or wanted more scopes, {MAX_LOGINS} times within an"
+                " hour; it gets no other login before that hour is over"
+            )
+        self._forced.append(now)
 
     def _key_for(self, found: Discovered, challenges: Sequence[Challenge]) -> DPoPKey | None:
         """The key to bind new tokens to, if they have to be."""

@@ -1,7 +1,8 @@
 """Who gives out the tokens of an MCP server: the resource first, then its authorization server.
 
 Theory of operation. The resource's metadata stands where the challenge says, if that is on the server's own origin,
-else below the well-known address with the path, else at the root. It has to name the server we talk to. The
+else below the well-known address with the path, else at the root. It has to name the server we talk to, or (at the
+root) its host: nobody is to get tokens in the name of somebody else. The
 authorization server's metadata stands at two or three well-known addresses made from its issuer; a document that names
 another issuer, be it by a slash, is not used. Only where a server has no resource metadata at all, and nothing else is
 known, the rules of 2025-03-26 apply: metadata at the root of the server, else the default endpoints there.
@@ -77,14 +78,16 @@ async def discover(
     *,
     issuer: str | None = None,
     known: str | None = None,
+    parents: bool = False,
 ) -> Discovered:
     """Find the authorization server of the MCP server at ``url``.
 
     ``challenges``: of its refusal. ``issuer``: the only one acceptable, because credentials are bound to it;
-    ``known``: the one to prefer where several are named. Raises `DiscoveryFailed`, `CredentialsUnbound` and
+    ``known``: the one to prefer where several are named. ``parents``: also believe metadata that name what is above the
+    server on its host, by their word alone. Raises `DiscoveryFailed`, `CredentialsUnbound` and
     `FetchRefused`.
     """
-    metadata = await _resource_metadata(fetcher, url, challenges)
+    metadata = await _resource_metadata(fetcher, url, challenges, parents=parents)
     if metadata is None:
         resource = canonical_resource(url)
         if issuer is not None:
@@ -129,7 +132,7 @@ async def discover_server(
 
 
 async def _resource_metadata(
-    fetcher: Fetcher, url: str, challenges: Sequence[Challenge]
+    fetcher: Fetcher, url: str, challenges: Sequence[Challenge], *, parents: bool
 ) -> ProtectedResourceMetadata | None:
     """The metadata of the resource, checked to be its own; None if there is none."""
     outage = ""
@@ -147,10 +150,14 @@ async def _resource_metadata(
             found = parse_protected_resource(answer.body)
         except MetadataInvalid as problem:
             raise DiscoveryFailed(f"what {place} says can't be used: {problem}") from None
-        if not _names(found.resource, url):
+        above = _is_above(found.resource, url)
+        if not (_is_named(found.resource, url, place) or (parents and above)):
+            remedy = (
+                ", unless accept_parent_resource=True says that it may stand for the server" if above else ""
+            )
             raise DiscoveryFailed(
                 f"{place} is about {said(found.resource)}, which is not the server {_shown(url)};"
-                " no token is asked for in its name"
+                f" no token is asked for in its name{remedy}"
             )
         return found
     if outage:
@@ -178,8 +185,23 @@ def _same_origin(place: str, url: str) -> bool:
         return False
 
 
-def _names(resource: str, url: str) -> bool:
-    """Whether a resource is the server at ``url``, or the part of that host below which the server stands."""
+def _is_named(resource: str, url: str, place: str) -> bool:
+    """Whether metadata from ``place`` name the server at ``url``: by that very URL or, at the root of the host, by that
+    of the host, from which the place is made.
+
+    Specification: RFC 9728 section 3.3.
+    """
+    try:
+        named = canonical_resource(resource)
+        return named == canonical_resource(url) or (
+            named == origin_of(url) and place == protected_resource_urls(url)[-1]
+        )
+    except ValueError:
+        return False
+
+
+def _is_above(resource: str, url: str) -> bool:
+    """Whether a resource is the server at ``url`` but for its query or a slash, or what the server stands below."""
     try:
         named, own = urlsplit(canonical_resource(resource)), urlsplit(canonical_resource(url))
     except ValueError:

@@ -39,7 +39,9 @@ class _Setting(ABC):
     ``scopes``: asked for besides those that the server demands. ``tokens``: where tokens are kept. ``dpop``: True binds
     tokens to a key (an extension), False never does, None does where the server demands it. ``allow_private``:
     authorization servers in private networks too; on this machine they are allowed if the MCP server is there itself.
-    ``ssl``: a context for the requests to them. ``fetch_timeout``: seconds for each of these.
+    ``accept_parent_resource``: also log in where the metadata of the server name something above it on its host (RFC
+    9728, section 3.3, forbids that; the tokens are then for all of it). ``ssl``: a context for the requests to
+    authorization servers. ``fetch_timeout``: seconds for each of these.
     """
 
     _extension: str | None = None
@@ -51,6 +53,7 @@ class _Setting(ABC):
         tokens: TokenStore | None = None,
         dpop: bool | None = None,
         allow_private: bool = False,
+        accept_parent_resource: bool = False,
         ssl: tls.SSLContext | None = None,
         fetch_timeout: float = 10.0,
     ) -> None:
@@ -60,6 +63,7 @@ class _Setting(ABC):
         self._tokens: TokenStore | None = tokens
         self._dpop = dpop
         self._allow_private = allow_private
+        self._parents = accept_parent_resource
         self._ssl = ssl
         self._fetch_timeout = fetch_timeout
 
@@ -85,6 +89,7 @@ class _Setting(ABC):
             name=self._identity(),
             scopes=self._scopes,
             dpop=self._dpop,
+            parents=self._parents,
             extensions=self.extensions,
         )
 
@@ -153,6 +158,7 @@ class OAuth(_Setting):
         tokens: TokenStore | None = None,
         dpop: bool | None = None,
         allow_private: bool = False,
+        accept_parent_resource: bool = False,
         ssl: tls.SSLContext | None = None,
         fetch_timeout: float = 10.0,
     ) -> None:
@@ -161,6 +167,7 @@ class OAuth(_Setting):
             tokens=tokens,
             dpop=dpop,
             allow_private=allow_private,
+            accept_parent_resource=accept_parent_resource,
             ssl=ssl,
             fetch_timeout=fetch_timeout,
         )
@@ -243,6 +250,7 @@ class ClientCredentials(_Setting):
         tokens: TokenStore | None = None,
         dpop: bool | None = None,
         allow_private: bool = False,
+        accept_parent_resource: bool = False,
         ssl: tls.SSLContext | None = None,
         fetch_timeout: float = 10.0,
     ) -> None:
@@ -251,6 +259,7 @@ class ClientCredentials(_Setting):
             tokens=tokens,
             dpop=dpop,
             allow_private=allow_private,
+            accept_parent_resource=accept_parent_resource,
             ssl=ssl,
             fetch_timeout=fetch_timeout,
         )
@@ -296,6 +305,7 @@ class WorkloadIdentity(_Setting):
         tokens: TokenStore | None = None,
         dpop: bool | None = None,
         allow_private: bool = False,
+        accept_parent_resource: bool = False,
         ssl: tls.SSLContext | None = None,
         fetch_timeout: float = 10.0,
     ) -> None:
@@ -304,6 +314,7 @@ class WorkloadIdentity(_Setting):
             tokens=tokens,
             dpop=dpop,
             allow_private=allow_private,
+            accept_parent_resource=accept_parent_resource,
             ssl=ssl,
             fetch_timeout=fetch_timeout,
         )
@@ -356,6 +367,7 @@ class EnterpriseManaged(_Setting):
         tokens: TokenStore | None = None,
         dpop: bool | None = None,
         allow_private: bool = False,
+        accept_parent_resource: bool = False,
         ssl: tls.SSLContext | None = None,
         fetch_timeout: float = 10.0,
     ) -> None:
@@ -364,6 +376,7 @@ class EnterpriseManaged(_Setting):
             tokens=tokens,
             dpop=dpop,
             allow_private=allow_private,
+            accept_parent_resource=accept_parent_resource,
             ssl=ssl,
             fetch_timeout=fetch_timeout,
         )
@@ -395,15 +408,20 @@ class EnterpriseManaged(_Setting):
 
 
 async def discover_login(
-    url: str, *, allow_private: bool = False, ssl: tls.SSLContext | None = None
+    url: str,
+    *,
+    allow_private: bool = False,
+    accept_parent_resource: bool = False,
+    ssl: tls.SSLContext | None = None,
 ) -> Discovered:
     """Who gives out the tokens of the MCP server at ``url``, as it says itself. Only public documents are fetched.
+    ``accept_parent_resource``: see `OAuth`.
 
     Raises `DiscoveryFailed`, `FetchFailed` and `FetchRefused`.
     """
     fetcher = Fetcher(allow_loopback=_is_local(url), allow_private=allow_private, ssl=ssl)
     try:
-        return await discover(fetcher, url)
+        return await discover(fetcher, url, parents=accept_parent_resource)
     finally:
         await fetcher.close()
 

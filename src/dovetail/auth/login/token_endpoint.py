@@ -3,7 +3,8 @@
 Theory of operation. Every request carries the client's proof, made for this issuer only, and, where tokens are bound
 to a key, a proof of that key; a server that wants a nonce in it is asked once more with the nonce. The answer is read
 as a stranger's: a token is printable ASCII or no token, a kind of token that we can't present is refused, and a
-lifetime that makes no sense is no lifetime. Nothing of it appears in an error but the error code and its description.
+lifetime that is no positive number is no lifetime, which RFC 6749 only recommends to tell. Nothing of it appears in an
+error but the error code and its description.
 
 Specification: RFC 6749 sections 5.1 and 5.2; RFC 8707 section 2.2; RFC 9449 sections 5 and 8.
 """
@@ -174,9 +175,10 @@ def _error_of(answer: Fetched) -> str:
 
 
 def _life(value: Any) -> float | None:
-    """Seconds that a token is good for; None where what was said is no such number."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    """Seconds that a token is good for: a positive number of JSON, from one second on. Anything else counts as left
+    out: the member is only recommended, so an answer without it is whole, and what it grants is not thrown away. A
+    token without an end is used until it is refused.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < math.inf:
         return None
     return float(min(value, _MAX_LIFE))
