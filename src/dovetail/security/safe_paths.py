@@ -145,7 +145,7 @@ def _open_checked(root: str | os.PathLike[str], names: list[str]) -> int:
     """Where directories cannot be held open (Windows): refuse links before, compare the file after opening
     it.
     """
-    path = Path(root).resolve()
+    base = path = Path(root).resolve()
     for name in names:
         path /= name
         if path.is_symlink() or _is_junction(path):
@@ -153,12 +153,8 @@ def _open_checked(root: str | os.PathLike[str], names: list[str]) -> int:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0))
     try:
         resolved = path.resolve(strict=True)
-        same = os.path.samestat(os.fstat(descriptor), os.stat(resolved))
-        if resolved != path.parent.resolve() / names[-1] and not resolved.is_relative_to(
-            Path(root).resolve()
-        ):
-            same = False
-        if not same:
+        inside = resolved.is_relative_to(base)  # what a directory became meanwhile may lead anywhere
+        if not inside or not os.path.samestat(os.fstat(descriptor), os.stat(resolved)):
             raise OSError(errno.ELOOP, "changed while it was opened")
     except BaseException:
         os.close(descriptor)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import secrets
 import stat
 import sys
@@ -34,6 +35,9 @@ _POLL_FROM: Final = 0.01
 _POLL_TO: Final = 0.1
 _POSIX: Final = os.name == "posix"
 _LEFT: Final = 5.0  # seconds after which an unfinished file is nobody's any more
+_TRIES: Final = 3
+_REPARSE_POINT: Final = getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0x400)
+_DEVICE: Final = re.compile("(?:con|prn|aux|nul|(?:com|lpt)[0-9])", re.IGNORECASE)
 _FOLDER: Final = getattr(os, "O_DIRECTORY", 0)
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -43,10 +47,18 @@ def default_folder() -> Path:
     """Where tokens are kept unless told otherwise: the state folder of this user."""
     home = Path.home()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "dovetail" / "logins"
+        return _given("LOCALAPPDATA", home / "AppData" / "Local") / "dovetail" / "logins"
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / "dovetail" / "logins"
-    return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "dovetail" / "logins"
+    return _given("XDG_STATE_HOME", home / ".local" / "state") / "dovetail" / "logins"
+
+
+def _given(variable: str, otherwise: Path) -> Path:
+    """A folder that the environment names. One that depends on where a program was started is none (XDG Base Directory
+    Specification): tokens would lie in whatever folder that is.
+    """
+    found = Path(os.environ.get(variable, ""))
+    return found if found.is_absolute() else otherwise
 
 
 class FileTokens:
@@ -100,6 +112,8 @@ async def locked_file(folder: Path, key: str) -> AsyncGenerator[None]:
 def _checked(key: str) -> str:
     if not key or not key.replace("-", "").replace("_", "").isalnum() or not key.isascii() or len(key) > 120:
         raise ValueError("a key of a record has letters, digits and hyphens only")
+    if _DEVICE.fullmatch(key):
+        raise ValueError(f"{key!r} is no key of a record: Windows has a device of that name")
     return key
 
 
@@ -109,7 +123,7 @@ def _inside(folder: Path) -> Generator[int | None]:
     where the system can't hold folders; then they are found by name.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         descriptor = os.open(folder, os.O_RDONLY | _FOLDER | _NO_LINK) if _POSIX else None
@@ -121,7 +135,7 @@ def _inside(folder: Path) -> Generator[int | None]:
             raise StorageUnsafe(f"tokens are not kept in {folder}: it is a link or no folder") from None
         raise StorageUnsafe(f"tokens can't be kept in {folder}: {problem.strerror}") from None
     try:
-        if not stat.S_ISDIR(state.st_mode):
+        if not stat.S_ISDIR(state.st_mode) or _is_junction(state):
             raise StorageUnsafe(f"tokens are not kept in {folder}: it is a link or no folder")
         _own(state, folder, "chmod 700")
         yield descriptor
@@ -132,6 +146,11 @@ def _inside(folder: Path) -> Generator[int | None]:
 
 def _place(folder: Path, held: int | None, name: str) -> str:
     return name if held is not None else str(folder / name)
+
+
+def _is_junction(state: os.stat_result) -> bool:
+    """Whether this is one of the links of Windows that look like folders."""
+    return bool(getattr(state, "st_file_attributes", 0) & _REPARSE_POINT)
 
 
 def _own(state: os.stat_result, path: Path, remedy: str) -> None:
@@ -172,26 +191,33 @@ def _read(folder: Path, name: str) -> bytes | None:
 
 def _write(folder: Path, name: str, data: bytes) -> None:
     with _inside(folder) as held:
-        temporary = _place(folder, held, f".{name}.{secrets.token_hex(8)}")
-        try:
-            _sweep(folder, held, name)
-            descriptor = os.open(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600, dir_fd=held
-            )
+        for tries_left in reversed(range(_TRIES)):
+            temporary = _place(folder, held, f".{name}.{secrets.token_hex(8)}")
             try:
-                with open(descriptor, "wb", closefd=False) as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, _place(folder, held, name), src_dir_fd=held, dst_dir_fd=held)
-            if held is not None:
-                os.fsync(held)  # the move itself is on the disk too
-        except OSError as problem:
-            with suppress(OSError):
-                os.unlink(temporary, dir_fd=held)
-            raise StorageUnsafe(f"tokens can't be written to {folder}: {problem.strerror}") from None
+                _sweep(folder, held, name)
+                _fill(temporary, held, data)
+                os.replace(temporary, _place(folder, held, name), src_dir_fd=held, dst_dir_fd=held)
+                if held is not None:
+                    os.fsync(held)  # the move itself is on the disk too
+            except OSError as problem:
+                if isinstance(problem, FileNotFoundError) and tries_left:
+                    continue  # somebody took it for what a dead process left: this one stood still for a while
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=held)
+                raise StorageUnsafe(f"tokens can't be written to {folder}: {problem.strerror}") from None
+            return
+
+
+def _fill(place: str, held: int | None, data: bytes) -> None:
+    """A new file, all of it on the disk. Raises OSError."""
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600, dir_fd=held)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(folder: Path, name: str) -> None:

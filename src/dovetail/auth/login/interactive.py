@@ -164,6 +164,7 @@ class AuthorizationCode:
                     )
                 redirect_uri = kept.redirect_uri
                 identity = identity_of(kept)
+            loopback.check(redirect_uri)
             attempt = Attempt(
                 found.server,
                 client_id=identity.client_id,

@@ -81,6 +81,12 @@ class Page(Enum):
     NOT_FOUND = 404, "wait", "There is nothing here", "This address only takes the end of a sign-in."
     METHOD = 405, "wait", "Only for browsers", "This address only takes the end of a sign-in, by GET."
     FORBIDDEN = 403, "bad", "Not here", "This address is for this machine only."
+    STRANGE = (
+        403,
+        "bad",
+        "Not yours",
+        "This address takes the end of a sign-in of another user of this machine.",
+    )
 
 
 _REASONS: Final = {
