@@ -225,3 +225,30 @@ def subscription_of(meta: object) -> RequestId | None:
         if isinstance(id, (int, str)) and not isinstance(id, bool):
             return id
     return None
+
+
+class _Told(Struct, frozen=True):
+    uri: str = ""
+
+
+class _Notice(Struct, frozen=True):
+    method: str = ""
+    params: _Told = _Told()
+
+
+_KINDS: Final[dict[str, Kind]] = {
+    names.NOTIFY_TOOLS_CHANGED: "tools",
+    names.NOTIFY_PROMPTS_CHANGED: "prompts",
+    names.NOTIFY_RESOURCES_CHANGED: "resources",
+    names.NOTIFY_RESOURCE_UPDATED: "resource",
+}
+
+
+def change_in(message: bytes) -> Change | None:
+    """The change that a notification of ours tells of; None for any other message."""
+    try:
+        notice = codec.reader(_Notice).read(message)
+    except codec.DECODE_ERRORS:
+        return None
+    kind = _KINDS.get(notice.method)
+    return None if kind is None else Change(kind, notice.params.uri if kind == "resource" else "")

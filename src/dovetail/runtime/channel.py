@@ -30,7 +30,8 @@ class Channel:
     ``remote`` is the peer's address, None on transports that have none. ``session`` is the session of the stateful
     era. ``tidies``: the transport calls `tidy` once it has answered. ``owned``: the call has a task of its own, which
     nobody but the transport may cancel; ``cancelled``: the transport did. ``lasting``: what a session is told is
-    remembered, and changes find their way to it; ``speaking``: what is said during a call is not dropped.
+    remembered, and changes find their way to it; ``speaking``: what is said during a call is not dropped. ``lapse``:
+    what ends the call in good order when its caller's credentials are good no more; without it, it is cancelled then.
     """
 
     principal: Principal = ANONYMOUS
@@ -43,6 +44,7 @@ class Channel:
     lasting: bool = True
     speaking: bool = True
     clean_ups: list[Callable[[], Awaitable[None]]] | None = None
+    lapse: Callable[[], None] | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -92,7 +92,11 @@ class InsufficientScope(RPCError):
 
 
 class Authenticator(Protocol):
-    """Checks credentials. Must be safe to call from many requests at once, and bounded in time."""
+    """Checks credentials. Must be safe to call from many requests at once, and bounded in time.
+
+    The credentials of whoever reads a stream are judged again while it is open. Where some of them count only once,
+    give the authenticator a method ``authenticate_again`` as well, like `authenticate` but without looking at those.
+    """
 
     async def authenticate(self, request: Credentials) -> Principal:
         """The caller, `ANONYMOUS` where that is allowed. Raises `AuthenticationFailed`."""

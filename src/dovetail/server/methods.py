@@ -249,6 +249,7 @@ class Methods:
             until=channel.principal.expires,
             handed=lambda change: channel.tell(listening.message(change)),
         )
+        channel.lapse = subscription.close
         try:
             await channel.emit(listening.acknowledgement())
             async for change in subscription:

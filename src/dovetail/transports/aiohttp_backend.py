@@ -183,16 +183,22 @@ def _headers(raw: Any) -> dict[str, str]:
 
 def _resolver(http: Any) -> Any:
     """The system's resolver, which is asked of this machine alone where a name means that."""
+    system: Any = http.ThreadedResolver()
 
-    class Resolver(http.ThreadedResolver):
-        async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[Any]:
+    class Resolver(http.abc.AbstractResolver):
+        async def resolve(
+            self, host: str, port: int = 0, family: int = socket.AF_INET
+        ) -> list[dict[str, Any]]:
             if not is_local_name(host):
-                return await super().resolve(host, port, family)
-            found = await super().resolve("localhost", port, family)
+                return await system.resolve(host, port, family)
+            found: list[dict[str, Any]] = await system.resolve("localhost", port, family)
             local = [{**each, "hostname": host} for each in found if is_loopback(ip_address(each["host"]))]
             if not local:
                 raise OSError(f"{host} has no address")
             return local
+
+        async def close(self) -> None:
+            await system.close()
 
     return Resolver()
 

@@ -4,7 +4,6 @@ where it goes unencrypted.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import Any
 
@@ -86,7 +85,7 @@ class Liar:
         self.tried: list[Any] = []
         monkeypatch.setattr(socket, "getaddrinfo", self.resolve)
         monkeypatch.setattr(http1_places, "_open", self.open)
-        monkeypatch.setattr(asyncio.selector_events.BaseSelectorEventLoop, "sock_connect", self.connect)
+        monkeypatch.setattr("asyncio.selector_events.BaseSelectorEventLoop.sock_connect", self.connect)
 
     def resolve(self, host: Any, port: Any, *_: Any, **__: Any) -> list[Any]:
         self.asked.append(host)

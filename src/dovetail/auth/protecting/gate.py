@@ -76,6 +76,15 @@ class Gate:
 
     async def authenticate(self, request: Credentials) -> Principal:
         """Who sent the request. Raises `AuthenticationFailed`."""
+        return await self._judge(request, proven=False)
+
+    async def authenticate_again(self, request: Credentials) -> Principal:
+        """Who sent a request that was taken before: its proof, if it has one, was used then. Raises as `authenticate`
+        does.
+        """
+        return await self._judge(request, proven=True)
+
+    async def _judge(self, request: Credentials, *, proven: bool) -> Principal:
         try:
             shown = read_authorization(request.authorization)
         except Malformed as problem:
@@ -84,7 +93,8 @@ class Gate:
             raise self._refusal(request, "the request shows no token")
         try:
             verified = await self._verify(shown, request.remote)
-            await self._check_binding(request, shown, verified)
+            if not proven:
+                await self._check_binding(request, shown, verified)
         except TokenRefused as problem:
             raise self._refusal(request, str(problem), error="invalid_token", scheme=shown.scheme) from None
         except (Unavailable, StoreError) as problem:

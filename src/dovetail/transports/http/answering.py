@@ -277,10 +277,10 @@ class EventWriter:
 
     async def _beat(self) -> None:
         try:
-            if self._alive is not None:
-                await self._alive()
             if self._silent:
                 await self._pass({"type": "http.response.body", "body": comment(), "more_body": True})
+            if self._alive is not None:
+                await self._alive()
         except ConnectionLost:
             return
         if self._beating is not None:

@@ -140,9 +140,9 @@ class HTTPApp:
         self._guard = _guard(policy, protection, allowed_hosts, allowed_origins)
         self._places = Places(max_requests, max_streams)
         self._pulse = Pulse(slow_after)
-        self._stateless = Stateless(service, settings, self._places, self._gate)
-        self._stateful = Stateful(service, settings, self._places, self.store, self._gate)
-        self._old = OldTransport(service, settings, self._places) if http_sse else None
+        self._stateless = Stateless(service, settings, self._places, self._gate, self._authenticate)
+        self._stateful = Stateful(service, settings, self._places, self.store, self._gate, self._authenticate)
+        self._old = OldTransport(service, settings, self._places, self._authenticate) if http_sse else None
         self._methods = _ALL if sessions and service.stateful else _POST_ONLY
         self._routes = in_order(routes, taken=self._taken_paths())
         self._health = None if health is None else Health(health, self.store, self._readiness)

@@ -42,7 +42,8 @@ _NOTHING: Final = encode_event(b"")
 
 class Posted:
     """What one POST asked for. ``streamable``: whether its answer may become a stream; ``log``: where one is kept, if
-    the revision can resume it. ``alone``: whether what the client answers is sure to reach this process. ``left``: the
+    the revision can resume it. ``scopes``: the caller's, which whoever comes back for it needs as well. ``alone``:
+    whether what the client answers is sure to reach this process. ``left``: the
     requests that are not done with. ``abandoned``: no connection waits for the answer any more. ``shortfall``: the
     scopes that a call's token would need. ``batch``: bytes that the answers of a batch may have together; 0 for none.
     """
@@ -50,6 +51,7 @@ class Posted:
     __slots__ = (
         "_kept",
         "_log",
+        "_scopes",
         "_waiter",
         "_watch",
         "abandoned",
@@ -75,6 +77,7 @@ class Posted:
         batch: int,
         streamable: bool,
         alone: bool = True,
+        scopes: frozenset[str] = frozenset(),
     ) -> None:
         self.live = live
         self.profile = profile
@@ -89,6 +92,7 @@ class Posted:
         self.loop = watch.loop
         self._kept = 0
         self._log = log
+        self._scopes = scopes
         self._watch = watch
         self._waiter: asyncio.Future[None] | None = None
 
@@ -124,7 +128,9 @@ class Posted:
         if self.stream is not None:
             return self.stream
         priming = self.profile.has(Feature.POLLING)
-        self.stream = stream = MessageStream(REQUEST, self._kept_in, self.live.prefix, priming=priming)
+        self.stream = stream = MessageStream(
+            REQUEST, self._kept_in, self.live.prefix, priming=priming, scopes=self._scopes
+        )
         if self.abandoned:
             stream.abandon()
         self.live.streams[stream.id] = stream
@@ -198,7 +204,7 @@ class Posted:
                 self._note(data)
         said = [b"", *replies] if Feature.POLLING in features else replies
         if said and kept_in is not None and Feature.RESUMABLE in features:
-            name = new_stream_id(REQUEST)
+            name = new_stream_id(REQUEST, self._scopes)
             try:
                 await kept_in.keep(self.live.prefix + name, said)
             except StoreError as problem:

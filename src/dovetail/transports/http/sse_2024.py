@@ -9,9 +9,7 @@ depends on this module. Specification: 2024-11-05 basic/transports, "HTTP with S
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
-import time
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs, quote
@@ -20,16 +18,17 @@ from ...protocol.bindings.sse import encode_event
 from ...protocol.errors import ConnectionLost
 from ...runtime.connection import ServerConnection
 from ...runtime.service import Service
+from ...security.authenticator import Authenticator
 from ...security.principal import Principal
 from .answering import EventWriter, Receive, Refusal, Scope, Send
 from .head import Head
+from .permission import permission_of
 from .places import Places
 from .settings import Settings
 
 _STREAM: Final = "/sse"
 _MESSAGES: Final = "/messages"
 _PARAMETER: Final = "session"
-_LONG: Final = 30 * 24 * 3600.0  # as long as a timer is set for
 
 
 class _Link:
@@ -56,7 +55,14 @@ class OldTransport:
 
     ROUTES: Final[Mapping[str, str]] = {_STREAM: "GET", _MESSAGES: "POST"}
 
-    def __init__(self, service: Service, settings: Settings, places: Places) -> None:
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        places: Places,
+        authenticator: Authenticator | None = None,
+    ) -> None:
+        self._authenticator = authenticator
         self._service = service
         self._settings = settings
         self._places = places
@@ -71,17 +77,19 @@ class OldTransport:
         if not self._places.take_stream():
             self._places.check_stream()
         settings = self._settings
-        writer = EventWriter(send, head.extra, limit=settings.send_timeout, interval=settings.keep_alive)
+        permission = permission_of(self._authenticator, head, principal)
+        alive = None if permission is None else permission.judge
+        writer = EventWriter(
+            send, head.extra, limit=settings.send_timeout, interval=settings.keep_alive, alive=alive
+        )
         link = _Link(principal, writer)
+        if permission is not None:
+            permission.watch(link.closing.set, until_expiry=True)
         link.connection = connection = ServerConnection(
             self._service, link.send, transport="http+sse", principal=principal, remote=head.remote
         )
         id = secrets.token_urlsafe(32)
         self._links[id] = link
-        timer: asyncio.TimerHandle | None = None
-        if principal.expires != math.inf:
-            left = min(max(principal.expires - time.time(), 0.0), _LONG)
-            timer = asyncio.get_running_loop().call_later(left, link.closing.set)
         try:
             await writer.start(encode_event(self._address(scope, route, id), event=b"endpoint"))
             departed = asyncio.ensure_future(_departure(receive))
@@ -99,8 +107,8 @@ class OldTransport:
         except ConnectionLost:
             return
         finally:
-            if timer is not None:
-                timer.cancel()
+            if permission is not None:
+                permission.close()
             self._links.pop(id, None)
             writer.close()
             self._places.leave_stream()

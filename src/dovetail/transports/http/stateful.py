@@ -31,13 +31,14 @@ from ...runtime.beginning import task_maker
 from ...runtime.connection import IN_FLIGHT, STUBBORN
 from ...runtime.dispatch import Reply
 from ...runtime.service import Service
-from ...security.authenticator import Gatekeeper
+from ...security.authenticator import Authenticator, Gatekeeper
 from ...security.principal import Principal
 from ...stores.contracts import Store
 from .answering import STREAM, Receive, Refusal, Send, answer
 from .guard import JSON_OK, SSE_OK
 from .head import LAST_EVENT_ID, SESSION, Head
 from .listening import Listeners
+from .permission import permission_of
 from .places import RETRY_SOON, Places
 from .posting import Posted, PostedChannel
 from .sessions import ATTEMPTS, Entered, LiveSession, Sessions, contended
@@ -61,9 +62,11 @@ class Stateful:
         places: Places,
         store: Store,
         gate: Gatekeeper | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._service = service
         self._gate = gate
+        self._authenticator = authenticator
         self._settings = settings
         self._places = places
         self._store = store
@@ -134,10 +137,10 @@ class Stateful:
         if self._sessions.to_save(entered):
             event = await self._save(principal, entered, message, event)
         if isinstance(event, Call):
-            posted = self._post(entered, event.profile, readable, watch, batch=False)
+            posted = self._post(entered, principal, event.profile, readable, watch, batch=False)
             self._start(event, head, principal, entered, posted)
             try:
-                await self._respond(head, entered, posted, readable, receive, send)
+                await self._respond(head, principal, entered, posted, readable, receive, send)
             finally:
                 posted.abandon()
         else:
@@ -241,7 +244,14 @@ class Stateful:
         return channel
 
     def _post(
-        self, entered: Entered, profile: Profile, readable: int, watch: Watch, *, batch: bool
+        self,
+        entered: Entered,
+        principal: Principal,
+        profile: Profile,
+        readable: int,
+        watch: Watch,
+        *,
+        batch: bool,
     ) -> Posted:
         streamable = bool(readable & SSE_OK) and (
             self._settings.responses != "json" or not readable & JSON_OK
@@ -249,7 +259,14 @@ class Stateful:
         log = None if entered.record is None else self._store.events
         batch_limit = IN_FLIGHT * self._service.max_message if batch else 0
         return Posted(
-            entered.live, profile, log, watch, batch=batch_limit, streamable=streamable, alone=self._alone
+            entered.live,
+            profile,
+            log,
+            watch,
+            batch=batch_limit,
+            streamable=streamable,
+            alone=self._alone,
+            scopes=principal.scopes,
         )
 
     def _start(self, call: Call, head: Head, principal: Principal, entered: Entered, posted: Posted) -> None:
@@ -320,6 +337,7 @@ class Stateful:
     async def _respond(
         self,
         head: Head,
+        principal: Principal,
         entered: Entered,
         posted: Posted,
         readable: int,
@@ -332,7 +350,7 @@ class Stateful:
         if posted.streamable and (posted.stream or posted.left):
             if self._places.take_stream():
                 try:
-                    await self._stream(head, entered, posted, receive, send)
+                    await self._stream(head, principal, entered, posted, receive, send)
                 finally:
                     self._places.leave_stream()
                 return
@@ -353,14 +371,23 @@ class Stateful:
             await answer(send, 200 if body else 202, body, head.extra)
 
     async def _stream(
-        self, head: Head, entered: Entered, posted: Posted, receive: Receive, send: Send
+        self,
+        head: Head,
+        principal: Principal,
+        entered: Entered,
+        posted: Posted,
+        receive: Receive,
+        send: Send,
     ) -> None:
         stream = await posted.begin()
         token = stream.attach()
-        writer = self._listeners.writer(head, send, entered.live)
+        permission = permission_of(self._authenticator, head, principal)
+        if permission is not None:
+            permission.watch(stream.wake)
+        writer = self._listeners.writer(head, send, entered.live, permission)
         try:
             await writer.start()
-            await deliver(stream, 0, writer, token, receive, self._settings.retry)
+            await deliver(stream, 0, writer, token, receive, self._settings.retry, permission)
         finally:
             stream.detach(token)
             writer.close()
@@ -411,7 +438,7 @@ class Stateful:
             items = envelope.split_batch(body)
         except Malformed as problem:
             raise Refusal(400, problem.error) from None
-        posted = self._post(entered, profile, readable, watch, batch=True)
+        posted = self._post(entered, principal, profile, readable, watch, batch=True)
         posted.left = 1  # until all have been started
         try:
             for item in items:
@@ -428,7 +455,7 @@ class Stateful:
             if posted.nothing:
                 await answer(send, 202, b"", head.extra)
             else:
-                await self._respond(head, entered, posted, readable, receive, send)
+                await self._respond(head, principal, entered, posted, readable, receive, send)
         finally:
             posted.abandon()
 
@@ -471,11 +498,13 @@ class Stateful:
         if not self._places.take_stream():
             self._sessions.leave(live)
             self._places.check_stream()
+        permission = permission_of(self._authenticator, head, principal)
+        listeners = self._listeners
         try:
             if last is not None and last.strip():
-                await self._listeners.resume(head, profile, live, last, receive, send)
+                await listeners.resume(head, principal, profile, live, last, receive, send, permission)
             else:
-                await self._listeners.listen(head, principal, profile, live, receive, send)
+                await listeners.listen(head, principal, profile, live, receive, send, permission)
         finally:
             self._places.leave_stream()
             self._sessions.leave(live)

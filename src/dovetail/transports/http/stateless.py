@@ -39,11 +39,12 @@ from ...runtime import tap
 from ...runtime.channel import Channel
 from ...runtime.dispatch import Reply, refusal
 from ...runtime.service import Service
-from ...security.authenticator import INSUFFICIENT_SCOPE, Gatekeeper
+from ...security.authenticator import INSUFFICIENT_SCOPE, Authenticator, Gatekeeper
 from ...security.principal import Principal
 from .answering import EventWriter, HeaderList, Refusal, Send, answer, heard
 from .guard import JSON_OK, SSE_OK
 from .head import VERSION, Head, PlainHeaders
+from .permission import Permission, permission_of
 from .places import Places
 from .settings import Settings
 from .stepping_up import FORBIDDEN, answer_forbidden
@@ -65,8 +66,14 @@ class Stateless:
     """Serves requests that stand alone."""
 
     def __init__(
-        self, service: Service, settings: Settings, places: Places, gate: Gatekeeper | None = None
+        self,
+        service: Service,
+        settings: Settings,
+        places: Places,
+        gate: Gatekeeper | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
+        self.authenticator = authenticator
         self._service = service
         self._settings = settings
         self._places = places
@@ -102,10 +109,13 @@ class Stateless:
                 reply = await self._service.dispatcher.answer(call, channel)
             except asyncio.CancelledError:
                 if watch.take_gone():
-                    return
-                if not watch.take_evicted():
+                    if not channel.revoked:
+                        return
+                    reply = refusal(call, InvalidRequest("the token that the call came with is good no more"))
+                elif watch.take_evicted():
+                    reply = cut_short(call)
+                else:
                     raise
-                reply = cut_short(call)
             finally:
                 channel.ended = True
                 watch.close()
@@ -197,9 +207,13 @@ class Stateless:
                 raise Refusal(400, mismatch) from None
         await answer(send, 202, b"", head.extra)
 
-    def writer(self, send: Send, extra: HeaderList) -> EventWriter:
-        """A new event stream."""
-        return EventWriter(send, extra, limit=self._settings.send_timeout, interval=self._settings.keep_alive)
+    def writer(self, send: Send, extra: HeaderList, permission: Permission | None = None) -> EventWriter:
+        """A new event stream, whose reader is judged again."""
+        settings = self._settings
+        alive = None if permission is None else permission.judge
+        return EventWriter(
+            send, extra, limit=settings.send_timeout, interval=settings.keep_alive, alive=alive
+        )
 
     @property
     def places(self) -> Places:
@@ -212,6 +226,8 @@ class _ExchangeChannel(Channel):
 
     transport = "http"
     tidies = True
+    revoked = False
+    _permission: Permission | None = None
 
     def __init__(
         self,
@@ -273,13 +289,27 @@ class _ExchangeChannel(Channel):
         """Begin the event stream. False when there is no place for one more."""
         if not self._owner.places.take_stream():
             return False
-        writer = self._owner.writer(self._send, self._head.extra)
+        permission = permission_of(self._owner.authenticator, self._head, self.principal)
+        if permission is not None:
+            self._permission = permission
+            permission.watch(self._revoke)
+        writer = self._owner.writer(self._send, self._head.extra, permission)
         self.writer = writer
         await writer.start()
         return True
 
+    def _revoke(self) -> None:
+        """The caller's token was revoked: what only listens ends in good order, any other call is cancelled."""
+        if self.lapse is not None:
+            self.lapse()
+        else:
+            self.revoked = True
+            self._watch.leave()
+
     def release(self, writer: EventWriter) -> None:
         """Give the stream's place back."""
+        if self._permission is not None:
+            self._permission.close()
         self._owner.places.leave_stream()
         writer.close()
 

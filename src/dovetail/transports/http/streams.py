@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from ...protocol.bindings.sse import encode_event
@@ -21,6 +22,7 @@ from ...stores.contracts import Event, EventLog
 from ...stores.errors import EventsTrimmed, StoreError, StreamUnknown
 from .answering import EventWriter, Receive, Refusal
 from .event_ids import new_stream_id
+from .permission import Permission
 
 log = logging.getLogger("dovetail.http")
 
@@ -111,8 +113,16 @@ class MessageStream:
         "resumable",
     )
 
-    def __init__(self, kind: str, events: EventLog | None, prefix: str, *, priming: bool) -> None:
-        self.id = new_stream_id(kind)
+    def __init__(
+        self,
+        kind: str,
+        events: EventLog | None,
+        prefix: str,
+        *,
+        priming: bool,
+        scopes: frozenset[str] = frozenset(),
+    ) -> None:
+        self.id = new_stream_id(kind, scopes)
         self.resumable = events is not None
         self._events = events
         self._name = prefix + self.id
@@ -322,23 +332,36 @@ async def check_position(events: EventLog, name: str, after: int) -> None:
 
 
 async def deliver(
-    stream: Readable, after: int, writer: EventWriter, token: object | None, receive: Receive, retry: float
+    stream: Readable,
+    after: int,
+    writer: EventWriter,
+    token: object | None,
+    receive: Receive,
+    retry: float,
+    permission: Permission | None = None,
+    admits: Callable[[bytes], bool] | None = None,
 ) -> int:
-    """Write a stream to a client until the stream or the client is at its end. Gives the last number written."""
+    """Write a stream to a client until the stream, the client, or its ``permission`` is at its end. ``admits``: whether
+    the client may hear a message. Gives the last number written.
+    """
     departed = asyncio.get_running_loop().create_task(_departure(receive, stream))
     id = stream.id.encode()
     hint: int | None = _milliseconds(retry)
     try:
-        while not departed.done():
+        while not departed.done() and (permission is None or not permission.ended):
             over = await stream.ended()
             events = await stream.read(after)
             if events:
                 written: list[bytes] = []
                 for number, data in events:
+                    if admits is not None and not admits(data):
+                        after = number or after
+                        continue
                     written.append(_encoded(id, number, data, hint))
                     hint = None
                     after = number or after
-                await writer.write(b"".join(written))
+                if written:
+                    await writer.write(b"".join(written))
                 continue
             if over or (isinstance(stream, MessageStream) and stream.reader is not token):
                 break
@@ -356,6 +379,8 @@ async def deliver(
     finally:
         writer.close()
         departed.cancel()
+        if permission is not None:
+            permission.close()
     return after
 
 
