@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -227,3 +229,24 @@ async def test_without_authorization_nothing_is_made(kind: str, monkeypatch: pyt
                 await stream.next()
             await stream.quiet(2)
         slow.gate.set()
+
+
+async def test_nothing_is_left_of_readers_who_are_gone() -> None:
+    """Their tokens are good for long, and so would be what waits for the end of these."""
+    async with revocable() as (issuer, wire, slow):
+        issuer.answers["t"] = good(exp=int(time.time()) + 100_000)
+        session = await wire.initialize("t")
+        message = {"id": 5, "method": "tools/call", "params": CALL}
+        async with OpenStream(wire, "t", session=session, message=message) as call:
+            await call.next()
+        for _ in range(3):
+            how: list[dict[str, Any]] = [{"session": session, "last": call.last_id}, {"session": session}]
+            how += [{"path": "/mcp/sse"}, modern("subscriptions/listen", **LISTEN)]
+            for each in how:
+                async with OpenStream(wire, "t", **each) as stream:
+                    assert stream.status == 200
+        slow.gate.set()
+        async with asyncio.timeout(20):
+            while any(isinstance(each, permission.Permission) for each in gc.get_objects()):
+                await asyncio.sleep(BEAT)  # the server learns of a reader that left when it writes to it
+                gc.collect()

@@ -391,6 +391,8 @@ class Stateful:
         finally:
             stream.detach(token)
             writer.close()
+            if permission is not None:
+                permission.close()
 
     async def _answer_at_once(self, head: Head, data: bytes, readable: int, send: Send) -> None:
         """JSON, or a stream of one event for a client that reads nothing else."""
@@ -495,17 +497,19 @@ class Stateful:
         entered = await self._enter(head, principal)
         live, profile = entered.live, entered.session.profile
         del entered  # a stream that stays open for days keeps no more than it needs
+        permission = permission_of(self._authenticator, head, principal)
+        listeners = self._listeners
         if not self._places.take_stream():
             self._sessions.leave(live)
             self._places.check_stream()
-        permission = permission_of(self._authenticator, head, principal)
-        listeners = self._listeners
         try:
             if last is not None and last.strip():
                 await listeners.resume(head, principal, profile, live, last, receive, send, permission)
             else:
                 await listeners.listen(head, principal, profile, live, receive, send, permission)
         finally:
+            if permission is not None:
+                permission.close()
             self._places.leave_stream()
             self._sessions.leave(live)
 

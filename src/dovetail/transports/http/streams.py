@@ -379,8 +379,6 @@ async def deliver(
     finally:
         writer.close()
         departed.cancel()
-        if permission is not None:
-            permission.close()
     return after
 
 
