@@ -149,8 +149,9 @@ def test_v38_v49_v51_v53_everything_goes_out_through_one_fetcher() -> None:
     """No branch has a way of its own to fetch an address (a stand-in for a browser in tests has)."""
     clients = ("aiohttp", "httpx", "requests", "urllib.request", "http.client", "socket", "ssl", "urllib3")
     found = {name for name, module in imports() if module.split(".")[0] in clients or module in clients}
-    # A context for TLS that the caller may give, and the stand-in that serves and browses in tests.
-    assert found == {"auth/login/settings.py", "authserver/testing.py"}
+    # A context for TLS that the caller may give, the sockets to which the browser comes back, and the stand-in that
+    # serves and browses in tests.
+    assert found == {"auth/login/settings.py", "auth/login/callback.py", "authserver/testing.py"}
 
 
 @pytest.mark.hostile

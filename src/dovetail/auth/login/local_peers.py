@@ -12,9 +12,9 @@ Specification: RFC 8252, section 8.3 (loopback redirection); the table is Linux'
 from __future__ import annotations
 
 import os
-import socket
 import struct
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
 
 __all__ = ["is_strange"]
@@ -64,10 +64,9 @@ def _spellings(address: tuple[Any, ...]) -> frozenset[str]:
     """An address and port as the tables have it; one of IPv4 may stand among those of IPv6 as well."""
     host, port = str(address[0]), int(address[1])
     if ":" in host:
-        packed = [socket.inet_pton(socket.AF_INET6, host)]
+        packed = [IPv6Address(host).packed]
     else:
-        four = socket.inet_aton(host)
-        packed = [four, b"\0" * 10 + b"\xff\xff" + four]
+        packed = [IPv4Address(host).packed, IPv6Address(f"::ffff:{host}").packed]
     return frozenset(f"{_words(each)}:{port:04X}" for each in packed)
 
 

@@ -137,7 +137,10 @@ class _IntrospectionChecker:
     def keep(self) -> float:
         return self._settings.keep
 
-    async def check(self, token: str, network: str = "") -> Verified:
+    async def check(self, token: str) -> Verified:
+        return await self.check_from(token, "")
+
+    async def check_from(self, token: str, network: str) -> Verified:
         digest, clock = digest_of(token), self._surroundings.clock
         if self._refused.get(digest, 0.0) > clock():
             raise TokenRefused("the token is not active")

@@ -115,7 +115,7 @@ class _JWTChecker:
     def keep(self) -> float:
         return self._settings.keep
 
-    async def check(self, token: str, network: str = "") -> Verified:
+    async def check(self, token: str) -> Verified:
         settings = self._settings
         try:
             read = read_compact(token, settings.algorithms)

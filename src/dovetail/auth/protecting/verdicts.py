@@ -69,17 +69,17 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 
 class Checker(Protocol):
-    """Checks tokens of one issuer for one resource. Safe to use from many requests at once."""
+    """Checks tokens of one issuer for one resource. Safe to use from many requests at once. It may have a method
+    ``check_from(token, network)`` as well, which is told where the token was shown (see `network_of`).
+    """
 
     @property
     def keep(self) -> float:
         """For how many seconds a good verdict may be kept."""
         ...
 
-    async def check(self, token: str, network: str = "") -> Verified:
-        """Check a token. ``network``: where it was shown (see `network_of`), empty if unknown. Raises `TokenRefused`
-        and `Unavailable`.
-        """
+    async def check(self, token: str) -> Verified:
+        """Check a token. Raises `TokenRefused` and `Unavailable`."""
         ...
 
 
