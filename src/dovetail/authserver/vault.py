@@ -81,7 +81,7 @@ class Vault:
         self._lifetimes = lifetimes
         self._clock = clock
         self._sealer = (
-            AESGCMSealer(key_ring, "authorization server keys", max_age=_FOREVER, compress=False, clock=clock)
+            AESGCMSealer(key_ring, "authorization server keys", max_age=_FOREVER, clock=clock)
             if key_ring is not None
             else None
         )

@@ -9,7 +9,7 @@ of bodies in `dovetail.runtime.rounds`.
   keeps a digest of it. A request without state has no last round: what it answers of its own accord counts for
   questions that the author named, and for no others.
 * The state is bound to method, name and arguments (canonical JSON, so that a client may re-order keys), to
-  the principal and to the app, and it expires.
+  the principal and to the app, and it expires. Its length tells the client nothing of what steps recorded (`dump`).
 * What opens is still judged: a journal that no round of ours could have ended with is refused like a forged one.
 
 Specification: basic/patterns/mrtr.
@@ -35,7 +35,10 @@ LIFETIME: Final = 900.0
 SKEW: Final = 60.0
 """Seconds that the clock of another worker may be ahead of ours."""
 MAX_STEPS: Final = 1000
+PADDING: Final = 256
+"""Bytes that the record of a call's steps grows by, at least: its length tells no more."""
 _NONCE: Final = 16
+_NO_STEPS: Final = b" " * (PADDING - len("{}"))
 _canonical: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -126,8 +129,25 @@ def binding_of(method: str, params: RetryParams, *, principal: str, audience: st
 
 
 def dump(journal: Journal) -> bytes:
-    """The journal as bytes, to be sealed."""
-    return codec.encode(journal)
+    """The journal as bytes, to be sealed; its length is that of what the client knows, and a padded one.
+
+    Steps, which the client must not see, are padded by themselves. With one padding for all, whoever may choose an
+    answer would lengthen it until the whole grows, and so find out to the byte how long the steps are. (The padding is
+    white space, which ends any JSON text.)
+    """
+    data = codec.encode(journal)
+    if not journal.steps:
+        return data + _NO_STEPS
+    steps = len(codec.encode(journal.steps))
+    return data + b" " * (padded(steps) - steps)
+
+
+def padded(size: int) -> int:
+    """The length of a bucket for so many bytes: multiples of `PADDING` up to 4 KiB, and from there on of an eighth or
+    less of the size. An empty one counts as well.
+    """
+    grain = max(PADDING, 1 << max(size.bit_length() - 4, 0))
+    return -(-size // grain) * grain
 
 
 def load(data: bytes, *, now: float) -> Journal:

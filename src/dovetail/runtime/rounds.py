@@ -136,7 +136,7 @@ class Rounds:
     ) -> "Rounds":
         """The rounds of a request that brought no state."""
         params = _retry(call)
-        journal = rounds.Journal(nonce=os.urandom(16).hex(), expires=time.time() + rounds.LIFETIME)
+        journal = rounds.Journal(nonce=os.urandom(16).hex(), expires=time.time() // 1 + rounds.LIFETIME)
         binding = rounds.binding_of(call.method, params, principal=principal.key, audience=audience)
         return cls(ledger, binding, journal, params.input_responses or {}, body=body)
 
@@ -157,7 +157,7 @@ class Rounds:
                 "the request state is not valid for this request; send the request again without it"
             ) from None
         journal.accept(params.input_responses or {})
-        journal.expires = time.time() + rounds.LIFETIME
+        journal.expires = time.time() // 1 + rounds.LIFETIME  # whole seconds: all states are equally long
         return cls(ledger, binding, journal, {}, body=asyncio.current_task(), once=once)
 
     def rehearse(self) -> "Rounds":

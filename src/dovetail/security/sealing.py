@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 `AESGCMSealer` puts the content into the token: version, key id and nonce in the clear; the time it was
-issued, a flag and the content encrypted. What the token is bound to (principal, request ...) is not in it but
+issued and the content encrypted. What the token is bound to (principal, request ...) is not in it but
 goes into the authenticated data, with the purpose: a token opened for another principal or another purpose
 fails like a forged one. Each purpose has its own key, made from the ring's by HKDF. Nonces are random; a key
 is good for 2^32 tokens.
@@ -14,8 +14,9 @@ installations without ``cryptography``. Same face, same failures.
 Every failure is one `SealBroken` with one message: whoever tries forged tokens learns nothing from the
 answers. A token has one spelling only; base64 with stray bits in its last character is refused.
 
-Compression makes a token's length depend on how much its parts have in common. Where a caller could put
-guesses next to a secret that it never gets to see, pass ``compress=False``.
+Nothing is compressed: a token's length would tell how much its parts have in common, and whoever may put guesses
+next to a secret would find out the secret, letter by letter. A token is as long as its content, so whoever seals what
+the holder must not see pads it first, apart from what the holder chose (`dovetail.protocol.rounds.dump`).
 
 What only those need who seal is imported there: a server that never asks starts without it.
 
@@ -52,9 +53,9 @@ _KEY_ID: Final = 8
 _NONCE: Final = 12
 _TAG: Final = 16
 _INSIDE: Final = struct.Struct(">BQ")
-"""Whether the content is compressed, and when the token was issued (milliseconds since 1970)."""
+"""How the content is written (always `_PLAIN`), and when the token was issued (milliseconds since 1970)."""
 
-_WORTH_COMPRESSING: Final = 256
+_PLAIN: Final = 0
 _SKEW: Final = 60.0
 """Seconds that the clock of another worker may be ahead of ours."""
 
@@ -101,7 +102,6 @@ class AESGCMSealer:
         *,
         max_age: float = 3600.0,
         max_bytes: int = MIB,
-        compress: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         try:
@@ -123,23 +123,15 @@ class AESGCMSealer:
         self._max_age = max_age
         self._max_bytes = max_bytes
         self._max_token = (max_bytes + 128) * 4 // 3 + 4
-        self._compress = compress
         self._clock = clock
 
     def seal(self, plaintext: bytes, *, binding: bytes) -> str:
         """A token for ``plaintext`` that opens with ``binding`` only. Raises `SealTooLarge`."""
         if len(plaintext) > self._max_bytes:
             raise SealTooLarge(f"{len(plaintext)} bytes to seal, more than {self._max_bytes}")
-        body, compressed = plaintext, False
-        if self._compress and len(plaintext) >= _WORTH_COMPRESSING:
-            import zlib
-
-            smaller = zlib.compress(plaintext, 6)
-            if len(smaller) < len(plaintext):
-                body, compressed = smaller, True
         head = _VERSION + self._newest
         nonce = os.urandom(_NONCE)
-        inside = _INSIDE.pack(compressed, int(self._clock() * 1000)) + body
+        inside = _INSIDE.pack(_PLAIN, int(self._clock() * 1000)) + plaintext
         sealed = self._ciphers[self._newest].encrypt(nonce, inside, head + self._context + binding)
         return _spell(head + nonce + sealed)
 
@@ -156,23 +148,11 @@ class AESGCMSealer:
             inside = cipher.decrypt(rest[:_NONCE], rest[_NONCE:], head + self._context + binding)
         except self._invalid:
             raise SealBroken from None
-        compressed, issued = _INSIDE.unpack_from(inside)
+        written, issued = _INSIDE.unpack_from(inside)
         age = self._clock() - issued / 1000
-        if not -_SKEW <= age <= self._max_age:
+        if written != _PLAIN or not -_SKEW <= age <= self._max_age:
             raise SealBroken
-        return self._expand(inside[_INSIDE.size :]) if compressed else inside[_INSIDE.size :]
-
-    def _expand(self, body: bytes) -> bytes:
-        import zlib
-
-        expander = zlib.decompressobj()
-        try:
-            content = expander.decompress(body, self._max_bytes + 1)
-        except zlib.error:
-            raise SealBroken from None
-        if len(content) > self._max_bytes or not expander.eof:
-            raise SealBroken
-        return content
+        return inside[_INSIDE.size :]
 
 
 class _Entry(NamedTuple):
