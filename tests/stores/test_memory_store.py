@@ -235,3 +235,47 @@ def test_the_bytes_of_the_event_log_add_up(moves: list[tuple[str, str, int]]) ->
             assert sorted(events._names.within("")) == sorted(events._streams)
 
     asyncio.run(play())
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("saxtec"),
+            st.sampled_from(["a/1", "a/u/1", "a/u/2", "b/1", "1"]),
+            st.integers(0, 400),
+        ),
+        max_size=60,
+    )
+)
+def test_the_bytes_of_shares_add_up(moves: list[tuple[str, str, int]]) -> None:
+    """Whatever happens to entries, through whichever view, each share is charged for what it holds."""
+
+    async def play() -> None:
+        clock = VirtualClock()
+        kv = MemoryStore(bounds=StoreBounds(kv=KeyValueBounds(max_bytes=4_000)), clock=clock).kv
+        a = kv.within("a/", share=0.5)
+        views = {"a/u/": a.within("u/", share=0.5), "a/": a, "b/": kv.within("b/", share=0.25), "": kv}
+        for move, key, amount in moves:
+            with suppress(StoreFull):
+                prefix = next(prefix for prefix in views if key.startswith(prefix))
+                name = key[len(prefix) :]
+                if move == "s":
+                    await views[prefix].set(name, b"x" * amount, ttl=amount + 1)
+                elif move == "a":
+                    await views[prefix].add(name, b"x" * amount)
+                elif move == "x":
+                    await kv.set(key, b"x" * amount)
+                elif move == "t":
+                    await kv.take(key)
+                elif move == "e":
+                    await kv.expire(key, amount + 1)
+                else:
+                    clock.advance(amount)
+            held: dict[str, int] = {}
+            for key_, (value, _, shares) in kv._entries.items():
+                for share in shares:
+                    held[share.prefix] = held.get(share.prefix, 0) + len(key_) + len(value) + 256
+                    assert held[share.prefix] <= share.limit
+            assert dict(kv._used) == held
+
+    asyncio.run(play())

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.stores import Event, SQLiteStore, StoreClosed, StoreFull, StoreUnavailable
+from dovetail.stores import Event, SQLiteStore, StoreClosed, StoreFull, StoreUnavailable, sqlite_file
 from dovetail.testing.store_contract import (
     CONTRACT_BOUNDS,
     SharedStoreContract,
@@ -161,7 +161,7 @@ async def test_a_failing_neighbour_harms_nobody(path: Path) -> None:
 
 async def test_a_failing_operation_leaves_no_trace(path: Path) -> None:
     def half(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO kv VALUES ('half', x'00', NULL)")
+        connection.execute("INSERT INTO kv (key, value) VALUES ('half', x'00')")
         raise RuntimeError("half way")
 
     def lost(connection: sqlite3.Connection) -> None:
@@ -224,6 +224,26 @@ async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
             await store.kv.set("a", b"")
         (tmp_path / "missing").mkdir()
         await store.kv.set("a", b"")
+
+
+async def test_a_file_of_an_older_schema_is_brought_up_to_date(path: Path) -> None:
+    """What is in it stays, and counts toward no share until it is written again."""
+    with closing(sqlite3.connect(path)) as old:
+        for statement in sqlite_file.STEPS[0].split(";"):
+            old.execute(statement)
+        old.execute("CREATE TABLE dovetail_schema (version INTEGER PRIMARY KEY)")
+        old.execute("INSERT INTO dovetail_schema VALUES (1)")
+        old.execute("INSERT INTO kv VALUES ('a/1', ?, NULL)", (b"x" * 60_000,))
+        old.commit()
+    async with aclosing(SQLiteStore(path, bounds=CONTRACT_BOUNDS)) as store:
+        a = store.kv.within("a/", share=1 / 4096)
+        assert await a.get("1") == b"x" * 60_000
+        await a.set("2", b"x" * 60_000)
+        with pytest.raises(StoreFull):
+            await a.set("1", b"x" * 60_000)
+        assert await a.delete("1")
+        assert await a.delete("2")
+        await a.set("1", b"x" * 60_000)
 
 
 async def test_a_newer_schema_is_refused(path: Path) -> None:

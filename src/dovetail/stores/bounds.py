@@ -36,7 +36,8 @@ class KeyValueBounds(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of a `KeyValue`, in bytes.
 
     `max_value` holds for one value. `max_bytes` holds for all entries together, a fixed cost for each
-    included, where the process itself holds them; a file or a server has its own limit instead.
+    included, where the process itself holds them; a file or a server has its own limit instead. Everywhere it is the
+    whole of which shares are parts (`KeyValue.within`).
     """
 
     max_value: int = 16 * MIB

@@ -110,12 +110,17 @@ class KeyValue(Protocol):
         """
         ...
 
-    def within(self, prefix: str) -> "KeyValue":
+    def within(self, prefix: str, *, share: float | None = None) -> "KeyValue":
         """A view of the keys that start with `prefix`, under names without it. Views nest.
 
         The prefix is joined as it is, so end it with a separator: "codes/" and "codes/old/" overlap by
         intent, "a" and "ab" by mistake. It counts toward the length of keys. Raises `KeyInvalid` when it is
         empty.
+
+        `share`: what is written through this view, and views of it, may take that part (above 0, at most 1) of
+        `max_bytes`, or of the share that the view stands in; beyond it writes raise `StoreFull`, once what has expired
+        is swept. Outermost shares are set aside: a full one takes no room from others, nor do others from it. Raises
+        `ValueError` where they would be more than the whole, and for shares more than two deep.
         """
         ...
 

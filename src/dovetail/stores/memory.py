@@ -37,13 +37,11 @@ from dovetail.stores.bounds import (
 from dovetail.stores.contracts import KeyValue, SessionRecord
 from dovetail.stores.errors import SessionExists, StoreClosed, StoreFull
 from dovetail.stores.memory_events import MemoryEvents
-from dovetail.stores.namespaces import Namespace
+from dovetail.stores.namespaces import COST, Reservations, Share, view
 from dovetail.stores.ordering import Deadlines, OrderedKeys
 
 __all__ = ["MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"]
 
-COST = 256
-"""Bytes charged for an entry besides its own: about what the interpreter spends on it."""
 SWEEP = 8
 """Due entries that one write sweeps."""
 PAGE = 256
@@ -60,10 +58,13 @@ class MemoryKeyValue:
         self._clock = clock
         self._lock = Lock()
         self._closed = False
-        self._entries: dict[str, tuple[bytes, float]] = {}  # value, deadline (infinity: none)
+        # Value, deadline (infinity: none), and what it counts toward.
+        self._entries: dict[str, tuple[bytes, float, tuple[Share, ...]]] = {}
         self._keys = OrderedKeys()
         self._deadlines = Deadlines()
-        self._bytes = 0
+        self._reservations = Reservations(bounds.max_bytes)
+        self._unshared = (self._reservations.rest,)
+        self._used: Counter[str] = Counter()  # bytes by the prefix of a share; "": of entries without one
 
     async def get(self, key: str) -> bytes | None:
         """See `KeyValue.get`."""
@@ -73,9 +74,13 @@ class MemoryKeyValue:
 
     async def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
         """See `KeyValue.set`."""
+        await self.put(key, value, ttl, ())
+
+    async def put(self, key: str, value: bytes, ttl: float | None, shares: tuple[Share, ...]) -> None:
+        """See `SharingKeyValue.put`."""
         self._check(key, value, ttl)
         with self._lock:
-            self._put(key, value, ttl, self._now())
+            self._put(key, value, ttl, self._now(), shares)
 
     async def add(self, key: str, value: bytes, *, ttl: float | None = None) -> bool:
         """See `KeyValue.add`."""
@@ -93,6 +98,17 @@ class MemoryKeyValue:
         self, key: str, expected: bytes | None, value: bytes | None, *, ttl: float | None = None
     ) -> bool:
         """See `KeyValue.compare_and_set`."""
+        return await self.swap(key, expected, value, ttl, ())
+
+    async def swap(
+        self,
+        key: str,
+        expected: bytes | None,
+        value: bytes | None,
+        ttl: float | None,
+        shares: tuple[Share, ...],
+    ) -> bool:
+        """See `SharingKeyValue.swap`."""
         self._check(key, value, ttl)
         with self._lock:
             now = self._now()
@@ -101,7 +117,7 @@ class MemoryKeyValue:
             if value is None:
                 self._remove(key)
             else:
-                self._put(key, value, ttl, now)
+                self._put(key, value, ttl, now, shares)
             return True
 
     async def delete(self, key: str) -> bool:
@@ -117,7 +133,7 @@ class MemoryKeyValue:
             value = self._live(key, now)
             if value is None:
                 return False
-            self._entries[key] = (value, now + ttl)
+            self._entries[key] = (value, now + ttl, self._entries[key][2])
             self._deadlines.note(key, now + ttl)
             return True
 
@@ -136,9 +152,16 @@ class MemoryKeyValue:
                 return
             last = page[-1]
 
-    def within(self, prefix: str) -> KeyValue:
+    def within(self, prefix: str, *, share: float | None = None) -> KeyValue:
         """See `KeyValue.within`."""
-        return Namespace(self, prefix)
+        return view(self, "", (), prefix, share)
+
+    def reserve(self, prefix: str, share: float) -> Share:
+        """See `SharingKeyValue.reserve`."""
+        with self._lock:
+            reserved = self._reservations.reserve(prefix, share)
+            self._unshared = (self._reservations.rest,)
+            return reserved
 
     def close(self) -> None:
         """Forget everything; every later call raises `StoreClosed`."""
@@ -165,26 +188,48 @@ class MemoryKeyValue:
         entry = self._entries.get(key)
         return 0 if entry is None else len(key) + len(entry[0]) + COST
 
-    def _put(self, key: str, value: bytes, ttl: float | None, now: float) -> None:
+    def _put(self, key: str, value: bytes, ttl: float | None, now: float, shares: tuple[Share, ...]) -> None:
         self._sweep(now, SWEEP)
         size = len(key) + len(value) + COST
-        if self._bytes - self._size(key) + size > self._bounds.max_bytes:
+        counted = shares or self._unshared
+        if self._lacking(key, size, counted):
             self._sweep(now, None)
-            if self._bytes - self._size(key) + size > self._bounds.max_bytes:
-                raise StoreFull("bytes of values", self._bounds.max_bytes)
-        self._bytes += size - self._size(key)
+            if lacking := self._lacking(key, size, counted):
+                raise StoreFull("bytes of values", lacking.limit)
+        self._discharge(key)
+        for share in counted:
+            self._used[share.prefix] += size
         if key not in self._entries:
             self._keys.add(key)
         if ttl is None:
-            self._entries[key] = (value, math.inf)
+            self._entries[key] = (value, math.inf, counted)
             self._deadlines.forget(key)
         else:
-            self._entries[key] = (value, now + ttl)
+            self._entries[key] = (value, now + ttl, counted)
             self._deadlines.note(key, now + ttl)
+
+    def _lacking(self, key: str, size: int, counted: tuple[Share, ...]) -> Share | None:
+        """The share that has no room for an entry of this size in the place of the present one."""
+        entry, present = self._entries.get(key), self._size(key)
+        before = () if entry is None else [share.prefix for share in entry[2]]
+        for share in counted:
+            freed = present if share.prefix in before else 0
+            if self._used[share.prefix] - freed + size > share.limit:
+                return share
+        return None
+
+    def _discharge(self, key: str) -> None:
+        entry = self._entries.get(key)
+        if entry is not None:
+            size = self._size(key)
+            for share in entry[2]:
+                self._used[share.prefix] -= size
+                if not self._used[share.prefix]:
+                    del self._used[share.prefix]
 
     def _remove(self, key: str) -> None:
         if key in self._entries:
-            self._bytes -= self._size(key)
+            self._discharge(key)
             self._keys.remove(key)
             self._deadlines.forget(key)
             del self._entries[key]

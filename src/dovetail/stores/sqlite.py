@@ -33,7 +33,7 @@ from dovetail.stores.bounds import (
 )
 from dovetail.stores.contracts import KeyValue, SessionRecord
 from dovetail.stores.errors import SessionExists, StoreFull
-from dovetail.stores.namespaces import Namespace
+from dovetail.stores.namespaces import COST, Reservations, Share, view
 from dovetail.stores.ordering import prefix_end
 from dovetail.stores.sqlite_events import SQLiteEvents, sweep_events
 from dovetail.stores.sqlite_executor import SQLiteExecutor
@@ -52,6 +52,7 @@ class SQLiteKeyValue:
         self._executor = executor
         self._bounds = bounds
         self._clock = clock
+        self._reservations = Reservations(bounds.max_bytes)
 
     async def get(self, key: str) -> bytes | None:
         """See `KeyValue.get`."""
@@ -60,8 +61,12 @@ class SQLiteKeyValue:
 
     async def set(self, key: str, value: bytes, *, ttl: float | None = None) -> None:
         """See `KeyValue.set`."""
+        await self.put(key, value, ttl, ())
+
+    async def put(self, key: str, value: bytes, ttl: float | None, shares: tuple[Share, ...]) -> None:
+        """See `SharingKeyValue.put`."""
         self._check(key, value, ttl)
-        await self._executor.write(self._put, key, value, ttl)
+        _refuse(await self._executor.write(self._put, key, value, ttl, shares))
 
     async def add(self, key: str, value: bytes, *, ttl: float | None = None) -> bool:
         """See `KeyValue.add`."""
@@ -76,8 +81,21 @@ class SQLiteKeyValue:
         self, key: str, expected: bytes | None, value: bytes | None, *, ttl: float | None = None
     ) -> bool:
         """See `KeyValue.compare_and_set`."""
+        return await self.swap(key, expected, value, ttl, ())
+
+    async def swap(
+        self,
+        key: str,
+        expected: bytes | None,
+        value: bytes | None,
+        ttl: float | None,
+        shares: tuple[Share, ...],
+    ) -> bool:
+        """See `SharingKeyValue.swap`."""
         self._check(key, value, ttl)
-        return await self._executor.write(self._compare_and_set, key, expected, value, ttl)
+        done, lacking = await self._executor.write(self._swap, key, expected, value, ttl, shares)
+        _refuse(lacking)
+        return done
 
     async def delete(self, key: str) -> bool:
         """See `KeyValue.delete`."""
@@ -101,9 +119,13 @@ class SQLiteKeyValue:
                 return
             last = page[-1]
 
-    def within(self, prefix: str) -> KeyValue:
+    def within(self, prefix: str, *, share: float | None = None) -> KeyValue:
         """See `KeyValue.within`."""
-        return Namespace(self, prefix)
+        return view(self, "", (), prefix, share)
+
+    def reserve(self, prefix: str, share: float) -> Share:
+        """See `SharingKeyValue.reserve`."""
+        return self._reservations.reserve(prefix, share)
 
     def _check(self, key: str, value: bytes | None, ttl: float | None) -> None:
         check_key(key)
@@ -117,13 +139,43 @@ class SQLiteKeyValue:
         ).fetchone()
         return None if row is None else row[0]
 
-    def _put(self, connection: Connection, key: str, value: bytes, ttl: float | None) -> None:
-        expires = None if ttl is None else self._clock() + ttl
+    def _put(
+        self,
+        connection: Connection,
+        key: str,
+        value: bytes,
+        ttl: float | None,
+        shares: tuple[Share, ...],
+    ) -> Share | None:
+        """Put it there, or give the share that has no room for it. (An error would take the sweep back as well.)"""
+        size = len(key) + len(value) + COST
+        if shares and self._lacking(connection, key, size, shares):
+            connection.execute("DELETE FROM kv WHERE expires <= ?", (self._clock(),))
+            if lacking := self._lacking(connection, key, size, shares):
+                return lacking
+        for share in shares:
+            connection.execute("INSERT OR IGNORE INTO kv_used VALUES (?, 0)", (share.prefix,))
+        space, inner = ([len(share.prefix) for share in shares] + [0, 0])[:2]
         connection.execute(
-            "INSERT INTO kv VALUES (?, ?, ?)"
-            " ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires",
-            (key, value, expires),
+            "INSERT INTO kv VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value,"
+            " expires = excluded.expires, space = excluded.space, share = excluded.share",
+            (key, value, None if ttl is None else self._clock() + ttl, space, inner),
         )
+        return None
+
+    def _lacking(
+        self, connection: Connection, key: str, size: int, shares: tuple[Share, ...]
+    ) -> Share | None:
+        """The share that has no room for an entry of this size in the place of the present one."""
+        present, *before = connection.execute(
+            "SELECT length(key) + length(value) + ?, space, share FROM kv WHERE key = ?", (COST, key)
+        ).fetchone() or (0,)
+        for share in shares:
+            row = connection.execute("SELECT bytes FROM kv_used WHERE prefix = ?", (share.prefix,)).fetchone()
+            freed = present if len(share.prefix) in before else 0
+            if (row[0] if row else 0) - freed + size > share.limit:
+                return share
+        return None
 
     def _take(self, connection: Connection, key: str) -> bytes | None:
         value = self._get(connection, key)
@@ -131,16 +183,21 @@ class SQLiteKeyValue:
             connection.execute("DELETE FROM kv WHERE key = ?", (key,))
         return value
 
-    def _compare_and_set(
-        self, connection: Connection, key: str, expected: bytes | None, value: bytes | None, ttl: float | None
-    ) -> bool:
+    def _swap(
+        self,
+        connection: Connection,
+        key: str,
+        expected: bytes | None,
+        value: bytes | None,
+        ttl: float | None,
+        shares: tuple[Share, ...],
+    ) -> tuple[bool, Share | None]:
         if self._get(connection, key) != expected:
-            return False
+            return False, None
         if value is None:
             connection.execute("DELETE FROM kv WHERE key = ?", (key,))
-        else:
-            self._put(connection, key, value, ttl)
-        return True
+            return True, None
+        return True, self._put(connection, key, value, ttl, shares)
 
     def _expire(self, connection: Connection, key: str, ttl: float) -> bool:
         now = self._clock()
@@ -302,6 +359,11 @@ class SQLiteStore:
         again.
         """
         await self._executor.aclose()
+
+
+def _refuse(lacking: Share | None) -> None:
+    if lacking is not None:
+        raise StoreFull("bytes of values", lacking.limit)
 
 
 def _sweep(connection: Connection, now: float, amount: int) -> None:

@@ -21,6 +21,7 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from threading import Lock
 
@@ -52,6 +53,32 @@ STEPS = (
     );
     CREATE INDEX stream_due ON stream (due);
     CREATE TABLE event (place INTEGER PRIMARY KEY, data BLOB NOT NULL);
+    """,
+    # 2: what an entry counts toward: `space` and `share` are how many characters of its key are the prefix of a share
+    # (0: none), and `kv_used` has the bytes by prefix, 256 for each entry included. Triggers keep it right however an
+    # entry comes and goes.
+    """
+    ALTER TABLE kv ADD COLUMN space INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE kv ADD COLUMN share INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE kv_used (prefix TEXT PRIMARY KEY NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TRIGGER kv_added AFTER INSERT ON kv WHEN NEW.space > 0 BEGIN
+        UPDATE kv_used SET bytes = bytes + (length(NEW.key) + length(NEW.value) + 256)
+            WHERE prefix IN (substr(NEW.key, 1, NEW.space), substr(NEW.key, 1, NEW.share));
+    END;
+    CREATE TRIGGER kv_removed AFTER DELETE ON kv WHEN OLD.space > 0 BEGIN
+        UPDATE kv_used SET bytes = bytes - (length(OLD.key) + length(OLD.value) + 256)
+            WHERE prefix IN (substr(OLD.key, 1, OLD.space), substr(OLD.key, 1, OLD.share));
+        DELETE FROM kv_used WHERE bytes <= 0
+            AND prefix IN (substr(OLD.key, 1, OLD.space), substr(OLD.key, 1, OLD.share));
+    END;
+    CREATE TRIGGER kv_replaced AFTER UPDATE OF value, space, share ON kv WHEN OLD.space > 0 OR NEW.space > 0 BEGIN
+        UPDATE kv_used SET bytes = bytes + (length(NEW.key) + length(NEW.value) + 256)
+            WHERE prefix IN (substr(NEW.key, 1, NEW.space), substr(NEW.key, 1, NEW.share));
+        UPDATE kv_used SET bytes = bytes - (length(OLD.key) + length(OLD.value) + 256)
+            WHERE prefix IN (substr(OLD.key, 1, OLD.space), substr(OLD.key, 1, OLD.share));
+        DELETE FROM kv_used WHERE bytes <= 0
+            AND prefix IN (substr(OLD.key, 1, OLD.space), substr(OLD.key, 1, OLD.share));
+    END;
     """,
 )
 
@@ -165,10 +192,20 @@ def _migrate(connection: sqlite3.Connection, settings: FileSettings) -> None:
                 "A newer one wrote it: upgrade, or use another file."
             )
         for number, statements in enumerate(STEPS[version:], version + 1):
-            for statement in statements.split(";"):
+            for statement in _statements(statements):
                 connection.execute(statement)
             connection.execute("INSERT INTO dovetail_schema VALUES (?)", (number,))
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: `executescript` would commit. A trigger has semicolons inside."""
+    statement = ""
+    for part in script.split(";")[:-1]:
+        statement += part + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -21,11 +21,25 @@ except ImportError as error:
         "The contract suite of the stores runs in pytest: pip install pytest pytest-asyncio"
     ) from error
 
-from dovetail.stores.contracts import Store
-from dovetail.stores.errors import KeyInvalid, ValueTooLarge
+from dovetail.stores.contracts import KeyValue, Store
+from dovetail.stores.errors import KeyInvalid, StoreFull, ValueTooLarge
 from dovetail.testing.store_setting import BAD_KEYS, Advance, scanned
 
 __all__ = ["KeyValueContract"]
+
+
+SHARE = 1 / 4096
+"""64 KiB of the bounds of the contract."""
+
+
+async def filled(kv: KeyValue, *, ttl: float | None = None) -> int:
+    """Write until there is no room, 1 KiB at a time or a little less; how often that went well."""
+    for number in range(1000):
+        try:
+            await kv.set(f"{number}", b"x" * 760, ttl=ttl)
+        except StoreFull:
+            return number
+    return 1000
 
 
 class KeyValueContract:
@@ -180,6 +194,73 @@ class KeyValueContract:
             await codes.get("x" * 507)
         with pytest.raises(KeyInvalid):
             codes.within("")
+
+    async def test_kv_a_full_share_takes_no_room_from_others(self, store: Store) -> None:
+        one, two = (store.kv.within(prefix, share=SHARE) for prefix in ("one/", "two/"))
+        taken = await filled(one)
+        assert 55 <= taken <= 64
+        for again in (one.set("n", b"x"), one.add("n", b"x"), one.compare_and_set("n", None, b"x")):
+            with pytest.raises(StoreFull):
+                await again
+        assert await one.get("n") is None
+        assert await filled(two) == taken
+        await store.kv.set("beside", b"x" * 60_000)
+        await store.kv.within("three/").set("beside", b"x" * 60_000)
+        await one.set("0", b"y" * 760)  # in the place of another there is room
+        assert await one.take("0") == b"y" * 760
+        await one.set("n", b"x" * 760)
+        with pytest.raises(StoreFull):
+            await one.set("0", b"x" * 760)
+
+    async def test_kv_shares_stand_in_shares(self, store: Store) -> None:
+        outer = store.kv.within("outer/", share=SHARE)
+        users = [outer.within(f"{number}/", share=0.25) for number in range(6)]
+        assert [14 <= await filled(user) <= 16 for user in users[:3]] == [True] * 3
+        await users[3].set("0", b"x" * 760)
+        taken = [await filled(users[4]), await filled(users[5])]
+        assert taken[0] >= 14, "one that is full takes nothing from the next"
+        assert taken[1] < 10, "together they have what the outer one has"
+        for number in range(20):
+            await users[0].delete(f"{number}")
+        assert await filled(users[5]) >= 14
+        with pytest.raises(ValueError, match="deep"):
+            users[0].within("deeper/", share=0.5)
+        await users[3].within("deeper/").set("0", b"x")
+
+    async def test_kv_what_is_gone_leaves_its_share(self, store: Store, advance: Advance) -> None:
+        one = store.kv.within("one/", share=SHARE)
+        taken = await filled(one, ttl=10)
+        advance(10)
+        assert await filled(one) == taken
+        await store.kv.set("one/1", b"x" * 760)  # beside the view: it counts there no longer
+        assert await one.add("more", b"x" * 760)
+        with pytest.raises(StoreFull):
+            await one.set("1", b"x" * 760)
+        assert await one.delete("more")
+        for _ in range(200):
+            await one.set("1", b"", ttl=10)
+            assert await one.expire("1", 20)
+            await one.take("1")
+        await one.set("1", b"x" * 760)
+
+    async def test_kv_a_share_holds_against_all_at_once(self, store: Store) -> None:
+        one = store.kv.within("one/", share=SHARE)
+        outcomes = await asyncio.gather(
+            *(one.add(f"{number}", b"x" * 760) for number in range(100)), return_exceptions=True
+        )
+        done = [outcome for outcome in outcomes if outcome is True]
+        assert 55 <= len(done) <= 64
+        assert all(isinstance(outcome, StoreFull) for outcome in outcomes if outcome is not True)
+
+    async def test_kv_shares_are_parts_of_a_whole(self, store: Store) -> None:
+        for share in (0, -0.5, 1.01, float("nan")):
+            with pytest.raises(ValueError, match="share"):
+                store.kv.within("one/", share=share)
+        store.kv.within("one/", share=0.75)
+        store.kv.within("one/", share=0.75)
+        with pytest.raises(ValueError, match="0.75 is given away"):
+            store.kv.within("two/", share=0.5)
+        store.kv.within("two/", share=0.25)
 
     async def test_kv_refuses_what_it_cannot_keep(self, store: Store) -> None:
         await store.kv.set("x" * 512, b"x" * 65_536)

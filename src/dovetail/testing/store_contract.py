@@ -40,7 +40,7 @@ except ImportError as error:
 from dovetail.stores.contracts import Store
 from dovetail.stores.errors import StoreClosed, StoreError
 from dovetail.testing.event_log_contract import EventLogContract
-from dovetail.testing.key_value_contract import KeyValueContract
+from dovetail.testing.key_value_contract import SHARE, KeyValueContract, filled
 from dovetail.testing.session_contract import SessionContract
 from dovetail.testing.store_setting import CONTRACT_BOUNDS, VirtualClock, a_session, scanned
 
@@ -144,6 +144,15 @@ class SharedStoreContract:
         outcomes = await asyncio.gather(*creations, return_exceptions=True)
         assert outcomes.count(None) == 8
         assert await store.sessions.count() == await peer.sessions.count() == 8
+
+    async def test_shared_room_is_counted_together(self, store: Store, peer: Store) -> None:
+        views = [bundle.kv.within("one/", share=SHARE) for bundle in (store, peer)]
+        outcomes = await asyncio.gather(
+            *(view.set(f"{at}{number}", b"x" * 760) for number in range(50) for at, view in enumerate(views)),
+            return_exceptions=True,
+        )
+        assert 55 <= outcomes.count(None) <= 64
+        assert await filled(peer.kv.within("two/", share=SHARE)) >= 55
 
     async def test_shared_store_outlives_a_peer(self, store: Store, peer: Store) -> None:
         await peer.kv.set("a", b"1")
