@@ -261,8 +261,8 @@ class FailingStore(MemoryStore):
         inner, store = self.kv, self
 
         class Failing:
-            def within(self, prefix: str) -> Any:
-                return _FailingKV(inner.within(prefix), store)
+            def within(self, prefix: str, **options: Any) -> Any:
+                return _FailingKV(inner.within(prefix, **options), store)
 
         self.kv: Any = Failing()
 
@@ -271,6 +271,9 @@ class _FailingKV:
     def __init__(self, inner: Any, store: FailingStore) -> None:
         self._inner = inner
         self._store = store
+
+    def within(self, prefix: str, **options: Any) -> Any:
+        return _FailingKV(self._inner.within(prefix, **options), self._store)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def act(*values: Any, **options: Any) -> Any:

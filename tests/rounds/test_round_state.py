@@ -215,7 +215,7 @@ async def test_a_big_journal_goes_to_the_store(revision: str, size: int, connect
     wire = await connect(first, revision, ALL)
     params = {"name": "big", "arguments": {"size": size}}
     result = await wire.result("tools/call", params)
-    kept = [key async for key in store.kv.scan("rounds/journal/")]
+    kept = [key async for key in store.kv.scan("rounds/") if "/journal/" in key]
     assert len(kept) == (size > 8192)
     assert len(result["requestState"]) <= 8192
     answered = {
@@ -234,7 +234,7 @@ async def test_what_the_store_lost_is_told_as_expired(revision: str, connect: An
     wire = await connect(app, revision, ALL)
     params = {"name": "big", "arguments": {"size": 100_000}}
     result = await wire.result("tools/call", params)
-    for key in [key async for key in store.kv.scan("rounds/journal/")]:
+    for key in [key async for key in store.kv.scan("rounds/") if "/journal/" in key]:
         await store.kv.delete(key)
     before = len(entered)
     error = await wire.error("tools/call", {**params, "requestState": result["requestState"]})

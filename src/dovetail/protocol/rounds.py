@@ -65,7 +65,7 @@ class Answered(Struct, frozen=True):
 
 class Journal(Struct):
     """What happened in the rounds so far. ``asked`` are the digests of the questions of the last round, by
-    key.
+    key. ``owner``: in whose share of a store the call is kept, if it is.
     """
 
     nonce: str
@@ -74,6 +74,7 @@ class Journal(Struct):
     answers: dict[str, Answered] = field(default_factory=dict[str, Answered])
     steps: dict[str, Raw] = field(default_factory=dict[str, Raw])
     asked: dict[str, str] = field(default_factory=dict[str, str])
+    owner: str = ""
 
     def accept(self, responses: Mapping[str, Raw]) -> None:
         """Record the answers to what was asked last round; others are ignored, missing ones will be asked

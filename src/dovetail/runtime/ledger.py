@@ -3,32 +3,48 @@
 Theory of operation
 -------------------
 A journal travels through the client, sealed. One whose seal would be longer than ``spill`` characters stays here
-instead, in the key-value store under a random name; the client carries the sealed name. A store that other workers
-do not see must not be used for that, so without one of its own (``kv`` None) nothing is spilled.
+instead, in the key-value store, and the client carries its sealed place. A store that other workers do not see must
+not be used for that, so without one of its own (``kv`` None) nothing is spilled.
+
+A call has one place, which each round overwrites. The journal of the round before stays beside the newest one: a
+client whose reply was lost sends the last request that it has again, and none before that.
 
 A call that runs once claims each step before it runs. The claim is one atomic `add` under the call's nonce, so of
 two workers that were sent the same request one runs the step; the result replaces the claim. A claim without a
 result is a step whose outcome nobody knows: somebody is at it now, or a crash cut it short. The final answer is kept
-under the same nonce. All of it outlives the state that could bring the call back, and then goes.
+by `dovetail.runtime.redemptions`. All of it outlives the state that could bring the call back, and then goes.
+
+Nobody's calls fill the store for others: rounds have a share of it, and in that each caller has one. Whose a call is
+stands in its journal, since a caller may come back from another address.
 
 Specification: basic/patterns/mrtr, "Server Requirements"; basic/patterns/cancellation (a re-issued request).
 """
 
-import os
+import logging
 import time
 from typing import Final
 
 from msgspec import Raw, Struct
 
 from ..protocol import codec, rounds
-from ..protocol.errors import InvalidParams, ToolError
+from ..protocol.errors import InternalError, InvalidParams, ToolError
+from ..security.callers import caller_of
 from ..security.sealing import Sealer, SealTooLarge
 from ..stores.contracts import KeyValue
+from ..stores.errors import StoreError, StoreFull
+from .channel import Channel
+from .redemptions import Redemptions
+
+log = logging.getLogger("dovetail.server")
 
 SPILL: Final = 8 * 1024
+MAX_JOURNAL: Final = 4 * 1024 * 1024
+SHARE: Final = 3 / 8
+CALLER_SHARE: Final = 1 / 6
 _KEPT: Final = 2 * rounds.LIFETIME
 _WHOLE: Final = b"J"
 _AWAY: Final = b"H"
+_NULL: Final = Raw(b"null")
 
 
 class OutcomeUnknown(ToolError):
@@ -43,14 +59,40 @@ class OutcomeUnknown(ToolError):
         self.step = step
 
 
-class _Claim(Struct, frozen=True):
-    """What the store holds of a step: ``result`` once there is one, ``failed`` when it raised."""
+class JournalTooLarge(ToolError):
+    """What a call has recorded, answers and results of steps, is more than it may carry from round to round."""
 
-    result: Raw | None = None
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"the answers and steps of the call came to more than {limit} bytes, too many to go on with"
+        )
+
+
+class _Claim(Struct, frozen=True):
+    """What the store holds of a step: its ``result`` once it is ``done``, ``failed`` when it raised."""
+
+    done: bool = False
+    result: Raw = _NULL
     failed: str | None = None
 
 
 _CLAIMED: Final = codec.encode(_Claim())
+
+
+class _Place(Struct, frozen=True, array_like=True):
+    """Where a journal is that did not travel."""
+
+    owner: str
+    nonce: str
+    round: int
+
+
+class _Kept(Struct, frozen=True):
+    """What is there: the journal of a round, and that of the round before if it was there as well."""
+
+    round: int
+    journal: Raw
+    before: Raw = _NULL
 
 
 class Ledger:
@@ -61,78 +103,121 @@ class Ledger:
 
     def __init__(self, sealer: Sealer, *, kv: KeyValue | None = None, spill: int = SPILL) -> None:
         self._sealer = sealer
-        self._kv = kv
+        self._kv = None if kv is None else kv.within("rounds/", share=SHARE)
         self._spill = spill
+        self.redemptions = Redemptions(self._room)
 
-    async def seal(self, journal: rounds.Journal, binding: bytes) -> str:
-        """The state that brings the journal back. Raises `SealTooLarge` where nothing can hold it."""
+    def assign(self, journal: rounds.Journal, channel: Channel) -> None:
+        """Say whose call it is, where that was not said: in whose share of the store it is kept."""
+        if not journal.owner:
+            import hashlib  # with all that it brings, a server that never asks needs none of it
+
+            caller = repr(caller_of(channel.principal, channel.remote))
+            journal.owner = hashlib.sha256(caller.encode()).hexdigest()[:24]
+
+    async def seal(
+        self, journal: rounds.Journal, binding: bytes, channel: Channel, *, before: bytes | None = None
+    ) -> str:
+        """The state that brings the journal back. ``before``: what `open` found in the store for the round before.
+
+        Raises `JournalTooLarge` where nothing may hold it, and `StoreError`.
+        """
         data = rounds.dump(journal)
+        if len(data) > MAX_JOURNAL:
+            raise JournalTooLarge(MAX_JOURNAL)
         try:
             state = self._sealer.seal(_WHOLE + data, binding=binding)
-        except SealTooLarge:
+        except SealTooLarge as problem:
             if self._kv is None:
-                raise
+                raise JournalTooLarge(problem.limit) from problem
         else:
             if len(state) <= self._spill or self._kv is None:
                 return state
-        handle = os.urandom(24).hex()
-        await self._kv.set(f"journal/{handle}", data, ttl=_KEPT)
-        return self._sealer.seal(_AWAY + handle.encode(), binding=binding)
+        self.assign(journal, channel)
+        await self._put_away(journal, data, before)
+        place = _Place(journal.owner, journal.nonce, journal.round)
+        return self._sealer.seal(_AWAY + codec.encode(place), binding=binding)
 
-    async def open(self, state: str, binding: bytes) -> rounds.Journal:
-        """The journal. Raises `SealBroken` and `DECODE_ERRORS` for what is none, `InvalidParams` for a stale one."""
+    async def _put_away(self, journal: rounds.Journal, data: bytes, before: bytes | None) -> None:
+        kv, key = self._room(journal.owner), f"journal/{journal.nonce}"
+        value = codec.encode(_Kept(journal.round, Raw(data), _NULL if before is None else Raw(before)))
+        while True:
+            there = await kv.get(key)
+            if there is not None and codec.reader(_Kept).read(there).round > journal.round:
+                return  # an attempt that nobody waits for any more: the call has gone further
+            if await kv.compare_and_set(key, there, value, ttl=_KEPT):
+                return
+
+    async def open(self, state: str, binding: bytes) -> tuple[rounds.Journal, bytes | None]:
+        """The journal, and as bytes if it was in the store. Raises `SealBroken` and `DECODE_ERRORS` for what is none,
+        `InvalidParams` for a stale one.
+        """
         content = self._sealer.open(state, binding=binding)
-        data: bytes | None = content[1:]
-        if content[:1] == _AWAY:
-            data = None if self._kv is None else await self._kv.get(f"journal/{content[1:].decode()}")
-        elif content[:1] != _WHOLE:
-            data = None
-        if data is None:
-            raise InvalidParams("the request state has expired; send the request again without it")
-        return rounds.load(data, now=time.time())
+        if content[:1] == _WHOLE:
+            return rounds.load(content[1:], now=time.time()), None
+        if content[:1] == _AWAY and self._kv is not None:
+            place = codec.reader(_Place).read(content[1:])
+            found = await self._find(place)
+            if found is not None:
+                journal = rounds.load(found, now=time.time())
+                journal.owner = place.owner
+                return journal, found
+        raise InvalidParams("the request state has expired; send the request again without it")
+
+    async def _find(self, place: _Place) -> bytes | None:
+        there = await self._room(place.owner).get(f"journal/{place.nonce}")
+        if there is None:
+            return None
+        kept = codec.reader(_Kept).read(there)
+        if kept.round == place.round:
+            return bytes(kept.journal)
+        before = bytes(kept.before) if kept.round == place.round + 1 else b"null"
+        return None if before == b"null" else before
 
     # Calls that run once
 
-    async def claim(self, nonce: str, step: str) -> Raw | None:
+    async def claim(self, journal: rounds.Journal, step: str) -> Raw | None:
         """None for whoever is to run the step; the result if it ran before. Raises `OutcomeUnknown`."""
-        kv = self._store()
-        key = _place(nonce, step)
+        kv, key = self._room(journal.owner), _step(journal.nonce, step)
         if await kv.add(key, _CLAIMED, ttl=_KEPT):
             return None
         found = await kv.get(key)
         claim = _Claim() if found is None else codec.reader(_Claim).read(found)
         if claim.failed is not None:
             raise OutcomeUnknown(step, f"it failed with {claim.failed} before")
-        if claim.result is None:
+        if not claim.done:
             raise OutcomeUnknown(step, "it was begun before and is still at it, or was cut short")
         return claim.result
 
-    async def record(self, nonce: str, step: str, result: bytes) -> None:
+    async def record(self, journal: rounds.Journal, step: str, result: bytes) -> None:
         """The claimed step has this result."""
-        await self._store().set(_place(nonce, step), codec.encode(_Claim(Raw(result))), ttl=_KEPT)
+        value = codec.encode(_Claim(done=True, result=Raw(result)))
+        await self._room(journal.owner).set(_step(journal.nonce, step), value, ttl=_KEPT)
 
-    async def fail(self, nonce: str, step: str, kind: str) -> None:
+    async def fail(self, journal: rounds.Journal, step: str, kind: str) -> None:
         """The claimed step raised an exception of this kind."""
-        await self._store().set(_place(nonce, step), codec.encode(_Claim(failed=kind)), ttl=_KEPT)
+        value = codec.encode(_Claim(failed=kind))
+        await self._room(journal.owner).set(_step(journal.nonce, step), value, ttl=_KEPT)
 
-    async def keep(self, nonce: str, answer: bytes) -> bytes:
-        """Keep the final answer of a call; gives the one that counts, which is the first."""
-        kv = self._store()
-        if await kv.add(f"answer/{nonce}", answer, ttl=_KEPT):
-            return answer
-        return await kv.get(f"answer/{nonce}") or answer
-
-    async def kept(self, nonce: str) -> bytes | None:
-        """The final answer of a call, if it came to one."""
-        return await self._store().get(f"answer/{nonce}")
-
-    def _store(self) -> KeyValue:
+    def _room(self, owner: str) -> KeyValue:
+        """What is kept for a caller."""
         if self._kv is None:
-            raise RuntimeError("a tool that runs once needs a store that all workers share: App(store=...)")
-        return self._kv
+            raise RuntimeError("what runs once needs a store that all workers share: App(store=...)")
+        return self._kv.within(f"{owner}/", share=CALLER_SHARE)
 
 
-def _place(nonce: str, step: str) -> str:
+def store_failed(problem: StoreError) -> InternalError:
+    """What a caller is told whose call the store can't keep at this moment."""
+    if isinstance(problem, StoreFull):
+        return InternalError(
+            "the server keeps as much for calls that wait for answers as it may; answer or give up some, or try again "
+            "in a few minutes"
+        )
+    log.warning("the store can't keep a call between its rounds: %s", problem)
+    return InternalError("the server can't keep the call at this moment; try again")
+
+
+def _step(nonce: str, step: str) -> str:
     """Where the claim of a step is; an author's name for it may be of any length."""
     import hashlib
 

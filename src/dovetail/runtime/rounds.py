@@ -40,10 +40,11 @@ from ..protocol import codec, rounds
 from ..protocol.call import Call
 from ..protocol.errors import InternalError, InvalidParams, LocalProtocolError
 from ..protocol.types.requests import InputRequired, RetryParams
-from ..security.principal import Principal
 from ..security.sealing import SealBroken
 from ..stores.errors import StoreError
-from .ledger import Ledger, OutcomeUnknown
+from .channel import Channel
+from .ledger import Ledger, OutcomeUnknown, store_failed
+from .redemptions import Redemption, redemption
 
 QUIET: Final = 8
 #: The same after a failure or a cancellation: it climbs through groups, each of which takes some turns, and what it
@@ -68,38 +69,50 @@ watchers: Final[list["Callable[[Rounds], None]"]] = []
 class Rounds:
     """The rounds of one call. One is made for each request whose method may ask back.
 
-    ``body``: the task that runs the body. ``once``: steps are claimed in the ledger. ``closed``: the round is over.
+    ``body``: the task that runs the body. ``single_use``: each state counts once. ``once``: steps are claimed in the
+    ledger, too. ``redemption``: what redeems the state that came. ``before``: the journal that came, if it was in the
+    store. ``closed``: the round is over.
     ``pressed``: the body was cancelled for that. ``told``: something of it met `Suspend`. ``diverged``: what a
     rehearsal did that it must not.
     """
 
     __slots__ = (
-        *("_binding", "_body", "_closed_with", "_journal", "_ledger", "_loop", "_once", "_open", "_parked"),
         *(
-            "_pressing",
-            "_quiet",
-            "_rehearsal",
-            "_replayed",
-            "_running",
-            "_unsure",
-            "_volunteered",
-            "_watched",
+            "_before",
+            "_binding",
+            "_body",
+            "_channel",
+            "_closed_with",
+            "_journal",
+            "_ledger",
+            "_loop",
+            "_once",
         ),
+        *("_open", "_parked", "_pressing", "_quiet", "_redemption", "_rehearsal", "_replayed", "_running"),
+        *("_single_use", "_unsure", "_volunteered", "_watched"),
         *("closed", "diverged", "pressed", "told"),
     )
 
     def __init__(
         self,
         ledger: Ledger,
+        channel: Channel,
         binding: bytes,
         journal: rounds.Journal,
         volunteered: Mapping[str, Raw],
         *,
         body: "asyncio.Task[object] | None",
+        single_use: bool = False,
         once: bool = False,
+        redemption: Redemption | None = None,
+        before: bytes | None = None,
         rehearsal: bool = False,
     ) -> None:
         self._ledger = ledger
+        self._channel = channel
+        self._single_use = single_use
+        self._redemption = redemption
+        self._before = before
         self._binding = binding
         self._journal = journal
         self._volunteered = volunteered
@@ -129,36 +142,60 @@ class Rounds:
         cls,
         ledger: Ledger,
         call: Call,
-        principal: Principal,
+        channel: Channel,
         audience: str,
         *,
         body: "asyncio.Task[object] | None",
+        single_use: bool = False,
     ) -> "Rounds":
         """The rounds of a request that brought no state."""
         params = _retry(call)
         journal = rounds.Journal(nonce=os.urandom(16).hex(), expires=time.time() // 1 + rounds.LIFETIME)
-        binding = rounds.binding_of(call.method, params, principal=principal.key, audience=audience)
-        return cls(ledger, binding, journal, params.input_responses or {}, body=body)
+        binding = rounds.binding_of(call.method, params, principal=channel.principal.key, audience=audience)
+        volunteered = params.input_responses or {}
+        return cls(ledger, channel, binding, journal, volunteered, body=body, single_use=single_use)
 
     @classmethod
     async def resume(
-        cls, ledger: Ledger, call: Call, principal: Principal, audience: str, *, once: bool = False
+        cls,
+        ledger: Ledger,
+        call: Call,
+        channel: Channel,
+        audience: str,
+        *,
+        single_use: bool = False,
+        once: bool = False,
     ) -> "Rounds":
         """The rounds of a request that brought its state back; to be called by the task of the body.
 
-        Raises `InvalidParams` unless the state is valid here.
+        Raises `InvalidParams` unless the state is valid here. Whether it may still be used, `redeem` says.
         """
         params = _retry(call)
-        binding = rounds.binding_of(call.method, params, principal=principal.key, audience=audience)
+        binding = rounds.binding_of(call.method, params, principal=channel.principal.key, audience=audience)
+        state, responses = params.request_state or "", params.input_responses or {}
         try:
-            journal = await ledger.open(params.request_state or "", binding)
+            journal, before = await ledger.open(state, binding)
+            redeeming = redemption(journal, state, responses) if single_use else None
         except (SealBroken, *codec.DECODE_ERRORS):
             raise InvalidParams(
                 "the request state is not valid for this request; send the request again without it"
             ) from None
-        journal.accept(params.input_responses or {})
+        except StoreError as problem:
+            raise store_failed(problem) from problem
+        journal.accept(responses)
         journal.expires = time.time() // 1 + rounds.LIFETIME  # whole seconds: all states are equally long
-        return cls(ledger, binding, journal, {}, body=asyncio.current_task(), once=once)
+        return cls(
+            ledger,
+            channel,
+            binding,
+            journal,
+            {},
+            body=asyncio.current_task(),
+            single_use=single_use,
+            once=once,
+            redemption=redeeming,
+            before=before,
+        )
 
     def rehearse(self) -> "Rounds":
         """The same journal once more, for a run of the same task that only shows whether it asks the same."""
@@ -169,7 +206,13 @@ class Rounds:
             steps=dict(self._journal.steps),
         )
         return Rounds(
-            self._ledger, self._binding, journal, self._volunteered, body=self._body, rehearsal=True
+            self._ledger,
+            self._channel,
+            self._binding,
+            journal,
+            self._volunteered,
+            body=self._body,
+            rehearsal=True,
         )
 
     @property
@@ -303,8 +346,8 @@ class Rounds:
 
     async def _claimed(self, name: str, produce: Callable[[], Awaitable[bytes]]) -> bytes | Raw:
         try:
-            done = await self._ledger.claim(self.nonce, name)
-        except OutcomeUnknown:
+            done = await self._ledger.claim(self._journal, name)
+        except (OutcomeUnknown, StoreError):
             self._unsure = True
             raise
         if done is not None:
@@ -313,10 +356,10 @@ class Rounds:
             data = await produce()
         except Exception as problem:
             with suppress(StoreError):  # it stays claimed then, which says as much
-                await self._ledger.fail(self.nonce, name, type(problem).__name__)
+                await self._ledger.fail(self._journal, name, type(problem).__name__)
             raise
         try:
-            await self._ledger.record(self.nonce, name, data)
+            await self._ledger.record(self._journal, name, data)
         except StoreError as problem:
             self._unsure = True
             raise OutcomeUnknown(
@@ -373,22 +416,44 @@ class Rounds:
                 place.set_result(None)
 
     async def outcome(self) -> InputRequired:
-        """What the call is answered with when the round has closed. Raises `SealTooLarge`."""
-        requests = self._journal.close_round(self._open)
-        return rounds.required(requests, await self._ledger.seal(self._journal, self._binding))
+        """What the call is answered with when the round has closed.
 
-    # Calls that run once
-
-    async def kept(self) -> bytes | None:
-        """The final answer that the call came to before, if it runs once and did."""
-        return await self._ledger.kept(self.nonce) if self._once else None
-
-    async def keep(self, answer: bytes) -> bytes:
-        """Keep the final answer, if the call runs once; gives the one that counts.
-
-        One that was given not knowing what came of a step is not kept: whoever is at that step may yet give another.
+        Raises `JournalTooLarge`, and `InternalError` where the store has no room or does not answer.
         """
-        return await self._ledger.keep(self.nonce, answer) if self._once and not self._unsure else answer
+        journal, ledger = self._journal, self._ledger
+        requests = journal.close_round(self._open)
+        try:
+            if self._single_use and not self._replayed:
+                ledger.assign(journal, self._channel)
+                await ledger.redemptions.begin(journal)
+            state = await ledger.seal(journal, self._binding, self._channel, before=self._before)
+        except StoreError as problem:
+            raise store_failed(problem) from problem
+        return rounds.required(requests, state)
+
+    # Calls whose state counts once
+
+    async def redeem(self) -> bytes | None:
+        """Use the state that came: None for a call that is to run, the reply if the same request was answered before.
+
+        Raises `InvalidParams` for state that was used by another request, and what `Redemptions.redeem` does.
+        """
+        if self._redemption is None:
+            return None
+        try:
+            return await self._ledger.redemptions.redeem(self._redemption)
+        except StoreError as problem:
+            raise store_failed(problem) from problem
+
+    async def keep(self, reply: bytes) -> bytes:
+        """Keep the reply of a call whose state was redeemed; gives the one that counts.
+
+        One that was given not knowing what came of a step is not kept: whoever is at that step may yet give another, or
+        the store may answer the next time.
+        """
+        if self._redemption is None or self._unsure:
+            return reply
+        return await self._ledger.redemptions.keep(self._redemption, reply)
 
 
 def ends_round(problem: BaseException) -> bool:

@@ -73,7 +73,11 @@ class SealBroken(DovetailError):
 
 
 class SealTooLarge(DovetailError):
-    """Content over the bound; nothing was sealed. Keep it in a store and seal its handle."""
+    """Content over the bound; nothing was sealed. Keep it in a store and seal its handle. ``limit`` in bytes."""
+
+    def __init__(self, message: str, limit: int) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class Sealer(Protocol):
@@ -128,7 +132,9 @@ class AESGCMSealer:
     def seal(self, plaintext: bytes, *, binding: bytes) -> str:
         """A token for ``plaintext`` that opens with ``binding`` only. Raises `SealTooLarge`."""
         if len(plaintext) > self._max_bytes:
-            raise SealTooLarge(f"{len(plaintext)} bytes to seal, more than {self._max_bytes}")
+            raise SealTooLarge(
+                f"{len(plaintext)} bytes to seal, more than {self._max_bytes}", self._max_bytes
+            )
         head = _VERSION + self._newest
         nonce = os.urandom(_NONCE)
         inside = _INSIDE.pack(_PLAIN, int(self._clock() * 1000)) + plaintext
@@ -192,7 +198,9 @@ class HandleSealer:
         """A handle for ``plaintext`` that opens with ``binding`` only. Raises `SealTooLarge`."""
         cost = len(plaintext) + _HANDLE_COST
         if cost > self._max_bytes:
-            raise SealTooLarge(f"{len(plaintext)} bytes to keep, more than the whole table may have")
+            raise SealTooLarge(
+                f"{len(plaintext)} bytes to keep, more than the whole table may have", self._max_bytes
+            )
         now = self._clock()
         self._forget_expired(now)
         while self._entries and (

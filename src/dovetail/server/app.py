@@ -185,6 +185,7 @@ class App:
         meta: Meta | None = None,
         timeout: float | None = None,
         once: bool = False,
+        single_use: bool = False,
         strict: bool | None = None,
         input_schema: JSONSchema | None = None,
         output_schema: JSONSchema | None = None,
@@ -215,6 +216,7 @@ class App:
         meta: Meta | None = None,
         timeout: float | None = None,
         once: bool = False,
+        single_use: bool = False,
         strict: bool | None = None,
         input_schema: JSONSchema | None = None,
         output_schema: JSONSchema | None = None,
@@ -227,7 +229,9 @@ class App:
         Name and description default to the function's own and its docstring; the schemas to what its
         annotations say. ``timeout``: seconds, else the app's. ``once``: from the first question on, each step
         runs once however often the client sends the call again, and it gets the same final answer; needs a
-        store that all workers share. ``strict``: as for the app, whose setting it replaces. ``input_schema``: given
+        store that all workers share. ``single_use``: the state that a client brings back counts once, for one request;
+        the same request gets the same reply, any other is refused (``once`` has that too, and needs the same store).
+        ``strict``: as for the app, whose setting it replaces. ``input_schema``: given
         by hand, the function takes one dict.
         ``scopes``: what a caller's token needs, all of them; ``allow``: a predicate on the `Principal`: who is not
         allowed does not see the tool, who lacks scopes does, so that it can ask for them. ``replace``: put this one
@@ -254,10 +258,8 @@ class App:
             icons=as_icons(plan.refuse, icons),
             meta=meta,
         )
-        runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
-        if once:
-            self._vault.check_once(plan)
-        entry = ToolEntry(tool, runner, arguments, output, mask_errors=self._mask_errors, once=once)
+        runner = self._runner(plan, timeout, single_use=single_use, once=once)
+        entry = ToolEntry(tool, runner, arguments, output, mask_errors=self._mask_errors)
         self._catalog.tools.add(plan, name, entry, requirement(plan, scopes, allow), replace=replace)
 
     def remove_tool(self, name: str) -> None:
@@ -282,6 +284,7 @@ class App:
         timeout: float | None = None,
         ttl: float = 0.0,
         scope: Literal["public", "private"] = "private",
+        single_use: bool = False,
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
         replace: bool = False,
@@ -313,6 +316,7 @@ class App:
         timeout: float | None = None,
         ttl: float = 0.0,
         scope: Literal["public", "private"] = "private",
+        single_use: bool = False,
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
         replace: bool = False,
@@ -321,8 +325,8 @@ class App:
         server/resources.
 
         The function's parameters are the variables of the template. ``size`` in bytes. ``ttl`` (seconds)
-        and ``scope`` tell clients how long and for whom they may keep what they read. ``scopes``, ``allow`` and
-        ``replace`` (of the same URI) as for `add_tool`.
+        and ``scope`` tell clients how long and for whom they may keep what they read. ``single_use``, ``scopes``,
+        ``allow`` and ``replace`` (of the same URI) as for `add_tool`.
         """
         plan = self._plan(fn)
         check_meta(plan, meta)
@@ -347,7 +351,7 @@ class App:
             "icons": as_icons(plan.refuse, icons),
             "meta": meta,
         }
-        runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
+        runner = self._runner(plan, timeout, single_use=single_use)
         if template.is_static:
             described: Resource | ResourceTemplate = Resource(uri=uri, size=size, **common)
             entry = ResourceEntry(described, runner, ttl=ttl, scope=scope)
@@ -382,6 +386,7 @@ class App:
         icons: list[Icon] | None = None,
         meta: Meta | None = None,
         timeout: float | None = None,
+        single_use: bool = False,
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
         replace: bool = False,
@@ -409,6 +414,7 @@ class App:
         icons: list[Icon] | None = None,
         meta: Meta | None = None,
         timeout: float | None = None,
+        single_use: bool = False,
         scopes: Sequence[str] | None = None,
         allow: Allow | None = None,
         replace: bool = False,
@@ -416,7 +422,8 @@ class App:
         """Offer a prompt, at any time. Raises `RegistrationError`. Specification: server/prompts.
 
         The function gives text, messages (also as dicts with ``role`` and ``content``), content blocks, data for JSON,
-        or a list of those. ``timeout`` (seconds), ``scopes``, ``allow`` and ``replace`` as for `add_tool`.
+        or a list of those. ``timeout`` (seconds), ``single_use``, ``scopes``, ``allow`` and ``replace`` as for
+        `add_tool`.
         """
         plan = self._plan(fn)
         check_texts(plan.refuse, name=name, title=title, description=description)
@@ -434,7 +441,7 @@ class App:
             icons=as_icons(plan.refuse, icons),
             meta=meta,
         )
-        runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
+        runner = self._runner(plan, timeout, single_use=single_use)
         needed = requirement(plan, scopes, allow)
         self._catalog.prompts.add(plan, name, PromptEntry(prompt, runner), needed, replace=replace)
 
@@ -454,7 +461,7 @@ class App:
         def register(fn: F) -> F:
             plan = self._plan(fn)
             kind = names.REF_RESOURCE if "://" in ref or "{" in ref else names.REF_PROMPT
-            self._completers.add(kind, ref, argument, Runner(plan, self._workshop, timeout=self._timeout))
+            self._completers.add(kind, ref, argument, self._runner(plan, None))
             return fn
 
         return register
@@ -481,7 +488,7 @@ class App:
                 raise plan.refuse(
                     f"the method {name!r} is answered already, by {other.plan.name}() in {other.plan.where}"
                 )
-            runner = Runner(plan, self._workshop, timeout=timeout if timeout is not None else self._timeout)
+            runner = self._runner(plan, timeout)
             self._custom[name] = MethodEntry(name, runner)
             self._service = None
             return fn
@@ -577,9 +584,9 @@ class App:
 
     def share_keys(self) -> None:
         """Make the keys that seal rounds now, so that processes forked from this one have the same. Raises
-        ValueError when a tool that runs once has no store to share with them.
+        ValueError when something whose state counts once has no store to share with them.
         """
-        self._vault.share(once=any(entry.once for entry in self._catalog.tools.all()))
+        self._vault.share(single_use=self._catalog.single_use)
 
     def asgi(self, **options: Unpack[EndpointOptions]) -> Endpoint:
         """The app as an ASGI application, to be served by any ASGI server and mounted anywhere, with no lifespan
@@ -635,11 +642,19 @@ class App:
             workers,
             store=given["store"],
             sessions=bool(given.get("sessions", True) and self._stateful),
-            once=any(entry.once for entry in self._catalog.tools.all()),
+            single_use=self._catalog.single_use,
             proofs=bool(getattr(auth, "shares_proofs", False)),
         )
         routes = [Route(*each, **more, in_thread=self._workshop.in_thread) for each, more in self._routes]
         return HTTPApp(self.service, routes=routes, **given)
+
+    def _runner(
+        self, plan: Plan, timeout: float | None, *, single_use: bool = False, once: bool = False
+    ) -> Runner:
+        if single_use or once:
+            self._vault.check_single_use(plan)
+        seconds = timeout if timeout is not None else self._timeout
+        return Runner(plan, self._workshop, timeout=seconds, single_use=single_use, once=once)
 
     def _plan(self, fn: Callable[..., Any]) -> Plan:
         return inspect_function(fn, injectables=INJECTABLES)

@@ -71,6 +71,12 @@ class Catalog:
         """Whether any entry requires something of its callers."""
         return any(shelf.guarded for shelf in (self.tools, self.resources, self.templates, self.prompts))
 
+    @property
+    def single_use(self) -> bool:
+        """Whether the state of calls of any entry counts once."""
+        shelves = (self.tools, self.resources, self.templates, self.prompts)
+        return any(entry.single_use for shelf in shelves for entry in shelf.all())
+
     def find_resource(
         self, uri: str, channel: Channel | None = None
     ) -> tuple[ResourceEntry, dict[str, str | list[str]]]:

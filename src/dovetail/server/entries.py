@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from ..protocol import codec, names
+from ..protocol import names
 from ..protocol.call import Call
 from ..protocol.errors import (
     Declined,
@@ -64,10 +64,9 @@ class ToolEntry:
         output: OutputPlan,
         *,
         mask_errors: bool = True,
-        once: bool = False,
     ) -> None:
         self.tool = tool
-        self.once = once
+        self.single_use = runner.single_use
         self._runner = runner
         self._arguments = arguments
         self._output = output
@@ -84,43 +83,38 @@ class ToolEntry:
         params: Any = call.params
         context: Context | None = None
         if params.request_state is not None:  # judged before anything of the author's sees what came with it
-            context = await self._runner.context(call, channel, once=self.once)
+            context = await self._runner.context(call, channel)
         try:
             values = self._arguments.decode(params.arguments)
         except BadArguments as problem:
             return _error(str(problem))
-        if self.once:
-            return await self._call_once(call, channel, values, context)
+        if self.single_use:
+            return await self._call_redeemed(call, channel, values, context)
         try:
             value = await self._runner.run(call, channel, values, context)
             return value if isinstance(value, InputRequired) else self._result(call, value)
         except Exception as problem:  # noqa: BLE001 - told to the model, and logged, in one place
             return self._failed(call, problem)
 
-    async def _call_once(
+    async def _call_redeemed(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
     ) -> CallToolResult | InputRequired:
-        """As `call`, but a call that came to its final answer before gives that one again."""
+        """As `call`, but a request that was answered before gets that reply again."""
         if context is None:
-            context = await self._runner.context(call, channel, once=True)
-        rounds = context.opened_rounds
-        if rounds is None or not rounds.replayed:
-            result = await self._answer(call, channel, values, context)
-            rounds = context.opened_rounds
-            if self._runner.checked and rounds is not None and rounds.stepped:
-                log.warning(
-                    "%s runs once, and has a step before its first question: until a reply has reached the client, "
-                    "a call has no identity, so that step runs again if the reply is lost; ask first",
-                    self.name,
-                )
-            return result
-        kept = await rounds.kept()
-        if kept is None:
-            result = await self._answer(call, channel, values, context)
-            if isinstance(result, InputRequired):
-                return result
-            kept = await rounds.keep(codec.encode(result))
-        return codec.reader(CallToolResult).keep(kept)
+            context = await self._runner.context(call, channel)
+        known = context
+        result = await self._runner.redeemed(
+            known, CallToolResult, lambda: self._answer(call, channel, values, known)
+        )
+        rounds = known.opened_rounds
+        early = rounds is not None and rounds.stepped and not rounds.replayed
+        if early and self._runner.once and self._runner.checked:
+            log.warning(
+                "%s runs once, and has a step before its first question: until a reply has reached the client, "
+                "a call has no identity, so that step runs again if the reply is lost; ask first",
+                self.name,
+            )
+        return result
 
     async def _answer(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None = None
@@ -175,6 +169,7 @@ class ResourceEntry:
     ) -> None:
         self.described = described
         self.template = template
+        self.single_use = runner.single_use
         self._runner = runner
         self._texts = TextArguments(runner.plan)
         self._contents = ContentsPlan(runner.plan, described.mime_type)
@@ -186,7 +181,16 @@ class ResourceEntry:
     ) -> ReadResourceResult | InputRequired:
         """The contents of one resource."""
         context = await self._runner.judged(call, channel)
-        value = await self._runner.run(call, channel, self._texts.read(variables), context)
+        values = self._texts.read(variables)
+        if self.single_use and context is not None:
+
+            async def answer() -> ReadResourceResult | InputRequired:
+                return self._result(call, uri, await self._runner.run(call, channel, values, context))
+
+            return await self._runner.redeemed(context, ReadResourceResult, answer)
+        return self._result(call, uri, await self._runner.run(call, channel, values, context))
+
+    def _result(self, call: Call, uri: str, value: Any) -> ReadResourceResult | InputRequired:
         if isinstance(value, InputRequired):
             return value
         result = self._contents.result(value, uri)
@@ -200,6 +204,7 @@ class PromptEntry:
 
     def __init__(self, prompt: Prompt, runner: Runner) -> None:
         self.prompt = prompt
+        self.single_use = runner.single_use
         self._runner = runner
         self._texts = TextArguments(runner.plan)
         self._said = MessagesPlan(runner.plan, prompt.description)
@@ -209,7 +214,16 @@ class PromptEntry:
     ) -> GetPromptResult | InputRequired:
         """The messages of the prompt. Raises `InvalidParams` for missing or bad arguments."""
         context = await self._runner.judged(call, channel)
-        value = await self._runner.run(call, channel, self._texts.read(arguments), context)
+        values = self._texts.read(arguments)
+        if self.single_use and context is not None:
+
+            async def answer() -> GetPromptResult | InputRequired:
+                return self._result(await self._runner.run(call, channel, values, context))
+
+            return await self._runner.redeemed(context, GetPromptResult, answer)
+        return self._result(await self._runner.run(call, channel, values, context))
+
+    def _result(self, value: Any) -> GetPromptResult | InputRequired:
         return value if isinstance(value, InputRequired) else self._said.result(value)
 
 

@@ -44,6 +44,7 @@ from ..runtime.channel import Channel
 from ..runtime.dispatch import Handler
 from ..runtime.extension import Extensions
 from ..runtime.hub import Hub
+from ..security.callers import is_loopback, network
 from ..security.limits import RateLimiter, Seldom
 from ..security.principal import ANONYMOUS, Principal
 from . import offering
@@ -277,11 +278,11 @@ class Methods:
         if principal is not ANONYMOUS and not principal.is_anonymous:
             key: Hashable = principal.key
             if remote is not None and principal.is_machine:
-                key = (key, _network(remote))
+                key = (key, network(remote))
         elif remote is None or is_loopback(remote):
             return
         else:
-            key = _network(remote)
+            key = network(remote)
         wait = limiter.take(key)
         if wait > 0:
             raise self._limited(key, wait, channel)
@@ -299,20 +300,6 @@ class Methods:
         tenths, thousandths = math.ceil(wait * 10) / 10, math.ceil(wait * 1000) / 1000  # never too early
         told = "1 second" if tenths == 1 else f"{tenths:g} seconds"
         return RateLimited(f"too many calls; try again in {told}", data={"retryAfter": thousandths})
-
-
-def _network(remote: str) -> str:
-    """Who counts as one caller, by address."""
-    if ":" not in remote:
-        return remote
-    from ..security.addresses import network_of  # only callers by IPv6 need what it needs
-
-    return network_of(remote)
-
-
-def is_loopback(remote: str) -> bool:
-    """Whether a peer's address is this machine's own."""
-    return remote.startswith(("127.", "::ffff:127.")) or remote in ("::1", "localhost")
 
 
 def _ascii(uri: str) -> str:

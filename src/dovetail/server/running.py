@@ -11,8 +11,9 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
+from ..protocol import codec, names
 from ..protocol.call import Call
 from ..protocol.errors import (
     Declined,
@@ -22,7 +23,7 @@ from ..protocol.errors import (
     ToolError,
     URLElicitationRequired,
 )
-from ..protocol.types import RetryParams
+from ..protocol.types import InputRequired, Result, RetryParams
 from ..runtime.channel import Channel
 from ..runtime.ledger import Ledger
 from ..runtime.rounds import Diverged, Rounds, ends_round
@@ -31,6 +32,8 @@ from .context import Context
 from .injection import Injector
 from .signature import Plan
 from .threads import Threads
+
+R = TypeVar("R", bound=Result)
 
 log = logging.getLogger("dovetail.server")
 
@@ -59,7 +62,9 @@ class Workshop:
         self.overrides: dict[Any, Callable[..., Any]] = {}
         self.app_scope = AppScope()
 
-    async def context(self, call: Call, channel: Channel, *, once: bool = False) -> Context:
+    async def context(
+        self, call: Call, channel: Channel, *, single_use: bool = False, once: bool = False
+    ) -> Context:
         """The context of a call, to be made by the task of the body. Raises `InvalidParams` for state that is not
         valid here.
         """
@@ -67,12 +72,18 @@ class Workshop:
         if not (call.profile.stateless and isinstance(params, RetryParams)):
             return Context(call, channel, state=self.state)
         if params.request_state is None:
-            return Context(call, channel, state=self.state, begin=self._begin)
-        resumed = await Rounds.resume(self._ledger(), call, channel.principal, self._audience, once=once)
+            begin = self._begin_single_use if single_use else self._begin
+            return Context(call, channel, state=self.state, begin=begin)
+        resumed = await Rounds.resume(
+            self._ledger(), call, channel, self._audience, single_use=single_use, once=once
+        )
         return Context(call, channel, state=self.state, rounds=resumed)
 
     def _begin(self, call: Call, channel: Channel, body: Any) -> Rounds:
-        return Rounds.begin(self._ledger(), call, channel.principal, self._audience, body=body)
+        return Rounds.begin(self._ledger(), call, channel, self._audience, body=body)
+
+    def _begin_single_use(self, call: Call, channel: Channel, body: Any) -> Rounds:
+        return Rounds.begin(self._ledger(), call, channel, self._audience, body=body, single_use=True)
 
     async def in_thread(self, name: str, call: Callable[[], Any]) -> Any:
         """Run a sync function in the pool, under a name for people, with the caller's context variables."""
@@ -103,10 +114,22 @@ class Workshop:
 
 
 class Runner:
-    """Runs one function. ``timeout`` in seconds, None for no limit of its own."""
+    """Runs one function. ``timeout`` in seconds, None for no limit of its own. ``single_use``: each state of a call
+    counts once; ``once``: so does each step.
+    """
 
-    def __init__(self, plan: Plan, workshop: Workshop, *, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        workshop: Workshop,
+        *,
+        timeout: float | None = None,
+        single_use: bool = False,
+        once: bool = False,
+    ) -> None:
         self.plan = plan
+        self.single_use: Final = single_use or once
+        self.once: Final = once
         self._workshop = workshop
         self._timeout: Final = timeout
         self._injector = Injector(plan, app=workshop.app_scope, overrides=workshop.overrides)
@@ -119,9 +142,9 @@ class Runner:
         """Whether the replay check is on."""
         return self._workshop.replay_check
 
-    def context(self, call: Call, channel: Channel, *, once: bool = False) -> Awaitable[Context]:
+    def context(self, call: Call, channel: Channel) -> Awaitable[Context]:
         """The context for a run, if the caller wants to look at it first. Raises `InvalidParams`."""
-        return self._workshop.context(call, channel, once=once)
+        return self._workshop.context(call, channel, single_use=self.single_use, once=self.once)
 
     async def judged(self, call: Call, channel: Channel) -> Context | None:
         """The context of a request that brings state, so that the state is judged first; None for any other. Raises
@@ -129,7 +152,28 @@ class Runner:
         """
         if getattr(call.params, "request_state", None) is None:
             return None
-        return await self._workshop.context(call, channel)
+        return await self.context(call, channel)
+
+    async def redeemed(
+        self, context: Context | None, kind: type[R], answer: Callable[[], Awaitable[R | InputRequired]]
+    ) -> R | InputRequired:
+        """What a call comes to by ``answer``; for a request that was answered before, the reply of then.
+
+        ``context``: of a request that brings state, None for any other. ``kind``: of the result. Raises what ``answer``
+        raises, and `InvalidParams` where the state was used by another request.
+        """
+        rounds = None if context is None else context.opened_rounds
+        if rounds is None:
+            return await answer()
+        reply = await rounds.redeem()
+        if reply is None:
+            result = await answer()
+            own = codec.encode(result)
+            reply = await rounds.keep(own)
+            if reply is own:
+                return result
+        asks = codec.reader(Result).read(reply).result_type == names.RESULT_INPUT_REQUIRED
+        return codec.reader(InputRequired if asks else kind).keep(reply)
 
     def run(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None = None
@@ -147,7 +191,7 @@ class Runner:
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
     ) -> Any:
         if context is None:
-            context = await self._workshop.context(call, channel)
+            context = await self.context(call, channel)
         checked = self._workshop.replay_check
         fresh = copy.deepcopy(values) if checked else values
         try:

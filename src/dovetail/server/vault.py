@@ -24,7 +24,8 @@ from .signature import Plan
 ENVIRONMENT: Final = "DOVETAIL_KEYS"
 _PURPOSE: Final = "request-state"
 _NEEDS_STORE: Final = (
-    "a tool that runs once needs a store that all workers share: pass App(store=SQLiteStore(path)), or "
+    "what runs once, or takes each state once, needs a store that all workers share: pass "
+    "App(store=SQLiteStore(path)), or "
     "store=MemoryStore() if this process is the only one"
 )
 _STORE_OR_NO_SESSIONS: Final = (
@@ -111,6 +112,8 @@ class Vault:
         self._sealer = sealer
         self._alone = sealer is None
         self._ledger: Ledger | None = None
+        if sealer is not None and store is not None:
+            self._ledger = Ledger(sealer, kv=store.kv)  # now: its share of the store is set aside
 
     def ledger(self) -> Ledger:
         """Where the rounds are kept."""
@@ -120,9 +123,11 @@ class Vault:
             self._ledger = Ledger(self._sealer, kv=self._kv())
         return self._ledger
 
-    def share(self, *, once: bool) -> None:
-        """Others will be forked from this process. ``once``: there are tools that run once. Raises ValueError."""
-        if once and self.store is None:
+    def share(self, *, single_use: bool) -> None:
+        """Others will be forked from this process. ``single_use``: there is something whose state counts once. Raises
+        ValueError.
+        """
+        if single_use and self.store is None:
             raise ValueError(_NEEDS_STORE)
         self._alone, self._ledger = False, None
         if self._sealer is None:
@@ -133,13 +138,13 @@ class Vault:
         """The same protection; what its gates give to clients is good at every process that has the keys."""
         return protection if self.ring is None else _Keyed(protection, self.ring)
 
-    def check_once(self, plan: Plan) -> None:
-        """Refuse a tool that runs once where workers could not agree on what was done."""
+    def check_single_use(self, plan: Plan) -> None:
+        """Refuse what runs once, or takes each state once, where workers could not agree on what was done."""
         if not self._alone and self.store is None:
             raise plan.refuse(_NEEDS_STORE)
 
     def check_workers(
-        self, workers: int, *, store: Store | None, sessions: bool, once: bool, proofs: bool = False
+        self, workers: int, *, store: Store | None, sessions: bool, single_use: bool, proofs: bool = False
     ) -> None:
         """Refuse to be one of several processes that do not share what they have to. Raises `NotShared`.
 
@@ -151,7 +156,7 @@ class Vault:
         missing: list[str] = []
         if self._sealer is None:
             missing.append("keys: App(keys=[...]), or " + ENVIRONMENT + " in the environment")
-        if not shared and (sessions or once):
+        if not shared and (sessions or single_use):
             missing.append(_STORE_OR_NO_SESSIONS)
         elif not shared and proofs:
             missing.append(_STORE_OR_NO_PROOFS)
@@ -171,4 +176,4 @@ class Vault:
             from ..stores.memory import MemoryStore
 
             store = MemoryStore()
-        return None if store is None else store.kv.within("rounds/")
+        return None if store is None else store.kv

@@ -258,7 +258,7 @@ class KeyValueContract:
                 store.kv.within("one/", share=share)
         store.kv.within("one/", share=0.75)
         store.kv.within("one/", share=0.75)
-        with pytest.raises(ValueError, match="0.75 is given away"):
+        with pytest.raises(ValueError, match=r"0\.75 is given away"):
             store.kv.within("two/", share=0.5)
         store.kv.within("two/", share=0.25)
 
