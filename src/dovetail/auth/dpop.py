@@ -25,7 +25,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from ..protocol.errors import DovetailError
 from ..security.key_ring import KeyRing
-from ..stores.contracts import Store
+from ..stores.contracts import KeyValue, Store
 from .resources import origin_of
 from .signed import ALGORITHMS, Compact, KeyUnusable, SignatureInvalid, VerifyingKey, read_compact
 
@@ -34,6 +34,8 @@ __all__ = ["DPOP_ALGORITHMS", "DPoPKey", "NonceRequired", "ProofChecker", "Proof
 DPOP_ALGORITHMS: Final = ("ES256", "ES384", "ES512", "Ed25519", "EdDSA", "PS256", "RS256")
 """The algorithms of proofs, the first is ours."""
 
+SHARE: Final = 1 / 8
+KEY_SHARE: Final = 1 / 8
 _TYPE: Final = "dpop+jwt"
 _SLOT: Final = 300.0
 _MAX_PROOF: Final = 8 * 1024
@@ -105,8 +107,10 @@ class ProofChecker:
     """Checks proofs. ``store`` keeps the ids of proofs that were used, and must be shared by all workers.
 
     ``nonces``: demand a nonce in each proof. ``keys``: what all workers make nonces of; without, the store has a key
-    for that. ``window``: for how many seconds a proof is good, and how far the clocks may be apart. ``algorithms``:
-    those allowed. Raises ValueError for an algorithm that is not one for proofs.
+    for that. ``room``: where ids of proofs are kept; by default a share of the store, in which each key has its own
+    (`SHARE`, `KEY_SHARE`), so that nobody's proofs fill it for others. ``window``: for how many seconds a proof is
+    good, and how far the clocks may be apart. ``algorithms``: those allowed. Raises ValueError for an algorithm that
+    is not one for proofs.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class ProofChecker:
         *,
         nonces: bool = False,
         keys: KeyRing | None = None,
+        room: KeyValue | None = None,
         window: float = 60.0,
         algorithms: Collection[str] = DPOP_ALGORITHMS,
         clock: Callable[[], float] = time.time,
@@ -124,7 +129,8 @@ class ProofChecker:
         if not 0 < window <= 3600:
             raise ValueError("the window of a proof is above zero and at most 3600 seconds")
         self.algorithms = tuple(algorithms)
-        self._kv = store.kv.within("dpop/")
+        self._kv = store.kv.within("dpop/", share=SHARE) if room is None else room
+        self._by_key = room is None
         self._nonces = nonces
         self._window = window
         self._clock = clock
@@ -168,7 +174,8 @@ class ProofChecker:
         if not isinstance(id, str) or not 1 <= len(id) <= 1024:
             raise ProofInvalid("the proof has no id")
         used = hashlib.sha256(f"{print_}\0{id}".encode("utf-8", "surrogatepass")).hexdigest()
-        if not await self._kv.add(f"used/{used}", b"1", ttl=2 * self._window + 1):
+        kv = self._kv.within(f"{print_}/", share=KEY_SHARE) if self._by_key else self._kv
+        if not await kv.add(f"used/{used}", b"1", ttl=2 * self._window + 1):
             raise ProofInvalid("the proof was used before")
         return print_
 

@@ -92,8 +92,8 @@ class Grants:
     """The codes and grants of one server, in its store."""
 
     def __init__(self, kv: KeyValue, lifetimes: Lifetimes, *, clock: Callable[[], float] = time.time) -> None:
-        self._codes = kv.within("code/")
-        self._grants = kv.within("grant/")
+        self._codes = kv.within("code/", share=1 / 8)
+        self._grants = kv.within("grant/", share=1 / 4)
         self._lifetimes = lifetimes
         self._clock = clock
 

@@ -36,6 +36,7 @@ ResourceHook = Callable[[str], bool | Awaitable[bool]]
 #: What can be tried until it works: people's passwords, clients' secrets (and codes, and refresh tokens), initial
 #: access tokens; and documents, which are no secret, but cost us a fetch.
 Guessed = Literal["login", "secret", "registration", "document"]
+SHARE: Final = 1 / 4
 _MAX_RESOURCE: Final = 1024
 
 
@@ -127,17 +128,17 @@ class Kept:
         nonces: bool,
         clock: Callable[[], float],
     ) -> Kept:
-        """Everything of the server with this issuer."""
-        kv = store.kv.within("authserver/")
+        """Everything of the server with this issuer. Each kind has a share of its own: who fills one fills no other."""
+        kv = store.kv.within("authserver/", share=SHARE)
         vault = Vault(kv, lifetimes, key_ring=key_ring, clock=clock)
         return cls(
             vault=vault,
             grants=Grants(kv, lifetimes, clock=clock),
-            tokens=AccessTokens(issuer, vault, kv.within("revoked/"), lifetimes, clock=clock),
-            proofs=ProofChecker(store, nonces=nonces, clock=clock),
-            clients=kv.within("client/"),
-            consents=kv.within("consent/"),
-            replays=kv.within("replay/"),
+            tokens=AccessTokens(issuer, vault, kv.within("revoked/", share=1 / 16), lifetimes, clock=clock),
+            proofs=ProofChecker(store, nonces=nonces, room=kv.within("dpop/", share=1 / 8), clock=clock),
+            clients=kv.within("client/", share=1 / 4),
+            consents=kv.within("consent/", share=1 / 16),
+            replays=kv.within("replay/", share=1 / 16),
         )
 
 

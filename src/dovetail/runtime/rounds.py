@@ -347,9 +347,12 @@ class Rounds:
     async def _claimed(self, name: str, produce: Callable[[], Awaitable[bytes]]) -> bytes | Raw:
         try:
             done = await self._ledger.claim(self._journal, name)
-        except (OutcomeUnknown, StoreError):
+        except OutcomeUnknown:
             self._unsure = True
             raise
+        except StoreError as problem:
+            self._unsure = True
+            raise store_failed(problem) from problem
         if done is not None:
             return done
         try:
