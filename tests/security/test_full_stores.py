@@ -220,7 +220,7 @@ async def test_a_late_attempt_does_not_take_a_call_back(store: Store, connect: O
 
 
 @pytest.mark.hostile
-async def test_a_journal_has_an_end(store: Store, connect: Opened, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_journal_has_an_end(connect: Opened, caplog: pytest.LogCaptureFixture) -> None:
     big = App("big", keys=[KEY], store=MemoryStore())
 
     @big.tool
