@@ -35,7 +35,7 @@ LIFETIME: Final = 900.0
 SKEW: Final = 60.0
 """Seconds that the clock of another worker may be ahead of ours."""
 MAX_STEPS: Final = 1000
-PADDING: Final = 256
+PADDING: Final = 128
 """Bytes that the record of a call's steps grows by, at least: its length tells no more."""
 _NONCE: Final = 16
 _NO_STEPS: Final = b" " * (PADDING - len("{}"))
@@ -144,7 +144,7 @@ def dump(journal: Journal) -> bytes:
 
 
 def padded(size: int) -> int:
-    """The length of a bucket for so many bytes: multiples of `PADDING` up to 4 KiB, and from there on of an eighth or
+    """The length of a bucket for so many bytes: multiples of `PADDING` up to 2 KiB, and from there on of an eighth or
     less of the size. An empty one counts as well.
     """
     grain = max(PADDING, 1 << max(size.bit_length() - 4, 0))

@@ -1,4 +1,4 @@
-"""How often a caller may call.
+"""How often a caller may call, and who counts as one caller.
 
 Theory of operation
 -------------------
@@ -10,6 +10,9 @@ The table is bounded and kept in the order of last use. The entries at its front
 are the ones that are full, and a full bucket can be forgotten without any loss. Only when more keys than the
 table holds are active within one burst's time is a bucket forgotten that is not full.
 
+A principal is one caller, wherever it calls from. A caller without a name is its address (of IPv6, its network of 64
+bits); all of this machine are one.
+
 Specification: server/tools, "Security Considerations"; server/utilities/completion, "Security".
 """
 
@@ -20,7 +23,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-__all__ = ["RateLimiter", "Seldom"]
+from .principal import Principal
+
+__all__ = ["RateLimiter", "Seldom", "caller_of", "is_loopback", "network"]
 
 
 class RateLimiter:
@@ -109,3 +114,26 @@ class Seldom:
     def due(self, key: Hashable) -> bool:
         """True if it is to be told now; then it counts as told."""
         return self._each.take(key) == 0.0 and self._all.take("") == 0.0
+
+
+def caller_of(principal: Principal, remote: str | None) -> tuple[str, str]:
+    """What stands for a caller. ``remote``: its address, None where the transport has none."""
+    if not principal.is_anonymous:
+        return ("principal", principal.key)
+    if remote is None or is_loopback(remote):
+        return ("here", "")
+    return ("network", network(remote))
+
+
+def network(remote: str) -> str:
+    """Who counts as one caller, by address."""
+    if ":" not in remote:
+        return remote
+    from .addresses import network_of  # only callers by IPv6 need what it needs
+
+    return network_of(remote)
+
+
+def is_loopback(remote: str) -> bool:
+    """Whether a peer's address is this machine's own."""
+    return remote.startswith(("127.", "::ffff:127.")) or remote in ("::1", "localhost")

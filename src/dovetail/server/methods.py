@@ -44,8 +44,7 @@ from ..runtime.channel import Channel
 from ..runtime.dispatch import Handler
 from ..runtime.extension import Extensions
 from ..runtime.hub import Hub
-from ..security.callers import is_loopback, network
-from ..security.limits import RateLimiter, Seldom
+from ..security.limits import RateLimiter, Seldom, is_loopback, network
 from ..security.principal import ANONYMOUS, Principal
 from . import offering
 from .catalog import Catalog
