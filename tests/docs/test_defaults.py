@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from importlib import import_module
 from typing import Any
 
@@ -74,6 +75,24 @@ def test_a_number_is_the_one_in_the_code(what: str, told: str, setting: str) -> 
     amount = re.match(r"([\d,]+) ?(\w*)", told)
     assert amount is not None, what
     assert default_of(named[1]) == int(amount[1].replace(",", "")) * UNITS.get(amount[2], 1)
+
+
+SHARES = list(rows("what", "share", "of", "beyond it", "set by"))
+
+
+@pytest.mark.parametrize(
+    "what,told,setting", [(row[0], row[1], row[4]) for row in SHARES], ids=lambda value: value.strip("`")
+)
+def test_a_share_is_the_one_in_the_code(what: str, told: str, setting: str) -> None:
+    assert default_of(setting.strip("`")) == float(Fraction(told)), what
+
+
+def test_the_bytes_of_shares_are_those_of_the_page() -> None:
+    whole = default_of("StoreBounds.kv.max_bytes") / 1024**2
+    rounds, caller = (float(Fraction(row[1])) for row in SHARES[:2])
+    told = f"Of the {whole:.0f} MiB of `StoreBounds.kv.max_bytes` that is {whole * rounds:.0f} MiB for calls"
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"{told} between rounds, and {whole * rounds * caller:.0f} MiB for those of one" in page
 
 
 #: What the README repeats of it: the words around a number, and what sets that.
