@@ -235,6 +235,13 @@ async def test_a_journal_has_an_end(connect: Opened, caplog: pytest.LogCaptureFi
     assert "too many to go on with" in result["content"][0]["text"]
 
 
+def test_a_store_that_was_given_away_is_refused_when_the_app_is_made() -> None:
+    store = MemoryStore()
+    store.kv.within("mine/", share=0.7)
+    with pytest.raises(ValueError, match="given away"):
+        App("late", store=store)
+
+
 async def test_what_is_counted_is_what_is_there(tmp_path: Path, connect: Opened) -> None:
     """In the file: after a flood and its end, the triggers have added up."""
     path = tmp_path / "rounds.db"

@@ -20,6 +20,7 @@ import pytest
 from dovetail import App, Client, Context, Principal
 from dovetail.protocol import names
 from dovetail.protocol.revisions import REVISIONS, STATELESS
+from dovetail.security.sealing import HandleSealer
 from dovetail.stores import MemoryStore, SQLiteStore, Store
 from wire_of_server import Wire
 
@@ -43,9 +44,10 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield made
 
 
-def safe(store: Store, *, keys: list[str] | None = None, **options: bool) -> tuple[App, list[int]]:
+def safe(store: Store, option: str = "", *, keys: list[str] | None = None) -> tuple[App, list[int]]:
     """Something that opens for the right number, and has three tries in one call; and what was guessed."""
     app = App("safe", keys=keys or [KEY], store=store)
+    once, single = option == "once", option == "single_use"
     guessed: list[int] = []
 
     async def tries(ctx: Context) -> str:
@@ -56,19 +58,19 @@ def safe(store: Store, *, keys: list[str] | None = None, **options: bool) -> tup
                 return "open"
         return "locked"
 
-    @app.tool(**options)
+    @app.tool(once=once, single_use=single)
     async def unlock(ctx: Context, door: int = 1) -> str:
         return await tries(ctx)
 
-    @app.tool(**options)
+    @app.tool(once=once, single_use=single)
     async def other(ctx: Context, door: int = 1) -> str:
         return await tries(ctx)
 
-    @app.prompt(name="unlock", single_use=bool(options))
+    @app.prompt(name="unlock", single_use=bool(option))
     async def prompt(ctx: Context) -> str:
         return await tries(ctx)
 
-    @app.resource("safe://door", single_use=bool(options))
+    @app.resource("safe://door", single_use=bool(option))
     async def resource(ctx: Context) -> str:
         return await tries(ctx)
 
@@ -112,7 +114,7 @@ async def test_without_it_an_old_state_is_good_for_any_number_of_tries(
 async def test_a_state_is_good_for_one_try(
     revision: str, method: str, params: dict[str, Any], store: Store, connect: Opened
 ) -> None:
-    app, guessed = safe(store, single_use=True)
+    app, guessed = safe(store, "single_use")
     wire = await connect(app, revision, ASKED)
     request = await begun(wire, method, params)
     second = await wire.result(method, guess(request, 0))
@@ -132,7 +134,7 @@ async def test_three_tries_of_a_call_are_three(
     revision: str, option: str, store: Store, connect: Opened
 ) -> None:
     """Every state that was ever given out, with every number, at two workers: three guesses are heard."""
-    (app, guessed), (twin, heard) = safe(store, **{option: True}), safe(store, **{option: True})
+    (app, guessed), (twin, heard) = safe(store, option), safe(store, option)
     wires = [await connect(app, revision, ASKED), await connect(twin, revision, ASKED)]
     request = await begun(wires[0], *CALL)
     states = [(request, 2)]
@@ -155,7 +157,7 @@ async def test_three_tries_of_a_call_are_three(
 @MODERN
 @pytest.mark.hostile
 async def test_of_many_answers_at_once_one_is_heard(revision: str, store: Store, connect: Opened) -> None:
-    pairs = [safe(store, single_use=True) for _ in range(2)]
+    pairs = [safe(store, "single_use") for _ in range(2)]
     wires = [await connect(app, revision, ASKED) for app, _ in pairs]
     request = await begun(wires[0], *CALL)
     replies = await asyncio.gather(
@@ -167,7 +169,7 @@ async def test_of_many_answers_at_once_one_is_heard(revision: str, store: Store,
 
 @MODERN
 async def test_the_same_request_at_once_gets_one_reply(revision: str, store: Store, connect: Opened) -> None:
-    pairs = [safe(store, single_use=True) for _ in range(2)]
+    pairs = [safe(store, "single_use") for _ in range(2)]
     wires = [await connect(app, revision, ASKED) for app, _ in pairs]
     request = guess(await begun(wires[0], *CALL), 1)
     replies = await asyncio.gather(*(wires[number % 2].result("tools/call", request) for number in range(10)))
@@ -187,8 +189,8 @@ async def test_a_refused_state_uses_up_nothing(
     revision: str, option: str, store: Store, connect: Opened
 ) -> None:
     """State of another caller, tool, arguments, cut short, of a key that is gone: none of it redeems the round."""
-    app, guessed = safe(store, **{option: True})
-    rotated, _ = safe(store, keys=[OTHER], **{option: True})
+    app, guessed = safe(store, option)
+    rotated, _ = safe(store, option, keys=[OTHER])
     wire = await connect(app, revision, ASKED)
     mallory = await connect(app, revision, ASKED)
     mallory.connection._principal = Principal(issuer="https://issuer.example", subject="mallory")
@@ -214,9 +216,9 @@ async def test_a_refused_state_uses_up_nothing(
 async def test_a_key_that_only_opens_still_opens_once(
     revision: str, option: str, store: Store, connect: Opened
 ) -> None:
-    app, _ = safe(store, **{option: True})
+    app, _ = safe(store, option)
     request = await begun(await connect(app, revision, ASKED), *CALL)
-    rotated, guessed = safe(store, keys=[OTHER, KEY], **{option: True})
+    rotated, guessed = safe(store, option, keys=[OTHER, KEY])
     wire = await connect(rotated, revision, ASKED)
     await wire.result("tools/call", guess(request, 1))
     assert (await wire.error("tools/call", guess(request, 2)))["code"] == INVALID
@@ -232,7 +234,7 @@ async def test_a_clock_that_leaps_opens_nothing_twice(
     now = time.time()
     clock = {"at": now}
     store = MemoryStore(clock=lambda: clock["at"])
-    app, guessed = safe(store, single_use=True)
+    app, guessed = safe(store, "single_use")
     monkeypatch.setattr("dovetail.runtime.rounds.time.time", lambda: clock["at"])
     wire = await connect(app, revision, ASKED)
     request = await begun(wire, *CALL)
@@ -250,7 +252,7 @@ async def test_a_clock_that_leaps_opens_nothing_twice(
 @MODERN
 @pytest.mark.hostile
 async def test_a_store_that_forgot_opens_nothing_twice(revision: str, store: Store, connect: Opened) -> None:
-    app, guessed = safe(store, single_use=True)
+    app, guessed = safe(store, "single_use")
     wire = await connect(app, revision, ASKED)
     request = await begun(wire, *CALL)
     await wire.result("tools/call", guess(request, 1))
@@ -259,6 +261,28 @@ async def test_a_store_that_forgot_opens_nothing_twice(revision: str, store: Sto
     for number in (1, 2):
         assert "expired" in (await wire.error("tools/call", guess(request, number)))["message"]
     assert set(guessed) == {1}
+
+
+@MODERN
+@pytest.mark.hostile
+async def test_a_handle_is_good_for_one_try_too(revision: str, connect: Opened) -> None:
+    """Where there is no cryptography, the state is a handle: it opens as often as it is sent, as well."""
+    app, heard = App("handles", sealer=HandleSealer(), store=MemoryStore()), list[str]()
+
+    @app.tool(single_use=True)
+    async def tool(ctx: Context) -> str:
+        heard.append(await ctx.elicit("A?", str, key="a"))
+        return "heard"
+
+    wire = await connect(app, revision, ASKED)
+    asked = await wire.call("tool")
+    request = {"name": "tool", "arguments": {}, "requestState": asked["requestState"]}
+    replies = [
+        await wire.request("tools/call", {**request, "inputResponses": {"a": accept(text)}})
+        for text in ("x", "y", "x")
+    ]
+    assert ["result" in reply for reply in replies] == [True, False, True]
+    assert heard == ["x"]
 
 
 @MODERN
@@ -286,7 +310,7 @@ async def test_an_answer_that_is_too_large_to_keep_is_given_once(
     "revision", [each for each in REVISIONS if each >= "2025-06-18" and each not in STATELESS]
 )
 async def test_the_stateful_era_asks_in_one_call_and_keeps_nothing(revision: str, store: Store) -> None:
-    app, guessed = safe(store, once=True)
+    app, guessed = safe(store, "once")
     async with Client(app, revision=revision, elicitation=lambda _: 1) as client:
         assert (await client.call_tool("unlock")).text == "locked"
     assert guessed == [1, 1, 1]

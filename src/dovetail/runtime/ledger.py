@@ -103,7 +103,7 @@ class Ledger:
 
     def __init__(self, sealer: Sealer, *, kv: KeyValue | None = None, spill: int = SPILL) -> None:
         self._sealer = sealer
-        self._kv = None if kv is None else kv.within("rounds/", share=SHARE)
+        self._kv = None if kv is None else room_of_rounds(kv)
         self._spill = spill
         self.redemptions = Redemptions(self._room)
 
@@ -145,7 +145,7 @@ class Ledger:
             there = await kv.get(key)
             if there is not None and codec.reader(_Kept).read(there).round > journal.round:
                 return  # an attempt that nobody waits for any more: the call has gone further
-            if await kv.compare_and_set(key, there, value, ttl=_KEPT):
+            if await kv.compare_and_set(key, there, value, ttl=rounds.LIFETIME + rounds.SKEW):
                 return
 
     async def open(self, state: str, binding: bytes) -> tuple[rounds.Journal, bytes | None]:
@@ -204,6 +204,11 @@ class Ledger:
         if self._kv is None:
             raise RuntimeError("what runs once needs a store that all workers share: App(store=...)")
         return self._kv.within(f"{owner}/", share=CALLER_SHARE)
+
+
+def room_of_rounds(kv: KeyValue) -> KeyValue:
+    """The share of a store that calls have between their rounds. Raises ValueError where too much is given away."""
+    return kv.within("rounds/", share=SHARE)
 
 
 def store_failed(problem: StoreError) -> InternalError:

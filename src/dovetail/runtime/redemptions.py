@@ -34,7 +34,10 @@ from ..stores.errors import StoreError
 log = logging.getLogger("dovetail.server")
 
 MAX_ANSWER: Final = 1024 * 1024
-_KEPT: Final = 2 * rounds.LIFETIME
+#: Seconds that a record outlives what moved it: a body may take its time before it asks again; once it has, or has come
+#: to its end, there is a state that expires, or none any more.
+_RUNNING: Final = 2 * rounds.LIFETIME
+_ISSUED: Final = rounds.LIFETIME + rounds.SKEW
 _NONE: Final = Raw(b"null")
 _canonical: Final = msgspec.json.Encoder(order="sorted")
 
@@ -82,7 +85,7 @@ class Redemptions:
 
     async def begin(self, journal: rounds.Journal) -> None:
         """Make the record of a call before its first state is given out. Raises `StoreError`."""
-        await self._room(journal.owner).add(_key(journal.nonce), codec.encode(_Record()), ttl=_KEPT)
+        await self._room(journal.owner).add(_key(journal.nonce), codec.encode(_Record()), ttl=_ISSUED)
 
     async def redeem(self, by: Redemption) -> bytes | None:
         """None for a request that is to run; the reply if it was answered before.
@@ -107,7 +110,7 @@ class Redemptions:
                     "the request state was used before, and counts once; send the request again without it"
                 )
             moved = codec.encode(_Record(by.round, by.request))
-            if await kv.compare_and_set(_key(by.nonce), raw, moved, ttl=_KEPT):
+            if await kv.compare_and_set(_key(by.nonce), raw, moved, ttl=_RUNNING):
                 return None
 
     async def keep(self, by: Redemption, reply: bytes) -> bytes:
@@ -125,7 +128,7 @@ class Redemptions:
                     break
                 if (given := _given(record)) is not None:
                     return given
-                if await kv.compare_and_set(_key(by.nonce), raw, codec.encode(answered), ttl=_KEPT):
+                if await kv.compare_and_set(_key(by.nonce), raw, codec.encode(answered), ttl=_ISSUED):
                     break
         except StoreError as problem:
             log.warning("the answer of a call could not be kept, and can't be given again: %s", problem)

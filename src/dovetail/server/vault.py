@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from ..runtime.ledger import Ledger
+from ..runtime.ledger import Ledger, room_of_rounds
 from ..security.authenticator import Gatekeeper, Protection
 from ..security.key_ring import KeyRing
 from ..security.sealing import Sealer, default_sealer
@@ -86,7 +86,7 @@ class _Keyed:
 class Vault:
     """The keys and the store of one app. ``ring``: the keys, if other processes have them too.
 
-    Raises ValueError for keys that are too short, and for both keys and a sealer.
+    Raises ValueError for keys that are too short, for both keys and a sealer, and for a store whose room is given away.
     """
 
     def __init__(
@@ -112,8 +112,10 @@ class Vault:
         self._sealer = sealer
         self._alone = sealer is None
         self._ledger: Ledger | None = None
-        if sealer is not None and store is not None:
-            self._ledger = Ledger(sealer, kv=store.kv)  # now: its share of the store is set aside
+        if store is not None:
+            room_of_rounds(
+                store.kv
+            )  # it is set aside now, where a mistake shows, and not when the first round needs it
 
     def ledger(self) -> Ledger:
         """Where the rounds are kept."""
