@@ -208,6 +208,41 @@ async def test_what_goes_wrong_is_told_with_its_place(file: Path) -> None:
             spinning.cancel()
 
 
+KEEP = """
+@app.tool
+async def keep(what: str, ctx: Context) -> str:
+    found = await ctx.session.update("all", lambda all: [*all, what], [])
+    return " ".join(found)
+
+
+@app.tool
+async def kept(ctx: Context) -> str:
+    return f"{ctx.session_id} " + " ".join(await ctx.session.get("all", []))
+"""
+
+
+async def test_what_a_session_keeps_outlives_the_version(file: Path) -> None:
+    save(file, HEAD + KEEP)
+    async with dev(file) as running, Client(await running.url(), revision=STATEFUL[-1]) as client:
+        await asyncio.gather(*(client.call_tool("keep", {"what": each}) for each in "abcdefgh"))
+        await client.set_log_level("error")  # which changes the record of the session by another way
+        first = (await client.call_tool("kept")).text
+        save(file, HEAD + KEEP + tool("more", "yes"))
+        await running.says(r"version 2 of mine serves")
+        assert (await client.call_tool("kept")).text == first
+        name, *all_of_them = first.split()
+        assert name != "None"
+        assert sorted(all_of_them) == [*"abcdefgh"]
+        async with Client(await running.url(), revision=STATEFUL[-1]) as other:
+            assert (await other.call_tool("kept")).text.split()[1:] == []
+
+
+async def test_where_there_is_no_session_none_is_kept(file: Path) -> None:
+    save(file, HEAD + KEEP)
+    async with dev(file) as running, Client(await running.url(), revision=STATELESS[-1]) as client:
+        assert (await client.call_tool("keep", {"what": "a"})).is_error
+
+
 async def test_on_stdio(file: Path) -> None:
     text = "print('not on the wire')\n" + HEAD + GREET
     save(file, text)

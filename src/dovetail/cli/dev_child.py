@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, cast
@@ -165,6 +165,7 @@ class _RelayChannel(Channel):
         self._child = child
         self._number = begin.number
         self._headers = begin.headers
+        self._session_id = begin.session_id
         self.principal = begin.principal
         self.transport = begin.transport
         self.remote = begin.remote
@@ -175,6 +176,22 @@ class _RelayChannel(Channel):
     @property
     def headers(self) -> Mapping[str, str]:
         return self._headers
+
+    @property
+    def session_id(self) -> str | None:
+        return self._session_id
+
+    async def read_session(self) -> SessionState:
+        return SessionState.load(bytes(await self._child.wait(frames.Keep(self._number, self._child.next()))))
+
+    async def change_session(self, change: Callable[[SessionState], None]) -> None:
+        made = False
+        while not made:
+            state = await self.read_session()
+            before = frames.kept_of(state)
+            change(state)
+            swap = frames.Keep(self._number, self._child.next(), before, frames.kept_of(state))
+            made = codec.decode(await self._child.wait(swap))
 
     async def emit(self, message: bytes) -> None:
         await self._child.send(frames.Emit(self._number, message))
@@ -235,17 +252,26 @@ class _Child:
 
     async def ask(self, number: int, method: str, params: bytes) -> Raw:
         """Ask the client, over the parent. Raises what the parent's channel raises."""
-        self._asked += 1
-        question = self._asked
-        waiter = self._questions[question] = asyncio.get_running_loop().create_future()
-        await self.send(frames.Ask(number, question, method, params))
+        question = self.next()
         try:
-            return await waiter
+            return await self.wait(frames.Ask(number, question, method, params))
         except asyncio.CancelledError:
             await self.send(frames.Unask(number, question))
             raise
+
+    def next(self) -> int:
+        """The number of the next question."""
+        self._asked += 1
+        return self._asked
+
+    async def wait(self, frame: frames.Ask | frames.Keep) -> Raw:
+        """Send what has an answer, and wait for that. Raises what the parent says."""
+        waiter = self._questions[frame.question] = asyncio.get_running_loop().create_future()
+        await self.send(frame)
+        try:
+            return await waiter
         finally:
-            self._questions.pop(question, None)
+            self._questions.pop(frame.question, None)
 
     def _take(self, frame: frames.ToChild) -> None:
         if isinstance(frame, frames.Begin):

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from ..protocol.listening import ChangeType
+from ..protocol.session import SessionState
 from ..protocol.types.requests import RequestId
 from ..security.principal import Principal
 
@@ -37,7 +38,9 @@ class Hello(Struct, tag="hello", frozen=True):
 
 
 class Begin(Struct, tag="call", frozen=True):
-    """Run a call. ``raw`` and ``peer`` are JSON; ``session`` is the dumped state of the stateful era's session."""
+    """Run a call. ``raw`` and ``peer`` are JSON; ``session`` is the dumped state of the stateful era's session, and
+    ``session_id`` what stands for it.
+    """
 
     number: int
     id: RequestId
@@ -47,6 +50,7 @@ class Begin(Struct, tag="call", frozen=True):
     peer: bytes
     log_level: str | None
     session: bytes | None
+    session_id: str | None
     principal: Principal
     transport: str
     remote: str | None
@@ -156,6 +160,17 @@ class Unask(Struct, tag="unask", frozen=True):
     question: int
 
 
+class Keep(Struct, tag="keep", frozen=True):
+    """Read the session of a call, or replace what the app keeps in it. ``before``, ``after``: that, as JSON; None to
+    read. A change is made only if what is kept is still what it was ``before``; the answer says whether it was.
+    """
+
+    number: int
+    question: int
+    before: bytes | None = None
+    after: bytes | None = None
+
+
 class CloseStream(Struct, tag="close", frozen=True):
     """Let go of the connection of a call."""
 
@@ -195,8 +210,29 @@ class Done(Struct, tag="done", frozen=True):
 
 
 ToChild = Hello | Begin | Cancel | Answered | Finish
-ToParent = Ready | Failed | Changed | Emit | Ask | Unask | CloseStream | Done
+ToParent = Ready | Failed | Changed | Emit | Ask | Unask | Keep | CloseStream | Done
 
+
+class Swap:
+    """A change of what a session keeps: from ``before`` to ``after``, and of nothing else. ``made``: it was so."""
+
+    def __init__(self, before: bytes, after: bytes) -> None:
+        self._before = before
+        self._after = after
+        self.made = False
+
+    def __call__(self, state: SessionState) -> None:
+        self.made = kept_of(state) == self._before
+        if self.made:
+            state.kept = _kept.decode(self._after) or msgspec.UNSET
+
+
+def kept_of(state: SessionState) -> bytes:
+    """What an app keeps in a session, as JSON."""
+    return msgspec.json.encode({} if state.kept is msgspec.UNSET else state.kept)
+
+
+_kept: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder: Final = msgspec.msgpack.Encoder()
 _to_child: Final = msgspec.msgpack.Decoder(ToChild)
 _to_parent: Final = msgspec.msgpack.Decoder(ToParent)

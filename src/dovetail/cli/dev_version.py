@@ -106,7 +106,11 @@ class Version:
     def _ended(self, done: frames.Done, channel: Channel) -> Reply:
         session = channel.session
         if done.session is not None and session is not None:
+            kept = (
+                session.state.kept
+            )  # which is changed by `_keep` alone: what the child has of it may be old
             session.state = SessionState.load(done.session)
+            session.state.kept = kept
             session.changed = True
         return Reply(done.data, done.code)
 
@@ -121,6 +125,8 @@ class Version:
                 key = (frame.number, frame.question)
                 self._asking[key] = self._start(self._ask(frame, channel))
                 self._asking[key].add_done_callback(lambda _: self._asking.pop(key, None))
+            elif isinstance(frame, frames.Keep):
+                self._start(self._keep(frame, channel))
             elif isinstance(frame, frames.Unask) and (frame.number, frame.question) in self._asking:
                 self._asking[frame.number, frame.question].cancel()
 
@@ -135,6 +141,22 @@ class Version:
         except FeatureUnavailable as problem:
             reply = frames.Answered(number, question, gone=str(problem), unavailable=True)
         except (DovetailError, TransportError, OSError) as problem:
+            reply = frames.Answered(number, question, gone=str(problem))
+        await self._send(reply)
+
+    async def _keep(self, frame: frames.Keep, channel: Channel) -> None:
+        """Read or change the session, whose record is here."""
+        number, question = frame.number, frame.question
+        try:
+            if frame.before is None or frame.after is None:
+                reply = frames.Answered(number, question, (await channel.read_session()).dump())
+            else:
+                swap = frames.Swap(frame.before, frame.after)
+                await channel.change_session(swap)
+                reply = frames.Answered(number, question, codec.encode(swap.made))
+        except FeatureUnavailable as problem:
+            reply = frames.Answered(number, question, gone=str(problem), unavailable=True)
+        except (DovetailError, OSError) as problem:
             reply = frames.Answered(number, question, gone=str(problem))
         await self._send(reply)
 
@@ -220,6 +242,7 @@ def _begin(number: int, call: Call, channel: Channel) -> frames.Begin:
         peer=codec.encode(call.peer),
         log_level=call.log_level,
         session=None if session is None else session.state.dump(),
+        session_id=channel.session_id,
         principal=channel.principal,
         transport=channel.transport,
         remote=channel.remote,
