@@ -82,7 +82,7 @@ Shape: Any = Annotated[Circle | Square, pydantic.Field(discriminator="kind")]
     [
         # one branch beside null: the path alone
         (Point | None, {"x": "a"}, 'x.x: expected a value of type integer, got the string "a"'),
-        (Point | None, {}, "x.x: required but missing; expected a value"),
+        (Point | None, {}, "x.x: required but missing; expected a value of type integer"),
         (
             list[Point | None],
             [{"x": 1}, None, {"x": 1, "y": "q"}],
@@ -101,7 +101,11 @@ Shape: Any = Annotated[Circle | Square, pydantic.Field(discriminator="kind")]
             'x.lives: expected a value of type integer, got the string "nine" (taken as Cat)',
         ),
         (Cat | Dog, {"type": "dog", "toys": ["a"]}, "x.toys[0]: expected a value of type integer"),
-        (Cat | Dog | None, {"type": "cat"}, "x.lives: required but missing; expected a value (taken as Cat)"),
+        (
+            Cat | Dog | None,
+            {"type": "cat"},
+            "x.lives: required but missing; expected a value of type integer (taken as Cat)",
+        ),
         (Cat | Dog, {"type": "cow"}, 'x.type: expected one of "cat", "dog", got the string "cow"'),
         (
             Cat | Dog | None,

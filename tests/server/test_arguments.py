@@ -18,8 +18,9 @@ import pytest
 from argument_types import Attrs, Color, Model, Node, Options, Pair, Place, Size, complaint, plan_for, plan_of
 from typing_extensions import TypeAliasType
 
+from dovetail.server.arguments import ArgumentsPlan
 from dovetail.server.markers import Doc, Header, Length, Pattern, Range, Secret
-from dovetail.server.signature import RegistrationError
+from dovetail.server.signature import RegistrationError, inspect_function
 
 
 def forecast(
@@ -382,3 +383,63 @@ def test_pydantic_is_never_imported_for_others():
         "assert 'pydantic' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@dataclasses.dataclass
+class Near:
+    kind: Literal["near"]
+    metres: int
+    name: str
+
+
+@dataclasses.dataclass
+class Far:
+    kind: Literal["far"]
+    metres: float
+    name: str
+
+
+@pytest.mark.parametrize(
+    "annotation,value,told",
+    [
+        (
+            list[Near],
+            [{"kind": "near"}],
+            "x[0].metres: required but missing; expected a value of type integer",
+        ),
+        (
+            Near | Far,
+            {"kind": "far", "name": ""},
+            "x.metres: required but missing; expected a value (taken as Far)",
+        ),
+        (
+            Near | Far,
+            {"kind": "far", "metres": 1},
+            "x.name: required but missing; expected a value of type string (taken as Far)",
+        ),
+    ],
+)
+def test_what_is_missing_inside_is_described_where_it_is_known(
+    annotation: Any, value: Any, told: str
+) -> None:
+    """Of alternatives that want different things of one name, none is guessed."""
+
+    def place(x): ...
+
+    place.__annotations__["x"] = annotation
+    assert complaint(plan_of(place), {"x": value}).split("\n")[0] == told
+
+
+def test_null_is_no_arguments_unless_the_tool_is_strict() -> None:
+    def look(limit: int = 3): ...
+
+    def needs(limit: int): ...
+
+    assert ArgumentsPlan(inspect_function(look), strict=False).decode(b" null ") == (3,)
+    assert (
+        complaint(ArgumentsPlan(inspect_function(look)), b"null")
+        == "(the arguments): expected an object, got null"
+    )
+    assert complaint(ArgumentsPlan(inspect_function(needs), strict=False), b"null").startswith(
+        "limit: required"
+    )

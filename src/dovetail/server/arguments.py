@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import collections.abc
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, cast, get_origin
 
@@ -105,7 +105,7 @@ class ArgumentsPlan:
         self._values: Callable[[Any], tuple[Any, ...]]
         if schema is None:
             given = self._of_types(plan)
-            self._decode, self._values = self._reader(), msgspec.structs.astuple
+            self._decode, self._values = self._reader(), self._values_of_types()
         else:
             given = ()
             self._decode, self._values = self._of_schema(plan, schema), tuple
@@ -177,6 +177,19 @@ class ArgumentsPlan:
 
         return judged
 
+    def _values_of_types(self) -> Callable[[Any], tuple[Any, ...]]:
+        """What takes the values out of the Struct that was read, whole."""
+        complete = native.completion([each for each in self._kinds if not isinstance(each, Adapted)])
+        if complete is None:
+            return msgspec.structs.astuple
+
+        def values(read: Any) -> tuple[Any, ...]:
+            found = msgspec.structs.astuple(read)
+            complete(found)
+            return found
+
+        return values
+
     def _check_defaults(self, plan: Plan, given: Sequence[Parameter]) -> None:
         """Refuse a default that is no value of its parameter. Raises `RegistrationError`."""
         plain: dict[str, Any] = {}
@@ -234,8 +247,8 @@ class ArgumentsPlan:
         Raises `BadArguments` with everything that is wrong.
         """
         data = bytes(raw) if raw is not None else b""
-        if not data.strip():
-            return self.decode(b"{}")
+        if not data.strip() or (data.strip() == b"null" and not self._strict):
+            return self.decode(b"{}")  # some clients write null for no arguments
         for better in (integral(data), None if self._strict else self._mended(data)):
             if better is not None:
                 data = better
@@ -292,14 +305,23 @@ class ArgumentsPlan:
             )
             return f"{path}: no such argument; {_nearest(unknown or path, properties)}"
         if violation.keyword == "required":
-            wanted = (
-                _wanted(properties[name]) if name is not None and path == path_text([name]) else "a value"
+            return (
+                f"{path}: required but missing; expected {self._wanted_at(path, name)}{taken_as(violation)}"
             )
-            return f"{path}: required but missing; expected {wanted}{taken_as(violation)}"
         hide = sensitive(path) or name in self._secret
         if hide and violation.got.startswith(("the ", "true", "false")):
             violation = replace(violation, got="a value that is not shown")
         return explain([violation])
+
+    def _wanted_at(self, path: str, name: str | None) -> str:
+        """What belongs where something is missing, in words. ``name``: the argument that the path begins with."""
+        if name is None:
+            return "a value"
+        from .schema_places import schemas_at  # for what went wrong
+
+        below = path[len(path_text([name])) :]
+        found = {_wanted(each) for each in schemas_at(self.schema, self.schema["properties"][name], below)}
+        return found.pop() if len(found) == 1 else "a value"
 
     def _misread(self, arguments: dict[str, Any], faulty: set[str]) -> Iterator[str]:
         """What is wrong with the arguments in which the schema sees nothing wrong."""
@@ -399,7 +421,7 @@ def _nearest(name: str, known: dict[str, Any]) -> str:
     return "known are " + _clip(", ".join(known), _MAX_TEXT)
 
 
-def _wanted(schema: dict[str, Any]) -> str:
+def _wanted(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return _clip("one of " + ", ".join(map(repr, schema["enum"])), _MAX_TEXT)
     kind = schema.get("type")

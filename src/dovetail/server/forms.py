@@ -211,7 +211,7 @@ def _field(name: str, hint: Any, default: Any, text: str, *, optional: bool) -> 
         described, definitions = describing.describe([subject], output=False)
         schema = _not_null(describing.inlined(described[0], definitions))
         restricted = form_grammar.restrict(schema)
-        read = subject.read if isinstance(subject, Adapted) else native.decoder(prepared).decode
+        read = subject.read if isinstance(subject, Adapted) else native.reader(prepared)
     except Exception as problem:
         reason = " ".join(str(problem).split())[:300]
         raise RegistrationError(f"cannot be asked for in a form: {reason}", parameter=name) from problem
@@ -405,7 +405,7 @@ def _builder(kind: Any, fields: list[_Field]) -> _Build:
     optional = {name for name, *_ in _defaulted(kind)}
     blank = {name: None for name in blank if name not in optional}
     adapted = pydantic_models.adapt(kind) if pydantic_models.only_pydantic(kind) else None
-    read = adapted.read if adapted is not None else native.decoder(kind).decode
+    read = adapted.read if adapted is not None else native.reader(kind)
     values = {each.name: each.value for each in fields}
     return lambda content, _: read(
         _bytes({**blank, **{name: values[name](item) for name, item in content.items()}})

@@ -9,21 +9,23 @@ the type has to ask its JSON Schema too.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Final, Optional, cast
 
 import msgspec
 
 from . import hints, pydantic_models
-from .members import classes, members
+from .members import classes, family, members
 
 __all__ = [
     "CONSTRAINTS",
+    "completion",
     "decode_hook",
     "decoder",
     "encode_hook",
     "metas",
     "prepare",
+    "reader",
     "to_plain",
     "unenforced",
 ]
@@ -78,6 +80,31 @@ def decoder(kind: Any, *, strict: bool = False) -> msgspec.json.Decoder[Any]:
     cannot read.
     """
     return msgspec.json.Decoder(kind, dec_hook=_strict_hook if strict else decode_hook)
+
+
+def reader(kind: Any) -> Callable[[bytes | msgspec.Raw], Any]:
+    """What reads a value of a type from JSON, whole. Raises TypeError for what msgspec cannot read."""
+    decode, complete = decoder(kind).decode, completion([kind])
+    if complete is None:
+        return decode
+
+    def read(data: bytes | msgspec.Raw) -> Any:
+        value = decode(data)
+        complete(value)
+        return value
+
+    return read
+
+
+def completion(annotations: Sequence[Any]) -> Callable[[Any], None] | None:
+    """What gives values of these types, as msgspec read them, the defaults that it left out; None where it leaves out
+    none.
+    """
+    if not any(family(kind) == "dataclass" for each in annotations for kind in classes(each)):
+        return None
+    from .class_defaults import completed  # for these alone
+
+    return completed(annotations)
 
 
 def decode_hook(kind: type, value: Any) -> Any:

@@ -13,7 +13,7 @@ Specification: 2025-11-25 basic/transports "Session Management"; 2026-07-28 has 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, TypeVar, cast, overload
+from typing import Any, Final, NoReturn, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -118,16 +118,23 @@ class Session:
         return f"Session({self.id!r})"
 
 
+_INSTEAD: Final = (
+    "keep what belongs to a caller in a store of your own under ctx.principal.key, what belongs to one piece of work "
+    "under a handle that the tool returns and takes as an argument, and what is needed between two questions in "
+    "ctx.step; ctx.session_id is None where there is no session"
+)
+"""What the author is told; whoever calls can do nothing about it."""
+
+
 def session_of(channel: Channel, revision: str) -> Session:
     """The session of a call. Raises `FeatureUnavailable` where there is none."""
     id = channel.session_id
     if id is None:
-        raise FeatureUnavailable(
-            f"this call has no session (revision {revision}, {channel.transport or 'no transport'}): keep what belongs "
-            "to a caller in a store of your own under ctx.principal.key, what belongs to one piece of work under a "
-            "handle that the tool returns and takes as an argument, and what is needed between two questions in "
-            "ctx.step; ctx.session_id is None where there is no session"
+        problem = FeatureUnavailable(
+            f"this call has no session (revision {revision}, {channel.transport or 'no transport'})"
         )
+        problem.add_note(_INSTEAD)
+        raise problem
     return Session(id, channel)
 
 
@@ -145,9 +152,7 @@ def _read(key: str, data: Raw, into: Any) -> Any:
         return codec.decode(data)
     try:
         adapted = pydantic_models.adapt(into) if pydantic_models.only_pydantic(into) else None
-        read: Callable[[Raw], Any] = (
-            cast("Any", native.decoder(native.prepare(into)).decode) if adapted is None else adapted.read
-        )
+        read: Callable[[Raw], Any] = native.reader(native.prepare(into)) if adapted is None else adapted.read
         return read(data)
     except (*codec.DECODE_ERRORS, TypeError) as problem:
         raise LocalProtocolError(

@@ -35,7 +35,7 @@ class StepCodec:
         prepared = native.prepare(kind)
         try:
             self._decode: Callable[[bytes | Raw], Any] = (
-                self._adapted.read if self._adapted is not None else native.decoder(prepared).decode
+                self._adapted.read if self._adapted is not None else native.reader(prepared)
             )
         except TypeError:
             raise LocalProtocolError(
