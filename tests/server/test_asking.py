@@ -130,6 +130,19 @@ async def test_a_form_is_asked_and_its_answer_typed(revision: str, connect: Any)
     assert text_of(await answer(wire, "pick", REPLIES)) == "<Colour.RED: 'red'>"
 
 
+@pytest.mark.hostile
+@pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
+async def test_answers_that_never_fit_are_told_to_the_model(revision: str, connect: Any) -> None:
+    wire = await connect(make_app(), revision, capabilities(revision))
+    wrong = {"elicitation/create": {"action": "accept", "content": {}}}
+    reply = await answer(wire, "pick", wrong)
+    assert reply["result"]["isError"]
+    assert text_of(reply).startswith("the client was asked 3 times, and gave no answer that fits: value: ")
+    garbled = {"sampling/createMessage": {"role": "nobody"}}
+    reply = await answer(wire, "think", garbled)
+    assert text_of(reply) == "the client was asked 3 times, and gave no answer that fits: it can't be read"
+
+
 @EVERY
 async def test_sampling_and_roots(revision: str, connect: Any) -> None:
     wire = await connect(make_app(), revision, capabilities(revision))

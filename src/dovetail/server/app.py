@@ -352,13 +352,14 @@ class App:
             "meta": meta,
         }
         runner = self._runner(plan, timeout, single_use=single_use)
+        kept: dict[str, Any] = {"ttl": ttl, "scope": scope, "mask_errors": self._mask_errors}
         if template.is_static:
             described: Resource | ResourceTemplate = Resource(uri=uri, size=size, **common)
-            entry = ResourceEntry(described, runner, ttl=ttl, scope=scope)
+            entry = ResourceEntry(described, runner, **kept)
             self._catalog.resources.add(plan, uri, entry, needed, replace=replace)
         else:
             described = ResourceTemplate(uri_template=uri, **common)
-            entry = ResourceEntry(described, runner, template=template, ttl=ttl, scope=scope)
+            entry = ResourceEntry(described, runner, template=template, **kept)
             self._catalog.templates.add(plan, uri, entry, needed, replace=replace)
 
     def remove_resource(self, uri: str) -> None:
@@ -443,7 +444,9 @@ class App:
         )
         runner = self._runner(plan, timeout, single_use=single_use)
         needed = requirement(plan, scopes, allow)
-        self._catalog.prompts.add(plan, name, PromptEntry(prompt, runner), needed, replace=replace)
+        self._catalog.prompts.add(
+            plan, name, PromptEntry(prompt, runner, mask_errors=self._mask_errors), needed, replace=replace
+        )
 
     def remove_prompt(self, name: str) -> None:
         """Stop offering a prompt. Raises KeyError when there is none of that name."""

@@ -19,6 +19,7 @@ from ..protocol.errors import (
     Dismissed,
     FeatureUnavailable,
     LocalProtocolError,
+    ToolError,
     URLElicitationRequired,
 )
 from ..protocol.revisions import Feature
@@ -228,7 +229,8 @@ class Context:
         a dict.
 
         Gives the answer as that type. Raises `Declined` or `Dismissed` when there is none,
-        `MissingCapability` when this client can't be asked. Specification: client/elicitation.
+        `MissingCapability` when this client can't be asked, `ToolError` when it was asked three times and no answer
+        fits. Specification: client/elicitation.
         """
         return await self._ask_one(Elicit(message, form_of(form)), key)
 
@@ -339,13 +341,19 @@ class Context:
             await asyncio.gather(*asking.values(), return_exceptions=True)
 
     async def _request(self, question: Question[T], params: bytes) -> T:
-        """Ask by a request, again if what comes is no answer. Raises what the answer says."""
-        for _ in range(_TRIES - 1):
+        """Ask by a request, again if what comes is no answer. Raises what the answer says, and `ToolError` if none
+        fits.
+        """
+        problem: Exception | None = None
+        for _ in range(_TRIES):
             try:
                 return question.read(await self._send(question, params))
-            except (AnswerInvalid, *codec.DECODE_ERRORS):
-                continue
-        return question.read(await self._send(question, params))
+            except (AnswerInvalid, *codec.DECODE_ERRORS) as wrong:
+                problem = wrong
+        why = str(problem) if isinstance(problem, AnswerInvalid) else "it can't be read"
+        raise ToolError(
+            f"the client was asked {_TRIES} times, and gave no answer that fits: {why}"
+        ) from problem
 
     async def _send(self, question: Question[Any], params: bytes) -> Raw:
         try:

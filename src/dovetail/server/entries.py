@@ -18,6 +18,7 @@ from ..protocol.errors import (
     Declined,
     Dismissed,
     FeatureUnavailable,
+    InternalError,
     MissingCapability,
     RPCError,
     ToolError,
@@ -143,7 +144,7 @@ class ToolEntry:
         if isinstance(problem, RPCError):
             raise problem
         if isinstance(problem, FeatureUnavailable):
-            log.warning("the tool %r needs what is not there: %s", self.name, problem)
+            _log_lack(f"the tool {self.name!r}", problem)
             return _error(str(problem))
         if isinstance(problem, (ToolError, Declined, Dismissed)):
             return _error(str(problem))
@@ -166,10 +167,14 @@ class ResourceEntry:
         template: UriTemplate | None = None,
         ttl: float = 0.0,
         scope: CacheScope = "private",
+        mask_errors: bool = True,
     ) -> None:
         self.described = described
         self.template = template
         self.single_use = runner.single_use
+        uri = described.uri if isinstance(described, Resource) else described.uri_template
+        self._called = f"resource {uri!r}"
+        self._mask_errors = mask_errors
         self._runner = runner
         self._texts = TextArguments(runner.plan)
         self._contents = ContentsPlan(runner.plan, described.mime_type)
@@ -182,13 +187,16 @@ class ResourceEntry:
         """The contents of one resource."""
         context = await self._runner.judged(call, channel)
         values = self._texts.read(variables)
-        if self.single_use and context is not None:
+        try:
+            if self.single_use and context is not None:
 
-            async def answer() -> ReadResourceResult | InputRequired:
-                return self._result(call, uri, await self._runner.run(call, channel, values, context))
+                async def answer() -> ReadResourceResult | InputRequired:
+                    return self._result(call, uri, await self._runner.run(call, channel, values, context))
 
-            return await self._runner.redeemed(context, ReadResourceResult, answer)
-        return self._result(call, uri, await self._runner.run(call, channel, values, context))
+                return await self._runner.redeemed(context, ReadResourceResult, answer)
+            return self._result(call, uri, await self._runner.run(call, channel, values, context))
+        except Exception as problem:
+            raise _answerable(self._called, problem, self._mask_errors) from problem
 
     def _result(self, call: Call, uri: str, value: Any) -> ReadResourceResult | InputRequired:
         if isinstance(value, InputRequired):
@@ -202,9 +210,10 @@ class ResourceEntry:
 class PromptEntry:
     """A prompt and the function that writes it."""
 
-    def __init__(self, prompt: Prompt, runner: Runner) -> None:
+    def __init__(self, prompt: Prompt, runner: Runner, *, mask_errors: bool = True) -> None:
         self.prompt = prompt
         self.single_use = runner.single_use
+        self._mask_errors = mask_errors
         self._runner = runner
         self._texts = TextArguments(runner.plan)
         self._said = MessagesPlan(runner.plan, prompt.description)
@@ -215,13 +224,16 @@ class PromptEntry:
         """The messages of the prompt. Raises `InvalidParams` for missing or bad arguments."""
         context = await self._runner.judged(call, channel)
         values = self._texts.read(arguments)
-        if self.single_use and context is not None:
+        try:
+            if self.single_use and context is not None:
 
-            async def answer() -> GetPromptResult | InputRequired:
-                return self._result(await self._runner.run(call, channel, values, context))
+                async def answer() -> GetPromptResult | InputRequired:
+                    return self._result(await self._runner.run(call, channel, values, context))
 
-            return await self._runner.redeemed(context, GetPromptResult, answer)
-        return self._result(await self._runner.run(call, channel, values, context))
+                return await self._runner.redeemed(context, GetPromptResult, answer)
+            return self._result(await self._runner.run(call, channel, values, context))
+        except Exception as problem:
+            raise _answerable(f"prompt {self.prompt.name!r}", problem, self._mask_errors) from problem
 
     def _result(self, value: Any) -> GetPromptResult | InputRequired:
         return value if isinstance(value, InputRequired) else self._said.result(value)
@@ -236,6 +248,24 @@ def hinted(result: R, ttl_ms: int, scope: CacheScope) -> R:
         ttl_ms=ttl_ms if result.ttl_ms is None else result.ttl_ms,
         cache_scope=scope if result.cache_scope is None else result.cache_scope,
     )
+
+
+def _answerable(what: str, problem: Exception, mask: bool) -> Exception:
+    """What a resource or prompt that failed is answered with; anything unforeseen is logged here. To be called in the
+    handler.
+    """
+    if isinstance(problem, FeatureUnavailable):
+        _log_lack(f"the {what}", problem)
+    if isinstance(problem, (RPCError, FeatureUnavailable, ToolError, Declined, Dismissed)):
+        return problem
+    log.exception("the %s failed", what)
+    return InternalError(f"The {what} failed." if mask else f"{type(problem).__name__}: {problem}")
+
+
+def _log_lack(what: str, problem: FeatureUnavailable) -> None:
+    """Log what is not there, with what the author can do about it, which stands in the exception's notes."""
+    notes: list[str] = getattr(problem, "__notes__", [])
+    log.warning("%s needs what is not there: %s", what, "; ".join([str(problem), *notes]))
 
 
 def _error(text: str) -> CallToolResult:

@@ -52,4 +52,5 @@ def _loosely(parameter: Parameter, text: str | list[str], problem: BadArguments)
     try:
         return msgspec.convert(text, native.prepare(parameter.annotation), strict=False)
     except (msgspec.MsgspecError, TypeError, NotImplementedError):
-        raise InvalidParams(f"the argument {parameter.name!r} is not valid: {problem}") from None
+        said = str(problem).removeprefix(f"{parameter.name}: ")
+        raise InvalidParams(f"the argument {parameter.name!r} is not valid: {said}") from None
