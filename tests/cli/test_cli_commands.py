@@ -305,3 +305,40 @@ def test_closed_output_is_no_error():
     assert process.returncode == 0
     assert "Traceback" not in err
     assert "BrokenPipe" not in err
+
+
+def test_list_names_types_that_are_defined_elsewhere(run, tmp_path):
+    """Classes by their name, choices by their values, dates as dates; alternatives in brackets, none twice."""
+    file = tmp_path / "shapes.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from datetime import date, datetime\n"
+        "from decimal import Decimal\n"
+        "from enum import Enum\n"
+        "from typing import Literal\n"
+        "import pydantic\n"
+        "from dovetail import App\n"
+        "app = App('shapes')\n"
+        "class Size(Enum):\n    SMALL = 'small'\n    LARGE = 'large'\n"
+        "@dataclass\nclass Circle:\n    kind: Literal['circle']\n    size: Size\n    mark: Size\n"
+        "@dataclass\nclass Square:\n    kind: Literal['square']\n"
+        "@dataclass\nclass Bar:\n    kind: Literal['bar']\n"
+        "@dataclass\nclass Dot:\n    kind: Literal['dot']\n"
+        "@app.tool\n"
+        "def draw(one: Circle, many: list[Bar | Dot], maybe: Square | None = None,\n"
+        "    size: Size = Size.SMALL, day: date | datetime | None = None, at: list[date] = [],\n"
+        "    texts: list[str | int] = [], price: Decimal | None = None) -> str:\n"
+        "    return ''\n"
+    )
+    code, out, err = run("list", str(file), "--tools")
+    assert code == 0, err
+    for words in (
+        "one: Circle",
+        "many: (Bar | Dot)[]",
+        "maybe?: Square | null = null",
+        "size?: small | large",
+        "day?: date | date-time | null = null",
+        "at?: date[]",
+        "texts?: (string | integer)[]",
+    ):
+        assert words in out, words

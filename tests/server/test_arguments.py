@@ -443,3 +443,18 @@ def test_null_is_no_arguments_unless_the_tool_is_strict() -> None:
     assert complaint(ArgumentsPlan(inspect_function(needs), strict=False), b"null").startswith(
         "limit: required"
     )
+
+
+@pytest.mark.parametrize("first", ["", "import pydantic\n"])
+def test_a_union_of_dataclasses_is_pydantics_to_read(first: str) -> None:
+    """Without it the refusal says so; it is loaded by the author alone."""
+    script = (
+        f"{first}import dataclasses, typing, dovetail\n"
+        "@dataclasses.dataclass\nclass A:\n    kind: typing.Literal['a']\n"
+        "@dataclasses.dataclass\nclass B:\n    kind: typing.Literal['b']\n"
+        "def tool(x: A | B) -> str: ...\n"
+        "dovetail.App('x').add_tool(tool)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == bool(first)
+    assert ("write `import pydantic` in the module" in done.stderr) != bool(first)

@@ -120,7 +120,7 @@ def _arguments(schema: dict[str, Any]) -> Text:
     required: Any = schema.get("required") or []
     if isinstance(properties, dict):
         for name, each in cast("dict[str, Any]", properties).items():
-            _argument(said, name, _type(each), required=name in required)
+            _argument(said, name, _type(each, schema.get("$defs")), required=name in required)
     return said
 
 
@@ -131,11 +131,11 @@ def _argument(said: Text, name: str, kind: str, *, required: bool) -> None:
     said.append(safe(f"{'' if required else '?'}{': ' + kind if kind else ''}"), style="dim")
 
 
-def _type(schema: Any) -> str:
+def _type(schema: Any, definitions: Any) -> str:
     if not isinstance(schema, dict):
         return ""
     members = cast("dict[str, Any]", schema)
-    kind = _kind(members)
+    kind = _kind(members, cast("dict[str, Any]", definitions) if isinstance(definitions, dict) else {})
     return (
         f"{kind} = {json.dumps(members['default'], ensure_ascii=False)}"[:80]
         if "default" in members
@@ -143,18 +143,29 @@ def _type(schema: Any) -> str:
     )
 
 
-def _kind(members: dict[str, Any]) -> str:
+def _kind(members: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """A type in a few words: of a class its name, of a choice its values, of a text the form that it has."""
     if isinstance(members.get("enum"), list):
         return " | ".join(map(str, cast("Iterable[Any]", members["enum"])))
+    reference = members.get("$ref")
+    if isinstance(reference, str):
+        name = reference.rpartition("/")[2]
+        found: Any = definitions.get(name)
+        plain = isinstance(found, dict) and "enum" in found
+        return _kind(cast("dict[str, Any]", found), {}) if plain else name
     for word in ("anyOf", "oneOf"):
         if isinstance(members.get(word), list):
             listed = cast("list[Any]", members[word])
-            return " | ".join(
-                _kind(cast("dict[str, Any]", each)) for each in listed if isinstance(each, dict)
+            kinds = (
+                _kind(cast("dict[str, Any]", each), definitions) for each in listed if isinstance(each, dict)
             )
+            return " | ".join(dict.fromkeys(each for each in kinds if each))
     kind = members.get("type")
     if isinstance(kind, list):
         return " | ".join(map(str, cast("list[Any]", kind)))
     if kind == "array" and isinstance(members.get("items"), dict):
-        return f"{_kind(cast('dict[str, Any]', members['items'])) or 'any'}[]"
+        item = _kind(cast("dict[str, Any]", members["items"]), definitions) or "any"
+        return f"({item})[]" if " | " in item else f"{item}[]"
+    if kind == "string" and isinstance(members.get("format"), str):
+        return str(members["format"])
     return str(kind or members.get("const") or "")

@@ -83,6 +83,8 @@ def _unreadable(annotation: Any, problem: Exception) -> str:
     advice = "use plain types, a dataclass, a TypedDict or a pydantic model"
     if "more than one" in reason:
         advice = "tell the members of the union apart with tagged msgspec Structs, or use pydantic models"
+        if not pydantic_models.loaded():
+            advice += "; or write `import pydantic` in the module: it reads this union as it is"
     return f"arguments of type {_clip(repr(annotation), 120)} cannot be read from JSON ({reason}); {advice}"
 
 

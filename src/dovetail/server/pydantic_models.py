@@ -31,6 +31,7 @@ __all__ = [
     "edits",
     "is_field",
     "is_model",
+    "loaded",
     "only_pydantic",
     "problems",
     "read_model",
@@ -136,6 +137,11 @@ def unread(annotation: Any) -> Any:
             if _is_rule(part):
                 return part
     return None
+
+
+def loaded() -> bool:
+    """Whether the author's program has imported pydantic: nobody else's business makes it read anything."""
+    return _pydantic() is not None
 
 
 def adapt(annotation: Any) -> Adapted | None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import field
 
-from .content import SamplingContent
+from .content import SamplingContent, TextContent
 from .metadata import Role
 from .requests import Params, Result
 from .tools import Tool
@@ -36,6 +36,11 @@ class SamplingMessage(Open, frozen=True, kw_only=True):
     role: Role
     content: SamplingContent | list[SamplingContent]
     meta: Meta | None = field(default=None, name="_meta")
+
+    @property
+    def text(self) -> str:
+        """All text blocks, joined by line breaks."""
+        return _text_of(self.content)
 
 
 class ToolChoice(Open, frozen=True, kw_only=True):
@@ -66,3 +71,13 @@ class CreateMessageResult(Result, frozen=True, kw_only=True):
     content: SamplingContent | list[SamplingContent]
     model: str
     stop_reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """All text blocks, joined by line breaks."""
+        return _text_of(self.content)
+
+
+def _text_of(content: SamplingContent | list[SamplingContent]) -> str:
+    blocks = content if isinstance(content, list) else [content]
+    return "\n".join(block.text for block in blocks if isinstance(block, TextContent))
