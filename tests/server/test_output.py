@@ -271,6 +271,12 @@ def test_files(tmp_path: Path):
         File(data=b"{}", mime_type="application/json", name="x y.json").block().resource.uri
         == "file:///x%20y.json"
     )
+    for kind, uri in (
+        ("application/pdf", "file:///file.pdf"),
+        ("text/csv; charset=utf-8", "file:///file.csv"),
+        ("application/vnd.example+thing", "file:///file"),
+    ):
+        assert File(b"", mime_type=kind).block().resource.uri == uri
     assert Audio(path="a.mp3", mime_type=None)._type("audio/wav") == "audio/mpeg"
     with pytest.raises(ValueError, match="either data or path"):
         Image()

@@ -71,6 +71,13 @@ class _Media(Struct, frozen=True):
         return mimetypes.guess_type(str(self.path))[0] or default
 
 
+def _ending(kind: str) -> str:
+    """How names of files of a type end, such as ".csv"; "" where that is not known."""
+    import mimetypes
+
+    return mimetypes.guess_extension(kind.partition(";")[0].strip()) or ""
+
+
 class Image(_Media, frozen=True):
     """An image. ``mime_type`` is "image/png" where nothing else is known."""
 
@@ -95,11 +102,11 @@ class File(_Media, frozen=True):
     """A file, embedded as a resource: as text if its type says text and it is UTF-8, else as bytes.
 
     ``uri``: the address of the resource; the path's ``file:`` address, or ``file:///<name>``, where it is
-    None.
+    None. ``name``: "file" with the usual ending of its type where it is None.
     """
 
     uri: str | None = None
-    name: str = "file"
+    name: str | None = None
 
     def block(self) -> EmbeddedResource:
         """The content block."""
@@ -108,9 +115,8 @@ class File(_Media, frozen=True):
         if uri is None:
             from pathlib import Path
 
-            uri = (
-                Path(str(self.path)).absolute() if self.path is not None else Path("/") / self.name
-            ).as_uri()
+            name = Path("/") / (self.name or f"file{_ending(kind)}")
+            uri = (name if self.path is None else Path(str(self.path)).absolute()).as_uri()
         text: str | None = None
         if kind.startswith("text/") or kind in _TEXTUAL or kind.endswith(("+json", "+xml")):
             try:
