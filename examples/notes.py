@@ -7,7 +7,7 @@ python examples/notes.py --check    try it, in this process
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -24,7 +24,7 @@ class Notebook:
 
 
 @asynccontextmanager
-async def open_notebook(_: App) -> AsyncIterator[Notebook]:
+async def open_notebook(_: App) -> AsyncGenerator[Notebook]:
     """The notebook is there as long as the server runs; a real one would be opened and closed here."""
     yield Notebook({"welcome": "Write something down."})
 

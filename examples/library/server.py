@@ -9,7 +9,7 @@ Also ``dovetail run examples/library/server.py`` with the folder in LIBRARY_FOLD
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Annotated
@@ -37,7 +37,7 @@ POLL_SECONDS = 0.25
 
 
 @asynccontextmanager
-async def open_library(app: App) -> AsyncIterator[Library]:
+async def open_library(app: App) -> AsyncGenerator[Library]:
     """What is there while the server runs: the folder, its index, and a watch that tells subscribers of
     changes.
     """
