@@ -117,6 +117,35 @@ async def test_a_null_for_what_is_required_does_not_fit() -> None:
         await answer_elicitation(params, Options(elicitation=lambda _: {"a": None}), "s")
 
 
+@pytest.mark.parametrize(
+    "kind,given,fits",
+    [
+        ("date", "2026-02-28", True),
+        ("date", "tomorrow", False),
+        ("date", "2026-02-30", False),
+        ("date", "20260228", False),
+        ("date-time", "2026-02-28T10:00:00Z", True),
+        ("date-time", "2026-02-28 10:00:00+01:00", True),
+        ("date-time", "10:00", False),
+        ("uri", "tomorrow", True),
+    ],
+)
+async def test_dates_and_times_have_to_be_some(kind: str, given: str, fits: bool) -> None:
+    """No schema judges them, and a server would only ask again."""
+    schema = form({"type": "string", "format": kind})
+    params = ElicitParams(message="When?", requested_schema=schema)
+    options = Options(elicitation=lambda _: given)
+    (field,) = fields_of(schema)
+    if fits:
+        assert (await answer_elicitation(params, options, "s")).content == {"a": given}
+        assert field.read(given) == given
+        return
+    with pytest.raises(InternalError, match=f"a: expected a {kind} such as 2026-01-31.*, got '{given}'"):
+        await answer_elicitation(params, options, "s")
+    with pytest.raises(ValueError, match=f"expected a {kind} such as"):
+        field.read(given)
+
+
 @pytest.mark.hostile
 @pytest.mark.parametrize(
     "field", [{"type": ["string", "null"]}, {"anyOf": [{"type": "string"}, {"type": "null"}]}]

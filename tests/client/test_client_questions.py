@@ -387,7 +387,7 @@ async def test_rounds_by_hand(stateless: Command) -> None:
 @pytest.mark.hostile
 async def test_rounds_without_end_or_sense(stateless: Command) -> None:
     async with Client(stateless(), elicitation=lambda _: {"name": "Ann"}) as client:
-        with pytest.raises(RemoteProtocolError, match="16 rounds"):
+        with pytest.raises(RemoteProtocolError, match="16 rounds; last it asked '"):
             await client.call_tool("endless")
         assert (await told(client, "state"))["rounds"] == 16
         with pytest.raises(RemoteProtocolError):

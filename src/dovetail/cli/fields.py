@@ -6,6 +6,7 @@ Specification: client/elicitation, "Requested Schema".
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from ..client.form_fields import misformed
 from ..protocol.schema import compile_schema, explain
 from .coercion import read_value
 from .safe_text import safe
@@ -76,6 +77,8 @@ class Field:
         violations = compile_schema(form).check({self.name: value})
         if violations:
             raise ValueError(safe(explain(violations)))
+        if (problem := misformed(self._schema, value)) is not None:
+            raise ValueError(safe(problem))
         return value
 
     def _one(self, text: str) -> Any:

@@ -15,7 +15,7 @@ from ..protocol.schema import compile_schema, explain
 from ..protocol.types import ElicitParams, ElicitResult
 from .answers import Accept, CallInfo, Cancel, Decline, ElicitRequest, Visit
 from .calling import call_handler
-from .form_fields import plain_form
+from .form_fields import misformed, plain_form
 from .options import Options
 
 MAX_URL: Final = 8192
@@ -146,4 +146,7 @@ def _result(given: Any, schema: dict[str, Any]) -> ElicitResult:
     violations = compile_schema(schema).check(content)
     if violations:
         raise InternalError(f"the client's answer does not fit the form: {explain(violations)}")
+    for name, field in fields.items():
+        if (problem := misformed(field, content.get(name))) is not None:
+            raise InternalError(f"the client's answer does not fit the form: {name}: {problem}")
     return ElicitResult(action="accept", content=content)

@@ -6,6 +6,9 @@ holds is refused with words. Whoever shows a form meets only fields of the kinds
 Specification: client/elicitation, "Requested Schema".
 """
 
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from typing import Any, Final, cast
 
 from ..protocol.errors import InvalidParams
@@ -98,6 +101,30 @@ def _choices_of(field: dict[str, Any], name: str) -> bool:
                 raise _no_field(name)
             found = True
     return found or isinstance(field.get("enum"), list)
+
+
+def misformed(field: Mapping[str, Any], value: Any) -> str | None:
+    """What is wrong with a text that has to be a date or a time, which a schema alone does not judge; None if nothing
+    is.
+    """
+    name = field.get("format")
+    form = _TIMES.get(name) if isinstance(name, str) else None
+    if form is None or not isinstance(value, str):
+        return None
+    pattern, read, example = form
+    try:
+        if pattern.match(value):
+            read(value)
+            return None
+    except ValueError:
+        pass
+    return f"expected a {name} such as {example}, got {value[:64]!r}"
+
+
+_TIMES: Final[dict[str, tuple[re.Pattern[str], Callable[[str], object], str]]] = {
+    "date": (re.compile(r"\d{4}-\d\d-\d\d$"), date.fromisoformat, "2026-01-31"),
+    "date-time": (re.compile(r"\d{4}-\d\d-\d\d[Tt ]"), datetime.fromisoformat, "2026-01-31T18:30:00Z"),
+}
 
 
 def _no_field(name: str) -> InvalidParams:

@@ -10,7 +10,7 @@ Specification: basic/patterns/mrtr, "Client Requirements".
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -101,7 +101,20 @@ async def drive(
         if asked is None:
             return body
         required = asked
-    raise RemoteProtocolError(f"{method} came to no end in {MAX_ROUNDS} rounds")
+    raise RemoteProtocolError(f"{method} came to no end in {MAX_ROUNDS} rounds{_last_asked(required)}")
+
+
+def _last_asked(required: InputRequired) -> str:
+    """What the server asked last, in its words, for who wonders why: often it was no answer that it would take."""
+    said: list[str] = []
+    for key, request in (required.input_requests or {}).items():
+        try:
+            params: Any = codec.decode(request.params)
+        except codec.DECODE_ERRORS:
+            params = None
+        message = cast("dict[str, Any]", params).get("message") if isinstance(params, dict) else None
+        said.append(message[:200] if isinstance(message, str) else f"{key[:64]} ({request.method[:64]})")
+    return f"; last it asked {', '.join(map(repr, said))}" if said else ""
 
 
 async def answers(
