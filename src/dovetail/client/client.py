@@ -7,7 +7,7 @@ Specification: server/*, client/*, basic/*.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar, Unpack, cast, overload
+from typing import Any, NoReturn, TypeVar, Unpack, cast, overload
 
 from msgspec import UNSET, Raw
 
@@ -529,3 +529,12 @@ class Client:
 def _complete(found: T | InputRequired) -> T:
     """The result itself, also an `InputRequired` where the caller asked for manual rounds."""
     return found  # pyright: ignore[reportReturnType] - only rounds="manual" gives the other, and documents it
+
+
+def _no_such_name(self: object, name: str) -> NoReturn:
+    from .other_names import no_such_name  # for mistakes alone
+
+    no_such_name(self, name)
+
+
+setattr(Client, "__getattr__", _no_such_name)  # noqa: B010 - type checkers would take any name

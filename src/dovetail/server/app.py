@@ -7,7 +7,7 @@ there and then, naming function, parameter, file and line.
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import Any, Literal, NoReturn, TypeVar, Unpack, overload
 
 from ..protocol import names
 from ..protocol.call import Call
@@ -736,3 +736,12 @@ class App:
                 yield
             finally:
                 await self._workshop.end()
+
+
+def _no_such_name(self: object, name: str) -> NoReturn:
+    from .other_names import MEANT_OF_APP, naming  # for mistakes alone
+
+    naming("an App", MEANT_OF_APP)(self, name)
+
+
+setattr(App, "__getattr__", _no_such_name)  # noqa: B010 - type checkers would take any name

@@ -1,4 +1,4 @@
-"""What other libraries call what a `Context` has: an author who knows those is told the name here.
+"""What other libraries call what a `Context` or an `App` has: an author who knows those is told the name here.
 
 Specification: none.
 """
@@ -6,7 +6,7 @@ Specification: none.
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
-__all__ = ["MEANT", "naming"]
+__all__ = ["MEANT", "MEANT_OF_APP", "naming"]
 
 
 def naming(what: str, meant: Mapping[str, str]) -> Callable[[object, str], NoReturn]:
@@ -71,3 +71,40 @@ MEANT: Final[dict[str, str]] = {
     "warn": "write `await ctx.warning(text)`",
 }
 """By name, what to write here."""
+
+_PARTS: Final = (
+    "write a function that takes the App and adds its tools, and call it for each app that should have them"
+)
+_CLIENT: Final = "connect a client to it, `async with Client(app) as client`, and write `{}`"
+
+MEANT_OF_APP: Final[dict[str, str]] = {
+    "add_middleware": "write `App(..., middleware=[...])`",
+    "add_provider": _PARTS,
+    "add_template": "write `app.add_resource(fn, uri)`, with variables in the URI",
+    "add_transform": "write the function that you want, and let it call the first",
+    "as_proxy": "add tools with `app.add_tool(fn, input_schema=...)` that call the other server by a Client",
+    "call_tool": _CLIENT.format("await client.call_tool(name, arguments)"),
+    "disable": "write `app.remove_tool(name)`, or say who may see an entry by its option `allow`",
+    "enable": "write `app.add_tool(fn)`",
+    "from_fastapi": "add tools with `app.add_tool(fn, input_schema=...)` that make the requests",
+    "from_openapi": "add tools with `app.add_tool(fn, input_schema=...)` that make the requests",
+    "get_tools": _CLIENT.format("client.tools()"),
+    "http_app": "write `app.asgi()`; the App itself is an ASGI application too",
+    "import_server": _PARTS,
+    "list_tools": _CLIENT.format("client.tools()"),
+    "local_provider": "write `app.remove_tool(name)` and its like",
+    "mount": _PARTS,
+    "notification": "write `app.resource_updated(uri)`; clients are told of entries that come and go by themselves",
+    "read_resource": _CLIENT.format("await client.read(uri)"),
+    "run_async": "write `await app.serve(...)`",
+    "run_http_async": "write `await app.serve('http', ...)`",
+    "run_sse_async": "write `await app.serve('http', http_sse=True)`",
+    "run_stdio_async": "write `await app.serve()`",
+    "run_streamable_http_async": "write `await app.serve('http', ...)`",
+    "session_manager": "write `app.asgi()`, which needs none",
+    "settings": "options are those of `App(...)` and `app.run(...)`",
+    "sse_app": "write `app.asgi(http_sse=True)`",
+    "streamable_http_app": "write `app.asgi()`; the App itself is an ASGI application too",
+    "template": "write `@app.resource(uri)`, with variables in the URI",
+}
+"""By name, what to write with an `App`."""

@@ -1,0 +1,55 @@
+"""Names that other libraries have for what an App or a Client has: who writes one is told what to write instead."""
+
+import re
+
+import pytest
+
+from dovetail import App, Client
+from dovetail.client.other_names import MEANT_OF_CLIENT
+from dovetail.server.other_names import MEANT_OF_APP
+
+FORMER = {
+    *(
+        "read_resource",
+        "set_logging_level",
+        "is_connected",
+        "initialize_result",
+        "session",
+        "protocol_version",
+    )
+}
+OF_SERVERS = {
+    *("mount", "enable", "disable", "add_middleware", "http_app", "run_async", "from_openapi", "list_tools")
+}
+
+
+@pytest.mark.parametrize("name", sorted(MEANT_OF_APP))
+def test_what_to_write_with_an_app(name: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(App("x"), name)
+    assert str(caught.value) == f"an App has no {name!r}; {MEANT_OF_APP[name]}"
+
+
+@pytest.mark.parametrize("name", sorted(MEANT_OF_CLIENT))
+def test_what_to_write_with_a_client(name: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(Client(App("x")), name)
+    assert str(caught.value) == f"a Client has no {name!r}; {MEANT_OF_CLIENT[name]}"
+
+
+def test_the_usual_ones_are_known_and_others_are_plain() -> None:
+    assert MEANT_OF_CLIENT.keys() >= FORMER
+    assert MEANT_OF_APP.keys() >= OF_SERVERS
+    for thing, what in ((App("x"), "an App"), (Client(App("x")), "a Client")):
+        assert not hasattr(thing, "no_such_thing")
+        with pytest.raises(AttributeError, match=f"^{what} has no 'no_such_thing'$"):
+            _ = thing.no_such_thing  # pyright: ignore[reportAttributeAccessIssue] - what this test is about
+
+
+def test_what_is_to_be_written_is_there() -> None:
+    """The advice names only what exists."""
+    for advice in (*MEANT_OF_APP.values(), *MEANT_OF_CLIENT.values()):
+        for name in re.findall(r"\bapp\.(\w+)", advice):
+            assert hasattr(App, name), advice
+        for name in re.findall(r"\bclient\.(\w+)", advice):
+            assert hasattr(Client, name), advice
