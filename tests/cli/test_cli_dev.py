@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from dev_process import dev
 
@@ -241,6 +242,88 @@ async def test_where_there_is_no_session_none_is_kept(file: Path) -> None:
     save(file, HEAD + KEEP)
     async with dev(file) as running, Client(await running.url(), revision=STATELESS[-1]) as client:
         assert (await client.call_tool("keep", {"what": "a"})).is_error
+
+
+ROUTES = """
+import asyncio
+from dovetail import Request, Response
+
+@app.custom_route("/hello/{name}")
+async def hello(request: Request) -> Response:
+    who = request.path_params["name"]
+    return Response({"hello": who, "by": request.query.get("by")}, headers={"X-Kind": "plain"}, status=203)
+
+@app.custom_route("/double", methods=["POST"])
+def double(request: Request) -> bytes:
+    body = asyncio.run(request.body())
+    return body * 2
+
+@app.custom_route("/number", methods=["POST"])
+async def number(request: Request) -> int:
+    return await request.json() + 1
+
+@app.custom_route("/broken")
+async def broken(request: Request) -> str:
+    raise LookupError("nobody is there")
+
+@app.custom_route("/slowly")
+async def slowly(request: Request):
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-kind", b"slow")]})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"tick\\n", "more_body": True})
+                await asyncio.sleep(0.01)
+        finally:
+            print("the client left", flush=True)
+    return answer
+"""
+
+
+async def test_custom_routes_are_served_by_the_version_that_serves(file: Path) -> None:
+    save(file, HEAD + ROUTES)
+    async with dev(file) as running:
+        base = (await running.url()).removesuffix("/mcp")
+        async with aiohttp.ClientSession(base) as web:
+            async with web.get("/hello/Ada?by=me") as answer:
+                assert (answer.status, answer.headers["x-kind"]) == (203, "plain")
+                assert await answer.json() == {"hello": "Ada", "by": "me"}
+            await running.says(r"GET /hello/Ada · done · 203 · ")
+            async with web.post("/double", data=b"ab" * 100_000) as answer:
+                assert await answer.read() == b"ab" * 200_000
+            async with web.post("/number", data=b"no JSON") as answer:
+                assert answer.status == 400
+                assert "the body is not JSON" in await answer.text()
+            async with web.delete("/number") as answer:
+                assert answer.status == 405
+            async with web.get("/broken") as answer:
+                assert answer.status == 500
+                assert "nobody is there" not in await answer.text()
+            await running.says(r"GET /broken · failed · server\.py:\d+: LookupError: nobody is there")
+            async with web.get("/slowly") as answer:
+                assert await answer.content.readline() == b"tick\n"
+            await running.says(r"GET /slowly · cancelled")
+            async with web.get("/hello/Ada", headers={"Host": "evil.example"}) as answer:
+                assert answer.status == 403
+
+            save(file, HEAD + ROUTES.replace("/hello", "/goodbye"))
+            await running.says("version 2 of mine serves")
+            async with web.get("/goodbye/Ada") as answer:
+                assert answer.status == 203
+            async with web.get("/hello/Ada") as answer:
+                assert answer.status == 404
+            save(file, HEAD)
+            await running.says("version 3 of mine serves")
+            async with web.get("/goodbye/Ada") as answer:
+                assert answer.status == 404
+
+
+async def test_a_route_where_the_endpoint_is_is_told_of(file: Path) -> None:
+    save(file, HEAD + ROUTES.replace("/double", "/mcp"))
+    async with dev(file) as running:
+        await running.says(r"custom routes are not served: .*'/mcp' is taken by the server itself")
+        async with Client(await running.url()) as client:
+            assert await names_of(client) == set()
 
 
 async def test_on_stdio(file: Path) -> None:

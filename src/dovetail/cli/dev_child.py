@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, cast
@@ -43,11 +43,14 @@ from ..runtime.dispatch import Reply
 from ..runtime.extension import Extension
 from ..runtime.service import Service
 from ..server import vault
+from ..server.app import App
 from . import dev_frames as frames
 from .dev_places import AuthorsFiles
 from .loading import CannotLoad, load_app, split_place
 
 __all__ = ["main"]
+
+log = logging.getLogger("dovetail.http")
 
 _LISTS: Final = {
     "tools": (names.TOOLS_LIST, "tools", "name"),
@@ -80,6 +83,11 @@ class _Watched:
         self.place = ""
         self.error = ""
 
+    @property
+    def milliseconds(self) -> float:
+        """How long it has taken so far."""
+        return (time.perf_counter() - self.began) * 1000
+
     def opened(self, found: rounds.Rounds) -> None:
         """The call's rounds were opened."""
         self.rounds = found
@@ -107,7 +115,7 @@ class _Watched:
             method=call.method,
             target=target,
             how=how,
-            milliseconds=(time.perf_counter() - self.began) * 1000,
+            milliseconds=self.milliseconds,
             round=self.round,
             answered=self.answered,
             kept=self.kept,
@@ -209,9 +217,10 @@ class _RelayChannel(Channel):
 class _Child:
     """Runs the calls of one version."""
 
-    def __init__(self, service: Service, name: str, files: AuthorsFiles, sock: socket.socket) -> None:
-        self._service = service
-        self._name = name
+    def __init__(self, app: App, files: AuthorsFiles, sock: socket.socket) -> None:
+        self._service = app.service
+        self._name = app.name
+        self._routes = _routes(app, self.send)
         self._files = files
         self._sock = sock
         self._writer: asyncio.StreamWriter | None = None
@@ -274,8 +283,10 @@ class _Child:
             self._questions.pop(frame.question, None)
 
     def _take(self, frame: frames.ToChild) -> None:
-        if isinstance(frame, frames.Begin):
-            task = asyncio.create_task(self._run(frame))
+        if isinstance(frame, (frames.Begin, frames.Visit)):
+            task = asyncio.create_task(
+                self._run(frame) if isinstance(frame, frames.Begin) else self._visit(frame)
+            )
             self._calls[frame.number] = task
             task.add_done_callback(lambda _: self._calls.pop(frame.number, None))
         elif isinstance(frame, frames.Cancel):
@@ -306,6 +317,25 @@ class _Child:
             )
             if channel.clean_ups:
                 await channel.tidy()
+
+    async def _visit(self, visit: frames.Visit) -> None:
+        """Answer a request to a route, and say how that ended."""
+        watched = _Watched(self._files)
+        _running.set(watched)
+        method, path = visit.scope["method"], visit.scope["path"]
+        status, refused, text, how = 0, 0, "", "cancelled"
+        try:
+            if self._routes is not None:
+                status, refused, text = await self._routes.serve(visit)
+            how = "refused" if refused else "done"
+        except Exception:
+            log.exception("the route %s failed", path)
+            refused, text, how = 500, f"the route {path} failed", "failed"
+        finally:
+            said = watched.error or text or str(status or "")
+            place = watched.place if how == "failed" else ""
+            report = frames.Report(method, path, how, watched.milliseconds, text=said, place=place)
+            await self.send(frames.Visited(visit.number, report, refused, text))
 
     async def _tell(self) -> None:
         async for change in self._service.hub.subscribe(lambda _: True):
@@ -341,6 +371,7 @@ class _Child:
             entries=entries,
             headers=headers,
             files=self._files.imported(),
+            routes=[] if self._routes is None else self._routes.face,
         )
 
     async def _listed(self, method: str, member: str) -> list[dict[str, Any]]:
@@ -380,6 +411,16 @@ def _added(extension: Extension) -> frames.Added:
 
 def _listed(revisions: Collection[str] | None) -> list[str] | None:
     return None if revisions is None else list(revisions)
+
+
+def _routes(app: App, send: Callable[[frames.ToParent], Awaitable[None]]) -> Any:
+    """What answers beside the endpoint, a `ChildRoutes`; None, and nothing of HTTP imported, where nothing does."""
+    routes = app.http_routes()
+    if not routes:
+        return None
+    from .dev_routes import ChildRoutes
+
+    return ChildRoutes(routes, send)
 
 
 def _digest(entry: Any) -> str:
@@ -435,8 +476,7 @@ def main(arguments: list[str]) -> int:
     try:
         hello = frames.read_hello(sock)
         vault.lend(hello.keys, hello.store)
-        log = logging.getLogger("dovetail")
-        log.addHandler(_LogWatch())
+        logging.getLogger("dovetail").addHandler(_LogWatch())
         rounds.watchers.append(_note_rounds)
         try:
             app = load_app(place)
@@ -447,7 +487,7 @@ def main(arguments: list[str]) -> int:
             sock.sendall(frames.write(frames.Failed(_UNPROTECTED, files.imported())))
             return 1
         app.replay_check = True
-        asyncio.run(_Child(app.service, app.name, files, sock).serve())
+        asyncio.run(_Child(app, files, sock).serve())
     except (EOFError, OSError, msgspec.MsgspecError):
         return 1
     return 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -57,8 +57,16 @@ class Begin(Struct, tag="call", frozen=True):
     headers: dict[str, str]
 
 
+class Visit(Struct, tag="visit", frozen=True):
+    """A request to a route beside the endpoint. ``scope`` is ASGI's, as far as it travels; ``body`` is all of it."""
+
+    number: int
+    scope: dict[str, Any]
+    body: bytes
+
+
 class Cancel(Struct, tag="cancel", frozen=True):
-    """Nobody wants the answer of a call any more."""
+    """Nobody wants the answer of a call, or of a request to a route, any more."""
 
     number: int
 
@@ -101,7 +109,7 @@ class Added(Struct, frozen=True):
 class Face(Struct, frozen=True):
     """What the parent has to know of an app. ``custom``: its own methods; ``entries``: by kind, each name and a digest
     of its description; ``headers``: the input schemas of tools whose arguments HTTP headers repeat; ``files``: what to
-    watch.
+    watch; ``routes``: the paths beside the endpoint, and their methods.
     """
 
     name: str
@@ -113,6 +121,7 @@ class Face(Struct, frozen=True):
     entries: dict[str, dict[str, str]]
     headers: dict[str, bytes]
     files: list[str]
+    routes: list[tuple[str, list[str]]] = []
 
 
 class Ready(Struct, tag="ready", frozen=True):
@@ -209,8 +218,24 @@ class Done(Struct, tag="done", frozen=True):
     files: list[str] | None
 
 
-ToChild = Hello | Begin | Cancel | Answered | Finish
-ToParent = Ready | Failed | Changed | Emit | Ask | Unask | Keep | CloseStream | Done
+class Part(Struct, tag="part", frozen=True):
+    """What a route answers: an event of ASGI."""
+
+    number: int
+    event: dict[str, Any]
+
+
+class Visited(Struct, tag="visited", frozen=True):
+    """A route has answered. ``refused``: the status to refuse with instead, for the reason in ``text``; 0 for none."""
+
+    number: int
+    report: Report
+    refused: int = 0
+    text: str = ""
+
+
+ToChild = Hello | Begin | Visit | Cancel | Answered | Finish
+ToParent = Ready | Failed | Changed | Emit | Ask | Unask | Keep | CloseStream | Done | Part | Visited
 
 
 class Swap:

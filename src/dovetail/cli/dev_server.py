@@ -32,7 +32,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ..protocol import codec, names
 from ..protocol.call import Call
@@ -50,7 +50,7 @@ from ..security.principal import ANONYMOUS, Principal
 from . import dev_frames as frames
 from .dev_places import AuthorsFiles
 from .dev_printing import Printer, difference
-from .dev_version import Version
+from .dev_version import Told, Version
 from .dev_watching import INTERVAL, Watch
 from .loading import split_place
 
@@ -59,6 +59,14 @@ _LONG: Final = 10.0
 
 _OLD: Final = 4
 """How many versions that were replaced may still run calls."""
+
+
+class Routed(Protocol):
+    """An endpoint whose routes can be replaced: an `HTTPApp`."""
+
+    def replace_routes(self, routes: Sequence[Any], /) -> None:
+        """Serve these. Raises ValueError for what can't be."""
+        ...
 
 
 class DevServer(Dispatcher):
@@ -97,6 +105,8 @@ class DevServer(Dispatcher):
         self._capabilities = ServerCapabilities()
         self._extensions = NO_EXTENSIONS
         self._watch: Watch | None = None
+        self.endpoint: Routed | None = None
+        self._routed = False
         self._starting = asyncio.Lock()
         self._ending = False
         self.service = Service(
@@ -256,11 +266,26 @@ class DevServer(Dispatcher):
         profiles = self._extensions.profiles.extended(client_requests=own)
         self.service.speak(face.stateful, face.stateless, profiles)
         self._capabilities = codec.reader(ServerCapabilities).read(face.capabilities)
+        self._route(face.routes)
         self._files = {*face.files, str(self._authors.path)}
 
-    def _heard(
-        self, version: Version, frame: frames.Ready | frames.Failed | frames.Changed | frames.Done | None
-    ) -> None:
+    def _route(self, routes: list[tuple[str, list[str]]]) -> None:
+        """Serve the version's routes beside the endpoint, where there is HTTP."""
+        if self.endpoint is None or (not routes and not self._routed):
+            return
+        from .dev_routes import relays
+
+        try:
+            self.endpoint.replace_routes(relays(routes, self._visited))
+            self._routed = bool(routes)
+        except ValueError as problem:
+            self._printer.note(f"custom routes are not served: {problem}")
+
+    async def _visited(self) -> Version | str:
+        """The version that answers the next request to a route, or why there is none."""
+        return await self._serving() or self._failure or "nothing serves"
+
+    def _heard(self, version: Version, frame: Told | None) -> None:
         if isinstance(frame, frames.Ready):
             version.face = frame.face
             if version is self._current:
@@ -274,6 +299,8 @@ class DevServer(Dispatcher):
                 self._files |= set(frame.files)
                 if self._watch is not None:
                     self._watch.know()
+        elif isinstance(frame, frames.Visited):
+            self._printer.report(frame.report)
         elif isinstance(frame, frames.Changed) and version is self._current:
             kind = frame.kind if frame.notification else _KINDS[frame.kind]
             self._hub.publish(Change(kind, frame.uri, frame.notification, frame.params))
@@ -281,7 +308,7 @@ class DevServer(Dispatcher):
             self._failure = f"{self._authors.path.name} ended the process while it was imported"
         elif frame is None and version is self._current and not self._ending:
             self._printer.note(f"the process of version {version.number} ended; the next call starts it anew")
-        if version is self._next and not isinstance(frame, (frames.Changed, frames.Done)):
+        if version is self._next and not isinstance(frame, (frames.Changed, frames.Done, frames.Visited)):
             self._told.set()
 
 
@@ -338,4 +365,5 @@ def serve(
     server = DevServer(place, words, printer, output=1, guarded=guarded)
     policy = OriginPolicy.for_bind(address.get("host", "127.0.0.1"))
     os.environ.pop("WEB_CONCURRENCY", None)
-    serve_http(HTTPApp(server.service, path=path, policy=policy), path=path, announce=announce, **address)
+    endpoint = server.endpoint = HTTPApp(server.service, path=path, policy=policy)
+    serve_http(endpoint, path=path, announce=announce, **address)

@@ -16,7 +16,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -39,7 +39,16 @@ PATIENCE: Final = 600.0
 
 _ENDING: Final = 3.0
 
-Tell = Callable[["Version", frames.Ready | frames.Failed | frames.Changed | frames.Done | None], None]
+Told = frames.Ready | frames.Failed | frames.Changed | frames.Done | frames.Visited
+Tell = Callable[["Version", Told | None], None]
+
+
+class RouteRefused(Exception):
+    """A request to a route that is not served. ``status``: that of the answer, which has the text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Version:
@@ -102,6 +111,29 @@ class Version:
             del self._calls[number]
             for key in [key for key in self._asking if key[0] == number]:
                 self._asking.pop(key).cancel()
+
+    async def visit(self, scope: dict[str, Any], body: bytes, send: Callable[[Any], Awaitable[None]]) -> None:
+        """Have a route answer a request. Raises `RouteRefused` for one that it refuses, or that nobody answers."""
+        number = next(self._numbers)
+        queue = self._calls[number] = asyncio.Queue()
+        try:
+            if not self.over.is_set():
+                await self._send(frames.Visit(number, scope, body))
+                while (frame := await queue.get()) is not None:
+                    if isinstance(frame, frames.Part):
+                        await send(frame.event)
+                    elif isinstance(frame, frames.Visited):
+                        if frame.refused:
+                            raise RouteRefused(frame.refused, frame.text)
+                        return
+            raise RouteRefused(
+                502, f"the process of version {self.number} ended while it handled the request"
+            )
+        except asyncio.CancelledError:
+            self._start(self._send(frames.Cancel(number)))
+            raise
+        finally:
+            del self._calls[number]
 
     def _ended(self, done: frames.Done, channel: Channel) -> Reply:
         session = channel.session
@@ -170,7 +202,9 @@ class Version:
         try:
             while True:
                 frame = await frames.read_in_parent(reader)
-                if isinstance(frame, (frames.Ready, frames.Failed, frames.Changed, frames.Done)):
+                if isinstance(
+                    frame, (frames.Ready, frames.Failed, frames.Changed, frames.Done, frames.Visited)
+                ):
                     self._tell(self, frame)
                 if not isinstance(frame, (frames.Ready, frames.Failed, frames.Changed)):
                     queue = self._calls.get(frame.number)

@@ -629,7 +629,6 @@ class App:
     def endpoint(self, options: Mapping[str, Any], *, workers: int) -> Any:
         """The app as one of ``workers`` processes serves it over HTTP. Raises as `asgi` does."""
         from ..transports.http import HTTPApp
-        from ..transports.http.routes import Route
 
         auth = options.get("auth", self.auth)
         protection = None if auth is None else self._vault.protecting(auth)
@@ -648,8 +647,16 @@ class App:
             single_use=self._catalog.single_use,
             proofs=bool(getattr(auth, "shares_proofs", False)),
         )
-        routes = [Route(*each, **more, in_thread=self._workshop.in_thread) for each, more in self._routes]
-        return HTTPApp(self.service, routes=routes, **given)
+        return HTTPApp(self.service, routes=self.http_routes(), **given)
+
+    def http_routes(self) -> list[Any]:
+        """What `custom_route` was given, as an endpoint serves it."""
+        if not self._routes:
+            return []
+        from ..transports.http.routes import Route
+
+        in_thread = self._workshop.in_thread
+        return [Route(*each, **more, in_thread=in_thread) for each, more in self._routes]
 
     def _runner(
         self, plan: Plan, timeout: float | None, *, single_use: bool = False, once: bool = False

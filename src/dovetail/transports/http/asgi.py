@@ -148,6 +148,10 @@ class HTTPApp:
         self._health = None if health is None else Health(health, self.store, self._readiness)
         self._departure = Departure(self._places, self._pulse, self._leave)
 
+    def replace_routes(self, routes: Sequence[Route], /) -> None:
+        """Serve these beside the endpoint from now on, and no others. Raises ValueError as the constructor does."""
+        self._routes = in_order(routes, taken=self._taken_paths())
+
     @property
     def drain_limit(self) -> float:
         """Seconds that the end of the server may take."""
