@@ -184,3 +184,5 @@ def test_batch_files_get_no_metacharacters(tmp_path, argument):
 def test_errors_name_the_program_only():
     assert program_name(["npx", "--key", "canary"]) == "'npx' (with 2 arguments)"
     assert program_name(["npx"]) == "'npx'"
+    assert program_name(["/venv/bin/python", "-u", "shop/server.py", "--key", "canary"]) == "'shop/server.py'"
+    assert program_name(["node", "--key=canary.js"]) == "'node' (with 1 argument)"

@@ -128,8 +128,16 @@ def check_directory(directory: str | os.PathLike[str] | None) -> None:
         raise ConnectFailed(f"the server's working directory {name!r} is not a directory")
 
 
+_SCRIPTS: Final = (".py", ".pyz", ".js", ".mjs", ".cjs", ".ts", ".rb", ".sh")
+
+
 def program_name(command: Sequence[str]) -> str:
-    """The program as errors name it: quoted, without its arguments, which may hold secrets."""
+    """The program as errors name it: quoted, without its arguments, which may hold secrets. Of a script that something
+    runs, its own name: half of all servers are called "python" or "node".
+    """
+    for part in command[1:]:
+        if part.endswith(_SCRIPTS) and not part.startswith("-"):
+            return f"{part!r}"
     name = command[0] if command else ""
     rest = len(command) - 1
     return f"{name!r}" if rest < 1 else f"{name!r} (with {rest} argument{'s' if rest > 1 else ''})"
