@@ -102,6 +102,21 @@ def test_what_a_violation_says(value: object, lines: str) -> None:
     assert explain(compile_schema(PERSON).check(value)) == lines
 
 
+@pytest.mark.parametrize(
+    "schema,value,told",
+    [
+        ({"minLength": 1}, "", "at least 1 character, got"),
+        ({"minLength": 2}, "", "at least 2 characters, got"),
+        ({"maxItems": 1}, [1, 2], "at most 1 item, got an array of 2"),
+        ({"minItems": 3}, [], "at least 3 items, got"),
+        ({"minProperties": 2}, {"a": 1}, "at least 2 members, got an object with 1 member"),
+        ({"maxProperties": 1}, {"a": 1, "b": 2}, "at most 1 member, got an object with 2 members"),
+    ],
+)
+def test_one_is_one(schema: Schema, value: Any, told: str) -> None:
+    assert explain(compile_schema(schema).check(value)).startswith(f"(the whole value): expected {told}")
+
+
 def test_violations_are_few_and_short() -> None:
     validator = compile_schema({"items": {"type": "integer"}})
     violations = validator.check(["x" * 10_000] * 500)

@@ -90,7 +90,7 @@ def summary(value: object, *, hide: bool) -> str:
     if isinstance(value, list | tuple):
         return f"an array of {len(value)}"  # pyright: ignore[reportUnknownArgumentType] - only counted
     if isinstance(value, dict):
-        return f"an object with {len(value)} members"  # pyright: ignore[reportUnknownArgumentType] - only counted
+        return f"an object with {_counted(len(value), 'member')}"  # pyright: ignore[reportUnknownArgumentType] - only counted
     if hide:
         return f"a {_type_name(value)} (not shown)"
     if isinstance(value, str):
@@ -118,6 +118,10 @@ def _clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def _quote(text: str) -> str:
     clipped = _clip(text, _MAX_QUOTE)
     printable = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in clipped)
@@ -138,13 +142,13 @@ _WANTED: Final[dict[str, Callable[[Any], str]]] = {
     "maximum": lambda kind: f"at most {kind.limit}",
     "exclusiveMinimum": lambda kind: f"more than {kind.limit}",
     "exclusiveMaximum": lambda kind: f"less than {kind.limit}",
-    "minLength": lambda kind: f"at least {kind.limit} characters",
-    "maxLength": lambda kind: f"at most {kind.limit} characters",
-    "minItems": lambda kind: f"at least {kind.limit} items",
-    "maxItems": lambda kind: f"at most {kind.limit} items",
-    "additionalItems": lambda kind: f"at most {kind.limit} items",
-    "minProperties": lambda kind: f"at least {kind.limit} members",
-    "maxProperties": lambda kind: f"at most {kind.limit} members",
+    "minLength": lambda kind: f"at least {_counted(kind.limit, 'character')}",
+    "maxLength": lambda kind: f"at most {_counted(kind.limit, 'character')}",
+    "minItems": lambda kind: f"at least {_counted(kind.limit, 'item')}",
+    "maxItems": lambda kind: f"at most {_counted(kind.limit, 'item')}",
+    "additionalItems": lambda kind: f"at most {_counted(kind.limit, 'item')}",
+    "minProperties": lambda kind: f"at least {_counted(kind.limit, 'member')}",
+    "maxProperties": lambda kind: f"at most {_counted(kind.limit, 'member')}",
     "multipleOf": lambda kind: f"a multiple of {kind.multiple_of}",
     "pattern": lambda kind: (
         f"text matching the pattern {_clip(getattr(kind, 'pattern', 'of the schema'), 100)}"
