@@ -326,6 +326,27 @@ async def test_a_route_where_the_endpoint_is_is_told_of(file: Path) -> None:
             assert await names_of(client) == set()
 
 
+async def test_a_route_that_ends_its_process_costs_one_answer(file: Path) -> None:
+    save(
+        file,
+        HEAD
+        + "import os\n"
+        + "@app.custom_route('/die')\nasync def die(request):\n    os._exit(3)\n"
+        + "@app.custom_route('/live')\nasync def live(request):\n    return 'yes'\n",
+    )
+    async with dev(file) as running:
+        base = (await running.url()).removesuffix("/mcp")
+        async with aiohttp.ClientSession(base) as web:
+            async with web.get("/die") as answer:
+                assert answer.status == 502
+            async with web.get("/live") as answer:
+                assert await answer.text() == "yes"
+            save(file, HEAD + BROKEN)
+            await running.says("SyntaxError")
+            async with web.get("/live") as answer:
+                assert await answer.text() == "yes"
+
+
 async def test_on_stdio(file: Path) -> None:
     text = "print('not on the wire')\n" + HEAD + GREET
     save(file, text)
