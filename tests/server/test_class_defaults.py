@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from dovetail import App, Client, Context, Range
 from dovetail.protocol.revisions import STATEFUL
+from dovetail.server import class_defaults
 from dovetail.server.native import completion
 
 
@@ -127,3 +128,30 @@ async def test_so_are_steps_forms_and_what_a_session_keeps() -> None:
 @pytest.mark.parametrize("kind", [int, list[str], Slotted, Any, dict[str, Any], TypedDict("Empty", {})])
 def test_types_without_such_defaults_cost_nothing(kind: Any) -> None:
     assert completion([kind]) is None
+
+
+@dataclass
+class Both:
+    numbers: list[int]
+    part: Part
+
+
+def test_only_what_leads_there_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long list of numbers beside such an object costs nothing."""
+    looked: list[Any] = []
+    look = class_defaults._complete
+
+    def counted(value: Any, table: Any) -> None:
+        looked.append(value)
+        look(value, table)
+
+    complete = completion([list[int], Both, list[Frozen]])
+    assert complete is not None
+    both, frozen = Both([1] * 1000, Part("a")), Frozen()
+    vars(both.part).pop("count")
+    vars(frozen).clear()
+    monkeypatch.setattr(class_defaults, "_complete", counted)
+    complete(([2] * 1000, both, [frozen]))
+    assert vars(both.part)["count"] == 7
+    assert vars(frozen) == {"size": 3}
+    assert looked == [both, both.part, [frozen], frozen]

@@ -179,7 +179,7 @@ class ArgumentsPlan:
 
     def _values_of_types(self) -> Callable[[Any], tuple[Any, ...]]:
         """What takes the values out of the Struct that was read, whole."""
-        complete = native.completion([each for each in self._kinds if not isinstance(each, Adapted)])
+        complete = native.completion([None if isinstance(each, Adapted) else each for each in self._kinds])
         if complete is None:
             return msgspec.structs.astuple
 

@@ -90,16 +90,14 @@ def reader(kind: Any) -> Callable[[bytes | msgspec.Raw], Any]:
 
     def read(data: bytes | msgspec.Raw) -> Any:
         value = decode(data)
-        complete(value)
+        complete((value,))
         return value
 
     return read
 
 
-def completion(annotations: Sequence[Any]) -> Callable[[Any], None] | None:
-    """What gives values of these types, as msgspec read them, the defaults that it left out; None where it leaves out
-    none.
-    """
+def completion(annotations: Sequence[Any]) -> Callable[[Sequence[Any]], None] | None:
+    """What gives values of these types, one for each, the defaults that msgspec left out; None where there are none."""
     if not any(family(kind) == "dataclass" for each in annotations for kind in classes(each)):
         return None
     from .class_defaults import completed  # for these alone
