@@ -68,6 +68,7 @@ NOT_PUBLIC = {
         "the server runs a body by them; an author has `elicit`, `ask`, `step` and `visit_first`",
     ),
     "App.endpoint": "`run` and `asgi` make by it what they serve",
+    "App.http_routes": "`endpoint` and `dovetail dev` serve them",
     "App.share_keys": "`run` calls it before it forks",
     "BlockingClient.forgotten": "the end of the interpreter calls it",
     **dict.fromkeys(

@@ -39,7 +39,7 @@ async def test_a_session_keeps_what_the_app_gives_it(client: Client, cell: Cell)
             result = await client.call_tool(tool, arguments)
             assert result.is_error
             assert "this call has no session" in result.text
-            assert "ctx.principal.key" in result.text
+            assert "ctx." not in result.text  # what the author can do is for the log
         return
     id = await id_of(client)
     assert len(id) == 64
