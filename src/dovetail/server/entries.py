@@ -7,7 +7,7 @@ Specification: server/tools, server/resources, server/prompts.
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -196,7 +196,7 @@ class ResourceEntry:
                 return await self._runner.redeemed(context, ReadResourceResult, answer)
             return self._result(call, uri, await self._runner.run(call, channel, values, context))
         except Exception as problem:
-            raise _answerable(self._called, problem, self._mask_errors) from problem
+            _tell(self._called, problem, mask=self._mask_errors)
 
     def _result(self, call: Call, uri: str, value: Any) -> ReadResourceResult | InputRequired:
         if isinstance(value, InputRequired):
@@ -233,7 +233,7 @@ class PromptEntry:
                 return await self._runner.redeemed(context, GetPromptResult, answer)
             return self._result(await self._runner.run(call, channel, values, context))
         except Exception as problem:
-            raise _answerable(f"prompt {self.prompt.name!r}", problem, self._mask_errors) from problem
+            _tell(f"prompt {self.prompt.name!r}", problem, mask=self._mask_errors)
 
     def _result(self, value: Any) -> GetPromptResult | InputRequired:
         return value if isinstance(value, InputRequired) else self._said.result(value)
@@ -250,16 +250,17 @@ def hinted(result: R, ttl_ms: int, scope: CacheScope) -> R:
     )
 
 
-def _answerable(what: str, problem: Exception, mask: bool) -> Exception:
-    """What a resource or prompt that failed is answered with; anything unforeseen is logged here. To be called in the
-    handler.
+def _tell(what: str, problem: Exception, *, mask: bool) -> NoReturn:
+    """Raise what a resource or prompt that failed is answered with; anything unforeseen is logged here. To be called
+    in the handler of the exception.
     """
     if isinstance(problem, FeatureUnavailable):
         _log_lack(f"the {what}", problem)
     if isinstance(problem, (RPCError, FeatureUnavailable, ToolError, Declined, Dismissed)):
-        return problem
+        raise problem
     log.exception("the %s failed", what)
-    return InternalError(f"The {what} failed." if mask else f"{type(problem).__name__}: {problem}")
+    text = f"The {what} failed." if mask else f"{type(problem).__name__}: {problem}"
+    raise InternalError(text) from problem
 
 
 def _log_lack(what: str, problem: FeatureUnavailable) -> None:
