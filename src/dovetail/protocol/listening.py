@@ -42,7 +42,7 @@ _BELOW: Final = "/?#"
 _MARK: Final = f'"{names.META_SUBSCRIPTION_ID}":'.encode()
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, repr_omit_defaults=True):
     """Something changed: one of the lists, or (``kind`` "resource") the contents of the resource ``uri``.
 
     A kind that an extension brings (`ChangeType`) has a ``notification`` of its own, whose parameters are ``params``

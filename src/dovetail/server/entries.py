@@ -195,7 +195,7 @@ class ResourceEntry:
 
                 return await self._runner.redeemed(context, ReadResourceResult, answer)
             return self._result(call, uri, await self._runner.run(call, channel, values, context))
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - raised again, or told and logged, in one place
             _tell(self._called, problem, mask=self._mask_errors)
 
     def _result(self, call: Call, uri: str, value: Any) -> ReadResourceResult | InputRequired:
@@ -232,7 +232,7 @@ class PromptEntry:
 
                 return await self._runner.redeemed(context, GetPromptResult, answer)
             return self._result(await self._runner.run(call, channel, values, context))
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - raised again, or told and logged, in one place
             _tell(f"prompt {self.prompt.name!r}", problem, mask=self._mask_errors)
 
     def _result(self, value: Any) -> GetPromptResult | InputRequired:
