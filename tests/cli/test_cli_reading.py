@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from dovetail.cli.coercion import Pair, arguments_of, pairs, read_value, texts
 from dovetail.cli.exits import Usage
-from dovetail.cli.safe_text import one_line, safe
 from dovetail.cli.screen import as_json
 from dovetail.cli.sources import Sources
 from dovetail.cli.suggesting import check_arguments
+from dovetail.protocol.safe_text import one_line, safe
 
 
 @pytest.mark.parametrize(

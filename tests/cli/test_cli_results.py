@@ -153,9 +153,9 @@ def test_a_failing_tool_keeps_its_line_breaks(run):
 
 
 def test_instructions_keep_their_line_breaks(run):
-    """And lose what a terminal would act on."""
+    """Indented, and without what a terminal would act on."""
     _, _, err = run("list", PLAIN)
-    assert "First:\n\n  * look \\x1b[2J\n  * leap\n" in err
+    assert "  First:\n\n    * look \\x1b[2J\n    * leap\n" in err
     assert "\x1b" not in err
 
 

@@ -66,7 +66,8 @@ def test_the_floors_are_those_that_are_kept() -> None:
     (contract,) = (each for each in project["tool"]["importlinter"]["contracts"] if each["id"] == "floors")
     kept = [set(re.findall(r"\w+", layer)) for layer in reversed(contract["layers"])]
     there = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()}
-    assert [floor & there for floor in kept][: len(floors)] == floors
+    packages = [floor & there for floor in kept if floor & there]  # a module that stands alone has no number
+    assert packages[: len(floors)] == floors
     assert there <= set().union(*floors)
 
 

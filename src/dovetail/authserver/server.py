@@ -17,7 +17,6 @@ looks), RFC 7591, RFC 7009, RFC 7662, RFC 8707, RFC 9068, RFC 9207, RFC 9449.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from ipaddress import ip_network
 from typing import Any, Final, Literal
 
 from ..auth.resources import canonical_resource
+from ..logs import get_logger
 from ..protocol.bindings.origins import parse_host
 from ..security.fetching import Fetcher
 from ..security.key_ring import KeyRing
@@ -48,7 +48,7 @@ from .settings import Bounds, Lifetimes
 
 __all__ = ["AuthServer"]
 
-_LOG: Final = logging.getLogger("dovetail.authserver")
+_LOG: Final = get_logger("dovetail.authserver")
 _DEFAULT_FILE: Final = "dovetail-authserver.db"
 _KEYS_AGE: Final = 60
 _METADATA_AGE: Final = 300

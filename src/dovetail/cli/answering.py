@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from ..client.answers import Accept, Cancel, Decline, ElicitRequest, Visit
+from ..protocol.safe_text import in_place, one_line, passage
 from .coercion import Pair, texts
 from .exits import Usage
 from .fields import Field, fields_of
-from .safe_text import one_line, safe
 from .terminal import EndOfInput, Terminal
 
 __all__ = ["Answers"]
@@ -23,6 +23,7 @@ __all__ = ["Answers"]
 _DECLINE: Final = ":decline"
 _CANCEL: Final = ":cancel"
 _TRIES: Final = 20
+_INDENT: Final = "  "
 
 
 class Answers:
@@ -59,7 +60,7 @@ class Answers:
             return Accept(content)
         if not self._terminal.there:
             return _refused(request, [each for each in open_fields if each.required] or open_fields)
-        _show(f"\n{safe(request.server)} asks:\n{safe(request.message)}")
+        _show(f"\n{one_line(request.server)} asks:\n{passage(request.message, indent=_INDENT)}")
         _show(f"({_DECLINE} to say no, {_CANCEL} to close the question)")
         try:
             return await self._filled(content, open_fields)
@@ -69,8 +70,9 @@ class Answers:
     async def visit(self, visit: Visit) -> bool | Literal["done"] | None:
         """Ask for consent to a visit; where a call waits for its end, wait for the person to say so, too."""
         self.pause()
-        _show(f"\n{safe(visit.server)} asks you to visit an address:\n{safe(visit.message)}\n")
-        _show(f"  {safe(visit.url)}\n\nIt leads to the host {safe(visit.host)}.")
+        _show(f"\n{one_line(visit.server)} asks you to visit an address:")
+        _show(f"{passage(visit.message, indent=_INDENT)}\n")
+        _show(f"  {in_place(visit.url)}\n\nIt leads to the host {in_place(visit.host)}.")
         if not self._terminal.there:
             if self._yes:
                 _show("Agreed to by --yes. It was not opened; open it yourself.")
@@ -116,7 +118,7 @@ class Answers:
         for each in fields:
             _show(f"\n{each.title()}{': ' + each.description() if each.description() else ''}")
             for number, (value, title) in enumerate(each.choices, 1):
-                _show(f"  {number}. {safe(title)}{'' if title == value else f' ({safe(value)})'}")
+                _show(f"  {number}. {one_line(title)}{'' if title == value else f' ({one_line(value)})'}")
             for _ in range(_TRIES):
                 typed = await self._terminal.ask(f"[{each.hint()}] ")
                 word = typed.strip().lower()
@@ -140,7 +142,7 @@ class Answers:
 
 def _refused(request: ElicitRequest, fields: Sequence[Field]) -> Decline:
     """Nobody is here: say what was asked and how to answer beforehand."""
-    wanted = " ".join(f"--answer {safe(each.name)}=..." for each in fields)
+    wanted = " ".join(f"--answer {in_place(each.name)}=..." for each in fields)
     _show(
         f"dovetail: {one_line(request.server)} asks: {one_line(request.message)} "
         f"Declined, because there is no terminal to ask on; give {wanted or '--yes'}{' or --yes' if wanted else ''}"

@@ -42,8 +42,8 @@ from ..auth.login.records import Tokens, decode, encode, key_of
 from ..auth.resources import canonical_resource
 from ..client import Client
 from ..protocol.errors import LocalProtocolError
+from ..protocol.safe_text import in_place, one_line
 from .exits import LOGIN, OK, Usage
-from .safe_text import one_line, safe
 from .screen import Screen
 from .targets import place_of
 from .terminal import EndOfInput, Terminal
@@ -140,7 +140,7 @@ class TerminalLogin:
             raise LoginFailed(f"nobody is here to log in; log in first: {self._command}")
         self._screen.err.print(Text(f"\nLog in to {one_line(visit.server)}", style="bold"), soft_wrap=True)
         self._screen.err.print(Text(f"  at {one_line(visit.host)}, by this address:\n", style="dim"))
-        self._screen.err.print(Text(f"  {safe(visit.url)}\n", style="cyan"), soft_wrap=True)
+        self._screen.err.print(Text(f"  {in_place(visit.url)}\n", style="cyan"), soft_wrap=True)
         return True
 
     async def paste(self, url: str) -> str:

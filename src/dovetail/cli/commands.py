@@ -23,6 +23,7 @@ import dovetail
 from ..client import Client, OutputInvalid, ToolResult
 from ..protocol import codec
 from ..protocol.errors import DovetailError, MethodNotFound, RPCError
+from ..protocol.safe_text import one_line, passage
 from ..protocol.template_syntax import Expression, parse
 from ..protocol.types import Prompt, PromptReference, ResourceReference, Tool
 from ..protocol.uri_template import UriTemplate
@@ -32,8 +33,8 @@ from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
 from .connecting import Common, Session
 from .exits import FAILED, FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, Usage, say, tell
+from .last_resort import install
 from .pieces import pieces_of_prompt, pieces_of_result
-from .safe_text import one_line, passage
 from .saving import Output
 from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
@@ -319,6 +320,7 @@ async def complete(
 
 def main(words: Sequence[str]) -> int:
     """Run a command and give its exit code."""
+    install()
     words, command = _divide(list(words))
     verbose = "-v" in words or "--verbose" in words
     try:

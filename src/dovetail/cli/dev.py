@@ -33,6 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         return tell(problem)
     except SystemExit:  # --help was printed
         return OK
+    from .last_resort import install
+
+    install()
     try:
         from .dev_server import serve
 

@@ -35,6 +35,7 @@ from ..protocol.envelope import Kind, Message
 from ..protocol.errors import Closed, FeatureUnavailable, RPCError, rpc_error
 from ..protocol.header_parameters import header_parameters
 from ..protocol.revisions.profiles import Profiles
+from ..protocol.safe_text import one_line
 from ..protocol.session import SessionState
 from ..protocol.types import Params, Tool
 from ..runtime import rounds
@@ -46,6 +47,8 @@ from ..server import vault
 from ..server.app import App
 from . import dev_frames as frames
 from .dev_places import AuthorsFiles
+from .exits import say
+from .last_resort import install
 from .loading import CannotLoad, load_app, split_place
 
 __all__ = ["main"]
@@ -163,7 +166,7 @@ class _LogWatch(logging.Handler):
         if watched is not None:
             watched.logged(record)
         elif record.levelno >= logging.WARNING:
-            sys.stderr.write(f"{record.getMessage()}\n")
+            say(one_line(record.getMessage()))
 
 
 class _RelayChannel(Channel):
@@ -470,6 +473,7 @@ def main(arguments: list[str]) -> int:
     """``python -m dovetail.cli.dev_child DESCRIPTOR FILE[:app] [WORDS...]``; started by `dovetail dev` alone."""
     sock = socket.socket(fileno=int(arguments[0]))
     place = arguments[1]
+    install()
     signal.signal(signal.SIGINT, _leave_it)
     sys.argv = [str(split_place(place)[0]), *arguments[2:]]
     files = AuthorsFiles(split_place(place)[0])

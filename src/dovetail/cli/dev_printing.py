@@ -15,8 +15,8 @@ import time
 from typing import Final, TextIO
 
 from ..protocol import names
+from ..protocol.safe_text import one_line
 from .dev_frames import Report
-from .safe_text import one_line
 
 _CODES: Final = {
     "bold": "1",
@@ -48,7 +48,9 @@ class Printer:
     def report(self, report: Report) -> None:
         """One request or round."""
         quiet = report.how == "done" and (report.method in _QUIET or report.method.endswith("/list"))
-        parts = [self._paint(f"{report.method} {_cut(report.target)}".strip(), "dim" if quiet else "bold")]
+        parts = [
+            self._paint(f"{_cut(report.method)} {_cut(report.target)}".strip(), "dim" if quiet else "bold")
+        ]
         if report.round is not None and (report.round > 1 or report.asks):
             parts.append(self._paint(f"round {report.round}", "magenta"))
         if report.answered:
@@ -63,7 +65,7 @@ class Printer:
         if report.how != "asks":
             parts.append(self._paint(report.how, "dim" if quiet else _HOW[report.how]))
         if report.text or report.place:
-            place = self._paint(report.place, "yellow")
+            place = self._paint(_cut(report.place, _LONGEST), "yellow")
             parts.append(": ".join(each for each in (place, _cut(report.text, _LONGEST)) if each))
         parts.append(self._paint(f"{report.milliseconds:.1f} ms", "dim"))
         self._line(" · ".join(parts))

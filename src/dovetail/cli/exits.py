@@ -16,7 +16,6 @@ Only the standard library is imported at the top: ``dovetail run`` uses this too
 """
 
 import sys
-import traceback
 from contextlib import suppress
 from typing import Final
 
@@ -93,11 +92,11 @@ def tell(problem: BaseException, *, verbose: bool = False) -> int:
     """Say on standard error what went wrong, in one line, or with the traceback if ``verbose``. Notes of the exception
     say what to do; they follow. Gives the exit code.
     """
-    from .safe_text import one_line
+    from ..protocol.safe_text import one_line
 
     said = [one_line(str(problem)) or type(problem).__name__]
     said += map(one_line, getattr(problem, "__notes__", ()))
-    say(f"dovetail: {'; '.join(said)}", before="".join(_traceback(problem)) if verbose else "")
+    say(f"dovetail: {'; '.join(said)}", before=_details(problem) if verbose else "")
     return code_of(problem)
 
 
@@ -107,12 +106,12 @@ def say(line: str, *, before: str = "") -> None:
         print(f"{before}{line}", file=sys.stderr, flush=True)
 
 
-def _traceback(problem: BaseException) -> list[str]:
-    """The traceback, safe to show: the text of an exception may be a server's. ``data`` of a JSON-RPC error is part
-    of the details.
+def _details(problem: BaseException) -> str:
+    """The traceback, safe to show: the text of an exception may be a server's. ``data`` of a JSON-RPC error is part of
+    the details.
     """
-    from .safe_text import safe
+    from ..logs import traceback_text
+    from ..protocol.safe_text import one_line
 
-    lines = [safe(line) for line in traceback.format_exception(problem)]
     data: object = getattr(problem, "data", None) or getattr(problem.__cause__, "data", None)
-    return lines if data is None else [*lines, safe(f"data: {data!r}\n")]
+    return traceback_text(problem) + ("" if data is None else one_line(f"data: {data!r}") + "\n")

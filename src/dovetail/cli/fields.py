@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from ..client.form_fields import misformed
+from ..protocol.safe_text import one_line, passage, safe
 from ..protocol.schema import compile_schema, explain
 from .coercion import read_value
-from .safe_text import safe
 
 __all__ = ["Field", "fields_of"]
 
@@ -45,7 +45,7 @@ class Field:
 
     def title(self) -> str:
         """Its name for people, safe to show."""
-        return safe(str(self._schema.get("title") or self.name))
+        return one_line(str(self._schema.get("title") or self.name))
 
     def hint(self) -> str:
         """What may be typed, in brackets: type, bounds, default."""
@@ -56,14 +56,14 @@ class Field:
         ]
         said += [f"{word} {self._schema[key]}" for key, word in _BOUNDS if key in self._schema]
         if self.has_default:
-            said.append(f"Enter for {safe(_typed(self.default))}")
+            said.append(f"Enter for {_typed(self.default)}")
         elif self.optional:
             said.append("may be left empty")
-        return safe(", ".join(said))
+        return one_line(", ".join(said))
 
     def description(self) -> str:
         """What the server says about it, safe to show."""
-        return safe(str(self._schema.get("description") or ""))
+        return passage(str(self._schema.get("description") or ""), indent="  ").strip()
 
     def read(self, line: str) -> Any:
         """The value typed. Raises ValueError, which says what was expected."""

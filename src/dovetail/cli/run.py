@@ -6,7 +6,6 @@ Also ``python -m dovetail.cli.run FILE``, which is how a client runs a file with
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -42,8 +41,9 @@ def main(arguments: Sequence[str]) -> int:
         return tell(problem)
     except SystemExit:  # --help was printed
         return OK
-    if options.log_level:
-        logging.basicConfig(level=options.log_level.upper(), stream=sys.stderr)
+    from .last_resort import install
+
+    install(options.log_level)
     sys.argv = [str(split_place(options.file)[0]), *rest]
     try:
         app = _load(options.file, transport)

@@ -1,7 +1,7 @@
 """What a command shows: results as text or JSON on standard output, progress and log messages on standard
 error.
 
-Everything a server says is made safe first (`dovetail.cli.safe_text`) and never read as markup. JSON keeps
+Everything a server says is made safe first (`dovetail.protocol.safe_text`) and never read as markup. JSON keeps
 its values: what a terminal might act on is written as an escape. Results are written in one piece, as they may be
 large; only tables, and what has a colour, pass through rich. A stream whose encoding lacks a character shows its
 escape. When the reader of the results is gone, that is `OutputClosed`; a reader of the remarks is not missed.
@@ -27,6 +27,7 @@ except ImportError as missing:
     ) from missing
 
 from ..protocol import codec
+from ..protocol.safe_text import one_line, passage, safe
 from ..protocol.types import (
     AudioContent,
     EmbeddedResource,
@@ -39,7 +40,6 @@ from ..protocol.types import (
 )
 from .exits import OutputClosed, Usage
 from .pieces import Data, Heading
-from .safe_text import one_line, passage, safe
 from .terminal import interruptible
 
 __all__ = ["ProgressBar", "Screen", "as_json", "forget_output"]
@@ -129,8 +129,8 @@ class Screen:
         self._remark(one_line(text), style)
 
     def passage(self, text: str, style: str = "dim") -> None:
-        """A longer text of the server for people, with its line breaks."""
-        self._remark(passage(text), style)
+        """A longer text of the server for people, with its line breaks, apart from lines of ours."""
+        self._remark(passage(text, indent="  "), style)
 
     def json(self, value: Any) -> None:
         """The result of the protocol, and nothing else."""

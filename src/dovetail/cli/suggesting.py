@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from typing import Any, Final, cast
 
 from ..protocol.errors import FeatureUnavailable, RPCError
+from ..protocol.safe_text import one_line
 from .coercion import Pair
 from .exits import UnknownName, Usage
-from .safe_text import one_line
 
 __all__ = ["check_arguments", "check_names", "instead", "names_of", "nothing_named", "suggest"]
 

@@ -17,8 +17,8 @@ except ImportError as missing:
         "this command needs the command line's own packages: pip install 'dovetail[cli]'"
     ) from missing
 
+from ..protocol.safe_text import in_place, safe
 from ..protocol.types import Prompt, Resource, ResourceTemplate, Tool
-from .safe_text import safe
 
 __all__ = ["shown"]
 
@@ -55,25 +55,25 @@ def _tool(tool: Tool) -> _Row:
     about = _about(tool.title, tool.description)
     if hints:
         about.append(f"{' ' if about else ''}({', '.join(hints)})", style="yellow")
-    return _Row(safe(tool.name), _arguments(tool.input_schema), about)
+    return _Row(in_place(tool.name), _arguments(tool.input_schema), about)
 
 
 def _resource(resource: Resource) -> _Row:
     size = f"{resource.size:,} bytes" if resource.size is not None else ""
     about = _about(resource.title or resource.name, resource.description)
-    return _Row(safe(resource.uri), _joined(resource.mime_type, size), about)
+    return _Row(in_place(resource.uri), _joined(resource.mime_type, size), about)
 
 
 def _template(template: ResourceTemplate) -> _Row:
     about = _about(template.title or template.name, template.description)
-    return _Row(safe(template.uri_template), _joined(template.mime_type), about)
+    return _Row(in_place(template.uri_template), _joined(template.mime_type), about)
 
 
 def _prompt(prompt: Prompt) -> _Row:
     arguments = Text()
     for argument in prompt.arguments or ():
         _argument(arguments, argument.name, "", required=bool(argument.required))
-    return _Row(safe(prompt.name), arguments, _about(prompt.title, prompt.description))
+    return _Row(in_place(prompt.name), arguments, _about(prompt.title, prompt.description))
 
 
 _KINDS: Final[dict[str, tuple[str, tuple[str, str, str], Callable[[Any], _Row]]]] = {
@@ -127,8 +127,8 @@ def _arguments(schema: dict[str, Any]) -> Text:
 def _argument(said: Text, name: str, kind: str, *, required: bool) -> None:
     if said:
         said.append("\n")
-    said.append(safe(name), style="" if required else "dim")
-    said.append(safe(f"{'' if required else '?'}{': ' + kind if kind else ''}"), style="dim")
+    said.append(in_place(name), style="" if required else "dim")
+    said.append(in_place(f"{'' if required else '?'}{': ' + kind if kind else ''}"), style="dim")
 
 
 def _type(schema: Any, definitions: Any) -> str:

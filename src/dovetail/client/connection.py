@@ -9,7 +9,6 @@ Specification: basic/lifecycle; basic/transports "Session Management" (2025-11-2
 
 import asyncio
 import contextlib
-import logging
 import random
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final
 
+from ..logs import get_logger
 from ..protocol import names
 from ..protocol.call import Notification
 from ..protocol.errors import (
@@ -52,7 +52,7 @@ from .targets import Place
 from .unclosed import Vigil, warn
 from .visits import Visits
 
-log = logging.getLogger("dovetail.client")
+log = get_logger("dovetail.client")
 
 MAX_RESTARTS: Final = 5
 RESTART_WINDOW: Final = 180.0

@@ -9,16 +9,16 @@ Specification: basic/patterns/progress, server/utilities/logging.
 
 import asyncio
 import inspect
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, Final
 
+from ..logs import get_logger
 from .answers import CallInfo
 from .calling import takes_call
 
-log = logging.getLogger("dovetail.client")
+log = get_logger("dovetail.client")
 LIMIT: Final = 1024
 
 

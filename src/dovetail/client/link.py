@@ -11,7 +11,6 @@ Specification: basic/index, basic/lifecycle "Timeouts", basic/patterns/{cancella
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
 from functools import lru_cache
@@ -19,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from ..logs import get_logger
 from ..protocol import codec, envelope, messages, names
 from ..protocol.bindings.headers import InvalidHeaderValue, mirror
 from ..protocol.call import Call, Cancel, Notification, Refused
@@ -58,7 +58,7 @@ from .options import Options, capabilities_of, own_info
 from .questions import Questions
 from .tracing import trace_context
 
-log = logging.getLogger("dovetail.client")
+log = get_logger("dovetail.client")
 R = TypeVar("R")
 
 MAX_QUESTIONS: Final = 64

@@ -11,7 +11,6 @@ Specification: basic/patterns/subscriptions; server/resources "Subscriptions" (2
 """
 
 import asyncio
-import logging
 import random
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from ..logs import get_logger
 from ..protocol import names
 from ..protocol.errors import (
     ConnectionLost,
@@ -41,7 +41,7 @@ from ..protocol.types import (
 from ..transports.deadlines import deadline
 from .link import Link, Wish
 
-log = logging.getLogger("dovetail.client")
+log = get_logger("dovetail.client")
 LIMIT: Final = 4096
 RETRIES: Final = 8
 _FIRST_PAUSE: Final = 0.25

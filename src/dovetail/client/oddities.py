@@ -6,14 +6,17 @@ A client takes what can be taken: one broken tool costs the others nothing. Whoe
 Specification: basic/index, "Messages"; server/tools, "Error Handling".
 """
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-log = logging.getLogger("dovetail.client")
+from ..logs import get_logger
+from ..protocol.safe_text import one_line
+
+log = get_logger("dovetail.client")
 
 LIMIT: Final = 256
 """Warnings that a client keeps."""
@@ -53,7 +56,8 @@ class Warnings:
         return tuple(self._kept)
 
     def add(self, warning: ServerWarning) -> None:
-        """Note a warning, unless the same is noted already."""
+        """Note a warning, unless the same is noted already. Its message is made safe to show."""
+        warning = replace(warning, message=one_line(warning.message))
         if warning in self._kept:
             self._kept.move_to_end(warning)
             return

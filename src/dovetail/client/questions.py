@@ -7,12 +7,12 @@ Specification: client/elicitation, client/sampling, client/roots; basic/patterns
 """
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from typing import Any, Literal, TypeVar
 
 from msgspec import Raw
 
+from ..logs import get_logger
 from ..protocol import codec, names
 from ..protocol.errors import (
     Declined,
@@ -32,7 +32,7 @@ from .options import Options
 from .roots import answer_roots
 from .sampling import answer_sampling
 
-log = logging.getLogger("dovetail.client")
+log = get_logger("dovetail.client")
 T = TypeVar("T")
 
 

@@ -11,17 +11,21 @@ from msgspec import UNSET
 from ..protocol import codec
 from ..protocol.errors import RemoteProtocolError, ToolError
 from ..protocol.revisions.projection import WRAPPED, unwrapped
+from ..protocol.safe_text import safe
 from ..protocol.types import CallToolResult, ContentBlock, Meta, TextContent
 
 T = TypeVar("T")
 
 
 class ToolFailed(ToolError):
-    """A tool reported an error. ``result`` is the whole result; the message is its text."""
+    """A tool reported an error. ``result`` is the whole result; the message is its text, safe to show."""
 
     def __init__(self, message: str, result: "ToolResult") -> None:
         super().__init__(message)
         self.result = result
+
+    def __str__(self) -> str:
+        return safe(super().__str__())
 
 
 class OutputInvalid(RemoteProtocolError):

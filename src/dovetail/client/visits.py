@@ -6,13 +6,13 @@ Specification: client/elicitation, "URL Elicitation Required Error", "Completion
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 
+from ..logs import get_logger
 from ..protocol.errors import LocalProtocolError
 
-log = logging.getLogger("dovetail.client")
+log = get_logger("dovetail.client")
 MAX_VISITS: Final = 256
 
 

@@ -10,12 +10,15 @@ Everything Dovetail raises on purpose is a `DovetailError`. Below it, what went 
 * `TransportError`: the bytes did not get through.
 
 ``retry_safe`` says whether the same call may be made again without the risk of doing its work twice. An error of a
-client's call knows the ``method`` and the ``server``, and names both in its text.
+client's call knows the ``method`` and the ``server``, and names both in its text. That text is safe to show
+(`dovetail.protocol.safe_text`): a peer may have written parts of it.
 Specification: basic/index, "Error Codes"; the codes that exist only in some revisions are in the revision
 tables.
 """
 
 from typing import Any, ClassVar, Final, cast
+
+from .safe_text import one_line, safe
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -42,7 +45,7 @@ class DovetailError(Exception):
     def __str__(self) -> str:
         text = super().__str__()
         where = self._where(text)
-        return f"{text} ({where})" if where else text
+        return safe(f"{text} ({where})" if where else text)
 
     def of_call(self, method: str, server: str) -> None:
         """Say which call this is the error of, unless that was said: ``server`` as it may be shown."""
@@ -149,11 +152,11 @@ class Closed(DovetailError):
 
 class ToolError(DovetailError):
     """Raised by a tool: the message reaches the model as an error result. Nothing else of the exception is
-    sent.
+    sent. So it is kept as it is: nothing is escaped, and no address is named.
     """
 
-    def _where(self, text: str) -> str:
-        return ""  # the text is for the model, which has no use for addresses
+    def __str__(self) -> str:
+        return Exception.__str__(self)
 
 
 class Declined(DovetailError):
@@ -165,7 +168,9 @@ class Dismissed(DovetailError):
 
 
 class RPCError(DovetailError):
-    """A JSON-RPC error: ``code``, ``message``, optional ``data`` (any JSON value)."""
+    """A JSON-RPC error: ``code``, ``message``, optional ``data`` (any JSON value). ``message`` is as it was sent; the
+    text of the exception is one line of it, safe to show.
+    """
 
     default_code: ClassVar[int] = INTERNAL_ERROR
 
@@ -177,7 +182,7 @@ class RPCError(DovetailError):
 
     def __str__(self) -> str:
         where = self._where(self.message)
-        return f"{self.message} (code {self.code}{'; ' if where else ''}{where})"
+        return f"{one_line(self.message)} (code {self.code}{'; ' if where else ''}{safe(where)})"
 
 
 class ParseError(RPCError):

@@ -5,7 +5,6 @@ stateful era), who is calling. A plain call never touches it.
 """
 
 import asyncio
-import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -13,11 +12,12 @@ from typing import Any, Final
 
 from msgspec import Raw
 
+from ..logs import get_logger
 from ..protocol.errors import FeatureUnavailable
 from ..protocol.session import ServerSession, SessionState
 from ..security.principal import ANONYMOUS, Principal
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 #: Whether `Task.cancelling` can be believed: before Python 3.13 a task group that failed may leave a request behind.

@@ -11,7 +11,6 @@ Specification: basic/transports/stdio, basic/patterns/cancellation, basic/lifecy
 
 import asyncio
 import itertools
-import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import Final, cast
 
 from msgspec import Raw
 
+from ..logs import get_logger
 from ..protocol import envelope, exchange, messages, names
 from ..protocol.call import Answer, Call, Cancel, Notification, Refused
 from ..protocol.correlation import Pending
@@ -38,7 +38,7 @@ from .ending import name_of
 from .hub import Subscription
 from .service import Send, SendNow, Service
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 #: Seconds that cancelled handlers have to clean up when a connection closes; then it no longer waits for them.
 STUBBORN: Final = 10.0

@@ -9,12 +9,12 @@ library's task group, an awaited task that somebody else cancelled) is a failure
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from ..logs import get_logger
 from ..protocol import messages
 from ..protocol.call import Call
 from ..protocol.errors import (
@@ -35,7 +35,7 @@ from ..protocol.types.requests import Result
 from ..security.authenticator import InsufficientScope
 from .channel import Channel
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 Encoded = bytes
 #: How many bytes of a kept result cost more to copy than to hand on as a second part, in bytes.

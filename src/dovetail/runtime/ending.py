@@ -31,10 +31,11 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import CoroutineType, FrameType
 from typing import Any, Final, cast
 
+from ..logs import get_logger
 from ..protocol.call import Call
 from .dispatch import Dispatcher
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 #: Seconds that an end may take, unless told otherwise: what supervisors grant before they kill.
 LIMIT: Final = 10.0

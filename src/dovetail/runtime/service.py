@@ -11,13 +11,13 @@ it once more.
 
 import asyncio
 import atexit
-import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from threading import get_ident
 from typing import Any, Final
 
+from ..logs import get_logger
 from ..protocol.call import Call
 from ..protocol.errors import DovetailError
 from ..protocol.exchange import Exchange
@@ -33,7 +33,7 @@ from .ending import LIMIT, exit_in
 from .extension import NO_EXTENSIONS, Extensions
 from .hub import Hub
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 
 class LifespanFailed(DovetailError, RuntimeError):

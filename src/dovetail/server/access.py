@@ -15,19 +15,19 @@ Specification: basic/authorization, "Scope Challenge Handling"; server/tools, se
 """
 
 import inspect
-import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 import msgspec
 
+from ..logs import get_logger
 from ..runtime.channel import Channel
 from ..security.authenticator import InsufficientScope
 from ..security.principal import Principal
 from .signature import Plan
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 Allow = Callable[[Principal], bool]
 

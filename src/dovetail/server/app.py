@@ -4,11 +4,11 @@ Decorators give the function back unchanged. Everything that can be wrong with a
 there and then, naming function, parameter, file and line.
 """
 
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, NoReturn, TypeVar, Unpack, overload
 
+from ..logs import get_logger
 from ..protocol import names
 from ..protocol.call import Call
 from ..protocol.listening import Change
@@ -74,7 +74,7 @@ from .running import Runner, Workshop
 from .signature import Plan, RegistrationError, inspect_function, where_of
 from .vault import NotShared, NotStarted, Vault
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]

@@ -11,12 +11,13 @@ Specification: none.
 
 import asyncio
 import contextvars
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-log = logging.getLogger("dovetail.server")
+from ..logs import get_logger
+
+log = get_logger("dovetail.server")
 
 Make = Callable[[AsyncExitStack], Awaitable[Any]]
 

@@ -5,13 +5,13 @@ beforehand is worked out at registration: schema, decoder, result conversion, he
 Specification: server/tools, server/resources, server/prompts.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Literal, NoReturn, TypeVar
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from ..logs import get_logger
 from ..protocol import names
 from ..protocol.call import Call
 from ..protocol.errors import (
@@ -51,7 +51,7 @@ from .texts import TextArguments
 R = TypeVar("R", bound=CacheableResult)
 CacheScope = Literal["public", "private"]
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 
 class ToolEntry:

@@ -3,13 +3,13 @@
 Specification: server/*, basic/lifecycle, basic/utilities, basic/patterns/subscriptions.
 """
 
-import logging
 import math
 from collections.abc import Awaitable, Hashable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import quote
 
+from ..logs import get_logger
 from ..protocol import names
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RPCError, TransportError
@@ -51,7 +51,7 @@ from .catalog import Catalog
 from .completion import Completers
 from .shelf import Shelf
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 _EMPTY = Result()
 

@@ -2,15 +2,15 @@
 imported only when it is used.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from ..logs import get_logger
 from ..runtime.service import Service
 from ..security.authenticator import Protection
 from .options import check_options
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 # The options of `uvicorn_runner.serve`; the others are those of `HTTPApp`.
 _SERVING: Final = ("host", "port", "uds", "workers", "allow_remote", "announce", "header_timeout")

@@ -8,11 +8,11 @@ import asyncio
 import contextvars
 import copy
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, TypeVar, cast
 
+from ..logs import get_logger
 from ..protocol import codec, names
 from ..protocol.call import Call
 from ..protocol.errors import (
@@ -35,7 +35,7 @@ from .threads import Threads
 
 R = TypeVar("R", bound=Result)
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 
 class TimedOut(ToolError):

@@ -11,7 +11,6 @@ pool is closed or forgotten.
 Specification: none.
 """
 
-import logging
 import queue
 import threading
 import time
@@ -20,9 +19,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
 
+from ..logs import get_logger
 from ..runtime.ending import LIMIT, OURS, Clock, exit_in
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 _IDLE: Final = OURS + "idle"
 

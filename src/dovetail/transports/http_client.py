@@ -16,10 +16,10 @@ Specification: 2025-11-25 basic/transports, "Streamable HTTP"; 2026-07-28 basic/
 """
 
 import asyncio
-import logging
 import ssl as tls
 from typing import Final
 
+from ..logs import get_logger
 from ..protocol import envelope, names
 from ..protocol.envelope import Kind, Message
 from ..protocol.errors import (
@@ -46,7 +46,7 @@ from .shared_channel import cut_short
 
 __all__ = ["HTTPTransport"]
 
-_log: Final = logging.getLogger("dovetail.transports")
+_log: Final = get_logger("dovetail.transports")
 
 _MAX_CALLS: Final = 1000
 _END_TIME: Final = 5.0

@@ -14,12 +14,12 @@ Specification: 2025-11-25 basic/transports "Streamable HTTP"; basic/authorizatio
 """
 
 import asyncio
-import logging
 import re
 import ssl as tls
 from collections.abc import Mapping
 from typing import Final
 
+from ..logs import get_logger
 from ..protocol.errors import (
     Closed,
     ConnectionLost,
@@ -37,7 +37,7 @@ from .http_target import HeaderSource, Target, caller_headers, checked
 
 __all__ = ["Endpoint"]
 
-_log: Final = logging.getLogger("dovetail.transports")
+_log: Final = get_logger("dovetail.transports")
 _WANTS_NONCE: Final = re.compile(r'\berror="?use_dpop_nonce\b')
 _CHALLENGE: Final = 8 * 1024
 _ENCODINGS: Final = ("accept-encoding", "gzip, deflate")

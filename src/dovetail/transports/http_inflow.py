@@ -9,9 +9,9 @@ Server".
 """
 
 import asyncio
-import logging
 from typing import Final
 
+from ..logs import get_logger
 from ..protocol import envelope
 from ..protocol.bindings.sse import EventTooLarge, SSEParser
 from ..protocol.envelope import Kind, Message
@@ -25,7 +25,7 @@ from .http_resumption import Resumption
 
 __all__ = ["Inflow", "OpenCall"]
 
-_log: Final = logging.getLogger("dovetail.transports")
+_log: Final = get_logger("dovetail.transports")
 _AT_ONCE: Final = 256
 
 

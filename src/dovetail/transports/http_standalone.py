@@ -6,9 +6,9 @@ Specification: 2025-11-25 basic/transports, "Listening for Messages from the Ser
 """
 
 import asyncio
-import logging
 from typing import Final
 
+from ..logs import get_logger
 from ..protocol.errors import DovetailError, TransportError
 from . import http_answers
 from .http_inflow import Inflow
@@ -17,7 +17,7 @@ from .http_resumption import Resumption
 
 __all__ = ["Standalone"]
 
-_log: Final = logging.getLogger("dovetail.transports")
+_log: Final = get_logger("dovetail.transports")
 
 
 class Standalone:

@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from ..protocol.safe_text import safe
+
 __all__ = ["MAX_LINE", "OutputTail", "plain_text"]
 
 MAX_LINE: Final = 8 * 1024
@@ -39,7 +41,7 @@ def plain_text(data: bytes) -> str:
     if text.isascii() and text.isprintable():
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+    return safe(_CONTROLS.sub("", _ESCAPES.sub("", text)))
 
 
 class OutputTail:

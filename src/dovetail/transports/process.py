@@ -21,7 +21,6 @@ Specification: basic/transports, "stdio": "Shutdown", "Unexpected Termination".
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import subprocess
@@ -32,6 +31,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from ..logs import get_logger
 from ..protocol.bindings.lines import DEFAULT_MAX_LINE, LineSplitter, LineTooLong, frame
 from ..protocol.errors import Closed, ConnectFailed, ServerExited, TransportError
 from .descriptor_io import PeerGone
@@ -42,7 +42,7 @@ from .process_group import Family, family_of
 
 __all__ = ["ServerProcess"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _DRAIN: Final = 0.25
 """Seconds that output may still come after the process ended, if a descendant keeps the pipes open."""

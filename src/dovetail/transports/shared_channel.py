@@ -17,12 +17,12 @@ Specification: basic/transports of every revision; basic/index, "Responses".
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Final
 
+from ..logs import get_logger
 from ..protocol import envelope
 from ..protocol.correlation import Pending
 from ..protocol.envelope import Kind, Malformed, Message
@@ -38,7 +38,7 @@ QUEUE_MESSAGES: Final = 1000
 QUEUE_BYTES: Final = 16 * 1024 * 1024
 """Bytes that may wait to be handed over before the reader is asked to pause (16 MiB)."""
 
-_log: Final = logging.getLogger("dovetail.transports")
+_log: Final = get_logger("dovetail.transports")
 _links: Final = count(1)
 
 

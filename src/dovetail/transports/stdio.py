@@ -12,10 +12,10 @@ basic/transports (stdio), basic/lifecycle "Shutdown".
 
 import asyncio
 import gc
-import logging
 from contextlib import suppress
 from typing import Literal
 
+from ..logs import get_logger
 from ..protocol import messages
 from ..protocol.bindings.lines import LineTooLong
 from ..protocol.errors import InvalidRequest, TransportError
@@ -24,7 +24,7 @@ from ..runtime.ending import CALLS, LIMIT, ORDERLY, Ending, Heard, calls_in_prog
 from ..runtime.service import Service
 from .stdio_streams import PeerGone, StdioStreams, claim_stdio
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 #: Seconds that calls in progress have to finish once the input has ended.
 GRACE = 5.0

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+from ..logs import get_logger
 from ..protocol.bindings.lines import DEFAULT_MAX_LINE, LineTooLong
 from ..protocol.errors import Closed, DovetailError, LocalProtocolError, MessageTooLarge
 from .client_seam import Outgoing, Receiver, Reply
@@ -27,7 +28,7 @@ from .shared_channel import SharedChannel, unsent
 
 __all__ = ["StdioTransport"]
 
-_log: Final = logging.getLogger("dovetail.transports")
+_log: Final = get_logger("dovetail.transports")
 
 #: Seconds in which a server that closed its input is expected to have ended.
 _LAST_WORDS: Final = 1.0

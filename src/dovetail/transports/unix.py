@@ -7,7 +7,6 @@ basic/transports/stdio (2026-07-28), which lets any reliable byte stream carry i
 """
 
 import asyncio
-import logging
 import os
 import select
 import socket
@@ -18,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, cast
 
+from ..logs import get_logger
 from ..protocol import messages
 from ..protocol.bindings.lines import LineSplitter, LineTooLong, frame
 from ..protocol.errors import ConnectFailed, InvalidRequest
@@ -25,7 +25,7 @@ from ..runtime.connection import STUBBORN, ServerConnection
 from ..runtime.ending import CALLS, LIMIT, ORDERLY, Ending, Heard, calls_in_progress
 from ..runtime.service import Service
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 _CHUNK = 256 * 1024
 _SEND_TIMEOUT = 60.0

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import math
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
+from ..logs import get_logger
 from ..runtime.beginning import MakeTask, task_maker
 from .uvicorn_heads import DROPPED, Dropped, Lines, Refused, Targets, check_version, size_of, with_host
 from .uvicorn_request import Application, Request, access, unavailable
@@ -39,7 +39,7 @@ except ImportError:
         "serving over HTTP needs uvicorn and httptools: pip install 'dovetail[server]'"
     ) from None
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 #: Bytes that a head may have, and lines.
 HEAD_LIMIT: Final = 64 * 1024

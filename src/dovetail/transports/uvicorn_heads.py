@@ -8,14 +8,15 @@ Specification: RFC 9112, sections 3.2, 4 and 5; RFC 9110, section 5.
 
 from __future__ import annotations
 
-import logging
 import re
 import urllib.parse
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
-log = logging.getLogger("dovetail.http")
+from ..logs import get_logger
+
+log = get_logger("dovetail.http")
 
 #: The fields that are told apart instead of being written (ASGI has servers ignore the last).
 FRAMING: Final = frozenset({b"content-length", b"connection", b"transfer-encoding"})

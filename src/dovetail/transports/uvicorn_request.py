@@ -20,9 +20,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Final, Protocol, cast
 
+from ..logs import get_logger
 from .http.answering import Event, Pushing, Receive, Scope, Send
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 access: Final = logging.getLogger("uvicorn.access")
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]

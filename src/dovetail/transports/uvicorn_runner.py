@@ -17,7 +17,6 @@ import contextlib
 import errno
 import importlib.util
 import ipaddress
-import logging
 import os
 import signal
 import socket
@@ -26,12 +25,13 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
+from ..logs import get_logger
 from ..runtime.ending import Ending
 from ..runtime.service import LifespanFailed
 from .http.answering import Drainable
 from .workers import NotStarted, Supervisor
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 _BACKLOG: Final = 2048
 _FAILED: Final = "the server did not start; see the log"

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import socket
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, cast
 
+from ..logs import get_logger
 from ..runtime.ending import CALLS, ORDERLY, SPARE, Ending, Heard, calls_in_progress
 from .http.answering import Drainable
 from .uvicorn_connection import Connections
@@ -24,7 +24,7 @@ try:
 except ImportError:
     raise ImportError("serving over HTTP needs uvicorn: pip install 'dovetail[server]'") from None
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 #: What uvicorn sleeps, in seconds, before it looks whether connections have closed.
 _NAP: Final = 0.1

@@ -12,13 +12,14 @@ Specification: basic/transports, "stdio", "Shutdown".
 from __future__ import annotations
 
 import ctypes
-import logging
 from ctypes import wintypes
 from typing import Any, Final
 
+from ..logs import get_logger
+
 __all__ = ["Job"]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _KILL_ON_JOB_CLOSE: Final = 0x2000
 _EXTENDED_LIMIT_INFORMATION: Final = 9

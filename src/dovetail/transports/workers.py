@@ -28,9 +28,10 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any, Final
 
+from ..logs import get_logger
 from ..runtime.ending import OVERDUE, finish
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 #: Exit status of a worker that could not start.
 NOT_STARTED: Final = 3

@@ -18,13 +18,13 @@ Specification: 2026-07-28 basic/authorization "Access Token Usage", "Refresh Tok
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
+from ...logs import get_logger
 from ...protocol.errors import DovetailError
 from ...security.client_auth import Refusal
 from ...security.fetching import Fetcher, FetchFailed, FetchRefused
@@ -49,7 +49,7 @@ from .storage import TokenStore
 
 __all__ = ["Credentials", "Grant", "MAX_LOGINS", "SPAN"]
 
-log = logging.getLogger("dovetail.auth")
+log = get_logger("dovetail.auth")
 
 MAX_LOGINS: Final = 10
 """Times within `SPAN` that a server gets another login by refusing credentials that are good by their time."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from ...logs import get_logger
 from ...protocol.errors import DovetailError
 from ..resources import authorization_server_urls, origin_of
 from ..strict_json import NotAnObject, read_object
@@ -32,7 +32,7 @@ from .verdicts import Surroundings, TokenRefused, Unavailable, Verified, digest_
 
 __all__ = ["Introspection", "introspection"]
 
-log = logging.getLogger("dovetail.auth")
+log = get_logger("dovetail.auth")
 
 _MAX_ANSWER: Final = 16 * 1024
 _MAX_REFUSED: Final = 10_000

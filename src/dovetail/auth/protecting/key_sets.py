@@ -13,12 +13,12 @@ Specification: RFC 7517; RFC 8414, sections 2 and 3.3; OpenID Connect Core 1.0, 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from ...logs import get_logger
 from ...protocol.errors import DovetailError
 from ...security.fetching import Fetcher
 from ..metadata import MetadataInvalid, parse_authorization_server
@@ -29,7 +29,7 @@ from .verdicts import Unavailable
 
 __all__ = ["COOLDOWN", "STALE", "Keys", "find_endpoint"]
 
-log = logging.getLogger("dovetail.auth")
+log = get_logger("dovetail.auth")
 
 COOLDOWN: Final = 30.0
 """Seconds from one fetch to the next that an unknown key may cause."""

@@ -12,11 +12,11 @@ and "Lifespan".
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from ...logs import get_logger
 from ...protocol import envelope, exchange
 from ...protocol.bindings.origins import OriginPolicy
 from ...protocol.envelope import Malformed
@@ -41,7 +41,7 @@ from .stateful import Stateful
 from .stateless import Stateless
 from .watching import Pulse, Watch
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 _POST_ONLY: Final = ("POST",)
 _READ_ONLY: Final = ("GET", "HEAD")

@@ -11,14 +11,14 @@ Specification: none; this is operation, not protocol.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
+from ...logs import get_logger
 from ...stores.contracts import Store
 from .answering import JSON, Scope, Send, answer
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 #: Seconds that the store has for an answer.
 STORE_PATIENCE: Final = 2.0

@@ -10,12 +10,12 @@ batches.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, cast
 
 from msgspec import Raw
 
+from ...logs import get_logger
 from ...protocol import messages, names
 from ...protocol.bindings.sse import encode_event
 from ...protocol.call import Answer, Call
@@ -35,7 +35,7 @@ from .sessions import LiveSession, Sessions
 from .streams import MessageStream
 from .watching import Watch
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 _NOTHING: Final = encode_event(b"")
 

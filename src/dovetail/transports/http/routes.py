@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
@@ -20,12 +19,13 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from ...logs import get_logger
 from ...security.principal import ANONYMOUS, Principal
 from .answering import HeaderList, Receive, Refusal, Scope, Send
 from .head import CLOSE, Departed, too_large
 from .settings import Settings
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 InThread = Callable[[str, Callable[[], Any]], Awaitable[Any]]
 _METHOD: Final = re.compile(r"[A-Z]+(-[A-Z]+)*")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from ...logs import get_logger
 from ...protocol.bindings.headers import is_session_id
 from ...protocol.call import Answer
 from ...protocol.codec import DECODE_ERRORS
@@ -41,7 +41,7 @@ from .answering import Refusal
 from .places import RETRY_SOON
 from .streams import MessageStream
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 MAX_ASKED: Final = 1000
 #: How often a request is judged anew when others change the session meanwhile.

@@ -12,10 +12,10 @@ Connections".
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ...logs import get_logger
 from ...protocol.bindings.sse import encode_event
 from ...protocol.errors import ConnectionLost
 from ...stores.contracts import Event, EventLog
@@ -24,7 +24,7 @@ from .answering import EventWriter, Receive, Refusal
 from .event_ids import new_stream_id
 from .permission import Permission
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 MAX_WAITING: Final = 256
 #: Bytes that may wait for a connected client: far less than an event log keeps, or it would trim what nobody has read.

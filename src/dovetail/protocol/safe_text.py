@@ -1,14 +1,16 @@
-"""Text from a server, made safe to show.
+"""Text that somebody else wrote, made safe to show.
 
-A terminal acts on control characters, and bidirectional marks make a reader see something else than what is
-there. Both are shown as the escapes that Python and JSON write, so nothing is hidden and nothing is done.
+A terminal acts on control characters, and bidirectional marks make a reader see something else than what is there; a
+line break makes one line of a log look like two. All of these are shown as the escapes that Python and JSON write, so
+nothing is hidden and nothing is done. Whatever a peer said passes `safe`, or what is built on it here, before it is
+logged or shown; on the wire it stays as it is.
+
 Specification: server/tools and client/elicitation, "Security Considerations".
 """
 
-import unicodedata
 from typing import Final
 
-__all__ = ["one_line", "passage", "safe"]
+__all__ = ["in_place", "one_line", "passage", "safe"]
 
 _ALLOWED: Final = frozenset("\n\t\u200c\u200d")  # the joiners are parts of words and of emoji
 _CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -29,8 +31,15 @@ def safe(text: str) -> str:
 
 def one_line(text: str) -> str:
     """The text in one line, safe to show, cut where it is very long."""
+    if len(text) <= _LONGEST_LINE and text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
     line = safe(" ".join(text[: 8 * _LONGEST_LINE].split()))
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
+
+
+def in_place(text: str) -> str:
+    """The text for a place of its own, as a name has one in a table: whole, its line breaks and tabs escaped, too."""
+    return safe(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def passage(text: str, *, indent: str = "") -> str:
@@ -43,7 +52,9 @@ def passage(text: str, *, indent: str = "") -> str:
 
 
 def _acts(character: str) -> bool:
-    return character not in _ALLOWED and unicodedata.category(character) in _CATEGORIES
+    from unicodedata import category  # only text that is not plain ASCII needs the tables
+
+    return character not in _ALLOWED and category(character) in _CATEGORIES
 
 
 def _escape(character: str) -> str:
