@@ -37,6 +37,7 @@ class RawPeer:
         self.seen: list[dict[str, Any]] = []
         self.revision = revision
         self.offered = {**OFFERED, **offered}
+        self.described: dict[str, Any] = {}  # other members of what describes it
         self._answer = answer
         self._channel: SharedChannel | None = None
 
@@ -88,7 +89,8 @@ class RawPeer:
         if method == "server/discover":
             if self.revision in STATELESS:
                 hints = {"ttlMs": 0, "cacheScope": "private"}
-                self.result(id, supportedVersions=[self.revision], capabilities=self.offered, **hints)
+                told = {"supportedVersions": [self.revision], "capabilities": self.offered, **hints}
+                self.result(id, **{**told, **self.described})
             else:
                 self.error(id, -32601)
         elif method == "initialize":

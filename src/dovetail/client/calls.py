@@ -50,14 +50,14 @@ from ..protocol.types import (
 )
 from . import eras
 from .answers import CallInfo, ProgressHandler
-from .arguments import as_plain
 from .catalogue import Catalogue
 from .connection import Connection
 from .link import Link, Wish, name_of, result_of
 from .oddities import ServerWarning
 from .options import Options, check_seconds
+from .own_meta import own_meta
 from .resolving import resolved
-from .rounds import asks, drive, result_type
+from .rounds import asks, check_result_type, drive, result_type
 
 R = TypeVar("R")
 P = TypeVar("P", bound=PageResult)
@@ -72,8 +72,9 @@ class CallOptions(TypedDict, total=False):
     """What a caller may say about one call; all of it is optional.
 
     ``timeout``: seconds without an answer or progress until it ends (None: no limit; default: the client's). ``meta``:
-    members for the ``_meta`` of the request. ``progress``: who hears of its progress. ``fresh``: ask the server, even
-    if a result is kept that may still be used. For a method that makes several requests they hold for each.
+    members for the ``_meta`` of the request, under keys of the caller's own: `LocalProtocolError` for those of the
+    protocol. ``progress``: who hears of its progress. ``fresh``: ask the server, even if a result is kept that may
+    still be used. For a method that makes several requests they hold for each.
     """
 
     timeout: Seconds
@@ -261,6 +262,29 @@ class Caller:
                 recovered.add(type(problem))
                 await self._recover(problem, link, generation, method, params, how)
 
+    async def typed(
+        self,
+        method: str,
+        params: dict[str, Any],
+        how: How,
+        *,
+        complete: bool = False,
+        known_only: bool = True,
+    ) -> Raw:
+        """`trip`, and the type of the result held against those there are (``complete``: against that one alone).
+
+        Raises `RemoteProtocolError` for another, where ``known_only``.
+        """
+        body = await self.trip(method, params, how)
+        link = self.connection.link
+        if link.profile.has(Feature.RESULT_TYPE):
+            try:
+                check_result_type(body, method, complete=complete, known_only=known_only)
+            except RemoteProtocolError as problem:
+                problem.of_call(method, link.server)
+                raise
+        return body
+
     def _wish(self, link: Link, method: str, params: Any, how: How) -> Wish:
         options = self._options
         timeout, maximum = options.timeout, options.max_timeout
@@ -272,7 +296,7 @@ class Caller:
             timeout=timeout,
             maximum=maximum,
             progress=how.progress or options.progress,
-            meta=None if how.meta is None else as_plain("the members of meta", how.meta),
+            meta=own_meta(how.meta, options.additions.declared),
             log_level=self.log_level if link.stateless else None,
             header_parameters=self.catalogue.headers(params.name) if mirrored else (),
         )
@@ -290,7 +314,7 @@ class Caller:
     def steering(self, how: How) -> Wish:
         """How a subscription is asked for, or ended."""
         timeout, maximum = self.limits(how)
-        meta = None if how.meta is None else as_plain("the members of meta", how.meta)
+        meta = own_meta(how.meta, self._options.additions.declared)
         return Wish(timeout=timeout, maximum=maximum, meta=meta)
 
     # Recoveries

@@ -57,6 +57,7 @@ from .connection import Connection
 from .listening import Subscription
 from .oddities import ServerWarning
 from .options import ClientOptions, settle
+from .own_meta import own_meta
 from .results import ToolResult
 from .states import State
 from .targets import Target, place_of
@@ -388,7 +389,7 @@ class Client:
         how = how_of(options)
         link = await self._connection.ready()
         if link.stateless:
-            await self._caller.trip(names.DISCOVER, {}, how)
+            await self._caller.typed(names.DISCOVER, {}, how, complete=True)
         else:
             await self._caller.call(names.PING, PingParams(), Result, how)
 
@@ -500,12 +501,16 @@ class Client:
         into: type[Any] | None = None,
     ) -> Any:
         """Send any request and get its result as plain values, whatever its type; or, with ``into``, as a value of a
-        type that msgspec reads. Options as `CallOptions`. Raises `RemoteProtocolError` for a result that is none.
+        type that msgspec reads. Options as `CallOptions`.
+
+        A result that asks for input is given as it is. Raises `RemoteProtocolError` for a result that is none, and for
+        a ``resultType`` that is not the protocol's, unless this client declared ``extensions``, which may add some.
         """
         members = as_plain("the parameters", params or {})
         given: Any = members.pop(names.META, None)
         meta = {**(cast("dict[str, Any]", given) if isinstance(given, dict) else {}), **(meta or {})}
-        body = await self._caller.trip(method, members, How(timeout=timeout, progress=progress, meta=meta))
+        how = How(timeout=timeout, progress=progress, meta=meta or None)
+        body = await self._caller.typed(method, members, how, known_only=not self._options.additions.declared)
         return codec.decode(body) if into is None else self._connection.link.read(method, body, into)
 
     async def notify(
@@ -518,9 +523,10 @@ class Client:
     ) -> None:
         """Send any notification. ``timeout``: seconds that sending may take. ``meta``: members for its ``_meta``."""
         members = None if params is None else as_plain("the parameters", params)
-        if meta is not None:
-            members = members or {}
-            members[names.META] = {**(members.get(names.META) or {}), **as_plain("the members of meta", meta)}
+        given: Any = None if members is None else members.pop(names.META, None)
+        meta = {**(cast("dict[str, Any]", given) if isinstance(given, dict) else {}), **(meta or {})}
+        if meta:
+            members = {**(members or {}), names.META: own_meta(meta, self._options.additions.declared)}
         seconds, _ = self._caller.limits(How(timeout=timeout))
         link = await self._connection.ready()
         await link.notify(method, members, timeout=seconds)

@@ -196,6 +196,15 @@ class Exchange:
 
 
 _META_MEMBER: Final = b'{"%b":%%b}' % names.META.encode()
+#: Members of `_meta` that a request has from its maker alone.
+_FILLED: Final = frozenset(
+    {
+        names.META_PROTOCOL_VERSION,
+        names.META_CLIENT_INFO,
+        names.META_CLIENT_CAPABILITIES,
+        names.META_LOG_LEVEL,
+    }
+)
 
 
 class ClientExchange:
@@ -254,7 +263,7 @@ class ClientExchange:
             return messages.request(id, method, messages.join(head, self.profile.encode(params)))
         own: Meta = {}
         if meta:
-            own = {key: item for key, item in meta.items() if not key.startswith(names.META_PREFIX)}
+            own = {key: item for key, item in meta.items() if key not in _FILLED}
         if progress_token is not None:
             own[names.META_PROGRESS_TOKEN] = progress_token
         if log_level is not None:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Literal, Protocol, TypeGuard, TypeVar, cast
 
 from msgspec import Raw, Struct, field
 
+from ..logs import get_logger
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, LocalProtocolError, MissingCapability
 from ..protocol.listening import MAX_RESOURCES, Change, ChangeType
@@ -43,7 +43,7 @@ __all__ = [
     "ResultType",
 ]
 
-log = logging.getLogger("dovetail")
+log = get_logger("dovetail")
 
 T = TypeVar("T")
 MAX_HEARD: Final = 256
