@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-Every connection comes from `connect`, which makes the file (readable by its owner only), sets it up, and
-brings the schema up to date, so it does not matter which thread of which process comes first. The schema is a
-list of numbered steps that is only ever appended to; the file says how many it has had. A file that has had
-more than we know is refused: a newer Dovetail wrote it.
+Every connection comes from `connect`, which sees that nobody else can get at the file (`sqlite_access`), makes it
+(readable by its owner only), sets it up, and brings the schema up to date, so it does not matter which thread of which
+process comes first. The schema is a list of numbered steps that is only ever appended to; the file says how many it
+has had. A file that has had more than we know is refused: a newer Dovetail wrote it.
 
 Two traps are avoided here. Closing *any* descriptor of a file drops every POSIX lock this process holds on
 it, SQLite's among them, so an existing file is never opened to look at it. And switching to WAL may fail at
@@ -26,6 +26,7 @@ from contextlib import suppress
 from threading import Lock
 
 from dovetail.stores.errors import StoreError, StoreFull, StoreUnavailable
+from dovetail.stores.sqlite_access import check_access
 
 __all__ = ["FileSettings", "connect", "is_full", "translated"]
 
@@ -132,9 +133,11 @@ def connect(settings: FileSettings) -> sqlite3.Connection:
     """A connection to the store's file, set up and with the newest schema. Raises `StoreUnavailable`."""
     connection = None
     try:
+        check_access(settings.path)
         _create(settings.path)
         connection = sqlite3.connect(settings.path, timeout=settings.busy_timeout, isolation_level=None)
         _set_up(connection, settings)
+        check_access(settings.path)  # what it found beside the file and opened was there before, or is ours
         _migrate(connection, settings)
     except (sqlite3.Error, OSError) as error:
         if connection is not None:
