@@ -41,6 +41,8 @@ MAX_OPENING: Final = 64 * 1024
 MAX_SUBSCRIBED_URI: Final = 8 * 1024
 
 _NEWEST: Final = STATEFUL[-1]
+_KNOWN: Final = frozenset({"", *STATEFUL})
+_PHASES: Final = frozenset({NEW, OPEN, READY})
 _TOKEN: Final = b'{"%b":{"%b":%%d}%%b' % (names.META.encode(), names.META_PROGRESS_TOKEN.encode())
 
 
@@ -61,8 +63,15 @@ class SessionState(Struct):
 
     @classmethod
     def load(cls, data: bytes) -> "SessionState":
-        """From the bytes of `dump`."""
-        return _states.read(data)
+        """From the bytes of `dump`. Raises `codec.DECODE_ERRORS`, also where another version of this software, which
+        knew more revisions, wrote them.
+        """
+        state = _states.read(data)
+        if state.revision not in _KNOWN or state.phase not in _PHASES:
+            raise ValueError(
+                f"a session of revision {state.revision!r} in the phase {state.phase!r} is not known here"
+            )
+        return state
 
 
 _states: Final = codec.reader(SessionState)

@@ -26,6 +26,7 @@ from typing import Final
 
 from msgspec import Raw, Struct
 
+from ..logs import get_logger
 from ..protocol import codec, rounds
 from ..protocol.errors import InternalError, InvalidParams, ToolError
 from ..security.limits import caller_of
@@ -36,6 +37,8 @@ from .channel import Channel
 from .redemptions import Redemptions
 
 log = logging.getLogger("dovetail.server")
+
+log = get_logger("dovetail.server")
 
 SPILL: Final = 8 * 1024
 MAX_JOURNAL: Final = 4 * 1024 * 1024
@@ -182,7 +185,11 @@ class Ledger:
         if await kv.add(key, _CLAIMED, ttl=_KEPT):
             return None
         found = await kv.get(key)
-        claim = _Claim() if found is None else codec.reader(_Claim).read(found)
+        try:
+            claim = _Claim() if found is None else codec.reader(_Claim).read(found)
+        except codec.DECODE_ERRORS as problem:
+            log.warning("the record of the step %r can't be read: %s", step, problem)
+            raise OutcomeUnknown(step, "the record of what came of it can't be read") from None
         if claim.failed is not None:
             raise OutcomeUnknown(step, f"it failed with {claim.failed} before")
         if not claim.done:

@@ -31,11 +31,11 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Final, NoReturn, cast
 
 from msgspec import Raw
 
+from ..logs import get_logger
 from ..protocol import codec, rounds
 from ..protocol.call import Call
 from ..protocol.errors import InternalError, InvalidParams, LocalProtocolError
@@ -45,6 +45,8 @@ from ..stores.errors import StoreError
 from .channel import Channel
 from .ledger import Ledger, OutcomeUnknown, store_failed
 from .redemptions import Redemption, redemption
+
+log = get_logger("dovetail.server")
 
 QUIET: Final = 8
 #: The same after a failure or a cancellation: it climbs through groups, each of which takes some turns, and what it
@@ -358,12 +360,15 @@ class Rounds:
         try:
             data = await produce()
         except Exception as problem:
-            with suppress(StoreError):  # it stays claimed then, which says as much
+            try:
                 await self._ledger.fail(self._journal, name, type(problem).__name__)
+            except StoreError as failure:  # it stays claimed then, which says as much
+                log.warning("that the step %r failed could not be kept: %s", name, failure)
             raise
         try:
             await self._ledger.record(self._journal, name, data)
         except StoreError as problem:
+            log.warning("what came of the step %r could not be kept: %s", name, problem)
             self._unsure = True
             raise OutcomeUnknown(
                 name, "it came to its end, and the store could not take what came of it"

@@ -20,8 +20,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from sqlite3 import Connection
+from typing import Final
 
+from dovetail.logs import get_logger
 from dovetail.stores.bounds import (
     KeyValueBounds,
     SessionBounds,
@@ -43,6 +46,10 @@ __all__ = ["SQLiteKeyValue", "SQLiteSessions", "SQLiteStore"]
 
 PAGE = 256
 """Keys that a scan reads at once."""
+_SESSION: Final = (int, float, float, "text", bytes)
+"""What the columns of a session hold. SQLite would keep anything in them."""
+
+_log = get_logger("dovetail.stores")
 
 
 class SQLiteKeyValue:
@@ -135,8 +142,12 @@ class SQLiteKeyValue:
 
     def _get(self, connection: Connection, key: str) -> bytes | None:
         row = connection.execute(
-            "SELECT value FROM kv WHERE key = ? AND (expires IS NULL OR expires > ?)", (key, self._clock())
+            "SELECT CAST(value AS BLOB), typeof(value) FROM kv WHERE key = ? AND (expires IS NULL OR expires > ?)",
+            (key, self._clock()),
         ).fetchone()
+        if row is not None and row[1] != "blob":
+            _log.warning("a value is lost: %s stands in its place", row[1])
+            return None
         return None if row is None else row[0]
 
     def _put(
@@ -282,15 +293,21 @@ class SQLiteSessions:
 
     def _load(self, connection: Connection, id: str) -> SessionRecord | None:
         row = connection.execute(
-            "SELECT version, created, seen, principal, data FROM session WHERE id = ? AND expires > ?",
+            "SELECT version, created, seen, CAST(principal AS BLOB), data, typeof(principal) FROM session"
+            " WHERE id = ? AND expires > ?",
             (id, self._clock()),
         ).fetchone()
         if row is None:
             return None
-        version, created, seen, principal, data = row
-        return SessionRecord(
-            id=id, version=version, created=created, seen=seen, principal=principal, data=data
-        )
+        version, created, seen, principal, data, kind = row
+        if (type(version), type(created), type(seen), kind, type(data)) == _SESSION:
+            with suppress(UnicodeDecodeError):
+                owner = principal.decode()
+                return SessionRecord(
+                    id=id, version=version, created=created, seen=seen, principal=owner, data=data
+                )
+        _log.warning("a session is lost: its row holds what no session has")
+        return None
 
     def _save(self, connection: Connection, record: SessionRecord, expected_version: int) -> bool:
         changed = connection.execute(

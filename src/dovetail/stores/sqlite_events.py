@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from sqlite3 import Connection
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
+from dovetail.logs import get_logger
 from dovetail.stores.bounds import EventBounds, check_key, check_position, check_value
 from dovetail.stores.contracts import Event
-from dovetail.stores.errors import StoreFull, StreamEnded, StreamUnknown
+from dovetail.stores.errors import EventsTrimmed, StoreFull, StreamEnded, StreamUnknown
 from dovetail.stores.ordering import prefix_end
 from dovetail.stores.sqlite_executor import SQLiteExecutor
 
@@ -26,6 +27,11 @@ __all__ = ["SQLiteEvents", "sweep_events"]
 
 SPAN = 2**32
 """Places of one stream."""
+
+_NUMBERS = 2**31
+"""Streams whose events have places at all."""
+
+_log = get_logger("dovetail.stores")
 
 
 class _Stream(NamedTuple):
@@ -44,6 +50,23 @@ class _Stream(NamedTuple):
         if self.closed or now >= self.position_end:
             return None
         return self._replace(first=self.last + 1, bytes=0)
+
+
+_KINDS: Final = (int, int, int, int, int, float, float)
+"""What the columns of a stream hold. SQLite would keep anything in them."""
+
+
+def _read_stream(row: tuple[Any, ...]) -> _Stream | None:
+    """A row of the table of streams, None (and a word to the log) for one that can't be."""
+    stream = _Stream._make(row)
+    if (
+        tuple(map(type, row)) == _KINDS
+        and stream.number < _NUMBERS
+        and 0 < stream.first <= stream.last + 1 <= SPAN
+    ):
+        return stream
+    _log.warning("a stream can't be read any more: its row holds what no stream has")
+    return None
 
 
 class SQLiteEvents:
@@ -97,12 +120,15 @@ class SQLiteEvents:
         check_key(prefix, "prefix")
         return await self._executor.write(self._drop_prefix, prefix)
 
-    def _find(self, connection: Connection, name: str) -> _Stream | None:
-        row = connection.execute(
+    def _row(self, connection: Connection, name: str) -> tuple[Any, ...] | None:
+        return connection.execute(
             "SELECT number, first, last, bytes, closed, events_end, position_end FROM stream WHERE name = ?",
             (name,),
         ).fetchone()
-        return None if row is None else _Stream(*row)
+
+    def _find(self, connection: Connection, name: str) -> _Stream | None:
+        row = self._row(connection, name)
+        return None if row is None else _read_stream(row)
 
     def _known(self, connection: Connection, name: str) -> _Stream:
         found = self._find(connection, name)
@@ -153,11 +179,17 @@ class SQLiteEvents:
         first, size, base = stream.first, stream.bytes, stream.number * SPAN
         if size > self._bounds.max_bytes or stream.last - first >= self._bounds.max_events:
             sizes = connection.execute(
-                "SELECT length(data) FROM event WHERE place >= ? AND place <= ? ORDER BY place",
+                "SELECT place, length(data) FROM event WHERE place >= ? AND place <= ? ORDER BY place",
                 (base + first, base + stream.last),
             )
+            oldest = sizes.fetchone()
             while size > self._bounds.max_bytes or stream.last - first >= self._bounds.max_events:
-                size -= sizes.fetchone()[0]
+                if oldest is None:  # more bytes were counted than are there
+                    first, size = stream.last + 1, 0
+                    break
+                if oldest[0] == base + first:  # else its row is gone
+                    size -= oldest[1]
+                    oldest = sizes.fetchone()
                 first += 1
             sizes.close()
             _delete_events(connection, stream.number, first - 1)
@@ -167,11 +199,35 @@ class SQLiteEvents:
         stream = self._known(connection, name)
         check_position(after, limit, stream.first, stream.last)
         base = stream.number * SPAN
+        rest = (base + after, base + stream.last)
+        (there,) = connection.execute(
+            "SELECT count(*) FROM event WHERE place > ? AND place <= ? AND typeof(data) = 'blob'", rest
+        ).fetchone()
+        if (
+            there != stream.last - after
+        ):  # all that is left, so that nobody begins to read and then meets a gap
+            _log.warning(
+                "events of a stream are gone from its file, or damaged: whoever wants them is told so"
+            )
+            raise EventsTrimmed(after, self._after_gap(connection, stream, rest), stream.last)
         rows = connection.execute(
             "SELECT place, data FROM event WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
-            (base + after, base + stream.last, min(limit, SPAN)),
+            (*rest, min(limit, SPAN)),
         )
         return [Event(place - base, data) for place, data in rows]
+
+    def _after_gap(self, connection: Connection, stream: _Stream, rest: tuple[int, int]) -> int:
+        """The first sequence from which on nothing is missing."""
+        oldest = stream.last + 1
+        rows = connection.execute(
+            "SELECT place FROM event WHERE place > ? AND place <= ? AND typeof(data) = 'blob' ORDER BY place DESC",
+            rest,
+        )
+        for (place,) in rows:
+            if place - stream.number * SPAN != oldest - 1:
+                break
+            oldest -= 1
+        return oldest
 
     def _close(self, connection: Connection, name: str) -> None:
         stream = self._known(connection, name)
@@ -181,11 +237,8 @@ class SQLiteEvents:
         )
 
     def _drop(self, connection: Connection, name: str) -> bool:
-        found = self._find(connection, name)
-        if found is None:
-            return False
-        _delete_stream(connection, found.number, found.last)
-        return found.at(self._clock()) is not None
+        row = self._row(connection, name)
+        return row is not None and _dropped(connection, row, self._clock())
 
     def _drop_prefix(self, connection: Connection, prefix: str) -> int:
         rows = connection.execute(
@@ -193,18 +246,24 @@ class SQLiteEvents:
             " WHERE name >= ? AND name < ?",
             (prefix, prefix_end(prefix) or b""),  # a blob sorts above every text
         ).fetchall()
-        streams = [_Stream(*row) for row in rows]
-        for stream in streams:
-            _delete_stream(connection, stream.number, stream.last)
         now = self._clock()
-        return sum(stream.at(now) is not None for stream in streams)
+        return sum(_dropped(connection, row, now) for row in rows)
 
 
 def _delete_events(connection: Connection, number: int, last: int) -> None:
     """Delete the events of a stream up to sequence `last`."""
+    if not 0 <= number < _NUMBERS:
+        return
     connection.execute(
         "DELETE FROM event WHERE place >= ? AND place <= ?", (number * SPAN, number * SPAN + last)
     )
+
+
+def _dropped(connection: Connection, row: tuple[Any, ...], now: float) -> bool:
+    """Delete a stream by its row. Whether it was still known."""
+    stream = _read_stream(row)
+    _delete_stream(connection, row[0], SPAN - 1 if stream is None else stream.last)
+    return stream is not None and stream.at(now) is not None
 
 
 def _delete_stream(connection: Connection, number: int, last: int) -> None:
@@ -219,10 +278,10 @@ def sweep_events(connection: Connection, now: float, amount: int) -> None:
         " WHERE due <= ? LIMIT ?",
         (now, amount),
     ).fetchall()
-    for stream in map(_Stream._make, rows):
-        left = stream.at(now)
-        if left is None:
-            _delete_stream(connection, stream.number, stream.last)
+    for row in rows:
+        stream = _read_stream(row)
+        if stream is None or stream.at(now) is None:
+            _delete_stream(connection, row[0], SPAN - 1 if stream is None else stream.last)
         else:
             _delete_events(connection, stream.number, stream.last)
             connection.execute(

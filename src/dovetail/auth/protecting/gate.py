@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
+from ...logs import get_logger
 from ...protocol import names
 from ...security.addresses import network_of
 from ...security.authenticator import AuthenticationFailed, Credentials
@@ -35,6 +36,8 @@ from ..resources import origin_of, protected_resource_urls
 from ..signed import ALGORITHMS, SignatureInvalid, read_compact
 from .credentials import Malformed, Shown, is_token, read_authorization
 from .verdicts import Checker, TokenCheck, TokenRefused, Unavailable, Verdicts, Verified, digest_of
+
+log = get_logger("dovetail.auth")
 
 __all__ = ["Gate", "Rules"]
 
@@ -98,6 +101,8 @@ class Gate:
         except TokenRefused as problem:
             raise self._refusal(request, str(problem), error="invalid_token", scheme=shown.scheme) from None
         except (Unavailable, StoreError) as problem:
+            if isinstance(problem, StoreError):
+                log.warning("no token can be checked, for the store failed: %s", problem)
             raise AuthenticationFailed(str(problem), status=503, headers=_RETRY) from None
         principal = verified.principal
         if not principal.scopes.issuperset(self._rules.scopes):

@@ -33,6 +33,7 @@ from ...protocol.types.requests import RequestId
 from ...runtime.connection import STUBBORN
 from ...runtime.hub import Subscription
 from ...runtime.service import Service
+from ...security.limits import Seldom
 from ...security.principal import Principal
 from ...stores.contracts import SessionRecord, Store
 from ...stores.errors import StoreError, StoreFull
@@ -212,6 +213,7 @@ class Sessions:
         self._live: dict[str, LiveSession] = {}
         # Where nobody else sees the store, ids tell whose they are: a session that another process has is not unknown.
         self._mark = secrets.token_hex(4) if isinstance(store, MemoryStore) else ""
+        self._seldom = Seldom()
         self._said = False
 
     def new_id(self) -> str:
@@ -234,12 +236,14 @@ class Sessions:
         try:
             await self._look_after()
             await self._store.sessions.create(record)
-        except StoreFull:
+        except StoreFull as problem:
+            if self._seldom.due(problem.what):
+                log.warning("no session was opened: %s", problem)
             raise Refusal(
                 503, "the server has as many sessions as it takes; retry later", headers=_RETRY_LATER
             ) from None
-        except StoreError:
-            raise _unavailable() from None
+        except StoreError as problem:
+            raise _unavailable(problem) from None
 
     async def _look_after(self) -> None:
         """End what goes on for sessions that have expired: nobody can come back for it. Each session that opens
@@ -263,13 +267,14 @@ class Sessions:
             raise Refusal(404, _UNKNOWN)
         try:
             record = await self._store.sessions.load(text)
-        except StoreError:
-            raise _unavailable() from None
+        except StoreError as problem:
+            raise _unavailable(problem) from None
         if record is None or not _owns(principal, record.principal):
             raise Refusal(404, _ELSEWHERE if self._elsewhere(text) else _UNKNOWN)
         try:
             state = SessionState.load(record.data)
-        except DECODE_ERRORS:
+        except DECODE_ERRORS as problem:
+            _lost(problem)
             raise Refusal(404, _UNKNOWN) from None
         return Entered(record, self._service.session(state), self.live(text))
 
@@ -318,8 +323,8 @@ class Sessions:
                 return True
             changed = replace(record, version=record.version + 1, data=session.state.dump())
             saved = await sessions.save(changed, expected_version=record.version)
-        except StoreError:
-            raise _unavailable() from None
+        except StoreError as problem:
+            raise _unavailable(problem) from None
         if saved:
             session.changed = False
         return saved
@@ -329,15 +334,21 @@ class Sessions:
         try:
             record = await self._store.sessions.load(id)
             return None if record is None else SessionState.load(record.data)
-        except (StoreError, *DECODE_ERRORS):
-            return None
+        except StoreError as problem:
+            log.warning("a session is told of no more changes: %s", problem)
+        except DECODE_ERRORS as problem:
+            _lost(problem)
+        return None
 
     async def read(self, live: LiveSession) -> tuple[SessionRecord, SessionState]:
-        """A session as stored now. Raises `FeatureUnavailable` when it has ended, and `StoreError`."""
+        """A session as stored now. Raises `FeatureUnavailable` when it has ended or can't be read, and `StoreError`."""
         record = await self._store.sessions.load(live.id)
-        if record is None:
-            raise FeatureUnavailable("the session has ended")
-        return record, SessionState.load(record.data)
+        if record is not None:
+            try:
+                return record, SessionState.load(record.data)
+            except DECODE_ERRORS as problem:
+                _lost(problem)
+        raise FeatureUnavailable("the session has ended")
 
     async def change(self, live: LiveSession, change: Callable[[SessionState], None]) -> None:
         """Change the record of a session and save it. Of one process, one change after the other; where another worker
@@ -355,7 +366,8 @@ class Sessions:
         """Note that a session is in use. False when it has ended."""
         try:
             return await self._store.sessions.touch(id)
-        except StoreError:
+        except StoreError as problem:
+            log.warning("that a session is in use could not be noted: %s", problem)
             return True
 
     async def end(self, id: str) -> None:
@@ -363,8 +375,8 @@ class Sessions:
         live = self._live.pop(id, None) or LiveSession(id)
         try:
             await self._store.sessions.delete(id)
-        except StoreError:
-            raise _unavailable() from None
+        except StoreError as problem:
+            raise _unavailable(problem) from None
         finally:
             tasks = live.close()
             if tasks:
@@ -373,8 +385,8 @@ class Sessions:
                 await stream.end()
         try:
             await self._store.events.drop_prefix(live.prefix)
-        except StoreError:
-            return  # what is left expires by itself
+        except StoreError as problem:  # what is left expires by itself
+            log.warning("the streams of a session that ended could not be dropped: %s", problem)
 
     def live(self, id: str) -> LiveSession:
         """What this process holds of a session."""
@@ -404,5 +416,11 @@ def contended() -> Refusal:
     )
 
 
-def _unavailable() -> Refusal:
+def _lost(problem: Exception) -> None:
+    """The log is told of a session that can't be read; its client is told that there is none, and opens another."""
+    log.warning("a session is lost to its client, for its record can't be read: %s", problem)
+
+
+def _unavailable(problem: StoreError) -> Refusal:
+    log.warning("the store failed: %s", problem)
     return Refusal(503, InternalError("the server's store does not answer; retry"), headers=RETRY_SOON)
