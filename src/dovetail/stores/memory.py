@@ -8,6 +8,9 @@ invisible because every look compares its deadline with the clock, and each writ
 are due, more than it adds, so what has expired never piles up. A write that meets a bound sweeps all that is
 due before it gives up.
 
+The clock is that of the process and never goes back (`steady_time`): setting the time of day ends nothing and keeps
+nothing. A clock that is given and goes back shortens no life.
+
 Every entry is charged a fixed cost besides its bytes: a flood of tiny ones meets the bound as well.
 
 Specification: "Session Management" and "Resumability and Redelivery" in basic/transports of 2025-03-26 to
@@ -17,7 +20,6 @@ Specification: "Session Management" and "Resumability and Redelivery" in basic/t
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from itertools import islice
@@ -38,7 +40,7 @@ from dovetail.stores.contracts import KeyValue, SessionRecord
 from dovetail.stores.errors import SessionExists, StoreClosed, StoreFull
 from dovetail.stores.memory_events import MemoryEvents
 from dovetail.stores.namespaces import COST, Reservations, Share, view
-from dovetail.stores.ordering import Deadlines, OrderedKeys
+from dovetail.stores.ordering import Deadlines, OrderedKeys, steady_time
 
 __all__ = ["MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"]
 
@@ -52,7 +54,7 @@ class MemoryKeyValue:
     """A `KeyValue` in this process. `clock` gives seconds since the epoch."""
 
     def __init__(
-        self, bounds: KeyValueBounds = KeyValueBounds(), *, clock: Callable[[], float] = time.time
+        self, bounds: KeyValueBounds = KeyValueBounds(), *, clock: Callable[[], float] = steady_time
     ) -> None:
         self._bounds = bounds
         self._clock = clock
@@ -247,7 +249,7 @@ class MemorySessions:
     """A `SessionStore` in this process. `clock` gives seconds since the epoch."""
 
     def __init__(
-        self, bounds: SessionBounds = SessionBounds(), *, clock: Callable[[], float] = time.time
+        self, bounds: SessionBounds = SessionBounds(), *, clock: Callable[[], float] = steady_time
     ) -> None:
         self._bounds = bounds
         self._clock = clock
@@ -304,7 +306,9 @@ class MemorySessions:
             if grown > self._bounds.max_bytes:
                 raise StoreFull("bytes of sessions", self._bounds.max_bytes)
             self._bytes = grown
-            self._records[record.id] = replace(stored, version=record.version, data=record.data, seen=now)
+            self._records[record.id] = replace(
+                stored, version=record.version, data=record.data, seen=max(stored.seen, now)
+            )
             return True
 
     async def touch(self, id: str) -> bool:
@@ -387,7 +391,7 @@ class MemoryStore:
     """
 
     def __init__(
-        self, *, bounds: StoreBounds = StoreBounds(), clock: Callable[[], float] = time.time
+        self, *, bounds: StoreBounds = StoreBounds(), clock: Callable[[], float] = steady_time
     ) -> None:
         self.kv = MemoryKeyValue(bounds.kv, clock=clock)
         self.sessions = MemorySessions(bounds.sessions, clock=clock)

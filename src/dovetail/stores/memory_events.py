@@ -16,7 +16,6 @@ Specification: "Resumability and Redelivery" in basic/transports of 2025-03-26 t
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Lock
@@ -26,7 +25,7 @@ from msgspec import Struct
 from dovetail.stores.bounds import EventBounds, check_key, check_position, check_value
 from dovetail.stores.contracts import Event
 from dovetail.stores.errors import StoreClosed, StoreFull, StreamEnded, StreamUnknown
-from dovetail.stores.ordering import Deadlines, OrderedKeys
+from dovetail.stores.ordering import Deadlines, OrderedKeys, steady_time
 
 __all__ = ["MemoryEvents"]
 
@@ -108,7 +107,7 @@ class MemoryEvents:
     """An `EventLog` in this process. `clock` gives seconds since the epoch."""
 
     def __init__(
-        self, bounds: EventBounds = EventBounds(), *, clock: Callable[[], float] = time.time
+        self, bounds: EventBounds = EventBounds(), *, clock: Callable[[], float] = steady_time
     ) -> None:
         self._bounds = bounds
         self._clock = clock
@@ -117,6 +116,7 @@ class MemoryEvents:
         self._streams: dict[str, _Stream] = {}
         self._names = _Names()
         self._ended: deque[_Stream] = deque()  # the streams that are closed, in the order in which they were
+        self._latest = 0.0  # when the last of those that were kept whole goes
         self._gone = 0  # of those, what was forgotten otherwise than from the front
         self._deadlines = Deadlines()
         self._bytes = 0
@@ -145,8 +145,10 @@ class MemoryEvents:
             if len(found.events) > bounds.max_events or found.bytes > bounds.max_bytes:
                 found.trim(bounds.max_events, bounds.max_bytes)
             self._bytes += found.charge() - charged
-            found.events_end = now + bounds.ttl
-            found.position_end = now + max(bounds.ttl, bounds.position_ttl)
+            end, position_end = now + bounds.ttl, now + max(bounds.ttl, bounds.position_ttl)
+            new = found.last == 1  # else a clock that went back must not shorten its life
+            found.events_end = end if new else max(found.events_end, end)
+            found.position_end = position_end if new else max(found.position_end, position_end)
             self._deadlines.note(stream, found.end())
             return found.last
 
@@ -177,6 +179,11 @@ class MemoryEvents:
             self._names.add(stream)
             self._streams[stream] = found
             self._ended.append(found)
+            if (
+                found.events_end < self._latest
+            ):  # the clock went back: it would wait behind one that lasts longer
+                self._deadlines.note(stream, found.end())
+            self._latest = max(self._latest, found.events_end)
 
     async def read(self, stream: str, after: int, limit: int = 256) -> list[Event]:
         """See `EventLog.read`."""

@@ -155,11 +155,13 @@ class SQLiteEvents:
             raise StoreFull("events ever in one stream", SPAN - 1)
         connection.execute("INSERT INTO event VALUES (?, ?)", (stream.number * SPAN + last, data))
         first, size = self._trim(connection, stream._replace(last=last, bytes=stream.bytes + len(data)))
-        events_end = now + self._bounds.ttl
+        # A clock that went back must not shorten the life of what is there.
+        events_end = max(stream.events_end, now + self._bounds.ttl)
+        position_end = max(stream.position_end, self._position_end(now))
         connection.execute(
             "UPDATE stream SET first = ?, last = ?, bytes = ?, events_end = ?, position_end = ?, due = ?"
             " WHERE number = ?",
-            (first, last, size, events_end, self._position_end(now), events_end, stream.number),
+            (first, last, size, events_end, position_end, events_end, stream.number),
         )
         return last
 
