@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
-from typing import Any, Final, TypeVar, Unpack, overload
+from typing import Any, Final, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
 from msgspec import UNSET
@@ -45,7 +45,7 @@ from .listening import Subscription
 from .oddities import ServerWarning
 from .results import ToolResult
 from .states import State
-from .unclosed import warn
+from .unclosed import Process, warn
 
 T = TypeVar("T")
 _THREAD: Final = "dovetail-client"
@@ -74,11 +74,14 @@ class BlockingClient:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._process: Process | None = None
 
     # Life
 
     def open(self) -> "BlockingClient":
         """Connect. Does nothing when open. Raises `Closed` after `close`, and what `Client.open` raises."""
+        if self._process is not None:
+            self._process.check()
         with self._lock:
             if self._closed:
                 raise Closed("the client is closed")
@@ -87,6 +90,7 @@ class BlockingClient:
                 self._thread = threading.Thread(target=_serve, args=(begun,), name=_THREAD, daemon=True)
                 self._thread.start()
                 self._loop = begun.result()
+                self._process = Process()
                 _open.add(self)
         try:
             self._wait(self._client.open())
@@ -98,8 +102,10 @@ class BlockingClient:
     def close(self) -> None:
         """Let go of the server and end the thread. Idempotent, from any thread.
 
-        Raises `LocalProtocolError` on the thread of the client's own callbacks.
+        Raises `LocalProtocolError` on the thread of the client's own callbacks. In a forked child it ends nothing.
         """
+        if self._forked:
+            return
         with self._lock:
             loop, thread = self._loop, self._thread
             if self._closed or loop is None:
@@ -120,6 +126,8 @@ class BlockingClient:
 
     def forgotten(self) -> None:
         """The interpreter ends, and nobody closed the client: say so, and do it."""
+        if self._forked:
+            return
         try:
             warn(self, _HOW)
         finally:
@@ -136,12 +144,16 @@ class BlockingClient:
         return thread
 
     def __del__(self) -> None:
-        if getattr(self, "_loop", None) is None or self._closed:
+        if getattr(self, "_loop", None) is None or self._closed or self._forked:
             return
         try:
             warn(self, _HOW)
         finally:
             self._let_go()
+
+    @property
+    def _forked(self) -> bool:
+        return self._process is not None and not self._process.is_ours
 
     def describe(self) -> str:
         """Names the server in messages."""
@@ -157,6 +169,9 @@ class BlockingClient:
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         loop, thread = self._loop, self._thread
+        if self._forked:
+            work.close()
+            cast("Process", self._process).check()
         if loop is None or self._closed:
             work.close()
             raise (

@@ -49,7 +49,7 @@ from .opening import Opener
 from .options import Options
 from .states import States
 from .targets import Place
-from .unclosed import Vigil, warn
+from .unclosed import Process, Vigil, warn
 from .visits import Visits
 
 log = get_logger("dovetail.client")
@@ -82,6 +82,7 @@ class Connection:
         self._renewed = renewed
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process: Process | None = None
         self._working: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -141,6 +142,7 @@ class Connection:
         loop = asyncio.get_running_loop()
         if self._loop is None or (self._link is None and self._working is None):
             self._loop = loop
+            self._process = Process()
             self._heard_in(copy_context())
         while True:
             self._check()
@@ -238,7 +240,11 @@ class Connection:
     @property
     def _is_left(self) -> bool:
         """Whether there is something to close, and nobody does."""
-        return self._closing is None and self._link is not None
+        return self._closing is None and self._link is not None and not self._forked
+
+    @property
+    def _forked(self) -> bool:
+        return self._process is not None and not self._process.is_ours
 
     async def left_open(self) -> None:
         """The loop ends, and nobody closed the client: say so, and do it."""
@@ -260,7 +266,9 @@ class Connection:
         warn(self, "write `async with Client(...) as client:`, or await client.close() when it is done")
 
     async def close(self) -> None:
-        """End everything. Idempotent, bounded, from any task of the loop."""
+        """End everything. Idempotent, bounded, from any task of the loop. In a forked child it ends nothing."""
+        if self._forked:
+            return
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         await asyncio.shield(self._begin_closing())
@@ -339,6 +347,8 @@ class Connection:
             raise Closed("the client is closed")
         if self._loop is None:
             raise LocalProtocolError("the client is not open; use it inside `async with Client(...)`")
+        if self._process is not None:
+            self._process.check()
         if self._loop is not asyncio.get_running_loop():
             raise LocalProtocolError(
                 "the client was opened on another event loop; use it there, or use Client.sync"

@@ -56,7 +56,7 @@ class Guard:
 
     None means no limit. While ``held`` is true the time without progress does not run out: the peer waits for us.
     ``alarm``: what looks after it, if it is among the guards of that; else it has one of its own. ``call``: what its
-    owner keeps of what is waited for. Raises `RequestTimeout`, or the error given to `abort`.
+    owner keeps of what is waited for. ``unsent``: see `Clock`. Raises `RequestTimeout`, or the error given to `abort`.
     """
 
     __slots__ = (
@@ -77,6 +77,7 @@ class Guard:
         "_token",
         "_what",
         "call",
+        "unsent",
     )
 
     def __init__(
@@ -103,6 +104,7 @@ class Guard:
         self._stopped = 0.0
         self._token: Token[tuple[Clock, ...]] | None = None
         self.call: Any = None
+        self.unsent = False
 
     def __enter__(self) -> "Guard":
         loop = self._loop = self._alarm.loop
@@ -205,6 +207,4 @@ class Guard:
             self._alarm.by(self._due)
             return
         spent = now - self._begun
-        self.abort(
-            RequestTimeout(f"{self._what} was not answered within {spent:.3g} seconds; it was taken back")
-        )
+        self.abort(RequestTimeout(f"{self._what} was not answered within {spent:.3g} seconds"))

@@ -30,6 +30,7 @@ from ..protocol.errors import (
     InternalError,
     LocalProtocolError,
     RemoteProtocolError,
+    RequestTimeout,
     RPCError,
     rpc_error,
 )
@@ -253,11 +254,12 @@ class Link:
                 return reply
         except DovetailError as problem:
             if guard.ended:
-                self._take_back(id, method)
+                self._give_up(guard, problem, id, method)
             problem.of_call("" if method in _OPENING else method, self.server)
             raise
         except asyncio.CancelledError:
-            self._take_back(id, method)
+            if not guard.unsent:
+                self._take_back(id, method)
             raise
         finally:
             del self._guards[id]
@@ -349,13 +351,25 @@ class Link:
     def _guard(self, what: str, seconds: float | None, maximum: float | None) -> Guard:
         return Guard(what, seconds, maximum, held=self._held, alarm=self._alarm)
 
-    def _take_back(self, id: RequestId, method: str) -> None:
-        """We gave a request up: tell the server, where ending the wait did not tell it already."""
-        if self.lost_by is not None or self._closing is not None or method == names.INITIALIZE:
+    def _give_up(self, guard: Guard, problem: DovetailError, id: RequestId, method: str) -> None:
+        """The wait for a request was ended: take it back if it was sent, and say in the error which of these it is."""
+        if guard.unsent:
+            problem.retry_safe = True
+            fate = "it had not been sent yet"
+        elif self._take_back(id, method):
+            fate = "it was taken back"
+        else:
             return
-        if self.stateless and not self.transport.shared:
-            return  # closing the response stream says it
-        self.start(self._send_quietly(self._taking_back(id)))
+        if isinstance(problem, RequestTimeout):
+            problem.args = (f"{problem.args[0]}; {fate}",)
+
+    def _take_back(self, id: RequestId, method: str) -> bool:
+        """We gave a request up: tell the server, where ending the wait did not tell it already. Whether it is told."""
+        if self.lost_by is not None or self._closing is not None or method == names.INITIALIZE:
+            return False
+        if not self.stateless or self.transport.shared:  # else closing the response stream says it
+            self.start(self._send_quietly(self._taking_back(id)))
+        return True
 
     def _taking_back(self, id: RequestId) -> Outgoing:
         notice = CancelledNotice(request_id=id, reason="the client gave up waiting")

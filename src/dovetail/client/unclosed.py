@@ -1,4 +1,4 @@
-"""A client that nobody closed: it is said, and what can still be closed is closed.
+"""A client that nobody closed, or that another process opened: it is said, and what can be closed is closed.
 
 Python says nothing when a program forgets to close something, unless it is asked to (``-X dev``, ``-W default``, a test
 runner): so that is what `ResourceWarning` is for. There are two occasions. Either the last reference to the client goes
@@ -7,10 +7,13 @@ loops close before they end (`asyncio.run` does; whoever ends a loop by hand cal
 Specification: none.
 """
 
+import os
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 from weakref import WeakMethod
+
+from ..protocol.errors import LocalProtocolError
 
 
 class Vigil:
@@ -35,6 +38,30 @@ async def _until_the_end(ended: WeakMethod[Callable[[], Awaitable[None]]]) -> As
         call = ended()
         if call is not None:
             await call()
+
+
+class Process:
+    """The process that something belongs to. A child that was forked off has its memory, and neither its threads nor
+    the right to its pipes and sockets: what the child said there would be mixed into what the parent says.
+    """
+
+    __slots__ = ("_id",)
+
+    def __init__(self) -> None:
+        self._id = os.getpid()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is that process."""
+        return self._id == os.getpid()
+
+    def check(self) -> None:
+        """Raise `LocalProtocolError` in a child of it."""
+        if self._id != os.getpid():
+            raise LocalProtocolError(
+                f"the client was opened in process {self._id}, and this is a child forked off it: a connection belongs "
+                "to one process; open a client of its own here"
+            )
 
 
 class Described(Protocol):

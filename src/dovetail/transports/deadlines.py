@@ -13,11 +13,15 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar, Token
 from typing import Final, Protocol
 
-__all__ = ["Clock", "deadline", "standing_still", "tick", "untick"]
+__all__ = ["Clock", "deadline", "nothing_sent", "standing_still", "tick", "untick"]
 
 
 class Clock(Protocol):
-    """Something whose time can stand still. The calls come in pairs, and may be nested."""
+    """Something whose time can stand still. The calls come in pairs, and may be nested. ``unsent``: the message that it
+    bounds has not begun to leave.
+    """
+
+    unsent: bool
 
     def stop(self) -> None:
         """Time stands still from here on."""
@@ -54,6 +58,19 @@ def standing_still() -> Generator[None, None, None]:
             clock.go_on()
 
 
+@contextmanager
+def nothing_sent() -> Generator[None, None, None]:
+    """Inside, the message of this task has not begun to leave. Whoever gives up there has nothing to take back, so what
+    ends by an exception stays unsent.
+    """
+    clocks = _clocks.get()
+    for clock in clocks:
+        clock.unsent = True
+    yield
+    for clock in clocks:
+        clock.unsent = False
+
+
 @asynccontextmanager
 async def deadline(seconds: float | None) -> AsyncGenerator[None, None]:
     """As ``asyncio.timeout``, under a clock. Raises TimeoutError."""
@@ -72,6 +89,7 @@ class _Timeout:
 
     def __init__(self, scope: asyncio.Timeout) -> None:
         self.over = False
+        self.unsent = False
         self._scope = scope
         self._stops = 0
         self._left: float | None = None

@@ -24,6 +24,7 @@ import ssl as tls
 from typing import Final, NamedTuple
 
 from ..protocol.errors import Closed, ConnectFailed, LocalProtocolError
+from .deadlines import nothing_sent
 from .http1_answer import shortened
 from .http1_connection import Connection
 from .http1_places import Place, has_body, head_of, place_of
@@ -94,7 +95,10 @@ class Http1Backend:
             return await self._through_proxy().request(method, url, headers, body, repeatable=repeatable)
         if body is None and has_body(method, body):
             body = _NO_BODY
-        connection = self._waiting(way) or await self._connected(way)
+        connection = self._waiting(way)
+        if connection is None:
+            with nothing_sent():
+                connection = await self._connected(way)
         while True:
             answer = connection.send(head, body, bodiless=method == "HEAD")
             try:

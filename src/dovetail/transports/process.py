@@ -34,6 +34,7 @@ import msgspec
 from ..logs import get_logger
 from ..protocol.bindings.lines import DEFAULT_MAX_LINE, LineSplitter, LineTooLong, frame
 from ..protocol.errors import Closed, ConnectFailed, ServerExited, TransportError
+from .deadlines import nothing_sent
 from .descriptor_io import PeerGone
 from .launching import INHERITED, check_directory, child_environment, program_name, resolve_command
 from .output_noise import BYTE_ORDER_MARK, may_be_message
@@ -155,9 +156,10 @@ class ServerProcess:
         """
         if not self._room.is_set():
             try:
-                async with asyncio.timeout(self._send_timeout):
-                    while not self._room.is_set():
-                        await self._room.wait()
+                with nothing_sent():
+                    async with asyncio.timeout(self._send_timeout):
+                        while not self._room.is_set():
+                            await self._room.wait()
             except TimeoutError:
                 raise TransportError(
                     f"the server {program_name(self.command)} has not read its input for {self._send_timeout:g} s;"

@@ -21,6 +21,7 @@ from ..logs import get_logger
 from ..protocol.bindings.lines import DEFAULT_MAX_LINE, LineTooLong
 from ..protocol.errors import Closed, DovetailError, LocalProtocolError, MessageTooLarge
 from .client_seam import Outgoing, Receiver, Reply
+from .deadlines import nothing_sent
 from .descriptor_io import PeerGone
 from .launching import program_name
 from .process import ServerProcess
@@ -148,7 +149,8 @@ class StdioTransport:
 
     async def _write(self, data: bytes) -> None:
         if self._process is None or not self._started.is_set():
-            await self._started.wait()
+            with nothing_sent():
+                await self._started.wait()
         process = self._process
         if process is None:
             return
