@@ -151,3 +151,32 @@ def test_the_end_of_a_program_that_closes(ways: str, stateful: Command) -> None:
         check=False,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+IN_FLIGHT = """
+import asyncio
+from dovetail import App, Client
+app = App("busy")
+@app.tool
+async def slow() -> str:
+    await asyncio.sleep(60)
+    return ""
+async def main():
+    global client, call
+    client = Client(app, revision={revision!r})
+    await client.open()
+    call = asyncio.create_task(client.call_tool("slow"))
+    await asyncio.sleep(0.05)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
+def test_a_loop_that_ends_in_the_middle_of_a_call_shows_no_traceback(revision: str) -> None:
+    """The loop cancels the call at the server's side first: that is no failure of the tool."""
+    program = IN_FLIGHT.format(revision=revision)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "cut short" in done.stderr

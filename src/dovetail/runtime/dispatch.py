@@ -96,7 +96,14 @@ class Dispatcher:
         except asyncio.CancelledError:
             if channel.abandoned:
                 raise
-            return self._unforeseen(call)
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                return self._unforeseen(call)
+            # Somebody else cancelled the task, as a loop does with all of its tasks when it ends: no fault of anybody.
+            log.warning(
+                "%s (request %r) was cut short: its task was cancelled from outside", call.method, call.id
+            )
+            return refusal(call, InternalError("the server ended while it handled the request"))
         except BaseException:  # noqa: BLE001 - a handler that raises SystemExit ends its own call, not the server
             return self._unforeseen(call)
 
