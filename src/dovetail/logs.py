@@ -15,8 +15,6 @@ import logging
 import traceback
 from typing import Final
 
-from .protocol.safe_text import one_line, safe
-
 __all__ = ["get_logger", "traceback_text"]
 
 _LONGEST: Final = 10_000
@@ -41,6 +39,8 @@ def traceback_text(problem: BaseException) -> str:
 
 
 def _make_safe(record: logging.LogRecord) -> bool:
+    from .protocol.safe_text import one_line  # only once something is logged
+
     try:
         said = record.getMessage()
     except Exception:  # noqa: BLE001 - a call that does not fit its template; `logging` itself tells of it
@@ -55,6 +55,8 @@ def _make_safe(record: logging.LogRecord) -> bool:
 
 def _indented(part: str) -> str:
     """A part of a traceback: a frame, or the type and text of an exception."""
+    from .protocol.safe_text import safe  # as above
+
     text = safe(part.rstrip("\n"))
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + _CUT

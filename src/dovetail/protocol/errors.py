@@ -18,8 +18,6 @@ tables.
 
 from typing import Any, ClassVar, Final, cast
 
-from .safe_text import one_line, safe
-
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
@@ -43,6 +41,8 @@ class DovetailError(Exception):
     server: str = ""
 
     def __str__(self) -> str:
+        from .safe_text import safe  # only once an error is shown
+
         text = super().__str__()
         where = self._where(text)
         return safe(f"{text} ({where})" if where else text)
@@ -181,6 +181,8 @@ class RPCError(DovetailError):
         self.data = data
 
     def __str__(self) -> str:
+        from .safe_text import one_line, safe  # as above
+
         where = self._where(self.message)
         return f"{one_line(self.message)} (code {self.code}{'; ' if where else ''}{safe(where)})"
 
