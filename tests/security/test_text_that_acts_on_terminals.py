@@ -5,6 +5,7 @@ program reads from a result, stays as it was sent.
 """
 
 import logging
+import os
 import subprocess
 import sys
 import unicodedata
@@ -112,6 +113,30 @@ def test_nor_where_the_server_is_refused(kind: str) -> None:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.parametrize("revision", [OLD, NEW])
+def test_nor_does_a_question_at_a_terminal(revision: str) -> None:
+    """Names, titles, descriptions, choices and messages of a form; typed into as a person would."""
+    master, slave = os.openpty()
+    target = f"{sys.executable} {SERVER} stdio {revision}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dovetail", "call", target, "asks", "-v"],
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        env={**os.environ, "TERM": "dumb", "NO_COLOR": "1"},
+    )  # fmt: skip
+    os.close(slave)
+    os.write(master, b"me\n1\n")
+    shown = b""
+    with suppress(OSError):  # how a terminal ends on Linux
+        while part := os.read(master, 65536):
+            shown += part
+    os.close(master)
+    assert process.wait(20) == 0
+    text = shown.decode().replace("\r\n", "\n")
+    assert "asks:" in text
+    assert "1. Red" in text
+    assert acting(text) == ""
 
 
 async def test_no_log_warning_or_error_of_a_client_holds_any_of_it(
