@@ -42,7 +42,7 @@ async def test_a_request_that_waited_for_room_in_the_pipe_was_not_sent() -> None
         sent: list[Any] = []
         link = client._connection.link
         quietly = link._send_quietly
-        link._send_quietly = lambda out: sent.append(json.loads(out.data)) or quietly(out)  # pyright: ignore[reportAttributeAccessIssue] - to see what is sent
+        link._send_quietly = lambda out: sent.append(json.loads(out.data)) or quietly(out)
         with pytest.raises(RequestTimeout, match="it had not been sent yet") as caught:
             await client.call_tool("any", timeout=0.2)
         assert caught.value.retry_safe

@@ -135,8 +135,8 @@ async def test_what_is_no_plain_file_is_refused(tmp_path: Path, end: str) -> Non
     await filled(path)
     bad = Path(f"{path}{end}")
     bad.unlink(missing_ok=True)
+    victim = tmp_path / "victim"
     if end:
-        victim = tmp_path / "victim"
         victim.write_bytes(b"precious")
         bad.symlink_to(victim)
     else:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from http_serving import bench
@@ -18,6 +19,7 @@ from http_serving import bench
 from dovetail import App, Context
 from dovetail.protocol.session import SessionState
 from dovetail.stores import EventsTrimmed, SQLiteStore, StoreError, StreamUnknown
+from dovetail.transports.http import HTTPApp
 
 STATE = json.dumps({"revision": "2031-01-01", "phase": "ready"})
 SESSIONS = {
@@ -136,9 +138,12 @@ async def test_a_call_that_meets_its_lost_session_is_told_so(
         await ctx.session.set("a", 1)
         return "kept"
 
+    def endpoint(_: object, **options: Any) -> HTTPApp:
+        return cast("HTTPApp", app.asgi(**options))
+
     async with (
         aclosing(SQLiteStore(path)) as store,
-        bench(lambda _, **options: app.asgi(**options), store=store) as (_, prober),
+        bench(endpoint, store=store) as (_, prober),
     ):
         await prober.ready()
         answer = await prober.tool("remember")
