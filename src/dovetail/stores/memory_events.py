@@ -179,9 +179,8 @@ class MemoryEvents:
             self._names.add(stream)
             self._streams[stream] = found
             self._ended.append(found)
-            if (
-                found.events_end < self._latest
-            ):  # the clock went back: it would wait behind one that lasts longer
+            if found.events_end < self._latest:
+                # The clock went back: it would wait behind one that lasts longer.
                 self._deadlines.note(stream, found.end())
             self._latest = max(self._latest, found.events_end)
 
