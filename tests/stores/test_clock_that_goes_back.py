@@ -10,7 +10,6 @@ import pytest
 
 from dovetail.stores import Event, MemoryStore, SQLiteStore, Store
 from dovetail.stores.memory import COST
-from dovetail.stores.ordering import steady_time
 from dovetail.testing.store_contract import VirtualClock, a_session
 
 HOUR = 3600.0
@@ -83,17 +82,3 @@ async def test_what_is_kept_after_it_does_not_wait_behind_what_was_kept_before(c
     assert held() < 300 * (1000 + 10 * COST)
     assert await store.events.drop_prefix("after/") == 0
     assert await store.events.last("before") == 1
-
-
-async def test_the_memory_store_has_a_clock_that_is_never_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = MemoryStore()
-    await store.sessions.create(a_session())
-    await store.kv.set("a", b"1", ttl=60)
-    await store.events.append("s", b"1")
-    for jump in (-HOUR, 30 * 24 * HOUR):
-        monkeypatch.setattr("time.time", lambda jump=jump: 1.8e9 + jump)
-        assert await store.sessions.touch("s")
-        assert await store.kv.get("a") == b"1"
-        assert await store.events.last("s") == 1
-    before = steady_time()
-    assert before <= steady_time() < before + 60

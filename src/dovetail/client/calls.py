@@ -50,6 +50,7 @@ from ..protocol.types import (
 )
 from . import eras
 from .answers import CallInfo, ProgressHandler
+from .arguments import as_plain
 from .catalogue import Catalogue
 from .connection import Connection
 from .link import Link, Wish, name_of, result_of
@@ -296,7 +297,7 @@ class Caller:
             timeout=timeout,
             maximum=maximum,
             progress=how.progress or options.progress,
-            meta=own_meta(how.meta, options.additions.declared),
+            meta=None if how.meta is None else own_meta(how.meta, options.additions.declared),
             log_level=self.log_level if link.stateless else None,
             header_parameters=self.catalogue.headers(params.name) if mirrored else (),
         )

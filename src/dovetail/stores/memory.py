@@ -8,8 +8,7 @@ invisible because every look compares its deadline with the clock, and each writ
 are due, more than it adds, so what has expired never piles up. A write that meets a bound sweeps all that is
 due before it gives up.
 
-The clock is that of the process and never goes back (`steady_time`): setting the time of day ends nothing and keeps
-nothing. A clock that is given and goes back shortens no life.
+A clock that goes back ends nothing that is in use, and lets nothing pile up.
 
 Every entry is charged a fixed cost besides its bytes: a flood of tiny ones meets the bound as well.
 
@@ -20,6 +19,7 @@ Specification: "Session Management" and "Resumability and Redelivery" in basic/t
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from itertools import islice
@@ -40,7 +40,7 @@ from dovetail.stores.contracts import KeyValue, SessionRecord
 from dovetail.stores.errors import SessionExists, StoreClosed, StoreFull
 from dovetail.stores.memory_events import MemoryEvents
 from dovetail.stores.namespaces import COST, Reservations, Share, view
-from dovetail.stores.ordering import Deadlines, OrderedKeys, steady_time
+from dovetail.stores.ordering import Deadlines, OrderedKeys
 
 __all__ = ["MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"]
 
@@ -54,7 +54,7 @@ class MemoryKeyValue:
     """A `KeyValue` in this process. `clock` gives seconds since the epoch."""
 
     def __init__(
-        self, bounds: KeyValueBounds = KeyValueBounds(), *, clock: Callable[[], float] = steady_time
+        self, bounds: KeyValueBounds = KeyValueBounds(), *, clock: Callable[[], float] = time.time
     ) -> None:
         self._bounds = bounds
         self._clock = clock
@@ -249,7 +249,7 @@ class MemorySessions:
     """A `SessionStore` in this process. `clock` gives seconds since the epoch."""
 
     def __init__(
-        self, bounds: SessionBounds = SessionBounds(), *, clock: Callable[[], float] = steady_time
+        self, bounds: SessionBounds = SessionBounds(), *, clock: Callable[[], float] = time.time
     ) -> None:
         self._bounds = bounds
         self._clock = clock
@@ -391,7 +391,7 @@ class MemoryStore:
     """
 
     def __init__(
-        self, *, bounds: StoreBounds = StoreBounds(), clock: Callable[[], float] = steady_time
+        self, *, bounds: StoreBounds = StoreBounds(), clock: Callable[[], float] = time.time
     ) -> None:
         self.kv = MemoryKeyValue(bounds.kv, clock=clock)
         self.sessions = MemorySessions(bounds.sessions, clock=clock)

@@ -16,6 +16,7 @@ Specification: "Resumability and Redelivery" in basic/transports of 2025-03-26 t
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Lock
@@ -25,7 +26,7 @@ from msgspec import Struct
 from dovetail.stores.bounds import EventBounds, check_key, check_position, check_value
 from dovetail.stores.contracts import Event
 from dovetail.stores.errors import StoreClosed, StoreFull, StreamEnded, StreamUnknown
-from dovetail.stores.ordering import Deadlines, OrderedKeys, steady_time
+from dovetail.stores.ordering import Deadlines, OrderedKeys
 
 __all__ = ["MemoryEvents"]
 
@@ -107,7 +108,7 @@ class MemoryEvents:
     """An `EventLog` in this process. `clock` gives seconds since the epoch."""
 
     def __init__(
-        self, bounds: EventBounds = EventBounds(), *, clock: Callable[[], float] = steady_time
+        self, bounds: EventBounds = EventBounds(), *, clock: Callable[[], float] = time.time
     ) -> None:
         self._bounds = bounds
         self._clock = clock

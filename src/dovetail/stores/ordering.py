@@ -1,4 +1,4 @@
-"""Two small structures of the stores in memory, their clock, and the end of a range of keys with one prefix.
+"""Two small structures of the stores in memory, and the end of a range of keys with one prefix.
 
 Theory of operation
 -------------------
@@ -16,25 +16,13 @@ from __future__ import annotations
 
 import heapq
 import math
-import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from typing import Final
 
-__all__ = ["Deadlines", "OrderedKeys", "prefix_end", "steady_time"]
+__all__ = ["Deadlines", "OrderedKeys", "prefix_end"]
 
 RUN = 512
 """Keys in one list; a list of twice as many is split."""
-
-
-_BEGAN: Final = time.time() - time.monotonic()
-
-
-def steady_time() -> float:
-    """Seconds since the epoch, by the time of day when this was imported and a clock that never goes back: for what
-    ends with the process, and whose life is not to change when somebody sets the time.
-    """
-    return _BEGAN + time.monotonic()
 
 
 def prefix_end(prefix: str) -> str | None:
