@@ -12,19 +12,19 @@ Specification: 2026-07-28 basic/authorization, "Token Handling"; "Security Best 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from ...logs import get_logger
 from ...security.authenticator import AuthenticationFailed, Authenticator, Credentials
 from ...security.principal import Principal
 from .head import Head
 
 __all__ = ["Permission", "permission_of"]
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 #: The statuses that say no. Any other says that it is not known.
 _REFUSED: Final = (400, 401, 403)
