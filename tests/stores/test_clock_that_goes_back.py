@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dovetail.stores import Event, MemoryStore, SQLiteStore, Store
-from dovetail.stores.memory import COST
+from dovetail.stores.namespaces import COST
 from dovetail.testing.store_contract import VirtualClock, a_session
 
 HOUR = 3600.0

@@ -372,6 +372,7 @@ class BlockingClient:
         prompts: bool = False,
         resources: bool | Sequence[str | Resource] = False,
         resource_list: bool = False,
+        further: Mapping[str, Sequence[str]] | None = None,
         again: bool = False,
         **options: Unpack[CallOptions],
     ) -> "BlockingSubscription":
@@ -381,6 +382,7 @@ class BlockingClient:
             prompts=prompts,
             resources=resources,
             resource_list=resource_list,
+            further=further,
             again=again,
             **options,
         )

@@ -20,7 +20,6 @@ stands in its journal, since a caller may come back from another address.
 Specification: basic/patterns/mrtr, "Server Requirements"; basic/patterns/cancellation (a re-issued request).
 """
 
-import logging
 import time
 from typing import Final
 
@@ -36,7 +35,7 @@ from ..stores.errors import StoreError, StoreFull
 from .channel import Channel
 from .redemptions import Redemptions
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 log = get_logger("dovetail.server")
 

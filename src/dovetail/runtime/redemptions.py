@@ -19,19 +19,19 @@ The reply that was recorded first counts, for everyone. One of more than `MAX_AN
 Specification: basic/patterns/mrtr, "Server Requirements": what is used at most once is enforced by the server.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 
+from ..logs import get_logger
 from ..protocol import codec, rounds
 from ..protocol.errors import InternalError, InvalidParams
 from ..stores.contracts import KeyValue
 from ..stores.errors import StoreError
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 MAX_ANSWER: Final = 1024 * 1024
 #: Seconds that a record outlives what moved it: a body may take its time before it asks again; once it has, or has come
