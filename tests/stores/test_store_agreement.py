@@ -62,7 +62,7 @@ def steps() -> st.SearchStrategy[tuple[str, Step | int]]:
             "create",
             lambda i, p: lambda s: s.sessions.create(a_session(i, principal=p)),
             keys,
-            st.sampled_from("pq"),
+            st.sampled_from(["p", "q", "", "anonymous@a", "anonymous@b"]),
         ),
         step("load", lambda i: lambda s: s.sessions.load(i), keys),
         step(

@@ -369,10 +369,17 @@ async def test_a_session_that_uses_two_eras():
         assert (await prober.tool("echo")).status == 200
 
 
+class Alice:
+    """Everybody is Alice."""
+
+    async def authenticate(self, request):
+        return Principal("https://issuer.test", "alice")
+
+
 async def test_v31_a_full_store_asks_to_come_back_later():
-    """V31: an initialize flood is bounded."""
+    """V31: an initialize flood is bounded. Of callers with names no session ends for a new one."""
     store = MemoryStore(bounds=StoreBounds(sessions=SessionBounds(max_sessions=3)))
-    async with bench(store=store) as (_, prober):
+    async with bench(store=store, authenticate=Alice()) as (_, prober):
         for _ in range(3):
             prober.session = prober.revision = None
             assert (await prober.initialize()).status == 200

@@ -16,8 +16,12 @@ from http_serving import Bench, Prober, QuietServer, serving, until
 from dovetail import App
 from dovetail.transports.http import HTTPApp
 from dovetail.transports.http.departing import Departure
+from dovetail.transports.http.head import Head
 from dovetail.transports.http.places import Places
+from dovetail.transports.http.settings import Settings
 from dovetail.transports.http.watching import Pulse
+
+HEAD = Head({"method": "POST", "headers": []})
 
 
 @contextlib.asynccontextmanager
@@ -71,13 +75,13 @@ async def test_a_call_that_outlasts_the_drain_is_answered(caplog: pytest.LogCapt
 
 async def test_nothing_is_looked_at_where_nothing_is_open() -> None:
     left: list[str] = []
-    places = Places(10, 10)
+    places = Places(Settings())
     departure = Departure(places, Pulse(1.0), lambda: left.append("left"))
     with socket.create_server(("127.0.0.1", 0)) as sock:
         departure.note({"server": sock.getsockname()})
-        places.take_request()
+        places.take_request(HEAD)
         departure.watch()
-        places.leave_request()
+        places.leave_request(HEAD)
         await asyncio.sleep(0.25)
     departure.watch()
     assert left == []
@@ -86,7 +90,7 @@ async def test_nothing_is_looked_at_where_nothing_is_open() -> None:
 @pytest.mark.parametrize("kind", ["wildcard", "text port", "unix"])
 async def test_the_socket_is_found_by_what_servers_say_of_it(kind: str, tmp_path: Path) -> None:
     gone = asyncio.Event()
-    places = Places(10, 10)
+    places = Places(Settings())
     departure = Departure(places, Pulse(1.0), gone.set)
     if kind == "unix":
         sock = socket.socket(socket.AF_UNIX)
@@ -98,7 +102,7 @@ async def test_the_socket_is_found_by_what_servers_say_of_it(kind: str, tmp_path
         port = sock.getsockname()[1]
         server = ("127.0.0.1", str(port) if kind == "text port" else port)
     departure.note({"server": server})
-    places.take_request()
+    places.take_request(HEAD)
     departure.watch()
     sock.close()
     async with asyncio.timeout(5):
@@ -107,12 +111,12 @@ async def test_the_socket_is_found_by_what_servers_say_of_it(kind: str, tmp_path
 
 async def test_what_is_not_found_is_never_missed() -> None:
     """A test client, say, whose server has no socket."""
-    places = Places(10, 10)
+    places = Places(Settings())
     left: list[str] = []
     for server in (None, ("testserver", 80), ("testserver", None)):
         departure = Departure(places, Pulse(1.0), lambda: left.append("left"))
         departure.note({"server": server})
-        places.take_request()
+        places.take_request(HEAD)
         departure.watch()
     await asyncio.sleep(0.25)
     assert left == []

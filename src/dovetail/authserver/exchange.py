@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from ..security.addresses import network_of
+from ..security.callers import network_of
 from .refusals import OAuthError, invalid_request
 from .settings import Bounds
 

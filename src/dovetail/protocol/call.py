@@ -5,14 +5,25 @@ Both engines make `Call`s; everything above works with them and need not know th
 
 from typing import Any, cast
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
+from msgspec.structs import force_setattr
 
 from . import codec, names
-from .envelope import Message
+from .envelope import Kind, Message
 from .revisions import Profile
 from .types.capabilities import ClientCapabilities
 from .types.metadata import Implementation
 from .types.requests import LogLevel, Params, ProgressToken, RequestId
+from .types.tools import CallToolParams
+
+
+class _Marked(Struct, frozen=True):
+    """What is kept of parameters that were read."""
+
+    meta: Raw = field(default=Raw(b""), name=names.META)
+
+
+_marked = codec.reader(_Marked)
 
 
 class Peer(Struct, frozen=True):
@@ -65,6 +76,17 @@ class Call(Struct, frozen=True, eq=False, gc=False):
         """The whole ``_meta`` of the request, as it came."""
         found = self.members.get(names.META)
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+    def forget(self) -> None:
+        """Let go of the message: what is still to be done needs only what was read of it. Of the parameters as they
+        came, ``_meta`` stays.
+        """
+        raw = self.raw
+        meta = _marked.read(raw).meta if raw else b""
+        kept = Raw(b'{"%b":%b}' % (names.META.encode(), bytes(meta)) if meta else b"")
+        force_setattr(self, "message", Message(Kind.REQUEST, self.id, self.method, kept))
+        if isinstance(self.params, CallToolParams):
+            force_setattr(self.params, "arguments", Raw(b""))
 
 
 class Cancel(Struct, frozen=True):

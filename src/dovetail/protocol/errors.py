@@ -167,6 +167,10 @@ class Dismissed(DovetailError):
     """The person closed a question without answering it (action "cancel")."""
 
 
+class Unanswered(Dismissed):
+    """A question got no answer in the time that it had, or nobody was there to read it."""
+
+
 class RPCError(DovetailError):
     """A JSON-RPC error: ``code``, ``message``, optional ``data`` (any JSON value). ``message`` is as it was sent; the
     text of the exception is one line of it, safe to show.

@@ -34,9 +34,14 @@ from .types.notifications import (
 from .types.requests import RequestId
 
 MAX_RESOURCES: Final = 10_000
+#: Characters of a URI that somebody subscribes to, and of all those of one subscription or session together.
+MAX_URI: Final = 8 * 1024
+MAX_URIS: Final = 768 * 1024
 Kind = Literal["tools", "prompts", "resources", "resource"]
 #: Beyond so many names a set finds one sooner than a tuple does, which takes less space.
 _FEW: Final = 8
+#: Bytes that a URI takes besides its own, in the set that finds it.
+_PLACE: Final = 128
 #: What stands between a resource and what is below it: a segment of a path, a query, a fragment.
 _BELOW: Final = "/?#"
 _MARK: Final = f'"{names.META_SUBSCRIPTION_ID}":'.encode()
@@ -134,8 +139,7 @@ class Listening:
         profile: Profile,
         further: Mapping[ChangeType, list[str]] | None = None,
     ) -> None:
-        if len(wanted.resource_subscriptions or ()) > MAX_RESOURCES:
-            raise InvalidParams(f"a subscription may name at most {MAX_RESOURCES} resources")
+        _check_uris(wanted.resource_subscriptions or ())
         self.id = id
         self.honoured = _honour(wanted, offered)
         self._further = {type.kind: frozenset(subjects) for type, subjects in (further or {}).items()}
@@ -200,6 +204,22 @@ def _around_id(change: Change, profile: Profile) -> tuple[bytes, bytes]:
     # A quote that is part of a text is escaped, so no other place in the message looks like this one.
     head, mark, tail = messages.notice(profile, change.method, notice).partition(_MARK + b"0")
     return head + mark[:-1], tail
+
+
+def weight(wanted: SubscriptionFilter) -> int:
+    """About how many bytes a subscription takes for as long as it lasts."""
+    uris = wanted.resource_subscriptions or ()
+    return sum(map(len, uris)) + _PLACE * len(uris)
+
+
+def _check_uris(uris: Collection[str]) -> None:
+    """Raise `InvalidParams` for more than one subscription may name."""
+    if len(uris) > MAX_RESOURCES:
+        raise InvalidParams(f"a subscription may name at most {MAX_RESOURCES} resources")
+    if uris and max(map(len, uris)) > MAX_URI:
+        raise InvalidParams(f"a URI to subscribe to may have at most {MAX_URI} characters")
+    if sum(map(len, uris)) > MAX_URIS:
+        raise InvalidParams(f"the URIs of a subscription may have at most {MAX_URIS} characters together")
 
 
 def _honour(wanted: SubscriptionFilter, offered: ServerCapabilities) -> SubscriptionFilter:

@@ -23,6 +23,7 @@ from . import codec, messages, names
 from .call import Answer, Call, Cancel, Notification, Peer, Refused
 from .envelope import Kind, Message
 from .errors import FeatureUnavailable, InvalidParams, InvalidRequest, LocalProtocolError, MethodNotFound
+from .listening import MAX_URI, MAX_URIS
 from .revisions import PROFILES, STATEFUL, Method, NoticeType, Profile
 from .revisions.profiles import Profiles
 from .types.capabilities import ClientCapabilities, ServerCapabilities
@@ -36,9 +37,8 @@ NEW: Final = "new"
 OPEN: Final = "open"
 READY: Final = "ready"
 MAX_SUBSCRIPTIONS: Final = 10_000
-#: Bytes that a session keeps of its opening, and characters of a URI that it keeps as a subscription.
+#: Bytes that a session keeps of its opening.
 MAX_OPENING: Final = 64 * 1024
-MAX_SUBSCRIBED_URI: Final = 8 * 1024
 
 _NEWEST: Final = STATEFUL[-1]
 _KNOWN: Final = frozenset({"", *STATEFUL})
@@ -137,11 +137,19 @@ class ServerSession:
         """Remember that the client wants to hear of updates of a resource. Raises `InvalidParams` beyond the
         limit.
         """
-        if len(uri) > MAX_SUBSCRIBED_URI:
-            raise InvalidParams(f"a URI to subscribe to may have at most {MAX_SUBSCRIBED_URI} characters")
-        if uri not in self.state.subscriptions and len(self.state.subscriptions) >= MAX_SUBSCRIPTIONS:
+        subscriptions = self.state.subscriptions
+        if uri in subscriptions:
+            return
+        if len(uri) > MAX_URI:
+            raise InvalidParams(f"a URI to subscribe to may have at most {MAX_URI} characters")
+        if len(subscriptions) >= MAX_SUBSCRIPTIONS:
             raise InvalidParams(f"a session may subscribe to at most {MAX_SUBSCRIPTIONS} resources")
-        self.state.subscriptions.add(uri)
+        # As they are kept: what has to be escaped may take six times its length.
+        if len(codec.encode(subscriptions)) + len(codec.encode(uri)) > MAX_URIS:
+            raise InvalidParams(
+                f"the URIs that a session subscribes to may have at most {MAX_URIS} bytes together"
+            )
+        subscriptions.add(uri)
         self.changed = True
 
     def unsubscribe(self, uri: str) -> None:

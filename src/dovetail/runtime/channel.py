@@ -32,9 +32,11 @@ class Channel:
     nobody but the transport may cancel; ``cancelled``: the transport did. ``lasting``: what a session is told is
     remembered, and changes find their way to it; ``speaking``: what is said during a call is not dropped. ``lapse``:
     what ends the call in good order when its caller's credentials are good no more; without it, it is cancelled then.
+    ``lean``: what is large of the request is let go of once it was read.
     """
 
     principal: Principal = ANONYMOUS
+    lean: bool = False
     transport: str = ""
     remote: str | None = None
     session: ServerSession | None = None

@@ -23,7 +23,15 @@ from ..protocol import envelope, exchange, messages, names
 from ..protocol.call import Answer, Call, Cancel, Notification, Refused
 from ..protocol.correlation import Pending
 from ..protocol.envelope import Kind, Malformed, Message
-from ..protocol.errors import Closed, InternalError, InvalidRequest, RPCError, TransportError, rpc_error
+from ..protocol.errors import (
+    Closed,
+    InternalError,
+    InvalidRequest,
+    RPCError,
+    TransportError,
+    Unanswered,
+    rpc_error,
+)
 from ..protocol.listening import Change
 from ..protocol.revisions import Feature, Profile
 from ..protocol.session import NEW, READY, ServerSession, SessionState
@@ -57,7 +65,8 @@ class ServerConnection:
 
     ``send`` may do what it can at once and give None, or what is left to be awaited. ``at_once``: calls take their
     first step within `take`, where Python can do that. Only for what arrives from outside: a peer in this very loop
-    that calls and calls would never let anything else run.
+    that calls and calls would never let anything else run. ``answer_timeout``: seconds that the peer has for a
+    question, None for no limit.
     """
 
     def __init__(
@@ -69,11 +78,13 @@ class ServerConnection:
         principal: Principal = ANONYMOUS,
         remote: str | None = None,
         at_once: bool = False,
+        answer_timeout: float | None = None,
     ) -> None:
         self._service = service
         self._loop: asyncio.AbstractEventLoop | None = None
         self._send = send
         self._at_once = at_once
+        self._answer_timeout = answer_timeout
         self._transport = transport
         self._principal = principal
         self._remote = remote
@@ -134,6 +145,11 @@ class ServerConnection:
         if rest is not None:
             await rest
 
+    @property
+    def held(self) -> int:
+        """Bytes that the calls in progress hold: their requests, and the answers that wait to be sent."""
+        return self._held
+
     def put(self, data: bytes) -> Awaitable[None] | None:
         """Send one message, as far as that goes at once. Gives what is left to be awaited, if anything: now."""
         if self._closed:
@@ -191,7 +207,7 @@ class ServerConnection:
                 )
 
     async def ask(self, method: str, params: bytes) -> Raw:
-        """Send a request to the client and wait for the result. Raises its `RPCError`, or `Closed`."""
+        """Send a request to the client and wait for the result. Raises its `RPCError`, `Closed`, or `Unanswered`."""
         if self._closed or self._deaf:
             raise Closed("the client is gone")
         id = self._asked.next_id()
@@ -201,8 +217,12 @@ class ServerConnection:
         self._room.set()  # the answer has to get through
         try:
             await self.write(message)
+            if self._answer_timeout is not None:
+                await asyncio.wait((waiter,), timeout=self._answer_timeout)
+                if not waiter.done():
+                    raise Unanswered(f"{method} was not answered within {self._answer_timeout:g} seconds")
             answer = await waiter
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Unanswered):
             if self._asked.take(id) is not None and not self._closed:
                 notice = CancelledNotice(request_id=id)
                 await self.write(

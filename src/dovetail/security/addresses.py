@@ -12,13 +12,12 @@ This module is pure: it looks at one address that has been resolved already. Spe
 
 from __future__ import annotations
 
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from ..protocol.errors import DovetailError
 
-__all__ = ["AddressPolicy", "AddressRefused", "network_of"]
+__all__ = ["AddressPolicy", "AddressRefused"]
 
 _NEVER: Final = frozenset(
     {
@@ -119,18 +118,6 @@ class AddressPolicy:
             return None if self.allow_private else "private"
         special = next((what for network, what in _SPECIAL_6 if address in network), None)
         return special or (None if address in _PUBLIC_6 else "reserved")
-
-
-@lru_cache(maxsize=4096)
-def network_of(address: str) -> str:
-    """Who counts as one caller: an IPv4 address, or a /64 of IPv6, which one machine has to itself."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(found, IPv4Address):
-        return str(found)
-    return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))
 
 
 def is_loopback(address: IPv4Address | IPv6Address) -> bool:

@@ -89,6 +89,8 @@ class ToolEntry:
             values = self._arguments.decode(params.arguments)
         except BadArguments as problem:
             return _error(str(problem))
+        if channel.lean:
+            call.forget()
         if self.single_use:
             return await self._call_redeemed(call, channel, values, context)
         try:

@@ -44,7 +44,8 @@ from ..runtime.channel import Channel
 from ..runtime.dispatch import Handler
 from ..runtime.extension import Extensions
 from ..runtime.hub import Hub
-from ..security.limits import RateLimiter, Seldom, is_loopback, network
+from ..security.callers import HERE, caller_of, outside
+from ..security.limits import RateLimiter, Seldom
 from ..security.principal import ANONYMOUS, Principal
 from . import offering
 from .catalog import Catalog
@@ -241,6 +242,7 @@ class Methods:
             self._extensions.wanted(call, channel.principal),
         )
         self._catalog.check_subscriptions(params.notifications.resource_subscriptions or (), channel)
+        call.forget()  # it goes on for days, and needs only what was read of it
         hears = self._catalog.hearing(channel.principal, channel.transport)
         subscription = self._hub.subscribe(
             listening.wants
@@ -270,18 +272,11 @@ class Methods:
         return entry.header_parameters
 
     def _limit(self, limiter: RateLimiter, channel: Channel) -> None:
-        """Each principal has its own allowance; one without a person has it at each address that it calls from, for a
-        program may run in many places. Nameless callers have one for each address, but those on this machine are free.
-        """
-        principal, remote = channel.principal, channel.remote
-        if principal is not ANONYMOUS and not principal.is_anonymous:
-            key: Hashable = principal.key
-            if remote is not None and principal.is_machine:
-                key = (key, network(remote))
-        elif remote is None or is_loopback(remote):
+        """Each caller has its own allowance (see `callers`); those on this machine that have no name are free."""
+        principal = channel.principal
+        key = outside(channel.remote) if principal is ANONYMOUS else caller_of(principal, channel.remote)
+        if key == HERE:
             return
-        else:
-            key = network(remote)
         wait = limiter.take(key)
         if wait > 0:
             raise self._limited(key, wait, channel)

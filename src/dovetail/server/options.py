@@ -61,8 +61,11 @@ class EndpointOptions(TypedDict, total=False):
       deprecated transport of 2024-11-05 as well. ``health``: a path such as "/health" that says whether the server is
       ready.
     * ``drain``: what a shutdown waits for calls (10). ``keep_alive``: silence before a comment is sent (15).
-      ``body_timeout`` (30), ``send_timeout`` (60), ``slow_after`` (0.005), ``retry`` (1), ``linger`` (120).
-    * ``max_requests`` (10,000) and ``max_streams`` (5,000) at once.
+      ``body_timeout`` (30), ``send_timeout`` (60), ``slow_after`` (0.005), ``retry`` (1), ``linger`` (120),
+      ``answer_timeout`` (900).
+    * ``max_requests`` (10,000) and ``max_streams`` (5,000) at once; ``max_held``: bytes of messages above 4 KiB that
+      are being received, worked on or listened with (256 MiB). ``caller_share``: the percentage of each that one caller
+      may have (25), ``anonymous_share``: those without a name together, where others have one (50).
     """
 
     path: str
@@ -83,8 +86,12 @@ class EndpointOptions(TypedDict, total=False):
     slow_after: float
     max_requests: int
     max_streams: int
+    max_held: int
+    caller_share: int
+    anonymous_share: int
     retry: float
     linger: float
+    answer_timeout: float
     drain: float
     workers: int
 

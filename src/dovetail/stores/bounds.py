@@ -25,9 +25,12 @@ __all__ = [
     "check_prefix",
     "check_ttl",
     "check_value",
+    "is_anonymous",
 ]
 
 MIB = 1024 * 1024
+ANONYMOUS = "anonymous"
+"""What the principal keys of anonymous callers begin with, unless they are empty."""
 MAX_KEY = 512
 """Characters in a key, a session id, a principal key or a stream name, namespaces included."""
 
@@ -48,7 +51,8 @@ class SessionBounds(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of a `SessionStore`: counts, seconds, and bytes of one record's data (`max_data`).
 
     A session ends `idle_ttl` after it was last seen and `absolute_ttl` after it was created, whichever is
-    first. `max_bytes` holds for all records together where the process itself holds them.
+    first. `max_bytes` holds for all records together where the process itself holds them, and
+    `max_bytes_per_principal` for those of one principal.
     """
 
     max_sessions: int = 10_000
@@ -57,6 +61,7 @@ class SessionBounds(msgspec.Struct, frozen=True, kw_only=True):
     absolute_ttl: float = 86_400.0
     max_data: int = 1 * MIB
     max_bytes: int = 256 * MIB
+    max_bytes_per_principal: int = 64 * MIB
 
 
 class EventBounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +110,11 @@ def check_prefix(prefix: str, what: str = "prefix") -> None:
             raise KeyInvalid(what, "has half of a surrogate pair, which UTF-8 cannot carry") from None
     if "\0" in prefix:
         raise KeyInvalid(what, "has a NUL character, which not every backend can keep")
+
+
+def is_anonymous(principal: str) -> bool:
+    """Whether a principal key is that of an anonymous caller."""
+    return not principal or principal.startswith(ANONYMOUS)
 
 
 def check_value(value: bytes, limit: int, what: str = "value") -> None:

@@ -37,7 +37,8 @@ __all__ = ["Event", "EventLog", "KeyValue", "SessionRecord", "SessionStore", "St
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One session of the stateful era, as stored.
 
-    `id` and `principal` are keys; the principal of an anonymous caller may be "". `version` counts the saves.
+    `id` and `principal` are keys; the principal of an anonymous caller is "" or begins with "anonymous", and no other
+    one does. `version` counts the saves.
     `created` and `seen` are seconds since the epoch. `data` belongs to whoever runs the session: the store
     never looks inside.
     """
@@ -130,11 +131,14 @@ class SessionStore(Protocol):
     `principal`.
     """
 
-    async def create(self, record: SessionRecord) -> None:
-        """Keep a new session. Times ahead of the store's clock count as now.
+    async def create(self, record: SessionRecord) -> Sequence[str]:
+        """Keep a new session. Times ahead of the store's clock count as now. Gives the ids of sessions that had to go
+        for it.
 
-        Raises `StoreFull` at `max_sessions`, or `max_per_principal` for its principal, once expired ones are
-        swept; `SessionExists` when a live session has the id; `ValueTooLarge` for its data.
+        Expired ones are swept first. At `max_per_principal` the idlest session of an anonymous principal goes, at
+        `max_sessions` the idlest of any anonymous one: those that were never saved before those that were, and then the
+        one that was not seen for longest. Raises `StoreFull` where there is none that may go; `SessionExists` when a
+        live session has the id; `ValueTooLarge` for its data.
         """
         ...
 

@@ -35,6 +35,7 @@ from dovetail.stores.bounds import (
     check_prefix,
     check_ttl,
     check_value,
+    is_anonymous,
 )
 from dovetail.stores.contracts import KeyValue, SessionRecord
 from dovetail.stores.errors import SessionExists, StoreClosed, StoreFull
@@ -257,30 +258,32 @@ class MemorySessions:
         self._closed = False
         self._records: dict[str, SessionRecord] = {}
         self._of: Counter[str] = Counter()  # sessions by principal
+        self._bytes_of: Counter[str] = Counter()
         self._deadlines = Deadlines()
         self._bytes = 0
+        # When each session of an anonymous principal was last used: of one such principal, and of all.
+        self._idle_of: dict[str, Deadlines] = {}
+        self._idle = Deadlines()
 
-    async def create(self, record: SessionRecord) -> None:
+    async def create(self, record: SessionRecord) -> list[str]:
         """See `SessionStore.create`."""
         check_key(record.id, "session id")
         check_prefix(record.principal, "principal key")
         check_value(record.data, self._bounds.max_data, "session data")
         with self._lock:
             now = self._sweep()
-            bounds = self._bounds
             if record.id in self._records:
                 raise SessionExists
-            if len(self._records) >= bounds.max_sessions:
-                raise StoreFull("sessions", bounds.max_sessions)
-            if self._of[record.principal] >= bounds.max_per_principal:
-                raise StoreFull("sessions of one principal", bounds.max_per_principal)
-            if self._bytes + len(record.data) + COST > bounds.max_bytes:
-                raise StoreFull("bytes of sessions", bounds.max_bytes)
+            gone = self._make_room(record)
             record = replace(record, created=min(record.created, now), seen=min(record.seen, now))
             self._records[record.id] = record
             self._of[record.principal] += 1
-            self._bytes += len(record.data) + COST
+            self._count_bytes(record, len(record.data) + COST)
             self._deadlines.note(record.id, self._end(record))
+            if is_anonymous(record.principal):
+                for line in (self._idle, self._idle_of.setdefault(record.principal, Deadlines())):
+                    line.note(record.id, self._used(record))
+            return gone
 
     async def load(self, id: str) -> SessionRecord | None:
         """See `SessionStore.load`."""
@@ -302,10 +305,12 @@ class MemorySessions:
             stored, now = self._live(record.id)
             if stored is None or stored.version != expected_version:
                 return False
-            grown = self._bytes + len(record.data) - len(stored.data)
-            if grown > self._bounds.max_bytes:
-                raise StoreFull("bytes of sessions", self._bounds.max_bytes)
-            self._bytes = grown
+            grown, bounds = len(record.data) - len(stored.data), self._bounds
+            if self._bytes + grown > bounds.max_bytes:
+                raise StoreFull("bytes of sessions", bounds.max_bytes)
+            if grown > 0 and self._bytes_of[stored.principal] + grown > bounds.max_bytes_per_principal:
+                raise StoreFull("bytes of sessions of one principal", bounds.max_bytes_per_principal)
+            self._count_bytes(stored, grown)
             self._records[record.id] = replace(
                 stored, version=record.version, data=record.data, seen=max(stored.seen, now)
             )
@@ -342,6 +347,50 @@ class MemorySessions:
         with self._lock:
             self._closed = True
             self._records, self._of, self._deadlines = {}, Counter(), Deadlines()
+            self._idle_of, self._idle, self._bytes_of = {}, Deadlines(), Counter()
+
+    def _make_room(self, record: SessionRecord) -> list[str]:
+        """Remove idle sessions of anonymous principals until there is room for one more; gives their ids."""
+        gone: list[str] = []
+        while (met := self._met(record)) is not None:
+            what, limit, own = met
+            line = self._idle_of.get(record.principal) if own else self._idle
+            id = None if line is None else self._idlest(line)
+            if id is None:
+                raise StoreFull(what, limit)
+            self._remove(self._records[id])
+            gone.append(id)
+        return gone
+
+    def _met(self, record: SessionRecord) -> tuple[str, int, bool] | None:
+        """The bound that a new session would meet: of what, how much, and whether it is one of its principal alone."""
+        bounds, principal, size = self._bounds, record.principal, len(record.data) + COST
+        if self._of[principal] >= bounds.max_per_principal:
+            return "sessions of one principal", bounds.max_per_principal, True
+        if self._bytes_of[principal] + size > bounds.max_bytes_per_principal:
+            return "bytes of sessions of one principal", bounds.max_bytes_per_principal, True
+        if len(self._records) >= bounds.max_sessions:
+            return "sessions", bounds.max_sessions, False
+        if self._bytes + size > bounds.max_bytes:
+            return "bytes of sessions", bounds.max_bytes, False
+        return None
+
+    def _idlest(self, line: Deadlines) -> str | None:
+        """The session that is idle for longest, of those in a line."""
+        for id in line.due(math.inf, None):
+            used = self._used(self._records[id])
+            if not line.any_before(used):
+                return id
+            line.note(id, used)
+        return None
+
+    def _used(self, record: SessionRecord) -> float:
+        """What sessions are ordered by when the idlest is to go. It never becomes less."""
+        return record.seen + (self._bounds.idle_ttl if record.version > 1 else 0.0)
+
+    def _count_bytes(self, record: SessionRecord, more: int) -> None:
+        self._bytes += more
+        self._bytes_of[record.principal] += more
 
     def _now(self) -> float:
         if self._closed:
@@ -363,12 +412,17 @@ class MemorySessions:
         return record, now
 
     def _remove(self, record: SessionRecord) -> None:
+        principal = record.principal
         del self._records[record.id]
         self._deadlines.forget(record.id)
-        self._bytes -= len(record.data) + COST
-        self._of[record.principal] -= 1
-        if not self._of[record.principal]:
-            del self._of[record.principal]
+        self._count_bytes(record, -len(record.data) - COST)
+        self._of[principal] -= 1
+        if principal in self._idle_of:
+            self._idle.forget(record.id)
+            self._idle_of[principal].forget(record.id)
+        if not self._of[principal]:
+            del self._of[principal], self._bytes_of[principal]
+            self._idle_of.pop(principal, None)
 
     def _sweep(self) -> float:
         """Remove every ended session, so that what is left can be counted. Each session is swept once: cheap

@@ -110,6 +110,10 @@ class Deadlines:
         """Whether `due` may have something to give."""
         return bool(self._heap) and self._heap[0][0] <= now
 
+    def any_before(self, at: float) -> bool:
+        """Whether an entry may be before `at`."""
+        return bool(self._heap) and self._heap[0][0] < at
+
     def due(self, now: float, limit: int | None) -> Iterator[str]:
         """Keys whose entry is not after `now`, at most `limit`; each is forgotten as it is given: `note` it
         to keep it.

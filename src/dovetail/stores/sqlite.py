@@ -26,6 +26,7 @@ from typing import Final
 
 from dovetail.logs import get_logger
 from dovetail.stores.bounds import (
+    ANONYMOUS,
     KeyValueBounds,
     SessionBounds,
     StoreBounds,
@@ -33,6 +34,7 @@ from dovetail.stores.bounds import (
     check_prefix,
     check_ttl,
     check_value,
+    is_anonymous,
 )
 from dovetail.stores.contracts import KeyValue, SessionRecord
 from dovetail.stores.errors import SessionExists, StoreFull
@@ -236,12 +238,12 @@ class SQLiteSessions:
         self._bounds = bounds
         self._clock = clock
 
-    async def create(self, record: SessionRecord) -> None:
+    async def create(self, record: SessionRecord) -> list[str]:
         """See `SessionStore.create`."""
         check_key(record.id, "session id")
         check_prefix(record.principal, "principal key")
         check_value(record.data, self._bounds.max_data, "session data")
-        await self._executor.write(self._create, record)
+        return await self._executor.write(self._create, record)
 
     async def load(self, id: str) -> SessionRecord | None:
         """See `SessionStore.load`."""
@@ -272,7 +274,7 @@ class SQLiteSessions:
         """See `SessionStore.count`."""
         return await self._executor.read(self._count, principal_key)
 
-    def _create(self, connection: Connection, record: SessionRecord) -> None:
+    def _create(self, connection: Connection, record: SessionRecord) -> list[str]:
         now = self._clock()
         bounds = self._bounds
         # Only this id: `session_expires` lets the counts skip the rest of what has expired, and the sweep
@@ -280,16 +282,45 @@ class SQLiteSessions:
         connection.execute("DELETE FROM session WHERE id = ? AND expires <= ?", (record.id, now))
         if self._load(connection, record.id) is not None:
             raise SessionExists
-        if self._count(connection, None) >= bounds.max_sessions:
-            raise StoreFull("sessions", bounds.max_sessions)
-        if self._count(connection, record.principal) >= bounds.max_per_principal:
-            raise StoreFull("sessions of one principal", bounds.max_per_principal)
+        gone: list[str] = []
+        while self._count(connection, record.principal) >= bounds.max_per_principal:
+            id = self._idlest(connection, record.principal) if is_anonymous(record.principal) else None
+            if id is None:
+                raise StoreFull("sessions of one principal", bounds.max_per_principal)
+            gone.append(self._end(connection, id))
+        while self._count(connection, None) >= bounds.max_sessions:
+            id = self._idlest(connection, None)
+            if id is None:
+                raise StoreFull("sessions", bounds.max_sessions)
+            gone.append(self._end(connection, id))
         created, seen = min(record.created, now), min(record.seen, now)
         end = min(seen + bounds.idle_ttl, created + bounds.absolute_ttl)
         connection.execute(
             "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)",
             (record.id, record.version, created, seen, record.principal, record.data, end),
         )
+        return gone
+
+    def _idlest(self, connection: Connection, principal: str | None) -> str | None:
+        """The idlest session of one anonymous principal, or of all."""
+        if principal is None:
+            row = connection.execute(
+                "SELECT id FROM session WHERE expires > ? AND (principal = '' OR principal >= ? AND principal < ?)"
+                " ORDER BY version > 1, seen, id LIMIT 1",
+                (self._clock(), ANONYMOUS, prefix_end(ANONYMOUS)),
+            ).fetchone()
+        else:
+            row = connection.execute(
+                "SELECT id FROM session WHERE principal = ? AND expires > ?"
+                " ORDER BY version > 1, seen, id LIMIT 1",
+                (principal, self._clock()),
+            ).fetchone()
+        return None if row is None else row[0]
+
+    @staticmethod
+    def _end(connection: Connection, id: str) -> str:
+        connection.execute("DELETE FROM session WHERE id = ?", (id,))
+        return id
 
     def _load(self, connection: Connection, id: str) -> SessionRecord | None:
         row = connection.execute(

@@ -126,6 +126,45 @@ class SessionContract:
         await store.sessions.create(a_session("b12", principal=""))
         assert await store.sessions.count("") == 1
 
+    async def test_session_of_an_anonymous_principal_goes_when_it_is_the_idlest(
+        self, store: Store, advance: Advance
+    ) -> None:
+        for number in range(8):
+            await store.sessions.create(a_session(f"a{number}", principal="anonymous@a"))
+            advance(1)
+        await store.sessions.create(a_session("other", principal="anonymous@ab"))
+        assert await store.sessions.save(a_session("a0", version=2), expected_version=1)
+        advance(1)
+        for id in ("a1", "a2", "a4", "a5", "a6"):
+            assert await store.sessions.touch(id)
+        gone = [
+            list(await store.sessions.create(a_session(f"b{number}", principal="anonymous@a")))
+            for number in range(2)
+        ]
+        assert gone == [["a3"], ["a7"]], "of those that were never saved, the ones not seen for longest"
+        assert await store.sessions.load("a3") is None
+        assert await store.sessions.load("a0") is not None, "saved ones go last, however long ago that was"
+        assert await store.sessions.load("other") is not None, "nobody pays for another principal"
+        assert await store.sessions.count("anonymous@a") == 8
+
+    async def test_session_of_an_anonymous_principal_gives_way(self, store: Store, advance: Advance) -> None:
+        for number in range(20):
+            principal = f"anonymous@{number}" if number % 2 else ""
+            assert list(await store.sessions.create(a_session(f"a{number:02}", principal=principal))) == (
+                ["a00"] if number == 16 else ["a02"] if number == 18 else []
+            )
+            advance(1)
+        for number, gone in enumerate(("", "", "a01", "a03", "a04")):
+            found = await store.sessions.create(a_session(f"b{number}", principal=f"p{number}"))
+            assert list(found) == ([gone] if gone else [])
+        assert await store.sessions.count() == 20
+        for number in range(15):
+            await store.sessions.create(a_session(f"c{number}", principal=f"q{number}"))
+        with pytest.raises(StoreFull) as caught:
+            await store.sessions.create(a_session("c15", principal="anonymous@1"))
+        assert caught.value.limit == 20
+        assert await store.sessions.count("p0") == 1
+
     async def test_session_caps_hold_in_a_crowd(self, store: Store) -> None:
         async def create(number: int) -> bool:
             try:

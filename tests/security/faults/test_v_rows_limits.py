@@ -287,7 +287,8 @@ async def test_v31_f78_a_flood_of_openings_is_bounded_and_passes() -> None:
     clock = Clock()
     bounds = SessionBounds(max_sessions=60, max_per_principal=40, idle_ttl=100.0)
     store = MemoryStore(bounds=StoreBounds(sessions=bounds), clock=clock)
-    async with serving_kit.serving(App("flood").asgi(store=store)) as port:
+    http = cast("HTTPApp", App("flood").asgi(store=store))
+    async with serving_kit.serving(http) as port:
         early = HTTPTalk(port)
         await early.open()
         talk = HTTPTalk(port)
@@ -295,11 +296,10 @@ async def test_v31_f78_a_flood_of_openings_is_bounded_and_passes() -> None:
         for _ in range(300):
             answer = await talk.prober.send("POST", request("initialize", 1, OPENING))
             statuses.append(answer.status)
-            assert answer.status == 200 or int(answer.headers["retry-after"]) > 0
-        assert statuses.count(200) == 39  # the bound of one address, before that of all
-        assert set(statuses) == {200, 503}
-        assert await store.sessions.count() == 40
-        await pong(early)
+        assert set(statuses) == {200}  # nobody behind this address is kept out
+        assert await store.sessions.count() == 40  # the bound of one network, before that of all
+        assert len(http._stateful._sessions._live) <= 1
+        await pong(early)  # it is in use: others went before it
         clock.now += 101
         assert (await talk.prober.send("POST", request("initialize", 1, OPENING))).status == 200
         assert await store.sessions.count() == 1

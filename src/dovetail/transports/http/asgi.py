@@ -29,10 +29,12 @@ from ...stores.contracts import Store
 from ...stores.errors import StoreError
 from ...stores.memory import MemoryStore
 from .answering import Receive, Refusal, Scope, Send, answer, heard, refuse
+from .bodies import Departed, read_body
 from .departing import Departure, Host
 from .guard import Guard, with_loopback
-from .head import CLOSE, Departed, Head, read_body
+from .head import CLOSE, Head
 from .health import Health
+from .holding import SMALL
 from .places import RETRY_SOON, Places
 from .routes import Route, found, in_order
 from .settings import Responses, Settings
@@ -70,11 +72,14 @@ class HTTPApp:
     ``keep_alive``: a comment after so much silence. ``body_timeout``: for a body to arrive.
     ``send_timeout``: for a client to read one event. ``slow_after``: when a call counts as slow. ``retry``:
     when a client whose stream was closed comes back. ``linger``: how long changes are kept for a client
-    that lost its standalone stream. ``drain``: how long a shutdown waits for calls. ``max_requests`` and
-    ``max_streams`` bound the whole endpoint: beyond them clients get 503. ``workers``: how many processes
-    serve the endpoint; with more than one, clients of the stateful era can't be asked, since their answers
-    may reach a process that does not know the question. ``routes`` are served beside the endpoint. ``health``: a path
-    that says whether the server is ready (200 or 503), to anyone; below it, ``/live`` and ``/ready``.
+    that lost its standalone stream, and questions of the stateful era for one that lost the stream of its call.
+    ``answer_timeout``: how long such a question waits for its answer. ``drain``: how long a shutdown waits for calls.
+    ``max_requests``, ``max_streams`` and ``max_held`` (bytes of messages above 4 KiB that are being received, worked on
+    or listened with) bound the whole endpoint: beyond them clients get 503. Of each, one caller may have
+    ``caller_share`` percent, and where some callers have names, those without one ``anonymous_share`` percent together.
+    ``workers``: how many processes serve the endpoint; with more than one, clients of the stateful era can't be asked,
+    since their answers may reach a process that does not know the question. ``routes`` are served beside the endpoint.
+    ``health``: a path that says whether the server is ready (200 or 503), to anyone; below it ``/live`` and ``/ready``.
 
     Raises ValueError for settings that make no sense.
     """
@@ -108,8 +113,12 @@ class HTTPApp:
         slow_after: float = 0.005,
         max_requests: int = 10_000,
         max_streams: int = 5_000,
+        max_held: int = 256 * 1024 * 1024,
+        caller_share: int = 25,
+        anonymous_share: int = 50,
         retry: float = 1.0,
         linger: float = 120.0,
+        answer_timeout: float = 900.0,
         drain: float = 10.0,
         workers: int = 1,
         routes: Sequence[Route] = (),
@@ -128,8 +137,12 @@ class HTTPApp:
             slow_after=slow_after,
             max_requests=max_requests,
             max_streams=max_streams,
+            max_held=max_held,
+            caller_share=caller_share,
+            anonymous_share=anonymous_share,
             retry=retry,
             linger=linger,
+            answer_timeout=answer_timeout,
             drain=drain,
             workers=workers,
             health=health,
@@ -138,7 +151,7 @@ class HTTPApp:
         self._gate = None if protection is None else protection.gate(path=path, store=self.store)
         self._authenticate = _one_of(self._gate, authenticate)
         self._guard = _guard(policy, protection, allowed_hosts, allowed_origins)
-        self._places = Places(max_requests, max_streams)
+        self._places = Places(settings, self._authenticate)
         self._pulse = Pulse(slow_after)
         self._stateless = Stateless(service, settings, self._places, self._gate, self._authenticate)
         self._stateful = Stateful(service, settings, self._places, self.store, self._gate, self._authenticate)
@@ -175,23 +188,34 @@ class HTTPApp:
                 self._check_draining(scope)
             if head.method == "OPTIONS" and await self._preflight(route, head, send):
                 return  # before authentication: a browser shows no credentials when it only asks
-            places.take_request()
+            places.take_request(head)
             counted = True
             loop = self.service.loop
             if loop is None:
                 loop = await self._start()
-            principal = (
-                ANONYMOUS if self._authenticate is None else await self._identify(self._authenticate, head)
-            )
+            principal = ANONYMOUS
+            if self._authenticate is not None:
+                principal = await self._identify(self._authenticate, head)
+                places.identify(head, principal)
             if route != "":
                 await self._serve_old(route, head, principal, scope, receive, send)
             elif head.method == "POST":
                 readable = self._guard.check_post(head)
-                head.declared_length(self.settings.body_limit)
+                limit = self.settings.body_limit
+                length = head.declared_length(limit)
+                if length is not None and length > SMALL:
+                    places.check_bytes(head, length)
                 watch = Watch(receive, self._pulse, self.settings.body_timeout, loop)
-                body = await read_body(receive, self.settings.body_limit, watch)
-                watch.body_read()
-                await self._served(head, principal, body, readable, watch, receive, send)
+                # In no variable: whatever reads the message lets go of it when it has.
+                await self._served(
+                    head,
+                    principal,
+                    await read_body(receive, limit, watch, head, places),
+                    readable,
+                    watch,
+                    receive,
+                    send,
+                )
             else:
                 await self._other(head, principal, receive, send)
         except Refusal as refusal:
@@ -215,10 +239,11 @@ class HTTPApp:
             if watch is not None:
                 watch.close()
             if counted:
-                self._leave_request()
+                places.leave_request(head)
+                if self._idle is not None:
+                    self._look_idle()
 
-    def _leave_request(self) -> None:
-        self._places.leave_request()
+    def _look_idle(self) -> None:
         if self._idle is not None and self._places.requests == 0:
             self._idle.set()
 
@@ -240,6 +265,7 @@ class HTTPApp:
         send: Send,
     ) -> Awaitable[None]:
         """Open the envelope and hand the message to its era."""
+        watch.body_read()
         service = self.service
         modern = head.revision in service.stateless
         if body[:1] != b"{" and envelope.is_batch(body):
@@ -339,15 +365,20 @@ class HTTPApp:
         if route is None:
             allowed = (b"allow", ", ".join(methods).encode())
             raise Refusal(405, f"the method {head.method[:20]!a} is not served here", headers=(allowed,))
-        self._places.take_request()
+        places = self._places
+        places.take_request(head)
         try:
             if self.service.loop is None:
                 await self._start()
-            ask = self._authenticate if route.protected else None
-            principal = ANONYMOUS if ask is None else await self._identify(ask, head)
-            await route.serve(scope, receive, send, principal, match.values, self.settings, head.extra)
+            principal = ANONYMOUS
+            if self._authenticate is not None:
+                if route.protected:
+                    principal = await self._identify(self._authenticate, head)
+                places.identify(head, principal)
+            await route.serve(scope, receive, send, principal, match.values, self.settings, head, places)
         finally:
-            self._leave_request()
+            places.leave_request(head)
+            self._look_idle()
 
     async def _describe(self, head: Head, scope: Scope, send: Send) -> None:
         """What protects the endpoint, for anyone to read. Pages may read it from the origins that are configured."""
@@ -376,10 +407,11 @@ class HTTPApp:
             await old.open(head, principal, scope, route, receive, send)
             return
         self._guard.check_post(head)
-        head.declared_length(self.settings.body_limit)
+        limit = self.settings.body_limit
+        self._places.check_bytes(head, head.declared_length(limit) or 0)
         watch = Watch(receive, self._pulse, self.settings.body_timeout, asyncio.get_running_loop())
         try:
-            body = await read_body(receive, self.settings.body_limit, watch)
+            body = await read_body(receive, limit, watch, head, self._places)
         finally:
             watch.close()
         await old.take(head, principal, body)

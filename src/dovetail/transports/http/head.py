@@ -1,4 +1,4 @@
-"""The head of a request, read in one pass, and its body, read within limits.
+"""The head of a request, read in one pass.
 
 Headers that come once are kept as they are. A header that comes twice is joined by a comma, as HTTP has it,
 and noted: those of which two readers could each believe another one are refused. Specification: RFC 9110,
@@ -7,16 +7,16 @@ sections 5.2 and 5.3; 2026-07-28 basic/transports/streamable-http "Request Metad
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Final
 
 from ...protocol import names
 from ...protocol.errors import HeaderMismatch
 from ...protocol.revisions import PROFILES
 from ...security.authenticator import Credentials
-from .answering import HeaderList, Receive, Refusal, Scope
-from .watching import Watch
+from ...security.callers import HERE
+from .answering import HeaderList, Refusal, Scope
+from .holding import Held
 
 VERSION: Final = names.HEADER_PROTOCOL_VERSION
 _VERSION: Final = VERSION.encode()
@@ -32,10 +32,12 @@ _WITHHELD: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization
 
 class Head:
     """What is said before the body. ``revision`` is what the version header says, None without one; ``repeated``:
-    which headers come more than once, None without any; ``extra`` goes into every answer.
+    which headers come more than once, None without any; ``extra`` goes into every answer. ``remote``: the address of
+    the peer, where the server knows one; ``caller``: whom the request counts for; ``held``: what it holds of that
+    caller's bytes.
     """
 
-    __slots__ = ("_scope", "extra", "headers", "method", "repeated", "revision")
+    __slots__ = ("_scope", "caller", "extra", "headers", "held", "method", "remote", "repeated", "revision")
 
     def __init__(self, scope: Scope) -> None:
         sent: list[tuple[bytes, bytes]] = scope["headers"]
@@ -53,6 +55,10 @@ class Head:
             self.revision = _REVISIONS.get(version) or version.decode("latin-1").strip(" \t")
         self.method: str = scope["method"]
         self.extra: HeaderList = ()
+        client = scope.get("client")
+        self.remote: str | None = client[0] if client else None
+        self.caller: Hashable = HERE
+        self.held: Held | None = None
 
     @property
     def routing(self) -> dict[str, bytes]:
@@ -62,12 +68,6 @@ class Head:
             for name, value in self.headers.items()
             if name.startswith(_MIRROR_PREFIX)
         }
-
-    @property
-    def remote(self) -> str | None:
-        """The address of the peer, where the server knows one."""
-        client = self._scope.get("client")
-        return client[0] if client else None
 
     def credentials(self) -> Credentials:
         """What the request shows of its sender, for an `Authenticator`."""
@@ -155,36 +155,6 @@ class PlainHeaders(Mapping[str, str]):
 
     def __len__(self) -> int:
         return sum(name not in _WITHHELD for name in self._headers)
-
-
-class Departed(Exception):
-    """The client went away before its request was whole."""
-
-
-async def read_body(receive: Receive, limit: int, watch: Watch) -> bytes:
-    """The body. Raises `Refusal` (413 too large, 408 too slow) and `Departed`."""
-    try:
-        event = await receive()
-        if event["type"] != "http.request":
-            raise Departed
-        body: bytes = event.get("body", b"")
-        if not event.get("more_body", False) and len(body) <= limit:
-            return body
-        parts, size = [body], len(body)
-        while size <= limit and event.get("more_body", False):
-            event = await receive()
-            if event["type"] != "http.request":
-                raise Departed
-            body = event.get("body", b"")
-            parts.append(body)
-            size += len(body)
-    except asyncio.CancelledError:
-        if watch.take_late():
-            raise Refusal(408, "the body took too long to arrive", headers=CLOSE) from None
-        raise
-    if size > limit:
-        raise too_large(limit)
-    return b"".join(parts)
 
 
 CLOSE: Final = ((b"connection", b"close"),)

@@ -1,54 +1,141 @@
-"""How much may go on at once: requests and event streams, counted for a whole endpoint.
+"""How much may go on at once, for a whole endpoint and for one caller: requests, event streams, bytes held.
+
+Theory of operation. Each of the three is shared (`Shares`): one caller has a part of it, and where some callers have
+names, those without one have a part together. Who is calling is not known before the credentials are judged, so a
+request counts for the network that it comes from at first. Streams and bytes are counted once that is known.
 
 Specification: none; whatever a client can open has a bound.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
-from .answering import Refusal
+from ...security.authenticator import Authenticator
+from ...security.callers import caller_of, outside, unidentified
+from ...security.limits import Seldom
+from ...security.principal import Principal
+from ...security.shares import Shares
+from .answering import HeaderList, Refusal
+from .head import CLOSE, Head
+from .holding import SMALL, Held, heaviest
+from .settings import Settings
+
+log = logging.getLogger("dovetail.http")
 
 RETRY_SOON: Final = ((b"retry-after", b"1"),)
+_REQUESTS: Final = "requests in progress"
+_STREAMS: Final = "streams open"
+_BYTES: Final = "bytes of messages held"
+_OPTION: Final = {_REQUESTS: "max_requests", _STREAMS: "max_streams", _BYTES: "max_held"}
 
 
 class Places:
-    """Two counters and their limits. ``lasting`` is told of each stream, which may stay."""
+    """What is counted for an endpoint. ``named``: some callers have names. ``lasting`` is told of each stream, which
+    may stay.
+    """
 
-    def __init__(self, max_requests: int, max_streams: int) -> None:
-        self._max_requests = max_requests
-        self._max_streams = max_streams
-        self.requests = 0
-        self.streams = 0
+    def __init__(self, settings: Settings, authenticate: Authenticator | None = None) -> None:
+        def shares(total: int, least: int = 1) -> Shares:
+            each = max(least, total * settings.caller_share // 100)
+            nameless = max(least, total * settings.anonymous_share // 100)
+            # Where nobody has a name, there is nobody to keep something for.
+            return Shares(total, each=each, nameless=total if authenticate is None else nameless)
+
+        whole = heaviest(settings.body_limit)  # any message that may be sent at all can be held alone
+        self._requests = shares(settings.max_requests)
+        self._streams = shares(settings.max_streams)
+        self.bytes = shares(max(settings.max_held, whole), whole)
+        self._door = outside if authenticate is None else unidentified
+        self._seldom = Seldom()
         self.lasting: Callable[[], None] | None = None
 
-    def take_request(self) -> None:
+    @property
+    def requests(self) -> int:
+        """Requests in progress."""
+        return self._requests.all
+
+    @property
+    def streams(self) -> int:
+        """Streams that are open."""
+        return self._streams.all
+
+    def take_request(self, head: Head) -> None:
         """Count one more request. Raises `Refusal` (503) beyond the limit."""
-        if self.requests >= self._max_requests:
-            raise Refusal(
-                503, "the server has as many requests in progress as it takes; retry", headers=RETRY_SOON
-            )
-        self.requests += 1
+        caller = head.caller = self._door(head.remote)
+        if not self._requests.take(caller):
+            raise self._refusal(_REQUESTS, self._requests, head)
 
-    def leave_request(self) -> None:
+    def identify(self, head: Head, principal: Principal) -> None:
+        """Count a request for the one who makes it. Raises `Refusal` (503) beyond what that caller may have."""
+        caller = caller_of(principal, head.remote)
+        if not self._requests.move(head.caller, caller):
+            raise self._refusal(_REQUESTS, self._requests, head)
+        head.caller = caller
+
+    def leave_request(self, head: Head) -> None:
         """A request is over."""
-        self.requests -= 1
+        self._requests.give_back(head.caller)
+        if head.held is not None:
+            head.held.release()
 
-    def check_stream(self) -> None:
+    def check_stream(self, head: Head) -> None:
         """Raise `Refusal` (503) when there is no place for one more stream."""
-        if self.streams >= self._max_streams:
-            raise Refusal(503, "the server has as many streams open as it takes; retry", headers=RETRY_SOON)
+        if not self._streams.fits(head.caller):
+            raise self._refusal(_STREAMS, self._streams, head)
 
-    def take_stream(self) -> bool:
+    def take_stream(self, head: Head) -> bool:
         """Count one more stream. False beyond the limit."""
-        if self.streams >= self._max_streams:
+        if not self._streams.take(head.caller):
+            self._note(_STREAMS, self._streams, head)
             return False
-        self.streams += 1
         if self.lasting is not None:
             self.lasting()
         return True
 
-    def leave_stream(self) -> None:
+    def leave_stream(self, head: Head) -> None:
         """A stream is over."""
-        self.streams -= 1
+        self._streams.give_back(head.caller)
+
+    def check_bytes(self, head: Head, size: int) -> None:
+        """Raise `Refusal` (503) where a message of so many bytes could not be held now."""
+        if size > SMALL and not self.bytes.fits(head.caller, size):
+            raise self.too_much(head)
+
+    def check_besides(self, head: Head, held: int, own: int) -> None:
+        """Raise `Refusal` (503) where too much is held with what is counted elsewhere, ``own`` of it the caller's."""
+        if not self.bytes.fits(head.caller, held, own):
+            raise self.too_much(head)
+
+    def hold(self, head: Head, size: int) -> None:
+        """Hold so many bytes for a request, in all. Raises `Refusal` (503), and the request holds what it did."""
+        held = head.held
+        if held is None:
+            held = head.held = Held(self.bytes, head.caller)
+        if not held.resize(size):
+            raise self.too_much(head)
+
+    def too_much(self, head: Head) -> Refusal:
+        """The refusal (503) of a request whose bytes can't be held."""
+        return self._refusal(_BYTES, self.bytes, head, CLOSE)
+
+    def _refusal(self, what: str, shares: Shares, head: Head, headers: HeaderList = ()) -> Refusal:
+        self._note(what, shares, head)
+        text = f"the server has as many {what} as it takes, from all or from this caller; retry"
+        return Refusal(503, text, headers=(*RETRY_SOON, *headers))
+
+    def _note(self, what: str, shares: Shares, head: Head) -> None:
+        """Tell the log that there was not enough of something. Not each time."""
+        if self._seldom.due((what, head.caller)):
+            log.warning(
+                "there are %d %s of at most %d, %d of them of a caller from %s, who is refused more (see %s, "
+                "caller_share and anonymous_share); this is said once a minute",
+                shares.all,
+                what,
+                shares.total,
+                shares.of(head.caller),
+                head.remote or "here",
+                _OPTION[what],
+            )

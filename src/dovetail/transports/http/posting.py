@@ -19,7 +19,7 @@ from ...logs import get_logger
 from ...protocol import messages, names
 from ...protocol.bindings.sse import encode_event
 from ...protocol.call import Answer, Call
-from ...protocol.errors import FeatureUnavailable
+from ...protocol.errors import FeatureUnavailable, Unanswered
 from ...protocol.revisions import Feature, Profile
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.notifications import CancelledNotice
@@ -31,6 +31,7 @@ from ...stores.contracts import EventLog
 from ...stores.errors import StoreError
 from .event_ids import REQUEST, new_stream_id
 from .head import Head, PlainHeaders
+from .holding import Held
 from .sessions import LiveSession, Sessions
 from .streams import MessageStream
 from .watching import Watch
@@ -38,6 +39,8 @@ from .watching import Watch
 log = get_logger("dovetail.http")
 
 _NOTHING: Final = encode_event(b"")
+#: Seconds after which it is looked whether a question is still read, at the earliest.
+_LOOK_AGAIN: Final = 0.05
 
 
 class Posted:
@@ -246,6 +249,7 @@ class PostedChannel(Channel):
         self.ended = False
         self.task: asyncio.Task[None] | None = None
         self.begun = False
+        self.held: Held | None = None
         self._head = head
         self._posted = posted
         self._sessions = sessions
@@ -311,13 +315,30 @@ class PostedChannel(Channel):
         asked.add(id, waiter)
         try:
             await posted.say(message, urgent=True)
-            answer = await waiter
-        except asyncio.CancelledError:
+            answer = await self._answer_to(method, waiter, await posted.begin())
+        except (asyncio.CancelledError, Unanswered):
             if asked.take(id) is not None:
                 notice = session.profile.encode(CancelledNotice(request_id=id))
                 await posted.say(messages.notification(names.NOTIFY_CANCELLED, notice), urgent=True)
             raise
         return read_answer(answer)
+
+    async def _answer_to(self, method: str, waiter: asyncio.Future[Answer], stream: MessageStream) -> Answer:
+        """Wait for the answer to a question. Raises `Unanswered` when it has had its time, or when its stream was read
+        by nobody for as long as a client has to come back.
+        """
+        loop, linger, limit = asyncio.get_running_loop(), self._sessions.linger, self._sessions.answer_timeout
+        end = loop.time() + limit
+        while not waiter.done():
+            now = loop.time()
+            since = now if stream.left is None else stream.left
+            if now >= end:
+                raise Unanswered(f"{method} was not answered within {limit:g} seconds")
+            if stream.left is not None and now >= since + linger:
+                raise Unanswered(f"{method} was not answered: the client has left, and did not come back")
+            # While somebody reads, it is enough to look again when he could have been away for long enough.
+            await asyncio.wait((waiter,), timeout=min(end, since + max(linger, _LOOK_AGAIN)) - now)
+        return waiter.result()
 
     async def close_stream(self, retry: float | None = None) -> None:
         """See `Channel`. Makes a stream of the answer first, for the client to have something to come back

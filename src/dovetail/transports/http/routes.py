@@ -22,7 +22,10 @@ import msgspec
 from ...logs import get_logger
 from ...security.principal import ANONYMOUS, Principal
 from .answering import HeaderList, Receive, Refusal, Scope, Send
-from .head import CLOSE, Departed, too_large
+from .bodies import read_rest
+from .head import CLOSE, Head
+from .holding import SMALL
+from .places import Places
 from .settings import Settings
 
 log = get_logger("dovetail.http")
@@ -52,6 +55,8 @@ class Request:
         *,
         principal: Principal = ANONYMOUS,
         settings: Settings | None = None,
+        head: Head | None = None,
+        places: Places | None = None,
     ) -> None:
         self.scope = scope
         self.receive = receive
@@ -61,6 +66,8 @@ class Request:
         self.path: str = scope["path"].removeprefix(root) if root else scope["path"]
         self.path_params: Mapping[str, str] = scope.get("path_params") or {}
         self._settings = settings or Settings()
+        self._head = head or Head(scope)
+        self._places = places or Places(self._settings)
         self._body: bytes | None = None
 
     @property
@@ -86,25 +93,19 @@ class Request:
 
     async def body(self) -> bytes:
         """The whole body, read once. One that is larger than a message may be (``max_message``), or takes longer than
-        ``body_timeout`` seconds, ends the request: it raises what becomes a 413 or 408 if nobody catches it.
+        ``body_timeout`` seconds, ends the request: it raises what becomes a 413 or 408 if nobody catches it, and a 503
+        where the server holds as many bytes as it may (``max_held``).
         """
         if self._body is None:
-            limit = self._settings.body_limit
-            parts, size, more = list[bytes](), 0, True
+            settings, first = self._settings, {"more_body": True}
             try:
-                async with asyncio.timeout(self._settings.body_timeout):
-                    while more:
-                        event = await self.receive()
-                        if event["type"] != "http.request":
-                            raise Departed
-                        parts.append(event.get("body", b""))
-                        size += len(parts[-1])
-                        if size > limit:
-                            raise too_large(limit)
-                        more = event.get("more_body", False)
+                async with asyncio.timeout(settings.body_timeout):
+                    body = await read_rest(self.receive, first, settings.body_limit, self._head, self._places)
             except TimeoutError:
                 raise Refusal(408, "the body took too long to arrive", headers=CLOSE) from None
-            self._body = b"".join(parts)
+            if len(body) > SMALL:
+                self._places.hold(self._head, len(body))
+            self._body = body
         return self._body
 
     async def json(self) -> Any:
@@ -219,11 +220,12 @@ class Route:
         principal: Principal,
         values: Mapping[str, str],
         settings: Settings,
-        extra: HeaderList,
+        head: Head,
+        places: Places,
     ) -> None:
         """Answer one request. Raises `Refusal`, and what the function raises."""
-        inner = {**scope, "path_params": dict(values)}
-        request = Request(inner, receive, principal=principal, settings=settings)
+        inner, extra = {**scope, "path_params": dict(values)}, head.extra
+        request = Request(inner, receive, principal=principal, settings=settings, head=head, places=places)
         function = self._function
         if self._is_async or self._in_thread is None:
             given = function(request)

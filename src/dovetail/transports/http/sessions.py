@@ -15,7 +15,8 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from typing import Final, Protocol
@@ -33,6 +34,7 @@ from ...protocol.types.requests import RequestId
 from ...runtime.connection import STUBBORN
 from ...runtime.hub import Subscription
 from ...runtime.service import Service
+from ...security.callers import network_of
 from ...security.limits import Seldom
 from ...security.principal import Principal
 from ...stores.contracts import SessionRecord, Store
@@ -40,6 +42,7 @@ from ...stores.errors import StoreError, StoreFull
 from ...stores.memory import MemoryStore
 from .answering import Refusal
 from .places import RETRY_SOON
+from .settings import Settings
 from .streams import MessageStream
 
 log = get_logger("dovetail.http")
@@ -206,17 +209,21 @@ class Entered:
 
 
 class Sessions:
-    """All sessions of one endpoint. ``retry``: after how many seconds clients come back to a stream."""
+    """All sessions of one endpoint. In seconds: ``retry``: when clients come back to a stream; ``linger``: how long one
+    that lost a stream has for that; ``answer_timeout``: how long a question waits for its answer.
+    """
 
-    def __init__(self, service: Service, store: Store, retry: float = 0.0) -> None:
-        self.retry = retry
+    def __init__(self, service: Service, store: Store, settings: Settings) -> None:
+        self.retry = settings.retry
+        self.linger = settings.linger
+        self.answer_timeout = settings.answer_timeout
         self._service = service
         self._store = store
         self._live: dict[str, LiveSession] = {}
         # Where nobody else sees the store, ids tell whose they are: a session that another process has is not unknown.
         self._mark = secrets.token_hex(4) if isinstance(store, MemoryStore) else ""
-        self._seldom = Seldom()
         self._said = False
+        self._seldom = Seldom()
 
     def new_id(self) -> str:
         """An id for a session: 256 random bits, and perhaps a mark that tells whose it is."""
@@ -228,23 +235,49 @@ class Sessions:
     ) -> None:
         """Keep a session that was opened. Raises `Refusal` (503) when there are too many.
 
-        Anonymous callers are counted by address, so that one of them can't use up the sessions of all.
+        Anonymous callers are counted by network, so that one of them can't use up the sessions of all; where they have
+        too many, the idlest one ends.
         """
-        owner = f"{principal.key}{_AT}{remote}" if principal.is_anonymous and remote else principal.key
+        network = network_of(remote) if principal.is_anonymous and remote else ""
+        owner = f"{principal.key}{_AT}{network}" if network else principal.key
         record = SessionRecord(
             id=id, version=1, created=_NOW, seen=_NOW, principal=owner, data=session.state.dump()
         )
         try:
             await self._look_after()
-            await self._store.sessions.create(record)
-        except StoreFull as problem:
-            if self._seldom.due(problem.what):
-                log.warning("no session was opened: %s", problem)
+            gone = await self._store.sessions.create(record)
+        except StoreFull as full:
+            if self._seldom.due((full.what, owner)):
+                log.warning(
+                    "%.300s gets no session, for there are %d %s (see SessionBounds); this is said once a minute",
+                    principal,
+                    full.limit,
+                    full.what,
+                )
             raise Refusal(
                 503, "the server has as many sessions as it takes; retry later", headers=_RETRY_LATER
             ) from None
         except StoreError as problem:
             raise _unavailable(problem) from None
+        if gone:
+            await self._let_go(gone, owner)
+
+    async def _let_go(self, ids: Sequence[str], owner: str) -> None:
+        """End what is left of sessions that had to go for a new one."""
+        if self._seldom.due(owner):
+            log.warning(
+                "%d sessions of callers without a name ended to make room for one of %.100s (see SessionBounds); "
+                "this is said once a minute",
+                len(ids),
+                owner,
+            )
+        for id in ids:
+            live = self._live.pop(id, None) or LiveSession(id)
+            live.close()
+            for stream in tuple(live.streams.values()):
+                await stream.end()
+            with suppress(StoreError):  # what is left expires by itself
+                await self._store.events.drop_prefix(live.prefix)
 
     async def _look_after(self) -> None:
         """End what goes on for sessions that have expired: nobody can come back for it. Each session that opens

@@ -24,8 +24,12 @@ class Settings:
     slow_after: float = 0.005
     max_requests: int = 10_000
     max_streams: int = 5_000
+    max_held: int = 256 * 1024 * 1024
+    caller_share: int = 25
+    anonymous_share: int = 50
     retry: float = 1.0
     linger: float = 120.0
+    answer_timeout: float = 900.0
     drain: float = 10.0
     workers: int = 1
     health: str | None = None
@@ -44,11 +48,16 @@ class Settings:
             "body_limit",
             "body_timeout",
             "send_timeout",
+            "answer_timeout",
             "max_requests",
             "max_streams",
+            "max_held",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above zero")
+        for name in ("caller_share", "anonymous_share"):
+            if not 1 <= getattr(self, name) <= 100:
+                raise ValueError(f"{name} is a part in percent, from 1 to 100")
         if self.http_sse and self.workers > 1:
             raise ValueError(
                 "http_sse keeps each connection in one process, and what a client posts may reach another: serve it "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Final
 from urllib.parse import parse_qs, quote
 
@@ -34,12 +34,18 @@ _PARAMETER: Final = "session"
 class _Link:
     """One connection: who opened it, and where its messages go."""
 
-    def __init__(self, principal: Principal, writer: EventWriter) -> None:
+    def __init__(self, principal: Principal, caller: Hashable, writer: EventWriter) -> None:
         self.key = principal.key
+        self.caller = caller
         self.writer = writer
         self.closing = asyncio.Event()
         self.connection: ServerConnection | None = None
         self.order = asyncio.Lock()
+
+    @property
+    def held(self) -> int:
+        """Bytes that its calls in progress hold."""
+        return 0 if self.connection is None else self.connection.held
 
     async def send(self, message: bytes) -> None:
         """Write one message as an event. Raises `OSError` once the client is gone."""
@@ -74,19 +80,24 @@ class OldTransport:
         """Serve the stream of a connection until either side ends it."""
         if not self._service.stateful:
             raise Refusal(405, "this server does not speak the revision of this transport")
-        if not self._places.take_stream():
-            self._places.check_stream()
+        if not self._places.take_stream(head):
+            self._places.check_stream(head)
         settings = self._settings
         permission = permission_of(self._authenticator, head, principal)
         alive = None if permission is None else permission.judge
         writer = EventWriter(
             send, head.extra, limit=settings.send_timeout, interval=settings.keep_alive, alive=alive
         )
-        link = _Link(principal, writer)
+        link = _Link(principal, head.caller, writer)
         if permission is not None:
             permission.watch(link.closing.set, until_expiry=True)
         link.connection = connection = ServerConnection(
-            self._service, link.send, transport="http+sse", principal=principal, remote=head.remote
+            self._service,
+            link.send,
+            transport="http+sse",
+            principal=principal,
+            remote=head.remote,
+            answer_timeout=settings.answer_timeout,
         )
         id = secrets.token_urlsafe(32)
         self._links[id] = link
@@ -111,11 +122,13 @@ class OldTransport:
                 permission.close()
             self._links.pop(id, None)
             writer.close()
-            self._places.leave_stream()
+            self._places.leave_stream(head)
             await connection.close()
 
     async def take(self, head: Head, principal: Principal, body: bytes) -> None:
-        """Take a posted message. Raises `Refusal` (404) for a connection that is not the caller's."""
+        """Take a posted message. Raises `Refusal`: 404 for a connection that is not the caller's, 503 where too much is
+        held.
+        """
         ids = (
             parse_qs(head.query.decode("latin-1"), max_num_fields=16).get(_PARAMETER, [])
             if head.query
@@ -124,6 +137,10 @@ class OldTransport:
         link = self._links.get(ids[0]) if len(ids) == 1 else None
         if link is None or link.key != principal.key or link.connection is None:
             raise Refusal(404, "there is no such connection; open its stream first")
+        if head.held is not None:
+            links = self._links.values()
+            own = sum(each.held for each in links if each.caller == head.caller)
+            self._places.check_besides(head, sum(each.held for each in links), own)
         async with link.order:
             try:
                 await link.connection.receive(body)

@@ -70,7 +70,7 @@ class Stateful:
         self._settings = settings
         self._places = places
         self._store = store
-        self._sessions = Sessions(service, store, settings.retry)
+        self._sessions = Sessions(service, store, settings)
         self._listeners = Listeners(service, settings, self._sessions, store)
         self._tasks: set[asyncio.Task[None]] = set()
         self._alone = settings.workers == 1
@@ -99,15 +99,17 @@ class Stateful:
             if tap.listeners:
                 revision = entered.session.profile.revision
                 tap.note(entered.live.link, "server", False, "http", body, revision)
-            await self._serve_one(head, principal, entered, message, readable, watch, receive, send)
+            serving = self._serve_one(head, principal, entered, message, readable, watch, receive, send)
+            del body, message  # a call may go on for long, and needs only what was read of it
+            await serving
         except Refused as refused:
             profile = entered.session.profile
-            body = messages.error(None if refused.silent else refused.id, refused.error, profile)
+            said = messages.error(None if refused.silent else refused.id, refused.error, profile)
             code = profile.code(refused.error)
             status = 400 if refused.silent or refused.id is None or code == INVALID_REQUEST else 200
             if tap.listeners:
-                tap.note(entered.live.link, "server", True, "http", body, profile.revision)
-            await answer(send, status, body, head.extra)
+                tap.note(entered.live.link, "server", True, "http", said, profile.revision)
+            await answer(send, status, said, head.extra)
         finally:
             self._sessions.leave(entered.live)
 
@@ -136,6 +138,7 @@ class Stateful:
         event = entered.session.receive(message)
         if self._sessions.to_save(entered):
             event = await self._save(principal, entered, message, event)
+        del message
         if isinstance(event, Call):
             posted = self._post(entered, principal, event.profile, readable, watch, batch=False)
             self._start(event, head, principal, entered, posted)
@@ -284,6 +287,9 @@ class Stateful:
             )
         channel = self._channel(head, principal, entered.session, posted)
         channel.owned = True
+        if head.held is not None:
+            channel.lean = True
+            channel.held = head.held.keep()
         posted.left += 1
         running[call.id] = channel
         channel.task = task = task_maker(posted.loop)(self._run(call, channel, posted))
@@ -325,6 +331,8 @@ class Stateful:
                 if stream is not None:
                     await stream.end()
             finally:
+                if channel.held is not None:
+                    channel.held.release()
                 if posted.abandoned:  # else whoever waits for the answer does that
                     self._sessions.settle(posted.live)
                 try:
@@ -348,11 +356,11 @@ class Stateful:
         if posted.left and posted.stream is None:
             await posted.decided()
         if posted.streamable and (posted.stream or posted.left):
-            if self._places.take_stream():
+            if self._places.take_stream(head):
                 try:
                     await self._stream(head, principal, entered, posted, receive, send)
                 finally:
-                    self._places.leave_stream()
+                    self._places.leave_stream(head)
                 return
             posted.streamable = posted.stream is not None
             posted.abandon()
@@ -416,7 +424,9 @@ class Stateful:
         """Answer a POST of several messages, in the one revision that has them."""
         entered = await self._enter(head, principal)
         try:
-            await self._serve_batch(head, principal, entered, body, readable, watch, receive, send)
+            serving = self._serve_batch(head, principal, entered, body, readable, watch, receive, send)
+            del body
+            await serving
         finally:
             self._sessions.leave(entered.live)
 
@@ -440,11 +450,13 @@ class Stateful:
             items = envelope.split_batch(body)
         except Malformed as problem:
             raise Refusal(400, problem.error) from None
+        del body
+        items.reverse()
         posted = self._post(entered, principal, profile, readable, watch, batch=True)
         posted.left = 1  # until all have been started
         try:
-            for item in items:
-                data = await self._take_item(bytes(item), head, principal, entered, posted)
+            while items:
+                data = await self._take_item(bytes(items.pop()), head, principal, entered, posted)
                 if data is None:
                     pass
                 elif posted.stream is None:
@@ -499,9 +511,9 @@ class Stateful:
         del entered  # a stream that stays open for days keeps no more than it needs
         permission = permission_of(self._authenticator, head, principal)
         listeners = self._listeners
-        if not self._places.take_stream():
+        if not self._places.take_stream(head):
             self._sessions.leave(live)
-            self._places.check_stream()
+            self._places.check_stream(head)
         try:
             if last is not None and last.strip():
                 await listeners.resume(head, principal, profile, live, last, receive, send, permission)
@@ -510,7 +522,7 @@ class Stateful:
         finally:
             if permission is not None:
                 permission.close()
-            self._places.leave_stream()
+            self._places.leave_stream(head)
             self._sessions.leave(live)
 
     async def end(self, head: Head, principal: Principal) -> None:

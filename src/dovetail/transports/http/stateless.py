@@ -34,6 +34,8 @@ from ...protocol.errors import (
     InvalidRequest,
 )
 from ...protocol.header_parameters import HeaderParameter
+from ...protocol.listening import weight
+from ...protocol.types.notifications import ListenParams
 from ...protocol.types.tools import CallToolParams
 from ...runtime import tap
 from ...runtime.channel import Channel
@@ -44,6 +46,7 @@ from ...security.principal import Principal
 from .answering import EventWriter, HeaderList, Refusal, Send, answer, heard
 from .guard import JSON_OK, SSE_OK
 from .head import VERSION, Head, PlainHeaders
+from .holding import SMALL
 from .permission import Permission, permission_of
 from .places import Places
 from .settings import Settings
@@ -97,9 +100,13 @@ class Stateless:
         call = self._judge(head, message, principal, link)
         settings = self._settings
         if call.method == names.SUBSCRIPTIONS_LISTEN:
-            self._expect_stream(readable, message, link)
+            self._expect_stream(head, readable, message, link)
+            size = weight(cast("ListenParams", call.params).notifications)
+            if head.held is not None or size > SMALL:
+                self._places.hold(head, size)
         elif settings.responses == "json" and readable & JSON_OK:
             readable = JSON_OK
+        del body, message
         channel = _ExchangeChannel(self, head, principal, readable, watch, send, link)
         if settings.responses == "json":
             channel.speaking = False
@@ -184,11 +191,11 @@ class Stateless:
         mapping = cast("Mapping[str, object]", arguments) if isinstance(arguments, dict) else None
         check_parameters(routing, mapping, parameters)
 
-    def _expect_stream(self, readable: int, message: Message, link: str) -> None:
+    def _expect_stream(self, head: Head, readable: int, message: Message, link: str) -> None:
         if not readable & SSE_OK:
             text = f"the answer is an event stream: the client has to accept {names.MEDIA_SSE}"
             raise Refusal(406, InvalidRequest(text), id=message.id, link=link)
-        self._places.check_stream()
+        self._places.check_stream(head)
 
     async def _take_notice(self, head: Head, message: Message, send: Send) -> None:
         """No notification of this era travels over HTTP: one is accepted and means nothing. Responses are
@@ -287,7 +294,7 @@ class _ExchangeChannel(Channel):
 
     async def open(self) -> bool:
         """Begin the event stream. False when there is no place for one more."""
-        if not self._owner.places.take_stream():
+        if not self._owner.places.take_stream(self._head):
             return False
         permission = permission_of(self._owner.authenticator, self._head, self.principal)
         if permission is not None:
@@ -310,7 +317,7 @@ class _ExchangeChannel(Channel):
         """Give the stream's place back."""
         if self._permission is not None:
             self._permission.close()
-        self._owner.places.leave_stream()
+        self._owner.places.leave_stream(self._head)
         writer.close()
 
     async def finish(self, data: bytes) -> None:

@@ -109,6 +109,7 @@ class MessageStream:
         "_wake",
         "closing",
         "id",
+        "left",
         "reader",
         "resumable",
     )
@@ -139,6 +140,8 @@ class MessageStream:
         self.closing: float | None = None
         self._visited = False
         self.reader: object | None = None
+        #: Since when nobody reads it, in the loop's time. None while somebody does, or is about to for the first time.
+        self.left: float | None = None
 
     @property
     def over(self) -> bool:
@@ -182,6 +185,7 @@ class MessageStream:
     def attach(self) -> object:
         """Become the one who reads; an earlier reader stops."""
         self.reader = token = object()
+        self.left = None
         if self._visited:  # what an earlier connection was told; before the first one it is still to be told
             self.closing = None
         self._visited = True
@@ -192,6 +196,7 @@ class MessageStream:
         """Read no more."""
         if self.reader is token:
             self.reader = None
+            self.left = asyncio.get_running_loop().time()
             self._room.ring()
             if not self.resumable:
                 self._direct.clear()
@@ -199,6 +204,8 @@ class MessageStream:
     def abandon(self) -> None:
         """The connection that was to read this is not there, unless it read already."""
         self._visited = True
+        if self.reader is None and self.left is None:
+            self.left = asyncio.get_running_loop().time()
         self._room.ring()
 
     def hang_up(self, retry: float) -> None:
