@@ -13,6 +13,7 @@ from .envelope import Kind, Message
 from .revisions import Profile
 from .types.capabilities import ClientCapabilities
 from .types.metadata import Implementation
+from .types.notifications import ListenParams
 from .types.requests import LogLevel, Params, ProgressToken, RequestId
 from .types.tools import CallToolParams
 
@@ -78,8 +79,8 @@ class Call(Struct, frozen=True, eq=False, gc=False):
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
     def forget(self) -> None:
-        """Let go of the message: what is still to be done needs only what was read of it. Of the parameters as they
-        came, ``_meta`` stays.
+        """Let go of the message, and of what may be large in its parameters: what is still to be done needs only what
+        was read of them. Of the parameters as they came, ``_meta`` stays.
         """
         raw = self.raw
         meta = _marked.read(raw).meta if raw else b""
@@ -87,6 +88,8 @@ class Call(Struct, frozen=True, eq=False, gc=False):
         force_setattr(self, "message", Message(Kind.REQUEST, self.id, self.method, kept))
         if isinstance(self.params, CallToolParams):
             force_setattr(self.params, "arguments", Raw(b""))
+        elif isinstance(self.params, ListenParams):
+            force_setattr(self, "params", Params(meta=self.params.meta))
 
 
 class Cancel(Struct, frozen=True):

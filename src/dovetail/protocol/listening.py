@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from . import codec, messages, names
 from .errors import InvalidParams
 from .revisions import Profile
+from .text_set import TextSet
 from .types.capabilities import ServerCapabilities
 from .types.notifications import (
     AcknowledgedNotice,
@@ -40,8 +41,11 @@ MAX_URIS: Final = 768 * 1024
 Kind = Literal["tools", "prompts", "resources", "resource"]
 #: Beyond so many names a set finds one sooner than a tuple does, which takes less space.
 _FEW: Final = 8
-#: Bytes that a URI takes besides its own, in the set that finds it.
-_PLACE: Final = 128
+#: Beyond so many, one takes far more space than is needed.
+_MANY: Final = 100
+#: Bytes that a URI takes besides its own, among few and among many.
+_AMONG_FEW: Final = 128
+_AMONG_MANY: Final = 16
 #: What stands between a resource and what is below it: a segment of a path, a query, a fragment.
 _BELOW: Final = "/?#"
 _MARK: Final = f'"{names.META_SUBSCRIPTION_ID}":'.encode()
@@ -147,7 +151,8 @@ class Listening:
             told = {type.filter: subjects for type, subjects in further.items()}
             self.honoured = replace(self.honoured, extra=told)
         uris = self.honoured.resource_subscriptions or ()
-        self._uris: Collection[str] = tuple(uris) if len(uris) <= _FEW else frozenset(uris)
+        kind = tuple if len(uris) <= _FEW else frozenset if len(uris) <= _MANY else TextSet
+        self._uris: Collection[str] = kind(uris)
         self._profile = profile
 
     def wants(self, change: Change) -> bool:
@@ -164,8 +169,11 @@ class Listening:
         ) is True
 
     def acknowledgement(self) -> bytes:
-        """The first message of the stream: the part of the filter that is honoured."""
+        """The first message of the stream: the part of the filter that is honoured. To be asked for once: the list of
+        resources is let go of.
+        """
         notice = AcknowledgedNotice(meta=self._meta, notifications=self.honoured)
+        self.honoured = replace(self.honoured, resource_subscriptions=None)
         return messages.notification(names.NOTIFY_ACKNOWLEDGED, self._profile.encode(notice))
 
     def message(self, change: Change) -> bytes:
@@ -209,7 +217,7 @@ def _around_id(change: Change, profile: Profile) -> tuple[bytes, bytes]:
 def weight(wanted: SubscriptionFilter) -> int:
     """About how many bytes a subscription takes for as long as it lasts."""
     uris = wanted.resource_subscriptions or ()
-    return sum(map(len, uris)) + _PLACE * len(uris)
+    return sum(map(len, uris)) + (_AMONG_FEW if len(uris) <= _MANY else _AMONG_MANY) * len(uris)
 
 
 def _check_uris(uris: Collection[str]) -> None:

@@ -242,6 +242,7 @@ class Methods:
             self._extensions.wanted(call, channel.principal),
         )
         self._catalog.check_subscriptions(params.notifications.resource_subscriptions or (), channel)
+        del params
         call.forget()  # it goes on for days, and needs only what was read of it
         hears = self._catalog.hearing(channel.principal, channel.transport)
         subscription = self._hub.subscribe(

@@ -208,6 +208,7 @@ class Runner:
             if rounds is None or not ended:
                 single = _single(problem)
                 if single is None or single is problem:
+                    del single  # or the frame and its exception would keep each other, and the arguments
                     raise
                 raise single from problem
             if checked:
