@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-auth test test-pythons check format conformance interop bench bench-quick docs requirements mutations lock clean setup-dev setup-demo
+.PHONY: help demo demo-auth test test-pythons check format conformance soak interop bench bench-quick docs requirements mutations lock clean setup-dev setup-demo
 
 # Only what is said on the command line counts: other programs have a variable of this name in the environment.
 ifeq ($(origin PYTHON),command line)
@@ -19,6 +19,8 @@ PY := $(BIN)/python
 ORACLE := $(if $(wildcard tests/oracle/plugin.py),--oracle-complete)
 # More options for pytest: make test ARGS="-k session -x"
 ARGS ?=
+# The kind of make soak; all, if none.
+KIND ?=
 
 help: ## say what there is
 	@printf 'Dovetail. Make targets:\n\n'
@@ -45,6 +47,9 @@ format: setup-dev ## put the source into shape
 
 conformance: setup-dev ## run the conformance suite against server, client and authorization server
 	@$(PY) conformance/run.py $(ARGS)
+
+soak: setup-dev ## hostile requests by the thousand against a server: memory, and a good caller's p99 (KIND= for one kind)
+	@$(PY) -m tests.security.soak $(KIND) $(ARGS)
 
 interop: setup-dev ## talk to the implementations of constraints/peers.txt, and to 36 servers nobody here wrote
 	@$(PY) -m pytest -n 2 tests/interop --foreign $(ARGS)

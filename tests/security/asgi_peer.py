@@ -72,8 +72,12 @@ class Peer:
         self.session: dict[str, str] = {}
         self.ids = 0
 
-    def begin(self, headers: Mapping[str, str]) -> Exchange:
-        """A POST whose body is still to come."""
+    def read(self) -> Exchange:
+        """The stream of its session."""
+        return self.begin(self.session, method="GET")
+
+    def begin(self, headers: Mapping[str, str], *, method: str = "POST") -> Exchange:
+        """A request whose body, if any, is still to come."""
         whole = {
             "host": "localhost",
             "content-type": "application/json",
@@ -83,7 +87,7 @@ class Peer:
         }
         scope = {
             "type": "http",
-            "method": "POST",
+            "method": method,
             "path": "/mcp",
             "query_string": b"",
             "client": (self.address, 40_000),

@@ -49,6 +49,7 @@ _POST_ONLY: Final = ("POST",)
 _READ_ONLY: Final = ("GET", "HEAD")
 _DOCUMENT: Final = "document"
 _HEALTH: Final = "health"
+_NO_STORE: Final = "the server's store does not answer; retry"
 _ROUTE: Final = "route"
 _KEPT_AN_HOUR: Final = ((b"cache-control", b"max-age=3600"),)
 _ALL: Final = ("POST", "GET", "DELETE")
@@ -151,13 +152,19 @@ class HTTPApp:
         self._gate = None if protection is None else protection.gate(path=path, store=self.store)
         self._authenticate = _one_of(self._gate, authenticate)
         self._guard = _guard(policy, protection, allowed_hosts, allowed_origins)
+        self._assemble(service, settings, routes)
+
+    def _assemble(self, service: Service, settings: Settings, routes: Sequence[Route]) -> None:
+        """Make the parts. Raises ValueError for routes that can't be served."""
         self._places = Places(settings, self._authenticate)
-        self._pulse = Pulse(slow_after)
-        self._stateless = Stateless(service, settings, self._places, self._gate, self._authenticate)
-        self._stateful = Stateful(service, settings, self._places, self.store, self._gate, self._authenticate)
-        self._old = OldTransport(service, settings, self._places, self._authenticate) if http_sse else None
-        self._methods = _ALL if sessions and service.stateful else _POST_ONLY
+        asks = self._authenticate
+        self._pulse = Pulse(settings.slow_after)
+        self._stateless = Stateless(service, settings, self._places, self._gate, asks)
+        self._stateful = Stateful(service, settings, self._places, self.store, self._gate, asks)
+        self._old = OldTransport(service, settings, self._places, asks) if settings.http_sse else None
+        self._methods = _ALL if settings.sessions and service.stateful else _POST_ONLY
         self._routes = in_order(routes, taken=self._taken_paths())
+        health = settings.health
         self._health = None if health is None else Health(health, self.store, self._readiness)
         self._departure = Departure(self._places, self._pulse, self._leave)
 
@@ -196,26 +203,17 @@ class HTTPApp:
             principal = ANONYMOUS
             if self._authenticate is not None:
                 principal = await self._identify(self._authenticate, head)
-                places.identify(head, principal)
             if route != "":
                 await self._serve_old(route, head, principal, scope, receive, send)
             elif head.method == "POST":
                 readable = self._guard.check_post(head)
                 limit = self.settings.body_limit
-                length = head.declared_length(limit)
-                if length is not None and length > SMALL:
+                if (length := head.declared_length(limit)) is not None and length > SMALL:
                     places.check_bytes(head, length)
                 watch = Watch(receive, self._pulse, self.settings.body_timeout, loop)
-                # In no variable: whatever reads the message lets go of it when it has.
-                await self._served(
-                    head,
-                    principal,
-                    await read_body(receive, limit, watch, head, places),
-                    readable,
-                    watch,
-                    receive,
-                    send,
-                )
+                body = read_body(receive, limit, watch, head, places)
+                # In no variable of this one: whatever reads the message lets go of it when it has.
+                await self._served(head, principal, await body, readable, watch, receive, send)
             else:
                 await self._other(head, principal, receive, send)
         except Refusal as refusal:
@@ -226,12 +224,10 @@ class HTTPApp:
             return
         except StoreError as problem:
             log.warning("the store failed: %s", problem)
-            text = "the server's store does not answer; retry"
-            failure = Refusal(503, InternalError(text), headers=RETRY_SOON)
+            failure = Refusal(503, InternalError(_NO_STORE), headers=RETRY_SOON)
             await refuse(send, failure, head.extra, head.revision)
         except Exception:
-            # If an answer has begun, the server refuses this one and closes the connection: as it should be
-            # then.
+            # If an answer has begun, the server refuses this one and closes the connection: as it should be then.
             log.exception("a request failed")
             failure = Refusal(500, InternalError("the server failed while it handled the request"))
             await refuse(send, failure, head.extra, head.revision)
@@ -374,7 +370,8 @@ class HTTPApp:
             if self._authenticate is not None:
                 if route.protected:
                     principal = await self._identify(self._authenticate, head)
-                places.identify(head, principal)
+                else:
+                    places.identify(head, principal)
             await route.serve(scope, receive, send, principal, match.values, self.settings, head, places)
         finally:
             places.leave_request(head)
@@ -418,14 +415,17 @@ class HTTPApp:
         await answer(send, 202, b"", head.extra)
 
     async def _identify(self, authenticate: Authenticator, head: Head) -> Principal:
+        """Who makes a request, for whom it counts from now on. Raises `Refusal`."""
         try:
-            return await authenticate.authenticate(head.credentials())
+            principal = await authenticate.authenticate(head.credentials())
         except AuthenticationFailed as failure:
             log.info("a request was refused: %s", failure)
             raise _refused(failure) from None
         except Exception:
             log.exception("the authenticator failed")
             raise Refusal(500, InternalError("the server failed to check the credentials")) from None
+        self._places.identify(head, principal)
+        return principal
 
     # Start and end
 

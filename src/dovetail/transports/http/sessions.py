@@ -38,7 +38,7 @@ from ...security.callers import network_of
 from ...security.limits import Seldom
 from ...security.principal import Principal
 from ...stores.contracts import SessionRecord, Store
-from ...stores.errors import StoreError, StoreFull
+from ...stores.errors import StoreError, StoreFull, ValueTooLarge
 from ...stores.memory import MemoryStore
 from .answering import Refusal
 from .places import RETRY_SOON
@@ -357,6 +357,9 @@ class Sessions:
                 return True
             changed = replace(record, version=record.version + 1, data=session.state.dump())
             saved = await sessions.save(changed, expected_version=record.version)
+        except (StoreFull, ValueTooLarge):
+            text = "the sessions here, or those of this caller, keep as much as they may; end one, or subscribe to less"
+            raise Refusal(503, text, headers=_RETRY_LATER) from None
         except StoreError as problem:
             raise _unavailable(problem) from None
         if saved:
