@@ -423,9 +423,10 @@ async def test_a_call_that_asks_holds_its_arguments_once_and_lets_go_of_them_at_
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
-            for _ in range(4):
-                await _ask_and_leave(http, size)
+            exchanges = await _many_asked(http, size)
             held, _ = tracemalloc.get_traced_memory()
+            for exchange in exchanges:
+                await exchange.gone()
             await until(lambda: not http._stateful._tasks)
             left, _ = tracemalloc.get_traced_memory()
         finally:
@@ -435,9 +436,8 @@ async def test_a_call_that_asks_holds_its_arguments_once_and_lets_go_of_them_at_
         assert left - before < size, (left - before) / size
 
 
-async def _ask_and_leave(http: HTTPApp, size: int) -> None:
-    _, exchange = await asked(http, size)
-    await exchange.gone()
+async def _many_asked(http: HTTPApp, size: int) -> list[Exchange]:
+    return [(await asked(http, size))[1] for _ in range(4)]
 
 
 async def test_the_mark_of_a_request_outlives_its_message() -> None:
