@@ -52,6 +52,11 @@ class Exchange:
             await self.task
         return self
 
+    async def whole(self, body: bytes) -> Exchange:
+        """Send all of the body, and wait for the answer."""
+        self.part(body)
+        return await self.over()
+
     async def gone(self) -> None:
         """Be gone, and wait until the server has noticed."""
         self.leave()
@@ -76,7 +81,7 @@ class Peer:
         """The stream of its session."""
         return self.begin(self.session, method="GET")
 
-    def begin(self, headers: Mapping[str, str], *, method: str = "POST") -> Exchange:
+    def begin(self, headers: Mapping[str, str], *, method: str = "POST", path: str = "/mcp") -> Exchange:
         """A request whose body, if any, is still to come."""
         whole = {
             "host": "localhost",
@@ -85,11 +90,12 @@ class Peer:
             **({"authorization": self.token} if self.token else {}),
             **headers,
         }
+        path, _, query = path.partition("?")
         scope = {
             "type": "http",
             "method": method,
-            "path": "/mcp",
-            "query_string": b"",
+            "path": path,
+            "query_string": query.encode(),
             "client": (self.address, 40_000),
             "headers": [(name.encode(), value.encode()) for name, value in whole.items()],
         }

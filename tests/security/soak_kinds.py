@@ -147,10 +147,10 @@ def message(method: str, params: Any = None, *, id: Any = None) -> bytes:
     return json.dumps({name: value for name, value in whole.items() if value is not None}).encode()
 
 
-def initialize(capabilities: Mapping[str, Any]) -> bytes:
+def initialize(capabilities: Mapping[str, Any], revision: str = STATEFUL) -> bytes:
     """What opens a session."""
     client = {"name": "soak", "version": "1"}
-    params = {"protocolVersion": STATEFUL, "capabilities": capabilities, "clientInfo": client}
+    params = {"protocolVersion": revision, "capabilities": capabilities, "clientInfo": client}
     return message("initialize", params, id=0)
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 from asgi_peer import Exchange, Peer
-from soak_kinds import KIB, MIB, message, modern
+from soak_kinds import KIB, MIB, initialize, message, modern
 
 from dovetail import App, Context
 from dovetail.protocol.errors import Unanswered
@@ -473,3 +473,46 @@ def test_an_unanswered_question_is_one_that_nobody_answered() -> None:
     from dovetail.protocol.errors import Dismissed
 
     assert issubclass(Unanswered, Dismissed), "who handles that one handles this one"
+
+
+# The transport of 2024-11-05
+
+
+async def connect(http: HTTPApp, address: str) -> tuple[Peer, Exchange, str]:
+    """A connection, and where its messages go."""
+    peer = Peer(http, address)
+    stream = peer.begin({}, method="GET", path="/mcp/sse")
+    await stream.hears(b"event: endpoint")
+    target = bytes(stream.said).split(b"data: ", 1)[1].split(b"\n", 1)[0].strip().decode()
+    await peer.begin({}, path=target).whole(initialize({"elicitation": {}}, "2024-11-05"))
+    await stream.hears(b'"id":0')
+    return peer, stream, target
+
+
+async def test_connections_of_the_oldest_transport_are_bounded_in_bytes_together() -> None:
+    release = asyncio.Event()
+    app = small_app()
+
+    @app.tool
+    async def wait(text: str) -> str:
+        await release.wait()
+        return ""
+
+    async with endpoint(app, http_sse=True, max_held=1) as http:
+        params = {"name": "wait", "arguments": {"text": "x" * (LIMIT - 1000)}}
+        streams: list[Exchange] = []
+        statuses: list[int] = []
+        for number in range(20):
+            peer, stream, target = await connect(http, HERE)
+            streams.append(stream)
+            sent = await peer.begin({}, path=target).whole(message("tools/call", params, id=number))
+            statuses.append(sent.status)
+        assert statuses.count(202) == LEAST // LIMIT
+        assert set(statuses) == {202, 503}
+        release.set()
+        for each in streams:
+            await each.gone()
+        peer, stream, target = await connect(http, HERE)
+        assert (await peer.begin({}, path=target).whole(message("tools/call", params, id=1))).status == 202
+        await stream.gone()
+        assert http._places.bytes.all == 0

@@ -178,6 +178,20 @@ async def test_a_flood_of_sessions_ends_its_own_and_keeps_nobody_out(
         assert caplog.text.count("ended to make room") == 1
 
 
+async def test_a_newcomer_is_not_the_idlest() -> None:
+    """Between its opening and its first use, others open theirs."""
+    kept = store(max_sessions=100, max_per_principal=6)
+    async with endpoint(store=kept) as http:
+        for _ in range(6):
+            await Peer(http, THERE).open()
+            await asyncio.sleep(0.002)  # or the clock may not tell them apart
+        newcomers = [await Peer(http, THERE).post(initialize({}), {}).over() for _ in range(3)]
+        for each in newcomers:
+            session = {"mcp-session-id": each.headers["mcp-session-id"]}
+            used = await Peer(http, THERE).post(message("notifications/initialized"), session).over()
+            assert used.status == 202
+
+
 async def test_of_sessions_in_use_the_idlest_goes() -> None:
     kept = store(max_sessions=100, max_per_principal=3)
     async with endpoint(store=kept) as http:

@@ -123,6 +123,7 @@ def test_prefix_end_bounds_the_prefix(texts: list[str], prefix: str) -> None:
         assert text.startswith(prefix) == (prefix <= text and (end is None or text < end))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_ordered_keys_stay_in_order(data: st.DataObject) -> None:
     keys, model = OrderedKeys(), set[str]()

@@ -136,9 +136,9 @@ class SessionStore(Protocol):
         for it.
 
         Expired ones are swept first. At `max_per_principal` the idlest session of an anonymous principal goes, at
-        `max_sessions` the idlest of any anonymous one: those that were never saved before those that were, and then the
-        one that was not seen for longest. Raises `StoreFull` where there is none that may go; `SessionExists` when a
-        live session has the id; `ValueTooLarge` for its data.
+        `max_sessions` the idlest of any anonymous one: the one that was not seen for longest; but where more than half
+        of them were never saved, the oldest of those. Raises `StoreFull` where there is none that may go;
+        `SessionExists` when a live session has the id; `ValueTooLarge` for its data.
         """
         ...
 

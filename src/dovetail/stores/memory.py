@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import islice
 from threading import Lock
 
@@ -246,6 +246,43 @@ class MemoryKeyValue:
                 self._deadlines.note(key, deadline)
 
 
+class _Idle:
+    """Sessions of anonymous principals, in the orders in which they may go: those that were never saved since they were
+    created, and all of them, by when they were seen.
+    """
+
+    __slots__ = ("_seen", "_unused")
+
+    def __init__(self) -> None:
+        self._unused = Deadlines()
+        self._seen = Deadlines()
+
+    def add(self, record: SessionRecord) -> None:
+        """There is one more."""
+        self._unused.note(record.id, record.created)
+        self._seen.note(record.id, record.seen)
+
+    def saved(self, id: str) -> None:
+        """One was saved."""
+        self._unused.forget(id)
+
+    def forget(self, id: str) -> None:
+        """One is gone."""
+        self._unused.forget(id)
+        self._seen.forget(id)
+
+    def idlest(self, records: Mapping[str, SessionRecord]) -> str | None:
+        """The one that is to go; it has to be forgotten then."""
+        if 2 * len(self._unused) > len(self._seen):
+            return next(self._unused.due(math.inf, 1))
+        for id in self._seen.due(math.inf, None):
+            seen = records[id].seen
+            if not self._seen.any_before(seen):
+                return id
+            self._seen.note(id, seen)
+        return None
+
+
 class MemorySessions:
     """A `SessionStore` in this process. `clock` gives seconds since the epoch."""
 
@@ -261,9 +298,9 @@ class MemorySessions:
         self._bytes_of: Counter[str] = Counter()
         self._deadlines = Deadlines()
         self._bytes = 0
-        # When each session of an anonymous principal was last used: of one such principal, and of all.
-        self._idle_of: dict[str, Deadlines] = {}
-        self._idle = Deadlines()
+        # The sessions of one anonymous principal, and of all.
+        self._idle_of: dict[str, _Idle] = {}
+        self._idle = _Idle()
 
     async def create(self, record: SessionRecord) -> list[str]:
         """See `SessionStore.create`."""
@@ -281,8 +318,8 @@ class MemorySessions:
             self._count_bytes(record, len(record.data) + COST)
             self._deadlines.note(record.id, self._end(record))
             if is_anonymous(record.principal):
-                for line in (self._idle, self._idle_of.setdefault(record.principal, Deadlines())):
-                    line.note(record.id, self._used(record))
+                for idle in (self._idle, self._idle_of.setdefault(record.principal, _Idle())):
+                    idle.add(record)
             return gone
 
     async def load(self, id: str) -> SessionRecord | None:
@@ -311,6 +348,9 @@ class MemorySessions:
             if grown > 0 and self._bytes_of[stored.principal] + grown > bounds.max_bytes_per_principal:
                 raise StoreFull("bytes of sessions of one principal", bounds.max_bytes_per_principal)
             self._count_bytes(stored, grown)
+            if stored.principal in self._idle_of:
+                self._idle.saved(stored.id)
+                self._idle_of[stored.principal].saved(stored.id)
             self._records[record.id] = replace(
                 stored, version=record.version, data=record.data, seen=max(stored.seen, now)
             )
@@ -347,15 +387,15 @@ class MemorySessions:
         with self._lock:
             self._closed = True
             self._records, self._of, self._deadlines = {}, Counter(), Deadlines()
-            self._idle_of, self._idle, self._bytes_of = {}, Deadlines(), Counter()
+            self._idle_of, self._idle, self._bytes_of = {}, _Idle(), Counter()
 
     def _make_room(self, record: SessionRecord) -> list[str]:
         """Remove idle sessions of anonymous principals until there is room for one more; gives their ids."""
         gone: list[str] = []
         while (met := self._met(record)) is not None:
             what, limit, own = met
-            line = self._idle_of.get(record.principal) if own else self._idle
-            id = None if line is None else self._idlest(line)
+            idle = self._idle_of.get(record.principal) if own else self._idle
+            id = None if idle is None else idle.idlest(self._records)
             if id is None:
                 raise StoreFull(what, limit)
             self._remove(self._records[id])
@@ -374,19 +414,6 @@ class MemorySessions:
         if self._bytes + size > bounds.max_bytes:
             return "bytes of sessions", bounds.max_bytes, False
         return None
-
-    def _idlest(self, line: Deadlines) -> str | None:
-        """The session that is idle for longest, of those in a line."""
-        for id in line.due(math.inf, None):
-            used = self._used(self._records[id])
-            if not line.any_before(used):
-                return id
-            line.note(id, used)
-        return None
-
-    def _used(self, record: SessionRecord) -> float:
-        """What sessions are ordered by when the idlest is to go. It never becomes less."""
-        return record.seen + (self._bounds.idle_ttl if record.version > 1 else 0.0)
 
     def _count_bytes(self, record: SessionRecord, more: int) -> None:
         self._bytes += more

@@ -110,6 +110,9 @@ class Deadlines:
         """Whether `due` may have something to give."""
         return bool(self._heap) and self._heap[0][0] <= now
 
+    def __len__(self) -> int:
+        return len(self._at)
+
     def any_before(self, at: float) -> bool:
         """Whether an entry may be before `at`."""
         return bool(self._heap) and self._heap[0][0] < at

@@ -51,6 +51,12 @@ PAGE = 256
 _SESSION: Final = (int, float, float, "text", bytes)
 """What the columns of a session hold. SQLite would keep anything in them."""
 
+_IDLE = (
+    "FROM session WHERE expires > ? AND"
+    " (principal = ? OR (? IS NULL AND (principal = '' OR (principal >= ? AND principal < ?))))"
+)
+"""The sessions of one anonymous principal, or, given none, of all."""
+
 _log = get_logger("dovetail.stores")
 
 
@@ -303,18 +309,10 @@ class SQLiteSessions:
 
     def _idlest(self, connection: Connection, principal: str | None) -> str | None:
         """The idlest session of one anonymous principal, or of all."""
-        if principal is None:
-            row = connection.execute(
-                "SELECT id FROM session WHERE expires > ? AND (principal = '' OR principal >= ? AND principal < ?)"
-                " ORDER BY version > 1, seen, id LIMIT 1",
-                (self._clock(), ANONYMOUS, prefix_end(ANONYMOUS)),
-            ).fetchone()
-        else:
-            row = connection.execute(
-                "SELECT id FROM session WHERE principal = ? AND expires > ?"
-                " ORDER BY version > 1, seen, id LIMIT 1",
-                (principal, self._clock()),
-            ).fetchone()
+        given = (self._clock(), principal, principal, ANONYMOUS, prefix_end(ANONYMOUS))
+        count, unused = connection.execute(f"SELECT count(*), sum(version = 1) {_IDLE}", given).fetchone()
+        order = "version > 1, created, id" if 2 * (unused or 0) > count else "seen, id"
+        row = connection.execute(f"SELECT id {_IDLE} ORDER BY {order} LIMIT 1", given).fetchone()
         return None if row is None else row[0]
 
     @staticmethod
