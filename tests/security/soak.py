@@ -233,7 +233,7 @@ async def soak(
     """Attack a server of its own with one kind of requests. ``options``: more options of its endpoint."""
     kind, report = KINDS[name], Report(name, requests)
     async with Server.running({**kind.options, **(options or {})}) as server:
-        await attack(kind, server.port, max(width, requests // 20), width)
+        await attack(kind, server.port, max(width, requests // 5), width)
         report.before = await server.settle(SETTLING)
         await server.tidy()
         report.memory_before = server.memory()

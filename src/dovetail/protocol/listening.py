@@ -43,9 +43,6 @@ Kind = Literal["tools", "prompts", "resources", "resource"]
 _FEW: Final = 8
 #: Beyond so many, one takes far more space than is needed.
 _MANY: Final = 100
-#: Bytes that a URI takes besides its own, among few and among many.
-_AMONG_FEW: Final = 128
-_AMONG_MANY: Final = 16
 #: What stands between a resource and what is below it: a segment of a path, a query, a fragment.
 _BELOW: Final = "/?#"
 _MARK: Final = f'"{names.META_SUBSCRIPTION_ID}":'.encode()
@@ -143,16 +140,15 @@ class Listening:
         profile: Profile,
         further: Mapping[ChangeType, list[str]] | None = None,
     ) -> None:
-        _check_uris(wanted.resource_subscriptions or ())
+        for named in (wanted.resource_subscriptions or (), *(further or {}).values()):
+            _check_uris(named)
         self.id = id
         self.honoured = _honour(wanted, offered)
-        self._further = {type.kind: frozenset(subjects) for type, subjects in (further or {}).items()}
+        self._further = {type.kind: _found_in(subjects) for type, subjects in (further or {}).items()}
         if further:
             told = {type.filter: subjects for type, subjects in further.items()}
             self.honoured = replace(self.honoured, extra=told)
-        uris = self.honoured.resource_subscriptions or ()
-        kind = tuple if len(uris) <= _FEW else frozenset if len(uris) <= _MANY else TextSet
-        self._uris: Collection[str] = kind(uris)
+        self._uris = _found_in(self.honoured.resource_subscriptions or ())
         self._profile = profile
 
     def wants(self, change: Change) -> bool:
@@ -169,11 +165,11 @@ class Listening:
         ) is True
 
     def acknowledgement(self) -> bytes:
-        """The first message of the stream: the part of the filter that is honoured. To be asked for once: the list of
-        resources is let go of.
+        """The first message of the stream: the part of the filter that is honoured. To be asked for once: the lists of
+        what it names are let go of.
         """
         notice = AcknowledgedNotice(meta=self._meta, notifications=self.honoured)
-        self.honoured = replace(self.honoured, resource_subscriptions=None)
+        self.honoured = replace(self.honoured, resource_subscriptions=None, extra=None)
         return messages.notification(names.NOTIFY_ACKNOWLEDGED, self._profile.encode(notice))
 
     def message(self, change: Change) -> bytes:
@@ -214,10 +210,9 @@ def _around_id(change: Change, profile: Profile) -> tuple[bytes, bytes]:
     return head + mark[:-1], tail
 
 
-def weight(wanted: SubscriptionFilter) -> int:
-    """About how many bytes a subscription takes for as long as it lasts."""
-    uris = wanted.resource_subscriptions or ()
-    return sum(map(len, uris)) + (_AMONG_FEW if len(uris) <= _MANY else _AMONG_MANY) * len(uris)
+def _found_in(uris: Collection[str]) -> Collection[str]:
+    """Where a URI is looked for."""
+    return (tuple if len(uris) <= _FEW else frozenset if len(uris) <= _MANY else TextSet)(uris)
 
 
 def _check_uris(uris: Collection[str]) -> None:

@@ -34,8 +34,6 @@ from ...protocol.errors import (
     InvalidRequest,
 )
 from ...protocol.header_parameters import HeaderParameter
-from ...protocol.listening import weight
-from ...protocol.types.notifications import ListenParams
 from ...protocol.types.tools import CallToolParams
 from ...runtime import tap
 from ...runtime.channel import Channel
@@ -46,7 +44,6 @@ from ...security.principal import Principal
 from .answering import EventWriter, HeaderList, Refusal, Send, answer, heard
 from .guard import JSON_OK, SSE_OK
 from .head import VERSION, Head, PlainHeaders
-from .holding import SMALL
 from .permission import Permission, permission_of
 from .places import Places
 from .settings import Settings
@@ -101,9 +98,6 @@ class Stateless:
         settings = self._settings
         if call.method == names.SUBSCRIPTIONS_LISTEN:
             self._expect_stream(head, readable, message, link)
-            size = weight(cast("ListenParams", call.params).notifications)
-            if head.held is not None or size > SMALL:
-                self._places.hold(head, size)
         elif settings.responses == "json" and readable & JSON_OK:
             readable = JSON_OK
         del body, message
