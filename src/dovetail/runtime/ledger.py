@@ -28,7 +28,7 @@ from msgspec import Raw, Struct
 from ..logs import get_logger
 from ..protocol import codec, rounds
 from ..protocol.errors import InternalError, InvalidParams, ToolError
-from ..security.limits import caller_of
+from ..security.callers import caller_of
 from ..security.sealing import Sealer, SealTooLarge
 from ..stores.contracts import KeyValue
 from ..stores.errors import StoreError, StoreFull

@@ -23,9 +23,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from .principal import Principal
-
-__all__ = ["RateLimiter", "Seldom", "caller_of", "is_loopback", "network"]
+__all__ = ["RateLimiter", "Seldom"]
 
 
 class RateLimiter:
@@ -114,26 +112,3 @@ class Seldom:
     def due(self, key: Hashable) -> bool:
         """True if it is to be told now; then it counts as told."""
         return self._each.take(key) == 0.0 and self._all.take("") == 0.0
-
-
-def caller_of(principal: Principal, remote: str | None) -> tuple[str, str]:
-    """What stands for a caller. ``remote``: its address, None where the transport has none."""
-    if not principal.is_anonymous:
-        return ("principal", principal.key)
-    if remote is None or is_loopback(remote):
-        return ("here", "")
-    return ("network", network(remote))
-
-
-def network(remote: str) -> str:
-    """Who counts as one caller, by address."""
-    if ":" not in remote:
-        return remote
-    from .addresses import network_of  # only callers by IPv6 need what it needs
-
-    return network_of(remote)
-
-
-def is_loopback(remote: str) -> bool:
-    """Whether a peer's address is this machine's own."""
-    return remote.startswith(("127.", "::ffff:127.")) or remote in ("::1", "localhost")

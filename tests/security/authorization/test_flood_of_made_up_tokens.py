@@ -20,7 +20,7 @@ from dovetail.auth import Protected, introspection
 from dovetail.auth.protecting import turns
 from dovetail.auth.protecting.turns import KEPT, OPEN, SHARE, Turns
 from dovetail.auth.protecting.verdicts import Unavailable
-from dovetail.security.addresses import network_of
+from dovetail.security.callers import network_of
 from dovetail.testing.serving import served
 
 ATTACKER, HONEST = "127.0.0.66", "127.0.0.1"

@@ -26,8 +26,8 @@ import msgspec
 
 from ...logs import get_logger
 from ...protocol import names
-from ...security.addresses import network_of
 from ...security.authenticator import AuthenticationFailed, Credentials
+from ...security.callers import network_of
 from ...security.principal import Principal
 from ...stores.errors import StoreError
 from ..challenges import render_challenge
