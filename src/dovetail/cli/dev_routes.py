@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from ..security.principal import ANONYMOUS
 from ..transports.http.answering import Event, Receive, Refusal, Scope, Send
+from ..transports.http.head import Head
+from ..transports.http.places import Places
 from ..transports.http.routes import Request, Route, found, in_order
 from ..transports.http.settings import Settings
 from . import dev_frames as frames
@@ -70,6 +72,8 @@ class ChildRoutes:
 
     def __init__(self, routes: Sequence[Route], send: Callable[[frames.ToParent], Awaitable[None]]) -> None:
         self._routes = in_order(routes, taken=())
+        self._settings = Settings()
+        self._places = Places(self._settings)
         self._send = send
 
     @property
@@ -98,7 +102,9 @@ class ChildRoutes:
             await self._send(frames.Part(visit.number, dict(event)))
 
         try:
-            await route.serve(scope, receive, send, ANONYMOUS, match.values, Settings(), ())
+            await route.serve(
+                scope, receive, send, ANONYMOUS, match.values, self._settings, Head(scope), self._places
+            )
         except Refusal as refusal:
             return status, refusal.status, refusal.problem.message
         return status, 0, ""

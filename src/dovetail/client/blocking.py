@@ -392,6 +392,7 @@ class BlockingClient:
         """Tell the server that the roots are others now. See `Client.roots_changed`."""
         self._wait(self._client.roots_changed(timeout=timeout, meta=meta))
 
+    @overload
     def request(
         self,
         method: str,
@@ -400,9 +401,34 @@ class BlockingClient:
         timeout: Seconds = UNSET,
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Send any request and get its result as plain values. See `Client.request`."""
-        return self._wait(self._client.request(method, params, timeout=timeout, progress=progress, meta=meta))
+        into: None = None,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+        into: type[T],
+    ) -> T: ...
+
+    def request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+        into: type[Any] | None = None,
+    ) -> Any:
+        """Send any request and get its result as plain values, or as ``into``. See `Client.request`."""
+        request: Any = self._client.request
+        return self._wait(request(method, params, timeout=timeout, progress=progress, meta=meta, into=into))
 
     def notify(
         self,

@@ -9,10 +9,10 @@ Specification: none; whatever a client can open has a bound.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Final
 
+from ...logs import get_logger
 from ...security.authenticator import Authenticator
 from ...security.callers import caller_of, outside, unidentified
 from ...security.limits import Seldom
@@ -23,7 +23,7 @@ from .head import CLOSE, Head
 from .holding import SMALL, Held, heaviest
 from .settings import Settings
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 RETRY_SOON: Final = ((b"retry-after", b"1"),)
 _REQUESTS: Final = "requests in progress"
