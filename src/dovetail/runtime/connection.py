@@ -86,8 +86,9 @@ class ServerConnection:
         self._at_once = at_once
         self._answer_timeout = answer_timeout
         self._transport = transport
-        self._principal = principal
-        self._remote = remote
+        #: Who sends what is taken. Where each message shows credentials of its own, they change with it.
+        self.principal = principal
+        self.remote = remote
         self._session: ServerSession = service.session()
         self._running: dict[RequestId, asyncio.Task[None]] = {}
         self._channels: dict[asyncio.Task[None], _ConnectionChannel] = {}
@@ -330,7 +331,7 @@ class ServerConnection:
 
     def _noticed(self, event: Notification) -> None:
         if event.method == names.NOTIFY_INITIALIZED and self._changes is None:
-            hears = self._service.hearing(self._principal, self._transport)
+            hears = self._service.hearing(self.principal, self._transport)
             self._changes = self._service.hub.subscribe(lambda change: self._wants(change) and hears(change))
             self._teller = asyncio.create_task(self._tell(self._changes))
         elif self._service.extensions.hears:
@@ -383,7 +384,7 @@ class ServerConnection:
         if self._closed:
             return None
         channel = _ConnectionChannel(self, call, session, size, self._transport)
-        channel.principal, channel.remote = self._principal, self._remote
+        channel.principal, channel.remote = self.principal, self.remote
         self._held += size
         loop = self._loop
         if loop is None:

@@ -20,9 +20,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
-from .. import names
+from msgspec import Raw, Struct
+
+from .. import codec, names
 from ..errors import DovetailError, HeaderMismatch
 from ..header_parameters import SAFE_INTEGER, HeaderParameter, ParameterKind
 from .media import accepts, is_json_content_type
@@ -34,6 +36,7 @@ __all__ = [
     "accepts",
     "check_mirrors",
     "check_parameters",
+    "check_stated",
     "decode_value",
     "encode_value",
     "is_json_content_type",
@@ -58,6 +61,13 @@ _LEGAL_BYTES: Final = re.compile(rb"[\t\x20-\x7e]*")
 _SESSION_ID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_SESSION_ID}}}")
 _INTEGER: Final = re.compile(r"(-?[0-9]{1,16})(?:\.0{0,16})?")
 _OWS: Final = " \t"
+
+
+class _Subject(Struct, frozen=True):
+    """What a request is about, whatever it is."""
+
+    name: Any = None
+    uri: Any = None
 
 
 class InvalidHeaderValue(DovetailError, ValueError):
@@ -224,6 +234,7 @@ _VERSION: Final = names.HEADER_PROTOCOL_VERSION.encode()
 _METHOD: Final = names.HEADER_METHOD.encode()
 _NAME: Final = names.HEADER_NAME.encode()
 _MIRRORS: Final = names.HEADER_PREFIX.encode()
+_NAMED: Final = {names.TOOLS_CALL: "name", names.PROMPTS_GET: "name", names.RESOURCES_READ: "uri"}
 _ROUTING: Final = frozenset((names.HEADER_PROTOCOL_VERSION, names.HEADER_METHOD, names.HEADER_NAME))
 
 
@@ -253,6 +264,24 @@ def check_mirrors(routing: Mapping[str, bytes], *, revision: str, method: str, n
     _check_equal(routing, names.HEADER_METHOD, method, encoded=False)
     if name is not None:
         _check_equal(routing, names.HEADER_NAME, name, encoded=True)
+
+
+def check_stated(routing: Mapping[str, bytes], *, method: str, params: bytes | Raw) -> None:
+    """Server side, where nothing requires these headers: refuse a message that one which is there contradicts.
+
+    Whoever routes or allows requests by their headers believes them in every revision. ``method`` is empty for a
+    message that has none; ``params`` are as they came. Raises HeaderMismatch.
+    """
+    if names.HEADER_METHOD in routing:
+        _check_equal(routing, names.HEADER_METHOD, method, encoded=False)
+    member = _NAMED.get(method)
+    if member is not None and params and names.HEADER_NAME in routing:
+        try:
+            name = getattr(codec.reader(_Subject).read(params), member)
+        except codec.DECODE_ERRORS:
+            return  # nothing is done with such parameters
+        if isinstance(name, str):
+            _check_equal(routing, names.HEADER_NAME, name, encoded=True)
 
 
 def _check_equal(routing: Mapping[str, bytes], header: str, expected: str, *, encoded: bool) -> None:

@@ -1,7 +1,7 @@
 """Revision 2024-11-05, the first: written out whole."""
 
 from .. import names
-from ..errors import MissingCapability, ResourceNotFound, UnsupportedVersion
+from ..errors import HeaderMismatch, MissingCapability, ResourceNotFound, UnsupportedVersion
 from ..types import (
     Annotations,
     AudioContent,
@@ -227,5 +227,10 @@ V2024_11_05 = profile(
     },
     # No code of its own for a version nobody shares: the lifecycle page shows "Invalid params".
     # Nor for a client that can't be asked: the request is not one that this client can make.
-    codes={ResourceNotFound: -32002, UnsupportedVersion: -32602, MissingCapability: -32600},
+    codes={
+        ResourceNotFound: -32002,
+        UnsupportedVersion: -32602,
+        MissingCapability: -32600,
+        HeaderMismatch: -32600,
+    },
 )

@@ -3,7 +3,7 @@ listening, caching.
 """
 
 from .. import names
-from ..errors import MissingCapability, ResourceNotFound, UnsupportedVersion
+from ..errors import HeaderMismatch, MissingCapability, ResourceNotFound, UnsupportedVersion
 from ..types import (
     AcknowledgedNotice,
     CallToolResult,
@@ -105,5 +105,10 @@ V2026_07_28 = V2025_11_25.next(
         ElicitResult: {"_meta"},
         ListRootsResult: {"_meta"},
     },
-    codes={ResourceNotFound: -32602, UnsupportedVersion: -32022, MissingCapability: -32021},
+    codes={
+        ResourceNotFound: -32602,
+        UnsupportedVersion: -32022,
+        MissingCapability: -32021,
+        HeaderMismatch: -32020,
+    },
 )

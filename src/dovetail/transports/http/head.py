@@ -11,6 +11,9 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Final
 
 from ...protocol import names
+from ...protocol.bindings.headers import check_stated
+from ...protocol.call import Refused
+from ...protocol.envelope import Kind, Message
 from ...protocol.errors import HeaderMismatch
 from ...protocol.revisions import PROFILES
 from ...security.authenticator import Credentials
@@ -20,6 +23,8 @@ from .holding import Held
 
 VERSION: Final = names.HEADER_PROTOCOL_VERSION
 _VERSION: Final = VERSION.encode()
+_METHOD: Final = names.HEADER_METHOD.encode()
+_NAME: Final = names.HEADER_NAME.encode()
 SESSION: Final = names.HEADER_SESSION.encode()
 LAST_EVENT_ID: Final = names.HEADER_LAST_EVENT_ID.encode()
 _MIRROR_PREFIX: Final = names.HEADER_PREFIX.encode()
@@ -98,6 +103,20 @@ class Head:
                 raise Refusal(400, HeaderMismatch(f"Header mismatch: {_shown(name)} is sent more than once"))
             if name in _ONCE:
                 raise Refusal(400, f"the header {_shown(name)} is sent more than once")
+
+    @property
+    def routes(self) -> bool:
+        """Whether headers say what the body is about."""
+        return _METHOD in self.headers or _NAME in self.headers
+
+    def check_stated(self, message: Message) -> None:
+        """Raise `Refused` when a header that repeats the body, and need not be there, contradicts the message."""
+        if not self.routes:
+            return
+        try:
+            check_stated(self.routing, method=message.method, params=message.params)
+        except HeaderMismatch as mismatch:
+            raise Refused(mismatch, message.id, silent=message.kind is not Kind.REQUEST) from None
 
     def declared_length(self, limit: int) -> int | None:
         """The length that the head declares. Raises `Refusal`: 400 when it makes no sense, 413 when it is too

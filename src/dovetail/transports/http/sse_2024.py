@@ -2,8 +2,9 @@
 
 A GET opens the one stream of a connection; its first event names the address to which the client posts its
 messages. The address holds an unguessable id, and the connection belongs to the principal that opened it:
-for anyone else it does not exist. Eligible for removal with the revision that removes it; nothing else
-depends on this module. Specification: 2024-11-05 basic/transports, "HTTP with SSE"; 2026-07-28 deprecated.
+for anyone else it does not exist. What a message asks for is done with the rights that its own request shows.
+Eligible for removal with the revision that removes it; nothing else depends on this module.
+Specification: 2024-11-05 basic/transports, "HTTP with SSE"; 2026-07-28 deprecated.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qs, quote
 
+from ...protocol import envelope
 from ...protocol.bindings.sse import encode_event
+from ...protocol.call import Refused
+from ...protocol.envelope import Malformed
 from ...protocol.errors import ConnectionLost
 from ...runtime.connection import ServerConnection
 from ...runtime.service import Service
@@ -137,11 +142,15 @@ class OldTransport:
         link = self._links.get(ids[0]) if len(ids) == 1 else None
         if link is None or link.key != principal.key or link.connection is None:
             raise Refusal(404, "there is no such connection; open its stream first")
+        if head.routes:
+            _check_stated(head, body)
         if head.held is not None:
             links = self._links.values()
             own = sum(each.held for each in links if each.caller == head.caller)
             self._places.check_besides(head, sum(each.held for each in links), own)
         async with link.order:
+            # What the stream was opened with may have been worth more, or less, than what this message shows.
+            link.connection.principal, link.connection.remote = principal, head.remote
             try:
                 await link.connection.receive(body)
             except OSError:
@@ -166,6 +175,18 @@ class OldTransport:
         """End the streams now."""
         for link in list(self._links.values()):
             link.closing.set()
+
+
+def _check_stated(head: Head, body: bytes) -> None:
+    """Raise `Refusal` (400) when a message contradicts the headers beside it. What can't be read is answered later."""
+    with suppress(Malformed):
+        for item in envelope.split_batch(body) if envelope.is_batch(body) else [body]:
+            try:
+                head.check_stated(envelope.read(bytes(item)))
+            except Malformed:
+                continue
+            except Refused as refused:
+                raise Refusal(400, refused.error, id=None if refused.silent else refused.id) from None
 
 
 async def _departure(receive: Receive) -> None:

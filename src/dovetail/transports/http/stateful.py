@@ -99,6 +99,7 @@ class Stateful:
             if tap.listeners:
                 revision = entered.session.profile.revision
                 tap.note(entered.live.link, "server", False, "http", body, revision)
+            head.check_stated(message)
             serving = self._serve_one(head, principal, entered, message, readable, watch, receive, send)
             del body, message  # a call may go on for long, and needs only what was read of it
             await serving
@@ -160,8 +161,10 @@ class Stateful:
         if tap.listeners:
             tap.note(live.link, "server", False, "http", body)
         session = self._service.session()
+        status = 200
         channel = self._channel(head, principal, session, None)
         try:
+            head.check_stated(message)
             event = cast("Call", session.receive(message))
             reply = await self._service.dispatcher.answer(event, channel)
         except Refused as refused:
@@ -169,13 +172,14 @@ class Stateful:
                 messages.error(refused.id, refused.error, session.profile),
                 session.profile.code(refused.error),
             )
+            status = 400 if reply.code == INVALID_REQUEST else 200
         extra = head.extra
         if id and reply.code is None:
             await self._sessions.create(id, principal, session, remote=head.remote)
             extra = (*extra, (SESSION, id.encode()))
         if tap.listeners:
             tap.note(live.link, "server", True, "http", reply.data, session.state.revision or None)
-        await answer(send, 200, reply.data, extra)
+        await answer(send, status, reply.data, extra)
 
     def _enter(self, head: Head, principal: Principal) -> Awaitable[Entered]:
         """Find the session of a request. Raises `Refusal`."""
@@ -482,6 +486,7 @@ class Stateful:
             message = envelope.read(item)
             if message.method == names.INITIALIZE:
                 raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
+            head.check_stated(message)
             if entered.record is not None:
                 await self._sessions.renew(entered, principal)
             if message.method in self._service.profiles.ordered and message.kind is Kind.REQUEST:

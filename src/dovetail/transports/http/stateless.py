@@ -200,12 +200,15 @@ class Stateless:
         claimed = exchange.claimed_revision(message) or head.revision
         if claimed not in self._service.stateless:
             raise Refusal(400, self._service.exchange.unsupported(claimed or ""))
-        if head.revision is not None:
-            stated = {VERSION: head.routing[VERSION], names.HEADER_METHOD: b""}
-            try:
+        try:
+            head.check_stated(message)
+            if head.revision is not None:
+                stated = {VERSION: head.routing[VERSION], names.HEADER_METHOD: b""}
                 check_mirrors(stated, revision=claimed, method="", name=None)
-            except HeaderMismatch as mismatch:
-                raise Refusal(400, mismatch) from None
+        except Refused as refused:
+            raise Refusal(400, refused.error) from None
+        except HeaderMismatch as mismatch:
+            raise Refusal(400, mismatch) from None
         await answer(send, 202, b"", head.extra)
 
     def writer(self, send: Send, extra: HeaderList, permission: Permission | None = None) -> EventWriter:
