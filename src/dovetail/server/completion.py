@@ -20,6 +20,7 @@ from ..protocol.types import (
 )
 from ..runtime.channel import Channel
 from . import hints
+from .answer_size import check_size
 from .data import OutputMismatch, check_returns
 from .running import Runner
 from .signature import Plan
@@ -66,7 +67,9 @@ class Completers:
         runner, wants = found
         context = params.context or CompletionContext()
         values = tuple(context if wanted else params.argument.value for wanted in wants)
-        return CompleteResult(completion=_limited(await runner.run(call, channel, values)))
+        completion = _limited(await runner.run(call, channel, values))
+        check_size(completion)
+        return CompleteResult(completion=completion)
 
 
 def _wants(plan: Plan) -> tuple[bool, ...]:

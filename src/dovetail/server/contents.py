@@ -28,6 +28,7 @@ from ..protocol.types.content import (
 from ..protocol.types.prompts import PromptMessage
 from ..protocol.types.requests import InputRequired, Result
 from . import hints
+from .answer_size import check_size
 from .data import MEDIA, DataPlan, OutputMismatch, check_returns, data_in, is_list, may_be_none, promises
 from .media import File
 from .signature import MISSING, Plan
@@ -80,7 +81,12 @@ class ContentsPlan(DataPlan):
             self._compile(plan, "what it returns")
 
     def result(self, value: Any, uri: str) -> ReadResourceResult:
-        """The result of reading one resource. Raises `OutputMismatch`."""
+        """The result of reading one resource. Raises `OutputMismatch` and `AnswerTooLarge`."""
+        result = self._result(value, uri)
+        check_size(result)
+        return result
+
+    def _result(self, value: Any, uri: str) -> ReadResourceResult:
         if isinstance(value, ReadResourceResult):
             for each in value.contents:
                 _check_one(self._name, each)

@@ -21,6 +21,7 @@ from ..protocol import codec
 from ..protocol.errors import DovetailError
 from ..protocol.schema import SchemaError, Validator, compile_schema, explain
 from . import describing, hints, native, pydantic_models
+from .answer_size import MAX_ANSWER, AnswerTooLarge, check_size
 from .media import Audio, File, Image
 from .pydantic_models import Adapted
 from .signature import MISSING, Plan
@@ -147,13 +148,18 @@ class DataPlan:
         return text
 
     def _plain(self, value: Any) -> Any:
+        """A value as plain JSON values. Raises `OutputMismatch` and `AnswerTooLarge`."""
         try:
-            return native.to_plain(value) if self._adapted is None else self._adapted.plain(value)
+            plain = native.to_plain(value) if self._adapted is None else self._adapted.plain(value)
+            check_size(plain, MAX_ANSWER // 2)  # tools send it twice, and as JSON in a text it grows
+        except AnswerTooLarge:
+            raise
         except Exception as problem:
             self._refuse_foreign(value)
             raise OutputMismatch(
                 f"{self._name}() returned a value that cannot be written as JSON: {problem}"
             ) from problem
+        return plain
 
     def _json(self, plain: Any) -> str:
         try:
@@ -181,7 +187,10 @@ class DataPlan:
             raise OutputMismatch(f"{self._name}() returned media that cannot be read: {problem}") from problem
 
     def _sendable(self, built: T) -> T:
-        """What the author built, whose members nobody has looked at yet: it has to read as it is written."""
+        """What the author built, whose members nobody has looked at yet: it has to read as it is written, and not to be
+        too large.
+        """
+        check_size(built)
         try:
             codec.reader(type(built)).read(codec.encode(built))
         except Exception as problem:

@@ -25,6 +25,7 @@ from ..protocol.types.content import (
 )
 from ..protocol.types.requests import InputRequired, Result
 from . import hints, native
+from .answer_size import check_size
 from .data import MEDIA, DataPlan, OutputMismatch, check_returns, encode, is_list, may_be_none, promises
 from .signature import Plan
 
@@ -72,7 +73,12 @@ class MessagesPlan(DataPlan):
             self._compile(plan, "what it returns")
 
     def result(self, value: Any) -> GetPromptResult:
-        """The result of getting the prompt. Raises `OutputMismatch`."""
+        """The result of getting the prompt. Raises `OutputMismatch` and `AnswerTooLarge`."""
+        result = self._result(value)
+        check_size(result)
+        return result
+
+    def _result(self, value: Any) -> GetPromptResult:
         if isinstance(value, GetPromptResult):
             return self._sendable(value)
         if value is None and self._may_be_none:

@@ -28,6 +28,7 @@ from ..protocol.types.content import (
 from ..protocol.types.requests import InputRequired, Result
 from ..protocol.types.tools import CallToolResult
 from . import hints
+from .answer_size import MAX_ANSWER, AnswerTooLarge, check_size
 from .data import MEDIA, DataPlan, OutputMismatch, check_returns, data_in, encode, may_be_none, promises
 from .signature import MISSING, Plan
 
@@ -43,7 +44,7 @@ class OutputPlan(DataPlan):
 
     ``schema``: the output schema, or None where nothing is promised. ``wraps``: the schema's root is not of
     type object, so revisions that allow only objects carry the value inside of one. ``convert``: from a value
-    to a result; raises `OutputMismatch`.
+    to a result; raises `OutputMismatch` and `AnswerTooLarge`.
     """
 
     __slots__ = ("_may_be_none", "convert")
@@ -70,6 +71,8 @@ class OutputPlan(DataPlan):
 
     def _text(self, value: Any) -> CallToolResult:
         if type(value) is str:
+            if len(value) > MAX_ANSWER:
+                raise AnswerTooLarge(MAX_ANSWER)
             return CallToolResult(content=[TextContent(text=value)])
         return self._content(value)
 
@@ -81,7 +84,9 @@ class OutputPlan(DataPlan):
                 f"{self._name}() returned None, but promises text or content by its annotation; is there a way"
                 " through it without a return?"
             )
-        return CallToolResult(content=self._blocks(value))
+        blocks = self._blocks(value)
+        check_size(blocks)
+        return CallToolResult(content=blocks)
 
     def _blocks(self, value: Any) -> list[Any]:
         if value is None:
@@ -103,7 +108,7 @@ class OutputPlan(DataPlan):
 
     def _anything(self, value: Any) -> CallToolResult:
         if type(value) is str:
-            return CallToolResult(content=[TextContent(text=value)])
+            return self._text(value)
         if value is None or isinstance(value, (str, Result, *_SHOWN)):
             return self._content(value)
         if isinstance(value, (list, tuple)) and value:

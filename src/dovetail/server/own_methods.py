@@ -24,6 +24,7 @@ from ..protocol.revisions import PROFILES
 from ..protocol.types.requests import Result
 from ..runtime.channel import Channel
 from . import hints
+from .answer_size import check_size
 from .arguments import ArgumentsPlan, BadArguments
 from .data import DataPlan, OutputMismatch, check_returns, promises
 from .running import Runner
@@ -86,8 +87,9 @@ class _ResultPlan(DataPlan):
             )
 
     def result(self, value: Any) -> Result:
-        """The result that a value stands for. Raises `OutputMismatch`."""
+        """The result that a value stands for. Raises `OutputMismatch` and `AnswerTooLarge`."""
         if isinstance(value, Result):
+            check_size(value)
             return value
         if value is None and self.schema is None:
             return Result()
