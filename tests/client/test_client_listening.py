@@ -179,7 +179,7 @@ def test_one_root_is_no_list_of_them() -> None:
 def test_what_is_kept_of_a_resource_is_dropped_when_something_below_it_changes() -> None:
     cache, kept = Cache(), ReadResourceResult(contents=[], ttl_ms=60_000, cache_scope="public")
     for uri in ("raw://a", "raw://b"):
-        cache.put("resources/read", ReadResourceParams(uri=uri), "", kept, 0)
+        cache.put("resources/read", ReadResourceParams(uri=uri), "", kept, 0, size=100)
     cache.invalidate(Change("resource", "raw://a/below"))
     assert cache.get("resources/read", ReadResourceParams(uri="raw://a"), "", 0) is None
     assert cache.get("resources/read", ReadResourceParams(uri="raw://b"), "", 0) is kept

@@ -192,6 +192,16 @@ async def a_tool() -> str:
 LIST = modern()
 OLD = {"jsonrpc": "2.0", "id": 1, "method": names.TOOLS_LIST, "params": {}}
 CALL = modern(names.TOOLS_CALL, name="nothing", arguments={})
+OPENING = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": names.INITIALIZE,
+    "params": {
+        "protocolVersion": STATEFUL[-1],
+        "capabilities": {},
+        "clientInfo": {"name": "c", "version": "1"},
+    },
+}
 PROBES: dict[str, dict[str, Any]] = {
     "a `Host` that is not loopback": {"sent": headers(host="shop.example"), "body": LIST},
     "an `Origin` that is not loopback": {"sent": headers(origin="https://shop.example"), "body": LIST},
@@ -247,6 +257,10 @@ PROBES: dict[str, dict[str, Any]] = {
         "body": OLD,
     },
     "before: a batch where there are none": {"sent": headers(), "body": [OLD]},
+    "before: a method or name header that does not match the body": {
+        "sent": headers(mcp_protocol_version=None, mcp_method=names.TOOLS_LIST),
+        "body": OPENING,
+    },
 }
 
 

@@ -70,15 +70,15 @@ def test_private_results_stay_with_the_authorization_that_fetched_them() -> None
     cache = Cache()
     params = ReadResourceParams(uri="note://a")
     private = ReadResourceResult(contents=[], ttl_ms=1000, cache_scope="private")
-    cache.put("resources/read", params, "alice", private, 0.0)
+    cache.put("resources/read", params, "alice", private, 0.0, size=100)
     assert cache.get("resources/read", params, "alice", 0.5) is private
     for other in ("bob", "", "alic", "alice2"):
         assert cache.get("resources/read", params, other, 0.5) is None
     unsaid = ReadResourceResult(contents=[], ttl_ms=1000)
-    cache.put("resources/read", params, "bob", unsaid, 0.0)
+    cache.put("resources/read", params, "bob", unsaid, 0.0, size=100)
     assert cache.get("resources/read", params, "carol", 0.5) is None
     public = ListToolsResult(tools=[], ttl_ms=1000, cache_scope="public")
-    cache.put("tools/list", ListToolsParams(), "alice", public, 0.0)
+    cache.put("tools/list", ListToolsParams(), "alice", public, 0.0, size=100)
     assert cache.get("tools/list", ListToolsParams(), "bob", 0.5) is public
 
 
@@ -87,9 +87,9 @@ def test_private_results_stay_with_the_authorization_that_fetched_them() -> None
 def test_what_a_retry_brought_finds_no_place(shape: dict[str, Any]) -> None:
     cache = Cache()
     result = ReadResourceResult(contents=[], ttl_ms=1000, cache_scope="public")
-    cache.put("resources/read", ReadResourceParams(uri="note://a", **shape), "alice", result, 0.0)
+    cache.put("resources/read", ReadResourceParams(uri="note://a", **shape), "alice", result, 0.0, size=100)
     assert len(cache) == 0
-    cache.put("resources/read", ReadResourceParams(uri="note://a"), "alice", result, 0.0)
+    cache.put("resources/read", ReadResourceParams(uri="note://a"), "alice", result, 0.0, size=100)
     assert cache.get("resources/read", ReadResourceParams(uri="note://a", **shape), "alice", 0.5) is None
 
 

@@ -180,7 +180,7 @@ class Caller:
         if cacheable and required is None and epoch == self._epoch and isinstance(result, CacheableResult):
             kept_under = self._scope()
             if scope in (_SCOPE, kept_under):  # nobody else has logged in meanwhile
-                self.cache.put(method, params, kept_under, result, time.monotonic())
+                self.cache.put(method, params, kept_under, result, time.monotonic(), size=len(body))
         return result
 
     async def _rounds(

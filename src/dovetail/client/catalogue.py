@@ -8,15 +8,16 @@ byte, however odd, and what was listed as a prompt is one, whatever its name loo
 Specification: server/tools "Output Schema", basic/transports/streamable-http "Schema Extension".
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import UNSET
 
 from ..protocol import names
+from ..protocol.bounded import Bounded
 from ..protocol.errors import LocalProtocolError
 from ..protocol.header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
+from ..protocol.json_size import json_size
 from ..protocol.schema import SchemaError, Validator, compile_schema, explain
 from ..protocol.types import Prompt, PromptReference, Resource, ResourceReference, ResourceTemplate, Tool
 from ..protocol.uris import legal_uri
@@ -24,15 +25,23 @@ from .oddities import ServerWarning
 from .results import OutputInvalid, ToolResult
 
 LIMIT: Final = 10_000
+"""Tools that are remembered; and as many names of other things, of each kind."""
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Bytes that the descriptions of these tools have together, as JSON; a compiled schema counts for a multiple."""
+MAX_NAMES: Final = 4 * 1024 * 1024
+"""Bytes of names of one kind."""
+_COMPILED: Final = 16
+"""By how much a compiled schema is larger than the schema, about."""
 _WORK: Final = "work"
 
 
 class _Entry:
-    __slots__ = ("broken", "headers", "tool", "validator")
+    __slots__ = ("broken", "headers", "size", "tool", "validator")
 
-    def __init__(self, tool: Tool, headers: tuple[HeaderParameter, ...]) -> None:
+    def __init__(self, tool: Tool, headers: tuple[HeaderParameter, ...], size: int) -> None:
         self.tool = tool
         self.headers = headers
+        self.size = size
         self.validator: Validator | None = None
         self.broken = ""
 
@@ -45,10 +54,10 @@ class Catalogue:
 
     def __init__(self, warn: Callable[[ServerWarning], None]) -> None:
         self._warn = warn
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._prompts: OrderedDict[str, None] = OrderedDict()
-        self._resources: OrderedDict[str, None] = OrderedDict()
-        self._odd: OrderedDict[str, None] = OrderedDict()
+        self._entries: Bounded[str, _Entry] = Bounded(LIMIT, MAX_BYTES)
+        self._prompts: Bounded[str, bool] = Bounded(LIMIT, MAX_NAMES)
+        self._resources: Bounded[str, bool] = Bounded(LIMIT, MAX_NAMES)
+        self._odd: Bounded[str, bool] = Bounded(LIMIT, MAX_NAMES)
 
     def take(self, tools: Iterable[Tool], *, mirrored: bool) -> list[Tool]:
         """Note tools as listed, and give those that can be used. ``mirrored``: arguments are repeated in headers."""
@@ -67,15 +76,13 @@ class Catalogue:
                             subject=tool.name[:256],
                         )
                     )
-                    self._entries.pop(tool.name, None)
+                    self._entries.pop(tool.name)
                     continue
             usable.append(tool)
             known = self._entries.get(tool.name)
             if known is None or known.tool != tool:
-                self._entries[tool.name] = _Entry(tool, headers)
-            self._entries.move_to_end(tool.name)
-        while len(self._entries) > LIMIT:
-            self._entries.popitem(last=False)
+                size = len(tool.name) + json_size(tool, MAX_BYTES)
+                self._entries.put(tool.name, _Entry(tool, headers, size), size)
         return usable
 
     def note_prompts(self, prompts: Iterable[Prompt]) -> None:
@@ -137,6 +144,8 @@ class Catalogue:
                 entry.broken = f"the output schema of {result.tool[:128]!r} can't be used: {problem}"
                 self._unchecked(result, entry.broken)
                 return
+            compiled = _COMPILED * json_size(entry.tool.output_schema, MAX_BYTES)
+            self._entries.put(result.tool, entry, entry.size + compiled)
         if result.raw.structured_content is UNSET:
             raise OutputInvalid(f"the tool {result.tool!r} promises structured content and gave none", result)
         violations = entry.validator.check(result.raw.structured_content)
@@ -161,11 +170,8 @@ class Catalogue:
             kept.clear()
 
 
-def _note(kept: OrderedDict[str, None], name: str) -> None:
-    kept[name] = None
-    kept.move_to_end(name)
-    while len(kept) > LIMIT:
-        kept.popitem(last=False)
+def _note(kept: Bounded[str, bool], name: str) -> None:
+    kept.put(name, True, len(name))
 
 
 def _looks_like_uri(name: str) -> bool:

@@ -66,6 +66,8 @@ MAX_QUESTIONS: Final = 64
 CLEANUP_SECONDS: Final = 5.0
 _SHOWN: Final = 100
 _DIGITS: Final = 19
+#: Characters of a name whose headers are made anew each time: those of others are remembered.
+_LONG_NAME: Final = 1024
 #: Requests that no caller made: an error names them only if it is about one of them.
 _OPENING: Final = frozenset({names.DISCOVER, names.INITIALIZE})
 
@@ -340,7 +342,10 @@ class Link:
             return ()
         try:
             if not annotated:
-                return _mirrored_plainly(method, name_of(self.profile, method, params))
+                name = name_of(self.profile, method, params)
+                if name is not None and len(name) > _LONG_NAME:
+                    return tuple(mirror(method, name))
+                return _mirrored_plainly(method, name)
             arguments: Any = None
             if isinstance(params, CallToolParams) and params.arguments:
                 arguments = codec.decode(params.arguments)

@@ -43,6 +43,9 @@ from .link import Link, Wish
 
 log = get_logger("dovetail.client")
 LIMIT: Final = 4096
+"""Changes that may wait to be read."""
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""Characters that their URIs may have together."""
 RETRIES: Final = 8
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
@@ -103,6 +106,7 @@ class Subscription:
         self._uris = tuple(dict.fromkeys(wanted.resource_subscriptions or ()))
         self._wish = wish
         self._waiting: OrderedDict[Change, None] = OrderedDict()
+        self._size = 0
         self._wake = asyncio.Event()
         self._acked: asyncio.Future[None] | None = None
         self._over = False
@@ -131,7 +135,9 @@ class Subscription:
                 raise StopAsyncIteration
             self._wake.clear()
             await self._wake.wait()
-        return self._waiting.popitem(last=False)[0]
+        change = self._waiting.popitem(last=False)[0]
+        self._size -= len(change.uri)
+        return change
 
     async def open(self) -> None:
         """Start listening and wait for the acknowledgement.
@@ -202,8 +208,10 @@ class Subscription:
         """Something changed."""
         if self._over or change in self._waiting:
             return
-        if len(self._waiting) >= LIMIT:
-            self._finish(LocalProtocolError(f"more than {LIMIT} changes were not read"))
+        self._size += len(change.uri)
+        if len(self._waiting) >= LIMIT or self._size > MAX_BYTES:
+            much = f"{LIMIT} changes, or {MAX_BYTES} characters of their URIs,"
+            self._finish(LocalProtocolError(f"more than {much} were not read"))
             return
         self._waiting[change] = None
         self._wake.set()

@@ -20,6 +20,8 @@ log = get_logger("dovetail.client")
 
 LIMIT: Final = 256
 """Warnings that a client keeps."""
+MAX_MESSAGE: Final = 2_000
+"""Characters of each of their texts."""
 
 WarningKind = Literal[
     "item", "member", "envelope", "cursor", "structured_content", "schema", "headers", "notification"
@@ -56,8 +58,17 @@ class Warnings:
         return tuple(self._kept)
 
     def add(self, warning: ServerWarning) -> None:
-        """Note a warning, unless the same is noted already. Its message is made safe to show."""
+        """Note a warning, unless the same is noted already. Its message is made safe to show, and long words of the
+        server are cut.
+        """
         warning = replace(warning, message=one_line(warning.message))
+        if len(warning.message) > MAX_MESSAGE or len(warning.subject) + len(warning.method) > MAX_MESSAGE:
+            warning = replace(
+                warning,
+                message=_cut(warning.message),
+                method=_cut(warning.method),
+                subject=_cut(warning.subject),
+            )
         if warning in self._kept:
             self._kept.move_to_end(warning)
             return
@@ -67,3 +78,7 @@ class Warnings:
         log.warning("%s", warning.message)
         if self._tell is not None:
             self._tell(warning)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 3] + "..."

@@ -14,7 +14,7 @@ server/discover.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from ..protocol import codec, names
 from ..protocol.envelope import Kind
@@ -56,6 +56,8 @@ from ..transports.client_seam import Reply, Transport
 from . import eras
 from .link import Link, Wish, error_of
 
+MAX_DESCRIPTION: Final = 4 * 1024 * 1024
+"""Bytes that a server may say of itself: they are kept as long as the connection."""
 Renew = Callable[[], Transport] | None
 
 
@@ -297,10 +299,16 @@ class Opener:
         self._link.name(info)
 
     def _read(self, kind: Any, reply: Reply) -> Any:
-        """The result in a reply, or the error: its own, or one that says why the result is none."""
+        """The result in a reply, or the error: its own, or one that says why the result is none. Raises
+        `RemoteProtocolError` for one that is too large.
+        """
         if reply.message.kind is Kind.ERROR:
             return error_of(reply)
         method = names.INITIALIZE if kind is InitializeResult else names.DISCOVER
+        if len(reply.message.body) > MAX_DESCRIPTION:
+            raise RemoteProtocolError(
+                f"what the server says of itself ({method}) has more than {MAX_DESCRIPTION} bytes"
+            )
         try:
             return self._link.read(method, reply.message.body, kind)
         except RemoteProtocolError as problem:

@@ -5,18 +5,22 @@ never when it came of a retry with answers or state. A private result is kept un
 fetched with. Specification: server/utilities/caching (2026-07-28).
 """
 
-from collections import OrderedDict
 from typing import Any, Final
 
 from msgspec import Struct
 
 from . import codec, names
+from .bounded import Bounded
 from .listening import Change, is_below
 from .revisions import PROFILES
 from .types.requests import CacheableResult, PageParams, Params
 from .types.resources import ReadResourceParams
 
 MAX_TTL_MS: Final = 24 * 3600 * 1000
+LIMIT: Final = 1024
+"""Results that are kept."""
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Bytes that they have together, as JSON."""
 
 
 class Key(Struct, frozen=True):
@@ -33,13 +37,12 @@ class _Entry(Struct):
 
 
 class Cache:
-    """Results by method and parameters, fresh until their time is up. Bounded in number; the least used goes
+    """Results by method and parameters, fresh until their time is up. Bounded in number and bytes; the least used goes
     first.
     """
 
-    def __init__(self, limit: int = 1024) -> None:
-        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
-        self._limit = limit
+    def __init__(self, limit: int = LIMIT, most: int = MAX_BYTES) -> None:
+        self._entries: Bounded[Key, _Entry] = Bounded(limit, most)
 
     def get(self, method: str, params: Params, scope: str, now: float) -> Any | None:
         """A fresh result or None. ``now`` in seconds, of any clock that never goes back."""
@@ -50,22 +53,22 @@ class Cache:
             entry = self._entries.get(key)
             if entry is not None:
                 if now < entry.until:
-                    self._entries.move_to_end(key)
                     return entry.value
-                del self._entries[key]
+                self._entries.pop(key)
         return None
 
-    def put(self, method: str, params: Params, scope: str, result: CacheableResult, now: float) -> None:
-        """Keep a result if its hints allow: absent, zero and negative times to live keep nothing."""
+    def put(
+        self, method: str, params: Params, scope: str, result: CacheableResult, now: float, *, size: int
+    ) -> None:
+        """Keep a result if its hints allow: absent, zero and negative times to live keep nothing. ``size``: its bytes
+        as JSON.
+        """
         subject = _subject(params)
         ttl = min(result.ttl_ms or 0, MAX_TTL_MS)
         if subject is None or ttl <= 0 or result.result_type not in (None, names.RESULT_COMPLETE):
             return
         key = Key(method, subject, "" if result.cache_scope == "public" else scope)
-        self._entries[key] = _Entry(result, now + ttl / 1000)
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
+        self._entries.put(key, _Entry(result, now + ttl / 1000), size + len(subject))
 
     def invalidate(self, change: Change) -> None:
         """Forget what a change made stale."""
@@ -74,12 +77,12 @@ class Cache:
             if key.method in methods and (
                 change.kind != "resource" or key.subject == change.uri or is_below(change.uri, key.subject)
             ):
-                del self._entries[key]
+                self._entries.pop(key)
 
     def forget(self, method: str) -> None:
         """Forget all results of a method: after an invalid cursor, or a header mismatch."""
         for key in [key for key in self._entries if key.method == method]:
-            del self._entries[key]
+            self._entries.pop(key)
 
     def clear(self) -> None:
         """Forget everything."""

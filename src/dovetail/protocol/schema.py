@@ -21,10 +21,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from threading import Lock
 from typing import Any, Final, cast
 
 import msgspec
 
+from .bounded import Bounded
 from .header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
 from .schema_budget import MAX_EXPLANATION, MAX_WORK, amount_of
 from .schema_patterns import BACKTRACKS
@@ -71,6 +73,8 @@ MAX_MISFITS: Final = 1_000
 """Places of one value that are told not to fit."""
 
 _CACHED: Final = 256
+MAX_CACHED_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of the schemas whose compiled form is kept for the next one that is the same, of the whole process."""
 _MAX_EXPLAINED: Final = 5_000
 """Errors that explaining one value may lead to: each alternative of a recursive schema has its own, at each level."""
 _WORK: Final = "work"
@@ -101,7 +105,8 @@ _PLAIN: Final[dict[str, type | tuple[type, ...]]] = {
 _TYPES: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
 _SMALL_DOCUMENT: Final = 2048
 """Bytes of a document that is its own key."""
-_cache: dict[bytes, Validator] = {}
+_cache: Final[Bounded[bytes, Validator]] = Bounded(_CACHED, MAX_CACHED_BYTES)
+_caching: Final = Lock()
 
 
 class Validator:
@@ -254,13 +259,14 @@ def compile_schema(schema: dict[str, Any] | bytes) -> Validator:
     else:
         parsed = cast("dict[str, object]", schema)
         document = b""
-    key = _key(document) if document else b""
+    key, size = _key(document) if document else b"", len(document)
     known = _recall(key)
     if known is not None:
         return known
     screening = screen(parsed)
     if not document:
-        key = _key(_encode(parsed))
+        document = _encode(parsed)
+        key, size = _key(document), len(document)
         known = _recall(key)
         if known is not None:
             return known
@@ -271,7 +277,7 @@ def compile_schema(schema: dict[str, Any] | bytes) -> Validator:
         if goes_back and not screening.goes_back:
             screening = screen(parsed, backtracking=True)
         validator = Validator(parsed, engine, screening)
-    _remember(key, validator)
+    _remember(key, validator, size)
     return validator
 
 
@@ -382,16 +388,12 @@ def _compile(schema: dict[str, object], screening: Screening) -> tuple[Any, bool
 
 
 def _recall(key: bytes) -> Validator | None:
-    validator = _cache.pop(key, None) if key else None
-    if validator is not None:
-        _cache[key] = validator
-    return validator
+    if not key:
+        return None
+    with _caching:
+        return _cache.get(key)
 
 
-def _remember(key: bytes, validator: Validator) -> None:
-    _cache[key] = validator
-    while len(_cache) > _CACHED:
-        try:
-            _cache.pop(next(iter(_cache)), None)
-        except (StopIteration, RuntimeError):  # another thread changed it meanwhile; the next call trims
-            break
+def _remember(key: bytes, validator: Validator, size: int) -> None:
+    with _caching:
+        _cache.put(key, validator, size)

@@ -29,6 +29,8 @@ __all__ = ["BACKTRACKS", "PatternCost", "cost_of_pattern"]
 BACKTRACKS: Final = 10_000
 """Tries that a pattern with look-around or back references has for one text; after them it does not match."""
 
+_LONG: Final = 4096
+"""Characters of a pattern whose cost is worked out each time."""
 _SMALL: Final = 12
 _ENOUGH: Final = 1_000_000
 _TOKEN: Final = re.compile(
@@ -53,14 +55,22 @@ class PatternCost(Struct, frozen=True):
     backtracking: bool
 
 
-@lru_cache(maxsize=1024)
 def cost_of_pattern(pattern: str, *, backtracking: bool = False) -> PatternCost:
     """What a pattern may cost. ``backtracking``: take it for one that needs the engine that goes back."""
+    if len(pattern) > _LONG:  # what is remembered is bounded in number, and has to be in bytes
+        return _cost(pattern, backtracking)
+    return _remembered_cost(pattern, backtracking)
+
+
+def _cost(pattern: str, backtracking: bool) -> PatternCost:
     parts, doubtful, compiling = _parts(pattern)
     if backtracking or _BACKTRACKING.search(pattern):
         return PatternCost(70_000 + compiling, 17 * BACKTRACKS, BACKTRACKS * 3 // 2, True)
     character = 2 if doubtful <= _SMALL else 10 * parts
     return PatternCost(70_000 + compiling, 40, character, False)
+
+
+_remembered_cost: Final = lru_cache(maxsize=1024)(_cost)
 
 
 class _Counting:

@@ -19,6 +19,7 @@ import pytest
 from dovetail import Client
 from dovetail.client.results import OutputInvalid
 from dovetail.protocol import schema as schemas
+from dovetail.protocol.bounded import Bounded
 from dovetail.transports.client_seam import Outgoing, Receiver, Reply
 from dovetail.transports.shared_channel import SharedChannel
 
@@ -125,7 +126,7 @@ def visits(monkeypatch: pytest.MonkeyPatch) -> type[Visits]:
 
     engines = {name: counting(engine) for name, engine in schemas._engines().items()}
     monkeypatch.setattr(schemas, "_ENGINES", engines)
-    monkeypatch.setattr(schemas, "_cache", {})
+    monkeypatch.setattr(schemas, "_cache", Bounded(256, 2**20))
     monkeypatch.setattr(Visits, "count", 0)
     return Visits
 
