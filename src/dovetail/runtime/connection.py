@@ -41,7 +41,7 @@ from ..security.principal import ANONYMOUS, Principal
 from . import tap
 from .beginning import begun
 from .channel import Channel
-from .dispatch import Reply
+from .dispatch import Reply, cut_short
 from .ending import name_of
 from .hub import Subscription
 from .service import Send, SendNow, Service
@@ -101,6 +101,8 @@ class ServerConnection:
         self._lost: Exception | None = None
         self._held = 0
         self._room = asyncio.Event()
+        self._cutting = asyncio.Event()
+        self._gathering: set[asyncio.Future[None]] = set()
         self._tidying: set[asyncio.Task[None]] = set()
         self.link = f"{transport}-{next(_links)}"
         self._session_id = ""
@@ -177,6 +179,33 @@ class ServerConnection:
         while self._running:
             await asyncio.wait(tuple(self._running.values()))
 
+    async def cut(self, patience: float) -> None:
+        """Cancel the calls in progress and answer them as cut short: the server is at its end. They are answered first,
+        so that those learn of it too whose handlers swallow the cancellation. What is written has ``patience`` seconds
+        to leave, and no more time.
+        """
+        self.refuse()
+        self._cutting.set()
+        leaving: list[Awaitable[None]] = []
+        for task, channel in tuple(self._channels.items()):
+            if channel.ended:  # it was answered, or its client cancelled it
+                continue
+            channel.cancelled = channel.ended = True
+            reply = cut_short(channel.call)
+            if channel.batch is not None:
+                self._held += channel.batch.take(channel.call, reply.data)
+            else:
+                with suppress(*GONE):
+                    rest = self.put(reply.data)
+                    if rest is not None:
+                        leaving.append(rest)
+            self._give_up(channel.call.id, task)
+        leaving += self._gathering
+        if leaving:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await asyncio.gather(*leaving, return_exceptions=True)
+
     async def close(self, patience: float | None = None) -> None:
         """End everything that runs for this peer; handlers have ``patience`` seconds to clean up (default: `STUBBORN`).
         Idempotent.
@@ -191,7 +220,8 @@ class ServerConnection:
         for channel in self._channels.values():
             channel.cancelled = channel.ended = True
         for id, task in tuple(self._running.items()):
-            self._give_up(id, task)
+            if not (self._cutting.is_set() and task in self._channels):  # else it was cancelled by `cut`
+                self._give_up(id, task)
         if self._teller is not None:
             self._teller.cancel()
         tasks += self._tidying
@@ -314,13 +344,15 @@ class ServerConnection:
             if reply is not None:
                 batch.replies.append(reply)
         gathering = asyncio.ensure_future(self._answer_batch(batch))
+        self._gathering.add(gathering)
+        gathering.add_done_callback(self._gathering.discard)
         self._running[f"\0batch-{id(gathering)}"] = gathering
         gathering.add_done_callback(lambda task: self._running.pop(f"\0batch-{id(task)}", None))
 
     async def _answer_batch(self, batch: "_Batch") -> None:
         try:
             if batch.started:
-                await asyncio.wait(batch.started)
+                await self._all_answered(batch.started)
             if batch.replies:
                 await self.write(b"[" + b",".join(batch.replies) + b"]")
         except GONE as problem:
@@ -328,6 +360,16 @@ class ServerConnection:
         finally:
             self._held -= batch.size
             self._room.set()
+
+    async def _all_answered(self, started: list[asyncio.Task[None]]) -> None:
+        """Wait for the calls of a batch; where the server ends, each of them was answered already."""
+        cut = asyncio.ensure_future(self._cutting.wait())
+        over = asyncio.ensure_future(asyncio.wait(started))
+        try:
+            await asyncio.wait((cut, over), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            cut.cancel()
+            over.cancel()
 
     def _noticed(self, event: Notification) -> None:
         if event.method == names.NOTIFY_INITIALIZED and self._changes is None:
@@ -383,7 +425,7 @@ class ServerConnection:
     ) -> asyncio.Task[None] | None:
         if self._closed:
             return None
-        channel = _ConnectionChannel(self, call, session, size, self._transport)
+        channel = _ConnectionChannel(self, call, session, size, self._transport, batch)
         channel.principal, channel.remote = self.principal, self.remote
         self._held += size
         loop = self._loop
@@ -561,7 +603,9 @@ class _ConnectionChannel(Channel):
         session: ServerSession | None,
         size: int,
         transport: str,
+        batch: _Batch | None = None,
     ) -> None:
+        self.batch = batch
         self._connection = connection
         self.call = call
         self.session = session

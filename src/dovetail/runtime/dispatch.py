@@ -134,6 +134,11 @@ def refusal(call: Call, problem: RPCError) -> Reply:
         return Reply(messages.error(call.id, problem, call.profile), call.profile.code(problem))
 
 
+def cut_short(call: Call) -> Reply:
+    """What answers a call that the end of the server cancelled."""
+    return refusal(call, InternalError("the server is shutting down, and cancelled the call"))
+
+
 def _compose(handler: Handler, middleware: Sequence[Middleware]) -> Handler:
     for layer in reversed(middleware):
         handler = around(layer, handler)

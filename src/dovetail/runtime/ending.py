@@ -4,8 +4,9 @@ Theory of operation
 -------------------
 The first signal (SIGTERM, SIGINT, SIGHUP) asks for an end, a second one for an end now. From the first on there are
 ``limit`` seconds in all, shared out so that everything gets some. Calls in progress may go on until `CALLS` of it have
-passed; then they are cancelled, and have until `SPARE` to clean up. Connections have until `ORDERLY`, the lifespan has
-until `LAST`; then it is cancelled.
+passed; then they are cancelled, and their callers told so until `SPARE`. What is left of requests then is cancelled
+once more, and has until `CANCELLED`. Connections have until `ORDERLY`, the lifespan has until `LAST`; then it is
+cancelled.
 
 Whoever owns the process serves inside `Ending.enforced`. There a thread looks on, which was started before anything
 could go wrong and does nothing until it is woken: when the end takes longer than its limit, whatever keeps it (a
@@ -43,6 +44,7 @@ LIMIT: Final = 10.0
 OVERDUE: Final = 70
 CALLS: Final = 0.7
 SPARE: Final = 0.75
+CANCELLED: Final = 0.8
 ORDERLY: Final = 0.85
 LAST: Final = 0.95
 _MOMENT: Final = 0.1

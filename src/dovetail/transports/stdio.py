@@ -3,11 +3,11 @@
 Standard output belongs to the protocol (see `dovetail.transports.stdio_streams`); whatever else writes there goes to
 standard error.
 
-The server ends when its input does: calls in progress get a moment to finish, then they are cancelled. A signal ends
-it too: no more calls are taken, those in progress may finish, and until then the input is still read, since one of
-them may be waiting for what the client answers. A client that asks for the end and takes nothing of what waits for it
-does not get it any more: answers that nobody reads keep no server. A second signal ends it now. Specification:
-basic/transports (stdio), basic/lifecycle "Shutdown".
+The server ends when its input does: calls in progress get some time to finish, then they are cancelled and answered as
+cut short. A signal ends it too: no more calls are taken, those in progress may finish, and until then the input is
+still read, since one of them may be waiting for what the client answers. A client that asks for the end and takes
+nothing of what waits for it does not get it any more: answers that nobody reads keep no server. A second signal ends it
+now. Specification: basic/transports (stdio), basic/lifecycle "Shutdown".
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from ..protocol import messages
 from ..protocol.bindings.lines import LineTooLong
 from ..protocol.errors import InvalidRequest, TransportError
 from ..runtime.connection import ServerConnection
-from ..runtime.ending import CALLS, LIMIT, ORDERLY, Ending, Heard, calls_in_progress
+from ..runtime.ending import CALLS, LIMIT, ORDERLY, SPARE, Ending, Heard, calls_in_progress
 from ..runtime.service import Service
 from .stdio_streams import PeerGone, StdioStreams, claim_stdio
 
@@ -31,6 +31,8 @@ GRACE = 5.0
 #: Seconds after a signal in which the client has to take something of what waits for it. Clients kill two seconds
 #: after the signal, or later.
 UNREAD = 1.0
+#: Seconds in which the answers of calls that were cut short may leave.
+TELLING = 1.0
 
 
 def run_stdio(service: Service, *, grace: float = GRACE, drain: float = LIMIT) -> None:
@@ -95,6 +97,7 @@ async def _serve(
                 await _answer_the_rest(streams, drained, now, ending)
             if not drained.done() and (calls := calls_in_progress()):
                 log.warning("ending with calls in progress: %s", ", ".join(calls))
+                await _cut(streams, connection, ending)
             elif not drained.done():
                 log.warning("ending with answers that the client did not read")
         finally:
@@ -130,6 +133,15 @@ async def _answer_the_rest(
             )
     finally:
         unread.cancel()
+
+
+async def _cut(streams: StdioStreams, connection: ServerConnection, ending: Ending) -> None:
+    """Tell who still waits for a call that it was cut short, as far as somebody reads."""
+    patience = min(TELLING, ending.left(SPARE))
+    with suppress(TransportError, TimeoutError):
+        async with asyncio.timeout(patience):
+            await connection.cut(patience)
+            await streams.flush()
 
 
 async def _drain(streams: StdioStreams, connection: ServerConnection) -> None:

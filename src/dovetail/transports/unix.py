@@ -22,7 +22,7 @@ from ..protocol import messages
 from ..protocol.bindings.lines import LineSplitter, LineTooLong, frame
 from ..protocol.errors import ConnectFailed, InvalidRequest
 from ..runtime.connection import STUBBORN, ServerConnection
-from ..runtime.ending import CALLS, LIMIT, ORDERLY, Ending, Heard, calls_in_progress
+from ..runtime.ending import CALLS, LIMIT, ORDERLY, SPARE, Ending, Heard, calls_in_progress
 from ..runtime.service import Service
 
 log = get_logger("dovetail.server")
@@ -31,6 +31,8 @@ _CHUNK = 256 * 1024
 _SEND_TIMEOUT = 60.0
 #: Seconds that a client which sends no more is answered, where the system does not say whether it is still there.
 _UNSEEN: Final = 60.0
+#: Seconds in which the answers of calls that were cut short may leave.
+_TELLING: Final = 1.0
 
 
 def run_unix(
@@ -151,6 +153,11 @@ class _Clients:
             )
             if not drained.done():
                 log.warning("ending with calls in progress: %s", ", ".join(calls_in_progress()))
+                patience = min(_TELLING, self._ending.left(SPARE))
+                await asyncio.gather(
+                    *(connection.cut(patience) for connection in tuple(self._serving.values())),
+                    return_exceptions=True,
+                )
         finally:
             drained.cancel()
             now.cancel()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, cast
 
 from ..logs import get_logger
-from ..runtime.ending import CALLS, ORDERLY, SPARE, Ending, Heard, calls_in_progress
+from ..runtime.ending import CALLS, CANCELLED, ORDERLY, SPARE, Ending, Heard, calls_in_progress
 from .http.answering import Drainable
 from .uvicorn_connection import Connections
 
@@ -175,18 +175,20 @@ async def _unless_asked(starting: Coroutine[Any, Any, None], heard: Heard) -> No
 
 
 async def _drain(app: Drainable, ending: Ending, heard: Heard, tasks: set[asyncio.Task[None]]) -> None:
-    """Let the application finish while there is time; then end uvicorn's tasks, in which requests are served."""
-    drained = asyncio.ensure_future(app.drain(ending.left()))
+    """Let the application finish while there is time; it cancels and answers itself what takes longer. Then end
+    uvicorn's tasks, in which requests are served.
+    """
+    drained = asyncio.ensure_future(app.drain(ending.left(CALLS)))
     now = asyncio.ensure_future(heard.now.wait())
     first = asyncio.FIRST_COMPLETED
     try:
-        await asyncio.wait((drained, now), timeout=ending.left(CALLS), return_when=first)
-        if not drained.done():
+        await asyncio.wait((drained, now), timeout=ending.left(SPARE), return_when=first)
+        if now.done() and not drained.done():
             log.warning("shutting down with requests in progress: %s", ", ".join(calls_in_progress()))
         if not (drained.done() and ending.left(CALLS)):
             for task in tuple(tasks):
                 task.cancel()
-            await asyncio.wait((drained, now), timeout=ending.left(SPARE), return_when=first)
+            await asyncio.wait((drained, now), timeout=ending.left(CANCELLED), return_when=first)
             # A task that is cancelled before its first step never leaves by itself.
             tasks.difference_update([task for task in tasks if task.done()])
     finally:

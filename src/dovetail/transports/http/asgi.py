@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from ...logs import get_logger
@@ -53,6 +53,8 @@ _NO_STORE: Final = "the server's store does not answer; retry"
 _ROUTE: Final = "route"
 _KEPT_AN_HOUR: Final = ((b"cache-control", b"max-age=3600"),)
 _ALL: Final = ("POST", "GET", "DELETE")
+#: Seconds in which the answers of calls that were cut short may leave.
+_TELLING: Final = 0.5
 
 
 class HTTPApp:
@@ -524,7 +526,7 @@ class HTTPApp:
         """Take no more requests, end the streams gracefully, and wait for the calls in progress, at most
         ``limit`` seconds.
 
-        Calls that still run then are cancelled. May be called again.
+        Calls that still run then are cancelled, and their clients told so. May be called again.
         """
         self._draining = self._drained = True
         self.service.hub.close()
@@ -541,10 +543,18 @@ class HTTPApp:
             log.warning("shutting down with requests in progress: %s", ", ".join(calls_in_progress()))
             self._pulse.evict()
         finally:
-            self._idle = None
-            await self._stateful.close()
+            ending = [self._stateful.close(), self._told()]
             if self._old is not None:
-                await self._old.close()
+                ending.append(self._old.close())
+            await asyncio.gather(*ending)
+            self._idle = None
+
+    async def _told(self) -> None:
+        """Wait until those whose calls were cut short have been told, but not for who does not read."""
+        if self._idle is not None and self._places.requests:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TELLING):
+                    await self._idle.wait()
 
 
 def below(scope: Scope) -> tuple[str, str]:

@@ -248,7 +248,7 @@ class PostedChannel(Channel):
         self.session = session
         self.ended = False
         self.task: asyncio.Task[None] | None = None
-        self.begun = False
+        self.begun = self.over = False
         self.held: Held | None = None
         self._head = head
         self._posted = posted

@@ -34,6 +34,7 @@ from .settings import Settings
 _STREAM: Final = "/sse"
 _MESSAGES: Final = "/messages"
 _PARAMETER: Final = "session"
+_TELLING: Final = 0.5  # seconds for the answers of calls that were cut short to leave
 
 
 class _Link:
@@ -172,8 +173,11 @@ class OldTransport:
             link.closing.set()
 
     async def close(self) -> None:
-        """End the streams now."""
-        for link in list(self._links.values()):
+        """End the streams now. Calls in progress are answered as cut short."""
+        links = list(self._links.values())
+        running = [link.connection.cut(_TELLING) for link in links if link.connection is not None]
+        await asyncio.gather(*running, return_exceptions=True)
+        for link in links:
             link.closing.set()
 
 

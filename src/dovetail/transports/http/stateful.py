@@ -29,7 +29,7 @@ from ...protocol.session import READY, ServerSession, SessionState
 from ...runtime import tap
 from ...runtime.beginning import task_maker
 from ...runtime.connection import IN_FLIGHT, STUBBORN
-from ...runtime.dispatch import Reply
+from ...runtime.dispatch import Reply, cut_short
 from ...runtime.service import Service
 from ...security.authenticator import Authenticator, Gatekeeper
 from ...security.principal import Principal
@@ -43,13 +43,14 @@ from .places import RETRY_SOON, Places
 from .posting import Posted, PostedChannel
 from .sessions import ATTEMPTS, Entered, LiveSession, Sessions, contended
 from .settings import Settings
-from .stateless import cut_short
 from .stepping_up import answer_forbidden, lacks_scopes
 from .streams import deliver
 from .watching import Watch
 
 Event = Call | Cancel | Answer | Notification
 _NO_SESSION: Final = ""
+#: After which part of the time for the end it answers for a handler that was cancelled and goes on.
+_OBEDIENT: Final = 0.02
 
 
 class Stateful:
@@ -72,7 +73,7 @@ class Stateful:
         self._store = store
         self._sessions = Sessions(service, store, settings)
         self._listeners = Listeners(service, settings, self._sessions, store)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], tuple[Call, PostedChannel, Posted]] = {}
         self._alone = settings.workers == 1
         self._closing = False
 
@@ -298,7 +299,7 @@ class Stateful:
         running[call.id] = channel
         channel.task = task = task_maker(posted.loop)(self._run(call, channel, posted))
         if not task.done():
-            self._tasks.add(task)
+            self._tasks[task] = (call, channel, posted)
 
     async def _run(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
         channel.begun = True
@@ -315,22 +316,13 @@ class Stateful:
                 if not self._closing:
                     return  # the handler swallowed it: nothing more is said of this request
                 reply = cut_short(call)
-            channel.ended = True
-            # Before the client can know: an id that was answered is free.
-            posted.live.running.pop(call.id, None)
-            if reply.code is not None and lacks_scopes(reply):
-                posted.shortfall = reply.shortfall
-            if posted.stream is not None:
-                await posted.reply(posted.stream, reply.data)
-            elif posted.batch:
-                posted.keep(call, reply.data)
-            else:
-                posted.replies.append(reply.data)
+            await self._answer(call, channel, posted, reply)
         finally:
             if not channel.ended:
                 channel.ended = True
                 posted.live.running.pop(call.id, None)
-            stream = posted.one_over()
+            stream = None if channel.over else posted.one_over()
+            channel.over = True
             try:
                 if stream is not None:
                     await stream.end()
@@ -344,7 +336,32 @@ class Stateful:
                         await channel.tidy()
                 finally:
                     if channel.task is not None:
-                        self._tasks.discard(channel.task)
+                        self._tasks.pop(channel.task, None)
+
+    async def _answer(self, call: Call, channel: PostedChannel, posted: Posted, reply: Reply) -> None:
+        """Answer a call, unless it was answered."""
+        if channel.ended:
+            return
+        channel.ended = True
+        # Before the client can know: an id that was answered is free.
+        posted.live.running.pop(call.id, None)
+        if reply.code is not None and lacks_scopes(reply):
+            posted.shortfall = reply.shortfall
+        if posted.stream is not None:
+            await posted.reply(posted.stream, reply.data)
+        elif posted.batch:
+            posted.keep(call, reply.data)
+        else:
+            posted.replies.append(reply.data)
+
+    async def _answer_for(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
+        """Answer a call whose handler does not end, though it was cancelled."""
+        await self._answer(call, channel, posted, cut_short(call))
+        if not channel.over:
+            channel.over = True
+            stream = posted.one_over()
+            if stream is not None:
+                await stream.end()
 
     async def _respond(
         self,
@@ -545,17 +562,26 @@ class Stateful:
         """Wait until no call is in progress."""
         while self._tasks:
             done, _ = await asyncio.wait(tuple(self._tasks))
-            self._tasks -= done  # what was cancelled before it began could not say that it is over
+            for task in done:  # what was cancelled before it began could not say that it is over
+                self._tasks.pop(task, None)
 
     async def close(self) -> None:
-        """Cancel what still runs; who waits for it is told. The sessions themselves stay in the store."""
+        """Cancel what still runs; who waits for it is told, also where a handler swallows that. The sessions themselves
+        stay in the store.
+        """
         self._closing = True
         await asyncio.sleep(0)  # what was only just started begins, so that it ends by its own code
         ending = set(self._tasks)
+        waited = [running for running in self._tasks.values() if not running[1].cancelled]
         for task in ending:
             task.cancel()
         for live in self._sessions.all_live():
             ending.update(live.close())
         if ending:
-            await asyncio.wait(ending, timeout=STUBBORN)
+            _, stubborn = await asyncio.wait(ending, timeout=_OBEDIENT * self._settings.drain)
+            if stubborn:
+                for call, channel, posted in waited:
+                    if channel.task in stubborn:
+                        await self._answer_for(call, channel, posted)
+                await asyncio.wait(stubborn, timeout=STUBBORN)
         self._closing = False

@@ -30,14 +30,13 @@ from ...protocol.errors import (
     UNSUPPORTED_VERSION,
     ConnectionLost,
     HeaderMismatch,
-    InternalError,
     InvalidRequest,
 )
 from ...protocol.header_parameters import HeaderParameter
 from ...protocol.types.tools import CallToolParams
 from ...runtime import tap
 from ...runtime.channel import Channel
-from ...runtime.dispatch import Reply, refusal
+from ...runtime.dispatch import cut_short
 from ...runtime.service import Service
 from ...security.authenticator import INSUFFICIENT_SCOPE, Authenticator, Gatekeeper
 from ...security.principal import Principal
@@ -327,8 +326,3 @@ class _ExchangeChannel(Channel):
             await writer.finish(encode_event(data))
         except ConnectionLost:
             return
-
-
-def cut_short(call: Call) -> Reply:
-    """What answers a call that the end of the server cancelled."""
-    return refusal(call, InternalError("the server is shutting down, and cancelled the call"))

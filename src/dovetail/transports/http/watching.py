@@ -66,7 +66,7 @@ class Pulse:
 
     def evict(self) -> None:
         """Cancel the calls that still run: the server ends."""
-        for watch in tuple(self.waiting):
+        for watch in {*self.waiting, *self._young, *self._old}:
             watch.evict()
 
 
