@@ -61,7 +61,13 @@ class Reply(Struct, frozen=True, gc=False):
 
 
 class Dispatcher:
-    """Answers calls. ``handlers`` by method name; ``middleware`` outermost first."""
+    """Answers calls. ``handlers`` by method name; ``middleware`` outermost first.
+
+    ``unwatched``: whether a call that begins has to say so, by ``watch`` (see `dovetail.runtime.stalls`).
+    """
+
+    unwatched: bool = False
+    watch: Callable[["Dispatcher"], None]
 
     def __init__(
         self,
@@ -80,6 +86,8 @@ class Dispatcher:
 
     async def answer(self, call: Call, channel: Channel) -> Reply:
         """The reply to a call. Raises nothing but `asyncio.CancelledError`."""
+        if self.unwatched:
+            self.watch(self)
         handler = self._handlers.get(call.method)
         if handler is None:
             return refusal(call, MethodNotFound(f"this server does not have the method {call.method!r}"))

@@ -266,11 +266,12 @@ def calls_in_progress(loop: asyncio.AbstractEventLoop | None = None) -> list[str
         tasks = asyncio.all_tasks(loop)
     except RuntimeError:
         return []
-    calls = (_call_of(task.get_coro()) for task in tasks)
+    calls = (call_of(task.get_coro()) for task in tasks)
     return sorted(name_of(call) for call in calls if call is not None)
 
 
-def _call_of(awaited: object) -> Call | None:
+def call_of(awaited: object) -> Call | None:
+    """The call that a task answers, by what it awaits."""
     answering = Dispatcher.answer.__code__
     while isinstance(awaited, CoroutineType):
         coroutine = cast("CoroutineType[Any, Any, Any]", awaited)

@@ -32,6 +32,7 @@ from .dispatch import Dispatcher
 from .ending import LIMIT, exit_in
 from .extension import NO_EXTENSIONS, Extensions
 from .hub import Hub
+from .stalls import watch
 
 log = get_logger("dovetail.server")
 
@@ -68,6 +69,7 @@ class Service:
         hearing: Callable[[Principal, str], Callable[[Change], bool]] | None = None,
     ) -> None:
         self.dispatcher = dispatcher
+        dispatcher.watch, dispatcher.unwatched = watch, True
         self.hub = hub
         self.capabilities = capabilities
         self.speak(stateful, stateless, profiles)

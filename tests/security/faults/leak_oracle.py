@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PATIENCE = 5.0
-#: The loop's own executor keeps its threads until the loop closes.
-OF_THE_LOOP = ("asyncio_",)
+#: The loop's own executor keeps its threads until the loop closes; what looks for stalls is one for the process.
+OF_THE_LOOP = ("asyncio_", "dovetail-stalls")
 
 
 def descriptors() -> dict[int, str]:

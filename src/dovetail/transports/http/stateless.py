@@ -36,7 +36,7 @@ from ...protocol.header_parameters import HeaderParameter
 from ...protocol.types.tools import CallToolParams
 from ...runtime import tap
 from ...runtime.channel import Channel
-from ...runtime.dispatch import cut_short
+from ...runtime.dispatch import cut_short, refusal
 from ...runtime.service import Service
 from ...security.authenticator import INSUFFICIENT_SCOPE, Authenticator, Gatekeeper
 from ...security.principal import Principal
