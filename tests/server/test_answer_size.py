@@ -19,7 +19,7 @@ from dovetail.protocol.revisions import STATEFUL, STATELESS
 from dovetail.protocol.types.content import TextContent
 from dovetail.protocol.types.tools import CallToolResult
 from dovetail.runtime import tap
-from dovetail.server.answer_size import MAX_ANSWER
+from dovetail.server.data import MAX_ANSWER
 
 LONG = "x" * 1_000_000
 TOO_OFTEN = 200

@@ -222,6 +222,10 @@ class Rounds:
         """The task that runs the body."""
         return self._body
 
+    @body.setter
+    def body(self, task: "asyncio.Task[object] | None") -> None:
+        self._body = task
+
     @property
     def questions(self) -> dict[str, str]:
         """What the round closed with: digests of the questions by key."""

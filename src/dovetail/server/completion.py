@@ -20,8 +20,7 @@ from ..protocol.types import (
 )
 from ..runtime.channel import Channel
 from . import hints
-from .answer_size import check_size
-from .data import OutputMismatch, check_returns
+from .data import OutputMismatch, check_returns, check_size
 from .running import Runner
 from .signature import Plan
 

@@ -28,8 +28,17 @@ from ..protocol.types.content import (
 from ..protocol.types.prompts import PromptMessage
 from ..protocol.types.requests import InputRequired, Result
 from . import hints
-from .answer_size import check_size
-from .data import MEDIA, DataPlan, OutputMismatch, check_returns, data_in, is_list, may_be_none, promises
+from .data import (
+    MEDIA,
+    DataPlan,
+    OutputMismatch,
+    check_returns,
+    check_size,
+    data_in,
+    is_list,
+    may_be_none,
+    promises,
+)
 from .media import File
 from .signature import MISSING, Plan
 

@@ -56,7 +56,7 @@ class Context:
 
     __slots__ = (
         *("_begin", "_body", "_call", "_channel", "_identity", "_keys", "_numbered", "_progress"),
-        *("_rounds", "_steps", "state"),
+        *("_rounds", "_steps", "clean_ups", "state"),
     )
 
     def __init__(
@@ -73,6 +73,7 @@ class Context:
         self._begin = begin
         self._rounds = rounds
         self._body = _current_task() if rounds is None else rounds.body
+        self.clean_ups: list[Callable[[], Awaitable[None]]] | None = None
         self._identity: str | None = None
         self._progress: float | None = None
         self._keys: set[str] = set()
@@ -86,6 +87,12 @@ class Context:
         if self._rounds is None and self._begin is not None:
             self._rounds = self._begin(self._call, self._channel, self._body)
         return self._rounds
+
+    def run_apart(self, clean_ups: list[Callable[[], Awaitable[None]]]) -> None:
+        """The body runs in a task of its own, which calls this first, and does ``clean_ups`` after the answer."""
+        self.clean_ups, self._body = clean_ups, asyncio.current_task()
+        if self._rounds is not None:
+            self._rounds.body = self._body
 
     @property
     def opened_rounds(self) -> Rounds | None:

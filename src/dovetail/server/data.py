@@ -18,19 +18,22 @@ from typing import Any, Final, TypeVar, Union, cast, get_origin
 import msgspec
 
 from ..protocol import codec
-from ..protocol.errors import DovetailError
+from ..protocol.errors import DovetailError, ToolError
+from ..protocol.json_size import json_size
 from ..protocol.schema import SchemaError, Validator, compile_schema, explain
 from . import describing, hints, native, pydantic_models
-from .answer_size import MAX_ANSWER, AnswerTooLarge, check_size
 from .media import Audio, File, Image
 from .pydantic_models import Adapted
 from .signature import MISSING, Plan
 
 __all__ = [
+    "MAX_ANSWER",
     "MEDIA",
+    "AnswerTooLarge",
     "DataPlan",
     "OutputMismatch",
     "check_returns",
+    "check_size",
     "data_in",
     "encode",
     "is_list",
@@ -39,6 +42,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+MAX_ANSWER: Final = 64 * 1024 * 1024
+"""Bytes that an answer may have, about: what clients take of one message."""
 MEDIA: Final = (Image, Audio, File)
 
 encode: Final = msgspec.json.Encoder(enc_hook=native.encode_hook).encode
@@ -80,6 +85,25 @@ class OutputMismatch(DovetailError):
 
     For the author's log only.
     """
+
+
+class AnswerTooLarge(ToolError):
+    """What a function returned is larger than an answer may be. ``most``: bytes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"the answer would have more than {most} bytes, and none is sent that large; ask for less at once"
+        )
+
+
+def check_size(value: Any, most: int = MAX_ANSWER) -> None:
+    """Raise `AnswerTooLarge` for a value whose JSON would have more than ``most`` bytes, about.
+
+    What a function returns may be far smaller than what it says: a list that holds one long text ten thousand times.
+    msgspec's encoder ends the process where it finds no memory, so it is not left to that.
+    """
+    if json_size(value, most) > most:
+        raise AnswerTooLarge(most)
 
 
 class DataPlan:

@@ -25,8 +25,17 @@ from ..protocol.types.content import (
 )
 from ..protocol.types.requests import InputRequired, Result
 from . import hints, native
-from .answer_size import check_size
-from .data import MEDIA, DataPlan, OutputMismatch, check_returns, encode, is_list, may_be_none, promises
+from .data import (
+    MEDIA,
+    DataPlan,
+    OutputMismatch,
+    check_returns,
+    check_size,
+    encode,
+    is_list,
+    may_be_none,
+    promises,
+)
 from .signature import Plan
 
 __all__ = ["MessagesPlan", "assistant", "user"]

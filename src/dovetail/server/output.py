@@ -28,8 +28,19 @@ from ..protocol.types.content import (
 from ..protocol.types.requests import InputRequired, Result
 from ..protocol.types.tools import CallToolResult
 from . import hints
-from .answer_size import MAX_ANSWER, AnswerTooLarge, check_size
-from .data import MEDIA, DataPlan, OutputMismatch, check_returns, data_in, encode, may_be_none, promises
+from .data import (
+    MAX_ANSWER,
+    MEDIA,
+    AnswerTooLarge,
+    DataPlan,
+    OutputMismatch,
+    check_returns,
+    check_size,
+    data_in,
+    encode,
+    may_be_none,
+    promises,
+)
 from .signature import MISSING, Plan
 
 __all__ = ["OutputMismatch", "OutputPlan"]

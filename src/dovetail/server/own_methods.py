@@ -24,9 +24,8 @@ from ..protocol.revisions import PROFILES
 from ..protocol.types.requests import Result
 from ..runtime.channel import Channel
 from . import hints
-from .answer_size import check_size
 from .arguments import ArgumentsPlan, BadArguments
-from .data import DataPlan, OutputMismatch, check_returns, promises
+from .data import DataPlan, OutputMismatch, check_returns, check_size, promises
 from .running import Runner
 from .signature import Plan
 

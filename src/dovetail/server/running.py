@@ -10,6 +10,7 @@ import copy
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from ..logs import get_logger
@@ -24,6 +25,7 @@ from ..protocol.errors import (
     URLElicitationRequired,
 )
 from ..protocol.types import InputRequired, Result, RetryParams
+from ..runtime.beginning import task_maker
 from ..runtime.channel import Channel
 from ..runtime.ledger import Ledger
 from ..runtime.rounds import Diverged, Rounds, ends_round
@@ -36,6 +38,11 @@ from .threads import Threads
 R = TypeVar("R", bound=Result)
 
 log = get_logger("dovetail.server")
+
+OBEDIENCE: Final = 1.0
+"""Seconds that a function has to end once it was cancelled at its deadline; then its caller is answered without it."""
+MOST_DEFIANT: Final = 32
+"""Calls of one function that may go on like that; beyond them it is not run."""
 
 
 class TimedOut(ToolError):
@@ -134,6 +141,7 @@ class Runner:
         self._timeout: Final = timeout
         self._injector = Injector(plan, app=workshop.app_scope, overrides=workshop.overrides)
         #: The function can be called at once: nothing is to be waited for before, and nothing cleaned up after.
+        self._defiant: set[asyncio.Task[None]] = set()
         self._simple: Final = plan.is_async and self._injector.trivial and timeout is None
         self._direct = self._simple and not plan.slots
 
@@ -185,7 +193,46 @@ class Runner:
         """
         if self._direct and context is None and getattr(call.params, "request_state", None) is None:
             return self.plan.invoke(values, ())
-        return self._run(call, channel, values, context)
+        if self._timeout is None:
+            return self._run(call, channel, values, context)
+        return self._run_apart(self._timeout, call, channel, values, context)
+
+    async def _run_apart(
+        self, timeout: float, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
+    ) -> Any:
+        """Run in a task of its own: so the caller is answered in time also where the function swallows its
+        cancellation.
+        """
+        if len(self._defiant) >= MOST_DEFIANT:
+            raise TimedOut(
+                f"{self.plan.name} is not run: {MOST_DEFIANT} earlier calls of it go on after their time was up"
+            )
+        from .apart import Apart  # which a server without deadlines starts without
+
+        if context is None:
+            context = await self._workshop.context(call, channel)
+        apart = Apart()
+        running = self._run(call, channel, values, context)
+        task = task_maker(asyncio.get_running_loop())(
+            apart.run(running, partial(context.run_apart, apart.clean_ups))
+        )
+        if not await apart.over(task, timeout + OBEDIENCE):
+            self._defiant.add(task)
+            task.add_done_callback(self._defiant.discard)
+            log.error(
+                "%s has not ended %g seconds after it was cancelled, and goes on; its caller was told that it took "
+                "longer than %g seconds. Let asyncio.CancelledError pass",
+                self.plan.name,
+                OBEDIENCE,
+                timeout,
+            )
+            raise self._too_late(timeout)
+        if apart.clean_ups and not channel.later(partial(apart.clean_up, task)):
+            await apart.clean_up(task)
+        return apart.result()
+
+    def _too_late(self, timeout: float) -> TimedOut:
+        return TimedOut(f"{self.plan.name} took longer than {timeout:g} seconds")
 
     async def _run(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
@@ -284,7 +331,7 @@ class Runner:
             # Before Python 3.13 a task group that failed leaves a request to cancel behind, and `asyncio.timeout` then
             # lets its own cancellation out.
             if limit.expired():
-                raise TimedOut(f"{self.plan.name} took longer than {self._timeout:g} seconds") from None
+                raise self._too_late(self._timeout) from None
             raise
 
     async def _filled(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
@@ -295,7 +342,9 @@ class Runner:
             filled = await self._injector.fill(context, stack, arguments, {})
             value = await self._invoke(values, filled)
             # What failed was thrown into the dependencies; what went well is answered before they clean up.
-            if channel.tidies:
+            if context.clean_ups is not None:
+                context.clean_ups.append(stack.pop_all().aclose)  # by the task that entered them
+            elif channel.tidies:
                 channel.later(stack.pop_all().aclose)
             return value
 
