@@ -21,7 +21,8 @@ from ...runtime.service import Service
 from ...security.principal import Principal
 from ...stores.contracts import Store
 from .answering import EventWriter, Receive, Refusal, Send
-from .event_ids import STANDALONE, covers, parse_event_id
+from .claims import Claims
+from .event_ids import REQUEST, STANDALONE, covers, parse_event_id
 from .head import Head
 from .permission import Permission
 from .sessions import LiveSession, Sessions, Standalone
@@ -32,11 +33,19 @@ from .streams import MessageStream, Readable, StoredStream, check_position, deli
 class Listeners:
     """The streams that clients read with GET."""
 
-    def __init__(self, service: Service, settings: Settings, sessions: Sessions, store: Store) -> None:
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        sessions: Sessions,
+        store: Store,
+        claims: Claims | None = None,
+    ) -> None:
         self._service = service
         self._settings = settings
         self._sessions = sessions
         self._store = store
+        self._claims = claims
 
     def writer(self, head: Head, send: Send, live: LiveSession, permission: Permission | None) -> EventWriter:
         """An event stream whose being open counts as the session's being in use, and whose reader is judged again."""
@@ -132,7 +141,11 @@ class Listeners:
             await self._serve(head, live, standalone, after, receive, send, permission, admits)
             return
         stream = live.streams.get(id)
-        found: Readable = stream or StoredStream(id, self._store.events, live.prefix, self._settings.linger)
+        claims = self._claims
+        died = None if claims is None or id[0] != REQUEST else partial(claims.settle, link=live.link)
+        found: Readable = stream or StoredStream(
+            id, self._store.events, live.prefix, self._settings.linger, died
+        )
         token = None if stream is None else stream.attach()
         writer = self.writer(head, send, live, permission)
         if permission is not None:

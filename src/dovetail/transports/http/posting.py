@@ -23,12 +23,14 @@ from ...protocol.errors import FeatureUnavailable, Unanswered
 from ...protocol.revisions import Feature, Profile
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.notifications import CancelledNotice
+from ...protocol.types.requests import RequestId
 from ...runtime import tap
 from ...runtime.channel import Channel
 from ...runtime.connection import beyond_batch, read_answer
 from ...security.principal import Principal
 from ...stores.contracts import EventLog
 from ...stores.errors import StoreError
+from .claims import Claims
 from .event_ids import REQUEST, new_stream_id
 from .head import Head, PlainHeaders
 from .holding import Held
@@ -49,6 +51,7 @@ class Posted:
     whether what the client answers is sure to reach this process. ``left``: the
     requests that are not done with. ``abandoned``: no connection waits for the answer any more. ``shortfall``: the
     scopes that a call's token would need. ``batch``: bytes that the answers of a batch may have together; 0 for none.
+    ``claims``: where it is noted who runs the ``requests``, if others may have to tell of our death.
     """
 
     __slots__ = (
@@ -60,11 +63,13 @@ class Posted:
         "abandoned",
         "alone",
         "batch",
+        "claims",
         "left",
         "live",
         "loop",
         "profile",
         "replies",
+        "requests",
         "shortfall",
         "stream",
         "streamable",
@@ -91,6 +96,8 @@ class Posted:
         self.left = 0
         self.replies: list[bytes] = []
         self.shortfall: tuple[str, ...] | None = None
+        self.requests: list[RequestId] = []
+        self.claims: Claims | None = None
         self.abandoned = False
         self.loop = watch.loop
         self._kept = 0
@@ -138,6 +145,7 @@ class Posted:
             stream.abandon()
         self.live.streams[stream.id] = stream
         self.wake()
+        await self.claim()
         await stream.open()
         held, self.replies = self.replies, []
         for data in held:
@@ -145,6 +153,13 @@ class Posted:
                 self._note(data)
             await stream.put(data, urgent=True, at_once=True)  # whoever reads may be the one who waits here
         return stream
+
+    async def claim(self) -> None:
+        """Note who runs the requests, where others could not know: before their client can, and when more came."""
+        stream = self.stream
+        if self.claims is not None and stream is not None and stream.resumable and not stream.over:
+            stream.released = self.claims.release
+            await self.claims.hold(stream.name, self.profile.revision, self.requests)
 
     def one_over(self) -> MessageStream | None:
         """One of the requests is done with, answered or cancelled. Gives the stream if that is to `end` now."""

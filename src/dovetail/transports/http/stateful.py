@@ -34,7 +34,9 @@ from ...runtime.service import Service
 from ...security.authenticator import Authenticator, Gatekeeper
 from ...security.principal import Principal
 from ...stores.contracts import Store
+from ...stores.memory import MemoryStore
 from .answering import STREAM, Receive, Refusal, Send, answer
+from .claims import Claims
 from .guard import JSON_OK, SSE_OK
 from .head import LAST_EVENT_ID, SESSION, Head
 from .listening import Listeners
@@ -72,7 +74,9 @@ class Stateful:
         self._places = places
         self._store = store
         self._sessions = Sessions(service, store, settings)
-        self._listeners = Listeners(service, settings, self._sessions, store)
+        # What is in this process alone dies with it: then nobody is left to tell.
+        self._claims = None if isinstance(store, MemoryStore) else Claims(store.kv, store.events)
+        self._listeners = Listeners(service, settings, self._sessions, store, self._claims)
         self._tasks: dict[asyncio.Task[None], tuple[Call, PostedChannel, Posted]] = {}
         self._alone = settings.workers == 1
         self._closing = False
@@ -266,7 +270,7 @@ class Stateful:
         )
         log = None if entered.record is None else self._store.events
         batch_limit = IN_FLIGHT * self._service.max_message if batch else 0
-        return Posted(
+        posted = Posted(
             entered.live,
             profile,
             log,
@@ -276,6 +280,8 @@ class Stateful:
             alone=self._alone,
             scopes=principal.scopes,
         )
+        posted.claims = self._claims
+        return posted
 
     def _start(self, call: Call, head: Head, principal: Principal, entered: Entered, posted: Posted) -> None:
         running = entered.live.running
@@ -296,6 +302,8 @@ class Stateful:
             channel.lean = True
             channel.held = head.held.keep()
         posted.left += 1
+        if self._claims is not None:
+            posted.requests.append(call.id)
         running[call.id] = channel
         channel.task = task = task_maker(posted.loop)(self._run(call, channel, posted))
         if not task.done():
@@ -484,6 +492,7 @@ class Stateful:
                     posted.replies.append(data)
                 else:
                     await posted.reply(posted.stream, data)
+            await posted.claim()
             stream = posted.one_over()
             if stream is not None:
                 await stream.end()
@@ -584,4 +593,6 @@ class Stateful:
                     if channel.task in stubborn:
                         await self._answer_for(call, channel, posted)
                 await asyncio.wait(stubborn, timeout=STUBBORN)
+        if self._claims is not None:
+            self._claims.rest()
         self._closing = False

@@ -12,7 +12,7 @@ Connections".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from ...logs import get_logger
@@ -31,6 +31,8 @@ MAX_WAITING: Final = 256
 MAX_WAITING_BYTES: Final = 1024 * 1024
 _BATCH: Final = 64
 _POLL: Final = 0.5
+#: At every how many looks it is seen whether the process that writes is still there.
+_RARELY: Final = 2
 
 
 class Readable(Protocol):
@@ -110,6 +112,7 @@ class MessageStream:
         "closing",
         "id",
         "left",
+        "released",
         "reader",
         "resumable",
     )
@@ -142,6 +145,13 @@ class MessageStream:
         self.reader: object | None = None
         #: Since when nobody reads it, in the loop's time. None while somebody does, or is about to for the first time.
         self.left: float | None = None
+        #: To be done when the stream has ended, if anything.
+        self.released: Callable[[str], Awaitable[None]] | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+        return self._name
 
     @property
     def over(self) -> bool:
@@ -181,6 +191,8 @@ class MessageStream:
                 await self._settle_log()
         self._wake.ring()
         self._room.ring()
+        if self.released is not None:
+            await self.released(self._name)
 
     def attach(self) -> object:
         """Become the one who reads; an earlier reader stops."""
@@ -290,13 +302,25 @@ class MessageStream:
 
 
 class StoredStream:
-    """A stream that another process writes, or that has ended: read from the log, by looking again and again."""
+    """A stream that another process writes, or that has ended: read from the log, by looking again and again.
+
+    ``died``: ends it if the process that writes it is no more.
+    """
 
     resumable = True
     closing: float | None = None
 
-    def __init__(self, id: str, events: EventLog, prefix: str, patience: float) -> None:
+    def __init__(
+        self,
+        id: str,
+        events: EventLog,
+        prefix: str,
+        patience: float,
+        died: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self.id = id
+        self._died = died
+        self._looks = 0
         self._events = events
         self._name = prefix + id
         self._until = asyncio.get_running_loop().time() + patience
@@ -310,6 +334,10 @@ class StoredStream:
         """See `Readable`. After some patience the client is sent away, to ask again."""
         if asyncio.get_running_loop().time() > self._until:
             return True
+        if self._died is not None:
+            if self._looks % _RARELY == 0:
+                await self._died(self._name)
+            self._looks += 1
         return await self._events.is_closed(self._name)
 
     async def wait(self) -> None:

@@ -1,0 +1,147 @@
+"""Which process runs the calls of a stream, where several share a store: so that the death of one is told by another.
+
+Theory of operation. A call that is slow or says something is answered by a stream that its client may resume at any
+worker. When the worker that runs it dies, nobody would ever end that stream. So each stream has a *claim* in the store:
+its process, and the requests that it answers. As long as a process has claims it renews a sign of life every few
+seconds. Whoever serves somebody else's stream from the log looks for that sign; where it is missing, it answers the
+requests in the dead one's place, once, and ends the stream.
+
+An answer that comes at once needs no stream, and so no claim.
+
+Specification: 2025-11-25 basic/transports "Resumability and Redelivery".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import Final
+
+from msgspec import Struct
+
+from ...protocol import codec, envelope, messages
+from ...protocol.envelope import Kind, Malformed
+from ...protocol.errors import InternalError
+from ...protocol.revisions import PROFILES
+from ...protocol.types.requests import RequestId
+from ...runtime import tap
+from ...stores.contracts import EventLog, KeyValue
+from ...stores.errors import StoreError
+
+log = logging.getLogger("dovetail.http")
+
+#: Seconds between two signs of life, and after how many a process counts as dead.
+BEAT: Final = 1.5
+DEAD_AFTER: Final = 6.0
+#: Seconds for which a claim is kept that nobody comes back for.
+_KEPT: Final = 24 * 3600.0
+_ALIVE: Final = "alive/"
+_STREAM: Final = "stream/"
+
+
+class _Claim(Struct, frozen=True):
+    """``process`` runs the calls that answer ``requests``, in a revision."""
+
+    process: str
+    revision: str
+    requests: list[RequestId]
+
+
+class Claims:
+    """The claims of this process, and what it says of those of others."""
+
+    def __init__(self, kv: KeyValue, events: EventLog) -> None:
+        self._kv = kv.within("http/claims/")
+        self._events = events
+        self._held: set[str] = set()
+        self._process = ""
+        self._beating: asyncio.Task[None] | None = None
+
+    async def hold(self, stream: str, revision: str, requests: list[RequestId]) -> None:
+        """A stream begins here. Where the store fails, nobody else will tell of our death."""
+        self._held.add(stream)
+        try:
+            loop = asyncio.get_running_loop()
+            if self._beating is None or self._beating.done() or self._beating.get_loop() is not loop:
+                self._process = self._process or secrets.token_hex(16)
+                self._beating = loop.create_task(self._live())
+                await self._kv.set(_ALIVE + self._process, b"1", ttl=DEAD_AFTER)
+            claim = _Claim(self._process, revision, requests)
+            await self._kv.set(_STREAM + stream, codec.encode(claim), ttl=_KEPT)
+            if stream not in self._held:  # it ended meanwhile
+                await self._kv.delete(_STREAM + stream)
+        except StoreError as problem:
+            log.warning("a stream can't be claimed: %s", problem)
+
+    async def release(self, stream: str) -> None:
+        """A stream has ended."""
+        self._held.discard(stream)
+        try:
+            await self._kv.delete(_STREAM + stream)
+        except StoreError as problem:
+            log.debug("a claim could not be given up: %s", problem)
+        if not self._held:
+            self.rest()
+
+    def rest(self) -> None:
+        """Give no more signs of life, until there is a stream again."""
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
+
+    async def _live(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            try:
+                await self._kv.set(_ALIVE + self._process, b"1", ttl=DEAD_AFTER)
+            except StoreError as problem:
+                log.debug("a sign of life could not be given: %s", problem)
+
+    async def settle(self, stream: str, link: str) -> None:
+        """End a stream of another process if that one has died. ``link``: what its session is called on the tap. Raises
+        `StoreError`.
+        """
+        found = await self._kv.get(_STREAM + stream)
+        if found is None:
+            return
+        claim = codec.reader(_Claim).read(found)
+        if claim.process == self._process or await self._kv.get(_ALIVE + claim.process) is not None:
+            return
+        if await self._kv.take(_STREAM + stream) is None:
+            return  # another worker tells it
+        log.warning("a process that ran %d calls of a session has died", len(claim.requests))
+        answered = await self._answered(stream)
+        for id in claim.requests:
+            if id not in answered:
+                problem = InternalError(
+                    "the process that ran the call has died; whether it did its work is unknown"
+                )
+                data = messages.error(id, problem, PROFILES[claim.revision])
+                if tap.listeners:
+                    tap.note(link, "server", True, "http", data, claim.revision)
+                await self._events.append(stream, data)
+        await self._events.close(stream)
+
+    async def _answered(self, stream: str) -> set[RequestId]:
+        """The requests whose answers are in the log. Of what was trimmed nothing is known."""
+        answered: set[RequestId] = set()
+        after = max(0, await self._events.last(stream) - _LATEST)
+        while found := await self._events.read(stream, after, _LATEST):
+            after = found[-1].sequence
+            for event in found:
+                try:
+                    message = envelope.read(event.data) if event.data else None
+                except Malformed:
+                    continue
+                if (
+                    message is not None
+                    and message.kind in (Kind.RESULT, Kind.ERROR)
+                    and message.id is not None
+                ):
+                    answered.add(message.id)
+        return answered
+
+
+#: How many of the last events of a stream are looked at for answers.
+_LATEST: Final = 64
