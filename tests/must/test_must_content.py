@@ -251,8 +251,11 @@ async def test_completion_checks_what_it_is_asked_and_tells_only_of_itself(
         {"type": "ref/prompt", "name": "absent"},
         {"type": "ref/resource", "uri": "file:///etc/{x}"},
     ):
-        found = await wire.result("completion/complete", {"ref": other, "argument": argument})
-        assert found["completion"]["values"] == []
+        refused = await wire.error("completion/complete", {"ref": other, "argument": argument})
+        assert refused["code"] == -32602
+    unheard_of = {"ref": ref, "argument": {"name": "nothing", "value": "x"}}
+    found = await wire.result("completion/complete", unheard_of)
+    assert found["completion"]["values"] == []
 
 
 @EVERY

@@ -235,7 +235,11 @@ async def test_the_access_log_has_no_lines_of_others() -> None:
             found.append(record.getMessage())
 
     access = logging.getLogger("uvicorn.access")
-    keep, level, spread = Keep(), access.level, access.propagate
+    keep, spread = Keep(), access.propagate
+    #: uvicorn sets the level of each, for the whole process.
+    levels = {
+        name: logging.getLogger(name).level for name in ("uvicorn.access", "uvicorn.asgi", "uvicorn.error")
+    }
     try:
         async with serving(Recorder(), access_log=True, log_level="info") as served:
             access.addHandler(keep)
@@ -245,8 +249,9 @@ async def test_the_access_log_has_no_lines_of_others() -> None:
         assert found[0].endswith('"GET /a%0D%0Ab?c=%22 HTTP/1.1" 200')
     finally:
         access.removeHandler(keep)
-        access.setLevel(level)
         access.propagate = spread
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 @on_both_loops

@@ -86,9 +86,8 @@ class ServerConnection:
         self._at_once = at_once
         self._answer_timeout = answer_timeout
         self._transport = transport
-        #: Who sends what is taken. Where each message shows credentials of its own, they change with it.
-        self.principal = principal
-        self.remote = remote
+        self._principal = principal
+        self._remote = remote
         self._session: ServerSession = service.session()
         self._running: dict[RequestId, asyncio.Task[None]] = {}
         self._channels: dict[asyncio.Task[None], _ConnectionChannel] = {}
@@ -121,6 +120,10 @@ class ServerConnection:
         rest = self.take(data)
         if rest is not None:
             await rest
+
+    def sent_by(self, principal: Principal, remote: str | None) -> None:
+        """Who sends what is taken from now on: where each message shows credentials of its own."""
+        self._principal, self._remote = principal, remote
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         """Take one message, or one batch, as far as that goes at once. Gives what has to be awaited before the next, if
@@ -373,7 +376,7 @@ class ServerConnection:
 
     def _noticed(self, event: Notification) -> None:
         if event.method == names.NOTIFY_INITIALIZED and self._changes is None:
-            hears = self._service.hearing(self.principal, self._transport)
+            hears = self._service.hearing(self._principal, self._transport)
             self._changes = self._service.hub.subscribe(lambda change: self._wants(change) and hears(change))
             self._teller = asyncio.create_task(self._tell(self._changes))
         elif self._service.extensions.hears:
@@ -426,7 +429,7 @@ class ServerConnection:
         if self._closed:
             return None
         channel = _ConnectionChannel(self, call, session, size, self._transport, batch)
-        channel.principal, channel.remote = self.principal, self.remote
+        channel.principal, channel.remote = self._principal, self._remote
         self._held += size
         loop = self._loop
         if loop is None:

@@ -21,7 +21,6 @@ from ..protocol.types import (
     CallToolResult,
     CompleteParams,
     CompleteResult,
-    Completion,
     DiscoverResult,
     GetPromptParams,
     GetPromptResult,
@@ -218,17 +217,23 @@ class Methods:
             raise MethodNotFound("this server completes nothing")
         if self._limiter is not None:
             self._limit(self._limiter, channel)
-        if not self._may_complete(cast("CompleteParams", call.params), channel):
-            return CompleteResult(completion=Completion(values=[]))
+        self._check_completed(cast("CompleteParams", call.params), channel)
         return await self._completers.complete(call, channel)
 
-    def _may_complete(self, params: CompleteParams, channel: Channel) -> bool:
-        """Whether the caller may use what it completes an argument of. Raises `InsufficientScope`."""
+    def _check_completed(self, params: CompleteParams, channel: Channel) -> None:
+        """Raise `InvalidParams` for an argument of something that is not there, or not for this caller; and
+        `InsufficientScope`. Specification: server/utilities/completion, "Error Handling".
+        """
         catalog, ref = self._catalog, params.ref
         if isinstance(ref, PromptReference):
-            return not catalog.prompts.guarded or catalog.prompts.admits(ref.name, channel)
+            prompts = catalog.prompts
+            if prompts.get(ref.name) is None or (prompts.guarded and not prompts.admits(ref.name, channel)):
+                raise InvalidParams(f"there is no prompt {ref.name[:128]!r}")
+            return
         shelves = (catalog.resources, catalog.templates)
-        return all(not shelf.guarded or shelf.admits(ref.uri, channel) for shelf in shelves)
+        known = any(shelf.get(ref.uri) is not None for shelf in shelves)
+        if not known or not all(not shelf.guarded or shelf.admits(ref.uri, channel) for shelf in shelves):
+            raise InvalidParams(f"there is no resource or template {ref.uri[:128]!r}")
 
     # Listening
 

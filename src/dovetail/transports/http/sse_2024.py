@@ -151,7 +151,7 @@ class OldTransport:
             self._places.check_besides(head, sum(each.held for each in links), own)
         async with link.order:
             # What the stream was opened with may have been worth more, or less, than what this message shows.
-            link.connection.principal, link.connection.remote = principal, head.remote
+            link.connection.sent_by(principal, head.remote)
             try:
                 await link.connection.receive(body)
             except OSError:
