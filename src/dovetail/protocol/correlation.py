@@ -6,12 +6,14 @@ test's list. Specification: basic/index "Requests", basic/utilities/progress.
 """
 
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from .errors import LocalProtocolError
 from .types.requests import RequestId
 
 T = TypeVar("T")
+#: Digits that the number in an id has, at most, and the quotation mark behind it.
+_DIGITS: Final = 20
 
 
 class Pending(Generic[T]):
@@ -45,6 +47,17 @@ class Pending(Generic[T]):
     def take(self, id: RequestId | None) -> T | None:
         """The entry of an open request, which is open no longer; None for an answer that nobody waits for."""
         return None if id is None else self._open.pop(id, None)
+
+    def named_in(self, data: bytes) -> RequestId | None:
+        """The open request whose id an unreadable message has in it, found by the prefix. None without one."""
+        mark = b'"' + self._prefix.encode()
+        at = data.find(mark) if self._prefix else -1
+        if at < 0:
+            return None
+        begin = at + len(mark)
+        digits = data[begin : data.find(b'"', begin, begin + _DIGITS)]
+        id = self._prefix + digits.decode("ascii", "replace")
+        return id if id in self._open else None
 
     def drain(self) -> Iterator[tuple[RequestId, T]]:
         """All open requests, closing them."""

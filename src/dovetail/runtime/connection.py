@@ -279,8 +279,8 @@ class ServerConnection:
                 return self._start(self._service.exchange.judge(message), None, len(data), batch)
             return self._route(message, len(data), batch)
         except Malformed as problem:
+            self._fail_question(problem, data)
             if problem.response:
-                self._fail_question(problem)
                 return None
             return messages.error(problem.id, problem.error, profile)
         except Refused as problem:
@@ -304,10 +304,12 @@ class ServerConnection:
             return True
         return self._session.state.phase == NEW and message.method not in self._service.profiles.early
 
-    def _fail_question(self, problem: Malformed) -> None:
+    def _fail_question(self, problem: Malformed, data: bytes) -> None:
         """An answer that can't be read ends the waiting for it."""
-        log.debug("ignored: %s", problem)
-        waiter = self._asked.take(problem.id)
+        log.debug("not taken: %s", problem)
+        if not self._asked:
+            return
+        waiter = self._asked.take(self._asked.named_in(data) if problem.id is None else problem.id)
         if waiter is not None and not waiter.done():
             waiter.set_exception(RPCError(f"the client's answer is malformed: {problem}"))
 

@@ -274,7 +274,10 @@ class HTTPApp:
             message = envelope.read(body)
         except Malformed as problem:
             id = None if problem.response else problem.id  # that of a response is an id of ours
-            raise Refusal(400, problem.error, id=id, link=heard(body, head.revision)) from None
+            refusal = Refusal(400, problem.error, id=id, link=heard(body, head.revision))
+            if modern or not service.stateful:
+                raise refusal from None
+            return self._stateful.refuse_unreadable(head, principal, body, problem, refusal)
         if not service.stateful or (service.stateless and (modern or exchange.belongs(message, body))):
             return self._stateless.serve(head, principal, body, message, readable, watch, send)
         return self._stateful.serve(head, principal, body, message, readable, watch, receive, send)

@@ -140,6 +140,11 @@ class LiveSession:
         return self._asked
 
     @property
+    def asks(self) -> bool:
+        """Whether questions wait for an answer."""
+        return bool(self._asked)
+
+    @property
     def digest(self) -> str:
         """What stands for the session where its id is not to be seen."""
         return _digest(self.id)

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Final, cast
 
 from ...protocol import envelope, messages, names
 from ...protocol.bindings.sse import encode_event
 from ...protocol.call import Answer, Call, Cancel, Notification, Refused
 from ...protocol.envelope import Kind, Malformed, Message
-from ...protocol.errors import INVALID_REQUEST, InternalError, InvalidRequest
+from ...protocol.errors import INVALID_REQUEST, InternalError, InvalidRequest, RPCError
 from ...protocol.revisions import ASSUMED_WITHOUT_HEADER, Feature, Profile
 from ...protocol.session import READY, ServerSession, SessionState
 from ...runtime import tap
@@ -241,6 +242,31 @@ class Stateful:
                 waiter.set_result(event)
         elif isinstance(event, Notification) and self._service.extensions.hears:
             self._service.extensions.hear("client", event.method, event.params)
+
+    async def refuse_unreadable(
+        self, head: Head, principal: Principal, body: bytes, problem: Malformed, refusal: Refusal
+    ) -> None:
+        """Raise the refusal of a message that can't be read. Where it was to answer a question of its session, that one
+        ends: nothing better would come.
+        """
+        if SESSION in head.headers and self._settings.sessions:
+            with suppress(Refusal):  # of a session that is not the caller's
+                entered = await self._enter(head, principal)
+                try:
+                    self._fail_question(entered.live, body, problem)
+                finally:
+                    self._sessions.leave(entered.live)
+        raise refusal
+
+    @staticmethod
+    def _fail_question(live: LiveSession, data: bytes, problem: Malformed) -> None:
+        """End the question that an unreadable message would have answered, if there is one."""
+        if not live.asks:
+            return
+        id = live.asked.named_in(data) if problem.id is None else problem.id
+        waiter = live.asked.take(id)
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(RPCError(f"the client's answer is malformed: {problem}"))
 
     # Calls
 
@@ -525,6 +551,7 @@ class Stateful:
             else:
                 self._settle_event(event, entered.live)
         except Malformed as problem:
+            self._fail_question(entered.live, item, problem)
             return None if problem.response else messages.error(problem.id, problem.error, profile)
         except Refusal as refusal:  # the other messages are answered all the same
             return messages.error(refusal.id, refusal.problem, profile)
