@@ -184,5 +184,20 @@ def test_batch_files_get_no_metacharacters(tmp_path, argument):
 def test_errors_name_the_program_only():
     assert program_name(["npx", "--key", "canary"]) == "'npx' (with 2 arguments)"
     assert program_name(["npx"]) == "'npx'"
-    assert program_name(["/venv/bin/python", "-u", "shop/server.py", "--key", "canary"]) == "'shop/server.py'"
-    assert program_name(["node", "--key=canary.js"]) == "'node' (with 1 argument)"
+
+
+def test_errors_name_the_script_and_nothing_else(tmp_path):
+    script = tmp_path / "weather.py"
+    script.write_text("")
+    assert program_name(["python", str(script), "--key", "canary"]) == "'weather.py', run by 'python'"
+    assert program_name(["python", "-u", str(script)]) == "'weather.py', run by 'python'"
+    assert program_name(["python", "-m", "weather.server", "canary"]) == "'weather.server', run by 'python'"
+    for hidden in (
+        ["canary.py"],
+        ["--key", "canary.py"],
+        ["-m", "canary:secret"],
+        ["-c", "canary"],
+        ["\0.py"],
+        ["-m"],
+    ):
+        assert program_name(["python", *hidden]).startswith("'python' (with "), hidden

@@ -16,7 +16,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any, Final
 
-from ..protocol.errors import DovetailError, LocalProtocolError, RequestTimeout
+from ..protocol.errors import DovetailError, LocalProtocolError, RequestTimeout, in_seconds
 from ..transports.deadlines import Clock, tick, untick
 
 
@@ -207,4 +207,4 @@ class Guard:
             self._alarm.by(self._due)
             return
         spent = now - self._begun
-        self.abort(RequestTimeout(f"{self._what} was not answered within {spent:.3g} seconds"))
+        self.abort(RequestTimeout(f"{self._what} was not answered within {in_seconds(spent)}"))

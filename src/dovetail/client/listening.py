@@ -29,6 +29,7 @@ from ..protocol.errors import (
     RemoteProtocolError,
     RequestTimeout,
     TransportError,
+    in_seconds,
 )
 from ..protocol.listening import Change, ChangeType, is_below
 from ..protocol.types import (
@@ -279,7 +280,7 @@ class Subscription:
                 "the server ended the subscription before acknowledging it"
             )
         raise RequestTimeout(
-            f"{link.describe()} did not acknowledge the subscription within {timeout:.3g} seconds"
+            f"{link.describe()} did not acknowledge the subscription within {in_seconds(timeout or 0.0)}"
         )
 
     async def _run(self, link: Link) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, get_args
 
 from msgspec import Struct
 
-from ..protocol.errors import Closed, DovetailError, LocalProtocolError, RequestTimeout
+from ..protocol.errors import Closed, DovetailError, LocalProtocolError, RequestTimeout, in_seconds
 from ..transports.shared_channel import again
 from .courier import Courier
 
@@ -84,7 +84,7 @@ class States:
             if not waiter.cancel() and not waiter.cancelled():
                 waiter.exception()  # whoever was cancelled meanwhile does not ask for it
         raise RequestTimeout(
-            f"the client was not {' or '.join(wanted)} within {seconds:.3g} seconds; it is {self.current.state}"
+            f"the client was not {' or '.join(wanted)} within {in_seconds(seconds or 0.0)}; it is {self.current.state}"
         )
 
     def _tell(self, wanted: frozenset[str], waiter: "asyncio.Future[State]") -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..logs import get_logger
-from ..protocol.errors import LocalProtocolError
+from ..protocol.errors import LocalProtocolError, in_seconds
 
 log = get_logger("dovetail.client")
 MAX_VISITS: Final = 256
@@ -54,6 +54,6 @@ class Visits:
                 for event in events:
                     await event.wait()
         except TimeoutError:
-            log.info("nobody told within %g seconds that the visit is done; going on", self._bound)
+            log.info("nobody told within %s that the visit is done; going on", in_seconds(self._bound))
         finally:
             self.forget(ids)

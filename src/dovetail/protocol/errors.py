@@ -31,6 +31,12 @@ URL_ELICITATION_REQUIRED: Final = -32042
 USER_REJECTED: Final = -1
 
 
+def in_seconds(amount: float) -> str:
+    """A time for people: "1 second", "0.25 seconds"."""
+    text = f"{amount:.4g}" if amount < 1000 else f"{amount:.0f}"
+    return f"{text} second" if text == "1" else f"{text} seconds"
+
+
 class DovetailError(Exception):
     """Anything that Dovetail reports. ``retry_safe``: the same call may be made again without doing its work
     twice. ``method`` and ``server``: of the client's call that failed, empty where there was none.

@@ -34,6 +34,7 @@ from typing import Any, Final, cast
 
 from ..logs import get_logger
 from ..protocol.call import Call
+from ..protocol.errors import in_seconds
 from .dispatch import Dispatcher
 
 log = get_logger("dovetail.server")
@@ -142,7 +143,7 @@ class Ending:
             await asyncio.wait((task,), timeout=max(self.left(LAST), _MOMENT))
         finally:
             if not task.done():
-                log.error("%s did not end within %g seconds, and is cancelled", what, self.limit * LAST)
+                log.error("%s did not end within %s, and is cancelled", what, in_seconds(self.limit * LAST))
                 task.cancel()
         if task.done():
             task.result()

@@ -23,6 +23,7 @@ from ..protocol.errors import (
     RPCError,
     ToolError,
     URLElicitationRequired,
+    in_seconds,
 )
 from ..protocol.types import InputRequired, Result, RetryParams
 from ..runtime.beginning import task_maker
@@ -220,11 +221,11 @@ class Runner:
             self._defiant.add(task)
             task.add_done_callback(self._defiant.discard)
             log.error(
-                "%s has not ended %g seconds after it was cancelled, and goes on; its caller was told that it took "
-                "longer than %g seconds. Let asyncio.CancelledError pass",
+                "%s has not ended %s after it was cancelled, and goes on; its caller was told that it took longer than "
+                "%s. Let asyncio.CancelledError pass",
                 self.plan.name,
-                OBEDIENCE,
-                timeout,
+                in_seconds(OBEDIENCE),
+                in_seconds(timeout),
             )
             raise self._too_late(timeout)
         if apart.clean_ups and not channel.later(partial(apart.clean_up, task)):
@@ -232,7 +233,7 @@ class Runner:
         return apart.result()
 
     def _too_late(self, timeout: float) -> TimedOut:
-        return TimedOut(f"{self.plan.name} took longer than {timeout:g} seconds")
+        return TimedOut(f"{self.plan.name} took longer than {in_seconds(timeout)}")
 
     async def _run(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None

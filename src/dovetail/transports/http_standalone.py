@@ -9,7 +9,7 @@ import asyncio
 from typing import Final
 
 from ..logs import get_logger
-from ..protocol.errors import DovetailError, TransportError
+from ..protocol.errors import DovetailError, SessionEnded, TransportError
 from . import http_answers
 from .http_inflow import Inflow
 from .http_requests import Requests
@@ -57,7 +57,9 @@ class Standalone:
                 await progress.wait(f"the standalone stream of {where}")
         except DovetailError as problem:
             if not self._requests.endpoint.closed:
-                _log.warning("no longer listening to %s: %s", where, problem)
+                # The next call opens a new session, and with it a new stream.
+                level = logging.DEBUG if isinstance(problem, SessionEnded) else logging.WARNING
+                _log.log(level, "no longer listening to %s: %s", where, problem)
 
     async def _once(self, session: str | None, progress: Resumption) -> bool:
         """One connection of the stream, to its end. Whether to try again."""

@@ -8,7 +8,8 @@ The one exception that cannot be avoided is Windows, where ``.cmd`` and ``.bat``
 by cmd.exe, which parses the arguments again by rules that no quoting satisfies: arguments with its
 metacharacters are refused there.
 
-Errors name the program and never its arguments or environment, which carry keys often enough.
+Errors name the program, the script or module that an interpreter runs, and never other arguments or the environment,
+which carry keys often enough.
 
 Specification: basic/transports, "stdio": the client launches the server.
 """
@@ -129,18 +130,32 @@ def check_directory(directory: str | os.PathLike[str] | None) -> None:
 
 
 _SCRIPTS: Final = (".py", ".pyz", ".js", ".mjs", ".cjs", ".ts", ".rb", ".sh")
+_MODULE: Final = re.compile(r"[A-Za-z_][\w.]{0,127}")
 
 
 def program_name(command: Sequence[str]) -> str:
-    """The program as errors name it: quoted, without its arguments, which may hold secrets. Of a script that something
-    runs, its own name: half of all servers are called "python" or "node".
+    """The program as errors name it: quoted, without its arguments, which may hold secrets. Where one of them is the
+    script or module that it runs, that is named as well.
     """
-    for part in command[1:]:
-        if part.endswith(_SCRIPTS) and not part.startswith("-"):
-            return f"{part!r}"
     name = command[0] if command else ""
-    rest = len(command) - 1
-    return f"{name!r}" if rest < 1 else f"{name!r} (with {rest} argument{'s' if rest > 1 else ''})"
+    script, rest = _script(command), len(command) - 1
+    if script is None:
+        return f"{name!r}" if rest < 1 else f"{name!r} (with {rest} argument{'s' if rest > 1 else ''})"
+    return f"{script!r}, run by {name!r}"
+
+
+def _script(command: Sequence[str]) -> str | None:
+    """The name of the script or module that an interpreter is to run, if the command says it plainly: what follows
+    ``-m``, or the first argument that is no option, if it is a file with a script's ending.
+    """
+    for position, part in enumerate(command[1:], 1):
+        if part == "-m" and position + 1 < len(command):
+            module = command[position + 1]
+            return module if _MODULE.fullmatch(module) else None
+        if not part.startswith("-"):
+            is_script = part.endswith(_SCRIPTS) and "\0" not in part and os.path.isfile(part)
+            return os.path.basename(part) if is_script else None
+    return None
 
 
 def _refuse_metacharacters(command: Sequence[str]) -> None:
