@@ -374,10 +374,16 @@ async def test_a_standalone_stream_that_cannot_be_is_given_up_and_calls_go_on(
 
     class Log(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            ended.set()
+            if record.getMessage().startswith("no longer listening"):
+                # A session that is gone is opened anew by the next call: nothing to warn of.
+                assert record.levelno == (logging.DEBUG if how == "session" else logging.WARNING)
+                ended.set()
 
-    handler = Log(logging.WARNING)
-    logging.getLogger("dovetail.transports").addHandler(handler)
+    handler = Log(logging.DEBUG)
+    logger = logging.getLogger("dovetail.transports")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
     try:
         async with scripted(script) as server:
             transport, receiver = await opened(server.url, resume_attempts=4)
@@ -390,7 +396,8 @@ async def test_a_standalone_stream_that_cannot_be_is_given_up_and_calls_go_on(
             await transport.end_session()
             await transport.close()
     finally:
-        logging.getLogger("dovetail.transports").removeHandler(handler)
+        logger.removeHandler(handler)
+        logger.setLevel(level)
     assert receiver.losses == []
     assert SESSION not in caplog.text
     tries = [r.method for r in server.requests].count("GET")
