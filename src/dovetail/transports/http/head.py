@@ -23,8 +23,8 @@ from .holding import Held
 
 VERSION: Final = names.HEADER_PROTOCOL_VERSION
 _VERSION: Final = VERSION.encode()
-_METHOD: Final = names.HEADER_METHOD.encode()
-_NAME: Final = names.HEADER_NAME.encode()
+METHOD: Final = names.HEADER_METHOD.encode()
+NAME: Final = names.HEADER_NAME.encode()
 SESSION: Final = names.HEADER_SESSION.encode()
 LAST_EVENT_ID: Final = names.HEADER_LAST_EVENT_ID.encode()
 _MIRROR_PREFIX: Final = names.HEADER_PREFIX.encode()
@@ -107,12 +107,12 @@ class Head:
     @property
     def routes(self) -> bool:
         """Whether headers say what the body is about."""
-        return _METHOD in self.headers or _NAME in self.headers
+        return METHOD in self.headers or NAME in self.headers
 
     def check_stated(self, message: Message) -> None:
         """Raise `Refused` when a header that repeats the body, and need not be there, contradicts the message."""
         headers = self.headers
-        if _METHOD not in headers and _NAME not in headers:
+        if METHOD not in headers and NAME not in headers:
             return
         try:
             check_stated(self.routing, method=message.method, params=message.params)

@@ -39,7 +39,7 @@ from ...stores.memory import MemoryStore
 from .answering import STREAM, Receive, Refusal, Send, answer
 from .claims import Claims
 from .guard import JSON_OK, SSE_OK
-from .head import LAST_EVENT_ID, SESSION, Head
+from .head import LAST_EVENT_ID, METHOD, NAME, SESSION, Head
 from .listening import Listeners
 from .permission import permission_of
 from .places import RETRY_SOON, Places
@@ -105,7 +105,8 @@ class Stateful:
             if tap.listeners:
                 revision = entered.session.profile.revision
                 tap.note(entered.live.link, "server", False, "http", body, revision)
-            head.check_stated(message)
+            if METHOD in head.headers or NAME in head.headers:
+                head.check_stated(message)
             serving = self._serve_one(head, principal, entered, message, readable, watch, receive, send)
             del body, message  # a call may go on for long, and needs only what was read of it
             await serving
