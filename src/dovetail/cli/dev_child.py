@@ -29,6 +29,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import Raw
 
+from ..logs import get_logger
 from ..protocol import codec, names
 from ..protocol.call import Call, Peer
 from ..protocol.envelope import Kind, Message
@@ -53,7 +54,7 @@ from .loading import CannotLoad, load_app, split_place
 
 __all__ = ["main"]
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 _LISTS: Final = {
     "tools": (names.TOOLS_LIST, "tools", "name"),

@@ -16,7 +16,6 @@ Specification: none.
 """
 
 import asyncio
-import logging
 import os
 import sys
 import threading
@@ -25,6 +24,7 @@ import weakref
 from types import FrameType
 from typing import Final
 
+from ..logs import get_logger
 from ..protocol import names
 from ..protocol.call import Call
 from .dispatch import Dispatcher
@@ -32,7 +32,7 @@ from .ending import OURS, call_of, name_of
 
 __all__ = ["INTERVAL", "watch"]
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 INTERVAL: Final = 1.0
 """Seconds that a loop may stand still."""

@@ -8,13 +8,14 @@ Specification: none.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..logs import get_logger
+
 __all__ = ["Apart"]
 
-log = logging.getLogger("dovetail.server")
+log = get_logger("dovetail.server")
 
 
 class Apart:

@@ -6,6 +6,7 @@ Specification: 2025-11-25 basic/transports, "Listening for Messages from the Ser
 """
 
 import asyncio
+import logging
 from typing import Final
 
 from ..logs import get_logger

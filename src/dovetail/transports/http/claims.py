@@ -14,12 +14,12 @@ Specification: 2025-11-25 basic/transports "Resumability and Redelivery".
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from typing import Final
 
 from msgspec import Struct
 
+from ...logs import get_logger
 from ...protocol import codec, envelope, messages
 from ...protocol.envelope import Kind, Malformed
 from ...protocol.errors import InternalError
@@ -29,7 +29,7 @@ from ...runtime import tap
 from ...stores.contracts import EventLog, KeyValue
 from ...stores.errors import StoreError
 
-log = logging.getLogger("dovetail.http")
+log = get_logger("dovetail.http")
 
 #: Seconds between two signs of life, and after how many a process counts as dead.
 BEAT: Final = 1.5
