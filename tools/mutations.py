@@ -1,13 +1,16 @@
 """Break the line that keeps a rule of the specification, and see its own tests fail.
 
 Theory of operation. ``tests/must/mutations.toml`` names, for rows of ``tests/requirements.csv``, the line of the
-package that keeps them, and how to break it. For each entry the package is copied, the line broken in the copy, and
-the tests tagged with these rows are run against it: at least one has to fail. What survives is a rule that nothing
-holds. Nothing in the tree is touched; copies are made per worker, and only the broken file is written anew.
+package that keeps them, and how to break it. For each entry the line is broken in a copy of the package, and the tests
+tagged with these rows are run against it, those of a row until one fails: one of each row has to. What survives is a
+rule that nothing holds. Nothing in the tree is touched, whenever this ends: each worker has a copy in a folder for
+temporary files, in which only the broken file is written anew.
 
-    python tools/mutations.py                  all of them
-    python tools/mutations.py R2607-MRTR-001   those of some rows (the start of an id will do)
-    python tools/mutations.py --check          only see that every entry still fits the source
+    python tools/mutations.py                     all of them
+    python tools/mutations.py R2607-MRTR-001 ...  those of some rows (the start of an id will do), areas or files
+    python tools/mutations.py --broken ...        without running the tests as they are before, to see that they pass
+    python tools/mutations.py --check             only see that every entry still fits the source; takes a second
+    python tools/mutations.py --left [AREA ...]   the MUST rows with tests of their own for which no line is named
 
 Exit status 1 if one survives, or does not fit.
 """
@@ -15,8 +18,10 @@ Exit status 1 if one survives, or does not fit.
 from __future__ import annotations
 
 import ast
+import compileall
 import csv
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -24,26 +29,26 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 PACKAGE = ROOT / "src" / "dovetail"
 TABLE = TESTS / "must" / "mutations.toml"
 SECONDS = 180.0  # for the tests of one entry: a broken line may well make them wait
-Fate = Literal["killed", "SURVIVED", "UNTESTED"]
+_HELD = "rows without a failing test:"
+_RAN = (0, 1)  # what pytest ends with when it ran tests and nothing else went wrong
 
 
 @dataclass(frozen=True)
-class Mutation:
-    """One entry: ``rows``, the ``file`` in the package, the ``line`` (or lines) in it, and what it becomes."""
+class Change:
+    """A ``line`` (or lines) of a ``file`` in the package, and what it becomes."""
 
-    rows: tuple[str, ...]
     file: str
     line: str
     broken: str
@@ -54,12 +59,37 @@ class Mutation:
             raise ValueError(f"{self.file}: this stands there {found} times, not once: {self.line.strip()}")
         return text.replace(self.line, self.broken)
 
+    def __str__(self) -> str:
+        return f"{self.file}: {self.line.strip().splitlines()[0]}"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One entry: ``rows``, and the ``changes`` that break them together: one, unless two lines keep the rule."""
+
+    rows: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What came of an entry: the rows of which no test ``noticed``, or the ``problem`` that kept tests from running."""
+
+    held: tuple[str, ...] = ()
+    problem: str = ""
+
 
 def table() -> list[Mutation]:
     """All entries."""
     with TABLE.open("rb") as file:
         entries = tomllib.load(file)["mutation"]
-    return [Mutation(tuple(each["rows"]), each["file"], each["line"], each["broken"]) for each in entries]
+    return [
+        Mutation(
+            tuple(each["rows"]),
+            tuple(Change(one["file"], one["line"], one["broken"]) for one in (each, *each.get("also", ()))),
+        )
+        for each in entries
+    ]
 
 
 @cache
@@ -84,33 +114,37 @@ def tagged() -> dict[str, set[Path]]:
     return found
 
 
-def misfits(mutations: list[Mutation]) -> list[str]:
+def misfits(mutations: Sequence[Mutation]) -> list[str]:
     """What is wrong with the table itself."""
     wrong: list[str] = []
     for each in mutations:
-        path = PACKAGE / each.file
         wrong += [f"{row} is no MUST row" for row in each.rows if row not in must_rows()]
         wrong += [f"{row} has no tagged test" for row in each.rows if row not in tagged()]
-        try:
-            compile(each.apply(path.read_text("utf-8")), each.file, "exec")
-        except (OSError, ValueError, SyntaxError) as problem:
-            wrong.append(f"{', '.join(each.rows)}: {problem}")
+        for change in each.changes:
+            try:
+                compile(change.apply((PACKAGE / change.file).read_text("utf-8")), change.file, "exec")
+            except (OSError, ValueError, SyntaxError) as problem:
+                wrong.append(f"{', '.join(each.rows)}: {problem}")
     return wrong
 
 
+def without_a_line(mutations: Sequence[Mutation]) -> dict[str, str]:
+    """The area of each MUST row that has tests of its own, and no line that the table breaks, by id."""
+    named = {row for each in mutations for row in each.rows}
+    return {row: area for row, area in must_rows().items() if row in tagged() and row not in named}
+
+
 def run_tests(
-    rows: tuple[str, ...], source: Path, *, workers: int = 1, seconds: float | None = SECONDS
+    rows: tuple[str, ...], source: Path, *options: str, seconds: float | None = SECONDS
 ) -> subprocess.CompletedProcess[str]:
     """Run the tests of some rows against a copy of the package."""
     files = sorted({str(path.relative_to(ROOT)) for row in rows for path in tagged()[row]})
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    command += ["-n", str(workers)] if workers > 1 else ["-p", "no:xdist"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
     command += ["--timeout=60", f"--requirements={','.join(rows)}", *files]
-    environment = os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
     return subprocess.run(
         command,
         cwd=ROOT,
-        env=environment,
+        env=os.environ | {"PYTHONPATH": str(source), "CI": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -119,63 +153,77 @@ def run_tests(
     )
 
 
+def copied(place: Path) -> Path:
+    """A copy of the package, compiled so that what is written anew in it is seen whatever the clock says."""
+    shutil.copytree(PACKAGE, place / "dovetail", ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(place, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    return place
+
+
 def fate(mutation: Mutation, source: Path) -> Fate:
     """Break the line in a copy of the package, and see."""
-    path = source / "dovetail" / mutation.file
-    whole = path.read_text("utf-8")
-    path.write_text(mutation.apply(whole), "utf-8")
+    whole: dict[Path, str] = {}
+    for change in mutation.changes:
+        path = source / "dovetail" / change.file
+        text = path.read_text("utf-8")
+        whole.setdefault(path, text)
+        path.write_text(change.apply(text), "utf-8")
     try:
-        survivors = [row for row in mutation.rows if not killed(row, source)]
-    except LookupError:
-        return "UNTESTED"
-    finally:
-        path.write_text(whole, "utf-8")
-    return "SURVIVED" if survivors else "killed"
-
-
-def killed(row: str, source: Path) -> bool:
-    """Whether the tests of a row fail. Raises LookupError where it has none that run."""
-    try:
-        status = run_tests((row,), source).returncode
+        ran = run_tests(mutation.rows, source, "--until-each-fails", "-p", "no:xdist")
     except subprocess.TimeoutExpired:
-        return True  # tests that wait for ever do not pass
-    if status == 5:
-        raise LookupError(row)
-    return status != 0
+        return Fate(problem=f"its tests took more than {SECONDS:g} s: break it so that nothing waits")
+    finally:
+        for path, text in whole.items():
+            path.write_text(text, "utf-8")
+    said = [line for line in ran.stdout.splitlines() if line.startswith(_HELD)]
+    if ran.returncode not in _RAN or not said:
+        return Fate(problem=f"its tests could not be run:\n{(ran.stdout + ran.stderr)[-2000:]}")
+    return Fate(tuple(said[-1].removeprefix(_HELD).split()))
 
 
-def main(arguments: list[str]) -> int:
+def chosen(mutations: Sequence[Mutation], words: Sequence[str]) -> list[Mutation]:
+    """Those whose rows, areas or files begin with one of the words; all without any."""
+
+    def meant(each: Mutation) -> bool:
+        names = (*each.rows, *(one.file for one in each.changes), *(must_rows()[row] for row in each.rows))
+        return any(name.startswith(tuple(words)) for name in names)
+
+    return [each for each in mutations if not words or meant(each)]
+
+
+def main(arguments: Sequence[str]) -> int:
     """Check the table, break each line, print what survives and how many do not, area by area."""
+    words = [each for each in arguments if not each.startswith("--")]
     mutations = table()
     if wrong := misfits(mutations):
         print(*wrong, sep="\n")
         print(f"mutations: {len(wrong)} entries of {TABLE.name} do not fit; mend the table")
         return 1
-    if arguments == ["--check"]:
-        print(
-            f"mutations: {len(mutations)} entries fit, {len({row for m in mutations for row in m.rows})} rows"
-        )
+    if "--check" in arguments:
+        rows = {row for each in mutations for row in each.rows}
+        print(f"mutations: {len(mutations)} entries fit, {len(rows)} rows")
         return 0
-    chosen = [each for each in mutations if any(r.startswith(tuple(arguments or [""])) for r in each.rows)]
+    if "--left" in arguments:
+        left = without_a_line(mutations)
+        print(*(row for row, area in left.items() if not words or area in words), sep="\n")
+        return 0
+    some = chosen(mutations, words)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         sources: SimpleQueue[Path] = SimpleQueue()
         for number in range(os.cpu_count() or 2):
-            copy = Path(scratch) / str(number)
-            shutil.copytree(PACKAGE, copy / "dovetail", ignore=shutil.ignore_patterns("__pycache__"))
-            sources.put(copy)
-        every = tuple(sorted({row for each in chosen for row in each.rows}))
-        print(
-            f"mutations: {len(chosen)} lines, {len(every)} rows; first the tests as they are ...", flush=True
-        )
-        whole = run_tests(every, PACKAGE.parent, workers=os.cpu_count() or 2, seconds=None)
-        if whole.returncode:
-            print(whole.stdout[-3000:], "mutations: these fail already", sep="\n")
-            return 1
-        return report(chosen, sources, began)
+            sources.put(copied(Path(scratch) / str(number)))
+        every = tuple(sorted({row for each in some for row in each.rows}))
+        if every and "--broken" not in arguments:
+            print(f"mutations: {len(some)} lines, {len(every)} rows; first the tests as they are ...", flush=True)
+            whole = run_tests(every, PACKAGE.parent, "-x", "-n", str(os.cpu_count() or 2), seconds=None)
+            if whole.returncode:
+                print(whole.stdout[-3000:], "mutations: these fail already", sep="\n")
+                return 1
+        return report(some, sources, began)
 
 
-def report(chosen: list[Mutation], sources: SimpleQueue[Path], began: float) -> int:
+def report(mutations: Sequence[Mutation], sources: SimpleQueue[Path], began: float) -> int:
     """Break each, printing as it goes."""
 
     def one(mutation: Mutation) -> Fate:
@@ -185,26 +233,24 @@ def report(chosen: list[Mutation], sources: SimpleQueue[Path], began: float) -> 
         finally:
             sources.put(source)
 
-    areas: dict[str, Counter[Fate]] = {}
-    alive = 0
+    every = {row for each in mutations for row in each.rows}
+    alive: set[str] = set()
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        for number, (mutation, end) in enumerate(zip(chosen, pool.map(one, chosen), strict=True), 1):
-            areas.setdefault(must_rows()[mutation.rows[0]], Counter())[end] += len(mutation.rows)
-            if end != "killed":
-                alive += 1
-                print(
-                    f"{end}: {', '.join(mutation.rows)} at {mutation.file}: {mutation.line.strip()}",
-                    flush=True,
-                )
-            elif number % 10 == 0:
-                print(f"  {number}/{len(chosen)} after {time.monotonic() - began:.0f} s", flush=True)
-    total = Counter[Fate]()
-    for area, ends in sorted(areas.items()):
-        total += ends
-        print(f"{area:<16} {ends['killed']:>4} of {ends.total():>4}")
+        for number, (mutation, end) in enumerate(zip(mutations, pool.map(one, mutations), strict=True), 1):
+            alive.update(mutation.rows if end.problem else end.held)
+            if end.problem:
+                print(f"UNTESTED: {', '.join(mutation.rows)} at {mutation.changes[0]}: {end.problem}", flush=True)
+            elif end.held:
+                print(f"SURVIVED: {', '.join(end.held)} at {mutation.changes[0]}", flush=True)
+            if number % 10 == 0:
+                print(f"  {number}/{len(mutations)} after {time.monotonic() - began:.0f} s", flush=True)
+    all_of, noticed = (Counter(must_rows()[row] for row in rows) for rows in (every, every - alive))
+    for area, count in sorted(all_of.items()):
+        print(f"{area:<16} {noticed[area]:>4} of {count:>4}")
     print(
-        f"mutations: {total['killed']} of {total.total()} rows notice their broken line"
-        f" ({100 * total['killed'] / max(1, total.total()):.0f} %), {time.monotonic() - began:.0f} s"
+        f"mutations: {noticed.total()} of {all_of.total()} rows notice their broken line"
+        f" ({100 * noticed.total() / max(1, all_of.total()):.0f} %; {len(mutations)} lines),"
+        f" {time.monotonic() - began:.0f} s"
     )
     return 1 if alive else 0
 

@@ -210,6 +210,29 @@ async def test_a_visit_that_must_come_first_is_listed_in_the_error(connect: Any)
     assert (await wire.call("other"))["isError"] is True
 
 
+@pytest.mark.requirement("R2511-ELICITATION-015", "R2511-ELICITATION-016")
+async def test_the_end_of_a_visit_is_told_to_the_client_that_was_asked_and_to_no_other(connect: Any) -> None:
+    app = App("visits")
+
+    @app.tool
+    async def visit(ctx: Context) -> str:
+        await ctx.elicit_url("Log in", "https://example.com/a", elicitation_id="visit-7")
+        await ctx.elicitation_complete("visit-7")
+        return "visited"
+
+    wire, other = [await connect(app, "2025-11-25", all_capabilities("2025-11-25")) for _ in range(2)]
+    answer = await wire.start("a", "tools/call", {"name": "visit"})
+    question = await wire.next()
+    assert question["params"]["elicitationId"] == "visit-7"
+    await wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}})
+    told = await wire.next()
+    assert told["method"] == "notifications/elicitation/complete"
+    assert told["params"] == {"elicitationId": "visit-7"}
+    assert (await asyncio.wait_for(answer, 5))["result"]["content"][0]["text"] == "visited"
+    assert await other.result("ping") == {}
+    assert other.inbox.empty()
+
+
 @pytest.mark.requirement("R2511-ELICITATION-017", "R2511-ELICITATION-061")
 @pytest.mark.hostile
 async def test_the_end_of_an_unknown_visit_is_ignored_and_ids_are_opaque() -> None:
