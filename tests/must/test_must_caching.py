@@ -111,6 +111,22 @@ async def test_clients_share_nothing_that_they_keep(revision: str) -> None:
 
 
 @MODERN
+@pytest.mark.requirement("R2607-CACHING-002")
+async def test_each_page_of_a_list_is_kept_as_itself(revision: str) -> None:
+    def answer(peer: RawPeer, message: dict[str, Any]) -> None:
+        cursor = message["params"].get("cursor")
+        following = {"nextCursor": "two"} if cursor is None else {}
+        tools = [{"name": cursor or "one", "inputSchema": {"type": "object"}}]
+        peer.result(message["id"], tools=tools, ttlMs=60_000, cacheScope="public", **following)
+
+    peer = RawPeer(answer)
+    async with Client(peer, revision=revision) as client:
+        for _ in range(3):
+            assert [tool.name async for tool in client.tools()] == ["one", "two"]
+    assert len(peer.sent("tools/list")) == 2
+
+
+@MODERN
 @pytest.mark.hostile
 @pytest.mark.parametrize("ttl", [0, -1, -(10**9)])
 async def test_what_is_stale_at_once_is_not_kept(revision: str, ttl: int) -> None:

@@ -67,6 +67,33 @@ async def test_a_version_that_the_server_lacks_is_answered_with_one_that_it_has(
     await wire.close()
 
 
+@pytest.mark.requirement("R2511-VERSIONING-004")
+@pytest.mark.parametrize("wanted", STATEFUL)
+async def test_a_version_of_the_specification_that_is_not_served_is_not_agreed_to(wanted: str) -> None:
+    served = tuple(each for each in STATEFUL if each != wanted)
+    wire = Wire(App("some", revisions=served), served[-1])
+    offer = {"protocolVersion": wanted, "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
+    assert (await wire.result("initialize", offer))["protocolVersion"] == served[-1]
+    await wire.close()
+
+
+@pytest.mark.parametrize("revision", STATEFUL)
+@pytest.mark.hostile
+@pytest.mark.requirement("R2511-LIFECYCLE-015")
+async def test_nothing_but_ping_comes_before_initialize_where_there_is_no_other_era(revision: str) -> None:
+    wire = Wire(full_app(revisions=STATEFUL), revision)
+    await wire.app.service.start()
+    for method, params in (("tools/list", {}), ("tools/call", {"name": "add", "arguments": {"a": 1, "b": 2}})):
+        early = await wire.error(method, params)
+        assert early["code"] == -32600
+        assert "initialize" in early["message"]
+    assert await wire.result("ping") == {}
+    await wire.open()
+    assert (await wire.result("tools/list"))["tools"]
+    await wire.close()
+    await wire.app.service.stop()
+
+
 @pytest.mark.parametrize("revision", STATEFUL)
 @pytest.mark.requirement("R2511-VERSIONING-001", "R2511-LIFECYCLE-016")
 async def test_a_client_offers_a_version_that_it_speaks(revision: str) -> None:

@@ -33,6 +33,7 @@ async def test_what_is_said_on_the_way_makes_a_stream():
         assert answer.headers["x-accel-buffering"] == "no"
         said = [json.loads(event.data) for event in answer.events]
         assert [message.get("method") for message in said] == ["notifications/progress"] * 2 + [None]
+        assert ["id" in message for message in said] == [False, False, True], "a stream holds no requests"
         assert said[-1]["result"]["content"][0]["text"] == "talked "
         assert [event.id for event in answer.events] == [""] * 3
 
@@ -170,6 +171,10 @@ async def test_notifications_are_accepted_or_refused_by_status():
         assert (await prober.send("POST", response, {"MCP-Protocol-Version": MODERN})).status == 400
         lying = await prober.send("POST", notice, {"MCP-Protocol-Version": "2025-11-25"})
         assert lying.status == 400
+        meta = {**META, "io.modelcontextprotocol/protocolVersion": "2099-01-01"}
+        unknown = prober.message("notifications/made-up", {"_meta": meta}, notice=True)
+        assert (await prober.send("POST", unknown, {"MCP-Protocol-Version": "2099-01-01"})).status == 400
+        assert (await prober.send("POST", unknown, {"MCP-Protocol-Version": MODERN})).status == 400
 
 
 @pytest.mark.requirement("R2607-VERSIONING-006", "R2607-TRANSPORT-HTTP-023", "R2607-VERSIONING-017")

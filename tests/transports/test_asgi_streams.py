@@ -148,6 +148,9 @@ async def test_changes_are_told_on_the_standalone_stream_alone():
         assert said[0]["params"]["uri"] == "notes://mine"
         found.event(found.gates, "a").set()
         assert [("result" in message) for message in texts(await working.rest())] == [True]
+        found.hub.publish(Change("prompts"))
+        (later,) = texts([await standing.next()])
+        assert later["method"] == "notifications/prompts/list_changed", "the response came on its own stream alone"
 
 
 async def test_v18_a_second_standalone_stream_is_refused_and_the_first_goes_on():
@@ -199,6 +202,29 @@ async def test_f40_an_event_id_that_means_nothing_is_refused(last):
         assert answer.status == 400
         assert "id" not in answer.json
         assert (await prober.call("ping")).status == 200
+
+
+@pytest.mark.requirement("R2511-TRANSPORT-HTTP-035", "R2511-TRANSPORT-HTTP-039")
+async def test_f39_what_is_resumed_is_one_stream_of_several_and_no_event_id_comes_twice():
+    async with bench() as (found, prober):
+        await prober.ready()
+        standing = await prober.stream("GET")
+        one = await prober.tool_stream("talk", key="a", times=2, pause_after=1)
+        events = [await standing.next(), await one.next()]
+        one.connection.abort()
+        events += await (await prober.tool_stream("talk", times=2)).rest()
+        found.hub.publish(Change("tools"))
+        events.append(await standing.next())
+        found.event(found.gates, "a").set()
+        await asyncio.wait_for(found.event(found.finished, "a").wait(), 5)
+        resumed = await resume(prober, events[1].id)
+        rest = await asyncio.wait_for(resumed.rest(), 5)
+        said = texts(rest)
+        assert {message.get("method", "result") for message in said} == {"notifications/progress", "result"}
+        assert said[-1]["result"]["content"][0]["text"] == "talked a"
+        ids = [event.id for event in (*events, *rest)]
+        assert all(ids)
+        assert len(set(ids)) == len(ids)
 
 
 async def test_f40_an_event_id_of_another_session_or_position_is_refused():

@@ -391,13 +391,14 @@ class ServerConnection:
     ) -> Awaitable[bytes | None] | None:
         """Begin a call, or give what has to be awaited before. Raises `Refused`."""
         self._check_id(call)
-        full = len(self._running) >= self._service.max_running
+        ping = call.method == names.PING  # answered promptly, however busy the server is (basic/utilities/ping)
+        full = len(self._running) >= self._service.max_running and not ping
         if full and batch is None:
             raise Refused(
                 InvalidRequest(f"more than {self._service.max_running} requests are in progress; wait"),
                 call.id,
             )
-        if full or (self._held and self._held + size > self._most):
+        if full or (self._held and self._held + size > self._most and not ping):
             return self._start_later(call, session, size, batch)
         if self._refusing:
             raise Refused(InvalidRequest("the server is shutting down"), call.id)
