@@ -215,7 +215,10 @@ def main(arguments: Sequence[str]) -> int:
             sources.put(copied(Path(scratch) / str(number)))
         every = tuple(sorted({row for each in some for row in each.rows}))
         if every and "--broken" not in arguments:
-            print(f"mutations: {len(some)} lines, {len(every)} rows; first the tests as they are ...", flush=True)
+            print(
+                f"mutations: {len(some)} lines, {len(every)} rows; first the tests as they are ...",
+                flush=True,
+            )
             whole = run_tests(every, PACKAGE.parent, "-x", "-n", str(os.cpu_count() or 2), seconds=None)
             if whole.returncode:
                 print(whole.stdout[-3000:], "mutations: these fail already", sep="\n")
@@ -239,7 +242,10 @@ def report(mutations: Sequence[Mutation], sources: SimpleQueue[Path], began: flo
         for number, (mutation, end) in enumerate(zip(mutations, pool.map(one, mutations), strict=True), 1):
             alive.update(mutation.rows if end.problem else end.held)
             if end.problem:
-                print(f"UNTESTED: {', '.join(mutation.rows)} at {mutation.changes[0]}: {end.problem}", flush=True)
+                print(
+                    f"UNTESTED: {', '.join(mutation.rows)} at {mutation.changes[0]}: {end.problem}",
+                    flush=True,
+                )
             elif end.held:
                 print(f"SURVIVED: {', '.join(end.held)} at {mutation.changes[0]}", flush=True)
             if number % 10 == 0:

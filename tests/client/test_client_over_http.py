@@ -76,6 +76,7 @@ async def test_a_session_from_start_to_end() -> None:
         assert [kind for _, kind, _ in server.seen].count("server/discover") == 1
 
 
+@pytest.mark.requirement("R2511-TRANSPORT-HTTP-047")
 async def test_a_lost_session_is_renewed_once_for_all() -> None:
     server = Stateful()
     async with RawHTTP(server) as http, Client(http.url) as client:

@@ -48,7 +48,10 @@ def decoded(value: str) -> str:
 
 @pytest.mark.hostile
 @pytest.mark.requirement(
+    "R2607-TRANSPORT-HTTP-005",
     "R2607-TRANSPORT-HTTP-007",
+    "R2607-TRANSPORT-HTTP-017",
+    "R2607-TRANSPORT-HTTP-018",
     "R2607-TRANSPORT-HTTP-024",
     "R2607-TRANSPORT-HTTP-025",
     "R2607-LIFECYCLE-028",
@@ -66,6 +69,7 @@ async def test_every_post_is_a_request_with_its_method_and_name_in_headers() -> 
         assert isinstance(message, dict)
         assert headers["mcp-method"] == message["method"]
         params = message["params"]
+        assert headers["mcp-protocol-version"] == params["_meta"]["io.modelcontextprotocol/protocolVersion"]
         named = {
             "tools/call": params.get("name"),
             "prompts/get": params.get("name"),

@@ -83,7 +83,10 @@ async def test_a_version_of_the_specification_that_is_not_served_is_not_agreed_t
 async def test_nothing_but_ping_comes_before_initialize_where_there_is_no_other_era(revision: str) -> None:
     wire = Wire(full_app(revisions=STATEFUL), revision)
     await wire.app.service.start()
-    for method, params in (("tools/list", {}), ("tools/call", {"name": "add", "arguments": {"a": 1, "b": 2}})):
+    for method, params in (
+        ("tools/list", {}),
+        ("tools/call", {"name": "add", "arguments": {"a": 1, "b": 2}}),
+    ):
         early = await wire.error(method, params)
         assert early["code"] == -32600
         assert "initialize" in early["message"]

@@ -53,6 +53,11 @@ async def test_every_request_of_a_client_says_its_version_and_what_it_can_do(rev
             await client.get_prompt("greet", {"name": "x"})
             await client.complete("greet", "name", "x")
             await client.ping()
+            own = {"com.example/own": 1}
+            await client.call_tool("add", {"a": 1, "b": 1}, meta=own, progress=lambda _: None)
+            await client.list_tools(meta=own)
+            await client.set_log_level("debug")
+            await client.call_tool("talk")
             async with client.listen(tools=True):
                 pass
     await app.service.stop()
@@ -66,6 +71,9 @@ async def test_every_request_of_a_client_says_its_version_and_what_it_can_do(rev
         assert meta[PREFIX + "protocolVersion"] == revision
         assert meta[PREFIX + "clientCapabilities"] == DECLARED
         assert meta[PREFIX + "clientInfo"]["name"]
+    assert (
+        len([message for message in requests if message["params"]["_meta"].get("com.example/own") == 1]) == 2
+    )
 
 
 @pytest.mark.hostile

@@ -55,7 +55,10 @@ def listing(schema: dict[str, Any]) -> RawPeer:
     "schema, fits",
     [
         (output(prefixItems=FIRST_IS_A_NUMBER), False),
-        (output(prefixItems=FIRST_IS_A_NUMBER, schema={"$schema": DRAFT_07}), True),  # a word it does not know
+        (
+            output(prefixItems=FIRST_IS_A_NUMBER, schema={"$schema": DRAFT_07}),
+            True,
+        ),  # a word it does not know
         (output(items=FIRST_IS_A_NUMBER, schema={"$schema": DRAFT_07}), False),
     ],
     ids=["2020-12 unsaid", "draft-07 lacks it", "draft-07"],
@@ -197,7 +200,19 @@ async def test_nobody_fetches_what_a_schema_refers_to(how: str) -> None:
         assert asked == []
 
 
-BAD_KEYS = ["a b", "/name", "1a/x", "-a/x", "a-/x", "a..b/x", ".a/x", "com.example/-x", "com.example/x_", "_x", "é"]
+BAD_KEYS = [
+    "a b",
+    "/name",
+    "1a/x",
+    "-a/x",
+    "a-/x",
+    "a..b/x",
+    ".a/x",
+    "com.example/-x",
+    "com.example/x_",
+    "_x",
+    "é",
+]
 
 
 @pytest.mark.requirement(
@@ -226,7 +241,11 @@ def test_what_is_no_key_of_meta_is_never_published(key: str) -> None:
 @pytest.mark.requirement("R2607-SCHEMA-032")
 async def test_a_trace_that_is_none_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     good = {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "tracestate": "x=1", "baggage": "k=v"}
-    bad = {"traceparent": "00-" + "0" * 32 + "-" + "b" * 16 + "-01", "tracestate": "X=1", "baggage": "k=\u00e9 v"}
+    bad = {
+        "traceparent": "00-" + "0" * 32 + "-" + "b" * 16 + "-01",
+        "tracestate": "X=1",
+        "baggage": "k=\u00e9 v",
+    }
     carried: dict[str, str] = {}
     fake = ModuleType("opentelemetry.propagate")
     fake.inject = lambda carrier: carrier.update(carried)  # type: ignore[attr-defined] - it is made here
@@ -243,7 +262,9 @@ async def test_a_trace_that_is_none_is_not_passed_on(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.requirement("R2607-VERSIONING-012", "R2607-VERSIONING-023", "R2607-VERSIONING-024")
-@pytest.mark.parametrize("identifier", ["extra", "com.example/", "/extra", "com..example/extra", "1.example/x", ""])
+@pytest.mark.parametrize(
+    "identifier", ["extra", "com.example/", "/extra", "com..example/extra", "1.example/x", ""]
+)
 def test_an_extension_without_a_proper_name_is_never_declared(identifier: str) -> None:
     with pytest.raises(RegistrationError, match="prefix"):
         App("server", extensions={identifier: {}})

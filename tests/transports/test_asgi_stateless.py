@@ -38,7 +38,7 @@ async def test_what_is_said_on_the_way_makes_a_stream():
         assert [event.id for event in answer.events] == [""] * 3
 
 
-@pytest.mark.requirement("R2607-CANCELLATION-020", "R2607-CANCELLATION-021")
+@pytest.mark.requirement("R2607-CANCELLATION-004", "R2607-CANCELLATION-020", "R2607-CANCELLATION-021")
 async def test_a_silent_call_is_cancelled_when_its_client_leaves():
     async with bench() as (found, prober):
         body, headers = prober.modern("tools/call", {"name": "wait", "arguments": {"key": "a"}})

@@ -150,7 +150,9 @@ async def test_changes_are_told_on_the_standalone_stream_alone():
         assert [("result" in message) for message in texts(await working.rest())] == [True]
         found.hub.publish(Change("prompts"))
         (later,) = texts([await standing.next()])
-        assert later["method"] == "notifications/prompts/list_changed", "the response came on its own stream alone"
+        assert later["method"] == "notifications/prompts/list_changed", (
+            "the response came on its own stream alone"
+        )
 
 
 async def test_v18_a_second_standalone_stream_is_refused_and_the_first_goes_on():
