@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from must_peer import RawPeer, all_capabilities, frames
 
-from dovetail import App, Client, Context, Declined, Dismissed, ToolError
+from dovetail import App, Client, Context, Declined, Dismissed, ElicitURL, ToolError, visit_first
 from dovetail.protocol.errors import LocalProtocolError, URLElicitationRequired
 from dovetail.protocol.revisions import REVISIONS, STATELESS
 from dovetail.protocol.types import (
@@ -200,14 +200,62 @@ async def test_a_visit_that_must_come_first_is_listed_in_the_error(connect: Any)
         raise URLElicitationRequired("pay first", data={"elicitations": [visit]})
 
     @app.tool
+    async def made() -> str:
+        raise visit_first(ElicitURL("pay", "https://example.com/pay", "e1"))
+
+    @app.tool
     async def other() -> str:
         raise ToolError("no")
 
+    @app.tool
+    async def misused(data: Any) -> str:
+        raise URLElicitationRequired("no", data=data)
+
     wire = await connect(app, "2025-11-25", {"elicitation": {"url": {}}})
-    error = await wire.error("tools/call", {"name": "gate"})
-    assert error["code"] == -32042
-    assert error["data"] == {"elicitations": [visit]}
+    for name in ("gate", "made"):
+        error = await wire.error("tools/call", {"name": name})
+        assert error["code"] == -32042
+        assert error["data"] == {"elicitations": [visit]}
     assert (await wire.call("other"))["isError"] is True
+    for nowhere in (None, {}, {"elicitations": []}, {"elicitations": [{"mode": "form", "message": "?"}]}):
+        assert (await wire.call("misused", data=nowhere))["isError"] is True, "it lists no address to visit"
+
+
+@MODES
+@pytest.mark.parametrize("who", ["tools/call", "prompts/get", "resources/read"])
+@pytest.mark.requirement("R2511-ELICITATION-006", "R2607-ELICITATION-006", "R2511-ELICITATION-021")
+async def test_visits_are_demanded_as_the_revision_does_it_and_only_of_clients_that_declared_them(
+    revision: str, who: str, connect: Any
+) -> None:
+    """Also where the function takes no context, by which it could have asked."""
+    app = App("gated")
+    first = visit_first(ElicitURL("pay", "https://example.com/pay", "e1"))
+
+    async def gate() -> str:
+        raise first
+
+    app.add_tool(gate)
+    app.add_prompt(gate)
+    app.add_resource(gate, "note://gate")
+    params = {"uri": "note://gate"} if who == "resources/read" else {"name": "gate"}
+    wire = await connect(app, revision, {"elicitation": {"url": {}}})
+    if wire.stateless:
+        found = await wire.result(who, params)
+        assert found["resultType"] == "input_required"
+        (question,) = found["inputRequests"].values()
+        assert question["method"] == "elicitation/create"
+        assert question["params"] == {"mode": "url", "message": "pay", "url": "https://example.com/pay"}
+        again = {"inputResponses": dict.fromkeys(found["inputRequests"], {"action": "accept"})}
+        answer = await wire.result(who, {**params, **again, "requestState": found["requestState"]})
+        assert answer["resultType"] == "input_required", "it demands them still"
+    else:
+        assert (await wire.error(who, params))["code"] == -32042
+    for capabilities in ({}, {"elicitation": {}}, {"elicitation": {"form": {}}}):
+        other = await connect(app, revision, capabilities)
+        if who == "tools/call":
+            assert await other.lacking("gate") == {"elicitation": {"url": {}}}
+        else:
+            assert (await other.error(who, params))["code"] == (-32021 if other.stateless else -32600)
 
 
 @pytest.mark.requirement("R2511-ELICITATION-015", "R2511-ELICITATION-016")
@@ -277,7 +325,6 @@ async def test_the_end_of_an_unknown_visit_is_ignored_and_ids_are_opaque() -> No
     "R2511-ELICITATION-048",
     "R2607-ELICITATION-037",
     "R2607-ELICITATION-026",
-    "R2607-ELICITATION-010",
 )
 async def test_a_client_fetches_no_address_and_asks_with_the_whole_of_it(revision: str) -> None:
     reached: list[bytes] = []
@@ -410,7 +457,7 @@ async def test_a_conversation_with_tools_out_of_order_is_never_sent(
 
 @pytest.mark.parametrize("revision", ["2025-11-25", *STATELESS])
 @pytest.mark.requirement(
-    "R2511-SAMPLING-004", "R2607-SAMPLING-005", "R2511-SAMPLING-003", "R2607-SAMPLING-004"
+    "R2511-SAMPLING-004", "R2607-SAMPLING-005"
 )
 async def test_no_tools_for_a_model_that_takes_none(revision: str, connect: Any) -> None:
     app = App("tools")
@@ -433,8 +480,6 @@ async def test_no_tools_for_a_model_that_takes_none(revision: str, connect: Any)
     "R2607-SAMPLING-034",
     "R2511-SAMPLING-027",
     "R2511-SAMPLING-028",
-    "R2607-SAMPLING-032",
-    "R2607-SAMPLING-004",
 )
 async def test_a_client_holds_its_model_to_the_choice_of_tools(
     revision: str, mode: str, allowed: str
@@ -468,7 +513,7 @@ async def test_a_client_holds_its_model_to_the_choice_of_tools(
 
 @pytest.mark.parametrize("revision", STATELESS)
 @pytest.mark.parametrize("root", ["http://example.com", "file:///a/../b", "/relative/../x", "ftp://a"])
-@pytest.mark.requirement("R2607-ROOTS-003", "R2607-ROOTS-002", "R2511-ROOTS-005")
+@pytest.mark.requirement("R2607-ROOTS-003", "R2607-ROOTS-002", "R2511-ROOTS-005", "R2607-ROOTS-004")
 async def test_only_files_are_roots_and_only_when_declared(revision: str, root: str) -> None:
     app = App("rooted")
 
@@ -481,8 +526,6 @@ async def test_only_files_are_roots_and_only_when_declared(revision: str, root: 
     async with Client(app, revision=revision) as client:
         with pytest.raises(Exception, match="roots"):
             await client.call_tool("folders")
-    if root.startswith("/"):
-        return
     async with Client(app, revision=revision, roots=[root]) as client:
         with pytest.raises(Exception, match=r"root|answer"):
             await client.call_tool("folders")

@@ -22,6 +22,7 @@ from ..protocol.errors import (
     MissingCapability,
     RPCError,
     ToolError,
+    URLElicitationRequired,
 )
 from ..protocol.header_parameters import HeaderParameter, header_parameters
 from ..protocol.revisions import Feature
@@ -96,7 +97,18 @@ class ToolEntry:
         try:
             value = await self._runner.run(call, channel, values, context)
             return value if isinstance(value, InputRequired) else self._result(call, value)
+        except URLElicitationRequired as visits:
+            return await self._demanded(call, channel, visits)
         except Exception as problem:  # noqa: BLE001 - told to the model, and logged, in one place
+            return self._failed(call, problem)
+
+    async def _demanded(
+        self, call: Call, channel: Channel, visits: URLElicitationRequired
+    ) -> CallToolResult | InputRequired:
+        """Ask for visits that the tool demands, as the revision does it, if this client can be asked for them."""
+        try:
+            return await self._runner.demanded(call, channel, visits)
+        except Exception as problem:  # noqa: BLE001 - as in `call`
             return self._failed(call, problem)
 
     async def _call_redeemed(
@@ -196,7 +208,11 @@ class ResourceEntry:
                     return self._result(call, uri, await self._runner.run(call, channel, values, context))
 
                 return await self._runner.redeemed(context, ReadResourceResult, answer)
-            return self._result(call, uri, await self._runner.run(call, channel, values, context))
+            try:
+                value = await self._runner.run(call, channel, values, context)
+            except URLElicitationRequired as visits:
+                value = await self._runner.demanded(call, channel, visits)
+            return self._result(call, uri, value)
         except Exception as problem:  # noqa: BLE001 - raised again, or told and logged, in one place
             _tell(self._called, problem, mask=self._mask_errors)
 
@@ -233,7 +249,11 @@ class PromptEntry:
                     return self._result(await self._runner.run(call, channel, values, context))
 
                 return await self._runner.redeemed(context, GetPromptResult, answer)
-            return self._result(await self._runner.run(call, channel, values, context))
+            try:
+                value = await self._runner.run(call, channel, values, context)
+            except URLElicitationRequired as visits:
+                value = await self._runner.demanded(call, channel, visits)
+            return self._result(value)
         except Exception as problem:  # noqa: BLE001 - raised again, or told and logged, in one place
             _tell(f"prompt {self.prompt.name!r}", problem, mask=self._mask_errors)
 

@@ -29,7 +29,7 @@ from ..protocol.types import InputRequired, Result, RetryParams
 from ..runtime.beginning import task_maker
 from ..runtime.channel import Channel
 from ..runtime.ledger import Ledger
-from ..runtime.rounds import Diverged, Rounds, ends_round
+from ..runtime.rounds import Diverged, Rounds, Suspend, ends_round
 from .app_scope import AppScope
 from .context import Context
 from .injection import Injector
@@ -234,6 +234,22 @@ class Runner:
 
     def _too_late(self, timeout: float) -> TimedOut:
         return TimedOut(f"{self.plan.name} took longer than {in_seconds(timeout)}")
+
+    async def demanded(self, call: Call, channel: Channel, visits: URLElicitationRequired) -> InputRequired:
+        """What answers a call whose function demands visits where there was no context to ask for them. Raises as
+        `Context.demand` does, where the revision does not ask in a round.
+        """
+        context = await self.context(call, channel)
+        try:
+            await context.demand(visits)
+        except Suspend:
+            rounds = context.opened_rounds
+            if rounds is None:
+                raise
+            return await rounds.outcome()
+        finally:
+            if context.opened_rounds is not None:
+                context.opened_rounds.abandon()
 
     async def _run(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
