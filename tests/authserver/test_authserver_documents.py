@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
@@ -258,6 +259,25 @@ async def test_v38_documents_of_private_addresses_are_not_fetched(address: str) 
         assert address not in said.text
         literal = f"https://[{address}]/c" if ":" in address else f"https://{address}/c"
         assert (await program.get(program.authorize_url(client_id=literal))).status == 400
+
+
+@pytest.mark.hostile
+@pytest.mark.requirement("R2607-AUTH-126", "R2511-AUTH-095")
+async def test_v38_what_listens_inside_is_never_connected_to() -> None:
+    """Not so much as a connection, which would tell that somebody listens."""
+    connected: list[str] = []
+
+    def noticed(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append("somebody")
+        writer.close()
+
+    trap = await asyncio.start_server(noticed, "127.0.0.1", 0)
+    port = trap.sockets[0].getsockname()[1]
+    async with trap, calls(documents="public") as program:
+        for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"):  # noqa: S104 - asked for, not bound
+            id = f"https://{host}:{port}/client.json"
+            assert (await program.get(program.authorize_url(client_id=id))).status == 400, host
+            assert not connected, host
 
 
 @pytest.mark.hostile

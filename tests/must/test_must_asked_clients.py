@@ -127,7 +127,9 @@ async def test_a_mode_that_was_not_declared_is_refused(revision: str, mode: str)
 @pytest.mark.parametrize("revision", [NEWEST, MODERN])
 @pytest.mark.parametrize("more", [{"tools": TOOLS}, {"tools": []}, {"toolChoice": {"mode": "auto"}}], ids=str)
 @pytest.mark.requirement("R2511-SAMPLING-026", "R2607-SAMPLING-032")
-async def test_a_model_that_takes_no_tools_is_not_asked_with_some(revision: str, more: dict[str, Any]) -> None:
+async def test_a_model_that_takes_no_tools_is_not_asked_with_some(
+    revision: str, more: dict[str, Any]
+) -> None:
     asked: list[Any] = []
     peer = Asker(revision, "sampling/createMessage", {**SAMPLE, **more})
     async with Client(peer, revision=revision, sampling=asked.append) as client:

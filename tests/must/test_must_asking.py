@@ -456,9 +456,7 @@ async def test_a_conversation_with_tools_out_of_order_is_never_sent(
 
 
 @pytest.mark.parametrize("revision", ["2025-11-25", *STATELESS])
-@pytest.mark.requirement(
-    "R2511-SAMPLING-004", "R2607-SAMPLING-005"
-)
+@pytest.mark.requirement("R2511-SAMPLING-004", "R2607-SAMPLING-005")
 async def test_no_tools_for_a_model_that_takes_none(revision: str, connect: Any) -> None:
     app = App("tools")
 
