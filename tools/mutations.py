@@ -41,6 +41,7 @@ TESTS = ROOT / "tests"
 PACKAGE = ROOT / "src" / "dovetail"
 TABLE = TESTS / "must" / "mutations.toml"
 SECONDS = 180.0  # for the tests of one entry: a broken line may well make them wait
+SLOW = 20.0  # an entry that takes longer is told of: its line can perhaps be broken so that nothing waits
 _HELD = "rows without a failing test:"
 _RAN = (0, 1)  # what pytest ends with when it ran tests and nothing else went wrong
 
@@ -70,13 +71,19 @@ class Mutation:
     rows: tuple[str, ...]
     changes: tuple[Change, ...]
 
+    def __str__(self) -> str:
+        return f"{', '.join(self.rows)} at {self.changes[0]}"
+
 
 @dataclass(frozen=True)
 class Fate:
-    """What came of an entry: the rows of which no test ``noticed``, or the ``problem`` that kept tests from running."""
+    """What came of an entry in so many ``seconds``: the rows of which no test noticed (``held``), or the ``problem``
+    that kept tests from running.
+    """
 
     held: tuple[str, ...] = ()
     problem: str = ""
+    seconds: float = 0.0
 
 
 def table() -> list[Mutation]:
@@ -162,6 +169,7 @@ def copied(place: Path) -> Path:
 
 def fate(mutation: Mutation, source: Path) -> Fate:
     """Break the line in a copy of the package, and see."""
+    began = time.monotonic()
     whole: dict[Path, str] = {}
     for change in mutation.changes:
         path = source / "dovetail" / change.file
@@ -178,7 +186,7 @@ def fate(mutation: Mutation, source: Path) -> Fate:
     said = [line for line in ran.stdout.splitlines() if line.startswith(_HELD)]
     if ran.returncode not in _RAN or not said:
         return Fate(problem=f"its tests could not be run:\n{(ran.stdout + ran.stderr)[-2000:]}")
-    return Fate(tuple(said[-1].removeprefix(_HELD).split()))
+    return Fate(tuple(said[-1].removeprefix(_HELD).split()), seconds=time.monotonic() - began)
 
 
 def chosen(mutations: Sequence[Mutation], words: Sequence[str]) -> list[Mutation]:
@@ -242,12 +250,11 @@ def report(mutations: Sequence[Mutation], sources: SimpleQueue[Path], began: flo
         for number, (mutation, end) in enumerate(zip(mutations, pool.map(one, mutations), strict=True), 1):
             alive.update(mutation.rows if end.problem else end.held)
             if end.problem:
-                print(
-                    f"UNTESTED: {', '.join(mutation.rows)} at {mutation.changes[0]}: {end.problem}",
-                    flush=True,
-                )
+                print(f"UNTESTED: {mutation}: {end.problem}", flush=True)
             elif end.held:
                 print(f"SURVIVED: {', '.join(end.held)} at {mutation.changes[0]}", flush=True)
+            elif end.seconds > SLOW:
+                print(f"slow: {end.seconds:.0f} s for {mutation}", flush=True)
             if number % 10 == 0:
                 print(f"  {number}/{len(mutations)} after {time.monotonic() - began:.0f} s", flush=True)
     all_of, noticed = (Counter(must_rows()[row] for row in rows) for rows in (every, every - alive))

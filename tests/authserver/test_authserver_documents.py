@@ -274,7 +274,7 @@ async def test_v38_what_listens_inside_is_never_connected_to() -> None:
     trap = await asyncio.start_server(noticed, "127.0.0.1", 0)
     port = trap.sockets[0].getsockname()[1]
     async with trap, calls(documents="public") as program:
-        for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"):  # noqa: S104 - asked for, not bound
+        for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"):
             id = f"https://{host}:{port}/client.json"
             assert (await program.get(program.authorize_url(client_id=id))).status == 400, host
             assert not connected, host

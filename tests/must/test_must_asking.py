@@ -245,7 +245,7 @@ async def test_visits_are_demanded_as_the_revision_does_it_and_only_of_clients_t
         (question,) = found["inputRequests"].values()
         assert question["method"] == "elicitation/create"
         assert question["params"] == {"mode": "url", "message": "pay", "url": "https://example.com/pay"}
-        again = {"inputResponses": dict.fromkeys(found["inputRequests"], {"action": "accept"})}
+        again = {"inputResponses": {key: {"action": "accept"} for key in found["inputRequests"]}}
         answer = await wire.result(who, {**params, **again, "requestState": found["requestState"]})
         assert answer["resultType"] == "input_required", "it demands them still"
     else:

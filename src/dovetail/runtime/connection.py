@@ -391,7 +391,8 @@ class ServerConnection:
     ) -> Awaitable[bytes | None] | None:
         """Begin a call, or give what has to be awaited before. Raises `Refused`."""
         self._check_id(call)
-        ping = call.method == names.PING  # answered promptly, however busy the server is (basic/utilities/ping)
+        # A ping is answered promptly, however busy the server is (basic/utilities/ping).
+        ping = call.method == names.PING
         full = len(self._running) >= self._service.max_running and not ping
         if full and batch is None:
             raise Refused(
