@@ -221,8 +221,9 @@ async def test_a_timeout_and_a_cancellation_take_the_request_back(
         with pytest.raises(asyncio.CancelledError):
             await task
         assert task.cancelled()
-        while len(cancelled := (await state_of(client))["cancelled"]) < 2:
-            pass
+        async with asyncio.timeout(10):
+            while len(cancelled := (await state_of(client))["cancelled"]) < 2:
+                pass
         assert len({item["requestId"] for item in cancelled}) == 2
 
 

@@ -217,7 +217,7 @@ async def test_an_extension_of_one_side_alone_leaves_the_core_working(ours: Any,
 async def test_a_client_sends_nothing_that_the_server_did_not_declare(revision: str) -> None:
     peer = RawPeer(lambda *_: None, revision=revision)
     peer.offered = {}
-    async with Client(peer, revision=revision) as client:
+    async with Client(peer, revision=revision, timeout=5) as client:
         for call in (
             lambda: client.list_tools(),
             lambda: client.call_tool("x"),
