@@ -131,8 +131,13 @@ async def test_a_model_that_takes_no_tools_is_not_asked_with_some(
     revision: str, more: dict[str, Any]
 ) -> None:
     asked: list[Any] = []
+
+    def model(params: Any) -> str:
+        asked.append(params)
+        return "no"
+
     peer = Asker(revision, "sampling/createMessage", {**SAMPLE, **more})
-    async with Client(peer, revision=revision, sampling=asked.append) as client:
+    async with Client(peer, revision=revision, sampling=model) as client:
         if revision == MODERN:
             with pytest.raises(InvalidParams, match="tools"):
                 await client.call_tool("t")

@@ -212,19 +212,22 @@ async def test_f39_what_is_resumed_is_one_stream_of_several_and_no_event_id_come
         await prober.ready()
         standing = await prober.stream("GET")
         one = await prober.tool_stream("talk", key="a", times=2, pause_after=1)
-        events = [await standing.next(), await one.next()]
+        first, broken_off = await standing.next(), await one.next()
+        assert first is not None
+        assert broken_off is not None
         one.connection.abort()
-        events += await (await prober.tool_stream("talk", times=2)).rest()
+        events = [first, broken_off, *await (await prober.tool_stream("talk", times=2)).rest()]
         found.hub.publish(Change("tools"))
-        events.append(await standing.next())
+        told = await standing.next()
+        assert told is not None
         found.event(found.gates, "a").set()
         await asyncio.wait_for(found.event(found.finished, "a").wait(), 5)
-        resumed = await resume(prober, events[1].id)
+        resumed = await resume(prober, broken_off.id)
         rest = await asyncio.wait_for(resumed.rest(), 5)
         said = texts(rest)
         assert {message.get("method", "result") for message in said} == {"notifications/progress", "result"}
         assert said[-1]["result"]["content"][0]["text"] == "talked a"
-        ids = [event.id for event in (*events, *rest)]
+        ids = [event.id for event in (*events, told, *rest)]
         assert all(ids)
         assert len(set(ids)) == len(ids)
 

@@ -204,7 +204,7 @@ def settle(given: ClientOptions) -> Options:
         raise LocalProtocolError(f"log_level is one of {', '.join(LOG_LEVELS)}, not {options.log_level!r}")
     if options.rounds not in ("auto", "manual"):
         raise LocalProtocolError(f'rounds is "auto" or "manual", not {options.rounds!r}')
-    for identifier in options.extensions or {}:
+    for identifier in options.extensions or ():
         if not is_extension_identifier(identifier):
             raise LocalProtocolError(
                 f"the extension identifier {identifier!r} is not allowed: it needs a prefix, as in 'com.example/name'"
