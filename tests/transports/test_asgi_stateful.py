@@ -38,7 +38,7 @@ async def test_an_ended_session_is_unknown():
     async with bench() as (_, prober):
         await prober.ready()
         await prober.send("DELETE")
-        for method in ("GET", "DELETE"):
+        for method in ("DELETE", "GET"):
             assert (await prober.send(method)).status == 404
         assert (await prober.tool("echo")).status == 404
         prober.session = None
