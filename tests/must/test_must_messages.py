@@ -5,10 +5,10 @@ import json
 from typing import Any
 
 import pytest
-from must_peer import RawPeer, frames, full_app, parsed
+from must_peer import RawPeer, all_capabilities, frames, full_app, parsed
 
-from dovetail import App, Client, Context, InvalidParams
-from dovetail.protocol.errors import RemoteProtocolError, RPCError, URLElicitationRequired
+from dovetail import App, Client, Context, ElicitURL, InvalidParams, visit_first
+from dovetail.protocol.errors import RemoteProtocolError, RPCError
 from dovetail.protocol.revisions import REVISIONS, STATEFUL, STATELESS
 from wire_of_server import Wire
 
@@ -246,15 +246,20 @@ async def test_codes_of_the_reserved_range_are_never_sent_without_their_meaning(
 
     @app.tool
     async def visit() -> str:
-        raise URLElicitationRequired("visit first", data={"elicitations": []})
+        raise visit_first(ElicitURL("pay", "https://example.com/pay"))
 
-    wire = await connect(app, revision)
+    wire = await connect(app, revision, all_capabilities(revision))
     for code in codes:
         got = (await wire.error("tools/call", {"name": "odd", "arguments": {"code": code}}))["code"]
         reserved = wire.stateless and -32099 <= code <= -32000
         assert got == (-32603 if reserved else code)
-    got = (await wire.error("tools/call", {"name": "visit"}))["code"]
-    assert got == (-32603 if wire.stateless else -32042)
+    told = await wire.call("visit") if revision != "2025-11-25" else None
+    if told is None:
+        assert (await wire.error("tools/call", {"name": "visit"}))["code"] == -32042
+    elif wire.stateless:
+        assert told["resultType"] == "input_required"
+    else:
+        assert told["isError"] is True, "this revision can send nobody anywhere"
 
 
 @pytest.mark.hostile
