@@ -266,7 +266,7 @@ async def test_a_trace_that_is_none_is_not_passed_on(monkeypatch: pytest.MonkeyP
     "identifier", ["extra", "com.example/", "/extra", "com..example/extra", "1.example/x", ""]
 )
 def test_an_extension_without_a_proper_name_is_never_declared(identifier: str) -> None:
-    with pytest.raises(RegistrationError, match="prefix"):
+    with pytest.raises(LocalProtocolError, match="prefix"):
         App("server", extensions={identifier: {}})
     with pytest.raises(LocalProtocolError, match="prefix"):
         Client("http://127.0.0.1:1/mcp", extensions={identifier: {}})

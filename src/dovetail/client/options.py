@@ -16,7 +16,6 @@ from typing import Any, Final, TypedDict, cast
 from msgspec import Struct
 
 from ..protocol.errors import LocalProtocolError
-from ..protocol.meta_keys import is_extension_identifier
 from ..protocol.revisions import REVISIONS, STATEFUL, STATELESS
 from ..protocol.types import (
     LOG_LEVELS,
@@ -204,11 +203,6 @@ def settle(given: ClientOptions) -> Options:
         raise LocalProtocolError(f"log_level is one of {', '.join(LOG_LEVELS)}, not {options.log_level!r}")
     if options.rounds not in ("auto", "manual"):
         raise LocalProtocolError(f'rounds is "auto" or "manual", not {options.rounds!r}')
-    for identifier in options.extensions or ():
-        if not is_extension_identifier(identifier):
-            raise LocalProtocolError(
-                f"the extension identifier {identifier!r} is not allowed: it needs a prefix, as in 'com.example/name'"
-            )
     if isinstance(options.roots, (str, bytes)):
         raise LocalProtocolError(f"roots is a list of folders: write roots=[{options.roots!r}]")
     for name in ("timeout", "max_timeout"):
