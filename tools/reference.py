@@ -64,7 +64,7 @@ SPELLINGS = {
 #: leaves it out, and no page has to show it.
 NOT_PUBLIC = {
     **dict.fromkeys(
-        [f"Context.{name}" for name in ("rounds", "opened_rounds", "demand")],
+        [f"Context.{name}" for name in ("rounds", "opened_rounds", "demand", "run_apart")],
         "the server runs a body by them; an author has `elicit`, `ask`, `step` and `visit_first`",
     ),
     "App.endpoint": "`run` and `asgi` make by it what they serve",

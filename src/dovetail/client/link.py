@@ -615,4 +615,7 @@ def name_of(profile: Profile, method: str, params: Any) -> str | None:
     Specification: basic/transports/streamable-http, "Request Metadata".
     """
     spec = profile.client_requests.get(method)
-    return None if spec is None else spec.subject_in(params)
+    if spec is None or not spec.subject:
+        return None
+    found = getattr(params, spec.subject, None)  # as the protocol's own types have it
+    return found if isinstance(found, str) else spec.subject_in(params)

@@ -41,8 +41,12 @@ def result_type(body: Raw, method: str) -> str:
     try:
         kind = _peek(body).result_type
     except codec.DECODE_ERRORS as problem:
-        raise RemoteProtocolError(f"the result of {method} can't be read: {problem}") from None
+        raise _unread(method, problem) from None
     return names.RESULT_COMPLETE if kind is None else str(kind)
+
+
+def _unread(method: str, problem: Exception) -> RemoteProtocolError:
+    return RemoteProtocolError(f"the result of {method} can't be read: {problem}")
 
 
 def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
@@ -50,11 +54,14 @@ def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
 
     Raises `RemoteProtocolError` for a type nobody knows, or questions where none are allowed.
     """
-    kind = result_type(body, method)
-    if kind == names.RESULT_COMPLETE:
+    try:
+        kind = _peek(body).result_type
+    except codec.DECODE_ERRORS as problem:
+        raise _unread(method, problem) from None
+    if kind is None or kind == names.RESULT_COMPLETE:
         return None
     if kind != names.RESULT_INPUT_REQUIRED:
-        raise RemoteProtocolError(f"{method} gave a result of the unknown type {kind[:64]!r}")
+        raise RemoteProtocolError(f"{method} gave a result of the unknown type {str(kind)[:64]!r}")
     if not may_ask:
         raise RemoteProtocolError(f"{method} must not ask for input, and did")
     try:
