@@ -82,7 +82,11 @@ def test_a_forked_child_is_told_at_once(program: str, end: str, stateful: Comman
     assert all("LocalProtocolError" in line and "forked off" in line for line in told)
     assert lines[-2:] == ["child: 0", "parent: still here"], done
     assert done.returncode == 0
-    assert "Traceback" not in done.stderr
+    frames = [line for line in done.stderr.splitlines() if line.lstrip().startswith('File "')]
+    if sys.version_info[:2] == (3, 12) and sys.version_info < (3, 12, 2):
+        # There asyncio's own finalizer of a process complains when the interpreter closed the loop before it.
+        frames = [line for line in frames if "/asyncio/" not in line]
+    assert frames == [], done.stderr
     assert "unclosed client" not in done.stderr
 
 
