@@ -255,6 +255,9 @@ PROBE = """
 import asyncio, sys
 sys.path.insert(0, {here!r})
 import test_cost_of_a_call as cost
+from dovetail.runtime import stalls
+
+stalls.INTERVAL = 3600.0  # what is done once a second is no part of a call, however slowly calls follow each other
 
 async def main(count):
     app = cost.small_app()
