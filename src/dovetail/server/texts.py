@@ -51,6 +51,10 @@ def _loosely(parameter: Parameter, text: str | list[str], problem: BadArguments)
     """A value by msgspec's rules for texts, which take "1" for true and a number for a time."""
     try:
         return msgspec.convert(text, native.prepare(parameter.annotation), strict=False)
-    except (msgspec.MsgspecError, TypeError, NotImplementedError):
+    except (
+        msgspec.MsgspecError,
+        TypeError,
+        NotImplementedError,
+    ):  # the last: a type that msgspec has no rules for
         said = str(problem).removeprefix(f"{parameter.name}: ")
         raise InvalidParams(f"the argument {parameter.name!r} is not valid: {said}") from None
