@@ -125,6 +125,10 @@ def test_shares_hold_whatever_comes() -> None:
         fits &= not caller or of(caller) + amount <= 9
         fits &= not isinstance(caller, str) or nameless + amount <= 12
         assert shares.fits(caller, amount) is fits
+        half = 2 * (sum(had for _, had in taken) + amount) <= 30
+        half &= not caller or 2 * (of(caller) + amount) <= 9
+        half &= not isinstance(caller, str) or 2 * (nameless + amount) <= 12
+        assert shares.plenty(caller, amount) is half
         assert shares.take(caller, amount) is fits
         if fits:
             taken.append((caller, amount))

@@ -23,6 +23,7 @@ from dovetail.security.authenticator import Credentials
 from dovetail.security.principal import ANONYMOUS, Principal
 from dovetail.stores import MemorySessions
 from dovetail.transports.http import HTTPApp
+from dovetail.transports.http.head import Head
 from dovetail.transports.http.holding import SMALL, heaviest
 
 pytestmark = pytest.mark.hostile
@@ -201,7 +202,7 @@ async def test_a_body_in_tiny_parts_is_held_as_one() -> None:
 
 async def test_many_small_items_count_as_what_they_become() -> None:
     async with endpoint(max_held=2 * LEAST) as http:
-        body, headers = modern("tools/call", {"name": "echo", "arguments": {"text": [0] * 10_000}})
+        body, headers = modern("tools/call", {"name": "echo", "arguments": {"text": [0] * 20_000}})
         held: list[int] = []
         hold = http._places.hold
 
@@ -211,8 +212,24 @@ async def test_many_small_items_count_as_what_they_become() -> None:
 
         http._places.hold = noted
         await Peer(http, HERE).post(body, headers).over()
-        assert held[-1] > len(body) + 10_000 * 64
+        assert held[-1] > len(body) + 20_000 * 64
         assert http._places.bytes.all == 0
+
+
+async def test_messages_that_are_not_large_are_looked_at_once_there_is_not_plenty() -> None:
+    """Unseen, they would fill what there is long before their bytes do."""
+    async with endpoint(max_held=2 * LEAST) as http:
+        total = http._places.bytes.total
+        body, _ = modern("tools/call", {"name": "echo", "arguments": {"text": "x" * 20_000}})
+        assert total < 100 * heaviest(len(body)), "or the number says nothing"
+        held: list[int] = []
+        for _ in range(100):
+            before = http._places.bytes.all
+            http._places.hold_message(Head({"type": "http", "method": "POST", "headers": []}), body)
+            held.append(http._places.bytes.all - before)
+        assert held[0] == heaviest(len(body))
+        assert held[-1] < 2 * len(body)
+        assert held.index(held[-1]) == total // 2 // held[0]
 
 
 # Subscriptions

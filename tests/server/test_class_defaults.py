@@ -154,4 +154,24 @@ def test_only_what_leads_there_is_gone_through(monkeypatch: pytest.MonkeyPatch) 
     complete(([2] * 1000, both, [frozen]))
     assert vars(both.part)["count"] == 7
     assert vars(frozen) == {"size": 3}
-    assert looked == [both, both.part, [frozen], frozen]
+    assert looked == [both, both.part, [frozen]]  # what is in a list is completed where it is met
+
+
+@dataclass
+class Counting:
+    name: str
+    size: int = 1
+
+    def __post_init__(self) -> None:
+        self.double = 2
+
+
+def test_what_a_class_adds_by_itself_does_not_count_as_a_field_that_was_said() -> None:
+    complete = completion([list[Counting]])
+    assert complete is not None
+    values = msgspec.json.decode(b'[{"name":"a"},{"name":"b","size":5}]', type=list[Counting])
+    complete((values,))
+    assert [vars(each) for each in values] == [
+        {"name": "a", "double": 2, "size": 1},
+        {"name": "b", "size": 5, "double": 2},
+    ]

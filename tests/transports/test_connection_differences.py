@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from dovetail.transports.uvicorn_connection import Connections
+from dovetail.transports.uvicorn_heads import RepeatedHead
 
 pytestmark = pytest.mark.hostile
 
@@ -245,6 +246,61 @@ async def test_f15_f18_the_same_bytes_are_the_same_requests() -> None:
             assert 400 in other.statuses, (number, data)  # it refuses what follows before what came first
     assert compared > STREAMS // 2
     assert stricter > 20
+
+
+def repeating(chance: random.Random) -> list[bytes]:
+    """Requests that come one by one, most of them with the head of the one before, or nearly."""
+    lines = (b"", b"x: y\r\n", b"connection: close\r\n", b"expect: 100-continue\r\n", b"x: 1\n y\r\n")
+    ends = (b"", b"\r\nAccept: b", b"\r\ncontent-length: 3", b"\r\ntransfer-encoding: chunked")
+    target = chance.choice([b"/", b"/a?b"])
+    first = b"POST %b HTTP/1.1\r\nHost: a\r\n%bContent-Length: " % (
+        target,
+        chance.choice(lines[: chance.choice([2, 5])]),
+    )
+    last = chance.choice(ends[: chance.choice([2, 2, 4])])
+    pieces: list[bytes] = []
+    for _ in range(chance.randint(2, 8)):
+        body = chance.randbytes(chance.choice([0, 3, 3, 3, 40, 2000, 70_000]))
+        length = chance.choice([b"%d"] * 20 + [b"%03d", b"%d ", b"+%d", b"%d, 3"]) % len(body)
+        data = bytearray(first + length + last + b"\r\n\r\n" + body)
+        odd = chance.randrange(40)
+        if odd == 0:
+            data += chance.choice([*NOISE, request(chance)])
+        elif odd == 1:
+            del data[-chance.randint(1, len(data)) :]
+        elif odd == 2:
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        elif odd == 3:
+            at = chance.randrange(len(data))
+            data[at:at] = chance.choice(NOISE)
+        pieces += cut(chance, bytes(data)) if odd == 4 else [bytes(data)]
+    return pieces
+
+
+async def test_f15_f18_a_head_that_comes_again_is_read_as_if_it_came_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chance = random.Random(9110)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    hits = 0
+    read_again = RepeatedHead.read
+
+    def counted(head: RepeatedHead, data: bytes) -> Any:
+        nonlocal hits
+        found = read_again(head, data)
+        hits += found is not None
+        return found
+
+    for number in range(STREAMS):
+        pieces = repeating(chance)
+        with monkeypatch.context() as patch:
+            patch.setattr(RepeatedHead, "read", counted)
+            ours = await feed(Connections(10.0), pieces)
+        with monkeypatch.context() as patch:
+            patch.setattr(RepeatedHead, "of", lambda *_: None)
+            parsed = await feed(Connections(10.0), pieces)
+        assert ours == parsed, (number, pieces)
+    assert hits > STREAMS
 
 
 def _final(statuses: list[int]) -> list[int]:

@@ -40,6 +40,12 @@ class Shares:
             return False
         return type(caller) is not str or self._nameless + amount <= self._most_nameless
 
+    def plenty(self, caller: Hashable, amount: int) -> bool:
+        """Whether half of what there is for this caller would be left if `take` gave so much."""
+        if 2 * (self.all + amount) > self.total or (caller and 2 * (self.of(caller) + amount) > self._each):
+            return False
+        return type(caller) is not str or 2 * (self._nameless + amount) <= self._most_nameless
+
     def take(self, caller: Hashable, amount: int = 1) -> bool:
         """Take so much. False, and nothing is taken, where that is more than there is for this caller."""
         taken = self.all + amount

@@ -11,14 +11,17 @@ Specification: none.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, cast, get_origin
 
 from .members import classes, family, members
 
 __all__ = ["completed"]
 
-_Table = Mapping[type, tuple[tuple[tuple[str, Any], ...], tuple[str, ...]]]
+#: Of each class: its defaults, how many attributes an instance has that lacks none, and the fields to look into.
+_Table = Mapping[type, tuple[tuple[tuple[str, Any], ...], int, tuple[str, ...]]]
+_LISTS: Final = frozenset({list, tuple, set, frozenset})
 _WALKED: Final = ("dataclass", "attrs", "namedtuple", "struct")
 
 
@@ -33,7 +36,11 @@ def completed(annotations: Sequence[Any]) -> Callable[[Sequence[Any]], None] | N
         return any(_origin(kind) in lacking for kind in classes(annotation, into_pydantic=False))
 
     table = {
-        kind: (lacking.get(kind, ()), tuple(each.name for each in members(kind) if leads(each.annotation)))
+        kind: (
+            lacking.get(kind, ()),
+            _whole(kind),
+            tuple(each.name for each in members(kind) if leads(each.annotation)),
+        )
         for kind in found
         if family(kind) in _WALKED
     }
@@ -63,20 +70,34 @@ def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
     )
 
 
+def _whole(kind: type) -> int:
+    """How many attributes an instance has that lacks none; beyond all counting where it may have others besides."""
+    plain = kind.__new__ is object.__new__ and not hasattr(kind, "__post_init__")
+    return len(members(kind)) if plain else sys.maxsize
+
+
 def _complete(value: Any, table: _Table) -> None:
     kind = cast("type[object]", value.__class__)
-    if kind in table:
-        defaults, fields = table[kind]
+    if kind is dict:
+        _complete_all(value.values(), table)
+    elif kind in _LISTS:
+        _complete_all(value, table)
+    elif kind in table:
+        _complete_all((value,), table)
+
+
+def _complete_all(values: Iterable[Any], table: _Table) -> None:
+    """Complete some values that are most often of one kind, and whole."""
+    for value in values:
+        entry = table.get(value.__class__)
+        if entry is None:
+            _complete(value, table)
+            continue
+        defaults, whole, fields = entry
         if defaults:
-            own = cast("dict[str, Any]", vars(value))
-            for name, default in defaults:
-                if name not in own:
-                    own[name] = default
+            own = value.__dict__
+            if len(own) < whole:
+                for name, default in defaults:
+                    own.setdefault(name, default)
         for name in fields:
             _complete(getattr(value, name, None), table)
-    elif kind is list or kind is tuple or kind is set or kind is frozenset:
-        for item in value:
-            _complete(item, table)
-    elif kind is dict:
-        for item in value.values():
-            _complete(item, table)

@@ -27,7 +27,17 @@ from typing import Any, Final, cast
 
 from ..logs import get_logger
 from ..runtime.beginning import MakeTask, task_maker
-from .uvicorn_heads import DROPPED, Dropped, Lines, Refused, Targets, check_version, size_of, with_host
+from .uvicorn_heads import (
+    DROPPED,
+    Dropped,
+    Lines,
+    Refused,
+    RepeatedHead,
+    Targets,
+    check_version,
+    size_of,
+    with_host,
+)
 from .uvicorn_request import Application, Request, access, unavailable
 
 try:
@@ -54,6 +64,8 @@ _FRUITLESS: Final = _READ + HEAD_LIMIT
 #: Seconds that a client has to notice that a connection is over.
 _LINGER: Final = 2.0
 _MAX_PIPELINED: Final = 100
+#: How many requests in a row may be unlike the one before until only each so manieth is remembered.
+_HOPEFUL: Final = 8
 _NEVER: Final = math.inf
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
@@ -146,12 +158,14 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_again",
         "_answering",
         "_deaf",
         "_dry",
         "_fed",
         "_headers",
         "_heading",
+        "_missed",
         "_parser",
         "_pipeline",
         "_reading",
@@ -178,7 +192,8 @@ class Connection(asyncio.Protocol):
         self._pipeline: list[Request] = []
         self._heading = self._deaf = self._stopped = False
         self._refused: int | None = None
-        self._fed = self._dry = self._unsent = 0
+        self._fed = self._dry = self._unsent = self._missed = 0
+        self._again: RepeatedHead | None = None
         self.full = False
         self._room: asyncio.Event | None = None
         self._url = b""
@@ -226,6 +241,8 @@ class Connection(asyncio.Protocol):
         if parser is None or self._deaf:
             return
         headed = self._heading
+        if not headed and self._reading is None and self._again is not None and self._repeated(data):
+            return
         upgrade = -1
         self._fed = self._fed + len(data) if headed else len(data)
         try:
@@ -238,6 +255,8 @@ class Connection(asyncio.Protocol):
             self._read_again(data, upgrade)
         answering = self._answering
         if answering is not None and answering.task is None:
+            if not (headed or self._pipeline) and upgrade < 0 and answering.whole and not answering.last:
+                self._remember(data, answering)
             self.shared.begin(answering, self.shared.start)
         if self._heading:
             if self._fed > _FRUITLESS or len(self._headers) > HEAD_LINES:
@@ -401,6 +420,29 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
         else:
             self.close()
+
+    def _repeated(self, data: bytes) -> bool:
+        """Take a whole request that says what the last one said. False where it is anything else."""
+        found = cast("RepeatedHead", self._again).read(data)
+        if found is None or len(found[1]) > _BODY_WAITING:
+            return False
+        self._missed = 0
+        scope, body = found
+        shared = self.shared
+        if shared.app_state:
+            scope["state"] = shared.app_state.copy()
+        request = self._reading = self._answering = Request(self, scope, last=False)
+        request.feed(body)
+        request.whole = True
+        self.deadline = _NEVER
+        shared.begin(request, shared.start)
+        return True
+
+    def _remember(self, data: bytes, request: Request) -> None:
+        """Keep a head that may come again; seldom where the last ones did not."""
+        if self._missed < _HOPEFUL or self._missed % _HOPEFUL == 0:
+            self._again = RepeatedHead.of(data, request.scope)
+        self._missed += 1
 
     def _queue(self, request: Request) -> None:
         before = self._pipeline[-1] if self._pipeline else cast("Request", self._answering)

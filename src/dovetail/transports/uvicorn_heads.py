@@ -1,9 +1,11 @@
 """What the heads of requests and answers say, for all connections of a server.
 
-Targets and lines of heads come again and again, so a bounded number of them is remembered. The lines that tell where an
-answer ends (`FRAMING`) are never copied from an application: it says them, and who writes the answer decides.
+Targets and lines of heads come again and again, so a bounded number of them is remembered. Whole heads do, too: most
+clients send that of their last request again, with another length of the body at most. What was parsed once is not
+parsed again (`RepeatedHead`). The lines that tell where an answer ends (`FRAMING`) are never copied from an
+application: it says them, and who writes the answer decides.
 
-Specification: RFC 9112, sections 3.2, 4 and 5; RFC 9110, section 5.
+Specification: RFC 9112, sections 3.2, 4, 5 and 6.3; RFC 9110, section 5.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from ..logs import get_logger
 
@@ -22,6 +24,10 @@ log = get_logger("dovetail.http")
 FRAMING: Final = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 _MAX_REMEMBERED: Final = 512
 _MAX_LENGTH: Final = 256
+#: Bytes of a head that is remembered whole, and digits of a length that is looked at in one.
+_MAX_HEAD: Final = 4096
+_MAX_DIGITS: Final = 9
+_LENGTH_LINE: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)(?=\r\n)", re.IGNORECASE)
 _BAD_NAME: Final = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#@]+)(/[^?#]*)?(?:\?([^#]*))?", re.IGNORECASE)
@@ -107,6 +113,56 @@ class Targets:
         if "%" in path:
             path = urllib.parse.unquote(path)
         return self._root + path, self._raw_root + raw, query, host
+
+
+class RepeatedHead:
+    """The head of a POST with a body, as the parser read it, for requests that say the same and bring all of their body
+    along; the length of the body may differ.
+    """
+
+    __slots__ = ("_after", "_before", "_headers", "_place", "_scope")
+
+    def __init__(self, before: bytes, after: bytes, scope: dict[str, Any], place: int) -> None:
+        self._before = before
+        self._after = after
+        self._scope = scope
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._place = place
+
+    @classmethod
+    def of(cls, data: bytes, scope: dict[str, Any]) -> RepeatedHead | None:
+        """That of the one whole request that ``data`` is. None where there is more to a head than to know its bytes."""
+        end = data.find(b"\r\n\r\n", 0, _MAX_HEAD)
+        if end < 0 or not data.startswith(b"POST "):
+            return None
+        length = _LENGTH_LINE.search(data, 0, end + 2)
+        if length is None or len(data) - end - 4 != int(length[1][:_MAX_DIGITS]):
+            return None
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        names = [name for name, _ in headers]
+        if names.count(b"content-length") != 1 or b"expect" in names or b"transfer-encoding" in names:
+            return None
+        kept = {**scope, "headers": headers.copy()}
+        at, to = length.span(1)
+        return cls(data[:at], data[to : end + 4], kept, names.index(b"content-length"))
+
+    def read(self, data: bytes) -> tuple[dict[str, Any], bytes] | None:
+        """Scope and body of the one whole request that ``data`` is; None for anything else."""
+        before, after = self._before, self._after
+        if not data.startswith(before):
+            return None
+        at = len(before)
+        end = data.find(b"\r", at, at + _MAX_DIGITS + 1)
+        length = data[at:end]
+        if end < 0 or not length.isdigit() or not data.startswith(after, end):
+            return None
+        begin = end + len(after)
+        if len(data) - begin != int(length):
+            return None
+        scope = self._scope.copy()
+        headers = scope["headers"] = self._headers.copy()
+        headers[self._place] = (b"content-length", length)
+        return scope, data[begin:]
 
 
 class Lines:

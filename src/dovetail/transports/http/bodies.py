@@ -11,7 +11,7 @@ import asyncio
 
 from .answering import Event, Receive, Refusal
 from .head import CLOSE, Head, too_large
-from .holding import SMALL, weight
+from .holding import SMALL
 from .places import Places
 from .watching import Watch
 
@@ -36,7 +36,7 @@ async def read_body(receive: Receive, limit: int, watch: Watch, head: Head, plac
     if len(body) > SMALL or len(body) > limit:
         if len(body) > limit:
             raise too_large(limit)
-        places.hold(head, weight(body))
+        places.hold_message(head, body)
     return body
 
 

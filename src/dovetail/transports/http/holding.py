@@ -18,6 +18,8 @@ from ...security.shares import Shares
 
 #: Bytes of a message up to which it is not counted.
 SMALL: Final = 4096
+#: Bytes of a message up to which its items are not counted while there is plenty.
+MODEST: Final = 32 * 1024
 #: Bytes that each item of a message counts as, besides its own.
 ITEM: Final = 64
 

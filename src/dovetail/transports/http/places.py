@@ -20,7 +20,7 @@ from ...security.principal import Principal
 from ...security.shares import Shares
 from .answering import HeaderList, Refusal
 from .head import CLOSE, Head
-from .holding import SMALL, Held, heaviest
+from .holding import MODEST, SMALL, Held, heaviest, weight
 from .settings import Settings
 
 log = get_logger("dovetail.http")
@@ -116,6 +116,15 @@ class Places:
             held = head.held = Held(self.bytes, head.caller)
         if not held.resize(size):
             raise self.too_much(head)
+
+    def hold_message(self, head: Head, body: bytes) -> None:
+        """Hold a whole message for its request, by its `weight`. Raises as `hold`. While there is plenty, one that is not
+        large counts as the most that it could weigh, unseen: to look takes longer than all else that is done with it.
+        """
+        size = len(body)
+        most = heaviest(size)
+        unseen = size <= MODEST and self.bytes.plenty(head.caller, most)
+        self.hold(head, most if unseen else weight(body))
 
     def too_much(self, head: Head) -> Refusal:
         """The refusal (503) of a request whose bytes can't be held."""
