@@ -118,8 +118,8 @@ class Places:
             raise self.too_much(head)
 
     def hold_message(self, head: Head, body: bytes) -> None:
-        """Hold a whole message for its request, by its `weight`. Raises as `hold`. While there is plenty, one that is not
-        large counts as the most that it could weigh, unseen: to look takes longer than all else that is done with it.
+        """Hold a whole message for its request, by its `weight`. Raises as `hold`. While there is plenty, one that is
+        not large counts as the most that it could weigh, unseen: to look takes longer than to read it.
         """
         size = len(body)
         most = heaviest(size)

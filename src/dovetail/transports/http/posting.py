@@ -249,6 +249,9 @@ class PostedChannel(Channel):
 
     transport = "http"
     tidies = True
+    task: asyncio.Task[None] | None = None
+    begun = ended = over = False
+    held: Held | None = None
 
     def __init__(
         self,
@@ -261,10 +264,6 @@ class PostedChannel(Channel):
         self.principal = principal
         self.remote = head.remote
         self.session = session
-        self.ended = False
-        self.task: asyncio.Task[None] | None = None
-        self.begun = self.over = False
-        self.held: Held | None = None
         self._head = head
         self._posted = posted
         self._sessions = sessions

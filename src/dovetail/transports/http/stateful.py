@@ -351,7 +351,8 @@ class Stateful:
                 if not self._closing:
                     return  # the handler swallowed it: nothing more is said of this request
                 reply = cut_short(call)
-            await self._answer(call, channel, posted, reply)
+            if self._answered(call, channel, posted, reply) and posted.stream is not None:
+                await posted.reply(posted.stream, reply.data)
         finally:
             if not channel.ended:
                 channel.ended = True
@@ -373,25 +374,28 @@ class Stateful:
                     if channel.task is not None:
                         self._tasks.pop(channel.task, None)
 
-    async def _answer(self, call: Call, channel: PostedChannel, posted: Posted, reply: Reply) -> None:
-        """Answer a call, unless it was answered."""
+    @staticmethod
+    def _answered(call: Call, channel: PostedChannel, posted: Posted, reply: Reply) -> bool:
+        """Take the reply to a call; a stream that is its answer is still to have it. False if it was answered before."""
         if channel.ended:
-            return
+            return False
         channel.ended = True
         # Before the client can know: an id that was answered is free.
         posted.live.running.pop(call.id, None)
         if reply.code is not None and lacks_scopes(reply):
             posted.shortfall = reply.shortfall
-        if posted.stream is not None:
-            await posted.reply(posted.stream, reply.data)
-        elif posted.batch:
-            posted.keep(call, reply.data)
-        else:
-            posted.replies.append(reply.data)
+        if posted.stream is None:
+            if posted.batch:
+                posted.keep(call, reply.data)
+            else:
+                posted.replies.append(reply.data)
+        return True
 
     async def _answer_for(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
         """Answer a call whose handler does not end, though it was cancelled."""
-        await self._answer(call, channel, posted, cut_short(call))
+        reply = cut_short(call)
+        if self._answered(call, channel, posted, reply) and posted.stream is not None:
+            await posted.reply(posted.stream, reply.data)
         if not channel.over:
             channel.over = True
             stream = posted.one_over()
