@@ -376,7 +376,7 @@ class Stateful:
 
     @staticmethod
     def _answered(call: Call, channel: PostedChannel, posted: Posted, reply: Reply) -> bool:
-        """Take the reply to a call; a stream that is its answer is still to have it. False if it was answered before."""
+        """Take the reply to a call; a stream is still to have it then. False if it was answered before."""
         if channel.ended:
             return False
         channel.ended = True
