@@ -34,7 +34,7 @@ _HOMES = {
     "dovetail.server.signature": ("RegistrationError",),
     "dovetail.client": ("Client", "ToolResult"),
     "dovetail.runtime.service": ("LifespanFailed",),
-    "dovetail.transports.http.routes": ("Request", "Response"),
+    "dovetail.transports.http_server.routes": ("Request", "Response"),
     "dovetail.security.principal": ("Principal",),
     "dovetail.protocol.errors": (
         "Closed",

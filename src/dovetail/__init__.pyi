@@ -211,10 +211,10 @@ from .server.questions import (
 from .server.signature import (
     RegistrationError as RegistrationError,
 )
-from .transports.http.routes import (
+from .transports.http_server.routes import (
     Request as Request,
 )
-from .transports.http.routes import (
+from .transports.http_server.routes import (
     Response as Response,
 )
 

@@ -15,10 +15,10 @@ from dev_process import dev
 
 from dovetail import Client, RPCError
 from dovetail.cli.dev import main
-from dovetail.cli.dev_frames import Report
-from dovetail.cli.dev_places import AuthorsFiles
-from dovetail.cli.dev_printing import Printer, difference
-from dovetail.cli.dev_watching import Watch
+from dovetail.devserver.authors_files import AuthorsFiles
+from dovetail.devserver.frames import Report
+from dovetail.devserver.printing import Printer, difference
+from dovetail.devserver.watching import Watch
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 
 ERAS = pytest.mark.parametrize("revision", [STATEFUL[-1], STATELESS[-1]])

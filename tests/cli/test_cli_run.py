@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dovetail import Client
-from dovetail.cli.loading import CannotLoad, load_app, split_place
 from dovetail.cli.run import main
+from dovetail.loading import CannotLoad, load_app, split_place
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 
 HERE = Path(__file__).parent

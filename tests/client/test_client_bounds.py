@@ -15,11 +15,11 @@ from dovetail.client.listening import MAX_BYTES as MOST_WAITING
 from dovetail.client.listening import Subscription
 from dovetail.client.oddities import MAX_MESSAGE, ServerWarning, Warnings
 from dovetail.protocol import caching
-from dovetail.protocol import schema as schemas
 from dovetail.protocol.bounded import Bounded
 from dovetail.protocol.caching import Cache
 from dovetail.protocol.errors import DovetailError, LocalProtocolError, RemoteProtocolError
 from dovetail.protocol.listening import Change
+from dovetail.protocol.schema import validator as schemas
 from dovetail.protocol.types import (
     Prompt,
     ReadResourceParams,

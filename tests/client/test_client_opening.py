@@ -24,7 +24,7 @@ from dovetail.protocol.errors import (
 )
 from dovetail.protocol.revisions import STATEFUL
 from dovetail.transports.client_seam import Outgoing, Reply
-from dovetail.transports.stdio_client import StdioTransport
+from dovetail.transports.stdio.client import StdioTransport
 
 Command = Callable[..., list[str]]
 

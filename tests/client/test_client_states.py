@@ -19,7 +19,7 @@ from dovetail.protocol.errors import (
     RequestTimeout,
     ServerExited,
 )
-from dovetail.transports.stdio_client import StdioTransport
+from dovetail.transports.stdio.client import StdioTransport
 
 Command = Callable[..., list[str]]
 SILENT = [sys.executable, "-c", "import sys; sys.stdin.read()"]

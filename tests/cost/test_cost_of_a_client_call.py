@@ -25,9 +25,9 @@ from dovetail.protocol import names
 from dovetail.protocol.revisions import STATELESS
 from dovetail.runtime import tap
 from dovetail.security.sealing import AESGCMSealer
-from dovetail.transports.descriptor_io import DescriptorWriter
-from dovetail.transports.http1_backend import Http1Backend
-from dovetail.transports.http_client import HTTPTransport
+from dovetail.transports.http1.client.backend import Http1Backend
+from dovetail.transports.http_client.transport import HTTPTransport
+from dovetail.transports.stdio.descriptor_io import DescriptorWriter
 
 SOURCE = Path(dovetail.__file__).parent
 #: Functions of ours that one call runs through: of the client alone over HTTP, of both sides in memory.
@@ -331,7 +331,7 @@ async def test_answers_to_requests_that_come_together_leave_together(
 
     monkeypatch.setattr(os, "writev", counted)
     # However slow the machine: nothing is sent early for having waited.
-    monkeypatch.setattr("dovetail.transports.descriptor_io._MOMENT", 60.0)
+    monkeypatch.setattr("dovetail.transports.stdio.descriptor_io._MOMENT", 60.0)
     writer.gather()
     await asyncio.gather(*(writer.write(b"%d\n" % number) for number in range(64)))
     await writer.flush()

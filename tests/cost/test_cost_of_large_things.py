@@ -24,7 +24,7 @@ from dovetail import App
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATELESS
 from dovetail.runtime import tap
-from dovetail.transports.descriptor_io import DescriptorReader
+from dovetail.transports.stdio.descriptor_io import DescriptorReader
 
 SIZE = 8_000_000
 ITEMS = [{"id": n, "name": f"item {n}", "price": 1.5, "tags": ["a", "b"]} for n in range(100)]

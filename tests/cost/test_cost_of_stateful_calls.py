@@ -19,7 +19,7 @@ from test_cost_of_streams import session_of
 
 from dovetail import App
 from dovetail.runtime import tap
-from dovetail.transports.http import event_ids
+from dovetail.transports.http_server import event_ids
 
 #: Bytes that stay of a short answer that a client may come back for, its own 180 among them.
 KEPT = 720

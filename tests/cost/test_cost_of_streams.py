@@ -21,7 +21,7 @@ from dovetail import App, Context
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 from dovetail.runtime import tap
-from dovetail.transports.uvicorn_connection import Connections
+from dovetail.transports.http1.server.connection import Connections
 
 STREAMS = 200
 #: Functions of ours for one call that is answered as an event stream, with a priming event and the event log.

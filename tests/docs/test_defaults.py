@@ -24,7 +24,7 @@ from dovetail.protocol import names
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 from dovetail.stores import StoreBounds
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.uvicorn_runner import serve
+from dovetail.transports.http1.server.runner import serve
 
 PAGE = ROOT / "docs" / "defaults.md"
 UNITS = {"KiB": 1024, "MiB": 1024**2}

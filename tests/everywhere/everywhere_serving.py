@@ -21,7 +21,7 @@ from everywhere_app import make_app
 from everywhere_cells import TRANSPORTS
 
 from dovetail import App
-from dovetail.transports.unix import serve_unix
+from dovetail.transports.unix.server import serve_unix
 
 SCRIPT: Final = Path(__file__).with_name("everywhere_app.py")
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from dovetail import Client, RPCError
-from dovetail.cli.loading import load_app
+from dovetail.loading import load_app
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 
 LIBRARY = Path(__file__).resolve().parents[2] / "examples" / "library"

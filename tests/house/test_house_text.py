@@ -23,12 +23,12 @@ STREAMS = ("sys.stdout", "sys.stderr", "stream", "_stream", ".err", ".out")
 LOCAL_WRITERS = {
     "src/dovetail/cli/answering.py": "_show",
     "src/dovetail/cli/tables.py": "said.append",
-    "src/dovetail/transports/uvicorn_runner.py": "_tell",
+    "src/dovetail/transports/http1/server/runner.py": "_tell",
 }
 
 OTHER_LOGGERS = {
-    "src/dovetail/cli/dev_child.py": "adds a handler and logs nothing",
-    "src/dovetail/transports/uvicorn_request.py": "the access log: its parts are quoted, and its template is uvicorn's",
+    "src/dovetail/devserver/child.py": "adds a handler and logs nothing",
+    "src/dovetail/transports/http1/server/request.py": "the access log: quoted parts, and a template of uvicorn's",
 }
 CHECKED = {
     ("src/dovetail/cli/__init__.py", "dovetail.__version__"): "ours",
@@ -40,17 +40,19 @@ CHECKED = {
     ("src/dovetail/cli/answering.py", "each.description()"): "safe to show, by its contract",
     ("src/dovetail/cli/answering.py", "wanted"): "joined from names made safe",
     ("src/dovetail/cli/answering.py", "text"): "_show itself: each call of it is judged",
-    ("src/dovetail/cli/exits.py", "before"): "the details of `tell`, made by traceback_text and one_line",
-    ("src/dovetail/cli/exits.py", "line"): "say itself: each call of it is judged",
     ("src/dovetail/cli/exits.py", "'; '.join(said)"): "each of them one_line",
-    ("src/dovetail/cli/last_resort.py", "line"): "one_line, just above",
+    ("src/dovetail/last_resort.py", "before"): "the details of `tell`, made by traceback_text and one_line",
     (
-        "src/dovetail/cli/last_resort.py",
+        "src/dovetail/last_resort.py",
+        "line",
+    ): "one_line, just above; and say itself: each call of it is judged",
+    (
+        "src/dovetail/last_resort.py",
         "traceback_text(problem).rstrip('\\n')",
     ): "safe, without its line break",
     ("src/dovetail/cli/commands.py", "told"): "made by passage and one_line",
-    ("src/dovetail/cli/dev_printing.py", "clock"): "the time",
-    ("src/dovetail/cli/dev_printing.py", "text"): "_line itself: its callers cut with one_line",
+    ("src/dovetail/devserver/printing.py", "clock"): "the time",
+    ("src/dovetail/devserver/printing.py", "text"): "_line itself: its callers cut with one_line",
     (
         "src/dovetail/cli/screen.py",
         "text",
@@ -61,8 +63,8 @@ CHECKED = {
     ("src/dovetail/cli/sources.py", "option"): "ours",
     ("src/dovetail/cli/terminal.py", "prompt"): "ours, or a hint of `Field`, which is safe to show",
     ("src/dovetail/client/options.py", "line"): "made safe by plain_text, which cuts the lines",
-    ("src/dovetail/transports/unix.py", "place"): "the path that the operator chose",
-    ("src/dovetail/transports/uvicorn_runner.py", "line"): "an address that the operator chose",
+    ("src/dovetail/transports/unix/server.py", "place"): "the path that the operator chose",
+    ("src/dovetail/transports/http1/server/runner.py", "line"): "an address that the operator chose",
 }
 
 

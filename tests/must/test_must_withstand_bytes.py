@@ -13,7 +13,7 @@ from dovetail.protocol import envelope
 from dovetail.protocol.envelope import Malformed
 from dovetail.protocol.revisions import REVISIONS, STATEFUL
 from dovetail.protocol.revisions.projection import wrap_schema
-from dovetail.protocol.schema import SchemaError, compile_schema
+from dovetail.protocol.schema.validator import SchemaError, compile_schema
 from wire_of_server import Wire
 
 EVERY = pytest.mark.parametrize("revision", REVISIONS)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dovetail.protocol.schema import HeaderParameter, InvalidHeaderAnnotation, header_parameters
+from dovetail.protocol.schema.validator import HeaderParameter, InvalidHeaderAnnotation, header_parameters
 
 Schema = dict[str, Any]
 

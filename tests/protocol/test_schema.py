@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.protocol import schema as schemas
-from dovetail.protocol.schema import (
+from dovetail.protocol.schema import validator as schemas
+from dovetail.protocol.schema.screening import screen
+from dovetail.protocol.schema.validator import (
     MAX_SCHEMA_BYTES,
     MAX_SCHEMA_DEPTH,
     MAX_SUBSCHEMAS,
@@ -23,7 +24,6 @@ from dovetail.protocol.schema import (
     compile_schema,
     explain,
 )
-from dovetail.protocol.schema_screening import screen
 
 Schema = dict[str, Any]
 
@@ -338,9 +338,7 @@ class Untouched:
 @pytest.fixture(autouse=True)
 def _forget() -> None:
     """Validators of other tests are not met again: some here are spoiled."""
-    from dovetail.protocol import schema
-
-    schema._cache.clear()
+    schemas._cache.clear()
 
 
 def row(members: int) -> Schema:

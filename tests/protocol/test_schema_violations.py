@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.protocol.schema import (
+from dovetail.protocol.schema.validator import (
     MAX_VIOLATIONS,
     compile_schema,
     explain,

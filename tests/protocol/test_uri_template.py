@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.protocol.uri_template import (
+from dovetail.protocol.uri_template.template import (
     MAX_TEMPLATE,
     MAX_URI,
     TemplateError,

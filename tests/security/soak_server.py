@@ -15,7 +15,7 @@ from typing import Any
 
 from dovetail import App, Context
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.http.routes import Request
+from dovetail.transports.http_server.routes import Request
 
 
 class Watched(App):

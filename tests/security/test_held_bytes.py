@@ -23,8 +23,8 @@ from dovetail.security.authenticator import Credentials
 from dovetail.security.principal import ANONYMOUS, Principal
 from dovetail.stores import MemorySessions
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.http.head import Head
-from dovetail.transports.http.holding import SMALL, heaviest
+from dovetail.transports.http_server.head import Head
+from dovetail.transports.http_server.holding import SMALL, heaviest
 
 pytestmark = pytest.mark.hostile
 HERE, THERE, ELSEWHERE = "127.0.0.1", "203.0.113.7", "198.51.100.7"

@@ -10,7 +10,7 @@ import pydantic
 import pytest
 from argument_types import complaint, plan_for
 
-from dovetail.protocol.schema import compile_schema, explain
+from dovetail.protocol.schema.validator import compile_schema, explain
 from dovetail.server.markers import Range
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from dovetail.transports.uvicorn_connection import Connections
+from dovetail.transports.http1.server.connection import Connections
 
 try:
     import uvloop

@@ -9,8 +9,8 @@ from typing import Any
 
 from scripted import ScriptedServer, Wire, scripted
 
-from dovetail.transports.http1_backend import Http1Backend
-from dovetail.transports.http_backend import Response
+from dovetail.transports.http1.client.backend import Http1Backend
+from dovetail.transports.http1.client.seam import Response
 
 HEADERS = (("x-a", "b"),)
 

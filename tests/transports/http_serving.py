@@ -20,7 +20,7 @@ from http_bench import CLIENT, META, MODERN, Bench
 from dovetail.protocol.bindings.sse import ServerSentEvent, SSEParser
 from dovetail.protocol.revisions import PROFILES, STATEFUL
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.uvicorn_connection import Connections
+from dovetail.transports.http1.server.connection import Connections
 
 
 class QuietServer(uvicorn.Server):

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from http_serving import Bench
 
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.uvicorn_runner import serve
+from dovetail.transports.http1.server.runner import serve
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])

@@ -21,7 +21,7 @@ from dovetail.protocol.errors import DovetailError
 from dovetail.protocol.revisions import PROFILES
 from dovetail.protocol.types.requests import RequestId
 from dovetail.transports.client_seam import Outgoing
-from dovetail.transports.http_client import HTTPTransport
+from dovetail.transports.http_client.transport import HTTPTransport
 
 STATEFUL = "2025-11-25"
 STATELESS = "2026-07-28"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from dovetail.protocol.bindings.lines import LineTooLong
-from dovetail.transports.process import ServerProcess
+from dovetail.transports.stdio.process import ServerProcess
 
 ECHO = """
 import sys

@@ -20,9 +20,9 @@ from dovetail import App, Client
 from dovetail.runtime.service import LifespanFailed
 from dovetail.server.options import Endpoint, EndpointOptions, HTTPOptions, StdioOptions, UnixOptions
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.stdio import run_stdio
-from dovetail.transports.unix import run_unix
-from dovetail.transports.uvicorn_runner import AddressUnavailable, serve, serve_here
+from dovetail.transports.http1.server.runner import AddressUnavailable, serve, serve_here
+from dovetail.transports.stdio.server import run_stdio
+from dovetail.transports.unix.server import run_unix
 
 
 class Life:

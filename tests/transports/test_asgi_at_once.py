@@ -10,7 +10,7 @@ from http_serving import Bench, Prober, bench, serving
 
 from dovetail.protocol.errors import ConnectionLost
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.http.answering import Begun, EventWriter
+from dovetail.transports.http_server.answering import Begun, EventWriter
 
 
 async def test_a_quick_answer_is_a_whole_stream_that_can_be_resumed():

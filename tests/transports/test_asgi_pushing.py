@@ -14,8 +14,8 @@ from http_serving import Prober, Stream, serving
 
 from dovetail import App, Context
 from dovetail.protocol.errors import ConnectionLost
-from dovetail.transports.http.answering import Event, EventWriter, Pushing, Receive, Scope, Send
-from dovetail.transports.uvicorn_connection import Connections
+from dovetail.transports.http1.server.connection import Connections
+from dovetail.transports.http_server.answering import Event, EventWriter, Pushing, Receive, Scope, Send
 
 HOW = ["ours", "wrapped", "httptools", "h11"]
 META = {

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from http_serving import Connection, Prober, head_bytes
 
-from dovetail.transports import uvicorn_runner
-from dovetail.transports.uvicorn_runner import AddressUnavailable, address_of, bind, bind_unix
+from dovetail.transports.http1.server import runner as uvicorn_runner
+from dovetail.transports.http1.server.runner import AddressUnavailable, address_of, bind, bind_unix
 
 WORKER = Path(__file__).parent / "http_worker.py"
 
@@ -184,7 +184,7 @@ def test_without_uvicorn_the_extra_is_named(monkeypatch):
 
 def test_importing_the_application_loads_no_extra():
     code = (
-        "import sys, dovetail.transports.http, dovetail.transports.uvicorn_runner; "
+        "import sys, dovetail.transports.http, dovetail.transports.http1.server.runner; "
         "print('uvicorn' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from connection_serving import Peer, Recorder, on_both_loops, reply, serving, settled
 
-from dovetail.transports import uvicorn_connection
+from dovetail.transports.http1.server import connection as uvicorn_connection
 
 pytestmark = pytest.mark.hostile
 

@@ -20,8 +20,8 @@ from connection_serving import read, reply
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from dovetail.transports.uvicorn_connection import Connections
-from dovetail.transports.uvicorn_heads import RepeatedHead
+from dovetail.transports.http1.server.connection import Connections
+from dovetail.transports.http1.server.heads import RepeatedHead
 
 pytestmark = pytest.mark.hostile
 

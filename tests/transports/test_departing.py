@@ -15,11 +15,11 @@ from http_serving import Bench, Prober, QuietServer, serving, until
 
 from dovetail import App
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.http.departing import Departure
-from dovetail.transports.http.head import Head
-from dovetail.transports.http.places import Places
-from dovetail.transports.http.settings import Settings
-from dovetail.transports.http.watching import Pulse
+from dovetail.transports.http_server.departing import Departure
+from dovetail.transports.http_server.head import Head
+from dovetail.transports.http_server.places import Places
+from dovetail.transports.http_server.settings import Settings
+from dovetail.transports.http_server.watching import Pulse
 
 HEAD = Head({"method": "POST", "headers": []})
 

@@ -15,10 +15,10 @@ import pytest
 import uvloop
 
 from dovetail.protocol.errors import TransportError
-from dovetail.transports import descriptor_io
-from dovetail.transports.descriptor_io import DescriptorReader, DescriptorWriter, PeerGone
-from dovetail.transports.stdio_streams import StdioStreams
-from dovetail.transports.threaded_io import ThreadedReader, ThreadedWriter
+from dovetail.transports.stdio import descriptor_io
+from dovetail.transports.stdio.descriptor_io import DescriptorReader, DescriptorWriter, PeerGone
+from dovetail.transports.stdio.streams import StdioStreams
+from dovetail.transports.stdio.threaded_io import ThreadedReader, ThreadedWriter
 
 
 @contextmanager

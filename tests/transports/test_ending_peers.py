@@ -19,7 +19,7 @@ from http_serving import META
 
 from dovetail import App
 from dovetail.runtime.ending import SIGNALS
-from dovetail.transports.unix import serve_unix
+from dovetail.transports.unix.server import serve_unix
 
 OPENING = {
     "protocolVersion": "2025-11-25",

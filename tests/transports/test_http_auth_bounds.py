@@ -26,8 +26,8 @@ from dovetail.protocol.errors import (
     RemoteProtocolError,
 )
 from dovetail.security.client_auth import Refusal
-from dovetail.transports.http_client import HTTPTransport
-from dovetail.transports.http_sse_client import HTTPSSETransport
+from dovetail.transports.http_client.sse_2024 import HTTPSSETransport
+from dovetail.transports.http_client.transport import HTTPTransport
 
 
 async def test_a_request_that_may_be_repeated_is_so_with_a_proof_of_its_own() -> None:

@@ -243,7 +243,7 @@ async def test_the_standalone_stream_asks_too_and_nobody_waits_for_it() -> None:
 
 
 async def test_a_delete_that_needs_a_person_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dovetail.transports.http_client._END_TIME", 0.1)
+    monkeypatch.setattr("dovetail.transports.http_client.transport._END_TIME", 0.1)
     auth = Scripted()
     async with scripted(stateful) as server:
         transport, _ = await opened(server.url, auth=auth)

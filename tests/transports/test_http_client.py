@@ -40,7 +40,7 @@ from dovetail.protocol.errors import (
     RemoteProtocolError,
     SessionEnded,
 )
-from dovetail.transports.http_client import HTTPTransport
+from dovetail.transports.http_client.transport import HTTPTransport
 
 
 @pytest.mark.requirement(
@@ -423,8 +423,8 @@ async def test_the_same_id_twice_is_refused() -> None:
 
 async def test_without_an_http_library_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httptools", None)
-    for name in ("http1_backend", "http1_connection"):
-        monkeypatch.delitem(sys.modules, f"dovetail.transports.{name}", raising=False)
+    for name in ("backend", "connection"):
+        monkeypatch.delitem(sys.modules, f"dovetail.transports.http1.client.{name}", raising=False)
     transport = HTTPTransport("http://127.0.0.1:9/mcp")
     with pytest.raises(ImportError, match=r"dovetail\[client\]"):
         await transport.open(Collector())
@@ -433,7 +433,7 @@ async def test_without_an_http_library_the_error_names_the_extra(monkeypatch: py
 
 def test_importing_the_transports_loads_no_http_library() -> None:
     code = (
-        "import sys, dovetail.transports.http_client, dovetail.transports.http_sse_client;"
+        "import sys, dovetail.transports.http_client.transport, dovetail.transports.http_client.sse_2024;"
         "sys.exit(bool({'aiohttp', 'httptools'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

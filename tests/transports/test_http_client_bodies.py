@@ -13,7 +13,7 @@ from http1_talking import HEADERS, echo, post, serving, talking, until, whole
 from scripted import Wire
 
 from dovetail.protocol.errors import ConnectionLost, LocalProtocolError
-from dovetail.transports import http1_places
+from dovetail.transports.http1.client import origins
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +179,7 @@ async def test_f15_what_would_be_read_as_other_lines_is_not_sent(
     ],
 )
 def test_the_first_lines_of_a_head(url: str, target: str, host: str) -> None:
-    lines = http1_places.head_of("GET", url, [("a", "\u00e9")]).decode().split("\r\n")
+    lines = origins.head_of("GET", url, [("a", "\u00e9")]).decode().split("\r\n")
     assert lines == [f"GET {target} HTTP/1.1", f"host: {host}", "a: \u00e9", ""]
 
 
@@ -188,7 +188,7 @@ def test_the_first_lines_of_a_head(url: str, target: str, host: str) -> None:
 )
 def test_hosts_that_are_none(url: str) -> None:
     with pytest.raises(LocalProtocolError):
-        http1_places.place_of(url)
+        origins.place_of(url)
 
 
 # Compression

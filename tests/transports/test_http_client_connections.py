@@ -16,10 +16,11 @@ from http1_talking import HEADERS, echo, post, serving, talking, until, whole
 from scripted import Wire
 
 from dovetail.protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError
-from dovetail.transports import http1_backend, http1_places
-from dovetail.transports.aiohttp_backend import AiohttpBackend
-from dovetail.transports.http1_backend import Http1Backend
-from dovetail.transports.http_backend import ConnectRefused
+from dovetail.transports.http1.client import backend as http1_backend
+from dovetail.transports.http1.client import origins
+from dovetail.transports.http1.client.aiohttp_backend import AiohttpBackend
+from dovetail.transports.http1.client.backend import Http1Backend
+from dovetail.transports.http1.client.seam import ConnectRefused
 
 
 @pytest.fixture(autouse=True)
@@ -280,7 +281,7 @@ async def test_closing_ends_what_is_connecting(monkeypatch: pytest.MonkeyPatch) 
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr(http1_places, "_reach", never)
+    monkeypatch.setattr(origins, "_reach", never)
     backend = Http1Backend()
     task = asyncio.create_task(backend.request("POST", "http://example.invalid/", HEADERS, b"x"))
     await begun.wait()
@@ -294,9 +295,9 @@ async def test_closing_ends_what_is_connecting(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_connection_that_is_closed_as_it_opens_carries_nothing(
     who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = http1_places.Place.connect
+    connect = origins.Place.connect
 
-    async def closed_at_once(place: http1_places.Place, loop: asyncio.AbstractEventLoop, factory: Any) -> Any:
+    async def closed_at_once(place: origins.Place, loop: asyncio.AbstractEventLoop, factory: Any) -> Any:
         connection = await connect(place, loop, factory)
         if who == "us":
             await backend.close()
@@ -307,7 +308,7 @@ async def test_a_connection_that_is_closed_as_it_opens_carries_nothing(
         return connection
 
     async with talking(echo) as (server, backend):
-        monkeypatch.setattr(http1_places.Place, "connect", closed_at_once)
+        monkeypatch.setattr(origins.Place, "connect", closed_at_once)
         with pytest.raises(Closed if who == "us" else ConnectFailed) as caught:
             await post(backend, server)
         assert caught.value.retry_safe
@@ -370,7 +371,7 @@ async def test_another_address_is_tried_when_one_refuses(monkeypatch: pytest.Mon
 
 async def test_another_address_is_tried_when_one_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The slow one is let go, whatever becomes of it."""
-    monkeypatch.setattr(http1_places, "_STAGGER", 0.01)
+    monkeypatch.setattr(origins, "_STAGGER", 0.01)
     stuck = asyncio.Event()
     connect = asyncio.get_running_loop().sock_connect
 
@@ -418,7 +419,7 @@ async def test_without_a_proxy_aiohttp_is_not_needed(monkeypatch: pytest.MonkeyP
 
 def test_a_caller_may_name_the_host() -> None:
     """For a server behind an address that is not its name: one line says so, in the place of the URL's."""
-    head = http1_places.head_of("POST", "http://127.0.0.1:8000/mcp", [("Host", "tides.example")])
+    head = origins.head_of("POST", "http://127.0.0.1:8000/mcp", [("Host", "tides.example")])
     assert head.lower().count(b"host:") == 1
     assert b"Host: tides.example\r\n" in head
 
@@ -426,4 +427,4 @@ def test_a_caller_may_name_the_host() -> None:
 @pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding"])
 def test_a_caller_does_not_say_where_a_body_ends(name: str) -> None:
     with pytest.raises(LocalProtocolError, match=f"the header '{name}' can't be given"):
-        http1_places.head_of("POST", "http://127.0.0.1/mcp", [(name, "5")])
+        origins.head_of("POST", "http://127.0.0.1/mcp", [(name, "5")])

@@ -18,11 +18,11 @@ from http1_talking import until
 from scripted import Wire, scripted
 
 from dovetail.protocol.errors import ConnectionLost, DovetailError
-from dovetail.transports.aiohttp_backend import AiohttpBackend
-from dovetail.transports.http1_answer import Answer
-from dovetail.transports.http1_backend import Http1Backend
-from dovetail.transports.http1_connection import HEAD_LIMIT, Connection
-from dovetail.transports.http_backend import HttpBackend
+from dovetail.transports.http1.client.aiohttp_backend import AiohttpBackend
+from dovetail.transports.http1.client.answer import Answer
+from dovetail.transports.http1.client.backend import Http1Backend
+from dovetail.transports.http1.client.connection import HEAD_LIMIT, Connection
+from dovetail.transports.http1.client.seam import HttpBackend
 
 pytestmark = pytest.mark.hostile
 

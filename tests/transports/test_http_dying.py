@@ -11,7 +11,7 @@ from http_serving import until
 
 from dovetail.client import Client
 from dovetail.protocol.errors import ConnectFailed, ConnectionLost, RequestTimeout, SessionEnded
-from dovetail.transports import http_resumption
+from dovetail.transports.http_client import resumption
 
 SERVER = Path(__file__).parent / "dying_server.py"
 
@@ -53,7 +53,7 @@ class Pauses:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = asyncio.Event()
         self.over = asyncio.Event()
-        monkeypatch.setattr(http_resumption, "pause", self)
+        monkeypatch.setattr(resumption, "pause", self)
 
     async def __call__(self, seconds: float) -> None:
         self.begun.set()

@@ -39,7 +39,7 @@ from dovetail.protocol.errors import (
     TransportError,
 )
 from dovetail.transports.client_seam import Outgoing
-from dovetail.transports.http_client import HTTPTransport
+from dovetail.transports.http_client.transport import HTTPTransport
 
 SECRET = "Bearer top-secret-token"
 

@@ -25,7 +25,7 @@ from scripted import (
 
 from dovetail.protocol.envelope import Kind
 from dovetail.protocol.errors import ConnectionLost, LoginRequired
-from dovetail.transports import http_resumption
+from dovetail.transports.http_client import resumption
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(http_resumption, "pause", pause)
+    monkeypatch.setattr(resumption, "pause", pause)
     return waits
 
 
@@ -284,7 +284,7 @@ async def test_f38_nobody_listening_is_given_up_soon_and_counted_in_a_row(
             server.close()
             await server.wait_closed()
 
-    monkeypatch.setattr(http_resumption, "pause", pause)
+    monkeypatch.setattr(resumption, "pause", pause)
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     transport, _ = await opened(f"http://127.0.0.1:{port}/mcp")

@@ -28,8 +28,8 @@ from dovetail.protocol.errors import (
     MessageTooLarge,
     RemoteProtocolError,
 )
-from dovetail.transports.http_client import HTTPTransport
-from dovetail.transports.http_sse_client import HTTPSSETransport
+from dovetail.transports.http_client.sse_2024 import HTTPSSETransport
+from dovetail.transports.http_client.transport import HTTPTransport
 
 
 class Old:

@@ -30,8 +30,8 @@ from scripted import (
 
 from dovetail.client import Client
 from dovetail.protocol.errors import ConnectionLost, DovetailError, MessageTooLarge, RequestTimeout
-from dovetail.transports import http_resumption
-from dovetail.transports.http_answers import Answered
+from dovetail.transports.http_client import resumption
+from dovetail.transports.http_client.answers import Answered
 
 pytestmark = pytest.mark.hostile
 
@@ -264,7 +264,7 @@ async def test_only_the_answer_to_initialize_names_a_session() -> None:
 async def test_an_event_id_that_no_header_carries_cannot_be_resumed_from(
     id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_resumption, "pause", asyncio.sleep)
+    monkeypatch.setattr(resumption, "pause", asyncio.sleep)
 
     async def script(wire: Wire) -> None:
         await wire.stream()

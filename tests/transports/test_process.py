@@ -17,8 +17,8 @@ from server_peer import (
 )
 
 from dovetail.protocol.errors import Closed, ConnectFailed, ServerExited
-from dovetail.transports.launching import child_environment, program_name, resolve_command
-from dovetail.transports.process import ServerProcess
+from dovetail.transports.stdio.launching import child_environment, program_name, resolve_command
+from dovetail.transports.stdio.process import ServerProcess
 
 
 async def test_messages_both_ways_and_a_clean_end():

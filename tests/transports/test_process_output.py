@@ -18,9 +18,9 @@ from server_peer import (
 )
 
 from dovetail.protocol.errors import ServerExited, TransportError
-from dovetail.transports.descriptor_io import PeerGone
-from dovetail.transports.output_tail import OutputTail, plain_text
-from dovetail.transports.process import ServerProcess
+from dovetail.transports.stdio.descriptor_io import PeerGone
+from dovetail.transports.stdio.output_tail import OutputTail, plain_text
+from dovetail.transports.stdio.process import ServerProcess
 
 
 async def test_a_flood_of_stderr_is_drained_and_bounded():

@@ -73,7 +73,7 @@ async def test_a_call_is_found_though_the_store_was_slow_when_it_came(monkeypatc
 
     async with serving(swallowing(events).asgi(store=store)) as port:
         prober = await Prober(port).ready()
-        monkeypatch.setattr("dovetail.transports.http.sessions._LATELY", 0.0)
+        monkeypatch.setattr("dovetail.transports.http_server.sessions._LATELY", 0.0)
         monkeypatch.setattr(store.sessions, "touch", slowly)
         call = prober.message("tools/call", {"name": "swallow", "arguments": {}}, id=7)
         connection = await prober.start("POST", call)

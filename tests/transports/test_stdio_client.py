@@ -22,7 +22,7 @@ from dovetail.protocol.errors import (
     TransportError,
 )
 from dovetail.transports.client_seam import Outgoing
-from dovetail.transports.stdio_client import StdioTransport
+from dovetail.transports.stdio.client import StdioTransport
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("line_server.py"))]
 

@@ -12,10 +12,10 @@ import pytest
 
 from dovetail.protocol.bindings.lines import LineTooLong
 from dovetail.protocol.errors import TransportError
-from dovetail.transports import stdio_intake
-from dovetail.transports.descriptor_io import DescriptorReader
-from dovetail.transports.stdio_intake import LineIntake
-from dovetail.transports.threaded_io import ThreadedReader
+from dovetail.transports.stdio import intake as stdio_intake
+from dovetail.transports.stdio.descriptor_io import DescriptorReader
+from dovetail.transports.stdio.intake import LineIntake
+from dovetail.transports.stdio.threaded_io import ThreadedReader
 
 READERS = pytest.mark.parametrize("kind", [DescriptorReader, ThreadedReader])
 

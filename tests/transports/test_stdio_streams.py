@@ -19,7 +19,7 @@ from dovetail.protocol.revisions import STATELESS
 
 HEAD = """
 import asyncio, os, subprocess, sys
-from dovetail.transports.stdio_streams import PeerGone, claim_stdio
+from dovetail.transports.stdio.streams import PeerGone, claim_stdio
 """
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 ECHO = """

@@ -30,7 +30,7 @@ from dovetail.protocol.errors import (
 )
 from dovetail.transports.client_seam import Outgoing
 from dovetail.transports.shared_channel import QUEUE_MESSAGES, SharedChannel
-from dovetail.transports.unix_client import UnixTransport
+from dovetail.transports.unix.client import UnixTransport
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -16,8 +16,8 @@ from test_http_dying import Process, running
 
 from dovetail.runtime import tap
 from dovetail.stores.memory import MemoryStore
-from dovetail.transports.http import claims
-from dovetail.transports.http.claims import Claims
+from dovetail.transports.http_server import claims
+from dovetail.transports.http_server.claims import Claims
 
 DIED = "the process that ran the call has died; whether it did its work is unknown"
 

@@ -21,19 +21,19 @@ except ImportError as missing:
 import dovetail
 
 from ..client import Client, OutputInvalid, ToolResult
+from ..last_resort import install, say
 from ..protocol import codec
 from ..protocol.errors import DovetailError, MethodNotFound, RPCError
 from ..protocol.safe_text import one_line, passage
-from ..protocol.template_syntax import Expression, parse
 from ..protocol.types import Prompt, PromptReference, ResourceReference, Tool
-from ..protocol.uri_template import UriTemplate
+from ..protocol.uri_template.syntax import Expression, parse
+from ..protocol.uri_template.template import UriTemplate
 from . import tables
 from .authorizing import authorization
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
 from .connecting import Common, Session
-from .exits import FAILED, FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, Usage, say, tell
-from .last_resort import install
+from .exits import FAILED, FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, Usage, tell
 from .pieces import pieces_of_prompt, pieces_of_result
 from .saving import Output
 from .screen import Screen, forget_output

@@ -1,8 +1,8 @@
 """``dovetail dev FILE[:app]``: serve a file while it is written.
 
-Over HTTP on this machine alone, or on stdio under a host that starts its servers itself. See `dev_server` for how a
-version replaces another; this is the command line. Needs no package of the command line's, and over HTTP those of
-``dovetail[server]``.
+Over HTTP on this machine alone, or on stdio under a host that starts its servers itself. See `dovetail.devserver` for
+how a version replaces another; this is the command line. Needs no package of the command line's, and over HTTP those
+of ``dovetail[server]``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ..loading import split_place
 from .exits import INTERRUPTED, NO_SERVER, OK, Usage, tell
-from .loading import split_place
 from .run import address_of
 
 __all__ = ["main"]
@@ -33,11 +33,11 @@ def main(arguments: Sequence[str]) -> int:
         return tell(problem)
     except SystemExit:  # --help was printed
         return OK
-    from .last_resort import install
+    from ..last_resort import install
 
     install()
     try:
-        from .dev_server import serve
+        from ..devserver.server import serve
 
         serve(options.file, rest, **how)
     except KeyboardInterrupt:

@@ -15,8 +15,6 @@
 Only the standard library is imported at the top: ``dovetail run`` uses this too.
 """
 
-import sys
-from contextlib import suppress
 from typing import Final
 
 __all__ = [
@@ -33,7 +31,6 @@ __all__ = [
     "UnknownName",
     "Usage",
     "code_of",
-    "say",
     "tell",
 ]
 
@@ -92,18 +89,13 @@ def tell(problem: BaseException, *, verbose: bool = False) -> int:
     """Say on standard error what went wrong, in one line, or with the traceback if ``verbose``. Notes of the exception
     say what to do; they follow. Gives the exit code.
     """
+    from ..last_resort import say
     from ..protocol.safe_text import one_line
 
     said = [one_line(str(problem)) or type(problem).__name__]
     said += map(one_line, getattr(problem, "__notes__", ()))
     say(f"dovetail: {'; '.join(said)}", before=_details(problem) if verbose else "")
     return code_of(problem)
-
-
-def say(line: str, *, before: str = "") -> None:
-    """A line on standard error, safe text already. A closed one is no failure: nobody wants to hear."""
-    with suppress(OSError, ValueError):
-        print(f"{before}{line}", file=sys.stderr, flush=True)
 
 
 def _details(problem: BaseException) -> str:

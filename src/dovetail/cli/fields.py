@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from ..client.form_fields import misformed
 from ..protocol.safe_text import one_line, passage, safe
-from ..protocol.schema import compile_schema, explain
+from ..protocol.schema.validator import compile_schema, explain
 from .coercion import read_value
 
 __all__ = ["Field", "fields_of"]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any, Final, NoReturn
 
+from ..loading import CannotLoad, load_app, split_place
 from .exits import INTERRUPTED, NO_SERVER, OK, Usage, tell
-from .loading import CannotLoad, load_app, split_place
 
 __all__ = ["main"]
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         return tell(problem)
     except SystemExit:  # --help was printed
         return OK
-    from .last_resort import install
+    from ..last_resort import install
 
     install(options.log_level)
     sys.argv = [str(split_place(options.file)[0]), *rest]

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from .exits import Usage, say
+from ..last_resort import say
+from .exits import Usage
 from .terminal import interruptible
 
 __all__ = ["STANDARD_INPUT", "Sources", "from_environment"]

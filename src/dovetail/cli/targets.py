@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..loading import split_place
 from ..security.fetching import FetchRefused, parse_url
 from .exits import Usage
-from .loading import split_place
 
 __all__ = ["Place", "place_of"]
 

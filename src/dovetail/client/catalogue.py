@@ -18,7 +18,7 @@ from ..protocol.bounded import Bounded
 from ..protocol.errors import LocalProtocolError
 from ..protocol.header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
 from ..protocol.json_size import json_size
-from ..protocol.schema import SchemaError, Validator, compile_schema, explain
+from ..protocol.schema.validator import SchemaError, Validator, compile_schema, explain
 from ..protocol.types import Prompt, PromptReference, Resource, ResourceReference, ResourceTemplate, Tool
 from ..protocol.uris import legal_uri
 from .oddities import ServerWarning

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from ..protocol.errors import Declined, Dismissed, InternalError, InvalidParams
-from ..protocol.schema import compile_schema, explain
+from ..protocol.schema.validator import compile_schema, explain
 from ..protocol.types import ElicitParams, ElicitResult
 from .answers import Accept, CallInfo, Cancel, Decline, ElicitRequest, Visit
 from .calling import call_handler

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any, Final, cast
 
 from ..protocol.errors import InvalidParams
-from ..protocol.schema import SchemaError, compile_schema
+from ..protocol.schema.validator import SchemaError, compile_schema
 
 _PRIMITIVE: Final = frozenset({"string", "number", "integer", "boolean"})
 _ALTERNATIVES: Final = ("anyOf", "oneOf")

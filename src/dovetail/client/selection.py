@@ -17,7 +17,7 @@ from typing import Any, cast
 from urllib.parse import urldefrag
 
 from ..protocol.errors import DovetailError
-from ..transports.launching import child_environment
+from ..transports.stdio.launching import child_environment
 
 
 def of_command(

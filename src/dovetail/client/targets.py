@@ -104,7 +104,7 @@ def _http(url: str, options: Options) -> Place:
     auth = _credentials(url, options)
 
     def make() -> Transport:
-        from ..transports.http_client import HTTPTransport
+        from ..transports.http_client.transport import HTTPTransport
 
         return HTTPTransport(url, headers=options.headers, auth=auth)
 
@@ -136,7 +136,7 @@ def _credentials(url: str, options: Options) -> ClientAuth | None:
 
 def _unix(path: str) -> Place:
     def make() -> Transport:
-        from ..transports.unix_client import UnixTransport
+        from ..transports.unix.client import UnixTransport
 
         return UnixTransport(path)
 
@@ -163,7 +163,7 @@ def _command(command: Sequence[str], options: Options) -> Place:
         raise LocalProtocolError("the command is empty")
 
     def make() -> Transport:
-        from ..transports.stdio_client import StdioTransport
+        from ..transports.stdio.client import StdioTransport
 
         return StdioTransport(command, env=options.env, cwd=options.cwd, on_stderr=options.on_stderr)
 

@@ -26,7 +26,7 @@ from ..protocol.types import (
     Tool,
     ToolAnnotations,
 )
-from ..protocol.uri_template import TemplateError, UriTemplate
+from ..protocol.uri_template.template import TemplateError, UriTemplate
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Dispatcher, Handler, Middleware
 from ..runtime.extension import Extension, ExtensionMethod, Extensions
@@ -512,7 +512,7 @@ class App:
         """
 
         def register(fn: F) -> F:
-            from ..transports.http.routes import Route, in_order
+            from ..transports.http_server.routes import Route, in_order
 
             where = where_of(fn)
             more: dict[str, Any] = {"methods": methods, "protected": protected, "where": where}
@@ -628,7 +628,7 @@ class App:
 
     def endpoint(self, options: Mapping[str, Any], *, workers: int) -> Any:
         """The app as one of ``workers`` processes serves it over HTTP. Raises as `asgi` does."""
-        from ..transports.http import HTTPApp
+        from ..transports.http_server.asgi import HTTPApp
 
         auth = options.get("auth", self.auth)
         protection = None if auth is None else self._vault.protecting(auth)
@@ -653,7 +653,7 @@ class App:
         """What `custom_route` was given, as an endpoint serves it."""
         if not self._routes:
             return []
-        from ..transports.http.routes import Route
+        from ..transports.http_server.routes import Route
 
         in_thread = self._workshop.in_thread
         return [Route(*each, **more, in_thread=in_thread) for each, more in self._routes]

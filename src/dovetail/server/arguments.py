@@ -31,7 +31,7 @@ from msgspec.structs import replace
 
 from ..protocol.codec import DECODE_ERRORS
 from ..protocol.errors import DovetailError
-from ..protocol.schema import (
+from ..protocol.schema.validator import (
     HeaderParameter,
     InvalidHeaderAnnotation,
     SchemaError,
@@ -40,7 +40,7 @@ from ..protocol.schema import (
     explain,
     header_parameters,
 )
-from ..protocol.violations import Violation, path_text, summary, taken_as
+from ..protocol.schema.violations import Violation, path_text, summary, taken_as
 from . import describing, hints, inputs, native, pydantic_models
 from .defaults import fits
 from .pydantic_models import Adapted

@@ -13,7 +13,7 @@ from ..protocol.meta_keys import check_meta_key
 from ..protocol.revisions import PROFILES, STATEFUL, STATELESS
 from ..protocol.types.metadata import Icon, Implementation
 from ..protocol.types.wire import Meta
-from ..protocol.uri_template import UriTemplate
+from ..protocol.uri_template.template import UriTemplate
 from .signature import Plan, RegistrationError, not_callable
 
 F = TypeVar("F", bound=Callable[..., Any])

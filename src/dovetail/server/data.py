@@ -20,7 +20,7 @@ import msgspec
 from ..protocol import codec
 from ..protocol.errors import DovetailError, ToolError
 from ..protocol.json_size import json_size
-from ..protocol.schema import SchemaError, Validator, compile_schema, explain
+from ..protocol.schema.validator import SchemaError, Validator, compile_schema, explain
 from . import describing, hints, native, pydantic_models
 from .media import Audio, File, Image
 from .pydantic_models import Adapted

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, cast, get_args, get_
 
 import msgspec
 
-from ..protocol.violations import looks_secret
+from ..protocol.schema.violations import looks_secret
 from . import hints, native, pydantic_models
 from .defaults import FACTORIES
 from .docstrings import class_docstring

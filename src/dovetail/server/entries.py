@@ -39,7 +39,7 @@ from ..protocol.types import (
     Tool,
 )
 from ..protocol.types.requests import CacheableResult
-from ..protocol.uri_template import UriTemplate
+from ..protocol.uri_template.template import UriTemplate
 from ..runtime.channel import Channel
 from .arguments import ArgumentsPlan, BadArguments
 from .contents import ContentsPlan

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from ..protocol.codec import DECODE_ERRORS
 from ..protocol.errors import DovetailError
-from ..protocol.schema import Validator, Violation, compile_schema, explain
+from ..protocol.schema.validator import Validator, Violation, compile_schema, explain
 from . import describing, form_grammar, hints, native, pydantic_models
 from .arguments import integral, owner
 from .docstrings import parse_docstring

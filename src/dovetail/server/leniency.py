@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from ..protocol.codec import DECODE_ERRORS
-from ..protocol.schema import Validator
+from ..protocol.schema.validator import Validator
 
 __all__ = ["mended"]
 

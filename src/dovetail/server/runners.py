@@ -12,7 +12,7 @@ from .options import check_options
 
 log = get_logger("dovetail.server")
 
-# The options of `uvicorn_runner.serve`; the others are those of `HTTPApp`.
+# The options of `serve` in `transports/http1/server/runner.py`; the others are those of `HTTPApp`.
 _SERVING: Final = ("host", "port", "uds", "workers", "allow_remote", "announce", "header_timeout")
 
 
@@ -33,15 +33,15 @@ def run(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
     """
     _check(app, transport, options)
     if transport == "stdio":
-        from ..transports.stdio import run_stdio
+        from ..transports.stdio.server import run_stdio
 
         run_stdio(app.service, **options)
     elif transport == "unix":
-        from ..transports.unix import run_unix
+        from ..transports.unix.server import run_unix
 
         run_unix(app.service, **options)
     else:
-        from ..transports.uvicorn_runner import serve
+        from ..transports.http1.server.runner import serve
 
         endpoint, serving = _over_http(app, options)
         serve(endpoint, path=options.get("path", "/mcp"), **serving)
@@ -54,19 +54,19 @@ async def serve(app: _Runnable, transport: str, options: Mapping[str, Any]) -> N
 
     given = dict(options)
     if transport == "stdio":
-        from ..transports.stdio import serve_stdio
-        from ..transports.stdio_streams import claim_stdio
+        from ..transports.stdio.server import serve_stdio
+        from ..transports.stdio.streams import claim_stdio
 
         streams = claim_stdio(max_line=app.service.max_message)
         ending = Ending(given.pop("drain", LIMIT))
         await ending.after(serve_stdio(app.service, streams, ending=ending, **given))
     elif transport == "unix":
-        from ..transports.unix import serve_unix
+        from ..transports.unix.server import serve_unix
 
         ending = Ending(given.pop("drain", LIMIT))
         await ending.after(serve_unix(app.service, ending=ending, **given))
     else:
-        from ..transports.uvicorn_runner import serve_here
+        from ..transports.http1.server.runner import serve_here
 
         if options.get("workers", 1) > 1:
             raise ValueError("several workers need processes of their own; use App.run, or one worker")

@@ -23,7 +23,13 @@ from dovetail.protocol.listening import Change, change_in
 from dovetail.protocol.revisions import PROFILES
 from dovetail.stores import SQLiteStore
 from dovetail.testing.serving import served
-from dovetail.transports.http.event_ids import REQUEST, STANDALONE, covers, new_stream_id, parse_event_id
+from dovetail.transports.http_server.event_ids import (
+    REQUEST,
+    STANDALONE,
+    covers,
+    new_stream_id,
+    parse_event_id,
+)
 
 SECRET, OPEN = "notes://secret", "notes://open"
 CALL = {"name": "slow", "arguments": {}, "_meta": {"progressToken": "p"}}

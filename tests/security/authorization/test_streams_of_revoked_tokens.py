@@ -22,7 +22,7 @@ from dovetail.auth.dpop import DPoPKey
 from dovetail.security.authenticator import AuthenticationFailed, Credentials
 from dovetail.security.principal import Principal
 from dovetail.testing.serving import served
-from dovetail.transports.http import permission
+from dovetail.transports.http_server import permission
 
 BEAT = 0.05
 LISTEN = {"notifications": {"toolsListChanged": True}}

@@ -15,10 +15,10 @@ from dovetail.auth import Bearer, ClientCredentials
 from dovetail.protocol.bindings.origins import is_local_name
 from dovetail.protocol.errors import ConnectFailed, DovetailError
 from dovetail.security.fetching import Fetcher, FetchFailed, FetchRefused
-from dovetail.transports import http1_places
-from dovetail.transports.aiohttp_backend import AiohttpBackend
-from dovetail.transports.http_client import HTTPTransport
-from dovetail.transports.http_proxies import proxy_for
+from dovetail.transports.http1.client import origins
+from dovetail.transports.http1.client.aiohttp_backend import AiohttpBackend
+from dovetail.transports.http1.client.proxies import proxy_for
+from dovetail.transports.http_client.transport import HTTPTransport
 
 TOKEN = "secret-token"
 LOCAL = [
@@ -84,7 +84,7 @@ class Liar:
         self.asked: list[Any] = []
         self.tried: list[Any] = []
         monkeypatch.setattr(socket, "getaddrinfo", self.resolve)
-        monkeypatch.setattr(http1_places, "_open", self.open)
+        monkeypatch.setattr(origins, "_open", self.open)
         monkeypatch.setattr("asyncio.selector_events.BaseSelectorEventLoop.sock_connect", self.connect)
 
     def resolve(self, host: Any, port: Any, *_: Any, **__: Any) -> list[Any]:

@@ -20,9 +20,9 @@ from typing import Any
 from dovetail import App
 from dovetail.protocol import names
 from dovetail.runtime.connection import ServerConnection
-from dovetail.transports.stdio import serve_stdio
-from dovetail.transports.stdio_streams import StdioStreams
-from dovetail.transports.unix import serve_unix
+from dovetail.transports.stdio.server import serve_stdio
+from dovetail.transports.stdio.streams import StdioStreams
+from dovetail.transports.unix.server import serve_unix
 
 serving_kit: Any = importlib.import_module("http_serving")
 

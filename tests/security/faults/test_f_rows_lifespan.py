@@ -12,7 +12,7 @@ import pytest
 from fault_wires import HTTPTalk, request, serve, serving_kit
 
 from dovetail import App, Client, ConnectFailed
-from dovetail.transports import unix
+from dovetail.transports.unix import server as unix
 
 
 class Life:

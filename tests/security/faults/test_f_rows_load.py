@@ -12,8 +12,8 @@ from fault_wires import HTTPTalk, OldTalk, call, ended, request, serve, serving_
 from leak_oracle import traced
 
 from dovetail import App, Client, Context
-from dovetail.transports import unix
 from dovetail.transports.http import HTTPApp
+from dovetail.transports.unix import server as unix
 
 CALLS = 1000
 MIB = 1024 * 1024

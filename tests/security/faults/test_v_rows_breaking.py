@@ -21,7 +21,7 @@ from fault_wires import FIRST, HTTPTalk, OldTalk, call, request, serving_kit
 from dovetail import App, Client, ConnectionLost, InternalError, RequestTimeout
 from dovetail.transports.client_seam import Outgoing, Reply
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.unix_client import UnixTransport
+from dovetail.transports.unix.client import UnixTransport
 
 pytestmark = pytest.mark.hostile
 

@@ -18,8 +18,8 @@ import pytest
 
 from dovetail import Client
 from dovetail.client.results import OutputInvalid
-from dovetail.protocol import schema as schemas
 from dovetail.protocol.bounded import Bounded
+from dovetail.protocol.schema import validator as schemas
 from dovetail.transports.client_seam import Outgoing, Receiver, Reply
 from dovetail.transports.shared_channel import SharedChannel
 

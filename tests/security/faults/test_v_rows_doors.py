@@ -37,14 +37,14 @@ def called(tree: ast.AST) -> Iterator[str]:
 
 #: Every module that takes messages from a peer and has them answered, and what keeps web pages out of it.
 ENTRANCES = {
-    "transports/stdio.py": "the parent process alone holds the pipe",
-    "transports/unix.py": "a socket file of its owner; no page can open one",
+    "transports/stdio/server.py": "the parent process alone holds the pipe",
+    "transports/unix/server.py": "a socket file of its owner; no page can open one",
     "transports/memory.py": "the same process",
-    "transports/http/stateful.py": "guarded",
-    "transports/http/stateless.py": "guarded",
-    "transports/http/sse_2024.py": "guarded",
+    "transports/http_server/stateful.py": "guarded",
+    "transports/http_server/stateless.py": "guarded",
+    "transports/http_server/sse_2024.py": "guarded",
     "runtime/connection.py": "what the others make",
-    "cli/dev_child.py": "frames from its parent, whose own doors are those above",
+    "devserver/child.py": "frames from its parent, whose own doors are those above",
     "testing/serving.py": "the same process",
 }
 
@@ -66,12 +66,12 @@ def test_v9_every_entrance_is_known() -> None:
     }
     # Over HTTP uvicorn listens, for the one ASGI application; the callback of a login answers a browser and no client,
     # and the fixtures listen on a socket file of their own.
-    assert listening == {"transports/unix.py", "auth/login/callback.py", "testing/serving.py"}
+    assert listening == {"transports/unix/server.py", "auth/login/callback.py", "testing/serving.py"}
 
 
 def test_v9_the_guard_comes_first_and_no_module_goes_around_it() -> None:
     """One function takes HTTP requests; the guard is the first thing it asks."""
-    tree = dict(trees())["transports/http/asgi.py"]
+    tree = dict(trees())["transports/http_server/asgi.py"]
     (handler,) = (
         node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef) and node.name == "__call__"
     )
@@ -81,7 +81,7 @@ def test_v9_the_guard_comes_first_and_no_module_goes_around_it() -> None:
         (name, target)
         for name, other in trees()
         for target in called(other)
-        if name.startswith("transports/http/")
+        if name.startswith("transports/http_server/")
     ]
     for entry in (
         "_stateless.serve",
@@ -90,9 +90,9 @@ def test_v9_the_guard_comes_first_and_no_module_goes_around_it() -> None:
         "_stateful.listen",
         "old.take",
     ):
-        assert [name for name, target in inside if target.endswith(entry)] == ["transports/http/asgi.py"], (
-            entry
-        )
+        assert [name for name, target in inside if target.endswith(entry)] == [
+            "transports/http_server/asgi.py"
+        ], entry
 
 
 EVIL: list[dict[str, str]] = [
@@ -309,7 +309,7 @@ def test_v59_v36_nothing_goes_through_a_shell_or_runs_text() -> None:
         if re.search(r"(subprocess_exec|subprocess\.(run|Popen|call|check_\w+))$", target)
     }
     # The second runs our own module again, with the interpreter that runs already.
-    assert starters == {"transports/process.py", "cli/dev_version.py"}
+    assert starters == {"transports/stdio/process.py", "devserver/version.py"}
 
 
 def test_v58_paths_from_peers_are_opened_in_one_place() -> None:
@@ -329,16 +329,16 @@ OPENERS = {
     "auth/login/person.py",
     "authserver/assertions.py",
     "cli/commands.py",
-    "cli/dev_child.py",
+    "devserver/child.py",
     "cli/saving.py",  # what -o names; of a name that comes from a server, letters and digits are left
     "cli/screen.py",  # the null device
     "cli/sources.py",
     "client/targets.py",
     "security/safe_paths.py",
     "stores/sqlite_file.py",
-    "transports/descriptor_io.py",
-    "transports/process_group.py",
-    "transports/stdio_streams.py",
+    "transports/stdio/descriptor_io.py",
+    "transports/stdio/process_group.py",
+    "transports/stdio/streams.py",
 }
 
 #: The first version without the fault that peers published.

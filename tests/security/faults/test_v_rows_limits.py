@@ -21,8 +21,8 @@ from dovetail.stores import MemoryStore
 from dovetail.stores.bounds import SessionBounds, StoreBounds
 from dovetail.transports.client_seam import Outgoing
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.stdio_client import StdioTransport
-from dovetail.transports.unix_client import UnixTransport
+from dovetail.transports.stdio.client import StdioTransport
+from dovetail.transports.unix.client import UnixTransport
 
 pytestmark = pytest.mark.hostile
 MIB = 1024 * 1024
@@ -395,7 +395,7 @@ async def test_f78_a_batch_beyond_the_bound_is_answered_item_by_item() -> None:
 async def test_f78_ending_a_session_does_not_wait_for_a_handler_that_will_not_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from dovetail.transports.http import sessions, stateful
+    from dovetail.transports.http_server import sessions, stateful
 
     monkeypatch.setattr(sessions, "STUBBORN", 0.1)
     monkeypatch.setattr(stateful, "STUBBORN", 0.1)

@@ -1,17 +1,9 @@
-"""The server's side of HTTP: one bare ASGI application that serves both eras on one endpoint.
+"""The public names of serving over HTTP; what is behind them is the room ``http_server``.
 
-Theory of operation. `HTTPApp` is an ASGI 3 callable without a framework beneath it, so it runs under any
-ASGI server and mounts into any ASGI framework. Each request passes the guard (who may call, in which
-shape), is read within limits, and goes to one of two halves: `stateless` answers a request of the stateless
-era in the task that the server made for it; `stateful` keeps sessions as records in a store, runs each call
-in a task of its own and streams its messages in a way that can be resumed. `sse_2024` is the deprecated
-HTTP+SSE transport, off unless asked for.
-
-Specification: basic/transports of 2025-03-26 to 2025-11-25; 2026-07-28 basic/transports/streamable-http;
-2024-11-05 basic/transports, "HTTP with SSE".
+Specification: basic/transports of every revision.
 """
 
-from .asgi import HTTPApp
-from .routes import Request, Response, Route
+from ..http_server.asgi import HTTPApp
+from ..http_server.routes import Request, Response, Route
 
 __all__ = ["HTTPApp", "Request", "Response", "Route"]

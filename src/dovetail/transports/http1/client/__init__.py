@@ -1,0 +1,6 @@
+"""Requests over HTTP/1.1: what a backend is (`seam`), our own (`backend`), that through proxies (`aiohttp_backend`).
+
+Specification: RFC 9110; RFC 9112.
+"""
+
+__all__: list[str] = []

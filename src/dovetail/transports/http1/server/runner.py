@@ -1,0 +1,274 @@
+"""Serving over HTTP with uvicorn: sockets, workers, one line that tells the address, an end in good order.
+
+The socket is ours: bound before uvicorn is asked for anything, so that a port in use is a plain error, port
+0 can be told, and several workers accept from one queue. Only loopback addresses are bound without being
+asked twice. A signal to end begins the drain at once, not after all connections have closed by themselves,
+because streams never would; a second signal ends now. The whole end takes no longer than the application's drain
+limit: what can't be ended in time is logged, and the process ends with status 70 (see `dovetail.runtime.ending`).
+Workers that die are replaced (see `workers`). The line that tells the address comes when the app has started: before
+that, clients wait in the socket's queue.
+
+Specification: basic/transports "Security Warning" (bind to loopback); the rest is operation, not protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib.util
+import ipaddress
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+from ....logs import get_logger
+from ....runtime.ending import Ending
+from ....runtime.service import LifespanFailed
+from ...http_server.answering import Drainable
+from .workers import NotStarted, Supervisor
+
+log = get_logger("dovetail.http")
+
+_BACKLOG: Final = 2048
+_FAILED: Final = "the server did not start; see the log"
+
+
+class AddressUnavailable(OSError):
+    """The address or socket file cannot be served on; the message says why and what to do."""
+
+
+def serve(
+    app: Drainable,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    path: str = "/mcp",
+    uds: str | None = None,
+    workers: int = 1,
+    allow_remote: bool = False,
+    announce: Callable[[str], None] | None = None,
+    header_timeout: float = 10.0,
+    **options: Any,
+) -> None:
+    """Serve until a signal ends it (SIGINT, SIGTERM, SIGHUP).
+
+    ``host`` and ``port`` (0: any free one), or ``uds``, the path of a unix socket. An address that is not
+    loopback needs ``allow_remote``. ``workers`` processes share the socket (POSIX only); each runs ``app`` as it stands
+    when this is called, and is replaced when it dies; this process looks after them. ``announce`` gets the line that
+    tells the address (default: standard error). ``header_timeout`` is how long a client may take for the head of a
+    request, in seconds. Other ``options`` go to ``uvicorn.Config``.
+
+    Raises `AddressUnavailable` when the address cannot be bound, ValueError for an address that others can
+    reach without ``allow_remote``, ImportError without uvicorn, and what the app raises when it starts; where several
+    workers do not start, the log has that, and it is `AddressUnavailable`.
+    """
+    with _bound(host, port, uds, allow_remote) as sock:
+        started = _teller(sock, path, announce)
+        if workers > 1:
+            _run_workers(app, sock, workers, header_timeout, options, started)
+            return
+        from .uvicorn_server import run  # an extra
+
+        ending = Ending(app.drain_limit)
+        with ending.enforced():
+            run(app, sock, ending, None, header_timeout, started, **_settings(options))
+
+
+async def serve_here(
+    app: Drainable,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    path: str = "/mcp",
+    uds: str | None = None,
+    allow_remote: bool = False,
+    announce: Callable[[str], None] | None = None,
+    header_timeout: float = 10.0,
+    **options: Any,
+) -> None:
+    """Do what `serve` does with one worker, in the running loop, until a signal or a cancellation ends it. A second
+    one of either ends it now.
+    """
+    with _bound(host, port, uds, allow_remote) as sock:
+        from .uvicorn_server import serve as serve_socket  # an extra
+
+        started = _teller(sock, path, announce)
+        ending = Ending(app.drain_limit)
+        await serve_socket(app, sock, ending, header_timeout, started, **_settings(options))
+
+
+@contextlib.contextmanager
+def _bound(host: str, port: int, uds: str | None, allow_remote: bool) -> Generator[socket.socket]:
+    """A listening socket, gone afterwards, with its file if it has one."""
+    _check_extra()
+    sock = bind_unix(uds) if uds is not None else bind(host, port, allow_remote=allow_remote)
+    identity = None if uds is None else _identity(uds)
+    try:
+        yield sock
+    finally:
+        sock.close()
+        if uds is not None and _identity(uds) == identity:
+            with contextlib.suppress(OSError):
+                os.unlink(uds)
+
+
+def _teller(sock: socket.socket, path: str, announce: Callable[[str], None] | None) -> Callable[[], None]:
+    """What tells the address, once."""
+    line = f"dovetail: serving on {address_of(sock, path)}"
+    return lambda: (announce or _tell)(line)
+
+
+def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
+    """A listening socket for ``host`` and ``port``. Raises `AddressUnavailable` and ValueError as `serve`
+    does.
+    """
+    if not 0 <= port <= 65535:
+        raise AddressUnavailable(f"{port} is not a port: ports go from 0 (any free one) to 65535")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as problem:
+        raise AddressUnavailable(f"{host!r} is not an address to serve on: {problem}") from None
+    if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        if not allow_remote:
+            raise ValueError(
+                f"{host} can be reached from other machines; pass allow_remote=True if that is meant"
+            )
+        log.warning("serving on %s: other machines can reach it; set allowed hosts and authentication", host)
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError as problem:
+        sock.close()
+        used = problem.errno == errno.EADDRINUSE
+        reason = "it is in use; choose another port, or 0 for any" if used else str(problem)
+        raise AddressUnavailable(f"cannot serve on {host} port {port}: {reason}") from None
+    return sock
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A listening unix socket, for this user alone. A file left by a server that is gone is replaced, any
+    other never.
+
+    Raises `AddressUnavailable`.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise AddressUnavailable("this system has no unix sockets; serve on a port")
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        sock.bind(path)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError as problem:
+        sock.close()
+        raise AddressUnavailable(f"cannot serve on the socket {path}: {problem}") from None
+    finally:
+        os.umask(before)
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise AddressUnavailable(f"{path} exists and is not a socket; choose another path")
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.settimeout(1.0)
+    try:
+        probe.connect(path)
+    except ConnectionRefusedError:
+        os.unlink(path)
+    except OSError as problem:
+        raise AddressUnavailable(
+            f"cannot tell whether a server still uses the socket {path}: {problem}"
+        ) from None
+    else:
+        raise AddressUnavailable(f"a server is listening on the socket {path} already")
+    finally:
+        probe.close()
+
+
+def address_of(sock: socket.socket, path: str) -> str:
+    """The URL of a listening socket."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return f"unix:{sock.getsockname()}"
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _check_extra() -> None:
+    for needed in ("uvicorn", "httptools"):
+        if importlib.util.find_spec(needed) is None:
+            raise ImportError(f"serving over HTTP needs {needed}: pip install 'dovetail[server]'")
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _run_workers(
+    app: Drainable,
+    sock: socket.socket,
+    count: int,
+    header_timeout: float,
+    options: dict[str, Any],
+    started: Callable[[], None],
+) -> None:
+    """Serve on a socket in processes of their own, until this one is told to end."""
+    if not hasattr(os, "fork"):
+        raise ValueError("several workers need a system that can fork; run one worker")
+
+    def work(leash: int, begun: Callable[[], None]) -> None:
+        from .uvicorn_server import run  # an extra
+
+        ending = Ending(app.drain_limit, signals=(signal.SIGTERM,), force=(signal.SIGQUIT,))
+        try:
+            with ending.enforced():
+                run(app, sock, ending, leash, header_timeout, begun, **_settings(options))
+        except LifespanFailed as problem:
+            log.error("%s", problem, exc_info=problem.__cause__)
+            raise NotStarted from None
+
+    try:
+        Supervisor(count, work, limit=app.drain_limit, at_end=sock.close, at_start=started).run()
+    except NotStarted:
+        raise AddressUnavailable(_FAILED) from None
+
+
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    """What uvicorn is told."""
+    return {
+        "loop": "uvloop" if importlib.util.find_spec("uvloop") is not None else "asyncio",
+        "ws": "none",
+        "lifespan": "on",
+        "log_config": None,
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "forwarded_allow_ips": [],  # whoever switches them on names whom to believe as well
+        "timeout_graceful_shutdown": 5,
+        **options,
+    }

@@ -1,0 +1,196 @@
+"""uvicorn as this project runs it: draining at the first signal, over in time, patient with clients only so long.
+
+How long the end may take is shared out by `dovetail.runtime.ending`; `connection` has the connections.
+
+Specification: none; this is operation, not protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import socket
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, cast
+
+from ....logs import get_logger
+from ....runtime.ending import CALLS, CANCELLED, ORDERLY, SPARE, Ending, Heard, calls_in_progress
+from ...http_server.answering import Drainable
+from .connection import Connections
+
+try:
+    import uvicorn
+except ImportError:
+    raise ImportError("serving over HTTP needs uvicorn: pip install 'dovetail[server]'") from None
+
+log = get_logger("dovetail.http")
+
+#: What uvicorn sleeps, in seconds, before it looks whether connections have closed.
+_NAP: Final = 0.1
+#: After how many of uvicorn's ticks, which are naps, connections are looked at.
+_SWEEP: Final = 5
+
+
+def run(
+    app: Drainable,
+    sock: socket.socket,
+    ending: Ending,
+    leash: int | None,
+    patience: float,
+    started: Callable[[], None],
+    **settings: Any,
+) -> None:
+    """Serve on a socket until ``ending`` is asked for, or until the other end of ``leash``, a pipe, is closed.
+    ``patience``: how long the head of a request may take, in seconds. ``started`` is called once requests are served.
+    Raises what the application raises when it starts.
+    """
+    server = _Server(app, ending, leash, Connections(patience), started, settings)
+    server.run(sockets=[sock])
+    if server.problem is not None:
+        raise server.problem
+
+
+async def serve(
+    app: Drainable,
+    sock: socket.socket,
+    ending: Ending,
+    patience: float,
+    started: Callable[[], None],
+    **settings: Any,
+) -> None:
+    """Do what `run` does, in the running loop, also until it is cancelled."""
+    server = _Server(app, ending, None, Connections(patience), started, settings, guest=True)
+    await ending.after(server.serve(sockets=[sock]))
+    if server.problem is not None:
+        raise server.problem
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server. ``problem``: why it did not start. ``guest``: the process is not its own."""
+
+    _heard: Heard
+
+    def __init__(
+        self,
+        app: Drainable,
+        ending: Ending,
+        leash: int | None,
+        connections: Connections,
+        started: Callable[[], None],
+        settings: dict[str, Any],
+        *,
+        guest: bool = False,
+    ) -> None:
+        options: dict[str, Any] = {"http": connections, **settings}
+        super().__init__(uvicorn.Config(cast("Any", app), **options))
+        self._app = app
+        self._ending = ending
+        self._leash = leash
+        self._connections = connections
+        self._tell_started = started
+        self._guest = guest
+        self.problem: Exception | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Handle the signals that end a server, and raise none again."""
+        self._ending.listen(self._asked)
+        with self._ending.hearing():
+            yield
+
+    def _asked(self) -> None:
+        self.should_exit = True
+        self.force_exit = self._ending.asked > 1
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, unless an end is asked for meanwhile; what was made until then is out of the collector's sight."""
+        self._heard = heard = Heard(self._ending)
+        if self._leash is not None:
+            asyncio.get_running_loop().add_reader(self._leash, self._let_go, self._leash)
+        await _unless_asked(self._begin(sockets), heard)
+
+    async def _begin(self, sockets: list[socket.socket] | None) -> None:
+        try:
+            await self._app.start()
+            await super().startup(sockets=sockets)
+        except SystemExit:
+            self.problem = RuntimeError("uvicorn did not start; see the log")
+        except Exception as problem:  # noqa: BLE001 - raised again outside of uvicorn, which would only log it
+            self.problem = problem
+        if self.problem is not None:
+            self.should_exit = True
+            return
+        self._tell_started()
+        if not self._guest:
+            gc.collect()
+            gc.freeze()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after connections that have had their time, besides what uvicorn does."""
+        if counter % _SWEEP == 0:
+            self._connections.sweep()
+        return await super().on_tick(counter)
+
+    def _let_go(self, leash: int) -> None:
+        asyncio.get_running_loop().remove_reader(leash)
+        self._ending.ask_once()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, drain the application, and only then wait for connections to close."""
+        ending = self._ending
+        ending.begin()
+        for server in self.servers:
+            server.close()
+        await _drain(self._app, ending, self._heard, self.server_state.tasks)
+        if self.force_exit:
+            _abort(self.server_state.connections)
+        usual = self.config.timeout_graceful_shutdown
+        self.config.timeout_graceful_shutdown = cast("int", _patience(ending, usual))
+        await ending.within(super().shutdown(sockets=sockets), "the lifespan")
+
+
+def _abort(connections: set[Any]) -> None:
+    """Close connections, whatever they have not sent yet."""
+    for connection in tuple(connections):
+        connection.transport.abort()
+
+
+def _patience(ending: Ending, usual: float | None) -> float:
+    """Seconds that connections have to close."""
+    most = max(0.0, ending.left(ORDERLY) - _NAP)
+    return most if usual is None else min(most, usual)
+
+
+async def _unless_asked(starting: Coroutine[Any, Any, None], heard: Heard) -> None:
+    """Start, unless an end is asked for meanwhile."""
+    task = asyncio.ensure_future(starting)
+    asked = asyncio.ensure_future(heard.asked.wait())
+    await asyncio.wait((task, asked), return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if task.done():
+        task.result()
+    else:
+        task.cancel()
+
+
+async def _drain(app: Drainable, ending: Ending, heard: Heard, tasks: set[asyncio.Task[None]]) -> None:
+    """Let the application finish while there is time; it cancels and answers itself what takes longer. Then end
+    uvicorn's tasks, in which requests are served.
+    """
+    drained = asyncio.ensure_future(app.drain(ending.left(CALLS)))
+    now = asyncio.ensure_future(heard.now.wait())
+    first = asyncio.FIRST_COMPLETED
+    try:
+        await asyncio.wait((drained, now), timeout=ending.left(SPARE), return_when=first)
+        if now.done() and not drained.done():
+            log.warning("shutting down with requests in progress: %s", ", ".join(calls_in_progress()))
+        if not (drained.done() and ending.left(CALLS)):
+            for task in tuple(tasks):
+                task.cancel()
+            await asyncio.wait((drained, now), timeout=ending.left(CANCELLED), return_when=first)
+            # A task that is cancelled before its first step never leaves by itself.
+            tasks.difference_update([task for task in tasks if task.done()])
+    finally:
+        drained.cancel()
+        now.cancel()

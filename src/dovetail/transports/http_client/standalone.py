@@ -1,0 +1,86 @@
+"""The standalone stream of the stateful era: what the server says that belongs to no request.
+
+Theory of operation. One task keeps a GET open, and opens it again as `resumption` has it. Nobody waits
+for what it brings, so it is patient with a server that is gone; when it gives up, calls go on.
+Specification: 2025-11-25 basic/transports, "Listening for Messages from the Server".
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from ...logs import get_logger
+from ...protocol.errors import DovetailError, SessionEnded, TransportError
+from . import answers
+from .inflow import Inflow
+from .requests import Requests
+from .resumption import Resumption
+
+__all__ = ["Standalone"]
+
+_log: Final = get_logger("dovetail.transports")
+
+
+class Standalone:
+    """The one standalone stream of a client. ``attempts``: tries in a row, without a new event, to resume it.
+
+    ``answered`` is set once the server said whether it has such a stream.
+    """
+
+    def __init__(self, requests: Requests, inflow: Inflow, attempts: int) -> None:
+        self.answered = asyncio.Event()
+        self._requests = requests
+        self._inflow = inflow
+        self._attempts = attempts
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the stream in the background, and keep it open; anew if it was there."""
+        await self.stop()
+        answered = self.answered = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name="dovetail: standalone stream")
+        self._task.add_done_callback(lambda _: answered.set())
+
+    async def stop(self) -> None:
+        """End the stream."""
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _run(self) -> None:
+        where = self._requests.endpoint.shown
+        session, progress = self._requests.session, Resumption(self._attempts, awaited=False)
+        try:
+            while not self._requests.endpoint.closed:
+                if not await self._once(session, progress):
+                    return
+                await progress.wait(f"the standalone stream of {where}")
+        except DovetailError as problem:
+            if not self._requests.endpoint.closed:
+                # The next call opens a new session, and with it a new stream.
+                level = logging.DEBUG if isinstance(problem, SessionEnded) else logging.WARNING
+                _log.log(level, "no longer listening to %s: %s", where, problem)
+
+    async def _once(self, session: str | None, progress: Resumption) -> bool:
+        """One connection of the stream, to its end. Whether to try again."""
+        requests = self._requests
+        try:
+            answer = await requests.get(session, progress.last_event_id, requests.revision)
+        except TransportError as problem:
+            progress.failed(problem)
+            return True
+        self.answered.set()
+        try:
+            if answer.status == 200 and answers.is_event_stream(answer):
+                progress.opened()
+                await self._inflow.follow(answer, progress, None)
+                return True
+            if answer.status == 405:
+                return False
+            refused = await requests.refused(answer, session)
+            if progress.may_retry(refused, answer.status):
+                return True
+            raise refused
+        finally:
+            answer.close()
