@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -130,7 +130,7 @@ class RepeatedHead:
         self._place = place
 
     @classmethod
-    def of(cls, data: bytes, scope: dict[str, Any]) -> RepeatedHead | None:
+    def of(cls, data: bytes, scope: Mapping[str, Any]) -> RepeatedHead | None:
         """That of the one whole request that ``data`` is. None where there is more to a head than to know its bytes."""
         end = data.find(b"\r\n\r\n", 0, _MAX_HEAD)
         if end < 0 or not data.startswith(b"POST "):
