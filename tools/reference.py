@@ -63,10 +63,6 @@ SPELLINGS = {
 #: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
 #: leaves it out, and no page has to show it.
 NOT_PUBLIC = {
-    **dict.fromkeys(
-        [f"Context.{name}" for name in ("rounds", "opened_rounds", "demand", "run_apart")],
-        "the server runs a body by them; an author has `elicit`, `ask`, `step` and `visit_first`",
-    ),
     "App.endpoint": "`run` and `asgi` make by it what they serve",
     "App.http_routes": "`endpoint` and `dovetail dev` serve them",
     "App.share_keys": "`run` calls it before it forks",

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import reference
 
 from dovetail import App, Client, Context
 from dovetail.protocol.revisions import REVISIONS
@@ -74,3 +75,17 @@ def test_what_is_to_be_written_is_there() -> None:
     for advice in MEANT.values():
         for name in re.findall(r"ctx\.(\w+)", advice):
             assert hasattr(Context, name) or name in Context.__slots__, advice
+
+
+async def test_a_context_shows_an_author_what_the_pages_teach_and_nothing_else() -> None:
+    """What runs a body keeps on its context has no name there that completion would offer."""
+    app = App("x")
+
+    @app.tool(timeout=60.0)
+    async def look(ctx: Context) -> list[str]:
+        return [name for name in dir(ctx) if not name.startswith("_")]
+
+    async with Client(app) as client:
+        shown = await client.call_tool("look", into=list[str])
+    assert {"elicit", "progress", "principal", "state"} <= set(shown)
+    assert [name for name in shown if reference.example_of_method("Context", name) is None] == []

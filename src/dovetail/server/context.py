@@ -4,6 +4,9 @@ Ask for it by annotation (``ctx: Context``). It reports progress and logs, asks 
 calling.
 """
 
+# The functions below `Context` belong to it: what runs a body needs them, and authors are not to see them on it.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 import math
 import os
@@ -46,6 +49,7 @@ from .session import Session, session_of
 from .steps import StepCodec, refuse_inside, result_type, run
 
 T = TypeVar("T")
+CleanUp = Callable[[], Awaitable[None]]
 
 _TRIES = 3
 _RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
@@ -55,8 +59,8 @@ class Context:
     """One call, from the inside. ``state`` is what the app's lifespan gave."""
 
     __slots__ = (
-        *("_begin", "_body", "_call", "_channel", "_identity", "_keys", "_numbered", "_progress"),
-        *("_rounds", "_steps", "clean_ups", "state"),
+        *("_begin", "_body", "_call", "_channel", "_clean_ups", "_identity", "_keys", "_numbered"),
+        *("_progress", "_rounds", "_steps", "state"),
     )
 
     def __init__(
@@ -73,31 +77,13 @@ class Context:
         self._begin = begin
         self._rounds = rounds
         self._body = _current_task() if rounds is None else rounds.body
-        self.clean_ups: list[Callable[[], Awaitable[None]]] | None = None
+        self._clean_ups: list[CleanUp] | None = None
         self._identity: str | None = None
         self._progress: float | None = None
         self._keys: set[str] = set()
         self._numbered = 0
         self._steps: set[str] = set()
         self.state = state
-
-    @property
-    def rounds(self) -> Rounds | None:
-        """The rounds of the call, in the stateless era; opened when first needed."""
-        if self._rounds is None and self._begin is not None:
-            self._rounds = self._begin(self._call, self._channel, self._body)
-        return self._rounds
-
-    def run_apart(self, clean_ups: list[Callable[[], Awaitable[None]]]) -> None:
-        """The body runs in a task of its own, which calls this first, and does ``clean_ups`` after the answer."""
-        self.clean_ups, self._body = clean_ups, asyncio.current_task()
-        if self._rounds is not None:
-            self._rounds.body = self._body
-
-    @property
-    def opened_rounds(self) -> Rounds | None:
-        """The rounds of the call, if there was need for them so far."""
-        return self._rounds
 
     # Who and what
 
@@ -283,20 +269,11 @@ class Context:
             params = self._call.profile.encode(ElicitationCompleteNotice(elicitation_id=elicitation_id))
             await self._channel.emit(messages.notification(notice, params))
 
-    async def demand(self, visits: URLElicitationRequired) -> NoReturn:
-        """Answer the call with addresses that the person has to visit first, as the revision does it.
-
-        In the stateless era they are asked in a round, again and again until the body no longer demands them.
-        """
-        call, rounds = self._call, self.rounds
-        asked = {f"visit-{number}": visit for number, visit in enumerate(visits_in(visits), 1)}
-        if rounds is not None:
-            await rounds.ask_again(self._on_the_wire(asked))
-        for visit in asked.values():
-            visit.check(call.profile, call.peer.capabilities)
-        if not call.profile.has(Feature.URL_ELICITATION_ERROR):
-            raise missing({"elicitation": {"url": {}}}, f"{call.method} can't send anybody there") from visits
-        raise visits
+    def _open_rounds(self) -> Rounds | None:
+        """The rounds of the call, in the stateless era; opened when first needed."""
+        if self._rounds is None and self._begin is not None:
+            self._rounds = self._begin(self._call, self._channel, self._body)
+        return self._rounds
 
     async def _ask_one(self, question: Question[T], key: str | None) -> T:
         if key is None and asyncio.current_task() is not self._body:
@@ -320,7 +297,7 @@ class Context:
                     f"two questions of one call have the key {key!r}; give them different ones"
                 )
             self._keys.add(key)
-        rounds = self.rounds
+        rounds = self._open_rounds()
         if rounds is None:
             return self._ask_by_requests(questions)
         return self._ask_by_rounds(rounds, questions, named=named)
@@ -413,14 +390,14 @@ class Context:
         async def produce() -> bytes:
             return codec.write(await run(fn, args, name))
 
-        rounds = self.rounds
+        rounds = self._open_rounds()
         return codec.read(await (produce() if rounds is None else rounds.step(name, produce)))
 
     def step_key(self, name: str) -> str:
         """A key that is the same whenever this step of this call runs, and no other's: for the idempotency of what
         it calls.
         """
-        rounds = self.rounds
+        rounds = self._open_rounds()
         if rounds is not None:
             return f"{rounds.nonce}:{name}"
         if self._identity is None:
@@ -435,6 +412,39 @@ def _no_such_name(self: object, name: str) -> NoReturn:
 
 
 setattr(Context, "__getattr__", _no_such_name)  # noqa: B010 - type checkers would take any name
+
+
+def opened_rounds(context: Context) -> Rounds | None:
+    """The rounds of the call, if there was need for them so far."""
+    return context._rounds
+
+
+def clean_ups_of(context: Context) -> list[CleanUp] | None:
+    """What is to be done after the answer, by the task of its own that the body runs in; None if it has none."""
+    return context._clean_ups
+
+
+def run_apart(context: Context, clean_ups: list[CleanUp]) -> None:
+    """The body runs in a task of its own, which calls this first, and does ``clean_ups`` after the answer."""
+    context._clean_ups, context._body = clean_ups, asyncio.current_task()
+    if context._rounds is not None:
+        context._rounds.body = context._body
+
+
+async def demand_visits(context: Context, visits: URLElicitationRequired) -> NoReturn:
+    """Answer the call with addresses that the person has to visit first, as the revision does it.
+
+    In the stateless era they are asked in a round, again and again until the body no longer demands them.
+    """
+    call, rounds = context._call, context._open_rounds()
+    asked = {f"visit-{number}": visit for number, visit in enumerate(visits_in(visits), 1)}
+    if rounds is not None:
+        await rounds.ask_again(context._on_the_wire(asked))
+    for visit in asked.values():
+        visit.check(call.profile, call.peer.capabilities)
+    if not call.profile.has(Feature.URL_ELICITATION_ERROR):
+        raise missing({"elicitation": {"url": {}}}, f"{call.method} can't send anybody there") from visits
+    raise visits
 
 
 def form_of(form: Any) -> Form[Any]:

@@ -43,7 +43,7 @@ from ..protocol.uri_template.template import UriTemplate
 from ..runtime.channel import Channel
 from .arguments import ArgumentsPlan, BadArguments
 from .contents import ContentsPlan
-from .context import Context
+from .context import Context, opened_rounds
 from .messages import MessagesPlan
 from .output import OutputPlan
 from .running import Runner
@@ -121,7 +121,7 @@ class ToolEntry:
         result = await self._runner.redeemed(
             known, CallToolResult, lambda: self._answer(call, channel, values, known)
         )
-        rounds = known.opened_rounds
+        rounds = opened_rounds(known)
         early = rounds is not None and rounds.stepped and not rounds.replayed
         if early and self._runner.once and self._runner.checked:
             log.warning(

@@ -31,7 +31,7 @@ from ..runtime.channel import Channel
 from ..runtime.ledger import Ledger
 from ..runtime.rounds import Diverged, Rounds, Suspend, ends_round
 from .app_scope import AppScope
-from .context import Context
+from .context import Context, clean_ups_of, demand_visits, opened_rounds, run_apart
 from .injection import Injector
 from .signature import Plan
 from .threads import Threads
@@ -171,7 +171,7 @@ class Runner:
         ``context``: of a request that brings state, None for any other. ``kind``: of the result. Raises what ``answer``
         raises, and `InvalidParams` where the state was used by another request.
         """
-        rounds = None if context is None else context.opened_rounds
+        rounds = None if context is None else opened_rounds(context)
         if rounds is None:
             return await answer()
         reply = await rounds.redeem()
@@ -215,7 +215,7 @@ class Runner:
         apart = Apart()
         running = self._run(call, channel, values, context)
         task = task_maker(asyncio.get_running_loop())(
-            apart.run(running, partial(context.run_apart, apart.clean_ups))
+            apart.run(running, partial(run_apart, context, apart.clean_ups))
         )
         if not await apart.over(task, timeout + OBEDIENCE):
             self._defiant.add(task)
@@ -237,19 +237,19 @@ class Runner:
 
     async def demanded(self, call: Call, channel: Channel, visits: URLElicitationRequired) -> InputRequired:
         """What answers a call whose function demands visits where there was no context to ask for them. Raises as
-        `Context.demand` does, where the revision does not ask in a round.
+        `demand_visits` does, where the revision does not ask in a round.
         """
         context = await self.context(call, channel)
         try:
-            await context.demand(visits)
+            await demand_visits(context, visits)
         except Suspend:
-            rounds = context.opened_rounds
+            rounds = opened_rounds(context)
             if rounds is None:
                 raise
             return await rounds.outcome()
         finally:
-            if context.opened_rounds is not None:
-                context.opened_rounds.abandon()
+            if (opened := opened_rounds(context)) is not None:
+                opened.abandon()
 
     async def _run(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
@@ -261,7 +261,7 @@ class Runner:
         try:
             value = await self._asked(context, channel, values)
         except BaseException as problem:
-            rounds = context.opened_rounds
+            rounds = opened_rounds(context)
             ended = rounds is not None and rounds.closed and ends_round(problem)
             if rounds is not None and rounds.closed:
                 rounds.relax()
@@ -279,15 +279,15 @@ class Runner:
                 await self._rehearse(call, rounds, fresh)
             return await rounds.outcome()
         else:
-            rounds = context.opened_rounds
+            rounds = opened_rounds(context)
             if rounds is not None and rounds.closed:
                 rounds.relax()
                 if rounds.told:
                     raise self._swallowed()
             return value
         finally:
-            if context.opened_rounds is not None:
-                context.opened_rounds.abandon()
+            if (opened := opened_rounds(context)) is not None:
+                opened.abandon()
 
     def _swallowed(self) -> InternalError:
         log.error(
@@ -335,7 +335,7 @@ class Runner:
                 return await self.plan.invoke(values, self._injector.fill_at_once(context))
             return await self._in_time(context, channel, values)
         except URLElicitationRequired as visits:
-            await context.demand(visits)
+            await demand_visits(context, visits)
 
     async def _in_time(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
         if self._timeout is None:
@@ -359,8 +359,9 @@ class Runner:
             filled = await self._injector.fill(context, stack, arguments, {})
             value = await self._invoke(values, filled)
             # What failed was thrown into the dependencies; what went well is answered before they clean up.
-            if context.clean_ups is not None:
-                context.clean_ups.append(stack.pop_all().aclose)  # by the task that entered them
+            clean_ups = clean_ups_of(context)
+            if clean_ups is not None:
+                clean_ups.append(stack.pop_all().aclose)  # by the task that entered them
             elif channel.tidies:
                 channel.later(stack.pop_all().aclose)
             return value
