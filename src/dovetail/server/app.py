@@ -17,6 +17,7 @@ from ..protocol.types import (
     Annotations,
     Icon,
     JSONSchema,
+    Meta,
     Params,
     Prompt,
     PromptArgument,
@@ -50,6 +51,7 @@ from .checks import (
     decorator,
     described_app,
     eras,
+    known_options,
     misused,
 )
 from .completion import Completers
@@ -78,7 +80,6 @@ log = get_logger("dovetail.server")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
-Meta = dict[str, Any]
 
 
 class App:
@@ -101,6 +102,7 @@ class App:
     stdio and unix sockets it has no effect.
     """
 
+    @known_options("App(...)")
     def __init__(
         self,
         name: str,
@@ -204,6 +206,7 @@ class App:
         self.add_tool(fn, **options)
         return fn
 
+    @known_options("a tool")
     def add_tool(
         self,
         fn: Callable[..., Any],
@@ -268,6 +271,7 @@ class App:
 
     # Resources
 
+    @known_options("a resource")
     def resource(
         self,
         uri: str,
@@ -300,6 +304,7 @@ class App:
             )
         return decorator(self.add_resource, uri, **options)
 
+    @known_options("a resource")
     def add_resource(
         self,
         fn: Callable[..., Any],
@@ -405,6 +410,7 @@ class App:
         self.add_prompt(fn, **options)
         return fn
 
+    @known_options("a prompt")
     def add_prompt(
         self,
         fn: Callable[..., Any],

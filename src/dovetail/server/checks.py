@@ -4,6 +4,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
 from msgspec import Struct
@@ -47,6 +48,35 @@ def decorator(add: Callable[..., None], *values: Any, **options: Any) -> Callabl
         return fn
 
     return register
+
+
+def known_options(what: str) -> Callable[[F], F]:
+    """A method whose options are those of its signature; of any other, the author is told what to write instead.
+
+    ``what``: what the options are of, for people. The method raises `RegistrationError` for one that is none.
+    """
+
+    def checked(method: F) -> F:
+        code = method.__code__
+        known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+        @wraps(method)
+        def call(*values: Any, **options: Any) -> Any:
+            for name in options:
+                if name not in known:
+                    from .other_names import told_of_option  # for mistakes alone
+
+                    fn: Any = next((each for each in values[1:2] if callable(each)), None)
+                    raise RegistrationError(
+                        told_of_option(what, name, known),
+                        function=getattr(fn, "__name__", ""),
+                        where=author_line(),
+                    )
+            return method(*values, **options)
+
+        return cast("F", call)
+
+    return checked
 
 
 def misused(given: object, decorator: str, right: str) -> RegistrationError:

@@ -3,10 +3,10 @@
 Specification: none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NoReturn
 
-__all__ = ["MEANT", "MEANT_OF_APP", "naming"]
+__all__ = ["MEANT", "MEANT_OF_APP", "MEANT_OF_OPTIONS", "naming", "told_of_option"]
 
 
 def naming(what: str, meant: Mapping[str, str]) -> Callable[[object, str], NoReturn]:
@@ -17,6 +17,19 @@ def naming(what: str, meant: Mapping[str, str]) -> Callable[[object, str], NoRet
         raise AttributeError(f"{what} has no {name!r}" + (f"; {told}" if told else ""), name=name, obj=self)
 
     return missing
+
+
+def told_of_option(what: str, name: str, known: Iterable[str]) -> str:
+    """What to write instead of an option that ``what`` does not have, which has those in ``known``."""
+    from difflib import get_close_matches
+
+    known = list(known)
+    kind = "App" if what.startswith("App") else "entry"
+    meant = MEANT_OF_OPTIONS[kind].get(name)
+    near = get_close_matches(name, known, n=1)
+    if meant is None:
+        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return f"{what} has no option {name!r}; {meant}"
 
 
 _CHANGES: Final = "clients are told by themselves when an entry is added or removed"
@@ -108,3 +121,66 @@ MEANT_OF_APP: Final[dict[str, str]] = {
     "template": "write `@app.resource(uri)`, with variables in the URI",
 }
 """By name, what to write with an `App`."""
+
+_HINT: Final = "write `annotations=ToolAnnotations({}=True)`"
+_WHEN_RUN: Final = "say it when it runs, `app.run('http', {0}=...)`, or `app.asgi({0}=...)`"
+_DUPLICATES: Final = (
+    "a name that is taken is refused; write `replace=True` where an entry is added to replace one"
+)
+_ALLOWED: Final = (
+    "write `scopes=[...]` for what a token needs, or `allow=` with a function that judges the caller"
+)
+
+MEANT_OF_OPTIONS: Final[dict[str, dict[str, str]]] = {
+    "entry": {
+        "auth": _ALLOWED,
+        "destructive": _HINT.format("destructive_hint"),
+        "enabled": "add it when it is to be seen, with `app.add_tool(fn)` and its like, or say by `allow=` who sees it",
+        "exclude_args": "write `name: T = Depends(fn)`: what the server fills in is in no schema",
+        "idempotent": _HINT.format("idempotent_hint"),
+        "inputSchema": "write `input_schema=`",
+        "mimeType": "write `mime_type=`",
+        "open_world": _HINT.format("open_world_hint"),
+        "outputSchema": "write `output_schema=`",
+        "read_only": _HINT.format("read_only_hint"),
+        "roles": _ALLOWED,
+        "run_in_thread": "a function that is not async runs in a thread",
+        "serializer": "return the text itself, or a `CallToolResult`",
+        "structured_output": "annotate what the function returns: structured content and its schema follow from that",
+        "tags": "write `meta={'tags': [...]}`; who sees an entry is what `allow=` says",
+        "tool_serializer": "return the text itself, or a `CallToolResult`",
+        "uri_template": "write the template as the URI, `@app.resource('notes://{day}')`",
+        "version": "write it into `meta=` or the name",
+    },
+    "App": {
+        "auth_server_provider": "write `auth=Protected(...)`, of `dovetail.auth`",
+        "debug": "write `mask_errors=False`, or serve it with `dovetail dev`",
+        "dependencies": "name them where the server is installed; what tools are given is `Depends(...)`",
+        "exclude_tags": "say by `allow=` of an entry who sees it",
+        "host": "say it when it runs: `app.run('http', host=...)`",
+        "include_tags": "say by `allow=` of an entry who sees it",
+        "json_response": "say it when it runs, `app.run('http', responses='json')`, or `app.asgi(responses='json')`",
+        "list_page_size": "write `page_size=`",
+        "log_level": 'set up `logging`; what is logged is below the logger "dovetail"',
+        "mask_error_details": "write `mask_errors=`",
+        "message_path": "say it when it runs: `app.run('http', http_sse=True)` serves the old transport",
+        "on_duplicate": _DUPLICATES,
+        "on_duplicate_prompts": _DUPLICATES,
+        "on_duplicate_resources": _DUPLICATES,
+        "on_duplicate_tools": _DUPLICATES,
+        "path": _WHEN_RUN.format("path"),
+        "port": "say it when it runs: `app.run('http', port=...)`",
+        "providers": _PARTS,
+        "session_state_store": "write `store=`",
+        "sse_path": "say it when it runs: `app.run('http', http_sse=True)` serves the old transport",
+        "stateless_http": "say it when it runs, `app.run('http', sessions=False)`, or `app.asgi(sessions=False)`",
+        "streamable_http_path": _WHEN_RUN.format("path"),
+        "strict_input_validation": "write `strict=`",
+        "tags": "write them into the `meta=` of each entry",
+        "token_verifier": "write `auth=Protected(...)`, of `dovetail.auth`",
+        "tools": "write `app.add_tool(fn)` for each",
+        "transforms": "write the function that you want, and let it call the first",
+        "transport_security": "say it when it runs: `allowed_hosts=` and `allowed_origins=`",
+    },
+}
+"""By name, what to write with an option of a tool, resource or prompt, and of an `App`."""
