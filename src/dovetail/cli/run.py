@@ -24,6 +24,7 @@ _HTTP: Final = {
     "allowed_hosts": "--allow-host",
     "allowed_origins": "--allow-origin",
     "allow_remote": "--allow-remote",
+    "forwarded_allow_ips": "--forwarded-allow-ips",
     "http_sse": "--http-sse",
     "sessions": "--no-sessions",
     "health": "--health",
@@ -106,6 +107,12 @@ class Parser(argparse.ArgumentParser):
         )
         once = "store_const"  # so that what was not given is None
         add("--allow-remote", action=once, const=True, help="allow an address that other machines can reach")
+        add(
+            "--forwarded-allow-ips",
+            action="append",
+            metavar="ADDRESS",
+            help="a proxy, or a network of them, whose X-Forwarded-For is believed",
+        )
         add("--http-sse", action=once, const=True, help="also serve the deprecated transport of 2024-11-05")
         add("--health", metavar="PATH", help="say at this path whether the server is ready, such as /health")
         add(

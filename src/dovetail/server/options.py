@@ -3,10 +3,10 @@
 Nothing of a transport is imported for it: a server on stdio pays for no HTTP.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from os import PathLike
-from typing import Any, Final, Literal, Protocol, TypedDict
+from typing import Any, Final, Literal, Protocol, Required, TypedDict
 
 from ..security.authenticator import Authenticator, Protection
 from ..stores.contracts import Store
@@ -104,6 +104,9 @@ class HTTPOptions(EndpointOptions, total=False):
     * ``workers``: processes that share the socket (1; `App.run` alone).
     * ``announce`` gets the line that says where the server is (default: standard error has it).
     * ``header_timeout``: seconds that a client may take for the head of a request (10).
+    * ``forwarded_allow_ips``: addresses and networks of the proxies ("10.0.0.7", "10.1.0.0/16") whose
+      ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed; by default nobody's, and never everybody's. Callers
+      are then told apart by where they come from, not by the proxy that all of them come through.
     """
 
     host: str
@@ -112,6 +115,7 @@ class HTTPOptions(EndpointOptions, total=False):
     allow_remote: bool
     announce: Callable[[str], None] | None
     header_timeout: float
+    forwarded_allow_ips: Sequence[str]
 
 
 class StdioOptions(TypedDict, total=False):
@@ -128,7 +132,7 @@ class UnixOptions(TypedDict, total=False):
     given; ``max_clients`` at a time (1000); ``drain``, the seconds that the end may take (10).
     """
 
-    path: str | PathLike[str]
+    path: Required[str | PathLike[str]]
     max_clients: int
     drain: float
 

@@ -13,7 +13,16 @@ from .options import check_options
 log = get_logger("dovetail.server")
 
 # The options of `serve` in `transports/http1/server/runner.py`; the others are those of `HTTPApp`.
-_SERVING: Final = ("host", "port", "uds", "workers", "allow_remote", "announce", "header_timeout")
+_SERVING: Final = (
+    "host",
+    "port",
+    "uds",
+    "workers",
+    "allow_remote",
+    "announce",
+    "header_timeout",
+    "forwarded_allow_ips",
+)
 
 
 class _Runnable(Protocol):

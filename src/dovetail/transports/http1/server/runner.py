@@ -22,7 +22,7 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
 from ....logs import get_logger
@@ -52,6 +52,7 @@ def serve(
     allow_remote: bool = False,
     announce: Callable[[str], None] | None = None,
     header_timeout: float = 10.0,
+    forwarded_allow_ips: Sequence[str] = (),
     **options: Any,
 ) -> None:
     """Serve until a signal ends it (SIGINT, SIGTERM, SIGHUP).
@@ -60,12 +61,14 @@ def serve(
     loopback needs ``allow_remote``. ``workers`` processes share the socket (POSIX only); each runs ``app`` as it stands
     when this is called, and is replaced when it dies; this process looks after them. ``announce`` gets the line that
     tells the address (default: standard error). ``header_timeout`` is how long a client may take for the head of a
-    request, in seconds. Other ``options`` go to ``uvicorn.Config``.
+    request, in seconds. ``forwarded_allow_ips``: the proxies, by address or network, whose ``X-Forwarded-For`` and
+    ``X-Forwarded-Proto`` are believed. Other ``options`` go to ``uvicorn.Config``.
 
     Raises `AddressUnavailable` when the address cannot be bound, ValueError for an address that others can
-    reach without ``allow_remote``, ImportError without uvicorn, and what the app raises when it starts; where several
-    workers do not start, the log has that, and it is `AddressUnavailable`.
+    reach without ``allow_remote`` and for proxies that have no such name, ImportError without uvicorn, and what the app
+    raises when it starts; where several workers do not start, the log has that, and it is `AddressUnavailable`.
     """
+    options = {**_believing(forwarded_allow_ips), **options}
     with _bound(host, port, uds, allow_remote) as sock:
         started = _teller(sock, path, announce)
         if workers > 1:
@@ -88,11 +91,13 @@ async def serve_here(
     allow_remote: bool = False,
     announce: Callable[[str], None] | None = None,
     header_timeout: float = 10.0,
+    forwarded_allow_ips: Sequence[str] = (),
     **options: Any,
 ) -> None:
     """Do what `serve` does with one worker, in the running loop, until a signal or a cancellation ends it. A second
     one of either ends it now.
     """
+    options = {**_believing(forwarded_allow_ips), **options}
     with _bound(host, port, uds, allow_remote) as sock:
         from .uvicorn_server import serve as serve_socket  # an extra
 
@@ -255,6 +260,26 @@ def _run_workers(
         Supervisor(count, work, limit=app.drain_limit, at_end=sock.close, at_start=started).run()
     except NotStarted:
         raise AddressUnavailable(_FAILED) from None
+
+
+def _believing(proxies: Sequence[str]) -> dict[str, Any]:
+    """What uvicorn is told of the proxies. Raises ValueError for what is no address and no network, or is everybody."""
+    if isinstance(proxies, str):
+        raise ValueError(f"forwarded_allow_ips is a list: write forwarded_allow_ips=[{proxies!r}]")
+    for each in proxies:
+        try:
+            everybody = ipaddress.ip_network(each).prefixlen == 0
+        except ValueError:
+            everybody = each == "*"
+            if not everybody:
+                raise ValueError(
+                    f"{each!r} is no address or network of a proxy; write '10.0.0.7' or '10.1.0.0/16'"
+                ) from None
+        if everybody:
+            raise ValueError(
+                f"{each!r} would let every caller say where it comes from; name the proxies alone, as in '10.0.0.7'"
+            )
+    return {"proxy_headers": True, "forwarded_allow_ips": list(proxies)} if proxies else {}
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
