@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 
 class ToolFailed(ToolError):
-    """A tool reported an error. ``result`` is the whole result; the message is its text, safe to show."""
+    """A tool reported an error. ``result`` is the whole result; the message is its text, safe to show to a person
+    or a model, who can call it otherwise.
+    """
 
     def __init__(self, message: str, result: "ToolResult") -> None:
         super().__init__(message)
@@ -29,7 +31,9 @@ class ToolFailed(ToolError):
 
 
 class OutputInvalid(RemoteProtocolError):
-    """A tool's structured content is not what its output schema promises. ``result`` is the whole result."""
+    """A tool's structured content is not what its output schema, or ``into``, promises. ``result`` is the whole result;
+    tell those who run the server.
+    """
 
     def __init__(self, message: str, result: "ToolResult") -> None:
         super().__init__(message)

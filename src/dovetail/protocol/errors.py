@@ -65,36 +65,42 @@ class DovetailError(Exception):
 
 
 class LocalProtocolError(DovetailError):
-    """We were asked for a move that is not allowed here. Nothing was sent."""
+    """We were asked for a move that is not allowed here, and nothing was sent: mend the call as the text says."""
 
     retry_safe = True
 
 
 class FeatureUnavailable(LocalProtocolError):
-    """The revision in use, or what the peer declared, does not have what was asked for."""
+    """The revision in use, or what the peer declared, does not have what was asked for: look at `Client.revision` and
+    `Client.server_capabilities` first, or do without.
+    """
 
 
 class RemoteProtocolError(DovetailError):
-    """The peer sent something that the protocol does not allow."""
+    """The peer sent something that the protocol does not allow; tell those who run it. Whether it did the work is
+    unknown.
+    """
 
 
 class TransportError(DovetailError):
-    """Bytes could not be exchanged with the peer."""
+    """Bytes could not be exchanged with the peer; ``retry_safe`` says whether to try again."""
 
 
 class ConnectFailed(TransportError):
-    """No connection could be made; nothing was sent."""
+    """No connection could be made, and nothing was sent: see that the server runs there, and try again."""
 
     retry_safe = True
 
 
 class ConnectionLost(TransportError):
-    """The connection ended while a call was open; whether the peer did the work is unknown."""
+    """The connection ended while a call was open; whether the peer did the work is unknown, so look before you make the
+    call again.
+    """
 
 
 class ServerExited(ConnectionLost):
     """A server that we started ended. ``status`` is its exit status (negative: the signal), ``stderr`` its
-    last lines.
+    last lines, which say why.
     """
 
     def __init__(self, message: str, *, status: int | None = None, stderr: str = "") -> None:
@@ -129,29 +135,29 @@ class LoginRequired(HTTPStatusError):
 
 
 class SessionEnded(TransportError):
-    """The server no longer knows our session (HTTP 404, or 400). ``retry_safe``: the request was refused before any
-    work.
+    """The server no longer knows our session (HTTP 404, or 400), and lost the next one too; open the client again. The
+    request was refused before any work.
     """
 
     retry_safe = True
 
 
 class MessageTooLarge(TransportError):
-    """A message is larger than the limit in force."""
+    """A message is larger than the limit in force, which the text names: send or ask for less at once."""
 
 
 class RequestTimeout(DovetailError, TimeoutError):
-    """No answer in time. The call was cancelled; whether the peer did the work is unknown. It is a builtin
-    TimeoutError as well, so that code which knows only that one takes it.
+    """No answer in time. The call was cancelled; whether the peer did the work is unknown. Give it a longer
+    ``timeout``. It is a builtin TimeoutError as well, so that code which knows only that one takes it.
     """
 
 
 class RequestCancelled(DovetailError):
-    """The call was cancelled."""
+    """The call was cancelled, by this side or by the other; make it again if it is still wanted."""
 
 
 class Closed(DovetailError):
-    """The client or server is closed."""
+    """The client or server is closed; open it again, or make another."""
 
     retry_safe = True
 
@@ -166,15 +172,19 @@ class ToolError(DovetailError):
 
 
 class Declined(DovetailError):
-    """The person said no to a question (action "decline")."""
+    """The person said no to a question (action "decline"): go on without the answer, or let it pass, and the call
+    fails with these words.
+    """
 
 
 class Dismissed(DovetailError):
-    """The person closed a question without answering it (action "cancel")."""
+    """The person closed a question without answering it (action "cancel"); they may be asked another time."""
 
 
 class Unanswered(Dismissed):
-    """A question got no answer in the time that it had, or nobody was there to read it."""
+    """A question got no answer in the time that it had, or nobody was there to read it; it may be asked another
+    time.
+    """
 
 
 class RPCError(DovetailError):
@@ -198,41 +208,47 @@ class RPCError(DovetailError):
 
 
 class ParseError(RPCError):
-    """The bytes are not JSON."""
+    """The peer could not read what was sent as JSON: something between the two changes messages, or one side is
+    broken.
+    """
 
     default_code = PARSE_ERROR
 
 
 class InvalidRequest(RPCError):
-    """The JSON is not a message of the protocol."""
+    """The peer took what was sent for no message of the protocol, or for one that has no place now; nothing was
+    done.
+    """
 
     default_code = INVALID_REQUEST
     retry_safe = True
 
 
 class MethodNotFound(RPCError):
-    """The peer does not have the method."""
+    """The peer does not have the method; see what it declared that it can do."""
 
     default_code = METHOD_NOT_FOUND
     retry_safe = True
 
 
 class InvalidParams(RPCError):
-    """The parameters do not fit the method; also an unknown tool or prompt."""
+    """The parameters do not fit the method, or there is no such tool or prompt: the text says which, so call it
+    otherwise. A handler raises it to say so.
+    """
 
     default_code = INVALID_PARAMS
     retry_safe = True
 
 
 class InternalError(RPCError):
-    """The peer failed."""
+    """The peer failed, and its log may say why; whether the work was done is unknown."""
 
     default_code = INTERNAL_ERROR
 
 
 class ResourceNotFound(RPCError):
-    """There is no such resource. -32002 before 2026-07-28, -32602 since: the revision's table decides what is
-    sent.
+    """There is no such resource: list them again. A handler raises it, with the ``uri``, to say so. Its code is -32002
+    before 2026-07-28 and -32602 since: the revision's table decides what is sent.
     """
 
     default_code = RESOURCE_NOT_FOUND
@@ -245,15 +261,15 @@ class ResourceNotFound(RPCError):
 
 
 class HeaderMismatch(RPCError):
-    """HTTP headers and body disagree (2026-07-28)."""
+    """HTTP headers and body of a request disagree (2026-07-28): something between the two changes one of them."""
 
     default_code = HEADER_MISMATCH
     retry_safe = True
 
 
 class MissingCapability(RPCError):
-    """The request needs a client capability that was not declared; ``data.requiredCapabilities``
-    (2026-07-28).
+    """The request needs something of the client that it did not declare, which `required` names: give `Client` a
+    handler for it (2026-07-28; ``data.requiredCapabilities``).
     """
 
     default_code = MISSING_CAPABILITY
@@ -267,20 +283,26 @@ class MissingCapability(RPCError):
 
 
 class UnsupportedVersion(RPCError):
-    """The server does not speak the revision; ``data.supported`` lists what it speaks (2026-07-28)."""
+    """The server does not speak the revision; ``data.supported`` lists what it speaks (2026-07-28). Leave out the
+    option ``revision``, or name one of those.
+    """
 
     default_code = UNSUPPORTED_VERSION
     retry_safe = True
 
 
 class URLElicitationRequired(RPCError):
-    """The person has to visit addresses first; ``data.elicitations`` lists them (2025-11-25)."""
+    """The person has to visit addresses first, which ``data.elicitations`` lists (2025-11-25): give `Client` an
+    ``approve`` handler, and the visits are made. Servers raise it by `visit_first`.
+    """
 
     default_code = URL_ELICITATION_REQUIRED
 
 
 class UserRejected(RPCError):
-    """The person refused a sampling request (stateful era)."""
+    """The person refused a sampling request (stateful era): a server goes on without the model, and a client's handler
+    raises it to refuse.
+    """
 
     default_code = USER_REJECTED
 

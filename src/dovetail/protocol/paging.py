@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 class InvalidCursor(InvalidParams):
-    """A cursor that was not given out for this list, or that is damaged."""
+    """A cursor that was not given out for this list, or that is damaged: list again without one."""
 
     def __init__(self) -> None:
         super().__init__("The cursor is not valid here; list again without a cursor")

@@ -62,7 +62,9 @@ class OutcomeUnknown(ToolError):
 
 
 class JournalTooLarge(ToolError):
-    """What a call has recorded, answers and results of steps, is more than it may carry from round to round."""
+    """What a call has recorded, answers and results of steps, is more than it may carry from round to round:
+    let steps give less.
+    """
 
     def __init__(self, limit: int) -> None:
         super().__init__(

@@ -43,7 +43,9 @@ _canonical: Final = msgspec.json.Encoder(order="sorted")
 
 
 class AnswerNotKept(InternalError):
-    """The call came to its answer, which was given and was too large to be kept; nothing runs again."""
+    """The call came to its answer, which was given and was too large to be kept; nothing runs again. Look
+    what was done before you call again.
+    """
 
 
 class _Record(Struct, frozen=True):

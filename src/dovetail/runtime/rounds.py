@@ -57,11 +57,15 @@ _CHAIN: Final = 100
 
 
 class Suspend(BaseException):
-    """Raised in a body to end the round. Let it pass."""
+    """Raised in a body where it asks, to end the round: let it pass. An ``except BaseException`` has to raise it
+    again.
+    """
 
 
 class Diverged(InternalError):
-    """A body asked something else when it ran again over the same answers (found by the replay check)."""
+    """A body asked something else when it ran again over the same answers (found by the replay check): put what
+    changes from run to run into ``ctx.step``.
+    """
 
 
 watchers: Final[list["Callable[[Rounds], None]"]] = []

@@ -38,7 +38,9 @@ log = get_logger("dovetail.server")
 
 
 class LifespanFailed(DovetailError, RuntimeError):
-    """The lifespan of an app raised something while it was entered, which is the ``__cause__``; nothing is served."""
+    """The lifespan of an app raised something while it was entered, which is the ``__cause__``; nothing is served
+    until that is mended.
+    """
 
 
 class Service:

@@ -50,11 +50,15 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 class FetchRefused(DovetailError):
-    """A URL that is not fetched: its scheme, its form, its address, or where it redirects to."""
+    """A URL that is not fetched, for its scheme, its form, its address, or where it redirects to: use a public https
+    URL, or allow what the text names.
+    """
 
 
 class FetchFailed(TransportError):
-    """A fetch that brought nothing usable. ``status``: the HTTP status, None if there was no proper answer."""
+    """A fetch that brought nothing usable; try again later. ``status``: the HTTP status, None if there was no proper
+    answer.
+    """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)

@@ -40,7 +40,9 @@ _CAN_WALK: Final = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
 
 class PathRefused(DovetailError):
-    """A path that leaves its directory, or that some system takes for something else than a file's name."""
+    """A path that leaves its directory, or that some system takes for something else than a file's name: ask
+    for one below the directory.
+    """
 
     retry_safe = True
 

@@ -67,7 +67,9 @@ _HANDLE_COST: Final = 400
 
 
 class SealBroken(DovetailError):
-    """A token that does not open: forged, damaged, too old, unknown, or sealed for somebody else."""
+    """A token that does not open: forged, damaged, too old, unknown, or sealed for somebody else. What
+    it was sealed for begins again.
+    """
 
     def __init__(self) -> None:
         super().__init__("the state is not valid here; start the request again from its beginning")
@@ -97,7 +99,8 @@ class AESGCMSealer:
     """Seals with AES-256-GCM. Needs ``cryptography``: pip install 'dovetail[server]'.
 
     ``purpose`` keeps tokens of different uses apart. ``max_age``: seconds a token opens (default 3600).
-    ``max_bytes``: content of one token (default 1 MiB). ``clock``: seconds since 1970.
+    ``max_bytes``: content of one token (default 1 MiB). ``clock``: seconds since 1970. Raises ImportError without the
+    extra, ValueError for an empty purpose and for bounds that are not above zero.
     """
 
     def __init__(

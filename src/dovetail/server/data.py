@@ -81,14 +81,16 @@ _OURS: Final = frozenset(
 
 
 class OutputMismatch(DovetailError):
-    """A function's result is not what its annotation or output schema promises, or no JSON.
+    """A function's result is not what its annotation or output schema promises, or no JSON: mend one of the two.
 
-    For the author's log only.
+    It is for the author: in the log, and for middleware. The caller only hears that the call failed.
     """
 
 
 class AnswerTooLarge(ToolError):
-    """What a function returned is larger than an answer may be. ``most``: bytes."""
+    """What a function returned is larger than an answer may be (``most``, in bytes): give it in pages, or as a
+    resource.
+    """
 
     def __init__(self, most: int) -> None:
         super().__init__(

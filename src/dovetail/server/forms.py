@@ -39,7 +39,7 @@ VALUE: Final = "value"
 
 
 class AnswerInvalid(DovetailError):
-    """An answer does not fit its form. ``fields``: the names of the fields that are wrong.
+    """An answer does not fit its form, so the person is asked again. ``fields``: the names of those that are wrong.
 
     The text has a line for each.
     """

@@ -57,7 +57,9 @@ _EMPTY = Result()
 
 
 class RateLimited(RPCError):
-    """The caller asked too often; ``data.retryAfter`` says after how many seconds to try again."""
+    """The caller asked more often than ``App(rate_limit=...)`` allows; ``data.retryAfter`` says after how many
+    seconds to try again.
+    """
 
     default_code = -31429
     retry_safe = True

@@ -47,7 +47,9 @@ MOST_DEFIANT: Final = 32
 
 
 class TimedOut(ToolError):
-    """An author's function took longer than it may."""
+    """An author's function took longer than its ``timeout``, or the app's; the model is told so. Allow it more, or
+    do less.
+    """
 
 
 class Workshop:

@@ -41,7 +41,9 @@ _HOPELESS: Final = 3
 
 
 class NotShared(ValueError):
-    """Several workers are to serve an app, and have no keys or no store that they share."""
+    """Several workers are to serve an app, and have no keys or no store that they share: give them what the text
+    names.
+    """
 
 
 class NotStarted(NotShared, SystemExit):

@@ -19,7 +19,9 @@ T = TypeVar("T")
 
 
 class StoodStill(RuntimeError):
-    """Nothing was ready, and no timer was left: what is awaited would never have come."""
+    """Nothing was ready, and no timer was left: what is awaited would never have come; see that something
+    in the test brings it.
+    """
 
 
 class _Jumping(selectors.SelectSelector):

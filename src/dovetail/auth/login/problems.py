@@ -38,23 +38,31 @@ class AuthorizationError(DovetailError):
 
 
 class AuthorizationUnavailable(AuthorizationError):
-    """Somebody who is needed for authorization can't be reached, or must not be."""
+    """Somebody who is needed for authorization can't be reached, or must not be; try again later, or see
+    the address in the text.
+    """
 
 
 class DiscoveryFailed(AuthorizationError):
-    """The server does not say, or not in a way that can be trusted, who gives out its tokens."""
+    """The server does not say, or not in a way that can be trusted, who gives out its tokens: name the
+    ``issuer`` yourself, or ask those who run it.
+    """
 
 
 class RegistrationFailed(AuthorizationError):
-    """The client is not known to the authorization server, and could not be made known."""
+    """The client is not known to the authorization server, and could not be made known: register it by
+    hand, and give its ``client_id``.
+    """
 
 
 class CredentialsUnbound(AuthorizationError):
-    """Credentials belong to one authorization server, and the server names another (or they name none)."""
+    """Credentials belong to one authorization server, and the server names another (or they name none):
+    give those of that one.
+    """
 
 
 class LoginFailed(AuthorizationError):
-    """Logging in did not lead to a token that the server takes."""
+    """Logging in did not lead to a token that the server takes; the text says why. It may be tried again."""
 
 
 class LoginDenied(LoginFailed):
@@ -66,7 +74,7 @@ class LoginDenied(LoginFailed):
 
 
 class LoginTimeout(LoginFailed):
-    """Nobody logged in within the time given."""
+    """Nobody logged in within the ``timeout`` of the settings; the next call asks again."""
 
 
 class TokenRefused(AuthorizationError):
@@ -79,11 +87,15 @@ class TokenRefused(AuthorizationError):
 
 
 class ScopeRefused(AuthorizationError):
-    """More scopes were asked for, and the server refuses the request all the same."""
+    """More scopes were asked for, and the server refuses the request all the same: this caller
+    may not do it.
+    """
 
 
 class StorageUnsafe(AuthorizationError):
-    """Tokens can't be kept at this place: others could read or replace them."""
+    """Tokens can't be kept at this place: others could read or replace them. Choose another, or
+    mend its permissions.
+    """
 
     retry_safe = False
 
