@@ -19,7 +19,7 @@ from typing import Annotated
 
 from dovetail import App, Client, Context, Declined, Depends, Doc, Range, ToolError
 from dovetail.client import Decline, ElicitRequest
-from dovetail.protocol.types import ProgressNotice
+from dovetail.types import ProgressNotice
 
 app = App("weather", version="1.0.0", instructions="Ask for a forecast by the name of a city.")
 

@@ -154,14 +154,19 @@ def described(entry: reference.Entry) -> Iterator[str]:
     value = entry.value
     if inspect.isclass(value):
         held = (entry.package, entry.name) in reference.SHOWN
-        yield f".. autoclass:: {entry.dotted}"
+        made = reference.made_by_users(value)
+        yield f".. autoclass:: {entry.dotted}{'' if made else '()'}"
         if not held:
             yield "   :members:"
             if hidden := reference.hidden_of(value):
                 yield f"   :exclude-members: {', '.join(hidden)}"
+            if not made:
+                yield from ("", "You are given one; how it is made is not public.")
             yield from ("", *shown(reference.example_of(entry)))
             yield from options(entry.name)
             return
+        if not made:
+            yield from ("", "You are given one; how it is made is not public.")
         yield from ("", *shown(reference.example_of(entry)), *options(entry.name))
         for name in reference.methods_of(value):
             kind = "attribute" if isinstance(vars(value)[name], property) else "method"

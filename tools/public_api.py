@@ -1,7 +1,10 @@
-"""Compare the public names with the snapshot in ``tests/house/public_api.txt``, or write it anew.
+"""What is public, said once: tests, the reference and the stubs read it here.
 
-A public name is one in the ``__all__`` of a package (a folder with ``__init__.py``) no part of whose dotted
-name begins with an underscore. The source is read, not imported, so that a missing extra changes nothing.
+Theory of operation. Public is what the modules of `PUBLIC` have in ``__all__``, and nothing else; within a public class
+what `NOT_PUBLIC` and an underscore do not take away, and a constructor unless `GIVEN` has the class. The names are
+locked in ``tests/house/public_api.txt``, so that a change to them is seen in review. Modules that import their names
+when they are first used (`dovetail.lazy_names`) say each once, in a table; the stubs beside them, which type checkers
+and editors read, are written from it.
 
     python tools/public_api.py --check
     python tools/public_api.py --write
@@ -10,47 +13,158 @@ name begins with an underscore. The source is read, not imported, so that a miss
 
 from __future__ import annotations
 
-import ast
 import difflib
+import importlib
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src"
 SNAPSHOT = ROOT / "tests" / "house" / "public_api.txt"
-HEADER = "# The public names, package by package. Written by: python tools/public_api.py --write\n"
+HEADER = "# The public names, module by module. Written by: python tools/public_api.py --write\n"
+
+#: The public modules, each with what it is for (docs/public.md says the same).
+PUBLIC = {
+    "dovetail": "what most programs need",
+    "dovetail.auth": "protecting a server, and getting credentials for a client",
+    "dovetail.auth.login": "all of getting credentials: settings, token stores, errors",
+    "dovetail.auth.pkce": "the arithmetic of PKCE, for tests of authorization",
+    "dovetail.auth.protecting": "all of protecting a server",
+    "dovetail.auth.providers": "checks of tokens, ready for well-known issuers",
+    "dovetail.authserver": "a small authorization server",
+    "dovetail.authserver.testing": "one for the length of a test, and a browser",
+    "dovetail.cli": "the command line, as a function",
+    "dovetail.client": "the client, and the types of its options and handlers",
+    "dovetail.errors": "every error",
+    "dovetail.extensions": "what additions to the protocol and middleware are made of",
+    "dovetail.revisions": "the revisions as data",
+    "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
+    "dovetail.server": "the types of what an app takes and gives",
+    "dovetail.stores": "stores, their contracts and their errors",
+    "dovetail.testing": "what tests of servers and clients are built from",
+    "dovetail.testing.store_contract": "the suite that defines a store",
+    "dovetail.types": "messages and values of the protocol",
+}
+#: Those that are programs for themselves: what their signatures name is not held to the rule for the library.
+PROGRAMS = ("dovetail.authserver", "dovetail.authserver.testing", "dovetail.cli")
+
+#: Classes whose instances users are given and never make: their constructors are not public.
+GIVEN = {
+    "BlockingClient",
+    "BlockingSubscription",
+    "Call",
+    "Channel",
+    "Context",
+    "Credentials",  # that of dovetail.auth.login
+    "Form",
+    "Request",
+    "Session",
+    "Subscription",
+    "ToolResult",
+}
+#: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
+#: leaves it out, and no page has to show it.
+NOT_PUBLIC = {
+    "App.endpoint": "`run` and `asgi` make by it what they serve",
+    "App.http_routes": "`endpoint` and `dovetail dev` serve them",
+    "App.service": "transports serve it",
+    "App.share_keys": "`run` calls it before it forks",
+    "BlockingClient.forgotten": "the end of the interpreter calls it",
+    "Call.forget": "transports let go of what is large by it",
+    "Call.message": "the engines make it; an author has `members`, `raw` and `params`",
+    **dict.fromkeys(
+        [f"Channel.{name}" for name in ("session", "read_session", "change_session")],
+        "`Context.session` is made of them",
+    ),
+    "OriginPolicy.judge": "an endpoint asks it",
+    "Profile.projection": "what goes out is cut by it",
+    "Protected.gate": "an endpoint makes by it what judges its requests",
+    "Response.send": "an endpoint sends by it",
+    **dict.fromkeys(
+        [
+            f"Subscription.{name}"
+            for name in ("filter_for", "release", "wants", "put", "acknowledge", "ended", "lost", "missed")
+        ],
+        "the client's connection tells a subscription by them what came",
+    ),
+    **dict.fromkeys(
+        [
+            f"{kind}.{name}"
+            for kind in ("Elicit", "ElicitURL", "Sample", "Roots", "Question")
+            for name in ("needs", "check", "params", "wire", "read")
+        ],
+        "a `Context` puts a question by them; an author hands questions to `Context.ask`",
+    ),
+    "TokenCheck.checker": "an endpoint makes of it what judges tokens",
+    **dict.fromkeys(
+        [f"{store}.{name}" for store in ("MemoryKeyValue",) for name in ("put", "swap", "reserve")],
+        "views of a store with a share count by them",
+    ),
+}
 
 
-def exported(path: Path) -> list[str] | None:
-    """The names in a file's ``__all__``, or None if there is none or it is no plain list of strings."""
-    for node in ast.parse(path.read_text("utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if any(isinstance(each, ast.Name) and each.id == "__all__" for each in targets):
-            try:
-                names = ast.literal_eval(getattr(node, "value", ast.Constant(None)))
-            except ValueError:
-                return None
-            plain = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
-            return sorted(names) if plain else None
-    return None
+def names_of(module: str) -> list[str]:
+    """The public names of a public module, as its ``__all__`` orders them."""
+    return list(importlib.import_module(module).__all__)
 
 
 def listing() -> tuple[str, list[str]]:
     """The snapshot as it should be, and what is wrong with the source."""
     lines: list[str] = []
     wrong: list[str] = []
-    for path in sorted((SOURCE / "dovetail").rglob("__init__.py")):
-        parts = path.parent.relative_to(SOURCE).parts
-        if any(part.startswith("_") for part in parts):
-            continue
-        package = ".".join(parts)
-        names = exported(path)
-        if names is None:
-            wrong.append(f"{package} has no __all__ that is a plain list of strings")
-        elif len(set(names)) != len(names):
-            wrong.append(f"{package} names something twice in __all__")
-        lines += [f"{package}: {name}" for name in names or ()]
+    for module in sorted(PUBLIC):
+        names = names_of(module)
+        if len(set(names)) != len(names):
+            wrong.append(f"{module} names something twice in __all__")
+        lines += [f"{module}: {name}" for name in sorted(names)]
     return HEADER + "".join(f"{line}\n" for line in lines), wrong
+
+
+def stubs() -> Iterator[tuple[Path, str]]:
+    """The stub of each public module whose names are imported when they are first used: where, and its text."""
+    for module in sorted(PUBLIC):
+        loaded = importlib.import_module(module)
+        homes: dict[str, tuple[str, ...]] | None = getattr(getattr(loaded, "_lazy", None), "homes", None)
+        if homes is not None:
+            path = Path(str(loaded.__file__)).with_suffix(".pyi")
+            yield path, _formatted(path, _stub(module, homes, loaded.__all__))
+
+
+def _stub(module: str, homes: dict[str, tuple[str, ...]], names: list[str]) -> str:
+    lines = [
+        f'"""The names of `{module}` for type checkers. Written by: python tools/public_api.py --write"""',
+        "",
+    ]
+    lines += [f"from {home} import {', '.join(found)}" for home, found in homes.items()]
+    lines += [f"{name}: str" for name in names if name.startswith("__")]
+    return "\n".join([*lines, f"__all__ = {names!r}", ""])
+
+
+def _formatted(path: Path, text: str) -> str:
+    """The text as `make format` would leave it."""
+    ruff = [str(Path(sys.executable).with_name("ruff"))]
+    for order in (["check", "--quiet", "--fix-only", "--select", "I"], ["format", "--quiet"]):
+        command = [*ruff, *order, "--stdin-filename", str(path), "-"]
+        text = subprocess.run(
+            command, input=text, capture_output=True, check=True, text=True, cwd=ROOT
+        ).stdout
+    return text
+
+
+def stale(path: Path, text: str) -> list[str]:
+    """What differs between a file and what it should be."""
+    old = path.read_text("utf-8") if path.exists() else ""
+    lines = difflib.unified_diff(
+        old.splitlines(),
+        text.splitlines(),
+        str(path.relative_to(ROOT)),
+        "what it should be",
+        lineterm="",
+        n=0,
+    )
+    return list(lines)
 
 
 def main(arguments: list[str]) -> int:
@@ -61,20 +175,17 @@ def main(arguments: list[str]) -> int:
     text, wrong = listing()
     for each in wrong:
         print(f"public_api: {each}")
+    files = [(SNAPSHOT, text), *stubs()]
     if arguments == ["--write"]:
-        SNAPSHOT.write_text(text, "utf-8")
-        print(f"public_api: wrote {text.count(chr(10)) - 1} names")
+        for path, content in files:
+            path.write_text(content, "utf-8")
+        print(f"public_api: wrote {text.count(chr(10)) - 1} names and {len(files) - 1} stubs")
         return 1 if wrong else 0
-    old = SNAPSHOT.read_text("utf-8") if SNAPSHOT.exists() else ""
-    if old != text:
-        print(
-            *difflib.unified_diff(
-                old.splitlines(), text.splitlines(), "locked", "in the source", lineterm="", n=0
-            ),
-            sep="\n",
-        )
+    differing = [line for path, content in files for line in stale(path, content)]
+    if differing:
+        print(*differing, sep="\n")
         print("public_api: if this change is meant, run: python tools/public_api.py --write")
-    return 1 if wrong or old != text else 0
+    return 1 if wrong or differing else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The reference of the public names: what there is, and which tested block of a page shows it.
 
-Theory of operation. The public names are those of the lock (``tools/public_api.py``), in the order in which their
-package lists them. For each of them, and for each method and option of the classes that users hold in their hands
+Theory of operation. What is public is said in ``tools/public_api.py``; names come in the order in which their module
+lists them. For each of them, and for each method and option of the classes that users hold in their hands
 (`SHOWN`), the pages are searched for the smallest statement that uses it (`page_uses`); their blocks are run by
 ``tests/docs``, so whatever is shown works. ``tools/docs.py`` writes the pages from this, and
 ``tests/docs/test_reference.py`` demands that nothing is without an example.
@@ -23,9 +23,9 @@ from typing import Any, get_overloads
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "docs")]
 
-import public_api  # noqa: E402 - it lies beside this file, wherever this is started
 from page_blocks import Block  # noqa: E402 - what the tests read the pages with
 from page_uses import Key, uses  # noqa: E402 - it lies beside this file, too
+from public_api import GIVEN, NOT_PUBLIC, PROGRAMS, PUBLIC, names_of  # noqa: E402 - it lies beside this file, wherever this is
 
 #: Classes whose methods are all looked up by users, and so shown one by one.
 SHOWN = (
@@ -60,31 +60,6 @@ SPELLINGS = {
 }
 
 
-#: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
-#: leaves it out, and no page has to show it.
-NOT_PUBLIC = {
-    "App.endpoint": "`run` and `asgi` make by it what they serve",
-    "App.http_routes": "`endpoint` and `dovetail dev` serve them",
-    "App.share_keys": "`run` calls it before it forks",
-    "BlockingClient.forgotten": "the end of the interpreter calls it",
-    **dict.fromkeys(
-        [
-            f"Subscription.{name}"
-            for name in ("filter_for", "wants", "put", "acknowledge", "ended", "lost", "missed")
-        ],
-        "the client's connection tells a subscription by them what came",
-    ),
-    **dict.fromkeys(
-        [
-            f"{kind}.{name}"
-            for kind in ("Elicit", "ElicitURL", "Sample", "Roots")
-            for name in ("needs", "check", "params", "wire", "read")
-        ],
-        "a `Context` puts a question by them; an author hands questions to `Context.ask`",
-    ),
-}
-
-
 @dataclass(frozen=True)
 class Entry:
     """A public name: its package, and the object behind it."""
@@ -101,16 +76,10 @@ class Entry:
 
 @cache
 def packages() -> dict[str, list[Entry]]:
-    """Every public package with its names, as its ``__all__`` orders them."""
-    found: dict[str, list[Entry]] = {}
-    for path in sorted((public_api.SOURCE / "dovetail").rglob("__init__.py")):
-        parts = path.parent.relative_to(public_api.SOURCE).parts
-        names = public_api.exported(path)
-        if names and not any(part.startswith("_") for part in parts):
-            package = ".".join(parts)
-            module = importlib.import_module(package)
-            found[package] = [Entry(package, name, getattr(module, name)) for name in module.__all__]
-    return found
+    """Every public module with its names, as its ``__all__`` orders them."""
+    return {
+        each: [Entry(each, name, getattr(module(each), name)) for name in names_of(each)] for each in PUBLIC
+    }
 
 
 def module(package: str) -> ModuleType:
@@ -123,10 +92,15 @@ def methods_of(kind: type) -> list[str]:
     return [
         name
         for name, value in vars(kind).items()
-        if not name.startswith("_")
+        if not name.startswith(("_", "test_"))  # a contract suite is a class of tests
         and f"{kind.__name__}.{name}" not in NOT_PUBLIC
         and (inspect.isroutine(value) or isinstance(value, (property, staticmethod, classmethod)))
     ]
+
+
+def made_by_users(kind: type) -> bool:
+    """Whether users call a class, and are not only given what it makes."""
+    return kind.__name__ not in GIVEN
 
 
 def hidden_of(kind: type) -> list[str]:
@@ -189,7 +163,9 @@ def example_of_option(call: str, option: str) -> Block | None:
 def without_example() -> list[str]:
     """Everything that no tested block shows."""
     missing: list[str] = []
-    for entries in packages().values():
+    for package, entries in packages().items():
+        if package in PROGRAMS:
+            continue  # they have pages of their own
         missing += [entry.dotted for entry in entries if example_of(entry) is None]
     for package, name in SHOWN:
         kind = getattr(module(package), name)

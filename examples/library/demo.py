@@ -20,7 +20,7 @@ from scenes import SCENES, Play, Scene
 from stage import Outcome, Report, Stage
 
 from dovetail import Client, DovetailError
-from dovetail.runtime import tap
+from dovetail.testing import Frame, watch_wire
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
@@ -52,7 +52,7 @@ async def play_act(transport: str, revision: str, folder: Path, stage: Stage) ->
     """One act: connect, then scene by scene. A scene that fails does not end the act."""
     report = Report(f"{transport} {revision}")
     play = Play(folder, stage)
-    deafen = tap.add(lambda frame: count(report, frame))
+    deafen = watch_wire(lambda frame: count(report, frame))
     started = time.perf_counter()
     try:
         async with server(transport, folder) as target:
@@ -83,7 +83,7 @@ async def play_scene(title: str, scene: Scene, play: Play, report: Report) -> No
     play.stage.scene(title, detail, outcome)
 
 
-def count(report: Report, frame: tap.Frame) -> None:
+def count(report: Report, frame: Frame) -> None:
     """Count a message."""
     if frame.sent:
         report.sent += 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dovetail import ToolError
-from dovetail.security.safe_paths import PathRefused, open_within, safe_join
+from dovetail.security import PathRefused, open_within, safe_join
 
 TYPES = {".md": "text/markdown", ".txt": "text/plain"}
 MAX_BYTES = 2 * 1024 * 1024

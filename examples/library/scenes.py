@@ -10,7 +10,7 @@ from stage import Stage
 
 from dovetail import Client, RPCError
 from dovetail.client import ElicitRequest
-from dovetail.protocol.types import ProgressNotice
+from dovetail.types import ProgressNotice
 
 DOCUMENT = "SECURITY.md"
 NEWS = "\n## Marmalade\n\nA sentence about marmalade that was not here before.\n"

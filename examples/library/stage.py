@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from dovetail.protocol.types import ProgressNotice
+from dovetail.types import ProgressNotice
 
 
 @dataclass

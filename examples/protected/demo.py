@@ -18,7 +18,7 @@ from browsing import Chromium, Walker, browser
 from dovetail import Client, DovetailError
 from dovetail.auth import FileTokens, OAuth
 from dovetail.auth.login import LoginDenied
-from dovetail.security.fetching import Fetcher
+from dovetail.security import Fetcher
 
 HERE = Path(__file__).resolve().parent
 START = 20.0

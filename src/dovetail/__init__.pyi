@@ -1,222 +1,77 @@
-from .client import (
-    Client as Client,
-)
-from .client import (
-    ToolResult as ToolResult,
-)
-from .protocol.errors import (
-    Closed as Closed,
-)
-from .protocol.errors import (
-    ConnectFailed as ConnectFailed,
-)
-from .protocol.errors import (
-    ConnectionLost as ConnectionLost,
-)
-from .protocol.errors import (
-    Declined as Declined,
-)
-from .protocol.errors import (
-    Dismissed as Dismissed,
-)
-from .protocol.errors import (
-    DovetailError as DovetailError,
-)
-from .protocol.errors import (
-    FeatureUnavailable as FeatureUnavailable,
-)
-from .protocol.errors import (
-    HTTPStatusError as HTTPStatusError,
-)
-from .protocol.errors import (
-    InternalError as InternalError,
-)
-from .protocol.errors import (
-    InvalidParams as InvalidParams,
-)
-from .protocol.errors import (
-    LocalProtocolError as LocalProtocolError,
-)
-from .protocol.errors import (
-    LoginRequired as LoginRequired,
-)
-from .protocol.errors import (
-    MethodNotFound as MethodNotFound,
-)
-from .protocol.errors import (
-    MissingCapability as MissingCapability,
-)
-from .protocol.errors import (
-    RemoteProtocolError as RemoteProtocolError,
-)
-from .protocol.errors import (
-    RequestCancelled as RequestCancelled,
-)
-from .protocol.errors import (
-    RequestTimeout as RequestTimeout,
-)
-from .protocol.errors import (
-    ResourceNotFound as ResourceNotFound,
-)
-from .protocol.errors import (
-    RPCError as RPCError,
-)
-from .protocol.errors import (
-    ServerExited as ServerExited,
-)
-from .protocol.errors import (
-    ToolError as ToolError,
-)
-from .protocol.errors import (
-    TransportError as TransportError,
-)
-from .protocol.errors import (
-    URLElicitationRequired as URLElicitationRequired,
-)
-from .protocol.types import (
-    Annotations as Annotations,
-)
-from .protocol.types import (
-    AudioContent as AudioContent,
-)
-from .protocol.types import (
-    CallToolResult as CallToolResult,
-)
-from .protocol.types import (
-    Completion as Completion,
-)
-from .protocol.types import (
-    CompletionContext as CompletionContext,
-)
-from .protocol.types import (
-    CreateMessageResult as CreateMessageResult,
-)
-from .protocol.types import (
-    EmbeddedResource as EmbeddedResource,
-)
-from .protocol.types import (
-    GetPromptResult as GetPromptResult,
-)
-from .protocol.types import (
-    Icon as Icon,
-)
-from .protocol.types import (
-    ImageContent as ImageContent,
-)
-from .protocol.types import (
-    InputRequired as InputRequired,
-)
-from .protocol.types import (
-    PromptMessage as PromptMessage,
-)
-from .protocol.types import (
-    ReadResourceResult as ReadResourceResult,
-)
-from .protocol.types import (
-    ResourceContents as ResourceContents,
-)
-from .protocol.types import (
-    ResourceLink as ResourceLink,
-)
-from .protocol.types import (
-    Root as Root,
-)
-from .protocol.types import (
-    SamplingMessage as SamplingMessage,
-)
-from .protocol.types import (
-    TextContent as TextContent,
-)
-from .protocol.types import (
-    Tool as Tool,
-)
-from .protocol.types import (
-    ToolAnnotations as ToolAnnotations,
-)
-from .runtime.ledger import (
-    OutcomeUnknown as OutcomeUnknown,
-)
-from .runtime.service import (
-    LifespanFailed as LifespanFailed,
-)
-from .security.principal import (
-    Principal as Principal,
-)
-from .server.app import (
-    App as App,
-)
-from .server.context import (
-    Context as Context,
-)
-from .server.forms import (
-    Form as Form,
-)
-from .server.markers import (
-    Ask as Ask,
-)
-from .server.markers import (
-    Depends as Depends,
-)
-from .server.markers import (
-    Doc as Doc,
-)
-from .server.markers import (
-    Header as Header,
-)
-from .server.markers import (
-    Length as Length,
-)
-from .server.markers import (
-    Pattern as Pattern,
-)
-from .server.markers import (
-    Range as Range,
-)
-from .server.markers import (
-    Secret as Secret,
-)
-from .server.markers import (
-    Titles as Titles,
-)
-from .server.media import (
-    Audio as Audio,
-)
-from .server.media import (
-    File as File,
-)
-from .server.media import (
-    Image as Image,
-)
-from .server.messages import (
-    assistant as assistant,
-)
-from .server.messages import (
-    user as user,
-)
-from .server.questions import (
-    Elicit as Elicit,
-)
-from .server.questions import (
-    ElicitURL as ElicitURL,
-)
-from .server.questions import (
-    Roots as Roots,
-)
-from .server.questions import (
-    Sample as Sample,
-)
-from .server.questions import (
-    visit_first as visit_first,
-)
-from .server.signature import (
-    RegistrationError as RegistrationError,
-)
-from .transports.http_server.routes import (
-    Request as Request,
-)
-from .transports.http_server.routes import (
-    Response as Response,
-)
+"""The names of `dovetail` for type checkers. Written by: python tools/public_api.py --write"""
+
+from dovetail.client import Client, ToolResult
+from dovetail.protocol.errors import (
+    Closed,
+    ConnectFailed,
+    ConnectionLost,
+    Declined,
+    Dismissed,
+    DovetailError,
+    FeatureUnavailable,
+    HeaderMismatch,
+    HTTPStatusError,
+    InternalError,
+    InvalidParams,
+    InvalidRequest,
+    LocalProtocolError,
+    LoginRequired,
+    MessageTooLarge,
+    MethodNotFound,
+    MissingCapability,
+    ParseError,
+    RemoteProtocolError,
+    RequestCancelled,
+    RequestTimeout,
+    ResourceNotFound,
+    RPCError,
+    ServerExited,
+    SessionEnded,
+    ToolError,
+    TransportError,
+    Unanswered,
+    UnsupportedVersion,
+    URLElicitationRequired,
+    UserRejected,
+)
+from dovetail.protocol.types import (
+    Annotations,
+    AudioContent,
+    CallToolResult,
+    Completion,
+    CompletionContext,
+    CreateMessageResult,
+    EmbeddedResource,
+    GetPromptResult,
+    Icon,
+    ImageContent,
+    Implementation,
+    InputRequired,
+    PromptMessage,
+    PromptReference,
+    ReadResourceResult,
+    ResourceContents,
+    ResourceLink,
+    ResourceReference,
+    Root,
+    SamplingMessage,
+    TextContent,
+    Tool,
+    ToolAnnotations,
+)
+from dovetail.runtime.ledger import OutcomeUnknown
+from dovetail.runtime.service import LifespanFailed
+from dovetail.security.authenticator import InsufficientScope
+from dovetail.security.principal import Principal
+from dovetail.server.app import App
+from dovetail.server.context import Context
+from dovetail.server.forms import Form
+from dovetail.server.markers import Ask, Depends, Doc, Header, Length, Pattern, Range, Secret, Titles
+from dovetail.server.media import Audio, File, Image
+from dovetail.server.messages import assistant, user
+from dovetail.server.questions import Elicit, ElicitURL, Roots, Sample, visit_first
+from dovetail.server.signature import RegistrationError
+from dovetail.transports.http_server.routes import Request, Response
 
 __version__: str
 __all__ = [
@@ -248,22 +103,29 @@ __all__ = [
     "GetPromptResult",
     "HTTPStatusError",
     "Header",
+    "HeaderMismatch",
     "Icon",
     "Image",
     "ImageContent",
+    "Implementation",
     "InputRequired",
+    "InsufficientScope",
     "InternalError",
     "InvalidParams",
+    "InvalidRequest",
     "Length",
     "LifespanFailed",
     "LocalProtocolError",
     "LoginRequired",
+    "MessageTooLarge",
     "MethodNotFound",
     "MissingCapability",
     "OutcomeUnknown",
+    "ParseError",
     "Pattern",
     "Principal",
     "PromptMessage",
+    "PromptReference",
     "RPCError",
     "Range",
     "ReadResourceResult",
@@ -275,6 +137,7 @@ __all__ = [
     "ResourceContents",
     "ResourceLink",
     "ResourceNotFound",
+    "ResourceReference",
     "Response",
     "Root",
     "Roots",
@@ -282,6 +145,7 @@ __all__ = [
     "SamplingMessage",
     "Secret",
     "ServerExited",
+    "SessionEnded",
     "TextContent",
     "Titles",
     "Tool",
@@ -290,6 +154,9 @@ __all__ = [
     "ToolResult",
     "TransportError",
     "URLElicitationRequired",
+    "Unanswered",
+    "UnsupportedVersion",
+    "UserRejected",
     "assistant",
     "user",
     "visit_first",

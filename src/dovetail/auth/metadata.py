@@ -28,7 +28,6 @@ __all__ = [
 MAX_DOCUMENT: Final = 256 * 1024
 _MAX_ITEMS: Final = 1000
 
-Texts = list[str] | None
 M = TypeVar("M", bound=msgspec.Struct)
 
 
@@ -40,18 +39,18 @@ class ProtectedResourceMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_
     """What a resource says of itself (RFC 9728)."""
 
     resource: str
-    authorization_servers: Texts = None
+    authorization_servers: list[str] | None = None
     jwks_uri: str | None = None
-    scopes_supported: Texts = None
-    bearer_methods_supported: Texts = None
-    resource_signing_alg_values_supported: Texts = None
+    scopes_supported: list[str] | None = None
+    bearer_methods_supported: list[str] | None = None
+    resource_signing_alg_values_supported: list[str] | None = None
     resource_name: str | None = None
     resource_documentation: str | None = None
     resource_policy_uri: str | None = None
     resource_tos_uri: str | None = None
     tls_client_certificate_bound_access_tokens: bool | None = None
-    authorization_details_types_supported: Texts = None
-    dpop_signing_alg_values_supported: Texts = None
+    authorization_details_types_supported: list[str] | None = None
+    dpop_signing_alg_values_supported: list[str] | None = None
     dpop_bound_access_tokens_required: bool | None = None
 
 
@@ -63,33 +62,33 @@ class AuthorizationServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omi
     token_endpoint: str | None = None
     jwks_uri: str | None = None
     registration_endpoint: str | None = None
-    scopes_supported: Texts = None
-    response_types_supported: Texts = None
-    response_modes_supported: Texts = None
-    grant_types_supported: Texts = None
-    token_endpoint_auth_methods_supported: Texts = None
-    token_endpoint_auth_signing_alg_values_supported: Texts = None
+    scopes_supported: list[str] | None = None
+    response_types_supported: list[str] | None = None
+    response_modes_supported: list[str] | None = None
+    grant_types_supported: list[str] | None = None
+    token_endpoint_auth_methods_supported: list[str] | None = None
+    token_endpoint_auth_signing_alg_values_supported: list[str] | None = None
     service_documentation: str | None = None
-    ui_locales_supported: Texts = None
+    ui_locales_supported: list[str] | None = None
     op_policy_uri: str | None = None
     op_tos_uri: str | None = None
     revocation_endpoint: str | None = None
-    revocation_endpoint_auth_methods_supported: Texts = None
+    revocation_endpoint_auth_methods_supported: list[str] | None = None
     introspection_endpoint: str | None = None
-    introspection_endpoint_auth_methods_supported: Texts = None
-    code_challenge_methods_supported: Texts = None
+    introspection_endpoint_auth_methods_supported: list[str] | None = None
+    code_challenge_methods_supported: list[str] | None = None
     userinfo_endpoint: str | None = None
     end_session_endpoint: str | None = None
     device_authorization_endpoint: str | None = None
     pushed_authorization_request_endpoint: str | None = None
     require_pushed_authorization_requests: bool | None = None
-    subject_types_supported: Texts = None
-    id_token_signing_alg_values_supported: Texts = None
+    subject_types_supported: list[str] | None = None
+    id_token_signing_alg_values_supported: list[str] | None = None
     authorization_response_iss_parameter_supported: bool | None = None
     client_id_metadata_document_supported: bool | None = None
-    dpop_signing_alg_values_supported: Texts = None
-    authorization_grant_profiles_supported: Texts = None
-    protected_resources: Texts = None
+    dpop_signing_alg_values_supported: list[str] | None = None
+    authorization_grant_profiles_supported: list[str] | None = None
+    protected_resources: list[str] | None = None
 
 
 class ClientMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,16 +98,16 @@ class ClientMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     client_id: str | None = None
     client_name: str | None = None
-    redirect_uris: Texts = None
+    redirect_uris: list[str] | None = None
     client_uri: str | None = None
     logo_uri: str | None = None
-    grant_types: Texts = None
-    response_types: Texts = None
+    grant_types: list[str] | None = None
+    response_types: list[str] | None = None
     scope: str | None = None
     token_endpoint_auth_method: str | None = None
     token_endpoint_auth_signing_alg: str | None = None
     application_type: str | None = None
-    contacts: Texts = None
+    contacts: list[str] | None = None
     tos_uri: str | None = None
     policy_uri: str | None = None
     jwks_uri: str | None = None

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from .protecting.jwt_check import JWT, jwt
+from .protecting import TokenCheck, jwt
 
 __all__ = ["auth0", "authkit", "cognito", "descope", "entra", "keycloak", "okta"]
 
@@ -28,21 +28,21 @@ _DOMAIN: Final = re.compile(
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
-def auth0(domain: str, *, audience: str | Sequence[str]) -> JWT:
+def auth0(domain: str, *, audience: str | Sequence[str]) -> TokenCheck:
     """Auth0. ``domain``: the tenant's, such as ``example.eu.auth0.com``, or your own; ``audience``: the identifier of
     the API. Auth0 writes its issuer with a slash at the end. See "Validate Access Tokens" in its documentation.
     """
     return jwt(f"https://{_domain(domain)}/", audience=audience, client_claims=("azp", "client_id"))
 
 
-def authkit(domain: str, *, audience: str | Sequence[str] | None = None) -> JWT:
+def authkit(domain: str, *, audience: str | Sequence[str] | None = None) -> TokenCheck:
     """WorkOS AuthKit. ``domain``: such as ``example.authkit.app``. Register the resource as its resource indicator:
     then tokens are for it. See "Model Context Protocol" in its documentation.
     """
     return jwt(f"https://{_domain(domain)}", audience=audience)
 
 
-def cognito(region: str, pool: str, *, audience: str | Sequence[str] | None = None) -> JWT:
+def cognito(region: str, pool: str, *, audience: str | Sequence[str] | None = None) -> TokenCheck:
     """Amazon Cognito user pools. ``region``: such as ``eu-west-1``; ``pool``: the user pool's id. Its tokens name an
     audience only where the client asked for a resource (resource binding), as MCP clients do; others are refused. See
     "Understanding the access token" in its documentation.
@@ -51,14 +51,14 @@ def cognito(region: str, pool: str, *, audience: str | Sequence[str] | None = No
     return jwt(issuer, audience=audience, algorithms=["RS256"], required={"token_use": "access"})
 
 
-def descope(project: str, server: str, *, audience: str | Sequence[str] | None = None) -> JWT:
+def descope(project: str, server: str, *, audience: str | Sequence[str] | None = None) -> TokenCheck:
     """Descope. ``project`` and ``server``: the ids of the project and of the MCP server, which has an issuer of its
     own; where its tokens are for the project, say ``audience=project``. See "Discovery Endpoints" in its documentation.
     """
     return jwt(f"https://api.descope.com/v1/apps/agentic/{_name(project)}/{_name(server)}", audience=audience)
 
 
-def entra(tenant: str, *, audience: str | Sequence[str]) -> JWT:
+def entra(tenant: str, *, audience: str | Sequence[str]) -> TokenCheck:
     """Microsoft Entra ID, tokens of version 2.0. ``tenant``: its id, not its name; ``audience``: the application's
     (client) id. See "Access tokens in the Microsoft identity platform". Raises ValueError for ``common`` and its like,
     whose issuer is anyone's tenant.
@@ -73,7 +73,7 @@ def entra(tenant: str, *, audience: str | Sequence[str]) -> JWT:
     return jwt(issuer, audience=audience, client_claims=("azp", "appid"), required={"tid": id})
 
 
-def keycloak(url: str, realm: str, *, audience: str | Sequence[str] | None = None) -> JWT:
+def keycloak(url: str, realm: str, *, audience: str | Sequence[str] | None = None) -> TokenCheck:
     """Keycloak. ``url``: of the server, with its path if it has one; ``realm``: its name. Its tokens name the audiences
     that an audience mapper puts there: let it put the resource. See "Audience support" in its documentation.
     """
@@ -82,7 +82,7 @@ def keycloak(url: str, realm: str, *, audience: str | Sequence[str] | None = Non
     )
 
 
-def okta(domain: str, *, audience: str | Sequence[str], server: str = "default") -> JWT:
+def okta(domain: str, *, audience: str | Sequence[str], server: str = "default") -> TokenCheck:
     """Okta, custom authorization servers. ``domain``: such as ``example.okta.com``; ``server``: the authorization
     server's id; ``audience``: what is set as its audience. See "Create an authorization server" in its documentation;
     the organization's own authorization server is for Okta's API alone.

@@ -1,31 +1,71 @@
-"""The client: `Client`, what its handlers are given and may answer, and its errors."""
+"""The client: `Client`, what its handlers are given and may answer, what its options are, and its errors."""
 
-from .answers import Accept, CallInfo, Cancel, Decline, ElicitRequest, Visit
-from .blocking import BlockingClient
-from .calls import CallOptions
+from .answers import (
+    Accept,
+    ApproveHandler,
+    CallInfo,
+    Cancel,
+    ChangeHandler,
+    Consent,
+    Decline,
+    ElicitAnswer,
+    ElicitationHandler,
+    ElicitRequest,
+    LogHandler,
+    NotificationHandler,
+    ProgressHandler,
+    RootsSource,
+    RoundsMode,
+    SamplingHandler,
+    StderrHandler,
+    Visit,
+    WarningHandler,
+)
+from .blocking import BlockingClient, BlockingSubscription
+from .calls import CallOptions, Seconds
 from .client import Client
 from .listening import Subscription
-from .oddities import ServerWarning
-from .options import ClientOptions
+from .oddities import ServerWarning, WarningKind
+from .options import ClientOptions, HeadersSource
 from .results import OutputInvalid, ToolFailed, ToolResult
-from .states import State, StateChange
+from .states import State, StateChange, StateHandler
+from .targets import Target
 
 __all__ = [
     "Accept",
+    "ApproveHandler",
     "BlockingClient",
+    "BlockingSubscription",
     "CallInfo",
     "CallOptions",
     "Cancel",
+    "ChangeHandler",
     "Client",
     "ClientOptions",
+    "Consent",
     "Decline",
+    "ElicitAnswer",
     "ElicitRequest",
+    "ElicitationHandler",
+    "HeadersSource",
+    "LogHandler",
+    "NotificationHandler",
     "OutputInvalid",
+    "ProgressHandler",
+    "RootsSource",
+    "RoundsMode",
+    "SamplingHandler",
+    "Seconds",
     "ServerWarning",
     "State",
     "StateChange",
+    "StateHandler",
+    "StderrHandler",
     "Subscription",
+    "Target",
     "ToolFailed",
     "ToolResult",
     "Visit",
+    "WarningHandler",
+    "WarningKind",
 ]

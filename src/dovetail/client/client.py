@@ -323,7 +323,7 @@ class Client:
         wish = self._caller.steering(how_of(options))
         subscription = self._watched.pop(self._caller.catalogue.uri(uri), None)
         if subscription is not None:
-            await subscription.close(wish)
+            await subscription.release(wish)
 
     # Prompts and completion
 

@@ -158,8 +158,12 @@ class Subscription:
             await self.close()
             raise
 
-    async def close(self, wish: Wish | None = None) -> None:
-        """Stop listening. Idempotent. ``wish``: how a server of the stateful era is told."""
+    async def close(self) -> None:
+        """Stop listening. Idempotent."""
+        await self.release(None)
+
+    async def release(self, wish: Wish | None) -> None:
+        """Do what `close` does; ``wish``: how a server of the stateful era is told."""
         self._finish(None)
         self._home.dismiss(self)
         task, self._task = self._task, None

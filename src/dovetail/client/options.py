@@ -44,7 +44,7 @@ from .calling import takes_call
 from .states import StateHandler
 
 AUTO: Final = "auto"
-Headers = Mapping[str, str] | Callable[[], Any]
+HeadersSource = Mapping[str, str] | Callable[[], Any]
 
 
 class ClientOptions(TypedDict, total=False):
@@ -104,7 +104,7 @@ class ClientOptions(TypedDict, total=False):
     cache: bool
     extensions: Iterable[Extension] | Mapping[str, Mapping[str, Any]]
     experimental: Mapping[str, Mapping[str, Any]]
-    headers: Headers | None
+    headers: HeadersSource | None
     auth: Any
     env: Mapping[str, str] | None
     cwd: str | Path | None

@@ -7,7 +7,7 @@ from ..protocol.call import Call
 from ..protocol.listening import Change, ChangeType
 from ..protocol.types import InputRequest, Result
 from ..runtime.channel import Channel
-from ..runtime.dispatch import Handler, Middleware
+from ..runtime.dispatch import Encoded, Handler, Middleware
 from ..runtime.extension import (
     Extension,
     ExtensionMethod,
@@ -23,6 +23,7 @@ __all__ = [
     "Change",
     "ChangeType",
     "Channel",
+    "Encoded",
     "Extension",
     "ExtensionMethod",
     "ExtensionNotice",

@@ -38,6 +38,7 @@ from .channel import Channel
 log = get_logger("dovetail.server")
 
 Encoded = bytes
+"""The result of a handler as the JSON that it becomes."""
 #: How many bytes of a kept result cost more to copy than to hand on as a second part, in bytes.
 _WORTH_SHARING: Final = 32 * 1024
 Handler = Callable[[Call, Channel], Awaitable[Result | Encoded]]

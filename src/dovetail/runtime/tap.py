@@ -20,7 +20,7 @@ class Frame(Struct, frozen=True):
     """
 
     link: str
-    role: Role
+    role: Literal["client", "server"]
     sent: bool
     transport: str
     data: bytes

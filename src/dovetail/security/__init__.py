@@ -1,10 +1,35 @@
-"""Small sharp tools: who is calling, sealed state, rate limits, safe paths.
+"""Who is calling, what is sealed, which credentials are sent, which addresses and files may be reached.
 
-Theory of operation. Each module stands alone and is imported by name; the package itself exports nothing.
-Nothing here talks to the network or knows of a transport: what does, builds on these contracts from the
-floors above.
+Theory of operation. Each module stands alone; nothing here talks to the network by itself or knows of a transport: what
+does, builds on these contracts from the floors above. Names are loaded when they are first asked for.
 
 Specification: basic/authorization, basic/patterns/mrtr, "Security Best Practices".
 """
 
-__all__: list[str] = []
+# pyright: reportUnsupportedDunderAll=false
+# The stub beside this file has the types; `python tools/public_api.py --write` writes it from this table.
+
+from ..lazy_names import LazyNames
+
+_lazy = LazyNames(
+    __name__,
+    {
+        "dovetail.security.authenticator": (
+            "AuthenticationFailed",
+            "Authenticator",
+            "Credentials",
+            "Gatekeeper",
+            "InsufficientScope",
+            "Protection",
+        ),
+        "dovetail.security.client_auth": ("ClientAuth", "Refusal"),
+        "dovetail.security.fetching": ("FetchFailed", "FetchRefused", "Fetched", "Fetcher", "Resolve"),
+        "dovetail.security.key_ring": ("KeyRing",),
+        "dovetail.security.principal": ("ANONYMOUS",),
+        "dovetail.security.safe_paths": ("PathRefused", "open_within", "safe_join"),
+        "dovetail.security.sealing": ("AESGCMSealer", "SealBroken", "SealTooLarge", "Sealer"),
+    },
+)
+__getattr__ = _lazy.find
+__dir__ = _lazy.shown
+__all__ = list(_lazy.names)

@@ -10,69 +10,39 @@ Specification: "Session Management" and "Resumability and Redelivery" in basic/t
 2025-11-25.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-
 # pyright: reportUnsupportedDunderAll=false
-# `__getattr__` below loads the names, where a type checker cannot see them: it reads the stub instead.
-__all__ = [
-    "Event",
-    "EventBounds",
-    "EventLog",
-    "EventsTrimmed",
-    "KeyInvalid",
-    "KeyValue",
-    "KeyValueBounds",
-    "MemoryEvents",
-    "MemoryKeyValue",
-    "MemorySessions",
-    "MemoryStore",
-    "SQLiteStore",
-    "SessionBounds",
-    "SessionExists",
-    "SessionRecord",
-    "SessionStore",
-    "Store",
-    "StoreBounds",
-    "StoreClosed",
-    "StoreError",
-    "StoreFull",
-    "StoreUnavailable",
-    "StreamEnded",
-    "StreamUnknown",
-    "ValueTooLarge",
-]
+# The stub beside this file has the types; `python tools/public_api.py --write` writes it from this table.
 
-_BY_MODULE = {
-    "bounds": ("EventBounds", "KeyValueBounds", "SessionBounds", "StoreBounds"),
-    "contracts": ("Event", "EventLog", "KeyValue", "SessionRecord", "SessionStore", "Store"),
-    "errors": (
-        "EventsTrimmed",
-        "KeyInvalid",
-        "SessionExists",
-        "StoreClosed",
-        "StoreError",
-        "StoreFull",
-        "StoreUnavailable",
-        "StreamEnded",
-        "StreamUnknown",
-        "ValueTooLarge",
-    ),
-    "memory": ("MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"),
-    "sqlite": ("SQLiteStore",),
-}
-_MODULE_OF = {name: module for module, names in _BY_MODULE.items() for name in names}
+from ..lazy_names import LazyNames
 
-
-def __getattr__(name: str) -> object:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value  # the next look finds it without us
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+_lazy = LazyNames(
+    __name__,
+    {
+        "dovetail.stores.bounds": ("EventBounds", "KeyValueBounds", "SessionBounds", "StoreBounds"),
+        "dovetail.stores.contracts": (
+            "Event",
+            "EventLog",
+            "KeyValue",
+            "SessionRecord",
+            "SessionStore",
+            "Store",
+        ),
+        "dovetail.stores.errors": (
+            "EventsTrimmed",
+            "KeyInvalid",
+            "SessionExists",
+            "StoreClosed",
+            "StoreError",
+            "StoreFull",
+            "StoreUnavailable",
+            "StreamEnded",
+            "StreamUnknown",
+            "ValueTooLarge",
+        ),
+        "dovetail.stores.memory": ("MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"),
+        "dovetail.stores.sqlite": ("SQLiteStore",),
+    },
+)
+__getattr__ = _lazy.find
+__dir__ = _lazy.shown
+__all__ = list(_lazy.names)

@@ -9,30 +9,20 @@ of them. `store_contract` is the suite that defines what a store is.
 Specification: none.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-
 # pyright: reportUnsupportedDunderAll=false
-# `__getattr__` loads the names; the stub beside this file says where they are.
-__all__ = ["Answers", "VirtualLoop", "connected", "run_virtual", "served"]
+# The stub beside this file has the types; `python tools/public_api.py --write` writes it from this table.
 
-_HOMES = {
-    "Answers": "answers",
-    "VirtualLoop": "clock",
-    "connected": "serving",
-    "run_virtual": "clock",
-    "served": "serving",
-}
+from ..lazy_names import LazyNames
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+_lazy = LazyNames(
+    __name__,
+    {
+        "dovetail.testing.answers": ("Answers",),
+        "dovetail.testing.clock": ("StoodStill", "VirtualLoop", "run_virtual"),
+        "dovetail.testing.serving": ("Transport", "connected", "served"),
+        "dovetail.testing.wire": ("Frame", "watch_wire"),
+    },
+)
+__getattr__ = _lazy.find
+__dir__ = _lazy.shown
+__all__ = list(_lazy.names)

@@ -1,9 +1,18 @@
-"""The names of `dovetail.testing` for type checkers; see `__init__.py`."""
+"""The names of `dovetail.testing` for type checkers. Written by: python tools/public_api.py --write"""
 
-from .answers import Answers as Answers
-from .clock import VirtualLoop as VirtualLoop
-from .clock import run_virtual as run_virtual
-from .serving import connected as connected
-from .serving import served as served
+from dovetail.testing.answers import Answers
+from dovetail.testing.clock import StoodStill, VirtualLoop, run_virtual
+from dovetail.testing.serving import Transport, connected, served
+from dovetail.testing.wire import Frame, watch_wire
 
-__all__ = ["Answers", "VirtualLoop", "connected", "run_virtual", "served"]
+__all__ = [
+    "Answers",
+    "Frame",
+    "StoodStill",
+    "Transport",
+    "VirtualLoop",
+    "connected",
+    "run_virtual",
+    "served",
+    "watch_wire",
+]

@@ -7,10 +7,12 @@ endpoint, the callback address and the stores have a module each.
 Specification: basic/authorization and its extensions.
 """
 
+from ..metadata import AuthorizationServerMetadata
 from .bearer import Bearer
 from .credentials import Credentials
 from .discovery import Discovered
 from .identity import SigningKey
+from .machine import TokenSource
 from .person import LoginVisit
 from .problems import (
     AuthorizationError,
@@ -25,8 +27,16 @@ from .problems import (
     StorageUnsafe,
     TokenRefused,
 )
+from .records import Tokens
 from .resolving import resolve
-from .settings import ClientCredentials, EnterpriseManaged, OAuth, WorkloadIdentity, discover_login
+from .settings import (
+    ClientCredentials,
+    EnterpriseManaged,
+    OAuth,
+    PrivateKey,
+    WorkloadIdentity,
+    discover_login,
+)
 from .storage import FileTokens, KeyringTokens, MemoryTokens, TokenStore
 
 __all__ = [
@@ -36,12 +46,16 @@ __all__ = [
     "EnterpriseManaged",
     "WorkloadIdentity",
     "SigningKey",
+    "PrivateKey",
+    "TokenSource",
+    "Tokens",
     "TokenStore",
     "MemoryTokens",
     "FileTokens",
     "KeyringTokens",
     "Credentials",
     "Discovered",
+    "AuthorizationServerMetadata",
     "LoginVisit",
     "discover_login",
     "resolve",

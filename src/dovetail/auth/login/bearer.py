@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ...protocol.errors import LocalProtocolError
-from ...security.client_auth import Refusal
+from ...security.client_auth import ClientAuth, Refusal
 from ...security.fetching import FetchRefused, parse_url
 from ..resources import origin_of
 
@@ -39,7 +39,7 @@ class Bearer:
         self._token = token
         self._allow_http = allow_http
 
-    def client_auth(self, url: str, *, approve: Any = None) -> BearerCredentials:
+    def client_auth(self, url: str, *, approve: Any = None) -> ClientAuth:
         """The `ClientAuth` for the server at ``url``. Raises `LocalProtocolError`."""
         return BearerCredentials(url, self._token, allow_http=self._allow_http)
 

@@ -34,7 +34,7 @@ from .records import Tokens
 from .registration import ClientProfile
 from .token_endpoint import TokenEndpoint
 
-__all__ = ["AssertionGrant", "ClientCredentialsGrant", "EnterpriseExchange", "Secret", "value_of"]
+__all__ = ["AssertionGrant", "ClientCredentialsGrant", "EnterpriseExchange", "TokenSource", "value_of"]
 
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a public name
@@ -44,10 +44,10 @@ SAML2: Final = "urn:ietf:params:oauth:token-type:saml2"
 _MAX_SECRET: Final = 64 * 1024
 
 #: A credential, or a function (plain or async) that gives the one that is good now.
-Secret = str | Callable[[], Any]
+TokenSource = str | Callable[[], Any]
 
 
-async def value_of(secret: Secret, what: str) -> str:
+async def value_of(secret: TokenSource, what: str) -> str:
     """The credential itself. Raises `AuthorizationError` if there is none."""
     found: Any = secret() if callable(secret) else secret
     if inspect.isawaitable(found):
@@ -143,7 +143,7 @@ class AssertionGrant(_Machine):
     """An assertion that the caller has or gets."""
 
     def __init__(
-        self, profile: ClientProfile, fetcher: Fetcher, *, loopback: bool, assertion: Secret
+        self, profile: ClientProfile, fetcher: Fetcher, *, loopback: bool, assertion: TokenSource
     ) -> None:
         super().__init__(profile, fetcher, loopback=loopback)
         self._assertion = assertion
@@ -172,7 +172,7 @@ class EnterpriseExchange(_Machine):
         idp_token_endpoint: str | None,
         idp_client_id: str,
         idp_client_secret: str | None,
-        subject_token: Secret,
+        subject_token: TokenSource,
         subject_token_type: str,
     ) -> None:
         super().__init__(profile, fetcher, loopback=loopback)

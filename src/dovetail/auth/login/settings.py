@@ -22,14 +22,14 @@ from .credentials import Credentials, Grant
 from .discovery import Discovered, discover
 from .identity import SigningKey
 from .interactive import AuthorizationCode
-from .machine import ID_TOKEN, AssertionGrant, ClientCredentialsGrant, EnterpriseExchange, Secret
+from .machine import ID_TOKEN, AssertionGrant, ClientCredentialsGrant, EnterpriseExchange, TokenSource
 from .person import Person
 from .registration import ClientProfile
 from .storage import FileTokens, MemoryTokens, TokenStore
 
 __all__ = ["ClientCredentials", "EnterpriseManaged", "OAuth", "WorkloadIdentity", "discover_login"]
 
-Key = str | bytes | Mapping[str, Any] | SigningKey
+PrivateKey = str | bytes | Mapping[str, Any] | SigningKey
 _NAME: Final = "Dovetail"
 
 
@@ -129,9 +129,11 @@ class OAuth(_Setting):
     authorization server takes such.
 
     ``redirect_uri``: where the browser comes back to, if that is registered by hand; by default a free port on this
-    machine. ``open_browser``, ``paste``, ``announce``, ``approve``: see `Person`. ``timeout``: seconds for a person to
-    log in (300). ``offline_access``: ask for a refresh token where that needs asking. ``tokens``: `FileTokens()` by
-    default, so a login outlives the program.
+    machine. ``approve``: asked with a `LoginVisit` before the person is sent off; False or None to stay away.
+    ``open_browser``: opens an address, False if it can't. ``announce``: told of the address, to show it. ``paste``:
+    given the address, asks for the one that the person ended up at. All may be plain functions, which run in a thread,
+    or async. ``timeout``: seconds for a person to log in (300). ``offline_access``: ask for a refresh token where that
+    needs asking. ``tokens``: `FileTokens()` by default, so a login outlives the program.
 
     Raises ValueError for settings that make no sense together.
     """
@@ -141,7 +143,7 @@ class OAuth(_Setting):
         *,
         client_id: str | None = None,
         client_secret: str | None = None,
-        private_key: Key | None = None,
+        private_key: PrivateKey | None = None,
         issuer: str | None = None,
         auth_method: str | None = None,
         client_metadata_url: str | None = None,
@@ -244,7 +246,7 @@ class ClientCredentials(_Setting):
         *,
         issuer: str,
         client_secret: str | None = None,
-        private_key: Key | None = None,
+        private_key: PrivateKey | None = None,
         auth_method: str | None = None,
         scopes: Sequence[str] = (),
         tokens: TokenStore | None = None,
@@ -300,7 +302,7 @@ class WorkloadIdentity(_Setting):
         client_id: str,
         *,
         issuer: str,
-        assertion: Secret,
+        assertion: TokenSource,
         scopes: Sequence[str] = (),
         tokens: TokenStore | None = None,
         dpop: bool | None = None,
@@ -356,10 +358,10 @@ class EnterpriseManaged(_Setting):
         issuer: str,
         idp_issuer: str,
         idp_client_id: str,
-        subject_token: Secret,
+        subject_token: TokenSource,
         subject_token_type: str = ID_TOKEN,
         client_secret: str | None = None,
-        private_key: Key | None = None,
+        private_key: PrivateKey | None = None,
         auth_method: str | None = None,
         idp_token_endpoint: str | None = None,
         idp_client_secret: str | None = None,
@@ -427,14 +429,14 @@ async def discover_login(
 
 
 def _profile(
-    client_id: str, issuer: str, secret: str | None, key: Key | None, method: str | None
+    client_id: str, issuer: str, secret: str | None, key: PrivateKey | None, method: str | None
 ) -> ClientProfile:
     return ClientProfile(
         name=_NAME, client_id=client_id, issuer=issuer, secret=secret, key=_key(key), method=method
     )
 
 
-def _key(given: Key | None) -> SigningKey | None:
+def _key(given: PrivateKey | None) -> SigningKey | None:
     return given if given is None or isinstance(given, SigningKey) else SigningKey(given)
 
 

@@ -7,8 +7,10 @@ Theory of operation. `protected` is the setting that an author writes and `gate`
 Specification: basic/authorization.
 """
 
-from .introspection_check import introspection
+from .gate import DPoPUse
+from .introspection_check import ClientAuthentication, introspection
 from .jwt_check import jwt
 from .protected import Protected
+from .verdicts import TokenCheck
 
-__all__ = ["Protected", "introspection", "jwt"]
+__all__ = ["Protected", "introspection", "jwt", "ClientAuthentication", "DPoPUse", "TokenCheck"]

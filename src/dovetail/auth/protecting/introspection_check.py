@@ -28,7 +28,7 @@ from .claims import ClaimRules, verified
 from .jwt_check import audiences_of
 from .key_sets import find_endpoint
 from .turns import Turns
-from .verdicts import Surroundings, TokenRefused, Unavailable, Verified, digest_of
+from .verdicts import Surroundings, TokenCheck, TokenRefused, Unavailable, Verified, digest_of
 
 __all__ = ["Introspection", "introspection"]
 
@@ -84,7 +84,7 @@ def introspection(
     client_claims: Sequence[str] = ("client_id", "azp", "cid", "appid"),
     required: Mapping[str, Any] | None = None,
     keep: float = 10.0,
-) -> Introspection:
+) -> TokenCheck:
     """Check tokens by asking ``issuer``, as the client ``client_id`` with its secret.
 
     ``audience``: what stands for this server in the answer's ``aud``, by default the resource itself; an answer

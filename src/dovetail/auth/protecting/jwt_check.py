@@ -22,7 +22,7 @@ from ..resources import authorization_server_urls, origin_of
 from ..signed import ALGORITHMS, Compact, SignatureInvalid, read_compact
 from .claims import ClaimRules, is_other_kind, verified
 from .key_sets import Keys
-from .verdicts import Surroundings, TokenRefused, Verified
+from .verdicts import Surroundings, TokenCheck, TokenRefused, Verified
 
 __all__ = ["JWT", "jwt"]
 
@@ -65,7 +65,7 @@ def jwt(
     client_claims: Sequence[str] = ("client_id", "azp", "cid", "appid"),
     required: Mapping[str, Any] | None = None,
     keep: float = 60.0,
-) -> JWT:
+) -> TokenCheck:
     """Check tokens that are JWTs signed by ``issuer``, which must be written exactly as in its metadata.
 
     ``audience``: what stands for this server in its tokens, one text or several; by default the resource itself.

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ...protocol.bindings.origins import is_local_name
+from ...security.authenticator import Gatekeeper
 from ...security.fetching import Fetcher
 from ...security.key_ring import KeyRing
 from ...stores.contracts import Store
@@ -109,7 +110,7 @@ class Protected:
         """The document that describes the resource (RFC 9728), for whoever serves it at the root of a host."""
         return self._document
 
-    def gate(self, *, path: str, store: Store, keys: KeyRing | None = None) -> Gate:
+    def gate(self, *, path: str, store: Store, keys: KeyRing | None = None) -> Gatekeeper:
         """See `Protection`."""
         surroundings = Surroundings(
             resource=self.resource,

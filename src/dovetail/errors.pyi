@@ -1,0 +1,162 @@
+"""The names of `dovetail.errors` for type checkers. Written by: python tools/public_api.py --write"""
+
+from dovetail.auth.login import (
+    AuthorizationError,
+    AuthorizationUnavailable,
+    CredentialsUnbound,
+    DiscoveryFailed,
+    LoginDenied,
+    LoginFailed,
+    LoginTimeout,
+    RegistrationFailed,
+    ScopeRefused,
+    StorageUnsafe,
+    TokenRefused,
+)
+from dovetail.client.results import OutputInvalid, ToolFailed
+from dovetail.protocol.errors import (
+    Closed,
+    ConnectFailed,
+    ConnectionLost,
+    Declined,
+    Dismissed,
+    DovetailError,
+    FeatureUnavailable,
+    HeaderMismatch,
+    HTTPStatusError,
+    InternalError,
+    InvalidParams,
+    InvalidRequest,
+    LocalProtocolError,
+    LoginRequired,
+    MessageTooLarge,
+    MethodNotFound,
+    MissingCapability,
+    ParseError,
+    RemoteProtocolError,
+    RequestCancelled,
+    RequestTimeout,
+    ResourceNotFound,
+    RPCError,
+    ServerExited,
+    SessionEnded,
+    ToolError,
+    TransportError,
+    Unanswered,
+    UnsupportedVersion,
+    URLElicitationRequired,
+    UserRejected,
+)
+from dovetail.protocol.paging import InvalidCursor
+from dovetail.runtime.extension import InvalidExtension
+from dovetail.runtime.ledger import JournalTooLarge, OutcomeUnknown
+from dovetail.runtime.redemptions import AnswerNotKept
+from dovetail.runtime.rounds import Diverged, Suspend
+from dovetail.runtime.service import LifespanFailed
+from dovetail.security.authenticator import AuthenticationFailed, InsufficientScope
+from dovetail.security.fetching import FetchFailed, FetchRefused
+from dovetail.security.safe_paths import PathRefused
+from dovetail.security.sealing import SealBroken, SealTooLarge
+from dovetail.server.data import AnswerTooLarge, OutputMismatch
+from dovetail.server.forms import AnswerInvalid
+from dovetail.server.media import MediaTooLarge
+from dovetail.server.methods import RateLimited
+from dovetail.server.running import TimedOut
+from dovetail.server.signature import RegistrationError
+from dovetail.server.vault import NotShared
+from dovetail.stores.errors import (
+    EventsTrimmed,
+    KeyInvalid,
+    SessionExists,
+    StoreClosed,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    StreamEnded,
+    StreamUnknown,
+    ValueTooLarge,
+)
+from dovetail.testing.clock import StoodStill
+from dovetail.transports.http1.server.runner import AddressUnavailable
+
+__all__ = [
+    "AddressUnavailable",
+    "AnswerInvalid",
+    "AnswerNotKept",
+    "AnswerTooLarge",
+    "AuthenticationFailed",
+    "AuthorizationError",
+    "AuthorizationUnavailable",
+    "Closed",
+    "ConnectFailed",
+    "ConnectionLost",
+    "CredentialsUnbound",
+    "Declined",
+    "DiscoveryFailed",
+    "Dismissed",
+    "Diverged",
+    "DovetailError",
+    "EventsTrimmed",
+    "FeatureUnavailable",
+    "FetchFailed",
+    "FetchRefused",
+    "HTTPStatusError",
+    "HeaderMismatch",
+    "InsufficientScope",
+    "InternalError",
+    "InvalidCursor",
+    "InvalidExtension",
+    "InvalidParams",
+    "InvalidRequest",
+    "JournalTooLarge",
+    "KeyInvalid",
+    "LifespanFailed",
+    "LocalProtocolError",
+    "LoginDenied",
+    "LoginFailed",
+    "LoginRequired",
+    "LoginTimeout",
+    "MediaTooLarge",
+    "MessageTooLarge",
+    "MethodNotFound",
+    "MissingCapability",
+    "NotShared",
+    "OutcomeUnknown",
+    "OutputInvalid",
+    "OutputMismatch",
+    "ParseError",
+    "PathRefused",
+    "RPCError",
+    "RateLimited",
+    "RegistrationError",
+    "RegistrationFailed",
+    "RemoteProtocolError",
+    "RequestCancelled",
+    "RequestTimeout",
+    "ResourceNotFound",
+    "ScopeRefused",
+    "SealBroken",
+    "SealTooLarge",
+    "ServerExited",
+    "SessionEnded",
+    "SessionExists",
+    "StoodStill",
+    "StorageUnsafe",
+    "StoreClosed",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+    "StreamEnded",
+    "StreamUnknown",
+    "Suspend",
+    "TimedOut",
+    "TokenRefused",
+    "ToolError",
+    "ToolFailed",
+    "TransportError",
+    "URLElicitationRequired",
+    "Unanswered",
+    "UnsupportedVersion",
+    "UserRejected",
+    "ValueTooLarge",
+]

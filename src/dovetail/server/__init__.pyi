@@ -1,0 +1,39 @@
+"""The names of `dovetail.server` for type checkers. Written by: python tools/public_api.py --write"""
+
+from dovetail.protocol.bindings.origins import OriginPolicy
+from dovetail.protocol.call import Peer
+from dovetail.server.access import Allow
+from dovetail.server.app import Lifespan
+from dovetail.server.options import (
+    ASGIReceive,
+    ASGIScope,
+    ASGISend,
+    Endpoint,
+    EndpointOptions,
+    HTTPOptions,
+    Policy,
+    StdioOptions,
+    TransportName,
+    UnixOptions,
+)
+from dovetail.server.questions import Question
+from dovetail.server.session import Session
+
+__all__ = [
+    "ASGIReceive",
+    "ASGIScope",
+    "ASGISend",
+    "Allow",
+    "Endpoint",
+    "EndpointOptions",
+    "HTTPOptions",
+    "Lifespan",
+    "OriginPolicy",
+    "Peer",
+    "Policy",
+    "Question",
+    "Session",
+    "StdioOptions",
+    "TransportName",
+    "UnixOptions",
+]
