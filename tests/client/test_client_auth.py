@@ -241,6 +241,7 @@ async def test_anything_else_is_resolved_once_and_closed_with_the_client(
             await client.call_tool("x")
         assert asked == [("oauth", server.url, 7)]
         assert person.closed == 1
-        for wrong in (5, "nonsense"):
+        wrongs: tuple[Any, ...] = (5, "nonsense")
+        for wrong in wrongs:
             with pytest.raises(LocalProtocolError, match="auth is"):
                 Client(server.url, auth=wrong)

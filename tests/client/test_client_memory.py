@@ -91,10 +91,12 @@ async def test_an_upgraded_file_is_another_server(tmp_path: Path) -> None:
     script = tmp_path / "server.py"
     script.write_text(described('"first"'))
     async with Client([sys.executable, str(script)]) as client:
+        assert client.server_capabilities is not None
         assert client.server_capabilities.tools is None
     script.write_text(described('"second"', '"tools": {}'))
     async with Client([sys.executable, str(script)]) as client:
         assert client.instructions == "second"
+        assert client.server_capabilities is not None
         assert client.server_capabilities.tools is not None
 
 

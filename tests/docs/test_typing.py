@@ -22,6 +22,7 @@ PAIRS = (
     ('App("x").run("unix", path="x.sock")', 'App("x").run("unix")'),
     ('App("x").asgi(health="/health")', 'App("x").asgi(health=1)'),
     ('App("x").asgi(path="/")', 'App("x").asgi(host="::1")'),
+    ('Client("x", auth=OAuth())', 'Client("x", auth="sesame")'),
     ('Client("x", timeout=3)', 'Client("x", timout=3)'),
     ('App("x").tool(title="a")', 'App("x").tool(tags=["a"])'),
     ('App("x").resource("x://y", title="a")', 'App("x").resource("x://y", tags=["a"])'),
@@ -61,7 +62,12 @@ def test_the_page_is_taken_with_all_strictness(tmp_path: Path) -> None:
 @pytest.mark.timeout(180)
 def test_a_wrong_option_is_found_while_it_is_written(tmp_path: Path) -> None:
     lines = [line for pair in PAIRS for line in pair]
-    head = ["import dovetail", "import dovetail.security", "from dovetail import App, Client"]
+    head = [
+        "import dovetail",
+        "import dovetail.security",
+        "from dovetail import App, Client",
+        "from dovetail.auth import OAuth",
+    ]
     (tmp_path / "wrong.py").write_text("\n".join([*head, *lines]) + "\n")
     found = {line for _, line, _ in checked(tmp_path)}
     assert [line for at, line in enumerate(lines, len(head) + 1) if at in found] == [

@@ -47,6 +47,10 @@ async def test_who_is_there(client: Client, cell: Cell) -> None:
     assert info.title == ("Everywhere" if cell.has("titles") else None)
     offered = client.server_capabilities
     heard = True if cell.has("changes") else None
+    assert offered is not None
+    assert offered.tools is not None
+    assert offered.prompts is not None
+    assert offered.resources is not None
     assert (offered.tools.list_changed, offered.prompts.list_changed) == (heard, heard)
     assert (offered.resources.list_changed, offered.resources.subscribe) == (heard, heard)
     assert offered.logging == ({} if cell.has("logs") else None)

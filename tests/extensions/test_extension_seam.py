@@ -75,6 +75,7 @@ def shop(request: pytest.FixtureRequest) -> tuple[Jobs, Reach]:
 async def test_a_further_kind_of_result_is_resolved_by_who_brings_it(shop: tuple[Jobs, Reach]) -> None:
     _, reach = shop
     async with reach(revision=STATELESS, extensions=[for_clients()]) as client:
+        assert client.server_capabilities is not None
         assert client.server_capabilities.extensions == {NAME: {"most": 10}}
         assert (await client.call_tool("bake_later", {"loaves": 3})).value == "3 loaves"
         assert (await client.call_tool("bake", {"loaves": 4})).value == "4 loaves"
@@ -100,6 +101,7 @@ async def test_it_does_not_exist_where_it_can_not_be_declared(shop: tuple[Jobs, 
     jobs, reach = shop
     async with reach(revision=STATEFUL, extensions=[for_clients()]) as client:
         assert (await client.call_tool("bake_later", {"loaves": 3})).value == "3 loaves"
+        assert client.server_capabilities is not None
         assert client.server_capabilities.extensions is None
         with pytest.raises(FeatureUnavailable, match="does not exist in revision 2025-11-25"):
             await client.request(GET, {"jobId": "job-1"})

@@ -205,6 +205,7 @@ async def test_an_extension_of_one_side_alone_leaves_the_core_working(ours: Any,
     with frames() as seen:
         async with Client(app, revision="2026-07-28", extensions=ours or {}) as client:
             assert (await client.call_tool("add", {"a": 1, "b": 1})).text == "2"
+            assert client.server_capabilities is not None
             assert client.server_capabilities.extensions == theirs
     for message in parsed(seen, "client"):
         declared = message["params"]["_meta"][PREFIX + "clientCapabilities"]

@@ -36,6 +36,7 @@ from ..protocol.types import (
     Resource,
     ResourceReference,
     ResourceTemplate,
+    ServerCapabilities,
     SubscriptionFilter,
     Tool,
 )
@@ -231,7 +232,7 @@ class BlockingClient:
         return self._client.server_info
 
     @property
-    def server_capabilities(self) -> Any:
+    def server_capabilities(self) -> ServerCapabilities | None:
         """What the server offers, a `ServerCapabilities`."""
         return self._client.server_capabilities
 

@@ -45,6 +45,7 @@ from ..protocol.types import (
     ResourceReference,
     ResourceTemplate,
     Result,
+    ServerCapabilities,
     SetLevelParams,
     SubscriptionFilter,
     Tool,
@@ -158,8 +159,8 @@ class Client:
         return self._connection.link.server_info
 
     @property
-    def server_capabilities(self) -> Any:
-        """What the server offers, a `ServerCapabilities`; None if it did not say."""
+    def server_capabilities(self) -> ServerCapabilities | None:
+        """What the server offers; None if it did not say."""
         return self._connection.link.capabilities
 
     @property

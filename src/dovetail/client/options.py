@@ -11,7 +11,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, Literal, TypedDict, cast
 
 from msgspec import Struct
 
@@ -27,6 +27,7 @@ from ..protocol.types import (
     SamplingCapability,
 )
 from ..runtime.extension import NO_EXTENSIONS, Extension, Extensions
+from ..security.client_auth import AuthSetting, ClientAuth
 from .answers import (
     ApproveHandler,
     ChangeHandler,
@@ -105,7 +106,7 @@ class ClientOptions(TypedDict, total=False):
     extensions: Iterable[Extension] | Mapping[str, Mapping[str, Any]]
     experimental: Mapping[str, Mapping[str, Any]]
     headers: HeadersSource | None
-    auth: Any
+    auth: Literal["oauth"] | AuthSetting | ClientAuth | None
     env: Mapping[str, str] | None
     cwd: str | Path | None
     on_stderr: StderrHandler | None

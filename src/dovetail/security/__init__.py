@@ -22,7 +22,7 @@ _lazy = LazyNames(
             "InsufficientScope",
             "Protection",
         ),
-        "dovetail.security.client_auth": ("ClientAuth", "Refusal"),
+        "dovetail.security.client_auth": ("AuthSetting", "ClientAuth", "Refusal"),
         "dovetail.security.fetching": ("FetchFailed", "FetchRefused", "Fetched", "Fetcher", "Resolve"),
         "dovetail.security.key_ring": ("KeyRing",),
         "dovetail.security.principal": ("ANONYMOUS",),

@@ -8,7 +8,7 @@ from dovetail.security.authenticator import (
     InsufficientScope,
     Protection,
 )
-from dovetail.security.client_auth import ClientAuth, Refusal
+from dovetail.security.client_auth import AuthSetting, ClientAuth, Refusal
 from dovetail.security.fetching import Fetched, Fetcher, FetchFailed, FetchRefused, Resolve
 from dovetail.security.key_ring import KeyRing
 from dovetail.security.principal import ANONYMOUS
@@ -18,6 +18,7 @@ from dovetail.security.sealing import AESGCMSealer, SealBroken, Sealer, SealTooL
 __all__ = [
     "AESGCMSealer",
     "ANONYMOUS",
+    "AuthSetting",
     "AuthenticationFailed",
     "Authenticator",
     "ClientAuth",

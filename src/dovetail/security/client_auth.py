@@ -9,8 +9,8 @@ Specification: basic/authorization "Access Token Usage", "Error Handling"; RFC 6
 sections 7 and 9.
 """
 
-from collections.abc import Mapping
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -44,6 +44,16 @@ class Refusal(Struct, frozen=True, kw_only=True):
             f"Refusal(status={self.status}, method={self.method!r}, challenges={len(self.challenges)},"
             f" sent=<{', '.join(self.sent)}>, attempt={self.attempt})"
         )
+
+
+class AuthSetting(Protocol):
+    """Says how to get credentials, for a server that is named later: `dovetail.auth.OAuth` and the others."""
+
+    def client_auth(self, url: str, *, approve: Callable[..., Any] | None = None) -> "ClientAuth":
+        """What gets them for the server at ``url``. ``approve``: shown an address before a person is sent there, as
+        that option of a client. Raises `LocalProtocolError` for a server that credentials can't be sent to.
+        """
+        ...
 
 
 @runtime_checkable

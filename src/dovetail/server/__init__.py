@@ -28,7 +28,7 @@ _lazy = LazyNames(
             "TransportName",
             "UnixOptions",
         ),
-        "dovetail.server.questions": ("Question",),
+        "dovetail.server.questions": ("Question", "SampleOptions"),
         "dovetail.server.session": ("Session",),
     },
 )

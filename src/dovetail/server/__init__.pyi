@@ -16,7 +16,7 @@ from dovetail.server.options import (
     TransportName,
     UnixOptions,
 )
-from dovetail.server.questions import Question
+from dovetail.server.questions import Question, SampleOptions
 from dovetail.server.session import Session
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Peer",
     "Policy",
     "Question",
+    "SampleOptions",
     "Session",
     "StdioOptions",
     "TransportName",

@@ -11,7 +11,7 @@ import asyncio
 import math
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, NoReturn, TypeVar, cast, overload
+from typing import Any, NoReturn, TypeVar, Unpack, cast, overload
 
 from msgspec import Raw
 
@@ -44,7 +44,7 @@ from ..runtime.rounds import Rounds
 from ..security.principal import Principal
 from .access import demand
 from .forms import AnswerInvalid, Form
-from .questions import Elicit, ElicitURL, Question, Roots, Sample, missing, visits_in
+from .questions import Elicit, ElicitURL, Question, Roots, Sample, SampleOptions, missing, visits_in
 from .session import Session, session_of
 from .steps import StepCodec, refuse_inside, result_type, run
 
@@ -236,9 +236,13 @@ class Context:
         await self._ask_one(ElicitURL(message, url, elicitation_id), key)
 
     async def sample(
-        self, messages: str | list[SamplingMessage], *, key: str | None = None, **options: Any
+        self,
+        messages: str | list[SamplingMessage],
+        *,
+        key: str | None = None,
+        **options: Unpack[SampleOptions],
     ) -> CreateMessageResult:
-        """Ask the client's model; ``options`` are those of `Sample`. Raises `MissingCapability`.
+        """Ask the client's model; options as `SampleOptions`. Raises `MissingCapability`.
 
         Deprecated since 2026-07-28: call a model provider instead.
         """

@@ -10,7 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
 
 from msgspec import Raw
@@ -166,6 +166,20 @@ class ElicitURL(Question[None]):
         result = _elicited.read(answer)
         if result.action != "accept":
             raise _refusal(result, self.message)
+
+
+class SampleOptions(TypedDict, total=False):
+    """What `Context.sample` may be told besides the messages; all of it is optional, and means what `Sample` says."""
+
+    max_tokens: int
+    system_prompt: str | None
+    preferences: ModelPreferences | None
+    include_context: Literal["none", "thisServer", "allServers"] | None
+    temperature: float | None
+    stop_sequences: list[str] | None
+    metadata: dict[str, Any] | None
+    tools: list[Tool] | None
+    tool_choice: ToolChoice | None
 
 
 class Sample(Question[CreateMessageResult]):
