@@ -36,6 +36,15 @@ def test_importing_the_package_is_cheap():
     assert done.stdout.split() == []
 
 
+def test_importing_the_package_loads_next_to_nothing():
+    """Not even `typing`, which takes longer to import than all of what is left; a name loads what it needs."""
+    probe = "import sys; before = set(sys.modules); import dovetail; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", probe], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert {name for name in loaded if name.startswith("dovetail")} == {"dovetail", "dovetail.lazy_names"}
+    assert not loaded & {"typing", "collections", "re", "msgspec"}
+
+
 def test_the_core_is_two_packages():
     """Installing Dovetail installs msgspec and jsonschema-rs and nothing behind them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

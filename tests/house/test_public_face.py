@@ -211,8 +211,12 @@ def public_values() -> Iterator[tuple[str, Any]]:
 def unsaid(dotted: str, value: Any) -> Iterator[str]:
     """The types that a public name leaves its users without."""
     if inspect.isclass(value) or inspect.isfunction(value):
-        if value.__module__.startswith("dovetail"):
-            yield from of_public(dotted, value)
+        for each in inspect.getmro(value) if inspect.isclass(value) else (value,):
+            own = each is value or not is_public(
+                each.__name__, each
+            )  # what a hidden base gives, the class shows
+            if own and each.__module__.startswith("dovetail"):
+                yield from of_public(dotted, each)
     else:
         yield from of_alias(dotted, value)
 

@@ -42,9 +42,9 @@ from dovetail.stores.errors import StoreClosed, StoreError
 from dovetail.testing.event_log_contract import EventLogContract
 from dovetail.testing.key_value_contract import SHARE, KeyValueContract, filled
 from dovetail.testing.session_contract import SessionContract
-from dovetail.testing.store_setting import CONTRACT_BOUNDS, VirtualClock, a_session, scanned
+from dovetail.testing.store_setting import CONTRACT_BOUNDS, Advance, VirtualClock, a_session, scanned
 
-__all__ = ["CONTRACT_BOUNDS", "SharedStoreContract", "StoreContract", "VirtualClock", "a_session"]
+__all__ = ["CONTRACT_BOUNDS", "Advance", "SharedStoreContract", "StoreContract", "VirtualClock", "a_session"]
 
 
 class StoreContract(KeyValueContract, SessionContract, EventLogContract):
