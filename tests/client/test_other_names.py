@@ -1,10 +1,11 @@
 """Names that other libraries have for what an App or a Client has: who writes one is told what to write instead."""
 
 import re
+from typing import Any
 
 import pytest
 
-from dovetail import App, Client
+from dovetail import App, Client, LocalProtocolError
 from dovetail.client.other_names import MEANT_OF_CLIENT
 from dovetail.server.other_names import MEANT_OF_APP
 
@@ -53,3 +54,31 @@ def test_what_is_to_be_written_is_there() -> None:
             assert hasattr(App, name), advice
         for name in re.findall(r"\bclient\.(\w+)", advice):
             assert hasattr(Client, name), advice
+
+
+async def test_an_option_that_is_none_names_the_nearest() -> None:
+    """Of a client, and of a call; nothing is sent."""
+    wrong: dict[str, Any] = {"timout": 3}
+    inner: dict[str, Any] = {"additions": None}
+    with pytest.raises(
+        LocalProtocolError, match=r"^a client has no option 'timout'; did you mean 'timeout'\?$"
+    ):
+        Client(App("x"), **wrong)
+    with pytest.raises(
+        LocalProtocolError, match=r"^a client has no option 'additions'; there are info, revision,"
+    ):
+        Client(App("x"), **inner)
+    async with Client(App("x")) as client:
+        with pytest.raises(
+            LocalProtocolError, match=r"a call has no option 'timout'; did you mean 'timeout'\?"
+        ):
+            await client.list_tools(**wrong)
+
+
+def test_an_option_of_serving_that_is_none_names_the_nearest() -> None:
+    port: dict[str, Any] = {"prot": 1}
+    health: dict[str, Any] = {"helth": "/health"}
+    with pytest.raises(TypeError, match=r"did you mean 'port'\?"):
+        App("x").run("http", **port)
+    with pytest.raises(TypeError, match=r"did you mean 'health'\?"):
+        App("x").asgi(**health)

@@ -21,7 +21,6 @@ from ..protocol.errors import (
     FeatureUnavailable,
     HeaderMismatch,
     InvalidParams,
-    LocalProtocolError,
     RemoteProtocolError,
     SessionEnded,
     TransportError,
@@ -55,7 +54,7 @@ from .catalogue import Catalogue
 from .connection import Connection
 from .link import Link, Wish, name_of, result_of
 from .oddities import ServerWarning
-from .options import Options, check_seconds
+from .options import Options, check_names, check_seconds
 from .own_meta import own_meta
 from .resolving import resolved
 from .rounds import asks, check_result_type, drive, result_type
@@ -108,10 +107,9 @@ def how_of(options: CallOptions) -> How:
     """The options of one call. Raises `LocalProtocolError` for one that there is not."""
     try:
         return How(**options)
-    except TypeError as problem:
-        raise LocalProtocolError(
-            f"no such option of a call: {problem}; there are timeout, meta, progress and fresh"
-        ) from None
+    except TypeError:
+        check_names("a call", options, CallOptions.__annotations__)
+        raise
 
 
 class Caller:

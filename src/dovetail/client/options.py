@@ -193,12 +193,10 @@ def _without_call(approve: Any, visit: Any) -> Any:
 
 def settle(given: ClientOptions) -> Options:
     """The options with defaults. Raises `LocalProtocolError` for one that can't be."""
-    try:
-        extensions = given.get("extensions")
-        own = {"additions": Extensions(extensions)} if extensions else {}
-        options = Options(**given, **own)
-    except TypeError as problem:
-        raise LocalProtocolError(f"no such option of a client: {problem}") from None
+    check_names("a client", given, ClientOptions.__annotations__)
+    extensions = given.get("extensions")
+    own = {"additions": Extensions(extensions)} if extensions else {}
+    options = Options(**given, **own)
     _check_revisions(options.revision)
     if options.log_level is not None and options.log_level not in LOG_LEVELS:
         raise LocalProtocolError(f"log_level is one of {', '.join(LOG_LEVELS)}, not {options.log_level!r}")
@@ -218,6 +216,17 @@ def settle(given: ClientOptions) -> Options:
             "each line at once"
         )
     return options
+
+
+def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `LocalProtocolError`, which names the nearest, for an option that ``what`` does not have."""
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches  # only ever needed for what is wrong
+
+            near = get_close_matches(name, known := list(known), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise LocalProtocolError(f"{what} has no option {name!r}; {hint}")
 
 
 def _check_revisions(wanted: Any) -> None:
