@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-auth test test-pythons check format conformance soak interop bench bench-quick docs requirements mutations lock clean setup-dev setup-demo
+.PHONY: help demo demo-auth test test-pythons check format conformance soak interop bench bench-quick docs requirements mutations lock build clean setup-dev setup-demo
 
 # Only what is said on the command line counts: other programs have a variable of this name in the environment.
 ifeq ($(origin PYTHON),command line)
@@ -69,13 +69,16 @@ requirements: setup-dev ## how many of the specification's MUST rows have a test
 mutations: setup-dev ## break the lines that keep MUST rows, one by one, and see their tests fail
 	@$(PY) tools/mutations.py $(ARGS)
 
+build: setup-dev ## build the wheels of the library and of each application into dist/, and try them beside each other
+	@$(PY) tools/build.py $(ARGS)
+
 lock: setup-dev ## resolve the dependencies anew and write constraints/
 	@$(PY) tools/lock.py
 
 clean: ## remove the environments and whatever runs left behind
 	@rm -rf .venv .venvs .cache build dist results htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis \
 	    .import_linter_cache
-	@find src tests tools -type d -name __pycache__ -prune -exec rm -rf {} +
+	@find src apps tests tools -type d -name __pycache__ -prune -exec rm -rf {} +
 
 setup-dev setup-demo: setup-%:
 	@python=$$(tools/find_python.sh $(if $(filter .venvs/%,$(VENV)),'$(PYTHON)')) && $$python tools/setup.py $* $(VENV)

@@ -15,8 +15,8 @@ import sys
 
 import run
 
-from dovetail.authserver import RegisteredClient
-from dovetail.authserver.testing import AuthorizationServer, authorization_server
+from dovetail_authserver import RegisteredClient
+from dovetail_authserver.testing import AuthorizationServer, authorization_server
 
 CLIENT = RegisteredClient(id="conformance", name="The suite", redirect_uris=["http://127.0.0.1/callback"])
 

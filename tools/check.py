@@ -15,21 +15,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from workspace import ROOT, applications, distributions
+
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 FOLDERS = [
     name
-    for name in ("src", "tests", "tools", "examples", "conformance", "benchmarks")
-    if (ROOT / name).is_dir()
+    for name in ("src", "apps", "conftest.py", "tests", "tools", "examples", "conformance", "benchmarks")
+    if (ROOT / name).exists()
 ]
 LONG = 500  # lines from which a file is asked whether it holds two nouns; tests/house refuses it at 800
+LINT_IMPORTS = [str(SCRIPTS / "lint-imports"), "--no-cache", "--no-logo"]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
 
 # The slowest first: it sets the time of the whole.
 CHECKS: dict[str, list[str]] = {
     "types": [str(SCRIPTS / "basedpyright"), "--pythonpath", sys.executable],
     "house rules": [*PYTEST, "tests/house"],
-    "imports": [str(SCRIPTS / "lint-imports"), "--no-cache", "--no-logo"],
+    "imports": LINT_IMPORTS,
+    **{
+        f"imports of {each.path}": [*LINT_IMPORTS, "--config", f"{each.path}/pyproject.toml"]
+        for each in applications()
+    },
     "lint": [str(SCRIPTS / "ruff"), "check", *FOLDERS],
     "format": [str(SCRIPTS / "ruff"), "format", "--check", *FOLDERS],
 }
@@ -71,8 +77,9 @@ def run(name: str) -> Outcome:
 
 
 def long_files() -> list[str]:
-    """The files of the package that are long enough to be looked at again, longest first."""
-    sizes = {path: path.read_text().count("\n") for path in (ROOT / "src").rglob("*.py")}
+    """The files of what is shipped that are long enough to be looked at again, longest first."""
+    files = (path for each in distributions() for path in each.source.rglob("*.py"))
+    sizes = {path: path.read_text().count("\n") for path in files}
     found = sorted(((size, path) for path, size in sizes.items() if size > LONG), reverse=True)
     return [f"{path.relative_to(ROOT)} ({size})" for size, path in found]
 

@@ -22,11 +22,12 @@ from typing import Any
 
 import reference
 from page_blocks import ORDER, Block
+from workspace import ROOT, applications
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "build" / "docs" / "source"
-#: Pages outside of docs/ that the site has as well, and what they are called there.
+#: Pages outside of docs/ that the site has as well, and what they are called there: also those of the applications.
 BESIDE = {
+    **{f"{each.path}/README.md": f"{each.path}.md" for each in applications()},
     "README.md": "readme.md",
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -201,9 +202,8 @@ def shown(block: Block | None, what: str = "") -> Iterator[str]:
     if block is None:
         return
     page = Path(block.page)
-    name = (
-        f"/{page.relative_to('docs').with_suffix('')}" if page.parts[0] == "docs" else "the README </readme>"
-    )
+    place = page.relative_to("docs").as_posix() if page.parts[0] == "docs" else BESIDE[block.page]
+    name = "the README </readme>" if place == "readme.md" else f"/{place.removesuffix('.md')}"
     source = f"{what}, from :doc:`{name}`:" if what else f"From :doc:`{name}`:"
     yield from ("", source, "", ".. code-block:: python", "")
     yield from (f"   {line}".rstrip() for line in block.text.rstrip("\n").split("\n"))

@@ -24,7 +24,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from workspace import ROOT, applications
+
 # The largest first: the others take its versions, so that one environment can hold them all.
 GROUPS = ("dev", "demo")
 LOWEST = (3, 11)
@@ -42,20 +43,35 @@ def normal(name: str) -> str:
 def group_requirements(project: dict[str, Any], group: str) -> list[str]:
     """The third-party requirements of a dependency group, with our own extras opened up.
 
-    The package itself is left out: it is installed from the tree, after its requirements.
+    What is ours is left out: it is installed from the tree, after its requirements.
     """
-    extras: dict[str, list[str]] = project["project"]["optional-dependencies"]
     found: list[str] = []
     for item in project["dependency-groups"][group]:
         if isinstance(item, dict):
             found += group_requirements(project, item["include-group"])
-        elif own := re.fullmatch(r"dovetail\[([^\]]+)\]", item):
-            found += project["project"]["dependencies"]
-            for extra in own.group(1).split(","):
-                found += extras[extra.strip()]
         else:
-            found.append(item)
+            found += opened(project, item)
     return list(dict.fromkeys(found))
+
+
+def opened(project: dict[str, Any], requirement: str) -> list[str]:
+    """A requirement, or in place of one of the library, with extras or without, what these ask for."""
+    own = re.fullmatch(r"dovetail(?:\[([^\]]+)\])?(?:==[\w.]+)?", requirement)
+    if own is None:
+        return [requirement]
+    extras: dict[str, list[str]] = project["project"]["optional-dependencies"]
+    found: list[str] = list(project["project"]["dependencies"])
+    for extra in (own.group(1) or "").split(","):
+        found += extras[extra.strip()] if extra else ()
+    return found
+
+
+def requirements_of_applications(project: dict[str, Any]) -> list[str]:
+    """What the applications ask for besides each other. They are set up with every group, from one lock."""
+    ours = {normal(each.name) for each in applications()}
+    asked = [each for app in applications() for each in app.declared["project"].get("dependencies", ())]
+    others = [each for each in asked if normal(re.split(r"[\[<>=!~; ]", each, maxsplit=1)[0]) not in ours]
+    return [each for one in others for each in opened(project, one)]
 
 
 def resolve(requirements: list[str], agreed: dict[str, str]) -> dict[str, str]:
@@ -128,7 +144,8 @@ def render(group: str, requirements: list[str], versions: dict[str, str], index:
         for each in requirements
     }
     lines = [
-        f"# The dependency group {group!r} of pyproject.toml, pinned, with the digests of all usable files.",
+        f"# The dependency group {group!r} of pyproject.toml, and what apps/ need: pinned, with the digests of all",
+        "# usable files.",
         "# Written by tools/lock.py; do not edit by hand.",
         "# Install with: pip install --require-hashes -r <this file>",
     ]
@@ -153,7 +170,8 @@ def main() -> int:
     index = Index()
     agreed: dict[str, str] = {}
     for group in GROUPS:
-        requirements = group_requirements(project, group)
+        ours = [*group_requirements(project, group), *requirements_of_applications(project)]
+        requirements = list(dict.fromkeys(ours))
         versions = resolve(requirements, agreed)
         agreed |= versions
         target = ROOT / "constraints" / f"{group}.txt"

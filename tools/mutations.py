@@ -1,9 +1,9 @@
 """Break the line that keeps a rule of the specification, and see its own tests fail.
 
 Theory of operation. ``tests/must/mutations.toml`` names, for rows of ``tests/requirements.csv``, the line of the
-package that keeps them, and how to break it. For each entry the line is broken in a copy of the package, and the tests
-tagged with these rows are run against it, those of a row until one fails: one of each row has to. What survives is a
-rule that nothing holds. Nothing in the tree is touched, whenever this ends: each worker has a copy in a folder for
+library or an application that keeps them, and how to break it. For each entry the line is broken in a copy, and the
+tests tagged with these rows are run against it, those of a row until one fails: one of each row has to. What survives
+is a rule that nothing holds. Nothing in the tree is touched, whenever this ends: each worker has a copy in a folder for
 temporary files, in which only the broken file is written anew.
 
     python tools/mutations.py                     all of them
@@ -29,16 +29,17 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 
-ROOT = Path(__file__).resolve().parent.parent
+from workspace import ROOT, applications, distributions, library
+
 TESTS = ROOT / "tests"
-PACKAGE = ROOT / "src" / "dovetail"
+PACKAGES = {each.package.name: each.package for each in distributions()}
 TABLE = TESTS / "must" / "mutations.toml"
 SECONDS = 180.0  # for the tests of one entry: a broken line may well make them wait
 SLOW = 20.0  # an entry that takes longer is told of: its line can perhaps be broken so that nothing waits
@@ -48,11 +49,18 @@ _RAN = (0, 1)  # what pytest ends with when it ran tests and nothing else went w
 
 @dataclass(frozen=True)
 class Change:
-    """A ``line`` (or lines) of a ``file`` in the package, and what it becomes."""
+    """A ``line`` (or lines) of a ``file``, and what it becomes. The file is one of the library's package, unless its
+    path begins with the package of an application.
+    """
 
     file: str
     line: str
     broken: str
+
+    def within(self, packages: Mapping[str, Path]) -> Path:
+        """The file, where the packages are in these folders."""
+        first, _, rest = self.file.partition("/")
+        return packages[first] / rest if first in packages else packages[library().package.name] / self.file
 
     def apply(self, text: str) -> str:
         """The text of the file with the line broken. Raises ValueError where the line is not there just once."""
@@ -110,7 +118,8 @@ def must_rows() -> dict[str, str]:
 def tagged() -> dict[str, set[Path]]:
     """The test modules in which a row is named."""
     found: dict[str, set[Path]] = {}
-    for path in TESTS.rglob("test_*.py"):
+    folders = [TESTS, *(each.tests for each in applications())]
+    for path in (found for folder in folders for found in folder.rglob("test_*.py")):
         if "interop" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -129,7 +138,7 @@ def misfits(mutations: Sequence[Mutation]) -> list[str]:
         wrong += [f"{row} has no tagged test" for row in each.rows if row not in tagged()]
         for change in each.changes:
             try:
-                compile(change.apply((PACKAGE / change.file).read_text("utf-8")), change.file, "exec")
+                compile(change.apply(change.within(PACKAGES).read_text("utf-8")), change.file, "exec")
             except (OSError, ValueError, SyntaxError) as problem:
                 wrong.append(f"{', '.join(each.rows)}: {problem}")
     return wrong
@@ -161,8 +170,9 @@ def run_tests(
 
 
 def copied(place: Path) -> Path:
-    """A copy of the package, compiled so that what is written anew in it is seen whatever the clock says."""
-    shutil.copytree(PACKAGE, place / "dovetail", ignore=shutil.ignore_patterns("__pycache__"))
+    """A copy of the packages, compiled so that what is written anew in it is seen whatever the clock says."""
+    for name, package in PACKAGES.items():
+        shutil.copytree(package, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     compileall.compile_dir(place, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
     return place
 
@@ -172,7 +182,7 @@ def fate(mutation: Mutation, source: Path) -> Fate:
     began = time.monotonic()
     whole: dict[Path, str] = {}
     for change in mutation.changes:
-        path = source / "dovetail" / change.file
+        path = change.within({name: source / name for name in PACKAGES})
         text = path.read_text("utf-8")
         whole.setdefault(path, text)
         path.write_text(change.apply(text), "utf-8")
@@ -227,7 +237,8 @@ def main(arguments: Sequence[str]) -> int:
                 f"mutations: {len(some)} lines, {len(every)} rows; first the tests as they are ...",
                 flush=True,
             )
-            whole = run_tests(every, PACKAGE.parent, "-x", "-n", str(os.cpu_count() or 2), seconds=None)
+            source = copied(Path(scratch) / "whole")
+            whole = run_tests(every, source, "-x", "-n", str(os.cpu_count() or 2), seconds=None)
             if whole.returncode:
                 print(whole.stdout[-3000:], "mutations: these fail already", sep="\n")
                 return 1

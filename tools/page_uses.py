@@ -18,10 +18,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+import workspace
 from page_blocks import Block, blocks_of, pages
 
 Key = tuple[str, int] | str
 
+#: The packages whose names are public names of ours.
+OURS = {each.package.name for each in workspace.distributions()}
 #: Whose methods are told apart, by what pages make them of or annotate them with.
 KINDS = {
     **{each: each for each in ("App", "Client", "Context", "Subscription")},
@@ -73,9 +76,7 @@ class Reading:
         """Take in what a statement imports and assigns."""
         for node in ast.walk(statement):
             match node:
-                case ast.ImportFrom(module=str(module), names=names) if (
-                    module.partition(".")[0] == "dovetail"
-                ):
+                case ast.ImportFrom(module=str(module), names=names) if module.partition(".")[0] in OURS:
                     for each in names:
                         self._imported[each.asname or each.name] = getattr(import_module(module), each.name)
                 case ast.ImportFrom(names=names):

@@ -1,6 +1,7 @@
 """What is public, said once: tests, the reference and the stubs read it here.
 
-Theory of operation. Public is what the modules of `PUBLIC` have in ``__all__``, and nothing else; within a public class
+Theory of operation. Public is what the modules of `PUBLIC` have in ``__all__``, and nothing else (of applications, what
+`of_applications` finds); within a public class
 what `NOT_PUBLIC` and an underscore do not take away, and a constructor unless `GIVEN` has the class. The names are
 locked in ``tests/house/public_api.txt``, so that a change to them is seen in review. Modules that import their names
 when they are first used (`dovetail.lazy_names`) say each once, in a table; the stubs beside them, which type checkers
@@ -20,8 +21,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "src"
+from workspace import ROOT, applications
+
 SNAPSHOT = ROOT / "tests" / "house" / "public_api.txt"
 HEADER = "# The public names, module by module. Written by: python tools/public_api.py --write\n"
 
@@ -30,11 +31,10 @@ PUBLIC = {
     "dovetail": "what most programs need",
     "dovetail.auth": "protecting a server, and getting credentials for a client",
     "dovetail.auth.login": "all of getting credentials: settings, token stores, errors",
+    "dovetail.auth.oauth": "the parts of OAuth, for an authorization server or a gateway of your own",
     "dovetail.auth.pkce": "the arithmetic of PKCE, for tests of authorization",
     "dovetail.auth.protecting": "all of protecting a server",
     "dovetail.auth.providers": "checks of tokens, ready for well-known issuers",
-    "dovetail.authserver": "a small authorization server",
-    "dovetail.authserver.testing": "one for the length of a test, and a browser",
     "dovetail.cli": "the command line, as a function",
     "dovetail.client": "the client, and the types of its options and handlers",
     "dovetail.errors": "every error",
@@ -47,8 +47,22 @@ PUBLIC = {
     "dovetail.testing.store_contract": "the suite that defines a store",
     "dovetail.types": "messages and values of the protocol",
 }
+
+
+def of_applications() -> dict[str, str]:
+    """The public modules of the applications: the package of each, and what tests of others are built from."""
+    found: dict[str, str] = {}
+    for each in applications():
+        found[each.package.name] = each.declared["project"]["description"]
+        if (each.package / "testing.py").is_file():
+            found[f"{each.package.name}.testing"] = "one of it for the length of a test"
+    return found
+
+
+#: All of them.
+EVERY = PUBLIC | of_applications()
 #: Those that are programs for themselves: what their signatures name is not held to the rule for the library.
-PROGRAMS = ("dovetail.authserver", "dovetail.authserver.testing", "dovetail.cli")
+PROGRAMS = ("dovetail.cli", *of_applications())
 
 #: Classes whose instances users are given and never make: their constructors are not public.
 GIVEN = {
@@ -114,7 +128,7 @@ def listing() -> tuple[str, list[str]]:
     """The snapshot as it should be, and what is wrong with the source."""
     lines: list[str] = []
     wrong: list[str] = []
-    for module in sorted(PUBLIC):
+    for module in sorted(EVERY):
         names = names_of(module)
         if len(set(names)) != len(names):
             wrong.append(f"{module} names something twice in __all__")
@@ -124,7 +138,7 @@ def listing() -> tuple[str, list[str]]:
 
 def stubs() -> Iterator[tuple[Path, str]]:
     """The stub of each public module whose names are imported when they are first used: where, and its text."""
-    for module in sorted(PUBLIC):
+    for module in sorted(EVERY):
         loaded = importlib.import_module(module)
         homes: dict[str, tuple[str, ...]] | None = getattr(getattr(loaded, "_lazy", None), "homes", None)
         if homes is not None:

@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "docs")]
 
 from page_blocks import Block  # noqa: E402 - what the tests read the pages with
 from page_uses import Key, uses  # noqa: E402 - it lies beside this file, too
-from public_api import GIVEN, NOT_PUBLIC, PROGRAMS, PUBLIC, names_of  # noqa: E402 - it lies beside this file, wherever this is
+from public_api import EVERY, GIVEN, NOT_PUBLIC, PROGRAMS, names_of  # noqa: E402 - it lies beside this file, wherever this is
 
 #: Classes whose methods are all looked up by users, and so shown one by one.
 SHOWN = (
@@ -78,7 +78,7 @@ class Entry:
 def packages() -> dict[str, list[Entry]]:
     """Every public module with its names, as its ``__all__`` orders them."""
     return {
-        each: [Entry(each, name, getattr(module(each), name)) for name in names_of(each)] for each in PUBLIC
+        each: [Entry(each, name, getattr(module(each), name)) for name in names_of(each)] for each in EVERY
     }
 
 

@@ -1,7 +1,7 @@
 """Print, area by area, how many of the specification's MUST rows have a test that names them.
 
-The rows are those of ``tests/requirements.csv``; a row has a test if its id stands in a ``requirement``
-marker somewhere under ``tests/``. The markers are read from the source, so nothing is run. Rows that no test
+The rows are those of ``tests/requirements.csv``; a row has a test if its id stands in a ``requirement`` marker of a
+test, under ``tests/`` or of an application. The markers are read from the source, so nothing is run. Rows that no test
 of ours can prove stand in ``tests/must/not_ours.toml``, each with its reason.
 
     python tools/requirements_report.py               the table: tested, not ours, neither
@@ -19,9 +19,10 @@ import csv
 import sys
 import tomllib
 from collections import Counter
-from pathlib import Path
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
+from workspace import ROOT, applications
+
+TESTS = ROOT / "tests"
 BINDING = frozenset({"MUST", "MUST NOT"})
 LATER = frozenset({"tasks"})
 
@@ -29,7 +30,8 @@ LATER = frozenset({"tasks"})
 def claimed() -> set[str]:
     """Every id that a test's marker names."""
     found: set[str] = set()
-    for path in TESTS.rglob("*.py"):
+    folders = [TESTS, *(each.tests for each in applications())]
+    for path in (each for folder in folders for each in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("mark.requirement"):
                 found |= {

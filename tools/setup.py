@@ -3,10 +3,10 @@
 It is ``.venv``, or the folder that is named behind the group: ``python3.13 tools/setup.py dev .venvs/3.13``.
 
 Theory of operation: the environment is made once and filled from the hashed lists under ``constraints/``;
-the package itself is installed from the tree, editable and without asking for anything else. A stamp holds
-the digest of what was installed; while it matches, nothing is done. ``dev`` holds everything ``demo`` does,
-at the same versions, so its stamp serves for both. Only the standard library is used: this runs before
-anything is installed.
+the library and each application (`tools/workspace.py`) are installed from the tree, editable and without asking
+for anything else. A stamp holds the digest of what was installed; while it matches, nothing is done. ``dev`` holds
+everything ``demo`` does, at the same versions, so its stamp serves for both. Only the standard library is used: this
+runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from workspace import ROOT, distributions
+
 VENV = ROOT / (sys.argv[2] if len(sys.argv) > 2 else ".venv")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 INCLUDES = {"demo": ("demo", "dev"), "dev": ("dev",)}
@@ -32,10 +33,12 @@ def stamp(group: str) -> Path:
 
 
 def digest(group: str) -> str:
-    """What the stamp has to hold: the group's list, the package's declaration, and where the tree is."""
+    """What the stamp has to hold: the group's list, what each distribution declares, and where the tree is."""
     content = hashlib.sha256(str(ROOT).encode())
-    for name in ("pyproject.toml", f"constraints/{group}.txt"):
-        content.update((ROOT / name).read_bytes())
+    content.update((ROOT / "constraints" / f"{group}.txt").read_bytes())
+    for each in distributions():
+        content.update(each.path.encode())
+        content.update((each.folder / "pyproject.toml").read_bytes())
     return content.hexdigest()
 
 
@@ -55,8 +58,8 @@ def show(text: str, *, over: bool = False) -> None:
     sys.stdout.flush()
 
 
-def pip(arguments: list[str], total: int) -> None:
-    """Run pip, showing how far it is; everything it said only if it fails."""
+def pip(arguments: list[str], total: int, what: str) -> None:
+    """Run pip to install so many packages, showing how far it is; everything it said only if it fails."""
     command = [
         str(PYTHON),
         "-m",
@@ -79,7 +82,7 @@ def pip(arguments: list[str], total: int) -> None:
                 if sys.stdout.isatty() or seen % EVERY == 0:
                     show(f"  {seen}/{total} {line.split()[1]}", over=True)
             elif line.startswith("Installing collected"):
-                show(f"  installing {'all' if total > 1 else 'dovetail from the tree'}", over=True)
+                show(f"  installing {what}", over=True)
     if process.returncode:
         sys.stdout.writelines(["\n", *said[-40:]])
         show(f"set-up: pip failed (exit {process.returncode}); nothing was stamped, run it again")
@@ -99,8 +102,11 @@ def main(group: str) -> int:
     )
     if not PYTHON.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
-    pip(["--require-hashes", "-r", f"constraints/{group}.txt"], packages)
-    pip(["--no-deps", "--no-build-isolation", "-e", "."], 1)
+    pip(["--require-hashes", "-r", f"constraints/{group}.txt"], packages, "all")
+    ours = distributions()
+    editable = [word for each in ours for word in ("-e", f"./{each.path}")]
+    names = ", ".join(each.name for each in ours)
+    pip(["--no-deps", "--no-build-isolation", *editable], len(ours), f"{names} from the tree")
     stamp(group).write_text(digest(group))
     show(f"  ready after {time.monotonic() - began:.0f} s")
     return 0

@@ -3,7 +3,7 @@
 Theory of operation: a headless Chromium is started with its debugging port, and driven by the few commands of the
 DevTools protocol that it takes to open an address and press a button. It keeps what a browser keeps: cookies, the
 pages' security policies, redirects. Where there is none, `Walker` uses the form-filling stand-in of
-`dovetail.authserver.testing`, which is no browser; the demo says which of the two it was.
+`dovetail_authserver.testing`, which is no browser; the demo says which of the two it was.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from dovetail.authserver.testing import Browser
+from dovetail_authserver.testing import Browser
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
 PATIENCE = 20.0

@@ -1,7 +1,8 @@
 """A login from beginning to end: what `make demo-auth` runs. Ends with 0 if everything was as expected, else with 1.
 
-A protected server, an authorization server and a client, each a program of its own; the person is a real browser
-without a window if one is there. The client is refused, logs in, refreshes, asks for more, comes back, and logs out.
+A protected server, an authorization server (the command `dovetail authserver`) and a client, each a program of its own;
+the person is a real browser without a window if one is there. The client is refused, logs in, refreshes, asks for more,
+comes back, and logs out.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ from dovetail.auth.login import LoginDenied
 from dovetail.security import Fetcher
 
 HERE = Path(__file__).resolve().parent
+#: What the server distinguishes, and what the person is told of it.
+SCOPES = {"notes:read": "read your notes", "notes:write": "change your notes"}
+LIFETIME = 3.0
 START = 20.0
 
 
@@ -89,7 +93,7 @@ async def log_in(play: Play) -> str:
 async def refresh(play: Play) -> str:
     """The token ends; the client gets another one by itself."""
     before, _ = await play.kept()
-    await asyncio.sleep(3.2)  # the token's life
+    await asyncio.sleep(LIFETIME + 0.2)  # the token's life
     async with Client(play.url, auth=play.auth()) as client:
         await play.call(client, "read")
     after, _ = await play.kept()
@@ -160,21 +164,28 @@ def expect(true: bool, otherwise: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def program(name: str, port: int, *arguments: str) -> AsyncGenerator[None]:
-    """A program of this folder that serves on a port, until the block ends."""
+async def program(port: int, *words: str) -> AsyncGenerator[None]:
+    """A Python program that serves on a port, until the block ends."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / name), str(port), *arguments, stderr=asyncio.subprocess.DEVNULL
+        sys.executable, *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
         async with asyncio.timeout(START):
             while not await listens(port):
-                expect(process.returncode is None, f"{name} ended with {process.returncode}")
+                expect(process.returncode is None, f"{words} ended with {process.returncode}")
                 await asyncio.sleep(0.05)  # nothing tells that a port is open but trying it
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
+
+
+def authority(port: int, resource: str) -> list[str]:
+    """The command of the authorization server, as a person types it: ``dovetail authserver RESOURCE ...``."""
+    scopes = [word for name, about in SCOPES.items() for word in ("--scope", f"{name}={about}")]
+    words = [resource, "--port", str(port), "--access-token", f"{LIFETIME:g}", *scopes]
+    return ["-m", "dovetail", "authserver", *words]
 
 
 async def listens(port: int) -> bool:
@@ -216,8 +227,8 @@ async def main() -> int:
     print(f"A login, from beginning to end. Server: {url}; authorization server: {issuer}")
     with tempfile.TemporaryDirectory(prefix="login-") as folder:
         async with (
-            program("authority.py", at, url),
-            program("server.py", port, issuer),
+            program(at, *authority(at, url)),
+            program(port, str(HERE / "server.py"), str(port), issuer),
             browser() as person,
         ):
             print(f"The browser: {person.kind}")

@@ -19,11 +19,11 @@ from guarded import protected
 from dovetail import App, Client, Context, Principal
 from dovetail.auth import MemoryTokens, OAuth, Protected, jwt
 from dovetail.auth.pkce import challenge_of, new_verifier
-from dovetail.authserver import AuthServer, RegisteredClient, single_user
-from dovetail.authserver.testing import Browser
 from dovetail.protocol import names
 from dovetail.stores import MemoryStore
 from dovetail.testing.serving import served
+from dovetail_authserver import AuthServer, RegisteredClient, single_user
+from dovetail_authserver.testing import Browser
 
 HIDDEN = {
     "metadata": (names.WELL_KNOWN_RESOURCE,),

@@ -22,10 +22,10 @@ import pytest
 from dovetail import App, Client, Principal
 from dovetail.auth import FileTokens, MemoryTokens, OAuth, Protected, jwt
 from dovetail.auth.login import TokenStore
-from dovetail.authserver import Lifetimes
-from dovetail.authserver.testing import AuthorizationServer, authorization_server
 from dovetail.stores import MemoryStore
 from dovetail.testing.serving import served
+from dovetail_authserver import Lifetimes
+from dovetail_authserver.testing import AuthorizationServer, authorization_server
 
 
 class Clock:

@@ -14,9 +14,9 @@ from guarded import MODERN, READS_BOTH, RESOURCE, Issuer, Wire, issuing, notes
 
 from dovetail.auth import MemoryTokens, OAuth, Protected, introspection
 from dovetail.auth.protecting import turns
-from dovetail.authserver import RegisteredClient
-from dovetail.authserver.testing import authorization_server
 from dovetail.testing.serving import served
+from dovetail_authserver import RegisteredClient
+from dovetail_authserver.testing import authorization_server
 
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,

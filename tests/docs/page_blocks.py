@@ -62,7 +62,8 @@ class Block:
 
 def pages() -> list[Path]:
     """Every page whose blocks are tested."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    applications = sorted(ROOT.glob("apps/*/README.md"))
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *applications]
 
 
 def blocks_of(path: Path) -> list[Block]:

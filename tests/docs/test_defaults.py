@@ -57,7 +57,8 @@ def default_of(setting: str) -> Any:
             value = getattr(value, part)
         return value
     module, _, name = place.rpartition(".")
-    found = PLACES[place] if place in PLACES else getattr(import_module(f"dovetail.{module}"), name)
+    package = module if module.startswith("dovetail_") else f"dovetail.{module}"  # or that of an application
+    found = PLACES[place] if place in PLACES else getattr(import_module(package), name)
     return inspect.signature(found).parameters[parameter].default if parameter else found
 
 

@@ -7,6 +7,7 @@ wrong piece of source first: a rule that cannot fail proves nothing.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "dovetail"
-PYTHON_FOLDERS = ("src", "tests", "tools", "examples", "conformance", "benchmarks")
+PYTHON_FOLDERS = ("src", "apps", "conftest.py", "tests", "tools", "examples", "conformance", "benchmarks")
+#: What is shipped: the library, and each application.
+SHIPPED = re.compile(r"(?:apps/[^/]+/)?src/")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -34,7 +37,7 @@ class Source:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts of a module's dotted name: ``src/dovetail/a/__init__.py`` is ("dovetail", "a")."""
-        parts = self.name.removeprefix("src/").removesuffix(".py").split("/")
+        parts = SHIPPED.sub("", self.name, count=1).removesuffix(".py").split("/")
         return tuple(parts[:-1] if parts[-1] == "__init__" else parts)
 
     def at(self, node: ast.AST) -> str:
@@ -98,8 +101,14 @@ def python_sources() -> tuple[Source, ...]:
 
 @cache
 def package_sources() -> tuple[Source, ...]:
-    """The files of the package itself."""
-    return tuple(source for source in python_sources() if source.name.startswith("src/"))
+    """The files of what is shipped: those of the library, and those of the applications."""
+    return tuple(source for source in python_sources() if SHIPPED.match(source.name))
+
+
+@cache
+def library_sources() -> tuple[Source, ...]:
+    """The files of the library alone."""
+    return tuple(source for source in package_sources() if source.name.startswith("src/"))
 
 
 def findings(rule: Callable[[Source], Iterable[str]], sources: Iterable[Source]) -> str:

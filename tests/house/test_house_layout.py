@@ -95,14 +95,14 @@ def type_checking(source: Source) -> Iterator[str]:
 
 
 def prints(source: Source) -> Iterator[str]:
-    """``print`` belongs to the command line and to what says a line on standard error: on stdio, standard output is
-    the wire.
+    """``print`` belongs to a command line and to what says a line on standard error: on stdio, standard output is the
+    wire.
     """
-    if source.parts[:2] in (("dovetail", "cli"), ("dovetail", "last_resort")):
+    if source.parts[:2] in (("dovetail", "cli"), ("dovetail", "last_resort")) or source.parts[1:] == ("command",):
         return
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-            yield f"{source.at(node)}: print outside of dovetail.cli"
+            yield f"{source.at(node)}: print outside of a command line"
 
 
 def unexplained_silence(source: Source) -> Iterator[str]:
@@ -179,6 +179,7 @@ WRONG = [
     (vague_name, "src/dovetail/common/thing.py", ""),
     (type_checking, "src/dovetail/x.py", "import typing\nif typing.TYPE_CHECKING:\n    pass\n"),
     (prints, "src/dovetail/server/x.py", "print('hello')\n"),
+    (prints, "apps/some/src/dovetail_some/x.py", "print('hello')\n"),
     (impure, "src/dovetail/protocol/x.py", "async def f(): pass\n"),
     (impure, "src/dovetail/protocol/x.py", "when = datetime.now()\n"),
     (impure, "src/dovetail/protocol/x.py", "import urllib.request\n"),
@@ -199,6 +200,7 @@ FINE = [
     (unexplained_silence, "tests/x.py", "x = 1  # " + "noqa: S105 - a key, not a secret\n"),
     (vague_name, "src/dovetail/protocol/base64_codec.py", ""),
     (prints, "src/dovetail/cli/x.py", "print('hello')\n"),
+    (prints, "apps/some/src/dovetail_some/command.py", "print('hello')\n"),
     (from_own_front, "src/dovetail/protocol/types/x.py", "from .. import names\nfrom .x import Thing\n"),
 ]
 

@@ -26,7 +26,7 @@ import uvicorn
 
 from dovetail import App, Principal
 from dovetail.auth import Protected, jwt
-from dovetail.authserver.testing import AuthorizationServer, Browser, authorization_server
+from dovetail_authserver.testing import AuthorizationServer, Browser, authorization_server
 from interop.conversation import ROOT, environment
 from interop.installing import Peers
 from interop.steps import STATEFUL, STATELESS

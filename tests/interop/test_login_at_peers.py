@@ -17,8 +17,8 @@ import pytest
 
 from dovetail import Client
 from dovetail.auth import ClientCredentials, EnterpriseManaged, MemoryTokens, OAuth
-from dovetail.authserver import RegisteredClient
-from dovetail.authserver.testing import AuthorizationServer
+from dovetail_authserver import RegisteredClient
+from dovetail_authserver.testing import AuthorizationServer
 from interop.installing import Peers
 from interop.login_scene import ERAS, READ, WRITE, Ledger, address, authorities, host, listening, visiting
 from interop.login_vouchers import company

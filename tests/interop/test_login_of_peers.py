@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from joserfc.jwk import ECKey
 
-from dovetail.authserver import RegisteredClient, TrustedIssuer
+from dovetail_authserver import RegisteredClient, TrustedIssuer
 from interop.installing import Peers
 from interop.login_scene import ERAS, JWT_BEARER, LATER, READ, WRITE, PeerFailed, guest, ours
 from interop.login_vouchers import Company, published

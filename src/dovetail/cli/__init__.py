@@ -3,7 +3,8 @@
 `main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
 `dovetail.cli.run`, which imports the standard library and the author's file. ``dev`` serves a file that is being
 written (`dovetail.cli.dev`), and needs none of the command line's own packages either. The other commands are a client
-for people and scripts (`dovetail.cli.commands`); only they load cyclopts and rich. Exit codes are in
+for people and scripts (`dovetail.cli.commands`); only they load cyclopts and rich. A first word that is none of these
+may be the command of an application that is installed (`dovetail.cli.applications`). Exit codes are in
 `dovetail.cli.exits`.
 """
 
@@ -32,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dovetail {dovetail.__version__}")
         return 0
     try:
+        if words and not words[0].startswith("-"):
+            from .applications import CORE, run_command
+
+            code = None if words[0] in CORE else run_command(words[0], words[1:])
+            if code is not None:
+                return code
         from .commands import main as command
 
         return command(words)

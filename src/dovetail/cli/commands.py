@@ -29,6 +29,7 @@ from ..protocol.types import Prompt, PromptReference, ResourceReference, Tool
 from ..protocol.uri_template.syntax import Expression, parse
 from ..protocol.uri_template.template import UriTemplate
 from . import tables
+from .applications import Installed, epilogue, installed
 from .authorizing import authorization
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
@@ -108,7 +109,7 @@ def completion(shell: Shell, /) -> int:
     bash: source <(dovetail completion bash); zsh: source <(dovetail completion zsh); fish: dovetail completion fish |
     source. Put that into the shell's own start-up file to have it always.
     """
-    Screen().write(script(shell, commands))
+    Screen().write(script(shell, commands, _applications().commands.values()))
     return OK
 
 
@@ -324,6 +325,8 @@ def main(words: Sequence[str]) -> int:
     words, command = _divide(list(words))
     verbose = "-v" in words or "--verbose" in words
     try:
+        if not words or words[0] in commands.help_flags:
+            commands.help_epilogue = epilogue(_applications())
         function, bound, ignored = commands.parse_args(words, exit_on_error=False, print_error=False)
         if "words" in ignored:
             bound.arguments["words"] = command
@@ -347,6 +350,14 @@ def main(words: Sequence[str]) -> int:
         problem.add_note("this is a fault of dovetail; -v shows where")
         tell(problem, verbose=verbose)
         return FAULT
+
+
+def _applications() -> Installed:
+    """The commands of applications; what is wrong with others is told on standard error."""
+    found = installed()
+    for each in found.refused.values():
+        say(f"dovetail: {one_line(each)}")
+    return found
 
 
 def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:

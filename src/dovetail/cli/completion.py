@@ -1,9 +1,10 @@
 """``dovetail completion bash|zsh|fish``: a script that completes commands, options and their values, and files.
 
 Theory of operation. What there is to complete is read from the commands themselves (cyclopts' for the client commands,
-argparse's for ``run`` and ``dev``) and written into one script for each shell. The script starts nothing, so a TAB is
-quick, and never runs a server or reaches one: names of tools are not completed for that reason. Each script knows where
-it is by the first words after ``dovetail``, which is where a command is; so a tool that is called ``list`` is none.
+argparse's for ``run`` and ``dev``, the metadata of applications for theirs) and written into one script for each shell.
+The script starts nothing, so a TAB is quick, and never runs a server or reaches one: names of tools are not completed
+for that reason. Each script knows where it is by the first words after ``dovetail``, which is where a command is; so a
+tool that is called ``list`` is none.
 """
 
 import argparse
@@ -18,6 +19,7 @@ except ImportError as missing:
     ) from missing
 
 from ..protocol.revisions import REVISIONS
+from .applications import ApplicationCommand
 from .dev import Parser as DevParser
 from .run import Parser as RunParser
 
@@ -60,10 +62,13 @@ def known_commands(commands: Commands) -> list[Command]:
     return found
 
 
-def script(shell: Shell, commands: Commands) -> str:
-    """The script for a shell."""
+def script(shell: Shell, commands: Commands, applications: Iterable[ApplicationCommand] = ()) -> str:
+    """The script for a shell. Of the commands of ``applications`` it has what can be known without importing them:
+    their names, and what they do.
+    """
     writer = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]
-    return writer(known_commands(commands))
+    others = [Command((each.name,), _brief(each.about), (_HELP_OPTION,)) for each in applications]
+    return writer([*known_commands(commands), *others])
 
 
 # What there is

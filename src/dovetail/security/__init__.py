@@ -14,6 +14,9 @@ from ..lazy_names import LazyNames
 _lazy = LazyNames(
     __name__,
     {
+        "dovetail.logs": ("get_logger",),
+        "dovetail.protocol.bindings.origins": ("Authority", "Origin", "parse_host", "parse_origin"),
+        "dovetail.protocol.safe_text": ("one_line",),
         "dovetail.security.authenticator": (
             "AuthenticationFailed",
             "Authenticator",
@@ -22,9 +25,19 @@ _lazy = LazyNames(
             "InsufficientScope",
             "Protection",
         ),
+        "dovetail.security.callers": ("network_of",),
         "dovetail.security.client_auth": ("AuthSetting", "ClientAuth", "Refusal"),
-        "dovetail.security.fetching": ("FetchFailed", "FetchRefused", "Fetched", "Fetcher", "Resolve"),
+        "dovetail.security.fetching": (
+            "FetchFailed",
+            "FetchRefused",
+            "Fetched",
+            "Fetcher",
+            "Location",
+            "Resolve",
+            "parse_url",
+        ),
         "dovetail.security.key_ring": ("KeyRing",),
+        "dovetail.security.limits": ("RateLimiter",),
         "dovetail.security.principal": ("ANONYMOUS",),
         "dovetail.security.safe_paths": ("PathRefused", "open_within", "safe_join"),
         "dovetail.security.sealing": ("AESGCMSealer", "SealBroken", "SealTooLarge", "Sealer"),

@@ -1,5 +1,8 @@
 """The names of `dovetail.security` for type checkers. Written by: python tools/public_api.py --write"""
 
+from dovetail.logs import get_logger
+from dovetail.protocol.bindings.origins import Authority, Origin, parse_host, parse_origin
+from dovetail.protocol.safe_text import one_line
 from dovetail.security.authenticator import (
     AuthenticationFailed,
     Authenticator,
@@ -8,9 +11,19 @@ from dovetail.security.authenticator import (
     InsufficientScope,
     Protection,
 )
+from dovetail.security.callers import network_of
 from dovetail.security.client_auth import AuthSetting, ClientAuth, Refusal
-from dovetail.security.fetching import Fetched, Fetcher, FetchFailed, FetchRefused, Resolve
+from dovetail.security.fetching import (
+    Fetched,
+    Fetcher,
+    FetchFailed,
+    FetchRefused,
+    Location,
+    Resolve,
+    parse_url,
+)
 from dovetail.security.key_ring import KeyRing
+from dovetail.security.limits import RateLimiter
 from dovetail.security.principal import ANONYMOUS
 from dovetail.security.safe_paths import PathRefused, open_within, safe_join
 from dovetail.security.sealing import AESGCMSealer, SealBroken, Sealer, SealTooLarge
@@ -21,6 +34,7 @@ __all__ = [
     "AuthSetting",
     "AuthenticationFailed",
     "Authenticator",
+    "Authority",
     "ClientAuth",
     "Credentials",
     "FetchFailed",
@@ -30,13 +44,22 @@ __all__ = [
     "Gatekeeper",
     "InsufficientScope",
     "KeyRing",
+    "Location",
+    "Origin",
     "PathRefused",
     "Protection",
+    "RateLimiter",
     "Refusal",
     "Resolve",
     "SealBroken",
     "SealTooLarge",
     "Sealer",
+    "get_logger",
+    "network_of",
+    "one_line",
     "open_within",
+    "parse_host",
+    "parse_origin",
+    "parse_url",
     "safe_join",
 ]

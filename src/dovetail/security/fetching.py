@@ -32,7 +32,7 @@ from ..protocol.bindings.origins import is_local_name
 from ..protocol.errors import DovetailError, TransportError
 from .addresses import AddressPolicy, AddressRefused, is_loopback
 
-__all__ = ["FetchFailed", "FetchRefused", "Fetched", "Fetcher", "parse_url"]
+__all__ = ["FetchFailed", "FetchRefused", "Fetched", "Fetcher", "Location", "parse_url"]
 
 _MAX_URL: Final = 4096
 _MAX_REDIRECTS: Final = 3

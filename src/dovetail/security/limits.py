@@ -29,7 +29,8 @@ __all__ = ["RateLimiter", "Seldom"]
 class RateLimiter:
     """Allows each key ``burst`` calls at once and ``rate`` calls per second in the long run.
 
-    At most ``max_keys`` keys are remembered. ``clock`` gives seconds and never goes back. For one thread.
+    At most ``max_keys`` keys are remembered (default 10,000). ``clock`` gives seconds and never goes back. For one
+    thread. Raises `ValueError` for a rate that is not above zero, a burst or a number of keys below 1.
     """
 
     def __init__(

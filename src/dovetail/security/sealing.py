@@ -96,7 +96,7 @@ class Sealer(Protocol):
 
 
 class AESGCMSealer:
-    """Seals with AES-256-GCM. Needs ``cryptography``: pip install 'dovetail[server]'.
+    """Seals with AES-256-GCM, under the keys of a `KeyRing`.
 
     ``purpose`` keeps tokens of different uses apart. ``max_age``: seconds a token opens (default 3600).
     ``max_bytes``: content of one token (default 1 MiB). ``clock``: seconds since 1970. Raises ImportError without the

@@ -1,6 +1,6 @@
 """Authorization as a whole: secrets that stay where they belong (V21 to V23), scopes outside the verifier (V44),
 failing closed (V50), one way out (V38, V51), and records that are no paths (V58). The other rows stand in `tests/auth`
-and `tests/authserver`; the README says where.
+and `apps/authserver/tests`; the README says where.
 """
 
 import ast
@@ -21,7 +21,8 @@ from dovetail.auth.login.records import Tokens, decode, key_of
 from dovetail.auth.protecting.verdicts import Surroundings, Verified
 from dovetail.testing.serving import served
 
-SOURCE = Path(__file__).parents[3] / "src" / "dovetail"
+ROOT = Path(__file__).parents[3]
+SOURCE = ROOT / "src" / "dovetail"
 
 
 def heard(stage: Stage) -> str:
@@ -136,22 +137,28 @@ async def test_v50_a_registration_that_is_put_off_is_no_registration() -> None:
 
 def imports() -> Iterator[tuple[str, str]]:
     """Who imports what, in authorization."""
-    for folder in ("auth", "authserver"):
-        for path in sorted((SOURCE / folder).rglob("*.py")):
+    for folder in (SOURCE / "auth", ROOT / "apps" / "authserver" / "src" / "dovetail_authserver"):
+        for path in sorted(folder.rglob("*.py")):
+            name = path.relative_to(folder.parent).as_posix()
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Import):
-                    yield from ((path.relative_to(SOURCE).as_posix(), each.name) for each in node.names)
+                    yield from ((name, each.name) for each in node.names)
                 elif isinstance(node, ast.ImportFrom) and not node.level:
-                    yield path.relative_to(SOURCE).as_posix(), node.module or ""
+                    yield name, node.module or ""
 
 
 def test_v38_v49_v51_v53_everything_goes_out_through_one_fetcher() -> None:
     """No branch has a way of its own to fetch an address (a stand-in for a browser in tests has)."""
     clients = ("aiohttp", "httpx", "requests", "urllib.request", "http.client", "socket", "ssl", "urllib3")
     found = {name for name, module in imports() if module.split(".")[0] in clients or module in clients}
-    # A context for TLS that the caller may give, the sockets to which the browser comes back, and the stand-in that
-    # serves and browses in tests.
-    assert found == {"auth/login/settings.py", "auth/login/callback.py", "authserver/testing.py"}
+    # A context for TLS that the caller may give, the sockets to which the browser comes back, the one that the command
+    # of the authorization server listens on, and the stand-in that serves and browses in tests.
+    assert found == {
+        "auth/login/settings.py",
+        "auth/login/callback.py",
+        "dovetail_authserver/command.py",
+        "dovetail_authserver/testing.py",
+    }
 
 
 @pytest.mark.hostile

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from fault_wires import CLIENT, HTTPTalk, OldTalk, call, notice, request, serving_kit
+from workspace import applications
 
 from dovetail import App, Context, Principal
 from dovetail.security.authenticator import AuthenticationFailed, Credentials
@@ -25,8 +26,11 @@ SOURCE = ROOT / "src" / "dovetail"
 
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
+    """What is shipped: the library's files by their path in its package, those of applications with their package."""
     for path in sorted(SOURCE.rglob("*.py")):
         yield path.relative_to(SOURCE).as_posix(), ast.parse(path.read_text("utf-8"))
+    for path in sorted(each for app in applications() for each in app.source.rglob("*.py")):
+        yield path.relative_to(path.parents[1]).as_posix(), ast.parse(path.read_text("utf-8"))
 
 
 def called(tree: ast.AST) -> Iterator[str]:
@@ -327,13 +331,14 @@ OPENERS = {
     "auth/login/file_tokens.py",
     "auth/login/local_peers.py",  # the system's table of sockets
     "auth/login/person.py",
-    "authserver/assertions.py",
+    "cli/applications.py",  # the metadata of what is installed
     "cli/commands.py",
     "devserver/child.py",
     "cli/saving.py",  # what -o names; of a name that comes from a server, letters and digits are left
     "cli/screen.py",  # the null device
     "cli/sources.py",
     "client/targets.py",
+    "dovetail_authserver/assertions.py",
     "security/safe_paths.py",
     "stores/sqlite_file.py",
     "transports/stdio/descriptor_io.py",
