@@ -14,8 +14,9 @@ from functools import cache
 
 import public_api
 import pytest
-import workspace
 from source_tree import ROOT, Source, findings, library_sources, python_sources
+
+import workspace
 
 APPLICATIONS = workspace.applications()
 
@@ -66,9 +67,11 @@ def private_names(source: Source) -> Iterator[str]:
                 elif each.name not in public().get(module, ()):
                     yield f"{source.at(node)}: {each.name} of {module} is no public name"
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Attribute) and (package := package_of(node.value, whole)):
-            if node.attr not in public()[package] and f"{package}.{node.attr}" not in public():
-                yield f"{source.at(node)}: {node.attr} of {package} is no public name"
+        if not isinstance(node, ast.Attribute):
+            continue
+        package = package_of(node.value, whole)
+        if package and node.attr not in public()[package] and f"{package}.{node.attr}" not in public():
+            yield f"{source.at(node)}: {node.attr} of {package} is no public name"
 
 
 def by_name_of_module(source: Source) -> Iterator[str]:
