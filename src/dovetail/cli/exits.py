@@ -8,7 +8,7 @@
 4     the server answered with an error, has nothing of that name, or broke the protocol
 5     no answer in time
 6     a login is needed, or was not granted
-70    a fault of Dovetail itself
+70    a fault of Dovetail itself, or of an application, which is then named
 130   interrupted (Ctrl-C)
 ====  =======================================================================
 

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import build
 import pytest
-
 import workspace
+
 from dovetail.security import Fetcher
 
 pytestmark = pytest.mark.timeout(120)
