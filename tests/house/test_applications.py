@@ -14,9 +14,8 @@ from functools import cache
 
 import public_api
 import pytest
-from source_tree import ROOT, Source, findings, library_sources, python_sources
-
 import workspace
+from source_tree import ROOT, Source, findings, library_sources, python_sources
 
 APPLICATIONS = workspace.applications()
 

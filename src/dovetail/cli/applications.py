@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from .exits import FAILED, FAULT, INTERRUPTED, NO_SERVER, OK, USAGE, say, tell
+from .exits import FAILED, FAULT, INTERRUPTED, NO_SERVER, OK, USAGE, tell
 
 __all__ = ["CORE", "GROUP", "ApplicationCommand", "Installed", "epilogue", "installed", "run_command"]
 
@@ -87,7 +87,7 @@ def run_command(name: str, words: Sequence[str]) -> int | None:
         for each in found.refused.values():  # perhaps it is one of these that was meant
             _say(each)
         return None
-    from .last_resort import install
+    from ..last_resort import install
 
     install()
     try:
@@ -186,6 +186,7 @@ def _text(text: str) -> str:
 
 def _say(line: str) -> None:
     """A line on standard error."""
+    from ..last_resort import say
     from ..protocol.safe_text import one_line
 
     say(f"dovetail: {one_line(line)}")

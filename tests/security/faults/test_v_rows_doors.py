@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from fault_wires import CLIENT, HTTPTalk, OldTalk, call, notice, request, serving_kit
+from workspace import applications
 
 from dovetail import App, Context, Principal
 from dovetail.security.authenticator import AuthenticationFailed, Credentials
 from dovetail.security.principal import ANONYMOUS
-from workspace import applications
 
 ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "src" / "dovetail"
