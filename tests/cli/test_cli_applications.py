@@ -242,9 +242,10 @@ def test_a_hostile_file_of_entry_points_costs_nobody(place, entry_points):
 def test_what_its_place_says_may_be_nonsense(place):
     place.add("dovetail-hostile", "[dovetail.commands]\nodd = no module at all!\n")
     done = place.run("odd")
-    assert done.returncode == 3
+    assert done.returncode in (2, 3), (
+        "a Python may look at the place when it reads the file, and know no such command"
+    )
     assert "dovetail-hostile 1.2" in done.stderr
-    assert "'no module at all!'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
