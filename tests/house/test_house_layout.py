@@ -98,7 +98,9 @@ def prints(source: Source) -> Iterator[str]:
     """``print`` belongs to a command line and to what says a line on standard error: on stdio, standard output is the
     wire.
     """
-    if source.parts[:2] in (("dovetail", "cli"), ("dovetail", "last_resort")) or source.parts[1:] == ("command",):
+    if source.parts[:2] in (("dovetail", "cli"), ("dovetail", "last_resort")) or source.parts[1:] == (
+        "command",
+    ):
         return
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
