@@ -161,7 +161,7 @@ WRONG = [
     (private_names, "import dovetail\nx = dovetail.server.app.App\n"),
     (private_names, "import dovetail.stores\nx = dovetail.stores.sqlite\n"),
     (private_names, "from dovetail.stores import *\n"),
-    (private_names, "def f():\n    from dovetail.auth import pkce\n"),
+    (private_names, "def f():\n    from dovetail.auth import dpop\n"),
     (by_name_of_module, "import importlib\nx = importlib.import_module('dovetail.' + 'logs')\n"),
     (names_an_application, "from dovetail_authserver import AuthServer\n"),
     (names_an_application, "x = 'dovetail_authserver.server'\n"),
