@@ -22,12 +22,8 @@ APPLICATIONS = workspace.applications()
 
 @cache
 def public() -> dict[str, frozenset[str]]:
-    """The public names of the library, by package."""
-    return {
-        package: frozenset(public_api.exported(path) or ())
-        for package, path in public_api.packages()
-        if package.partition(".")[0] == "dovetail"
-    }
+    """The public names of the library, by module."""
+    return {module: frozenset(public_api.names_of(module)) for module in public_api.PUBLIC}
 
 
 def is_ours(module: str) -> bool:
