@@ -5,8 +5,11 @@ structures.
 from __future__ import annotations
 
 import asyncio
+import gc
+import math
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 
@@ -24,6 +27,7 @@ from dovetail.stores import (
     StoreFull,
     StreamEnded,
     StreamUnknown,
+    sweeping,
 )
 from dovetail.stores.memory_events import STREAM_COST
 from dovetail.stores.ordering import Deadlines, OrderedKeys, prefix_end
@@ -280,3 +284,84 @@ def test_the_bytes_of_shares_add_up(moves: list[tuple[str, str, int]]) -> None:
             assert dict(kv._used) == held
 
     asyncio.run(play())
+
+
+async def _filled(store: MemoryStore, count: int) -> None:
+    for number in range(count):
+        await store.kv.set(f"key/{number}", b"x" * 100, ttl=10)
+        await store.sessions.create(a_session(f"session{number}"))
+        await store.events.append(f"open/{number}", b"x")
+        await store.events.append(f"closed/{number}", b"x")
+        await store.events.close(f"closed/{number}")
+        await store.events.keep(f"kept/{number}", [b"x"])
+
+
+def _held(store: MemoryStore) -> tuple[int, ...]:
+    return len(store.kv._entries), len(store.sessions._records), len(store.events._streams)
+
+
+async def _until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not so():  # noqa: ASYNC110 - a table tells nobody that it is empty
+            await asyncio.sleep(0.002)
+
+
+async def test_what_has_expired_leaves_though_nobody_writes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "INTERVAL", 0.01)
+    monkeypatch.setattr(sweeping, "MOST", 7)
+    clock = VirtualClock()
+    store = MemoryStore(clock=clock)
+    await _filled(store, 40)
+    await store.kv.set("stays", b"x")
+    assert _held(store) == (41, 40, 120)
+    clock.advance(100_000)
+    await _until(lambda: _held(store) == (1, 0, 0))
+    assert store.events._bytes == store.sessions._bytes == 0
+    assert await store.kv.get("stays") == b"x"
+    # And once more, after the timer came to its end.
+    await _until(lambda: store.kv._sweeper.until == -math.inf)
+    await _filled(store, 3)
+    clock.advance(100_000)
+    await _until(lambda: _held(store) == (1, 0, 0))
+
+
+@pytest.mark.parametrize("write", ["kv", "sessions", "append", "keep"])
+async def test_each_write_of_what_can_expire_starts_the_sweeping(
+    write: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "INTERVAL", 0.01)
+    clock = VirtualClock()
+    store = MemoryStore(clock=clock)
+    await {
+        "kv": lambda: store.kv.add("a", b"x", ttl=5),
+        "sessions": lambda: store.sessions.create(a_session("a")),
+        "append": lambda: store.events.append("a", b"x"),
+        "keep": lambda: store.events.keep("a", [b"x"]),
+    }[write]()
+    assert sum(_held(store)) == 1
+    clock.advance(100_000)
+    await _until(lambda: not any(_held(store)))
+
+
+async def test_sweeping_keeps_no_store() -> None:
+    store = MemoryStore()
+    await _filled(store, 1)
+    parts = [weakref.ref(part) for part in (store.kv, store.sessions, store.events)]
+    del store
+    gc.collect()
+    assert [part() for part in parts] == [None, None, None]
+
+
+def test_sweeping_begins_again_on_another_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "INTERVAL", 0.01)
+    clock = VirtualClock()
+    store = MemoryStore(clock=clock)
+    asyncio.run(_filled(store, 3))  # whose timer died with its loop
+    clock.advance(100_000)
+
+    async def later() -> None:
+        await store.kv.set("one", b"x", ttl=5)
+        clock.advance(100_000)
+        await _until(lambda: _held(store) == (0, 0, 0))
+
+    asyncio.run(later())

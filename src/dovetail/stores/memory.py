@@ -6,7 +6,7 @@ Each part is a dictionary, a heap of deadlines and a lock. No method waits, so e
 that hold for several event loops in several threads too. There is no background task: an expired entry is
 invisible because every look compares its deadline with the clock, and each write sweeps a few of those that
 are due, more than it adds, so what has expired never piles up. A write that meets a bound sweeps all that is
-due before it gives up.
+due before it gives up. Where nobody writes any more, a timer sweeps (see `sweeping`).
 
 A clock that goes back ends nothing that is in use, and lets nothing pile up.
 
@@ -42,6 +42,7 @@ from dovetail.stores.errors import SessionExists, StoreClosed, StoreFull
 from dovetail.stores.memory_events import MemoryEvents
 from dovetail.stores.namespaces import COST, Reservations, Share, view
 from dovetail.stores.ordering import Deadlines, OrderedKeys
+from dovetail.stores.sweeping import Sweeper
 
 __all__ = ["MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"]
 
@@ -52,11 +53,17 @@ PAGE = 256
 
 
 class MemoryKeyValue:
-    """A `KeyValue` in this process. `clock` gives seconds since the epoch."""
+    """A `KeyValue` in this process. `clock` gives seconds since the epoch; `sweeper`: that of its store."""
 
     def __init__(
-        self, bounds: KeyValueBounds = KeyValueBounds(), *, clock: Callable[[], float] = time.time
+        self,
+        bounds: KeyValueBounds = KeyValueBounds(),
+        *,
+        clock: Callable[[], float] = time.time,
+        sweeper: Sweeper | None = None,
     ) -> None:
+        self._sweeper = sweeper or Sweeper(clock)
+        self._sweeper.add(self.sweep)
         self._bounds = bounds
         self._clock = clock
         self._lock = Lock()
@@ -172,6 +179,15 @@ class MemoryKeyValue:
             self._closed = True
             self._entries, self._keys, self._deadlines = {}, OrderedKeys(), Deadlines()
 
+    def sweep(self, limit: int) -> bool | None:
+        """See `Sweep`."""
+        with self._lock:
+            if not len(self._deadlines):
+                return None
+            now = self._clock()
+            self._sweep(now, limit)
+            return self._deadlines.any_due(now)
+
     def _check(self, key: str, value: bytes | None, ttl: float | None) -> None:
         check_key(key)
         check_ttl(ttl)
@@ -192,6 +208,8 @@ class MemoryKeyValue:
         return 0 if entry is None else len(key) + len(entry[0]) + COST
 
     def _put(self, key: str, value: bytes, ttl: float | None, now: float, shares: tuple[Share, ...]) -> None:
+        if ttl is not None and now >= self._sweeper.until:
+            self._sweeper.start()
         self._sweep(now, SWEEP)
         size = len(key) + len(value) + COST
         counted = shares or self._unshared
@@ -284,11 +302,17 @@ class _Idle:
 
 
 class MemorySessions:
-    """A `SessionStore` in this process. `clock` gives seconds since the epoch."""
+    """A `SessionStore` in this process. `clock` gives seconds since the epoch; `sweeper`: that of its store."""
 
     def __init__(
-        self, bounds: SessionBounds = SessionBounds(), *, clock: Callable[[], float] = time.time
+        self,
+        bounds: SessionBounds = SessionBounds(),
+        *,
+        clock: Callable[[], float] = time.time,
+        sweeper: Sweeper | None = None,
     ) -> None:
+        self._sweeper = sweeper or Sweeper(clock)
+        self._sweeper.add(self.sweep)
         self._bounds = bounds
         self._clock = clock
         self._lock = Lock()
@@ -309,6 +333,8 @@ class MemorySessions:
         check_value(record.data, self._bounds.max_data, "session data")
         with self._lock:
             now = self._sweep()
+            if now >= self._sweeper.until:
+                self._sweeper.start()
             if record.id in self._records:
                 raise SessionExists
             gone = self._make_room(record)
@@ -389,6 +415,13 @@ class MemorySessions:
             self._records, self._of, self._deadlines = {}, Counter(), Deadlines()
             self._idle_of, self._idle, self._bytes_of = {}, _Idle(), Counter()
 
+    def sweep(self, limit: int) -> bool | None:
+        """See `Sweep`."""
+        with self._lock:
+            if not self._records:
+                return None
+            return self._deadlines.any_due(self._sweep(limit))
+
     def _make_room(self, record: SessionRecord) -> list[str]:
         """Remove idle sessions of anonymous principals until there is room for one more; gives their ids."""
         gone: list[str] = []
@@ -451,12 +484,12 @@ class MemorySessions:
             del self._of[principal], self._bytes_of[principal]
             self._idle_of.pop(principal, None)
 
-    def _sweep(self) -> float:
-        """Remove every ended session, so that what is left can be counted. Each session is swept once: cheap
-        overall.
+    def _sweep(self, limit: int | None = None) -> float:
+        """Remove every ended session, so that what is left can be counted; or at most ``limit``. Each is swept
+        once: cheap overall.
         """
         now = self._now()
-        for id in self._deadlines.due(now, None):
+        for id in self._deadlines.due(now, limit):
             record = self._records[id]
             end = self._end(record)
             if end <= now:
@@ -474,9 +507,10 @@ class MemoryStore:
     def __init__(
         self, *, bounds: StoreBounds = StoreBounds(), clock: Callable[[], float] = time.time
     ) -> None:
-        self.kv = MemoryKeyValue(bounds.kv, clock=clock)
-        self.sessions = MemorySessions(bounds.sessions, clock=clock)
-        self.events = MemoryEvents(bounds.events, clock=clock)
+        sweeper = Sweeper(clock)
+        self.kv = MemoryKeyValue(bounds.kv, clock=clock, sweeper=sweeper)
+        self.sessions = MemorySessions(bounds.sessions, clock=clock, sweeper=sweeper)
+        self.events = MemoryEvents(bounds.events, clock=clock, sweeper=sweeper)
 
     async def aclose(self) -> None:
         """Forget everything; every later call raises `StoreClosed`. May be called again."""

@@ -27,6 +27,7 @@ from dovetail.stores.bounds import EventBounds, check_key, check_position, check
 from dovetail.stores.contracts import Event
 from dovetail.stores.errors import StoreClosed, StoreFull, StreamEnded, StreamUnknown
 from dovetail.stores.ordering import Deadlines, OrderedKeys
+from dovetail.stores.sweeping import Sweeper
 
 __all__ = ["MemoryEvents"]
 
@@ -105,11 +106,17 @@ class _Names:
 
 
 class MemoryEvents:
-    """An `EventLog` in this process. `clock` gives seconds since the epoch."""
+    """An `EventLog` in this process. `clock` gives seconds since the epoch; `sweeper`: that of its store."""
 
     def __init__(
-        self, bounds: EventBounds = EventBounds(), *, clock: Callable[[], float] = time.time
+        self,
+        bounds: EventBounds = EventBounds(),
+        *,
+        clock: Callable[[], float] = time.time,
+        sweeper: Sweeper | None = None,
     ) -> None:
+        self._sweeper = sweeper or Sweeper(clock)
+        self._sweeper.add(self.sweep)
         self._bounds = bounds
         self._clock = clock
         self._lock = Lock()
@@ -128,6 +135,8 @@ class MemoryEvents:
         check_value(data, self._bounds.max_bytes, "event")
         with self._lock:
             now = self._now()
+            if now >= self._sweeper.until:
+                self._sweeper.start()
             self._sweep(now, SWEEP)
             found = self._settled(stream, now)
             if found is not None and found.closed:
@@ -166,6 +175,8 @@ class MemoryEvents:
         charge = STREAM_COST + size + EVENT_COST * count
         with self._lock:
             now = self._now()
+            if now >= self._sweeper.until:
+                self._sweeper.start()
             if (self._ended and self._ended[0].events_end <= now) or self._deadlines.any_due(now):
                 self._sweep(now, SWEEP)
             if stream in self._streams and self._settled(stream, now) is not None:
@@ -238,6 +249,15 @@ class MemoryEvents:
             self._closed = True
             self._streams, self._ended = {}, deque()
             self._names, self._deadlines = _Names(), Deadlines()
+
+    def sweep(self, limit: int) -> bool | None:
+        """See `Sweep`."""
+        with self._lock:
+            if not self._streams:
+                return None
+            now = self._clock()
+            self._sweep(now, limit)
+            return self._deadlines.any_due(now) or bool(self._ended and self._ended[0].events_end <= now)
 
     def _now(self) -> float:
         if self._closed:
