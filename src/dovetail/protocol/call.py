@@ -82,7 +82,8 @@ class Call(Struct, frozen=True, eq=False, gc=False):
         """Let go of the message, and of what may be large in its parameters: what is still to be done needs only what
         was read of them. Of the parameters as they came, ``_meta`` stays.
         """
-        raw = self.raw
+        # Without a mark, which is plain from what was read, nothing of a large message has to be gone through again.
+        raw = b"" if self.params.meta is None else self.raw
         meta = _marked.read(raw).meta if raw else b""
         kept = Raw(b'{"%b":%b}' % (names.META.encode(), bytes(meta)) if meta else b"")
         force_setattr(self, "message", Message(Kind.REQUEST, self.id, self.method, kept))

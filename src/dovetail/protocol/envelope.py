@@ -270,8 +270,8 @@ def check_bounds(data: bytes) -> None:
         _check_text(data)
     swarm = False
     if len(data) > _FREE_SIZE:
-        openings = _count(data, b"[") + _count(data, b"{")
-        swarm = openings + _count(data, b",") > MAX_ITEMS
+        openings = count(data, b"[") + count(data, b"{")
+        swarm = openings + count(data, b",") > MAX_ITEMS
         if openings <= MAX_DEPTH and not swarm:
             return
     bare = _bare(data, _NO_MARKS_NOR_COMMAS if swarm else _NO_MARKS)
@@ -292,8 +292,8 @@ def _check_text(data: bytes) -> None:
             raise Malformed(ParseError(f"the message is not UTF-8 (byte {place})")) from None
 
 
-def _count(data: bytes, mark: bytes) -> int:
-    """As ``data.count``, but far quicker where there are few."""
+def count(data: bytes, mark: bytes) -> int:
+    """How often a message has this one byte: as ``data.count``, but far quicker where there are few."""
     at = -1
     for found in range(_FEW):
         at = data.find(mark, at + 1)

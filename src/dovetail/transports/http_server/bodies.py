@@ -1,7 +1,8 @@
 """The body of a request, read within its bounds: its size, its time, and what may be held of all bodies together.
 
 A small body that came whole is only handed on. Any other is held from the first part on, so that those which never end
-are bounded together; it stays held until the request is over, and whatever that began.
+are bounded together; it stays held until the request is over, and whatever that began. A large one waits for its turn
+before it is handed on: see `queueing`.
 Specification: RFC 9110, sections 15.5.9 (408), 15.5.14 (413) and 15.6.4 (503).
 """
 
@@ -13,6 +14,7 @@ from .answering import Event, Receive, Refusal
 from .head import CLOSE, Head, too_large
 from .holding import SMALL
 from .places import Places
+from .queueing import LARGE
 from .watching import Watch
 
 
@@ -37,6 +39,9 @@ async def read_body(receive: Receive, limit: int, watch: Watch, head: Head, plac
         if len(body) > limit:
             raise too_large(limit)
         places.hold_message(head, body)
+        if len(body) > LARGE:
+            watch.body_read()
+            await places.large.turn()
     return body
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final
 
-from ...protocol.envelope import MAX_ITEMS
+from ...protocol.envelope import MAX_ITEMS, count
 from ...security.shares import Shares
 
 #: Bytes of a message up to which it is not counted.
@@ -59,7 +59,7 @@ class Held:
 
 def weight(body: bytes) -> int:
     """How many bytes a message counts as."""
-    items = body.count(b",") + body.count(b"[") + body.count(b"{")
+    items = count(body, b",") + count(body, b"[") + count(body, b"{")
     return len(body) + ITEM * min(items, MAX_ITEMS)
 
 

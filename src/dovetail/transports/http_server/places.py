@@ -21,6 +21,7 @@ from ...security.shares import Shares
 from .answering import HeaderList, Refusal
 from .head import CLOSE, Head
 from .holding import MODEST, SMALL, Held, heaviest, weight
+from .queueing import Queue
 from .settings import Settings
 
 log = get_logger("dovetail.http")
@@ -34,7 +35,7 @@ _OPTION: Final = {_REQUESTS: "max_requests", _STREAMS: "max_streams", _BYTES: "m
 
 class Places:
     """What is counted for an endpoint. ``named``: some callers have names. ``lasting`` is told of each stream, which
-    may stay.
+    may stay. ``large``: where messages that are large wait for each other.
     """
 
     def __init__(self, settings: Settings, authenticate: Authenticator | None = None) -> None:
@@ -50,6 +51,7 @@ class Places:
         self.bytes = shares(max(settings.max_held, whole), whole)
         self._door = outside if authenticate is None else unidentified
         self._seldom = Seldom()
+        self.large = Queue()
         self.lasting: Callable[[], None] | None = None
 
     @property
