@@ -4,7 +4,8 @@ Every refusal is one exception, raised where the fault is seen and sent in one p
 for its body. An `EventWriter` is one open event stream: each event is one write, bounded in time, so that a
 reader who never reads costs its own stream and nobody else's. A write that the server takes at once meets
 neither lock nor timer: a server of this project is asked whether it does (`Pushing`), with any other the first step
-is taken by hand (`Begun`), and only what has to wait waits under both.
+is taken by hand (`Begun`), and only what has to wait waits under both. A large body goes to such a server in pieces:
+what its client does not read waits here, where it is counted.
 Specification: 2026-07-28 basic/transports/streamable-http "Receiving Messages"; 2025-11-25 basic/transports.
 """
 
@@ -14,6 +15,7 @@ import asyncio
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from ...protocol import messages, names
@@ -21,6 +23,7 @@ from ...protocol.bindings.sse import comment
 from ...protocol.errors import ConnectionLost, InvalidRequest, RPCError
 from ...protocol.types.requests import RequestId
 from ...runtime import tap
+from .unread import Unread
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -58,6 +61,11 @@ STREAM: Final = (
 )
 #: Up to how many bytes a body of two parts is joined: one write costs more than copying that.
 _JOINED: Final = 64 * 1024
+#: Bytes of a large body that a server of somebody else gets at once, and seconds that its client has to take them.
+PIECE: Final = 256 * 1024
+READING: Final = 60.0
+#: What waits for such clients. (A server of this project counts what waits itself.)
+_unread: Final = Unread()
 _links: Final = itertools.count(1)
 
 
@@ -128,7 +136,35 @@ async def answer(
             body = tail
         else:
             body += tail
-    await send({"type": "http.response.body", "body": body})
+    if len(body) > PIECE and not isinstance(getattr(send, "__self__", None), Pushing):
+        await _send_in_pieces(send, body)
+    else:
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _send_in_pieces(send: Send, body: bytes) -> None:
+    """Send a large body, which no server then has to keep for a client that does not read it. Such a client is not
+    waited for longer than `READING`, nor once too much waits for such clients: the server ends an answer that is not
+    whole.
+    """
+    size = len(body)
+    for at in range(0, size, PIECE):
+        part = body[at : at + PIECE]
+        begun = Begun(send({"type": "http.response.body", "body": part, "more_body": at + PIECE < size}))
+        if begun.over:
+            continue
+        try:
+            async with asyncio.timeout(READING) as limit:
+                _unread.add(limit, "", size, partial(_expire, limit))  # all of it is kept until the end
+                await begun
+        except TimeoutError:
+            return
+        finally:
+            _unread.remove(limit)
+
+
+def _expire(limit: asyncio.Timeout) -> None:
+    limit.reschedule(asyncio.get_running_loop().time())
 
 
 async def refuse(send: Send, refusal: Refusal, extra: HeaderList, revision: str | None) -> None:
@@ -256,6 +292,12 @@ class EventWriter:
             async with self._lock:  # not in the middle of a comment
                 self.close()
         self.close()
+        if len(data) > PIECE and self.pushing is None:  # or the server would keep all of it
+            for at in range(0, len(data), PIECE):
+                await self._pass(
+                    {"type": "http.response.body", "body": data[at : at + PIECE], "more_body": True}
+                )
+            data = b""
         await self._pass({"type": "http.response.body", "body": data, "more_body": False})
 
     def close(self) -> None:

@@ -4,7 +4,8 @@ uvicorn brings a connection of its own, for any application. This one is for an 
 at once: a head and the body that belongs to it leave in one write, which is one packet and one wake-up for the client,
 lines of a head that come again are not made again, and no connection has a timer: the server's tick looks after
 deadlines (`Connections.sweep`). It is also stricter: a head has a size, a time and a number of lines, what a body is
-wrapped in has a size, trailers are dropped, and targets and versions are those of RFC 9112 and nothing else.
+wrapped in has a size, trailers are dropped, and targets and versions are those of RFC 9112 and nothing else. What
+clients do not read has a bound for all connections together (`unread`), and a time.
 
 Requests of one connection are answered one after the other. What comes meanwhile waits here, and beyond a bound in
 the system's buffers (see `request` for the requests themselves). What can't be read is answered in its turn.
@@ -27,6 +28,8 @@ from typing import Any, Final, cast
 
 from ....logs import get_logger
 from ....runtime.beginning import MakeTask, task_maker
+from ....security.callers import outside
+from ...http_server.unread import Unread
 from .heads import (
     DROPPED,
     Dropped,
@@ -61,6 +64,8 @@ _UNWANTED: Final = 1024 * 1024
 #: What event loops read at once, at most; and what may come without a head or a part of a body being complete.
 _READ: Final = 256 * 1024
 _FRUITLESS: Final = _READ + HEAD_LIMIT
+#: Seconds that a client has to read some of an answer that is not whole yet. (For one that is it has less.)
+READING: Final = 60.0
 #: Seconds that a client has to notice that a connection is over.
 _LINGER: Final = 2.0
 _MAX_PIPELINED: Final = 100
@@ -77,6 +82,7 @@ class Connections:
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
+        self.unread = Unread()
         self.all: set[Connection] = set()
         self._lines = Lines()
         self._server: ServerState | None = None
@@ -272,6 +278,11 @@ class Connection(asyncio.Protocol):
         """The client is slow to read."""
         self._room = asyncio.Event()
         self.full = True
+        client = self._scope["client"]
+        waiting = self.transport.get_write_buffer_size()
+        self.shared.unread.add(self, outside(client and client[0]), waiting, self._drop_soon)
+        if self.deadline == _NEVER:
+            self.deadline = self.shared.loop.time() + READING
 
     def resume_writing(self) -> None:
         """The client has read."""
@@ -279,6 +290,10 @@ class Connection(asyncio.Protocol):
             self._room.set()
             self._room = None
             self.full = False
+            self.shared.unread.remove(self)
+            self._unsent = 0
+            if self._answering is not None:
+                self.deadline = _NEVER
 
     # What the parser says.
 
