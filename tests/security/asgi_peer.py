@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from soak_kinds import STATEFUL, initialize, message, modern
+from soak_talk import STATEFUL, initialize, message, modern
 
 from dovetail.transports.http import HTTPApp
 

@@ -1,165 +1,51 @@
-"""What `soak` can do to a server: a table of attacks, one function each, and what they are made with.
+"""What `soak` can do to a server: a table of attacks, one function each.
 
 To add one, write a function that makes one hostile request, under ``@kind`` with a name. What the server needs to be
-attacked so goes into `soak_server`; the options of its endpoint are keyword arguments of ``@kind``.
+attacked so goes into `soak_server`; what else has to be there, into `soak_beside`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections import Counter, deque
+import html
+import random
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
-MODERN: Final = "2026-07-28"
-STATEFUL: Final = "2025-11-25"
-META: Final = {
-    "io.modelcontextprotocol/protocolVersion": MODERN,
-    "io.modelcontextprotocol/clientInfo": {"name": "soak", "version": "1"},
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
-#: Seconds after which an attacker no longer waits for an answer.
-PATIENCE: Final = 10.0
-
-
-class Talk:
-    """One connection to the server, in plain bytes."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def open(cls, port: int) -> Talk:
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
-    async def send(
-        self, body: bytes, headers: Mapping[str, str], *, method: str = "POST", declared: int | None = None
-    ) -> None:
-        """Send one request. ``declared``: the length that its head says, if that is not the body's."""
-        lines = [
-            f"{method} /mcp HTTP/1.1",
-            "host: 127.0.0.1",
-            "content-type: application/json",
-            "accept: application/json, text/event-stream",
-            f"content-length: {len(body) if declared is None else declared}",
-            *(f"{name}: {value}" for name, value in headers.items()),
-        ]
-        self.writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
-        await self.writer.drain()
-
-    async def head(self) -> tuple[int, dict[str, str]]:
-        """The status and the headers of the next answer."""
-        first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        pairs = (line.partition(":") for line in lines if line)
-        return int(first.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """The next answer, which has a length."""
-        status, headers = await self.head()
-        return status, headers, await self.reader.readexactly(int(headers.get("content-length", 0)))
-
-    async def part(self) -> bytes:
-        """The next piece of a body that comes in chunks."""
-        size = int(await self.reader.readline(), 16)
-        return (await self.reader.readexactly(size + 2))[:-2]
-
-    def drop(self) -> None:
-        """Be gone."""
-        self.writer.transport.abort()
-
-
-@dataclass
-class Attacker:
-    """One of those who attack, again and again. ``turn`` counts its attacks; ``outcomes``: what came of those of all;
-    ``kept``: connections that it leaves open.
-    """
-
-    port: int
-    number: int
-    outcomes: Counter[str]
-    turn: int = 0
-    session: str = ""
-    kept: deque[Talk] = field(default_factory=deque[Talk])
-
-    def keep(self, talk: Talk, most: int) -> None:
-        """Leave a connection open, but at most so many: the oldest goes."""
-        self.kept.append(talk)
-        while len(self.kept) > most:
-            self.kept.popleft().drop()
-
-    async def post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """One request on a connection of its own, and its answer."""
-        talk = await Talk.open(self.port)
-        try:
-            await talk.send(body, {**headers, "connection": "close"})
-            return await talk.answer()
-        finally:
-            talk.drop()
-
-    async def open_session(self, capabilities: Mapping[str, Any]) -> None:
-        """Have a session of the stateful era. Nothing happens where the server gives none."""
-        status, headers, _ = await self.post(initialize(capabilities), {})
-        self.session = headers.get("mcp-session-id", "") if status == 200 else ""
-        if self.session:
-            await self.post(message("notifications/initialized"), self.in_session())
-
-    def in_session(self) -> dict[str, str]:
-        """The headers of a request of its session."""
-        return {"mcp-session-id": self.session, "mcp-protocol-version": STATEFUL}
-
-    def leave(self) -> None:
-        """Be gone for good."""
-        while self.kept:
-            self.kept.popleft().drop()
-
+from soak_talk import KIB, MIB, Attacker, Talk, initialize, message, modern
 
 Attack = Callable[[Attacker], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of attack: one of its requests, and the options of the endpoint that it is made on."""
+    """A kind of attack: one of its requests. ``options``: those of the endpoint that it is made on; ``beside``: what
+    has to be there besides, by its name in `soak_beside`; ``good``: how the good caller calls, by its name in
+    `soak_good`, and ``headers`` of all that it sends; ``script``: what is attacked.
+    """
 
     attack: Attack
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    beside: str = ""
+    good: str = "call"
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    script: str = "soak_server.py"
 
 
 KINDS: Final[dict[str, Kind]] = {}
 
 
-def kind(name: str, **options: Any) -> Callable[[Attack], Attack]:
-    """Put an attack into the table. ``options``: of the endpoint."""
+def kind(name: str, **more: Any) -> Callable[[Attack], Attack]:
+    """Put an attack into the table. ``more``: the rest of a `Kind`."""
 
     def add(attack: Attack) -> Attack:
-        KINDS[name] = Kind(attack, options)
+        KINDS[name] = Kind(attack, **more)
         return attack
 
     return add
-
-
-def message(method: str, params: Any = None, *, id: Any = None) -> bytes:
-    """One message; without an id a notification."""
-    whole = {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
-    return json.dumps({name: value for name, value in whole.items() if value is not None}).encode()
-
-
-def initialize(capabilities: Mapping[str, Any], revision: str = STATEFUL) -> bytes:
-    """What opens a session."""
-    client = {"name": "soak", "version": "1"}
-    params = {"protocolVersion": revision, "capabilities": capabilities, "clientInfo": client}
-    return message("initialize", params, id=0)
-
-
-def modern(method: str, params: Mapping[str, Any], *, id: Any = 1) -> tuple[bytes, dict[str, str]]:
-    """A request of the stateless era, and its headers."""
-    headers = {"mcp-protocol-version": MODERN, "mcp-method": method}
-    if "name" in params:
-        headers["mcp-name"] = params["name"]
-    return message(method, {**params, "_meta": META}, id=id), headers
 
 
 @kind("subscriptions")
@@ -176,7 +62,7 @@ async def subscribe(attacker: Attacker) -> None:
     attacker.outcomes[str(status)] += 1
 
 
-@kind("questions", linger=1.0)
+@kind("questions", options={"linger": 1.0})
 async def leave_question(attacker: Attacker) -> None:
     """A tool asks, its arguments are large, and the client is gone."""
     if attacker.turn % 20 == 0 or not attacker.session:
@@ -198,7 +84,7 @@ async def leave_question(attacker: Attacker) -> None:
         talk.drop()
 
 
-@kind("bodies", body_timeout=5.0)
+@kind("bodies", options={"body_timeout": 5.0})
 async def leave_body(attacker: Attacker) -> None:
     """16 MiB are announced; the last byte, or most of it, never comes."""
     talk = await Talk.open(attacker.port)
@@ -214,3 +100,133 @@ async def open_session(attacker: Attacker) -> None:
     """Sessions that nobody uses, of nobody in particular."""
     status, _, _ = await attacker.post(initialize({}), {})
     attacker.outcomes[str(status)] += 1
+
+
+@kind("unread")
+async def leave_answer(attacker: Attacker) -> None:
+    """A large answer that nobody reads."""
+    talk = await Talk.open(attacker.port, narrow=True)
+    attacker.keep(talk, 50)
+    await talk.send(*modern("tools/call", {"name": "make", "arguments": {"size": 4 * MIB}}))
+    status, _ = await talk.head()  # and nothing more
+    attacker.outcomes[str(status)] += 1
+
+
+@kind("rollback")
+async def roll_back(attacker: Attacker) -> None:
+    """A round that was answered is answered again, otherwise, where a state counts once."""
+    params: dict[str, Any] = {"name": "guess", "arguments": {"door": f"{attacker.number}/{attacker.turn}"}}
+    code, asked = await attacker.ask("tools/call", params)
+    if "requestState" not in asked:
+        attacker.outcomes[code] += 1
+        return
+    for number in (1, 2, 7):
+        answer = {"action": "accept", "content": {"value": number}}
+        again = {**params, "requestState": asked["requestState"], "inputResponses": {"number": answer}}
+        code, result = await attacker.ask("tools/call", again)
+        opened = number > 1 and "open" in str(result)
+        attacker.outcomes["GUESSED" if opened else "one try" if number == 1 and code == "200" else code] += 1
+
+
+@kind("journals")
+async def fill_journal(attacker: Attacker) -> None:
+    """A call that is left between its rounds, with an answer that the server has to keep."""
+    params: dict[str, Any] = {"name": "talk", "arguments": {}}
+    code, asked = await attacker.ask("tools/call", params)
+    if "requestState" in asked:
+        answer = {"action": "accept", "content": {"value": "x" * (32 * KIB)}}
+        again = {**params, "requestState": asked["requestState"], "inputResponses": {"0": answer}}
+        code, _ = await attacker.ask("tools/call", again)
+    attacker.outcomes[code] += 1
+
+
+@kind("tokens", beside="issuer", headers={"authorization": "Bearer good"})
+async def make_up_token(attacker: Attacker) -> None:
+    """A token that nobody gave out, which the issuer has to be asked about."""
+    made_up = {"authorization": f"Bearer {secrets.token_urlsafe(24)}"}
+    outcome, _ = await attacker.ask("tools/call", {"name": "echo", "arguments": {"text": "x"}}, **made_up)
+    attacker.outcomes[outcome] += 1
+
+
+@kind(
+    "networks",
+    options={"body_timeout": 5.0},
+    good="session",
+    headers={"x-forwarded-for": "203.0.113.7"},
+)
+async def come_from_everywhere(attacker: Attacker) -> None:
+    """Of one IPv6 network, under an address that never comes again: subscriptions and unfinished bodies. And sessions
+    of no name, from as many networks as there are.
+    """
+    here = {"x-forwarded-for": _address()}
+    match attacker.turn % 4:
+        case 0:
+            talk = await Talk.open(attacker.port)
+            attacker.keep(talk, 50)
+            await talk.send(
+                b" " * MIB, {**modern("tools/call", {"name": "echo"})[1], **here}, declared=16 * MIB
+            )
+            attacker.outcomes["left"] += 1
+        case 1:
+            uris = [f"soak://{attacker.number}/{attacker.turn}/{n}" for n in range(1_000)]
+            body, headers = modern("subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}})
+            talk = await Talk.open(attacker.port)
+            attacker.keep(talk, 50)
+            await talk.send(body, {**headers, **here})
+            attacker.outcomes[str((await talk.head())[0])] += 1
+        case _:
+            anywhere = f"{random.randrange(1, 100)}.{random.randrange(256)}.{random.randrange(256)}.1"
+            where = here if attacker.turn % 4 == 2 else {"x-forwarded-for": anywhere}
+            status, _, _ = await attacker.post(initialize({}), where)
+            attacker.outcomes[str(status)] += 1
+
+
+def _address() -> str:
+    """One of the addresses of one IPv6 network."""
+    return "2001:db8:0:1:" + ":".join(f"{random.getrandbits(16):x}" for _ in range(4))
+
+
+LOGIN: Final = {
+    "client_id": "soak",
+    "redirect_uri": "http://127.0.0.1:1/back",
+    "response_type": "code",
+    "code_challenge": "c" * 43,
+    "code_challenge_method": "S256",
+    "state": "s",
+}
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+def login_of(headers: Mapping[str, str], page: bytes) -> tuple[str, str]:
+    """Where the form of a login page goes, and the cookie that belongs to it."""
+    found = re.search(r'action="([^"]+)"', page.decode())
+    return html.unescape(found[1]) if found else "", headers.get("set-cookie", "").split(";")[0]
+
+
+@kind(
+    "guesses",
+    good="login",
+    headers={"x-forwarded-for": "203.0.113.7"},
+    script="soak_login.py",
+)
+async def guess_password(attacker: Attacker) -> None:
+    """A wrong password, each time from another address, as the header says. The proxy adds the real one."""
+    forged = {"x-forwarded-for": f"{_address()}, 198.51.100.9"}
+    if "form" not in attacker.noted:
+        status, headers, page = await attacker.post(
+            b"", forged, method="GET", path=f"/authorize?{urlencode(LOGIN)}"
+        )
+        attacker.noted["form"] = login_of(headers, page)
+        attacker.outcomes[f"page {status}"] += 1
+    path, cookie = attacker.noted["form"]
+    guess = urlencode({"name": "ann", "password": secrets.token_hex(4)}).encode()
+    status, _, _ = await attacker.post(guess, {**forged, "cookie": cookie, "content-type": FORM}, path=path)
+    attacker.outcomes["wrong" if status == 200 else str(status)] += 1
+
+
+@kind("caches", beside="hoarder")
+async def feed_client(attacker: Attacker) -> None:
+    """A server that a client of the process talks to gives it more to keep, each time, and for a year."""
+    arguments = {"number": attacker.turn * 1000 + attacker.number}
+    code, result = await attacker.ask("tools/call", {"name": "relay", "arguments": arguments})
+    attacker.outcomes["isError" if result.get("isError") else code] += 1

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 from asgi_peer import Exchange, Peer
-from soak_kinds import KIB, MIB, initialize, message, modern
+from soak_talk import KIB, MIB, initialize, message, modern
 
 from dovetail import App, Context
 from dovetail.protocol.errors import Unanswered

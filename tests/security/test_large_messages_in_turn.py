@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asgi_peer import Peer
-from soak_kinds import MIB, modern
+from soak_talk import MIB, modern
 from test_held_bytes import HERE, endpoint, small_app, unwatched
 
 from dovetail.protocol import call as call_module

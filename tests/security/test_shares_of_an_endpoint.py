@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 from asgi_peer import Exchange, Peer
-from soak_kinds import initialize, message
+from soak_talk import initialize, message
 from test_held_bytes import ECHO, ELSEWHERE, HERE, THERE, Tokens, endpoint, small_app, until
 
 from dovetail import App, Context

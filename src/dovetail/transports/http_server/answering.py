@@ -23,7 +23,7 @@ from ...protocol.bindings.sse import comment
 from ...protocol.errors import ConnectionLost, InvalidRequest, RPCError
 from ...protocol.types.requests import RequestId
 from ...runtime import tap
-from .unread import Unread
+from .unread import Unread, weight_of
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -155,7 +155,7 @@ async def _send_in_pieces(send: Send, body: bytes) -> None:
             continue
         try:
             async with asyncio.timeout(READING) as limit:
-                _unread.add(limit, "", size, partial(_expire, limit))  # all of it is kept until the end
+                _unread.add(limit, "", weight_of(size), partial(_expire, limit))  # all of it is kept until the end
                 await begun
         except TimeoutError:
             return

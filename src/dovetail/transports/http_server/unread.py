@@ -23,6 +23,11 @@ log = get_logger("dovetail.http")
 MAX_UNREAD: Final = 256 * 1024 * 1024
 
 
+def weight_of(size: int) -> int:
+    """What an answer of so many bytes takes, about: encoders take half as much again, and do not give that back."""
+    return size + size // 2
+
+
 class Unread:
     """What waits. ``most``: bytes that may, together. ``all``: how many do. For one thread."""
 

@@ -29,7 +29,7 @@ from typing import Any, Final, cast
 from ....logs import get_logger
 from ....runtime.beginning import MakeTask, task_maker
 from ....security.callers import outside
-from ...http_server.unread import Unread
+from ...http_server.unread import Unread, weight_of
 from .heads import (
     DROPPED,
     Dropped,
@@ -160,7 +160,8 @@ class Connections:
 
 class Connection(asyncio.Protocol):
     """One connection. ``deadline`` is when it is closed, in the loop's time, unless something comes before. ``full``:
-    the client has to read before more is written.
+    the client has to read before more is written. ``largest``: bytes of what was written last in one piece, if that is
+    large, all of which is kept until all of it was read.
     """
 
     __slots__ = (
@@ -183,6 +184,7 @@ class Connection(asyncio.Protocol):
         "_url",
         "deadline",
         "full",
+        "largest",
         "shared",
         "transport",
     )
@@ -201,6 +203,7 @@ class Connection(asyncio.Protocol):
         self._fed = self._dry = self._unsent = self._missed = 0
         self._again: RepeatedHead | None = None
         self.full = False
+        self.largest = 0
         self._room: asyncio.Event | None = None
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] | Dropped = []
@@ -279,7 +282,7 @@ class Connection(asyncio.Protocol):
         self._room = asyncio.Event()
         self.full = True
         client = self._scope["client"]
-        waiting = self.transport.get_write_buffer_size()
+        waiting = max(self.transport.get_write_buffer_size(), weight_of(self.largest))
         self.shared.unread.add(self, outside(client and client[0]), waiting, self._drop_soon)
         if self.deadline == _NEVER:
             self.deadline = self.shared.loop.time() + READING
@@ -291,7 +294,7 @@ class Connection(asyncio.Protocol):
             self._room = None
             self.full = False
             self.shared.unread.remove(self)
-            self._unsent = 0
+            self._unsent = self.largest = 0
             if self._answering is not None:
                 self.deadline = _NEVER
 

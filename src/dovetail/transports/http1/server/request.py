@@ -64,6 +64,8 @@ class Way(Protocol):
     transport: asyncio.Transport
     #: Whether the client has to read before more is written.
     full: bool
+    #: Bytes of a large piece that is about to be written.
+    largest: int
 
     @property
     def shared(self) -> Shared:
@@ -295,6 +297,7 @@ class Request(Pushing):
         if size > _JOINED:
             at = next(index for index, part in enumerate(parts) if len(part) == size)
             write(b"".join(parts[:at]))
+            self._connection.largest = size
             write(parts[at])
             parts = parts[at + 1 :]
         if parts:
