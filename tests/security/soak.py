@@ -39,8 +39,9 @@ from soak_talk import PATIENCE, Attacker, Talk  # noqa: E402 - as above
 REQUESTS: Final = 20_000
 #: Attackers at a time.
 WIDTH: Final = 20
-#: Seconds that a server has to let go of what left, and to sweep what has had its time.
+#: Seconds that a server has to let go of what left, and seconds without a change after which it sweeps no more.
 SETTLING: Final = 60.0
+QUIET: Final = 2.0
 #: How much more memory may be held afterwards.
 TOLERANCE: Final = 0.10
 #: Seconds within which 99 of 100 good calls are answered.
@@ -211,14 +212,20 @@ class Server:
         return self.memory()
 
     async def a_week_later(self) -> dict[str, int]:
-        """Wait until what it keeps for a time is gone, for it has had its time; gives what it holds then."""
-        limit = time.monotonic() + SETTLING
+        """Wait until what it keeps for a time is gone, for it has had its time, or nothing more goes; gives what it
+        holds then.
+        """
+        last: list[int | None] = []
+        since = time.monotonic()
         while True:
-            await self._get("/later")  # again, for what sees to sessions may have used one
+            await self._get("/later")
             found = await self.held()
-            if not any(found.get(name) for name in KEPT) or time.monotonic() > limit:
+            kept = [found.get(name) for name in KEPT]
+            if kept != last:
+                last, since = kept, time.monotonic()
+            if not any(kept) or time.monotonic() > since + QUIET:
                 return found
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.1)
 
     async def _get(self, path: str) -> Any:
         talk = await Talk.open(self.port)

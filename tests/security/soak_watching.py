@@ -9,10 +9,13 @@ import sys
 import time
 from typing import Any, Final
 
+from dovetail.stores import sweeping
 from dovetail.transports import uvicorn_server
 from dovetail.transports.uvicorn_connection import Connections
 
 WEEK: Final = 7 * 86_400.0
+#: Seconds between two looks for what has expired: sooner than by default, for somebody waits for it.
+SWEEPING: Final = 0.25
 #: Seconds between two looks at the loop.
 _LOOK: Final = 0.005
 
@@ -33,6 +36,7 @@ class Watching:
                 seen.append(self)
 
         uvicorn_server.Connections = Seen  # type: ignore[misc] - for this process
+        sweeping.INTERVAL = SWEEPING  # type: ignore[misc] - as above
 
     def clock(self) -> float:
         """Seconds since the epoch."""

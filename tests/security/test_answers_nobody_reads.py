@@ -79,7 +79,9 @@ async def test_what_waits_in_our_server_has_a_bound() -> None:
         peers = [await server.open() for _ in range(24)]
         for peer in peers:
             await peer.send(GET % b"")
-        await settled(lambda: server.connections.state.total_requests == 24 and len(server.connections.all) == 5)
+        await settled(
+            lambda: server.connections.state.total_requests == 24 and len(server.connections.all) == 5
+        )
         assert len(unread) == 5
         assert unread.all <= ROOM
         reader = await server.open()

@@ -12,6 +12,7 @@ from soak import soak
 from soak_kinds import KINDS, MIB
 
 from dovetail.stores import SessionBounds
+from dovetail.transports.unread import MAX_UNREAD
 
 pytestmark = pytest.mark.hostile
 
@@ -20,7 +21,15 @@ REQUESTS: Mapping[str, int] = {"sessions": SessionBounds().max_per_principal + 1
 #: A budget that few requests fill: about the least that holds one message of any size.
 BUDGET: Mapping[str, Any] = {"max_held": 30 * MIB}
 #: What has to come of some of the requests, or the kind never got to where it hurts.
-COMES: Mapping[str, str] = {"subscriptions": "503", "questions": "503", "bodies": "left", "sessions": "200"}
+COMES: Mapping[str, str] = {
+    "subscriptions": "503",
+    "questions": "503",
+    "bodies": "left",
+    "networks": "left",
+    "rollback": "200 -32602",
+    "tokens": "401 -32600",
+    "guesses": "429",
+}
 
 
 @pytest.mark.timeout(120)
@@ -29,7 +38,9 @@ async def test_a_server_holds_what_it_may_and_lets_go_of_it(name: str) -> None:
     report = await soak(name, REQUESTS.get(name, 200), width=10, options=BUDGET)
     assert report.settled, report
     assert report.most["bytes"] <= BUDGET["max_held"], report
+    assert report.most["unread"] <= MAX_UNREAD, report
     assert report.most["sessions"] <= SessionBounds().max_per_principal, report
     assert report.good, report
     assert not report.failed, report
     assert report.outcomes[COMES.get(name, "200")], report
+    assert "GUESSED" not in report.outcomes, report
