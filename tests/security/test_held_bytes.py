@@ -533,3 +533,59 @@ async def test_connections_of_the_oldest_transport_are_bounded_in_bytes_together
         assert (await peer.begin({}, path=target).whole(message("tools/call", params, id=1))).status == 202
         await stream.gone()
         assert http._places.bytes.all == 0
+
+
+# Calls that outlive their requests
+
+
+async def test_calls_whose_clients_have_left_are_bounded_for_one_caller_and_for_all() -> None:
+    """A small call holds no bytes that count, and its request is over: nothing else would bound how many go on."""
+    asking = Asking()
+    async with endpoint(asking.app, max_requests=12, linger=60.0) as http:
+
+        async def leave(count: int, address: str) -> Peer:
+            peer = Peer(http, address)
+            await peer.open({"elicitation": {}})
+            for _ in range(count):
+                exchange = peer.call("ask", text="x")
+                await exchange.hears(b"elicitation/create")
+                await exchange.gone()
+            return peer
+
+        one = await leave(8, THERE)
+        await until(lambda: len(http._stateful._tasks) == 3)  # a quarter of twelve
+        assert http._places.lingering == 3
+        assert len(asking.ended) == 5
+        other = await leave(2, ELSEWHERE)
+        assert http._places.lingering == len(http._stateful._tasks) == 5, "which costs nobody else anything"
+        here = await leave(20, HERE)
+        await until(lambda: len(http._stateful._tasks) == 12)
+        assert http._places.lingering == 12
+        assert (await Peer(http, HERE).post(*ECHO).over()).status == 200
+        for peer in (one, other, here):
+            await peer.begin(peer.session, method="DELETE").over()
+        await until(lambda: not http._stateful._tasks)
+        assert http._places.lingering == 0
+        assert not http._stateful._sessions._live
+
+
+async def test_who_comes_back_for_a_call_that_was_cut_short_is_told_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asking = Asking()
+    async with endpoint(asking.app, max_requests=4, linger=60.0) as http:
+        peer = Peer(http, THERE)
+        await peer.open({"elicitation": {}})
+        last = b""
+        for _ in range(2):
+            exchange = peer.call("ask", text="x")
+            await exchange.hears(b"elicitation/create")
+            await exchange.gone()
+            last = next(line for line in bytes(exchange.said).splitlines() if line.startswith(b"id: "))[4:]
+        await until(lambda: len(http._stateful._tasks) == 1)
+        again = await peer.begin({**peer.session, "last-event-id": last.decode()}, method="GET").over()
+        assert b'"id":2' in again.said
+        assert b'"error"' in again.said
+        await peer.begin(peer.session, method="DELETE").over()
+        await until(lambda: not http._stateful._tasks)
+    assert "clients have left" in caplog.text

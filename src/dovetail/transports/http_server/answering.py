@@ -155,7 +155,9 @@ async def _send_in_pieces(send: Send, body: bytes) -> None:
             continue
         try:
             async with asyncio.timeout(READING) as limit:
-                _unread.add(limit, "", weight_of(size), partial(_expire, limit))  # all of it is kept until the end
+                _unread.add(
+                    limit, "", weight_of(size), partial(_expire, limit)
+                )  # all of it is kept until the end
                 await begun
         except TimeoutError:
             return

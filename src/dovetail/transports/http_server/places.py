@@ -1,6 +1,7 @@
-"""How much may go on at once, for a whole endpoint and for one caller: requests, event streams, bytes held.
+"""How much may go on at once, for a whole endpoint and for one caller: requests, event streams, bytes held, and calls
+that outlive their requests.
 
-Theory of operation. Each of the three is shared (`Shares`): one caller has a part of it, and where some callers have
+Theory of operation. Each of them is shared (`Shares`): one caller has a part of it, and where some callers have
 names, those without one have a part together. Who is calling is not known before the credentials are judged, so a
 request counts for the network that it comes from at first. Streams and bytes are counted once that is known.
 
@@ -30,7 +31,13 @@ RETRY_SOON: Final = ((b"retry-after", b"1"),)
 _REQUESTS: Final = "requests in progress"
 _STREAMS: Final = "streams open"
 _BYTES: Final = "bytes of messages held"
-_OPTION: Final = {_REQUESTS: "max_requests", _STREAMS: "max_streams", _BYTES: "max_held"}
+_LINGERING: Final = "calls in progress whose clients have left"
+_OPTION: Final = {
+    _REQUESTS: "max_requests",
+    _STREAMS: "max_streams",
+    _BYTES: "max_held",
+    _LINGERING: "max_requests",
+}
 
 
 class Places:
@@ -48,6 +55,8 @@ class Places:
         whole = heaviest(settings.body_limit)  # any message that may be sent at all can be held alone
         self._requests = shares(settings.max_requests)
         self._streams = shares(settings.max_streams)
+        # Of their own: who leaves calls behind keeps nobody from making requests.
+        self._lingering = shares(settings.max_requests)
         self.bytes = shares(max(settings.max_held, whole), whole)
         self._door = outside if authenticate is None else unidentified
         self._seldom = Seldom()
@@ -100,6 +109,19 @@ class Places:
     def leave_stream(self, head: Head) -> None:
         """A stream is over."""
         self._streams.give_back(head.caller)
+
+    @property
+    def lingering(self) -> int:
+        """Calls that go on though their requests are over."""
+        return self._lingering.all
+
+    def let_linger(self, head: Head) -> Held | None:
+        """Count one more call that goes on though its request is over, until it is released. None beyond the limit."""
+        place = Held(self._lingering, head.caller)
+        if place.resize(1):
+            return place
+        self._note(_LINGERING, self._lingering, head)
+        return None
 
     def check_bytes(self, head: Head, size: int) -> None:
         """Raise `Refusal` (503) where a message of so many bytes could not be held now."""

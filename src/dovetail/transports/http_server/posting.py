@@ -245,13 +245,16 @@ class Posted:
 
 
 class PostedChannel(Channel):
-    """A call's way back. ``sessionless``: there is no session in which a question could find its answer."""
+    """A call's way back. ``posted``: the requests that it is of. ``held``: its part of the caller's bytes; ``lingering``:
+    its place among the calls whose requests are over.
+    """
 
     transport = "http"
     tidies = True
     task: asyncio.Task[None] | None = None
     begun = ended = over = False
     held: Held | None = None
+    lingering: Held | None = None
 
     def __init__(
         self,
@@ -265,7 +268,7 @@ class PostedChannel(Channel):
         self.remote = head.remote
         self.session = session
         self._head = head
-        self._posted = posted
+        self.posted = posted
         self._sessions = sessions
 
     def stop(self) -> asyncio.Task[None]:
@@ -299,17 +302,17 @@ class PostedChannel(Channel):
 
     @property
     def _live(self) -> LiveSession | None:
-        posted = self._posted
+        posted = self.posted
         return posted.live if posted is not None and posted.live.id else None
 
     async def emit(self, message: bytes) -> None:
         """Send a notification on the stream of the call's request."""
-        if not self.ended and self._posted is not None:
-            await self._posted.say(message)
+        if not self.ended and self.posted is not None:
+            await self.posted.say(message)
 
     async def ask(self, method: str, params: bytes) -> Raw:
         """Ask on the stream of the call's request; the answer comes by a POST of its own."""
-        posted = self._posted
+        posted = self.posted
         if self.ended or posted is None or not posted.live.id:
             return await super().ask(method, params)
         if not posted.streamable:
@@ -358,7 +361,7 @@ class PostedChannel(Channel):
         """See `Channel`. Makes a stream of the answer first, for the client to have something to come back
         to.
         """
-        posted = self._posted
+        posted = self.posted
         if self.ended or posted is None or not posted.streamable or not posted.resumable:
             return
         stream = await posted.begin()

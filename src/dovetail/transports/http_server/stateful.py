@@ -154,6 +154,8 @@ class Stateful:
                 await self._respond(head, principal, entered, posted, readable, receive, send)
             finally:
                 posted.abandon()
+                if posted.left:
+                    await self._leave_running(head, posted)
         else:
             self._settle_event(event, entered.live)
             await answer(send, 202, b"", head.extra)
@@ -336,6 +338,19 @@ class Stateful:
         if not task.done():
             self._tasks[task] = (call, channel, posted)
 
+    async def _leave_running(self, head: Head, posted: Posted) -> None:
+        """The request of calls that still run is over. As they go on without it, they are counted, and one beyond the
+        limit is cut short: its client, which can come back for that, is gone.
+        """
+        for channel in tuple(posted.live.running.values()):
+            if not isinstance(channel, PostedChannel) or channel.posted is not posted:
+                continue
+            channel.lingering = self._places.let_linger(head)
+            task = channel.task
+            if channel.lingering is None and task in self._tasks:
+                await self._answer_for(self._tasks[task][0], channel, posted)
+                channel.stop()
+
     async def _run(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
         channel.begun = True
         try:
@@ -365,6 +380,8 @@ class Stateful:
             finally:
                 if channel.held is not None:
                     channel.held.release()
+                if channel.lingering is not None:
+                    channel.lingering.release()
                 if posted.abandoned:  # else whoever waits for the answer does that
                     self._sessions.settle(posted.live)
                 try:
@@ -533,6 +550,8 @@ class Stateful:
                 await self._respond(head, principal, entered, posted, readable, receive, send)
         finally:
             posted.abandon()
+            if posted.left:
+                await self._leave_running(head, posted)
 
     async def _take_item(
         self, item: bytes, head: Head, principal: Principal, entered: Entered, posted: Posted
