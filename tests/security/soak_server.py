@@ -128,7 +128,7 @@ async def turns(request: Request) -> list[float]:
 
 
 @app.custom_route("/tidy", protected=False)
-async def tidy(request: Request) -> bool:
+async def tidy(request: Request) -> int:
     """See `Watching.tidy`."""
     return watching.tidy()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import sys
@@ -35,8 +36,8 @@ class Watching:
                 super().__init__(*given)
                 seen.append(self)
 
-        uvicorn_server.Connections = Seen  # type: ignore[misc] - for this process
-        sweeping.INTERVAL = SWEEPING  # type: ignore[misc] - as above
+        setattr(uvicorn_server, "Connections", Seen)  # noqa: B010 - for this process
+        setattr(sweeping, "INTERVAL", SWEEPING)  # noqa: B010 - as above
 
     def clock(self) -> float:
         """Seconds since the epoch."""
@@ -71,13 +72,14 @@ class Watching:
         return [turns[len(turns) // 2], turns[int(len(turns) * 0.99)], turns[-1]]
 
     @staticmethod
-    def tidy() -> bool:
-        """Collect rubbish, and hand back what the C library keeps for later: what is left is held by somebody."""
+    def tidy() -> int:
+        """Collect rubbish, and hand back what the C library keeps for later. Gives how many blocks of memory the
+        interpreter has given out: those are held by somebody.
+        """
         gc.collect()
-        try:
-            return bool(ctypes.CDLL(None).malloc_trim(0))
-        except (OSError, AttributeError):
-            return False  # another C library
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
+        return sys.getallocatedblocks()
 
 
 def tell(line: str, watching: Watching) -> None:

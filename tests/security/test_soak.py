@@ -35,7 +35,7 @@ COMES: Mapping[str, str] = {
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", KINDS)
 async def test_a_server_holds_what_it_may_and_lets_go_of_it(name: str) -> None:
-    report = await soak(name, REQUESTS.get(name, 200), width=10, options=BUDGET)
+    report = await soak(name, REQUESTS.get(name, 200), first=40, width=10, options=BUDGET)
     assert report.settled, report
     assert report.most["bytes"] <= BUDGET["max_held"], report
     assert report.most["unread"] <= MAX_UNREAD, report

@@ -245,8 +245,8 @@ class Posted:
 
 
 class PostedChannel(Channel):
-    """A call's way back. ``posted``: the requests that it is of. ``held``: its part of the caller's bytes; ``lingering``:
-    its place among the calls whose requests are over.
+    """A call's way back. ``posted``: the requests that it is of. ``held``: its part of the caller's bytes;
+    ``lingering``: its place among the calls whose requests are over.
     """
 
     transport = "http"
