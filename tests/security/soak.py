@@ -110,7 +110,7 @@ class Report:
         good = f"{len(self.good):,} calls, {self.failed} failed; p50 {p50}, p99 {p99}, worst {worst}"
         lines = [
             f"{self.kind}: {self.requests:,} hostile requests in {self.seconds:.0f} s, {rate:.0f} a second ({came})",
-            f"  memory   {_mib(self.memory_fresh)} fresh, {memory}, {_mib(self.memory_kept)} until lifetimes had passed",
+            f"  memory   {_mib(self.memory_fresh)} fresh, {memory}, {_mib(self.memory_kept)} until all had its time",
             f"           {_mib(self.memory_after)} after ({self._growth}), blocks {self._more}: {within}",
             f"  held     {held}{'' if self.settled else ': NOT as before'}",
             f"  good     {good}{'' if self.prompt else ': NOT prompt'}",
