@@ -19,8 +19,8 @@ from soak_watching import Watching, tell
 from dovetail import App, Client, Context
 from dovetail.auth import Protected, introspection
 from dovetail.stores import MemoryStore
-from dovetail.transports import uvicorn_runner
 from dovetail.transports.http import HTTPApp
+from dovetail.transports.http1.server import runner as uvicorn_runner
 from dovetail.transports.http_server.routes import Request
 
 SETTING: Final[Mapping[str, Any]] = json.loads(sys.argv[1])

@@ -11,8 +11,8 @@ import time
 from typing import Any, Final
 
 from dovetail.stores import sweeping
-from dovetail.transports import uvicorn_server
-from dovetail.transports.uvicorn_connection import Connections
+from dovetail.transports.http1.server import uvicorn_server
+from dovetail.transports.http1.server.connection import Connections
 
 WEEK: Final = 7 * 86_400.0
 #: Seconds between two looks for what has expired: sooner than by default, for somebody waits for it.

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from soak import soak
-from soak_kinds import KINDS, MIB
+from soak_kinds import KINDS
+from soak_talk import MIB
 
 from dovetail.stores import SessionBounds
-from dovetail.transports.unread import MAX_UNREAD
+from dovetail.transports.http_server.unread import MAX_UNREAD
 
 pytestmark = pytest.mark.hostile
 

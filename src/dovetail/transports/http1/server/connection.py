@@ -462,6 +462,10 @@ class Connection(asyncio.Protocol):
             self._again = RepeatedHead.of(data, request.scope)
         self._missed += 1
 
+    def _drop_soon(self) -> None:
+        """Have done with a client that does not read. Not now: it may be in the middle of a write."""
+        self.shared.loop.call_soon(self.transport.abort)
+
     def _queue(self, request: Request) -> None:
         before = self._pipeline[-1] if self._pipeline else cast("Request", self._answering)
         if before.last or len(self._pipeline) >= _MAX_PIPELINED:
