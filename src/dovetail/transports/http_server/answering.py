@@ -153,11 +153,11 @@ async def _send_in_pieces(send: Send, body: bytes) -> None:
         begun = Begun(send({"type": "http.response.body", "body": part, "more_body": at + PIECE < size}))
         if begun.over:
             continue
+        limit = asyncio.timeout(READING)
         try:
-            async with asyncio.timeout(READING) as limit:
-                _unread.add(
-                    limit, "", weight_of(size), partial(_expire, limit)
-                )  # all of it is kept until the end
+            async with limit:
+                # All of it is kept until the end.
+                _unread.add(limit, "", weight_of(size), partial(_expire, limit))
                 await begun
         except TimeoutError:
             return
