@@ -14,8 +14,8 @@ import uvicorn
 from soak_kinds import LOGIN
 from soak_watching import Watching, tell
 
-from dovetail.authserver import AuthServer, RegisteredClient, User, form_login
 from dovetail.stores import MemoryStore
+from dovetail_authserver import AuthServer, RegisteredClient, User, form_login
 
 watching: Final = Watching()
 store: Final = MemoryStore(clock=watching.clock)
