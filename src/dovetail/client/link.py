@@ -21,7 +21,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from ..logs import get_logger
 from ..protocol import codec, envelope, messages, names
 from ..protocol.bindings.headers import InvalidHeaderValue, mirror
-from ..protocol.call import Call, Cancel, Notification, Refused
+from ..protocol.call import Call, Cancel, Notification, Refused, clipped
 from ..protocol.correlation import Pending
 from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import (
@@ -38,7 +38,7 @@ from ..protocol.exchange import ClientExchange
 from ..protocol.header_parameters import HeaderParameter
 from ..protocol.revisions import Feature, Profile
 from ..protocol.salvage import salvage
-from ..protocol.session import ClientSession, clipped
+from ..protocol.session import ClientSession
 from ..protocol.types import (
     CallToolParams,
     CancelledNotice,

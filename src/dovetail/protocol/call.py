@@ -10,7 +10,8 @@ from msgspec.structs import force_setattr
 
 from . import codec, names
 from .envelope import Kind, Message
-from .revisions import Profile
+from .errors import InvalidParams
+from .revisions import NoticeType, Profile
 from .types.capabilities import ClientCapabilities
 from .types.metadata import Implementation
 from .types.notifications import ListenParams
@@ -125,3 +126,35 @@ class Refused(Exception):
         self.error = error
         self.id = id
         self.silent = silent
+
+
+def read_params(message: Message, kind: type[Params]) -> Params:
+    """The parameters of a request. Raises `Refused` with an answer under the request's id."""
+    if isinstance(message.whole, kind):
+        return message.whole
+    try:
+        return codec.reader(kind).read(message.params if message.params else b"{}")
+    except codec.DECODE_ERRORS as problem:
+        raise Refused(
+            InvalidParams(f"the parameters of {message.method} are invalid: {clipped(problem)}"), message.id
+        ) from None
+
+
+def read_notice(message: Message, notice: NoticeType | None) -> Any:
+    """The parameters of a notification, typed if the revision has it. Raises a silent `Refused`: it is never
+    answered.
+    """
+    try:
+        if notice is None:
+            return codec.decode(message.params) if message.params else None
+        return codec.reader(notice.params).keep(message.params if message.params else b"{}")
+    except codec.DECODE_ERRORS as problem:
+        raise Refused(
+            InvalidParams(f"{message.method[:128]} is malformed: {clipped(problem)}"), silent=True
+        ) from None
+
+
+def clipped(problem: Exception) -> str:
+    """What a decoder says, short: it may quote what it read."""
+    text = str(problem)
+    return text if len(text) <= 300 else f"{text[:200]}...{text[-80:]}"

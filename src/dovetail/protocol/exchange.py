@@ -19,12 +19,12 @@ from typing import Any, Final
 from msgspec import UNSET, Struct, field
 
 from . import codec, messages, names
-from .call import Answer, Call, Cancel, Notification, Peer, Refused
+from .call import Answer, Call, Cancel, Notification, Peer, Refused, clipped, read_notice, read_params
 from .envelope import Kind, Message
 from .errors import InvalidParams, InvalidRequest, MethodNotFound, UnsupportedVersion
+from .offers import check_method
 from .revisions import PROFILES, STATELESS, Profile
 from .revisions.profiles import Profiles
-from .session import check_method, clipped, read_notice, read_params
 from .types.capabilities import ClientCapabilities, ServerCapabilities
 from .types.lifecycle import DiscoverResult
 from .types.metadata import Implementation

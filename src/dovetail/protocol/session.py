@@ -20,11 +20,12 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from . import codec, messages, names
-from .call import Answer, Call, Cancel, Notification, Peer, Refused
+from .call import Answer, Call, Cancel, Notification, Peer, Refused, read_notice, read_params
 from .envelope import Kind, Message
 from .errors import FeatureUnavailable, InvalidParams, InvalidRequest, LocalProtocolError, MethodNotFound
 from .listening import MAX_URI, MAX_URIS
-from .revisions import PROFILES, STATEFUL, Method, NoticeType, Profile
+from .offers import check_method, check_question
+from .revisions import PROFILES, STATEFUL, Profile
 from .revisions.profiles import Profiles
 from .types.capabilities import ClientCapabilities, ServerCapabilities
 from .types.lifecycle import InitializeParams, InitializeResult, SetLevelParams
@@ -257,10 +258,10 @@ class ClientSession:
             check_method(method, self.profile, self.server and self.server.capabilities, self._profiles)
         data = self.profile.encode(params)
         if progress_token is None:
-            return messages.request(id, method, with_meta(data, meta))
+            return messages.request(id, method, _with_meta(data, meta))
         if meta or type(progress_token) is not int:
             return messages.request(
-                id, method, with_meta(data, {**(meta or {}), names.META_PROGRESS_TOKEN: progress_token})
+                id, method, _with_meta(data, {**(meta or {}), names.META_PROGRESS_TOKEN: progress_token})
             )
         rest = b"}" if len(data) == 2 else b"," + data[1:]
         return messages.request(id, method, _TOKEN % (progress_token, rest))
@@ -292,86 +293,9 @@ def _without_id() -> Refused:
     return Refused(InvalidRequest("a request needs an id"))
 
 
-def read_params(message: Message, kind: type[Params]) -> Params:
-    """The parameters of a request. Raises `Refused` with an answer under the request's id."""
-    if isinstance(message.whole, kind):
-        return message.whole
-    try:
-        return codec.reader(kind).read(message.params if message.params else b"{}")
-    except codec.DECODE_ERRORS as problem:
-        raise Refused(
-            InvalidParams(f"the parameters of {message.method} are invalid: {clipped(problem)}"), message.id
-        ) from None
-
-
-def clipped(problem: Exception) -> str:
-    """What a decoder says, short: it may quote what it read."""
-    text = str(problem)
-    return text if len(text) <= 300 else f"{text[:200]}...{text[-80:]}"
-
-
-def read_notice(message: Message, notice: NoticeType | None) -> Any:
-    """The parameters of a notification, typed if the revision has it. Raises a silent `Refused`: it is never
-    answered.
-    """
-    try:
-        if notice is None:
-            return codec.decode(message.params) if message.params else None
-        return codec.reader(notice.params).keep(message.params if message.params else b"{}")
-    except codec.DECODE_ERRORS as problem:
-        raise Refused(
-            InvalidParams(f"{message.method[:128]} is malformed: {clipped(problem)}"), silent=True
-        ) from None
-
-
-def with_meta(params: bytes, meta: Meta | None) -> bytes:
+def _with_meta(params: bytes, meta: Meta | None) -> bytes:
     """Encoded parameters with a ``_meta`` in front."""
     return params if not meta else messages.join(codec.encode({names.META: meta}), params)
-
-
-def check_method(
-    method: str, profile: Profile, capabilities: ServerCapabilities | None, profiles: Profiles = PROFILES
-) -> Method | None:
-    """Whether a client may send the request. Raises `FeatureUnavailable` when revision or server do not have
-    it.
-    """
-    spec = profile.client_requests.get(method)
-    if spec is None and method in profiles.methods:
-        raise FeatureUnavailable(f"{method} does not exist in revision {profile.revision}")
-    if spec is not None and capabilities is not None and (lacking := _lacking(spec.capability, capabilities)):
-        raise FeatureUnavailable(f"the server does not offer {lacking}, so {method} can't be sent")
-    if spec is not None and capabilities is not None and not _declares(capabilities, spec.extension, profile):
-        raise FeatureUnavailable(f"the server did not declare {spec.extension}, so {method} can't be sent")
-    return spec
-
-
-def _declares(capabilities: ServerCapabilities, extension: str, profile: Profile) -> bool:
-    """Whether a server has what brings a method, as far as it could say so."""
-    return not extension or not profile.declares_extensions or extension in (capabilities.extensions or {})
-
-
-def _lacking(capability: str, offered: object) -> str:
-    """What is missing of a capability, by its name; empty if nothing is."""
-    name, _, member = capability.partition(".")
-    if not name:
-        return ""
-    found = getattr(offered, name)
-    if found is None:
-        return name
-    return capability if member and not getattr(found, member) else ""
-
-
-def check_question(method: str, profile: Profile, capabilities: ClientCapabilities) -> None:
-    """Whether a server may ask the client this. Raises `FeatureUnavailable` when revision or client do not
-    have it.
-    """
-    spec = profile.server_requests.get(method)
-    if spec is None:
-        raise FeatureUnavailable(f"{method} does not exist in revision {profile.revision}")
-    if lacking := _lacking(spec.capability, capabilities):
-        raise FeatureUnavailable(
-            f"the client did not declare the capability {lacking!r}, so {method} can't be sent"
-        )
 
 
 def _newest(supported: Container[str]) -> str:
