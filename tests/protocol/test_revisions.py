@@ -9,6 +9,7 @@ import pytest
 from dovetail.protocol import codec, types
 from dovetail.protocol.errors import FeatureUnavailable, ResourceNotFound, UnsupportedVersion
 from dovetail.protocol.revisions import PROFILES, REVISIONS, STATEFUL, STATELESS, Feature
+from dovetail.protocol.types.content import CONTENT, CONTENT_NAMES
 from dovetail.protocol.types.wire import EXTRA_KEY
 
 SCHEMAS = Path(__file__).parent.parent / "oracle" / "schemas"
@@ -119,6 +120,39 @@ def test_content_a_revision_lacks_becomes_text() -> None:
     assert "YWJj" not in old["content"][1]["text"]
     new = codec.decode(PROFILES["2025-11-25"].encode(result))
     assert [block["type"] for block in new["content"]] == ["resource_link", "audio"]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_content_type_is_there_or_told_or_refused(revision: str) -> None:
+    profile = PROFILES[revision]
+    assert profile.content <= CONTENT_NAMES
+    assert profile.content == _content_of_the_schema(revision)
+    samples: dict[str, Any] = {
+        "text": {"text": "x"},
+        "image": {"data": "YQ==", "mimeType": "image/png"},
+        "audio": {"data": "YQ==", "mimeType": "audio/wav"},
+        "resource_link": {"uri": "a://b", "name": "b"},
+        "resource": {"resource": {"uri": "a://b", "text": "x"}},
+        "tool_use": {"id": "1", "name": "t", "input": {}},
+        "tool_result": {"toolUseId": "1", "content": []},
+    }
+    for known in CONTENT:
+        block = codec.reader(known.kind).read(codec.encode({"type": known.name, **samples[known.name]}))
+        if known.name not in profile.content and known.told is None:
+            with pytest.raises(FeatureUnavailable, match=known.name):
+                profile.encode(block)
+            continue
+        there = codec.decode(profile.encode(block))
+        assert there["type"] == (known.name if known.name in profile.content else "text")
+
+
+def _content_of_the_schema(revision: str) -> set[str]:
+    return {
+        each["properties"]["type"]["const"]
+        for name, each in _definitions(revision).items()
+        if name.endswith(("Content", "EmbeddedResource", "ResourceLink")) and "properties" in each
+        if "const" in each["properties"].get("type", {})
+    }
 
 
 def test_structured_content_that_is_no_object_is_wrapped_where_it_must_be_one() -> None:

@@ -21,21 +21,15 @@ from ..client import ToolResult
 from ..protocol import codec
 from ..protocol.errors import RemoteProtocolError
 from ..protocol.revisions.projection import WRAPPED
-from ..protocol.types import (
-    AudioContent,
-    EmbeddedResource,
-    GetPromptResult,
-    ImageContent,
-    ResourceContents,
-    ResourceLink,
-    TextContent,
-)
+from ..protocol.types import GetPromptResult, Resource, ResourceContents, TextContent
+from ..protocol.types.content import content_type
 
 __all__ = [
     "Binary",
     "Data",
     "Heading",
     "binary_of",
+    "opened",
     "pieces_of_prompt",
     "pieces_of_result",
     "text_of",
@@ -90,13 +84,18 @@ def pieces_of_prompt(result: GetPromptResult) -> list[Any]:
     return [piece for message in result.messages for piece in (Heading(f"{message.role}:"), message.content)]
 
 
+def opened(piece: Any) -> Any:
+    """What a piece holds, where it is one around the contents of a resource; any other as it is."""
+    known = content_type(piece)
+    return piece if known is None or not known.contents else getattr(piece, known.contents)
+
+
 def binary_of(piece: Any) -> Binary | None:
     """The bytes of a piece; None for text, links and data. Raises `RemoteProtocolError` for what is not Base64."""
-    if isinstance(piece, EmbeddedResource):
-        piece = piece.resource
-    if isinstance(piece, (ImageContent, AudioContent)):
-        what = "an image" if isinstance(piece, ImageContent) else "a sound"
-        return Binary(_decoded(piece.data, what), piece.mime_type)
+    piece = opened(piece)
+    known = content_type(piece)
+    if known is not None and known.base64:
+        return Binary(_decoded(getattr(piece, known.base64), f"content ({known.label})"), piece.mime_type)
     if isinstance(piece, ResourceContents) and piece.text is None:
         return Binary(_decoded(piece.blob or "", f"the contents of {piece.uri}"), piece.mime_type or "")
     return None
@@ -104,13 +103,15 @@ def binary_of(piece: Any) -> Binary | None:
 
 def text_of(piece: Any) -> str:
     """A piece that is not binary, as text for a file: nothing escaped."""
-    if isinstance(piece, EmbeddedResource):
-        piece = piece.resource
-    if isinstance(piece, (TextContent, Heading)):
+    piece = opened(piece)
+    known = content_type(piece)
+    if known is not None and known.text:
+        return str(getattr(piece, known.text))
+    if isinstance(piece, Heading):
         return piece.text
     if isinstance(piece, ResourceContents):
         return piece.text or ""
-    if isinstance(piece, ResourceLink):
+    if isinstance(piece, Resource):
         return piece.uri
     value = piece.value if isinstance(piece, Data) else codec.tree(piece)
     return json.dumps(codec.tree(value), ensure_ascii=False, indent=2)

@@ -28,18 +28,10 @@ except ImportError as missing:
 
 from ..protocol import codec
 from ..protocol.safe_text import one_line, passage, safe
-from ..protocol.types import (
-    AudioContent,
-    EmbeddedResource,
-    ImageContent,
-    MessageNotice,
-    ProgressNotice,
-    ResourceContents,
-    ResourceLink,
-    TextContent,
-)
+from ..protocol.types import MessageNotice, ProgressNotice, Resource, ResourceContents
+from ..protocol.types.content import content_type
 from .exits import OutputClosed, Usage
-from .pieces import Data, Heading
+from .pieces import Data, Heading, opened
 from .terminal import interruptible
 
 __all__ = ["ProgressBar", "Screen", "as_json", "forget_output"]
@@ -177,18 +169,17 @@ class Screen:
         """A piece of a result: a content block, what a resource holds, or one of `dovetail.cli.pieces`. Of bytes, only
         type and size.
         """
-        if isinstance(piece, EmbeddedResource):
-            piece = piece.resource
-        if isinstance(piece, TextContent):
-            self.line(piece.text)
+        piece = opened(piece)
+        known = content_type(piece)
+        if known is not None and known.text:
+            self.line(getattr(piece, known.text))
+        elif known is not None and known.base64:
+            self._mention(f"{known.label}, {piece.mime_type}, {_size(getattr(piece, known.base64))}")
         elif isinstance(piece, Data):
             self.json(piece.value)
         elif isinstance(piece, Heading):
             self.line(piece.text, "bold")
-        elif isinstance(piece, (ImageContent, AudioContent)):
-            kind = "image" if isinstance(piece, ImageContent) else "audio"
-            self._mention(f"{kind}, {piece.mime_type}, {_size(piece.data)}")
-        elif isinstance(piece, ResourceLink):
+        elif isinstance(piece, Resource):
             self._mention(f"link to {piece.uri}: {piece.title or piece.name}")
         elif isinstance(piece, ResourceContents):
             if piece.text is not None:

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar, Union, cast, get_arg
 import msgspec
 from msgspec import Raw, Struct
 
-from .types.content import UNKNOWN_TAG, UnknownContent
+from .types.content import CONTENT_NAMES, UNKNOWN_TAG, UnknownContent
 from .types.wire import EXTRA_KEY, Open, fields, struct_members, tree
 
 __all__ = [
@@ -48,9 +48,6 @@ _EXTRA_MARK: Final = f'"{EXTRA_KEY}":'.encode()
 _UNKNOWN_MARK: Final = f'"{UNKNOWN_TAG}"'.encode()
 #: The first byte of the letter that both begin with. Hardly any text has it, and one byte is found at once.
 _RARE: Final = UNKNOWN_TAG.encode()[0]
-_CONTENT_TAGS: Final = frozenset(
-    {"text", "image", "audio", "resource_link", "resource", "tool_use", "tool_result"}
-)
 
 #: Documents beyond this size are not encoded again just to see whether anything was dropped.
 _LARGE: Final = 64 * 1024
@@ -187,7 +184,7 @@ def _block(item: Any) -> Any:
     if isinstance(item, dict):
         members = cast("dict[str, Any]", item)
         kind = members.get("type")
-        if isinstance(kind, str) and kind not in _CONTENT_TAGS:
+        if isinstance(kind, str) and kind not in CONTENT_NAMES:
             return {"type": UNKNOWN_TAG, "members": members}
     return _shelter(item)
 

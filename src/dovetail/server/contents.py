@@ -17,14 +17,7 @@ from typing import Any, Final, cast, get_args, get_origin
 from msgspec.structs import replace
 
 from ..protocol.types import ReadResourceResult, ResourceContents
-from ..protocol.types.content import (
-    AudioContent,
-    EmbeddedResource,
-    ImageContent,
-    ResourceLink,
-    TextContent,
-    UnknownContent,
-)
+from ..protocol.types.content import BLOCKS
 from ..protocol.types.prompts import PromptMessage
 from ..protocol.types.requests import InputRequired, Result
 from . import hints
@@ -47,10 +40,7 @@ __all__ = ["ContentsPlan"]
 _BYTES: Final = (bytes, bytearray, memoryview)
 _HELD: Final = (ResourceContents, *MEDIA)
 _RESULTS: Final = (ReadResourceResult, InputRequired)
-_ELSEWHERE: Final = (
-    *(TextContent, ImageContent, AudioContent, ResourceLink, EmbeddedResource, UnknownContent),
-    *(PromptMessage, Result),
-)
+_ELSEWHERE: Final = (*BLOCKS, PromptMessage, Result)
 _JSON: Final = "application/json"
 
 

@@ -21,6 +21,7 @@ from ..protocol import codec
 from ..protocol.errors import DovetailError, ToolError
 from ..protocol.json_size import json_size
 from ..protocol.schema.validator import SchemaError, Validator, compile_schema, explain
+from ..protocol.types.content import BLOCKS
 from . import describing, hints, native, pydantic_models
 from .media import Audio, File, Image
 from .pydantic_models import Adapted
@@ -74,8 +75,8 @@ _MEANT: Final = {
 }
 _OURS: Final = frozenset(
     {
-        *("Audio", "AudioContent", "CallToolResult", "EmbeddedResource", "File", "GetPromptResult", "Image"),
-        *("ImageContent", "PromptMessage", "ReadResourceResult", "ResourceLink", "TextContent"),
+        *(each.__name__ for each in (*BLOCKS, Audio, File, Image)),
+        *("CallToolResult", "GetPromptResult", "PromptMessage", "ReadResourceResult"),
     }
 )
 

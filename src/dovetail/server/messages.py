@@ -16,13 +16,7 @@ from typing import Any, Final, Union, cast, get_args, get_origin
 
 from ..protocol import codec
 from ..protocol.types import GetPromptResult, PromptMessage, Role, TextContent
-from ..protocol.types.content import (
-    AudioContent,
-    EmbeddedResource,
-    ImageContent,
-    ResourceLink,
-    UnknownContent,
-)
+from ..protocol.types.content import BLOCKS
 from ..protocol.types.requests import InputRequired, Result
 from . import hints, native
 from .data import (
@@ -40,8 +34,7 @@ from .signature import Plan
 
 __all__ = ["MessagesPlan", "assistant", "user"]
 
-_BLOCKS: Final = (TextContent, ImageContent, AudioContent, EmbeddedResource, ResourceLink, UnknownContent)
-_SAID: Final = (str, PromptMessage, *_BLOCKS, *MEDIA)
+_SAID: Final = (str, PromptMessage, *BLOCKS, *MEDIA)
 _RESULTS: Final = (GetPromptResult, InputRequired)
 _LISTS: Final = (list, tuple, Sequence, Iterable, Collection)
 _ROLE, _CONTENT = "role", "content"
@@ -129,7 +122,7 @@ class MessagesPlan(DataPlan):
             if self.schema is not None and not self._texts:
                 self._check(text, 4 * len(text))
             return PromptMessage(role=role, content=TextContent(text=text))
-        if isinstance(content, _BLOCKS):
+        if isinstance(content, BLOCKS):
             return PromptMessage(role=role, content=content)
         if isinstance(content, Result):
             raise OutputMismatch(
@@ -160,7 +153,7 @@ def _of(role: Role, content: Any) -> PromptMessage:
         content = content.block()
     elif isinstance(content, str):
         content = TextContent(text=str.__str__(content))
-    elif not isinstance(content, _BLOCKS):
+    elif not isinstance(content, BLOCKS):
         content = TextContent(text=encode(native.to_plain(content)).decode())
     return PromptMessage(role=role, content=content)
 

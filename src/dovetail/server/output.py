@@ -17,14 +17,7 @@ from typing import Any, Final, cast, get_args, get_origin
 
 from msgspec import UNSET
 
-from ..protocol.types.content import (
-    AudioContent,
-    EmbeddedResource,
-    ImageContent,
-    ResourceLink,
-    TextContent,
-    UnknownContent,
-)
+from ..protocol.types.content import BLOCKS, TextContent
 from ..protocol.types.requests import InputRequired, Result
 from ..protocol.types.tools import CallToolResult
 from . import hints
@@ -45,8 +38,7 @@ from .signature import MISSING, Plan
 
 __all__ = ["OutputMismatch", "OutputPlan"]
 
-_BLOCKS: Final = (TextContent, ImageContent, AudioContent, ResourceLink, EmbeddedResource, UnknownContent)
-_SHOWN: Final = (*_BLOCKS, *MEDIA)
+_SHOWN: Final = (*BLOCKS, *MEDIA)
 _RESULTS: Final = (CallToolResult, InputRequired)
 
 
@@ -106,7 +98,7 @@ class OutputPlan(DataPlan):
             return [
                 TextContent(text=str.__str__(value))
             ]  # an enumeration's own text names the member instead
-        if isinstance(value, _BLOCKS):
+        if isinstance(value, BLOCKS):
             return [value]
         if isinstance(value, MEDIA):
             return [self._medium(value)]

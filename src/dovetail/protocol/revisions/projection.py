@@ -15,35 +15,18 @@ from msgspec import UNSET, Struct
 
 from .. import codec, names
 from ..errors import FeatureUnavailable
-from ..types.content import (
-    AudioContent,
-    EmbeddedResource,
-    ImageContent,
-    ResourceLink,
-    TextContent,
-    ToolResultContent,
-    ToolUseContent,
-    UnknownContent,
-)
+from ..types.content import CONTENT, UnknownContent, content_type
 from ..types.requests import CacheableResult, Result
 from ..types.sampling import CreateMessageResult, SamplingMessage
 from ..types.tools import CallToolResult, Tool
+from ..types.wire import Open
 from .features import Feature
 
 #: The member that carries a result which the revision allows only inside an object.
 WRAPPED: Final = "result"
 
-_BLOCKS: Final = (
-    TextContent,
-    ImageContent,
-    AudioContent,
-    ResourceLink,
-    EmbeddedResource,
-    ToolUseContent,
-    ToolResultContent,
-)
+_CONTENT: Final = tuple(each.kind for each in CONTENT)
 _PER_VALUE: Final = frozenset({"resultType", "ttlMs", "cacheScope"})
-_FREE: Final = (UnknownContent,)
 
 
 class Projection:
@@ -127,7 +110,7 @@ class Projection:
 
     def _struct_stands(self, kind: type[Struct]) -> bool:
         """Whether the type as such is one of the revision."""
-        if kind in _BLOCKS and kind.__struct_config__.tag not in self._content:
+        if issubclass(kind, _CONTENT) and kind.__struct_config__.tag not in self._content:
             return False
         if kind in (SamplingMessage, CreateMessageResult) and not self._content_lists:
             return False
@@ -135,8 +118,8 @@ class Projection:
 
     def _cut(self, value: Any) -> Any:
         if isinstance(value, UnknownContent):
-            return self._as_text(value)
-        if isinstance(value, _BLOCKS) and value.__struct_config__.tag not in self._content:
+            return value.members
+        if isinstance(value, _CONTENT) and value.__struct_config__.tag not in self._content:
             return self._as_text(value)
         if isinstance(value, Struct):
             return self._cut_struct(value)
@@ -171,19 +154,13 @@ class Projection:
             )
         return blocks[0]
 
-    def _as_text(self, block: Any) -> dict[str, Any]:
+    def _as_text(self, block: Open) -> dict[str, Any]:
         """A content block that the revision does not know, told in words: unknown types break older readers."""
-        if isinstance(block, ResourceLink):
-            text = f"{block.title or block.name}: {block.uri}"
-        elif isinstance(block, AudioContent):
-            text = f"[audio, {block.mime_type}, {len(block.data) * 3 // 4} bytes]"
-        elif isinstance(block, (ToolUseContent, ToolResultContent)):
-            raise FeatureUnavailable(f"revision {self._revision} has no tool calls in sampling messages")
-        elif isinstance(block, UnknownContent):
-            return block.members
-        else:
-            text = f"[{type(block).__name__}]"
-        return {"type": "text", "text": text}
+        known = content_type(block)
+        if known is None or known.told is None:
+            name = block.__struct_config__.tag
+            raise FeatureUnavailable(f"revision {self._revision} has no content of type {name!r}")
+        return {"type": "text", "text": known.told(block)}
 
 
 def is_object_schema(schema: Mapping[str, Any]) -> bool:

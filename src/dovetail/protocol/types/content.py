@@ -1,12 +1,17 @@
 """Content blocks of tool results, prompts and sampling. Specification: server/tools, server/prompts,
 client/sampling.
 
+`CONTENT` says, once for all who ask, what each type is made of and how it is told to those who do not have it. Where a
+type may stand is said by the unions: `ContentBlock` in results of tools and in prompts, `SamplingContent` in messages
+of sampling. Which revisions have it is said by their tables (`dovetail.protocol.revisions`).
+
 A block of a type that this version does not know is an `UnknownContent`: a value, never an error, and it is
 sent on unchanged.
 """
 
 import base64
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Literal, NamedTuple, get_args
 
 from msgspec import UNSET, UnsetType, field
 
@@ -108,3 +113,56 @@ class ToolResultContent(Open, frozen=True, kw_only=True, tag_field="type", tag="
 SamplingContent = (
     TextContent | ImageContent | AudioContent | ToolUseContent | ToolResultContent | UnknownContent
 )
+
+BLOCKS: Final[tuple[type[ContentBlock], ...]] = get_args(ContentBlock)
+"""The types of blocks in results of tools and in prompts, the unknown one among them."""
+
+
+class ContentType(NamedTuple):
+    """What is true of one content type. Its name on the wire is the tag of ``kind``.
+
+    ``label``: what a reader is told that it is, such as "image". ``text``, ``base64``, ``contents``: the attribute that
+    holds a text to read, bytes as Base64 (``mime_type`` beside them), or `ResourceContents`; "" where it has none. A
+    type that is a `Resource` is shown as a link. ``told``: what stands for it, as text, in a revision that does not
+    have it; None where nothing can, so that it is refused there.
+    """
+
+    kind: type[Open]
+    label: str
+    text: str = ""
+    base64: str = ""
+    contents: str = ""
+    told: Callable[[Any], str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The type's name on the wire."""
+        return str(self.kind.__struct_config__.tag)
+
+
+def _told_audio(audio: AudioContent) -> str:
+    return f"[audio, {audio.mime_type}, {len(audio.data) * 3 // 4} bytes]"
+
+
+def _told_link(link: ResourceLink) -> str:
+    return f"{link.title or link.name}: {link.uri}"
+
+
+CONTENT: Final = (
+    ContentType(TextContent, "text", text="text"),
+    ContentType(ImageContent, "image", base64="data"),
+    ContentType(AudioContent, "audio", base64="data", told=_told_audio),
+    ContentType(ResourceLink, "link", told=_told_link),
+    ContentType(EmbeddedResource, "resource", contents="resource"),
+    ContentType(ToolUseContent, "tool call"),
+    ContentType(ToolResultContent, "tool result"),
+)
+"""All content types of all revisions."""
+
+CONTENT_NAMES: Final = frozenset(each.name for each in CONTENT)
+"""Their names on the wire."""
+
+
+def content_type(block: object) -> ContentType | None:
+    """What is true of a block; None for one of a type that is not known here, and for what is no block."""
+    return next((each for each in CONTENT if isinstance(block, each.kind)), None)
