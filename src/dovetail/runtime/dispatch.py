@@ -10,7 +10,8 @@ library's task group, an awaited task that somebody else cancelled) is a failure
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from types import CodeType, FrameType
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
@@ -43,6 +44,26 @@ Encoded = bytes
 _WORTH_SHARING: Final = 32 * 1024
 Handler = Callable[[Call, Channel], Awaitable[Result | Encoded]]
 Middleware = Callable[[Call, Channel, Handler], Awaitable[Result | Encoded]]
+
+
+_answers: Final[dict[CodeType, str]] = {}
+A = TypeVar("A", bound=Callable[..., Any])
+
+
+def answers(function: A) -> A:
+    """Mark a function of ours that answers a call, its first parameter after ``self``, as long as it runs: whoever
+    looks what goes on (`call_in`) finds the call in it. The function itself stays as it is, and pays nothing.
+    """
+    code = function.__code__
+    _answers[code] = code.co_varnames[1]
+    return function
+
+
+def call_in(frame: FrameType) -> Call | None:
+    """The call that is answered there; None in a frame of any function but those that `answers` marked."""
+    name = _answers.get(frame.f_code)
+    held = None if name is None else frame.f_locals.get(name)
+    return held if isinstance(held, Call) else None
 
 
 class Reply(Struct, frozen=True, gc=False):
@@ -85,6 +106,7 @@ class Dispatcher:
             if profile.stateless
         }
 
+    @answers
     async def answer(self, call: Call, channel: Channel) -> Reply:
         """The reply to a call. Raises nothing but `asyncio.CancelledError`."""
         if self.unwatched:

@@ -35,7 +35,7 @@ from typing import Any, Final, cast
 from ..logs import get_logger
 from ..protocol.call import Call
 from ..protocol.errors import in_seconds
-from .dispatch import Dispatcher
+from .dispatch import call_in
 
 log = get_logger("dovetail.server")
 
@@ -273,13 +273,22 @@ def calls_in_progress(loop: asyncio.AbstractEventLoop | None = None) -> list[str
 
 def call_of(awaited: object) -> Call | None:
     """The call that a task answers, by what it awaits."""
-    answering = Dispatcher.answer.__code__
     while isinstance(awaited, CoroutineType):
         coroutine = cast("CoroutineType[Any, Any, Any]", awaited)
-        if coroutine.cr_code is answering and coroutine.cr_frame is not None:
-            call = coroutine.cr_frame.f_locals.get("call")
-            return call if isinstance(call, Call) else None
+        call = None if coroutine.cr_frame is None else call_in(coroutine.cr_frame)
+        if call is not None:
+            return call
         awaited = coroutine.cr_await
+    return None
+
+
+def call_on(frame: FrameType | None) -> Call | None:
+    """The call that is answered on a stack, given its innermost frame."""
+    while frame is not None:
+        call = call_in(frame)
+        if call is not None:
+            return call
+        frame = frame.f_back
     return None
 
 
@@ -322,9 +331,5 @@ def _take_leave(limit: float, loop: asyncio.AbstractEventLoop | None) -> None:
 def _call_on_the_stack() -> list[str]:
     """The call whose handler holds the main thread at this moment, if one does."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)  # pyright: ignore[reportPrivateUsage] - documented, for debuggers
-    while frame is not None:
-        call = frame.f_locals.get("call") if frame.f_code is Dispatcher.answer.__code__ else None
-        if isinstance(call, Call):
-            return [name_of(call)]
-        frame = frame.f_back
-    return []
+    call = call_on(frame)
+    return [] if call is None else [name_of(call)]

@@ -26,9 +26,8 @@ from typing import Final
 
 from ..logs import get_logger
 from ..protocol import names
-from ..protocol.call import Call
 from .dispatch import Dispatcher
-from .ending import OURS, call_of, name_of
+from .ending import OURS, call_of, call_on, name_of
 
 __all__ = ["INTERVAL", "watch"]
 
@@ -109,7 +108,7 @@ class _Loop:
         if self.told:
             return
         frame = sys._current_frames().get(self.thread)  # pyright: ignore[reportPrivateUsage] - documented, for debuggers
-        call = _call_in(frame)
+        call = call_on(frame)
         if call is not None:
             self.told = name_of(call)
             log.warning(
@@ -119,17 +118,6 @@ class _Loop:
                 time.monotonic() - self._sent,
                 _place(frame),
             )
-
-
-def _call_in(frame: FrameType | None) -> Call | None:
-    """The call whose handler runs there, if one does."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(_HERE) and "call" in frame.f_code.co_varnames:
-            call = frame.f_locals.get("call")
-            if isinstance(call, Call):
-                return call
-        frame = frame.f_back
-    return None
 
 
 def _place(frame: FrameType | None) -> str:

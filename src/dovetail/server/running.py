@@ -28,6 +28,7 @@ from ..protocol.errors import (
 from ..protocol.types import InputRequired, Result, RetryParams
 from ..runtime.beginning import task_maker
 from ..runtime.channel import Channel
+from ..runtime.dispatch import answers
 from ..runtime.ledger import Ledger
 from ..runtime.rounds import Diverged, Rounds, Suspend, ends_round
 from .app_scope import AppScope
@@ -253,6 +254,7 @@ class Runner:
             if (opened := opened_rounds(context)) is not None:
                 opened.abandon()
 
+    @answers
     async def _run(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
     ) -> Any:
