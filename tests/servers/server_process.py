@@ -51,7 +51,32 @@ SERVERS: Final[Mapping[str, Callable[[str, int, int], list[str]]]] = {
     "hypercorn": lambda app, port, workers: [
         str(BIN / "hypercorn"), "-b", f"127.0.0.1:{port}", "-w", str(workers), app
     ],
+    # Told in other places than on the command line, which has fewer or none.
+    "uvicorn by a variable": lambda app, port, workers: [
+        "/usr/bin/env", f"UVICORN_WORKERS={workers}", str(BIN / "uvicorn"), "--port", str(port), app
+    ],
+    "gunicorn by a variable": lambda app, port, workers: [
+        "/usr/bin/env", f"GUNICORN_CMD_ARGS=-w{workers}",
+        str(BIN / "gunicorn"), "--no-control-socket", "-k", "uvicorn_worker.UvicornWorker",
+        "-b", f"127.0.0.1:{port}", app,
+    ],
+    "gunicorn by a file": lambda app, port, workers: [
+        str(BIN / "gunicorn"), "-c", f"told_{workers}.conf.py", "--no-control-socket",
+        "-k", "uvicorn_worker.UvicornWorker", "-b", f"127.0.0.1:{port}", app,
+    ],
+    "granian by a variable": lambda app, port, workers: [
+        "/usr/bin/env", f"GRANIAN_WORKERS={workers}",
+        str(BIN / "granian"), "--interface", "asgi", "--port", str(port), app,
+    ],
+    "hypercorn by a file": lambda app, port, workers: [
+        str(BIN / "hypercorn"), "-c", f"told_{workers}.toml", "-b", f"127.0.0.1:{port}", app
+    ],
+    "a program": lambda app, port, workers: [
+        sys.executable, "program.py", str(port), app, str(workers)
+    ],
 }  # fmt: skip
+TOLD_ELSEWHERE: Final = tuple(name for name in SERVERS if " by " in name)
+PLAIN: Final = ("uvicorn", "gunicorn", "granian", "hypercorn")
 
 
 def free_port() -> int:

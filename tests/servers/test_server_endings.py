@@ -11,7 +11,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from server_process import NOISE, SERVERS, Server, Stream, gone, served
+from server_process import NOISE, PLAIN, Server, Stream, gone, served
 
 MOUNTS = {"plain": "/mcp", "mounted": "/in/mcp", "fastapi": "/in/mcp"}
 SITUATIONS = ("nothing", "session stream", "listen stream", "call", "session call")
@@ -53,7 +53,7 @@ async def check_end(server: Server, situation: str, stream: Stream | None) -> No
 
 
 @pytest.mark.parametrize("mount", MOUNTS)
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", PLAIN)
 async def test_an_end_is_quick_complete_and_quiet(server: str, mount: str, tmp_path: Path) -> None:
     """One process for each situation: they start side by side, and are ended one after the other."""
     async with contextlib.AsyncExitStack() as stack:
@@ -70,7 +70,7 @@ async def test_an_end_is_quick_complete_and_quiet(server: str, mount: str, tmp_p
             await check_end(running, situation, stream)
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", PLAIN)
 async def test_a_call_that_can_finish_is_answered(server: str, tmp_path: Path) -> None:
     """With the default time for it, and a lifespan that a framework was given."""
     async with served(server, "served_app:started", tmp_path, path="/in/mcp") as running:

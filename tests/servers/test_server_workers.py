@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from server_process import NOISE, SERVERS, gone, served
+from server_process import NOISE, PLAIN, TOLD_ELSEWHERE, gone, served
 
 
 @pytest.mark.parametrize("target", ["alone_app:app", "alone_endpoint:endpoint"])
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", PLAIN)
 async def test_workers_that_share_nothing_refuse_to_serve(server: str, target: str, tmp_path: Path) -> None:
     """As the app itself, which is asked when the server starts, and as an endpoint that is made while it is loaded."""
     async with served(server, target, tmp_path, workers=2, wait=False) as running:
@@ -22,7 +22,26 @@ async def test_workers_that_share_nothing_refuse_to_serve(server: str, target: s
     assert "SQLiteStore" in said
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", TOLD_ELSEWHERE)
+async def test_a_server_is_asked_where_it_was_told(server: str, tmp_path: Path) -> None:
+    """In its variables and its configuration file, too."""
+    async with served(server, "alone_app:app", tmp_path, workers=2, wait=False) as running:
+        async with asyncio.timeout(30):
+            await running.process.wait()
+        assert "2 workers are to serve together" in await running.said
+
+
+@pytest.mark.parametrize("workers, unknown", [(1, False), (2, True)])
+async def test_where_nobody_can_know_the_log_says_so(workers: int, unknown: bool, tmp_path: Path) -> None:
+    """A program tells a server how many workers it starts, and nobody tells them."""
+    async with served("a program", "alone_app:app", tmp_path, workers=workers) as running:
+        await (await running.call("hello")).some(b"hello")
+        await running.close_connections()
+        await running.end()
+        assert ("say so with App.asgi(workers=...)" in await running.said) is unknown
+
+
+@pytest.mark.parametrize("server", PLAIN)
 async def test_one_worker_is_no_question(server: str, tmp_path: Path) -> None:
     """What the environment suggests does not count where the server was told otherwise."""
     async with served(server, "alone_app:app", tmp_path, WEB_CONCURRENCY="4") as running:
@@ -31,7 +50,7 @@ async def test_one_worker_is_no_question(server: str, tmp_path: Path) -> None:
         assert await running.end() < gone()
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", PLAIN)
 async def test_workers_that_share_a_store_and_keys_serve_one_session(server: str, tmp_path: Path) -> None:
     store = str(tmp_path / "shared.db")
     async with served(

@@ -1,105 +1,119 @@
 """How many processes the server around this one was told to start.
 
-Theory of operation. No interface tells an application that, and each server starts its workers in a way of its own. But
-an application is loaded by its server, and in a worker the server's frames are still on the stack of the main thread:
-under uvicorn and hypercorn the process was given the configuration, under gunicorn the worker holds it, under granian
-the parent was forked with all its frames, or left its command line behind. So the frames are asked first, then the
-command line, then the environment, which says what servers take unless they are told otherwise. What is not recognized
-counts as one.
+Theory of operation. No interface tells an application that. But whoever starts workers was told so itself, in places
+that its manual names and that a worker has as well: its command line (`sys.argv`, which spawned processes are given
+too), its variables of the environment, its configuration file. These are read in the order that the server reads them.
+
+A server that another program starts (``uvicorn.run(..., workers=4)``) was told by that program alone. There nobody can
+know: it counts as one worker, and the log says so where the process is another one's child.
 
 Specification: none; this is operation, not protocol.
 """
 
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-#: What servers take from the environment when nothing else is said.
-ENVIRONMENT: Final = "WEB_CONCURRENCY"
-_GRANIAN: Final = "GRANIAN_WORKERS"
-_FLAGS: Final = ("--workers", "-w")
+from ..logs import get_logger
 
+log = get_logger("dovetail.server")
 
-def _of_config(local: Mapping[str, Any]) -> Any:
-    return getattr(local.get("config"), "workers", None)
+_GUNICORN: Final = "gunicorn"
+_HYPERCORN: Final = "hypercorn"
 
 
-def _of_settings(local: Mapping[str, Any]) -> Any:
-    return getattr(getattr(local.get("self"), "cfg", None), "workers", None)
+class _Command(NamedTuple):
+    """How a server is told: options of its command line, then variables of the environment; the first that is there."""
+
+    options: tuple[str, ...]
+    variables: tuple[str, ...] = ()
 
 
-def _of_itself(local: Mapping[str, Any]) -> Any:
-    return getattr(local.get("self"), "workers", None)
-
-
-def _one(_: Mapping[str, Any]) -> int:
-    return 1
-
-
-#: Where to look in the frames of a module, and how; the most that is found counts.
-_FRAMES: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
-    "uvicorn._subprocess": _of_config,
-    "uvicorn.server": _one,
-    "gunicorn.arbiter": _of_settings,
-    "gunicorn.workers.base": _of_settings,
-    "hypercorn.asyncio.run": _of_config,
-    "hypercorn.trio.run": _of_config,
-    "granian.server.common": _of_itself,
-    "granian.server.mp": _of_itself,
+_COMMANDS: Final[Mapping[str, _Command]] = {
+    "fastapi": _Command(("--workers",), ("WEB_CONCURRENCY",)),
+    "granian": _Command(("--workers",), ("GRANIAN_WORKERS",)),
+    _GUNICORN: _Command(("--workers", "-w"), ("WEB_CONCURRENCY",)),
+    _HYPERCORN: _Command(("--workers", "-w")),
+    "uvicorn": _Command(("--workers",), ("UVICORN_WORKERS", "WEB_CONCURRENCY")),
 }
-_COMMANDS: Final = frozenset({"uvicorn", "gunicorn", "hypercorn", "granian", "fastapi"})
+#: Servers that a program of somebody's may start, with workers that are processes of `multiprocessing`.
+_STARTED_BY_PROGRAMS: Final = frozenset({"granian", _HYPERCORN, "uvicorn"})
 
 
 def count_workers() -> int:
     """The number of processes that serve together, as far as that can be known; at least 1."""
-    seen = [number for frame in _stack() if (number := _told(frame)) is not None]
-    if seen and (max(seen) > 1 or not _is_granian()):
-        return max(seen)
-    return max(1, _on_the_command_line() or _number(os.environ.get(ENVIRONMENT)) or 1)
+    name = _command()
+    if name is None:
+        if _may_be_one_of_several():
+            log.warning(
+                "another process started this one to serve, maybe beside others, and nobody can tell it how many: it "
+                "counts as the only one. If there are several, say so with App.asgi(workers=...)"
+            )
+        return 1
+    return max(1, next((number for number in _told(name) if number is not None), 1))
 
 
-def _stack() -> Iterator[FrameType]:
-    """The frames below this call, and those of the main thread."""
-    main = threading.main_thread().ident or 0
-    here = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - documented
-    others = sys._current_frames().get(main)  # pyright: ignore[reportPrivateUsage] - documented, for debuggers
-    for top in (here, others):
-        frame = top
-        while frame is not None:
-            yield frame
-            frame = frame.f_back
-
-
-def _told(frame: FrameType) -> int | None:
-    look = _FRAMES.get(frame.f_globals.get("__name__", ""))
-    number = None if look is None else look(frame.f_locals)
-    return max(1, number) if isinstance(number, int) and not isinstance(number, bool) else None
-
-
-def _is_granian() -> bool:
-    """Whether a granian was started with a fresh interpreter, which has the command line and no frames."""
-    return "granian.server" in sys.modules
-
-
-def _on_the_command_line() -> int | None:
-    if not sys.argv:
-        return None
+def _command() -> str | None:
+    """The server whose command line this process has: ``uvicorn``, or ``python -m uvicorn``."""
     from pathlib import PurePath  # a server on stdio starts without it
 
-    names = PurePath(sys.argv[0]).with_suffix("").parts[-2:]
-    command = next((name for name in names if name in _COMMANDS), None)
-    if command is None:
-        return None
-    words = sys.argv[1:]
+    names = PurePath(sys.argv[0] if sys.argv else "").with_suffix("").parts[-2:]
+    return next((name for name in names if name in _COMMANDS), None)
+
+
+def _told(name: str) -> Iterator[int | None]:
+    """What the server was told, where it looks for it, what counts most first; None where it says nothing."""
+    words, command = sys.argv[1:], _COMMANDS[name]
+    yield _number(_option(words, command.options))
+    if name == _GUNICORN:
+        yield _number(_option(os.environ.get("GUNICORN_CMD_ARGS", "").split(), command.options))
+        yield _number(
+            getattr(sys.modules.get("__config__"), "workers", None)
+        )  # its configuration file, as a module
+    if name == _HYPERCORN:
+        yield _in_toml(_option(words, ("--config", "-c")))
+    for variable in command.variables:
+        yield _number(os.environ.get(variable))
+
+
+def _option(words: Sequence[str], names: Sequence[str]) -> str | None:
+    """The value of an option, the last one if it is there several times."""
+    found: str | None = None
     for at, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        if flag in _FLAGS:
-            return _number(value if equals else next(iter(words[at + 1 :]), ""))
-    return _number(os.environ.get(_GRANIAN)) if command == "granian" else None
+        for name in names:
+            if word == name:
+                found = next(iter(words[at + 1 :]), None)
+            elif word.startswith(f"{name}=" if name.startswith("--") else name):
+                found = word[len(name) :].removeprefix("=")
+    return found
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+def _in_toml(path: str | None) -> int | None:
+    """What hypercorn's configuration file says, if it is no Python."""
+    if path is None or path.startswith(("file:", "python:")):
+        return None
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            return _number(tomllib.load(file).get("workers"))
+    except (OSError, tomllib.TOMLDecodeError):
+        return None
+
+
+def _number(told: Any) -> int | None:
+    if isinstance(told, str):
+        return int(told) if told.isdecimal() else None
+    return told if isinstance(told, int) and not isinstance(told, bool) else None
+
+
+def _may_be_one_of_several() -> bool:
+    """Whether a server that a program started could have made this process."""
+    if os.environ.get("SERVER_SOFTWARE", "").startswith(f"{_GUNICORN}/"):
+        return True
+    if _STARTED_BY_PROGRAMS.isdisjoint(sys.modules) or "multiprocessing" not in sys.modules:
+        return False
+    from multiprocessing import parent_process
+
+    return parent_process() is not None
