@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import gc
 import inspect
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,11 +44,24 @@ def body(data: Any = b"", more: bool = False) -> dict[str, Any]:
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
-def on_both_loops(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+#: Whose connections serve: ours, or those that uvicorn brings, which are the way out where ours do not fit.
+_end: contextvars.ContextVar[str] = contextvars.ContextVar("end", default="own")
+
+
+def on_both_ends(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """As `on_both_loops`, and with connections of ours and of uvicorn's, which do the same there."""
+    return on_both_loops(scenario, ("own", "uvicorn"))
+
+
+def on_both_loops(
+    scenario: Callable[..., Coroutine[Any, Any, None]], ends: Sequence[str] = ("own",)
+) -> Callable[..., None]:
     """Make a test of a scenario: it runs on each event loop, and what it leaves behind is a failure."""
 
     @pytest.mark.parametrize("loop", LOOPS)
-    def test(loop: str, **given: Any) -> None:
+    @pytest.mark.parametrize("end", ends)
+    def test(loop: str, end: str, **given: Any) -> None:
+        _end.set(end)
         troubles: list[Any] = []
         before = _descriptors()
 
@@ -69,7 +83,7 @@ def on_both_loops(scenario: Callable[..., Coroutine[Any, Any, None]]) -> Callabl
     test.__dict__["pytestmark"] = [*getattr(test, "pytestmark", []), *scenario.__dict__.get("pytestmark", [])]
     test.__dict__.pop("__wrapped__", None)
     names = list(scenario.__annotations__)
-    test.__signature__ = _signature(["loop", *[name for name in names if name != "return"]])
+    test.__signature__ = _signature(["loop", "end", *[name for name in names if name != "return"]])
     return test
 
 
@@ -172,7 +186,7 @@ class Served:
 
     async def idle(self) -> None:
         """Wait until no connection and no task is left."""
-        await settled(lambda: not self.server.server_state.tasks and not self.connections.all)
+        await settled(lambda: not self.server.server_state.tasks and not self.server.server_state.connections)
 
 
 @contextlib.asynccontextmanager
@@ -187,7 +201,7 @@ async def serving(
             "host": "127.0.0.1",
             "port": 0,
             "uds": uds,
-            "http": connections,
+            "http": connections if _end.get() == "own" else "httptools",
             "log_config": None,
             "access_log": False,
             "lifespan": "off",

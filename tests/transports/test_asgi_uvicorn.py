@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 from http_serving import Connection, Prober, head_bytes
 
 from dovetail.transports.http1.server import runner as uvicorn_runner
+from dovetail.transports.http1.server import uvicorn_server
 from dovetail.transports.http1.server.runner import AddressUnavailable, address_of, bind, bind_unix
 
 WORKER = Path(__file__).parent / "http_worker.py"
@@ -35,6 +37,9 @@ class Served:
     async def ended(self) -> int:
         async with asyncio.timeout(15):
             return await self.process.wait()
+
+
+ENDS = ("own", "uvicorn")
 
 
 @contextlib.asynccontextmanager
@@ -60,8 +65,9 @@ async def closed(prober: Prober) -> None:
 
 
 @pytest.mark.requirement("R2607-SECURITY-004", "R2511-SECURITY-004")
-async def test_f67_a_signal_ends_streams_and_finishes_calls():
-    async with worker() as served:
+@pytest.mark.parametrize("connections", ENDS)
+async def test_f67_a_signal_ends_streams_and_finishes_calls(connections: str):
+    async with worker(connections=connections) as served:
         assert re.fullmatch(r"dovetail: serving on http://127\.0\.0\.1:\d+/mcp\n", served.line)
         prober = Prober(served.port)
         await prober.ready()
@@ -77,8 +83,9 @@ async def test_f67_a_signal_ends_streams_and_finishes_calls():
         await closed(prober)
 
 
-async def test_f67_a_second_signal_ends_now():
-    async with worker(app={"drain": 60.0}) as served:
+@pytest.mark.parametrize("connections", ENDS)
+async def test_f67_a_second_signal_ends_now(connections: str):
+    async with worker(app={"drain": 60.0}, connections=connections) as served:
         prober = Prober(served.port)
         await prober.ready()
         working = await prober.tool_stream("wait", key="a")
@@ -113,13 +120,14 @@ async def test_f30_a_head_that_drips_is_given_up():
         await closed(prober)
 
 
-async def test_a_unix_socket_replaces_a_stale_file():
+@pytest.mark.parametrize("connections", ENDS)
+async def test_a_unix_socket_replaces_a_stale_file(connections: str):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "s")
         stale = socket.socket(socket.AF_UNIX)
         stale.bind(path)
         stale.close()
-        async with worker(uds=path) as served:
+        async with worker(uds=path, connections=connections) as served:
             assert served.line == f"dovetail: serving on unix:{path}\n"
             assert os.stat(path).st_mode & 0o077 == 0
             with pytest.raises(AddressUnavailable, match="already"):
@@ -191,11 +199,52 @@ def test_importing_the_application_loads_no_extra():
     assert done.stdout == "False\n"
 
 
-async def test_workers_share_the_address():
-    async with worker(workers=2) as served:
+@pytest.mark.parametrize("connections", ENDS)
+async def test_workers_share_the_address(connections: str):
+    async with worker(workers=2, connections=connections) as served:
         prober = Prober(served.port)
         for _ in range(20):
             assert (await prober.ask("server/discover")).status == 200
         served.process.send_signal(signal.SIGTERM)
         assert await served.ended() == 0
         await closed(prober)
+
+
+@pytest.mark.parametrize(
+    "version, own", [("0.54.7", True), ("0.53.0", True), ("0.52.9", False), ("1.0.0", False)]
+)
+def test_connections_of_ours_serve_with_the_versions_they_were_tried_with(
+    version: str, own: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("uvicorn.__version__", version)
+    assert (uvicorn_server.choose(1.0) is not None) is own
+    assert (f"uvicorn {version} is not one" in caplog.text) is not own
+    assert uvicorn_server.choose(1.0, "own") is not None
+    assert uvicorn_server.choose(1.0, "uvicorn") is None
+
+
+def test_the_versions_are_those_that_can_be_installed() -> None:
+    """Whoever raises the bound tries the version, and says so."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    wanted = next(each for each in project["project"]["optional-dependencies"]["server"] if "uvicorn" in each)
+    found = re.fullmatch(r"uvicorn>=0\.(\d+),<0\.(\d+)", wanted)
+    assert found is not None, wanted
+    assert {f"0.{minor}" for minor in range(int(found[1]), int(found[2]))} == uvicorn_server.TRIED
+
+
+async def test_a_process_with_another_uvicorn_serves_and_says_so() -> None:
+    async with worker(pretended="9.9.9") as served:
+        assert "uvicorn 9.9.9 is not one that connections of ours were tried with" in served.line
+        assert served.process.stderr is not None
+        found = re.search(rb":(\d+)/", await served.process.stderr.readline())
+        assert found is not None
+        prober = Prober(int(found[1]))
+        await prober.ready()
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() == 0
+        await closed(prober)
+
+
+def test_connections_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(ValueError, match='"own" or "uvicorn"'):
+        uvicorn_runner.serve(None, port=0, connections="h11")  # type: ignore[arg-type] - what has no types says it

@@ -6,7 +6,18 @@ import asyncio
 from typing import Any
 
 import pytest
-from connection_serving import GET, Recorder, body, on_both_loops, read, reply, serving, settled, start
+from connection_serving import (
+    GET,
+    Recorder,
+    body,
+    on_both_ends,
+    on_both_loops,
+    read,
+    reply,
+    serving,
+    settled,
+    start,
+)
 
 pytestmark = pytest.mark.hostile
 
@@ -311,7 +322,7 @@ async def test_answers_without_a_body_have_none() -> None:
         await peer.close()
 
 
-@on_both_loops
+@on_both_ends
 async def test_statuses_without_a_name_and_bodies_of_all_sizes() -> None:
     sizes = [0, 1, 65535, 65536, 65537, 3_000_000]
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from connection_serving import Peer, Recorder, on_both_loops, reply, serving, settled
+from connection_serving import Peer, Recorder, on_both_ends, on_both_loops, reply, serving, settled
 
 from dovetail.transports.http1.server import connection as uvicorn_connection
 
@@ -17,7 +17,7 @@ POST = b"POST / HTTP/1.1\r\nhost: a\r\n"
 CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
 
 
-@on_both_loops
+@on_both_ends
 async def test_f36_a_body_that_ends_early_is_told() -> None:
     app = Recorder()
     async with serving(app) as served:
@@ -93,7 +93,7 @@ async def _no(scope: Any, receive: Any, send: Any) -> None:
     await reply(send, b"no", 403, *([(b"connection", b"close")] if scope["path"] == "/close" else []))
 
 
-@on_both_loops
+@on_both_ends
 async def test_a_small_body_that_nobody_wants_does_not_cost_the_connection() -> None:
     async with serving(_no) as served:
         peer = await served.open()

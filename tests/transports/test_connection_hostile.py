@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connection_serving import GET, POST, Peer, Recorder, body, on_both_loops, reply, serving, settled, start
+from connection_serving import (
+    GET,
+    POST,
+    Peer,
+    Recorder,
+    body,
+    on_both_ends,
+    on_both_loops,
+    reply,
+    serving,
+    settled,
+    start,
+)
 
 pytestmark = pytest.mark.hostile
 
@@ -86,7 +98,7 @@ async def test_f15_too_many_lines_are_refused_before_the_end_of_the_head() -> No
         await served.idle()
 
 
-@on_both_loops
+@on_both_ends
 async def test_v2_f36_resets_at_every_byte() -> None:
     app = Recorder()
     whole = (
@@ -254,7 +266,7 @@ async def test_the_access_log_has_no_lines_of_others() -> None:
             logging.getLogger(name).setLevel(level)
 
 
-@on_both_loops
+@on_both_ends
 async def test_the_state_of_the_lifespan_is_no_channel_between_requests() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -274,7 +286,7 @@ async def test_the_state_of_the_lifespan_is_no_channel_between_requests() -> Non
         await peer.close()
 
 
-@on_both_loops
+@on_both_ends
 async def test_over_a_unix_socket() -> None:
     app = Recorder()
     with tempfile.TemporaryDirectory() as folder:
@@ -313,7 +325,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@on_both_loops
+@on_both_ends
 async def test_over_tls(certificate: Path) -> None:
     app = Recorder()
     context = ssl.create_default_context()

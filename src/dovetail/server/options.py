@@ -107,6 +107,8 @@ class HTTPOptions(EndpointOptions, total=False):
     * ``forwarded_allow_ips``: addresses and networks of the proxies ("10.0.0.7", "10.1.0.0/16") whose
       ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed; by default nobody's, and never everybody's. Callers
       are then told apart by where they come from, not by the proxy that all of them come through.
+    * ``connections``: "own", or "uvicorn" for those that uvicorn brings, which have no ``header_timeout`` (default: our
+      own, where they were tried with the uvicorn that is installed).
     """
 
     host: str
@@ -116,6 +118,7 @@ class HTTPOptions(EndpointOptions, total=False):
     announce: Callable[[str], None] | None
     header_timeout: float
     forwarded_allow_ips: Sequence[str]
+    connections: Literal["own", "uvicorn"] | None
 
 
 class StdioOptions(TypedDict, total=False):

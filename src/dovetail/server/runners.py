@@ -22,6 +22,7 @@ _SERVING: Final = (
     "announce",
     "header_timeout",
     "forwarded_allow_ips",
+    "connections",
 )
 
 

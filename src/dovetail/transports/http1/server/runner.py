@@ -23,7 +23,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ....logs import get_logger
 from ....runtime.ending import Ending
@@ -53,6 +53,7 @@ def serve(
     announce: Callable[[str], None] | None = None,
     header_timeout: float = 10.0,
     forwarded_allow_ips: Sequence[str] = (),
+    connections: Literal["own", "uvicorn"] | None = None,
     **options: Any,
 ) -> None:
     """Serve until a signal ends it (SIGINT, SIGTERM, SIGHUP).
@@ -62,23 +63,27 @@ def serve(
     when this is called, and is replaced when it dies; this process looks after them. ``announce`` gets the line that
     tells the address (default: standard error). ``header_timeout`` is how long a client may take for the head of a
     request, in seconds. ``forwarded_allow_ips``: the proxies, by address or network, whose ``X-Forwarded-For`` and
-    ``X-Forwarded-Proto`` are believed. Other ``options`` go to ``uvicorn.Config``.
+    ``X-Forwarded-Proto`` are believed. ``connections``: ours ("own") or those of uvicorn ("uvicorn"); None: ours, if
+    they were tried with the uvicorn that is installed. Other ``options`` go to ``uvicorn.Config``.
 
-    Raises `AddressUnavailable` when the address cannot be bound, ValueError for an address that others can
-    reach without ``allow_remote`` and for proxies that have no such name, ImportError without uvicorn, and what the app
-    raises when it starts; where several workers do not start, the log has that, and it is `AddressUnavailable`.
+    Raises `AddressUnavailable` when the address cannot be bound, ValueError for an address that others can reach
+    without ``allow_remote``, for proxies that have no such name and for connections that do not exist, ImportError
+    without uvicorn, and what the app raises when it starts; where several workers do not start, the log has that, and
+    it is `AddressUnavailable`.
     """
     options = {**_believing(forwarded_allow_ips), **options}
+    _check_extra()
+    _check_connections(connections)
     with _bound(host, port, uds, allow_remote) as sock:
         started = _teller(sock, path, announce)
         if workers > 1:
-            _run_workers(app, sock, workers, header_timeout, options, started)
+            _run_workers(app, sock, workers, (header_timeout, connections), options, started)
             return
-        from .uvicorn_server import run  # an extra
+        from .uvicorn_server import choose, run  # an extra
 
         ending = Ending(app.drain_limit)
         with ending.enforced():
-            run(app, sock, ending, None, header_timeout, started, **_settings(options))
+            run(app, sock, ending, None, choose(header_timeout, connections), started, **_settings(options))
 
 
 async def serve_here(
@@ -92,24 +97,28 @@ async def serve_here(
     announce: Callable[[str], None] | None = None,
     header_timeout: float = 10.0,
     forwarded_allow_ips: Sequence[str] = (),
+    connections: Literal["own", "uvicorn"] | None = None,
     **options: Any,
 ) -> None:
     """Do what `serve` does with one worker, in the running loop, until a signal or a cancellation ends it. A second
     one of either ends it now.
     """
     options = {**_believing(forwarded_allow_ips), **options}
+    _check_extra()
+    _check_connections(connections)
     with _bound(host, port, uds, allow_remote) as sock:
-        from .uvicorn_server import serve as serve_socket  # an extra
+        from .uvicorn_server import choose  # an extra
+        from .uvicorn_server import serve as serve_socket
 
         started = _teller(sock, path, announce)
         ending = Ending(app.drain_limit)
-        await serve_socket(app, sock, ending, header_timeout, started, **_settings(options))
+        chosen = choose(header_timeout, connections)
+        await serve_socket(app, sock, ending, chosen, started, **_settings(options))
 
 
 @contextlib.contextmanager
 def _bound(host: str, port: int, uds: str | None, allow_remote: bool) -> Generator[socket.socket]:
     """A listening socket, gone afterwards, with its file if it has one."""
-    _check_extra()
     sock = bind_unix(uds) if uds is not None else bind(host, port, allow_remote=allow_remote)
     identity = None if uds is None else _identity(uds)
     try:
@@ -228,6 +237,11 @@ def _check_extra() -> None:
             raise ImportError(f"serving over HTTP needs {needed}: pip install 'dovetail[server]'")
 
 
+def _check_connections(wanted: str | None) -> None:
+    if wanted not in (None, "own", "uvicorn"):
+        raise ValueError(f'connections are "own" or "uvicorn", not {wanted!r}')
+
+
 def _tell(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
@@ -237,7 +251,7 @@ def _run_workers(
     app: Drainable,
     sock: socket.socket,
     count: int,
-    header_timeout: float,
+    connections: tuple[float, str | None],
     options: dict[str, Any],
     started: Callable[[], None],
 ) -> None:
@@ -246,12 +260,12 @@ def _run_workers(
         raise ValueError("several workers need a system that can fork; run one worker")
 
     def work(leash: int, begun: Callable[[], None]) -> None:
-        from .uvicorn_server import run  # an extra
+        from .uvicorn_server import choose, run  # an extra
 
         ending = Ending(app.drain_limit, signals=(signal.SIGTERM,), force=(signal.SIGQUIT,))
         try:
             with ending.enforced():
-                run(app, sock, ending, leash, header_timeout, begun, **_settings(options))
+                run(app, sock, ending, leash, choose(*connections), begun, **_settings(options))
         except LifespanFailed as problem:
             log.error("%s", problem, exc_info=problem.__cause__)
             raise NotStarted from None

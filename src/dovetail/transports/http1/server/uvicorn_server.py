@@ -1,6 +1,8 @@
 """uvicorn as this project runs it: draining at the first signal, over in time, patient with clients only so long.
 
-How long the end may take is shared out by `dovetail.runtime.ending`; `connection` has the connections.
+How long the end may take is shared out by `dovetail.runtime.ending`; `connection` has the connections. Those
+hold on to what is no public face of uvicorn's. So they serve with the minor versions that they were tried with
+(`TRIED`); with any other, uvicorn's own do, on httptools: slower, and with fewer bounds of ours.
 
 Specification: none; this is operation, not protocol.
 """
@@ -12,12 +14,11 @@ import contextlib
 import gc
 import socket
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from ....logs import get_logger
 from ....runtime.ending import CALLS, CANCELLED, ORDERLY, SPARE, Ending, Heard, calls_in_progress
 from ...http_server.answering import Drainable
-from .connection import Connections
 
 try:
     import uvicorn
@@ -26,10 +27,42 @@ except ImportError:
 
 log = get_logger("dovetail.http")
 
+#: The minor versions of uvicorn that connections of ours were tried with: those that `pyproject.toml` allows.
+TRIED: Final = frozenset({"0.53", "0.54"})
+_STOCK: Final = "httptools"
 #: What uvicorn sleeps, in seconds, before it looks whether connections have closed.
 _NAP: Final = 0.1
 #: After how many of uvicorn's ticks, which are naps, connections are looked at.
 _SWEEP: Final = 5
+
+
+class Swept(Protocol):
+    """Connections that are looked after in uvicorn's ticks, as ours are."""
+
+    def sweep(self) -> None:
+        """Close the connections whose time is up."""
+        ...
+
+
+def choose(patience: float, wanted: str | None = None) -> Swept | None:
+    """The connections to serve with; None for uvicorn's own.
+
+    ``wanted``: "own", "uvicorn", or None, which is ours where the uvicorn that is installed is one of those tried.
+    ``patience``: how long the head of a request may take, in seconds; uvicorn's own know no such bound.
+    """
+    tried = ".".join(uvicorn.__version__.split(".")[:2]) in TRIED
+    if wanted == "uvicorn" or (wanted is None and not tried):
+        if wanted is None:
+            log.warning(
+                "uvicorn %s is not one that connections of ours were tried with (%s): its own serve, on httptools. "
+                "They are slower, and header_timeout does not count",
+                uvicorn.__version__,
+                ", ".join(sorted(TRIED)),
+            )
+        return None
+    from .connection import Connections  # which an unknown uvicorn may not have room for
+
+    return Connections(patience)
 
 
 def run(
@@ -37,15 +70,15 @@ def run(
     sock: socket.socket,
     ending: Ending,
     leash: int | None,
-    patience: float,
+    connections: Swept | None,
     started: Callable[[], None],
     **settings: Any,
 ) -> None:
     """Serve on a socket until ``ending`` is asked for, or until the other end of ``leash``, a pipe, is closed.
-    ``patience``: how long the head of a request may take, in seconds. ``started`` is called once requests are served.
-    Raises what the application raises when it starts.
+    ``connections``: what `choose` gave. ``started`` is called once requests are served. Raises what the application
+    raises when it starts.
     """
-    server = _Server(app, ending, leash, Connections(patience), started, settings)
+    server = _Server(app, ending, leash, connections, started, settings)
     server.run(sockets=[sock])
     if server.problem is not None:
         raise server.problem
@@ -55,12 +88,12 @@ async def serve(
     app: Drainable,
     sock: socket.socket,
     ending: Ending,
-    patience: float,
+    connections: Swept | None,
     started: Callable[[], None],
     **settings: Any,
 ) -> None:
     """Do what `run` does, in the running loop, also until it is cancelled."""
-    server = _Server(app, ending, None, Connections(patience), started, settings, guest=True)
+    server = _Server(app, ending, None, connections, started, settings, guest=True)
     await ending.after(server.serve(sockets=[sock]))
     if server.problem is not None:
         raise server.problem
@@ -76,13 +109,13 @@ class _Server(uvicorn.Server):
         app: Drainable,
         ending: Ending,
         leash: int | None,
-        connections: Connections,
+        connections: Swept | None,
         started: Callable[[], None],
         settings: dict[str, Any],
         *,
         guest: bool = False,
     ) -> None:
-        options: dict[str, Any] = {"http": connections, **settings}
+        options: dict[str, Any] = {"http": connections or _STOCK, **settings}
         super().__init__(uvicorn.Config(cast("Any", app), **options))
         self._app = app
         self._ending = ending
@@ -128,7 +161,7 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Look after connections that have had their time, besides what uvicorn does."""
-        if counter % _SWEEP == 0:
+        if counter % _SWEEP == 0 and self._connections is not None:
             self._connections.sweep()
         return await super().on_tick(counter)
 
