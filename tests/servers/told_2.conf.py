@@ -1,1 +1,3 @@
+"""What gunicorn is told in its configuration file: two workers."""
+
 workers = 2

@@ -52,6 +52,7 @@ def _left(value: Any, left: int) -> int:
     return left - _NUMBER if members is None else _left_of_members(members, left)
 
 
+# The same loop stands in both of these: by way of one another they would take a sixth longer.
 def _left_of_members(members: dict[Any, Any], left: int) -> int:
     left -= _MEMBER * len(members)
     for key, item in members.items():

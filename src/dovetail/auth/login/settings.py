@@ -12,7 +12,7 @@ from __future__ import annotations
 import ssl as tls
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from ...protocol import names
 from ...protocol.errors import LocalProtocolError
@@ -33,39 +33,44 @@ PrivateKey = str | bytes | Mapping[str, Any] | SigningKey
 _NAME: Final = "Dovetail"
 
 
-class _Setting(ABC):
-    """What all of them can be told.
+class LoginOptions(TypedDict, total=False):
+    """What all of them can be told, each by its keyword; all are optional.
 
     ``scopes``: asked for besides those that the server demands. ``tokens``: where tokens are kept. ``dpop``: True binds
     tokens to a key (an extension), False never does, None does where the server demands it. ``allow_private``:
     authorization servers in private networks too; on this machine they are allowed if the MCP server is there itself.
     ``accept_parent_resource``: also log in where the metadata of the server name something above it on its host (RFC
     9728, section 3.3, forbids that; the tokens are then for all of it). ``ssl``: a context for the requests to
-    authorization servers. ``fetch_timeout``: seconds for each of these.
+    authorization servers. ``fetch_timeout``: seconds for each of these (10).
     """
+
+    scopes: Sequence[str]
+    tokens: TokenStore | None
+    dpop: bool | None
+    allow_private: bool
+    accept_parent_resource: bool
+    ssl: tls.SSLContext | None
+    fetch_timeout: float
+
+
+class _Setting(ABC):
+    """What all of them have in common, with the defaults of their `LoginOptions`."""
 
     _extension: str | None = None
 
-    def __init__(
-        self,
-        *,
-        scopes: Sequence[str] = (),
-        tokens: TokenStore | None = None,
-        dpop: bool | None = None,
-        allow_private: bool = False,
-        accept_parent_resource: bool = False,
-        ssl: tls.SSLContext | None = None,
-        fetch_timeout: float = 10.0,
-    ) -> None:
+    def __init__(self, **options: Unpack[LoginOptions]) -> None:
+        for name in options.keys() - LoginOptions.__annotations__.keys():
+            raise TypeError(f"{type(self).__name__} has no option {name!r}")
+        scopes = options.get("scopes", ())
         if isinstance(scopes, str):
             scopes = scopes.split()
         self._scopes = tuple(scopes)
-        self._tokens: TokenStore | None = tokens
-        self._dpop = dpop
-        self._allow_private = allow_private
-        self._parents = accept_parent_resource
-        self._ssl = ssl
-        self._fetch_timeout = fetch_timeout
+        self._tokens = options.get("tokens")
+        self._dpop = options.get("dpop")
+        self._allow_private = options.get("allow_private", False)
+        self._parents = options.get("accept_parent_resource", False)
+        self._ssl = options.get("ssl")
+        self._fetch_timeout = options.get("fetch_timeout", 10.0)
 
     def client_auth(self, url: str, *, approve: Callable[..., Any] | None = None) -> Credentials:
         """The `ClientAuth` for the server at ``url``. ``approve``: shown the login address before it is opened.
@@ -156,23 +161,9 @@ class OAuth(_Setting):
         approve: Callable[..., Any] | None = None,
         timeout: float = 300.0,
         offline_access: bool = True,
-        scopes: Sequence[str] = (),
-        tokens: TokenStore | None = None,
-        dpop: bool | None = None,
-        allow_private: bool = False,
-        accept_parent_resource: bool = False,
-        ssl: tls.SSLContext | None = None,
-        fetch_timeout: float = 10.0,
+        **options: Unpack[LoginOptions],
     ) -> None:
-        super().__init__(
-            scopes=scopes,
-            tokens=tokens,
-            dpop=dpop,
-            allow_private=allow_private,
-            accept_parent_resource=accept_parent_resource,
-            ssl=ssl,
-            fetch_timeout=fetch_timeout,
-        )
+        super().__init__(**options)
         self._profile = ClientProfile(
             name=client_name,
             uri=client_uri,
@@ -248,23 +239,9 @@ class ClientCredentials(_Setting):
         client_secret: str | None = None,
         private_key: PrivateKey | None = None,
         auth_method: str | None = None,
-        scopes: Sequence[str] = (),
-        tokens: TokenStore | None = None,
-        dpop: bool | None = None,
-        allow_private: bool = False,
-        accept_parent_resource: bool = False,
-        ssl: tls.SSLContext | None = None,
-        fetch_timeout: float = 10.0,
+        **options: Unpack[LoginOptions],
     ) -> None:
-        super().__init__(
-            scopes=scopes,
-            tokens=tokens,
-            dpop=dpop,
-            allow_private=allow_private,
-            accept_parent_resource=accept_parent_resource,
-            ssl=ssl,
-            fetch_timeout=fetch_timeout,
-        )
+        super().__init__(**options)
         if (client_secret is None) == (private_key is None):
             raise ValueError(
                 "a program proves who it is by a client_secret or a private_key: give one of them"
@@ -303,23 +280,9 @@ class WorkloadIdentity(_Setting):
         *,
         issuer: str,
         assertion: TokenSource,
-        scopes: Sequence[str] = (),
-        tokens: TokenStore | None = None,
-        dpop: bool | None = None,
-        allow_private: bool = False,
-        accept_parent_resource: bool = False,
-        ssl: tls.SSLContext | None = None,
-        fetch_timeout: float = 10.0,
+        **options: Unpack[LoginOptions],
     ) -> None:
-        super().__init__(
-            scopes=scopes,
-            tokens=tokens,
-            dpop=dpop,
-            allow_private=allow_private,
-            accept_parent_resource=accept_parent_resource,
-            ssl=ssl,
-            fetch_timeout=fetch_timeout,
-        )
+        super().__init__(**options)
         self._profile = _profile(client_id, issuer, None, None, None)
         self._assertion = assertion
 
@@ -365,23 +328,9 @@ class EnterpriseManaged(_Setting):
         auth_method: str | None = None,
         idp_token_endpoint: str | None = None,
         idp_client_secret: str | None = None,
-        scopes: Sequence[str] = (),
-        tokens: TokenStore | None = None,
-        dpop: bool | None = None,
-        allow_private: bool = False,
-        accept_parent_resource: bool = False,
-        ssl: tls.SSLContext | None = None,
-        fetch_timeout: float = 10.0,
+        **options: Unpack[LoginOptions],
     ) -> None:
-        super().__init__(
-            scopes=scopes,
-            tokens=tokens,
-            dpop=dpop,
-            allow_private=allow_private,
-            accept_parent_resource=accept_parent_resource,
-            ssl=ssl,
-            fetch_timeout=fetch_timeout,
-        )
+        super().__init__(**options)
         self._profile = _profile(client_id, issuer, client_secret, private_key, auth_method)
         self._exchange: dict[str, Any] = {
             "idp_issuer": idp_issuer,
