@@ -64,6 +64,10 @@ SERVERS: Final[Mapping[str, Callable[[str, int, int], list[str]]]] = {
         str(BIN / "gunicorn"), "-c", f"told_{workers}.conf.py", "--no-control-socket",
         "-k", "uvicorn_worker.UvicornWorker", "-b", f"127.0.0.1:{port}", app,
     ],
+    "gunicorn by a module": lambda app, port, workers: [
+        str(BIN / "gunicorn"), "-c", f"python:told_{workers}_module", "--no-control-socket",
+        "-k", "uvicorn_worker.UvicornWorker", "-b", f"127.0.0.1:{port}", app,
+    ],
     "granian by a variable": lambda app, port, workers: [
         "/usr/bin/env", f"GRANIAN_WORKERS={workers}",
         str(BIN / "granian"), "--interface", "asgi", "--port", str(port), app,

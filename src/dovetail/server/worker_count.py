@@ -68,9 +68,10 @@ def _told(name: str) -> Iterator[int | None]:
     yield _number(_option(words, command.options))
     if name == _GUNICORN:
         yield _number(_option(os.environ.get("GUNICORN_CMD_ARGS", "").split(), command.options))
-        yield _number(
-            getattr(sys.modules.get("__config__"), "workers", None)
-        )  # its configuration file, as a module
+        # Its configuration file is a module in each worker.
+        named = _option(words, ("--config", "-c")) or ""
+        module = named.removeprefix("python:") if named.startswith("python:") else "__config__"
+        yield _number(getattr(sys.modules.get(module), "workers", None))
     if name == _HYPERCORN:
         yield _in_toml(_option(words, ("--config", "-c")))
     for variable in command.variables:

@@ -1,0 +1,3 @@
+"""What gunicorn is told in a module: two workers."""
+
+workers = 2
