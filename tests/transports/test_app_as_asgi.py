@@ -71,6 +71,7 @@ async def test_an_app_that_cannot_be_served_says_so_when_the_server_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    monkeypatch.setattr("sys.argv", ["/usr/bin/uvicorn", "several:app"])
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
