@@ -19,10 +19,20 @@ from typing import Any, Final
 from msgspec import UNSET, Struct, field
 
 from . import codec, messages, names
-from .call import Answer, Call, Cancel, Notification, Peer, Refused, clipped, read_notice, read_params
+from .call import (
+    Answer,
+    Call,
+    Cancel,
+    Notification,
+    Peer,
+    Refused,
+    check_method,
+    clipped,
+    read_notice,
+    read_params,
+)
 from .envelope import Kind, Message
 from .errors import InvalidParams, InvalidRequest, MethodNotFound, UnsupportedVersion
-from .offers import check_method
 from .revisions import PROFILES, STATELESS, Profile
 from .revisions.profiles import Profiles
 from .types.capabilities import ClientCapabilities, ServerCapabilities

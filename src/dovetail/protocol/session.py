@@ -20,11 +20,21 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from . import codec, messages, names
-from .call import Answer, Call, Cancel, Notification, Peer, Refused, read_notice, read_params
+from .call import (
+    Answer,
+    Call,
+    Cancel,
+    Notification,
+    Peer,
+    Refused,
+    check_method,
+    check_question,
+    read_notice,
+    read_params,
+)
 from .envelope import Kind, Message
 from .errors import FeatureUnavailable, InvalidParams, InvalidRequest, LocalProtocolError, MethodNotFound
 from .listening import MAX_URI, MAX_URIS
-from .offers import check_method, check_question
 from .revisions import PROFILES, STATEFUL, Profile
 from .revisions.profiles import Profiles
 from .types.capabilities import ClientCapabilities, ServerCapabilities

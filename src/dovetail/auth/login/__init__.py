@@ -32,6 +32,7 @@ from .resolving import resolve
 from .settings import (
     ClientCredentials,
     EnterpriseManaged,
+    LoginOptions,
     OAuth,
     PrivateKey,
     WorkloadIdentity,
@@ -44,6 +45,7 @@ __all__ = [
     "Bearer",
     "ClientCredentials",
     "EnterpriseManaged",
+    "LoginOptions",
     "WorkloadIdentity",
     "SigningKey",
     "PrivateKey",

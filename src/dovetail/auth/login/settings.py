@@ -27,7 +27,14 @@ from .person import Person
 from .registration import ClientProfile
 from .storage import FileTokens, MemoryTokens, TokenStore
 
-__all__ = ["ClientCredentials", "EnterpriseManaged", "OAuth", "WorkloadIdentity", "discover_login"]
+__all__ = [
+    "ClientCredentials",
+    "EnterpriseManaged",
+    "LoginOptions",
+    "OAuth",
+    "WorkloadIdentity",
+    "discover_login",
+]
 
 PrivateKey = str | bytes | Mapping[str, Any] | SigningKey
 _NAME: Final = "Dovetail"
