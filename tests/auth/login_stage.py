@@ -167,7 +167,13 @@ class World:
 
     def oauth(self, **options: Any) -> OAuth:
         """A login whose browser is ours and whose tokens are in memory."""
-        return OAuth(**{"open_browser": self.browse, "tokens": MemoryTokens(), "timeout": 10, **options})
+        given: dict[str, Any] = {
+            "open_browser": self.browse,
+            "tokens": MemoryTokens(),
+            "timeout": 10,
+            **options,
+        }
+        return OAuth(**given)
 
     def client(self, auth: Any = None, **options: Any) -> Client:
         return Client(self.resource, auth=auth or self.oauth(), revision=REVISION, **options)

@@ -360,7 +360,7 @@ def test_sweeping_begins_again_on_another_loop(monkeypatch: pytest.MonkeyPatch) 
     clock.advance(100_000)
 
     async def later() -> None:
-        await store.kv.set("one", b"x", ttl=5)
+        await _filled(store, 1)
         clock.advance(100_000)
         await _until(lambda: _held(store) == (0, 0, 0))
 

@@ -53,17 +53,15 @@ PAGE = 256
 
 
 class MemoryKeyValue:
-    """A `KeyValue` in this process. `clock` gives seconds since the epoch; `sweeper`: that of its store."""
+    """A `KeyValue` in this process. `clock` gives seconds since the epoch."""
 
     def __init__(
         self,
         bounds: KeyValueBounds = KeyValueBounds(),
         *,
         clock: Callable[[], float] = time.time,
-        sweeper: Sweeper | None = None,
     ) -> None:
-        self._sweeper = sweeper or Sweeper(clock)
-        self._sweeper.add(self.sweep)
+        self._sweeper = Sweeper(clock, self._sweep_some)
         self._bounds = bounds
         self._clock = clock
         self._lock = Lock()
@@ -179,7 +177,7 @@ class MemoryKeyValue:
             self._closed = True
             self._entries, self._keys, self._deadlines = {}, OrderedKeys(), Deadlines()
 
-    def sweep(self, limit: int) -> bool | None:
+    def _sweep_some(self, limit: int) -> bool | None:
         """See `Sweep`."""
         with self._lock:
             if not len(self._deadlines):
@@ -302,17 +300,15 @@ class _Idle:
 
 
 class MemorySessions:
-    """A `SessionStore` in this process. `clock` gives seconds since the epoch; `sweeper`: that of its store."""
+    """A `SessionStore` in this process. `clock` gives seconds since the epoch."""
 
     def __init__(
         self,
         bounds: SessionBounds = SessionBounds(),
         *,
         clock: Callable[[], float] = time.time,
-        sweeper: Sweeper | None = None,
     ) -> None:
-        self._sweeper = sweeper or Sweeper(clock)
-        self._sweeper.add(self.sweep)
+        self._sweeper = Sweeper(clock, self._sweep_some)
         self._bounds = bounds
         self._clock = clock
         self._lock = Lock()
@@ -415,7 +411,7 @@ class MemorySessions:
             self._records, self._of, self._deadlines = {}, Counter(), Deadlines()
             self._idle_of, self._idle, self._bytes_of = {}, _Idle(), Counter()
 
-    def sweep(self, limit: int) -> bool | None:
+    def _sweep_some(self, limit: int) -> bool | None:
         """See `Sweep`."""
         with self._lock:
             if not self._records:
@@ -507,10 +503,9 @@ class MemoryStore:
     def __init__(
         self, *, bounds: StoreBounds = StoreBounds(), clock: Callable[[], float] = time.time
     ) -> None:
-        sweeper = Sweeper(clock)
-        self.kv = MemoryKeyValue(bounds.kv, clock=clock, sweeper=sweeper)
-        self.sessions = MemorySessions(bounds.sessions, clock=clock, sweeper=sweeper)
-        self.events = MemoryEvents(bounds.events, clock=clock, sweeper=sweeper)
+        self.kv = MemoryKeyValue(bounds.kv, clock=clock)
+        self.sessions = MemorySessions(bounds.sessions, clock=clock)
+        self.events = MemoryEvents(bounds.events, clock=clock)
 
     async def aclose(self) -> None:
         """Forget everything; every later call raises `StoreClosed`. May be called again."""

@@ -106,17 +106,15 @@ class _Names:
 
 
 class MemoryEvents:
-    """An `EventLog` in this process. `clock` gives seconds since the epoch; `sweeper`: that of its store."""
+    """An `EventLog` in this process. `clock` gives seconds since the epoch."""
 
     def __init__(
         self,
         bounds: EventBounds = EventBounds(),
         *,
         clock: Callable[[], float] = time.time,
-        sweeper: Sweeper | None = None,
     ) -> None:
-        self._sweeper = sweeper or Sweeper(clock)
-        self._sweeper.add(self.sweep)
+        self._sweeper = Sweeper(clock, self._sweep_some)
         self._bounds = bounds
         self._clock = clock
         self._lock = Lock()
@@ -250,7 +248,7 @@ class MemoryEvents:
             self._streams, self._ended = {}, deque()
             self._names, self._deadlines = _Names(), Deadlines()
 
-    def sweep(self, limit: int) -> bool | None:
+    def _sweep_some(self, limit: int) -> bool | None:
         """See `Sweep`."""
         with self._lock:
             if not self._streams:

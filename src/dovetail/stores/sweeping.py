@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 Each write of a store in memory removes some of what is due. After a flood there may be no further write, and all that
-expired would stay. So while a store holds something that can expire, a timer of the event loop looks now and then. It
-removes a few entries at a time, for the loop has other things to do, and comes back soon where more is due. A store
-that holds nothing has no timer, and a timer holds no store: one that nobody has any more is gone at once.
+expired would stay. So while a part of a store holds something that can expire, a timer of the event loop looks now and
+then. It removes a few entries at a time, for the loop has other things to do, and comes back soon where more is due.
+What holds nothing has no timer, and a timer holds no store: one that nobody has any more is gone at once.
 
 A write that finds no timer where there should be one starts it; the last one may have been on a loop that has ended.
 Where no loop runs there is none, and writes alone remove what is due.
@@ -26,7 +26,7 @@ __all__ = ["INTERVAL", "Sweeper"]
 INTERVAL: Final = 5.0
 """Seconds between two looks."""
 MOST: Final = 500
-"""Entries that one look removes from each part of a store."""
+"""Entries that one look removes."""
 _SOON: Final = 0.02
 
 #: Removes at most so many of the entries that are due; gives whether more may be due now, or None where nothing is left
@@ -35,17 +35,15 @@ Sweep = Callable[[int], bool | None]
 
 
 class Sweeper:
-    """Sweeps the parts of one store. ``until``: a write from this time on, by the store's clock, has to `start` it."""
+    """Sweeps one part of a store, a method of which is ``sweep``. ``until``: a write from this time on, by the store's
+    clock, has to `start` it.
+    """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], sweep: Sweep) -> None:
         self.until = -math.inf
         self._clock = clock
-        self._parts: list[WeakMethod[Sweep]] = []
+        self._sweep = WeakMethod(sweep)
         self._run: object = None
-
-    def add(self, sweep: Sweep) -> None:
-        """One more part."""
-        self._parts.append(WeakMethod(sweep))
 
     def start(self) -> None:
         """There is something that may expire."""
@@ -59,12 +57,12 @@ class Sweeper:
     def _look(self, loop: asyncio.AbstractEventLoop, run: object) -> None:
         if run is not self._run:
             return  # another one was started, on another loop or since this one was late
-        sweeps = [sweep for part in self._parts if (sweep := part()) is not None]
-        found = [more for sweep in sweeps if (more := sweep(MOST)) is not None]
-        if found:
-            self._look_again(loop, run, _SOON if any(found) else INTERVAL)
-        else:
+        sweep = self._sweep()
+        more = None if sweep is None else sweep(MOST)
+        if more is None:
             self.until = -math.inf
+        else:
+            self._look_again(loop, run, _SOON if more else INTERVAL)
 
     def _look_again(self, loop: asyncio.AbstractEventLoop, run: object, wait: float) -> None:
         self.until = self._clock() + wait + INTERVAL
