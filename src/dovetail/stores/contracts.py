@@ -26,12 +26,12 @@ Specification: "Session Management" and "Resumability and Redelivery" in basic/t
 2025-11-25.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
-__all__ = ["Event", "EventLog", "KeyValue", "SessionRecord", "SessionStore", "Store"]
+__all__ = ["Bus", "Event", "EventLog", "KeyValue", "SessionRecord", "SessionStore", "Store"]
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +231,29 @@ class EventLog(Protocol):
         ...
 
 
+class Bus(Protocol):
+    """Messages between processes, for whoever listens at the moment.
+
+    What one publisher says on one channel is heard in the order in which it was said, at most once each. Nothing is
+    kept for those who listen later. Where messages may have been lost (the engine was away, or a listener too slow), the
+    listener is told so by None, in the place where they are missing: whoever needs more reads it from the store.
+    """
+
+    async def publish(self, channel: str, data: bytes) -> None:
+        """Tell everyone who listens on ``channel``, in this process too. Raises `ValueTooLarge` for data over its bound,
+        and `StoreUnavailable` when it is not known whether anybody will hear of it.
+        """
+        ...
+
+    async def listen(self, channel: str, heard: Callable[[bytes | None], None]) -> Callable[[], None]:
+        """Have ``heard`` called, in the event loop that runs now, with each message that is published on ``channel``
+        once this has returned. Gives what ends that; it may be called again, and from any thread.
+
+        ``heard`` must neither wait nor raise: what it raises is logged, and others hear all the same.
+        """
+        ...
+
+
 class Store(Protocol):
     """The bundle that a server is given. `contextlib.aclosing(store)` closes it at the end of a block."""
 
@@ -247,6 +270,11 @@ class Store(Protocol):
     @property
     def events(self) -> EventLog:
         """Streams that can be resumed."""
+        ...
+
+    @property
+    def bus(self) -> Bus:
+        """Messages between the processes that share the store."""
         ...
 
     async def aclose(self) -> None:
