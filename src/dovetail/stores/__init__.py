@@ -18,8 +18,15 @@ from ..lazy_names import LazyNames
 _lazy = LazyNames(
     __name__,
     {
-        "dovetail.stores.bounds": ("EventBounds", "KeyValueBounds", "SessionBounds", "StoreBounds"),
+        "dovetail.stores.bounds": (
+            "BusBounds",
+            "EventBounds",
+            "KeyValueBounds",
+            "SessionBounds",
+            "StoreBounds",
+        ),
         "dovetail.stores.contracts": (
+            "Bus",
             "Event",
             "EventLog",
             "KeyValue",
@@ -39,7 +46,14 @@ _lazy = LazyNames(
             "StreamUnknown",
             "ValueTooLarge",
         ),
-        "dovetail.stores.memory": ("MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"),
+        "dovetail.stores.memory": (
+            "MemoryBus",
+            "MemoryEvents",
+            "MemoryKeyValue",
+            "MemorySessions",
+            "MemoryStore",
+        ),
+        "dovetail.stores.mixed": ("MixedStore",),
         "dovetail.stores.sqlite": ("SQLiteStore",),
     },
 )

@@ -1,7 +1,7 @@
 """The names of `dovetail.stores` for type checkers. Written by: python tools/public_api.py --write"""
 
-from dovetail.stores.bounds import EventBounds, KeyValueBounds, SessionBounds, StoreBounds
-from dovetail.stores.contracts import Event, EventLog, KeyValue, SessionRecord, SessionStore, Store
+from dovetail.stores.bounds import BusBounds, EventBounds, KeyValueBounds, SessionBounds, StoreBounds
+from dovetail.stores.contracts import Bus, Event, EventLog, KeyValue, SessionRecord, SessionStore, Store
 from dovetail.stores.errors import (
     EventsTrimmed,
     KeyInvalid,
@@ -14,10 +14,13 @@ from dovetail.stores.errors import (
     StreamUnknown,
     ValueTooLarge,
 )
-from dovetail.stores.memory import MemoryEvents, MemoryKeyValue, MemorySessions, MemoryStore
+from dovetail.stores.memory import MemoryBus, MemoryEvents, MemoryKeyValue, MemorySessions, MemoryStore
+from dovetail.stores.mixed import MixedStore
 from dovetail.stores.sqlite import SQLiteStore
 
 __all__ = [
+    "Bus",
+    "BusBounds",
     "Event",
     "EventBounds",
     "EventLog",
@@ -25,10 +28,12 @@ __all__ = [
     "KeyInvalid",
     "KeyValue",
     "KeyValueBounds",
+    "MemoryBus",
     "MemoryEvents",
     "MemoryKeyValue",
     "MemorySessions",
     "MemoryStore",
+    "MixedStore",
     "SQLiteStore",
     "SessionBounds",
     "SessionExists",

@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 Whatever a peer can make us keep has a bound with a default that is generous for one server and harmless for
-its machine. The bounds of the three parts travel together as `StoreBounds`, so that the same value configures
+its machine. The bounds of all parts travel together as `StoreBounds`, so that the same value configures
 memory, SQLite and what comes later, and the contract suite can run all of them with small numbers.
 
 Specification: none; security considerations of basic/transports ask for bounded state.
@@ -16,6 +16,7 @@ import msgspec
 from dovetail.stores.errors import EventsTrimmed, KeyInvalid, StreamUnknown, ValueTooLarge
 
 __all__ = [
+    "BusBounds",
     "EventBounds",
     "KeyValueBounds",
     "SessionBounds",
@@ -80,12 +81,25 @@ class EventBounds(msgspec.Struct, frozen=True, kw_only=True):
     max_total_bytes: int = 256 * MIB
 
 
+class BusBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a `Bus`. `max_message` holds for one message, in bytes.
+
+    `max_waiting` messages, of `max_waiting_bytes` together, wait for a listener that is slower than they come; those
+    beyond are lost to it, and it is told so.
+    """
+
+    max_message: int = 64 * 1024
+    max_waiting: int = 1_000
+    max_waiting_bytes: int = 4 * MIB
+
+
 class StoreBounds(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of a whole bundle."""
 
     kv: KeyValueBounds = KeyValueBounds()
     sessions: SessionBounds = SessionBounds()
     events: EventBounds = EventBounds()
+    bus: BusBounds = BusBounds()
 
 
 def check_key(key: str, what: str = "key") -> None:

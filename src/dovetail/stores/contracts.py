@@ -3,15 +3,16 @@
 Theory of operation
 -------------------
 A handler, a session or a stream never assumes that it stays on one process, so nothing above this floor keeps
-such state itself: it asks a `Store`, which bundles three small contracts.
+such state itself: it asks a `Store`, which bundles four small contracts.
 
 * `KeyValue`: bytes under string keys, with expiry and the two atomic moves that coordination needs: `take`
   (exactly one of many takers wins) and `compare_and_set`.
 * `SessionStore`: records of stateful-era sessions, versioned so that two workers cannot overwrite each other
   unseen.
 * `EventLog`: what was sent on a stream, numbered, so that a client that lost its connection can resume.
+* `Bus`: a word to whoever listens at the moment, in whatever process; nothing of it is kept.
 
-Rules that hold for all three, and that `dovetail.testing.store_contract` checks on every backend:
+Rules that hold for all of them, and that `dovetail.testing.store_contract` checks on every backend:
 
 * Each method is atomic and linearizable: once it has returned, every later call anywhere on the same data
   sees it.
@@ -235,13 +236,13 @@ class Bus(Protocol):
     """Messages between processes, for whoever listens at the moment.
 
     What one publisher says on one channel is heard in the order in which it was said, at most once each. Nothing is
-    kept for those who listen later. Where messages may have been lost (the engine was away, or a listener too slow), the
-    listener is told so by None, in the place where they are missing: whoever needs more reads it from the store.
+    kept for those who listen later. Where messages may have been lost (the engine was away, or a listener too slow),
+    the listener is told so by None, in the place where they are missing: whoever needs more reads it from the store.
     """
 
     async def publish(self, channel: str, data: bytes) -> None:
-        """Tell everyone who listens on ``channel``, in this process too. Raises `ValueTooLarge` for data over its bound,
-        and `StoreUnavailable` when it is not known whether anybody will hear of it.
+        """Tell everyone who listens on ``channel``, in this process too. Raises `ValueTooLarge` for data over its
+        bound, and `StoreUnavailable` when it is not known whether anybody will hear of it.
         """
         ...
 

@@ -39,12 +39,13 @@ from dovetail.stores.bounds import (
 )
 from dovetail.stores.contracts import KeyValue, SessionRecord
 from dovetail.stores.errors import SessionExists, StoreClosed, StoreFull
+from dovetail.stores.memory_bus import MemoryBus
 from dovetail.stores.memory_events import MemoryEvents
 from dovetail.stores.namespaces import COST, Reservations, Share, view
 from dovetail.stores.ordering import Deadlines, OrderedKeys
 from dovetail.stores.sweeping import Sweeper
 
-__all__ = ["MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"]
+__all__ = ["MemoryBus", "MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"]
 
 SWEEP = 8
 """Due entries that one write sweeps."""
@@ -496,7 +497,7 @@ class MemorySessions:
 
 
 class MemoryStore:
-    """The bundle in this process: `kv`, `sessions` and `events`. Needs no closing, and is gone with the
+    """The bundle in this process: `kv`, `sessions`, `events` and `bus`. Needs no closing, and is gone with the
     process.
     """
 
@@ -506,9 +507,11 @@ class MemoryStore:
         self.kv = MemoryKeyValue(bounds.kv, clock=clock)
         self.sessions = MemorySessions(bounds.sessions, clock=clock)
         self.events = MemoryEvents(bounds.events, clock=clock)
+        self.bus = MemoryBus(bounds.bus)
 
     async def aclose(self) -> None:
         """Forget everything; every later call raises `StoreClosed`. May be called again."""
         self.kv.close()
         self.sessions.close()
         self.events.shut()
+        self.bus.close()

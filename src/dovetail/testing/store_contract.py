@@ -39,6 +39,7 @@ except ImportError as error:
 
 from dovetail.stores.contracts import Store
 from dovetail.stores.errors import StoreClosed, StoreError
+from dovetail.testing.bus_contract import BusContract, SharedBusContract
 from dovetail.testing.event_log_contract import EventLogContract
 from dovetail.testing.key_value_contract import SHARE, KeyValueContract, filled
 from dovetail.testing.session_contract import SessionContract
@@ -47,7 +48,7 @@ from dovetail.testing.store_setting import CONTRACT_BOUNDS, Advance, VirtualCloc
 __all__ = ["CONTRACT_BOUNDS", "Advance", "SharedStoreContract", "StoreContract", "VirtualClock", "a_session"]
 
 
-class StoreContract(KeyValueContract, SessionContract, EventLogContract):
+class StoreContract(KeyValueContract, SessionContract, EventLogContract, BusContract):
     """What a bundle does. Subclass it with the fixtures `store` and `advance`."""
 
     async def test_store_serves_several_event_loops(self, store: Store) -> None:
@@ -108,7 +109,7 @@ class StoreContract(KeyValueContract, SessionContract, EventLogContract):
                 await call()
 
 
-class SharedStoreContract:
+class SharedStoreContract(SharedBusContract):
     """What two bundles on the same data do, wherever they run. Subclass it with the fixtures `store` and
     `peer`.
     """

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dovetail.stores.bounds import EventBounds, KeyValueBounds, SessionBounds, StoreBounds
+from dovetail.stores.bounds import BusBounds, EventBounds, KeyValueBounds, SessionBounds, StoreBounds
 from dovetail.stores.contracts import SessionRecord, Store
 
 __all__ = ["BAD_KEYS", "CONTRACT_BOUNDS", "Advance", "VirtualClock", "a_session", "scanned"]
@@ -21,6 +21,7 @@ CONTRACT_BOUNDS = StoreBounds(
     kv=KeyValueBounds(max_value=65_536),
     sessions=SessionBounds(max_sessions=20, max_per_principal=8, max_data=4_096),
     events=EventBounds(max_events=10, max_bytes=4_096),
+    bus=BusBounds(max_message=4_096, max_waiting=50, max_waiting_bytes=65_536),
 )
 """Small enough to reach; times to live are the defaults."""
 
