@@ -16,6 +16,7 @@ from dovetail.stores.errors import (
 )
 from dovetail.stores.memory import MemoryBus, MemoryEvents, MemoryKeyValue, MemorySessions, MemoryStore
 from dovetail.stores.mixed import MixedStore
+from dovetail.stores.postgres.store import PostgresStore
 from dovetail.stores.sqlite import SQLiteStore
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "MemorySessions",
     "MemoryStore",
     "MixedStore",
+    "PostgresStore",
     "SQLiteStore",
     "SessionBounds",
     "SessionExists",

@@ -1,0 +1,95 @@
+"""The numbered migrations of the schema of a PostgreSQL store.
+
+Theory of operation
+-------------------
+`migrations/` holds one file for each step, named by its number, never changed once it is out. The table
+`schema_version` says which ones a schema has had. `migrate` applies the others, all in one transaction and behind an
+advisory lock, so that of two that run at once the second finds nothing left to do. A store never migrates by itself: the
+user that serves needs no right to change tables, and nobody's older process meets a schema it does not know unasked.
+
+Specification: none.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from dovetail.stores.postgres.engine import PostgresEngine, translated
+
+__all__ = ["Migrated", "judge", "known_version", "migrate"]
+
+
+class Migrated(NamedTuple):
+    """From which version to which a schema was brought."""
+
+    before: int
+    after: int
+
+
+@cache
+def _steps() -> tuple[str, ...]:
+    """The statements of each step, the first one first."""
+    found = sorted(
+        (each.name, each.read_text(encoding="utf-8"))
+        for each in files("dovetail.stores.postgres").joinpath("migrations").iterdir()
+        if re.fullmatch(r"\d{4}_\w+\.sql", each.name)
+    )
+    return tuple(text for _, text in found)
+
+
+def known_version() -> int:
+    """How many steps there are."""
+    return len(_steps())
+
+
+def judge(engine: PostgresEngine, version: int) -> None:
+    """Raise `StoreUnavailable` unless this is the version we know."""
+    known = known_version()
+    if version == known:
+        return
+    if version > known:
+        raise engine.unavailable(
+            f"its schema {engine.schema!r} has version {version}; this Dovetail knows {known}. A newer one made it: upgrade"
+            " this one, or use another schema."
+        )
+    found = f"has version {version} of {known}" if version else "is not there"
+    option = "" if engine.schema == "dovetail" else f" --schema {engine.schema}"
+    raise engine.unavailable(
+        f"its schema {engine.schema!r} {found}. Run `dovetail store migrate URL{option}` first."
+    )
+
+
+async def migrate(url: str, *, schema: str = "dovetail", timeout: float = 60.0) -> Migrated:
+    """Bring the schema of the store at `url` up to date. `timeout` is in seconds, for reaching it and for each step.
+
+    Raises `StoreUnavailable`, for a schema that a newer version made as well; then nothing was changed.
+    """
+    engine = PostgresEngine(url, schema=schema, timeout=timeout)
+    connection = await engine.reach(cache=0, settings={})
+    try:
+        async with connection.transaction(isolation="read_committed"):
+            await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            await connection.fetchval(
+                "SELECT pg_advisory_xact_lock(hashtextextended('dovetail.migrate/' || $1, 0))", schema
+            )
+            if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", f'"{schema}"'):
+                await connection.execute(f'CREATE SCHEMA "{schema}"')
+            table = f'"{schema}".schema_version'
+            if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table):
+                await connection.execute(
+                    f"CREATE TABLE {table} (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())"
+                )
+            before = await connection.fetchval(f"SELECT coalesce(max(version), 0) FROM {table}")
+            if before > known_version():
+                judge(engine, before)
+            for number, statements in enumerate(_steps()[before:], before + 1):
+                await connection.execute(statements.replace("$schema", f'"{schema}"'))
+                await connection.execute(f"INSERT INTO {table} (version) VALUES ({number:d})")
+    except Exception as error:
+        raise translated(engine, error) from None
+    finally:
+        connection.terminate()
+    return Migrated(before, known_version())

@@ -1,0 +1,156 @@
+"""Sessions in PostgreSQL.
+
+Theory of operation
+-------------------
+Saving, touching and ending a session change one row, and many travel together, by the order of their ids. Creating one has
+to count the others and may end some, so creations go one by one, behind an advisory lock
+(`migrations/0003_sessions.sql`).
+
+Specification: "Session Management" in basic/transports of 2025-03-26 to 2025-11-25.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from dovetail.stores.bounds import SessionBounds, check_key, check_prefix, check_value, is_anonymous
+from dovetail.stores.contracts import SessionRecord
+from dovetail.stores.errors import SessionExists, StoreFull
+from dovetail.stores.postgres.executor import Kind, PostgresExecutor
+
+__all__ = ["PostgresSessions"]
+
+_SAVE: Final = 0
+_TOUCH: Final = 1
+_DELETE: Final = 2
+
+
+class _Change(NamedTuple):
+    """A row of what session_apply is given."""
+
+    kind: int
+    id: str
+    expected: int = 0
+    version: int = 0
+    data: bytes | None = None
+
+
+class PostgresSessions:
+    """A `SessionStore` in the schema of `executor`."""
+
+    def __init__(self, executor: PostgresExecutor, bounds: SessionBounds, clock: Callable[[], float]) -> None:
+        self._executor = executor
+        self._bounds = bounds
+        self._clock = clock
+        schema = f'"{executor.engine.schema}"'
+        self._create_text = (
+            f"SELECT * FROM {schema}.session_create($1::float8, $2::text, $3::bigint, $4::float8, $5::float8, $6::text,"
+            " $7::boolean, $8::bytea, $9::bigint, $10::bigint, $11::float8, $12::float8)"
+        )
+        self._apply_text = (
+            f"SELECT done FROM {schema}.session_apply($1::float8, $2::int[], $3::text[], $4::bigint[], $5::bigint[],"
+            " $6::bytea[], $7::float8, $8::float8)"
+        )
+        self._load_text = (
+            f"SELECT id, version, created, seen, principal, data FROM {schema}.session"
+            " WHERE id = ANY ($1::text[]) AND expires > $2::float8"
+        )
+        self._count_text = (
+            f"SELECT count(*) FROM {schema}.session WHERE expires > $1::float8"
+            " AND ($2::text IS NULL OR principal = $2::text)"
+        )
+        self._creations = Kind("create", self._create, 1)
+        self._changes = Kind("change", self._apply, 64)
+        self._loads = Kind("load", self._load, 64, writes=False)
+        self._counts = Kind("count", self._count, 1, writes=False)
+
+    async def create(self, record: SessionRecord) -> list[str]:
+        """See `SessionStore.create`."""
+        check_key(record.id, "session id")
+        check_prefix(record.principal, "principal key")
+        check_value(record.data, self._bounds.max_data, "session data")
+        return await self._executor.do(self._creations, record, len(record.data))
+
+    async def load(self, id: str) -> SessionRecord | None:
+        """See `SessionStore.load`."""
+        check_key(id, "session id")
+        return await self._executor.do(self._loads, id)
+
+    async def save(self, record: SessionRecord, *, expected_version: int) -> bool:
+        """See `SessionStore.save`."""
+        check_key(record.id, "session id")
+        check_value(record.data, self._bounds.max_data, "session data")
+        if record.version <= expected_version:
+            raise ValueError(
+                f"A save must raise the version: {record.version} is not above {expected_version}."
+            )
+        change = _Change(_SAVE, record.id, expected_version, record.version, record.data)
+        return await self._executor.do(self._changes, change, len(record.data))
+
+    async def touch(self, id: str) -> bool:
+        """See `SessionStore.touch`."""
+        check_key(id, "session id")
+        return await self._executor.do(self._changes, _Change(_TOUCH, id))
+
+    async def delete(self, id: str) -> bool:
+        """See `SessionStore.delete`."""
+        check_key(id, "session id")
+        return await self._executor.do(self._changes, _Change(_DELETE, id))
+
+    async def count(self, principal_key: str | None = None) -> int:
+        """See `SessionStore.count`."""
+        return await self._executor.do(self._counts, principal_key)
+
+    async def _create(self, connection: Any, given: list[SessionRecord]) -> Sequence[Any]:
+        record, bounds, now = given[0], self._bounds, self._clock()
+        outcome, gone = await connection.fetchrow(
+            self._create_text,
+            now,
+            record.id,
+            record.version,
+            min(record.created, now),
+            min(record.seen, now),
+            record.principal,
+            is_anonymous(record.principal),
+            record.data,
+            bounds.max_sessions,
+            bounds.max_per_principal,
+            bounds.idle_ttl,
+            bounds.absolute_ttl,
+        )
+        if outcome == 1:
+            return [SessionExists()]
+        if outcome == 2:
+            return [StoreFull("sessions of one principal", bounds.max_per_principal)]
+        return [StoreFull("sessions", bounds.max_sessions) if outcome else gone]
+
+    async def _apply(self, connection: Any, changes: list[_Change]) -> Sequence[bool]:
+        places = sorted(range(len(changes)), key=lambda place: changes[place].id)
+        kinds, ids, expected, versions, data = zip(*(changes[place] for place in places), strict=True)
+        rows = await connection.fetch(
+            self._apply_text,
+            self._clock(),
+            kinds,
+            ids,
+            expected,
+            versions,
+            data,
+            self._bounds.idle_ttl,
+            self._bounds.absolute_ttl,
+        )
+        done = dict(zip(places, (row[0] for row in rows), strict=True))
+        return [done[place] for place in range(len(changes))]
+
+    async def _load(self, connection: Any, ids: list[str]) -> Sequence[SessionRecord | None]:
+        rows = await connection.fetch(self._load_text, ids, self._clock())
+        found = {
+            row[0]: SessionRecord(
+                id=row[0], version=row[1], created=row[2], seen=row[3], principal=row[4], data=row[5]
+            )
+            for row in rows
+        }
+        return [found.get(id) for id in ids]
+
+    async def _count(self, connection: Any, given: list[str | None]) -> Sequence[int]:
+        return [await connection.fetchval(self._count_text, self._clock(), given[0])]

@@ -1,0 +1,198 @@
+"""A PostgreSQL of the tests' own: its folder, its port on the loopback interface, its end.
+
+Theory of operation
+-------------------
+`PostgresServer` makes a cluster in a folder of its own and runs the engine in the foreground. The engine refuses to run as
+root, so where the tests are root it runs as another user, who owns the folder. A test that hurts its server (kills, stops,
+fills it) makes one for itself; all others share one for the session and have a schema each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "correct horse"  # with a space: URLs have to quote it
+QUOTED = "correct%20horse"
+WAIT = 30.0
+
+
+def folder_of_programs() -> Path | None:
+    """Where initdb and postgres are, the newest version first."""
+    found = shutil.which("initdb")
+    if found and shutil.which("postgres", path=str(Path(found).resolve().parent)):
+        return Path(found).resolve().parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda each: int(each.parts[-3]))
+    return versions[-1].parent if versions else None
+
+
+PROGRAMS = folder_of_programs()
+needs_postgres = pytest.mark.skipif(
+    PROGRAMS is None, reason="no-postgres: the machine has no PostgreSQL to start"
+)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+class PostgresServer:
+    """One engine. `durable`: it writes for good, as one that is killed has to. `settings` as in postgresql.conf."""
+
+    def __init__(self, *, durable: bool = False, settings: Sequence[str] = ()) -> None:
+        assert PROGRAMS is not None
+        self.folder = Path(tempfile.mkdtemp(prefix="dovetail-pg-"))
+        self.data = self.folder / "data"
+        self.port = _free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.user: str | None = None
+        if os.geteuid() == 0:
+            self.user = "postgres" if _is_user("postgres") else "nobody"
+            owner = pwd.getpwnam(self.user)
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+        secret = self.folder / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        self._run(
+            "initdb", "-D", str(self.data), "-U", "owner", "-A", "scram-sha-256", f"--pwfile={secret}",
+            "-E", "UTF8", "--locale=C", "--no-sync",
+        )  # fmt: skip
+        lines = [
+            "listen_addresses = '127.0.0.1'",
+            f"port = {self.port}",
+            f"unix_socket_directories = '{self.folder}'",
+            "shared_buffers = 32MB",
+            "logging_collector = off",
+            *(() if durable else ("fsync = off", "full_page_writes = off")),
+            *settings,
+        ]
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.write("\n".join(lines) + "\n")
+        self.log = self.folder / "log"
+
+    @property
+    def url(self) -> str:
+        """The URL of its database."""
+        return f"postgresql://owner:{QUOTED}@127.0.0.1:{self.port}/postgres?sslmode=disable"
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        assert PROGRAMS is not None
+        words = [str(PROGRAMS / program), *arguments]
+        return ["setpriv", f"--reuid={self.user}", "--clear-groups", *words] if self.user else words
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            self._command(program, *arguments), check=False, capture_output=True, cwd=self.folder
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+    def start(self) -> None:
+        """Run it, and wait until it takes connections."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command("postgres", "-D", str(self.data)),
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True,
+            )  # fmt: skip
+        give_up = time.monotonic() + WAIT
+        # Of what it says of itself, the last line says whether it takes connections.
+        while not (self.data / "postmaster.pid").exists() or "ready" not in self._state():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < give_up, self.log.read_text()
+            time.sleep(0.02)
+
+    def _state(self) -> str:
+        with suppress(OSError):
+            lines = (self.data / "postmaster.pid").read_text().split("\n")
+            assert self.process is not None
+            if lines[0] == str(self.process.pid):
+                return lines[7] if len(lines) > 7 else ""
+        return ""
+
+    def processes(self) -> list[int]:
+        """The engine's processes, the first one first."""
+        assert self.process is not None
+        found = [self.process.pid]
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return found + [int(each) for each in children.read_text().split()]
+
+    def pause(self) -> None:
+        """Stop all of it where it stands."""
+        for each in self.processes():
+            os.kill(each, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        for each in reversed(self.processes()):
+            os.kill(each, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a power cut would end it: at once, all of its processes."""
+        assert self.process is not None
+        for each in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        """End it quickly, in good order."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(WAIT)
+        self.process = None
+
+    def remove(self) -> None:
+        """End it and leave nothing."""
+        with suppress(subprocess.TimeoutExpired):
+            self.stop()
+        if self.process is not None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def sql(self, statements: str) -> str:
+        """What the engine's own client says of some statements."""
+        url = f"postgresql://owner:{QUOTED}@127.0.0.1:{self.port}/postgres"
+        done = subprocess.run(
+            self._command("psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statements),
+            check=False, capture_output=True, text=True, cwd=self.folder,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+async def migrated(server: PostgresServer, schema: str) -> str:
+    """Make the schema of a store, and give the URL."""
+    from dovetail.stores.postgres.migrating import migrate
+
+    await migrate(server.url, schema=schema)
+    return server.url
+
+
+async def until(condition: object, *, seconds: float = WAIT) -> None:
+    """Look again and again until something is so."""
+    assert callable(condition)
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it did not come to that"
+        await asyncio.sleep(0.01)
