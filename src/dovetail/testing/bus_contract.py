@@ -234,7 +234,7 @@ class BusContract:
                 await store.bus.listen(name, nothing)
 
     async def test_bus_serves_several_event_loops(self, store: Store) -> None:
-        ready = threading.Barrier(4)
+        ready, done = threading.Barrier(4), threading.Barrier(4)
         hearings = [Hearing() for _ in range(3)]
 
         async def work(number: int) -> int:
@@ -242,12 +242,14 @@ class BusContract:
             await asyncio.to_thread(ready.wait, 30)
             for turn in range(20):
                 await store.bus.publish("news", b"%d:%d" % (number, turn))
+            await asyncio.to_thread(done.wait, 30)
             said = await hearings[number].until(lambda said: LAST in said)
             end()
             return sum(check_order(said, b"%d:" % publisher) for publisher in range(3))
 
         async def end_them() -> None:
             await asyncio.to_thread(ready.wait, 30)
+            await asyncio.to_thread(done.wait, 30)  # else it would come before what others have yet to say
             await self.say_the_last_word(store, *hearings)
 
         ending = asyncio.ensure_future(end_them())

@@ -34,7 +34,7 @@ from dovetail.logs import get_logger
 from dovetail.stores.bounds import BusBounds, check_key, check_value
 from dovetail.stores.errors import StoreClosed, StoreError
 from dovetail.stores.listeners import Listeners
-from dovetail.stores.postgres.engine import PostgresEngine, driver, translated
+from dovetail.stores.postgres.engine import PostgresEngine, failures, translated
 from dovetail.stores.postgres.executor import Kind, PostgresExecutor
 
 __all__ = ["PostgresBus"]
@@ -128,7 +128,7 @@ class _Ear:
         try:
             async with asyncio.timeout(self.engine.timeout):
                 await self._connection.add_listener(name, self._arrived)
-        except (OSError, TimeoutError, driver().PostgresError, driver().InterfaceError) as error:
+        except failures() as error:
             self._connection.terminate()
             self._lost.set()
             raise translated(self.engine, error) from None
@@ -156,13 +156,7 @@ class _Ear:
                                 await self._connection.execute("SELECT 1")
                         pause = FIRST_PAUSE
                         continue
-                    except (
-                        StoreError,
-                        OSError,
-                        TimeoutError,
-                        driver().PostgresError,
-                        driver().InterfaceError,
-                    ) as error:
+                    except (StoreError, *failures()) as error:
                         self._lost.set()
                         _log.warning("the bus hears nothing for now: %s", translated(self.engine, error))
                 await asyncio.sleep(pause)
@@ -227,7 +221,7 @@ class _Ear:
             try:
                 async with asyncio.timeout(self.engine.timeout):
                     await self._connection.remove_listener(name, self._arrived)
-            except (OSError, TimeoutError, driver().PostgresError, driver().InterfaceError):
+            except failures():
                 self._connection.terminate()  # the next one listens only to what is wanted
                 self._lost.set()
 

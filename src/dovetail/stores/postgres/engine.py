@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from dovetail.stores.errors import StoreError, StoreUnavailable
 
-__all__ = ["PLACES", "PostgresEngine", "driver", "sqlstate", "translated"]
+__all__ = ["PLACES", "PostgresEngine", "driver", "failures", "sqlstate", "translated"]
 
 PLACES: Final = ("postgresql", "postgres")
 """Schemes of the URLs."""
@@ -57,6 +57,18 @@ def driver() -> Any:
             "PostgresStore needs the package asyncpg: pip install 'dovetail[postgres]'"
         ) from missing
     return asyncpg
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """The errors of the engine, the driver and the network, for an `except`."""
+    asyncpg = driver()
+    return (
+        OSError,
+        TimeoutError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+    )
 
 
 def sqlstate(error: BaseException) -> str:
@@ -162,7 +174,7 @@ class PostgresEngine:
                 version = await connection.fetchval(
                     f"SELECT coalesce(max(version), 0) FROM {table}", timeout=self.timeout
                 )
-        except Exception as error:
+        except failures() as error:
             raise translated(self, error) from None
         if found["encoding"] != "UTF8":
             raise self.unavailable("the encoding of its database is not UTF8. Use a database that has it.")

@@ -257,8 +257,10 @@ class _Worker:
                 for each in batch:
                     _fail(each, told)
                 return
-            except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+            except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 await self.end(gently=False)
+                if "cannot switch to state" in str(error) and attempt < TRIES - 1:
+                    continue  # the engine had ended the connection when this was to be sent: it was not
                 if again and not isinstance(error, TimeoutError):
                     return await self._run(kind, batch, again=False)
                 raise _broken(engine, error, writes=kind.writes) from None

@@ -17,7 +17,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from dovetail.stores.postgres.engine import PostgresEngine, translated
+from dovetail.stores.postgres.engine import PostgresEngine, failures, translated
 
 __all__ = ["Migrated", "judge", "known_version", "migrate"]
 
@@ -88,7 +88,7 @@ async def migrate(url: str, *, schema: str = "dovetail", timeout: float = 60.0) 
             for number, statements in enumerate(_steps()[before:], before + 1):
                 await connection.execute(statements.replace("$schema", f'"{schema}"'))
                 await connection.execute(f"INSERT INTO {table} (version) VALUES ({number:d})")
-    except Exception as error:
+    except failures() as error:
         raise translated(engine, error) from None
     finally:
         connection.terminate()
