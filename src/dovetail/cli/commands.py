@@ -39,6 +39,7 @@ from .pieces import pieces_of_prompt, pieces_of_result
 from .saving import Output
 from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
+from .storing import store
 from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest
 
 __all__ = ["commands", "main"]
@@ -84,6 +85,7 @@ commands = Commands(
 
 
 commands.command(authorization)
+commands.command(store)
 
 
 @commands.command(name="run")

@@ -40,6 +40,7 @@ from dovetail.stores.contracts import KeyValue, SessionRecord
 from dovetail.stores.errors import SessionExists, StoreFull
 from dovetail.stores.namespaces import COST, Reservations, Share, view
 from dovetail.stores.ordering import prefix_end
+from dovetail.stores.sqlite_bus import SQLiteBus, sweep_messages
 from dovetail.stores.sqlite_events import SQLiteEvents, sweep_events
 from dovetail.stores.sqlite_executor import SQLiteExecutor
 from dovetail.stores.sqlite_file import FileSettings
@@ -374,7 +375,7 @@ class SQLiteSessions:
 
 
 class SQLiteStore:
-    """The bundle in the file at `path`, which is made if need be: `kv`, `sessions` and `events`.
+    """The bundle in the file at `path`, which is made if need be: `kv`, `sessions`, `events` and `bus`.
 
     `max_bytes` bounds the file, in bytes (8 GiB; what does not fit raises `StoreFull`), `busy_timeout` says how many
     seconds to wait for other writers, `readers` how many threads read. `clock` gives seconds since the epoch
@@ -399,11 +400,13 @@ class SQLiteStore:
         self.kv = SQLiteKeyValue(self._executor, bounds.kv, clock)
         self.sessions = SQLiteSessions(self._executor, bounds.sessions, clock)
         self.events = SQLiteEvents(self._executor, bounds.events, clock)
+        self.bus = SQLiteBus(self._executor, settings, bounds.bus, clock)
 
     async def aclose(self) -> None:
         """End the threads and close the file; what still waits ends with `StoreClosed`. May be called
         again.
         """
+        await self.bus.aclose()
         await self._executor.aclose()
 
 
@@ -420,4 +423,5 @@ def _sweep(connection: Connection, now: float, amount: int) -> None:
         "DELETE FROM session WHERE rowid IN (SELECT rowid FROM session WHERE expires <= ? LIMIT ?)",
         (now, amount),
     )
+    sweep_messages(connection, now, amount)
     sweep_events(connection, now, amount)

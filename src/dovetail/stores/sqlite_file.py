@@ -22,13 +22,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from threading import Lock
 
 from dovetail.stores.errors import StoreError, StoreFull, StoreUnavailable
 from dovetail.stores.sqlite_access import check_access
 
-__all__ = ["FileSettings", "connect", "is_full", "translated"]
+__all__ = ["FileSettings", "connect", "is_full", "schema_version", "translated"]
 
 PAGE_BYTES = 4096
 ROOM = 64 * 1024 * 1024
@@ -80,6 +80,15 @@ STEPS = (
         DELETE FROM kv_used WHERE bytes <= 0
             AND prefix IN (substr(OLD.key, 1, OLD.space), substr(OLD.key, 1, OLD.share));
     END;
+    """,
+    # 3: messages of the bus, numbered in the order of commits (a number is never given twice), and the names of the sockets
+    # on which those who listen are woken.
+    """
+    CREATE TABLE message (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, data BLOB NOT NULL, expires REAL NOT NULL
+    );
+    CREATE INDEX message_expires ON message (expires);
+    CREATE TABLE listener (name TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID;
     """,
 )
 
@@ -148,6 +157,16 @@ def connect(settings: FileSettings) -> sqlite3.Connection:
             connection.close()
         raise
     return connection
+
+
+def schema_version(settings: FileSettings) -> int:
+    """How many steps the schema of a file that is there has had. Raises `StoreUnavailable`."""
+    try:
+        check_access(settings.path)
+        with closing(sqlite3.connect(settings.path, timeout=settings.busy_timeout)) as connection:
+            return _version(connection)
+    except (sqlite3.Error, OSError) as error:
+        raise translated(settings, error) from error
 
 
 def _create(path: str) -> None:

@@ -1,0 +1,90 @@
+"""``dovetail store``: what an operator does to a store beside the servers that use it.
+
+Theory of operation. A store in PostgreSQL never changes its own tables: the user that serves needs no right to, and processes of
+two versions would take turns. So whoever deploys runs ``store migrate`` first, once; of several that run at once one does
+the work. A file of SQLite is brought up to date by whoever opens it; here that can be done ahead. The password need not
+stand on the command line, which other users can see: PGPASSWORD, PGPASSFILE and ~/.pgpass are read.
+
+Specification: none.
+"""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+try:
+    from cyclopts import App as Commands
+    from cyclopts import Parameter
+except ImportError as missing:
+    raise ImportError(
+        "this command needs the command line's own packages: pip install 'dovetail[cli]'"
+    ) from missing
+
+from ..stores import StoreError
+from .exits import NO_SERVER, OK, Usage, say
+from .screen import Screen
+
+__all__ = ["store"]
+
+_POSTGRES: Final = ("postgresql", "postgres")
+
+store = Commands("store", help="Prepare stores for the servers that use them.")
+
+
+@store.command
+async def migrate(
+    url: str,
+    /,
+    *,
+    schema: Annotated[str, Parameter(help="The schema of the tables, in PostgreSQL.")] = "dovetail",
+    timeout: Annotated[float, Parameter(help="Seconds to wait for the engine.")] = 60.0,
+) -> int:
+    """Bring the tables of a store up to date: postgresql://user@host/database, or the path of a SQLite file.
+
+    The password is taken from PGPASSWORD or ~/.pgpass where the URL has none.
+    """
+    screen = Screen()
+    scheme = urlsplit(url).scheme
+    try:
+        if scheme in _POSTGRES:
+            screen.line(await _postgres(url, schema, timeout))
+        elif scheme in ("redis", "rediss", "unix"):
+            screen.line("a store in Redis has no tables: there is nothing to migrate")
+        elif scheme and "://" in url:
+            raise Usage(f"no store has URLs that begin with {scheme}://; give postgresql://... or the path of a file")
+        else:
+            screen.line(_sqlite(url, timeout))
+    except StoreError as problem:
+        say(f"dovetail: {problem}")
+        return NO_SERVER
+    except ValueError as problem:
+        raise Usage(str(problem)) from None
+    return OK
+
+
+async def _postgres(url: str, schema: str, timeout: float) -> str:
+    """Migrate, and say what was done."""
+    from ..stores.postgres.migrating import migrate as run
+
+    before, after = await run(url, schema=schema, timeout=timeout)
+    if before == after:
+        return f"schema {schema!r} has version {after} already: nothing to do"
+    if not before:
+        return f"schema {schema!r} was made, with version {after}"
+    return f"schema {schema!r} was brought from version {before} to {after}"
+
+
+def _sqlite(path: str, timeout: float) -> str:
+    """Open the file, which migrates it, and say what was done."""
+    from ..stores.sqlite_file import FileSettings, connect, schema_version
+
+    if not Path(path).is_file():
+        raise Usage(f"there is no file {path!r}; a SQLite store makes its own when it is first used")
+    settings = FileSettings(path, max_bytes=2**43, busy_timeout=timeout)
+    before = schema_version(settings)
+    with closing(connect(settings)):
+        after = schema_version(settings)
+    if before == after:
+        return f"{path} has version {after} already: nothing to do"
+    return f"{path} was brought from version {before} to {after}"
