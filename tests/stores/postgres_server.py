@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-`PostgresServer` makes a cluster in a folder of its own and runs the engine in the foreground. The engine refuses to run as
-root, so where the tests are root it runs as another user, who owns the folder. A test that hurts its server (kills, stops,
-fills it) makes one for itself; all others share one for the session and have a schema each.
+`PostgresServer` makes a cluster in a folder of its own and runs the engine in the foreground. The engine refuses to
+run as root, so where the tests are root it runs as another user, who owns the folder. A test that hurts its server
+(kills, stops, fills it) makes one for itself; all others share one for the session and have a schema each.
 """
 
 from __future__ import annotations

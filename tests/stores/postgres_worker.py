@@ -40,7 +40,9 @@ async def race(store: PostgresStore, rounds: int) -> None:
         await increment()
         say("appended", await store.events.append("s", b"%d" % number))
         try:
-            await store.sessions.create(a_session(f"s{number}-{os.getpid()}-{get_ident()}", principal=f"p{number}"))
+            await store.sessions.create(
+                a_session(f"s{number}-{os.getpid()}-{get_ident()}", principal=f"p{number}")
+            )
             say("created", number)
         except StoreFull:
             pass

@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-`python sqlite_bus_worker.py listen PATH` says "ready", then each message until one is `end`. `publish PATH NAME COUNT` says
-NAME and a number, so often.
+`python sqlite_bus_worker.py listen PATH` says "ready", then each message until one is `end`. `publish PATH NAME
+COUNT` says NAME and a number, so often.
 """
 
 from __future__ import annotations

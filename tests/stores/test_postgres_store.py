@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
@@ -28,10 +27,10 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-async def schema(server: PostgresServer) -> AsyncIterator[str]:
+async def schema(server: PostgresServer) -> str:
     schema = f"s{next(_numbers)}"
     await migrated(server, schema)
-    yield schema
+    return schema
 
 
 class TestPostgresStore(StoreContract, SharedStoreContract):

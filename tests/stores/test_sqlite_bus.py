@@ -1,5 +1,5 @@
-"""The bus of SQLite stores between processes: it is woken and does not ask; killed, stopped and hidden listeners cost others
-nothing.
+"""The bus of SQLite stores between processes: it is woken and does not ask; killed, stopped and hidden listeners
+cost others nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def path(tmp_path: Path) -> Path:
 
 def start(*words: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(WORKER), *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(WORKER), *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -56,7 +59,10 @@ async def test_processes_hear_each_other(path: Path) -> None:
         assert [await line(worker) for worker in workers] == ["ready"] * 2
         assert {each.stat().st_mode & 0o777 for each in sockets(path)} == {0o600}
         publishers = [start("publish", path, f"p{number}:", "100") for number in range(2)]
-        assert [(await asyncio.to_thread(each.communicate), each.returncode)[1] for each in publishers] == [0, 0]
+        assert [(await asyncio.to_thread(each.communicate), each.returncode)[1] for each in publishers] == [
+            0,
+            0,
+        ]
         await store.bus.publish("news", b"end")
         for worker in workers:
             output, _ = await asyncio.to_thread(worker.communicate)
@@ -73,9 +79,9 @@ async def test_a_listener_does_not_ask(path: Path, monkeypatch: pytest.MonkeyPat
 
     def counting(*given: object) -> object:
         waits.append(float(str(given[3])))
-        return real(*given)  # pyright: ignore[reportCallIssue, reportArgumentType] - handed on as they came
+        return real(*given)  # pyright: ignore[reportArgumentType] - handed on as they came
 
-    monkeypatch.setattr(sqlite_bus.select, "select", counting)
+    monkeypatch.setattr(select, "select", counting)
     async with aclosing(SQLiteStore(path)) as store:
         hearing = Hearing()
         await store.bus.listen("news", hearing)
@@ -98,7 +104,9 @@ async def test_a_killed_listener_is_forgotten(path: Path) -> None:
     assert sockets(path) == []
     assert listeners(path) == 0
     with closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT count(*) FROM message").fetchone()[0] == 1, "nobody listened to the second"
+        assert other.execute("SELECT count(*) FROM message").fetchone()[0] == 1, (
+            "nobody listened to the second"
+        )
 
 
 async def test_a_listener_that_stood_still_is_told_of_the_gap(path: Path) -> None:
@@ -107,6 +115,7 @@ async def test_a_listener_that_stood_still_is_told_of_the_gap(path: Path) -> Non
         worker = start("listen", path)
         assert await line(worker) == "ready"
         os.kill(worker.pid, signal.SIGSTOP)
+        await asyncio.to_thread(os.waitpid, worker.pid, os.WUNTRACED)  # until it has stopped
         try:
             for number in range(3):
                 await store.bus.publish("news", b"%d" % number)

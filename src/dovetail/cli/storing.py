@@ -1,9 +1,10 @@
 """``dovetail store``: what an operator does to a store beside the servers that use it.
 
-Theory of operation. A store in PostgreSQL never changes its own tables: the user that serves needs no right to, and processes of
-two versions would take turns. So whoever deploys runs ``store migrate`` first, once; of several that run at once one does
-the work. A file of SQLite is brought up to date by whoever opens it; here that can be done ahead. The password need not
-stand on the command line, which other users can see: PGPASSWORD, PGPASSFILE and ~/.pgpass are read.
+Theory of operation. A store in PostgreSQL never changes its own tables: the user that serves needs no right to, and
+processes of two versions would take turns. So whoever deploys runs ``store migrate`` first, once; of several that
+run at once one does the work. A file of SQLite is brought up to date by whoever opens it; here that can be done
+ahead. The password need not stand on the command line, which other users can see: PGPASSWORD, PGPASSFILE and
+~/.pgpass are read.
 
 Specification: none.
 """
@@ -52,7 +53,9 @@ async def migrate(
         elif scheme in ("redis", "rediss", "unix"):
             screen.line("a store in Redis has no tables: there is nothing to migrate")
         elif scheme and "://" in url:
-            raise Usage(f"no store has URLs that begin with {scheme}://; give postgresql://... or the path of a file")
+            raise Usage(
+                f"no store has URLs that begin with {scheme}://; give postgresql://... or the path of a file"
+            )
         else:
             screen.line(_sqlite(url, timeout))
     except StoreError as problem:

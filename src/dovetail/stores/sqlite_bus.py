@@ -2,16 +2,17 @@
 
 Theory of operation
 -------------------
-SQLite can't push. So a message is a row, numbered in the order of commits, and whoever publishes wakes those who listen by an
-empty datagram to their unix sockets. The sockets lie beside the file, for their owner alone, and the file has a table of
-their names; where no one listens, no row is written. A listener is a thread with a connection of its own: woken, it reads
-on from the number that it has reached. A wake-up carries nothing, so a forged one does no harm, and one that is lost
-is made good within seconds by a look that the thread takes anyway.
+SQLite can't push. So a message is a row, numbered in the order of commits, and whoever publishes wakes those who
+listen by an empty datagram to their unix sockets. The sockets lie beside the file, for their owner alone, and the
+file has a table of their names; where no one listens, no row is written. A listener is a thread with a connection
+of its own: woken, it reads on from the number that it has reached. A wake-up carries nothing, so a forged one does
+no harm, and one that is lost is made good within seconds by a look that the thread takes anyway.
 
-A number that is missing tells of messages that are gone: rows live for a minute, and a process may stand still for longer.
-The socket of a killed process refuses the next datagram, and its name is taken from the table; a living one whose name
-is missing puts it back. Where a path is too long for a socket it lies in a folder of its own in the system's folder for
-such; where there are no unix sockets, the thread asks SQLite twenty times a second whether the file has changed.
+A number that is missing tells of messages that are gone: rows live for a minute, and a process may stand still for
+longer. The socket of a killed process refuses the next datagram, and its name is taken from the table; a living one
+whose name is missing puts it back. Where a path is too long for a socket it lies in a folder of its own in the
+system's folder for such; where there are no unix sockets, the thread asks SQLite twenty times a second whether the
+file has changed.
 
 Specification: none.
 """
@@ -131,7 +132,9 @@ class _Ear:
                     if connection is not None:
                         connection.close()
                         connection = None
-                    failure = translated(self._settings, error) if not isinstance(error, StoreError) else error
+                    failure = (
+                        translated(self._settings, error) if not isinstance(error, StoreError) else error
+                    )
                     _settle(waiting, failure)
                     if not told:
                         _log.warning("the bus hears nothing for now: %s", failure)
@@ -166,7 +169,11 @@ class _Ear:
         except OSError as error:
             wakes.close()
             self._name = ""
-            _log.warning("the bus asks for messages instead of being woken: no socket at %r (%s)", place, error.strerror)
+            _log.warning(
+                "the bus asks for messages instead of being woken: no socket at %r (%s)",
+                place,
+                error.strerror,
+            )
             return
         self._wakes = wakes
 
@@ -188,7 +195,9 @@ class _Ear:
 
     def _look_after(self, connection: sqlite3.Connection) -> None:
         """See that we can still be found."""
-        known = connection.execute("SELECT count(*) FROM listener WHERE name = ?", (self._name,)).fetchone()[0]
+        known = connection.execute("SELECT count(*) FROM listener WHERE name = ?", (self._name,)).fetchone()[
+            0
+        ]
         if self._wakes is not None and not os.path.exists(self._place()):
             self._wakes.close()
             self._wakes = None
@@ -220,10 +229,8 @@ class _Ear:
             if len(rows) < PAGE:
                 break
         newest = _newest(connection)
-        if newest > self._reached and not _any_after(connection, self._reached):  # they came and went
-            self._tell_of_gap()
-            self._reached = newest
-        elif newest < self._reached:  # another file is in its place
+        # They came and went; or another file is in the place of this one.
+        if newest < self._reached or (newest > self._reached and not _any_after(connection, self._reached)):
             self._tell_of_gap()
             self._reached = newest
 
@@ -305,9 +312,7 @@ class SQLiteBus:
             )
         return names
 
-    async def listen(
-        self, channel: str, heard: Callable[[bytes | None], None]
-    ) -> Callable[[], None]:
+    async def listen(self, channel: str, heard: Callable[[bytes | None], None]) -> Callable[[], None]:
         """See `Bus.listen`. Raises `StoreUnavailable` where the file can't be read now."""
         check_key(channel, "channel")
         ear = self._ear()

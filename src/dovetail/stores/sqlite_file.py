@@ -81,8 +81,8 @@ STEPS = (
             AND prefix IN (substr(OLD.key, 1, OLD.space), substr(OLD.key, 1, OLD.share));
     END;
     """,
-    # 3: messages of the bus, numbered in the order of commits (a number is never given twice), and the names of the sockets
-    # on which those who listen are woken.
+    # 3: messages of the bus, numbered in the order of commits (a number is never given twice), and the names of
+    # the sockets on which those who listen are woken.
     """
     CREATE TABLE message (
         number INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, data BLOB NOT NULL, expires REAL NOT NULL

@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-Each event loop that listens has a connection for nothing else, on which the engine pushes. A channel is listened to under a
-digest of its name, while anybody in the loop does. The connection is looked at now and then, for a peer that vanished says
-nothing; when it is lost, another one is made, however long that takes, and once that one listens, all are told that
-something may be missing.
+Each event loop that listens has a connection for nothing else, on which the engine pushes. A channel is listened to
+under a digest of its name, while anybody in the loop does. The connection is looked at now and then, for a peer
+that vanished says nothing; when it is lost, another one is made, however long that takes, and once that one
+listens, all are told that something may be missing.
 
 What one loop publishes leaves in its order, many messages in one transaction of their own: the engine lets only one
 transaction with notifications commit at a time, so none of our writes is among them. What is too large for a
@@ -56,7 +56,11 @@ class _Ear:
     """The listeners of one event loop, and the connection on which they hear. Runs in that loop but for `_vacated`."""
 
     def __init__(
-        self, engine: PostgresEngine, bounds: BusBounds, fetch: Callable[[int], Any], named: Callable[[str], str]
+        self,
+        engine: PostgresEngine,
+        bounds: BusBounds,
+        fetch: Callable[[int], Any],
+        named: Callable[[str], str],
     ) -> None:
         self.engine = engine
         self.loop = asyncio.get_running_loop()
@@ -114,7 +118,7 @@ class _Ear:
                 " `listen_url` that leads to PostgreSQL itself; all but listening works without."
             )
         self._connection = connection
-        connection.add_termination_listener(lambda _: self._lost.set())
+        connection.add_termination_listener(self._ended)
         self._lost.clear()
         for channel in self.listeners.channels():
             await self._listen(channel)
@@ -122,6 +126,9 @@ class _Ear:
             self._lost.set()
         elif again:
             self.listeners.tell_all_of_a_gap()
+
+    def _ended(self, connection: Any) -> None:
+        self._lost.set()
 
     async def _listen(self, channel: str) -> None:
         name = self._named(channel)
@@ -215,7 +222,12 @@ class _Ear:
     async def _leave(self, channel: str) -> None:
         name = self._named(channel)
         async with self._lock:
-            if self._closed or self._lost.is_set() or name not in self._listening or self.listeners.on(channel):
+            if (
+                self._closed
+                or self._lost.is_set()
+                or name not in self._listening
+                or self.listeners.on(channel)
+            ):
                 return
             del self._listening[name]
             try:
@@ -257,9 +269,11 @@ class PostgresBus:
         self._process = os.getpid()
         self._ears: dict[asyncio.AbstractEventLoop, _Ear] = {}
         self._inherited: list[object] = []
-        schema = f'"{engine.schema}"'
-        self._publish_text = f"SELECT {schema}.publish($1::text[], $2::bytea[], $3::float8)"
-        self._fetch_text = f"SELECT number, data FROM {schema}.message WHERE number = ANY ($1::bigint[])"
+        statement = executor.engine.statement
+        self._publish_text = statement("SELECT $schema.publish($1::text[], $2::bytea[], $3::float8)")
+        self._fetch_text = statement(
+            "SELECT number, data FROM $schema.message WHERE number = ANY ($1::bigint[])"
+        )
         self._says = Kind("publish", self._publish, 64, alone=True)
         self._fetches = Kind("fetch", self._fetch, 16, writes=False)
 

@@ -2,12 +2,13 @@
 
 Theory of operation
 -------------------
-Every connection is looked at before it is used: the encoding, the isolation, and which numbered migrations the schema has
-had. Whatever does not fit is refused with what to do about it.
+Every connection is looked at before it is used: the encoding, the isolation, and which numbered migrations the
+schema has had. Whatever does not fit is refused with what to do about it.
 
-A connection pooler between us and the engine gives each transaction another process. It is found out without being asked:
-the process that greeted us is not the one that answers. Then no statement is prepared under a name and no setting is sent
-along, so that the operations work all the same; the bus, which needs one process that stays, refuses.
+A connection pooler between us and the engine gives each transaction another process. It is found out without being
+asked: the process that greeted us is not the one that answers. Then no statement is prepared under a name and no
+setting is sent along, so that the operations work all the same; the bus, which needs one process that stays,
+refuses.
 
 Texts of the engine can quote keys (in their details), so only those are passed on that speak of the engine itself.
 
@@ -22,10 +23,20 @@ from urllib.parse import urlsplit
 
 from dovetail.stores.errors import StoreError, StoreUnavailable
 
-__all__ = ["PLACES", "PostgresEngine", "driver", "failures", "sqlstate", "translated"]
+__all__ = [
+    "PLACES",
+    "VERSION",
+    "NoConnectionLeft",
+    "PostgresEngine",
+    "driver",
+    "failures",
+    "sqlstate",
+    "translated",
+]
 
 PLACES: Final = ("postgresql", "postgres")
 """Schemes of the URLs."""
+VERSION: Final = "SELECT coalesce(max(version), 0) FROM $schema.schema_version"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _ADVICE: Final = {
     "08": "The connection broke; see that the engine runs, and try again.",
@@ -48,10 +59,14 @@ _POOLER: Final = ("26000", "42P05")
 """A prepared statement is unknown, or is there already: somebody else uses the same process."""
 
 
+class NoConnectionLeft(StoreUnavailable):
+    """The engine takes no more connections now."""
+
+
 def driver() -> Any:
     """The module `asyncpg`. Raises `ImportError` that names the extra."""
     try:
-        import asyncpg
+        import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it has none: used as `Any`
     except ImportError as missing:
         raise ImportError(
             "PostgresStore needs the package asyncpg: pip install 'dovetail[postgres]'"
@@ -78,8 +93,8 @@ def sqlstate(error: BaseException) -> str:
 
 
 class PostgresEngine:
-    """The engine at `url`, and the `schema` of the store in it. `timeout` is in seconds: for reaching it, and for what it
-    does. Raises `ValueError` for a URL or a name that can't be one.
+    """The engine at `url`, and the `schema` of the store in it. `timeout` is in seconds: for reaching it, and for
+    what it does. Raises `ValueError` for a URL or a name that can't be one.
     """
 
     def __init__(self, url: str, *, schema: str, timeout: float) -> None:
@@ -98,6 +113,10 @@ class PostgresEngine:
         self.pooled: bool | None = None
         self.place = f"{parts.netloc.rpartition('@')[2] or 'local'}{parts.path}"
         self._secret = parts.password
+
+    def statement(self, text: str) -> str:
+        """The text with the name of the schema in the place of ``$schema``."""
+        return text.replace("$schema", f'"{self.schema}"')
 
     def __repr__(self) -> str:
         return f"<PostgreSQL at {self.place}>"
@@ -161,7 +180,7 @@ class PostgresEngine:
         """Judge a connection and the schema behind it; whether a pooler stands between. Raises `StoreUnavailable`."""
         from dovetail.stores.postgres.migrating import judge
 
-        table = f'"{self.schema}".schema_version'
+        table = self.statement("$schema.schema_version")
         try:
             found = await connection.fetchrow(
                 "SELECT pg_backend_pid() AS process, current_setting('server_encoding') AS encoding,"
@@ -171,17 +190,15 @@ class PostgresEngine:
             )
             version = 0
             if found["there"]:
-                version = await connection.fetchval(
-                    f"SELECT coalesce(max(version), 0) FROM {table}", timeout=self.timeout
-                )
+                version = await connection.fetchval(self.statement(VERSION), timeout=self.timeout)
         except failures() as error:
             raise translated(self, error) from None
         if found["encoding"] != "UTF8":
             raise self.unavailable("the encoding of its database is not UTF8. Use a database that has it.")
         if found["isolation"] != "read committed":
             raise self.unavailable(
-                "its transactions are isolated otherwise than `read committed`. Set default_transaction_isolation for the"
-                " user."
+                "its transactions are isolated otherwise than `read committed`. Set"
+                " default_transaction_isolation for the user."
             )
         judge(self, version)
         return found["process"] != connection.get_server_pid()
@@ -196,9 +213,14 @@ def translated(engine: PostgresEngine, error: BaseException) -> StoreError:
         engine.pooled = None
         return engine.unavailable("a connection pooler has come between. Try again.")
     if state:
-        said = f" ({str(error.args[0]).splitlines()[0]})" if state[:2] in _SPEAKS_OF_ITSELF and error.args else ""
+        said = (
+            f" ({str(error.args[0]).splitlines()[0]})"
+            if state[:2] in _SPEAKS_OF_ITSELF and error.args
+            else ""
+        )
         advice = _ADVICE.get(state[:2], "See its log.")
-        return engine.unavailable(f"the engine says {state}{said}. {advice}")
+        told = engine.unavailable(f"the engine says {state}{said}. {advice}")
+        return NoConnectionLeft(str(told)) if state == "53300" else told
     if isinstance(error, TimeoutError):
         return engine.unavailable(
             f"nothing came from it in {engine.timeout:g} s. See that it runs and is not overloaded."
@@ -206,4 +228,6 @@ def translated(engine: PostgresEngine, error: BaseException) -> StoreError:
     if isinstance(error, OSError):
         said = error.strerror or type(error).__name__
         return engine.unavailable(f"it can not be reached: {said}. See that it runs, and try again.")
-    return engine.unavailable(f"the connection broke ({type(error).__name__}). See that it runs, and try again.")
+    return engine.unavailable(
+        f"the connection broke ({type(error).__name__}). See that it runs, and try again."
+    )

@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-The row of a stream says what the rows of its events hold, so that a read knows of a gap without looking for it; both are
-read by one statement, from one moment. Appends, whole streams, ends and drops travel together, by the order of the
-streams' names, and each holds the row of its stream (`migrations/0004_events.sql`). Expiry has two steps (see
-`EventLog`): each look compares the row with the clock; the sweep does the same with what is `due`.
+The row of a stream says what the rows of its events hold, so that a read knows of a gap without looking for it;
+both are read by one statement, from one moment. Appends, whole streams, ends and drops travel together, by the
+order of the streams' names, and each holds the row of its stream (`migrations/0004_events.sql`). Expiry has two
+steps (see `EventLog`): each look compares the row with the clock; the sweep does the same with what is `due`.
 
 Specification: "Resumability and Redelivery" in basic/transports of 2025-03-26 to 2025-11-25.
 """
@@ -60,9 +60,6 @@ class _Stream(NamedTuple):
         return self._replace(first=self.last + 1)
 
 
-_COLUMNS: Final = "s.first, s.last, s.closed, s.events_end, s.position_end"
-
-
 class PostgresEvents:
     """An `EventLog` in the schema of `executor`."""
 
@@ -70,19 +67,23 @@ class PostgresEvents:
         self._executor = executor
         self._bounds = bounds
         self._clock = clock
-        schema = f'"{executor.engine.schema}"'
-        self._apply_text = (
-            f"SELECT outcome, reached FROM {schema}.event_apply($1::float8, $2::int[], $3::text[], $4::int[], $5::bytea[],"
-            " $6::bigint, $7::bigint, $8::float8, $9::float8)"
+        statement = executor.engine.statement
+        self._apply_text = statement(
+            "SELECT outcome, reached FROM $schema.event_apply($1::float8, $2::int[], $3::text[], $4::int[],"
+            " $5::bytea[], $6::bigint, $7::bigint, $8::float8, $9::float8)"
         )
-        self._read_text = (
-            f"SELECT {_COLUMNS}, e.sequence, e.data FROM {schema}.stream AS s LEFT JOIN LATERAL ("
-            f"SELECT x.sequence, x.data FROM {schema}.event AS x WHERE x.stream = s.number AND x.sequence > $2::bigint"
+        self._read_text = statement(
+            "SELECT s.first, s.last, s.closed, s.events_end, s.position_end, e.sequence, e.data "
+            " FROM $schema.stream AS s LEFT JOIN LATERAL ("
+            "SELECT x.sequence, x.data FROM $schema.event AS x WHERE x.stream = s.number AND x.sequence > $2::bigint"
             " AND x.sequence <= s.last ORDER BY x.sequence LIMIT $3::bigint"
             ") AS e ON true WHERE s.name = $1::text ORDER BY e.sequence"
         )
-        self._look_text = f"SELECT s.name, {_COLUMNS} FROM {schema}.stream AS s WHERE s.name = ANY ($1::text[])"
-        self._range_text = f"SELECT {schema}.event_drop_range($1::float8, $2::text, $3::text)"
+        self._look_text = statement(
+            "SELECT s.name, s.first, s.last, s.closed, s.events_end, s.position_end "
+            " FROM $schema.stream AS s WHERE s.name = ANY ($1::text[])"
+        )
+        self._range_text = statement("SELECT $schema.event_drop_range($1::float8, $2::text, $3::text)")
         self._changes = Kind("events", self._apply, 64)
         self._reads = Kind("read", self._read, 1, writes=False)
         self._looks = Kind("look", self._look, 64, writes=False)
@@ -99,9 +100,7 @@ class PostgresEvents:
         check_key(stream, "stream name")
         for data in events:
             check_value(data, self._bounds.max_bytes, "event")
-        await self._executor.do(
-            self._changes, _Change(_KEEP, stream, tuple(events)), sum(map(len, events))
-        )
+        await self._executor.do(self._changes, _Change(_KEEP, stream, tuple(events)), sum(map(len, events)))
 
     async def read(self, stream: str, after: int, limit: int = 256) -> list[Event]:
         """See `EventLog.read`."""

@@ -2,14 +2,15 @@
 
 Theory of operation
 -------------------
-Each event loop has workers of its own, at most `connections` of them, each a task with one connection. An operation waits in
-the line of its kind. A worker that is free takes the kind that waits longest, and of it all that waits, up to a bound: so one
-call alone leaves at once, and of many at a time the engine sees one statement and one commit. Since an operation is put
-into line and its result handed over, a caller that is cancelled disturbs nobody, and no half-used connection is left.
+Each event loop has workers of its own, at most `connections` of them, each a task with one connection. An operation
+waits in the line of its kind. A worker that is free takes the kind that waits longest, and of it all that waits, up
+to a bound: so one call alone leaves at once, and of many at a time the engine sees one statement and one commit.
+Since an operation is put into line and its result handed over, a caller that is cancelled disturbs nobody, and no
+half-used connection is left.
 
-A batch is one transaction. When the engine refuses it for the sake of one (a full disk does that), each is tried alone.
-Circles of locks are avoided by order, not by luck; where there is one all the same, the batch is tried again a few times.
-What only reads is tried again once on a new connection; what writes never is: it may have been done.
+A batch is one transaction. When the engine refuses it for the sake of one (a full disk does that), each is tried
+alone. Circles of locks are avoided by order, not by luck; where there is one all the same, the batch is tried again
+a few times. What only reads is tried again once on a new connection; what writes never is: it may have been done.
 
 A worker that had nothing to do for a minute closes its connection. Workers end with their loop. After a fork the child
 connects anew and never touches what it inherited.
@@ -30,7 +31,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from dovetail.logs import get_logger
 from dovetail.stores.errors import StoreClosed, StoreError, StoreUnavailable
-from dovetail.stores.postgres.engine import PostgresEngine, driver, sqlstate, translated
+from dovetail.stores.postgres.engine import NoConnectionLeft, PostgresEngine, driver, sqlstate, translated
 
 __all__ = ["Kind", "PostgresExecutor"]
 
@@ -42,6 +43,8 @@ IDLE = 60.0
 """Seconds for which a connection that nobody needs stays open."""
 TRIES = 5
 """How often a batch is tried that was in a circle of locks."""
+CROWDED = 1.0
+"""Seconds for which no further connection is asked for after the engine refused one."""
 SWEEP_EVERY = 1.0
 SWEEP_ROWS = 500
 """What has expired is swept after writes, at most so often (seconds) and so many of a kind at once."""
@@ -72,10 +75,19 @@ class _Operation(NamedTuple):
     give_up: float
 
 
+class _Superfluous(Exception):
+    """There is no connection for this worker, but others have one: they are to do the batch."""
+
+    def __init__(self, batch: list[_Operation]) -> None:
+        self.batch = batch
+
+
 class _Lanes:
     """The lines and workers of one event loop. Everything here runs in that loop."""
 
-    def __init__(self, engine: PostgresEngine, connections: int, sweep: Callable[[Any, int], Awaitable[int]]) -> None:
+    def __init__(
+        self, engine: PostgresEngine, connections: int, sweep: Callable[[Any, int], Awaitable[int]]
+    ) -> None:
         self.engine = engine
         self.connections = connections
         self.sweep = sweep
@@ -86,7 +98,8 @@ class _Lanes:
         self.waiting = 0
         self.workers: set[asyncio.Task[None]] = set()
         self.idle: list[asyncio.Future[None]] = []
-        self.connected = 0
+        self.reaching = 0  # workers that have a connection, or are about to
+        self.crowded_until = 0.0
         self.swept = self.loop.time()
 
     def submit(self, kind: Kind, given: Any, weight: int) -> asyncio.Future[Any]:
@@ -95,12 +108,16 @@ class _Lanes:
             raise StoreClosed
         if self.waiting >= MAX_WAITING:
             raise self.engine.unavailable(f"{self.waiting} operations wait for it. Try again later.")
-        operation = _Operation(given, weight, self.loop.create_future(), self.loop.time() + self.engine.timeout)
+        operation = _Operation(
+            given, weight, self.loop.create_future(), self.loop.time() + self.engine.timeout
+        )
         self.waiting += 1
         line = self.lines.get(kind)
         if line is not None:
             line.append(operation)
-            return operation.future  # whoever was called for the first of it takes this one too, or is called again
+            return (
+                operation.future
+            )  # whoever was called for the first of it takes this one too, or is called again
         self.lines[kind] = deque((operation,))
         self._call()
         return operation.future
@@ -112,11 +129,18 @@ class _Lanes:
             if not waiter.done():
                 waiter.set_result(None)
                 return
-        if len(self.workers) < self.connections:
+        if len(self.workers) < self.connections and self.loop.time() >= self.crowded_until:
             # A context of its own: else it would hold that of the call which happened to be the first.
             task = self.loop.create_task(self._work(), name="dovetail-postgres", context=Context())
             self.workers.add(task)
             task.add_done_callback(self.workers.discard)
+
+    def hand_back(self, kind: Kind, batch: list[_Operation]) -> None:
+        """Let others do it: the engine gives no more connections, so for a while none is asked for."""
+        self.crowded_until = self.loop.time() + CROWDED
+        self.lines.setdefault(kind, deque()).extendleft(reversed(batch))
+        self.waiting += len(batch)
+        self._call()
 
     def _next(self) -> tuple[Kind, list[_Operation]] | None:
         for kind in self.lines:
@@ -149,6 +173,10 @@ class _Lanes:
                     kind, batch = found
                     try:
                         await worker.serve(kind, batch)
+                    except _Superfluous as left:
+                        self.busy.discard(kind)
+                        self.hand_back(kind, left.batch)
+                        break
                     finally:
                         self.busy.discard(kind)
                 elif self.closed or not await self._called():
@@ -198,7 +226,7 @@ class _Worker:
         connection, self.connection = self.connection, None
         if connection is None:
             return
-        self.lanes.connected -= 1
+        self.lanes.reaching -= 1
         if gently and not connection.is_closed():
             with suppress(Exception):
                 await connection.close(timeout=1.0)
@@ -219,6 +247,8 @@ class _Worker:
                 await self._run(kind, batch, again=not kind.writes)
                 if kind.writes:
                     await self._sweep()
+        except _Superfluous:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the callers, not to this task
             await self.end(gently=False)
             for each in batch:
@@ -236,6 +266,12 @@ class _Worker:
                 async with asyncio.timeout(engine.timeout):
                     results = await kind.run(self.connection, [each.given for each in batch])
                 break
+            except NoConnectionLeft as error:
+                if self.lanes.reaching:
+                    raise _Superfluous(batch) from None
+                for each in batch:
+                    _fail(each, error)
+                return
             except StoreError as error:
                 await self.end(gently=False)
                 for each in batch:
@@ -248,7 +284,8 @@ class _Worker:
                     continue
                 if self.connection is not None and self.connection.is_closed():
                     if again:
-                        return await self._run(kind, batch, again=False)
+                        await self._run(kind, batch, again=False)
+                        return
                 elif len(batch) > 1 and state[:2] not in _OF_ALL:
                     for each in batch:
                         await self._run(kind, [each], again=again)
@@ -262,7 +299,8 @@ class _Worker:
                 if "cannot switch to state" in str(error) and attempt < TRIES - 1:
                     continue  # the engine had ended the connection when this was to be sent: it was not
                 if again and not isinstance(error, TimeoutError):
-                    return await self._run(kind, batch, again=False)
+                    await self._run(kind, batch, again=False)
+                    return
                 raise _broken(engine, error, writes=kind.writes) from None
         else:
             return
@@ -278,8 +316,13 @@ class _Worker:
             if not self.connection.is_closed():
                 return
             await self.end(gently=False)
-        self.connection = await self.lanes.engine.connect()
-        self.lanes.connected += 1
+        lanes = self.lanes
+        lanes.reaching += 1
+        try:
+            self.connection = await lanes.engine.connect()
+        except BaseException:
+            lanes.reaching -= 1
+            raise
 
     async def _sweep(self) -> None:
         """Sweep after writes, where it is time. That it fails costs nobody anything."""

@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-All moves are one function in the engine (`migrations/0002_values.sql`), which takes many of them at once: locks first, in
-one order, then each move by itself. A write that finds no room comes back undone; then what has expired is swept, and it
-is tried once more.
+All moves are one function in the engine (`migrations/0002_values.sql`), which takes many of them at once: locks
+first, in one order, then each move by itself. A write that finds no room comes back undone; then what has expired
+is swept, and it is tried once more.
 
 Specification: none.
 """
@@ -56,19 +56,19 @@ class PostgresKeyValue:
         self._bounds = bounds
         self._clock = clock
         self._reservations = Reservations(bounds.max_bytes)
-        schema = f'"{executor.engine.schema}"'
-        self._apply_text = (
-            f"SELECT * FROM {schema}.kv_apply($1::float8, $2::int[], $3::text[], $4::bytea[], $5::bytea[], $6::float8[],"
+        statement = executor.engine.statement
+        self._apply_text = statement(
+            "SELECT * FROM $schema.kv_apply($1::float8, $2::int[], $3::text[], $4::bytea[], $5::bytea[], $6::float8[],"
             " $7::int[], $8::int[], $9::bigint[], $10::bigint[])"
         )
-        self._get_text = (
-            f"SELECT key, value FROM {schema}.kv WHERE key = ANY ($1::text[]) AND expires > $2::float8"
+        self._get_text = statement(
+            "SELECT key, value FROM $schema.kv WHERE key = ANY ($1::text[]) AND expires > $2::float8"
         )
-        self._page_text = (
-            f"SELECT key FROM {schema}.kv WHERE key >= $1::text AND key > $2::text"
+        self._page_text = statement(
+            "SELECT key FROM $schema.kv WHERE key >= $1::text AND key > $2::text"
             " AND ($3::text IS NULL OR key < $3::text) AND expires > $4::float8 ORDER BY key LIMIT $5::int"
         )
-        self._sweep_text = f"SELECT {schema}.kv_sweep($1::float8, $2::int)"
+        self._sweep_text = statement("SELECT $schema.kv_sweep($1::float8, $2::int)")
         self._gets = Kind("get", self._get_all, 64, writes=False)
         self._pages = Kind("page", self._page, 1, writes=False)
         self._moves = Kind("move", self._apply, 64)
@@ -116,9 +116,7 @@ class PostgresKeyValue:
         self._check(key, value, ttl)
         if expected is not None:
             expected = bytes(expected)
-        return await self._move(
-            _Move(_SWAP, key, expected, value, self._end(ttl), _counted(shares)), shares
-        )
+        return await self._move(_Move(_SWAP, key, expected, value, self._end(ttl), _counted(shares)), shares)
 
     async def delete(self, key: str) -> bool:
         """See `KeyValue.delete`."""
@@ -162,15 +160,19 @@ class PostgresKeyValue:
 
     async def _move(self, move: _Move, shares: tuple[Share, ...]) -> bool:
         """Whether it was done. Raises `StoreFull` where there is no room, once what has expired is swept."""
-        weight = len(move.value or b"") + len(move.expected or b"")
-        done, lacking, _ = await self._executor.do(self._moves, move, weight)
+        done, lacking = await self._moved(move)
         if lacking:
             while await self._executor.do(self._sweeps, SWEEP_ROWS) >= SWEEP_ROWS:
                 pass
-            done, lacking, _ = await self._executor.do(self._moves, move, weight)
+            done, lacking = await self._moved(move)
             if lacking:
                 raise StoreFull("bytes of values", shares[lacking - 1].limit)
         return done
+
+    async def _moved(self, move: _Move) -> tuple[bool, int]:
+        weight = len(move.value or b"") + len(move.expected or b"")
+        done, lacking, _ = await self._executor.do(self._moves, move, weight)
+        return done, lacking
 
     async def _get_all(self, connection: Any, keys: list[str]) -> Sequence[bytes | None]:
         found = dict(await connection.fetch(self._get_text, keys, self._clock()))

@@ -3,9 +3,10 @@
 Theory of operation
 -------------------
 `migrations/` holds one file for each step, named by its number, never changed once it is out. The table
-`schema_version` says which ones a schema has had. `migrate` applies the others, all in one transaction and behind an
-advisory lock, so that of two that run at once the second finds nothing left to do. A store never migrates by itself: the
-user that serves needs no right to change tables, and nobody's older process meets a schema it does not know unasked.
+`schema_version` says which ones a schema has had. `migrate` applies the others, all in one transaction and behind
+an advisory lock, so that of two that run at once the second finds nothing left to do. A store never migrates by
+itself: the user that serves needs no right to change tables, and nobody's older process meets a schema it does not
+know unasked.
 
 Specification: none.
 """
@@ -17,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from dovetail.stores.postgres.engine import PostgresEngine, failures, translated
+from dovetail.stores.postgres.engine import VERSION, PostgresEngine, failures, translated
 
 __all__ = ["Migrated", "judge", "known_version", "migrate"]
 
@@ -52,8 +53,8 @@ def judge(engine: PostgresEngine, version: int) -> None:
         return
     if version > known:
         raise engine.unavailable(
-            f"its schema {engine.schema!r} has version {version}; this Dovetail knows {known}. A newer one made it: upgrade"
-            " this one, or use another schema."
+            f"its schema {engine.schema!r} has version {version}; this Dovetail knows {known}. A newer one made it:"
+            " upgrade this one, or use another schema."
         )
     found = f"has version {version} of {known}" if version else "is not there"
     option = "" if engine.schema == "dovetail" else f" --schema {engine.schema}"
@@ -77,17 +78,19 @@ async def migrate(url: str, *, schema: str = "dovetail", timeout: float = 60.0) 
             )
             if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", f'"{schema}"'):
                 await connection.execute(f'CREATE SCHEMA "{schema}"')
-            table = f'"{schema}".schema_version'
+            table = engine.statement("$schema.schema_version")
             if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table):
                 await connection.execute(
                     f"CREATE TABLE {table} (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())"
                 )
-            before = await connection.fetchval(f"SELECT coalesce(max(version), 0) FROM {table}")
+            before = await connection.fetchval(engine.statement(VERSION))
             if before > known_version():
                 judge(engine, before)
             for number, statements in enumerate(_steps()[before:], before + 1):
-                await connection.execute(statements.replace("$schema", f'"{schema}"'))
-                await connection.execute(f"INSERT INTO {table} (version) VALUES ({number:d})")
+                await connection.execute(engine.statement(statements))
+                await connection.fetchval(
+                    engine.statement("INSERT INTO $schema.schema_version (version) VALUES ($1)"), number
+                )
     except failures() as error:
         raise translated(engine, error) from None
     finally:

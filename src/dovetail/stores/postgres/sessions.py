@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-Saving, touching and ending a session change one row, and many travel together, by the order of their ids. Creating one has
-to count the others and may end some, so creations go one by one, behind an advisory lock
+Saving, touching and ending a session change one row, and many travel together, by the order of their ids. Creating
+one has to count the others and may end some, so creations go one by one, behind an advisory lock
 (`migrations/0003_sessions.sql`).
 
 Specification: "Session Management" in basic/transports of 2025-03-26 to 2025-11-25.
@@ -43,21 +43,21 @@ class PostgresSessions:
         self._executor = executor
         self._bounds = bounds
         self._clock = clock
-        schema = f'"{executor.engine.schema}"'
-        self._create_text = (
-            f"SELECT * FROM {schema}.session_create($1::float8, $2::text, $3::bigint, $4::float8, $5::float8, $6::text,"
+        statement = executor.engine.statement
+        self._create_text = statement(
+            "SELECT * FROM $schema.session_create($1::float8, $2::text, $3::bigint, $4::float8, $5::float8, $6::text,"
             " $7::boolean, $8::bytea, $9::bigint, $10::bigint, $11::float8, $12::float8)"
         )
-        self._apply_text = (
-            f"SELECT done FROM {schema}.session_apply($1::float8, $2::int[], $3::text[], $4::bigint[], $5::bigint[],"
+        self._apply_text = statement(
+            "SELECT done FROM $schema.session_apply($1::float8, $2::int[], $3::text[], $4::bigint[], $5::bigint[],"
             " $6::bytea[], $7::float8, $8::float8)"
         )
-        self._load_text = (
-            f"SELECT id, version, created, seen, principal, data FROM {schema}.session"
+        self._load_text = statement(
+            "SELECT id, version, created, seen, principal, data FROM $schema.session"
             " WHERE id = ANY ($1::text[]) AND expires > $2::float8"
         )
-        self._count_text = (
-            f"SELECT count(*) FROM {schema}.session WHERE expires > $1::float8"
+        self._count_text = statement(
+            "SELECT count(*) FROM $schema.session WHERE expires > $1::float8"
             " AND ($2::text IS NULL OR principal = $2::text)"
         )
         self._creations = Kind("create", self._create, 1)

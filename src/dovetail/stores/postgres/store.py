@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-`engine` says where it is and what its errors mean, `executor` brings operations there, and the parts each know their
-statements. What has to be one move is a function in the engine (`migrations/`), so every operation is one statement, one
-transaction, and one way there and back.
+`engine` says where it is and what its errors mean, `executor` brings operations there, and the parts each know
+their statements. What has to be one move is a function in the engine (`migrations/`), so every operation is one
+statement, one transaction, and one way there and back.
 
 What is acknowledged is committed; how safe a commit is, the engine's `synchronous_commit` says. What a caller was not
 told, because the connection broke while it was under way, may have been done.
@@ -33,10 +33,11 @@ __all__ = ["PostgresStore"]
 class PostgresStore:
     """The bundle in the PostgreSQL database at `url`: `kv`, `sessions`, `events` and `bus`.
 
-    `schema` is where its tables are, made by ``dovetail store migrate URL``. `connections` bounds the connections of each
-    event loop (another one is for the bus), and `timeout` says how many seconds to wait for the engine. `clock` gives
-    seconds since the epoch. TLS is asked for in the URL (``?sslmode=verify-full``). Nothing is opened before the first
-    operation. `listen_url` is where the bus listens, if `url` leads through a connection pooler. Raises `ImportError` without ``dovetail[postgres]``, `ValueError` for a URL or a name that can't be one.
+    `schema` is where its tables are, made by ``dovetail store migrate URL``. `connections` bounds the connections
+    of each event loop (another one is for the bus), and `timeout` says how many seconds to wait for the engine.
+    `clock` gives seconds since the epoch. TLS is asked for in the URL (``?sslmode=verify-full``). Nothing is opened
+    before the first operation. `listen_url` is where the bus listens, if `url` leads through a connection pooler.
+    Raises `ImportError` without ``dovetail[postgres]``, `ValueError` for a URL or a name that can't be one.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class PostgresStore:
     ) -> None:
         driver()
         engine = PostgresEngine(url, schema=schema, timeout=timeout)
-        statement = f'SELECT "{schema}".sweep($1::float8, $2::int)'
+        statement = engine.statement("SELECT $schema.sweep($1::float8, $2::int)")
 
         async def sweep(connection: Any, amount: int) -> int:
             return await connection.fetchval(statement, clock(), amount)

@@ -12,13 +12,10 @@ from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
+from postgres_server import PASSWORD, PostgresServer, needs_postgres
 
 from dovetail.stores import PostgresStore, SQLiteStore, StoreUnavailable, sqlite_file
 from dovetail.stores.postgres.migrating import known_version
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "stores"))
-
-from postgres_server import PASSWORD, PostgresServer, needs_postgres
 
 
 def migrate(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -44,11 +41,16 @@ def server() -> Iterator[PostgresServer]:
 @needs_postgres
 async def test_a_schema_is_made_and_then_served(server: PostgresServer) -> None:
     async with aclosing(PostgresStore(server.url, schema="made")) as store:
-        with pytest.raises(StoreUnavailable, match="is not there. Run `dovetail store migrate URL --schema made`"):
+        with pytest.raises(
+            StoreUnavailable, match=r"is not there. Run `dovetail store migrate URL --schema made`"
+        ):
             await store.kv.get("a")
         url = server.url.replace(":correct%20horse@", "@")
         first = migrate(url, "--schema", "made", PGPASSWORD=PASSWORD)
-        assert (first.returncode, first.stdout) == (0, f"schema 'made' was made, with version {known_version()}\n")
+        assert (first.returncode, first.stdout) == (
+            0,
+            f"schema 'made' was made, with version {known_version()}\n",
+        )
         assert await store.kv.get("a") is None, "the same store serves once it can"
     again = migrate(server.url, "--schema", "made")
     assert again.stdout == f"schema 'made' has version {known_version()} already: nothing to do\n"
@@ -56,13 +58,15 @@ async def test_a_schema_is_made_and_then_served(server: PostgresServer) -> None:
 
 @needs_postgres
 async def test_two_that_migrate_at_once(server: PostgresServer) -> None:
-    done = await asyncio.gather(*(asyncio.to_thread(migrate, server.url, "--schema", "both") for _ in range(4)))
+    done = await asyncio.gather(
+        *(asyncio.to_thread(migrate, server.url, "--schema", "both") for _ in range(4))
+    )
     assert [each.returncode for each in done] == [0] * 4
     assert sorted("was made" in each.stdout for each in done) == [False] * 3 + [True]
 
 
 @needs_postgres
-@pytest.mark.parametrize(("version", "word"), [(999, "upgrade"), (2, "version 2 of")])
+@pytest.mark.parametrize("version,word", [(999, "upgrade"), (2, "version 2 of")])
 async def test_another_version_is_refused(server: PostgresServer, version: int, word: str) -> None:
     schema = f"v{version}"
     assert migrate(server.url, "--schema", schema).returncode == 0
