@@ -15,8 +15,6 @@ import pytest
 from page_blocks import ROOT, pages
 from promises import LEAST_REASON, Tie, paragraphs, untied
 
-from dovetail import stores
-
 EVERY_PAGE = [
     *pages(),
     *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")),
@@ -36,16 +34,9 @@ def before_one() -> bool:
     return project["version"].startswith("0.")
 
 
-def two_stores() -> bool:
-    """Of all public names of `dovetail.stores`, two are whole stores that can be made."""
-    whole = {name for name in stores.__all__ if name.endswith("Store")} - {"Store", "SessionStore"}
-    return whole == {"MemoryStore", "SQLiteStore"}
-
-
 FACTS: dict[str, Callable[[], bool]] = {
     "no release": no_release,
     "before 1.0": before_one,
-    "stores are memory and SQLite": two_stores,
 }
 
 

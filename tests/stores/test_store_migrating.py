@@ -15,7 +15,7 @@ import pytest
 from postgres_server import PASSWORD, PostgresServer, needs_postgres
 
 from dovetail.stores import PostgresStore, SQLiteStore, StoreUnavailable, sqlite_file
-from dovetail.stores.postgres.migrating import known_version
+from dovetail.stores.postgres.steps import known_version
 
 
 def migrate(*words: str, **env: str) -> subprocess.CompletedProcess[str]:

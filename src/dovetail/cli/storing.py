@@ -22,8 +22,10 @@ except ImportError as missing:
         "this command needs the command line's own packages: pip install 'dovetail[cli]'"
     ) from missing
 
+from ..last_resort import say
+from ..protocol.safe_text import one_line
 from ..stores import StoreError
-from .exits import NO_SERVER, OK, Usage, say
+from .exits import NO_SERVER, OK, Usage
 from .screen import Screen
 
 __all__ = ["store"]
@@ -59,7 +61,7 @@ async def migrate(
         else:
             screen.line(_sqlite(url, timeout))
     except StoreError as problem:
-        say(f"dovetail: {problem}")
+        say(f"dovetail: {one_line(str(problem))}")
         return NO_SERVER
     except ValueError as problem:
         raise Usage(str(problem)) from None

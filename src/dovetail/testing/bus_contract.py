@@ -77,6 +77,13 @@ def check_order(said: Iterable[bytes | None], publisher: bytes = b"") -> int:
     return came
 
 
+async def say_the_last_word(store: Store, *hearings: Hearing) -> None:
+    """Publish it until all have heard it: where queues are full it may be lost."""
+    while not all(LAST in hearing.said for hearing in hearings):
+        await store.bus.publish("news", LAST)
+        await asyncio.sleep(0.01)
+
+
 def nothing(data: bytes | None) -> None:
     """Hear it and do nothing."""
 
@@ -130,7 +137,7 @@ class BusContract:
                 await store.bus.publish("news", name + b"%d" % number)
 
         await asyncio.gather(publish(b"a"), publish(b"b"), publish(b"c"))
-        await self.say_the_last_word(store, hearing)
+        await say_the_last_word(store, hearing)
         said = hearing.said
         assert sum(check_order(said, name) for name in (b"a", b"b", b"c")) >= CONTRACT_BOUNDS.bus.max_waiting
 
@@ -250,7 +257,7 @@ class BusContract:
         async def end_them() -> None:
             await asyncio.to_thread(ready.wait, 30)
             await asyncio.to_thread(done.wait, 30)  # else it would come before what others have yet to say
-            await self.say_the_last_word(store, *hearings)
+            await say_the_last_word(store, *hearings)
 
         ending = asyncio.ensure_future(end_them())
         counts = await asyncio.gather(*(asyncio.to_thread(asyncio.run, work(number)) for number in range(3)))
@@ -301,7 +308,7 @@ class BusContract:
             assert await asyncio.to_thread(held.wait, 30)
         finally:
             holding.set()
-        await self.say_the_last_word(store, slow)
+        await say_the_last_word(store, slow)
         await thread
         assert check_order(slow.said) >= CONTRACT_BOUNDS.bus.max_waiting
         assert None not in quick.said, "others have missed nothing"
@@ -317,13 +324,6 @@ class BusContract:
             await store.bus.listen("news", hearing)
         end()
         assert hearing.said == []
-
-    @staticmethod
-    async def say_the_last_word(store: Store, *hearings: Hearing) -> None:
-        """Publish it until all have heard it: where queues are full it may be lost."""
-        while not all(LAST in hearing.said for hearing in hearings):
-            await store.bus.publish("news", LAST)
-            await asyncio.sleep(0.01)
 
 
 class SharedBusContract:
@@ -350,7 +350,7 @@ class SharedBusContract:
                 await bundle.bus.publish("news", name + b"%d" % number)
 
         await asyncio.gather(publish(store, b"a"), publish(peer, b"b"))
-        await BusContract.say_the_last_word(peer, hearing)
+        await say_the_last_word(peer, hearing)
         assert (
             sum(check_order(hearing.said, name) for name in (b"a", b"b")) >= CONTRACT_BOUNDS.bus.max_waiting
         )

@@ -22,11 +22,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from dovetail.stores.errors import StoreError, StoreUnavailable
+from dovetail.stores.postgres.steps import known_version
 
 __all__ = [
     "PLACES",
     "VERSION",
-    "NoConnectionLeft",
     "PostgresEngine",
     "driver",
     "failures",
@@ -59,8 +59,13 @@ _POOLER: Final = ("26000", "42P05")
 """A prepared statement is unknown, or is there already: somebody else uses the same process."""
 
 
-class NoConnectionLeft(StoreUnavailable):
+class _NoConnectionLeft(StoreUnavailable):
     """The engine takes no more connections now."""
+
+
+def no_connection_left(error: Exception) -> bool:
+    """Whether the engine refused a connection because it has too many."""
+    return isinstance(error, _NoConnectionLeft)
 
 
 def driver() -> Any:
@@ -176,10 +181,24 @@ class PostgresEngine:
             "default_transaction_isolation": "read committed",
         }
 
+    def judge(self, version: int) -> None:
+        """Raise `StoreUnavailable` unless this is the version we know."""
+        known = known_version()
+        if version == known:
+            return
+        if version > known:
+            raise self.unavailable(
+                f"its schema {self.schema!r} has version {version}; this Dovetail knows {known}. A newer one made it:"
+                " upgrade this one, or use another schema."
+            )
+        found = f"has version {version} of {known}" if version else "is not there"
+        option = "" if self.schema == "dovetail" else f" --schema {self.schema}"
+        raise self.unavailable(
+            f"its schema {self.schema!r} {found}. Run `dovetail store migrate URL{option}` first."
+        )
+
     async def look(self, connection: Any) -> bool:
         """Judge a connection and the schema behind it; whether a pooler stands between. Raises `StoreUnavailable`."""
-        from dovetail.stores.postgres.migrating import judge
-
         table = self.statement("$schema.schema_version")
         try:
             found = await connection.fetchrow(
@@ -200,7 +219,7 @@ class PostgresEngine:
                 "its transactions are isolated otherwise than `read committed`. Set"
                 " default_transaction_isolation for the user."
             )
-        judge(self, version)
+        self.judge(version)
         return found["process"] != connection.get_server_pid()
 
 
@@ -220,7 +239,7 @@ def translated(engine: PostgresEngine, error: BaseException) -> StoreError:
         )
         advice = _ADVICE.get(state[:2], "See its log.")
         told = engine.unavailable(f"the engine says {state}{said}. {advice}")
-        return NoConnectionLeft(str(told)) if state == "53300" else told
+        return _NoConnectionLeft(str(told)) if state == "53300" else told
     if isinstance(error, TimeoutError):
         return engine.unavailable(
             f"nothing came from it in {engine.timeout:g} s. See that it runs and is not overloaded."

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from dovetail.logs import get_logger
 from dovetail.stores.errors import StoreClosed, StoreError, StoreUnavailable
-from dovetail.stores.postgres.engine import NoConnectionLeft, PostgresEngine, driver, sqlstate, translated
+from dovetail.stores.postgres.engine import PostgresEngine, driver, no_connection_left, sqlstate, translated
 
 __all__ = ["Kind", "PostgresExecutor"]
 
@@ -266,14 +266,10 @@ class _Worker:
                 async with asyncio.timeout(engine.timeout):
                     results = await kind.run(self.connection, [each.given for each in batch])
                 break
-            except NoConnectionLeft as error:
-                if self.lanes.reaching:
-                    raise _Superfluous(batch) from None
-                for each in batch:
-                    _fail(each, error)
-                return
             except StoreError as error:
                 await self.end(gently=False)
+                if self.lanes.reaching and no_connection_left(error):
+                    raise _Superfluous(batch) from None
                 for each in batch:
                     _fail(each, error)
                 return

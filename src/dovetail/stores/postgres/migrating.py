@@ -13,14 +13,12 @@ Specification: none.
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
 from dovetail.stores.postgres.engine import VERSION, PostgresEngine, failures, translated
+from dovetail.stores.postgres.steps import known_version, steps
 
-__all__ = ["Migrated", "judge", "known_version", "migrate"]
+__all__ = ["Migrated", "migrate"]
 
 
 class Migrated(NamedTuple):
@@ -28,39 +26,6 @@ class Migrated(NamedTuple):
 
     before: int
     after: int
-
-
-@cache
-def _steps() -> tuple[str, ...]:
-    """The statements of each step, the first one first."""
-    found = sorted(
-        (each.name, each.read_text(encoding="utf-8"))
-        for each in files("dovetail.stores.postgres").joinpath("migrations").iterdir()
-        if re.fullmatch(r"\d{4}_\w+\.sql", each.name)
-    )
-    return tuple(text for _, text in found)
-
-
-def known_version() -> int:
-    """How many steps there are."""
-    return len(_steps())
-
-
-def judge(engine: PostgresEngine, version: int) -> None:
-    """Raise `StoreUnavailable` unless this is the version we know."""
-    known = known_version()
-    if version == known:
-        return
-    if version > known:
-        raise engine.unavailable(
-            f"its schema {engine.schema!r} has version {version}; this Dovetail knows {known}. A newer one made it:"
-            " upgrade this one, or use another schema."
-        )
-    found = f"has version {version} of {known}" if version else "is not there"
-    option = "" if engine.schema == "dovetail" else f" --schema {engine.schema}"
-    raise engine.unavailable(
-        f"its schema {engine.schema!r} {found}. Run `dovetail store migrate URL{option}` first."
-    )
 
 
 async def migrate(url: str, *, schema: str = "dovetail", timeout: float = 60.0) -> Migrated:
@@ -85,8 +50,8 @@ async def migrate(url: str, *, schema: str = "dovetail", timeout: float = 60.0) 
                 )
             before = await connection.fetchval(engine.statement(VERSION))
             if before > known_version():
-                judge(engine, before)
-            for number, statements in enumerate(_steps()[before:], before + 1):
+                engine.judge(before)
+            for number, statements in enumerate(steps()[before:], before + 1):
                 await connection.execute(engine.statement(statements))
                 await connection.fetchval(
                     engine.statement("INSERT INTO $schema.schema_version (version) VALUES ($1)"), number

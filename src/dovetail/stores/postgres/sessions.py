@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 Saving, touching and ending a session change one row, and many travel together, by the order of their ids. Creating
-one has to count the others and may end some, so creations go one by one, behind an advisory lock
-(`migrations/0003_sessions.sql`).
+one has to count the others and may end some, so creations go one by one, behind an advisory lock, many in one
+transaction (`migrations/0003_sessions.sql`).
 
 Specification: "Session Management" in basic/transports of 2025-03-26 to 2025-11-25.
 """
@@ -45,8 +45,10 @@ class PostgresSessions:
         self._clock = clock
         statement = executor.engine.statement
         self._create_text = statement(
-            "SELECT * FROM $schema.session_create($1::float8, $2::text, $3::bigint, $4::float8, $5::float8, $6::text,"
-            " $7::boolean, $8::bytea, $9::bigint, $10::bigint, $11::float8, $12::float8)"
+            "SELECT made.outcome, made.gone FROM unnest($2::text[], $3::bigint[], $4::float8[], $5::float8[],"
+            " $6::text[], $7::boolean[], $8::bytea[]) AS new (id, version, created, seen, principal, anonymous, data),"
+            " LATERAL $schema.session_create($1::float8, id, version, created, seen, principal, anonymous, data,"
+            " $9::bigint, $10::bigint, $11::float8, $12::float8) AS made"
         )
         self._apply_text = statement(
             "SELECT done FROM $schema.session_apply($1::float8, $2::int[], $3::text[], $4::bigint[], $5::bigint[],"
@@ -60,7 +62,7 @@ class PostgresSessions:
             "SELECT count(*) FROM $schema.session WHERE expires > $1::float8"
             " AND ($2::text IS NULL OR principal = $2::text)"
         )
-        self._creations = Kind("create", self._create, 1)
+        self._creations = Kind("create", self._create, 64, alone=True)
         self._changes = Kind("change", self._apply, 64)
         self._loads = Kind("load", self._load, 64, writes=False)
         self._counts = Kind("count", self._count, 1, writes=False)
@@ -102,28 +104,33 @@ class PostgresSessions:
         """See `SessionStore.count`."""
         return await self._executor.do(self._counts, principal_key)
 
-    async def _create(self, connection: Any, given: list[SessionRecord]) -> Sequence[Any]:
-        record, bounds, now = given[0], self._bounds, self._clock()
-        outcome, gone = await connection.fetchrow(
+    async def _create(self, connection: Any, records: list[SessionRecord]) -> Sequence[Any]:
+        bounds, now = self._bounds, self._clock()
+        rows = await connection.fetch(
             self._create_text,
             now,
-            record.id,
-            record.version,
-            min(record.created, now),
-            min(record.seen, now),
-            record.principal,
-            is_anonymous(record.principal),
-            record.data,
+            [each.id for each in records],
+            [each.version for each in records],
+            [min(each.created, now) for each in records],
+            [min(each.seen, now) for each in records],
+            [each.principal for each in records],
+            [is_anonymous(each.principal) for each in records],
+            [each.data for each in records],
             bounds.max_sessions,
             bounds.max_per_principal,
             bounds.idle_ttl,
             bounds.absolute_ttl,
         )
+        return [self._created(*row) for row in rows]
+
+    def _created(self, outcome: int, gone: list[str]) -> object:
+        """What the caller of `create` gets."""
+        bounds = self._bounds
         if outcome == 1:
-            return [SessionExists()]
+            return SessionExists()
         if outcome == 2:
-            return [StoreFull("sessions of one principal", bounds.max_per_principal)]
-        return [StoreFull("sessions", bounds.max_sessions) if outcome else gone]
+            return StoreFull("sessions of one principal", bounds.max_per_principal)
+        return StoreFull("sessions", bounds.max_sessions) if outcome else gone
 
     async def _apply(self, connection: Any, changes: list[_Change]) -> Sequence[bool]:
         places = sorted(range(len(changes)), key=lambda place: changes[place].id)
