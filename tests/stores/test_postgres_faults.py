@@ -105,6 +105,8 @@ class Traffic:
         self.appended: dict[str, list[int]] = {}
         self.stored: dict[str, int] = {}
         self.attempts: dict[str, int] = {}
+        self.undone: dict[str, int] = {}
+        self.uncertain = 0
         self.taken: list[str] = []
         self.refused = 0
         self.said: set[str] = set()
@@ -115,8 +117,10 @@ class Traffic:
         while True:
             began = time.monotonic()
             attempt = self.attempts[name] = self.attempts.get(name, 0) + 1
+            appending = True
             try:
                 sequence = await self.store.events.append(name, b"%d" % attempt)
+                appending = False
                 self.appended.setdefault(name, []).append(sequence)
                 await self.store.kv.set(name, b"%d" % attempt)
                 self.stored[name] = attempt
@@ -125,6 +129,9 @@ class Traffic:
                     self.taken.append(f"{name}/{attempt}")
             except StoreUnavailable as error:
                 self.refused += 1
+                self.uncertain += error.uncertain
+                if appending and not error.uncertain:
+                    self.undone[name] = self.undone.get(name, 0) + 1
                 self.said.add(str(error))
                 await asyncio.sleep(0.01)
             self.slowest = max(self.slowest, time.monotonic() - began)
@@ -152,7 +159,9 @@ class Traffic:
         for name, sequences in self.appended.items():
             assert sequences == sorted(set(sequences)), "no sequence was given twice"
             last = await self.store.events.last(name)
-            assert sequences[-1] <= last <= self.attempts[name]
+            assert sequences[-1] <= last <= self.attempts[name] - self.undone.get(name, 0), (
+                "it said that it was not done"
+            )
             value = int(await self.store.kv.get(name) or b"-1")
             assert self.stored[name] <= value <= self.attempts[name]
         assert len(self.taken) == len(set(self.taken))
@@ -169,8 +178,10 @@ async def test_an_engine_that_is_killed_loses_nothing_acknowledged(
         server.kill()
         refused = traffic.refused
         await until(lambda refused=refused: traffic.refused > refused + 16)
-        with pytest.raises(StoreUnavailable, match="reached"):
-            await store.sessions.load("s")
+        assert traffic.undone, "what could not be sent was not done, and that is known"
+        with pytest.raises(StoreUnavailable, match="reached") as caught:
+            await store.sessions.touch("s")
+        assert not caught.value.uncertain
         await asyncio.to_thread(server.start)
         await healed(store)
     await traffic.more(100)
@@ -185,8 +196,10 @@ async def test_an_engine_that_stands_still_is_said_to(server: PostgresServer, st
         refused = traffic.refused
         await until(lambda: traffic.refused >= refused + 8)
         began = time.monotonic()
-        with pytest.raises(StoreUnavailable, match=r"in 2 s|overloaded"):
+        with pytest.raises(StoreUnavailable, match=r"in 2 s|overloaded") as caught:
             await store.kv.get("a")
+        assert not caught.value.uncertain
+        assert traffic.uncertain >= 8, "nobody knows what becomes of what was sent"
         assert time.monotonic() - began < 3 * 2.0 + 2
     finally:
         server.resume()

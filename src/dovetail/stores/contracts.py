@@ -19,7 +19,8 @@ Rules that hold for all of them, and that `dovetail.testing.store_contract` chec
 * Expiry follows the store's clock (seconds since the epoch). What has expired is invisible at once, whenever
   it may be swept; it counts toward no bound that it would make fail.
 * Methods may be called from any task, and from several event loops at once.
-* A cancelled call may have taken effect or not. Any other error means that it had none.
+* A cancelled call may have taken effect or not; so may one that raises a `StoreUnavailable` which is `uncertain`. Any
+  other error means that it had none.
 * After `aclose` every call raises `StoreClosed`. Any call may raise `StoreUnavailable`.
 * Keys, ids and stream names have 1 to 512 characters without NUL (`KeyInvalid`). No error quotes them.
 

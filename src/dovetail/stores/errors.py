@@ -115,11 +115,14 @@ class StreamEnded(StoreError):
 
 class StoreUnavailable(StoreError):
     """The backend cannot serve now: locked, unreachable, out of disk, damaged, or overloaded. Nothing was
-    written.
+    written, unless `uncertain` is True: then a server was asked and its answer did not come, so the operation may have
+    been done or not.
 
-    The same operation may be tried again; for a damaged file or a missing directory an operator has to act
-    first.
+    The same operation may be tried again (after a look, where it is uncertain); for a damaged file or a missing
+    directory an operator has to act first.
     """
+
+    uncertain: bool = False
 
 
 class StoreClosed(StoreError):

@@ -282,7 +282,8 @@ class _Worker:
                     if again:
                         await self._run(kind, batch, again=False)
                         return
-                elif len(batch) > 1 and state[:2] not in _OF_ALL:
+                    raise _broken(engine, error, writes=kind.writes) from None
+                if len(batch) > 1 and state[:2] not in _OF_ALL:
                     for each in batch:
                         await self._run(kind, [each], again=again)
                     return
@@ -342,10 +343,13 @@ def _fail(operation: _Operation, error: Exception) -> None:
 
 
 def _broken(engine: PostgresEngine, error: Exception, *, writes: bool) -> StoreUnavailable:
+    """What to tell of a connection that broke while an operation was under way."""
     told = translated(engine, error)
-    if writes:
-        return StoreUnavailable(f"{told} The operation was under way: it may have been done or not.")
-    return StoreUnavailable(str(told))
+    if not writes:
+        return StoreUnavailable(str(told))
+    uncertain = StoreUnavailable(f"{told} The operation was under way: it may have been done or not.")
+    uncertain.uncertain = True
+    return uncertain
 
 
 class PostgresExecutor:
