@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from postgres_server import PostgresServer, migrated, needs_postgres, until
 
-from dovetail.stores import BusBounds, PostgresStore, StoreBounds, StoreClosed, StoreUnavailable
+from dovetail.stores import BusBounds, PostgresStore, StoreBounds, StoreClosed, StoreFull, StoreUnavailable
 from dovetail.testing.bus_contract import Hearing, check_order
 from dovetail.testing.store_contract import CONTRACT_BOUNDS, a_session
 
@@ -362,3 +362,26 @@ async def test_what_waits_when_the_store_is_closed_ends(server: PostgresServer) 
     assert kept == outcomes.count(None), "what was not refused is there"
     own = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dovetail'"
     await until(lambda: server.sql(own) == "0")
+
+
+async def test_the_last_place_goes_to_one(server: PostgresServer) -> None:
+    """Many create a session at the same moment, each on a connection of its own."""
+    bundles = [PostgresStore(server.url, bounds=CONTRACT_BOUNDS, connections=1) for _ in range(6)]
+    try:
+        await asyncio.gather(*(bundle.kv.get("a") for bundle in bundles))
+        for turn in range(15):
+            for number in range(7):
+                await bundles[0].sessions.create(a_session(f"s{number}"))
+            outcomes = await asyncio.gather(
+                *(bundle.sessions.create(a_session(f"n{at}")) for at, bundle in enumerate(bundles)),
+                return_exceptions=True,
+            )
+            assert sum(isinstance(outcome, StoreFull) for outcome in outcomes) == 5, turn
+            held = await bundles[0].sessions.count("alice")
+            assert held == CONTRACT_BOUNDS.sessions.max_per_principal
+            await asyncio.gather(
+                *(bundles[0].sessions.delete(f"{kind}{number}") for kind in "sn" for number in range(7))
+            )
+    finally:
+        for bundle in bundles:
+            await bundle.aclose()
