@@ -56,6 +56,7 @@ _lazy = LazyNames(
         ),
         "dovetail.stores.mixed": ("MixedStore",),
         "dovetail.stores.postgres.store": ("PostgresStore",),
+        "dovetail.stores.redis.store": ("RedisStore",),
         "dovetail.stores.sqlite": ("SQLiteStore",),
     },
 )

@@ -17,6 +17,7 @@ from dovetail.stores.errors import (
 from dovetail.stores.memory import MemoryBus, MemoryEvents, MemoryKeyValue, MemorySessions, MemoryStore
 from dovetail.stores.mixed import MixedStore
 from dovetail.stores.postgres.store import PostgresStore
+from dovetail.stores.redis.store import RedisStore
 from dovetail.stores.sqlite import SQLiteStore
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "MemoryStore",
     "MixedStore",
     "PostgresStore",
+    "RedisStore",
     "SQLiteStore",
     "SessionBounds",
     "SessionExists",
