@@ -9,13 +9,15 @@ or a skip for the reason ``no-redis``.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,32 @@ def running_server(folder: Path, *options: str) -> Iterator[RedisServer]:
         yield server.start()
     finally:
         server.kill()
+
+
+@asynccontextmanager
+async def slow_way(port: int, delay: float) -> AsyncIterator[int]:
+    """A port from which each way to another takes ``delay`` seconds, whatever is on it already."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):
+            while chunk := await reader.read(65_536):
+                loop.call_later(delay, writer.write, chunk)
+        loop.call_later(delay, writer.close)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        ends.append(back)
+        ends.append(writer)
+        await asyncio.gather(carry(reader, back), carry(there, writer))
+
+    ends = list[asyncio.StreamWriter]()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for end in ends:
+            end.close()
+            with suppress(OSError):
+                await end.wait_closed()

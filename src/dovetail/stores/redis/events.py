@@ -48,10 +48,7 @@ local function drop(name)
 end
 local function settled(name)
   local packed = redis.call('HGET', KEYS[2], name)
-  if not packed then
-    redis.call('ZREM', KEYS[4], name)
-    return nil
-  end
+  if not packed then return nil end
   local s = {}
   s.first, s.last, s.bytes, s.closed, s.events, s.position = struct.unpack('>dddddd', packed)
   if now < s.events then return s end
@@ -68,7 +65,9 @@ local function settled(name)
 end
 local function sweep(most)
   local due = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', ARGV[1], 'LIMIT', 0, most)
-  for _, name in ipairs(due) do settled(name) end
+  for _, name in ipairs(due) do
+    if not settled(name) then redis.call('ZREM', KEYS[4], name) end
+  end
   return #due
 end
 """
@@ -97,7 +96,8 @@ if whole then s.closed = 1 end
 redis.call('ZADD', KEYS[3], 0, name)
 note(name, s)
 return s.last
-"""
+""",
+    adds=True,
 )
 
 # After the time and the name: the position after which to read, and how many at most.

@@ -70,7 +70,7 @@ end
 """
 )
 
-_GET = Script(_LIVE + "return live(ARGV[2])", writes=False)
+_GET = Script(_LIVE + "return live(ARGV[2])")
 
 _TAKE = Script(
     _CHANGES
@@ -136,7 +136,8 @@ if #ARGV > 7 then
   redis.call('HSET', KEYS[5], key, lengths[1] .. ':' .. (lengths[2] or '0') .. ':' .. size)
 end
 return 1
-"""
+""",
+    adds=True,
 )
 
 _PAGE = Script(
@@ -149,8 +150,7 @@ for _, key in ipairs(found) do
   if not due or tonumber(due) > now then page[#page + 1] = key end
 end
 return page
-""",
-    writes=False,
+"""
 )
 
 _SWEEP = Script(_CHANGES + "return sweep(1000)")

@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 A script is one move: nothing runs beside it, and where Redis has no memory left it refuses the first write of a script,
-so a refused script has changed nothing. (Each script of ours therefore begins with the write that takes room, or
-with a sweep, which makes some.) Scripts are named by their digest; the server that does not know one gets it whole.
+so a refused script has changed nothing. (Each script of ours therefore begins with a write that takes room, or with a
+sweep, which makes some: after any other write Redis would let it go on, beyond its memory.) Scripts are named by their
+digest; the server that does not know one gets it whole.
 
 Each part of a store keeps everything under keys with one *hash tag*, such as ``{dovetail:kv}:values``: in a cluster
 they are in one slot, which is what lets a script move them together. The first of the keys holds the number of the
@@ -34,12 +35,12 @@ if not layout then redis.call('SET', KEYS[1], '{LAYOUT}') end
 
 
 class Script:
-    """One script; ``body`` is Lua. Whoever writes marks the layout first."""
+    """One script; ``body`` is Lua. What ``adds`` to the keys of its part marks their layout first."""
 
     __slots__ = ("digest", "source")
 
-    def __init__(self, body: str, *, writes: bool = True) -> None:
-        self.source = (_LOOK + (_MARK if writes else "") + body).encode()
+    def __init__(self, body: str, *, adds: bool = False) -> None:
+        self.source = (_LOOK + (_MARK if adds else "") + body).encode()
         self.digest = sha1(self.source, usedforsecurity=False).hexdigest().encode()
 
 

@@ -115,7 +115,8 @@ if anonymous(principal) then
   redis.call('ZADD', KEYS[6] .. ':' .. principal, created, id)
 end
 return gone
-"""
+""",
+    adds=True,
 )
 
 _LOAD = Script(
@@ -123,8 +124,7 @@ _LOAD = Script(
     + """
 if not live(ARGV[2]) then return false end
 return {redis.call('HGET', KEYS[3], ARGV[2]), redis.call('HGET', KEYS[2], ARGV[2])}
-""",
-    writes=False,
+"""
 )
 
 # After the time and the id: both times to live, and for a save what version is expected, the new one, and the data.
