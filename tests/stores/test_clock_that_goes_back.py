@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from redis_server import RedisServer, running_server
 
-from dovetail.stores import Event, MemoryStore, SQLiteStore, Store
+from dovetail.stores import Event, MemoryStore, RedisStore, SQLiteStore, Store
 from dovetail.stores.namespaces import COST
 from dovetail.testing.store_contract import VirtualClock, a_session
 
@@ -20,13 +21,22 @@ def clock() -> VirtualClock:
     return VirtualClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    yield from running_server(tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 async def store(request: pytest.FixtureRequest, clock: VirtualClock, tmp_path: Path) -> AsyncIterator[Store]:
-    made: Store = (
-        MemoryStore(clock=clock)
-        if request.param == "memory"
-        else SQLiteStore(tmp_path / "store.db", clock=clock)
-    )
+    made: Store
+    if request.param == "memory":
+        made = MemoryStore(clock=clock)
+    elif request.param == "sqlite":
+        made = SQLiteStore(tmp_path / "store.db", clock=clock)
+    else:
+        server: RedisServer = request.getfixturevalue("redis")
+        server.command("FLUSHALL")
+        made = RedisStore(server.url, clock=clock)
     async with aclosing(made):
         yield made
 

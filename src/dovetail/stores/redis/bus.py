@@ -29,7 +29,7 @@ from dovetail.stores.errors import StoreClosed, StoreError, StoreUnavailable
 from dovetail.stores.listeners import Listeners
 
 from .connections import Connections
-from .driver import Driver
+from .driver import Driver, is_refusal
 
 __all__ = ["RedisBus"]
 
@@ -52,6 +52,7 @@ class _Subscriber:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._connected = False
+        self._pause = FIRST_PAUSE
         self._orders: list[tuple[bytes, str]] = []
         self._ordered = asyncio.Event()
         self._waiting: dict[str, deque[_Futures]] = {}  # who waits for each subscription on its way
@@ -114,29 +115,33 @@ class _Subscriber:
                 future.set_exception(error)
 
     async def _stay(self) -> None:
-        """Be connected, again and again."""
-        pause, gap = FIRST_PAUSE, False
-        while not self._closed:
+        """Be connected, again and again, while anybody listens or waits to."""
+        gap = False
+        while self._waiting or self._listeners.channels():
             try:
                 connection = await self._driver.connect(None, listening=True)
             except StoreError as error:
                 self._fail(error)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all come at once
-                pause = min(2 * pause, LONGEST_PAUSE)
+                await self._rest()
                 continue
-            pause = FIRST_PAUSE
             try:
                 await self._serve(connection, gap=gap)
             except Exception as error:  # noqa: BLE001 - whatever broke it, the next connection heals it
-                _log.info(
-                    "the connection of the bus to Redis broke (%s); there will be another",
-                    type(error).__name__,
-                )
+                if is_refusal(error):
+                    self._fail(self._driver.refused(None, error))
+                _log.info("the connection of the bus to Redis broke (%s)", type(error).__name__)
             finally:
                 self._connected = False
                 self._subscribed.clear()
                 await self._driver.close(connection)
             gap = True
+            await self._rest()
+        self._task = None
+
+    async def _rest(self) -> None:
+        """Wait before the next attempt, longer each time until one succeeds."""
+        await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all come at once
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     async def _serve(self, connection: Any, *, gap: bool) -> None:
         """Hear what comes, until the connection breaks. ``gap``: something may be missing before it."""
@@ -192,6 +197,7 @@ class _Subscriber:
         if kind == b"unsubscribe":
             self._leaving[channel] -= 1
         elif kind == b"subscribe":
+            self._pause = FIRST_PAUSE
             if channel in unheard:
                 unheard.discard(channel)
                 self._listeners.tell(channel, None)

@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 Only connections are taken from it, and neither its client nor its pools: those send a command again when its connection
-broke, and a `take` that ran twice would have given its value to nobody. No text of the server or of the driver goes
-into an error of ours but the first word of a refusal, for the rest may quote keys.
+broke, and a `take` that ran twice would have given its value to nobody. Of what the server says only the first word of
+a refusal goes into an error of ours, for the rest may quote keys.
 
 Specification: none.
 """
@@ -96,7 +96,10 @@ class Driver:
         try:
             async with asyncio.timeout(self.timeout):
                 await connection.connect()
-                if not listening:
+                if listening:
+                    await self.send(connection, [("PING",)])  # it may want a password
+                    await self.receive(connection)
+                else:
                     await self._judge(connection, address)
         except StoreError:
             await self.close(connection)
@@ -241,4 +244,5 @@ def _meaning(error: Exception) -> tuple[str, str]:
         return _MEANINGS.get(word, (f"it answered {word}", "Look into the cause and try again."))
     if is_refusal(error):
         return f"it answered with an error ({kind})", "Look into the cause and try again."
-    return f"there is no connection ({kind})", "See whether it runs, and whether the URL is right."
+    # Nothing of ours was sent: what it says is of hosts, ports and certificates.
+    return f"there is no connection ({error or kind})", "See whether it runs, and whether the URL is right."
