@@ -6,7 +6,7 @@ it true, in a comment that a reader of the rendered page never sees; a test look
 longer so, the page fails. The comment stands in the sentence's paragraph (or row of a table), or on the line before:
 
 =====================================  =========================================================================
-``<!-- absent: NAME -->``              there is no such module, attribute or parameter: ``dovetail.stores.redis``,
+``<!-- absent: NAME -->``              there is no such module, attribute or parameter: ``dovetail.stores.tape``,
                                        ``dovetail.App(tasks)``
 ``<!-- fact: NAME -->``                one of the facts that `test_promises.py` knows how to look up
 ``<!-- held: FILE::TEST -->``          a test of this name in this file holds what the sentence says

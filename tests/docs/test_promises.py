@@ -137,7 +137,7 @@ def test_what_is_no_promise_or_is_tied_passes(text: str) -> None:
 @pytest.mark.parametrize(
     "kind,what,told",
     [
-        ("absent", "dovetail.stores.redis", None),
+        ("absent", "dovetail.stores.tape", None),
         ("absent", "dovetail.stores.sqlite", "is there now"),
         ("absent", "dovetail.App", "is there now"),
         ("absent", "dovetail.App(store)", "is there now"),
