@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -191,16 +192,12 @@ def test_what_is_no_url_of_a_server_is_refused_and_not_quoted(url: str) -> None:
     assert caught.value.__suppress_context__
 
 
-def test_what_can_not_be_used_is_refused() -> None:
-    for options in (
-        {"timeout": 0},
-        {"timeout": -1},
-        {"connections": 0},
-        {"namespace": ""},
-        {"namespace": "{a}"},
-    ):
-        with pytest.raises(ValueError, match=r"Redis store needs|namespace has"):
-            RedisStore("redis://host", **options)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "options", [{"timeout": 0}, {"timeout": -1}, {"connections": 0}, {"namespace": ""}, {"namespace": "{a}"}]
+)
+def test_what_can_not_be_used_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"Redis store needs|namespace has"):
+        RedisStore("redis://host", **options)
 
 
 def test_the_driver_is_loaded_when_it_is_used_and_missed_by_name() -> None:

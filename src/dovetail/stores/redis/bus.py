@@ -167,7 +167,7 @@ class _Subscriber:
                     raise TimeoutError
                 else:
                     asked = True
-                    await self._driver.send(connection, [(b"PING",)])
+                    await self._driver.ask_for_life(connection)
         finally:
             sending.cancel()
             await asyncio.wait([sending])

@@ -34,7 +34,7 @@ from dovetail.stores.errors import StoreClosed, StoreError, StoreFull, StoreUnav
 from .driver import Address, Driver, is_refusal
 from .scripts import Keys, Script
 
-__all__ = ["Connections", "Local", "OutOfMemory"]
+__all__ = ["Connections", "Local"]
 
 BATCH = 256
 """Calls that are sent in one piece at most."""
@@ -48,7 +48,7 @@ MOVES = 5
 _log = get_logger("dovetail.stores")
 
 
-class OutOfMemory(Exception):
+class _OutOfMemory(Exception):
     """The server has no memory for this. It had no effect."""
 
 
@@ -228,14 +228,14 @@ class _Node:
             case "NoScriptError":
                 return _Unknown()
             case "OutOfMemoryError":
-                return OutOfMemory()
+                return _OutOfMemory()
             case "MovedError":
                 host: str = getattr(error, "host", "")
                 port: int = getattr(error, "port", 0)
                 # Without a name it is the host that was asked.
                 return _Moved((host or self._driver.address(self._address)[0], port))
             case _ if str(error).startswith("OOM "):
-                return OutOfMemory()
+                return _OutOfMemory()
             case _:
                 return self._driver.refused(self._address, error)
 
@@ -314,10 +314,10 @@ class Connections:
         """
         try:
             return await self._run(script, keys, now, args)
-        except OutOfMemory:
+        except _OutOfMemory:
             swept = [await self._run(sweep, kept, now, ()) for sweep, kept in self.sweeps]
             if any(swept):
-                with suppress(OutOfMemory):
+                with suppress(_OutOfMemory):
                     return await self._run(script, keys, now, args)
             raise StoreFull("bytes in Redis", self._driver.max_memory) from None
 
@@ -325,7 +325,7 @@ class Connections:
         """What a command without keys gives. Raises as `run`."""
         try:
             return await self.here().call("", args)
-        except OutOfMemory:
+        except _OutOfMemory:
             raise StoreFull("bytes in Redis", self._driver.max_memory) from None
 
     async def _run(self, script: Script, keys: Keys, now: float, args: Sequence[bytes]) -> Any:

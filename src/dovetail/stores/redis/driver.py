@@ -25,6 +25,7 @@ Address = tuple[str, int]
 
 _OF_POOLS = ("maint", "orig_", "oss_cluster_", "himport")
 """What options begin with that pools give to their connections for features that are theirs."""
+_SIGN_OF_LIFE = b"*1\r\n$4\r\nPING\r\n"
 _LOSING = b"allkeys-"
 _log = get_logger("dovetail.stores")
 
@@ -97,7 +98,7 @@ class Driver:
             async with asyncio.timeout(self.timeout):
                 await connection.connect()
                 if listening:
-                    await self.send(connection, [("PING",)])  # it may want a password
+                    await self.ask_for_life(connection)  # it may want a password
                     await self.receive(connection)
                 else:
                     await self._judge(connection, address)
@@ -128,6 +129,10 @@ class Driver:
     async def send(self, connection: Any, commands: list[tuple[Any, ...]]) -> None:
         """Send commands in one piece."""
         await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+
+    async def ask_for_life(self, connection: Any) -> None:
+        """Ask the server for a sign of life, which comes as a reply."""
+        await connection.send_packed_command(_SIGN_OF_LIFE, check_health=False)
 
     async def receive(self, connection: Any) -> Any:
         """The next reply. Raises what `is_refusal` knows."""
