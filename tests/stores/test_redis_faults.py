@@ -113,6 +113,15 @@ async def test_a_killed_server_takes_nothing_with_it_that_was_confirmed(
         assert numbers == sorted(set(numbers)), "none twice, none out of its order"
 
 
+async def test_a_restart_while_nobody_asks_is_not_noticed(server: RedisServer, store: RedisStore) -> None:
+    """A connection that was closed meanwhile is not used: its call would be uncertain."""
+    for _ in range(3):
+        await store.kv.set("a", b"1")
+        server.kill()
+        await asyncio.to_thread(server.start)
+        assert await store.kv.take("a") == b"1"
+
+
 async def test_no_value_is_taken_twice_while_the_server_comes_and_goes(
     server: RedisServer, store: RedisStore
 ) -> None:
@@ -224,6 +233,7 @@ async def test_a_full_server_says_so_and_recovers(tmp_path: Path) -> None:
         async with aclosing(RedisStore(server.url, clock=clock)) as store:
             await store.kv.set("first", b"kept")
             await store.sessions.create(a_session())
+            await store.events.append("before", b"1")
             outcomes = await asyncio.gather(
                 *(store.kv.set(f"{number}", b"x" * 100_000, ttl=60) for number in range(200)),
                 return_exceptions=True,
