@@ -26,7 +26,10 @@ ask "$1"
 ASK_FISH = 'source ./script; complete -C "$argv[1]" | string split -f 1 \\t | string join " "'
 PRESENT = [shell for shell in SHELLS if shutil.which(shell)]
 ASKED = [
-    ("dovetail ", {"auth", "store", "run", "dev", "list", "call", "read", "prompt", "complete", "completion"}),
+    (
+        "dovetail ",
+        {"auth", "store", "run", "dev", "list", "call", "read", "prompt", "complete", "completion"},
+    ),
     ("dovetail ca", {"call"}),
     ("dovetail auth ", {"login", "status", "logout"}),
     ("dovetail auth login --pas", {"--paste"}),
