@@ -18,8 +18,8 @@ from dovetail.protocol.errors import (
     RequestTimeout,
     RPCError,
     ServerExited,
+    copy_of,
 )
-from dovetail.transports.shared_channel import again
 
 Scripted = Callable[..., list[str]]
 
@@ -98,6 +98,6 @@ def test_a_copy_and_a_pickle_say_the_same() -> None:
     late.of_call("tools/call", "a server")
     late.of_call("another", "another")
     assert str(late) == "it was late (tools/call to a server)"
-    twin: Any = again(late)
+    twin: Any = copy_of(late)
     assert (type(twin), str(twin), twin.method) == (RequestTimeout, str(late), "tools/call")
     assert str(pickle.loads(pickle.dumps(late))) == str(late)

@@ -19,9 +19,8 @@ from scripted import Wire, scripted
 
 from dovetail.protocol.errors import ConnectionLost, DovetailError
 from dovetail.transports.http1.client.aiohttp_backend import AiohttpBackend
-from dovetail.transports.http1.client.answer import Answer
 from dovetail.transports.http1.client.backend import Http1Backend
-from dovetail.transports.http1.client.connection import HEAD_LIMIT, Connection
+from dovetail.transports.http1.client.connection import HEAD_LIMIT, Answer, Connection
 from dovetail.transports.http1.client.seam import HttpBackend
 
 pytestmark = pytest.mark.hostile
@@ -229,17 +228,18 @@ async def test_an_answer_to_head_has_no_body() -> None:
 # Any cutting of the same bytes
 
 
-class Owner:
+class Pool:
     """A pool that notes what it is told."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
         self.freed = 0
+
+    def connection(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        return Connection(loop, "there", [], free=self.free, gone=lambda _: None)
 
     def free(self, connection: Connection) -> None:
         self.freed += 1
-
-    def gone(self, connection: Connection) -> None: ...
 
 
 class Still(asyncio.Transport):
@@ -270,15 +270,15 @@ class Still(asyncio.Transport):
 
 async def read(pieces: list[bytes], *, end: bool) -> tuple[object, ...]:
     """What a connection makes of these bytes: the outcome, and last whether it may be used again."""
-    owner, transport = Owner(), Still()
-    connection = Connection(owner, "there", [])
+    pool, transport = Pool(), Still()
+    connection = pool.connection()
     connection.connection_made(transport)
     answer: Answer = connection.send(b"", b"", bodiless=False)
     for piece in pieces:
         if transport.aborted:
             break
         connection.data_received(piece)
-    free = bool(owner.freed) and not transport.aborted
+    free = bool(pool.freed) and not transport.aborted
     if end:
         connection.eof_received()
     connection.connection_lost(None)
@@ -296,20 +296,20 @@ async def read(pieces: list[bytes], *, end: bool) -> tuple[object, ...]:
 @pytest.mark.parametrize("size, unsent", [(1_000_000, 0), (10, 5)])
 async def test_an_answer_to_half_a_request_leaves_no_connection_to_use(size: int, unsent: int) -> None:
     """Be the rest yet to be written, or written and yet to leave: it would follow."""
-    owner, transport = Owner(), Still(unsent)
-    connection = Connection(owner, "there", [])
+    pool, transport = Pool(), Still(unsent)
+    connection = pool.connection()
     connection.connection_made(transport)
     answer = connection.send(b"", b"x" * size, bodiless=False)
     connection.data_received(GOOD)
     assert await answer.read() == b"{}"
-    assert not owner.freed
+    assert not pool.freed
     assert transport.aborted
 
 
 @pytest.mark.parametrize("how", ["an answer", "an end"])
 async def test_no_more_of_a_request_is_sent_once_it_is_answered_or_lost(how: str) -> None:
-    owner, transport = Owner(), Still()
-    connection = Connection(owner, "there", [])
+    pool, transport = Pool(), Still()
+    connection = pool.connection()
     connection.connection_made(transport)
     body = b"x" * 5_000_000
     answer = connection.send(b"", body, bodiless=False)

@@ -130,7 +130,7 @@ class BlockingClient:
         if self._forked:
             return
         try:
-            warn(self, _HOW)
+            warn(self, self.describe(), _HOW)
         finally:
             self._let_go().join(_AT_EXIT)
 
@@ -148,7 +148,7 @@ class BlockingClient:
         if getattr(self, "_loop", None) is None or self._closed or self._forked:
             return
         try:
-            warn(self, _HOW)
+            warn(self, self.describe(), _HOW)
         finally:
             self._let_go()
 

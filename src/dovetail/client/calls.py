@@ -3,7 +3,12 @@
 One `trip` is one round trip with at most one recovery of each kind, each only where the server refused the request
 before any work: a session that is gone is opened anew, a mismatch of headers leads to a fresh listing of tools, an
 unsupported revision to one that the server named. Everything else goes to the caller as it is.
-Specification: basic/patterns/mrtr, server/utilities/caching, basic/transports/streamable-http.
+
+A server may answer with a result of a kind that an extension brings, if the client declared that extension. The
+extension's own function gets it, and a `Resolver` to ask the server with, and gives the result that the caller waits
+for; the deadline of the call is that of each request made on the way.
+Specification: basic/index "ResultType", basic/patterns/mrtr, server/utilities/caching,
+basic/transports/streamable-http.
 """
 
 import secrets
@@ -14,7 +19,7 @@ from typing import Any, Final, TypedDict, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from ..protocol import names
+from ..protocol import codec, names
 from ..protocol.caching import Cache
 from ..protocol.errors import (
     DovetailError,
@@ -35,6 +40,7 @@ from ..protocol.types import (
     CallToolParams,
     CallToolResult,
     ElicitParams,
+    InputRequest,
     InputRequired,
     ListPromptsResult,
     ListResourcesResult,
@@ -45,8 +51,10 @@ from ..protocol.types import (
     PageParams,
     PageResult,
     Params,
+    Result,
     RetryParams,
 )
+from ..runtime.extension import ResultType
 from . import eras
 from .answers import CallInfo, ProgressHandler
 from .arguments import as_plain
@@ -56,8 +64,7 @@ from .link import Link, Wish, name_of, result_of
 from .oddities import ServerWarning
 from .options import Options, check_names, check_seconds
 from .own_meta import own_meta
-from .resolving import resolved
-from .rounds import asks, check_result_type, drive, result_type
+from .rounds import answers, asks, check_result_type, drive, result_type
 
 R = TypeVar("R")
 P = TypeVar("P", bound=PageResult)
@@ -197,7 +204,7 @@ class Caller:
             return body
         further = self._options.additions.result(method, result_type(body, method))
         return (
-            body if further is None else await resolved(further, body, self, self._info(method, params, how))
+            body if further is None else await _resolved(further, body, self, self._info(method, params, how))
         )
 
     async def asked(self, method: str, params: Mapping[str, Any], into: type[R]) -> R:
@@ -456,3 +463,46 @@ class Caller:
             f'the server named "" as the cursor of the next page of {method} and then {did}; that was the end'
         )
         self.connection.link.warn("cursor", text, method)
+
+
+class Resolver:
+    """What an extension's function is given; see `dovetail.runtime.extension.Resolving`."""
+
+    def __init__(self, caller: "Caller", call: CallInfo) -> None:
+        self._caller = caller
+        self._call = call
+
+    @property
+    def method(self) -> str:
+        """The method that was called."""
+        return self._call.method
+
+    @property
+    def name(self) -> str:
+        """What the call was about."""
+        return self._call.name
+
+    async def request(self, method: str, params: Mapping[str, Any], *, into: type[R]) -> R:
+        """Send a request and read its result."""
+        return await self._caller.asked(method, params, into)
+
+    async def answer(self, questions: Mapping[str, InputRequest]) -> dict[str, Raw]:
+        """Have the client's handlers answer questions."""
+        link = self._caller.link()
+        return await answers(questions, link.profile, link.questions, self._call)
+
+
+async def _resolved(further: ResultType, body: Raw, caller: "Caller", call: CallInfo) -> Raw:
+    """The final result, encoded. Raises `RemoteProtocolError`, and what the extension's function raises."""
+    try:
+        value = msgspec.json.decode(body, type=further.type)
+    except codec.DECODE_ERRORS as problem:
+        raise RemoteProtocolError(
+            f"the result of {call.method} of the type {further.name!r} can't be read: {problem}"
+        ) from None
+    found = await further.resolve(Resolver(caller, call), value)
+    if isinstance(found, Raw):
+        return found
+    if isinstance(found, Result):
+        return Raw(caller.link().profile.encode(found))
+    return Raw(codec.encode(as_plain("the result", found)))

@@ -27,6 +27,8 @@ from ..protocol.errors import (
     HTTPStatusError,
     LocalProtocolError,
     RPCError,
+    copy_of,
+    not_sent,
 )
 from ..protocol.listening import Change, subscription_of
 from ..protocol.opening import Verdict, from_status
@@ -39,7 +41,6 @@ from ..protocol.types import (
     ResourceUpdatedNotice,
     SubscribeParams,
 )
-from ..transports.shared_channel import again, unsent
 from . import eras
 from .courier import Courier
 from .link import Link, Wish
@@ -217,7 +218,7 @@ class Connection:
                 await self._worked_out(self._working)
         link = self.link
         if link.lost_by is not None:
-            raise unsent(link.lost_by)
+            raise not_sent(link.lost_by)
         if link.expired:
             await self._work(lambda: self._renew(link, None))
             return await self.ready()
@@ -251,7 +252,11 @@ class Connection:
         self._vigil = None  # it is what calls
         if self._is_left:
             try:
-                warn(self, "write `async with Client(...) as client:`, or await client.close() in its loop")
+                warn(
+                    self,
+                    self.describe(),
+                    "write `async with Client(...) as client:`, or await client.close() in its loop",
+                )
             finally:
                 await self.close()
 
@@ -263,7 +268,11 @@ class Connection:
         heard = any(not subscription.background for subscription in self._subscriptions)
         if loop is not None and not loop.is_closed() and not heard:
             loop.call_soon_threadsafe(self._begin_closing)
-        warn(self, "write `async with Client(...) as client:`, or await client.close() when it is done")
+        warn(
+            self,
+            self.describe(),
+            "write `async with Client(...) as client:`, or await client.close() when it is done",
+        )
 
     async def close(self) -> None:
         """End everything. Idempotent, bounded, from any task of the loop. In a forked child it ends nothing."""
@@ -391,7 +400,7 @@ class Connection:
     async def _reconnect(self, lost: Link, cause: DovetailError) -> None:
         """The connection was lost, and is wanted again."""
         if not self.place.again:
-            raise unsent(cause)
+            raise not_sent(cause)
         self.states.now("renewing", cause)
         await lost.close(quietly=True)
         try:
@@ -413,7 +422,7 @@ class Connection:
         self._renewed()
         await self._resubscribe(link)
         if link.lost_by is not None:
-            raise again(link.lost_by)
+            raise copy_of(link.lost_by)
         if not link.stateless:
             for subscription in tuple(self._subscriptions):
                 subscription.missed()

@@ -32,6 +32,9 @@ from ..protocol.errors import (
     RemoteProtocolError,
     RequestTimeout,
     RPCError,
+    closed_in_use,
+    copy_of,
+    not_sent,
     rpc_error,
 )
 from ..protocol.exchange import ClientExchange
@@ -50,7 +53,6 @@ from ..protocol.types import (
     ServerCapabilities,
 )
 from ..transports.client_seam import Outgoing, Reply, Transport
-from ..transports.shared_channel import again, cut_short, unsent
 from .answers import CallInfo, ProgressHandler
 from .courier import Courier
 from .guard import Alarm, Guard
@@ -504,7 +506,7 @@ class Link:
         """End everything and let go of the transport. Idempotent, bounded, from any task. ``quietly``: no goodbye."""
         if self._closing is None:
             given_up = [id for id in self._guards if isinstance(id, int)]
-            self._end_all(cut_short("the client was closed"))
+            self._end_all(closed_in_use("the client was closed"))
             self._closing = asyncio.create_task(self._close(quietly, given_up))
         await asyncio.shield(self._closing)
 
@@ -543,7 +545,7 @@ class Link:
 
     def _end_all(self, error: DovetailError) -> None:
         for guard in tuple(self._guards.values()):
-            guard.abort(again(error))
+            guard.abort(copy_of(error))
         for task in tuple(self._asked.values()):
             task.cancel()
         for courier in self._couriers.values():
@@ -553,7 +555,7 @@ class Link:
         if self._closing is not None:
             raise Closed("the client is closed")
         if self.lost_by is not None:
-            raise unsent(self.lost_by)
+            raise not_sent(self.lost_by)
 
     async def _send(self, out: Outgoing, seconds: float | None) -> None:
         with self._guard(f"sending to {self.describe()}", seconds, None) as guard:

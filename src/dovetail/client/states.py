@@ -22,8 +22,7 @@ from typing import Any, Final, Literal, get_args
 
 from msgspec import Struct
 
-from ..protocol.errors import Closed, DovetailError, LocalProtocolError, RequestTimeout, in_seconds
-from ..transports.shared_channel import again
+from ..protocol.errors import Closed, DovetailError, LocalProtocolError, RequestTimeout, copy_of, in_seconds
 from .courier import Courier
 
 State = Literal["new", "opening", "ready", "renewing", "lost", "closed"]
@@ -97,4 +96,4 @@ class States:
         elif now.state == "closed":
             waiter.set_exception(Closed("the client is closed"))
         elif now.state == "lost" and now.cause is not None:
-            waiter.set_exception(again(now.cause))
+            waiter.set_exception(copy_of(now.cause))

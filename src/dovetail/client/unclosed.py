@@ -10,7 +10,6 @@ Specification: none.
 import os
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Protocol
 from weakref import WeakMethod
 
 from ..protocol.errors import LocalProtocolError
@@ -64,14 +63,6 @@ class Process:
             )
 
 
-class Described(Protocol):
-    """What has a name for people."""
-
-    def describe(self) -> str:
-        """Its name."""
-        ...
-
-
-def warn(what: Described, how: str) -> None:
-    """Say that a client was left open. ``how``: what to write instead."""
-    warnings.warn(f"unclosed client of {what.describe()}: {how}", ResourceWarning, source=what, stacklevel=2)
+def warn(client: object, server: str, how: str) -> None:
+    """Say that a client of ``server`` was left open. ``how``: what to write instead."""
+    warnings.warn(f"unclosed client of {server}: {how}", ResourceWarning, source=client, stacklevel=2)

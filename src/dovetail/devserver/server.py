@@ -32,7 +32,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ..loading import split_place
 from ..protocol import codec, names
@@ -59,14 +59,6 @@ _LONG: Final = 10.0
 
 _OLD: Final = 4
 """How many versions that were replaced may still run calls."""
-
-
-class Routed(Protocol):
-    """An endpoint whose routes can be replaced: an `HTTPApp`."""
-
-    def replace_routes(self, routes: Sequence[Any], /) -> None:
-        """Serve these. Raises ValueError for what can't be."""
-        ...
 
 
 class DevServer(Dispatcher):
@@ -105,7 +97,7 @@ class DevServer(Dispatcher):
         self._capabilities = ServerCapabilities()
         self._extensions = NO_EXTENSIONS
         self._watch: Watch | None = None
-        self.endpoint: Routed | None = None
+        self.replace_routes: Callable[[Sequence[Any]], None] | None = None
         self._routed = False
         self._starting = asyncio.Lock()
         self._ending = False
@@ -271,12 +263,12 @@ class DevServer(Dispatcher):
 
     def _route(self, routes: list[tuple[str, list[str]]]) -> None:
         """Serve the version's routes beside the endpoint, where there is HTTP."""
-        if self.endpoint is None or (not routes and not self._routed):
+        if self.replace_routes is None or (not routes and not self._routed):
             return
         from .routes import relays
 
         try:
-            self.endpoint.replace_routes(relays(routes, self._visited))
+            self.replace_routes(relays(routes, self._visited))
             self._routed = bool(routes)
         except ValueError as problem:
             self._printer.note(f"custom routes are not served: {problem}")
@@ -365,5 +357,6 @@ def serve(
     server = DevServer(place, words, printer, output=1, guarded=guarded)
     policy = OriginPolicy.for_bind(address.get("host", "127.0.0.1"))
     os.environ.pop("WEB_CONCURRENCY", None)
-    endpoint = server.endpoint = HTTPApp(server.service, path=path, policy=policy)
+    endpoint = HTTPApp(server.service, path=path, policy=policy)
+    server.replace_routes = endpoint.replace_routes
     serve_http(endpoint, path=path, announce=announce, **address)

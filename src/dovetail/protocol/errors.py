@@ -325,6 +325,29 @@ _BY_CODE: Final[dict[int, type[RPCError]]] = {
 }
 
 
+def copy_of(error: DovetailError) -> DovetailError:
+    """A copy of an error, for one more waiter: tasks that raise the same exception mix up its tracebacks."""
+    kind = type(error)
+    twin = kind.__new__(kind, *error.args)
+    twin.__dict__.update(error.__dict__)
+    twin.__cause__ = error.__cause__
+    return twin
+
+
+def not_sent(error: DovetailError) -> DovetailError:
+    """A copy of an error for a message that came too late to be sent: nothing was done, so it may be made again."""
+    twin = copy_of(error)
+    twin.retry_safe = True
+    return twin
+
+
+def closed_in_use(reason: str) -> Closed:
+    """The error of a call that was open when we closed: it may have done its work."""
+    error = Closed(reason)
+    error.retry_safe = False
+    return error
+
+
 def rpc_error(code: int, message: str, data: Any = None) -> RPCError:
     """The error of the tree for a code that came over the wire."""
     return _BY_CODE.get(code, RPCError)(message, code=code, data=data)

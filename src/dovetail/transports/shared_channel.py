@@ -26,11 +26,18 @@ from ..logs import get_logger
 from ..protocol import envelope
 from ..protocol.correlation import Pending
 from ..protocol.envelope import Kind, Malformed, Message
-from ..protocol.errors import Closed, DovetailError, LocalProtocolError, RemoteProtocolError
+from ..protocol.errors import (
+    DovetailError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    closed_in_use,
+    copy_of,
+    not_sent,
+)
 from ..runtime import tap
 from .client_seam import Outgoing, Receiver, Reply
 
-__all__ = ["QUEUE_BYTES", "QUEUE_MESSAGES", "SharedChannel", "again", "cut_short", "link", "unsent"]
+__all__ = ["QUEUE_BYTES", "QUEUE_MESSAGES", "SharedChannel", "link"]
 
 QUEUE_MESSAGES: Final = 1000
 """Messages that may wait to be handed over before the reader is asked to pause."""
@@ -40,29 +47,6 @@ QUEUE_BYTES: Final = 16 * 1024 * 1024
 
 _log: Final = get_logger("dovetail.transports")
 _links: Final = count(1)
-
-
-def again(error: DovetailError) -> DovetailError:
-    """A copy of an error, for one more waiter: tasks that raise the same exception mix up its tracebacks."""
-    kind = type(error)
-    twin = kind.__new__(kind, *error.args)
-    twin.__dict__.update(error.__dict__)
-    twin.__cause__ = error.__cause__
-    return twin
-
-
-def unsent(error: DovetailError) -> DovetailError:
-    """A copy of an error for a message that came too late to be sent: nothing was done, so it may be made again."""
-    twin = again(error)
-    twin.retry_safe = True
-    return twin
-
-
-def cut_short(reason: str) -> Closed:
-    """The error of a call that was open when we closed: it may have done its work."""
-    error = Closed(reason)
-    error.retry_safe = False
-    return error
 
 
 def link(name: str) -> str:
@@ -139,7 +123,7 @@ class SharedChannel:
             await self._write(out.data)
         except DovetailError as problem:
             if self._end is not None:
-                raise (unsent(self._end) if problem.retry_safe else again(self._end)) from None
+                raise (not_sent(self._end) if problem.retry_safe else copy_of(self._end)) from None
             raise
 
     def accept(self, data: bytes) -> None:
@@ -267,7 +251,7 @@ class SharedChannel:
     def close(self) -> None:
         """We are done: whatever is open fails with `Closed`, what waits is dropped. Idempotent."""
         if self._end is None:
-            self._shut(cut_short("the connection was closed while the call was open"))
+            self._shut(closed_in_use("the connection was closed while the call was open"))
         pump, self._pump = self._pump, None
         if pump is not None and pump is not asyncio.current_task():
             pump.cancel()
@@ -279,9 +263,9 @@ class SharedChannel:
         self._room.set()
         for _, waiter in self._open.drain():
             if not waiter.done():
-                waiter.set_exception(again(error))
+                waiter.set_exception(copy_of(error))
 
     def _check_open(self) -> None:
         error = self._end or self._ending
         if error is not None:
-            raise unsent(error)
+            raise not_sent(error)

@@ -29,12 +29,12 @@ from ...protocol.errors import (
     RemoteProtocolError,
     SessionEnded,
     TransportError,
+    closed_in_use,
 )
 from ...security.client_auth import ClientAuth
 from ..client_seam import Outgoing, Receiver, Reply, Transport
 from ..deadlines import deadline
 from ..http1.client.seam import HttpBackend
-from ..shared_channel import cut_short
 from . import answers
 from .answers import Answered
 from .endpoint import Endpoint
@@ -132,7 +132,7 @@ class HTTPTransport:
             raise
         except DovetailError:
             if self.endpoint.closed:
-                raise cut_short("the connection was closed while the call was open") from None
+                raise closed_in_use("the connection was closed while the call was open") from None
             raise
         finally:
             del calls[id]
@@ -182,7 +182,7 @@ class HTTPTransport:
         """Fail what is open and close all connections. Idempotent, bounded."""
         self.endpoint.closed = True
         await self._standalone.stop()
-        await self._inflow.close(cut_short("the connection was closed while the call was open"))
+        await self._inflow.close(closed_in_use("the connection was closed while the call was open"))
         await self.endpoint.close()
 
     def describe(self) -> str:

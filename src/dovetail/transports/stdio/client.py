@@ -19,10 +19,10 @@ from typing import Final
 
 from ...logs import get_logger
 from ...protocol.bindings.lines import DEFAULT_MAX_LINE, LineTooLong
-from ...protocol.errors import Closed, DovetailError, LocalProtocolError, MessageTooLarge
+from ...protocol.errors import Closed, DovetailError, LocalProtocolError, MessageTooLarge, not_sent
 from ..client_seam import Outgoing, Receiver, Reply
 from ..deadlines import nothing_sent
-from ..shared_channel import SharedChannel, unsent
+from ..shared_channel import SharedChannel
 from .descriptor_io import PeerGone
 from .launching import program_name
 from .process import ServerProcess
@@ -163,7 +163,7 @@ class StdioTransport:
             # Its end of the pipe is closed: a moment later it is known how it ended, and that says more.
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.exited.wait(), _LAST_WORDS)
-                raise unsent(process.exit_error()) from None
+                raise not_sent(process.exit_error()) from None
             raise
 
     def _press(self, stop: bool) -> None:

@@ -15,6 +15,10 @@ in bounded time, may be called from any task and more than once, and when the ta
 it does not stop but hurries: the family is killed at once and the cancellation goes on after that, so nothing
 is left behind.
 
+Telling messages from banners, log lines and progress bars must cost a message nothing, so an object is known by its
+first two characters; whether it is whole, the decoder finds out anyway. Arrays (batches, in the one revision that has
+them) are rare and log lines such as "[INFO] ready" begin alike, so those are parsed.
+
 Specification: basic/transports, "stdio": "Shutdown", "Unexpected Termination".
 """
 
@@ -22,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,13 +42,17 @@ from ...protocol.errors import Closed, ConnectFailed, ServerExited, TransportErr
 from ..deadlines import nothing_sent
 from .descriptor_io import PeerGone
 from .launching import INHERITED, check_directory, child_environment, program_name, resolve_command
-from .output_noise import BYTE_ORDER_MARK, may_be_message
 from .output_tail import OutputTail, plain_text
 from .process_group import Family, family_of
 
 __all__ = ["ServerProcess"]
 
 _log = get_logger(__name__)
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""What some systems write before the first line; not part of it."""
+
+_OBJECT: Final = re.compile(rb'\s*\{\s*["}]')
 
 _DRAIN: Final = 0.25
 """Seconds that output may still come after the process ended, if a descendant keeps the pipes open."""
@@ -349,8 +358,8 @@ class ServerProcess:
             self._delivering = False
 
     def _dispatch(self, line: bytes) -> None:
-        line = line.removeprefix(BYTE_ORDER_MARK)
-        if may_be_message(line):
+        line = line.removeprefix(_BYTE_ORDER_MARK)
+        if _may_be_message(line):
             self._guard(self._calls.on_line, line)
         elif self._calls.on_noise is not None:
             self._guard(self._calls.on_noise, plain_text(line[: 4 * _NOISE_SHOWN])[:_NOISE_SHOWN])
@@ -520,3 +529,18 @@ def _how(status: int | None) -> str:
         return f"was ended by {signal.Signals(-status).name}"
     except ValueError:
         return f"was ended by signal {-status}"
+
+
+def _may_be_message(line: bytes) -> bool:
+    """Whether ``line`` begins like a JSON object or is a JSON array."""
+    return _OBJECT.match(line) is not None or _is_array(line)
+
+
+def _is_array(line: bytes) -> bool:
+    if not line.lstrip().startswith(b"["):
+        return False
+    try:
+        msgspec.json.decode(line, type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

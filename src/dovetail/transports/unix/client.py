@@ -22,9 +22,10 @@ from ...protocol.errors import (
     LocalProtocolError,
     MessageTooLarge,
     TransportError,
+    not_sent,
 )
 from ..client_seam import Outgoing, Receiver, Reply
-from ..shared_channel import SharedChannel, unsent
+from ..shared_channel import SharedChannel
 
 __all__ = ["UnixTransport"]
 
@@ -124,17 +125,17 @@ class UnixTransport:
             async with asyncio.timeout(self._send_timeout), self._turn:
                 writer = self._writer
                 if writer is None or writer.is_closing():
-                    raise unsent(
+                    raise not_sent(
                         ConnectionLost(f"the connection to {self.describe()} has ended; nothing was sent")
                     )
                 await writer.drain()
                 writer.write(line)
         except TimeoutError:
             late = f"the server at {self.describe()} has not read for {self._send_timeout:g} s"
-            raise unsent(TransportError(f"{late}; nothing was sent")) from None
+            raise not_sent(TransportError(f"{late}; nothing was sent")) from None
         except OSError as problem:  # of what was sent before
             reason = f"the connection to {self.describe()} has ended: {problem.strerror or problem}"
-            raise unsent(ConnectionLost(reason)) from None
+            raise not_sent(ConnectionLost(reason)) from None
 
     async def _read(self, reader: asyncio.StreamReader, channel: SharedChannel) -> None:
         splitter = LineSplitter(self._max_message)

@@ -27,9 +27,15 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ....protocol.bindings.origins import is_local_name
-from ....protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError, TransportError
+from ....protocol.errors import (
+    Closed,
+    ConnectFailed,
+    ConnectionLost,
+    LocalProtocolError,
+    TransportError,
+    closed_in_use,
+)
 from ....security.addresses import is_loopback
-from ...shared_channel import cut_short
 from .proxies import proxy_for
 from .seam import ConnectRefused, Headers, Response
 
@@ -119,7 +125,7 @@ class AiohttpBackend:
     def _translated(self, problem: Exception, url: str) -> Exception:
         http, origin = self._http, _origin(url)
         if self._session.closed:
-            return cut_short("the connection was closed while it was in use")
+            return closed_in_use("the connection was closed while it was in use")
         if isinstance(problem, http.ConnectionTimeoutError):
             return ConnectFailed(f"cannot connect to {origin}: no answer within {self._connect_timeout:g} s")
         if isinstance(problem, (http.ClientConnectorError, http.ClientConnectorCertificateError)):

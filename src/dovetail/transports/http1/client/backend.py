@@ -23,11 +23,9 @@ import math
 import ssl as tls
 from typing import Final, NamedTuple
 
-from ....protocol.errors import Closed, ConnectFailed, LocalProtocolError
+from ....protocol.errors import Closed, ConnectFailed, LocalProtocolError, closed_in_use
 from ...deadlines import nothing_sent
-from ...shared_channel import cut_short
-from .answer import shortened
-from .connection import Connection
+from .connection import Connection, shortened
 from .origins import Place, has_body, head_of, place_of
 from .proxies import proxy_for
 from .seam import ConnectRefused, Headers, HttpBackend, Response
@@ -111,7 +109,7 @@ class Http1Backend:
             if answer.failure is None:
                 return answer
             if self._closed:
-                raise cut_short("the connection was closed while it was in use")
+                raise closed_in_use("the connection was closed while it was in use")
             if not repeatable or answer.heard:
                 raise answer.failure
             repeatable = False
@@ -198,9 +196,7 @@ class Http1Backend:
             async with attempt:
                 self._attempts.add(attempt)
                 try:
-                    connection = await place.connect(
-                        self.loop, lambda: Connection(self, place.shown, way.idle)
-                    )
+                    connection = await place.connect(self.loop, lambda: self._new(way))
                 finally:
                     self._attempts.discard(attempt)
         except TimeoutError:
@@ -225,11 +221,14 @@ class Http1Backend:
             raise ConnectFailed(f"cannot connect to {place.shown}: it closed the connection at once")
         return connection
 
+    def _new(self, way: _Way) -> Connection:
+        return Connection(self.loop, way.place.shown, way.idle, free=self._free, gone=self._gone)
+
     def _check(self) -> None:
         if self._closed:
             raise Closed("the connection was closed")
 
-    def free(self, connection: Connection) -> None:
+    def _free(self, connection: Connection) -> None:
         """A connection has done its work and can do more."""
         if self._closed or len(connection.idle) >= _MAX_IDLE:
             connection.discard()
@@ -239,7 +238,7 @@ class Http1Backend:
         if self._sweeper is None:
             self._sweeper = self.loop.call_later(self._keep_alive, self._sweep)
 
-    def gone(self, connection: Connection) -> None:
+    def _gone(self, connection: Connection) -> None:
         """A connection is closed."""
         self._open.discard(connection)
         if connection in connection.idle:

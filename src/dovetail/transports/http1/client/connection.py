@@ -9,9 +9,12 @@ that it closes, the request was sent completely, and not a byte came that belong
 such bytes would be taken for the answer to the next request. In any other case it is closed. Whether something has
 come that the event loop has not handed over yet, the system is asked right before (`Connection.quiet`).
 
+A connection feeds its `Answer` while that is on its way; once it is whole the two part, and what is yet to be read
+waits in the answer, so that the connection is free for the next request. What is there is read without any wait.
+
 What is kept is bounded: the head, and whatever else is no body (interim answers, trailers, the framing of chunks) by
-`HEAD_LIMIT`; of the body so much that nobody has asked for, then the server has to wait.
-Specification: RFC 9112; RFC 9110 sections 6.4 and 15.2.
+`HEAD_LIMIT`; of the body `WAITING` bytes that nobody has asked for, then the server has to wait.
+Specification: RFC 9112; RFC 9110 sections 6.4, 8.4 and 15.2.
 """
 
 import asyncio
@@ -19,21 +22,25 @@ import math
 import re
 import select
 import sys
+import zlib
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from ....protocol.errors import ConnectionLost
-from .answer import Answer, shortened
+from .bodies import Unpacker, unpacker_for
 
 try:
     import httptools
 except ImportError:
     raise ImportError("talking HTTP needs httptools: pip install 'dovetail[client]'") from None
 
-__all__ = ["HEAD_LIMIT", "Connection", "Owner"]
+__all__ = ["HEAD_LIMIT", "WAITING", "Answer", "Connection", "shortened"]
 
 HEAD_LIMIT: Final = 64 * 1024
 """Bytes that a head may have, and what else of an answer is no body before there is some (64 KiB)."""
+
+WAITING: Final = 256 * 1024
+"""Bytes of a body that wait to be asked for before the server has to wait (256 KiB)."""
 
 _HEAD_LINES: Final = 200
 #: Up to how many bytes a body is joined to its head; what is larger leaves in pieces of so many.
@@ -46,6 +53,7 @@ _SWITCHING: Final = 101
 _CHUNKED: Final = "chunked"
 _CODINGS: Final = (_CHUNKED, "identity")
 _TIMEOUT: Final = re.compile(r"\btimeout\s*=\s*([0-9]{1,9})\b", re.IGNORECASE)
+_IDENTITY: Final = ("", "identity")
 _BAD_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 #: What a client is to take, or may, and common ones do: folded lines, lines without CR, spaces after a chunk's size.
 _LENIENT: Final = {
@@ -61,37 +69,168 @@ class _Improper(Exception):
     """An answer is not HTTP as we take it."""
 
 
-class Owner(Protocol):
-    """The pool, as a connection sees it."""
+class Answer:
+    """The answer to one request, an `seam.Response` once it has ``begun``.
 
-    loop: asyncio.AbstractEventLoop
+    ``failure``: why it will not begin. ``heard``: something of it has come.
+    """
 
-    def free(self, connection: "Connection") -> None:
-        """The connection can be used again."""
-        ...
+    __slots__ = (
+        "_connection",
+        "_cut",
+        "_done",
+        "_held",
+        "_loop",
+        "_pieces",
+        "_shown",
+        "_unpacker",
+        "_waiter",
+        "begun",
+        "bodiless",
+        "failure",
+        "headers",
+        "heard",
+        "status",
+    )
 
-    def gone(self, connection: "Connection") -> None:
-        """The connection is closed."""
-        ...
+    def __init__(self, connection: "Connection", loop: asyncio.AbstractEventLoop, shown: str) -> None:
+        self.begun: asyncio.Future[None] = loop.create_future()
+        self.failure: ConnectionLost | None = None
+        self.heard = self.bodiless = self._done = False
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._connection: Connection | None = connection
+        self._loop = loop
+        self._shown = shown
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._cut = ""
+        self._waiter: asyncio.Future[None] | None = None
+        self._unpacker: Unpacker | None = None
+
+    # What the caller says
+
+    async def read(self) -> bytes:
+        """See `seam.Response.read`."""
+        while True:
+            unpacker = self._unpacker
+            if self._pieces or (unpacker is not None and unpacker.fed):
+                piece = self._next() if unpacker is None else self._unpacked(unpacker)
+                if piece:
+                    return piece
+            elif self._cut or (self._done and unpacker is not None and not unpacker.whole):
+                raise self._cut_off(self._cut or "its compressed body has no end")
+            elif self._done:
+                return b""
+            else:
+                await self._more()
+
+    @property
+    def ended(self) -> bool:
+        """See `seam.Response.ended`."""
+        return self._done and not self._pieces and (self._unpacker is None or self._unpacker.whole)
+
+    def close(self) -> None:
+        """See `seam.Response.close`."""
+        connection = self._connection
+        if connection is not None:
+            self.cut("it was let go")
+            connection.discard()
+        self._pieces.clear()
+
+    def _next(self) -> bytes:
+        pieces = self._pieces
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._held = 0
+        if self._connection is not None:
+            self._connection.go_on()
+        return piece
+
+    def _unpacked(self, unpacker: Unpacker) -> bytes:
+        try:
+            return unpacker.feed(b"" if unpacker.fed else self._next())
+        except zlib.error as problem:
+            self.close()
+            self._cut = f"its compressed body is broken: {problem}"
+            raise self._cut_off(self._cut) from None
+
+    async def _more(self) -> None:
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _cut_off(self, reason: str) -> ConnectionLost:
+        return ConnectionLost(f"the answer of {self._shown} was cut off ({reason})")
+
+    # What the connection says
+
+    def begin(self) -> None:
+        """The head is there."""
+        encoding = self.headers.get("content-encoding")
+        if encoding is not None and encoding not in _IDENTITY:
+            try:
+                self._unpacker = unpacker_for(encoding)
+            except zlib.error as problem:
+                self._cut = str(problem)
+        if not self.begun.done():
+            self.begun.set_result(None)
+
+    def feed(self, data: bytes) -> bool:
+        """Some of the body. Returns whether the server should wait."""
+        if self._cut:
+            return False
+        self._pieces.append(data)
+        self._held += len(data)
+        self._wake()
+        return self._held > WAITING
+
+    def end(self) -> None:
+        """All of it is there."""
+        self._done = True
+        self._connection = None
+        self._wake()
+
+    def fail(self, failure: ConnectionLost) -> None:
+        """It will not begin."""
+        self.failure = failure
+        self._connection = None
+        if not self.begun.done():
+            self.begun.set_result(None)
+
+    def cut(self, reason: str) -> None:
+        """The rest of it will not come."""
+        self._cut = self._cut or reason
+        self._connection = None
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 class Connection(asyncio.Protocol):
     """One connection. ``since``: when it was last used, in the loop's time; infinite while it is in use.
 
     ``idle`` is the list of its place where it waits. ``kept``: seconds for which the server keeps it, as far as it
-    said.
+    said. ``free`` and ``gone`` tell the pool that the connection can be used again, and that it is closed.
     """
 
     __slots__ = (
         "_answer",
         "_dry",
+        "_free",
+        "_gone",
         "_heading",
         "_interim",
         "_last",
         "_lines",
+        "_loop",
         "_openended",
         "_over",
-        "_owner",
         "_parser",
         "_partial",
         "_room",
@@ -104,11 +243,21 @@ class Connection(asyncio.Protocol):
         "since",
     )
 
-    def __init__(self, owner: Owner, shown: str, idle: "list[Connection]") -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        shown: str,
+        idle: "list[Connection]",
+        *,
+        free: "Callable[[Connection], None]",
+        gone: "Callable[[Connection], None]",
+    ) -> None:
         self.shown = shown
         self.idle = idle
         self.kept = self.since = math.inf
-        self._owner = owner
+        self._loop = loop
+        self._free = free
+        self._gone = gone
         self._transport: asyncio.Transport | None = None
         self._unread: Callable[[int], object] = bool  # until there is a socket to look at
         self._parser = httptools.HttpResponseParser(self)
@@ -139,7 +288,7 @@ class Connection(asyncio.Protocol):
         ``bodiless``: its answer will be (HEAD).
         """
         transport = cast("asyncio.Transport", self._transport)
-        answer = self._answer = Answer(self, self._owner.loop, self.shown)
+        answer = self._answer = Answer(self, self._loop, self.shown)
         answer.bodiless = bodiless
         self.since = math.inf
         self._dry = 0
@@ -220,12 +369,12 @@ class Connection(asyncio.Protocol):
         """The connection is closed."""
         self._end("" if exc is None else str(exc) or type(exc).__name__)
         self._transport = None
-        self._owner.gone(self)
+        self._gone(self)
 
     def pause_writing(self) -> None:
         """The server is slow to read."""
         if self._room is None:
-            self._room = self._owner.loop.create_future()
+            self._room = self._loop.create_future()
 
     def resume_writing(self) -> None:
         """The server has read."""
@@ -327,7 +476,7 @@ class Connection(asyncio.Protocol):
             return
         if self._stopped:
             self.go_on()
-        self._owner.free(self)
+        self._free(self)
 
     def _misread(self, problem: Exception) -> None:
         """The answer, or what came after it, is not HTTP; ``problem`` may be what a callback of ours raised."""
@@ -358,6 +507,12 @@ class Connection(asyncio.Protocol):
             answer.end()
         else:
             answer.cut(shortened(reason) or "the server ended the connection")
+
+
+def shortened(text: str) -> str:
+    """The start of a text from elsewhere as one line, at most 200 characters."""
+    plain = "".join(character if character.isprintable() else " " for character in text[:200])
+    return " ".join(plain.split())
 
 
 def _look(sock: Any) -> Callable[[int], object]:
