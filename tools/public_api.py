@@ -71,7 +71,7 @@ GIVEN = {
     "Call",
     "Channel",
     "Context",
-    "Credentials",  # that of dovetail.auth.login
+    "OAuthCredentials",
     "Form",
     "Request",
     "Session",

@@ -31,7 +31,7 @@ _lazy = LazyNames(
         ),
         "dovetail.server.media": ("Audio", "File", "Image"),
         "dovetail.server.questions": ("Elicit", "ElicitURL", "Roots", "Sample", "visit_first"),
-        "dovetail.runtime.ledger": ("OutcomeUnknown",),
+        "dovetail.runtime.journals": ("OutcomeUnknown",),
         "dovetail.server.signature": ("RegistrationError",),
         "dovetail.client": ("Client", "ToolResult"),
         "dovetail.runtime.service": ("LifespanFailed",),

@@ -59,7 +59,7 @@ from dovetail.protocol.types import (
     Tool,
     ToolAnnotations,
 )
-from dovetail.runtime.ledger import OutcomeUnknown
+from dovetail.runtime.journals import OutcomeUnknown
 from dovetail.runtime.service import LifespanFailed
 from dovetail.security.authenticator import InsufficientScope
 from dovetail.security.principal import Principal

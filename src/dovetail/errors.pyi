@@ -49,7 +49,7 @@ from dovetail.protocol.errors import (
 )
 from dovetail.protocol.paging import InvalidCursor
 from dovetail.runtime.extension import InvalidExtension
-from dovetail.runtime.ledger import JournalTooLarge, OutcomeUnknown
+from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
 from dovetail.runtime.rounds import Diverged, Suspend
 from dovetail.runtime.service import LifespanFailed
@@ -59,11 +59,11 @@ from dovetail.security.safe_paths import PathRefused
 from dovetail.security.sealing import SealBroken, SealTooLarge
 from dovetail.server.data import AnswerTooLarge, OutputMismatch
 from dovetail.server.forms import AnswerInvalid
+from dovetail.server.keys_and_store import NotShared
 from dovetail.server.media import MediaTooLarge
 from dovetail.server.methods import RateLimited
 from dovetail.server.running import TimedOut
 from dovetail.server.signature import RegistrationError
-from dovetail.server.vault import NotShared
 from dovetail.stores.errors import (
     EventsTrimmed,
     KeyInvalid,

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import aiohttp
 
 from dovetail import Client
-from dovetail.auth.login import Credentials, MemoryTokens, OAuth, resolve
+from dovetail.auth.login import MemoryTokens, OAuth, OAuthCredentials, resolve
 
 REVISION = "2026-07-28"
 RESOURCE_PATH = "/.well-known/oauth-protected-resource"
@@ -178,9 +178,9 @@ class World:
     def client(self, auth: Any = None, **options: Any) -> Client:
         return Client(self.resource, auth=auth or self.oauth(), revision=REVISION, **options)
 
-    def credentials(self, auth: Any = None) -> Credentials:
+    def credentials(self, auth: Any = None) -> OAuthCredentials:
         made = resolve(auth or self.oauth(), self.resource)
-        assert isinstance(made, Credentials)
+        assert isinstance(made, OAuthCredentials)
         return made
 
     async def use(self, auth: Any = None, **options: Any) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from dovetail.auth.login.callback import Loopback
-from dovetail.auth.login.pages import Page, render
+from dovetail.auth.login.pages import CallbackPage, render
 from dovetail.auth.login.problems import LoginFailed
 
 XSS = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
@@ -46,9 +46,9 @@ class Taker:
     def __init__(self) -> None:
         self.taken: list[dict[str, str]] = []
 
-    async def __call__(self, answer: dict[str, str]) -> Page:
+    async def __call__(self, answer: dict[str, str]) -> CallbackPage:
         self.taken.append(answer)
-        return Page.DONE if answer.get("state") == "right" else Page.STRANGER
+        return CallbackPage.DONE if answer.get("state") == "right" else CallbackPage.STRANGER
 
 
 @pytest.mark.requirement("R2511-AUTH-081", "R2607-AUTH-112")
@@ -136,10 +136,10 @@ async def test_connections_that_say_nothing_neither_block_nor_delay_the_end() ->
 async def test_the_last_page_is_shown_before_the_server_ends() -> None:
     asked, release = asyncio.Event(), asyncio.Event()
 
-    async def slow(answer: dict[str, str]) -> Page:
+    async def slow(answer: dict[str, str]) -> CallbackPage:
         asked.set()
         await release.wait()
-        return Page.DONE
+        return CallbackPage.DONE
 
     async with Loopback() as loopback:
         loopback.listen_for(slow)
@@ -181,8 +181,8 @@ class Reading(html.parser.HTMLParser):
         self.elements.append((tag, dict(attrs)))
 
 
-@pytest.mark.parametrize("page", Page)
-def test_V39_pages_need_no_script_load_nothing_and_are_not_framed(page: Page) -> None:
+@pytest.mark.parametrize("page", CallbackPage)
+def test_V39_pages_need_no_script_load_nothing_and_are_not_framed(page: CallbackPage) -> None:
     head, _, body = render(page).partition(b"\r\n\r\n")
     text = head.decode()
     reading = Reading()

@@ -13,7 +13,7 @@ import pytest
 from guarded import MODERN, READS_BOTH, RESOURCE, Issuer, Wire, issuing, notes
 
 from dovetail.auth import MemoryTokens, OAuth, Protected, introspection
-from dovetail.auth.protecting import turns
+from dovetail.auth.protecting import fair_queue
 from dovetail.testing.serving import served
 from dovetail_authserver import RegisteredClient
 from dovetail_authserver.testing import authorization_server
@@ -208,17 +208,19 @@ async def test_what_can_not_be_asked_lets_nobody_in():
 
 async def test_questions_that_are_open_are_bounded(monkeypatch: pytest.MonkeyPatch):
     """Each network has a share; what is divided how is in the tests of that attack."""
-    monkeypatch.setattr(turns, "PATIENCE", 0.2)
+    monkeypatch.setattr(fair_queue, "PATIENCE", 0.2)
     async with asking() as (issuer, wire):
         issuer.delay = asyncio.Event()
         calls = [asyncio.create_task(wire.call(f"made-up-{n}")) for n in range(80)]
         done: set[Any] = set()
-        while len(done) < 80 - turns.SHARE:
+        while len(done) < 80 - fair_queue.SHARE:
             done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED, timeout=10)
         assert {call.result().status for call in done} == {503}
         issuer.delay.set()
         answers = await asyncio.gather(*calls)
-        assert sorted(answer.status for answer in answers) == [401] * turns.SHARE + [503] * (80 - turns.SHARE)
+        assert sorted(answer.status for answer in answers) == [401] * fair_queue.SHARE + [503] * (
+            80 - fair_queue.SHARE
+        )
 
 
 def test_secrets_are_not_shown():

@@ -8,7 +8,7 @@ import pytest
 
 from dovetail.auth import Protected, providers
 from dovetail.auth.protecting.claims import verified
-from dovetail.auth.protecting.verdicts import Surroundings, TokenRefused
+from dovetail.auth.protecting.verdicts import CheckContext, InvalidToken
 from dovetail.security.fetching import Fetcher
 
 RESOURCE = "https://notes.example.com/mcp"
@@ -88,7 +88,7 @@ SETTINGS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 
 def judge(check: Any, claims: dict[str, Any]) -> Any:
     """What the check's rules say of claims."""
-    surroundings = Surroundings(RESOURCE, Fetcher, lambda scopes: scopes, clock=lambda: NOW)
+    surroundings = CheckContext(RESOURCE, Fetcher, lambda scopes: scopes, clock=lambda: NOW)
     return verified({"sub": "ann", "exp": NOW + 60, **claims}, check.rules, surroundings).principal
 
 
@@ -105,7 +105,7 @@ def test_tokens_as_providers_write_them(name):
         {"aud": "https://other.example/mcp"},
         {"iss": claims["iss"] + "x"},
     ):
-        with pytest.raises(TokenRefused):
+        with pytest.raises(InvalidToken):
             judge(check, {**claims, **change})
     assert check.issuer.encode() in Protected(RESOURCE, check).metadata
 

@@ -18,7 +18,7 @@ from dovetail.cli.dev import main
 from dovetail.devserver.authors_files import AuthorsFiles
 from dovetail.devserver.frames import Report
 from dovetail.devserver.printing import Printer, difference
-from dovetail.devserver.watching import Watch
+from dovetail.devserver.watching import FileWatcher
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 
 ERAS = pytest.mark.parametrize("revision", [STATEFUL[-1], STATELESS[-1]])
@@ -422,7 +422,7 @@ async def test_changes_are_seen_whatever_an_editor_does(tmp_path: Path) -> None:
     path, other = tmp_path / "a.py", tmp_path / "b.py"
     save(path, "1")
     listed = {str(path)}
-    watch = Watch(lambda: listed, interval=0.01)
+    watch = FileWatcher(lambda: listed, interval=0.01)
 
     async def seen() -> list[str]:
         return await asyncio.wait_for(watch.changed(), 5)

@@ -12,7 +12,7 @@ import pytest
 
 from dovetail.cli import main
 from dovetail.cli import terminal as terminal_module
-from dovetail.cli.answering import Answers
+from dovetail.cli.answering import TerminalHandlers
 from dovetail.cli.fields import fields_of
 from dovetail.client.answers import Accept, Cancel, Decline, ElicitRequest
 from dovetail.protocol.revisions import STATEFUL, STATELESS
@@ -259,7 +259,7 @@ async def answered(*lines):
     """The answer to the form."""
     typist = Typist(*lines)
     request = ElicitRequest(server="s", message="m", schema=FORM)
-    return await Answers(terminal=typist).form(request), typist
+    return await TerminalHandlers(terminal=typist).form(request), typist
 
 
 async def test_every_kind_of_field():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dovetail.cli.coercion import Pair, arguments_of, pairs, read_value, texts
-from dovetail.cli.exits import Usage
+from dovetail.cli.exits import UsageError
 from dovetail.cli.screen import as_json
 from dovetail.cli.sources import Sources
 from dovetail.cli.suggesting import check_arguments
@@ -89,11 +89,11 @@ def test_keys():
     assert pairs(["a=b=c", "d:=[1]", "e="]) == [Pair("a", "b=c"), Pair("d", "[1]", json=True), Pair("e", "")]
     assert texts(pairs(["a=1"])) == {"a": "1"}
     for wrong in ("a", "=b", ":=1", "@=1", ":@=1"):
-        with pytest.raises(Usage):
+        with pytest.raises(UsageError):
             pairs([wrong], Sources())
-    with pytest.raises(Usage, match="not JSON"):
+    with pytest.raises(UsageError, match="not JSON"):
         arguments_of(pairs(["a:=x"]), {}, {})
-    with pytest.raises(Usage, match="no file"):
+    with pytest.raises(UsageError, match="no file"):
         pairs(["a@="], Sources())
 
 

@@ -12,7 +12,7 @@ import pytest
 from plain_server import PNG, WAV
 from pseudo_terminal import shown_at
 
-from dovetail.cli.saving import Output
+from dovetail.cli.saving import OutputFile
 from dovetail.cli.screen import Screen
 
 PLAIN = f"{sys.executable} {Path(__file__).with_name('plain_server.py')}"
@@ -96,7 +96,7 @@ def test_pictures_to_a_folder(run, tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "several-1.png", "several-2.wav", "several-3.bin",
     ]  # fmt: skip
-    output = Output(Screen(), f"{tmp_path}/", "../../evil\x1b name")
+    output = OutputFile(Screen(), f"{tmp_path}/", "../../evil\x1b name")
     assert str(output._path(".png")) == str(tmp_path / "evil-name.png")
 
 

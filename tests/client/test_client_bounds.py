@@ -13,7 +13,7 @@ from dovetail.client import opening
 from dovetail.client.catalogue import Catalogue
 from dovetail.client.listening import MAX_BYTES as MOST_WAITING
 from dovetail.client.listening import Subscription
-from dovetail.client.oddities import MAX_MESSAGE, ServerWarning, Warnings
+from dovetail.client.server_warnings import MAX_MESSAGE, ServerWarning, ServerWarnings
 from dovetail.protocol import caching
 from dovetail.protocol.bounded import Bounded
 from dovetail.protocol.caching import Cache
@@ -126,7 +126,7 @@ def test_compiled_schemas_are_kept_up_to_so_many_bytes(monkeypatch: pytest.Monke
 
 
 def test_warnings_are_short(caplog: pytest.LogCaptureFixture) -> None:
-    warnings = Warnings()
+    warnings = ServerWarnings()
     with caplog.at_level(logging.WARNING, logger="dovetail.client"):
         for number in range(300):
             warnings.add(

@@ -215,7 +215,7 @@ async def test_a_timeout_and_a_cancellation_take_the_request_back(
         with pytest.raises(RequestTimeout, match="tools/call"):
             await client.call_tool("hang", timeout=0.1)
         task = asyncio.create_task(client.call_tool("hang"))
-        await until(lambda: client._connection.link._guards)
+        await until(lambda: client._connection.link._timeouts)
         await client.ping()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -264,7 +264,7 @@ async def test_closing_ends_calls_and_listening(stateless: Command) -> None:
     events = client.listen(tools=True)
     await events.open()
     reading = asyncio.create_task(anext(events))
-    await until(lambda: client._connection.link._guards)
+    await until(lambda: client._connection.link._timeouts)
     await client.close()
     with pytest.raises(Closed) as caught:
         await call

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dovetail.cli.answering import Answers
+from dovetail.cli.answering import TerminalHandlers
 from dovetail.cli.coercion import pairs
 from dovetail.cli.fields import fields_of
 from dovetail.client import Accept, Client, ElicitRequest
@@ -174,10 +174,10 @@ async def test_the_command_line_shows_and_answers_them() -> None:
     schema = plain_form(
         {"type": "object", "properties": {name: each for name, (each, _) in NULLABLE.items()}}
     )
-    answers = await Answers(yes=True).form(ElicitRequest(server="s", message="m", schema=schema))
+    answers = await TerminalHandlers(yes=True).form(ElicitRequest(server="s", message="m", schema=schema))
     assert isinstance(answers, Accept)
     given = ElicitRequest(server="s", message="m", schema=plain_form(form(NULLABLE["null first"][0])))
-    assert await Answers(pairs(["a=5"])).form(given) == Accept({"a": 5})
+    assert await TerminalHandlers(pairs(["a=5"])).form(given) == Accept({"a": 5})
 
 
 WORDS = [

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dovetail.client.guard import Guard
+from dovetail.client.timeouts import CallTimeout
 from dovetail.protocol.errors import ConnectionLost, RequestTimeout
 
 
@@ -21,7 +21,7 @@ async def abort_inside(guard, *, leave):
 async def test_aborted_by_its_own_task(leave):
     """The loss is noticed while the task itself runs: no cancellation is left over for what it does next."""
     with pytest.raises(ConnectionLost, match="the reason"):
-        await abort_inside(Guard("a wait", 10), leave=leave)
+        await abort_inside(CallTimeout("a wait", 10), leave=leave)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     task = asyncio.current_task()
@@ -31,11 +31,11 @@ async def test_aborted_by_its_own_task(leave):
 
 async def test_aborted_from_outside():
     """By another task, or because the time is up."""
-    guard = Guard("a wait", 10)
+    guard = CallTimeout("a wait", 10)
     asyncio.get_running_loop().call_soon(guard.abort, ConnectionLost("the reason"))
     with pytest.raises(ConnectionLost, match="the reason"), guard:
         await asyncio.Event().wait()
-    with pytest.raises(RequestTimeout), Guard("a wait", 0.01):
+    with pytest.raises(RequestTimeout), CallTimeout("a wait", 0.01):
         await asyncio.Event().wait()
     await asyncio.sleep(0)
 
@@ -48,7 +48,7 @@ async def test_the_cancellation_of_others_passes():
             await asyncio.Event().wait()
 
     for error in (None, ConnectionLost("the reason")):
-        guard = Guard("a wait", 10)
+        guard = CallTimeout("a wait", 10)
         task = asyncio.create_task(wait(guard))
         await asyncio.sleep(0)
         if error is not None:

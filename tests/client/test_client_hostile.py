@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dovetail.client import Client, ElicitRequest
-from dovetail.client.courier import Courier
-from dovetail.client.guard import Guard
+from dovetail.client.callbacks import CallbackQueue
 from dovetail.client.link import MAX_QUESTIONS
+from dovetail.client.timeouts import CallTimeout
 from dovetail.protocol.errors import Closed, ConnectionLost, RemoteProtocolError, RequestTimeout, RPCError
 from dovetail.protocol.types import ProgressNotice
 
@@ -168,12 +168,12 @@ async def test_a_server_that_goes_silent_after_half_a_line() -> None:
 
 
 async def test_a_guard_ends_what_it_guards_and_nothing_else() -> None:
-    with pytest.raises(RequestTimeout), Guard("x", 0.01):
+    with pytest.raises(RequestTimeout), CallTimeout("x", 0.01):
         await asyncio.sleep(5)
-    with Guard("x", 0.01):
+    with CallTimeout("x", 0.01):
         pass
     await asyncio.sleep(0.02)
-    guard = Guard("x", None)
+    guard = CallTimeout("x", None)
     guard.abort(Closed("before"))
     with pytest.raises(Closed), guard:
         raise AssertionError
@@ -183,7 +183,7 @@ async def test_a_guard_ends_what_it_guards_and_nothing_else() -> None:
 
 
 async def test_someone_elses_cancellation_wins_over_the_guards() -> None:
-    guard = Guard("x", None)
+    guard = CallTimeout("x", None)
 
     async def work() -> None:
         with guard:
@@ -196,7 +196,7 @@ async def test_someone_elses_cancellation_wins_over_the_guards() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    task = asyncio.create_task(work2(other := Guard("x", None)))
+    task = asyncio.create_task(work2(other := CallTimeout("x", None)))
     await asyncio.sleep(0)
     other.abort(Closed("now"))
     with pytest.raises(Closed):
@@ -204,22 +204,22 @@ async def test_someone_elses_cancellation_wins_over_the_guards() -> None:
     assert other.ended
 
 
-async def work2(guard: Guard) -> None:
+async def work2(guard: CallTimeout) -> None:
     with guard:
         await asyncio.sleep(5)
 
 
 async def test_guards_nest() -> None:
-    with pytest.raises(RequestTimeout, match="outer"), Guard("outer", 0.01), Guard("inner", 5):
+    with pytest.raises(RequestTimeout, match="outer"), CallTimeout("outer", 0.01), CallTimeout("inner", 5):
         await asyncio.sleep(5)
-    with Guard("outer", 5):
-        with pytest.raises(RequestTimeout, match="inner"), Guard("inner", 0.01):
+    with CallTimeout("outer", 5):
+        with pytest.raises(RequestTimeout, match="inner"), CallTimeout("inner", 0.01):
             await asyncio.sleep(5)
         await asyncio.sleep(0)
 
 
 async def test_a_held_guard_waits_until_the_maximum() -> None:
-    with pytest.raises(RequestTimeout) as caught, Guard("x", 0.02, 0.1, held=lambda: True):
+    with pytest.raises(RequestTimeout) as caught, CallTimeout("x", 0.02, 0.1, held=lambda: True):
         await asyncio.sleep(5)
     assert "0.1" in str(caught.value)
 
@@ -233,15 +233,15 @@ async def test_a_courier_keeps_order_and_bounds(caplog: pytest.LogCaptureFixture
         await go.wait()
         heard.append(number)
 
-    courier = Courier(slow, "test", limit=3)
+    callback_queue = CallbackQueue(slow, "test", limit=3)
     for number in range(6):
-        courier.put(number)
+        callback_queue.put(number)
     go.set()
-    await courier.drain()
+    await callback_queue.drain()
     assert heard == [3, 4, 5]
-    assert courier.dropped == 3
-    courier.put(7)
-    courier.close()
+    assert callback_queue.dropped == 3
+    callback_queue.put(7)
+    callback_queue.close()
     await asyncio.sleep(0)
     assert heard == [3, 4, 5]
     _ = ProgressNotice

@@ -10,7 +10,7 @@ from raw_http import RawHTTP, result
 
 from dovetail import App, ToolResult
 from dovetail.client import Client, OutputInvalid, ServerWarning
-from dovetail.client.oddities import LIMIT, Warnings
+from dovetail.client.server_warnings import LIMIT, ServerWarnings
 from dovetail.protocol.errors import RemoteProtocolError
 
 Scripted = Callable[..., list[str]]
@@ -351,7 +351,7 @@ async def test_a_malformed_notification_is_told(scripted: Scripted) -> None:
 
 def test_warnings_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "dovetail.client")
-    kept = Warnings()
+    kept = ServerWarnings()
     for number in range(LIMIT + 10):
         kept.add(ServerWarning(kind="item", message=str(number)))
     assert [warning.message for warning in kept.all] == [str(number) for number in range(10, LIMIT + 10)]

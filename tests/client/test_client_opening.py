@@ -23,7 +23,7 @@ from dovetail.protocol.errors import (
     TransportError,
 )
 from dovetail.protocol.revisions import STATEFUL
-from dovetail.transports.client_seam import Outgoing, Reply
+from dovetail.transports.client_transport import Outgoing, ReceivedResponse
 from dovetail.transports.stdio.client import StdioTransport
 
 Command = Callable[..., list[str]]
@@ -151,7 +151,7 @@ async def test_open_twice_and_close_twice(stateful: Command) -> None:
 async def test_close_from_another_task_while_opening(stateful: Command) -> None:
     client = Client([sys.executable, "-c", "import sys; sys.stdin.read()"], probe_timeout=30)
     opening = asyncio.create_task(client.open())
-    await until(lambda: client._connection._link and client._connection._link._guards)
+    await until(lambda: client._connection._link and client._connection._link._timeouts)
     await client.close()
     with pytest.raises(Closed):
         await opening
@@ -160,7 +160,7 @@ async def test_close_from_another_task_while_opening(stateful: Command) -> None:
 async def test_a_cancelled_open_leaves_nothing(stateful: Command) -> None:
     client = Client([sys.executable, "-c", "import sys; sys.stdin.read()"], probe_timeout=30)
     opening = asyncio.create_task(client.open())
-    await until(lambda: client._connection._link and client._connection._link._guards)
+    await until(lambda: client._connection._link and client._connection._link._timeouts)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
@@ -204,7 +204,7 @@ class RefusesInitialize:
     async def open(self, receiver: object) -> None:
         pass
 
-    async def request(self, out: Outgoing) -> Reply:
+    async def request(self, out: Outgoing) -> ReceivedResponse:
         raise HTTPStatusError("refused", status=self.status)
 
     async def send(self, out: Outgoing) -> None:

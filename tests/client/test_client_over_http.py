@@ -131,8 +131,8 @@ class Stateless:
 
 
 def regional(header: Any) -> dict[str, Any]:
-    place = {"type": "string", "x-mcp-header": header}
-    return {"name": "t", "inputSchema": {"type": "object", "properties": {"place": place}}}
+    target = {"type": "string", "x-mcp-header": header}
+    return {"name": "t", "inputSchema": {"type": "object", "properties": {"place": target}}}
 
 
 @pytest.mark.requirement("R2607-TOOLS-029", "R2607-TOOLS-030")
@@ -169,7 +169,7 @@ async def test_a_revision_that_is_dropped_leads_to_an_error_not_a_loop() -> None
         server.revisions = ["2031-01-01"]
         with pytest.raises(UnsupportedVersion):
             await client.call_tool("t")
-        assert eras.recall(client._connection.place.key()) is None
+        assert eras.recall(client._connection.target.key()) is None
 
 
 async def test_closing_the_stream_is_the_cancellation() -> None:

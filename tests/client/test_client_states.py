@@ -236,7 +236,7 @@ async def test_an_open_that_failed_may_be_tried_on_another_loop() -> None:
 async def test_a_cancelled_open_hurts_nobody_else(stateful: Command) -> None:
     client = Client(stateful("2025-11-25", "silent"), probe_timeout=0.5)
     first, second = (asyncio.create_task(client.open()) for _ in range(2))
-    await until(lambda: client._connection._link and client._connection._link._guards)
+    await until(lambda: client._connection._link and client._connection._link._timeouts)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
@@ -249,7 +249,7 @@ async def test_a_cancelled_open_does_not_take_a_call_with_it(stateful: Command) 
     """Whoever waits for the same connection to make a call counts as well."""
     client = Client(stateful("2025-11-25", "silent"), probe_timeout=0.5)
     opening = asyncio.create_task(client.open())
-    await until(lambda: client._connection._link and client._connection._link._guards)
+    await until(lambda: client._connection._link and client._connection._link._timeouts)
     call = asyncio.create_task(client.call_tool("echo", {"text": "x"}))
     await until(lambda: client._connection._waiting == 2)
     opening.cancel()

@@ -117,5 +117,5 @@ async def test_giving_up_races_with_the_answer(app: App, revision: str) -> None:
                 assert result.text == "rested"
             except RequestTimeout:
                 pass
-        assert not client._connection.link._guards
+        assert not client._connection.link._timeouts
         assert await client.call_tool("add", {"a": 1, "b": 2}, into=int) == 3

@@ -25,7 +25,7 @@ from dovetail.protocol import names
 from dovetail.protocol.revisions import STATELESS
 from dovetail.runtime import tap
 from dovetail.security.sealing import AESGCMSealer
-from dovetail.transports.http1.client.backend import Http1Backend
+from dovetail.transports.http1.client.http1_backend import Http1Backend
 from dovetail.transports.http_client.transport import HTTPTransport
 from dovetail.transports.stdio.descriptor_io import DescriptorWriter
 

@@ -21,7 +21,7 @@ from dovetail import App, Context
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 from dovetail.runtime import tap
-from dovetail.transports.http1.server.connection import Connections
+from dovetail.transports.http1.server.connection import HTTPServerConnections
 
 STREAMS = 200
 #: Functions of ours for one call that is answered as an event stream, with a priming event and the event log.
@@ -157,7 +157,7 @@ class Served:
         self._config = uvicorn.Config(endpoint, log_config=None, lifespan="off")
         self._config.load()
         self._state = ServerState()
-        self._connections = Connections(30.0)
+        self._connections = HTTPServerConnections(30.0)
         self.tasks = self._state.tasks
 
     def post(self, method: str, params: dict[str, Any]) -> Line:

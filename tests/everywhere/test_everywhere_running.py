@@ -115,7 +115,7 @@ async def test_progress_prolongs_a_call_that_has_no_handler_for_it(
     cell = spot.cell
     if not cell.has("talks"):
         return
-    guards = spot.client._connection.link._guards
+    guards = spot.client._connection.link._timeouts
     call = asyncio.create_task(spot.client.call_tool("ticker", {"tag": tag}, timeout=100))
     await spot.say("begun", tag=tag)
     (guard,) = [

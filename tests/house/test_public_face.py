@@ -35,8 +35,11 @@ OF_PROGRAMS = (*PROGRAMS, "dovetail.devserver", "dovetail.loading", "dovetail.la
 NEVER_OUT = {
     "a request is refused with 401": (
         *("dovetail.auth.dpop.NonceRequired", "dovetail.auth.dpop.ProofInvalid"),
-        *("dovetail.auth.protecting.credentials.Malformed", "dovetail.auth.signed.SignatureInvalid"),
-        "dovetail.auth.protecting.verdicts.TokenRefused",
+        *(
+            "dovetail.auth.protecting.credentials.CredentialsMalformed",
+            "dovetail.auth.signed.SignatureInvalid",
+        ),
+        "dovetail.auth.protecting.verdicts.InvalidToken",
     ),
     "a request is refused with 503": ("dovetail.auth.protecting.verdicts.Unavailable",),
     "a key is passed over": ("dovetail.auth.signed.KeyUnusable",),
@@ -72,22 +75,22 @@ NEVER_OUT = {
         *("dovetail.protocol.uri_template.syntax.UriTooLong", "dovetail.server.arguments.BadArguments"),
     ),
     "pydantic reports it": ("dovetail.server.pydantic_models.Misread",),
-    "an engine answers it": ("dovetail.protocol.call.Refused",),
+    "an engine answers it": ("dovetail.protocol.call.MessageRefused",),
     "an endpoint answers it": (
         *(
-            "dovetail.transports.http_server.answering.Refusal",
-            "dovetail.transports.http_server.bodies.Departed",
+            "dovetail.transports.http_server.answering.HTTPRefusal",
+            "dovetail.transports.http_server.bodies.ClientDisconnected",
         ),
-        "dovetail.transports.http1.server.heads.Refused",
+        "dovetail.transports.http1.server.heads.RequestRefused",
     ),
     "nobody needs to tell it from the public error that it is": (
         *(
-            "dovetail.transports.http1.client.seam.ConnectRefused",
+            "dovetail.transports.http1.client.http_backend.ConnectRefused",
             "dovetail.transports.stdio.descriptor_io.PeerGone",
         ),
-        "dovetail.server.vault.NotStarted",
+        "dovetail.server.keys_and_store.NotSharedByWorkers",
     ),
-    "it ends a worker": ("dovetail.transports.http1.server.workers.NotStarted",),
+    "it ends a worker": ("dovetail.transports.http1.server.workers.WorkersNotStarted",),
 }
 
 

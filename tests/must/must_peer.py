@@ -9,7 +9,7 @@ from typing import Any
 from dovetail import App, Context, user
 from dovetail.protocol.revisions import REVISIONS, STATELESS
 from dovetail.runtime import tap
-from dovetail.transports.client_seam import Outgoing, Receiver, Reply
+from dovetail.transports.client_transport import Outgoing, ReceivedResponse, Receiver
 from dovetail.transports.shared_channel import SharedChannel
 
 PREFIX = "io.modelcontextprotocol/"
@@ -45,7 +45,7 @@ class RawPeer:
         self._channel = SharedChannel(self.name, self._take)
         self._channel.attach(receiver)
 
-    async def request(self, out: Outgoing) -> Reply:
+    async def request(self, out: Outgoing) -> ReceivedResponse:
         return await self._open().request(out)
 
     async def send(self, out: Outgoing) -> None:

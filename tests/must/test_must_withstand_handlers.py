@@ -229,7 +229,7 @@ async def test_f27_cancelled_calls_of_sync_tools_do_not_pile_up(revision: str, c
             cancelled = {"requestId": f"b{n}"}
             await wire.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled})
         await wire.connection.drain()
-        pool = app._workshop._pool
+        pool = app._runner_state._pool
         assert pool is not None
         assert pool.waiting <= 2
         assert len(ran) == 2

@@ -1,7 +1,7 @@
 """Which definition holds for which message.
 
 One row per method: its definition, who may send it, the revisions that have it, and the exact
-definition of its result. The rows are written by hand from the `Requests` and `Notifications`
+definition of its result. The rows are written by hand from the `RequestSender` and `Notifications`
 sections of each revision's schema page; `test_oracle` proves them against the unions that the
 schemas publish (`ClientRequest`, `ServerNotification` ...), so neither can drift alone.
 

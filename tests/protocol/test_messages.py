@@ -64,7 +64,7 @@ def test_what_nobody_knows_goes_out_in_a_response() -> None:
 
 
 def test_a_kept_result_has_one_tail() -> None:
-    kept = messages.Kept(b'{"tools":[]}')
+    kept = messages.CachedResult(b'{"tools":[]}')
     assert kept == b'{"tools":[]}'
     assert kept.tail == b'"tools":[]}}'
     assert kept.tail is kept.tail

@@ -12,8 +12,8 @@ from dovetail.protocol.errors import INVALID_PARAMS
 from dovetail.protocol.paging import (
     MAX_CURSOR,
     MAX_NAME,
+    CursorPosition,
     InvalidCursor,
-    Place,
     _digest,
     decode_cursor,
     encode_cursor,
@@ -29,7 +29,7 @@ NAMES = st.text(max_size=300)
 @given(after=NUMBERS, name=NAMES, binding=st.binary(max_size=50))
 def test_a_cursor_gives_its_place_back(after: int, name: str, binding: bytes) -> None:
     cursor = encode_cursor(after, name, binding)
-    assert decode_cursor(cursor, binding) == Place(after, shortened(name))
+    assert decode_cursor(cursor, binding) == CursorPosition(after, shortened(name))
     assert len(cursor) <= MAX_CURSOR
 
 
@@ -121,13 +121,13 @@ def test_no_name_is_missed_though_the_list_changes_between_two_pages(
 ) -> None:
     """What is there all the time is seen; twice at most if the very item at the end of a page went."""
     listed, seen, kept = list(names), list[str](), set(names)
-    place: Place | None = None
+    place: CursorPosition | None = None
     while True:
         part = page(listed, 0 if place is None else resume(listed, place), size)
         seen += part.items
         if part.next_position is None:
             break
-        place = Place(part.next_position, shortened(part.items[-1]))
+        place = CursorPosition(part.next_position, shortened(part.items[-1]))
         if data.draw(st.booleans()):
             gone = data.draw(st.sampled_from(listed))
             listed.remove(gone)
@@ -138,12 +138,12 @@ def test_no_name_is_missed_though_the_list_changes_between_two_pages(
 
 
 def test_a_place_in_a_list_that_has_become_shorter() -> None:
-    assert resume(["a", "b"], Place(9, "z")) == 2
-    assert resume([], Place(3, "z")) == 0
-    assert resume(["b", "c"], Place(2, "b")) == 1
-    assert resume(["a", "c"], Place(2, "b")) == 1
+    assert resume(["a", "b"], CursorPosition(9, "z")) == 2
+    assert resume([], CursorPosition(3, "z")) == 0
+    assert resume(["b", "c"], CursorPosition(2, "b")) == 1
+    assert resume(["a", "c"], CursorPosition(2, "b")) == 1
     long = "x" * 1000
-    assert resume(["a", "b", long, "c"], Place(1, shortened(long))) == 3
+    assert resume(["a", "b", long, "c"], CursorPosition(1, shortened(long))) == 3
 
 
 def test_pages_of_a_list_that_shrank_and_of_nonsense() -> None:

@@ -409,13 +409,13 @@ async def turns(count: int) -> None:
 async def test_cancelled_at_every_turn(connect: Any) -> None:
     """A call is taken back after 0, 1, 2, ... turns of the loop: whatever it awaits then, all that it opened is closed,
     nothing of it is left, and the next call is served."""
-    ledger, app = Ledger(), App("turning", keys=[KEY], store=MemoryStore())
+    journals, app = Ledger(), App("turning", keys=[KEY], store=MemoryStore())
 
     @app.tool(once=True)
     async def tool(ctx: Context) -> str:
-        ledger.entered += 1
+        journals.entered += 1
         try:
-            async with ledger:
+            async with journals:
                 await ctx.step("slow", turns, 3)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(ctx.elicit("A?", str, key="a"))
@@ -424,7 +424,7 @@ async def test_cancelled_at_every_turn(connect: Any) -> None:
                 await turns(2)
                 return await ctx.step("last", lambda: "done")
         finally:
-            ledger.left += 1
+            journals.left += 1
 
     wire = await connect(app, STATELESS[-1], ALL)
     begin = {"name": "tool", "arguments": {}}
@@ -443,7 +443,7 @@ async def test_cancelled_at_every_turn(connect: Any) -> None:
             await asyncio.wait_for(wire.connection.drain(), 5)
             came_to_an_end += answer.done()
             wire._answers.pop(id, None)
-        assert (ledger.entered, ledger.opened) == (ledger.left, ledger.closed), count
+        assert (journals.entered, journals.opened) == (journals.left, journals.closed), count
     await turns(20)
     assert asyncio.all_tasks() == before
     assert 0 < came_to_an_end < 120

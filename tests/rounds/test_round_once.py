@@ -13,7 +13,7 @@ from playing import ALL, accept
 
 from dovetail import App, Client, Context, ToolError
 from dovetail.protocol.revisions import REVISIONS, STATELESS
-from dovetail.runtime.ledger import OutcomeUnknown
+from dovetail.runtime.journals import OutcomeUnknown
 from dovetail.stores import MemoryStore
 from wire_of_server import Wire
 

@@ -156,7 +156,7 @@ def sealed(key: str, journal: dict[str, Any] | rounds.Journal, **bound: Any) -> 
 
 
 def journal(**changed: Any) -> dict[str, Any]:
-    question = rounds.Question("elicitation/create", b"{}")
+    question = rounds.WireQuestion("elicitation/create", b"{}")
     whole = {"nonce": "n" * 22, "expires": time.time() + 100, "round": 1, "asked": {"k": question.digest}}
     return {**whole, **changed}
 

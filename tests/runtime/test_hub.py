@@ -9,7 +9,7 @@ import pytest
 
 from dovetail.protocol.listening import Change, everything
 from dovetail.runtime import hub as hubs
-from dovetail.runtime.hub import Hub, Subscription
+from dovetail.runtime.hub import Hub, HubSubscription
 
 
 def updated(number: int) -> Change:
@@ -25,7 +25,7 @@ class Listener:
         self.all: list[Change] = []
         self.came = asyncio.Event()
         self.holds: asyncio.Event | None = None
-        self.subscription: Subscription = hub.subscribe(everything, handed=self.take)
+        self.subscription: HubSubscription = hub.subscribe(everything, handed=self.take)
         self.task = asyncio.get_running_loop().create_task(self.listen())
 
     def take(self, change: Change) -> bool:
@@ -126,7 +126,7 @@ async def test_however_much_is_published_in_one_turn_a_listener_is_due_once(
     due: list[int] = []
     hand = hubs._hand
 
-    def noted(loop: asyncio.AbstractEventLoop, subscriptions: list[Subscription], begun: int) -> None:
+    def noted(loop: asyncio.AbstractEventLoop, subscriptions: list[HubSubscription], begun: int) -> None:
         due.append(len(subscriptions))
         hand(loop, subscriptions, begun)
 

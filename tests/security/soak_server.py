@@ -100,9 +100,9 @@ async def some(path: str) -> str:
 async def held(request: Request) -> dict[str, int]:
     """What goes on, but for this request itself; and what is kept for a time."""
     return {
-        "requests": endpoint._places.requests - 1,
-        "streams": endpoint._places.streams,
-        "bytes": endpoint._places.bytes.all,
+        "requests": endpoint._limits.requests - 1,
+        "streams": endpoint._limits.streams,
+        "bytes": endpoint._limits.bytes.all,
         "listeners": len(endpoint.service.hub),
         "calls": len(endpoint._stateful._tasks),
         "live sessions": len(endpoint._stateful._sessions._live),

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from dovetail.stores import sweeping
 from dovetail.transports.http1.server import uvicorn_server
-from dovetail.transports.http1.server.connection import Connections
+from dovetail.transports.http1.server.connection import HTTPServerConnections
 
 WEEK: Final = 7 * 86_400.0
 #: Seconds between two looks for what has expired: sooner than by default, for somebody waits for it.
@@ -28,10 +28,10 @@ class Watching:
         self._ahead = 0.0
         self._turns: list[float] = []
         self._looking: asyncio.Task[None] | None = None
-        self._connections: list[Connections] = []
+        self._connections: list[HTTPServerConnections] = []
         seen = self._connections
 
-        class Seen(Connections):
+        class Seen(HTTPServerConnections):
             def __init__(self, *given: Any) -> None:
                 super().__init__(*given)
                 seen.append(self)

@@ -162,7 +162,7 @@ async def test_what_waits_under_any_other_server_has_a_bound(monkeypatch: pytest
         try:
             before, _ = tracemalloc.get_traced_memory()
             talks = [await ask(port, LARGE) for _ in range(24)]
-            await until(lambda: len(unread) == endpoint._places.requests == 5)
+            await until(lambda: len(unread) == endpoint._limits.requests == 5)
             gc.collect()
             held, _ = tracemalloc.get_traced_memory()
         finally:
@@ -170,7 +170,7 @@ async def test_what_waits_under_any_other_server_has_a_bound(monkeypatch: pytest
         assert held - before < ROOM + 24 * 4 * answering.PIECE, "and these are our clients, too"
         for talk in talks:
             talk.drop()
-        await until(lambda: endpoint._places.requests == 0)
+        await until(lambda: endpoint._limits.requests == 0)
         assert len(unread) == unread.all == 0
 
 
@@ -180,7 +180,7 @@ async def test_who_reads_nothing_under_any_other_server_has_a_time(monkeypatch: 
     async with served(endpoint) as url:
         port = int(url.split(":")[2].split("/")[0])
         talk = await ask(port, LARGE)
-        await until(lambda: endpoint._places.requests == 1)
-        await until(lambda: endpoint._places.requests == 0)
+        await until(lambda: endpoint._limits.requests == 1)
+        await until(lambda: endpoint._limits.requests == 0)
         assert len(answering._unread) == 0
         talk.drop()

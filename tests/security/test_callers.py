@@ -8,7 +8,7 @@ import pytest
 
 from dovetail.security.callers import HERE, caller_of, network_of, outside, unidentified
 from dovetail.security.principal import ANONYMOUS, Principal
-from dovetail.security.shares import Shares
+from dovetail.security.quotas import Quotas
 
 ALICE = Principal("https://issuer.test", "alice", "app")
 PROGRAM = Principal("https://issuer.test", "", "job")
@@ -64,7 +64,7 @@ def test_kinds_of_callers_are_never_mistaken_for_one_another() -> None:
 
 
 def test_shares() -> None:
-    shares = Shares(10, each=4, nameless=6)
+    shares = Quotas(10, each=4, nameless=6)
     assert shares.take("a", 4)
     assert not shares.take("a"), "its part"
     assert shares.take("b", 2)
@@ -84,7 +84,7 @@ def test_shares() -> None:
 
 
 def test_one_that_becomes_known_is_counted_anew() -> None:
-    shares = Shares(10, each=2, nameless=5)
+    shares = Quotas(10, each=2, nameless=5)
     before = ("", "net")
     assert shares.take(before, 2)
     assert shares.move(before, ("alice",))
@@ -102,14 +102,14 @@ def test_one_that_becomes_known_is_counted_anew() -> None:
 def test_bounds_that_let_nobody_in_are_refused(bounds: tuple[int, int, int]) -> None:
     total, each, nameless = bounds
     with pytest.raises(ValueError, match="at least 1"):
-        Shares(total, each=each, nameless=nameless)
+        Quotas(total, each=each, nameless=nameless)
 
 
 def test_shares_hold_whatever_comes() -> None:
     """Compared with a list of who has what."""
     chance = random.Random(7)
     callers = ["", None, "a", "b", ("", "a"), ("alice",), ("bob",)]
-    shares, taken = Shares(30, each=9, nameless=12), list[tuple[object, int]]()
+    shares, taken = Quotas(30, each=9, nameless=12), list[tuple[object, int]]()
 
     def of(caller: object) -> int:
         return sum(amount for who, amount in taken if who == caller)

@@ -97,7 +97,7 @@ async def fill(peer: Peer, size: int = LIMIT - 1, most: int = 100) -> tuple[list
 async def test_bodies_that_never_end_are_bounded_together(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "dovetail.http")
     async with endpoint(max_held=4 * MIB) as http:
-        total = http._places.bytes.total
+        total = http._limits.bytes.total
         assert total == max(4 * MIB, LEAST)
         waiting, refused = await fill(Peer(http, HERE))
         assert refused is not None
@@ -105,33 +105,33 @@ async def test_bodies_that_never_end_are_bounded_together(caplog: pytest.LogCapt
         assert int(refused.headers["retry-after"]) > 0
         assert refused.headers["connection"] == "close"
         assert len(waiting) == total // LIMIT
-        assert http._places.bytes.all <= total
+        assert http._limits.bytes.all <= total
         _, again = await fill(Peer(http, HERE), most=1)
         assert again is not None
         assert len([each for each in caplog.records if "max_held" in each.getMessage()]) == 1
         assert (await Peer(http, HERE).post(*ECHO).over()).status == 200, "small messages pass all the same"
         for each in waiting:
             await each.gone()
-        assert http._places.bytes.all == 0
+        assert http._limits.bytes.all == 0
         large = modern("tools/call", {"name": "echo", "arguments": {"text": "x" * (LIMIT // 2)}})
         assert (await Peer(http, HERE).post(*large).over()).status == 200
-        assert http._places.bytes.all == 0
+        assert http._limits.bytes.all == 0
 
 
 async def test_what_is_too_much_is_refused_before_it_is_sent() -> None:
     async with endpoint(max_held=1) as http:
         waiting, _ = await fill(Peer(http, HERE))
-        held = http._places.bytes.all
+        held = http._limits.bytes.all
         announced = Peer(http, HERE).begin({**ECHO[1], "content-length": str(LIMIT)})
         assert (await announced.over()).status == 503
-        assert http._places.bytes.all == held
+        assert http._limits.bytes.all == held
         for each in waiting:
             await each.gone()
         # Who only announces something holds nothing yet.
         silent = [Peer(http, HERE).begin({**ECHO[1], "content-length": str(LIMIT)}) for _ in range(50)]
         await asyncio.sleep(0.01)
         assert not any(each.task.done() for each in silent)
-        assert http._places.bytes.all == 0
+        assert http._limits.bytes.all == 0
         for each in silent:
             await each.gone()
 
@@ -148,7 +148,7 @@ async def test_one_network_never_holds_what_all_may() -> None:
         assert len(local) == len(waiting) + 1, "who comes from this machine may be many, behind a proxy"
         for each in (*waiting, *others, *local):
             await each.gone()
-        assert len(http._places.bytes) == 0
+        assert len(http._limits.bytes) == 0
 
 
 async def test_addresses_of_one_ipv6_network_are_one_caller() -> None:
@@ -170,7 +170,7 @@ async def test_callers_with_names_are_kept_a_part_and_counted_by_name() -> None:
         for number in range(16):
             more, _ = await fill(Peer(http, f"198.51.100.{number}"))
             nameless += more
-        assert http._places.bytes.all <= 4 * LEAST
+        assert http._limits.bytes.all <= 4 * LEAST
         one, _ = await fill(Peer(http, THERE, "alice"))
         two, _ = await fill(Peer(http, ELSEWHERE, "alice"))
         assert 1 <= len(one) <= 2 * LEAST // LIMIT
@@ -179,7 +179,7 @@ async def test_callers_with_names_are_kept_a_part_and_counted_by_name() -> None:
         assert len(bob) == 1
         for each in (*nameless, *one, *bob):
             await each.gone()
-        assert len(http._places.bytes) == 0
+        assert len(http._limits.bytes) == 0
 
 
 async def test_a_body_in_tiny_parts_is_held_as_one() -> None:
@@ -191,7 +191,7 @@ async def test_a_body_in_tiny_parts_is_held_as_one() -> None:
         try:
             for _ in range(size):
                 exchange.part(b" ", more=True)
-            await until(lambda: http._places.bytes.all >= size - 1)
+            await until(lambda: http._limits.bytes.all >= size - 1)
             gc.collect()
             held, _ = tracemalloc.get_traced_memory()
         finally:
@@ -204,29 +204,29 @@ async def test_many_small_items_count_as_what_they_become() -> None:
     async with endpoint(max_held=2 * LEAST) as http:
         body, headers = modern("tools/call", {"name": "echo", "arguments": {"text": [0] * 20_000}})
         held: list[int] = []
-        hold = http._places.hold
+        hold = http._limits.hold
 
         def noted(head: Any, size: int) -> None:
             held.append(size)
             hold(head, size)
 
-        http._places.hold = noted
+        http._limits.hold = noted
         await Peer(http, HERE).post(body, headers).over()
         assert held[-1] > len(body) + 20_000 * 64
-        assert http._places.bytes.all == 0
+        assert http._limits.bytes.all == 0
 
 
 async def test_messages_that_are_not_large_are_looked_at_once_there_is_not_plenty() -> None:
     """Unseen, they would fill what there is long before their bytes do."""
     async with endpoint(max_held=2 * LEAST) as http:
-        total = http._places.bytes.total
+        total = http._limits.bytes.total
         body, _ = modern("tools/call", {"name": "echo", "arguments": {"text": "x" * 20_000}})
         assert total < 100 * heaviest(len(body)), "or the number says nothing"
         held: list[int] = []
         for _ in range(100):
-            before = http._places.bytes.all
-            http._places.hold_message(Head({"type": "http", "method": "POST", "headers": []}), body)
-            held.append(http._places.bytes.all - before)
+            before = http._limits.bytes.all
+            http._limits.hold_message(Head({"type": "http", "method": "POST", "headers": []}), body)
+            held.append(http._limits.bytes.all - before)
         assert held[0] == heaviest(len(body))
         assert held[-1] < 2 * len(body)
         assert held.index(held[-1]) == total // 2 // held[0]
@@ -261,7 +261,7 @@ async def test_a_subscription_holds_its_resources_and_not_its_message() -> None:
             tracemalloc.stop()
         each_holds = (after - before) / 4
         assert each_holds < 1.4 * size, each_holds / size
-        assert each_holds <= http._places.bytes.all / 6 <= 2 * size
+        assert each_holds <= http._limits.bytes.all / 6 <= 2 * size
         await asyncio.sleep(0)
         http.service.hub.publish(_updated(named[4_321]))
         http.service.hub.publish(_updated("held://never"))
@@ -270,7 +270,7 @@ async def test_a_subscription_holds_its_resources_and_not_its_message() -> None:
             assert b"never" not in each.said
         for each in (*streams, *more):
             await each.gone()
-        assert http._places.bytes.all == 0
+        assert http._limits.bytes.all == 0
         assert len(http.service.hub) == 0
 
 
@@ -291,10 +291,10 @@ async def test_subscriptions_are_bounded_in_bytes() -> None:
             await until(lambda each=exchange: each.said)
             refused += exchange.status == 503
         assert refused >= 20
-        assert http._places.bytes.all <= LEAST
+        assert http._limits.bytes.all <= LEAST
         for each in streams:
             await each.gone()
-        assert http._places.bytes.all == 0
+        assert http._limits.bytes.all == 0
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ async def test_uris_of_a_subscription_have_a_length(named: list[str]) -> None:
         refused = await Peer(http, HERE).listen(named).over()
         assert refused.json["error"]["code"] == -32602
         assert "characters" in refused.json["error"]["message"]
-        assert http._places.bytes.all == 0
+        assert http._limits.bytes.all == 0
 
 
 async def test_uris_that_a_session_subscribes_to_have_a_length() -> None:
@@ -366,13 +366,13 @@ async def test_a_question_ends_when_its_client_does_not_come_back(caplog: pytest
     asking = Asking()
     async with endpoint(asking.app, linger=0.1) as http:
         peer, exchange = await asked(http, LIMIT // 2)
-        assert http._places.bytes.all >= LIMIT // 2
+        assert http._limits.bytes.all >= LIMIT // 2
         await exchange.gone()
-        assert http._places.bytes.all >= LIMIT // 2, "it may come back"
+        assert http._limits.bytes.all >= LIMIT // 2, "it may come back"
         await until(lambda: asking.ended)
         assert asking.ended[0].startswith("Unanswered")
         await until(lambda: not http._stateful._tasks)
-        assert http._places.bytes.all == 0
+        assert http._limits.bytes.all == 0
         assert not http._stateful._sessions._live
         assert await peer.in_use()
     assert "Traceback" not in caplog.text
@@ -420,11 +420,11 @@ async def test_calls_that_ask_are_bounded_in_bytes() -> None:
             statuses.append(exchange.status)
             await exchange.gone()
         assert statuses.count(503) >= 5
-        assert http._places.bytes.all <= LEAST
-        await until(lambda: http._places.bytes.all == 0)
+        assert http._limits.bytes.all <= LEAST
+        await until(lambda: http._limits.bytes.all == 0)
         peer, exchange = await asked(http, LIMIT - 1000)
         await exchange.gone()
-        await until(lambda: http._places.bytes.all == 0)
+        await until(lambda: http._limits.bytes.all == 0)
 
 
 async def test_a_call_that_asks_holds_its_arguments_once_and_lets_go_of_them_at_once() -> None:
@@ -532,7 +532,7 @@ async def test_connections_of_the_oldest_transport_are_bounded_in_bytes_together
         peer, stream, target = await connect(http, HERE)
         assert (await peer.begin({}, path=target).whole(message("tools/call", params, id=1))).status == 202
         await stream.gone()
-        assert http._places.bytes.all == 0
+        assert http._limits.bytes.all == 0
 
 
 # Calls that outlive their requests
@@ -554,18 +554,18 @@ async def test_calls_whose_clients_have_left_are_bounded_for_one_caller_and_for_
 
         one = await leave(8, THERE)
         await until(lambda: len(http._stateful._tasks) == 3)  # a quarter of twelve
-        assert http._places.lingering == 3
+        assert http._limits.lingering == 3
         assert len(asking.ended) == 5
         other = await leave(2, ELSEWHERE)
-        assert http._places.lingering == len(http._stateful._tasks) == 5, "which costs nobody else anything"
+        assert http._limits.lingering == len(http._stateful._tasks) == 5, "which costs nobody else anything"
         here = await leave(20, HERE)
         await until(lambda: len(http._stateful._tasks) == 12)
-        assert http._places.lingering == 12
+        assert http._limits.lingering == 12
         assert (await Peer(http, HERE).post(*ECHO).over()).status == 200
         for peer in (one, other, here):
             await peer.begin(peer.session, method="DELETE").over()
         await until(lambda: not http._stateful._tasks)
-        assert http._places.lingering == 0
+        assert http._limits.lingering == 0
         assert not http._stateful._sessions._live
 
 

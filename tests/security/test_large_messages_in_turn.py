@@ -62,7 +62,7 @@ async def test_small_messages_wait_for_no_turn() -> None:
             nonlocal turned
             turned = True
 
-        http._places.large.turn = turn
+        http._limits.large.turn = turn
         body, headers = large(1000)
         assert (await Peer(http, HERE).post(body, headers).over()).status == 200
         assert not turned

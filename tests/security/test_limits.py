@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.security.limits import RateLimiter, Seldom
+from dovetail.security.limits import LogThrottle, RateLimiter
 
 
 class Clock:
@@ -110,7 +110,7 @@ def test_senseless_costs_are_refused(cost):
 
 def test_what_is_told_seldom() -> None:
     now = [0.0]
-    seldom = Seldom(60.0, clock=lambda: now[0])
+    seldom = LogThrottle(60.0, clock=lambda: now[0])
     assert [seldom.due("a"), seldom.due("a"), seldom.due("b")] == [True, False, True]
     now[0] = 59.0
     assert not seldom.due("a")

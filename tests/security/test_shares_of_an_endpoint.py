@@ -47,7 +47,7 @@ async def test_one_network_never_has_all_streams(caplog: pytest.LogCaptureFixtur
         assert statuses(local) == [200, 200, 200, 200, 503], "all that there are"
         assert caplog.text.count("streams open") == 2, "one line for each that was refused"
         await end([*streams, *others, *local])
-        assert http._places.streams == 0
+        assert http._limits.streams == 0
 
 
 async def test_streams_of_sessions_are_counted_likewise() -> None:
@@ -61,7 +61,7 @@ async def test_streams_of_sessions_are_counted_likewise() -> None:
             opened.append(exchange)
         assert statuses(opened) == [200, 200, 503]
         await end(opened)
-        assert http._places.streams == 0
+        assert http._limits.streams == 0
 
 
 async def test_callers_without_a_name_leave_streams_to_those_who_have_one() -> None:
@@ -73,7 +73,7 @@ async def test_callers_without_a_name_leave_streams_to_those_who_have_one() -> N
         named = [await listen(Peer(http, ELSEWHERE, name)) for name in ("alice", "alice", "alice", "bob")]
         assert statuses(named) == [200, 200, 503, 200]
         await end([*nameless, *local, *named])
-        assert http._places.streams == 0
+        assert http._limits.streams == 0
 
 
 # Requests
@@ -86,7 +86,7 @@ async def test_one_network_never_has_all_requests() -> None:
         assert waiting[2].status == 503
         assert (await Peer(http, THERE).post(*ECHO).over()).status == 200
         await end(waiting)
-        assert http._places.requests == 0
+        assert http._limits.requests == 0
 
 
 async def test_a_request_counts_for_its_network_before_it_has_a_name_and_for_its_name_then() -> None:
@@ -109,8 +109,8 @@ async def test_a_request_counts_for_its_network_before_it_has_a_name_and_for_its
         gate.set()
         await asyncio.sleep(0)
         await end([*unknown, *alice])
-        assert http._places.requests == 0
-        assert len(http._places._requests) == 0
+        assert http._limits.requests == 0
+        assert len(http._limits._requests) == 0
 
 
 async def test_callers_without_a_name_leave_requests_to_those_who_have_one() -> None:
@@ -121,7 +121,7 @@ async def test_callers_without_a_name_leave_requests_to_those_who_have_one() -> 
         assert (await Peer(http, THERE, "alice").post(*ECHO).over()).status == 200
         assert (await Peer(http, THERE).post(*ECHO).over()).status == 503
         await end(waiting)
-        assert http._places.requests == 0
+        assert http._limits.requests == 0
 
 
 @pytest.mark.parametrize("share", [0, 101, -1])

@@ -8,7 +8,7 @@ import pytest
 from dovetail import App
 from dovetail.protocol import codec, envelope
 from dovetail.runtime.channel import Channel
-from dovetail.runtime.dispatch import Reply
+from dovetail.runtime.dispatch import EncodedResponse
 from dovetail.security.principal import Principal
 from wire_of_server import Wire
 
@@ -129,7 +129,7 @@ async def test_the_wait_is_never_none_and_never_too_short(rate: float) -> None:
             "params": {"name": "quick", "_meta": wire.meta()},
         }
     )
-    reply = Reply(b"")
+    reply = EncodedResponse(b"")
     while reply.code is None:
         reply = await app.service.dispatcher.answer(app.service.exchange.judge(envelope.read(data)), caller)
     error = codec.decode(reply.data)["error"]

@@ -1,7 +1,7 @@
 """SIGTERM to an ASGI server that nobody here wrote: what is open ends, the lifespan is closed, nobody is alarmed.
 
 Each server waits for its open connections before it tells an application of the end, and frameworks do not tell a
-mounted one at all; see `dovetail.transports.http_server.departing`.
+mounted one at all; see `dovetail.transports.http_server.server_shutdown`.
 """
 
 from __future__ import annotations

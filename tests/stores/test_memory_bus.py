@@ -8,14 +8,14 @@ import contextvars
 import pytest
 
 from dovetail.stores import BusBounds, MemoryBus
-from dovetail.stores.listeners import Listeners
+from dovetail.stores.listeners import BusListeners
 from dovetail.testing.bus_contract import Hearing
 
 SMALL = BusBounds(max_message=100, max_waiting=4, max_waiting_bytes=150)
 
 
 async def test_a_gap_is_told_where_it_is() -> None:
-    listeners, hearing = Listeners(SMALL), Hearing()
+    listeners, hearing = BusListeners(SMALL), Hearing()
     listeners.add("news", hearing)
     for number in range(10):
         listeners.tell("news", b"%d" % number)
@@ -28,7 +28,7 @@ async def test_a_gap_is_told_where_it_is() -> None:
 
 
 async def test_a_queue_is_bounded_in_bytes_too() -> None:
-    listeners, hearing = Listeners(SMALL), Hearing()
+    listeners, hearing = BusListeners(SMALL), Hearing()
     listeners.add("news", hearing)
     for size in (100, 51, 50):
         listeners.tell("news", b"x" * size)
@@ -82,7 +82,7 @@ async def test_a_listener_that_ends_the_loop_of_its_turn_hears_the_rest_later() 
 
 async def test_whoever_has_left_is_forgotten() -> None:
     vacated = list[str]()
-    listeners = Listeners(SMALL, vacated.append)
+    listeners = BusListeners(SMALL, vacated.append)
 
     async def leave_without_a_word() -> None:
         listeners.add("news", Hearing())

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from dovetail.transports.http1.server.connection import Connections
+from dovetail.transports.http1.server.connection import HTTPServerConnections
 
 try:
     import uvloop
@@ -161,7 +161,7 @@ class Served:
     """A server. ``troubles``: what it logged."""
 
     server: _Server
-    connections: Connections
+    connections: HTTPServerConnections
     address: Any
     troubles: list[str]
     tls: Any = None
@@ -194,7 +194,7 @@ async def serving(
     app: Any, *, patience: float = 10.0, uds: str | None = None, tls: Any = None, **options: Any
 ) -> AsyncIterator[Served]:
     """Serve an application with connections of ours, looked after a hundred times a second."""
-    connections = Connections(patience)
+    connections = HTTPServerConnections(patience)
     config = uvicorn.Config(
         app,
         **{

@@ -9,8 +9,8 @@ from typing import Any
 
 from scripted import ScriptedServer, Wire, scripted
 
-from dovetail.transports.http1.client.backend import Http1Backend
-from dovetail.transports.http1.client.seam import Response
+from dovetail.transports.http1.client.http1_backend import Http1Backend
+from dovetail.transports.http1.client.http_backend import BackendResponse
 
 HEADERS = (("x-a", "b"),)
 
@@ -60,11 +60,13 @@ async def serving(
         await server.wait_closed()
 
 
-async def post(backend: Http1Backend, server: ScriptedServer, body: bytes = b"x", **options: Any) -> Response:
+async def post(
+    backend: Http1Backend, server: ScriptedServer, body: bytes = b"x", **options: Any
+) -> BackendResponse:
     return await backend.request("POST", server.url, HEADERS, body, **options)
 
 
-async def whole(response: Response) -> bytes:
+async def whole(response: BackendResponse) -> bytes:
     body = b""
     while piece := await response.read():
         body += piece

@@ -20,7 +20,7 @@ from http_bench import CLIENT, META, MODERN, Bench
 from dovetail.protocol.bindings.sse import ServerSentEvent, SSEParser
 from dovetail.protocol.revisions import PROFILES, STATEFUL
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.http1.server.connection import Connections
+from dovetail.transports.http1.server.connection import HTTPServerConnections
 
 
 class QuietServer(uvicorn.Server):
@@ -53,7 +53,7 @@ class QuietServer(uvicorn.Server):
 async def serving(
     app: Any,
     *,
-    http: Literal["httptools", "h11"] | Connections = "httptools",
+    http: Literal["httptools", "h11"] | HTTPServerConnections = "httptools",
     root_path: str = "",
     lifespan: Literal["on", "off"] = "on",
 ) -> AsyncIterator[int]:

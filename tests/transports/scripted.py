@@ -20,7 +20,7 @@ from dovetail.protocol.envelope import Message
 from dovetail.protocol.errors import DovetailError
 from dovetail.protocol.revisions import PROFILES
 from dovetail.protocol.types.requests import RequestId
-from dovetail.transports.client_seam import Outgoing
+from dovetail.transports.client_transport import Outgoing
 from dovetail.transports.http_client.transport import HTTPTransport
 
 STATEFUL = "2025-11-25"

@@ -14,7 +14,7 @@ from http_serving import Prober, Stream, serving
 
 from dovetail import App, Context
 from dovetail.protocol.errors import ConnectionLost
-from dovetail.transports.http1.server.connection import Connections
+from dovetail.transports.http1.server.connection import HTTPServerConnections
 from dovetail.transports.http_server.answering import Event, EventWriter, Pushing, Receive, Scope, Send
 
 HOW = ["ours", "wrapped", "httptools", "h11"]
@@ -66,7 +66,7 @@ async def served(how: str, **options: Any) -> AsyncIterator[tuple[App, Prober, W
     app = talkative()
     endpoint = app.asgi(**options)
     wrapped = Wrapped(endpoint)
-    http: Any = Connections(30.0) if how in ("ours", "wrapped") else how
+    http: Any = HTTPServerConnections(30.0) if how in ("ours", "wrapped") else how
     async with serving(wrapped if how == "wrapped" else endpoint, http=http) as port:
         prober = Prober(port)
         try:

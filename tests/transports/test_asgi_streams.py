@@ -366,6 +366,6 @@ async def test_live_tables_are_empty_when_nothing_runs():
         for connection in prober.opened:
             await connection.close()
         await until(
-            lambda: not (app._stateful._sessions._live or app._places.streams or app._places.requests)
+            lambda: not (app._stateful._sessions._live or app._limits.streams or app._limits.requests)
         )
         assert len(found.hub) == 0

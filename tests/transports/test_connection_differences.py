@@ -20,7 +20,7 @@ from connection_serving import read, reply
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from dovetail.transports.http1.server.connection import Connections
+from dovetail.transports.http1.server.connection import HTTPServerConnections
 from dovetail.transports.http1.server.heads import RepeatedHead
 
 pytestmark = pytest.mark.hostile
@@ -224,9 +224,9 @@ async def test_f15_f18_the_same_bytes_are_the_same_requests() -> None:
     compared = stricter = 0
     for number in range(STREAMS):
         data = stream(chance)
-        connections = Connections(10.0)
+        connections = HTTPServerConnections(10.0)
         ours = await feed(connections, [data])
-        again = await feed(Connections(10.0), cut(chance, data))
+        again = await feed(HTTPServerConnections(10.0), cut(chance, data))
         assert again.requests == ours.requests, (number, data)
         assert _final(again.statuses) == _final(ours.statuses), (number, data)
         if re.search(WRONG, data):
@@ -295,10 +295,10 @@ async def test_f15_f18_a_head_that_comes_again_is_read_as_if_it_came_first(
         pieces = repeating(chance)
         with monkeypatch.context() as patch:
             patch.setattr(RepeatedHead, "read", counted)
-            ours = await feed(Connections(10.0), pieces)
+            ours = await feed(HTTPServerConnections(10.0), pieces)
         with monkeypatch.context() as patch:
             patch.setattr(RepeatedHead, "of", lambda *_: None)
-            parsed = await feed(Connections(10.0), pieces)
+            parsed = await feed(HTTPServerConnections(10.0), pieces)
         assert ours == parsed, (number, pieces)
     assert hits > STREAMS
 

@@ -15,11 +15,11 @@ from http_serving import Bench, Prober, QuietServer, serving, until
 
 from dovetail import App
 from dovetail.transports.http import HTTPApp
-from dovetail.transports.http_server.departing import Departure
 from dovetail.transports.http_server.head import Head
-from dovetail.transports.http_server.places import Places
+from dovetail.transports.http_server.limits import EndpointLimits
+from dovetail.transports.http_server.server_shutdown import ServerShutdown
 from dovetail.transports.http_server.settings import Settings
-from dovetail.transports.http_server.watching import Pulse
+from dovetail.transports.http_server.watching import RequestTicker
 
 HEAD = Head({"method": "POST", "headers": []})
 
@@ -75,13 +75,13 @@ async def test_a_call_that_outlasts_the_drain_is_answered(caplog: pytest.LogCapt
 
 async def test_nothing_is_looked_at_where_nothing_is_open() -> None:
     left: list[str] = []
-    places = Places(Settings())
-    departure = Departure(places, Pulse(1.0), lambda: left.append("left"))
+    limits = EndpointLimits(Settings())
+    departure = ServerShutdown(limits, RequestTicker(1.0), lambda: left.append("left"))
     with socket.create_server(("127.0.0.1", 0)) as sock:
         departure.note({"server": sock.getsockname()})
-        places.take_request(HEAD)
+        limits.take_request(HEAD)
         departure.watch()
-        places.leave_request(HEAD)
+        limits.leave_request(HEAD)
         await asyncio.sleep(0.25)
     departure.watch()
     assert left == []
@@ -90,8 +90,8 @@ async def test_nothing_is_looked_at_where_nothing_is_open() -> None:
 @pytest.mark.parametrize("kind", ["wildcard", "text port", "unix"])
 async def test_the_socket_is_found_by_what_servers_say_of_it(kind: str, tmp_path: Path) -> None:
     gone = asyncio.Event()
-    places = Places(Settings())
-    departure = Departure(places, Pulse(1.0), gone.set)
+    limits = EndpointLimits(Settings())
+    departure = ServerShutdown(limits, RequestTicker(1.0), gone.set)
     if kind == "unix":
         sock = socket.socket(socket.AF_UNIX)
         sock.bind(str(tmp_path / "s"))
@@ -102,7 +102,7 @@ async def test_the_socket_is_found_by_what_servers_say_of_it(kind: str, tmp_path
         port = sock.getsockname()[1]
         server = ("127.0.0.1", str(port) if kind == "text port" else port)
     departure.note({"server": server})
-    places.take_request(HEAD)
+    limits.take_request(HEAD)
     departure.watch()
     sock.close()
     async with asyncio.timeout(5):
@@ -111,12 +111,12 @@ async def test_the_socket_is_found_by_what_servers_say_of_it(kind: str, tmp_path
 
 async def test_what_is_not_found_is_never_missed() -> None:
     """A test client, say, whose server has no socket."""
-    places = Places(Settings())
+    limits = EndpointLimits(Settings())
     left: list[str] = []
     for server in (None, ("testserver", 80), ("testserver", None)):
-        departure = Departure(places, Pulse(1.0), lambda: left.append("left"))
+        departure = ServerShutdown(limits, RequestTicker(1.0), lambda: left.append("left"))
         departure.note({"server": server})
-        places.take_request(HEAD)
+        limits.take_request(HEAD)
         departure.watch()
     await asyncio.sleep(0.25)
     assert left == []

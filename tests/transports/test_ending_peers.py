@@ -18,7 +18,7 @@ from ending_peers import Lines, peer
 from http_serving import META
 
 from dovetail import App
-from dovetail.runtime.ending import SIGNALS
+from dovetail.runtime.shutdown import SIGNALS
 from dovetail.transports.unix.server import serve_unix
 
 OPENING = {

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 from ending_peers import TRANSPORTS, Lines, peer, process
 
-from dovetail.runtime.ending import OVERDUE
+from dovetail.runtime.shutdown import OVERDUE
 
 EVERYWHERE = pytest.mark.parametrize("transport", TRANSPORTS)
 SHORT = {"drain": 1.0}

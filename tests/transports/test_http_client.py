@@ -423,7 +423,7 @@ async def test_the_same_id_twice_is_refused() -> None:
 
 async def test_without_an_http_library_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httptools", None)
-    for name in ("backend", "connection"):
+    for name in ("http1_backend", "connection"):
         monkeypatch.delitem(sys.modules, f"dovetail.transports.http1.client.{name}", raising=False)
     transport = HTTPTransport("http://127.0.0.1:9/mcp")
     with pytest.raises(ImportError, match=r"dovetail\[client\]"):

@@ -188,7 +188,7 @@ def test_the_first_lines_of_a_head(url: str, target: str, host: str) -> None:
 )
 def test_hosts_that_are_none(url: str) -> None:
     with pytest.raises(LocalProtocolError):
-        origins.place_of(url)
+        origins.origin_of(url)
 
 
 # Compression

@@ -16,11 +16,10 @@ from http1_talking import HEADERS, echo, post, serving, talking, until, whole
 from scripted import Wire
 
 from dovetail.protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError
-from dovetail.transports.http1.client import backend as http1_backend
-from dovetail.transports.http1.client import origins
+from dovetail.transports.http1.client import http1_backend, origins
 from dovetail.transports.http1.client.aiohttp_backend import AiohttpBackend
-from dovetail.transports.http1.client.backend import Http1Backend
-from dovetail.transports.http1.client.seam import ConnectRefused
+from dovetail.transports.http1.client.http1_backend import Http1Backend
+from dovetail.transports.http1.client.http_backend import ConnectRefused
 
 
 @pytest.fixture(autouse=True)
@@ -295,9 +294,11 @@ async def test_closing_ends_what_is_connecting(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_connection_that_is_closed_as_it_opens_carries_nothing(
     who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = origins.Place.connect
+    connect = origins.OriginServer.connect
 
-    async def closed_at_once(place: origins.Place, loop: asyncio.AbstractEventLoop, factory: Any) -> Any:
+    async def closed_at_once(
+        place: origins.OriginServer, loop: asyncio.AbstractEventLoop, factory: Any
+    ) -> Any:
         connection = await connect(place, loop, factory)
         if who == "us":
             await backend.close()
@@ -308,7 +309,7 @@ async def test_a_connection_that_is_closed_as_it_opens_carries_nothing(
         return connection
 
     async with talking(echo) as (server, backend):
-        monkeypatch.setattr(origins.Place, "connect", closed_at_once)
+        monkeypatch.setattr(origins.OriginServer, "connect", closed_at_once)
         with pytest.raises(Closed if who == "us" else ConnectFailed) as caught:
             await post(backend, server)
         assert caught.value.retry_safe

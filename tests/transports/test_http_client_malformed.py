@@ -19,9 +19,9 @@ from scripted import Wire, scripted
 
 from dovetail.protocol.errors import ConnectionLost, DovetailError
 from dovetail.transports.http1.client.aiohttp_backend import AiohttpBackend
-from dovetail.transports.http1.client.backend import Http1Backend
-from dovetail.transports.http1.client.connection import HEAD_LIMIT, Answer, Connection
-from dovetail.transports.http1.client.seam import HttpBackend
+from dovetail.transports.http1.client.connection import HEAD_LIMIT, HTTP1Response, HTTPClientConnection
+from dovetail.transports.http1.client.http1_backend import Http1Backend
+from dovetail.transports.http1.client.http_backend import HttpBackend
 
 pytestmark = pytest.mark.hostile
 
@@ -234,11 +234,11 @@ class Pool:
     def __init__(self) -> None:
         self.freed = 0
 
-    def connection(self) -> Connection:
+    def connection(self) -> HTTPClientConnection:
         loop = asyncio.get_running_loop()
-        return Connection(loop, "there", [], free=self.free, gone=lambda _: None)
+        return HTTPClientConnection(loop, "there", [], free=self.free, gone=lambda _: None)
 
-    def free(self, connection: Connection) -> None:
+    def free(self, connection: HTTPClientConnection) -> None:
         self.freed += 1
 
 
@@ -273,7 +273,7 @@ async def read(pieces: list[bytes], *, end: bool) -> tuple[object, ...]:
     pool, transport = Pool(), Still()
     connection = pool.connection()
     connection.connection_made(transport)
-    answer: Answer = connection.send(b"", b"", bodiless=False)
+    answer: HTTP1Response = connection.send(b"", b"", bodiless=False)
     for piece in pieces:
         if transport.aborted:
             break

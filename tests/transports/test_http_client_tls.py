@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from dovetail.protocol.errors import ConnectFailed
-from dovetail.transports.http1.client.backend import Http1Backend
+from dovetail.transports.http1.client.http1_backend import Http1Backend
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 

@@ -38,7 +38,7 @@ from dovetail.protocol.errors import (
     RemoteProtocolError,
     TransportError,
 )
-from dovetail.transports.client_seam import Outgoing
+from dovetail.transports.client_transport import Outgoing
 from dovetail.transports.http_client.transport import HTTPTransport
 
 SECRET = "Bearer top-secret-token"

@@ -31,7 +31,7 @@ from scripted import (
 from dovetail.client import Client
 from dovetail.protocol.errors import ConnectionLost, DovetailError, MessageTooLarge, RequestTimeout
 from dovetail.transports.http_client import resumption
-from dovetail.transports.http_client.answers import Answered
+from dovetail.transports.http_client.answers import EndpointResponse
 
 pytestmark = pytest.mark.hostile
 
@@ -164,7 +164,7 @@ async def test_reading_what_is_there_already_lets_others_run() -> None:
         def close(self) -> None:
             pass
 
-    answer, before = Answered(Full(), {}), 0
+    answer, before = EndpointResponse(Full(), {}), 0
     for _ in range(5):
         ran: list[bool] = []
         asyncio.get_running_loop().call_soon(ran.append, True)

@@ -21,7 +21,7 @@ from dovetail.protocol.errors import (
     ServerExited,
     TransportError,
 )
-from dovetail.transports.client_seam import Outgoing
+from dovetail.transports.client_transport import Outgoing
 from dovetail.transports.stdio.client import StdioTransport
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("line_server.py"))]

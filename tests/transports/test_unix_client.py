@@ -28,7 +28,7 @@ from dovetail.protocol.errors import (
     MessageTooLarge,
     TransportError,
 )
-from dovetail.transports.client_seam import Outgoing
+from dovetail.transports.client_transport import Outgoing
 from dovetail.transports.shared_channel import QUEUE_MESSAGES, SharedChannel
 from dovetail.transports.unix.client import UnixTransport
 

@@ -296,7 +296,7 @@ async def test_keys_rotate_and_old_ones_stay_until_their_tokens_end() -> None:
 
 async def test_private_keys_can_be_sealed_in_the_store() -> None:
     from dovetail.security import KeyRing
-    from dovetail_authserver.vault import Vault, VaultUnreadable
+    from dovetail_authserver.key_store import KeyStore, KeyStoreUnreadable
 
     store, ring = MemoryStore(), KeyRing.generate()
     async with calls(store=store, key_ring=ring, clients=[PUBLIC, PRIVATE]) as program:
@@ -306,8 +306,8 @@ async def test_private_keys_can_be_sealed_in_the_store() -> None:
         assert b"jwk" not in kept
         assert b'"d"' not in kept
         for wrong in (None, KeyRing.generate()):
-            with pytest.raises(VaultUnreadable):
-                await Vault(store.kv.within("authserver/"), Lifetimes(), key_ring=wrong).signing()
+            with pytest.raises(KeyStoreUnreadable):
+                await KeyStore(store.kv.within("authserver/"), Lifetimes(), key_ring=wrong).signing()
 
 
 @pytest.mark.parametrize(

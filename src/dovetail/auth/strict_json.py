@@ -44,38 +44,38 @@ def read_object(data: bytes, limit: int) -> dict[str, Any]:
         )
         msgspec.json.encode(value)
     except (ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as problem:
-        reason = str(problem) if isinstance(problem, _Fault) else "it is not valid JSON in UTF-8"
+        reason = str(problem) if isinstance(problem, _InvalidJSON) else "it is not valid JSON in UTF-8"
         raise NotAnObject(f"the JSON can't be used: {reason}") from None
     if not isinstance(value, dict):
         raise NotAnObject("the JSON is no object")
     return cast("dict[str, Any]", value)
 
 
-class _Fault(ValueError):
+class _InvalidJSON(ValueError):
     """A reason of ours, which quotes nothing."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _Fault("a member comes twice")
+        raise _InvalidJSON("a member comes twice")
     return found
 
 
 def _no_number(_: str) -> float:
-    raise _Fault("it has a number that JSON does not have")
+    raise _InvalidJSON("it has a number that JSON does not have")
 
 
 def _whole(text: str) -> int:
     if len(text) > _MAX_DIGITS:  # so that every number of a document can be reckoned with
-        raise _Fault("it has a number that is too large")
+        raise _InvalidJSON("it has a number that is too large")
     return int(text)
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise _Fault("it has a number that is too large")
+        raise _InvalidJSON("it has a number that is too large")
     return value
 
 

@@ -14,11 +14,11 @@ from typing import Any, Final, Literal
 from ..client.answers import Accept, Cancel, Decline, ElicitRequest, Visit
 from ..protocol.safe_text import in_place, one_line, passage
 from .coercion import Pair, texts
-from .exits import Usage
-from .fields import Field, fields_of
+from .exits import UsageError
+from .fields import TerminalField, fields_of
 from .terminal import EndOfInput, Terminal
 
-__all__ = ["Answers"]
+__all__ = ["TerminalHandlers"]
 
 _DECLINE: Final = ":decline"
 _CANCEL: Final = ":cancel"
@@ -26,7 +26,7 @@ _TRIES: Final = 20
 _INDENT: Final = "  "
 
 
-class Answers:
+class TerminalHandlers:
     """The handlers of a client on the command line. ``given``: what ``--answer`` says; ``pause``: called before
     anything is shown.
 
@@ -45,7 +45,7 @@ class Answers:
         self._yes = yes
         self._terminal = terminal or Terminal()
         self.pause = pause
-        self.problem: Usage | None = None
+        self.problem: UsageError | None = None
 
     async def form(self, request: ElicitRequest) -> Accept | Decline | Cancel:
         """Fill in a form."""
@@ -53,7 +53,7 @@ class Answers:
         fields = fields_of(request.schema)
         try:
             content, open_fields = self._prepared(fields)
-        except Usage as problem:
+        except UsageError as problem:
             self.problem = problem
             return Decline()
         if not open_fields and (self._given or self._yes):
@@ -95,17 +95,17 @@ class Answers:
             return None
         return "done"
 
-    def _prepared(self, fields: list[Field]) -> tuple[dict[str, Any], list[Field]]:
+    def _prepared(self, fields: list[TerminalField]) -> tuple[dict[str, Any], list[TerminalField]]:
         """What the command line answers, and the fields that are left."""
         content: dict[str, Any] = {}
-        left: list[Field] = []
+        left: list[TerminalField] = []
         by_itself = self._yes or (bool(self._given) and not self._terminal.there)
         for each in fields:
             if each.name in self._given:
                 try:
                     content[each.name] = each.read(self._given[each.name])
                 except ValueError as problem:
-                    raise Usage(f"--answer {each.name}: {problem}") from None
+                    raise UsageError(f"--answer {each.name}: {problem}") from None
             elif by_itself and each.has_default:
                 content[each.name] = each.default
             elif self._yes and each.is_boolean:
@@ -114,7 +114,9 @@ class Answers:
                 left.append(each)
         return content, left
 
-    async def _filled(self, content: dict[str, Any], fields: list[Field]) -> Accept | Decline | Cancel:
+    async def _filled(
+        self, content: dict[str, Any], fields: list[TerminalField]
+    ) -> Accept | Decline | Cancel:
         for each in fields:
             _show(f"\n{each.title()}{': ' + each.description() if each.description() else ''}")
             for number, (value, title) in enumerate(each.choices, 1):
@@ -140,7 +142,7 @@ class Answers:
         return Accept(content)
 
 
-def _refused(request: ElicitRequest, fields: Sequence[Field]) -> Decline:
+def _refused(request: ElicitRequest, fields: Sequence[TerminalField]) -> Decline:
     """Nobody is here: say what was asked and how to answer beforehand."""
     wanted = " ".join(f"--answer {in_place(each.name)}=..." for each in fields)
     _show(

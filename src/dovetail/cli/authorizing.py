@@ -29,13 +29,13 @@ except ImportError as missing:
 import msgspec
 
 from ..auth.login import (
-    Credentials,
     FileTokens,
     KeyringTokens,
     LoginDenied,
     LoginFailed,
     LoginVisit,
     OAuth,
+    OAuthCredentials,
     TokenStore,
 )
 from ..auth.login.records import Tokens, decode, encode, key_of
@@ -43,7 +43,7 @@ from ..auth.resources import canonical_resource
 from ..client import Client
 from ..protocol.errors import LocalProtocolError
 from ..protocol.safe_text import in_place, one_line
-from .exits import LOGIN, OK, Usage
+from .exits import LOGIN, OK, UsageError
 from .screen import Screen
 from .targets import place_of
 from .terminal import EndOfInput, Terminal
@@ -73,7 +73,7 @@ class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class LoginOptions:
+class LoginCommandOptions:
     """Options of ``auth login``."""
 
     scope: Annotated[
@@ -107,11 +107,11 @@ class LoginOptions:
 
     @property
     def choice(self) -> Choice:
-        """What is to be kept of this. Raises `Usage`."""
+        """What is to be kept of this. Raises `UsageError`."""
         if self.client_id is not None and self.issuer is None:
-            raise Usage("--client-id needs --issuer, the authorization server that knows it")
+            raise UsageError("--client-id needs --issuer, the authorization server that knows it")
         if self.secret_env is not None and self.client_id is None:
-            raise Usage("--secret-env needs --client-id")
+            raise UsageError("--secret-env needs --client-id")
         return Choice(
             client_id=self.client_id,
             issuer=self.issuer,
@@ -154,12 +154,12 @@ class TerminalLogin:
             raise LoginDenied("the login was given up", error="declined") from None
 
     def oauth(self, choice: Choice, *, timeout: float = 300.0) -> OAuth:
-        """The settings of a login. Raises `Usage` for what makes no sense together."""
+        """The settings of a login. Raises `UsageError` for what makes no sense together."""
         secret = None
         if choice.secret_env is not None:
             secret = os.environ.get(choice.secret_env)
             if not secret:
-                raise Usage(
+                raise UsageError(
                     f"the environment has no {choice.secret_env}, which is to hold the client's secret"
                 )
         try:
@@ -179,18 +179,20 @@ class TerminalLogin:
                 timeout=timeout,
             )
         except ValueError as problem:
-            raise Usage(str(problem)) from None
+            raise UsageError(str(problem)) from None
 
 
 async def stored_login(url: str) -> Any:
-    """What ``--auth`` means for a target: the login kept for it, or a new one. Raises `Usage` for what is no URL."""
+    """What ``--auth`` means for a target: the login kept for it, or a new one. Raises `UsageError` for what is no
+    URL.
+    """
     place = _url(url)
     choice = await _choice_for(place) or Choice()
     return TerminalLogin(command=f"dovetail auth login {place}").oauth(choice)
 
 
 @authorization.command
-async def login(target: str, /, *, options: LoginOptions = LoginOptions()) -> int:
+async def login(target: str, /, *, options: LoginCommandOptions = LoginCommandOptions()) -> int:
     """Log in to the server at a URL, in a browser."""
     url, choice = _url(target), options.choice
     screen, store = Screen(), FileTokens()
@@ -282,11 +284,11 @@ def _quiet(choice: Choice) -> OAuth:
     )
 
 
-def _credentials(auth: OAuth, url: str) -> Credentials:
+def _credentials(auth: OAuth, url: str) -> OAuthCredentials:
     try:
         return auth.client_auth(url)
     except LocalProtocolError as problem:
-        raise Usage(str(problem)) from None
+        raise UsageError(str(problem)) from None
 
 
 async def _choice_for(url: str) -> Choice | None:
@@ -300,11 +302,11 @@ def _key(url: str) -> str:
 def _url(target: str) -> str:
     target = place_of(target).url
     if urlsplit(target).scheme not in ("http", "https"):
-        raise Usage("logins are for servers at an http or https URL")
+        raise UsageError("logins are for servers at an http or https URL")
     try:
         canonical_resource(target)
     except ValueError as problem:
-        raise Usage(f"{one_line(target)}: {problem}") from None
+        raise UsageError(f"{one_line(target)}: {problem}") from None
     return target
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-from .exits import Usage
+from .exits import UsageError
 from .sources import Sources, as_text
 
 __all__ = ["Pair", "arguments_of", "object_of", "pairs", "read_value", "texts", "variables_of"]
@@ -35,12 +35,12 @@ class Pair(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The value as text. Raises `Usage` for a file that is none."""
+        """The value as text. Raises `UsageError` for a file that is none."""
         return self.value if self.file is None else as_text(self.data, self.file, repr(self.key))
 
 
 def arguments_of(given: Sequence[Pair], document: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    """The arguments of a tool: those of ``document``, then each pair, by the schema. Raises `Usage`."""
+    """The arguments of a tool: those of ``document``, then each pair, by the schema. Raises `UsageError`."""
     found = dict(document)
     properties = _members(schema, "properties")
     collected: dict[str, list[str]] = {}
@@ -57,13 +57,13 @@ def arguments_of(given: Sequence[Pair], document: Mapping[str, Any], schema: Sch
 
 
 def texts(given: Sequence[Pair]) -> dict[str, str]:
-    """Pairs where every value is text: arguments of prompts. Raises `Usage`."""
+    """Pairs where every value is text: arguments of prompts. Raises `UsageError`."""
     return {pair.key: pair.text for pair in given}
 
 
 def variables_of(given: Sequence[Pair]) -> dict[str, Any]:
     """The variables of a URI template: texts, JSON as it stands, a list where a name comes several times. Raises
-    `Usage`.
+    `UsageError`.
     """
     found: dict[str, Any] = {}
     for pair in given:
@@ -73,15 +73,15 @@ def variables_of(given: Sequence[Pair]) -> dict[str, Any]:
 
 
 def pairs(given: Sequence[str], sources: Sources | None = None) -> list[Pair]:
-    """The words as pairs, files read. Without ``sources`` no file can be named. Raises `Usage`."""
+    """The words as pairs, files read. Without ``sources`` no file can be named. Raises `UsageError`."""
     found: list[Pair] = []
     for word in given:
         match = _PAIR.fullmatch(word)
         if match is None or match["key"] in (":", "@", ":@"):
-            raise Usage(f"{word!r} is not KEY=VALUE (or KEY:=JSON, or KEY@=FILE)")
+            raise UsageError(f"{word!r} is not KEY=VALUE (or KEY:=JSON, or KEY@=FILE)")
         key, value = match["key"], match["value"]
         if not _is_unicode(word):
-            raise Usage(f"{word!r} is not text in UTF-8; KEY@=FILE gives bytes")
+            raise UsageError(f"{word!r} is not text in UTF-8; KEY@=FILE gives bytes")
         if match["file"] and sources is None:
             key += "@"
         file = value if match["file"] and sources is not None else None
@@ -91,10 +91,10 @@ def pairs(given: Sequence[str], sources: Sources | None = None) -> list[Pair]:
 
 
 def object_of(document: str) -> dict[str, Any]:
-    """``--args``: a JSON object. Raises `Usage`."""
+    """``--args``: a JSON object. Raises `UsageError`."""
     value = _json("--args", document)
     if not isinstance(value, dict):
-        raise Usage('--args is a JSON object, such as \'{"city": "Oslo"}\'')
+        raise UsageError('--args is a JSON object, such as \'{"city": "Oslo"}\'')
     return cast("dict[str, Any]", value)
 
 
@@ -123,11 +123,11 @@ def _value(key: str, values: list[str], schema: Schema, root: Schema) -> Any:
     try:
         if len(values) > 1:
             if branches and not listed and any(_kinds(branch) for branch in branches):
-                raise Usage(f"{key!r} was given {len(values)} times and is no list")
+                raise UsageError(f"{key!r} was given {len(values)} times and is no list")
             return [read_value(value, _items(branches), root) for value in values]
         return read_value(values[0], schema, root)
     except ValueError as problem:
-        raise Usage(f"{key!r} can't be {values[0][:80]!r}: {problem}") from None
+        raise UsageError(f"{key!r} can't be {values[0][:80]!r}: {problem}") from None
 
 
 def _as(kind: str, text: str, branches: list[Schema], root: Schema) -> Any:
@@ -237,4 +237,4 @@ def _json(key: str, text: str) -> Any:
     try:
         return _loads(text)
     except ValueError as problem:
-        raise Usage(f"{key} is not JSON: {problem}") from None
+        raise UsageError(f"{key} is not JSON: {problem}") from None

@@ -33,10 +33,10 @@ from .applications import Installed, epilogue, installed
 from .authorizing import authorization
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
-from .connecting import Common, Session
-from .exits import FAILED, FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, Usage, tell
+from .connecting import CommandSession, CommonOptions
+from .exits import FAILED, FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
 from .pieces import pieces_of_prompt, pieces_of_result
-from .saving import Output
+from .saving import OutputFile
 from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
 from .storing import store
@@ -124,11 +124,11 @@ async def list_all(
     resources: Annotated[bool, Parameter(negative="", help="Only the resources.")] = False,
     templates: Annotated[bool, Parameter(negative="", help="Only the resource templates.")] = False,
     prompts: Annotated[bool, Parameter(negative="", help="Only the prompts.")] = False,
-    common: Common = Common(),
+    common: CommonOptions = CommonOptions(),
     words: Words = None,
 ) -> int:
     """Show what a server offers: all of it, or only the kinds named."""
-    session = Session(target, words, common)
+    session = CommandSession(target, words, common)
     every = not (tools or resources or templates or prompts)
     found: dict[str, list[Any]] = {}
     missed: DovetailError | None = None
@@ -174,13 +174,13 @@ async def call(
         ),
     ] = None,
     output: Save = None,
-    common: Common = Common(),
+    common: CommonOptions = CommonOptions(),
     words: Words = None,
 ) -> int:
     """Call a tool. The values of --arg become what the tool's input schema says."""
-    session = Session(target, words, common)
+    session = CommandSession(target, words, common)
     told, document = _given(session, given, arg), _document(session, args)
-    out = Output(session.screen, output, tool)
+    out = OutputFile(session.screen, output, tool)
     async with session.connected() as client:
         there = await _tools(client)
         known = next((each for each in there or () if each.name == tool), None)
@@ -218,18 +218,18 @@ async def read(
     *given: Given,
     arg: Arg = [],  # noqa: B006 - never changed; cyclopts shows it in the help
     output: Save = None,
-    common: Common = Common(),
+    common: CommonOptions = CommonOptions(),
     words: Words = None,
 ) -> int:
     """Read a resource, or a template whose variables --arg gives: read TARGET 'notes://{day}' -a day=monday.
 
     What is not shown on a terminal is written as it is, bytes included.
     """
-    session = Session(target, words, common)
+    session = CommandSession(target, words, common)
     told = _given(session, given, arg)
     if told or "{" in uri:
         uri = _filled(uri, told)
-    out = Output(session.screen, output, uri.rpartition("/")[2])
+    out = OutputFile(session.screen, output, uri.rpartition("/")[2])
     async with session.connected() as client:
         try:
             result = await client.read(uri)
@@ -253,13 +253,13 @@ async def prompt(
     *given: Given,
     arg: Arg = [],  # noqa: B006 - never changed; cyclopts shows it in the help
     output: Save = None,
-    common: Common = Common(),
+    common: CommonOptions = CommonOptions(),
     words: Words = None,
 ) -> int:
     """Show the messages of a prompt."""
-    session = Session(target, words, common)
+    session = CommandSession(target, words, common)
     arguments = texts(_given(session, given, arg))
-    out = Output(session.screen, output, name)
+    out = OutputFile(session.screen, output, name)
     async with session.connected() as client:
         there = await _prompts(client)
         known = next((each for each in there if each.name == name), None)
@@ -290,7 +290,7 @@ async def complete(
     /,
     *,
     arg: Arg = [],  # noqa: B006 - never changed; cyclopts shows it in the help
-    common: Common = Common(),
+    common: CommonOptions = CommonOptions(),
     words: Words = None,
 ) -> int:
     """Suggest values for an argument of a prompt (REF: its name) or a variable of a resource template (REF:
@@ -298,7 +298,7 @@ async def complete(
 
     --arg tells of other arguments that are settled already.
     """
-    session = Session(target, words, common)
+    session = CommandSession(target, words, common)
     settled = texts(_given(session, (), arg))
     of_template = "{" in ref or "://" in ref
     known = ResourceReference(uri=ref) if of_template else PromptReference(name=ref)
@@ -333,7 +333,7 @@ def main(words: Sequence[str]) -> int:
         if "words" in ignored:
             bound.arguments["words"] = command
         elif command:
-            raise Usage("a command after -- is a target, which this command does not take")
+            raise UsageError("a command after -- is a target, which this command does not take")
         outcome = function(*bound.args, **bound.kwargs)
         if asyncio.iscoroutine(outcome):
             return asyncio.run(cast("Coroutine[Any, Any, int]", outcome))
@@ -346,7 +346,7 @@ def main(words: Sequence[str]) -> int:
     except OutputClosed:
         forget_output()
         return OK
-    except (Usage, UnknownName, DovetailError, OSError, ImportError) as problem:
+    except (UsageError, UnknownName, DovetailError, OSError, ImportError) as problem:
         return tell(problem, verbose=verbose)
     except Exception as problem:  # noqa: BLE001 - a fault of ours; as it is, Python would end with 1, "the tool failed"
         problem.add_note("this is a fault of dovetail; -v shows where")
@@ -382,7 +382,7 @@ async def _gathered(items: AsyncIterator[T], *, lenient: bool) -> list[T]:
         raise
 
 
-def _show_tables(session: Session, found: dict[str, list[Any]]) -> None:
+def _show_tables(session: CommandSession, found: dict[str, list[Any]]) -> None:
     shown = [kind for kind, items in found.items() if items]
     for kind in shown:
         session.screen.show(tables.shown(kind, found[kind], session.screen.out.width))
@@ -390,7 +390,7 @@ def _show_tables(session: Session, found: dict[str, list[Any]]) -> None:
         session.screen.note("the server offers nothing of that")
 
 
-def _given(session: Session, words: Sequence[str], arg: Sequence[str]) -> list[Pair]:
+def _given(session: CommandSession, words: Sequence[str], arg: Sequence[str]) -> list[Pair]:
     """The pairs given as words and by ``--arg``. A value that other tools would read as a file is remarked on."""
     found = pairs([*words, *arg], session.sources)
     for pair in found:
@@ -401,7 +401,7 @@ def _given(session: Session, words: Sequence[str], arg: Sequence[str]) -> list[P
     return found
 
 
-def _document(session: Session, args: str | None) -> dict[str, Any]:
+def _document(session: CommandSession, args: str | None) -> dict[str, Any]:
     """``--args``: a JSON object, here or elsewhere."""
     if args is None:
         return {}
@@ -436,16 +436,18 @@ def _failed(result: ToolResult) -> int:
 
 
 def _filled(template: str, given: Sequence[Pair]) -> str:
-    """The URI that a template means with its variables given. Raises `Usage`."""
+    """The URI that a template means with its variables given. Raises `UsageError`."""
     try:
         parsed = UriTemplate(template, expand_only=True)
         check_names((pair.key for pair in given), parsed.variables, f"variable of {template!r}")
         values = variables_of(given)
         if missing := [name for name in _needed(template) if name not in values]:
-            raise Usage(f"{template!r} is a template; give {' '.join(f'-a {name}=...' for name in missing)}")
+            raise UsageError(
+                f"{template!r} is a template; give {' '.join(f'-a {name}=...' for name in missing)}"
+            )
         return parsed.expand(values)
     except ValueError as problem:
-        raise Usage(str(problem)) from None
+        raise UsageError(str(problem)) from None
 
 
 def _needed(template: str) -> list[str]:

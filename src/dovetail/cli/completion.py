@@ -20,10 +20,10 @@ except ImportError as missing:
 
 from ..protocol.revisions import REVISIONS
 from .applications import ApplicationCommand
-from .dev import Parser as DevParser
-from .run import Parser as RunParser
+from .dev import DevParser
+from .run import RunParser
 
-__all__ = ["SHELLS", "Command", "Option", "Shell", "known_commands", "script"]
+__all__ = ["SHELLS", "CompletedCommand", "Option", "Shell", "known_commands", "script"]
 
 Shell = Literal["bash", "zsh", "fish"]
 SHELLS: Final[tuple[Shell, ...]] = ("bash", "zsh", "fish")
@@ -42,7 +42,7 @@ class Option(NamedTuple):
     often: bool = False
 
 
-class Command(NamedTuple):
+class CompletedCommand(NamedTuple):
     """A command: the words that name it, its help in one line, its options, and whether a Python file comes first."""
 
     words: tuple[str, ...]
@@ -51,9 +51,9 @@ class Command(NamedTuple):
     file: bool = False
 
 
-def known_commands(commands: Commands) -> list[Command]:
+def known_commands(commands: Commands) -> list[CompletedCommand]:
     """All commands, those that hold others (``auth``) before them."""
-    found: list[Command] = []
+    found: list[CompletedCommand] = []
     for name in _names(commands):
         command = commands[name]
         inner = _names(command)
@@ -67,7 +67,7 @@ def script(shell: Shell, commands: Commands, applications: Iterable[ApplicationC
     their names, and what they do.
     """
     writer = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]
-    others = [Command((each.name,), _brief(each.about), (_HELP_OPTION,)) for each in applications]
+    others = [CompletedCommand((each.name,), _brief(each.about), (_HELP_OPTION,)) for each in applications]
     return writer([*known_commands(commands), *others])
 
 
@@ -78,15 +78,15 @@ def _names(commands: Commands) -> list[str]:
     return [name for name in commands if not name.startswith("-")]
 
 
-def _described(words: tuple[str, ...], command: Commands, *, grouping: bool = False) -> Command:
+def _described(words: tuple[str, ...], command: Commands, *, grouping: bool = False) -> CompletedCommand:
     about = _brief(str(command.help or ""))
     if words in (("run",), ("dev",)):
         parser = RunParser() if words == ("run",) else DevParser()
-        return Command(words, about, tuple(_of_parser(parser)), file=True)
+        return CompletedCommand(words, about, tuple(_of_parser(parser)), file=True)
     if words == ("completion",):
-        return Command(words, about, (_HELP_OPTION,))
+        return CompletedCommand(words, about, (_HELP_OPTION,))
     options = [_HELP_OPTION] if grouping else [*_of_signature(command), _HELP_OPTION]
-    return Command(words, about, tuple(options), file=not grouping and words[0] != "auth")
+    return CompletedCommand(words, about, tuple(options), file=not grouping and words[0] != "auth")
 
 
 _HELP_OPTION: Final = Option(("--help", "-h"), "Show the help.")
@@ -133,12 +133,12 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _groups(commands: Sequence[Command]) -> list[tuple[str, ...]]:
+def _groups(commands: Sequence[CompletedCommand]) -> list[tuple[str, ...]]:
     """Where a command is expected: at the beginning, and after the commands that hold others."""
     return [(), *dict.fromkeys(each.words[:-1] for each in commands if len(each.words) > 1)]
 
 
-def _inside(commands: Sequence[Command], group: tuple[str, ...]) -> list[Command]:
+def _inside(commands: Sequence[CompletedCommand], group: tuple[str, ...]) -> list[CompletedCommand]:
     return [each for each in commands if each.words[:-1] == group]
 
 
@@ -191,7 +191,7 @@ complete -F _dovetail dovetail
 """
 
 
-def _bash(commands: Sequence[Command]) -> str:
+def _bash(commands: Sequence[CompletedCommand]) -> str:
     groups = [group[0] for group in _groups(commands) if group]
     cases: list[str] = []
     for group in _groups(commands):
@@ -236,7 +236,7 @@ if [[ $funcstack[1] == _dovetail ]]; then _dovetail "$@"; else compdef _dovetail
 """
 
 
-def _zsh(commands: Sequence[Command]) -> str:
+def _zsh(commands: Sequence[CompletedCommand]) -> str:
     lines: list[str] = []
     for group in _groups(commands):
         position = len(group) + 2
@@ -267,11 +267,11 @@ def _zsh(commands: Sequence[Command]) -> str:
     return _ZSH.replace("@BODY@", "\n".join(lines))
 
 
-def _one(commands: Sequence[Command], words: tuple[str, ...]) -> Command:
+def _one(commands: Sequence[CompletedCommand], words: tuple[str, ...]) -> CompletedCommand:
     return next(each for each in commands if each.words == words)
 
 
-def _arguments(command: Command) -> str:
+def _arguments(command: CompletedCommand) -> str:
     """One call of zsh's ``_arguments``."""
     specs: list[str] = []
     for option in command.options:
@@ -309,7 +309,7 @@ complete -c dovetail -n __dovetail_choosing -l version -d 'Show the version'
 """
 
 
-def _fish(commands: Sequence[Command]) -> str:
+def _fish(commands: Sequence[CompletedCommand]) -> str:
     lines: list[str] = []
     groups = _groups(commands)
     for command in commands:

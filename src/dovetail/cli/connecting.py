@@ -25,14 +25,14 @@ from ..client import Client, ClientOptions
 from ..client.options import AUTO
 from ..protocol.errors import HTTPStatusError, LocalProtocolError, TransportError
 from ..protocol.types import LogLevel
-from .answering import Answers
+from .answering import TerminalHandlers
 from .coercion import pairs
-from .exits import Usage
+from .exits import UsageError
 from .screen import ProgressBar, Screen
 from .sources import Sources, from_environment
 from .targets import place_of
 
-__all__ = ["Common", "Session"]
+__all__ = ["CommonOptions", "CommandSession"]
 
 _PATIENCE = 5.0
 _LIMIT = 600.0
@@ -42,7 +42,7 @@ _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Common:
+class CommonOptions:
     """Options of every command that talks to a server."""
 
     json: Annotated[
@@ -100,24 +100,26 @@ class Common:
     ] = False
 
 
-class Session:
+class CommandSession:
     """One command's screen, sources, answers and client."""
 
-    def __init__(self, target: str, words: Sequence[str] | None, common: Common) -> None:
+    def __init__(self, target: str, words: Sequence[str] | None, common: CommonOptions) -> None:
         self.screen = Screen(quiet=common.quiet)
         self.common = common
         self.sources = Sources()
         self.bar = ProgressBar(self.screen, target)
-        self.answers = Answers(pairs(common.answer, self.sources), yes=common.yes, pause=self.bar.hide)
+        self.answers = TerminalHandlers(
+            pairs(common.answer, self.sources), yes=common.yes, pause=self.bar.hide
+        )
         self._place = place_of(target, words)
         self._options = self._settled()
 
     def _settled(self) -> ClientOptions:
         common = self.common
         if not 0 < common.timeout < float("inf"):
-            raise Usage("--timeout is a number of seconds above zero")
+            raise UsageError("--timeout is a number of seconds above zero")
         if common.quiet and common.verbose:
-            raise Usage("--quiet and --verbose exclude each other")
+            raise UsageError("--quiet and --verbose exclude each other")
         self._headers = dict(map(_header, common.header))
         self._place.refuse(
             http_only=[*(["--header"] if common.header else ()), *(["--auth"] if common.auth else ())],
@@ -159,17 +161,17 @@ class Session:
         try:
             self._options["auth"] = Bearer(token)
         except LocalProtocolError as problem:
-            raise Usage(f"{_TOKEN}: {problem}") from None
+            raise UsageError(f"{_TOKEN}: {problem}") from None
         return _TOKEN
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[Client]:
-        """The open client. What was wrong with ``--answer`` is raised at the end, as `Usage`."""
+        """The open client. What was wrong with ``--answer`` is raised at the end, as `UsageError`."""
         shown = await self._authorize()
         try:
             client = Client(self._place.target, **self._options)
         except LocalProtocolError as problem:
-            raise Usage(f"{_TOKEN}: {problem}" if shown == _TOKEN else str(problem)) from None
+            raise UsageError(f"{_TOKEN}: {problem}" if shown == _TOKEN else str(problem)) from None
         try:
             async with client:
                 if self.common.verbose:
@@ -211,10 +213,10 @@ def _variable(word: str) -> tuple[str, str]:
     """``KEY=VALUE``, or ``KEY`` with the value it has here."""
     name, equals, value = word.partition("=")
     if not name:
-        raise Usage(f"--env {word!r} is not KEY=VALUE, or KEY")
+        raise UsageError(f"--env {word!r} is not KEY=VALUE, or KEY")
     if not equals:
         if name not in os.environ:
-            raise Usage(f"--env {name}: the environment has no {name!r}; KEY=VALUE sets one")
+            raise UsageError(f"--env {name}: the environment has no {name!r}; KEY=VALUE sets one")
         value = os.environ[name]
     return name, value
 
@@ -223,8 +225,10 @@ def _header(word: str) -> tuple[str, str]:
     name, colon, value = word.partition(":")
     name = name.strip()
     if not colon or not name:
-        raise Usage("a header is written as 'Name: value'")
+        raise UsageError("a header is written as 'Name: value'")
     value = from_environment(value.strip(), f"--header {name}")
     if not (value.isascii() and value.isprintable() and _NAME.fullmatch(name)):
-        raise Usage(f"the header {name!r} holds what no header can: only visible ASCII characters and spaces")
+        raise UsageError(
+            f"the header {name!r} holds what no header can: only visible ASCII characters and spaces"
+        )
     return name, value

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..loading import split_place
-from .exits import INTERRUPTED, NO_SERVER, OK, Usage, tell
+from .exits import INTERRUPTED, NO_SERVER, OK, UsageError, tell
 from .run import address_of
 
 __all__ = ["main"]
@@ -27,9 +27,9 @@ def main(arguments: Sequence[str]) -> int:
         at = words.index("--")
         words, rest = words[:at], words[at + 1 :]
     try:
-        options = Parser().parse_args(words)
+        options = DevParser().parse_args(words)
         how = _plan(options)
-    except Usage as problem:
+    except UsageError as problem:
         return tell(problem)
     except SystemExit:  # --help was printed
         return OK
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     return OK
 
 
-class Parser(argparse.ArgumentParser):
-    """The options; a mistake raises `Usage` instead of ending the process."""
+class DevParser(argparse.ArgumentParser):
+    """The options; a mistake raises `UsageError` instead of ending the process."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -76,21 +76,21 @@ class Parser(argparse.ArgumentParser):
         add("-v", "--verbose", action="store_true", help="show tracebacks")
 
     def error(self, message: str) -> NoReturn:
-        raise Usage(f"{message} (see dovetail dev --help)")
+        raise UsageError(f"{message} (see dovetail dev --help)")
 
 
 def _plan(options: argparse.Namespace) -> dict[str, Any]:
-    """How to serve. Raises `Usage`."""
+    """How to serve. Raises `UsageError`."""
     path = split_place(options.file)[0]
     if not path.is_file():
-        raise Usage(
+        raise UsageError(
             f"{str(path)!r} {'is a folder' if path.is_dir() else 'does not exist'}; name a Python file"
         )
     if os.name != "posix":
-        raise Usage("dovetail dev needs a POSIX system; use dovetail run")
+        raise UsageError("dovetail dev needs a POSIX system; use dovetail run")
     if options.stdio:
         if options.http or options.path:
-            raise Usage(f"--stdio and {'--http' if options.http else '--path'} exclude each other")
+            raise UsageError(f"--stdio and {'--http' if options.http else '--path'} exclude each other")
         return {"transport": "stdio"}  # where nothing is asked of callers, by dovetail run neither
     how: dict[str, Any] = {
         "transport": "http",
@@ -104,5 +104,7 @@ def _plan(options: argparse.Namespace) -> dict[str, Any]:
     except ValueError:
         near = False
     if not near:
-        raise Usage(f"dovetail dev serves this machine alone, not {host}; use dovetail run --allow-remote")
+        raise UsageError(
+            f"dovetail dev serves this machine alone, not {host}; use dovetail run --allow-remote"
+        )
     return how

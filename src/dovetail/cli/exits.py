@@ -29,7 +29,7 @@ __all__ = [
     "USAGE",
     "OutputClosed",
     "UnknownName",
-    "Usage",
+    "UsageError",
     "code_of",
     "tell",
 ]
@@ -45,7 +45,7 @@ FAULT: Final = 70
 INTERRUPTED: Final = 130
 
 
-class Usage(Exception):
+class UsageError(Exception):
     """The command line makes no sense; the text says what to write instead."""
 
 
@@ -70,7 +70,7 @@ def code_of(problem: BaseException) -> int:
         RPCError,
     )
 
-    if isinstance(problem, Usage):
+    if isinstance(problem, UsageError):
         return USAGE
     if isinstance(problem, UnknownName):
         return REFUSED

@@ -11,12 +11,12 @@ from ..protocol.safe_text import one_line, passage, safe
 from ..protocol.schema.validator import compile_schema, explain
 from .coercion import read_value
 
-__all__ = ["Field", "fields_of"]
+__all__ = ["TerminalField", "fields_of"]
 
 _ABSENT: Final = object()
 
 
-class Field:
+class TerminalField:
     """One field of a form. ``default`` and ``choices`` (value and title) are what the server suggests."""
 
     def __init__(self, name: str, schema: Mapping[str, Any], *, required: bool) -> None:
@@ -107,11 +107,11 @@ _BOUNDS: Final = (
 )
 
 
-def fields_of(schema: Mapping[str, Any]) -> list[Field]:
+def fields_of(schema: Mapping[str, Any]) -> list[TerminalField]:
     """The fields of a form, in its order."""
     properties = cast("Mapping[str, Mapping[str, Any]]", schema.get("properties") or {})
     required = cast("list[str]", schema.get("required") or [])
-    return [Field(name, each, required=name in required) for name, each in properties.items()]
+    return [TerminalField(name, each, required=name in required) for name, each in properties.items()]
 
 
 def _choices(schema: Mapping[str, Any]) -> list[tuple[str, str]]:

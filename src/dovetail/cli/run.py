@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from typing import Any, Final, NoReturn
 
 from ..loading import CannotLoad, load_app, split_place
-from .exits import INTERRUPTED, NO_SERVER, OK, Usage, tell
+from .exits import INTERRUPTED, NO_SERVER, OK, UsageError, tell
 
 __all__ = ["main"]
 
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str]) -> int:
     """Serve until told to stop, and give the exit code. ``arguments``: the words after ``run``."""
     words, rest = _divide(list(arguments))
     try:
-        options = Parser().parse_args(words)
+        options = RunParser().parse_args(words)
         transport, how = _plan(options)
-    except Usage as problem:
+    except UsageError as problem:
         return tell(problem)
     except SystemExit:  # --help was printed
         return OK
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     return OK
 
 
-class Parser(argparse.ArgumentParser):
-    """The options; a mistake raises `Usage` instead of ending the process."""
+class RunParser(argparse.ArgumentParser):
+    """The options; a mistake raises `UsageError` instead of ending the process."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -124,7 +124,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        raise Usage(f"{message} (see dovetail run --help)")
+        raise UsageError(f"{message} (see dovetail run --help)")
 
 
 def _divide(words: list[str]) -> tuple[list[str], list[str]]:
@@ -136,19 +136,21 @@ def _divide(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _plan(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """The transport and its options. Raises `Usage` for options that do not go together."""
+    """The transport and its options. Raises `UsageError` for options that do not go together."""
     transport: str = options.transport or ("http" if options.http or options.uds else "stdio")
     if options.http and (options.uds or transport != "http"):
-        raise Usage(f"--http and {'--uds' if options.uds else f'--transport {transport}'} exclude each other")
+        raise UsageError(
+            f"--http and {'--uds' if options.uds else f'--transport {transport}'} exclude each other"
+        )
     if options.uds and transport == "stdio":
-        raise Usage("--uds and --transport stdio exclude each other")
+        raise UsageError("--uds and --transport stdio exclude each other")
     if transport == "unix" and not options.uds:
-        raise Usage("--transport unix needs --uds PATH")
+        raise UsageError("--transport unix needs --uds PATH")
     how: dict[str, Any] = {name: value for name in _HTTP if (value := getattr(options, name)) is not None}
     if how and transport != "http":
-        raise Usage(f"{_HTTP[next(iter(how))]} is for HTTP; add --http PORT")
+        raise UsageError(f"{_HTTP[next(iter(how))]} is for HTTP; add --http PORT")
     if how.get("workers", 1) > 1 and "store" not in how and "sessions" not in how:
-        raise Usage("--workers need --store FILE for the sessions that they share, or --no-sessions")
+        raise UsageError("--workers need --store FILE for the sessions that they share, or --no-sessions")
     if transport == "http":
         how.update({"uds": options.uds} if options.uds else address_of(options.http))
     elif transport == "unix":
@@ -157,12 +159,12 @@ def _plan(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 
 
 def address_of(text: str | None) -> dict[str, Any]:
-    """Host and port of ``[HOST:]PORT``, as far as they are given. Raises `Usage`."""
+    """Host and port of ``[HOST:]PORT``, as far as they are given. Raises `UsageError`."""
     if text is None:
         return {}
     host, colon, port = text.rpartition(":")
     if not port.isdecimal() or int(port) > 65535 or (colon and ":" in host.strip("[]") and host[:1] != "["):
-        raise Usage(f"--http {text!r} is no address; write PORT, HOST:PORT or [IPV6]:PORT")
+        raise UsageError(f"--http {text!r} is no address; write PORT, HOST:PORT or [IPV6]:PORT")
     host = host.strip("[]")
     return {"port": int(port), **({"host": host} if host else {})}
 

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..protocol.errors import RemoteProtocolError
-from .exits import Usage
+from .exits import UsageError
 from .pieces import Binary, binary_of, text_of
 from .screen import Screen, as_json
 from .sources import STANDARD_INPUT as STANDARD_OUTPUT
 
-__all__ = ["Output"]
+__all__ = ["OutputFile"]
 
 _SUFFIXES: Final = {
     "image/png": ".png",
@@ -44,9 +44,9 @@ _SUFFIXES: Final = {
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-class Output:
+class OutputFile:
     """Where the result of one command goes. ``place``: what ``-o`` says; ``name``: what is asked for, for file names
-    in a folder. Raises `Usage` for a place where nothing can be written.
+    in a folder. Raises `UsageError` for a place where nothing can be written.
     """
 
     def __init__(self, screen: Screen, place: str | None, name: str) -> None:
@@ -63,9 +63,9 @@ class Output:
             self._file.exists()  # looks for a name that can't be one
             there = self._file.parent.is_dir()
         except OSError as problem:
-            raise Usage(f"-o {place}: {problem.strerror}") from None
+            raise UsageError(f"-o {place}: {problem.strerror}") from None
         if not there:
-            raise Usage(f"-o {place}: there is no folder {str(self._file.parent)!r}")
+            raise UsageError(f"-o {place}: there is no folder {str(self._file.parent)!r}")
 
     def json(self, value: Any) -> None:
         """The protocol's result as JSON."""
@@ -75,8 +75,8 @@ class Output:
             self._write(self._path(".json"), f"{as_json(value)}\n".encode(), "JSON")
 
     def pieces(self, pieces: Sequence[Any]) -> None:
-        """A result for people. What can't go where it was meant to go is shown, and then that is raised: `Usage`, or
-        `RemoteProtocolError` for bytes that are none.
+        """A result for people. What can't go where it was meant to go is shown, and then that is raised: `UsageError`,
+        or `RemoteProtocolError` for bytes that are none.
         """
         try:
             binary = [found for piece in pieces if (found := binary_of(piece)) is not None]
@@ -91,7 +91,7 @@ class Output:
                     self._write(
                         self._path(_suffix(each.kind), number if binary[1:] else 0), each.data, str(each)
                     )
-            except Usage:
+            except UsageError:
                 self._show(pieces)
                 raise
             self._show([piece for piece in pieces if binary_of(piece) is None])
@@ -102,12 +102,12 @@ class Output:
             self._screen.note("-o FILE writes the bytes to a file")
 
     def contents(self, contents: Sequence[Any]) -> None:
-        """What a resource holds: shown on a terminal, else as it is, byte for byte. Raises `Usage`."""
+        """What a resource holds: shown on a terminal, else as it is, byte for byte. Raises `UsageError`."""
         binary = [found for each in contents if (found := binary_of(each)) is not None]
         if self._file is None and not self._screen.at_terminal:
             if binary and len(contents) > 1:
                 what = f"the resource holds {len(contents)} contents, some of them bytes, which would run together"
-                raise Usage(f"{what}; -o FOLDER/ writes each to a file")
+                raise UsageError(f"{what}; -o FOLDER/ writes each to a file")
             self._screen.raw(binary[0].data if binary else _encoded("".join(map(text_of, contents))))
         elif self._file is None or binary:
             self.pieces(contents)
@@ -125,7 +125,7 @@ class Output:
         if self._file is not None:
             try:
                 self._write(self._path(".txt"), data, f"{len(data):,} bytes")
-            except Usage:
+            except UsageError:
                 self._show(pieces)
                 raise
         elif self._stdout and not self._screen.at_terminal:
@@ -140,7 +140,7 @@ class Output:
             what = "bytes are not written to a terminal; use -o FILE"
             if binary[1:]:
                 what = f"{len(binary)} times bytes would run together; use -o FOLDER/"
-            raise Usage(f"{what} ({'; '.join(map(str, binary))})")
+            raise UsageError(f"{what} ({'; '.join(map(str, binary))})")
         for piece in pieces:
             if binary_of(piece) is None:
                 self._screen.passage(text_of(piece), "")
@@ -159,7 +159,7 @@ class Output:
         try:
             path.write_bytes(data)
         except OSError as problem:
-            raise Usage(f"{str(path)!r} can't be written: {problem.strerror}") from None
+            raise UsageError(f"{str(path)!r} can't be written: {problem.strerror}") from None
         self._screen.note(f"wrote {path} ({what})")
 
 

@@ -30,7 +30,7 @@ from ..protocol import codec
 from ..protocol.safe_text import one_line, passage, safe
 from ..protocol.types import MessageNotice, ProgressNotice, Resource, ResourceContents
 from ..protocol.types.content import content_type
-from .exits import OutputClosed, Usage
+from .exits import OutputClosed, UsageError
 from .pieces import Data, Heading, opened
 from .terminal import interruptible
 
@@ -57,7 +57,7 @@ def _escaped(character: str) -> str:
     return json.dumps(character)[1:-1] if ord(character) > 0x7F else f"\\u{ord(character):04x}"
 
 
-class _Output(Console):
+class _OutputConsole(Console):
     """A console that says when nobody reads it any more, instead of ending the process."""
 
     def on_broken_pipe(self) -> None:
@@ -82,7 +82,7 @@ def _writing() -> Generator[None]:
         raise OutputClosed from None
     except OSError as problem:
         forget_output()
-        raise Usage(f"standard output can't be written: {problem.strerror}") from None
+        raise UsageError(f"standard output can't be written: {problem.strerror}") from None
 
 
 def forget_output() -> None:
@@ -106,7 +106,7 @@ class Screen:
         self.quiet = quiet
         self.at_terminal = sys.stdout.isatty()
         width = None if self.at_terminal else _PIPE_WIDTH
-        self.out = _Output(highlight=False, markup=False, emoji=False, width=width, soft_wrap=False)
+        self.out = _OutputConsole(highlight=False, markup=False, emoji=False, width=width, soft_wrap=False)
         self.err = _Remarks(stderr=True, highlight=False, markup=False, emoji=False)
 
     def line(self, text: str = "", style: str = "") -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ..last_resort import say
-from .exits import Usage
+from .exits import UsageError
 from .terminal import interruptible
 
 __all__ = ["STANDARD_INPUT", "Sources", "from_environment"]
@@ -29,24 +29,24 @@ class Sources:
 
     def data(self, place: str, option: str) -> bytes:
         """The bytes of a file, or of standard input if ``place`` is ``-``. ``option``: who wants them, for the error.
-        Raises `Usage`.
+        Raises `UsageError`.
         """
         if place == STANDARD_INPUT:
             return self._input(option)
         if not place:
-            raise Usage(f"{option} names no file")
+            raise UsageError(f"{option} names no file")
         try:
             return Path(place).read_bytes()
         except OSError as problem:
-            raise Usage(f"{option}: the file {place!r} can't be read: {problem.strerror}") from None
+            raise UsageError(f"{option}: the file {place!r} can't be read: {problem.strerror}") from None
 
     def text(self, place: str, option: str) -> str:
-        """The same as text. Raises `Usage`, also where it is not UTF-8."""
+        """The same as text. Raises `UsageError`, also where it is not UTF-8."""
         return as_text(self.data(place, option), place, option)
 
     def _input(self, option: str) -> bytes:
         if self._reader is not None:
-            raise Usage(
+            raise UsageError(
                 f"standard input is read once, and {self._reader} has it already; name a file for {option}"
             )
         self._reader = option
@@ -56,21 +56,21 @@ class Sources:
                     say(f"dovetail: reading {option} from standard input; end it with Ctrl-D")
                 return sys.stdin.buffer.read()
         except (ValueError, AttributeError):  # closed, or never there
-            raise Usage(f"{option} is read from standard input, and there is none") from None
+            raise UsageError(f"{option} is read from standard input, and there is none") from None
 
 
 def as_text(data: bytes, place: str, option: str) -> str:
-    """UTF-8 as text, without the mark that some editors put first. Raises `Usage`."""
+    """UTF-8 as text, without the mark that some editors put first. Raises `UsageError`."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         where = "standard input" if place == STANDARD_INPUT else f"the file {place!r}"
-        raise Usage(f"{option}: {where} is not text in UTF-8 (byte {problem.start})") from None
+        raise UsageError(f"{option}: {where} is not text in UTF-8 (byte {problem.start})") from None
 
 
 def from_environment(text: str, option: str) -> str:
-    """A text whose last word may be ``env:NAME``, with that variable's value there. Raises `Usage`, which never shows
-    a value.
+    """A text whose last word may be ``env:NAME``, with that variable's value there. Raises `UsageError`, which never
+    shows a value.
     """
     before, space, last = text.rpartition(" ")
     if not last.startswith(_ENVIRONMENT):
@@ -78,5 +78,5 @@ def from_environment(text: str, option: str) -> str:
     name = last.removeprefix(_ENVIRONMENT)
     value = os.environ.get(name)
     if not value:
-        raise Usage(f"{option}: the environment has no {name!r}, or it is empty")
+        raise UsageError(f"{option}: the environment has no {name!r}, or it is empty")
     return f"{before}{space}{value}"

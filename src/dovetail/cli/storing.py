@@ -25,7 +25,7 @@ except ImportError as missing:
 from ..last_resort import say
 from ..protocol.safe_text import one_line
 from ..stores import StoreError
-from .exits import NO_SERVER, OK, Usage
+from .exits import NO_SERVER, OK, UsageError
 from .screen import Screen
 
 __all__ = ["store"]
@@ -55,7 +55,7 @@ async def migrate(
         elif scheme in ("redis", "rediss", "unix"):
             screen.line("a store in Redis has no tables: there is nothing to migrate")
         elif scheme and "://" in url:
-            raise Usage(
+            raise UsageError(
                 f"no store has URLs that begin with {scheme}://; give postgresql://... or the path of a file"
             )
         else:
@@ -64,7 +64,7 @@ async def migrate(
         say(f"dovetail: {one_line(str(problem))}")
         return NO_SERVER
     except ValueError as problem:
-        raise Usage(str(problem)) from None
+        raise UsageError(str(problem)) from None
     return OK
 
 
@@ -85,7 +85,7 @@ def _sqlite(path: str, timeout: float) -> str:
     from ..stores.sqlite_file import FileSettings, connect, schema_version
 
     if not Path(path).is_file():
-        raise Usage(f"there is no file {path!r}; a SQLite store makes its own when it is first used")
+        raise UsageError(f"there is no file {path!r}; a SQLite store makes its own when it is first used")
     settings = FileSettings(path, max_bytes=2**43, busy_timeout=timeout)
     before = schema_version(settings)
     with closing(connect(settings)):

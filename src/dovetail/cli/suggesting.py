@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from ..protocol.errors import FeatureUnavailable, RPCError
 from ..protocol.safe_text import one_line
 from .coercion import Pair
-from .exits import UnknownName, Usage
+from .exits import UnknownName, UsageError
 
 __all__ = ["check_arguments", "check_names", "instead", "names_of", "nothing_named", "suggest"]
 
@@ -37,16 +37,16 @@ def instead(name: str, there: Iterable[str], *, kind: str = "") -> str:
 
 
 def check_names(given: Iterable[str], known: Sequence[str], what: str) -> None:
-    """Refuse a name that is not known. ``what``: "argument of 'send'". Raises `Usage`."""
+    """Refuse a name that is not known. ``what``: "argument of 'send'". Raises `UsageError`."""
     for name in given:
         if name not in known:
             hint = instead(name, known)
-            raise Usage(f"{name!r} is no {what}{f'; {hint}' if hint else ''}")
+            raise UsageError(f"{name!r} is no {what}{f'; {hint}' if hint else ''}")
 
 
 def check_arguments(given: Iterable[Pair], schema: Mapping[str, Any], tool: str) -> None:
     """Refuse a misspelt argument of a tool, which many servers would silently ignore. What the schema leaves open and
-    resembles no argument is let through, and ``--args`` sends anything. Raises `Usage`.
+    resembles no argument is let through, and ``--args`` sends anything. Raises `UsageError`.
     """
     properties: Any = schema.get("properties")
     if not isinstance(properties, dict) or schema.get("patternProperties"):
@@ -60,7 +60,7 @@ def check_arguments(given: Iterable[Pair], schema: Mapping[str, Any], tool: str)
             continue
         hint = instead(pair.key, known)
         if more is False or hint.startswith("did"):
-            raise Usage(
+            raise UsageError(
                 f"{pair.key!r} is no argument of {tool!r}{f'; {hint}' if hint else ''}"
                 f"{'' if more is False else ' (--args sends it all the same)'}"
             )

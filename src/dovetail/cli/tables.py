@@ -31,7 +31,7 @@ _HINTS: Final = (
 )
 
 
-class _Row(NamedTuple):
+class _TableRow(NamedTuple):
     name: str
     details: Text
     about: Text
@@ -50,33 +50,33 @@ def shown(kind: str, items: Sequence[Any], width: int) -> RenderableType:
     return _table(heading, headings, rows)
 
 
-def _tool(tool: Tool) -> _Row:
+def _tool(tool: Tool) -> _TableRow:
     hints = [word for name, word in _HINTS if tool.annotations and getattr(tool.annotations, name) is True]
     about = _about(tool.title, tool.description)
     if hints:
         about.append(f"{' ' if about else ''}({', '.join(hints)})", style="yellow")
-    return _Row(in_place(tool.name), _arguments(tool.input_schema), about)
+    return _TableRow(in_place(tool.name), _arguments(tool.input_schema), about)
 
 
-def _resource(resource: Resource) -> _Row:
+def _resource(resource: Resource) -> _TableRow:
     size = f"{resource.size:,} bytes" if resource.size is not None else ""
     about = _about(resource.title or resource.name, resource.description)
-    return _Row(in_place(resource.uri), _joined(resource.mime_type, size), about)
+    return _TableRow(in_place(resource.uri), _joined(resource.mime_type, size), about)
 
 
-def _template(template: ResourceTemplate) -> _Row:
+def _template(template: ResourceTemplate) -> _TableRow:
     about = _about(template.title or template.name, template.description)
-    return _Row(in_place(template.uri_template), _joined(template.mime_type), about)
+    return _TableRow(in_place(template.uri_template), _joined(template.mime_type), about)
 
 
-def _prompt(prompt: Prompt) -> _Row:
+def _prompt(prompt: Prompt) -> _TableRow:
     arguments = Text()
     for argument in prompt.arguments or ():
         _argument(arguments, argument.name, "", required=bool(argument.required))
-    return _Row(in_place(prompt.name), arguments, _about(prompt.title, prompt.description))
+    return _TableRow(in_place(prompt.name), arguments, _about(prompt.title, prompt.description))
 
 
-_KINDS: Final[dict[str, tuple[str, tuple[str, str, str], Callable[[Any], _Row]]]] = {
+_KINDS: Final[dict[str, tuple[str, tuple[str, str, str], Callable[[Any], _TableRow]]]] = {
     "tools": ("Tools", ("Name", "Arguments", "Description"), _tool),
     "resources": ("Resources", ("URI", "Type", "Description"), _resource),
     "resourceTemplates": ("Resource templates", ("Template", "Type", "Description"), _template),
@@ -84,7 +84,7 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, str, str], Callable[[Any], _Row]]]
 }
 
 
-def _table(heading: Text, headings: Sequence[str], rows: Iterable[_Row]) -> Table:
+def _table(heading: Text, headings: Sequence[str], rows: Iterable[_TableRow]) -> Table:
     table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     for number, each in enumerate(headings):
         table.add_column(each, overflow="fold", style="" if number else "cyan")
@@ -93,7 +93,7 @@ def _table(heading: Text, headings: Sequence[str], rows: Iterable[_Row]) -> Tabl
     return table
 
 
-def _entry(row: _Row) -> Group:
+def _entry(row: _TableRow) -> Group:
     """One entry: its name as it is, to be copied, and the rest below it."""
     name = Text(row.name, style="cyan", no_wrap=True, overflow="ignore")
     return Group(name, *(Padding(each, (0, 0, 0, 2)) for each in (row.details, row.about) if each), "")

@@ -17,16 +17,16 @@ from typing import Any, Final
 
 from ..loading import split_place
 from ..security.fetching import FetchRefused, parse_url
-from .exits import Usage
+from .exits import UsageError
 
-__all__ = ["Place", "place_of"]
+__all__ = ["CommandTarget", "place_of"]
 
 _ADDRESS: Final = re.compile(
     r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})(?P<rest>[/?].*)?"
 )
 
 
-class Place:
+class CommandTarget:
     """A target, settled. ``kind``: "http", "socket" or "process"; ``guessed``: the URL was written without a scheme."""
 
     def __init__(self, target: Any, kind: str, *, shown: str, guessed: bool = False) -> None:
@@ -41,37 +41,41 @@ class Place:
         return self.target if self.kind == "http" else ""
 
     def refuse(self, *, http_only: Sequence[str], process_only: Sequence[str]) -> None:
-        """Refuse options that this target has no use for: one that does nothing hides a mistake. Raises `Usage`."""
+        """Refuse options that this target has no use for: one that does nothing hides a mistake. Raises
+        `UsageError`.
+        """
         what = {"http": "at a URL", "socket": "on a unix socket", "process": "started as a process"}[
             self.kind
         ]
         if http_only and self.kind != "http":
-            raise Usage(f"{http_only[0]} is for servers at a URL; {self.shown!r} is {what}")
+            raise UsageError(f"{http_only[0]} is for servers at a URL; {self.shown!r} is {what}")
         if process_only and self.kind != "process":
-            raise Usage(f"{process_only[0]} is for servers started as a process; {self.shown!r} is {what}")
+            raise UsageError(
+                f"{process_only[0]} is for servers started as a process; {self.shown!r} is {what}"
+            )
 
 
-def place_of(word: str, command: Sequence[str] | None = None) -> Place:
+def place_of(word: str, command: Sequence[str] | None = None) -> CommandTarget:
     """The place that a word means; ``command``: the words after ``--``, which are one instead."""
     if command:
-        return Place(list(command), "process", shown=command[0])
+        return CommandTarget(list(command), "process", shown=command[0])
     scheme = word.partition(":")[0].lower()
     if scheme in ("http", "https", "http+unix") and ":" in word:
-        return Place(word, "http", shown=word)
+        return CommandTarget(word, "http", shown=word)
     if scheme == "unix" and ":" in word:
-        return Place(word, "socket", shown=word)
+        return CommandTarget(word, "socket", shown=word)
     address = _ADDRESS.fullmatch(word)
     if address and int(address["port"]) < 65536 and not Path(word).exists():
-        return Place(_url_of(word), "http", shown=word, guessed=True)
+        return CommandTarget(_url_of(word), "http", shown=word, guessed=True)
     file, name = split_place(word)
     if name and file.suffix == ".py" and file.is_file():
-        return Place([sys.executable, "-m", "dovetail.cli.run", word], "process", shown=word)
-    return Place(word, "process", shown=word)
+        return CommandTarget([sys.executable, "-m", "dovetail.cli.run", word], "process", shown=word)
+    return CommandTarget(word, "process", shown=word)
 
 
 def _url_of(address: str) -> str:
     try:
         here = parse_url(f"http://{address}").is_local_name
     except FetchRefused as problem:
-        raise Usage(f"{address!r} is no address: {problem}") from None
+        raise UsageError(f"{address!r} is no address: {problem}") from None
     return f"{'http' if here else 'https'}://{address}"

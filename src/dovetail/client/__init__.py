@@ -25,9 +25,9 @@ from .blocking import BlockingClient, BlockingSubscription
 from .calls import CallOptions, Seconds
 from .client import Client
 from .listening import Subscription
-from .oddities import ServerWarning, WarningKind
 from .options import ClientOptions, HeadersSource
 from .results import OutputInvalid, ToolFailed, ToolResult
+from .server_warnings import ServerWarning, WarningKind
 from .states import State, StateChange, StateHandler
 from .targets import Target
 

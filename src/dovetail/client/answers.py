@@ -19,7 +19,7 @@ from ..protocol.types import (
     RequestId,
     Root,
 )
-from .oddities import ServerWarning
+from .server_warnings import ServerWarning
 
 
 class CallInfo(Struct, frozen=True, kw_only=True):

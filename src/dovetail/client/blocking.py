@@ -43,8 +43,8 @@ from ..protocol.types import (
 from .answers import ProgressHandler
 from .calls import CallOptions, Seconds
 from .listening import Subscription
-from .oddities import ServerWarning
 from .results import ToolResult
+from .server_warnings import ServerWarning
 from .states import State
 from .unclosed import Process, warn
 

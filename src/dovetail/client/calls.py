@@ -5,8 +5,8 @@ before any work: a session that is gone is opened anew, a mismatch of headers le
 unsupported revision to one that the server named. Everything else goes to the caller as it is.
 
 A server may answer with a result of a kind that an extension brings, if the client declared that extension. The
-extension's own function gets it, and a `Resolver` to ask the server with, and gives the result that the caller waits
-for; the deadline of the call is that of each request made on the way.
+extension's own function gets it, and a `ResultResolver` to ask the server with, and gives the result that the caller
+waits for; the deadline of the call is that of each request made on the way.
 Specification: basic/index "ResultType", basic/patterns/mrtr, server/utilities/caching,
 basic/transports/streamable-http.
 """
@@ -59,12 +59,12 @@ from . import eras
 from .answers import CallInfo, ProgressHandler
 from .arguments import as_plain
 from .catalogue import Catalogue
-from .connection import Connection
-from .link import Link, Wish, name_of, result_of
-from .oddities import ServerWarning
+from .connection import ClientConnection
+from .link import Link, RequestSettings, name_of, result_of
 from .options import Options, check_names, check_seconds
 from .own_meta import own_meta
 from .rounds import answers, asks, check_result_type, drive, result_type
+from .server_warnings import ServerWarning
 
 R = TypeVar("R")
 P = TypeVar("P", bound=PageResult)
@@ -90,7 +90,7 @@ class CallOptions(TypedDict, total=False):
     fresh: bool
 
 
-class How(Struct, frozen=True, kw_only=True):
+class CallSettings(Struct, frozen=True, kw_only=True):
     """`CallOptions`, settled: ``timeout`` is UNSET for the client's."""
 
     timeout: Seconds = UNSET
@@ -99,7 +99,7 @@ class How(Struct, frozen=True, kw_only=True):
     fresh: bool = False
 
 
-PLAIN: Final = How()
+PLAIN: Final = CallSettings()
 #: Methods that run an author's code, which takes the time it takes.
 _CALLS: Final = frozenset(
     name
@@ -110,10 +110,10 @@ _CALLS: Final = frozenset(
 _OWN: Final = frozenset(name for profile in PROFILES.values() for name in profile.client_requests)
 
 
-def how_of(options: CallOptions) -> How:
+def how_of(options: CallOptions) -> CallSettings:
     """The options of one call. Raises `LocalProtocolError` for one that there is not."""
     try:
-        return How(**options)
+        return CallSettings(**options)
     except TypeError:
         check_names("a call", options, CallOptions.__annotations__)
         raise
@@ -123,8 +123,8 @@ class Caller:
     """Makes calls over a connection."""
 
     def __init__(self, options: Options) -> None:
-        self.connection: Connection = cast(
-            "Connection", None
+        self.connection: ClientConnection = cast(
+            "ClientConnection", None
         )  # set by the client, which ties the two together
         self.catalogue = Catalogue(self.warn)
         self.cache = Cache()
@@ -147,7 +147,9 @@ class Caller:
         self.cache.clear()
         self.catalogue.clear()
 
-    async def call(self, method: str, params: Params, kind: type[R], how: How = PLAIN) -> R | InputRequired:
+    async def call(
+        self, method: str, params: Params, kind: type[R], how: CallSettings = PLAIN
+    ) -> R | InputRequired:
         """The result of a method; `InputRequired` only where rounds are manual.
 
         Raises as the class's users document.
@@ -189,7 +191,7 @@ class Caller:
         return result
 
     async def _rounds(
-        self, required: InputRequired, link: Link, method: str, params: RetryParams, how: How
+        self, required: InputRequired, link: Link, method: str, params: RetryParams, how: CallSettings
     ) -> Raw:
         async def trip(again: RetryParams) -> Raw:
             return await self._final(method, again, how)
@@ -197,7 +199,9 @@ class Caller:
         call = self._info(method, params, how)
         return await drive(required, trip, method, params, lambda: link.profile, link.questions, call)
 
-    async def _final(self, method: str, params: Params, how: How, at_hand: Link | None = None) -> Raw:
+    async def _final(
+        self, method: str, params: Params, how: CallSettings, at_hand: Link | None = None
+    ) -> Raw:
         """As `trip`; a result of a kind that an extension brings is resolved."""
         body = await self.trip(method, params, how, at_hand)
         if not self._options.additions.has_results:
@@ -217,14 +221,14 @@ class Caller:
         return self.connection.link
 
     async def _ready(self, method: str) -> Link:
-        """The open link, after any renewal in progress. Raises as `Connection.ready` does."""
+        """The open link, after any renewal in progress. Raises as `ClientConnection.ready` does."""
         try:
             return await self.connection.ready()
         except TransportError as problem:
             problem.of_call(method, self.connection.server)
             raise
 
-    def _info(self, method: str, params: Any, how: How) -> CallInfo:
+    def _info(self, method: str, params: Any, how: CallSettings) -> CallInfo:
         name = name_of(self.connection.link.profile, method, params)
         return CallInfo(method=method, name=name or "", meta=how.meta)
 
@@ -241,12 +245,16 @@ class Caller:
         """What private results are kept under: another login finds none of them."""
         if callable(self._options.headers):  # they may name another caller each time
             return f"{_SCOPE}{secrets.token_hex(12)}"
-        auth = self.connection.place.auth or self._options.auth
+        auth = self.connection.target.auth or self._options.auth
         name = getattr(auth, "cache_scope", None)
         return f"{_SCOPE}{name()}" if callable(name) else _SCOPE
 
     async def trip(
-        self, method: str, params: Params | dict[str, Any], how: How = PLAIN, at_hand: Link | None = None
+        self,
+        method: str,
+        params: Params | dict[str, Any],
+        how: CallSettings = PLAIN,
+        at_hand: Link | None = None,
     ) -> Raw:
         """One round trip with its recoveries; the result as bytes. ``at_hand``: the link, if it is known now.
 
@@ -258,9 +266,9 @@ class Caller:
             link = at_hand or connection.at_hand() or await self._ready(method)
             at_hand = None
             generation = link.generation
-            wish = self._wish(link, method, params, how)
+            settings = self._settings(link, method, params, how)
             try:
-                return result_of(await link.ask_reply(method, params, wish))
+                return result_of(await link.ask_reply(method, params, settings))
             except DovetailError as problem:
                 problem.of_call(method, link.server)
                 if not isinstance(problem, _RECOVERABLE) or type(problem) in recovered:
@@ -272,7 +280,7 @@ class Caller:
         self,
         method: str,
         params: dict[str, Any],
-        how: How,
+        how: CallSettings,
         *,
         complete: bool = False,
         known_only: bool = True,
@@ -291,13 +299,13 @@ class Caller:
                 raise
         return body
 
-    def _wish(self, link: Link, method: str, params: Any, how: How) -> Wish:
+    def _settings(self, link: Link, method: str, params: Any, how: CallSettings) -> RequestSettings:
         options = self._options
         timeout, maximum = options.timeout, options.max_timeout
         if how.timeout is not UNSET:
             timeout, maximum = self.limits(how)
         mirrored = isinstance(params, CallToolParams) and link.transport.http
-        return Wish(
+        return RequestSettings(
             call=method in _CALLS or method not in _OWN,
             timeout=timeout,
             maximum=maximum,
@@ -307,7 +315,7 @@ class Caller:
             header_parameters=self.catalogue.headers(params.name) if mirrored else (),
         )
 
-    def limits(self, how: How) -> tuple[float | None, float | None]:
+    def limits(self, how: CallSettings) -> tuple[float | None, float | None]:
         """Seconds without an answer or progress, and in all. Raises `LocalProtocolError` for what is no time."""
         options = self._options
         if how.timeout is UNSET:
@@ -317,16 +325,16 @@ class Caller:
             return how.timeout, None
         return how.timeout, max(how.timeout, options.max_timeout)
 
-    def steering(self, how: How) -> Wish:
+    def steering(self, how: CallSettings) -> RequestSettings:
         """How a subscription is asked for, or ended."""
         timeout, maximum = self.limits(how)
         meta = own_meta(how.meta, self._options.additions.declared)
-        return Wish(timeout=timeout, maximum=maximum, meta=meta)
+        return RequestSettings(timeout=timeout, maximum=maximum, meta=meta)
 
     # Recoveries
 
     async def _recover(
-        self, problem: DovetailError, link: Link, generation: int, method: str, params: Any, how: How
+        self, problem: DovetailError, link: Link, generation: int, method: str, params: Any, how: CallSettings
     ) -> None:
         """Mend what a call failed by, so that it can be made again. Raises ``problem`` where that can't be."""
         if isinstance(problem, SessionEnded):
@@ -373,7 +381,7 @@ class Caller:
     async def _respeak(self, link: Link, problem: UnsupportedVersion) -> None:
         """The server names the revisions that it speaks: take the newest we share, of the other era if need be."""
         theirs = supported_in(problem.data)
-        eras.forget(self.connection.place.key())
+        eras.forget(self.connection.target.key())
         chosen = common(self._options.stateless, theirs)
         if chosen is not None and self._options.additions.profiles[chosen] is not link.profile:
             link.exchange.speak(chosen)
@@ -413,7 +421,7 @@ class Caller:
     # Pages
 
     async def pages(
-        self, method: str, params: PageParams, kind: type[P], how: How = PLAIN
+        self, method: str, params: PageParams, kind: type[P], how: CallSettings = PLAIN
     ) -> AsyncIterator[P]:
         """All pages of a list; none where the server has no such list.
 
@@ -448,7 +456,7 @@ class Caller:
             seen.add(cursor)
             params = msgspec.structs.replace(params, cursor=cursor)
 
-    async def page(self, method: str, params: PageParams, kind: type[P], how: How = PLAIN) -> P:
+    async def page(self, method: str, params: PageParams, kind: type[P], how: CallSettings = PLAIN) -> P:
         """One page of a list."""
         try:
             result = await self.call(method, params, kind, how)
@@ -465,7 +473,7 @@ class Caller:
         self.connection.link.warn("cursor", text, method)
 
 
-class Resolver:
+class ResultResolver:
     """What an extension's function is given; see `dovetail.runtime.extension.Resolving`."""
 
     def __init__(self, caller: "Caller", call: CallInfo) -> None:
@@ -500,7 +508,7 @@ async def _resolved(further: ResultType, body: Raw, caller: "Caller", call: Call
         raise RemoteProtocolError(
             f"the result of {call.method} of the type {further.name!r} can't be read: {problem}"
         ) from None
-    found = await further.resolve(Resolver(caller, call), value)
+    found = await further.resolve(ResultResolver(caller, call), value)
     if isinstance(found, Raw):
         return found
     if isinstance(found, Result):

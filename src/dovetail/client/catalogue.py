@@ -21,8 +21,8 @@ from ..protocol.json_size import json_size
 from ..protocol.schema.validator import SchemaError, Validator, compile_schema, explain
 from ..protocol.types import Prompt, PromptReference, Resource, ResourceReference, ResourceTemplate, Tool
 from ..protocol.uris import legal_uri
-from .oddities import ServerWarning
 from .results import OutputInvalid, ToolResult
+from .server_warnings import ServerWarning
 
 LIMIT: Final = 10_000
 """Tools that are remembered; and as many names of other things, of each kind."""
@@ -35,7 +35,7 @@ _COMPILED: Final = 16
 _WORK: Final = "work"
 
 
-class _Entry:
+class _ListedTool:
     __slots__ = ("broken", "headers", "size", "tool", "validator")
 
     def __init__(self, tool: Tool, headers: tuple[HeaderParameter, ...], size: int) -> None:
@@ -54,7 +54,7 @@ class Catalogue:
 
     def __init__(self, warn: Callable[[ServerWarning], None]) -> None:
         self._warn = warn
-        self._entries: Bounded[str, _Entry] = Bounded(LIMIT, MAX_BYTES)
+        self._entries: Bounded[str, _ListedTool] = Bounded(LIMIT, MAX_BYTES)
         self._prompts: Bounded[str, bool] = Bounded(LIMIT, MAX_NAMES)
         self._resources: Bounded[str, bool] = Bounded(LIMIT, MAX_NAMES)
         self._odd: Bounded[str, bool] = Bounded(LIMIT, MAX_NAMES)
@@ -82,7 +82,7 @@ class Catalogue:
             known = self._entries.get(tool.name)
             if known is None or known.tool != tool:
                 size = len(tool.name) + json_size(tool, MAX_BYTES)
-                self._entries.put(tool.name, _Entry(tool, headers, size), size)
+                self._entries.put(tool.name, _ListedTool(tool, headers, size), size)
         return usable
 
     def note_prompts(self, prompts: Iterable[Prompt]) -> None:

@@ -53,13 +53,13 @@ from ..protocol.types import (
 from .answers import ProgressHandler
 from .arguments import as_json, as_plain, as_texts
 from .blocking import BlockingClient
-from .calls import Caller, CallOptions, How, Seconds, how_of
-from .connection import Connection
+from .calls import Caller, CallOptions, CallSettings, Seconds, how_of
+from .connection import ClientConnection
 from .listening import Subscription
-from .oddities import ServerWarning
 from .options import ClientOptions, settle
 from .own_meta import own_meta
 from .results import ToolResult
+from .server_warnings import ServerWarning
 from .states import State
 from .targets import Target, place_of
 
@@ -80,7 +80,7 @@ class Client:
     def __init__(self, target: Target, **options: Unpack[ClientOptions]) -> None:
         self._options = settle(options)
         self._caller = Caller(self._options)
-        self._connection = Connection(
+        self._connection = ClientConnection(
             place_of(target, self._options), self._options, self._caller.changed, self._caller.renewed
         )
         self._caller.connection = self._connection
@@ -120,7 +120,7 @@ class Client:
         await self.close()
 
     def __del__(self) -> None:
-        connection: Connection | None = getattr(self, "_connection", None)
+        connection: ClientConnection | None = getattr(self, "_connection", None)
         if connection is not None:  # else it was refused when it was made
             connection.dropped()
 
@@ -225,7 +225,7 @@ class Client:
             params = CallToolParams(name=name)
         else:
             params = CallToolParams(name=name, arguments=Raw(as_json("the arguments", arguments)))
-        how = How(timeout=timeout, progress=progress, meta=meta)
+        how = CallSettings(timeout=timeout, progress=progress, meta=meta)
         found = await self._caller.call(names.TOOLS_CALL, params, CallToolResult, how)
         if isinstance(found, InputRequired):
             return found
@@ -305,13 +305,13 @@ class Client:
         ``options``: see `CallOptions`.
         """
         uri = self._caller.catalogue.uri(uri)
-        wish = self._caller.steering(how_of(options))
+        settings = self._caller.steering(how_of(options))
         link = await self._connection.ready()
         if uri in self._watched:
             return
         wanted = SubscriptionFilter(resource_subscriptions=[uri])
         subscription = self._watched[uri] = Subscription(
-            self._connection, wanted, again=True, background=link.stateless, wish=wish
+            self._connection, wanted, again=True, background=link.stateless, settings=settings
         )
         try:
             await subscription.open()
@@ -321,10 +321,10 @@ class Client:
 
     async def unsubscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
         """Hear no more of updates of a resource. Does nothing if it was not subscribed to."""
-        wish = self._caller.steering(how_of(options))
+        settings = self._caller.steering(how_of(options))
         subscription = self._watched.pop(self._caller.catalogue.uri(uri), None)
         if subscription is not None:
-            await subscription.release(wish)
+            await subscription.release(settings)
 
     # Prompts and completion
 
@@ -445,8 +445,8 @@ class Client:
         more = self._further(further or {})
         if wanted == SubscriptionFilter() and not more:
             raise LocalProtocolError("say what to listen to: tools, prompts, resources or resource_list")
-        wish = self._caller.steering(how_of(options))
-        return Subscription(self._connection, wanted, again=again, wish=wish, further=more)
+        settings = self._caller.steering(how_of(options))
+        return Subscription(self._connection, wanted, again=again, settings=settings, further=more)
 
     def _further(self, wanted: Mapping[str, Sequence[str]]) -> dict[ChangeType, list[str]]:
         known = {each.filter: each for each in self._options.additions.changes}
@@ -510,7 +510,7 @@ class Client:
         members = as_plain("the parameters", params or {})
         given: Any = members.pop(names.META, None)
         meta = {**(cast("dict[str, Any]", given) if isinstance(given, dict) else {}), **(meta or {})}
-        how = How(timeout=timeout, progress=progress, meta=meta or None)
+        how = CallSettings(timeout=timeout, progress=progress, meta=meta or None)
         body = await self._caller.typed(method, members, how, known_only=not self._options.additions.declared)
         return codec.decode(body) if into is None else self._connection.link.read(method, body, into)
 
@@ -528,7 +528,7 @@ class Client:
         meta = {**(cast("dict[str, Any]", given) if isinstance(given, dict) else {}), **(meta or {})}
         if meta:
             members = {**(members or {}), names.META: own_meta(meta, self._options.additions.declared)}
-        seconds, _ = self._caller.limits(How(timeout=timeout))
+        seconds, _ = self._caller.limits(CallSettings(timeout=timeout))
         link = await self._connection.ready()
         await link.notify(method, members, timeout=seconds)
 

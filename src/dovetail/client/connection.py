@@ -42,15 +42,15 @@ from ..protocol.types import (
     SubscribeParams,
 )
 from . import eras
-from .courier import Courier
-from .link import Link, Wish
+from .callbacks import CallbackQueue
+from .link import Link, RequestSettings
 from .listening import Subscription
-from .oddities import ServerWarning, Warnings
 from .opening import Opener
 from .options import Options
+from .server_warnings import ServerWarning, ServerWarnings
 from .states import States
-from .targets import Place
-from .unclosed import Process, Vigil, warn
+from .targets import ClientTarget
+from .unclosed import LoopEndHook, Process, warn
 from .visits import Visits
 
 log = get_logger("dovetail.client")
@@ -65,19 +65,19 @@ _CHANGES: Final = {
 }
 
 
-class Connection:
+class ClientConnection:
     """One client's connection. ``changed`` is told of every change before anybody else, ``renewed`` of every server
     that was opened anew: nothing that the one before said counts any more.
     """
 
     def __init__(
         self,
-        place: Place,
+        target: ClientTarget,
         options: Options,
         changed: Callable[[Change], None],
         renewed: Callable[[], None],
     ) -> None:
-        self.place = place
+        self.target = target
         self.options = options
         self._changed = changed
         self._renewed = renewed
@@ -87,7 +87,7 @@ class Connection:
         self._working: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._waiting = 0
-        self._vigil: Vigil | None = None
+        self._loop_end_hook: LoopEndHook | None = None
         self._closing: asyncio.Task[None] | None = None
         self._subscriptions: set[Subscription] = set()
         self._held: dict[str, int] = {}
@@ -95,28 +95,30 @@ class Connection:
         self.context = copy_context()
         self._restarts: deque[float] = deque()
         self._retired: set[Link] = set()
-        self._on_state = None if options.on_state is None else Courier(options.on_state, "on_state")
+        self._on_state = None if options.on_state is None else CallbackQueue(options.on_state, "on_state")
         self.states = States(self._on_state)  # told of the end, too, so it is not closed like the others
-        self.couriers: list[Courier] = []
-        self._logging = self._courier(options.logging, "logging")
-        self._on_change = self._courier(options.on_change, "on_change")
-        self._on_notification = self._courier(options.on_notification, "on_notification", told=2)
-        self._on_warning = self._courier(options.on_warning, "on_warning")
-        self.warnings = Warnings(self._warn)
+        self.callback_queues: list[CallbackQueue] = []
+        self._logging = self._callback_queue(options.logging, "logging")
+        self._on_change = self._callback_queue(options.on_change, "on_change")
+        self._on_notification = self._callback_queue(options.on_notification, "on_notification", told=2)
+        self._on_warning = self._callback_queue(options.on_warning, "on_warning")
+        self.warnings = ServerWarnings(self._warn)
 
-    def _courier(self, callback: Callable[..., Any] | None, what: str, *, told: int = 1) -> Courier | None:
+    def _callback_queue(
+        self, callback: Callable[..., Any] | None, what: str, *, told: int = 1
+    ) -> CallbackQueue | None:
         if callback is None:
             return None
-        courier = Courier(callback, what, told=told)
-        self.couriers.append(courier)
-        return courier
+        callback_queue = CallbackQueue(callback, what, told=told)
+        self.callback_queues.append(callback_queue)
+        return callback_queue
 
     def _heard_in(self, context: Context) -> None:
         """Callbacks that belong to no call run in this context."""
         self.context = context
-        for courier in (*self.couriers, self._on_state):
-            if courier is not None:
-                courier.context = context
+        for callback_queue in (*self.callback_queues, self._on_state):
+            if callback_queue is not None:
+                callback_queue.context = context
 
     # Opening and closing
 
@@ -161,9 +163,9 @@ class Connection:
                 raise
 
     async def _open_or_renew(self, link: Link | None) -> None:
-        if self._vigil is None:
-            self._vigil = Vigil(self.left_open)
-            await self._vigil.begin()
+        if self._loop_end_hook is None:
+            self._loop_end_hook = LoopEndHook(self.left_open)
+            await self._loop_end_hook.begin()
         if link is None:
             await self._open()
         elif link.lost_by is None:
@@ -173,7 +175,7 @@ class Connection:
 
     async def _open(self) -> None:
         before, state = self._link, self.states.current
-        link = self._link = Link(self.place.make(), self.options, self)
+        link = self._link = Link(self.target.make(), self.options, self)
         self.states.now("opening" if state.state == "new" else "renewing", state.cause)
         try:
             await self._opener(link).open()
@@ -190,7 +192,7 @@ class Connection:
         self._autolisten(link)
 
     def _opener(self, link: Link) -> Opener:
-        return Opener(link, self.place.key(), self.place.make if self.place.again else None)
+        return Opener(link, self.target.key(), self.target.make if self.target.again else None)
 
     def at_hand(self) -> Link | None:
         """The link, if it is open and nothing has to be waited for; else `ready` says what there is to wait for."""
@@ -249,7 +251,7 @@ class Connection:
 
     async def left_open(self) -> None:
         """The loop ends, and nobody closed the client: say so, and do it."""
-        self._vigil = None  # it is what calls
+        self._loop_end_hook = None  # it is what calls
         if self._is_left:
             try:
                 warn(
@@ -290,11 +292,11 @@ class Connection:
     async def _close(self) -> None:
         self.visits.done()
         self.states.now("closed")
-        vigil, self._vigil = self._vigil, None
-        if vigil is not None:
-            await vigil.end()
-        for courier in self.couriers:
-            courier.close()
+        loop_end_hook, self._loop_end_hook = self._loop_end_hook, None
+        if loop_end_hook is not None:
+            await loop_end_hook.end()
+        for callback_queue in self.callback_queues:
+            callback_queue.close()
         for subscription in tuple(self._subscriptions):
             subscription.ended()
         link, working = self._link, self._working
@@ -309,11 +311,11 @@ class Connection:
 
     async def _close_auth(self) -> None:
         """Let go of what got the credentials, if it was made for this client."""
-        if self.place.auth is None:
+        if self.target.auth is None:
             return
         try:
             async with asyncio.timeout(5):
-                await self.place.auth.close()
+                await self.target.auth.close()
         except Exception as problem:  # noqa: BLE001 - closing ends, whatever becomes of it
             log.warning("letting go of the credentials failed: %s", type(problem).__name__)
 
@@ -370,10 +372,10 @@ class Connection:
         try:
             await self._opener(link).again()
         except (RPCError, HTTPStatusError, FeatureUnavailable) as refusal:
-            if not self.place.again or not _is_another(refusal):
+            if not self.target.again or not _is_another(refusal):
                 self._settled(link, refusal)
                 raise
-            eras.forget(self.place.key())
+            eras.forget(self.target.key())
             await self._replace(link, refusal)
             return
         except BaseException as problem:
@@ -383,7 +385,7 @@ class Connection:
         await self._goes_on(link)
 
     async def _replace(self, link: Link, cause: DovetailError) -> None:
-        if not self.place.again:
+        if not self.target.again:
             raise LocalProtocolError(
                 "the server changed; a client that was given a transport can't connect anew"
             )
@@ -399,7 +401,7 @@ class Connection:
 
     async def _reconnect(self, lost: Link, cause: DovetailError) -> None:
         """The connection was lost, and is wanted again."""
-        if not self.place.again:
+        if not self.target.again:
             raise not_sent(cause)
         self.states.now("renewing", cause)
         await lost.close(quietly=True)
@@ -461,7 +463,7 @@ class Connection:
             try:
                 if old is not None:
                     await old.close(quietly=True)
-                link = Link(self.place.make(), self.options, self)
+                link = Link(self.target.make(), self.options, self)
                 self._link = link
                 await self._opener(link).open()
                 await self._came_back(link)
@@ -505,22 +507,24 @@ class Connection:
         """Tell it of nothing more."""
         self._subscriptions.discard(subscription)
 
-    async def hold_resource(self, uri: str, wish: Wish | None = None) -> None:
+    async def hold_resource(self, uri: str, settings: RequestSettings | None = None) -> None:
         """Subscribe to a resource in the stateful era, unless that was done. Raises what the request raises."""
         count = self._held.get(uri, 0)
         self._held[uri] = count + 1
         if count == 0:
             try:
-                await self._subscribe(await self.ready(), uri, wish)
+                await self._subscribe(await self.ready(), uri, settings)
             except BaseException:
                 self._drop(uri)
                 raise
 
-    async def release_resource(self, uri: str, wish: Wish | None = None) -> None:
+    async def release_resource(self, uri: str, settings: RequestSettings | None = None) -> None:
         """Unsubscribe when nobody else wants it."""
         if uri in self._held and not self._drop(uri) and self._closing is None:
             link = await self.ready()
-            await link.ask(names.RESOURCES_UNSUBSCRIBE, SubscribeParams(uri=uri), wish or self._wish())
+            await link.ask(
+                names.RESOURCES_UNSUBSCRIBE, SubscribeParams(uri=uri), settings or self._settings()
+            )
 
     def _drop(self, uri: str) -> int:
         left = self._held[uri] = self._held[uri] - 1
@@ -528,13 +532,13 @@ class Connection:
             del self._held[uri]
         return left
 
-    async def _subscribe(self, link: Link, uri: str, wish: Wish | None = None) -> None:
-        await link.ask(names.RESOURCES_SUBSCRIBE, SubscribeParams(uri=uri), wish or self._wish())
+    async def _subscribe(self, link: Link, uri: str, settings: RequestSettings | None = None) -> None:
+        await link.ask(names.RESOURCES_SUBSCRIBE, SubscribeParams(uri=uri), settings or self._settings())
 
-    def _wish(self) -> Wish:
-        return Wish(timeout=self.options.timeout, maximum=self.options.max_timeout)
+    def _settings(self) -> RequestSettings:
+        return RequestSettings(timeout=self.options.timeout, maximum=self.options.max_timeout)
 
-    # What links tell (see `link.Owner`)
+    # What links tell (see `link.LinkObserver`)
 
     def noticed(self, link: Link, event: Notification, related: RequestId | None) -> None:
         """A notification, read."""
@@ -622,7 +626,7 @@ class Connection:
         if link is not self._link:
             return
         self.visits.done()
-        restarts = self.options.restart and self.place.process and self._closing is None
+        restarts = self.options.restart and self.target.process and self._closing is None
         for subscription in tuple(self._subscriptions):
             subscription.lost(link, error, final=not restarts)
         if self._under_way is not None:

@@ -21,8 +21,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from ..logs import get_logger
 from ..protocol import codec, envelope, messages, names
 from ..protocol.bindings.headers import InvalidHeaderValue, mirror
-from ..protocol.call import Call, Cancel, Notification, Refused, clipped
-from ..protocol.correlation import Pending
+from ..protocol.call import Call, Cancellation, MessageRefused, Notification, clipped
+from ..protocol.correlation import OpenRequests
 from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import (
     Closed,
@@ -52,13 +52,13 @@ from ..protocol.types import (
     RequestId,
     ServerCapabilities,
 )
-from ..transports.client_seam import Outgoing, Reply, Transport
+from ..transports.client_transport import Outgoing, ReceivedResponse, Transport
 from .answers import CallInfo, ProgressHandler
-from .courier import Courier
-from .guard import Alarm, Guard
-from .oddities import ServerWarning, WarningKind
+from .callbacks import CallbackQueue
 from .options import Options, capabilities_of, own_info
 from .questions import Questions
+from .server_warnings import ServerWarning, WarningKind
+from .timeouts import CallTimeout, TimeoutTimer
 from .tracing import trace_context
 
 log = get_logger("dovetail.client")
@@ -74,7 +74,7 @@ _LONG_NAME: Final = 1024
 _OPENING: Final = frozenset({names.DISCOVER, names.INITIALIZE})
 
 
-class Owner(Protocol):
+class LinkObserver(Protocol):
     """Who hears of what a link takes in: the client. ``context``: that in which it was opened."""
 
     context: Context
@@ -96,14 +96,14 @@ class Owner(Protocol):
         ...
 
 
-class Origin(Struct, frozen=True):
+class CallOrigin(Struct, frozen=True):
     """Where handlers are called from: a call's context and what is known of it; ``call`` is None for none."""
 
     context: Context
     call: CallInfo | None = None
 
 
-class _Open(Struct, frozen=True, gc=False):
+class _CallInProgress(Struct, frozen=True, gc=False):
     """A call in progress, for its handlers."""
 
     context: Context
@@ -112,7 +112,7 @@ class _Open(Struct, frozen=True, gc=False):
     meta: Mapping[str, Any] | None
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class RequestSettings(Struct, frozen=True, kw_only=True):
     """How a request is to be made: its limits in seconds, who hears of progress, what goes beside the parameters.
 
     ``call``: an author's code runs for it, which may take its time, tell of progress, and ask.
@@ -135,7 +135,7 @@ class Link:
     ``expired``: they may not until there is a new session, since the server lost the one before.
     """
 
-    def __init__(self, transport: Transport, options: Options, owner: Owner) -> None:
+    def __init__(self, transport: Transport, options: Options, owner: LinkObserver) -> None:
         self.transport = transport
         self.options = options
         info: Implementation = options.info or own_info()
@@ -155,13 +155,13 @@ class Link:
         self.name(None)
         self.server_info: Implementation | None = None
         self._owner = owner
-        self._ids: Pending[None] = Pending()
-        self._guards: dict[RequestId, Guard] = {}
-        self._alarm = Alarm(self._guards)
-        self._couriers: dict[RequestId, Courier] = {}
+        self._ids: OpenRequests[None] = OpenRequests()
+        self._timeouts: dict[RequestId, CallTimeout] = {}
+        self._alarm = TimeoutTimer(self._timeouts)
+        self._callback_queues: dict[RequestId, CallbackQueue] = {}
         self._asked: dict[RequestId, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
-        self._inlet = _Inlet(self)
+        self._receiver = _LinkReceiver(self)
         self._held = lambda: self.questions.open > 0
         self._quiet: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -209,17 +209,17 @@ class Link:
         self._check()
         with self._guard(f"connecting to {self.describe()}", seconds, None) as guard:
             key = f"open-{id(guard)}"
-            self._guards[key] = guard
+            self._timeouts[key] = guard
             try:
-                await self.transport.open(self._inlet)
+                await self.transport.open(self._receiver)
             finally:
-                self._guards.pop(key, None)
+                self._timeouts.pop(key, None)
 
     async def replace(self, transport: Transport, seconds: float | None) -> None:
         """Go on with another transport: the old one is let go."""
         old, self.transport = self.transport, transport
-        self._inlet.link = None
-        self._inlet = _Inlet(self)
+        self._receiver.link = None
+        self._receiver = _LinkReceiver(self)
         await old.close()
         self.lost_by = None
         self.name(None)
@@ -227,34 +227,36 @@ class Link:
 
     # Requests
 
-    async def ask(self, method: str, params: Params | dict[str, Any], wish: Wish) -> Raw:
+    async def ask(self, method: str, params: Params | dict[str, Any], settings: RequestSettings) -> Raw:
         """One round trip; gives the result, still as bytes.
 
         Raises the server's `RPCError`, `TransportError`, `RequestTimeout`.
         """
-        return result_of(await self.ask_reply(method, params, wish))
+        return result_of(await self.ask_reply(method, params, settings))
 
-    async def ask_reply(self, method: str, params: Params | dict[str, Any], wish: Wish) -> Reply:
+    async def ask_reply(
+        self, method: str, params: Params | dict[str, Any], settings: RequestSettings
+    ) -> ReceivedResponse:
         """As `ask`, for those who need the response whole."""
         self._check()
         id = self._ids.next_id()
-        out = self._outgoing(id, method, params, wish)
-        guard = self._guard(f"{method} to {self.server}", wish.timeout, wish.maximum)
-        if wish.call:
-            guard.call = _Open(copy_context(), method, params, wish.meta)
-        courier = None if wish.progress is None else Courier(wish.progress, "progress")
-        if courier is not None:
-            self._couriers[id] = courier
-        self._guards[id] = guard
-        if wish.started is not None:
-            wish.started(id)
+        out = self._outgoing(id, method, params, settings)
+        guard = self._guard(f"{method} to {self.server}", settings.timeout, settings.maximum)
+        if settings.call:
+            guard.call = _CallInProgress(copy_context(), method, params, settings.meta)
+        callback_queue = None if settings.progress is None else CallbackQueue(settings.progress, "progress")
+        if callback_queue is not None:
+            self._callback_queues[id] = callback_queue
+        self._timeouts[id] = guard
+        if settings.started is not None:
+            settings.started(id)
         try:
             with guard:
                 reply = await self.transport.request(out)
                 if reply.message.odd:
                     self._odd_response(method, reply.message)
-                if courier is not None:
-                    await courier.drain()
+                if callback_queue is not None:
+                    await callback_queue.drain()
                 return reply
         except DovetailError as problem:
             if guard.ended:
@@ -266,12 +268,12 @@ class Link:
                 self._take_back(id, method)
             raise
         finally:
-            del self._guards[id]
-            if self._quiet is not None and not self._guards:
+            del self._timeouts[id]
+            if self._quiet is not None and not self._timeouts:
                 self._quiet.set()
-            if courier is not None:
-                del self._couriers[id]
-                courier.close()
+            if callback_queue is not None:
+                del self._callback_queues[id]
+                callback_queue.close()
 
     async def notify(
         self, method: str, params: Any = None, *, timeout: float | None | UnsetType = UNSET
@@ -317,20 +319,28 @@ class Link:
             self.warn("item" if flaw.whole else "member", text, method, flaw.subject)
         return result
 
-    def _outgoing(self, id: RequestId, method: str, params: Params | dict[str, Any], wish: Wish) -> Outgoing:
+    def _outgoing(
+        self, id: RequestId, method: str, params: Params | dict[str, Any], settings: RequestSettings
+    ) -> Outgoing:
         meta = trace_context()
-        if wish.meta:
-            meta.update(wish.meta)
+        if settings.meta:
+            meta.update(settings.meta)
         # Progress moves the deadline of a call, so a server has to be able to tell of it, whoever else hears it.
-        token = id if wish.progress is not None or (wish.call and wish.timeout is not None) else None
-        if wish.progress is None and wish.meta and names.META_PROGRESS_TOKEN in wish.meta:
+        token = (
+            id if settings.progress is not None or (settings.call and settings.timeout is not None) else None
+        )
+        if settings.progress is None and settings.meta and names.META_PROGRESS_TOKEN in settings.meta:
             token = None  # the caller has one of its own
         repeatable = method in self._profiles.repeatable
         typed: Any = params  # the engines only encode it, and a plain dict encodes as well
         if self.stateless:
             exchange = self.exchange
-            data = exchange.request(id, method, typed, meta, progress_token=token, log_level=wish.log_level)
-            headers = self._mirrored(method, params, wish.header_parameters) if self.transport.http else ()
+            data = exchange.request(
+                id, method, typed, meta, progress_token=token, log_level=settings.log_level
+            )
+            headers = (
+                self._mirrored(method, params, settings.header_parameters) if self.transport.http else ()
+            )
             return Outgoing(data, id, method, True, exchange.profile.revision, headers, repeatable)
         session = self.session
         data = session.request(id, method, typed, meta, progress_token=token)
@@ -355,10 +365,10 @@ class Link:
         except InvalidHeaderValue as problem:
             raise LocalProtocolError(f"{method} can't be sent over HTTP: {problem}") from None
 
-    def _guard(self, what: str, seconds: float | None, maximum: float | None) -> Guard:
-        return Guard(what, seconds, maximum, held=self._held, alarm=self._alarm)
+    def _guard(self, what: str, seconds: float | None, maximum: float | None) -> CallTimeout:
+        return CallTimeout(what, seconds, maximum, held=self._held, alarm=self._alarm)
 
-    def _give_up(self, guard: Guard, problem: DovetailError, id: RequestId, method: str) -> None:
+    def _give_up(self, guard: CallTimeout, problem: DovetailError, id: RequestId, method: str) -> None:
         """The wait for a request was ended: take it back if it was sent, and say in the error which of these it is."""
         if guard.unsent:
             problem.retry_safe = True
@@ -397,7 +407,7 @@ class Link:
             return
         try:
             event = self.engine.receive(message)
-        except Refused as problem:
+        except MessageRefused as problem:
             log.debug("%s: refused a message: %s", self.transport.name, problem)
             if message.kind is Kind.NOTIFICATION:
                 self.warn("notification", f"a notification was dropped: {problem}", message.method[:128])
@@ -410,7 +420,7 @@ class Link:
             return
         if isinstance(event, Call):
             self._question(event, self.origin(related))
-        elif isinstance(event, Cancel):
+        elif isinstance(event, Cancellation):
             self._cancelled(event)
         elif isinstance(event, Notification):
             self._noticed(event, related)
@@ -420,26 +430,26 @@ class Link:
             token = event.params.progress_token
             if type(token) is str:
                 token = self._meant(token)
-            guard = self._guards.get(token)
+            guard = self._timeouts.get(token)
             if guard is not None:
                 guard.progress()
-            courier = self._couriers.get(token)
-            if courier is not None:
+            callback_queue = self._callback_queues.get(token)
+            if callback_queue is not None:
                 origin = self.origin(token)
-                courier.put(event.params, call=origin.call, context=origin.context)
+                callback_queue.put(event.params, call=origin.call, context=origin.context)
             return
         self._owner.noticed(self, event, related)
 
     def _meant(self, token: str) -> RequestId:
         """The request that a token belongs to which was sent back as text: all of ours are numbers."""
         number = int(token) if len(token) < _DIGITS and token.isascii() and token.isdigit() else None
-        if number not in self._guards:
+        if number not in self._timeouts:
             return token
         text = f"progress is told with the token {token!r}, text in place of a number"
         self.warn("envelope", text, names.NOTIFY_PROGRESS)
         return number
 
-    def _cancelled(self, event: Cancel) -> None:
+    def _cancelled(self, event: Cancellation) -> None:
         if self.stateless:
             self._owner.ended(self, event.id)
             return
@@ -447,24 +457,24 @@ class Link:
         if task is not None:
             task.cancel()
 
-    def origin(self, related: RequestId | None) -> Origin:
+    def origin(self, related: RequestId | None) -> CallOrigin:
         """Where what came with a request, or with none, has its handlers run."""
-        guard = None if related is None else self._guards.get(related)
+        guard = None if related is None else self._timeouts.get(related)
         if guard is None or guard.call is None:
-            found = [id for id, each in self._guards.items() if each.call is not None]
+            found = [id for id, each in self._timeouts.items() if each.call is not None]
             if len(found) != 1:
-                return Origin(self._owner.context)
-            related, guard = found[0], self._guards[found[0]]
-        call: _Open = guard.call
+                return CallOrigin(self._owner.context)
+            related, guard = found[0], self._timeouts[found[0]]
+        call: _CallInProgress = guard.call
         info = CallInfo(
             method=call.method,
             name=name_of(self.profile, call.method, call.params) or "",
             id=related,
             meta=call.meta,
         )
-        return Origin(call.context, info)
+        return CallOrigin(call.context, info)
 
-    def _question(self, call: Call, origin: Origin) -> None:
+    def _question(self, call: Call, origin: CallOrigin) -> None:
         if call.id in self._asked or len(self._asked) >= MAX_QUESTIONS:
             busy = InternalError("the client is busy with too many questions, or the id is in use")
             self.start(self._send_quietly(self._response(messages.error(call.id, busy, self.profile))))
@@ -484,7 +494,7 @@ class Link:
             data = messages.error(
                 call.id, InternalError(f"the client could not answer {call.method}"), call.profile
             )
-        for guard in self._guards.values():
+        for guard in self._timeouts.values():
             guard.progress()
         await self._send_quietly(self._response(data))
 
@@ -505,7 +515,7 @@ class Link:
     async def close(self, *, quietly: bool = False) -> None:
         """End everything and let go of the transport. Idempotent, bounded, from any task. ``quietly``: no goodbye."""
         if self._closing is None:
-            given_up = [id for id in self._guards if isinstance(id, int)]
+            given_up = [id for id in self._timeouts if isinstance(id, int)]
             self._end_all(closed_in_use("the client was closed"))
             self._closing = asyncio.create_task(self._close(quietly, given_up))
         await asyncio.shield(self._closing)
@@ -527,12 +537,12 @@ class Link:
             except (DovetailError, TimeoutError, OSError) as problem:
                 log.debug("the session could not be ended: %s", type(problem).__name__)
         await self.transport.close()
-        self._inlet.link = None
+        self._receiver.link = None
         self._alarm.silence()
 
     async def idle(self) -> None:
         """Wait until no request is in progress."""
-        while self._guards:
+        while self._timeouts:
             self._quiet = asyncio.Event()
             await self._quiet.wait()
 
@@ -544,12 +554,12 @@ class Link:
         return task
 
     def _end_all(self, error: DovetailError) -> None:
-        for guard in tuple(self._guards.values()):
+        for guard in tuple(self._timeouts.values()):
             guard.abort(copy_of(error))
         for task in tuple(self._asked.values()):
             task.cancel()
-        for courier in self._couriers.values():
-            courier.close()
+        for callback_queue in self._callback_queues.values():
+            callback_queue.close()
 
     def _check(self) -> None:
         if self._closing is not None:
@@ -560,11 +570,11 @@ class Link:
     async def _send(self, out: Outgoing, seconds: float | None) -> None:
         with self._guard(f"sending to {self.describe()}", seconds, None) as guard:
             key = f"send-{id(guard)}"
-            self._guards[key] = guard
+            self._timeouts[key] = guard
             try:
                 await self.transport.send(out)
             finally:
-                self._guards.pop(key, None)
+                self._timeouts.pop(key, None)
 
     async def _send_quietly(self, out: Outgoing) -> None:
         try:
@@ -573,7 +583,7 @@ class Link:
             log.debug("%s could not be sent: %s", out.method or "a response", problem)
 
 
-class _Inlet:
+class _LinkReceiver:
     """What a transport is given to hand messages to; a transport that was replaced speaks to nobody."""
 
     def __init__(self, link: Link) -> None:
@@ -594,7 +604,7 @@ def _mirrored_plainly(method: str, name: str | None) -> tuple[tuple[str, str], .
     return tuple(mirror(method, name))
 
 
-def result_of(reply: Reply) -> Raw:
+def result_of(reply: ReceivedResponse) -> Raw:
     """The result in a reply. Raises the `RPCError` in it, or `RemoteProtocolError`."""
     message = reply.message
     if message.kind is Kind.RESULT:
@@ -602,7 +612,7 @@ def result_of(reply: Reply) -> Raw:
     raise error_of(reply)
 
 
-def error_of(reply: Reply) -> DovetailError:
+def error_of(reply: ReceivedResponse) -> DovetailError:
     """The error that a reply carries."""
     try:
         problem = envelope.read_error(reply.message.body)

@@ -40,7 +40,7 @@ from ..protocol.types import (
     SubscriptionFilter,
 )
 from ..transports.deadlines import deadline
-from .link import Link, Wish
+from .link import Link, RequestSettings
 
 log = get_logger("dovetail.client")
 LIMIT: Final = 4096
@@ -54,7 +54,7 @@ _PATIENCE: Final = 5.0  # seconds for the stream of a stateful server to open be
 _SETTLED: Final = 10.0  # seconds after which a loss is no longer part of the trouble before
 
 
-class Home(Protocol):
+class SubscriptionOwner(Protocol):
     """What a subscription needs of its client."""
 
     async def ready(self) -> Link:
@@ -69,11 +69,11 @@ class Home(Protocol):
         """Tell it of nothing more."""
         ...
 
-    async def hold_resource(self, uri: str, wish: Wish | None = None) -> None:
+    async def hold_resource(self, uri: str, settings: RequestSettings | None = None) -> None:
         """Subscribe to a resource in the stateful era, unless another subscription did."""
         ...
 
-    async def release_resource(self, uri: str, wish: Wish | None = None) -> None:
+    async def release_resource(self, uri: str, settings: RequestSettings | None = None) -> None:
         """Unsubscribe when nobody else wants it."""
         ...
 
@@ -88,24 +88,24 @@ class Subscription:
 
     def __init__(
         self,
-        home: Home,
+        home: SubscriptionOwner,
         wanted: SubscriptionFilter,
         *,
         again: bool = False,
         background: bool = False,
-        wish: Wish | None = None,
+        settings: RequestSettings | None = None,
         further: Mapping[ChangeType, list[str]] | None = None,
     ) -> None:
         self.acknowledged = SubscriptionFilter()
         self.id: RequestId | None = None
         self.again = again
         self.background = background
-        self._home = home
+        self._owner = home
         self._further = further or {}
         told = {type.filter: subjects for type, subjects in self._further.items()}
         self._wanted = msgspec.structs.replace(wanted, extra=told) if told else wanted
         self._uris = tuple(dict.fromkeys(wanted.resource_subscriptions or ()))
-        self._wish = wish
+        self._settings = settings
         self._waiting: OrderedDict[Change, None] = OrderedDict()
         self._size = 0
         self._wake = asyncio.Event()
@@ -147,8 +147,8 @@ class Subscription:
         """
         if self._task is not None or self._held or self._over:
             raise LocalProtocolError("a subscription can be opened once")
-        link = await self._home.ready()
-        self._home.admit(self)
+        link = await self._owner.ready()
+        self._owner.admit(self)
         try:
             if link.stateless:
                 await self._open_stream(link)
@@ -162,10 +162,10 @@ class Subscription:
         """Stop listening. Idempotent."""
         await self.release(None)
 
-    async def release(self, wish: Wish | None) -> None:
-        """Do what `close` does; ``wish``: how a server of the stateful era is told."""
+    async def release(self, settings: RequestSettings | None) -> None:
+        """Do what `close` does; ``settings``: how a server of the stateful era is told."""
         self._finish(None)
-        self._home.dismiss(self)
+        self._owner.dismiss(self)
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
@@ -173,7 +173,7 @@ class Subscription:
         held, self._held = self._held, []
         for uri in held:
             try:
-                await self._home.release_resource(uri, wish)
+                await self._owner.release_resource(uri, settings)
             except DovetailError as problem:
                 log.debug("unsubscribing failed: %s", problem)
 
@@ -252,7 +252,7 @@ class Subscription:
                 listening.set()  # it answers when there is something to tell: nobody need wait for that again
         if self._uris:
             for uri in self._uris:
-                await self._home.hold_resource(uri, self._wish)
+                await self._owner.hold_resource(uri, self._settings)
                 self._held.append(uri)
         offered = link.capabilities
         tools, prompts = offered and offered.tools, offered and offered.prompts
@@ -272,7 +272,7 @@ class Subscription:
     async def _open_stream(self, link: Link) -> None:
         self._acked = asyncio.get_running_loop().create_future()
         acked = self._acked
-        timeout = link.options.timeout if self._wish is None else self._wish.timeout
+        timeout = link.options.timeout if self._settings is None else self._settings.timeout
         with suppress(TimeoutError):
             async with deadline(timeout):
                 task = self._task = asyncio.create_task(self._run(link))  # in here: it inherits the clock
@@ -312,7 +312,7 @@ class Subscription:
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
             pause = min(pause * 2, _LONGEST_PAUSE)
             try:
-                link = await self._home.ready()
+                link = await self._owner.ready()
             except DovetailError as problem:
                 self._finish(problem)
                 return
@@ -323,9 +323,11 @@ class Subscription:
 
     async def _listen(self, link: Link) -> DovetailError | None:
         """One request until its end: None for a graceful one."""
-        wish = Wish(started=self._started, meta=None if self._wish is None else self._wish.meta)
+        settings = RequestSettings(
+            started=self._started, meta=None if self._settings is None else self._settings.meta
+        )
         try:
-            await link.ask(names.SUBSCRIPTIONS_LISTEN, ListenParams(notifications=self._wanted), wish)
+            await link.ask(names.SUBSCRIPTIONS_LISTEN, ListenParams(notifications=self._wanted), settings)
         except DovetailError as problem:
             return problem
         finally:

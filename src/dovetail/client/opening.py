@@ -52,9 +52,9 @@ from ..protocol.types import (
     InitializeResult,
     SetLevelParams,
 )
-from ..transports.client_seam import Reply, Transport
+from ..transports.client_transport import ReceivedResponse, Transport
 from . import eras
-from .link import Link, Wish, error_of
+from .link import Link, RequestSettings, error_of
 
 MAX_DESCRIPTION: Final = 4 * 1024 * 1024
 """Bytes that a server may say of itself: they are kept as long as the connection."""
@@ -153,9 +153,9 @@ class Opener:
         if link.transport.http or not options.stateful or eras.recall(self._key) == "stateless":
             # Here silence does not mean the other era: whoever is silent is slow.
             patience = options.timeout and max(options.probe_timeout, options.timeout)
-        wish = Wish(timeout=patience, maximum=options.max_timeout)
+        settings = RequestSettings(timeout=patience, maximum=options.max_timeout)
         try:
-            reply = await link.ask_reply(names.DISCOVER, DiscoverParams(), wish)
+            reply = await link.ask_reply(names.DISCOVER, DiscoverParams(), settings)
         except RequestTimeout as silence:
             return from_silence(http=link.transport.http), silence
         except HTTPStatusError as problem:
@@ -169,7 +169,7 @@ class Opener:
             return Finding(Verdict.STATEFUL), loss
         return self._judge(reply)
 
-    def _judge(self, reply: Reply) -> DiscoverResult | tuple[Finding, DovetailError]:
+    def _judge(self, reply: ReceivedResponse) -> DiscoverResult | tuple[Finding, DovetailError]:
         error = self._read(DiscoverResult, reply)
         if isinstance(error, DiscoverResult):
             return error
@@ -223,9 +223,9 @@ class Opener:
         link, options = self._link, self._options
         link.stateless = False
         params = link.session.initialize(revision or options.stateful[-1])
-        wish = Wish(timeout=options.timeout, maximum=options.max_timeout)
+        settings = RequestSettings(timeout=options.timeout, maximum=options.max_timeout)
         try:
-            reply = await link.ask_reply(names.INITIALIZE, params, wish)
+            reply = await link.ask_reply(names.INITIALIZE, params, settings)
         except HTTPStatusError as problem:
             reply = await self._over_http_sse(problem.status, problem, params)
         result = self._read(InitializeResult, reply)
@@ -249,11 +249,11 @@ class Opener:
             eras.remember(self._key, "stateful")
         if options.log_level is not None and result.capabilities.logging is not None:
             level = SetLevelParams(level=options.log_level)
-            await link.ask(names.LOGGING_SET_LEVEL, level, wish)
+            await link.ask(names.LOGGING_SET_LEVEL, level, settings)
 
     async def _over_http_sse(
         self, status: int | None, problem: DovetailError, params: InitializeParams
-    ) -> Reply:
+    ) -> ReceivedResponse:
         """The refusal may come of the transport of 2024-11-05. Raises ``problem`` if it does not."""
         link = self._link
         offer: Any = getattr(link.transport, "fall_back_to_sse", None)
@@ -269,8 +269,8 @@ class Opener:
                 # The first transport is closed; whoever tries something else now needs one that works.
                 await link.replace(self._renew(), self._options.timeout)
             raise problem from second
-        wish = Wish(timeout=self._options.timeout, maximum=self._options.max_timeout)
-        return await link.ask_reply(names.INITIALIZE, params, wish)
+        settings = RequestSettings(timeout=self._options.timeout, maximum=self._options.max_timeout)
+        return await link.ask_reply(names.INITIALIZE, params, settings)
 
     # Refusals
 
@@ -298,7 +298,7 @@ class Opener:
     def _name(self, info: Implementation | None) -> None:
         self._link.name(info)
 
-    def _read(self, kind: Any, reply: Reply) -> Any:
+    def _read(self, kind: Any, reply: ReceivedResponse) -> Any:
         """The result in a reply, or the error: its own, or one that says why the result is none. Raises
         `RemoteProtocolError` for one that is too large.
         """

@@ -29,11 +29,11 @@ _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 
 
-class _Peek(Struct, frozen=True):
+class _ResultPeek(Struct, frozen=True):
     result_type: Any = field(default=None, name="resultType")
 
 
-_peek: Final = codec.reader(_Peek).read
+_peek: Final = codec.reader(_ResultPeek).read
 
 
 def result_type(body: Raw, method: str) -> str:

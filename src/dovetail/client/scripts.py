@@ -52,13 +52,13 @@ def runs_itself(source: bytes) -> bool:
     """Whether a file is to be run as it is; else it has an app in it that has to be run."""
     try:
         tree = ast.parse(source)
-        names = _Names(tree)
-        return not names.ours or _Walk(names).starts(tree.body)
+        names = _ScriptNames(tree)
+        return not names.ours or _ScriptWalk(names).starts(tree.body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
 
 
-class _Names:
+class _ScriptNames:
     """What the names of a file stand for. ``ours``: whether it imports Dovetail anywhere. ``commands``: the functions
     that something decorates, as a command line does with its commands.
     """
@@ -94,10 +94,10 @@ class _Names:
             self.imported[each.asname or each.name] = top if not node.level else ""
 
 
-class _Walk:
+class _ScriptWalk:
     """Follows a program from statement to statement, each function once."""
 
-    def __init__(self, names: _Names) -> None:
+    def __init__(self, names: _ScriptNames) -> None:
         self._names = names
         self._seen: set[str] = set()
 

@@ -23,7 +23,7 @@ from typing import Any, Final, Literal, get_args
 from msgspec import Struct
 
 from ..protocol.errors import Closed, DovetailError, LocalProtocolError, RequestTimeout, copy_of, in_seconds
-from .courier import Courier
+from .callbacks import CallbackQueue
 
 State = Literal["new", "opening", "ready", "renewing", "lost", "closed"]
 STATES: Final[tuple[str, ...]] = get_args(State)
@@ -45,11 +45,11 @@ StateHandler = Callable[[StateChange], Any]
 
 
 class States:
-    """The state of one connection. ``courier``: tells the host's callback."""
+    """The state of one connection. ``callback_queue``: tells the host's callback."""
 
-    def __init__(self, courier: Courier | None) -> None:
+    def __init__(self, callback_queue: CallbackQueue | None) -> None:
         self.current = StateChange("new")
-        self._courier = courier
+        self._callback_queue = callback_queue
         self._waiters: set[tuple[frozenset[str], asyncio.Future[State]]] = set()
 
     def now(self, state: State, cause: DovetailError | None = None, *, renewed: bool = False) -> None:
@@ -60,8 +60,8 @@ class States:
         self.current = StateChange(state, cause, before.renewals + renewed)
         for wanted, waiter in tuple(self._waiters):
             self._tell(wanted, waiter)
-        if self._courier is not None:
-            self._courier.put(self.current)
+        if self._callback_queue is not None:
+            self._callback_queue.put(self.current)
 
     async def wait(self, wanted: tuple[str, ...], seconds: float | None) -> State:
         """Wait until the state is one of these; gives it. Raises what can't come any more: see `Client.wait_for`."""

@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 from ..protocol.errors import ConnectFailed, LocalProtocolError
 from ..security.client_auth import ClientAuth
-from ..transports.client_seam import Transport
+from ..transports.client_transport import Transport
 from . import scripts, selection
 from .command_lines import split
 from .options import Options
@@ -33,7 +33,7 @@ Target = Any
 """A URL, a command, a path, an app or a transport, as the table above says."""
 
 
-class Place:
+class ClientTarget:
     """Where a client connects to.
 
     ``key`` gives its name in `eras`, as things are when it is asked (None: nothing is remembered). ``process``: we
@@ -57,7 +57,7 @@ class Place:
         self.auth = auth
 
 
-def place_of(target: Target, options: Options) -> Place:
+def place_of(target: Target, options: Options) -> ClientTarget:
     """The place that a target means. Raises `LocalProtocolError` for one that means nothing, or takes no ``auth``."""
     place = _place_of(target, options)
     if options.auth is not None and not _is_http(target):
@@ -65,7 +65,7 @@ def place_of(target: Target, options: Options) -> Place:
     return place
 
 
-def _place_of(target: Target, options: Options) -> Place:
+def _place_of(target: Target, options: Options) -> ClientTarget:
     if isinstance(target, Path):
         return _script(target, options)
     if isinstance(target, str):
@@ -76,13 +76,13 @@ def _place_of(target: Target, options: Options) -> Place:
         return _memory(target)
     if hasattr(target, "request") and hasattr(target, "open"):
         transport = cast("Transport", target)
-        return Place(lambda: transport, key=_nowhere, process=False, again=False)
+        return ClientTarget(lambda: transport, key=_nowhere, process=False, again=False)
     raise LocalProtocolError(
         f"a client can't connect to a {type(target).__name__}; give a URL, a command, a path or an app"
     )
 
 
-def _text(target: str, options: Options) -> Place:
+def _text(target: str, options: Options) -> ClientTarget:
     if _is_http(target):
         return _http(target, options)
     scheme, colon, rest = target.partition(":")
@@ -100,7 +100,7 @@ def _is_http(target: Target) -> bool:
     return isinstance(target, str) and target[:10].lower().startswith(("http:", "https:", "http+unix:"))
 
 
-def _http(url: str, options: Options) -> Place:
+def _http(url: str, options: Options) -> ClientTarget:
     auth = _credentials(url, options)
 
     def make() -> Transport:
@@ -111,7 +111,7 @@ def _http(url: str, options: Options) -> Place:
     def key() -> str | None:
         return selection.of_url(url, options.headers, auth)
 
-    return Place(make, key=key, process=False, again=True, auth=None if auth is options.auth else auth)
+    return ClientTarget(make, key=key, process=False, again=True, auth=None if auth is options.auth else auth)
 
 
 def _credentials(url: str, options: Options) -> ClientAuth | None:
@@ -134,16 +134,16 @@ def _credentials(url: str, options: Options) -> ClientAuth | None:
     return found
 
 
-def _unix(path: str) -> Place:
+def _unix(path: str) -> ClientTarget:
     def make() -> Transport:
         from ..transports.unix.client import UnixTransport
 
         return UnixTransport(path)
 
-    return Place(make, key=lambda: selection.of_socket(path), process=False, again=True)
+    return ClientTarget(make, key=lambda: selection.of_socket(path), process=False, again=True)
 
 
-def _script(path: Path, options: Options) -> Place:
+def _script(path: Path, options: Options) -> ClientTarget:
     if not path.is_file():
         raise ConnectFailed(f"there is no file {str(path)!r}")
     if _runs_itself(path):
@@ -158,7 +158,7 @@ def _runs_itself(path: Path) -> bool:
         raise ConnectFailed(f"the file {str(path)!r} can't be read: {problem.strerror}") from None
 
 
-def _command(command: Sequence[str], options: Options) -> Place:
+def _command(command: Sequence[str], options: Options) -> ClientTarget:
     if not command:
         raise LocalProtocolError("the command is empty")
 
@@ -170,16 +170,16 @@ def _command(command: Sequence[str], options: Options) -> Place:
     def key() -> str | None:
         return selection.of_command(command, options.env, options.cwd)
 
-    return Place(make, key=key, process=True, again=True)
+    return ClientTarget(make, key=key, process=True, again=True)
 
 
-def _memory(target: Any) -> Place:
+def _memory(target: Any) -> ClientTarget:
     def make() -> Transport:
         from ..transports.memory import MemoryTransport
 
         return MemoryTransport(target.service)
 
-    return Place(make, key=_nowhere, process=False, again=True)
+    return ClientTarget(make, key=_nowhere, process=False, again=True)
 
 
 def _nowhere() -> None:

@@ -2,8 +2,8 @@
 
 Python says nothing when a program forgets to close something, unless it is asked to (``-X dev``, ``-W default``, a test
 runner): so that is what `ResourceWarning` is for. There are two occasions. Either the last reference to the client goes
-while its loop runs, or its loop ends first. To hear of that, a `Vigil` is kept: an asynchronous generator, which event
-loops close before they end (`asyncio.run` does; whoever ends a loop by hand calls ``shutdown_asyncgens``).
+while its loop runs, or its loop ends first. To hear of that, a `LoopEndHook` is kept: an asynchronous generator, which
+event loops close before they end (`asyncio.run` does; whoever ends a loop by hand calls ``shutdown_asyncgens``).
 Specification: none.
 """
 
@@ -15,7 +15,7 @@ from weakref import WeakMethod
 from ..protocol.errors import LocalProtocolError
 
 
-class Vigil:
+class LoopEndHook:
     """Calls ``ended``, a method, when the running loop is about to end; weakly, so that it keeps nothing alive."""
 
     def __init__(self, ended: Callable[[], Awaitable[None]]) -> None:

@@ -43,10 +43,10 @@ from ..protocol.session import SessionState
 from ..protocol.types import Params, Tool
 from ..runtime import rounds
 from ..runtime.channel import Channel
-from ..runtime.dispatch import Reply
+from ..runtime.dispatch import EncodedResponse
 from ..runtime.extension import Extension
 from ..runtime.service import Service
-from ..server import vault
+from ..server import keys_and_store
 from ..server.app import App
 from . import frames
 from .authors_files import AuthorsFiles
@@ -107,7 +107,7 @@ class _Watched:
         elif record.levelno >= logging.WARNING:
             self.notes.append(record.getMessage())
 
-    def report(self, call: Call, reply: Reply | None) -> frames.Report:
+    def report(self, call: Call, reply: EncodedResponse | None) -> frames.Report:
         """What came of it."""
         target = _target(call)
         how, text = _outcome(reply, self)
@@ -135,7 +135,7 @@ def _target(call: Call) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _outcome(reply: Reply | None, watched: _Watched) -> tuple[str, str]:
+def _outcome(reply: EncodedResponse | None, watched: _Watched) -> tuple[str, str]:
     """How a call ended, and what its error says."""
     if reply is None:
         return "cancelled", ""
@@ -266,9 +266,9 @@ class _Child:
         """Ask the client, over the parent. Raises what the parent's channel raises."""
         question = self.next()
         try:
-            return await self.wait(frames.Ask(number, question, method, params))
+            return await self.wait(frames.AskClient(number, question, method, params))
         except asyncio.CancelledError:
-            await self.send(frames.Unask(number, question))
+            await self.send(frames.CancelAsk(number, question))
             raise
 
     def next(self) -> int:
@@ -276,7 +276,7 @@ class _Child:
         self._asked += 1
         return self._asked
 
-    async def wait(self, frame: frames.Ask | frames.Keep) -> Raw:
+    async def wait(self, frame: frames.AskClient | frames.Keep) -> Raw:
         """Send what has an answer, and wait for that. Raises what the parent says."""
         waiter = self._questions[frame.question] = asyncio.get_running_loop().create_future()
         await self.send(frame)
@@ -286,16 +286,16 @@ class _Child:
             self._questions.pop(frame.question, None)
 
     def _take(self, frame: frames.ToChild) -> None:
-        if isinstance(frame, (frames.Begin, frames.Visit)):
+        if isinstance(frame, (frames.Begin, frames.RouteRequest)):
             task = asyncio.create_task(
                 self._run(frame) if isinstance(frame, frames.Begin) else self._visit(frame)
             )
             self._calls[frame.number] = task
             task.add_done_callback(lambda _: self._calls.pop(frame.number, None))
-        elif isinstance(frame, frames.Cancel):
+        elif isinstance(frame, frames.CancelCall):
             if frame.number in self._calls:
                 self._calls[frame.number].cancel()
-        elif isinstance(frame, frames.Answered):
+        elif isinstance(frame, frames.ClientAnswer):
             _settle(self._questions.get(frame.question), frame)
 
     async def _run(self, begin: frames.Begin) -> None:
@@ -303,7 +303,7 @@ class _Child:
         call = _call(begin, self._service.profiles)
         watched = _Watched(self._files)
         _running.set(watched)
-        reply: Reply | None = None
+        reply: EncodedResponse | None = None
         try:
             reply = await self._service.dispatcher.answer(call, channel)
         finally:
@@ -321,7 +321,7 @@ class _Child:
             if channel.clean_ups:
                 await channel.tidy()
 
-    async def _visit(self, visit: frames.Visit) -> None:
+    async def _visit(self, visit: frames.RouteRequest) -> None:
         """Answer a request to a route, and say how that ended."""
         watched = _Watched(self._files)
         _running.set(watched)
@@ -338,7 +338,7 @@ class _Child:
             said = watched.error or text or str(status or "")
             place = watched.place if how == "failed" else ""
             report = frames.Report(method, path, how, watched.milliseconds, text=said, place=place)
-            await self.send(frames.Visited(visit.number, report, refused, text))
+            await self.send(frames.RouteEnd(visit.number, report, refused, text))
 
     async def _tell(self) -> None:
         async for change in self._service.hub.subscribe(lambda _: True):
@@ -352,7 +352,7 @@ class _Child:
         self._modules = len(sys.modules)
         return self._files.imported()
 
-    async def _face(self) -> frames.Face:
+    async def _face(self) -> frames.AppDescription:
         service = self._service
         self._modules = len(sys.modules)
         headers: dict[str, bytes] = {}
@@ -364,7 +364,7 @@ class _Child:
                 schema = codec.encode(tool.get("inputSchema"))
                 if header_parameters(codec.reader(Tool).read(codec.encode(tool)).input_schema):
                     headers[str(tool["name"])] = schema
-        return frames.Face(
+        return frames.AppDescription(
             name=self._name,
             stateful=list(service.stateful),
             stateless=list(service.stateless),
@@ -446,7 +446,7 @@ def _call(begin: frames.Begin, profiles: Profiles) -> Call:
     )
 
 
-def _settle(waiter: asyncio.Future[Raw] | None, frame: frames.Answered) -> None:
+def _settle(waiter: asyncio.Future[Raw] | None, frame: frames.ClientAnswer) -> None:
     if waiter is None or waiter.done():
         return
     if frame.gone is not None:
@@ -479,7 +479,7 @@ def main(arguments: list[str]) -> int:
     files = AuthorsFiles(split_place(place)[0])
     try:
         hello = frames.read_hello(sock)
-        vault.lend(hello.keys, hello.store)
+        keys_and_store.lend(hello.keys, hello.store)
         logging.getLogger("dovetail").addHandler(_LogWatch())
         rounds.watchers.append(_note_rounds)
         try:

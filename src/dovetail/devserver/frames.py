@@ -57,7 +57,7 @@ class Begin(Struct, tag="call", frozen=True):
     headers: dict[str, str]
 
 
-class Visit(Struct, tag="visit", frozen=True):
+class RouteRequest(Struct, tag="visit", frozen=True):
     """A request to a route beside the endpoint. ``scope`` is ASGI's, as far as it travels; ``body`` is all of it."""
 
     number: int
@@ -65,13 +65,13 @@ class Visit(Struct, tag="visit", frozen=True):
     body: bytes
 
 
-class Cancel(Struct, tag="cancel", frozen=True):
+class CancelCall(Struct, tag="cancel", frozen=True):
     """Nobody wants the answer of a call, or of a request to a route, any more."""
 
     number: int
 
 
-class Answered(Struct, tag="answered", frozen=True):
+class ClientAnswer(Struct, tag="answered", frozen=True):
     """What came of a question: a result, an error of the client's, or (``gone``) no way to ask."""
 
     number: int
@@ -106,7 +106,7 @@ class Added(Struct, frozen=True):
     changes: list[ChangeType]
 
 
-class Face(Struct, frozen=True):
+class AppDescription(Struct, frozen=True):
     """What the parent has to know of an app. ``custom``: its own methods; ``entries``: by kind, each name and a digest
     of its description; ``headers``: the input schemas of tools whose arguments HTTP headers repeat; ``files``: what to
     watch; ``routes``: the paths beside the endpoint, and their methods.
@@ -127,7 +127,7 @@ class Face(Struct, frozen=True):
 class Ready(Struct, tag="ready", frozen=True):
     """The app is there, or changed what it offers."""
 
-    face: Face
+    face: AppDescription
 
 
 class Failed(Struct, tag="failed", frozen=True):
@@ -153,7 +153,7 @@ class Emit(Struct, tag="emit", frozen=True):
     data: bytes
 
 
-class Ask(Struct, tag="ask", frozen=True):
+class AskClient(Struct, tag="ask", frozen=True):
     """A question to the client (stateful era)."""
 
     number: int
@@ -162,7 +162,7 @@ class Ask(Struct, tag="ask", frozen=True):
     params: bytes
 
 
-class Unask(Struct, tag="unask", frozen=True):
+class CancelAsk(Struct, tag="unask", frozen=True):
     """A question is taken back."""
 
     number: int
@@ -225,7 +225,7 @@ class Part(Struct, tag="part", frozen=True):
     event: dict[str, Any]
 
 
-class Visited(Struct, tag="visited", frozen=True):
+class RouteEnd(Struct, tag="visited", frozen=True):
     """A route has answered. ``refused``: the status to refuse with instead, for the reason in ``text``; 0 for none."""
 
     number: int
@@ -234,8 +234,10 @@ class Visited(Struct, tag="visited", frozen=True):
     text: str = ""
 
 
-ToChild = Hello | Begin | Visit | Cancel | Answered | Finish
-ToParent = Ready | Failed | Changed | Emit | Ask | Unask | Keep | CloseStream | Done | Part | Visited
+ToChild = Hello | Begin | RouteRequest | CancelCall | ClientAnswer | Finish
+ToParent = (
+    Ready | Failed | Changed | Emit | AskClient | CancelAsk | Keep | CloseStream | Done | Part | RouteEnd
+)
 
 
 class Swap:

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from ..security.principal import ANONYMOUS
-from ..transports.http_server.answering import Event, Receive, Refusal, Scope, Send
+from ..transports.http_server.answering import Event, HTTPRefusal, Receive, Scope, Send
 from ..transports.http_server.head import Head
-from ..transports.http_server.places import Places
+from ..transports.http_server.limits import EndpointLimits
 from ..transports.http_server.routes import Request, Route, found, in_order
 from ..transports.http_server.settings import Settings
 from . import frames
@@ -43,7 +43,7 @@ def relays(routes: Sequence[tuple[str, list[str]]], serving: Serving) -> list[Ro
         async def answer(_: Scope, receive: Receive, send: Send) -> None:
             version = await serving()
             if isinstance(version, str):
-                raise Refusal(503, f"{version}; save the file to try again")
+                raise HTTPRefusal(503, f"{version}; save the file to try again")
             visiting = asyncio.ensure_future(version.visit(scope, body, send))
             leaving = asyncio.ensure_future(_left(receive))
             try:
@@ -51,7 +51,7 @@ def relays(routes: Sequence[tuple[str, list[str]]], serving: Serving) -> list[Ro
                 if visiting.done():
                     visiting.result()
             except RouteRefused as problem:
-                raise Refusal(problem.status, str(problem)) from None
+                raise HTTPRefusal(problem.status, str(problem)) from None
             finally:
                 for task in (visiting, leaving):
                     task.cancel()
@@ -73,7 +73,7 @@ class ChildRoutes:
     def __init__(self, routes: Sequence[Route], send: Callable[[frames.ToParent], Awaitable[None]]) -> None:
         self._routes = in_order(routes, taken=())
         self._settings = Settings()
-        self._places = Places(self._settings)
+        self._places = EndpointLimits(self._settings)
         self._send = send
 
     @property
@@ -81,7 +81,7 @@ class ChildRoutes:
         """What the parent has to know."""
         return [(route.path, list(route.methods)) for route in self._routes]
 
-    async def serve(self, visit: frames.Visit) -> tuple[int, int, str]:
+    async def serve(self, visit: frames.RouteRequest) -> tuple[int, int, str]:
         """Run the function for a request. Gives the status that was answered, or that of a refusal and its reason.
         Raises what the function raises.
         """
@@ -105,7 +105,7 @@ class ChildRoutes:
             await route.serve(
                 scope, receive, send, ANONYMOUS, match.values, self._settings, Head(scope), self._places
             )
-        except Refusal as refusal:
+        except HTTPRefusal as refusal:
             return status, refusal.status, refusal.problem.message
         return status, 0, ""
 

@@ -43,7 +43,7 @@ from ..protocol.listening import Change, Listening
 from ..protocol.revisions import STATEFUL, STATELESS, Method
 from ..protocol.types import CallToolParams, Implementation, ListenParams, Params, Result, ServerCapabilities
 from ..runtime.channel import Channel
-from ..runtime.dispatch import Dispatcher, Reply, refusal
+from ..runtime.dispatch import Dispatcher, EncodedResponse, error_response
 from ..runtime.extension import NO_EXTENSIONS, Extension, ExtensionMethod, Extensions
 from ..runtime.hub import Hub
 from ..runtime.service import Service
@@ -52,7 +52,7 @@ from . import frames
 from .authors_files import AuthorsFiles
 from .printing import Printer, difference
 from .version import Told, Version
-from .watching import INTERVAL, Watch
+from .watching import INTERVAL, FileWatcher
 
 _LONG: Final = 10.0
 """Seconds after which an import that is still going on is told of."""
@@ -96,7 +96,7 @@ class DevServer(Dispatcher):
         self._retiring: dict[Version, asyncio.Task[None]] = {}
         self._capabilities = ServerCapabilities()
         self._extensions = NO_EXTENSIONS
-        self._watch: Watch | None = None
+        self._watch: FileWatcher | None = None
         self.replace_routes: Callable[[Sequence[Any]], None] | None = None
         self._routed = False
         self._starting = asyncio.Lock()
@@ -113,13 +113,13 @@ class DevServer(Dispatcher):
 
     # Calls
 
-    async def answer(self, call: Call, channel: Channel) -> Reply:
+    async def answer(self, call: Call, channel: Channel) -> EncodedResponse:
         """The reply of the version that serves. Raises nothing but `asyncio.CancelledError`."""
         if call.method == names.SUBSCRIPTIONS_LISTEN:
             return await self._listen(call, channel)
         version = await self._serving()
         if version is None:
-            return refusal(call, InternalError(f"{self._failure}; save the file to try again"))
+            return error_response(call, InternalError(f"{self._failure}; save the file to try again"))
         return await version.answer(call, channel)
 
     async def _serving(self) -> Version | None:
@@ -132,16 +132,16 @@ class DevServer(Dispatcher):
         version = self._current
         return None if version is None or version.over.is_set() else version
 
-    async def _listen(self, call: Call, channel: Channel) -> Reply:
+    async def _listen(self, call: Call, channel: Channel) -> EncodedResponse:
         """A change stream, which outlives the versions: it is served here."""
         params = call.params
         if not isinstance(params, ListenParams):
-            return refusal(call, InternalError("a subscription can't be read"))
+            return error_response(call, InternalError("a subscription can't be read"))
         try:
             wanted = self._extensions.wanted(call, channel.principal)
             listening = Listening(call.id, params.notifications, self._capabilities, call.profile, wanted)
         except RPCError as problem:
-            return refusal(call, problem)
+            return error_response(call, problem)
         subscription = self._hub.subscribe(listening.wants)
         try:
             await channel.emit(listening.acknowledgement())
@@ -150,7 +150,7 @@ class DevServer(Dispatcher):
             if channel.shared:
                 await channel.emit(listening.ending())
         except (OSError, TransportError) as problem:
-            return refusal(call, InternalError(f"the stream broke: {problem}"))
+            return error_response(call, InternalError(f"the stream broke: {problem}"))
         finally:
             subscription.close()
         return self._reply(call, listening.result())
@@ -171,7 +171,7 @@ class DevServer(Dispatcher):
             store = str(Path(folder) / "rounds.db")
             keys = [secrets.token_bytes(32)] if sealed else []
             self._hello = frames.Hello(keys, store, self._guarded)
-            self._watch = Watch(self._watched, interval=self._interval)
+            self._watch = FileWatcher(self._watched, interval=self._interval)
             await self._reload()
             watching = asyncio.create_task(self._follow(self._watch))
             try:
@@ -189,7 +189,7 @@ class DevServer(Dispatcher):
     def _watched(self) -> set[str]:
         return self._files if self._failure is None else {*self._files, *self._authors.all()}
 
-    async def _follow(self, watch: Watch) -> None:
+    async def _follow(self, watch: FileWatcher) -> None:
         """Load each version that comes, giving up one that is overtaken while it loads."""
         loading: asyncio.Task[None] | None = None
         try:
@@ -237,7 +237,7 @@ class DevServer(Dispatcher):
         if self._watch is not None:
             self._watch.know()
 
-    def _replace(self, version: Version, face: frames.Face, seconds: float) -> None:
+    def _replace(self, version: Version, face: frames.AppDescription, seconds: float) -> None:
         old, self._current = self._current, version
         before = None if old is None or old.face is None else old.face.entries
         self._adopt(face)
@@ -251,7 +251,7 @@ class DevServer(Dispatcher):
         for kind in _changed(before, face.entries) if before is not None else ():
             self._hub.publish(Change(kind))
 
-    def _adopt(self, face: frames.Face) -> None:
+    def _adopt(self, face: frames.AppDescription) -> None:
         """What the engines have to know of the version that serves."""
         own = (Method(name, Params, Result) for name in face.custom)
         self._extensions = Extensions(_extension(each) for each in face.extensions)
@@ -291,7 +291,7 @@ class DevServer(Dispatcher):
                 self._files |= set(frame.files)
                 if self._watch is not None:
                     self._watch.know()
-        elif isinstance(frame, frames.Visited):
+        elif isinstance(frame, frames.RouteEnd):
             self._printer.report(frame.report)
         elif isinstance(frame, frames.Changed) and version is self._current:
             kind = frame.kind if frame.notification else _KINDS[frame.kind]
@@ -300,7 +300,7 @@ class DevServer(Dispatcher):
             self._failure = f"{self._authors.path.name} ended the process while it was imported"
         elif frame is None and version is self._current and not self._ending:
             self._printer.note(f"the process of version {version.number} ended; the next call starts it anew")
-        if version is self._next and not isinstance(frame, (frames.Changed, frames.Done, frames.Visited)):
+        if version is self._next and not isinstance(frame, (frames.Changed, frames.Done, frames.RouteEnd)):
             self._told.set()
 
 

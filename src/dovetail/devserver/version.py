@@ -28,7 +28,7 @@ from ..protocol.errors import DovetailError, FeatureUnavailable, InternalError, 
 from ..protocol.session import SessionState
 from ..runtime.channel import Channel
 from ..runtime.connection import GONE
-from ..runtime.dispatch import Reply, refusal
+from ..runtime.dispatch import EncodedResponse, error_response
 from . import frames
 
 GRACE: Final = 10.0
@@ -39,7 +39,7 @@ PATIENCE: Final = 600.0
 
 _ENDING: Final = 3.0
 
-Told = frames.Ready | frames.Failed | frames.Changed | frames.Done | frames.Visited
+Told = frames.Ready | frames.Failed | frames.Changed | frames.Done | frames.RouteEnd
 Tell = Callable[["Version", Told | None], None]
 
 
@@ -56,7 +56,7 @@ class Version:
 
     def __init__(self, number: int, tell: Tell) -> None:
         self.number = number
-        self.face: frames.Face | None = None
+        self.face: frames.AppDescription | None = None
         self.over = asyncio.Event()
         self._tell = tell
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,7 +89,7 @@ class Version:
         """Whether calls are in progress."""
         return bool(self._calls)
 
-    async def answer(self, call: Call, channel: Channel) -> Reply:
+    async def answer(self, call: Call, channel: Channel) -> EncodedResponse:
         """The reply to a call. Raises nothing but `asyncio.CancelledError`."""
         number = next(self._numbers)
         queue = self._calls[number] = asyncio.Queue()
@@ -103,9 +103,9 @@ class Version:
             text = (
                 f"the process of version {self.number} ended while it handled the request; see the terminal"
             )
-            return refusal(call, InternalError(text))
+            return error_response(call, InternalError(text))
         except asyncio.CancelledError:
-            self._start(self._send(frames.Cancel(number)))
+            self._start(self._send(frames.CancelCall(number)))
             raise
         finally:
             del self._calls[number]
@@ -118,11 +118,11 @@ class Version:
         queue = self._calls[number] = asyncio.Queue()
         try:
             if not self.over.is_set():
-                await self._send(frames.Visit(number, scope, body))
+                await self._send(frames.RouteRequest(number, scope, body))
                 while (frame := await queue.get()) is not None:
                     if isinstance(frame, frames.Part):
                         await send(frame.event)
-                    elif isinstance(frame, frames.Visited):
+                    elif isinstance(frame, frames.RouteEnd):
                         if frame.refused:
                             raise RouteRefused(frame.refused, frame.text)
                         return
@@ -130,12 +130,12 @@ class Version:
                 502, f"the process of version {self.number} ended while it handled the request"
             )
         except asyncio.CancelledError:
-            self._start(self._send(frames.Cancel(number)))
+            self._start(self._send(frames.CancelCall(number)))
             raise
         finally:
             del self._calls[number]
 
-    def _ended(self, done: frames.Done, channel: Channel) -> Reply:
+    def _ended(self, done: frames.Done, channel: Channel) -> EncodedResponse:
         session = channel.session
         if done.session is not None and session is not None:
             kept = (
@@ -144,7 +144,7 @@ class Version:
             session.state = SessionState.load(done.session)
             session.state.kept = kept
             session.changed = True
-        return Reply(done.data, done.code)
+        return EncodedResponse(done.data, done.code)
 
     async def _pass(self, frame: frames.ToParent, channel: Channel) -> None:
         """Do what a running call wants."""
@@ -153,27 +153,29 @@ class Version:
                 await channel.emit(frame.data)
             elif isinstance(frame, frames.CloseStream):
                 await channel.close_stream(frame.retry)
-            elif isinstance(frame, frames.Ask):
+            elif isinstance(frame, frames.AskClient):
                 key = (frame.number, frame.question)
                 self._asking[key] = self._start(self._ask(frame, channel))
                 self._asking[key].add_done_callback(lambda _: self._asking.pop(key, None))
             elif isinstance(frame, frames.Keep):
                 self._start(self._keep(frame, channel))
-            elif isinstance(frame, frames.Unask) and (frame.number, frame.question) in self._asking:
+            elif isinstance(frame, frames.CancelAsk) and (frame.number, frame.question) in self._asking:
                 self._asking[frame.number, frame.question].cancel()
 
-    async def _ask(self, frame: frames.Ask, channel: Channel) -> None:
+    async def _ask(self, frame: frames.AskClient, channel: Channel) -> None:
         number, question = frame.number, frame.question
         try:
             result = await channel.ask(frame.method, frame.params)
-            reply = frames.Answered(number, question, result=bytes(result))
+            reply = frames.ClientAnswer(number, question, result=bytes(result))
         except RPCError as problem:
             data = b"" if problem.data is None else codec.encode(problem.data)
-            reply = frames.Answered(number, question, code=problem.code, message=problem.message, data=data)
+            reply = frames.ClientAnswer(
+                number, question, code=problem.code, message=problem.message, data=data
+            )
         except FeatureUnavailable as problem:
-            reply = frames.Answered(number, question, gone=str(problem), unavailable=True)
+            reply = frames.ClientAnswer(number, question, gone=str(problem), unavailable=True)
         except (DovetailError, TransportError, OSError) as problem:
-            reply = frames.Answered(number, question, gone=str(problem))
+            reply = frames.ClientAnswer(number, question, gone=str(problem))
         await self._send(reply)
 
     async def _keep(self, frame: frames.Keep, channel: Channel) -> None:
@@ -181,15 +183,15 @@ class Version:
         number, question = frame.number, frame.question
         try:
             if frame.before is None or frame.after is None:
-                reply = frames.Answered(number, question, (await channel.read_session()).dump())
+                reply = frames.ClientAnswer(number, question, (await channel.read_session()).dump())
             else:
                 swap = frames.Swap(frame.before, frame.after)
                 await channel.change_session(swap)
-                reply = frames.Answered(number, question, codec.encode(swap.made))
+                reply = frames.ClientAnswer(number, question, codec.encode(swap.made))
         except FeatureUnavailable as problem:
-            reply = frames.Answered(number, question, gone=str(problem), unavailable=True)
+            reply = frames.ClientAnswer(number, question, gone=str(problem), unavailable=True)
         except (DovetailError, OSError) as problem:
-            reply = frames.Answered(number, question, gone=str(problem))
+            reply = frames.ClientAnswer(number, question, gone=str(problem))
         await self._send(reply)
 
     def _start(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -203,7 +205,7 @@ class Version:
             while True:
                 frame = await frames.read_in_parent(reader)
                 if isinstance(
-                    frame, (frames.Ready, frames.Failed, frames.Changed, frames.Done, frames.Visited)
+                    frame, (frames.Ready, frames.Failed, frames.Changed, frames.Done, frames.RouteEnd)
                 ):
                     self._tell(self, frame)
                 if not isinstance(frame, (frames.Ready, frames.Failed, frames.Changed)):

@@ -35,7 +35,7 @@ def _signature(name: str) -> Signature | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-class Watch:
+class FileWatcher:
     """Waits for changes. ``files`` tells which to look at; it is asked anew each time."""
 
     def __init__(self, files: Callable[[], Iterable[str]], *, interval: float = INTERVAL) -> None:

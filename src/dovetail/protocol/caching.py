@@ -31,7 +31,7 @@ class Key(Struct, frozen=True):
     scope: str
 
 
-class _Entry(Struct):
+class _CacheEntry(Struct):
     value: Any
     until: float
 
@@ -42,7 +42,7 @@ class Cache:
     """
 
     def __init__(self, limit: int = LIMIT, most: int = MAX_BYTES) -> None:
-        self._entries: Bounded[Key, _Entry] = Bounded(limit, most)
+        self._entries: Bounded[Key, _CacheEntry] = Bounded(limit, most)
 
     def get(self, method: str, params: Params, scope: str, now: float) -> Any | None:
         """A fresh result or None. ``now`` in seconds, of any clock that never goes back."""
@@ -68,7 +68,7 @@ class Cache:
         if subject is None or ttl <= 0 or result.result_type not in (None, names.RESULT_COMPLETE):
             return
         key = Key(method, subject, "" if result.cache_scope == "public" else scope)
-        self._entries.put(key, _Entry(result, now + ttl / 1000), size + len(subject))
+        self._entries.put(key, _CacheEntry(result, now + ttl / 1000), size + len(subject))
 
     def invalidate(self, change: Change) -> None:
         """Forget what a change made stale."""

@@ -21,13 +21,13 @@ from .types.requests import LogLevel, Params, ProgressToken, RequestId
 from .types.tools import CallToolParams
 
 
-class _Marked(Struct, frozen=True):
+class _ReadParams(Struct, frozen=True):
     """What is kept of parameters that were read."""
 
     meta: Raw = field(default=Raw(b""), name=names.META)
 
 
-_marked = codec.reader(_Marked)
+_marked = codec.reader(_ReadParams)
 
 
 class Peer(Struct, frozen=True):
@@ -96,14 +96,14 @@ class Call(Struct, frozen=True, eq=False, gc=False):
             force_setattr(self, "params", Params(meta=self.params.meta))
 
 
-class Cancel(Struct, frozen=True):
+class Cancellation(Struct, frozen=True):
     """The peer takes a request back."""
 
     id: RequestId
     reason: str | None = None
 
 
-class Answer(Struct, frozen=True):
+class PeerResponse(Struct, frozen=True):
     """The response to a request of ours: ``body`` is the result, or the error when ``failed``."""
 
     id: RequestId | None
@@ -118,7 +118,7 @@ class Notification(Struct, frozen=True):
     params: Any
 
 
-class Refused(Exception):
+class MessageRefused(Exception):
     """A message that an engine does not take. ``error`` is the answer, unless ``silent`` (a bad
     notification).
     """
@@ -131,19 +131,19 @@ class Refused(Exception):
 
 
 def read_params(message: Message, kind: type[Params]) -> Params:
-    """The parameters of a request. Raises `Refused` with an answer under the request's id."""
+    """The parameters of a request. Raises `MessageRefused` with an answer under the request's id."""
     if isinstance(message.whole, kind):
         return message.whole
     try:
         return codec.reader(kind).read(message.params if message.params else b"{}")
     except codec.DECODE_ERRORS as problem:
-        raise Refused(
+        raise MessageRefused(
             InvalidParams(f"the parameters of {message.method} are invalid: {clipped(problem)}"), message.id
         ) from None
 
 
 def read_notice(message: Message, notice: NoticeType | None) -> Any:
-    """The parameters of a notification, typed if the revision has it. Raises a silent `Refused`: it is never
+    """The parameters of a notification, typed if the revision has it. Raises a silent `MessageRefused`: it is never
     answered.
     """
     try:
@@ -151,7 +151,7 @@ def read_notice(message: Message, notice: NoticeType | None) -> Any:
             return codec.decode(message.params) if message.params else None
         return codec.reader(notice.params).keep(message.params if message.params else b"{}")
     except codec.DECODE_ERRORS as problem:
-        raise Refused(
+        raise MessageRefused(
             InvalidParams(f"{message.method[:128]} is malformed: {clipped(problem)}"), silent=True
         ) from None
 

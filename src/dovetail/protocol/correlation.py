@@ -16,7 +16,7 @@ T = TypeVar("T")
 _DIGITS: Final = 20
 
 
-class Pending(Generic[T]):
+class OpenRequests(Generic[T]):
     """Open requests by id. ``prefix`` tells two makers of ids on one session apart; without one, ids are
     integers.
     """

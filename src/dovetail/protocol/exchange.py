@@ -20,12 +20,12 @@ from msgspec import UNSET, Struct, field
 
 from . import codec, messages, names
 from .call import (
-    Answer,
     Call,
-    Cancel,
+    Cancellation,
+    MessageRefused,
     Notification,
     Peer,
-    Refused,
+    PeerResponse,
     check_method,
     clipped,
     read_notice,
@@ -53,7 +53,7 @@ class _PeekMeta(Struct, frozen=True):
     log_level: Any = field(default=None, name=names.META_LOG_LEVEL)
 
 
-class _Peek(Struct, frozen=True):
+class _RequestPeek(Struct, frozen=True):
     meta: _PeekMeta | None = field(default=None, name=names.META)
 
 
@@ -71,7 +71,7 @@ def claimed_revision(message: Message) -> str | None:
 def _peek(message: Message) -> _PeekMeta | None:
     raw = message.params
     try:
-        return codec.reader(_Peek).read(raw).meta if raw else None
+        return codec.reader(_RequestPeek).read(raw).meta if raw else None
     except codec.DECODE_ERRORS:
         return None
 
@@ -118,12 +118,12 @@ class Exchange:
         self._announced = list(announced if announced is not None else supported)
 
     def judge(self, message: Message, header_revision: str | None = None) -> Call:
-        """A `Call` of a request, or `Refused` with the answer. ``header_revision``: what the HTTP header
+        """A `Call` of a request, or `MessageRefused` with the answer. ``header_revision``: what the HTTP header
         says, if HTTP.
         """
         id = message.id
         if message.kind is not Kind.REQUEST or id is None:
-            raise Refused(InvalidRequest("a request is expected here"), id)
+            raise MessageRefused(InvalidRequest("a request is expected here"), id)
         profile = self._profiles.get(header_revision) if header_revision is not None else None
         if profile is None:
             return self._judge_slowly(message, id)
@@ -148,41 +148,43 @@ class Exchange:
         profile = self._profile(message, id)
         method = profile.client_requests.get(message.method)
         if method is None:
-            raise Refused(
+            raise MessageRefused(
                 MethodNotFound(f"there is no method {message.method[:128]!r} in {profile.revision}"), id
             )
         params = self._read(message, method.params)
         meta = params.meta
         if meta is None or meta.client_capabilities is None:
-            raise Refused(self._missing(names.META_CLIENT_CAPABILITIES), id)
+            raise MessageRefused(self._missing(names.META_CLIENT_CAPABILITIES), id)
         peer = Peer(meta.client_info, meta.client_capabilities)
         return Call(id, message.method, params, message, profile, peer, meta.log_level)
 
     def _profile(self, message: Message, id: RequestId) -> Profile:
         try:
             raw = message.params
-            meta = codec.reader(_Peek).read(raw if raw else b"{}").meta
+            meta = codec.reader(_RequestPeek).read(raw if raw else b"{}").meta
         except codec.DECODE_ERRORS as problem:
-            raise Refused(InvalidParams(f"_meta is malformed: {clipped(problem)}"), id) from None
+            raise MessageRefused(InvalidParams(f"_meta is malformed: {clipped(problem)}"), id) from None
         if meta is None or meta.revision is UNSET:
-            raise Refused(self._missing(names.META_PROTOCOL_VERSION), id)
+            raise MessageRefused(self._missing(names.META_PROTOCOL_VERSION), id)
         if not isinstance(meta.revision, str):
-            raise Refused(self._missing(names.META_PROTOCOL_VERSION, "has no text as"), id)
+            raise MessageRefused(self._missing(names.META_PROTOCOL_VERSION, "has no text as"), id)
         profile = self._profiles.get(meta.revision)
         if profile is None:
-            raise Refused(self.unsupported(meta.revision), id)
+            raise MessageRefused(self.unsupported(meta.revision), id)
         if meta.capabilities is UNSET:
-            raise Refused(self._missing(names.META_CLIENT_CAPABILITIES), id)
+            raise MessageRefused(self._missing(names.META_CLIENT_CAPABILITIES), id)
         if not isinstance(meta.capabilities, dict):
-            raise Refused(self._missing(names.META_CLIENT_CAPABILITIES, "has no object as"), id)
+            raise MessageRefused(self._missing(names.META_CLIENT_CAPABILITIES, "has no object as"), id)
         if meta.log_level is not None and meta.log_level not in LOG_LEVELS:
-            raise Refused(InvalidParams(f"{names.META_LOG_LEVEL} must be one of {', '.join(LOG_LEVELS)}"), id)
+            raise MessageRefused(
+                InvalidParams(f"{names.META_LOG_LEVEL} must be one of {', '.join(LOG_LEVELS)}"), id
+            )
         return profile
 
     def _read(self, message: Message, kind: type[Params]) -> Params:
         try:
             return read_params(message, kind)
-        except Refused:
+        except MessageRefused:
             self._profile(
                 message, message.id or 0
             )  # a fault in _meta is named before one in the other parameters
@@ -286,19 +288,19 @@ class ClientExchange:
         notice = CancelledNotice(request_id=id, reason=reason)
         return messages.notification(names.NOTIFY_CANCELLED, self.profile.encode(notice))
 
-    def receive(self, message: Message) -> Answer | Notification | Cancel:
-        """Take one message from the server. Raises a silent `Refused` for a request: this era has none from
+    def receive(self, message: Message) -> PeerResponse | Notification | Cancellation:
+        """Take one message from the server. Raises a silent `MessageRefused` for a request: this era has none from
         servers.
         """
         if message.kind is Kind.REQUEST:
-            raise Refused(
+            raise MessageRefused(
                 InvalidRequest(f"a server must not send requests in {self.profile.revision}"), silent=True
             )
         if message.kind is Kind.NOTIFICATION:
             params = read_notice(message, self.profile.server_notices.get(message.method))
             if isinstance(params, CancelledNotice):
                 if params.request_id is None:
-                    raise Refused(InvalidParams("a cancellation names a request"), silent=True)
-                return Cancel(params.request_id, params.reason)
+                    raise MessageRefused(InvalidParams("a cancellation names a request"), silent=True)
+                return Cancellation(params.request_id, params.reason)
             return Notification(message.method, params)
-        return Answer(message.id, message.body, failed=message.kind is Kind.ERROR)
+        return PeerResponse(message.id, message.body, failed=message.kind is Kind.ERROR)

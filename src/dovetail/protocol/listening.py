@@ -250,13 +250,13 @@ def subscription_of(meta: object) -> RequestId | None:
     return None
 
 
-class _Told(Struct, frozen=True):
+class _ChangeParams(Struct, frozen=True):
     uri: str = ""
 
 
-class _Notice(Struct, frozen=True):
+class _ChangeNotice(Struct, frozen=True):
     method: str = ""
-    params: _Told = _Told()
+    params: _ChangeParams = _ChangeParams()
 
 
 _KINDS: Final[dict[str, Kind]] = {
@@ -270,7 +270,7 @@ _KINDS: Final[dict[str, Kind]] = {
 def change_in(message: bytes) -> Change | None:
     """The change that a notification of ours tells of; None for any other message."""
     try:
-        notice = codec.reader(_Notice).read(message)
+        notice = codec.reader(_ChangeNotice).read(message)
     except codec.DECODE_ERRORS:
         return None
     kind = _KINDS.get(notice.method)

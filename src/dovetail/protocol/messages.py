@@ -21,17 +21,17 @@ _RESULT_TYPE: Final = f'"resultType":"{names.RESULT_COMPLETE}",'.encode()
 _SERVER_INFO: Final = f'"_meta":{{"{names.META_SERVER_INFO}":'.encode()
 
 
-class _Response(Struct, frozen=True, gc=False, tag_field="jsonrpc", tag=names.JSONRPC_VERSION):
+class _ResponseMessage(Struct, frozen=True, gc=False, tag_field="jsonrpc", tag=names.JSONRPC_VERSION):
     id: RequestId
     result: Any
 
 
-class _Notification(Struct, frozen=True, gc=False, tag_field="jsonrpc", tag=names.JSONRPC_VERSION):
+class _NotificationMessage(Struct, frozen=True, gc=False, tag_field="jsonrpc", tag=names.JSONRPC_VERSION):
     method: str
     params: Any
 
 
-class Kept(bytes):
+class CachedResult(bytes):
     """An encoded result that is sent again and again. ``tail``: all that comes after its first brace in a response
     with that result, made once; so the response is a few bytes and then these.
     """
@@ -66,7 +66,7 @@ def tail(body: bytes) -> bytes:
 
 def response(id: RequestId, value: Any) -> bytes:
     """A response that carries a result which is yet to be encoded."""
-    return codec.encode(_Response(id, value))
+    return codec.encode(_ResponseMessage(id, value))
 
 
 def error(id: RequestId | None, problem: RPCError, profile: Profile | None = None) -> bytes:
@@ -89,7 +89,7 @@ def notification(method: str, params: bytes = b"") -> bytes:
 
 def notice(profile: Profile, method: str, params: Notice) -> bytes:
     """A notification whose parameters are yet to be encoded. Raises as `Profile.encode` does."""
-    return codec.encode(_Notification(method, profile.projection.apply(params)))
+    return codec.encode(_NotificationMessage(method, profile.projection.apply(params)))
 
 
 def request(id: RequestId, method: str, params: bytes | Raw = b"") -> bytes:

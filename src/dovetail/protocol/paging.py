@@ -27,8 +27,8 @@ __all__ = [
     "MAX_CURSOR",
     "MAX_NAME",
     "InvalidCursor",
-    "Page",
-    "Place",
+    "ItemPage",
+    "CursorPosition",
     "decode_cursor",
     "encode_cursor",
     "page",
@@ -52,14 +52,14 @@ class InvalidCursor(InvalidParams):
         super().__init__("The cursor is not valid here; list again without a cursor")
 
 
-class Place(NamedTuple):
+class CursorPosition(NamedTuple):
     """Where a page starts: after so many items, the last of which has this name (see `shortened`)."""
 
     after: int
     name: str
 
 
-class Page(Generic[T]):
+class ItemPage(Generic[T]):
     """Some consecutive items, and how many come before the next page (None: this is the last)."""
 
     __slots__ = ("items", "next_position")
@@ -87,7 +87,7 @@ def encode_cursor(after: int, name: str, binding: bytes) -> str:
     return base64.urlsafe_b64encode(payload + _digest(payload, binding)).rstrip(b"=").decode("ascii")
 
 
-def decode_cursor(cursor: str, binding: bytes) -> Place:
+def decode_cursor(cursor: str, binding: bytes) -> CursorPosition:
     """Read a cursor that `encode_cursor` made with the same binding. Raises InvalidCursor."""
     if len(cursor) > MAX_CURSOR or not cursor.isascii():
         raise InvalidCursor
@@ -105,7 +105,7 @@ def decode_cursor(cursor: str, binding: bytes) -> Place:
     if base64.urlsafe_b64encode(whole).rstrip(b"=").decode("ascii") != cursor:
         raise InvalidCursor
     try:
-        return Place(int(number), name.decode("utf-8", "surrogatepass"))
+        return CursorPosition(int(number), name.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError:
         raise InvalidCursor from None
 
@@ -121,7 +121,7 @@ def _sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def resume(names: Sequence[str], place: Place) -> int:
+def resume(names: Sequence[str], place: CursorPosition) -> int:
     """How many of the items with these names come before the page that starts at a place.
 
     0 to their number, whatever the place says.
@@ -135,7 +135,7 @@ def resume(names: Sequence[str], place: Place) -> int:
     return min(after - 1, len(names))
 
 
-def page(items: Sequence[T], start: int, size: int) -> Page[T]:
+def page(items: Sequence[T], start: int, size: int) -> ItemPage[T]:
     """Cut one page out of a list: ``size`` items, after the first ``start``.
 
     A start beyond the end gives an empty last page: the list shrank meanwhile.
@@ -144,4 +144,4 @@ def page(items: Sequence[T], start: int, size: int) -> Page[T]:
     if size < 1 or start < 0:
         raise ValueError("a page needs a positive size and a start of zero or more")
     end = start + size
-    return Page(items[start:end], end if end < len(items) else None)
+    return ItemPage(items[start:end], end if end < len(items) else None)

@@ -42,7 +42,7 @@ _NO_STEPS: Final = b" " * (PADDING - len("{}"))
 _canonical: Final = msgspec.json.Encoder(order="sorted")
 
 
-class Question(Struct, frozen=True, dict=True):
+class WireQuestion(Struct, frozen=True, dict=True):
     """A question as it goes to the client: a request without envelope."""
 
     method: str
@@ -56,7 +56,7 @@ class Question(Struct, frozen=True, dict=True):
         return hashlib.sha256(self.method.encode() + b"\0" + self.params).hexdigest()[:32]
 
 
-class Answered(Struct, frozen=True):
+class RecordedAnswer(Struct, frozen=True):
     """A recorded answer and the digest of the question that it answers."""
 
     digest: str
@@ -71,7 +71,7 @@ class Journal(Struct):
     nonce: str
     expires: float
     round: int = 0
-    answers: dict[str, Answered] = field(default_factory=dict[str, Answered])
+    answers: dict[str, RecordedAnswer] = field(default_factory=dict[str, RecordedAnswer])
     steps: dict[str, Raw] = field(default_factory=dict[str, Raw])
     asked: dict[str, str] = field(default_factory=dict[str, str])
     owner: str = ""
@@ -83,14 +83,14 @@ class Journal(Struct):
         for key, answer in responses.items():
             digest = self.asked.get(key)
             if digest is not None:
-                self.answers[key] = Answered(digest, answer.copy())
+                self.answers[key] = RecordedAnswer(digest, answer.copy())
         self.asked = {}
 
-    def volunteer(self, key: str, question: Question, answer: Raw) -> None:
+    def volunteer(self, key: str, question: WireQuestion, answer: Raw) -> None:
         """Record an answer that came without state, before its question was asked."""
-        self.answers[key] = Answered(question.digest, answer.copy())
+        self.answers[key] = RecordedAnswer(question.digest, answer.copy())
 
-    def answer(self, key: str, question: Question) -> Raw | None:
+    def answer(self, key: str, question: WireQuestion) -> Raw | None:
         """The recorded answer to this very question, or None."""
         found = self.answers.get(key)
         return found.answer if found is not None and found.digest == question.digest else None
@@ -99,7 +99,7 @@ class Journal(Struct):
         """Drop an answer that was no good: the question will be asked again."""
         self.answers.pop(key, None)
 
-    def close_round(self, questions: Mapping[str, Question]) -> dict[str, InputRequest]:
+    def close_round(self, questions: Mapping[str, WireQuestion]) -> dict[str, InputRequest]:
         """Note what is asked now, and give it as the client is to see it."""
         self.round += 1
         self.asked = {key: question.digest for key, question in questions.items()}

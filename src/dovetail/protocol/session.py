@@ -21,12 +21,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from . import codec, messages, names
 from .call import (
-    Answer,
     Call,
-    Cancel,
+    Cancellation,
+    MessageRefused,
     Notification,
     Peer,
-    Refused,
+    PeerResponse,
     check_method,
     check_question,
     read_notice,
@@ -108,13 +108,13 @@ class ServerSession:
         """What the client said of itself."""
         return Peer(self.state.info, self.state.capabilities)
 
-    def receive(self, message: Message) -> Call | Cancel | Answer | Notification:
-        """Take one message from the client. Raises `Refused` for an illegal one; the session stays as it was."""
+    def receive(self, message: Message) -> Call | Cancellation | PeerResponse | Notification:
+        """Take one message from the client. Raises `MessageRefused` for an illegal one; the session stays as it was."""
         if message.kind is Kind.REQUEST:
             return self._request(message)
         if message.kind is Kind.NOTIFICATION:
             return self._notification(message)
-        return Answer(message.id, message.body, failed=message.kind is Kind.ERROR)
+        return PeerResponse(message.id, message.body, failed=message.kind is Kind.ERROR)
 
     def open(
         self,
@@ -183,11 +183,11 @@ class ServerSession:
             raise _without_id()
         if message.method == names.INITIALIZE:
             if state.phase != NEW:
-                raise Refused(InvalidRequest("the session is already initialized"), id)
+                raise MessageRefused(InvalidRequest("the session is already initialized"), id)
             if len(memoryview(message.params)) > MAX_OPENING:
-                raise Refused(InvalidParams(f"initialize may have at most {MAX_OPENING} bytes"), id)
+                raise MessageRefused(InvalidParams(f"initialize may have at most {MAX_OPENING} bytes"), id)
         elif state.phase == NEW and message.method not in self._profiles.early:
-            raise Refused(
+            raise MessageRefused(
                 InvalidRequest(
                     f"{message.method[:128]} came before initialize; open the session first, or send the request "
                     f"with the revision in _meta"
@@ -199,22 +199,24 @@ class ServerSession:
         profile = self._profiles[state.revision or _NEWEST]
         method = profile.client_requests.get(message.method)
         if method is None:
-            raise Refused(MethodNotFound(f"there is no method {message.method[:128]!r}"), id)
+            raise MessageRefused(MethodNotFound(f"there is no method {message.method[:128]!r}"), id)
         params = read_params(message, method.params)
         peer = Peer(state.info, state.capabilities)
         return Call(id, message.method, params, message, profile, peer, state.log_level)
 
-    def _notification(self, message: Message) -> Cancel | Notification:
+    def _notification(self, message: Message) -> Cancellation | Notification:
         notice = self.profile.client_notices.get(message.method)
         params = read_notice(message, notice)
         if message.method == names.NOTIFY_INITIALIZED:
             if self.state.phase == NEW:
-                raise Refused(InvalidRequest("notifications/initialized before initialize"), silent=True)
+                raise MessageRefused(
+                    InvalidRequest("notifications/initialized before initialize"), silent=True
+                )
             self._ready()
         if isinstance(params, CancelledNotice):
             if params.request_id is None:
-                raise Refused(InvalidParams("a cancellation names a request"), silent=True)
-            return Cancel(params.request_id, params.reason)
+                raise MessageRefused(InvalidParams("a cancellation names a request"), silent=True)
+            return Cancellation(params.request_id, params.reason)
         return Notification(message.method, params)
 
     def _ready(self) -> None:
@@ -280,27 +282,27 @@ class ClientSession:
         """A notification as bytes."""
         return messages.notification(method, b"" if params is None else self.profile.encode(params))
 
-    def receive(self, message: Message) -> Call | Answer | Notification | Cancel:
-        """Take one message from the server: its questions come as `Call`s. Raises `Refused`."""
+    def receive(self, message: Message) -> Call | PeerResponse | Notification | Cancellation:
+        """Take one message from the server: its questions come as `Call`s. Raises `MessageRefused`."""
         if message.kind is Kind.REQUEST:
             id = message.id
             if id is None:
                 raise _without_id()
             method = self.profile.server_requests.get(message.method)
             if method is None:
-                raise Refused(MethodNotFound(f"there is no method {message.method[:128]!r}"), id)
+                raise MessageRefused(MethodNotFound(f"there is no method {message.method[:128]!r}"), id)
             params = read_params(message, method.params)
             return Call(id, message.method, params, message, self.profile, Peer())
         if message.kind is Kind.NOTIFICATION:
             params = read_notice(message, self.profile.server_notices.get(message.method))
             if isinstance(params, CancelledNotice) and params.request_id is not None:
-                return Cancel(params.request_id, params.reason)
+                return Cancellation(params.request_id, params.reason)
             return Notification(message.method, params)
-        return Answer(message.id, message.body, failed=message.kind is Kind.ERROR)
+        return PeerResponse(message.id, message.body, failed=message.kind is Kind.ERROR)
 
 
-def _without_id() -> Refused:
-    return Refused(InvalidRequest("a request needs an id"))
+def _without_id() -> MessageRefused:
+    return MessageRefused(InvalidRequest("a request needs an id"))
 
 
 def _with_meta(params: bytes, meta: Meta | None) -> bytes:

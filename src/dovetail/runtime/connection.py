@@ -20,8 +20,8 @@ from msgspec import Raw
 
 from ..logs import get_logger
 from ..protocol import envelope, exchange, messages, names
-from ..protocol.call import Answer, Call, Cancel, Notification, Refused
-from ..protocol.correlation import Pending
+from ..protocol.call import Call, Cancellation, MessageRefused, Notification, PeerResponse
+from ..protocol.correlation import OpenRequests
 from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import (
     Closed,
@@ -41,10 +41,10 @@ from ..security.principal import ANONYMOUS, Principal
 from . import tap
 from .beginning import begun
 from .channel import Channel
-from .dispatch import Reply, cut_short
-from .ending import name_of
-from .hub import Subscription
+from .dispatch import EncodedResponse, shutdown_response
+from .hub import HubSubscription
 from .service import Send, SendNow, Service
+from .shutdown import name_of
 
 log = get_logger("dovetail.server")
 
@@ -91,8 +91,10 @@ class ServerConnection:
         self._session: ServerSession = service.session()
         self._running: dict[RequestId, asyncio.Task[None]] = {}
         self._channels: dict[asyncio.Task[None], _ConnectionChannel] = {}
-        self._asked: Pending[asyncio.Future[Answer]] = Pending(prefix=f"s{os.urandom(4).hex()}-")
-        self._changes: Subscription | None = None
+        self._asked: OpenRequests[asyncio.Future[PeerResponse]] = OpenRequests(
+            prefix=f"s{os.urandom(4).hex()}-"
+        )
+        self._changes: HubSubscription | None = None
         self._teller: asyncio.Task[None] | None = None
         self._closed = False
         self._refusing = False
@@ -194,7 +196,7 @@ class ServerConnection:
             if channel.ended:  # it was answered, or its client cancelled it
                 continue
             channel.cancelled = channel.ended = True
-            reply = cut_short(channel.call)
+            reply = shutdown_response(channel.call)
             if channel.batch is not None:
                 self._held += channel.batch.take(channel.call, reply.data)
             else:
@@ -246,7 +248,7 @@ class ServerConnection:
             raise Closed("the client is gone")
         id = self._asked.next_id()
         message = self._session.ask(id, method, params)
-        waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[PeerResponse] = asyncio.get_running_loop().create_future()
         self._asked.add(id, waiter)
         self._room.set()  # the answer has to get through
         try:
@@ -283,11 +285,11 @@ class ServerConnection:
             if problem.response:
                 return None
             return messages.error(problem.id, problem.error, profile)
-        except Refused as problem:
+        except MessageRefused as problem:
             return self._refusal(problem, profile)
 
     @staticmethod
-    def _refusal(problem: Refused, profile: Profile) -> bytes | None:
+    def _refusal(problem: MessageRefused, profile: Profile) -> bytes | None:
         if problem.silent:
             log.debug("ignored: %s", problem)
             return None
@@ -316,13 +318,13 @@ class ServerConnection:
     def _route(self, message: Message, size: int, batch: "_Batch | None") -> "Awaitable[bytes | None] | None":
         session = self._session
         if batch is not None and message.method == names.INITIALIZE:
-            raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
+            raise MessageRefused(InvalidRequest("initialize must not be part of a batch"), message.id)
         event = session.receive(message)
         if isinstance(event, Call):
             return self._start(event, session, size, batch)
-        if isinstance(event, Cancel):
+        if isinstance(event, Cancellation):
             self._cancel(event)
-        elif isinstance(event, Answer):
+        elif isinstance(event, PeerResponse):
             waiter = self._asked.take(event.id)
             if waiter is not None and not waiter.done():
                 waiter.set_result(event)
@@ -389,20 +391,20 @@ class ServerConnection:
     def _start(
         self, call: Call, session: ServerSession | None, size: int, batch: "_Batch | None"
     ) -> Awaitable[bytes | None] | None:
-        """Begin a call, or give what has to be awaited before. Raises `Refused`."""
+        """Begin a call, or give what has to be awaited before. Raises `MessageRefused`."""
         self._check_id(call)
         # A ping is answered promptly, however busy the server is (basic/utilities/ping).
         ping = call.method == names.PING
         full = len(self._running) >= self._service.max_running and not ping
         if full and batch is None:
-            raise Refused(
+            raise MessageRefused(
                 InvalidRequest(f"more than {self._service.max_running} requests are in progress; wait"),
                 call.id,
             )
         if full or (self._held and self._held + size > self._most and not ping):
             return self._start_later(call, session, size, batch)
         if self._refusing:
-            raise Refused(InvalidRequest("the server is shutting down"), call.id)
+            raise MessageRefused(InvalidRequest("the server is shutting down"), call.id)
         task = self._launch(call, session, size, batch)
         if session is None or task is None or call.method not in self._service.profiles.ordered:
             return None
@@ -419,9 +421,9 @@ class ServerConnection:
                 await self._make_room(call, size)
             self._check_id(call)
             if self._refusing:
-                raise Refused(InvalidRequest("the server is shutting down"), call.id)
+                raise MessageRefused(InvalidRequest("the server is shutting down"), call.id)
             task = self._launch(call, session, size, batch)
-        except Refused as problem:
+        except MessageRefused as problem:
             return self._refusal(problem, call.profile)
         if session is not None and task is not None and call.method in self._service.profiles.ordered:
             await self._ended_in_order(task)
@@ -456,7 +458,7 @@ class ServerConnection:
 
     def _check_id(self, call: Call) -> None:
         if call.id in self._running:
-            raise Refused(InvalidRequest(f"the request id {call.id!r} is in use"), call.id)
+            raise MessageRefused(InvalidRequest(f"the request id {call.id!r} is in use"), call.id)
 
     @property
     def _most(self) -> int:
@@ -476,7 +478,7 @@ class ServerConnection:
                     if self._closed:
                         return
         if self._held and self._held + size > self._most and not self._refusing:
-            raise Refused(
+            raise MessageRefused(
                 InvalidRequest(f"requests in progress hold {self._held} bytes, and more is not taken; wait"),
                 call.id,
             )
@@ -493,7 +495,7 @@ class ServerConnection:
                     self._room.clear()
                     await self._room.wait()
         if len(self._running) >= self._service.max_running and not (self._refusing or self._closed):
-            raise Refused(
+            raise MessageRefused(
                 InvalidRequest(f"more than {self._service.max_running} requests are in progress; wait"),
                 call.id,
             )
@@ -512,7 +514,7 @@ class ServerConnection:
 
     async def _run(self, call: Call, channel: "_ConnectionChannel", batch: "_Batch | None") -> None:
         try:
-            reply: Reply = await self._service.dispatcher.answer(call, channel)
+            reply: EncodedResponse = await self._service.dispatcher.answer(call, channel)
             if channel.ended:
                 return  # cancelled, and the handler swallowed it: nothing more is said of this request
             channel.ended = True
@@ -547,7 +549,7 @@ class ServerConnection:
         finally:
             self._tidying.discard(task)
 
-    def _cancel(self, event: Cancel) -> None:
+    def _cancel(self, event: Cancellation) -> None:
         task = self._running.get(event.id)
         if task is not None:
             log.debug("request %r was cancelled: %s", event.id, (event.reason or "no reason given")[:256])
@@ -569,7 +571,7 @@ class ServerConnection:
             return False
         return change.kind != "resource" or change.uri in state.subscriptions
 
-    async def _tell(self, changes: Subscription) -> None:
+    async def _tell(self, changes: HubSubscription) -> None:
         async for change in changes:
             try:
                 await self.write(change.message(self._session.profile))
@@ -657,7 +659,7 @@ def beyond_batch(call: Call, limit: int) -> bytes:
     return messages.error(call.id, problem, call.profile)
 
 
-def read_answer(answer: Answer) -> Raw:
+def read_answer(answer: PeerResponse) -> Raw:
     """The result in an answer. Raises the `RPCError` in it."""
     if not answer.failed:
         return answer.body

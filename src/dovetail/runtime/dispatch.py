@@ -28,7 +28,7 @@ from ..protocol.errors import (
     RPCError,
     ToolError,
 )
-from ..protocol.messages import Kept
+from ..protocol.messages import CachedResult
 from ..protocol.revisions import PROFILES
 from ..protocol.revisions.profiles import Profiles
 from ..protocol.types.metadata import Implementation
@@ -66,7 +66,7 @@ def call_in(frame: FrameType) -> Call | None:
     return held if isinstance(held, Call) else None
 
 
-class Reply(Struct, frozen=True, gc=False):
+class EncodedResponse(Struct, frozen=True, gc=False):
     """The message that answers a call: ``head``, and ``tail``, which many replies may share. ``code`` is the error's,
     None for a result. ``shortfall``: the scopes that the caller's token would need, all of them.
     """
@@ -107,23 +107,25 @@ class Dispatcher:
         }
 
     @answers
-    async def answer(self, call: Call, channel: Channel) -> Reply:
+    async def answer(self, call: Call, channel: Channel) -> EncodedResponse:
         """The reply to a call. Raises nothing but `asyncio.CancelledError`."""
         if self.unwatched:
             self.watch(self)
         handler = self._handlers.get(call.method)
         if handler is None:
-            return refusal(call, MethodNotFound(f"this server does not have the method {call.method!r}"))
+            return error_response(
+                call, MethodNotFound(f"this server does not have the method {call.method!r}")
+            )
         try:
             result = await handler(call, channel)
             return self._reply(call, result)
         except RPCError as problem:
-            return refusal(call, problem)
+            return error_response(call, problem)
         except FeatureUnavailable as problem:
-            return refusal(call, InvalidRequest(str(problem)))
+            return error_response(call, InvalidRequest(str(problem)))
         except (ToolError, Declined, Dismissed) as problem:
             # Meant for the caller to read; a tool makes an error result of it, all else has protocol errors alone.
-            return refusal(call, InternalError(str(problem)))
+            return error_response(call, InternalError(str(problem)))
         except asyncio.CancelledError:
             if channel.abandoned:
                 raise
@@ -134,40 +136,46 @@ class Dispatcher:
             log.warning(
                 "%s (request %r) was cut short: its task was cancelled from outside", call.method, call.id
             )
-            return refusal(call, InternalError("the server ended while it handled the request"))
+            return error_response(call, InternalError("the server ended while it handled the request"))
         except BaseException:  # noqa: BLE001 - a handler that raises SystemExit ends its own call, not the server
             return self._unforeseen(call)
 
-    def _reply(self, call: Call, result: Result | Encoded) -> Reply:
+    def _reply(self, call: Call, result: Result | Encoded) -> EncodedResponse:
         stamp = self._stamps.get(call.profile.revision)
         if isinstance(result, bytes) and len(result) > 2:
             head = messages.head(call.id) + (b"{" if stamp is None else stamp.head)
-            tail = result.tail if isinstance(result, Kept) else messages.tail(result)
-            return Reply(head, tail=tail) if len(tail) > _WORTH_SHARING else Reply(head + tail)
+            tail = result.tail if isinstance(result, CachedResult) else messages.tail(result)
+            return (
+                EncodedResponse(head, tail=tail)
+                if len(tail) > _WORTH_SHARING
+                else EncodedResponse(head + tail)
+            )
         if isinstance(result, bytes):  # without a member that could follow the marks
             result = Result()
         marked = result if stamp is None else stamp.mark(result)
-        return Reply(messages.response(call.id, call.profile.projection.apply(marked)))
+        return EncodedResponse(messages.response(call.id, call.profile.projection.apply(marked)))
 
-    def _unforeseen(self, call: Call) -> Reply:
+    def _unforeseen(self, call: Call) -> EncodedResponse:
         log.exception("%s (request %r) failed", call.method, call.id)
-        return refusal(call, InternalError("the server failed while it handled the request"))
+        return error_response(call, InternalError("the server failed while it handled the request"))
 
 
-def refusal(call: Call, problem: RPCError) -> Reply:
+def error_response(call: Call, problem: RPCError) -> EncodedResponse:
     """The reply that carries an error; an error that can't be written as JSON becomes an internal one."""
     try:
         shortfall = problem.scopes if isinstance(problem, InsufficientScope) else ()
-        return Reply(messages.error(call.id, problem, call.profile), call.profile.code(problem), shortfall)
+        return EncodedResponse(
+            messages.error(call.id, problem, call.profile), call.profile.code(problem), shortfall
+        )
     except (TypeError, ValueError, RecursionError, OverflowError):
         log.exception("the error that answers %s (request %r) is no JSON", call.method, call.id)
         problem = InternalError("the server failed while it handled the request")
-        return Reply(messages.error(call.id, problem, call.profile), call.profile.code(problem))
+        return EncodedResponse(messages.error(call.id, problem, call.profile), call.profile.code(problem))
 
 
-def cut_short(call: Call) -> Reply:
+def shutdown_response(call: Call) -> EncodedResponse:
     """What answers a call that the end of the server cancelled."""
-    return refusal(call, InternalError("the server is shutting down, and cancelled the call"))
+    return error_response(call, InternalError("the server is shutting down, and cancelled the call"))
 
 
 def _compose(handler: Handler, middleware: Sequence[Middleware]) -> Handler:

@@ -1,6 +1,6 @@
 """Changes and who hears of them, within this process.
 
-A `Subscription` keeps what its listener has not taken yet as a set, so a slow listener of a fast change
+A `HubSubscription` keeps what its listener has not taken yet as a set, so a slow listener of a fast change
 costs one entry, and is told once. A listener that can take a change without waiting is not even woken for it: in the
 next turns of its event loop all such listeners are handed what waits for them, so many in each turn that whatever
 else the loop has to do gets its turn too. Over many processes a bus will feed the same hub.
@@ -20,7 +20,7 @@ AT_ONCE = 100
 _LONG = 30 * 24 * 3600.0
 
 
-class Subscription:
+class HubSubscription:
     """Changes for one listener, in the order in which they first happened. Ends when closed by either side.
 
     Whoever listens iterates over it, and may have itself ``handed`` changes while it waits for the next: a function
@@ -122,7 +122,7 @@ class Hub:
     """Where changes are published."""
 
     def __init__(self) -> None:
-        self._subscriptions: dict[asyncio.AbstractEventLoop, dict[Subscription, None]] = {}
+        self._subscriptions: dict[asyncio.AbstractEventLoop, dict[HubSubscription, None]] = {}
 
     def subscribe(
         self,
@@ -131,17 +131,17 @@ class Hub:
         until: float = math.inf,
         told: Callable[[], None] | None = None,
         handed: Callable[[Change], bool] | None = None,
-    ) -> Subscription:
+    ) -> HubSubscription:
         """Hear of changes from now on, ``until`` a moment in seconds since the epoch. ``told`` and ``handed``: see
-        `Subscription`.
+        `HubSubscription`.
         """
-        subscription = Subscription(self, wants, told, handed)
+        subscription = HubSubscription(self, wants, told, handed)
         if until != math.inf:
             subscription.end_at(until)
         self._subscriptions.setdefault(subscription.loop, {})[subscription] = None
         return subscription
 
-    def forget(self, subscription: Subscription) -> None:
+    def forget(self, subscription: HubSubscription) -> None:
         """Take a subscription out."""
         group = self._subscriptions.get(subscription.loop)
         if group is not None:
@@ -171,14 +171,14 @@ class Hub:
         return sum(map(len, self._subscriptions.values()))
 
 
-def _offer(loop: asyncio.AbstractEventLoop, subscriptions: Sequence[Subscription], change: Change) -> None:
+def _offer(loop: asyncio.AbstractEventLoop, subscriptions: Sequence[HubSubscription], change: Change) -> None:
     """Tell listeners of one loop, on that loop."""
     due = [subscription for subscription in subscriptions if subscription.offer(change)]
     if due:
         loop.call_soon(_hand, loop, due, 0)
 
 
-def _hand(loop: asyncio.AbstractEventLoop, due: Sequence[Subscription], begun: int) -> None:
+def _hand(loop: asyncio.AbstractEventLoop, due: Sequence[HubSubscription], begun: int) -> None:
     """Hand over what waits, to some of those for whom something does; and to the others in the next turns."""
     end = begun + AT_ONCE
     if end < len(due):

@@ -10,7 +10,7 @@ same state, to whichever workers, one redeems it:
 * the state of the next round moves the record, and the body runs;
 * the same request for the round that was redeemed last gets the same reply. If there is none yet (an attempt is at it,
   or was cut short), the body runs again: nobody else can answer, and what the call may do only once is claimed step by
-  step (`Ledger.claim`);
+  step (`Journals.claim`);
 * anything else is refused: another request for that round, an older round, a call without a record. So a record that
   expired or was lost never opens a round a second time.
 

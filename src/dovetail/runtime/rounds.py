@@ -43,7 +43,7 @@ from ..protocol.types.requests import InputRequired, RetryParams
 from ..security.sealing import SealBroken
 from ..stores.errors import StoreError
 from .channel import Channel
-from .ledger import Ledger, OutcomeUnknown, store_failed
+from .journals import Journals, OutcomeUnknown, store_failed
 from .redemptions import Redemption, redemption
 
 log = get_logger("dovetail.server")
@@ -90,7 +90,7 @@ class Rounds:
             "_channel",
             "_closed_with",
             "_journal",
-            "_ledger",
+            "_journals",
             "_loop",
             "_once",
         ),
@@ -101,7 +101,7 @@ class Rounds:
 
     def __init__(
         self,
-        ledger: Ledger,
+        journals: Journals,
         channel: Channel,
         binding: bytes,
         journal: rounds.Journal,
@@ -114,7 +114,7 @@ class Rounds:
         before: bytes | None = None,
         rehearsal: bool = False,
     ) -> None:
-        self._ledger = ledger
+        self._journals = journals
         self._channel = channel
         self._single_use = single_use
         self._redemption = redemption
@@ -128,8 +128,8 @@ class Rounds:
         self._body = body
         self._loop: asyncio.AbstractEventLoop | None = None
         self._parked: dict[asyncio.Future[None], asyncio.Task[object] | None] = {}
-        self._open: dict[str, rounds.Question] = {}
-        self._closed_with: dict[str, rounds.Question] = {}
+        self._open: dict[str, rounds.WireQuestion] = {}
+        self._closed_with: dict[str, rounds.WireQuestion] = {}
         self._running = 0
         self._quiet = 0
         self._watched = False
@@ -146,7 +146,7 @@ class Rounds:
     @classmethod
     def begin(
         cls,
-        ledger: Ledger,
+        journals: Journals,
         call: Call,
         channel: Channel,
         audience: str,
@@ -159,12 +159,12 @@ class Rounds:
         journal = rounds.Journal(nonce=os.urandom(16).hex(), expires=time.time() // 1 + rounds.LIFETIME)
         binding = rounds.binding_of(call.method, params, principal=channel.principal.key, audience=audience)
         volunteered = params.input_responses or {}
-        return cls(ledger, channel, binding, journal, volunteered, body=body, single_use=single_use)
+        return cls(journals, channel, binding, journal, volunteered, body=body, single_use=single_use)
 
     @classmethod
     async def resume(
         cls,
-        ledger: Ledger,
+        journals: Journals,
         call: Call,
         channel: Channel,
         audience: str,
@@ -180,7 +180,7 @@ class Rounds:
         binding = rounds.binding_of(call.method, params, principal=channel.principal.key, audience=audience)
         state, responses = params.request_state or "", params.input_responses or {}
         try:
-            journal, before = await ledger.open(state, binding)
+            journal, before = await journals.open(state, binding)
             redeeming = redemption(journal, state, responses) if single_use else None
         except (SealBroken, *codec.DECODE_ERRORS):
             raise InvalidParams(
@@ -191,7 +191,7 @@ class Rounds:
         journal.accept(responses)
         journal.expires = time.time() // 1 + rounds.LIFETIME  # whole seconds: all states are equally long
         return cls(
-            ledger,
+            journals,
             channel,
             binding,
             journal,
@@ -212,7 +212,7 @@ class Rounds:
             steps=dict(self._journal.steps),
         )
         return Rounds(
-            self._ledger,
+            self._journals,
             self._channel,
             self._binding,
             journal,
@@ -267,7 +267,7 @@ class Rounds:
 
     # Asking
 
-    async def ask(self, questions: Mapping[str, rounds.Question], *, named: bool) -> dict[str, Raw]:
+    async def ask(self, questions: Mapping[str, rounds.WireQuestion], *, named: bool) -> dict[str, Raw]:
         """The answers, if all are there; else parks until the round closes. Raises `Suspend`.
 
         Answers in a request without state count for questions with a name; a number may mean another question.
@@ -278,7 +278,7 @@ class Rounds:
             for key in questions.keys() & self._volunteered.keys():
                 self._journal.volunteer(key, questions[key], self._volunteered[key])
         answers: dict[str, Raw] = {}
-        missing: dict[str, rounds.Question] = {}
+        missing: dict[str, rounds.WireQuestion] = {}
         for key, question in questions.items():
             answer = self._journal.answer(key, question)
             if answer is None:
@@ -290,7 +290,7 @@ class Rounds:
         self._stir()
         return answers
 
-    async def ask_again(self, questions: Mapping[str, rounds.Question]) -> NoReturn:
+    async def ask_again(self, questions: Mapping[str, rounds.WireQuestion]) -> NoReturn:
         """The recorded answers were no good: park with the same questions. Raises `Suspend`."""
         for key in questions:
             self._journal.forget(key)
@@ -298,7 +298,7 @@ class Rounds:
             self._end()
         await self._park(questions)
 
-    async def _park(self, questions: Mapping[str, rounds.Question]) -> NoReturn:
+    async def _park(self, questions: Mapping[str, rounds.WireQuestion]) -> NoReturn:
         if len(self._open) + len(questions) > rounds.MAX_QUESTIONS:
             raise LocalProtocolError(f"at most {rounds.MAX_QUESTIONS} questions fit into one round")
         self._loop = asyncio.get_running_loop()
@@ -356,7 +356,7 @@ class Rounds:
 
     async def _claimed(self, name: str, produce: Callable[[], Awaitable[bytes]]) -> bytes | Raw:
         try:
-            done = await self._ledger.claim(self._journal, name)
+            done = await self._journals.claim(self._journal, name)
         except OutcomeUnknown:
             self._unsure = True
             raise
@@ -369,12 +369,12 @@ class Rounds:
             data = await produce()
         except Exception as problem:
             try:
-                await self._ledger.fail(self._journal, name, type(problem).__name__)
+                await self._journals.fail(self._journal, name, type(problem).__name__)
             except StoreError as failure:  # it stays claimed then, which says as much
                 log.warning("that the step %r failed could not be kept: %s", name, failure)
             raise
         try:
-            await self._ledger.record(self._journal, name, data)
+            await self._journals.record(self._journal, name, data)
         except StoreError as problem:
             log.warning("what came of the step %r could not be kept: %s", name, problem)
             self._unsure = True
@@ -436,13 +436,13 @@ class Rounds:
 
         Raises `JournalTooLarge`, and `InternalError` where the store has no room or does not answer.
         """
-        journal, ledger = self._journal, self._ledger
+        journal, journals = self._journal, self._journals
         requests = journal.close_round(self._open)
         try:
             if self._single_use and not self._replayed:
-                ledger.assign(journal, self._channel)
-                await ledger.redemptions.begin(journal)
-            state = await ledger.seal(journal, self._binding, self._channel, before=self._before)
+                journals.assign(journal, self._channel)
+                await journals.redemptions.begin(journal)
+            state = await journals.seal(journal, self._binding, self._channel, before=self._before)
         except StoreError as problem:
             raise store_failed(problem) from problem
         return rounds.required(requests, state)
@@ -457,7 +457,7 @@ class Rounds:
         if self._redemption is None:
             return None
         try:
-            return await self._ledger.redemptions.redeem(self._redemption)
+            return await self._journals.redemptions.redeem(self._redemption)
         except StoreError as problem:
             raise store_failed(problem) from problem
 
@@ -469,7 +469,7 @@ class Rounds:
         """
         if self._redemption is None or self._unsure:
             return reply
-        return await self._ledger.redemptions.keep(self._redemption, reply)
+        return await self._journals.redemptions.keep(self._redemption, reply)
 
 
 def ends_round(problem: BaseException) -> bool:

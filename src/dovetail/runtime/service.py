@@ -29,9 +29,9 @@ from ..protocol.session import ServerSession, SessionState
 from ..protocol.types.capabilities import ServerCapabilities
 from ..security.principal import Principal
 from .dispatch import Dispatcher
-from .ending import LIMIT, exit_in
 from .extension import NO_EXTENSIONS, Extensions
 from .hub import Hub
+from .shutdown import LIMIT, exit_in
 from .stalls import watch
 
 log = get_logger("dovetail.server")

@@ -27,7 +27,7 @@ from typing import Final
 from ..logs import get_logger
 from ..protocol import names
 from .dispatch import Dispatcher
-from .ending import OURS, call_of, call_on, name_of
+from .shutdown import OURS, call_of, call_on, name_of
 
 __all__ = ["INTERVAL", "watch"]
 

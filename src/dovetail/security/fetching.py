@@ -187,8 +187,8 @@ class Fetcher:
             sent = {"accept": "application/json", **(headers or {}), "content-type": kind}
             return await self._exchange("POST", url, body, sent)
 
-    def _bounded(self, url: str) -> _Bounded:
-        return _Bounded(self._timeout, shown(url))
+    def _bounded(self, url: str) -> _FetchTimeout:
+        return _FetchTimeout(self._timeout, shown(url))
 
     async def _exchange(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
@@ -307,7 +307,7 @@ def shown(url: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in safe)
 
 
-class _Bounded:
+class _FetchTimeout:
     """`asyncio.timeout`, whose end is a `FetchFailed`."""
 
     def __init__(self, seconds: float, where: str) -> None:
@@ -352,7 +352,7 @@ class _LoopbackOnly(AddressPolicy):
 def _pinning(http: Any, policy: AddressPolicy, resolve: Resolve) -> Any:
     """aiohttp's resolver, giving out only addresses that were checked; one bad address refuses the name."""
 
-    class Pinning(http.abc.AbstractResolver):
+    class PinnedResolver(http.abc.AbstractResolver):
         async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
             texts = list(dict.fromkeys(await resolve(host, port)))
             if not texts:
@@ -374,7 +374,7 @@ def _pinning(http: Any, policy: AddressPolicy, resolve: Resolve) -> Any:
         async def close(self) -> None:
             pass
 
-    return Pinning()
+    return PinnedResolver()
 
 
 def _reason(problem: BaseException) -> str:

@@ -23,7 +23,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-__all__ = ["RateLimiter", "Seldom"]
+__all__ = ["RateLimiter", "LogThrottle"]
 
 
 class RateLimiter:
@@ -101,7 +101,7 @@ class RateLimiter:
                 return
 
 
-class Seldom:
+class LogThrottle:
     """Whether something is to be told: once for each key in ``interval`` seconds, and of all keys together ten times
     at once and then once in ten seconds, so that those who come under many names do not fill a log. For one thread.
     """

@@ -165,7 +165,7 @@ class AESGCMSealer:
         return inside[_INSIDE.size :]
 
 
-class _Entry(NamedTuple):
+class _HandleEntry(NamedTuple):
     expires: float
     binding: bytes
     content: bytes
@@ -192,7 +192,7 @@ class HandleSealer:
         self._max_bytes = max_bytes
         self._ttl = ttl
         self._clock = clock
-        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._entries: OrderedDict[bytes, _HandleEntry] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -212,7 +212,7 @@ class HandleSealer:
         ):
             self._forget_oldest()
         handle = os.urandom(32)
-        self._entries[handle] = _Entry(now + self._ttl, _digest(binding), bytes(plaintext))
+        self._entries[handle] = _HandleEntry(now + self._ttl, _digest(binding), bytes(plaintext))
         self._bytes += cost
         return _spell(handle)
 

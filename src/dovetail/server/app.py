@@ -57,6 +57,7 @@ from .checks import (
 from .completion import Completers
 from .entries import PromptEntry, ResourceEntry, ToolEntry
 from .injection import INJECTABLES
+from .keys_and_store import KeysAndStore, NotShared, NotSharedByWorkers
 from .methods import Methods
 from .options import (
     ASGIReceive,
@@ -72,9 +73,8 @@ from .options import (
 )
 from .output import OutputPlan
 from .own_methods import MethodEntry, check_method_name
-from .running import Runner, Workshop
+from .running import Runner, RunnerState
 from .signature import Plan, RegistrationError, inspect_function, where_of
-from .vault import NotShared, NotStarted, Vault
 
 log = get_logger("dovetail.server")
 
@@ -149,12 +149,12 @@ class App:
         self._lifespan = lifespan
         self._max_message = max_message
         self._middleware = tuple(middleware)
-        self._vault = Vault(keys=keys, sealer=sealer, store=store)
+        self._keys_and_store = KeysAndStore(keys=keys, sealer=sealer, store=store)
         self._extensions = Extensions(extensions)
         self._limiter = None if rate_limit is None else RateLimiter(rate_limit, burst)
         self._hub = Hub()
-        self._workshop = Workshop(
-            threads=threads, ledger=self._vault.ledger, audience=name, replay_check=replay_check
+        self._runner_state = RunnerState(
+            threads=threads, journals=self._keys_and_store.journals, audience=name, replay_check=replay_check
         )
         self._catalog = Catalog(self._hub.publish, name=name, page_size=page_size, list_ttl=list_ttl)
         self._completers = Completers()
@@ -369,8 +369,8 @@ class App:
 
     def remove_resource(self, uri: str) -> None:
         """Stop offering a resource or template. Raises KeyError when there is none."""
-        shelf = self._catalog.resources if self._catalog.resources.get(uri) else self._catalog.templates
-        shelf.remove(uri)
+        registry = self._catalog.resources if self._catalog.resources.get(uri) else self._catalog.templates
+        registry.remove(uri)
 
     def resource_updated(self, uri: str) -> None:
         """Tell the clients that subscribed to a resource that it changed. May be called from any task or thread."""
@@ -536,7 +536,7 @@ class App:
     @property
     def overrides(self) -> dict[Any, Callable[..., Any]]:
         """Dependencies to use in place of others: ``app.overrides[real] = fake``, for tests."""
-        return self._workshop.overrides
+        return self._runner_state.overrides
 
     # Running
 
@@ -585,17 +585,17 @@ class App:
     @property
     def replay_check(self) -> bool:
         """Whether what leads to a question is run twice, to see that it asks the same. May be set before it runs."""
-        return self._workshop.replay_check
+        return self._runner_state.replay_check
 
     @replay_check.setter
     def replay_check(self, checked: bool) -> None:
-        self._workshop.replay_check = checked
+        self._runner_state.replay_check = checked
 
     def share_keys(self) -> None:
         """Make the keys that seal rounds now, so that processes forked from this one have the same. Raises
         ValueError when something whose state counts once has no store to share with them.
         """
-        self._vault.share(single_use=self._catalog.single_use)
+        self._keys_and_store.share(single_use=self._catalog.single_use)
 
     def asgi(self, **options: Unpack[EndpointOptions]) -> Endpoint:
         """The app as an ASGI application, to be served by any ASGI server and mounted anywhere, with no lifespan
@@ -612,7 +612,7 @@ class App:
             return self.endpoint(options, workers=options.get("workers") or count_workers())
         except NotShared as problem:
             log.critical("%s", problem)
-            raise NotStarted(str(problem)) from None
+            raise NotSharedByWorkers(str(problem)) from None
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
         """Be an ASGI application: what `asgi` gives without options, made when it is first called."""
@@ -637,7 +637,7 @@ class App:
         from ..transports.http_server.asgi import HTTPApp
 
         auth = options.get("auth", self.auth)
-        protection = None if auth is None else self._vault.protecting(auth)
+        protection = None if auth is None else self._keys_and_store.protecting(auth)
         given: dict[str, Any] = {**options, "workers": workers, "protection": protection}
         given.pop("auth", None)
         if self._catalog.guarded and not (given["protection"] or given.get("authenticate")):
@@ -645,8 +645,8 @@ class App:
                 "some entries require scopes, or ask who is calling: protect the app with App(auth=...)"
             )
         if given.get("store") is None:
-            given["store"] = self._vault.store
-        self._vault.check_workers(
+            given["store"] = self._keys_and_store.store
+        self._keys_and_store.check_workers(
             workers,
             store=given["store"],
             sessions=bool(given.get("sessions", True) and self._stateful),
@@ -661,16 +661,16 @@ class App:
             return []
         from ..transports.http_server.routes import Route
 
-        in_thread = self._workshop.in_thread
+        in_thread = self._runner_state.in_thread
         return [Route(*each, **more, in_thread=in_thread) for each, more in self._routes]
 
     def _runner(
         self, plan: Plan, timeout: float | None, *, single_use: bool = False, once: bool = False
     ) -> Runner:
         if single_use or once:
-            self._vault.check_single_use(plan)
+            self._keys_and_store.check_single_use(plan)
         seconds = timeout if timeout is not None else self._timeout
-        return Runner(plan, self._workshop, timeout=seconds, single_use=single_use, once=once)
+        return Runner(plan, self._runner_state, timeout=seconds, single_use=single_use, once=once)
 
     def _plan(self, fn: Callable[..., Any]) -> Plan:
         return inspect_function(fn, injectables=INJECTABLES)
@@ -686,7 +686,7 @@ class App:
             )
         plan = self._plan(method.handler)
         check_method_name(plan, method.name)
-        answer = MethodEntry(method.name, Runner(plan, self._workshop, timeout=self._timeout)).answer
+        answer = MethodEntry(method.name, Runner(plan, self._runner_state, timeout=self._timeout)).answer
         if not method.declared:
             return answer
 
@@ -744,11 +744,11 @@ class App:
                 if each.lifespan is not None:
                     await stack.enter_async_context(each.lifespan(self._hub.publish))
             if self._lifespan is not None:
-                self._workshop.state = await stack.enter_async_context(self._lifespan(self))
+                self._runner_state.state = await stack.enter_async_context(self._lifespan(self))
             try:
                 yield
             finally:
-                await self._workshop.end()
+                await self._runner_state.end()
 
 
 def _no_such_name(self: object, name: str) -> NoReturn:

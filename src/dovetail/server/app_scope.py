@@ -22,7 +22,7 @@ log = get_logger("dovetail.server")
 Make = Callable[[AsyncExitStack], Awaitable[Any]]
 
 
-class _Kept:
+class _AppDependency:
     """One dependency: its value, what ends it, and the task that holds it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -35,7 +35,7 @@ class AppScope:
     """The dependencies of one app, by provider."""
 
     def __init__(self) -> None:
-        self._kept: dict[Any, _Kept] = {}
+        self._kept: dict[Any, _AppDependency] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def value(self, provider: Any, make: Make) -> Any:
@@ -45,7 +45,7 @@ class AppScope:
             self._kept, self._loop = {}, loop
         kept = self._kept.get(provider)
         if kept is None:
-            kept = self._kept[provider] = _Kept(loop)
+            kept = self._kept[provider] = _AppDependency(loop)
             kept.task = loop.create_task(self._hold(provider, kept, make), context=contextvars.Context())
         return await asyncio.shield(kept.value)
 
@@ -65,7 +65,7 @@ class AppScope:
                     kept.task.cancel()
                 await asyncio.wait([kept.task])
 
-    async def _hold(self, provider: Any, kept: _Kept, make: Make) -> None:
+    async def _hold(self, provider: Any, kept: _AppDependency, make: Make) -> None:
         try:
             async with AsyncExitStack() as stack:
                 value = await make(stack)

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from ..protocol.call import Call
 from ..protocol.errors import ResourceNotFound
 from ..protocol.listening import Change, everything
-from ..protocol.messages import Kept
-from ..protocol.paging import Place, decode_cursor, encode_cursor, page, resume, shortened
+from ..protocol.messages import CachedResult
+from ..protocol.paging import CursorPosition, decode_cursor, encode_cursor, page, resume, shortened
 from ..protocol.revisions import Feature, Profile
 from ..protocol.types import (
     ListPromptsResult,
@@ -27,7 +27,7 @@ from ..security.authenticator import InsufficientScope
 from ..security.principal import Principal
 from .access import is_judged
 from .entries import PromptEntry, ResourceEntry, ToolEntry, hinted
-from .shelf import Shelf, View
+from .registry import Registry, RegistryView
 
 T = TypeVar("T")
 
@@ -42,49 +42,54 @@ class Catalog:
     def __init__(
         self, publish: Callable[[Change], None], *, name: str, page_size: int, list_ttl: float
     ) -> None:
-        self.tools: Shelf[ToolEntry] = Shelf("tools", "tool", publish)
-        self.resources: Shelf[ResourceEntry] = Shelf("resources", "resource", publish)
-        self.templates: Shelf[ResourceEntry] = Shelf("resources", "resource template", publish)
-        self.prompts: Shelf[PromptEntry] = Shelf("prompts", "prompt", publish)
+        self.tools: Registry[ToolEntry] = Registry("tools", "tool", publish)
+        self.resources: Registry[ResourceEntry] = Registry("resources", "resource", publish)
+        self.templates: Registry[ResourceEntry] = Registry("resources", "resource template", publish)
+        self.prompts: Registry[PromptEntry] = Registry("prompts", "prompt", publish)
         self._page_size = page_size
         self._ttl_ms = int(max(list_ttl, 0.0) * 1000)
         self._app = name.encode("utf-8", "surrogatepass")
 
-    def list_tools(self, call: Call, channel: Channel) -> Kept:
+    def list_tools(self, call: Call, channel: Channel) -> CachedResult:
         """A page of tools, encoded."""
         return self._list(self.tools, call, channel, lambda entry: entry.tool, _tools)
 
-    def list_resources(self, call: Call, channel: Channel) -> Kept:
+    def list_resources(self, call: Call, channel: Channel) -> CachedResult:
         """A page of resources, encoded."""
         return self._list(self.resources, call, channel, lambda entry: entry.described, _resources)
 
-    def list_templates(self, call: Call, channel: Channel) -> Kept:
+    def list_templates(self, call: Call, channel: Channel) -> CachedResult:
         """A page of resource templates, encoded."""
         return self._list(self.templates, call, channel, lambda entry: entry.described, _templates)
 
-    def list_prompts(self, call: Call, channel: Channel) -> Kept:
+    def list_prompts(self, call: Call, channel: Channel) -> CachedResult:
         """A page of prompts, encoded."""
         return self._list(self.prompts, call, channel, lambda entry: entry.prompt, _prompts)
 
     @property
     def guarded(self) -> bool:
         """Whether any entry requires something of its callers."""
-        return any(shelf.guarded for shelf in (self.tools, self.resources, self.templates, self.prompts))
+        return any(
+            registry.guarded for registry in (self.tools, self.resources, self.templates, self.prompts)
+        )
 
     @property
     def single_use(self) -> bool:
         """Whether the state of calls of any entry counts once."""
-        shelves = (self.tools, self.resources, self.templates, self.prompts)
-        return any(entry.single_use for shelf in shelves for entry in shelf.all())
+        registries = (self.tools, self.resources, self.templates, self.prompts)
+        return any(entry.single_use for registry in registries for entry in registry.all())
 
     def find_resource(
         self, uri: str, channel: Channel | None = None
     ) -> tuple[ResourceEntry, dict[str, str | list[str]]]:
         """The entry that reads a URI and the variables in it. Raises `ResourceNotFound`, and `InsufficientScope`."""
-        shelf, name, variables = self._locate(uri)
-        entry = None if shelf is None else shelf.get(name)
+        registry, name, variables = self._locate(uri)
+        entry = None if registry is None else registry.get(name)
         if entry is None or (
-            shelf is not None and shelf.guarded and channel is not None and not shelf.admits(name, channel)
+            registry is not None
+            and registry.guarded
+            and channel is not None
+            and not registry.admits(name, channel)
         ):
             raise ResourceNotFound(f"there is no resource {uri[:256]!r}", uri=uri[:2048])
         return entry, variables
@@ -111,7 +116,7 @@ class Catalog:
         """Which changes a listener may hear of: those in what it can see."""
         if not is_judged(principal, transport):
             return everything
-        return _Hearing(self, principal).hears
+        return _ListenerAccess(self, principal).hears
 
     def fingerprint(self, kind: str, principal: Principal) -> int:
         """A number that changes when what a caller, who is judged, can see of a list does."""
@@ -123,12 +128,12 @@ class Catalog:
         """Whether a caller, who is judged, may hear of a resource."""
         if not (self.resources.guarded or self.templates.guarded):
             return True
-        shelf, name, _ = self._locate(uri)
-        needed = None if shelf is None else shelf.guarded.get(name)
+        registry, name, _ = self._locate(uri)
+        needed = None if registry is None else registry.guarded.get(name)
         return needed is None or needed.holds(principal)
 
-    def _locate(self, uri: str) -> tuple[Shelf[ResourceEntry] | None, str, dict[str, str | list[str]]]:
-        """The shelf and name of the entry that reads a URI, and the variables in it."""
+    def _locate(self, uri: str) -> tuple[Registry[ResourceEntry] | None, str, dict[str, str | list[str]]]:
+        """The registry and name of the entry that reads a URI, and the variables in it."""
         if self.resources.get(uri) is not None:
             return self.resources, uri, {}
         for entry in self.templates.all():
@@ -144,38 +149,38 @@ class Catalog:
 
     def _list(
         self,
-        shelf: Shelf[T],
+        registry: Registry[T],
         call: Call,
         channel: Channel,
         describe: Callable[[T], Any],
         build: Callable[[list[Any], str | None], Any],
-    ) -> Kept:
+    ) -> CachedResult:
         params = call.params
         cursor = params.cursor if isinstance(params, PageParams) else None
         profile = call.profile
-        view = shelf.view(channel, self._page_size)
+        view = registry.view(channel, self._page_size)
         key = (profile.revision, cursor, view.key)
-        body = shelf.page(key)
+        body = registry.page(key)
         if body is None:
             binding = b"%b\0%b\0%b" % (self._app, call.method.encode(), view.binding)
             place = None if cursor is None else decode_cursor(cursor, binding)
-            body, usual = self._page(shelf, view, binding, profile, place, describe, build)
+            body, usual = self._page(registry, view, binding, profile, place, describe, build)
             if usual:  # anybody can make up a place, as many as there are entries
-                shelf.keep(key, body)
+                registry.keep(key, body)
         return body
 
     def _page(
         self,
-        shelf: Shelf[T],
-        view: View,
+        registry: Registry[T],
+        view: RegistryView,
         binding: bytes,
         profile: Profile,
-        place: Place | None,
+        place: CursorPosition | None,
         describe: Callable[[T], Any],
         build: Callable[[list[Any], str | None], Any],
-    ) -> tuple[Kept, bool]:
+    ) -> tuple[CachedResult, bool]:
         """The page that starts at a place, and whether it is one of those that the list is cut into from its start."""
-        entries = shelf.visible(view)
+        entries = registry.visible(view)
         start = 0 if place is None else resume([name for name, _ in entries], place)
         usual = place is None or (
             (start, start % self._page_size) == (place.after, 0)
@@ -188,10 +193,10 @@ class Catalog:
         result = build([describe(entry) for _, entry in part.items], following)
         if profile.has(Feature.CACHE_HINTS):
             result = hinted(result, self._ttl_ms, "private" if view.private else "public")
-        return Kept(profile.encode(result)), usual
+        return CachedResult(profile.encode(result)), usual
 
 
-class _Hearing:
+class _ListenerAccess:
     """What a listener, who is judged, may hear of."""
 
     __slots__ = ("_catalog", "_known", "_principal")

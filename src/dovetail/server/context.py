@@ -26,8 +26,7 @@ from ..protocol.errors import (
     URLElicitationRequired,
 )
 from ..protocol.revisions import Feature
-from ..protocol.rounds import MAX_QUESTIONS
-from ..protocol.rounds import Question as WireQuestion
+from ..protocol.rounds import MAX_QUESTIONS, WireQuestion
 from ..protocol.types import (
     LOG_LEVELS,
     CreateMessageResult,

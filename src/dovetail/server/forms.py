@@ -49,7 +49,7 @@ class AnswerInvalid(DovetailError):
         super().__init__("\n".join(text for _, text in problems))
 
 
-class _Field(Struct, frozen=True):
+class _SchemaField(Struct, frozen=True):
     """``name`` as in the form. ``values``: what each choice stands for, or None.
 
     ``nullable``: None is a value of it.
@@ -83,7 +83,7 @@ class Form(Generic[T]):
 
     __slots__ = ("_build", "_fields", "_schema", "_validator")
 
-    def __init__(self, schema: dict[str, Any], fields: Mapping[str, _Field], build: _Build) -> None:
+    def __init__(self, schema: dict[str, Any], fields: Mapping[str, _SchemaField], build: _Build) -> None:
         self._schema = schema
         self._fields = fields
         self._build = build
@@ -188,7 +188,7 @@ def _form_of(kind: Any) -> Form[Any]:
 _cached_form_of = lru_cache(maxsize=256)(_form_of)
 
 
-def _object(fields: list[_Field]) -> dict[str, Any]:
+def _object(fields: list[_SchemaField]) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object", "properties": {each.name: each.schema for each in fields}}
     if required := [each.name for each in fields if each.required]:
         schema["required"] = required
@@ -199,7 +199,7 @@ def _object(fields: list[_Field]) -> dict[str, Any]:
     return schema
 
 
-def _field(name: str, hint: Any, default: Any, text: str, *, optional: bool) -> _Field:
+def _field(name: str, hint: Any, default: Any, text: str, *, optional: bool) -> _SchemaField:
     """One field; ``optional``: may be left out without a default that is known."""
     members = hints.union_members(hints.without_markers(hint))
     nullable = type(None) in members
@@ -228,7 +228,7 @@ def _field(name: str, hint: Any, default: Any, text: str, *, optional: bool) -> 
     if default is not MISSING and default is not None:
         plain = native.to_plain(default() if isinstance(default, _Factory) else default)
         restricted["default"] = _as_answer(plain, choice=bool(options), number=restricted["type"] == "number")
-    return _Field(
+    return _SchemaField(
         name, restricted, default is MISSING and not nullable and not optional, nullable, values, read
     )
 
@@ -386,7 +386,7 @@ def _dataclass_default(field: dataclasses.Field[Any]) -> Any:
     return MISSING if field.default_factory is dataclasses.MISSING else _Factory(field.default_factory)
 
 
-def _builder(kind: Any, fields: list[_Field]) -> _Build:
+def _builder(kind: Any, fields: list[_SchemaField]) -> _Build:
     """What makes a value of a type from its fields."""
     if hasattr(kind, "_fields") and issubclass(kind, tuple):
         kind = cast("Any", kind)

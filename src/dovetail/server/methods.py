@@ -44,12 +44,12 @@ from ..runtime.dispatch import Handler
 from ..runtime.extension import Extensions
 from ..runtime.hub import Hub
 from ..security.callers import HERE, caller_of, outside
-from ..security.limits import RateLimiter, Seldom
+from ..security.limits import LogThrottle, RateLimiter
 from ..security.principal import ANONYMOUS, Principal
 from . import offering
 from .catalog import Catalog
 from .completion import Completers
-from .shelf import Shelf
+from .registry import Registry
 
 log = get_logger("dovetail.server")
 
@@ -91,7 +91,7 @@ class Methods:
         self._stateless = stateless
         self._extensions = extensions
         self._limiter = limiter
-        self._seldom = Seldom()
+        self._seldom = LogThrottle()
         self._discover_ttl_ms = int(discover_ttl * 1000)
 
     def handlers(self) -> dict[str, Handler]:
@@ -232,9 +232,11 @@ class Methods:
             if prompts.get(ref.name) is None or (prompts.guarded and not prompts.admits(ref.name, channel)):
                 raise InvalidParams(f"there is no prompt {ref.name[:128]!r}")
             return
-        shelves = (catalog.resources, catalog.templates)
-        known = any(shelf.get(ref.uri) is not None for shelf in shelves)
-        if not known or not all(not shelf.guarded or shelf.admits(ref.uri, channel) for shelf in shelves):
+        registries = (catalog.resources, catalog.templates)
+        known = any(registry.get(ref.uri) is not None for registry in registries)
+        if not known or not all(
+            not registry.guarded or registry.admits(ref.uri, channel) for registry in registries
+        ):
             raise InvalidParams(f"there is no resource or template {ref.uri[:128]!r}")
 
     # Listening
@@ -315,6 +317,6 @@ def _session(channel: Channel) -> ServerSession:
     return channel.session
 
 
-def _offered(call: Call, *shelves: Shelf[Any]) -> None:
-    if not any(shelf.seen for shelf in shelves):
+def _offered(call: Call, *registries: Registry[Any]) -> None:
+    if not any(registry.seen for registry in registries):
         raise MethodNotFound(f"this server does not offer what {call.method!r} lists")

@@ -25,7 +25,7 @@ from ..protocol.errors import (
 )
 from ..protocol.messages import join
 from ..protocol.revisions import Feature, Profile
-from ..protocol.rounds import Question as WireQuestion
+from ..protocol.rounds import WireQuestion
 from ..protocol.tool_balance import imbalance
 from ..protocol.types import (
     ClientCapabilities,

@@ -26,7 +26,7 @@ _SERVING: Final = (
 )
 
 
-class _Runnable(Protocol):
+class _RunnableApp(Protocol):
     auth: Protection | None
 
     @property
@@ -37,7 +37,7 @@ class _Runnable(Protocol):
     def share_keys(self) -> None: ...
 
 
-def run(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
+def run(app: _RunnableApp, transport: str, options: Mapping[str, Any]) -> None:
     """Serve an app until told to stop. Raises ValueError for a transport that does not exist, TypeError for an option
     that it does not have.
     """
@@ -57,10 +57,10 @@ def run(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
         serve(endpoint, path=options.get("path", "/mcp"), **serving)
 
 
-async def serve(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
+async def serve(app: _RunnableApp, transport: str, options: Mapping[str, Any]) -> None:
     """Serve an app in the running loop, until told to stop or cancelled. Raises as `run` does."""
     _check(app, transport, options)
-    from ..runtime.ending import LIMIT, Ending
+    from ..runtime.shutdown import LIMIT, Shutdown
 
     given = dict(options)
     if transport == "stdio":
@@ -68,12 +68,12 @@ async def serve(app: _Runnable, transport: str, options: Mapping[str, Any]) -> N
         from ..transports.stdio.streams import claim_stdio
 
         streams = claim_stdio(max_line=app.service.max_message)
-        ending = Ending(given.pop("drain", LIMIT))
+        ending = Shutdown(given.pop("drain", LIMIT))
         await ending.after(serve_stdio(app.service, streams, ending=ending, **given))
     elif transport == "unix":
         from ..transports.unix.server import serve_unix
 
-        ending = Ending(given.pop("drain", LIMIT))
+        ending = Shutdown(given.pop("drain", LIMIT))
         await ending.after(serve_unix(app.service, ending=ending, **given))
     else:
         from ..transports.http1.server.runner import serve_here
@@ -85,13 +85,13 @@ async def serve(app: _Runnable, transport: str, options: Mapping[str, Any]) -> N
         await serve_here(endpoint, path=options.get("path", "/mcp"), **serving)
 
 
-def _check(app: _Runnable, transport: str, options: Mapping[str, Any]) -> None:
+def _check(app: _RunnableApp, transport: str, options: Mapping[str, Any]) -> None:
     check_options(transport, options)
     if app.auth is not None and transport != "http":
         log.info("auth is for HTTP: over %s nobody is asked for a token", transport)
 
 
-def _over_http(app: _Runnable, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def _over_http(app: _RunnableApp, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The endpoint, and the options of who serves it."""
     from ..protocol.bindings.origins import OriginPolicy
 

@@ -29,7 +29,7 @@ from ..protocol.types import InputRequired, Result, RetryParams
 from ..runtime.beginning import task_maker
 from ..runtime.channel import Channel
 from ..runtime.dispatch import answers
-from ..runtime.ledger import Ledger
+from ..runtime.journals import Journals
 from ..runtime.rounds import Diverged, Rounds, Suspend, ends_round
 from .app_scope import AppScope
 from .context import Context, clean_ups_of, demand_visits, opened_rounds, run_apart
@@ -53,20 +53,20 @@ class TimedOut(ToolError):
     """
 
 
-class Workshop:
+class RunnerState:
     """What all runners of an app share: the threads for sync functions, the app's state, the ledger of rounds.
 
-    ``ledger`` gives it, when first needed. ``audience``: what request state is good for. ``replay_check``: run each
+    ``journals`` gives it, when first needed. ``audience``: what request state is good for. ``replay_check``: run each
     body that asks a second time, see that it asks the same, and fail if not.
     """
 
     def __init__(
-        self, *, threads: int, ledger: Callable[[], Ledger], audience: str, replay_check: bool = False
+        self, *, threads: int, journals: Callable[[], Journals], audience: str, replay_check: bool = False
     ) -> None:
         self._threads = threads
         self._pool: Threads | None = None
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
-        self._ledger = ledger
+        self._journals = journals
         self._audience = audience
         self.replay_check = replay_check
         self.state: Any = None
@@ -86,15 +86,15 @@ class Workshop:
             begin = self._begin_single_use if single_use else self._begin
             return Context(call, channel, state=self.state, begin=begin)
         resumed = await Rounds.resume(
-            self._ledger(), call, channel, self._audience, single_use=single_use, once=once
+            self._journals(), call, channel, self._audience, single_use=single_use, once=once
         )
         return Context(call, channel, state=self.state, rounds=resumed)
 
     def _begin(self, call: Call, channel: Channel, body: Any) -> Rounds:
-        return Rounds.begin(self._ledger(), call, channel, self._audience, body=body)
+        return Rounds.begin(self._journals(), call, channel, self._audience, body=body)
 
     def _begin_single_use(self, call: Call, channel: Channel, body: Any) -> Rounds:
-        return Rounds.begin(self._ledger(), call, channel, self._audience, body=body, single_use=True)
+        return Rounds.begin(self._journals(), call, channel, self._audience, body=body, single_use=True)
 
     async def in_thread(self, name: str, call: Callable[[], Any]) -> Any:
         """Run a sync function in the pool, under a name for people, with the caller's context variables."""
@@ -132,7 +132,7 @@ class Runner:
     def __init__(
         self,
         plan: Plan,
-        workshop: Workshop,
+        runner_state: RunnerState,
         *,
         timeout: float | None = None,
         single_use: bool = False,
@@ -141,9 +141,9 @@ class Runner:
         self.plan = plan
         self.single_use: Final = single_use or once
         self.once: Final = once
-        self._workshop = workshop
+        self._runner_state = runner_state
         self._timeout: Final = timeout
-        self._injector = Injector(plan, app=workshop.app_scope, overrides=workshop.overrides)
+        self._injector = Injector(plan, app=runner_state.app_scope, overrides=runner_state.overrides)
         #: The function can be called at once: nothing is to be waited for before, and nothing cleaned up after.
         self._defiant: set[asyncio.Task[None]] = set()
         self._simple: Final = plan.is_async and self._injector.trivial and timeout is None
@@ -152,11 +152,11 @@ class Runner:
     @property
     def checked(self) -> bool:
         """Whether the replay check is on."""
-        return self._workshop.replay_check
+        return self._runner_state.replay_check
 
     def context(self, call: Call, channel: Channel) -> Awaitable[Context]:
         """The context for a run, if the caller wants to look at it first. Raises `InvalidParams`."""
-        return self._workshop.context(call, channel, single_use=self.single_use, once=self.once)
+        return self._runner_state.context(call, channel, single_use=self.single_use, once=self.once)
 
     async def judged(self, call: Call, channel: Channel) -> Context | None:
         """The context of a request that brings state, so that the state is judged first; None for any other. Raises
@@ -211,11 +211,11 @@ class Runner:
             raise TimedOut(
                 f"{self.plan.name} is not run: {MOST_DEFIANT} earlier calls of it go on after their time was up"
             )
-        from .apart import Apart  # which a server without deadlines starts without
+        from .detached_run import DetachedRun  # which a server without deadlines starts without
 
         if context is None:
-            context = await self._workshop.context(call, channel)
-        apart = Apart()
+            context = await self._runner_state.context(call, channel)
+        apart = DetachedRun()
         running = self._run(call, channel, values, context)
         task = task_maker(asyncio.get_running_loop())(
             apart.run(running, partial(run_apart, context, apart.clean_ups))
@@ -260,7 +260,7 @@ class Runner:
     ) -> Any:
         if context is None:
             context = await self.context(call, channel)
-        checked = self._workshop.replay_check
+        checked = self._runner_state.replay_check
         fresh = copy.deepcopy(values) if checked else values
         try:
             value = await self._asked(context, channel, values)
@@ -303,8 +303,8 @@ class Runner:
     async def _rehearse(self, call: Call, first: Rounds, values: tuple[Any, ...]) -> None:
         """Run the body again over the same answers, unheard. Raises `Diverged` if it does not ask the same."""
         second = first.rehearse()
-        channel = Unheard()
-        context = Context(call, channel, state=self._workshop.state, rounds=second)
+        channel = SilentChannel()
+        context = Context(call, channel, state=self._runner_state.state, rounds=second)
         outcome = "it ended without asking"
         try:
             await self._asked(context, channel, values)
@@ -373,7 +373,7 @@ class Runner:
     async def _invoke(self, values: tuple[Any, ...], filled: tuple[Any, ...]) -> Any:
         if self.plan.is_async:
             return await self.plan.invoke(values, filled)
-        value = await self._workshop.in_thread(self.plan.name, lambda: self.plan.invoke(values, filled))
+        value = await self._runner_state.in_thread(self.plan.name, lambda: self.plan.invoke(values, filled))
         return await value if inspect.isawaitable(value) else value
 
 
@@ -400,7 +400,7 @@ def _single(problem: BaseException) -> Exception | None:
     return inner[0] if all(each is not None for each in inner) else None
 
 
-class Unheard(Channel):
+class SilentChannel(Channel):
     """The channel of a run that nobody is to hear of."""
 
 

@@ -3,7 +3,7 @@
 Theory of operation. `concurrent.futures` makes threads that the interpreter waits for at its end, however long their
 work takes: a tool that blocks would keep a server from ending. These are daemons instead. So that work which was begun
 is not cut off for nothing, the interpreter's end waits for it all the same, but only as long as the end of the process
-may take (`dovetail.runtime.ending`); what still runs then is logged by name, and ends with the process.
+may take (`dovetail.runtime.shutdown`); what still runs then is logged by name, and ends with the process.
 
 A thread is started when work comes and none is idle, up to ``most``; idle ones wait for the next. They end when the
 pool is closed or forgotten.
@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 from ..logs import get_logger
-from ..runtime.ending import LIMIT, OURS, Clock, exit_in
+from ..runtime.shutdown import LIMIT, OURS, ShutdownClock, exit_in
 
 log = get_logger("dovetail.server")
 
@@ -49,7 +49,7 @@ class _Work:
             self.future.set_result(value)
 
 
-class _Shared:
+class _PoolState:
     """What a pool and its threads have in common; the threads do not hold the pool itself."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Threads:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._shared = _Shared()
+        self._shared = _PoolState()
         self._forgotten = weakref.finalize(self, _close, self._shared)
         self._forgotten.atexit = False
 
@@ -99,12 +99,12 @@ class Threads:
         self._forgotten()
 
 
-def _close(shared: _Shared) -> None:
+def _close(shared: _PoolState) -> None:
     for _ in range(shared.count):
         shared.queue.put(None)
 
 
-def _serve(shared: _Shared) -> None:
+def _serve(shared: _PoolState) -> None:
     thread = threading.current_thread()
     while (work := shared.queue.get()) is not None:
         thread.name = work.name
@@ -132,4 +132,4 @@ def _wait_for_work() -> None:
             log.error("the process ends while these still run: %s", ", ".join(sorted(Busy.now.values())))
 
 
-Clock.last_acts.append(_wait_for_work)
+ShutdownClock.last_acts.append(_wait_for_work)

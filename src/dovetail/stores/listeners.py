@@ -2,11 +2,11 @@
 
 Theory of operation
 -------------------
-Every bus, whatever brings its messages, hands them to a `Listeners`. Each listener has a queue of its own, bounded in
-messages and bytes, and one callback on the way to its event loop while there is something in it. So a slow one takes
-no memory beyond its bounds and delays nobody. What finds a queue full is dropped, and a None is put in its place, one
-for all that is dropped in a row: the listener learns where something is missing. A listener is called in the context in
-which it began to listen, not in a publisher's.
+Every bus, whatever brings its messages, hands them to a `BusListeners`. Each listener has a queue of its own, bounded
+in messages and bytes, and one callback on the way to its event loop while there is something in it. So a slow one
+takes no memory beyond its bounds and delays nobody. What finds a queue full is dropped, and a None is put in its
+place, one for all that is dropped in a row: the listener learns where something is missing. A listener is called in
+the context in which it began to listen, not in a publisher's.
 
 Specification: none.
 """
@@ -24,7 +24,7 @@ from dovetail.logs import get_logger
 from dovetail.stores.bounds import BusBounds
 from dovetail.stores.errors import StoreClosed
 
-__all__ = ["Listeners"]
+__all__ = ["BusListeners"]
 
 Heard = Callable[[bytes | None], None]
 
@@ -124,7 +124,7 @@ class _Listener:
             )
 
 
-class Listeners:
+class BusListeners:
     """Those who listen, by channel. May be used from any thread.
 
     `vacated(channel)` is called, in the thread that did it and with no lock held, when the last listener of a channel

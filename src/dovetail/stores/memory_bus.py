@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable
 
 from dovetail.stores.bounds import BusBounds, check_key, check_value
-from dovetail.stores.listeners import Listeners
+from dovetail.stores.listeners import BusListeners
 
 __all__ = ["MemoryBus"]
 
@@ -25,7 +25,7 @@ class MemoryBus:
 
     def __init__(self, bounds: BusBounds = BusBounds()) -> None:
         self._bounds = bounds
-        self._listeners = Listeners(bounds)
+        self._listeners = BusListeners(bounds)
 
     async def publish(self, channel: str, data: bytes) -> None:
         """See `Bus.publish`."""

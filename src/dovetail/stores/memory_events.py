@@ -40,7 +40,7 @@ SWEEP = 8
 """Due streams that one append sweeps."""
 
 
-class _Stream(Struct, gc=False):
+class _MemoryStream(Struct, gc=False):
     """One stream: its newest events, and when they and the memory of its position go. ``gone``: it was forgotten."""
 
     name: str
@@ -69,7 +69,7 @@ class _Stream(Struct, gc=False):
         del self.events[:count]
 
 
-class _Names:
+class _StreamNames:
     """The names of all streams, by what they begin with up to the last slash: only that is kept in order."""
 
     __slots__ = ("_groups", "_order")
@@ -119,9 +119,11 @@ class MemoryEvents:
         self._clock = clock
         self._lock = Lock()
         self._closed = False
-        self._streams: dict[str, _Stream] = {}
-        self._names = _Names()
-        self._ended: deque[_Stream] = deque()  # the streams that are closed, in the order in which they were
+        self._streams: dict[str, _MemoryStream] = {}
+        self._names = _StreamNames()
+        self._ended: deque[_MemoryStream] = (
+            deque()
+        )  # the streams that are closed, in the order in which they were
         self._latest = 0.0  # when the last of those that were kept whole goes
         self._gone = 0  # of those, what was forgotten otherwise than from the front
         self._deadlines = Deadlines()
@@ -141,7 +143,7 @@ class MemoryEvents:
                 raise StreamEnded
             self._make_room(len(data) + (EVENT_COST if found else EVENT_COST + STREAM_COST), now)
             if found is None:
-                found = _Stream(stream, [])
+                found = _MemoryStream(stream, [])
                 self._names.add(stream)
                 self._streams[stream] = found
                 self._bytes += STREAM_COST
@@ -181,7 +183,7 @@ class MemoryEvents:
                 raise StreamEnded
             if self._bytes + charge > bounds.max_total_bytes:
                 self._make_room(charge, now)
-            found = _Stream(stream, list(events), size, count, True, now + bounds.ttl)
+            found = _MemoryStream(stream, list(events), size, count, True, now + bounds.ttl)
             if count > bounds.max_events or size > bounds.max_bytes:
                 found.trim(bounds.max_events, bounds.max_bytes)
                 charge = found.charge()
@@ -246,7 +248,7 @@ class MemoryEvents:
         with self._lock:
             self._closed = True
             self._streams, self._ended = {}, deque()
-            self._names, self._deadlines = _Names(), Deadlines()
+            self._names, self._deadlines = _StreamNames(), Deadlines()
 
     def _sweep_some(self, limit: int) -> bool | None:
         """See `Sweep`."""
@@ -262,14 +264,14 @@ class MemoryEvents:
             raise StoreClosed
         return self._clock()
 
-    def _known(self, stream: str) -> _Stream:
+    def _known(self, stream: str) -> _MemoryStream:
         check_key(stream, "stream name")
         found = self._settled(stream, self._now())
         if found is None:
             raise StreamUnknown
         return found
 
-    def _settled(self, stream: str, now: float) -> _Stream | None:
+    def _settled(self, stream: str, now: float) -> _MemoryStream | None:
         """The stream as it stands now, what has expired removed from it."""
         found = self._streams.get(stream)
         if found is None or now < found.end():
@@ -318,7 +320,7 @@ class MemoryEvents:
         if found.closed:
             self._leave_line(found)
 
-    def _leave_line(self, found: _Stream) -> None:
+    def _leave_line(self, found: _MemoryStream) -> None:
         """Taking it out of the line would mean to look for it, so it is only marked, and its events let go."""
         found.gone = True
         found.events = []

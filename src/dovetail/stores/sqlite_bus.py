@@ -39,7 +39,7 @@ from typing import Final
 from dovetail.logs import get_logger
 from dovetail.stores.bounds import BusBounds, check_key, check_value
 from dovetail.stores.errors import StoreClosed, StoreError
-from dovetail.stores.listeners import Listeners
+from dovetail.stores.listeners import BusListeners
 from dovetail.stores.sqlite_executor import SQLiteExecutor
 from dovetail.stores.sqlite_file import FileSettings, connect, translated
 
@@ -64,10 +64,10 @@ _GONE: Final = (errno.ENOENT, errno.ECONNREFUSED)
 _log = get_logger("dovetail.stores")
 
 
-class _Ear:
+class _DatagramListener:
     """The thread that listens for one bundle in one process. It never holds the bundle, so that it can be freed."""
 
-    def __init__(self, settings: FileSettings, listeners: Listeners) -> None:
+    def __init__(self, settings: FileSettings, listeners: BusListeners) -> None:
         self.listeners = listeners
         self._settings = settings
         self._lock = Lock()
@@ -271,10 +271,10 @@ class SQLiteBus:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._listening: _Ear | None = None
+        self._listening: _DatagramListener | None = None
         self._lock = Lock()
 
-    def _ear(self) -> _Ear:
+    def _ear(self) -> _DatagramListener:
         """The listening thread of this process: after a fork the parent's is not here."""
         if self._process != os.getpid():
             self._begin()
@@ -282,7 +282,7 @@ class SQLiteBus:
             if self._closed:
                 raise StoreClosed
             if self._listening is None:
-                self._listening = _Ear(self._settings, Listeners(self._bounds))
+                self._listening = _DatagramListener(self._settings, BusListeners(self._bounds))
                 weakref.finalize(self, self._listening.stop)
             return self._listening
 

@@ -34,7 +34,7 @@ _NUMBERS = 2**31
 _log = get_logger("dovetail.stores")
 
 
-class _Stream(NamedTuple):
+class _StreamRow(NamedTuple):
     number: int
     first: int
     last: int
@@ -43,7 +43,7 @@ class _Stream(NamedTuple):
     events_end: float
     position_end: float
 
-    def at(self, now: float) -> _Stream | None:
+    def at(self, now: float) -> _StreamRow | None:
         """What is left of it at that time."""
         if now < self.events_end:
             return self
@@ -56,9 +56,9 @@ _KINDS: Final = (int, int, int, int, int, float, float)
 """What the columns of a stream hold. SQLite would keep anything in them."""
 
 
-def _read_stream(row: tuple[Any, ...]) -> _Stream | None:
+def _read_stream(row: tuple[Any, ...]) -> _StreamRow | None:
     """A row of the table of streams, None (and a word to the log) for one that can't be."""
-    stream = _Stream._make(row)
+    stream = _StreamRow._make(row)
     if (
         tuple(map(type, row)) == _KINDS
         and stream.number < _NUMBERS
@@ -126,11 +126,11 @@ class SQLiteEvents:
             (name,),
         ).fetchone()
 
-    def _find(self, connection: Connection, name: str) -> _Stream | None:
+    def _find(self, connection: Connection, name: str) -> _StreamRow | None:
         row = self._row(connection, name)
         return None if row is None else _read_stream(row)
 
-    def _known(self, connection: Connection, name: str) -> _Stream:
+    def _known(self, connection: Connection, name: str) -> _StreamRow:
         found = self._find(connection, name)
         stream = found and found.at(self._clock())
         if stream is None:
@@ -147,7 +147,7 @@ class SQLiteEvents:
             connection.execute("DELETE FROM stream WHERE number = ?", (found.number,))
         if stream is None:
             made = connection.execute("INSERT INTO stream VALUES (NULL, ?, 1, 0, 0, 0, 0, 0, 0)", (name,))
-            stream = _Stream(made.lastrowid or 0, 1, 0, 0, 0, 0.0, 0.0)
+            stream = _StreamRow(made.lastrowid or 0, 1, 0, 0, 0, 0.0, 0.0)
         if stream.closed:
             raise StreamEnded
         last = stream.last + 1
@@ -176,7 +176,7 @@ class SQLiteEvents:
     def _position_end(self, now: float) -> float:
         return now + max(self._bounds.ttl, self._bounds.position_ttl)
 
-    def _trim(self, connection: Connection, stream: _Stream) -> tuple[int, int]:
+    def _trim(self, connection: Connection, stream: _StreamRow) -> tuple[int, int]:
         """Delete the oldest events until the rest fits; the first that is kept, and the bytes of all."""
         first, size, base = stream.first, stream.bytes, stream.number * SPAN
         if size > self._bounds.max_bytes or stream.last - first >= self._bounds.max_events:
@@ -218,7 +218,7 @@ class SQLiteEvents:
         )
         return [Event(place - base, data) for place, data in rows]
 
-    def _after_gap(self, connection: Connection, stream: _Stream, rest: tuple[int, int]) -> int:
+    def _after_gap(self, connection: Connection, stream: _StreamRow, rest: tuple[int, int]) -> int:
         """The first sequence from which on nothing is missing."""
         oldest = stream.last + 1
         rows = connection.execute(

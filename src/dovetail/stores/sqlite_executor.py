@@ -82,7 +82,7 @@ class _Operation:
             self.future.set_result(self.result)
 
 
-class _Threads:
+class _SQLiteThreads:
     """The threads of one executor in one process. They never hold the executor itself, so that it can be
     freed.
     """
@@ -241,7 +241,7 @@ class SQLiteExecutor:
     def __init__(self, settings: FileSettings, *, readers: int, sweep: Sweep) -> None:
         if readers < 1:
             raise ValueError(f"A SQLite store needs at least one reader, not {readers}.")
-        self._make = lambda: _Threads(settings, readers, sweep)
+        self._make = lambda: _SQLiteThreads(settings, readers, sweep)
         self._begin()
 
     def _begin(self) -> None:
@@ -249,7 +249,7 @@ class SQLiteExecutor:
         self._threads = self._make()
         self._finalizer = weakref.finalize(self, self._threads.stop)
 
-    def _own(self) -> _Threads:
+    def _own(self) -> _SQLiteThreads:
         """The threads of this process: after a fork the parent's are not here, and its connections not ours
         to use.
         """

@@ -133,7 +133,7 @@ async def served(application: Any) -> AsyncGenerator[str]:
     except ImportError as missing:
         raise ImportError("serving over HTTP needs uvicorn: pip install 'dovetail[server]'") from missing
 
-    class Quiet(uvicorn.Server):
+    class EmbeddedServer(uvicorn.Server):
         """Leaves the signals of the test's process alone."""
 
         @contextlib.contextmanager
@@ -148,7 +148,7 @@ async def served(application: Any) -> AsyncGenerator[str]:
         proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
-    server = Quiet(config)
+    server = EmbeddedServer(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
         if task.done():

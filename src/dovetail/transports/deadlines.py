@@ -1,6 +1,6 @@
 """Deadlines that stand still while a person is waited for.
 
-Theory of operation. Whoever bounds a wait puts its `Clock` into the context of the task (`tick`); whoever
+Theory of operation. Whoever bounds a wait puts its `PausableClock` into the context of the task (`tick`); whoever
 begins to wait for a person, however deep below, stops all clocks that it finds there (`standing_still`) and
 lets them go on afterwards. Tasks inherit the clocks under which they were started. Nothing has to be handed
 through the seams between, and other tasks have other clocks.
@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar, Token
 from typing import Final, Protocol
 
-__all__ = ["Clock", "deadline", "nothing_sent", "standing_still", "tick", "untick"]
+__all__ = ["PausableClock", "deadline", "nothing_sent", "standing_still", "tick", "untick"]
 
 
-class Clock(Protocol):
+class PausableClock(Protocol):
     """Something whose time can stand still. The calls come in pairs, and may be nested. ``unsent``: the message that it
     bounds has not begun to leave.
     """
@@ -32,15 +32,15 @@ class Clock(Protocol):
         ...
 
 
-_clocks: Final[ContextVar[tuple[Clock, ...]]] = ContextVar("dovetail_clocks", default=())
+_clocks: Final[ContextVar[tuple[PausableClock, ...]]] = ContextVar("dovetail_clocks", default=())
 
 
-def tick(clock: Clock) -> Token[tuple[Clock, ...]]:
+def tick(clock: PausableClock) -> Token[tuple[PausableClock, ...]]:
     """From here on this task runs under this clock, too, up to `untick` with what this gives."""
     return _clocks.set((*_clocks.get(), clock))
 
 
-def untick(token: Token[tuple[Clock, ...]]) -> None:
+def untick(token: Token[tuple[PausableClock, ...]]) -> None:
     """Take back a `tick`, in the same task."""
     _clocks.reset(token)
 

@@ -12,7 +12,7 @@ from typing import Any
 from ..protocol.errors import Closed
 from ..runtime.connection import ServerConnection
 from ..runtime.service import Service
-from .client_seam import Outgoing, Receiver, Reply
+from .client_transport import Outgoing, ReceivedResponse, Receiver
 from .shared_channel import SharedChannel
 
 
@@ -35,7 +35,7 @@ class MemoryTransport:
         self._channel = SharedChannel(self.name, self._connection.receive)
         self._channel.attach(receiver)
 
-    def request(self, out: Outgoing) -> CoroutineType[Any, Any, Reply]:
+    def request(self, out: Outgoing) -> CoroutineType[Any, Any, ReceivedResponse]:
         """Send a request and wait for its answer."""
         return self._opened().request(out)
 

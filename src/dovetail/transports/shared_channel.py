@@ -24,7 +24,7 @@ from typing import Final
 
 from ..logs import get_logger
 from ..protocol import envelope
-from ..protocol.correlation import Pending
+from ..protocol.correlation import OpenRequests
 from ..protocol.envelope import Kind, Malformed, Message
 from ..protocol.errors import (
     DovetailError,
@@ -35,7 +35,7 @@ from ..protocol.errors import (
     not_sent,
 )
 from ..runtime import tap
-from .client_seam import Outgoing, Receiver, Reply
+from .client_transport import Outgoing, ReceivedResponse, Receiver
 
 __all__ = ["QUEUE_BYTES", "QUEUE_MESSAGES", "SharedChannel", "link"]
 
@@ -76,7 +76,7 @@ class SharedChannel:
         self._link = link(name)
         self._write = write
         self._pressure = pressure
-        self._open: Pending[asyncio.Future[Reply]] = Pending()
+        self._open: OpenRequests[asyncio.Future[ReceivedResponse]] = OpenRequests()
         self._receiver: Receiver | None = None
         self._waiting: deque[tuple[Message, int]] = deque()
         self._bytes = 0
@@ -96,12 +96,12 @@ class SharedChannel:
         """Why the channel is over, or None while it is open."""
         return self._end
 
-    async def request(self, out: Outgoing) -> Reply:
+    async def request(self, out: Outgoing) -> ReceivedResponse:
         """Send a request and await its response. Raises what ended the channel, or what the write raised."""
         self._check_open()
         if out.id is None:
             raise LocalProtocolError("a request needs an id; send notifications with send()")
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ReceivedResponse] = asyncio.get_running_loop().create_future()
         self._open.add(out.id, answer)
         try:
             await self._send(out)
@@ -177,7 +177,7 @@ class SharedChannel:
         if waiter is None or waiter.done():
             self.late += 1
         else:
-            waiter.set_result(Reply(message))
+            waiter.set_result(ReceivedResponse(message))
         return True
 
     @property

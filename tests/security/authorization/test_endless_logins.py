@@ -12,7 +12,7 @@ import pytest
 from login_stage import RESOURCE_PATH, World
 
 from dovetail.auth import ClientCredentials, MemoryTokens
-from dovetail.auth.login import Credentials, LoginFailed, ScopeRefused
+from dovetail.auth.login import LoginFailed, OAuthCredentials, ScopeRefused
 from dovetail.auth.login.credentials import MAX_LOGINS, SPAN
 from dovetail.auth.login.records import Tokens, decode
 from dovetail.security.client_auth import Refusal
@@ -29,7 +29,7 @@ class Clock:
         return self.now
 
 
-def credentials(world: World, clock: Clock, auth: Any = None) -> Credentials:
+def credentials(world: World, clock: Clock, auth: Any = None) -> OAuthCredentials:
     made = world.credentials(auth)
     made._clock = clock
     return made
@@ -47,7 +47,7 @@ def refusal(world: World, sent: dict[str, str], status: int, challenge: str) -> 
     )
 
 
-async def demand(world: World, client: Credentials, scopes: str) -> bool:
+async def demand(world: World, client: OAuthCredentials, scopes: str) -> bool:
     """The server wants more scopes for what the client has just sent."""
     sent = dict(await client.headers("POST", world.resource))
     return await client.refused(
@@ -55,7 +55,7 @@ async def demand(world: World, client: Credentials, scopes: str) -> bool:
     )
 
 
-async def refuse(world: World, client: Credentials) -> bool:
+async def refuse(world: World, client: OAuthCredentials) -> bool:
     """The server refuses what the client has just sent."""
     sent = dict(await client.headers("POST", world.resource))
     where = f'resource_metadata="{world.mcp.url}{RESOURCE_PATH}/mcp"'

@@ -17,8 +17,8 @@ import pytest
 from guarded import RESOURCE, Issuer, Wire, issuing, notes
 
 from dovetail.auth import Protected, introspection
-from dovetail.auth.protecting import turns
-from dovetail.auth.protecting.turns import KEPT, OPEN, SHARE, Turns
+from dovetail.auth.protecting import fair_queue
+from dovetail.auth.protecting.fair_queue import KEPT, OPEN, SHARE, FairQueue
 from dovetail.auth.protecting.verdicts import Unavailable
 from dovetail.security.callers import network_of
 from dovetail.testing.serving import served
@@ -88,7 +88,7 @@ async def test_one_network_can_not_keep_another_out() -> None:
         await settled(issuer, SHARE)
         begun = time.monotonic()
         assert (await honest.call("new")).status == 200
-        assert time.monotonic() - begun < turns.PATIENCE
+        assert time.monotonic() - begun < fair_queue.PATIENCE
         assert issuer.most <= SHARE + 1
         issuer.held.set()
         assert {answer.status for answer in await asyncio.gather(*flood)} <= {401, 503}
@@ -138,7 +138,7 @@ async def test_a_burst_waits_and_is_not_refused() -> None:
 
 @pytest.mark.hostile
 async def test_nobody_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PATIENCE", 0.1)
+    monkeypatch.setattr(fair_queue, "PATIENCE", 0.1)
     async with flooded() as (issuer, url):
         wire = Wire(url, address=ATTACKER)
         flood = [asyncio.create_task(wire.call(f"made-up-{n}")) for n in range(SHARE)]
@@ -156,7 +156,7 @@ class Holder:
     """Holds turns until told to leave them."""
 
     def __init__(self) -> None:
-        self.turns = Turns()
+        self.turns = FairQueue()
         self.order: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.leave: dict[str, asyncio.Event] = {}
@@ -205,7 +205,7 @@ async def test_networks_that_wait_take_turns_and_known_tokens_come_first() -> No
 async def test_the_line_is_bounded_and_the_longest_part_of_it_gives_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turns, "WAITING", 4)
+    monkeypatch.setattr(fair_queue, "WAITING", 4)
     holder = Holder()
     for n in range(SHARE):
         await holder.ask(f"share-{n}", "many")

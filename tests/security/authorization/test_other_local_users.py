@@ -19,7 +19,7 @@ from login_stage import Seen, World
 
 from dovetail.auth.login import LoginFailed, local_peers
 from dovetail.auth.login.callback import Loopback
-from dovetail.auth.login.pages import Page
+from dovetail.auth.login.pages import CallbackPage
 
 NOBODY = 65534
 CONNECT = """
@@ -50,9 +50,9 @@ class Taker:
     def __init__(self) -> None:
         self.taken: list[str] = []
 
-    async def __call__(self, answer: dict[str, str]) -> Page:
+    async def __call__(self, answer: dict[str, str]) -> CallbackPage:
         self.taken.append(answer["code"])
-        return Page.DONE
+        return CallbackPage.DONE
 
 
 @contextlib.asynccontextmanager

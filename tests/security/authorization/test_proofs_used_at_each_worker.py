@@ -15,7 +15,7 @@ from guarded import RESOURCE, Wire, issuing, notes
 from dovetail import App
 from dovetail.auth import Protected, jwt
 from dovetail.auth.dpop import DPoPKey
-from dovetail.server.vault import NotShared
+from dovetail.server.keys_and_store import NotShared
 from dovetail.stores import MemoryStore, SQLiteStore
 from dovetail.testing.serving import served
 

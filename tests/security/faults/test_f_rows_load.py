@@ -222,7 +222,7 @@ async def test_f29_a_client_of_2024_that_never_reads_loses_its_stream_and_nobody
             await asyncio.wait_for(talkative.stopped.wait(), 20)
         assert peak.bytes < 24 * MIB
         assert talkative.said < 90_000
-        await serving_kit.until(lambda: not http._places.streams)
+        await serving_kit.until(lambda: not http._limits.streams)
         other = HTTPTalk(port)
         await other.open()
         assert "result" in await other.answer(request("ping", 1))
@@ -266,7 +266,7 @@ async def test_f30_hundreds_of_dripping_bodies_are_given_up_while_others_are_ser
         assert "result" in await talk.answer(request("ping", 1))
         answers = await asyncio.wait_for(asyncio.gather(*(drip.answer() for drip in drips)), 10)
         assert {answer.status for answer in answers} == {408}
-        assert not http._places.requests
+        assert not http._limits.requests
         for drip in drips:
             await drip.close()
         await talk.close()
@@ -278,7 +278,7 @@ async def test_f30_idle_connections_cost_no_place() -> None:
         idle = [await serving_kit.Connection.open(port) for _ in range(300)]
         talk = HTTPTalk(port)
         await talk.open()
-        assert http._places.requests == 0
+        assert http._limits.requests == 0
         assert (await talk.answer(request("ping", 1)))["result"] == {}
         for each in idle:
             await each.close()

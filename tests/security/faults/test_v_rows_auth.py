@@ -18,7 +18,7 @@ from dovetail import Principal
 from dovetail.auth import FileTokens, MemoryTokens, Protected
 from dovetail.auth.login import AuthorizationError
 from dovetail.auth.login.records import Tokens, decode, key_of
-from dovetail.auth.protecting.verdicts import Surroundings, Verified
+from dovetail.auth.protecting.verdicts import CheckContext, Verified
 from dovetail.testing.serving import served
 
 ROOT = Path(__file__).parents[3]
@@ -100,7 +100,7 @@ class Careless:
     opaque = True
     keep = 0.0
 
-    def checker(self, surroundings: Surroundings) -> "Careless":
+    def checker(self, surroundings: CheckContext) -> "Careless":
         return self
 
     async def check(self, token: str) -> Verified:

@@ -19,7 +19,7 @@ import pytest
 from fault_wires import FIRST, HTTPTalk, OldTalk, call, request, serving_kit
 
 from dovetail import App, Client, ConnectionLost, InternalError, RequestTimeout
-from dovetail.transports.client_seam import Outgoing, Reply
+from dovetail.transports.client_transport import Outgoing, ReceivedResponse
 from dovetail.transports.http import HTTPApp
 from dovetail.transports.unix.client import UnixTransport
 
@@ -81,7 +81,7 @@ async def test_v2_requests_cut_at_every_byte_disturb_no_handler(
         if method == "GET":
             for _ in range(5):
                 await cut(port, whole, len(whole), listen=True)
-                await serving_kit.until(lambda: http._places.streams == 1)
+                await serving_kit.until(lambda: http._limits.streams == 1)
         assert not running.stopped.is_set()
         assert "result" in await talk.answer(request("ping", 9))
         if method == "DELETE":
@@ -93,7 +93,7 @@ async def test_v2_requests_cut_at_every_byte_disturb_no_handler(
             running.release.set()
             assert (await held)["result"]["content"][0]["text"] == "held"
         await serving_kit.until(
-            lambda: not (http._places.requests or http._places.streams or http._stateful._tasks)
+            lambda: not (http._limits.requests or http._limits.streams or http._stateful._tasks)
         )
         assert not http._stateful._sessions._live
         await talk.close()
@@ -117,12 +117,12 @@ async def test_v2_the_transport_of_2024_survives_cuts_at_every_byte(caplog: pyte
         await cut_everywhere(port, opening, len(opening))
         for _ in range(5):
             await cut(port, opening, len(opening), listen=True)
-        await serving_kit.until(lambda: http._places.streams == 1)
+        await serving_kit.until(lambda: http._limits.streams == 1)
         assert not running.stopped.is_set()
         running.release.set()
         assert (await held)["result"]["content"][0]["text"] == "held"
         await talk.close()
-        await serving_kit.until(lambda: not (http._places.requests or http._places.streams))
+        await serving_kit.until(lambda: not (http._limits.requests or http._limits.streams))
     assert not caplog.records
 
 
@@ -153,7 +153,7 @@ async def test_v2_a_framework_that_cancels_requests_leaves_no_task() -> None:
     await running.app.service.stop()
     await asyncio.sleep(0)
     assert asyncio.all_tasks() <= before
-    assert not http._places.streams
+    assert not http._limits.streams
 
 
 # Answers that are cut: F36
@@ -210,7 +210,7 @@ async def test_f36_answers_over_lines_cut_at_every_byte_are_answers_or_losses() 
                 assert isinstance(outcome, ConnectionLost)
                 assert not outcome.retry_safe
             else:
-                assert isinstance(outcome, Reply)
+                assert isinstance(outcome, ReceivedResponse)
             assert len(losses.lost_by) == 1
             assert len(losses.heard) == (cut_at >= len(log) - 1)
             await transport.close()

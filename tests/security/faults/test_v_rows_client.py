@@ -20,7 +20,7 @@ from dovetail import Client
 from dovetail.client.results import OutputInvalid
 from dovetail.protocol.bounded import Bounded
 from dovetail.protocol.schema import validator as schemas
-from dovetail.transports.client_seam import Outgoing, Receiver, Reply
+from dovetail.transports.client_transport import Outgoing, ReceivedResponse, Receiver
 from dovetail.transports.shared_channel import SharedChannel
 
 pytestmark = pytest.mark.hostile
@@ -42,7 +42,7 @@ class HostileServer:
         self._channel = SharedChannel(self.name, self._take)
         self._channel.attach(receiver)
 
-    async def request(self, out: Outgoing) -> Reply:
+    async def request(self, out: Outgoing) -> ReceivedResponse:
         assert self._channel is not None
         return await self._channel.request(out)
 

@@ -19,7 +19,7 @@ from dovetail.protocol import envelope
 from dovetail.protocol.errors import MessageTooLarge
 from dovetail.stores import MemoryStore
 from dovetail.stores.bounds import SessionBounds, StoreBounds
-from dovetail.transports.client_seam import Outgoing
+from dovetail.transports.client_transport import Outgoing
 from dovetail.transports.http import HTTPApp
 from dovetail.transports.stdio.client import StdioTransport
 from dovetail.transports.unix.client import UnixTransport

@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 `AuthServer` is an ASGI application; see `server`. Read on in this order: `redirects` and `scopes` (what is allowed),
 `clients`, `documents` and `registration` (who asks), `login`, `authorizing` and `pages` (the part with a browser),
-`grants`, `tokens` and `vault` (what is kept), `client_authentication`, `assertions` and `granting` (the token
-endpoint), `ending` (revocation and introspection). `testing` serves one for the length of a test, and `command` is
+`grants`, `tokens` and `key_store` (what is kept), `client_authentication`, `assertions` and `granting` (the token
+endpoint), `revocation` (revocation and introspection). `testing` serves one for the length of a test, and `command` is
 ``dovetail authserver``.
 
 It is an application: what it imports of Dovetail are public names.

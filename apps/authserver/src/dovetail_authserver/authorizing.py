@@ -32,9 +32,9 @@ from dovetail.auth.oauth import is_challenge
 from dovetail.security import AESGCMSealer, SealBroken, parse_origin
 
 from . import pages, redirects
-from .clients import CODE, Client
+from .clients import CODE, OAuthClient
 from .documents import is_document_id
-from .exchange import Answer, Request, redirect
+from .exchange import HTTPRequest, HTTPResponse, redirect
 from .grants import CodeRecord, new_handle
 from .login import LoginRequest, User, ask_hook
 from .parts import Parts
@@ -52,7 +52,7 @@ _STALE_TEXT: Final = (
 )
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
+class PendingAuthorization(msgspec.Struct, frozen=True, kw_only=True):
     """A checked authorization request."""
 
     client_id: str
@@ -64,10 +64,10 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     thumbprint: str = ""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class ConsentPage(msgspec.Struct, frozen=True, kw_only=True):
     """A consent page: what was asked of whom. `nonce` makes its decision count once."""
 
-    pending: Pending
+    pending: PendingAuthorization
     user: User
     scopes: tuple[str, ...]
     nonce: str
@@ -79,7 +79,7 @@ class Authorizing:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def begin(self, request: Request) -> Answer:
+    async def begin(self, request: HTTPRequest) -> HTTPResponse:
         """``GET /authorize``."""
         if request.method != "GET":
             raise PageRefusal(
@@ -108,19 +108,19 @@ class Authorizing:
         cookie = f"{self._cookie}={browser}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}"
         return answer.having(("set-cookie", cookie))
 
-    async def log_in(self, request: Request) -> Answer:
+    async def log_in(self, request: HTTPRequest) -> HTTPResponse:
         """``GET`` and ``POST /login?ticket=...``: the login hook is asked again."""
         if request.method == "POST":
             self._check_own_form(request)
         ticket = _one(request.parameters(), "ticket") or ""
         browser = request.cookies.get(self._cookie, "")
-        pending = await self._open(ticket, browser, "login", Pending)
+        pending = await self._open(ticket, browser, "login", PendingAuthorization)
         client = await self._parts.directory.find(pending.client_id)
         if client is None:
             raise PageRefusal(_STALE, _STALE_TEXT)
         return await self._log_in(request, client, pending, browser, came_back=True)
 
-    async def decide(self, request: Request) -> Answer:
+    async def decide(self, request: HTTPRequest) -> HTTPResponse:
         """``POST /consent``: allow or deny, once."""
         if request.method != "POST":
             raise PageRefusal(
@@ -129,7 +129,7 @@ class Authorizing:
         self._check_own_form(request)
         form = request.form()
         asked = await self._open(
-            _one(form, "ticket") or "", request.cookies.get(self._cookie, ""), "consent", Asked
+            _one(form, "ticket") or "", request.cookies.get(self._cookie, ""), "consent", ConsentPage
         )
         decision = _one(form, "decision")
         if decision not in ("allow", "deny"):
@@ -148,7 +148,7 @@ class Authorizing:
             await self._parts.kept.consents.set(_remembered(asked), b"1", ttl=self._parts.remember_consent)
         return await self._allowed(asked)
 
-    async def _client_of(self, parameters: dict[str, list[str]], remote: str) -> tuple[Client, str]:
+    async def _client_of(self, parameters: dict[str, list[str]], remote: str) -> tuple[OAuthClient, str]:
         """The client and where it wants the answer. Until this has returned, nobody is redirected."""
         id, redirect_uri = _one(parameters, "client_id"), _one(parameters, "redirect_uri")
         if id is None:
@@ -162,7 +162,7 @@ class Authorizing:
             raise OAuthError("invalid_request", "redirect_uri is not one that this application registered.")
         return client, redirect_uri
 
-    async def _found(self, id: str, remote: str) -> Client | None:
+    async def _found(self, id: str, remote: str) -> OAuthClient | None:
         """The client. Whoever names documents that are none, and so makes us fetch in vain, has to wait."""
         if not is_document_id(id):
             return await self._parts.directory.find(id)
@@ -174,7 +174,9 @@ class Authorizing:
             gate.failed("document", remote)
             raise
 
-    async def _judge(self, client: Client, redirect_uri: str, parameters: dict[str, list[str]]) -> Pending:
+    async def _judge(
+        self, client: OAuthClient, redirect_uri: str, parameters: dict[str, list[str]]
+    ) -> PendingAuthorization:
         """The rest of the request. Raises `OAuthError`, which may be told to the client."""
         for name in ("request", "request_uri"):
             if name in parameters:
@@ -196,7 +198,7 @@ class Authorizing:
         thumbprint = _one(parameters, "dpop_jkt") or ""
         if thumbprint and not _THUMBPRINT.fullmatch(thumbprint):
             raise invalid_request("dpop_jkt is the SHA-256 thumbprint of a key.")
-        return Pending(
+        return PendingAuthorization(
             client_id=client.id,
             redirect_uri=redirect_uri,
             state=state,
@@ -207,8 +209,14 @@ class Authorizing:
         )
 
     async def _log_in(
-        self, request: Request, client: Client, pending: Pending, browser: str, *, came_back: bool
-    ) -> Answer:
+        self,
+        request: HTTPRequest,
+        client: OAuthClient,
+        pending: PendingAuthorization,
+        browser: str,
+        *,
+        came_back: bool,
+    ) -> HTTPResponse:
         ticket = await self._seal(pending, browser, "login")
         action = f"{self._parts.place.urls.login}?{urlencode({'ticket': ticket})}"
         tried = came_back and request.method == "POST"  # a form that leads to no login may be a guess
@@ -223,7 +231,9 @@ class Authorizing:
             self._parts.gate.succeeded("login", request.remote)
         return await self._ask(client, pending, found, browser)
 
-    async def _ask(self, client: Client, pending: Pending, user: User, browser: str) -> Answer:
+    async def _ask(
+        self, client: OAuthClient, pending: PendingAuthorization, user: User, browser: str
+    ) -> HTTPResponse:
         """The consent page, or at once the answer where the same consent is remembered."""
         parts = self._parts
         if user.subject in parts.directory.listed:
@@ -234,7 +244,7 @@ class Authorizing:
         if pending.scopes and not granted:
             problem = OAuthError("access_denied", "This user may not grant any of these scopes.")
             return self._failed(client, pending.redirect_uri, pending.state, problem)
-        asked = Asked(pending=pending, user=user, scopes=granted, nonce=secrets.token_urlsafe(24))
+        asked = ConsentPage(pending=pending, user=user, scopes=granted, nonce=secrets.token_urlsafe(24))
         if parts.remember_consent and await parts.kept.consents.get(_remembered(asked)) is not None:
             return await self._allowed(asked)
         return pages.consent(
@@ -248,7 +258,7 @@ class Authorizing:
             ticket=await self._seal(asked, browser, "consent"),
         )
 
-    async def _allowed(self, asked: Asked) -> Answer:
+    async def _allowed(self, asked: ConsentPage) -> HTTPResponse:
         pending = asked.pending
         handle, grant = new_handle()
         code = await self._parts.kept.grants.new_code(
@@ -267,7 +277,9 @@ class Authorizing:
         )
         return redirect(self._answer_url(pending.redirect_uri, pending.state, {"code": code}))
 
-    def _failed(self, client: Client, redirect_uri: str, state: str | None, problem: OAuthError) -> Answer:
+    def _failed(
+        self, client: OAuthClient, redirect_uri: str, state: str | None, problem: OAuthError
+    ) -> HTTPResponse:
         """Tell the client; but let a person decide whether to go where only a stranger says that it is right."""
         url = self._error_url(
             redirect_uri, None if state is not None and len(state) > _MAX_STATE else state, problem
@@ -291,7 +303,7 @@ class Authorizing:
         # Cookies of one host are shared by its ports; two servers on this machine must not take each other's.
         return "__Host-dovetail" if self._parts.place.secure else f"dovetail-{self._parts.place.port}"
 
-    def _check_own_form(self, request: Request) -> None:
+    def _check_own_form(self, request: HTTPRequest) -> None:
         """A form that comes from another site's page is refused, whatever it holds."""
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
         own = parse_origin(self._parts.place.origin)
@@ -301,7 +313,7 @@ class Authorizing:
         ):
             raise PageRefusal("Not allowed", "This form was sent by another site.", status=403)
 
-    async def _seal(self, value: Pending | Asked, browser: str, purpose: str) -> str:
+    async def _seal(self, value: PendingAuthorization | ConsentPage, browser: str, purpose: str) -> str:
         sealer = await self._sealer(purpose)
         return sealer.seal(msgspec.json.encode(value), binding=browser.encode("ascii"))
 
@@ -315,14 +327,14 @@ class Authorizing:
             raise PageRefusal(_STALE, _STALE_TEXT) from None
 
     async def _sealer(self, purpose: str) -> AESGCMSealer:
-        ring = await self._parts.kept.vault.ring()
+        ring = await self._parts.kept.key_store.ring()
         age = self._parts.lifetimes.interaction
         purpose = f"authorization server {self._parts.place.issuer} {purpose}"
         return AESGCMSealer(ring, purpose, max_age=age, max_bytes=16 * 1024, clock=self._parts.clock)
 
 
 def _login_request(
-    request: Request, client: Client, pending: Pending, action: str, *, came_back: bool
+    request: HTTPRequest, client: OAuthClient, pending: PendingAuthorization, action: str, *, came_back: bool
 ) -> LoginRequest:
     form = request.form() if came_back and request.method == "POST" else {}
     query = request.parameters() if came_back else {}
@@ -340,7 +352,7 @@ def _login_request(
     )
 
 
-def _remembered(asked: Asked) -> str:
+def _remembered(asked: ConsentPage) -> str:
     pending = asked.pending
     what = (
         asked.user.subject,

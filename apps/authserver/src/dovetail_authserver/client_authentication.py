@@ -17,8 +17,8 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from .assertions import AssertionChecker, AssertionInvalid
-from .clients import METHODS, Client, Directory
-from .exchange import Request
+from .clients import METHODS, Directory, OAuthClient
+from .exchange import HTTPRequest
 from .refusals import OAuthError, invalid_client, invalid_request
 
 __all__ = ["ClientAuthentication"]
@@ -36,7 +36,7 @@ class ClientAuthentication:
         self._directory = directory
         self._checker = checker
 
-    async def client_of(self, request: Request, form: Mapping[str, list[str]]) -> Client:
+    async def client_of(self, request: HTTPRequest, form: Mapping[str, list[str]]) -> OAuthClient:
         """The client, proven in its own way. Raises `OAuthError`."""
         header = request.headers.get("authorization")
         shown = [header is not None, "client_secret" in form, "client_assertion" in form]
@@ -57,14 +57,14 @@ class ClientAuthentication:
             raise invalid_client(_WRONG)
         return client
 
-    async def _by_secret(self, id: str, *secrets: str, method: str) -> Client:
+    async def _by_secret(self, id: str, *secrets: str, method: str) -> OAuthClient:
         challenge = method == BASIC
         client = await self._find(id, challenge=challenge)
         if method not in client.auth_methods or not any(client.knows(each) for each in secrets):
             raise invalid_client(_WRONG, challenge=challenge)
         return client
 
-    async def _by_statement(self, form: Mapping[str, list[str]], named: str) -> Client:
+    async def _by_statement(self, form: Mapping[str, list[str]], named: str) -> OAuthClient:
         assertion = form.get("client_assertion", [""])[0]
         if form.get("client_assertion_type", [""])[0] != _ASSERTION_TYPE or not assertion:
             raise invalid_request(
@@ -91,7 +91,7 @@ class ClientAuthentication:
             raise invalid_client(f"The client assertion proves nothing: {problem}.") from None
         return client
 
-    async def _find(self, id: str, *, challenge: bool = False) -> Client:
+    async def _find(self, id: str, *, challenge: bool = False) -> OAuthClient:
         try:
             client = await self._directory.find(id) if id else None
         except OAuthError as problem:

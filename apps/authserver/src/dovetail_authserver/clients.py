@@ -26,7 +26,7 @@ from .documents import ClientDocuments, is_document_id
 __all__ = [
     "CLIENT_CREDENTIALS",
     "CODE",
-    "Client",
+    "OAuthClient",
     "Directory",
     "JWT_BEARER",
     "METHODS",
@@ -91,7 +91,7 @@ class RegisteredClient(msgspec.Struct, frozen=True, kw_only=True):
         return f"RegisteredClient(id={self.id!r}, name={self.name!r})"
 
 
-class Client(msgspec.Struct, frozen=True, kw_only=True):
+class OAuthClient(msgspec.Struct, frozen=True, kw_only=True):
     """A client as the endpoints see it, wherever it came from. `origin` says where."""
 
     id: str
@@ -139,7 +139,7 @@ class Directory:
         self._kv = kv
         self._documents = documents
 
-    async def find(self, id: str) -> Client | None:
+    async def find(self, id: str) -> OAuthClient | None:
         """The client, or None. Raises `OAuthError` when its document is not to be used."""
         if id in self.listed:
             return self.listed[id]
@@ -148,19 +148,19 @@ class Directory:
         if not 1 <= len(id) <= 256 or not id.isascii() or not id.isprintable():
             return None
         raw = await self._kv.get(id)
-        return None if raw is None else msgspec.json.decode(raw, type=Client)
+        return None if raw is None else msgspec.json.decode(raw, type=OAuthClient)
 
-    async def used(self, client: Client, idle: float) -> None:
+    async def used(self, client: OAuthClient, idle: float) -> None:
         """A registered client got a token: remember it for `idle` seconds more."""
         if client.origin == "registered":
             await self._kv.expire(client.id, idle)
 
-    async def _published(self, id: str) -> Client | None:
+    async def _published(self, id: str) -> OAuthClient | None:
         if self._documents is None:
             return None
         found = await self._documents.get(id)
         keys = found.jwks is not None or found.jwks_uri is not None
-        return Client(
+        return OAuthClient(
             id=id,
             origin="document",
             name=found.client_name or "",
@@ -180,11 +180,11 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _from_operator(client: RegisteredClient) -> Client:
+def _from_operator(client: RegisteredClient) -> OAuthClient:
     keys = bool(client.jwks or client.jwks_uri)
     methods = METHODS[1:3] if client.secret else METHODS[3:] if keys else METHODS[:1]
     default = (CODE, REFRESH) if client.redirect_uris else ()
-    return Client(
+    return OAuthClient(
         id=client.id,
         origin="operator",
         name=client.name or client.id,

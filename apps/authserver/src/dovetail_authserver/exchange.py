@@ -1,9 +1,9 @@
 """One HTTP request, read within its bounds, and one answer.
 
-Theory of operation. `read` turns an ASGI request into a `Request` whose body was read whole, within its limits of size
-and time. Forms are strict: one content type, no parameter twice (but `resource`, which RFC 8707 lets repeat), no odd
-escapes. An `Answer` carries ``Cache-Control: no-store`` unless it says otherwise, and never a CORS header: those are
-added in one place, for origins that the operator listed.
+Theory of operation. `read` turns an ASGI request into an `HTTPRequest` whose body was read whole, within its limits of
+size and time. Forms are strict: one content type, no parameter twice (but `resource`, which RFC 8707 lets repeat), no
+odd escapes. An `HTTPResponse` carries ``Cache-Control: no-store`` unless it says otherwise, and never a CORS header:
+those are added in one place, for origins that the operator listed.
 
 Specification: OAuth 2.1 sections 3.1, 3.2.3 and 4.1.1 (parameters must not repeat); RFC 6749 appendix B.
 """
@@ -22,7 +22,17 @@ from dovetail.security import network_of
 from .refusals import OAuthError, invalid_request
 from .settings import Bounds
 
-__all__ = ["Answer", "Receive", "Request", "Scope", "Send", "json_answer", "read", "redirect", "send_answer"]
+__all__ = [
+    "HTTPResponse",
+    "Receive",
+    "HTTPRequest",
+    "Scope",
+    "Send",
+    "json_answer",
+    "read",
+    "redirect",
+    "send_answer",
+]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,7 +43,7 @@ _MAX_FIELDS: Final = 64
 _REPEATABLE: Final = "resource"
 
 
-class Request(msgspec.Struct, frozen=True):
+class HTTPRequest(msgspec.Struct, frozen=True):
     """A request. `headers`: lower-case names, repeated ones joined by a comma; `path` from the root of the host."""
 
     method: str
@@ -74,19 +84,19 @@ class Request(msgspec.Struct, frozen=True):
         return found
 
 
-class Answer(msgspec.Struct, frozen=True):
+class HTTPResponse(msgspec.Struct, frozen=True):
     """An answer. `headers`: names in lower case."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
 
-    def having(self, *headers: tuple[str, str]) -> Answer:
+    def having(self, *headers: tuple[str, str]) -> HTTPResponse:
         """The same answer with more headers."""
-        return Answer(self.status, self.body, (*self.headers, *headers))
+        return HTTPResponse(self.status, self.body, (*self.headers, *headers))
 
 
-def json_answer(value: Mapping[str, Any], status: int = 200, *, max_age: int | None = None) -> Answer:
+def json_answer(value: Mapping[str, Any], status: int = 200, *, max_age: int | None = None) -> HTTPResponse:
     """An answer in JSON; only with `max_age` may anybody keep it."""
     kept = f"public, max-age={max_age}" if max_age is not None else "no-store"
     headers = (
@@ -94,18 +104,18 @@ def json_answer(value: Mapping[str, Any], status: int = 200, *, max_age: int | N
         ("cache-control", kept),
         ("x-content-type-options", "nosniff"),
     )
-    return Answer(status, msgspec.json.encode(value), headers)
+    return HTTPResponse(status, msgspec.json.encode(value), headers)
 
 
-def redirect(location: str) -> Answer:
+def redirect(location: str) -> HTTPResponse:
     """Send the browser there with a GET, and without a trace of where it came from."""
-    return Answer(
+    return HTTPResponse(
         303,
         headers=(("location", location), ("cache-control", "no-store"), ("referrer-policy", "no-referrer")),
     )
 
 
-async def read(scope: Scope, receive: Receive, path: str, bounds: Bounds) -> Request:
+async def read(scope: Scope, receive: Receive, path: str, bounds: Bounds) -> HTTPRequest:
     """The whole request. Raises `OAuthError` for what is over a bound or does not arrive in time."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in _pairs(scope):
@@ -120,7 +130,7 @@ async def read(scope: Scope, receive: Receive, path: str, bounds: Bounds) -> Req
     except TimeoutError:
         raise OAuthError("invalid_request", "The body did not arrive in time.", status=408) from None
     client = scope.get("client")
-    return Request(
+    return HTTPRequest(
         method=str(scope["method"]),
         path=path,
         query=query.decode("latin-1"),
@@ -130,7 +140,7 @@ async def read(scope: Scope, receive: Receive, path: str, bounds: Bounds) -> Req
     )
 
 
-async def send_answer(send: Send, answer: Answer, *, head: bool = False) -> None:
+async def send_answer(send: Send, answer: HTTPResponse, *, head: bool = False) -> None:
     """Send it whole; `head`: without its body."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
     headers.append((b"content-length", b"%d" % len(answer.body)))

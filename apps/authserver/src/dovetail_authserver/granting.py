@@ -20,14 +20,14 @@ from dovetail.auth.oauth import NonceRequired, ProofInvalid, verifies
 
 from .assertions import AssertionChecker, AssertionInvalid, TrustedIssuer
 from .client_authentication import ClientAuthentication
-from .clients import CLIENT_CREDENTIALS, CODE, JWT_BEARER, REFRESH, Client
-from .exchange import Answer, Request, json_answer
+from .clients import CLIENT_CREDENTIALS, CODE, JWT_BEARER, REFRESH, OAuthClient
+from .exchange import HTTPRequest, HTTPResponse, json_answer
 from .grants import Grant, Issued
 from .login import User
 from .parts import Parts
 from .refusals import OAuthError, invalid_grant, invalid_request
 from .scopes import OFFLINE, scope_text
-from .tokens import Subject
+from .tokens import TokenSubject
 
 __all__ = ["ID_JAG_PROFILE", "Granting"]
 
@@ -60,7 +60,7 @@ class Granting:
             JWT_BEARER: self._by_statement,
         }
 
-    async def token(self, request: Request) -> Answer:
+    async def token(self, request: HTTPRequest) -> HTTPResponse:
         """Answer one token request. Raises `OAuthError`."""
         form = request.form()
         client = await self._authentication.client_of(request, form)
@@ -86,7 +86,7 @@ class Granting:
         answer = json_answer(said).having(("pragma", "no-cache"))
         return answer.having(("dpop-nonce", await self._parts.kept.proofs.nonce())) if thumbprint else answer
 
-    async def _prove(self, request: Request, client: Client) -> str:
+    async def _prove(self, request: HTTPRequest, client: OAuthClient) -> str:
         """The thumbprint of the key that the request proves to have; "" without a proof."""
         proof = request.headers.get("dpop")
         if proof is None:
@@ -101,7 +101,7 @@ class Granting:
         except ProofInvalid as problem:
             raise OAuthError("invalid_dpop_proof", f"{problem}.") from None
 
-    async def _by_code(self, client: Client, form: Form, thumbprint: str) -> Issued:
+    async def _by_code(self, client: OAuthClient, form: Form, thumbprint: str) -> Issued:
         code, verifier = _one(form, "code"), _one(form, "code_verifier")
         if not code or not verifier:
             raise invalid_request("code and code_verifier are required.")
@@ -123,7 +123,7 @@ class Granting:
         grant, refresh_token = await self._parts.kept.grants.begin(record, bound, refreshing=refreshing)
         return await self._issue(grant, record.scopes, refresh_token, thumbprint)
 
-    async def _by_refresh_token(self, client: Client, form: Form, thumbprint: str) -> Issued:
+    async def _by_refresh_token(self, client: OAuthClient, form: Form, thumbprint: str) -> Issued:
         shown = _one(form, "refresh_token")
         if not shown:
             raise invalid_request("refresh_token is required.")
@@ -141,7 +141,7 @@ class Granting:
         )
 
     def _check_refresh(
-        self, client: Client, asked: str | None, thumbprint: str
+        self, client: OAuthClient, asked: str | None, thumbprint: str
     ) -> Callable[[Grant], tuple[str, ...]]:
         def check(grant: Grant) -> tuple[str, ...]:
             if grant.client_id != client.id or grant.thumbprint not in ("", thumbprint):
@@ -157,14 +157,14 @@ class Granting:
 
         return check
 
-    async def _by_own_right(self, client: Client, form: Form, thumbprint: str) -> Issued:
+    async def _by_own_right(self, client: OAuthClient, form: Form, thumbprint: str) -> Issued:
         if client.public or not client.trusted:
             raise OAuthError("unauthorized_client", "This client may not use this grant.")
         resource = await self._parts.resource(client, form.get("resource", ()))
         scopes = self._parts.scopes_for(client, _one(form, "scope"))
         return await self._issue_for(client, User(client.id), resource, scopes, thumbprint)
 
-    async def _by_statement(self, client: Client, form: Form, thumbprint: str) -> Issued:
+    async def _by_statement(self, client: OAuthClient, form: Form, thumbprint: str) -> Issued:
         assertion = _one(form, "assertion")
         if not assertion:
             raise invalid_request("assertion is required.")
@@ -184,7 +184,7 @@ class Granting:
             raise OAuthError("invalid_scope", "None of these scopes can be had with this assertion.")
         return await self._issue_for(client, user, resource, scopes, thumbprint)
 
-    async def _checked(self, client: Client, assertion: str) -> tuple[Mapping[str, Any], TrustedIssuer]:
+    async def _checked(self, client: OAuthClient, assertion: str) -> tuple[Mapping[str, Any], TrustedIssuer]:
         """What a trusted issuer states, proven, for this client."""
         trusted = self._trusted.get(str(self._checker.peek(assertion).get("iss")))
         if trusted is None:
@@ -227,17 +227,17 @@ class Granting:
         return scopes, [named]
 
     async def _issue_for(
-        self, client: Client, user: User, resource: str, scopes: tuple[str, ...], thumbprint: str
+        self, client: OAuthClient, user: User, resource: str, scopes: tuple[str, ...], thumbprint: str
     ) -> Issued:
         """An access token without a grant behind it, and so without a refresh token."""
-        about = Subject(user.subject, client.id, resource, scope_text(scopes), user.claims, thumbprint)
+        about = TokenSubject(user.subject, client.id, resource, scope_text(scopes), user.claims, thumbprint)
         token, ends = await self._parts.kept.tokens.issue(about)
         return Issued(token, ends, about.scope, "DPoP" if thumbprint else "Bearer")
 
     async def _issue(
         self, grant: Grant, scopes: tuple[str, ...], refresh_token: str, thumbprint: str
     ) -> Issued:
-        about = Subject(
+        about = TokenSubject(
             grant.subject,
             grant.client_id,
             grant.resource,

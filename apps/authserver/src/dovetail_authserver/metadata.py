@@ -19,9 +19,9 @@ from dovetail.auth.oauth import DPOP_ALGORITHMS
 from .assertions import ASSERTION_ALGORITHMS, TrustedIssuer
 from .clients import CLIENT_CREDENTIALS, CODE, JWT_BEARER, METHODS, REFRESH
 from .granting import ID_JAG_PROFILE
+from .key_store import ALGORITHM
 from .parts import Parts
 from .settings import CHALLENGE_METHOD
-from .vault import ALGORITHM
 
 __all__ = ["document", "openid_extra", "places"]
 

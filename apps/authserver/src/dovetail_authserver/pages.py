@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from . import redirects
-from .clients import Client
-from .exchange import Answer
+from .clients import OAuthClient
+from .exchange import HTTPResponse
 from .login import Page, User
 from .scopes import Scopes
 
@@ -39,7 +39,7 @@ _SELF_MADE: Final = '<p class="warn">The application gave itself this name; nobo
 
 
 def consent(
-    client: Client,
+    client: OAuthClient,
     user: User,
     *,
     redirect_uri: str,
@@ -48,7 +48,7 @@ def consent(
     words: Scopes,
     action: str,
     ticket: str,
-) -> Answer:
+) -> HTTPResponse:
     """The page that asks whether the client may."""
     local = redirects.is_loopback(redirect_uri)
     asked = "".join(
@@ -79,7 +79,7 @@ def consent(
     )
 
 
-def refusal(title: str, text: str, *, status: int, onward: str = "") -> Answer:
+def refusal(title: str, text: str, *, status: int, onward: str = "") -> HTTPResponse:
     """A page that says what is wrong; `onward`: a registered redirect URI that people may choose to follow."""
     link = ""
     if onward:
@@ -90,20 +90,20 @@ def refusal(title: str, text: str, *, status: int, onward: str = "") -> Answer:
     return _page(title, f"<p>{_shown(text, 500)}</p>{link}", status=status)
 
 
-def operator_page(page: Page) -> Answer:
+def operator_page(page: Page) -> HTTPResponse:
     """A page of the login hook's, framed nowhere."""
     kept = tuple((name.lower(), value) for name, value in page.headers)
     for name, value in (*kept, ("policy", page.policy)):
         if not (name + value).isprintable() or not (name + value).isascii():
             raise ValueError("A header of the login page has characters that a header can't hold.")
-    return Answer(
+    return HTTPResponse(
         page.status,
         page.body.encode("utf-8", "replace"),
         (*kept, *_headers(page.policy)),
     )
 
 
-def _page(title: str, body: str, *, status: int = 200, forms_to: str = "") -> Answer:
+def _page(title: str, body: str, *, status: int = 200, forms_to: str = "") -> HTTPResponse:
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{_shown(title)}</title><style>{_STYLE}</style></head>"
@@ -112,7 +112,7 @@ def _page(title: str, body: str, *, status: int = 200, forms_to: str = "") -> An
     # Browsers hold the redirect that answers a form to form-action as well.
     forms = f"'self' {forms_to}" if forms_to else "'none'"
     policy = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action {forms}; base-uri 'none'"
-    return Answer(status, text.encode(), _headers(policy))
+    return HTTPResponse(status, text.encode(), _headers(policy))
 
 
 def _headers(policy: str) -> tuple[tuple[str, str], ...]:

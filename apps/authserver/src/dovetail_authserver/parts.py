@@ -19,16 +19,16 @@ from dovetail.auth.oauth import ProofChecker, canonical_resource
 from dovetail.security import KeyRing, RateLimiter, parse_host
 from dovetail.stores import KeyValue, Store
 
-from .clients import Client, Directory
+from .clients import Directory, OAuthClient
 from .grants import Grants
+from .key_store import KeyStore
 from .login import Login
 from .refusals import OAuthError, invalid_target
 from .scopes import Scopes
 from .settings import Bounds, Lifetimes
 from .tokens import AccessTokens
-from .vault import Vault
 
-__all__ = ["AttemptGate", "Guessed", "Kept", "Parts", "Place", "ResourceHook", "Urls"]
+__all__ = ["AttemptGate", "Guessed", "Storage", "Parts", "IssuerLocation", "ResourceHook", "Urls"]
 
 ResourceHook = Callable[[str], bool | Awaitable[bool]]
 #: What can be tried until it works: people's passwords, clients' secrets (and codes, and refresh tokens), initial
@@ -59,7 +59,7 @@ class Urls:
 
 
 @dataclass(frozen=True)
-class Place:
+class IssuerLocation:
     """Where the server is: its issuer taken apart. `local`: on this machine."""
 
     issuer: str
@@ -71,7 +71,7 @@ class Place:
     urls: Urls
 
     @classmethod
-    def of(cls, issuer: str) -> Place:
+    def of(cls, issuer: str) -> IssuerLocation:
         """The place of an issuer. Raises `ValueError` for what can't be one."""
         parts = urlsplit(issuer)
         authority = parse_host(parts.netloc)
@@ -104,10 +104,10 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Storage:
     """What outlives a request, in the server's store."""
 
-    vault: Vault
+    key_store: KeyStore
     grants: Grants
     tokens: AccessTokens
     proofs: ProofChecker
@@ -125,14 +125,16 @@ class Kept:
         key_ring: KeyRing | None,
         nonces: bool,
         clock: Callable[[], float],
-    ) -> Kept:
+    ) -> Storage:
         """Everything of the server with this issuer. Each kind has a share of its own: who fills one fills no other."""
         kv = store.kv.within("authserver/", share=SHARE)
-        vault = Vault(kv, lifetimes, key_ring=key_ring, clock=clock)
+        key_store = KeyStore(kv, lifetimes, key_ring=key_ring, clock=clock)
         return cls(
-            vault=vault,
+            key_store=key_store,
             grants=Grants(kv, lifetimes, clock=clock),
-            tokens=AccessTokens(issuer, vault, kv.within("revoked/", share=1 / 16), lifetimes, clock=clock),
+            tokens=AccessTokens(
+                issuer, key_store, kv.within("revoked/", share=1 / 16), lifetimes, clock=clock
+            ),
             proofs=ProofChecker(store, nonces=nonces, room=kv.within("dpop/", share=1 / 8), clock=clock),
             clients=kv.within("client/", share=1 / 4),
             consents=kv.within("consent/", share=1 / 16),
@@ -188,8 +190,8 @@ def _too_many(wait: float) -> OAuthError:
 class Parts:
     """Everything that the endpoints of one server work with."""
 
-    place: Place
-    kept: Kept
+    place: IssuerLocation
+    kept: Storage
     directory: Directory
     login: Login
     scopes: Scopes
@@ -202,7 +204,7 @@ class Parts:
     require_dpop: bool
     clock: Callable[[], float]
 
-    async def resource(self, client: Client, asked: Sequence[str], granted: str = "") -> str:
+    async def resource(self, client: OAuthClient, asked: Sequence[str], granted: str = "") -> str:
         """The one resource that a token will be for, spelled as configured; `granted`: what was granted before.
 
         Raises `OAuthError` (``invalid_target``).
@@ -237,7 +239,7 @@ class Parts:
                 return name
         raise invalid_target("No tokens are issued here for this resource.")
 
-    def scopes_for(self, client: Client, asked: str | None) -> tuple[str, ...]:
+    def scopes_for(self, client: OAuthClient, asked: str | None) -> tuple[str, ...]:
         """The scopes of a request, all of which the client may have. Raises `OAuthError` (``invalid_scope``)."""
         scopes = self.scopes.asked(asked)
         if asked is None:

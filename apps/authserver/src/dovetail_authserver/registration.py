@@ -26,8 +26,8 @@ from dovetail.security import RateLimiter
 from dovetail.stores import KeyValue
 
 from . import redirects
-from .clients import CODE, METHODS, REFRESH, Client, digest
-from .exchange import Answer, Request, json_answer
+from .clients import CODE, METHODS, REFRESH, OAuthClient, digest
+from .exchange import HTTPRequest, HTTPResponse, json_answer
 from .parts import Parts
 from .refusals import OAuthError
 
@@ -47,7 +47,7 @@ class Registering:
         self._tokens = None if tokens is None else [digest(token) for token in tokens]
         self._limiter = RateLimiter(0.1, 30)
 
-    async def register(self, request: Request) -> Answer:
+    async def register(self, request: HTTPRequest) -> HTTPResponse:
         """Keep a new client and say what was kept. Raises `OAuthError`."""
         self._check_token(request)
         if request.media_type != "application/json":
@@ -66,7 +66,7 @@ class Registering:
         await self._kv.set(client.id, msgspec.json.encode(client), ttl=lifetime)
         return json_answer(self._said(client, metadata, secret), 201).having(("pragma", "no-cache"))
 
-    def _check_token(self, request: Request) -> None:
+    def _check_token(self, request: HTTPRequest) -> None:
         if self._tokens is None:
             return
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
@@ -76,7 +76,7 @@ class Registering:
             text = "An initial access token is required to register."
             raise OAuthError("invalid_token", text, status=401, headers=headers, failure=True)
 
-    async def _check_room(self, request: Request) -> None:
+    async def _check_room(self, request: HTTPRequest) -> None:
         wait = self._limiter.take(request.remote)
         count = 0
         async for _ in self._kv.scan():
@@ -90,7 +90,7 @@ class Registering:
                 "temporarily_unavailable", "Too many registrations; try later.", status=503, headers=headers
             )
 
-    def _judge(self, metadata: ClientMetadata) -> tuple[Client, str]:
+    def _judge(self, metadata: ClientMetadata) -> tuple[OAuthClient, str]:
         """The client that is kept, and its secret if it has one. Raises `OAuthError`."""
         uris = tuple(dict.fromkeys(metadata.redirect_uris or ()))
         if not 1 <= len(uris) <= _MAX_REDIRECTS:
@@ -115,7 +115,7 @@ class Registering:
         if metadata.scope is not None:
             self._parts.scopes.asked(metadata.scope)
         secret = secrets.token_urlsafe(32) if method.startswith("client_secret") else ""
-        client = Client(
+        client = OAuthClient(
             id=secrets.token_urlsafe(16),
             origin="registered",
             name=(metadata.client_name or "")[:_MAX_NAME],
@@ -129,7 +129,7 @@ class Registering:
         )
         return client, secret
 
-    def _said(self, client: Client, metadata: ClientMetadata, secret: str) -> dict[str, Any]:
+    def _said(self, client: OAuthClient, metadata: ClientMetadata, secret: str) -> dict[str, Any]:
         said: dict[str, Any] = {
             "client_id": client.id,
             "client_id_issued_at": int(self._parts.clock()),

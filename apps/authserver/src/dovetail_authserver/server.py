@@ -33,13 +33,13 @@ from .authorizing import Authorizing
 from .client_authentication import ClientAuthentication
 from .clients import Directory, RegisteredClient
 from .documents import ClientDocuments
-from .ending import Ending
-from .exchange import Answer, Receive, Request, Scope, Send, json_answer, read, send_answer
+from .exchange import HTTPRequest, HTTPResponse, Receive, Scope, Send, json_answer, read, send_answer
 from .granting import Granting
 from .login import Login, developer_only
-from .parts import AttemptGate, Guessed, Kept, Parts, Place, ResourceHook, Urls
+from .parts import AttemptGate, Guessed, IssuerLocation, Parts, ResourceHook, Storage, Urls
 from .refusals import OAuthError, PageRefusal
 from .registration import Registering
+from .revocation import Revocation
 from .scopes import Implies, Scopes
 from .settings import Bounds, Lifetimes
 
@@ -50,7 +50,7 @@ _DEFAULT_FILE: Final = "dovetail-authserver.db"
 _KEYS_AGE: Final = 60
 _METADATA_AGE: Final = 300
 
-Endpoint = Callable[[Request], Awaitable[Answer]]
+Endpoint = Callable[[HTTPRequest], Awaitable[HTTPResponse]]
 Documents = Literal["public", "loopback", "off"]
 
 
@@ -97,7 +97,7 @@ class AuthServer:
         fetcher: Fetcher | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.place = place = Place.of(issuer)
+        self.place = place = IssuerLocation.of(issuer)
         known = {canonical_resource(each): each for each in resources}
         offers = bool(known or accepts_resource)
         _check(place, login, resources=offers, documents=documents, registration=registration)
@@ -106,7 +106,7 @@ class AuthServer:
         if fetcher is None:
             fetcher = Fetcher(allow_loopback=documents == "loopback")
             self._closing.append(fetcher.close)
-        kept = Kept.within(store, issuer, lifetimes, key_ring=key_ring, nonces=dpop_nonces, clock=clock)
+        kept = Storage.within(store, issuer, lifetimes, key_ring=key_ring, nonces=dpop_nonces, clock=clock)
         described = _documents(fetcher, bounds, documents, trusts_document)
         directory = Directory(clients, kept.clients, described)
         self._parts = Parts(
@@ -151,7 +151,7 @@ class AuthServer:
 
     async def rotate_keys(self) -> None:
         """Sign with a new key from now on; the old one stays published until its tokens have ended."""
-        await self._parts.kept.vault.rotate()
+        await self._parts.kept.key_store.rotate()
 
     async def aclose(self) -> None:
         """Let go of what this server opened by itself: the store it was given a path of, its connections."""
@@ -194,7 +194,7 @@ class AuthServer:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive) -> HTTPResponse:
         path, root = str(scope["path"]), str(scope.get("root_path") or "")
         if root and not path.startswith(root):
             path = root + path  # as older frameworks mount
@@ -220,7 +220,7 @@ class AuthServer:
             )
         return answer if for_people else self._shared(request, answer)
 
-    async def _judged(self, endpoint: Endpoint, request: Request, *, for_people: bool) -> Answer:
+    async def _judged(self, endpoint: Endpoint, request: HTTPRequest, *, for_people: bool) -> HTTPResponse:
         """The endpoint's answer, if host and, where something can be guessed at, failures so far let it pass."""
         gate, what = self._parts.gate, self._guessed.get(request.path)
         try:
@@ -229,7 +229,9 @@ class AuthServer:
                 self._check_page(request)
                 gate.check(what, request.remote)
             if request.method == "OPTIONS" and not for_people:
-                return Answer(204, headers=(("allow", "GET, POST, OPTIONS"), ("cache-control", "no-store")))
+                return HTTPResponse(
+                    204, headers=(("allow", "GET, POST, OPTIONS"), ("cache-control", "no-store"))
+                )
             return await endpoint(request)
         except OAuthError as problem:
             if problem.failure and what is not None:
@@ -238,13 +240,13 @@ class AuthServer:
         except PageRefusal as problem:
             return pages.refusal(problem.title, problem.text, status=problem.status).having(*problem.headers)
 
-    def _check_host(self, request: Request) -> None:
+    def _check_host(self, request: HTTPRequest) -> None:
         """On this machine, a name that somebody else pointed here (DNS rebinding) is refused."""
         host = parse_host(request.headers.get("host"))
         if self.place.local and (host is None or not host.is_loopback):
             raise OAuthError("invalid_request", "The Host header does not name this server.", status=403)
 
-    def _check_page(self, request: Request) -> None:
+    def _check_page(self, request: HTTPRequest) -> None:
         """A page of another site that may not read the answer is not asked what it wants: its tries would be counted as
         those of whoever looks at it.
         """
@@ -252,7 +254,7 @@ class AuthServer:
         if site in ("cross-site", "same-site") and request.headers.get("origin", "") not in self._cors:
             raise OAuthError("invalid_request", "This was sent by a page of another site.", status=403)
 
-    def _shared(self, request: Request, answer: Answer) -> Answer:
+    def _shared(self, request: HTTPRequest, answer: HTTPResponse) -> HTTPResponse:
         """Let the listed web pages read the answer."""
         origin = request.headers.get("origin", "")
         if origin not in self._cors:
@@ -278,7 +280,7 @@ class AuthServer:
         keys, clock = KeySets(fetcher), parts.clock
         checker = AssertionChecker(self.issuer, self.urls.token, keys, parts.kept.replays, clock=clock)
         authentication = ClientAuthentication(parts.directory, checker)
-        authorizing, ending = Authorizing(parts), Ending(parts, authentication)
+        authorizing, ending = Authorizing(parts), Revocation(parts, authentication)
         granting = Granting(parts, authentication, checker, trusted)
         oauth, openid = metadata.places(path)
         programs: dict[str, Endpoint] = {
@@ -299,14 +301,14 @@ class AuthServer:
         }
         return people, programs
 
-    async def _keys(self, request: Request) -> Answer:
-        keys = [key.public for key in await self._parts.kept.vault.published()]
+    async def _keys(self, request: HTTPRequest) -> HTTPResponse:
+        keys = [key.public for key in await self._parts.kept.key_store.published()]
         return json_answer({"keys": keys}, max_age=_KEYS_AGE)
 
-    async def _described(self, request: Request) -> Answer:
+    async def _described(self, request: HTTPRequest) -> HTTPResponse:
         return json_answer(self._metadata, max_age=_METADATA_AGE)
 
-    async def _described_for_openid(self, request: Request) -> Answer:
+    async def _described_for_openid(self, request: HTTPRequest) -> HTTPResponse:
         return json_answer({**self._metadata, **metadata.openid_extra()}, max_age=_METADATA_AGE)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -321,7 +323,7 @@ class AuthServer:
 
 
 def _check(
-    place: Place, login: Login, *, resources: bool, documents: str, registration: str | Sequence[str]
+    place: IssuerLocation, login: Login, *, resources: bool, documents: str, registration: str | Sequence[str]
 ) -> None:
     if developer_only(login) and not place.local:
         raise ValueError(
@@ -370,7 +372,7 @@ def _proxies(named: Sequence[str]) -> list[str]:
     return list(named)
 
 
-def _told(problem: OAuthError, *, for_people: bool) -> Answer:
+def _told(problem: OAuthError, *, for_people: bool) -> HTTPResponse:
     if for_people:
         answer = pages.refusal("This did not work", problem.description, status=problem.status)
     else:
@@ -388,7 +390,7 @@ def _got(endpoint: Endpoint) -> Endpoint:
 
 
 def _only(methods: tuple[str, ...], endpoint: Endpoint) -> Endpoint:
-    async def judged(request: Request) -> Answer:
+    async def judged(request: HTTPRequest) -> HTTPResponse:
         if request.method not in methods:
             headers = (("allow", ", ".join(methods)),)
             raise OAuthError("invalid_request", f"Use {methods[0]}.", status=405, headers=headers)

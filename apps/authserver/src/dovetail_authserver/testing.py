@@ -24,13 +24,13 @@ from dovetail.stores import MemoryStore
 from .login import pick_user, single_user
 from .server import AuthServer
 
-__all__ = ["AuthorizationServer", "Browser", "Form", "Shown", "authorization_server"]
+__all__ = ["AuthorizationServer", "Browser", "HTMLForm", "Shown", "authorization_server"]
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _STEPS: Final = 12
 
 
-class Form(msgspec.Struct):
+class HTMLForm(msgspec.Struct):
     """A form of a page: where it goes, its hidden and filled fields, and the values of its buttons by name."""
 
     action: str
@@ -46,7 +46,7 @@ class Shown(msgspec.Struct):
     status: int
     headers: dict[str, str]
     text: str
-    forms: list[Form]
+    forms: list[HTMLForm]
     left: str = ""
 
 
@@ -184,7 +184,7 @@ async def _served(application: Any, sock: socket.socket) -> AsyncGenerator[None]
 
     ending = asyncio.Event()
 
-    class Quiet(uvicorn.Server):
+    class EmbeddedAuthServer(uvicorn.Server):
         """Leaves the signals of the test's process alone, and ends at once."""
 
         async def main_loop(self) -> None:
@@ -203,7 +203,7 @@ async def _served(application: Any, sock: socket.socket) -> AsyncGenerator[None]
         timeout_graceful_shutdown=1,
         lifespan="off",
     )
-    serving = Quiet(config)
+    serving = EmbeddedAuthServer(config)
     task = asyncio.create_task(serving.serve(sockets=[sock]))
     while not serving.started:
         if task.done():
@@ -217,23 +217,23 @@ async def _served(application: Any, sock: socket.socket) -> AsyncGenerator[None]
         sock.close()
 
 
-class _Reader(HTMLParser):
+class _FormReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.forms: list[Form] = []
+        self.forms: list[HTMLForm] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(Form(found.get("action", ""), found.get("method", "get").upper(), {}, []))
+            self.forms.append(HTMLForm(found.get("action", ""), found.get("method", "get").upper(), {}, []))
         elif tag == "input" and self.forms and "name" in found:
             self.forms[-1].fields[found["name"]] = found.get("value", "")
         elif tag == "button" and self.forms:
             self.forms[-1].buttons.append((found.get("name", ""), found.get("value", "")))
 
 
-def _forms(text: str) -> list[Form]:
-    reader = _Reader()
+def _forms(text: str) -> list[HTMLForm]:
+    reader = _FormReader()
     reader.feed(text)
     return reader.forms
 

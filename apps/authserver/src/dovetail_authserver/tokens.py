@@ -20,10 +20,10 @@ import msgspec
 from dovetail.auth.oauth import SignatureInvalid, read_compact
 from dovetail.stores import KeyValue
 
+from .key_store import ALGORITHM, KeyStore
 from .settings import Lifetimes
-from .vault import ALGORITHM, Vault
 
-__all__ = ["AccessTokens", "Subject"]
+__all__ = ["AccessTokens", "TokenSubject"]
 
 _TYPE: Final = "at+jwt"
 _OURS: Final = frozenset(
@@ -47,7 +47,7 @@ _OURS: Final = frozenset(
 """Claims that a login hook can't set."""
 
 
-class Subject(msgspec.Struct, frozen=True):
+class TokenSubject(msgspec.Struct, frozen=True):
     """What a token is about: who (`subject`, with `claims`), by which `client_id`, for which `resource`, with which
     `scope`; `thumbprint` of the key that it is bound to, and `grant`, the id of what it came from (or "").
     """
@@ -67,19 +67,19 @@ class AccessTokens:
     def __init__(
         self,
         issuer: str,
-        vault: Vault,
+        key_store: KeyStore,
         kv: KeyValue,
         lifetimes: Lifetimes,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._issuer = issuer
-        self._vault = vault
+        self._key_store = key_store
         self._revoked = kv
         self._lifetime = lifetimes.access_token
         self._clock = clock
 
-    async def issue(self, about: Subject) -> tuple[str, float]:
+    async def issue(self, about: TokenSubject) -> tuple[str, float]:
         """A token and when it ends (seconds since the epoch)."""
         now = int(self._clock())
         ends = now + int(max(1, self._lifetime))
@@ -98,7 +98,7 @@ class AccessTokens:
             claims["cnf"] = {"jkt": about.thumbprint}
         if about.grant:
             claims["gid"] = about.grant
-        key = await self._vault.signing()
+        key = await self._key_store.signing()
         return key.sign(claims, type=_TYPE), float(ends)
 
     async def read(self, token: str) -> Mapping[str, Any] | None:
@@ -108,7 +108,7 @@ class AccessTokens:
         except SignatureInvalid:
             return None
         claims = found.claims
-        keys = [key for key in await self._vault.published() if key.id == found.header.get("kid")]
+        keys = [key for key in await self._key_store.published() if key.id == found.header.get("kid")]
         if found.header.get("typ") != _TYPE or not any(key.verifying.verifies(found) for key in keys):
             return None
         if claims.get("iss") != self._issuer or not claims.get("exp", 0) > self._clock():

@@ -9,7 +9,7 @@ Specification: basic/authorization and its extensions.
 
 from ..metadata import AuthorizationServerMetadata
 from .bearer import Bearer
-from .credentials import Credentials
+from .credentials import OAuthCredentials
 from .discovery import Discovered
 from .identity import SigningKey
 from .machine import TokenSource
@@ -55,7 +55,7 @@ __all__ = [
     "MemoryTokens",
     "FileTokens",
     "KeyringTokens",
-    "Credentials",
+    "OAuthCredentials",
     "Discovered",
     "AuthorizationServerMetadata",
     "LoginVisit",

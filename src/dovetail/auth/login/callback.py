@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from .authorization import single_valued
 from .local_peers import is_strange
-from .pages import Page, render
+from .pages import CallbackPage, render
 from .problems import LoginFailed
 
 __all__ = ["Loopback", "Taker"]
@@ -37,7 +37,7 @@ _ADDRESSES: Final = ("127.0.0.1", "::1")
 _HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 #: Given the parameters of an answer, does what they are for and says which page to show.
-Taker = Callable[[dict[str, str]], Awaitable[Page]]
+Taker = Callable[[dict[str, str]], Awaitable[CallbackPage]]
 
 
 class Loopback:
@@ -140,7 +140,7 @@ class Loopback:
             strange = await asyncio.to_thread(
                 is_strange, writer.get_extra_info("sockname"), writer.get_extra_info("peername")
             )
-            page = Page.STRANGE if strange else await self._page(head)
+            page = CallbackPage.STRANGE if strange else await self._page(head)
             async with asyncio.timeout(_WRITE_TIME):
                 writer.write(render(page))
                 await writer.drain()
@@ -153,28 +153,28 @@ class Loopback:
                 self._answering.discard(task)
             writer.transport.abort()
 
-    async def _page(self, head: bytes) -> Page:
+    async def _page(self, head: bytes) -> CallbackPage:
         """The page for one request."""
         lines = head.decode("latin-1").split("\r\n")
         parts = lines[0].split(" ")
         if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
-            return Page.MALFORMED
+            return CallbackPage.MALFORMED
         hosts = [line.partition(":")[2].strip().lower() for line in lines[1:] if line[:5].lower() == "host:"]
         if len(hosts) != 1 or hosts[0] not in {f"{name}:{self.port}" for name in _HOSTS}:
-            return Page.FORBIDDEN
+            return CallbackPage.FORBIDDEN
         try:
             target = urlsplit(parts[1])
         except ValueError:
-            return Page.MALFORMED
+            return CallbackPage.MALFORMED
         if target.path != self._path or target.netloc or not parts[1].startswith("/"):
-            return Page.NOT_FOUND
+            return CallbackPage.NOT_FOUND
         if parts[0] != "GET":
-            return Page.METHOD
+            return CallbackPage.METHOD
         try:
             answer = single_valued(target.query)
         except LoginFailed:
-            return Page.MALFORMED
-        return Page.STRANGER if self._taker is None else await self._taker(answer)
+            return CallbackPage.MALFORMED
+        return CallbackPage.STRANGER if self._taker is None else await self._taker(answer)
 
 
 def _listening(address: str, port: int) -> socket.socket:

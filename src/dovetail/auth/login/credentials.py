@@ -1,7 +1,7 @@
 """The credentials for one MCP server: kept, renewed, and got anew when the server refuses them.
 
-Theory of operation. `Credentials` is the `ClientAuth` behind every grant. A request gets the access token if there is
-one; shortly before it expires, whoever comes first renews it, under the lock that all processes sharing the store
+Theory of operation. `OAuthCredentials` is the `ClientAuth` behind every grant. A request gets the access token if there
+is one; shortly before it expires, whoever comes first renews it, under the lock that all processes sharing the store
 obey, and the rest wait for that: a renewal never waits for a person. A refusal is looked into by one task for all
 calls that met it. If others have got new tokens meanwhile, these are used. Else the server is asked again who gives
 out its tokens; if that is still the same, the refresh token gets a chance, and after that (or if it is another) the
@@ -47,7 +47,7 @@ from .records import Pointer, Tokens, decode, encode, key_of
 from .scopes import demanded, selected
 from .storage import TokenStore
 
-__all__ = ["Credentials", "Grant", "MAX_LOGINS", "SPAN"]
+__all__ = ["OAuthCredentials", "TokenGrant", "MAX_LOGINS", "SPAN"]
 
 log = get_logger("dovetail.auth")
 
@@ -63,7 +63,7 @@ _LOST: Final = (None, 502, 504)  # statuses of answers that may have been lost o
 _DEAD: Final = frozenset({"invalid_grant", "invalid_client", "unauthorized_client", "invalid_scope"})
 
 
-class Grant(Protocol):
+class TokenGrant(Protocol):
     """A way to get tokens. ``interactive``: it may wait for a person. ``issuer``: the only one that its credentials
     are for, if any. ``nonces``: of DPoP, by origin.
     """
@@ -90,7 +90,7 @@ class Grant(Protocol):
         ...
 
 
-class Credentials:
+class OAuthCredentials:
     """A `ClientAuth` for the MCP server at ``url``, by a grant. ``name`` tells apart whom the tokens are for, where
     several use one store; ``dpop``: True always binds tokens to a key, None only where the server demands it;
     ``parents``: metadata may name what is above the server on its host.
@@ -100,7 +100,7 @@ class Credentials:
     def __init__(
         self,
         url: str,
-        grant: Grant,
+        grant: TokenGrant,
         store: TokenStore,
         fetcher: Fetcher,
         *,

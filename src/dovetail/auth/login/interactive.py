@@ -27,7 +27,7 @@ from .authorization import Attempt, check_address, check_endpoints
 from .callback import Loopback
 from .discovery import Discovered
 from .identity import Identity
-from .pages import Page
+from .pages import CallbackPage
 from .person import Person
 from .problems import LoginDenied, LoginFailed, LoginTimeout, TokenRefused
 from .records import Registration, Tokens
@@ -251,10 +251,10 @@ class _Login:
         self._taken = False
         self.over: asyncio.Future[TokenReply] = asyncio.get_running_loop().create_future()
 
-    async def take(self, answer: dict[str, str]) -> Page:
+    async def take(self, answer: dict[str, str]) -> CallbackPage:
         """What to show for an answer. The right one is used once; the same again gets the same page."""
         if not self._attempt.is_answer(answer):
-            return Page.STRANGER
+            return CallbackPage.STRANGER
         if not self._taken:
             self._taken = True
             try:
@@ -272,8 +272,8 @@ class _Login:
         await asyncio.wait([self.over])
         problem = None if self.over.cancelled() else self.over.exception()
         if isinstance(problem, LoginDenied):
-            return Page.DENIED
-        return Page.DONE if problem is None and not self.over.cancelled() else Page.FAILED
+            return CallbackPage.DENIED
+        return CallbackPage.DONE if problem is None and not self.over.cancelled() else CallbackPage.FAILED
 
     def stop(self) -> None:
         """Nobody waits any more: late answers get the page of a failure."""

@@ -13,7 +13,7 @@ import hashlib
 from enum import Enum
 from typing import Final
 
-__all__ = ["Page", "render"]
+__all__ = ["CallbackPage", "render"]
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--paper:#f6f4ef;--ink:#22201c;--soft:#6d675d;--line:#dcd6ca;--good:#2f7d4f;--bad:#b3452f}
@@ -55,7 +55,7 @@ _HEADERS: Final = (
 )
 
 
-class Page(Enum):
+class CallbackPage(Enum):
     """What there is to say: status, kind of mark, title, text."""
 
     DONE = 200, "good", "You are signed in", "You can close this tab and go back to where you came from."
@@ -98,7 +98,7 @@ _REASONS: Final = {
 }
 
 
-def render(page: Page) -> bytes:
+def render(page: CallbackPage) -> bytes:
     """The whole HTTP response for a page."""
     status, mark, title, text = page.value
     body = (

@@ -24,7 +24,7 @@ import msgspec
 from ...protocol.errors import Declined, Dismissed
 from .authorization import answer_of
 from .callback import Taker
-from .pages import Page
+from .pages import CallbackPage
 from .problems import AuthorizationError, LoginDenied, LoginFailed
 
 __all__ = ["LoginVisit", "Person", "open_in_browser"]
@@ -116,7 +116,7 @@ class Person:
                 page = await taker(answer_of(str(await _called(self._paste, url) or "")))
             except AuthorizationError:
                 continue
-            if page not in (Page.STRANGER, Page.MALFORMED):
+            if page not in (CallbackPage.STRANGER, CallbackPage.MALFORMED):
                 return
         raise LoginFailed("what was pasted is not the address at the end of this login")
 

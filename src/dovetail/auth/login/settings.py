@@ -18,7 +18,7 @@ from ...protocol import names
 from ...protocol.errors import LocalProtocolError
 from ...security.fetching import Fetcher, FetchRefused, parse_url
 from .bearer import check_transport
-from .credentials import Credentials, Grant
+from .credentials import OAuthCredentials, TokenGrant
 from .discovery import Discovered, discover
 from .identity import SigningKey
 from .interactive import AuthorizationCode
@@ -79,7 +79,7 @@ class _Setting(ABC):
         self._ssl = options.get("ssl")
         self._fetch_timeout = options.get("fetch_timeout", 10.0)
 
-    def client_auth(self, url: str, *, approve: Callable[..., Any] | None = None) -> Credentials:
+    def client_auth(self, url: str, *, approve: Callable[..., Any] | None = None) -> OAuthCredentials:
         """The `ClientAuth` for the server at ``url``. ``approve``: shown the login address before it is opened.
 
         Raises `LocalProtocolError` for a server that credentials can't be sent to.
@@ -93,7 +93,7 @@ class _Setting(ABC):
             ssl=self._ssl,
         )
         store = self._store()
-        return Credentials(
+        return OAuthCredentials(
             url,
             self._grant(url, store, fetcher, loopback, approve),
             store,
@@ -128,7 +128,7 @@ class _Setting(ABC):
         fetcher: Fetcher,
         loopback: bool,
         approve: Callable[..., Any] | None,
-    ) -> Grant:
+    ) -> TokenGrant:
         """The way to get tokens for the server at ``url``."""
 
 
@@ -211,7 +211,7 @@ class OAuth(_Setting):
         fetcher: Fetcher,
         loopback: bool,
         approve: Callable[..., Any] | None,
-    ) -> Grant:
+    ) -> TokenGrant:
         return AuthorizationCode(
             self._profile,
             Person(approve=self._approve or approve, **self._hooks),
@@ -265,7 +265,7 @@ class ClientCredentials(_Setting):
         fetcher: Fetcher,
         loopback: bool,
         approve: Callable[..., Any] | None,
-    ) -> Grant:
+    ) -> TokenGrant:
         return ClientCredentialsGrant(self._profile, fetcher, loopback=loopback)
 
     def __repr__(self) -> str:
@@ -303,7 +303,7 @@ class WorkloadIdentity(_Setting):
         fetcher: Fetcher,
         loopback: bool,
         approve: Callable[..., Any] | None,
-    ) -> Grant:
+    ) -> TokenGrant:
         return AssertionGrant(self._profile, fetcher, loopback=loopback, assertion=self._assertion)
 
     def __repr__(self) -> str:
@@ -358,7 +358,7 @@ class EnterpriseManaged(_Setting):
         fetcher: Fetcher,
         loopback: bool,
         approve: Callable[..., Any] | None,
-    ) -> Grant:
+    ) -> TokenGrant:
         return EnterpriseExchange(self._profile, fetcher, loopback=loopback, **self._exchange)
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ import msgspec
 
 from ...security.principal import Principal
 from ..resources import canonical_resource, same_issuer
-from .verdicts import Surroundings, TokenRefused, Verified
+from .verdicts import CheckContext, InvalidToken, Verified
 
 __all__ = ["ClaimRules", "is_other_kind", "verified"]
 
@@ -51,24 +51,24 @@ class ClaimRules(msgspec.Struct, frozen=True, kw_only=True):
     bare: bool = False
 
 
-def verified(claims: dict[str, Any], rules: ClaimRules, surroundings: Surroundings) -> Verified:
-    """What the claims say, if they are good here and now. Raises `TokenRefused`."""
+def verified(claims: dict[str, Any], rules: ClaimRules, surroundings: CheckContext) -> Verified:
+    """What the claims say, if they are good here and now. Raises `InvalidToken`."""
     issuer = claims.get("iss")
     if not (issuer is None and rules.bare) and not (
         isinstance(issuer, str) and same_issuer(issuer, rules.issuer)
     ):
-        raise TokenRefused("the token is of another issuer")
+        raise InvalidToken("the token is of another issuer")
     if rules.bare and is_other_kind(claims):
-        raise TokenRefused("the token is no access token")
+        raise InvalidToken("the token is no access token")
     _check_audience(claims.get("aud"), rules.audiences or (surroundings.resource,))
     expires = _check_time(claims, rules, surroundings)
     for name, value in rules.required.items():
         if claims.get(name) != value:
-            raise TokenRefused(f"the claim {name} of the token is not what it has to be here")
+            raise InvalidToken(f"the claim {name} of the token is not what it has to be here")
     subject = _name(claims, "sub")
     client = next(filter(None, (_name(claims, name) for name in rules.client_claims)), "")
     if not (subject or client):
-        raise TokenRefused("the token names neither a subject nor a client")
+        raise InvalidToken("the token names neither a subject nor a client")
     scopes = surroundings.expand(_scopes(claims))
     until = expires + surroundings.leeway
     principal = Principal(rules.issuer, subject, client, scopes, claims, until)
@@ -86,11 +86,11 @@ def is_other_kind(claims: Mapping[str, Any]) -> bool:
 def _check_audience(shown: Any, expected: tuple[str, ...]) -> None:
     audiences: list[Any] = cast("list[Any]", shown) if isinstance(shown, list) else [shown]
     if len(audiences) > _MAX_AUDIENCES or not all(isinstance(each, str) for each in audiences):
-        raise TokenRefused("the token's audience is missing, or is no text or list of texts")
+        raise InvalidToken("the token's audience is missing, or is no text or list of texts")
     for each in cast("list[str]", audiences):
         if any(each == other or _same_resource(each, other) for other in expected):
             return
-    raise TokenRefused("the token is for another audience than this server")
+    raise InvalidToken("the token is for another audience than this server")
 
 
 def _same_resource(a: str, b: str) -> bool:
@@ -102,20 +102,20 @@ def _same_resource(a: str, b: str) -> bool:
         return False
 
 
-def _check_time(claims: Mapping[str, Any], rules: ClaimRules, surroundings: Surroundings) -> float:
-    """When the token ends. Raises `TokenRefused` outside its time."""
+def _check_time(claims: Mapping[str, Any], rules: ClaimRules, surroundings: CheckContext) -> float:
+    """When the token ends. Raises `InvalidToken` outside its time."""
     now, leeway = surroundings.clock(), surroundings.leeway
     expires = _moment(claims, "exp")
     if expires is None:
         if not rules.bare:
-            raise TokenRefused("the token has no end (exp)")
+            raise InvalidToken("the token has no end (exp)")
         expires = _NEVER
     if now >= expires + leeway:
-        raise TokenRefused("the token has expired")
+        raise InvalidToken("the token has expired")
     for name, what in (("nbf", "is not good yet"), ("iat", "was issued in the future")):
         moment = _moment(claims, name)
         if moment is not None and moment > now + leeway:
-            raise TokenRefused(f"the token {what}: see its {name} and the server's clock")
+            raise InvalidToken(f"the token {what}: see its {name} and the server's clock")
     return expires
 
 
@@ -124,7 +124,7 @@ def _moment(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _NEVER:
-        raise TokenRefused(f"the claim {name} of the token is no moment in time")
+        raise InvalidToken(f"the claim {name} of the token is no moment in time")
     return float(value) if math.isfinite(value) else _NEVER
 
 
@@ -133,7 +133,7 @@ def _name(claims: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or len(value) > _MAX_NAME:
-        raise TokenRefused(f"the claim {name} of the token is no text, or too long")
+        raise InvalidToken(f"the claim {name} of the token is no text, or too long")
     return value
 
 
@@ -148,9 +148,9 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     if isinstance(value, str):
         found = [each for each in value.split(" ") if each]
     elif not isinstance(value, list) or not all(isinstance(each, str) for each in found):
-        raise TokenRefused("the token's scopes are no text or list of texts")
+        raise InvalidToken("the token's scopes are no text or list of texts")
     if len(found) > _MAX_SCOPES:
-        raise TokenRefused(f"the token has more than {_MAX_SCOPES} scopes")
+        raise InvalidToken(f"the token has more than {_MAX_SCOPES} scopes")
     return frozenset(cast("list[str]", found))
 
 
@@ -164,7 +164,7 @@ def _bound_to(claims: Mapping[str, Any]) -> str:
     members = cast("dict[str, Any]", bound) if isinstance(bound, dict) else {}
     thumbprint = members.get("jkt")
     if not isinstance(thumbprint, str) or not thumbprint or len(members) != 1:
-        raise TokenRefused(
+        raise InvalidToken(
             "the token is bound in a way that this server can't check (of cnf, only jkt is supported)"
         )
     return thumbprint

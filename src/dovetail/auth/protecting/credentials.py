@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from ...protocol.errors import DovetailError
 
-__all__ = ["MAX_TOKEN", "Malformed", "Shown", "read_authorization"]
+__all__ = ["MAX_TOKEN", "CredentialsMalformed", "PresentedCredentials", "read_authorization"]
 
 MAX_TOKEN: Final = 16 * 1024
 """Characters that a token may have."""
@@ -24,11 +24,11 @@ _SCHEMES: Final = ("bearer", "dpop")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
-class Malformed(DovetailError):
+class CredentialsMalformed(DovetailError):
     """The request shows its credentials in a form that can't be right. The message is fit for the answer."""
 
 
-class Shown(NamedTuple):
+class PresentedCredentials(NamedTuple):
     """What a request shows: the scheme in lower case, and the token."""
 
     scheme: str
@@ -38,20 +38,22 @@ class Shown(NamedTuple):
         return f"Shown({self.scheme!r})"
 
 
-def read_authorization(values: tuple[str, ...]) -> Shown | None:
-    """What the Authorization headers of a request show; None for nothing that is meant for us. Raises `Malformed`."""
+def read_authorization(values: tuple[str, ...]) -> PresentedCredentials | None:
+    """What the Authorization headers of a request show; None for nothing that is meant for us. Raises
+    `CredentialsMalformed`.
+    """
     if len(values) > 1:
-        raise Malformed("the request has more than one Authorization header")
+        raise CredentialsMalformed("the request has more than one Authorization header")
     scheme, _, rest = "".join(values).strip(" \t").partition(" ")
     scheme = scheme.lower()
     if scheme not in _SCHEMES:
         return None
     token = rest.strip(" ")
     if not token:
-        raise Malformed("the Authorization header names a scheme and has no token")
+        raise CredentialsMalformed("the Authorization header names a scheme and has no token")
     if " " in token or "," in token or "\t" in token:
-        raise Malformed("the Authorization header has more than one token")
-    return Shown(scheme, token)
+        raise CredentialsMalformed("the Authorization header has more than one token")
+    return PresentedCredentials(scheme, token)
 
 
 def is_token(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 Theory of operation. The issuer is asked once per token and then not again for a short while; everyone who shows the
 same token meanwhile waits for the same question. A token that it does not know is remembered too, for a moment, and
-what may be asked at once is divided (`turns`), so that made-up tokens neither become a flood of questions nor keep
+what may be asked at once is divided (`fair_queue`), so that made-up tokens neither become a flood of questions nor keep
 those out who have good ones. What the issuer says is judged by the same rules as a signed token: above all, it must be
 for this server.
 
@@ -25,10 +25,10 @@ from ...protocol.errors import DovetailError
 from ..resources import authorization_server_urls, origin_of
 from ..strict_json import NotAnObject, read_object
 from .claims import ClaimRules, verified
+from .fair_queue import FairQueue
 from .jwt_check import audiences_of
 from .key_sets import find_endpoint
-from .turns import Turns
-from .verdicts import Surroundings, TokenCheck, TokenRefused, Unavailable, Verified, digest_of
+from .verdicts import CheckContext, InvalidToken, TokenCheck, Unavailable, Verified, digest_of
 
 __all__ = ["Introspection", "introspection"]
 
@@ -64,7 +64,7 @@ class Introspection(msgspec.Struct, frozen=True, kw_only=True):
         """Tokens of any form are for it to read."""
         return True
 
-    def checker(self, surroundings: Surroundings) -> _IntrospectionChecker:
+    def checker(self, surroundings: CheckContext) -> _IntrospectionChecker:
         """See `TokenCheck`."""
         return _IntrospectionChecker(self, surroundings)
 
@@ -124,14 +124,14 @@ def introspection(
 
 
 class _IntrospectionChecker:
-    def __init__(self, settings: Introspection, surroundings: Surroundings) -> None:
+    def __init__(self, settings: Introspection, surroundings: CheckContext) -> None:
         self._settings = settings
         self._surroundings = surroundings
         self._url = settings.url
         self._open: dict[bytes, asyncio.Task[dict[str, Any]]] = {}
         self._refused: OrderedDict[bytes, float] = OrderedDict()
         self._known: OrderedDict[bytes, float] = OrderedDict()
-        self._turns: tuple[asyncio.AbstractEventLoop, Turns] | None = None
+        self._turns: tuple[asyncio.AbstractEventLoop, FairQueue] | None = None
 
     @property
     def keep(self) -> float:
@@ -143,14 +143,14 @@ class _IntrospectionChecker:
     async def check_from(self, token: str, network: str) -> Verified:
         digest, clock = digest_of(token), self._surroundings.clock
         if self._refused.get(digest, 0.0) > clock():
-            raise TokenRefused("the token is not active")
+            raise InvalidToken("the token is not active")
         claims = await asyncio.shield(self._ask_once(digest, token, network))
         if claims.get("active") is not True:
             self._known.pop(digest, None)
             _keep(self._refused, digest, clock() + _REFUSED_FOR, _MAX_REFUSED)
-            raise TokenRefused("the token is not active")
+            raise InvalidToken("the token is not active")
         if self._settings.typed and str(claims.get("token_type")).lower() not in ("bearer", "dpop"):
-            raise TokenRefused("the authorization server does not say that the token is an access token")
+            raise InvalidToken("the authorization server does not say that the token is an access token")
         found = verified(claims, self._settings.rules, self._surroundings)
         _keep(self._known, digest, clock() + _KNOWN_FOR, _MAX_KNOWN)
         return found
@@ -162,7 +162,7 @@ class _IntrospectionChecker:
         if task is not None and task.get_loop() is loop:
             return task
         if self._turns is None or self._turns[0] is not loop:
-            self._turns = loop, Turns()
+            self._turns = loop, FairQueue()
         known = self._known.get(digest, 0.0) > self._surroundings.clock()
         task = self._open[digest] = loop.create_task(
             self._ask_in_turn(self._turns[1], token, network, known=known)
@@ -170,7 +170,9 @@ class _IntrospectionChecker:
         task.add_done_callback(lambda done: self._closed(digest, done))
         return task
 
-    async def _ask_in_turn(self, turns: Turns, token: str, network: str, *, known: bool) -> dict[str, Any]:
+    async def _ask_in_turn(
+        self, turns: FairQueue, token: str, network: str, *, known: bool
+    ) -> dict[str, Any]:
         async with turns.turn(network, known=known):
             return await self._ask(token)
 

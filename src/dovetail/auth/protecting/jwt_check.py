@@ -22,7 +22,7 @@ from ..resources import authorization_server_urls, origin_of
 from ..signed import ALGORITHMS, Compact, SignatureInvalid, read_compact
 from .claims import ClaimRules, is_other_kind, verified
 from .key_sets import Keys
-from .verdicts import Surroundings, TokenCheck, TokenRefused, Verified
+from .verdicts import CheckContext, InvalidToken, TokenCheck, Verified
 
 __all__ = ["JWT", "jwt"]
 
@@ -50,7 +50,7 @@ class JWT(msgspec.Struct, frozen=True, kw_only=True):
         """JWTs say who issued them."""
         return False
 
-    def checker(self, surroundings: Surroundings) -> _JWTChecker:
+    def checker(self, surroundings: CheckContext) -> _JWTChecker:
         """See `TokenCheck`."""
         return _JWTChecker(self, surroundings)
 
@@ -106,7 +106,7 @@ def audiences_of(audience: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 class _JWTChecker:
-    def __init__(self, settings: JWT, surroundings: Surroundings) -> None:
+    def __init__(self, settings: JWT, surroundings: CheckContext) -> None:
         self._settings = settings
         self._surroundings = surroundings
         self._keys = Keys(settings.issuer, settings.jwks, surroundings.fetcher)
@@ -120,25 +120,25 @@ class _JWTChecker:
         try:
             read = read_compact(token, settings.algorithms)
         except SignatureInvalid as problem:
-            raise TokenRefused(str(problem)) from None
+            raise InvalidToken(str(problem)) from None
         _check_kind(read, settings.typed)
         found = verified(read.claims, settings.rules, self._surroundings)
         for key in await self._keys.find(read.header.get("kid", ""), read.algorithm):
             if key.verifies(read):
                 return found
-        raise TokenRefused("the token's signature is not by a key of its issuer")
+        raise InvalidToken("the token's signature is not by a key of its issuer")
 
 
 def _check_kind(read: Compact, typed: bool) -> None:
-    """Raise `TokenRefused` for what is signed, but is no access token."""
+    """Raise `InvalidToken` for what is signed, but is no access token."""
     type_ = read.header.get("typ", "")
     if not isinstance(type_, str):
-        raise TokenRefused("the token's type is no text")
+        raise InvalidToken("the token's type is no text")
     if type_.lower() in _ACCESS_TYPES:
         return
     if typed or (type_ and type_.lower() not in _LOOSE_TYPES):
-        raise TokenRefused("the token is not of a type that is taken here")
+        raise InvalidToken("the token is not of a type that is taken here")
     if is_other_kind(read.claims):
-        raise TokenRefused("the token is no access token")
+        raise InvalidToken("the token is no access token")
     if any(name in read.claims for name in _ID_TOKEN_CLAIMS):
-        raise TokenRefused("the token is an ID token, which is for clients and not for servers")
+        raise InvalidToken("the token is an ID token, which is for clients and not for servers")

@@ -25,8 +25,8 @@ from ...stores.contracts import Store
 from ..dpop import DPOP_ALGORITHMS, ProofChecker
 from ..metadata import ProtectedResourceMetadata
 from ..resources import canonical_resource
-from .gate import DPoPUse, Gate, Rules
-from .verdicts import Surroundings, TokenCheck
+from .gatekeeper import DPoPUse, GatekeeperRules, TokenGatekeeper
+from .verdicts import CheckContext, TokenCheck
 
 __all__ = ["Protected"]
 
@@ -112,14 +112,14 @@ class Protected:
 
     def gate(self, *, path: str, store: Store, keys: KeyRing | None = None) -> Gatekeeper:
         """See `Protection`."""
-        surroundings = Surroundings(
+        surroundings = CheckContext(
             resource=self.resource,
             fetcher=self._fetcher,
             expand=self._expand,
             leeway=self._leeway,
             clock=self._clock,
         )
-        rules = Rules(
+        rules = GatekeeperRules(
             resource=self.resource,
             path=path,
             scopes=self.scopes,
@@ -129,7 +129,7 @@ class Protected:
             checkers=tuple((check, check.checker(surroundings)) for check in self._checks),
             clock=self._clock,
         )
-        return Gate(rules, ProofChecker(store, nonces=self._nonces, keys=keys, clock=self._clock))
+        return TokenGatekeeper(rules, ProofChecker(store, nonces=self._nonces, keys=keys, clock=self._clock))
 
     def __repr__(self) -> str:
         return f"Protected({self.resource!r}, issuers={[check.issuer for check in self._checks]!r})"

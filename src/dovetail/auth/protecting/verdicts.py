@@ -24,9 +24,9 @@ from ...security.principal import Principal
 
 __all__ = [
     "Checker",
-    "Surroundings",
+    "CheckContext",
     "TokenCheck",
-    "TokenRefused",
+    "InvalidToken",
     "Unavailable",
     "Verdicts",
     "Verified",
@@ -36,7 +36,7 @@ __all__ = [
 _MAX_VERDICTS: Final = 10_000
 
 
-class TokenRefused(DovetailError):
+class InvalidToken(DovetailError):
     """A token is not good here. The message is fit for the answer: ASCII, and it quotes nothing of the token."""
 
 
@@ -56,7 +56,7 @@ class Verified(msgspec.Struct, frozen=True):
     key: str = ""
 
 
-class Surroundings(msgspec.Struct, frozen=True):
+class CheckContext(msgspec.Struct, frozen=True):
     """Where a check works. ``resource``: what tokens must be for; ``fetcher`` makes a fetcher for one errand;
     ``expand`` adds the scopes that others imply; ``leeway``: seconds that clocks may be apart.
     """
@@ -79,7 +79,7 @@ class Checker(Protocol):
         ...
 
     async def check(self, token: str) -> Verified:
-        """Check a token. Raises `TokenRefused` and `Unavailable`."""
+        """Check a token. Raises `InvalidToken` and `Unavailable`."""
         ...
 
 
@@ -96,7 +96,7 @@ class TokenCheck(Protocol):
         """Whether tokens that say nothing about their issuer are for this check."""
         ...
 
-    def checker(self, surroundings: Surroundings) -> Checker:
+    def checker(self, surroundings: CheckContext) -> Checker:
         """A checker for one endpoint."""
         ...
 

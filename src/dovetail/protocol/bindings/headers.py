@@ -63,7 +63,7 @@ _INTEGER: Final = re.compile(r"(-?[0-9]{1,16})(?:\.0{0,16})?")
 _OWS: Final = " \t"
 
 
-class _Subject(Struct, frozen=True):
+class _NamedParams(Struct, frozen=True):
     """What a request is about, whatever it is."""
 
     name: Any = None
@@ -277,7 +277,7 @@ def check_stated(routing: Mapping[str, bytes], *, method: str, params: bytes | R
     member = _NAMED.get(method)
     if member is not None and params and names.HEADER_NAME in routing:
         try:
-            name = getattr(codec.reader(_Subject).read(params), member)
+            name = getattr(codec.reader(_NamedParams).read(params), member)
         except codec.DECODE_ERRORS:
             return  # nothing is done with such parameters
         if isinstance(name, str):

@@ -20,7 +20,15 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
-__all__ = ["Authority", "Origin", "OriginPolicy", "Refusal", "is_local_name", "parse_host", "parse_origin"]
+__all__ = [
+    "Authority",
+    "Origin",
+    "OriginPolicy",
+    "OriginRefusal",
+    "is_local_name",
+    "parse_host",
+    "parse_origin",
+]
 
 _MAX_HOST: Final = 300
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -54,7 +62,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class OriginRefusal:
     """Why a request is refused: the HTTP status to answer with, and a reason fit for the body and the log."""
 
     status: int
@@ -197,7 +205,7 @@ class OriginPolicy:
         host: bytes | str | None,
         origin: bytes | str | None = None,
         sec_fetch_site: bytes | str | None = None,
-    ) -> Refusal | None:
+    ) -> OriginRefusal | None:
         """Judge one request by its Host, Origin and Sec-Fetch-Site headers; None lets it pass.
 
         Pass None for an absent header, and for a header sent more than once all values joined by a
@@ -206,13 +214,17 @@ class OriginPolicy:
         """
         authority = parse_host(host)
         if not self._any_host and not (authority is not None and self._allows_host(authority)):
-            return Refusal(403, "the Host header does not name this server; see the server's allowed hosts")
+            return OriginRefusal(
+                403, "the Host header does not name this server; see the server's allowed hosts"
+            )
         if origin is not None:
             if not self._allows_origin(origin, authority):
-                return Refusal(403, "the Origin header is not allowed; see the server's allowed origins")
+                return OriginRefusal(
+                    403, "the Origin header is not allowed; see the server's allowed origins"
+                )
             return None
         if sec_fetch_site is not None and _ascii(sec_fetch_site) not in ("none", "same-origin", "same-site"):
-            return Refusal(403, "a cross-site request without an allowed Origin header is not accepted")
+            return OriginRefusal(403, "a cross-site request without an allowed Origin header is not accepted")
         return None
 
     def _allows_host(self, authority: Authority) -> bool:

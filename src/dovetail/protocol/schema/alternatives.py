@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-__all__ = ["Fault", "faults"]
+__all__ = ["Mismatch", "faults"]
 
 Path: TypeAlias = tuple[str | int, ...]
 _OTHER: Final = frozenset({"const", "enum", "falseSchema", "type"})
 _DEPTH: Final = 16
 
 
-class Fault(NamedTuple):
+class Mismatch(NamedTuple):
     """One error of a validator. ``branch``: the name of the alternative that it is about, or "". ``tags``: the values
     that would have been taken, where every alternative wanted another; else empty.
     """
@@ -31,20 +31,20 @@ class Fault(NamedTuple):
     tags: tuple[object, ...] = ()
 
 
-def faults(error: Any, depth: int = 0) -> Iterator[Fault]:
+def faults(error: Any, depth: int = 0) -> Iterator[Mismatch]:
     """What an error comes to: itself, or those of the alternative that was meant."""
     if error.kind.name not in ("anyOf", "oneOf") or depth > _DEPTH:
-        yield Fault(error)
+        yield Mismatch(error)
         return
     root: Path = tuple(error.instance_path)
     branches = list(_branches(error, root))
     fitting = [each for each in branches if not any(_is_other(fault, root) for fault in each)]
     if not all(branches) or not fitting:
-        yield Fault(error)
+        yield Mismatch(error)
         return
     tags = [tag for each in fitting if (tag := _tag(each, root)) is not None]
     if len(tags) == len(fitting) > 1 and len({tuple(each.instance_path) for each in tags}) == 1:
-        yield Fault(tags[0], tags=tuple(value for each in tags for value in _single(each)))
+        yield Mismatch(tags[0], tags=tuple(value for each in tags for value in _single(each)))
         return
     best = min(fitting, key=lambda branch: (_tag(branch, root) is not None, *_distance(branch, root)))
     name = _name(best, root) if len(fitting) > 1 else ""

@@ -137,7 +137,7 @@ class Screening(Struct):
     branches: bool
 
 
-class _Walk(Struct):
+class _SchemaWalk(Struct):
     """State of one walk. Values belong to a property (``p`` + name), a definition (``#`` + name), or all."""
 
     dialect: str
@@ -154,7 +154,7 @@ def screen(schema: dict[str, object], *, backtracking: bool = False) -> Screenin
     ``backtracking``: take every pattern for one that needs the backtracking engine.
     """
     _measure(schema)
-    walk = _Walk(_dialect(schema.get("$schema", DEFAULT_DIALECT)))
+    walk = _SchemaWalk(_dialect(schema.get("$schema", DEFAULT_DIALECT)))
     _visit_all(walk, schema)
     for base, reference in walk.references:
         target = urldefrag(_join(base, reference)).url
@@ -222,7 +222,7 @@ def _join(base: str, reference: str) -> str:
         raise ExternalReference(reference) from None
 
 
-def _visit_all(walk: _Walk, root: dict[str, object]) -> None:
+def _visit_all(walk: _SchemaWalk, root: dict[str, object]) -> None:
     walk.resources.add(_UNKNOWN_BASE)
     stack: list[tuple[dict[str, object], str, _Owner]] = [(root, _UNKNOWN_BASE, _EVERYTHING)]
     count = 0
@@ -237,7 +237,7 @@ def _visit_all(walk: _Walk, root: dict[str, object]) -> None:
             stack.append((child, base, child_owner))
 
 
-def _enter(walk: _Walk, schema: dict[str, object], base: str, owner: _Owner) -> str:
+def _enter(walk: _SchemaWalk, schema: dict[str, object], base: str, owner: _Owner) -> str:
     """Note what one schema declares; return the base URI that holds inside it."""
     if "$schema" in schema:
         _dialect(schema["$schema"])
@@ -296,7 +296,7 @@ def _owner_of(keyword: str, name: str, owner: _Owner) -> _Owner:
     return owner
 
 
-def _spread(walk: _Walk) -> set[_Owner]:
+def _spread(walk: _SchemaWalk) -> set[_Owner]:
     """Owners that are secret themselves or borrow from one that is."""
     lenders: dict[_Owner, list[_Owner]] = {}
     for borrower, sources in walk.borrowed.items():

@@ -36,7 +36,7 @@ class _Capture(Struct, frozen=True):
     offset: int
 
 
-class _Row(Struct):
+class _Segments(Struct):
     """Texts around captures: one more text than captures, the first and last possibly empty."""
 
     texts: list[str] = field(default_factory=lambda: [""])
@@ -72,7 +72,7 @@ def _unmatchable(template: str, offset: int, what: str) -> TemplateError:
 
 def build_matcher(template: str, parts: Iterable[Part]) -> Matcher:
     """Prepare matching. Raises TemplateError for a template that could match in more than one way."""
-    row, fragment = _Row(), None
+    row, fragment = _Segments(), None
     query: list[VarSpec] | None = None
     pinned = 0
     for part in parts:
@@ -84,7 +84,7 @@ def build_matcher(template: str, parts: Iterable[Part]) -> Matcher:
             if not (part.startswith("#") if isinstance(part, str) else part.operator == "#"):
                 offset = part.offset if isinstance(part, Expression) else template.find(part)
                 raise _unmatchable(template, offset, "only a fragment may follow query variables")
-            fragment = _Row()
+            fragment = _Segments()
             _add(template, fragment, part)
         else:
             _add(template, row if fragment is None else fragment, part)
@@ -92,7 +92,9 @@ def build_matcher(template: str, parts: Iterable[Part]) -> Matcher:
     return Matcher(row, query, pinned, fragment)
 
 
-def _refuse_repeats(template: str, row: _Row, query: list[VarSpec] | None, fragment: _Row | None) -> None:
+def _refuse_repeats(
+    template: str, row: _Segments, query: list[VarSpec] | None, fragment: _Segments | None
+) -> None:
     seen: set[str] = set()
     captures = row.captures + (fragment.captures if fragment is not None else [])
     for name in [*(capture.name for capture in captures), *(spec.name for spec in query or ())]:
@@ -103,7 +105,7 @@ def _refuse_repeats(template: str, row: _Row, query: list[VarSpec] | None, fragm
         seen.add(name)
 
 
-def _ampersands(template: str, row: _Row, part: Expression) -> int:
+def _ampersands(template: str, row: _Segments, part: Expression) -> int:
     """How many ``&`` of the URI belong to the row before the query tail; -1 when the tail starts at ``?``."""
     if part.operator == "?":
         return -1
@@ -115,7 +117,7 @@ def _ampersands(template: str, row: _Row, part: Expression) -> int:
     return text[text.index("?") :].count("&")
 
 
-def _add(template: str, row: _Row, part: Part) -> None:
+def _add(template: str, row: _Segments, part: Part) -> None:
     """Append a literal, or the texts and captures that an expression amounts to."""
     if isinstance(part, str):
         row.add_text(part)
@@ -136,10 +138,10 @@ def _add(template: str, row: _Row, part: Part) -> None:
 class Matcher(Struct, frozen=True):
     """A prepared template. ``query`` is None without a query tail."""
 
-    row: _Row
+    row: _Segments
     query: list[VarSpec] | None
     pinned: int
-    fragment: _Row | None
+    fragment: _Segments | None
 
     @property
     def query_names(self) -> frozenset[str]:
@@ -174,7 +176,7 @@ class Matcher(Struct, frozen=True):
         return uri[:question] + "&".join(cuts), tail
 
 
-def _lay(row: _Row, text: str, values: Values) -> bool:
+def _lay(row: _Segments, text: str, values: Values) -> bool:
     """Lay a row over a text; put what the captures hold into ``values``."""
     texts, captures = row.texts, row.captures
     if not captures:

@@ -33,9 +33,9 @@ from typing import Any
 from dovetail.logs import get_logger
 from dovetail.stores.bounds import BusBounds, check_key, check_value
 from dovetail.stores.errors import StoreClosed, StoreError
-from dovetail.stores.listeners import Listeners
+from dovetail.stores.listeners import BusListeners
 from dovetail.stores.postgres.engine import PostgresEngine, failures, translated
-from dovetail.stores.postgres.executor import Kind, PostgresExecutor
+from dovetail.stores.postgres.executor import OperationKind, PostgresExecutor
 
 __all__ = ["PostgresBus"]
 
@@ -52,7 +52,7 @@ _log = get_logger("dovetail.stores")
 Heard = Callable[[bytes | None], None]
 
 
-class _Ear:
+class _NotificationConnection:
     """The listeners of one event loop, and the connection on which they hear. Runs in that loop but for `_vacated`."""
 
     def __init__(
@@ -64,7 +64,7 @@ class _Ear:
     ) -> None:
         self.engine = engine
         self.loop = asyncio.get_running_loop()
-        self.listeners = Listeners(bounds, self._vacated)
+        self.listeners = BusListeners(bounds, self._vacated)
         self._fetch = fetch
         self._named = named
         self._lock = asyncio.Lock()
@@ -267,15 +267,15 @@ class PostgresBus:
         self._lock = Lock()
         self._closed = False
         self._process = os.getpid()
-        self._ears: dict[asyncio.AbstractEventLoop, _Ear] = {}
+        self._ears: dict[asyncio.AbstractEventLoop, _NotificationConnection] = {}
         self._inherited: list[object] = []
         statement = executor.engine.statement
         self._publish_text = statement("SELECT $schema.publish($1::text[], $2::bytea[], $3::float8)")
         self._fetch_text = statement(
             "SELECT number, data FROM $schema.message WHERE number = ANY ($1::bigint[])"
         )
-        self._says = Kind("publish", self._publish, 64, alone=True)
-        self._fetches = Kind("fetch", self._fetch, 16, writes=False)
+        self._says = OperationKind("publish", self._publish, 64, alone=True)
+        self._fetches = OperationKind("fetch", self._fetch, 16, writes=False)
 
     async def publish(self, channel: str, data: bytes) -> None:
         """See `Bus.publish`."""
@@ -313,7 +313,7 @@ class PostgresBus:
         """The name under which the engine knows a channel: a digest, which tells nobody anything and always fits."""
         return f"dovetail_{sha256(f'{self._engine.schema}/{channel}'.encode()).hexdigest()[:40]}"
 
-    def _here(self) -> _Ear:
+    def _here(self) -> _NotificationConnection:
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._closed:
@@ -329,7 +329,9 @@ class PostgresBus:
                 async def fetch(number: int) -> bytes | None:
                     return await self._executor.do(self._fetches, number)
 
-                ear = self._ears[loop] = _Ear(self._engine, self._bounds, fetch, self._named)
+                ear = self._ears[loop] = _NotificationConnection(
+                    self._engine, self._bounds, fetch, self._named
+                )
             return ear
 
     async def _publish(self, connection: Any, given: list[tuple[str, bytes]]) -> Sequence[None]:

@@ -20,7 +20,7 @@ from dovetail.stores.bounds import EventBounds, check_key, check_position, check
 from dovetail.stores.contracts import Event
 from dovetail.stores.errors import EventsTrimmed, StreamEnded, StreamUnknown
 from dovetail.stores.ordering import prefix_end
-from dovetail.stores.postgres.executor import Kind, PostgresExecutor
+from dovetail.stores.postgres.executor import OperationKind, PostgresExecutor
 
 __all__ = ["PostgresEvents"]
 
@@ -34,7 +34,7 @@ _MOST: Final = 2**31 - 1
 _log = get_logger("dovetail.stores")
 
 
-class _Change(NamedTuple):
+class _EventChange(NamedTuple):
     """A row of what event_apply is given, and its events."""
 
     kind: int
@@ -84,23 +84,25 @@ class PostgresEvents:
             " FROM $schema.stream AS s WHERE s.name = ANY ($1::text[])"
         )
         self._range_text = statement("SELECT $schema.event_drop_range($1::float8, $2::text, $3::text)")
-        self._changes = Kind("events", self._apply, 64)
-        self._reads = Kind("read", self._read, 1, writes=False)
-        self._looks = Kind("look", self._look, 64, writes=False)
-        self._ranges = Kind("range", self._drop_range, 1)
+        self._changes = OperationKind("events", self._apply, 64)
+        self._reads = OperationKind("read", self._read, 1, writes=False)
+        self._looks = OperationKind("look", self._look, 64, writes=False)
+        self._ranges = OperationKind("range", self._drop_range, 1)
 
     async def append(self, stream: str, data: bytes) -> int:
         """See `EventLog.append`."""
         check_key(stream, "stream name")
         check_value(data, self._bounds.max_bytes, "event")
-        return await self._executor.do(self._changes, _Change(_APPEND, stream, (data,)), len(data))
+        return await self._executor.do(self._changes, _EventChange(_APPEND, stream, (data,)), len(data))
 
     async def keep(self, stream: str, events: Sequence[bytes]) -> None:
         """See `EventLog.keep`."""
         check_key(stream, "stream name")
         for data in events:
             check_value(data, self._bounds.max_bytes, "event")
-        await self._executor.do(self._changes, _Change(_KEEP, stream, tuple(events)), sum(map(len, events)))
+        await self._executor.do(
+            self._changes, _EventChange(_KEEP, stream, tuple(events)), sum(map(len, events))
+        )
 
     async def read(self, stream: str, after: int, limit: int = 256) -> list[Event]:
         """See `EventLog.read`."""
@@ -114,7 +116,7 @@ class PostgresEvents:
     async def close(self, stream: str) -> None:
         """See `EventLog.close`."""
         check_key(stream, "stream name")
-        await self._executor.do(self._changes, _Change(_CLOSE, stream))
+        await self._executor.do(self._changes, _EventChange(_CLOSE, stream))
 
     async def is_closed(self, stream: str) -> bool:
         """See `EventLog.is_closed`."""
@@ -123,7 +125,7 @@ class PostgresEvents:
     async def drop(self, stream: str) -> bool:
         """See `EventLog.drop`."""
         check_key(stream, "stream name")
-        return await self._executor.do(self._changes, _Change(_DROP, stream))
+        return await self._executor.do(self._changes, _EventChange(_DROP, stream))
 
     async def drop_prefix(self, prefix: str) -> int:
         """See `EventLog.drop_prefix`."""
@@ -134,7 +136,7 @@ class PostgresEvents:
         check_key(stream, "stream name")
         return await self._executor.do(self._looks, stream)
 
-    async def _apply(self, connection: Any, changes: list[_Change]) -> Sequence[Any]:
+    async def _apply(self, connection: Any, changes: list[_EventChange]) -> Sequence[Any]:
         # Stable: what goes to one stream stays in its order.
         places = sorted(range(len(changes)), key=lambda place: changes[place].stream)
         ordered = [changes[place] for place in places]
@@ -193,7 +195,7 @@ class PostgresEvents:
         return [await connection.fetchval(self._range_text, self._clock(), prefix, prefix_end(prefix))]
 
 
-def _judged(change: _Change, outcome: int, reached: int) -> object:
+def _judged(change: _EventChange, outcome: int, reached: int) -> object:
     """What the caller of a change gets."""
     if change.kind == _DROP:
         return outcome == 0

@@ -33,7 +33,7 @@ from dovetail.logs import get_logger
 from dovetail.stores.errors import StoreClosed, StoreError, StoreUnavailable
 from dovetail.stores.postgres.engine import PostgresEngine, driver, no_connection_left, sqlstate, translated
 
-__all__ = ["Kind", "PostgresExecutor"]
+__all__ = ["OperationKind", "PostgresExecutor"]
 
 MAX_WAITING = 65_536
 """Operations of one loop on the way at most; past that the store is overloaded and says so."""
@@ -56,7 +56,7 @@ _OF_ALL = ("08", "25", "28", "55", "57")
 """Classes of errors that are no fault of one operation in a batch."""
 
 
-class Kind(NamedTuple):
+class OperationKind(NamedTuple):
     """Operations that travel together. `run` is given a connection and what each was given; it answers each, by a value
     or an exception. `alone`: one batch at a time, so that they arrive in their order.
     """
@@ -68,7 +68,7 @@ class Kind(NamedTuple):
     alone: bool = False
 
 
-class _Operation(NamedTuple):
+class _PendingOperation(NamedTuple):
     given: Any
     weight: int
     future: asyncio.Future[Any]
@@ -78,7 +78,7 @@ class _Operation(NamedTuple):
 class _Superfluous(Exception):
     """There is no connection for this worker, but others have one: they are to do the batch."""
 
-    def __init__(self, batch: list[_Operation]) -> None:
+    def __init__(self, batch: list[_PendingOperation]) -> None:
         self.batch = batch
 
 
@@ -93,8 +93,8 @@ class _Lanes:
         self.sweep = sweep
         self.loop = asyncio.get_running_loop()
         self.closed = False
-        self.lines: dict[Kind, deque[_Operation]] = {}
-        self.busy: set[Kind] = set()  # those of which there is only one batch at a time
+        self.lines: dict[OperationKind, deque[_PendingOperation]] = {}
+        self.busy: set[OperationKind] = set()  # those of which there is only one batch at a time
         self.waiting = 0
         self.workers: set[asyncio.Task[None]] = set()
         self.idle: list[asyncio.Future[None]] = []
@@ -102,13 +102,13 @@ class _Lanes:
         self.crowded_until = 0.0
         self.swept = self.loop.time()
 
-    def submit(self, kind: Kind, given: Any, weight: int) -> asyncio.Future[Any]:
+    def submit(self, kind: OperationKind, given: Any, weight: int) -> asyncio.Future[Any]:
         """Put an operation into line. Raises `StoreClosed` or `StoreUnavailable`."""
         if self.closed:
             raise StoreClosed
         if self.waiting >= MAX_WAITING:
             raise self.engine.unavailable(f"{self.waiting} operations wait for it. Try again later.")
-        operation = _Operation(
+        operation = _PendingOperation(
             given, weight, self.loop.create_future(), self.loop.time() + self.engine.timeout
         )
         self.waiting += 1
@@ -135,14 +135,14 @@ class _Lanes:
             self.workers.add(task)
             task.add_done_callback(self.workers.discard)
 
-    def hand_back(self, kind: Kind, batch: list[_Operation]) -> None:
+    def hand_back(self, kind: OperationKind, batch: list[_PendingOperation]) -> None:
         """Let others do it: the engine gives no more connections, so for a while none is asked for."""
         self.crowded_until = self.loop.time() + CROWDED
         self.lines.setdefault(kind, deque()).extendleft(reversed(batch))
         self.waiting += len(batch)
         self._call()
 
-    def _next(self) -> tuple[Kind, list[_Operation]] | None:
+    def _next(self) -> tuple[OperationKind, list[_PendingOperation]] | None:
         for kind in self.lines:
             if kind not in self.busy:
                 break
@@ -232,7 +232,7 @@ class _Worker:
                 await connection.close(timeout=1.0)
         connection.terminate()
 
-    async def serve(self, kind: Kind, batch: list[_Operation]) -> None:
+    async def serve(self, kind: OperationKind, batch: list[_PendingOperation]) -> None:
         """Do a batch, and answer each of it whatever happens."""
         lanes = self.lanes
         try:
@@ -258,7 +258,7 @@ class _Worker:
                 each.future.cancel()
             raise
 
-    async def _run(self, kind: Kind, batch: list[_Operation], *, again: bool) -> None:
+    async def _run(self, kind: OperationKind, batch: list[_PendingOperation], *, again: bool) -> None:
         asyncpg, engine = driver(), self.lanes.engine
         for attempt in range(TRIES):
             try:
@@ -337,7 +337,7 @@ class _Worker:
                 await self.end(gently=False)
 
 
-def _fail(operation: _Operation, error: Exception) -> None:
+def _fail(operation: _PendingOperation, error: Exception) -> None:
     if not operation.future.done():
         operation.future.set_exception(error)
 
@@ -389,7 +389,7 @@ class PostgresExecutor:
             found = self._lanes[loop] = _Lanes(self.engine, self._connections, self._sweep)
             return found
 
-    async def do(self, kind: Kind, given: Any, weight: int = 0) -> Any:
+    async def do(self, kind: OperationKind, given: Any, weight: int = 0) -> Any:
         """Run one operation of that kind and give its result. `weight`: the bytes it brings along."""
         return await self._here().submit(kind, given, weight)
 

@@ -20,7 +20,7 @@ from dovetail.stores.contracts import KeyValue
 from dovetail.stores.errors import StoreFull
 from dovetail.stores.namespaces import Reservations, Share, view
 from dovetail.stores.ordering import prefix_end
-from dovetail.stores.postgres.executor import Kind, PostgresExecutor
+from dovetail.stores.postgres.executor import OperationKind, PostgresExecutor
 
 __all__ = ["PostgresKeyValue"]
 
@@ -69,10 +69,10 @@ class PostgresKeyValue:
             " AND ($3::text IS NULL OR key < $3::text) AND expires > $4::float8 ORDER BY key LIMIT $5::int"
         )
         self._sweep_text = statement("SELECT $schema.kv_sweep($1::float8, $2::int)")
-        self._gets = Kind("get", self._get_all, 64, writes=False)
-        self._pages = Kind("page", self._page, 1, writes=False)
-        self._moves = Kind("move", self._apply, 64)
-        self._sweeps = Kind("sweep", self._sweep, 1)
+        self._gets = OperationKind("get", self._get_all, 64, writes=False)
+        self._pages = OperationKind("page", self._page, 1, writes=False)
+        self._moves = OperationKind("move", self._apply, 64)
+        self._sweeps = OperationKind("sweep", self._sweep, 1)
 
     async def get(self, key: str) -> bytes | None:
         """See `KeyValue.get`."""

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from dovetail.stores.bounds import SessionBounds, check_key, check_prefix, check_value, is_anonymous
 from dovetail.stores.contracts import SessionRecord
 from dovetail.stores.errors import SessionExists, StoreFull
-from dovetail.stores.postgres.executor import Kind, PostgresExecutor
+from dovetail.stores.postgres.executor import OperationKind, PostgresExecutor
 
 __all__ = ["PostgresSessions"]
 
@@ -26,7 +26,7 @@ _TOUCH: Final = 1
 _DELETE: Final = 2
 
 
-class _Change(NamedTuple):
+class _SessionChange(NamedTuple):
     """A row of what session_apply is given."""
 
     kind: int
@@ -62,10 +62,10 @@ class PostgresSessions:
             "SELECT count(*) FROM $schema.session WHERE expires > $1::float8"
             " AND ($2::text IS NULL OR principal = $2::text)"
         )
-        self._creations = Kind("create", self._create, 64, alone=True)
-        self._changes = Kind("change", self._apply, 64)
-        self._loads = Kind("load", self._load, 64, writes=False)
-        self._counts = Kind("count", self._count, 1, writes=False)
+        self._creations = OperationKind("create", self._create, 64, alone=True)
+        self._changes = OperationKind("change", self._apply, 64)
+        self._loads = OperationKind("load", self._load, 64, writes=False)
+        self._counts = OperationKind("count", self._count, 1, writes=False)
 
     async def create(self, record: SessionRecord) -> list[str]:
         """See `SessionStore.create`."""
@@ -87,18 +87,18 @@ class PostgresSessions:
             raise ValueError(
                 f"A save must raise the version: {record.version} is not above {expected_version}."
             )
-        change = _Change(_SAVE, record.id, expected_version, record.version, record.data)
+        change = _SessionChange(_SAVE, record.id, expected_version, record.version, record.data)
         return await self._executor.do(self._changes, change, len(record.data))
 
     async def touch(self, id: str) -> bool:
         """See `SessionStore.touch`."""
         check_key(id, "session id")
-        return await self._executor.do(self._changes, _Change(_TOUCH, id))
+        return await self._executor.do(self._changes, _SessionChange(_TOUCH, id))
 
     async def delete(self, id: str) -> bool:
         """See `SessionStore.delete`."""
         check_key(id, "session id")
-        return await self._executor.do(self._changes, _Change(_DELETE, id))
+        return await self._executor.do(self._changes, _SessionChange(_DELETE, id))
 
     async def count(self, principal_key: str | None = None) -> int:
         """See `SessionStore.count`."""
@@ -132,7 +132,7 @@ class PostgresSessions:
             return StoreFull("sessions of one principal", bounds.max_per_principal)
         return StoreFull("sessions", bounds.max_sessions) if outcome else gone
 
-    async def _apply(self, connection: Any, changes: list[_Change]) -> Sequence[bool]:
+    async def _apply(self, connection: Any, changes: list[_SessionChange]) -> Sequence[bool]:
         places = sorted(range(len(changes)), key=lambda place: changes[place].id)
         kinds, ids, expected, versions, data = zip(*(changes[place] for place in places), strict=True)
         rows = await connection.fetch(

@@ -26,7 +26,7 @@ from typing import Any, cast
 from dovetail.logs import get_logger
 from dovetail.stores.bounds import BusBounds, check_key, check_value
 from dovetail.stores.errors import StoreClosed, StoreError, StoreUnavailable
-from dovetail.stores.listeners import Listeners
+from dovetail.stores.listeners import BusListeners
 
 from .connections import Connections
 from .driver import Driver, is_refusal
@@ -47,7 +47,7 @@ class _Subscriber:
     def __init__(self, driver: Driver, prefix: bytes, bounds: BusBounds) -> None:
         self._driver = driver
         self._prefix = prefix
-        self._listeners = Listeners(bounds, self._vacated)
+        self._listeners = BusListeners(bounds, self._vacated)
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._closed = False

@@ -32,7 +32,7 @@ from dovetail.logs import get_logger
 from dovetail.stores.errors import StoreClosed, StoreError, StoreFull, StoreUnavailable
 
 from .driver import Address, Driver, is_refusal
-from .scripts import Keys, Script
+from .scripts import PartKeys, Script
 
 __all__ = ["Connections", "Local"]
 
@@ -68,7 +68,7 @@ class _Unreached(StoreUnavailable):
     """There is no connection. Nothing was sent."""
 
 
-class _Call:
+class _PendingCommand:
     """What is to be sent, and who waits for the reply."""
 
     __slots__ = ("command", "future", "size")
@@ -97,7 +97,7 @@ class _Node:
         self._address = address
         self._most = most
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[_Call] = deque()
+        self._waiting: deque[_PendingCommand] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
         self._coming = False  # a worker is on its way to take what waits
@@ -111,7 +111,7 @@ class _Node:
             raise StoreUnavailable(
                 f"The Redis store has {len(self._waiting)} operations waiting. Try again later."
             )
-        call = _Call(command, self._loop)
+        call = _PendingCommand(command, self._loop)
         self._waiting.append(call)
         self._summon()
         return await call.future
@@ -142,10 +142,10 @@ class _Node:
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
 
-    def _take(self) -> list[_Call]:
+    def _take(self) -> list[_PendingCommand]:
         """What is sent in the next piece."""
         self._coming = False
-        batch: list[_Call] = []
+        batch: list[_PendingCommand] = []
         size = 0
         while self._waiting and len(batch) < BATCH and size < BATCH_BYTES:
             call = self._waiting.popleft()
@@ -195,7 +195,7 @@ class _Node:
             self._fail_waiting(_Unreached(str(error)))
             return None
 
-    async def _exchange(self, connection: Any, batch: list[_Call]) -> Any:
+    async def _exchange(self, connection: Any, batch: list[_PendingCommand]) -> Any:
         """Send the batch and hand over the replies. Gives the connection, or None where it broke."""
         done = 0
         try:
@@ -286,7 +286,7 @@ class Connections:
         self._lock = Lock()
         self._closed = False
         self._locals: dict[asyncio.AbstractEventLoop, Local] = {}
-        self.sweeps: list[tuple[Script, Keys]] = []
+        self.sweeps: list[tuple[Script, PartKeys]] = []
         """What makes room in each part: called with the time, gives how much went."""
 
     @property
@@ -308,7 +308,7 @@ class Connections:
             local = self._locals[loop] = Local(self._driver, self._most)
             return local
 
-    async def run(self, script: Script, keys: Keys, now: float, *args: bytes) -> Any:
+    async def run(self, script: Script, keys: PartKeys, now: float, *args: bytes) -> Any:
         """What the script gives. Raises `StoreFull` where the server has no memory left, even after a sweep;
         `StoreUnavailable`; `StoreClosed`.
         """
@@ -328,7 +328,7 @@ class Connections:
         except _OutOfMemory:
             raise StoreFull("bytes in Redis", self._driver.max_memory) from None
 
-    async def _run(self, script: Script, keys: Keys, now: float, args: Sequence[bytes]) -> Any:
+    async def _run(self, script: Script, keys: PartKeys, now: float, args: Sequence[bytes]) -> Any:
         local = self.here()
         rest = (b"%d" % len(keys.names), *keys.names, repr(now).encode(), *args)
         try:

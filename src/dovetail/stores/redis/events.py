@@ -22,7 +22,7 @@ from dovetail.stores.errors import EventsTrimmed, StreamEnded, StreamUnknown
 from dovetail.stores.ordering import prefix_end
 
 from .connections import Connections
-from .scripts import Keys, Script
+from .scripts import PartKeys, Script
 
 __all__ = ["RedisEvents"]
 
@@ -154,7 +154,7 @@ class RedisEvents:
         self._connections = connections
         self._bounds = bounds
         self._clock = clock
-        self._keys = Keys(namespace, "events", "streams", "names", "due", "list")
+        self._keys = PartKeys(namespace, "events", "streams", "names", "due", "list")
         self._limits = (
             b"%d" % bounds.max_events,
             b"%d" % bounds.max_bytes,

@@ -22,7 +22,7 @@ from dovetail.stores.namespaces import COST, Reservations, Share, view
 from dovetail.stores.ordering import prefix_end
 
 from .connections import Connections
-from .scripts import Keys, Script
+from .scripts import PartKeys, Script
 
 __all__ = ["RedisKeyValue"]
 
@@ -165,7 +165,7 @@ class RedisKeyValue:
         self._connections = connections
         self._bounds = bounds
         self._clock = clock
-        self._keys = Keys(namespace, "kv", "values", "names", "due", "shares", "used")
+        self._keys = PartKeys(namespace, "kv", "values", "names", "due", "shares", "used")
         self._reservations = Reservations(bounds.max_bytes)
         connections.sweeps.append((_SWEEP, self._keys))
 

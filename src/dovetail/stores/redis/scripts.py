@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-__all__ = ["LAYOUT", "Keys", "Script"]
+__all__ = ["LAYOUT", "PartKeys", "Script"]
 
 LAYOUT = "1"
 """What the layout key holds. A change of what other keys hold raises it."""
@@ -44,7 +44,7 @@ class Script:
         self.digest = sha1(self.source, usedforsecurity=False).hexdigest().encode()
 
 
-class Keys:
+class PartKeys:
     """The keys of one part: ``part`` names their slot, and they come in the order in which its scripts count them."""
 
     __slots__ = ("names", "part")

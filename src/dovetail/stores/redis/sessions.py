@@ -22,7 +22,7 @@ from dovetail.stores.contracts import SessionRecord
 from dovetail.stores.errors import SessionExists, StoreFull
 
 from .connections import Connections
-from .scripts import Keys, Script
+from .scripts import PartKeys, Script
 
 __all__ = ["RedisSessions"]
 
@@ -178,7 +178,7 @@ class RedisSessions:
         self._connections = connections
         self._bounds = bounds
         self._clock = clock
-        self._keys = Keys(namespace, "sessions", "data", "records", "ends", "counts", "unused", "seen")
+        self._keys = PartKeys(namespace, "sessions", "data", "records", "ends", "counts", "unused", "seen")
         self._lives = (_text(bounds.idle_ttl), _text(bounds.absolute_ttl))
         connections.sweeps.append((_SWEEP, self._keys))
 

@@ -29,11 +29,11 @@ from ...protocol.errors import (
     TransportError,
 )
 from ...protocol.types.requests import RequestId
-from ..http1.client.seam import Response
+from ..http1.client.http_backend import BackendResponse
 
 __all__ = [
     "ERROR_BODY",
-    "Answered",
+    "EndpointResponse",
     "denies_session",
     "excerpt",
     "is_event_stream",
@@ -75,8 +75,8 @@ _FREE_CODES: Final = range(-32019, -31999)
 _ONLY_LATER: Final = frozenset({429, 502, 503, 504})
 
 
-class Answered:
-    """A `Response`, with what was ``sent`` to get it: all headers that may hold a secret.
+class EndpointResponse:
+    """A `BackendResponse`, with what was ``sent`` to get it: all headers that may hold a secret.
 
     Bytes that a small compressed body swells to are there without any wait, so whoever reads them would never
     let go of the event loop: `read` does so for them now and then.
@@ -84,7 +84,7 @@ class Answered:
 
     __slots__ = ("_body", "_response", "_size", "headers", "sent", "status")
 
-    def __init__(self, response: Response, sent: Mapping[str, str]) -> None:
+    def __init__(self, response: BackendResponse, sent: Mapping[str, str]) -> None:
         self.status: Final = response.status
         self.headers: Final = response.headers
         self.sent: Final = sent
@@ -93,7 +93,7 @@ class Answered:
         self._size = 0
 
     async def read(self) -> bytes:
-        """Bytes of the body as they come; see `Response.read`."""
+        """Bytes of the body as they come; see `BackendResponse.read`."""
         if self._body is None:
             piece = await self._response.read()
             self._size += len(piece)
@@ -113,27 +113,27 @@ class Answered:
 
     @property
     def ended(self) -> bool:
-        """See `Response.ended`."""
+        """See `BackendResponse.ended`."""
         return self._response.ended if self._body is None else not self._body
 
     def close(self) -> None:
-        """See `Response.close`."""
+        """See `BackendResponse.close`."""
         self._response.close()
 
 
-def is_event_stream(response: Response) -> bool:
+def is_event_stream(response: BackendResponse) -> bool:
     """Whether the body is declared as server-sent events."""
     kind = response.headers.get("content-type", "")
     return kind != names.MEDIA_JSON and kind.partition(";")[0].strip().lower() == names.MEDIA_SSE
 
 
-def is_json(response: Response) -> bool:
+def is_json(response: BackendResponse) -> bool:
     """Whether the body is declared as JSON."""
     kind = response.headers.get("content-type")
     return kind == names.MEDIA_JSON or is_json_content_type(kind)
 
 
-async def read_body(response: Response, limit: int, where: str) -> bytes:
+async def read_body(response: BackendResponse, limit: int, where: str) -> bytes:
     """The whole body. Raises `MessageTooLarge` beyond ``limit`` bytes, at once if the length is announced."""
     announced = response.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and len(announced) < 20 and int(announced) > limit:
@@ -152,7 +152,7 @@ async def read_body(response: Response, limit: int, where: str) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def read_refusal(response: Response) -> bytes:
+async def read_refusal(response: BackendResponse) -> bytes:
     """The body of a refusal, as far as it arrives and fits: the status counts even if the body is cut off."""
     pieces: list[bytes] = []
     size = 0
@@ -165,7 +165,7 @@ async def read_refusal(response: Response) -> bytes:
     return b"".join(pieces)[:ERROR_BODY]
 
 
-def rpc_refusal(response: Response, body: bytes, id: RequestId | None) -> Message | None:
+def rpc_refusal(response: BackendResponse, body: bytes, id: RequestId | None) -> Message | None:
     """The JSON-RPC error in a refusal, under the id of the request; None if the body is something else.
 
     An error without an id counts too, since the connection says what it answers; but a status that asks to
@@ -214,7 +214,7 @@ def wants_scopes(challenge: str) -> bool:
 
 
 def refusal(
-    response: Response, body: bytes, *, url: str, where: str, secrets: Iterable[str] = ()
+    response: BackendResponse, body: bytes, *, url: str, where: str, secrets: Iterable[str] = ()
 ) -> TransportError:
     """The typed error for an answer that is not one of the protocol's."""
     status = response.status
@@ -287,7 +287,7 @@ def malformed(where: str, problem: Malformed) -> RemoteProtocolError:
     return RemoteProtocolError(f"the answer of {where} is malformed: {problem}")
 
 
-async def read_out(response: Response) -> None:
+async def read_out(response: BackendResponse) -> None:
     """Read what little may follow the last message of a stream, so that its connection is free again."""
     size = 0
     try:

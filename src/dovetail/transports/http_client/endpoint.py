@@ -1,6 +1,6 @@
 """One MCP endpoint, as both HTTP transports talk to it: a backend, the caller's headers, credentials, refusals.
 
-Theory of operation. An `Endpoint` puts the caller's headers on every request and knows them again in what
+Theory of operation. An `HTTPEndpoint` puts the caller's headers on every request and knows them again in what
 comes back, so that an error never shows a credential. The HTTP library is loaded when the endpoint is opened,
 in the event loop that will use it; a backend that the caller brought stays the caller's to close.
 
@@ -30,12 +30,12 @@ from ...protocol.errors import (
 )
 from ...security.client_auth import MAX_ATTEMPTS, ClientAuth, Refusal
 from ..deadlines import standing_still
-from ..http1.client.seam import Headers, HttpBackend
+from ..http1.client.http_backend import Headers, HttpBackend
 from . import answers
-from .answers import Answered
-from .target import HeaderSource, Target, caller_headers, checked
+from .answers import EndpointResponse
+from .target import EndpointURL, HeaderSource, caller_headers, checked
 
-__all__ = ["Endpoint"]
+__all__ = ["HTTPEndpoint"]
 
 _log: Final = get_logger("dovetail.transports")
 _WANTS_NONCE: Final = re.compile(r'\berror="?use_dpop_nonce\b')
@@ -43,7 +43,7 @@ _CHALLENGE: Final = 8 * 1024
 _ENCODINGS: Final = ("accept-encoding", "gzip, deflate")
 
 
-class Endpoint:
+class HTTPEndpoint:
     """Where requests go, and with what. The arguments are those of `HTTPTransport`."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Endpoint:
         unix_socket: str | None,
         connect_timeout: float,
     ) -> None:
-        self.target: Final = Target(url, unix_socket=unix_socket)
+        self.target: Final = EndpointURL(url, unix_socket=unix_socket)
         self.url: Final = self.target.url
         self.shown: Final = self.target.shown
         self.connect_timeout: Final = connect_timeout
@@ -102,7 +102,7 @@ class Endpoint:
         *,
         url: str | None = None,
         repeatable: bool = False,
-    ) -> Answered:
+    ) -> EndpointResponse:
         """Send a request with ``headers``, the caller's and the credentials; see `HttpBackend.request`.
 
         With a `ClientAuth`, again until it is not refused for want of authorization any more, or there is no
@@ -114,10 +114,12 @@ class Endpoint:
             return await self._authorized(self.auth, backend, method, where, headers, body, repeatable)
         callers = await self.headers() if self._fixed is None else self._fixed
         sent = [_ENCODINGS, *callers.items(), *headers]
-        return Answered(await backend.request(method, where, sent, body, repeatable=repeatable), callers)
+        return EndpointResponse(
+            await backend.request(method, where, sent, body, repeatable=repeatable), callers
+        )
 
     async def refused(
-        self, answer: Answered, body: bytes | None = None, *, secret: str = ""
+        self, answer: EndpointResponse, body: bytes | None = None, *, secret: str = ""
     ) -> TransportError:
         """The error that an answer amounts to; reads its body unless it is given, and lets go of it."""
         if body is None:
@@ -135,7 +137,7 @@ class Endpoint:
             await self._backend.close()
 
     def _new_backend(self) -> HttpBackend:
-        from ..http1.client.backend import Http1Backend
+        from ..http1.client.http1_backend import Http1Backend
 
         return Http1Backend(
             unix_socket=self.target.unix_socket, ssl=self.ssl, connect_timeout=self.connect_timeout
@@ -164,7 +166,7 @@ class Endpoint:
         headers: Headers,
         body: bytes | None,
         repeatable: bool,
-    ) -> Answered:
+    ) -> EndpointResponse:
         """As `request`, with credentials."""
         attempt = 0
         while True:
@@ -178,7 +180,7 @@ class Endpoint:
                     raise
                 repeatable = False  # once more, and with headers of its own: a proof counts for one request
                 continue
-            answer = Answered(response, given)
+            answer = EndpointResponse(response, given)
             self._tell(auth, where, answer.headers)
             if not _wants_credentials(answer):
                 return answer
@@ -236,7 +238,7 @@ class Endpoint:
                 ) from problem
 
 
-def _wants_credentials(answer: Answered) -> bool:
+def _wants_credentials(answer: EndpointResponse) -> bool:
     """Whether an answer is a refusal that credentials could turn."""
     if answer.status == 401:
         return True
@@ -246,12 +248,12 @@ def _wants_credentials(answer: Answered) -> bool:
     return answer.status == 400 and "dpop " in challenge and _WANTS_NONCE.search(challenge) is not None
 
 
-def _challenge(answer: Answered) -> str:
+def _challenge(answer: EndpointResponse) -> str:
     return answer.headers.get("www-authenticate", "")[:_CHALLENGE]
 
 
 def _refusal(
-    answer: Answered, method: str, url: str, credentials: Mapping[str, str], attempt: int
+    answer: EndpointResponse, method: str, url: str, credentials: Mapping[str, str], attempt: int
 ) -> Refusal:
     challenge = _challenge(answer)
     return Refusal(

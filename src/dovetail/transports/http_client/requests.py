@@ -1,6 +1,6 @@
 """The requests of one client of Streamable HTTP: what is on each, and what a refusal means.
 
-Theory of operation. `Requests` keeps what every request repeats: the session that the server named, which is
+Theory of operation. `RequestSender` keeps what every request repeats: the session that the server named, which is
 never shown, and the revision in use. Messages are opened here as they come in, so that the tap sees all of
 them.
 Specification: 2025-11-25 basic/transports, "Session Management", "Protocol Version Header"; 2026-07-28
@@ -15,13 +15,13 @@ from ...protocol.bindings.headers import is_session_id
 from ...protocol.envelope import Malformed, Message
 from ...protocol.errors import RemoteProtocolError, SessionEnded, TransportError
 from ...runtime import tap
-from ..client_seam import Outgoing
+from ..client_transport import Outgoing
 from ..shared_channel import link
 from . import answers
-from .answers import Answered
-from .endpoint import Endpoint
+from .answers import EndpointResponse
+from .endpoint import HTTPEndpoint
 
-__all__ = ["Requests"]
+__all__ = ["RequestSender"]
 
 _MEDIA: Final = (
     ("accept", f"{names.MEDIA_JSON}, {names.MEDIA_SSE}"),
@@ -30,16 +30,16 @@ _MEDIA: Final = (
 _NAME: Final = "http"
 
 
-class Requests:
+class RequestSender:
     """POST, GET and DELETE to one endpoint. ``session``: as the server named it, or None."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: HTTPEndpoint) -> None:
         self.endpoint: Final = endpoint
         self.session: str | None = None
         self.revision = ""
         self._link = link(_NAME)
 
-    def post(self, out: Outgoing, session: str | None) -> Awaitable[Answered]:
+    def post(self, out: Outgoing, session: str | None) -> Awaitable[EndpointResponse]:
         """Send a message."""
         if tap.listeners:
             tap.note(self._link, "client", True, _NAME, out.data, out.revision or None)
@@ -49,14 +49,14 @@ class Requests:
         headers += (*_MEDIA, *out.headers)
         return self.endpoint.request("POST", headers, out.data, repeatable=out.repeatable)
 
-    async def get(self, session: str | None, last_event_id: str, revision: str) -> Answered:
+    async def get(self, session: str | None, last_event_id: str, revision: str) -> EndpointResponse:
         """Ask for an event stream: the standalone one, or another from its last event on."""
         headers = [*self._marks(session, revision), ("accept", names.MEDIA_SSE)]
         if last_event_id:
             headers.append((names.HEADER_LAST_EVENT_ID, last_event_id))
         return await self.endpoint.request("GET", headers)
 
-    async def delete(self, session: str) -> Answered:
+    async def delete(self, session: str) -> EndpointResponse:
         """End a session."""
         return await self.endpoint.request("DELETE", self._marks(session, self.revision), repeatable=True)
 
@@ -69,7 +69,7 @@ class Requests:
             marks.append((names.HEADER_SESSION, session))
         return marks
 
-    def take_session(self, answer: Answered) -> str | None:
+    def take_session(self, answer: EndpointResponse) -> str | None:
         """The session that an answer to ``initialize`` names; it is kept."""
         session = answer.headers.get(names.HEADER_SESSION)
         if session is not None and not is_session_id(session):
@@ -94,7 +94,7 @@ class Requests:
             raise answers.malformed(self.endpoint.shown, problem) from None
 
     async def refused(
-        self, answer: Answered, session: str | None, body: bytes | None = None
+        self, answer: EndpointResponse, session: str | None, body: bytes | None = None
     ) -> TransportError:
         """The error that an answer amounts to; to a request that named a session, 404 says that it is gone. So does 400
         where its body speaks of the session: that is how servers with sessions in a table answer after a restart.

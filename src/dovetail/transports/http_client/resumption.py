@@ -18,7 +18,7 @@ import re
 from typing import Final
 
 from ...protocol.errors import ConnectFailed, ConnectionLost, DovetailError, HTTPStatusError, TransportError
-from ..http1.client.seam import ConnectRefused
+from ..http1.client.http_backend import ConnectRefused
 
 __all__ = ["Resumption", "pause"]
 

@@ -23,14 +23,14 @@ from ...protocol.errors import (
     TransportError,
 )
 from ...security.client_auth import ClientAuth
-from ..client_seam import Outgoing, Receiver, Reply
+from ..client_transport import Outgoing, ReceivedResponse, Receiver
 from ..deadlines import deadline
-from ..http1.client.seam import HttpBackend
+from ..http1.client.http_backend import HttpBackend
 from ..shared_channel import SharedChannel
 from . import answers
-from .answers import Answered
-from .endpoint import Endpoint
-from .target import HeaderSource, Target, same_origin
+from .answers import EndpointResponse
+from .endpoint import HTTPEndpoint
+from .target import EndpointURL, HeaderSource, same_origin
 
 __all__ = ["HTTPSSETransport"]
 
@@ -38,7 +38,7 @@ _MAX_ENDPOINT: Final = 4096
 
 
 class HTTPSSETransport:
-    """A server of 2024-11-05 over HTTP+SSE. It follows `client_seam.Transport`.
+    """A server of 2024-11-05 over HTTP+SSE. It follows `client_transport.Transport`.
 
     The options are those of `HTTPTransport`; ``connect_timeout`` also bounds the wait for the ``endpoint``
     event.
@@ -61,7 +61,7 @@ class HTTPSSETransport:
         connect_timeout: float = 10.0,
         send_timeout: float = 30.0,
     ) -> None:
-        self.endpoint: Final = Endpoint(
+        self.endpoint: Final = HTTPEndpoint(
             url,
             headers=headers,
             auth=auth,
@@ -111,7 +111,7 @@ class HTTPSSETransport:
         # a task that is cancelled before it began runs no finally
         self._reading.add_done_callback(lambda _: response.close())
 
-    async def request(self, out: Outgoing) -> Reply:
+    async def request(self, out: Outgoing) -> ReceivedResponse:
         """POST a request, await its answer on the stream. Raises `ConnectionLost` when the stream ends."""
         return await self._opened().request(out)
 
@@ -145,13 +145,13 @@ class HTTPSSETransport:
             raise LocalProtocolError("this transport is not open yet")
         return self._channel
 
-    async def _stream(self) -> Answered:
+    async def _stream(self) -> EndpointResponse:
         response = await self.endpoint.request("GET", [("accept", names.MEDIA_SSE)])
         if response.status == 200 and answers.is_event_stream(response):
             return response
         raise await self.endpoint.refused(response)
 
-    async def _await_endpoint(self, response: Answered, parser: SSEParser) -> list[ServerSentEvent]:
+    async def _await_endpoint(self, response: EndpointResponse, parser: SSEParser) -> list[ServerSentEvent]:
         """Read up to the ``endpoint`` event, which has to be the first; give what came with it."""
         while chunk := await response.read():
             events = parser.feed(chunk)
@@ -168,7 +168,7 @@ class HTTPSSETransport:
 
     def _checked(self, data: bytes) -> str:
         try:
-            endpoint = Target(urljoin(self.endpoint.url, data.decode("utf-8").strip()))
+            endpoint = EndpointURL(urljoin(self.endpoint.url, data.decode("utf-8").strip()))
         except (ValueError, LocalProtocolError):
             raise RemoteProtocolError(f"{self.describe()} named an endpoint that is no URL") from None
         if endpoint.authorization is not None or not same_origin(endpoint.url, self.endpoint.url):
@@ -178,7 +178,11 @@ class HTTPSSETransport:
         return endpoint.url
 
     async def _read(
-        self, response: Answered, parser: SSEParser, channel: SharedChannel, rest: list[ServerSentEvent]
+        self,
+        response: EndpointResponse,
+        parser: SSEParser,
+        channel: SharedChannel,
+        rest: list[ServerSentEvent],
     ) -> None:
         error: DovetailError = ConnectionLost(f"{self.describe()} ended its event stream")
         try:

@@ -12,25 +12,25 @@ from typing import Final
 from ...logs import get_logger
 from ...protocol.errors import DovetailError, SessionEnded, TransportError
 from . import answers
-from .inflow import Inflow
-from .requests import Requests
+from .event_streams import EventStreams
+from .requests import RequestSender
 from .resumption import Resumption
 
-__all__ = ["Standalone"]
+__all__ = ["StandaloneStream"]
 
 _log: Final = get_logger("dovetail.transports")
 
 
-class Standalone:
+class StandaloneStream:
     """The one standalone stream of a client. ``attempts``: tries in a row, without a new event, to resume it.
 
     ``answered`` is set once the server said whether it has such a stream.
     """
 
-    def __init__(self, requests: Requests, inflow: Inflow, attempts: int) -> None:
+    def __init__(self, requests: RequestSender, event_streams: EventStreams, attempts: int) -> None:
         self.answered = asyncio.Event()
         self._requests = requests
-        self._inflow = inflow
+        self._event_streams = event_streams
         self._attempts = attempts
         self._task: asyncio.Task[None] | None = None
 
@@ -74,7 +74,7 @@ class Standalone:
         try:
             if answer.status == 200 and answers.is_event_stream(answer):
                 progress.opened()
-                await self._inflow.follow(answer, progress, None)
+                await self._event_streams.follow(answer, progress, None)
                 return True
             if answer.status == 405:
                 return False

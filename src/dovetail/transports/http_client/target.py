@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from ...protocol import names
 from ...protocol.errors import LocalProtocolError
 
-__all__ = ["HeaderSource", "Target", "caller_headers", "checked", "same_origin"]
+__all__ = ["HeaderSource", "EndpointURL", "caller_headers", "checked", "same_origin"]
 
 HeaderSource = Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
 """Headers of the caller's own, or a function (async or not) that gives them, asked for each request."""
@@ -50,7 +50,7 @@ _OURS: Final = frozenset(
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class Target:
+class EndpointURL:
     """One MCP endpoint. ``url`` has no user information and no fragment; ``shown`` is fit for logs.
 
     Takes ``http://`` and ``https://`` URLs, and ``http+unix:///path/to.sock:/mcp`` for HTTP over a unix
@@ -108,7 +108,7 @@ def _origin_of(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-async def caller_headers(source: HeaderSource | None, target: Target) -> list[tuple[str, str]]:
+async def caller_headers(source: HeaderSource | None, target: EndpointURL) -> list[tuple[str, str]]:
     """The caller's headers for one request, checked; with the credentials of the URL unless they have some.
 
     Raises `LocalProtocolError` for a header that is ours to set, or that HTTP cannot carry; values are never

@@ -2,7 +2,7 @@
 
 Theory of operation. Every message is a POST of its own. The answer to a request is one JSON message, or an
 event stream on which the answer comes last; what comes before it goes to the receiver, marked with the
-request it belongs to. There is no reader task: whoever awaits the call reads its stream (`inflow`).
+request it belongs to. There is no reader task: whoever awaits the call reads its stream (`event_streams`).
 
 In the stateful era a stream may break, or be ended by the server, before the answer: it is then resumed by a
 GET that names the last event (`resumption`). In the stateless era that is a loss. In the stateful era,
@@ -32,16 +32,16 @@ from ...protocol.errors import (
     closed_in_use,
 )
 from ...security.client_auth import ClientAuth
-from ..client_seam import Outgoing, Receiver, Reply, Transport
+from ..client_transport import Outgoing, ReceivedResponse, Receiver, Transport
 from ..deadlines import deadline
-from ..http1.client.seam import HttpBackend
+from ..http1.client.http_backend import HttpBackend
 from . import answers
-from .answers import Answered
-from .endpoint import Endpoint
-from .inflow import Inflow, OpenCall
-from .requests import Requests
+from .answers import EndpointResponse
+from .endpoint import HTTPEndpoint
+from .event_streams import EventStreams, OpenCall
+from .requests import RequestSender
 from .resumption import Resumption
-from .standalone import Standalone
+from .standalone import StandaloneStream
 from .target import HeaderSource
 
 __all__ = ["HTTPTransport"]
@@ -53,7 +53,7 @@ _END_TIME: Final = 5.0
 
 
 class HTTPTransport:
-    """One MCP endpoint over HTTP. It follows `client_seam.Transport`.
+    """One MCP endpoint over HTTP. It follows `client_transport.Transport`.
 
     ``url``: ``http://``, ``https://`` or ``http+unix:///path/to.sock:/mcp``; user name and password in it
     become an Authorization header. ``headers``: more headers, or a function (async or not) that gives them
@@ -84,7 +84,7 @@ class HTTPTransport:
         send_timeout: float = 30.0,
         resume_attempts: int = 8,
     ) -> None:
-        self.endpoint: Final = Endpoint(
+        self.endpoint: Final = HTTPEndpoint(
             url,
             headers=headers,
             auth=auth,
@@ -96,9 +96,9 @@ class HTTPTransport:
         self._max_message = max_message
         self._send_timeout = send_timeout
         self._resume_attempts = resume_attempts
-        self._requests = Requests(self.endpoint)
-        self._inflow = Inflow(self._requests, max_message)
-        self._standalone = Standalone(self._requests, self._inflow, resume_attempts)
+        self._requests = RequestSender(self.endpoint)
+        self._event_streams = EventStreams(self._requests, max_message)
+        self._standalone = StandaloneStream(self._requests, self._event_streams, resume_attempts)
         self._turns = asyncio.Semaphore(_MAX_CALLS)
 
     # The seam
@@ -106,16 +106,16 @@ class HTTPTransport:
     async def open(self, receiver: Receiver) -> None:
         """Get ready; nothing is sent yet. Raises ImportError, naming the extra, without an HTTP library."""
         await self.endpoint.open()
-        self._inflow.receiver = receiver
+        self._event_streams.receiver = receiver
 
-    async def request(self, out: Outgoing) -> Reply:
+    async def request(self, out: Outgoing) -> ReceivedResponse:
         """POST a request and await its answer, wherever it comes.
 
         Raises `ConnectFailed`, `ConnectionLost`, `SessionEnded`, `LoginRequired`, `HTTPStatusError`,
         `MessageTooLarge`, `RemoteProtocolError` (the answer is no legal message) or `Closed`.
         """
         self.endpoint.check()
-        id, calls = out.id, self._inflow.calls
+        id, calls = out.id, self._event_streams.calls
         if id is None:
             raise LocalProtocolError("a request needs an id; send notifications with send()")
         if id in calls:
@@ -125,7 +125,7 @@ class HTTPTransport:
             async with call.scope, self._turns:
                 return await self._call(out)
         except TimeoutError:
-            if isinstance(call.outcome, Reply):
+            if isinstance(call.outcome, ReceivedResponse):
                 return call.outcome
             if call.outcome is not None:
                 raise call.outcome from None
@@ -148,7 +148,7 @@ class HTTPTransport:
                     if not 200 <= answer.status < 300:
                         raise await self._requests.refused(answer, session)
                     if not answer.ended:
-                        self._inflow.let_end(answer)
+                        self._event_streams.let_end(answer)
                 except BaseException:
                     answer.close()
                     raise
@@ -182,7 +182,7 @@ class HTTPTransport:
         """Fail what is open and close all connections. Idempotent, bounded."""
         self.endpoint.closed = True
         await self._standalone.stop()
-        await self._inflow.close(closed_in_use("the connection was closed while the call was open"))
+        await self._event_streams.close(closed_in_use("the connection was closed while the call was open"))
         await self.endpoint.close()
 
     def describe(self) -> str:
@@ -202,12 +202,12 @@ class HTTPTransport:
     @property
     def late(self) -> int:
         """Answers that nobody waited for."""
-        return self._inflow.late
+        return self._event_streams.late
 
     @property
     def malformed(self) -> int:
         """Messages on streams that were none."""
-        return self._inflow.malformed
+        return self._event_streams.malformed
 
     def fall_back_to_sse(self) -> Transport:
         """The transport of 2024-11-05 to the same URL, for a server that refused to initialize here.
@@ -232,7 +232,7 @@ class HTTPTransport:
 
     # One call
 
-    async def _call(self, out: Outgoing) -> Reply:
+    async def _call(self, out: Outgoing) -> ReceivedResponse:
         requests = self._requests
         opening = out.method == names.INITIALIZE
         if opening:
@@ -255,7 +255,7 @@ class HTTPTransport:
             answer.close()
             raise
 
-    async def _read_json(self, out: Outgoing, answer: Answered) -> Reply:
+    async def _read_json(self, out: Outgoing, answer: EndpointResponse) -> ReceivedResponse:
         """The answer as one JSON message."""
         if not answers.is_json(answer):
             raise await self._requests.refused(answer, None)
@@ -266,23 +266,25 @@ class HTTPTransport:
             message = envelope.under_number(message, (out.id,)) or message
         if message.id != out.id or message.kind in (Kind.REQUEST, Kind.NOTIFICATION):
             if message.kind is Kind.ERROR and message.id is None:
-                return Reply(Message(Kind.ERROR, out.id, body=message.body), answer.status)
+                return ReceivedResponse(Message(Kind.ERROR, out.id, body=message.body), answer.status)
             raise RemoteProtocolError(
                 f"{self.describe()} answered {out.method} with a message that is not its response"
             )
-        return Reply(message, answer.status)
+        return ReceivedResponse(message, answer.status)
 
-    async def _read_stream(self, out: Outgoing, answer: Answered, session: str | None) -> Reply:
+    async def _read_stream(
+        self, out: Outgoing, answer: EndpointResponse, session: str | None
+    ) -> ReceivedResponse:
         """The answer at the end of an event stream, resumed as often as it takes where that exists."""
         progress = Resumption(self._resume_attempts, awaited=True)
         while True:
             try:
-                reply = await self._inflow.follow(answer, progress, out)
+                reply = await self._event_streams.follow(answer, progress, out)
             except BaseException:
                 answer.close()
                 raise
             if reply is not None:
-                return Reply(reply, 200)
+                return ReceivedResponse(reply, 200)
             answer.close()
             if out.stateless:
                 raise progress.problem or ConnectionLost(
@@ -295,7 +297,7 @@ class HTTPTransport:
                 problem.retry_safe = isinstance(problem, SessionEnded) and out.repeatable
                 raise
 
-    async def _resumed(self, out: Outgoing, progress: Resumption, session: str | None) -> Answered:
+    async def _resumed(self, out: Outgoing, progress: Resumption, session: str | None) -> EndpointResponse:
         """The stream of a call, opened again after its last event. Raises when that is not possible."""
         what = f"the stream of {out.method} at {self.describe()}"
         while True:
@@ -321,7 +323,9 @@ class HTTPTransport:
                     raise refused
                 raise ConnectionLost(f"the stream of {out.method} broke and could not be resumed: {refused}")
 
-    async def _other_status(self, out: Outgoing, answer: Answered, session: str | None) -> Reply:
+    async def _other_status(
+        self, out: Outgoing, answer: EndpointResponse, session: str | None
+    ) -> ReceivedResponse:
         """The outcome of an answer other than 200: a JSON-RPC error in its body, or a typed error."""
         body = await answers.read_refusal(answer)
         if session is not None and (
@@ -335,4 +339,4 @@ class HTTPTransport:
             raise await self._requests.refused(answer, session, body)
         self._requests.noted(body, out.revision)
         answer.close()
-        return Reply(message, answer.status)
+        return ReceivedResponse(message, answer.status)

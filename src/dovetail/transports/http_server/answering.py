@@ -82,7 +82,7 @@ class Pushing(ABC):
         """Send a part of the body, with more to come. False, and nothing is sent, where `send` would have to wait."""
 
 
-class Refusal(Exception):
+class HTTPRefusal(Exception):
     """A request that is not served: the HTTP status, and the JSON-RPC error of the body (under ``id``, if one
     is known).
 
@@ -169,7 +169,7 @@ def _expire(limit: asyncio.Timeout) -> None:
     limit.reschedule(asyncio.get_running_loop().time())
 
 
-async def refuse(send: Send, refusal: Refusal, extra: HeaderList, revision: str | None) -> None:
+async def refuse(send: Send, refusal: HTTPRefusal, extra: HeaderList, revision: str | None) -> None:
     """Answer with a refusal, the one way that any leaves by. ``revision``: what the request says of itself."""
     body = refusal.render()
     if tap.listeners:

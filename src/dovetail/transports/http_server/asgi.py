@@ -2,7 +2,7 @@
 
 Every request takes the same way: its head is read in one pass, the guard decides, the caller is
 authenticated, and only then is the body read and its envelope opened. Which era it belongs to is said by
-the message itself or by its version header. Whatever goes wrong on the way is a `Refusal`, answered in one
+the message itself or by its version header. Whatever goes wrong on the way is an `HTTPRefusal`, answered in one
 place.
 
 Specification: 2025-11-25 basic/transports; 2026-07-28 basic/transports/streamable-http; ASGI 3.0, "HTTP"
@@ -21,27 +21,27 @@ from ...protocol import envelope, exchange
 from ...protocol.bindings.origins import OriginPolicy
 from ...protocol.envelope import Malformed
 from ...protocol.errors import InternalError
-from ...runtime.ending import calls_in_progress
 from ...runtime.service import LifespanFailed, Service
+from ...runtime.shutdown import calls_in_progress
 from ...security.authenticator import AuthenticationFailed, Authenticator, Protection
 from ...security.principal import ANONYMOUS, Principal
 from ...stores.contracts import Store
 from ...stores.errors import StoreError
 from ...stores.memory import MemoryStore
-from .answering import Receive, Refusal, Scope, Send, answer, heard, refuse
-from .bodies import Departed, read_body
-from .departing import Departure, Host
-from .guard import Guard, with_loopback
+from .answering import HTTPRefusal, Receive, Scope, Send, answer, heard, refuse
+from .bodies import ClientDisconnected, read_body
 from .head import CLOSE, Head
 from .health import Health
 from .holding import SMALL
-from .places import RETRY_SOON, Places
+from .limits import RETRY_SOON, EndpointLimits
+from .origin_check import OriginCheck, with_loopback
 from .routes import Route, found, in_order
+from .server_shutdown import ServerShutdown, UvicornHost
 from .settings import Responses, Settings
-from .sse_2024 import OldTransport
+from .sse_2024 import HTTPSSEServer
 from .stateful import Stateful
 from .stateless import Stateless
-from .watching import Pulse, Watch
+from .watching import RequestTicker, RequestWatch
 
 log = get_logger("dovetail.http")
 
@@ -158,17 +158,17 @@ class HTTPApp:
 
     def _assemble(self, service: Service, settings: Settings, routes: Sequence[Route]) -> None:
         """Make the parts. Raises ValueError for routes that can't be served."""
-        self._places = Places(settings, self._authenticate)
+        self._limits = EndpointLimits(settings, self._authenticate)
         asks = self._authenticate
-        self._pulse = Pulse(settings.slow_after)
-        self._stateless = Stateless(service, settings, self._places, self._gate, asks)
-        self._stateful = Stateful(service, settings, self._places, self.store, self._gate, asks)
-        self._old = OldTransport(service, settings, self._places, asks) if settings.http_sse else None
+        self._pulse = RequestTicker(settings.slow_after)
+        self._stateless = Stateless(service, settings, self._limits, self._gate, asks)
+        self._stateful = Stateful(service, settings, self._limits, self.store, self._gate, asks)
+        self._old = HTTPSSEServer(service, settings, self._limits, asks) if settings.http_sse else None
         self._methods = _ALL if settings.sessions and service.stateful else _POST_ONLY
         self._routes = in_order(routes, taken=self._taken_paths())
         health = settings.health
         self._health = None if health is None else Health(health, self.store, self._readiness)
-        self._departure = Departure(self._places, self._pulse, self._leave)
+        self._departure = ServerShutdown(self._limits, self._pulse, self._leave)
 
     def replace_routes(self, routes: Sequence[Route], /) -> None:
         """Serve these beside the endpoint from now on, and no others. Raises ValueError as the constructor does."""
@@ -185,8 +185,8 @@ class HTTPApp:
             await self._not_http(scope, receive, send)
             return
         head = Head(scope)
-        watch: Watch | None = None
-        places = self._places
+        watch: RequestWatch | None = None
+        limits = self._limits
         counted = False
         try:
             self._guard.admit(head)
@@ -197,7 +197,7 @@ class HTTPApp:
                 self._check_draining(scope)
             if head.method == "OPTIONS" and await self._preflight(route, head, send):
                 return  # before authentication: a browser shows no credentials when it only asks
-            places.take_request(head)
+            limits.take_request(head)
             counted = True
             loop = self.service.loop
             if loop is None:
@@ -211,38 +211,38 @@ class HTTPApp:
                 readable = self._guard.check_post(head)
                 limit = self.settings.body_limit
                 if (length := head.declared_length(limit)) is not None and length > SMALL:
-                    places.check_bytes(head, length)
-                watch = Watch(receive, self._pulse, self.settings.body_timeout, loop)
-                body = read_body(receive, limit, watch, head, places)
+                    limits.check_bytes(head, length)
+                watch = RequestWatch(receive, self._pulse, self.settings.body_timeout, loop)
+                body = read_body(receive, limit, watch, head, limits)
                 # In no variable of this one: whatever reads the message lets go of it when it has.
                 await self._served(head, principal, await body, readable, watch, receive, send)
             else:
                 await self._other(head, principal, receive, send)
-        except Refusal as refusal:
+        except HTTPRefusal as refusal:
             # What asks for the health of a server names it by whatever address it has, and learns nothing else.
             if self._health is None or not await self._health.serve(scope, head.method, send):
                 await refuse(send, refusal, head.extra, head.revision)
-        except Departed:
+        except ClientDisconnected:
             return
         except StoreError as problem:
             log.warning("the store failed: %s", problem)
-            failure = Refusal(503, InternalError(_NO_STORE), headers=RETRY_SOON)
+            failure = HTTPRefusal(503, InternalError(_NO_STORE), headers=RETRY_SOON)
             await refuse(send, failure, head.extra, head.revision)
         except Exception:
             # If an answer has begun, the server refuses this one and closes the connection: as it should be then.
             log.exception("a request failed")
-            failure = Refusal(500, InternalError("the server failed while it handled the request"))
+            failure = HTTPRefusal(500, InternalError("the server failed while it handled the request"))
             await refuse(send, failure, head.extra, head.revision)
         finally:
             if watch is not None:
                 watch.close()
             if counted:
-                places.leave_request(head)
+                limits.leave_request(head)
                 if self._idle is not None:
                     self._look_idle()
 
     def _look_idle(self) -> None:
-        if self._idle is not None and self._places.requests == 0:
+        if self._idle is not None and self._limits.requests == 0:
             self._idle.set()
 
     async def _not_http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -258,7 +258,7 @@ class HTTPApp:
         principal: Principal,
         body: bytes,
         readable: int,
-        watch: Watch,
+        watch: RequestWatch,
         receive: Receive,
         send: Send,
     ) -> Awaitable[None]:
@@ -268,13 +268,13 @@ class HTTPApp:
         modern = head.revision in service.stateless
         if body[:1] != b"{" and envelope.is_batch(body):
             if modern or not service.stateful:
-                raise Refusal(400, "batches do not exist in this revision")
+                raise HTTPRefusal(400, "batches do not exist in this revision")
             return self._stateful.serve_batch(head, principal, body, readable, watch, receive, send)
         try:
             message = envelope.read(body)
         except Malformed as problem:
             id = None if problem.response else problem.id  # that of a response is an id of ours
-            refusal = Refusal(400, problem.error, id=id, link=heard(body, head.revision))
+            refusal = HTTPRefusal(400, problem.error, id=id, link=heard(body, head.revision))
             if modern or not service.stateful:
                 raise refusal from None
             return self._stateful.refuse_unreadable(head, principal, body, problem, refusal)
@@ -284,7 +284,7 @@ class HTTPApp:
 
     async def _preflight(self, route: str, head: Head, send: Send) -> bool:
         """Answer a CORS preflight, where origins are configured."""
-        return await self._granted(head, (OldTransport.ROUTES[route],) if route else self._methods, send)
+        return await self._granted(head, (HTTPSSEServer.ROUTES[route],) if route else self._methods, send)
 
     async def _granted(self, head: Head, methods: Sequence[str], send: Send) -> bool:
         granted = self._guard.preflight(head, methods)
@@ -297,7 +297,7 @@ class HTTPApp:
         method = head.method
         if method not in self._methods or head.revision in self.service.stateless:
             allowed = (b"allow", ", ".join(self._methods).encode())
-            raise Refusal(405, f"the method {method[:20]!a} is not served here", headers=(allowed,))
+            raise HTTPRefusal(405, f"the method {method[:20]!a} is not served here", headers=(allowed,))
         if method == "GET":
             self._guard.check_get(head)
             await self._stateful.listen(head, principal, receive, send)
@@ -306,7 +306,7 @@ class HTTPApp:
             await answer(send, 204, b"", head.extra)
 
     def _route(self, scope: Scope) -> str:
-        """ "" for the endpoint, else the rest of the path below it, or what else is served there. Raises `Refusal`
+        """ "" for the endpoint, else the rest of the path below it, or what else is served there. Raises `HTTPRefusal`
         (404).
         """
         if self._plain is None:
@@ -323,7 +323,7 @@ class HTTPApp:
             return ""
         if self._old is not None:
             rest = path.removeprefix(base.rstrip("/"))
-            if rest in OldTransport.ROUTES and (path.startswith(base) or root):
+            if rest in HTTPSSEServer.ROUTES and (path.startswith(base) or root):
                 return rest
         if self._health is not None and self._health.kind(path) is not None:
             return _HEALTH
@@ -331,13 +331,13 @@ class HTTPApp:
             return _DOCUMENT
         if found(self._routes, path) is not None:
             return _ROUTE
-        raise Refusal(404, f"there is nothing at this path; the endpoint is at {base}")
+        raise HTTPRefusal(404, f"there is nothing at this path; the endpoint is at {base}")
 
     # What is beside the endpoint
 
     def _taken_paths(self) -> tuple[str, ...]:
         base = self.settings.path.rstrip("/")
-        old = OldTransport.ROUTES if self.settings.http_sse else ()
+        old = HTTPSSEServer.ROUTES if self.settings.http_sse else ()
         health = self.settings.health
         return (base or "/", *(base + rest for rest in old), *(Health.paths(health) if health else ()))
 
@@ -365,9 +365,9 @@ class HTTPApp:
         route = match.by_method(head.method)
         if route is None:
             allowed = (b"allow", ", ".join(methods).encode())
-            raise Refusal(405, f"the method {head.method[:20]!a} is not served here", headers=(allowed,))
-        places = self._places
-        places.take_request(head)
+            raise HTTPRefusal(405, f"the method {head.method[:20]!a} is not served here", headers=(allowed,))
+        limits = self._limits
+        limits.take_request(head)
         try:
             if self.service.loop is None:
                 await self._start()
@@ -376,10 +376,10 @@ class HTTPApp:
                 if route.protected:
                     principal = await self._identify(self._authenticate, head)
                 else:
-                    places.identify(head, principal)
-            await route.serve(scope, receive, send, principal, match.values, self.settings, head, places)
+                    limits.identify(head, principal)
+            await route.serve(scope, receive, send, principal, match.values, self.settings, head, limits)
         finally:
-            places.leave_request(head)
+            limits.leave_request(head)
             self._look_idle()
 
     async def _describe(self, head: Head, scope: Scope, send: Send) -> None:
@@ -389,7 +389,7 @@ class HTTPApp:
             await answer(send, 204, b"", granted)
             return
         if head.method not in _READ_ONLY:
-            raise Refusal(
+            raise HTTPRefusal(
                 405, "a document is only read", headers=((b"allow", ", ".join(_READ_ONLY).encode()),)
             )
         found = None if self._gate is None else self._gate.document(scope["path"], scope.get("root_path", ""))
@@ -401,26 +401,26 @@ class HTTPApp:
         old = self._old
         if old is None:
             return
-        method = OldTransport.ROUTES[route]
+        method = HTTPSSEServer.ROUTES[route]
         if head.method != method:
-            raise Refusal(405, f"only {method} is served here", headers=((b"allow", method.encode()),))
+            raise HTTPRefusal(405, f"only {method} is served here", headers=((b"allow", method.encode()),))
         if method == "GET":
             self._guard.check_get(head)
             await old.open(head, principal, scope, route, receive, send)
             return
         self._guard.check_post(head)
         limit = self.settings.body_limit
-        self._places.check_bytes(head, head.declared_length(limit) or 0)
-        watch = Watch(receive, self._pulse, self.settings.body_timeout, asyncio.get_running_loop())
+        self._limits.check_bytes(head, head.declared_length(limit) or 0)
+        watch = RequestWatch(receive, self._pulse, self.settings.body_timeout, asyncio.get_running_loop())
         try:
-            body = await read_body(receive, limit, watch, head, self._places)
+            body = await read_body(receive, limit, watch, head, self._limits)
         finally:
             watch.close()
         await old.take(head, principal, body)
         await answer(send, 202, b"", head.extra)
 
     async def _identify(self, authenticate: Authenticator, head: Head) -> Principal:
-        """Who makes a request, for whom it counts from now on. Raises `Refusal`."""
+        """Who makes a request, for whom it counts from now on. Raises `HTTPRefusal`."""
         try:
             principal = await authenticate.authenticate(head.credentials())
         except AuthenticationFailed as failure:
@@ -428,8 +428,8 @@ class HTTPApp:
             raise _refused(failure) from None
         except Exception:
             log.exception("the authenticator failed")
-            raise Refusal(500, InternalError("the server failed to check the credentials")) from None
-        self._places.identify(head, principal)
+            raise HTTPRefusal(500, InternalError("the server failed to check the credentials")) from None
+        self._limits.identify(head, principal)
         return principal
 
     # Start and end
@@ -447,12 +447,14 @@ class HTTPApp:
             await self.service.start()
         except Exception:
             log.exception("the server's lifespan failed to start")
-            raise Refusal(503, InternalError("the server failed to start"), headers=RETRY_SOON) from None
-        if (self._kept is None or self._kept.get_loop() is not loop) and (host := Host.around()) is not None:
+            raise HTTPRefusal(503, InternalError("the server failed to start"), headers=RETRY_SOON) from None
+        if (self._kept is None or self._kept.get_loop() is not loop) and (
+            host := UvicornHost.around()
+        ) is not None:
             self._kept = host.keep(self._end_with(host))
         return loop
 
-    async def _end_with(self, host: Host) -> None:
+    async def _end_with(self, host: UvicornHost) -> None:
         """End when the server does: nobody else would say it."""
         await host.ends()
         self._leave()
@@ -508,9 +510,11 @@ class HTTPApp:
             self._leaving = asyncio.get_running_loop().create_task(self.drain())
 
     def _check_draining(self, scope: Scope) -> None:
-        """Raise `Refusal` (503) while the server ends. One that was only replaced, in this process, serves again."""
+        """Raise `HTTPRefusal` (503) while the server ends. One that was only replaced, in this process, serves
+        again.
+        """
         if self._leaving is None or not self._leaving.done() or not self._departure.returned(scope):
-            raise Refusal(503, "the server is shutting down", headers=(*RETRY_SOON, *CLOSE))
+            raise HTTPRefusal(503, "the server is shutting down", headers=(*RETRY_SOON, *CLOSE))
         self._leaving = None
         self._draining = self._drained = False
 
@@ -521,7 +525,7 @@ class HTTPApp:
         if self.service.loop is None:
             try:
                 await self._start()
-            except Refusal:
+            except HTTPRefusal:
                 return "not started"
         return None
 
@@ -540,7 +544,7 @@ class HTTPApp:
                 await self._stateful.idle()
                 if self._old is not None:
                     await self._old.drain()
-                if self._places.requests:
+                if self._limits.requests:
                     await self._idle.wait()
         except TimeoutError:
             log.warning("shutting down with requests in progress: %s", ", ".join(calls_in_progress()))
@@ -554,7 +558,7 @@ class HTTPApp:
 
     async def _told(self) -> None:
         """Wait until those whose calls were cut short have been told, but not for who does not read."""
-        if self._idle is not None and self._places.requests:
+        if self._idle is not None and self._limits.requests:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TELLING):
                     await self._idle.wait()
@@ -580,14 +584,14 @@ def _guard(
     protection: Protection | None,
     hosts: tuple[str, ...] | None,
     origins: tuple[str, ...] | None,
-) -> Guard:
+) -> OriginCheck:
     if protection is not None and hosts is None:
         hosts = with_loopback(protection.hosts)
-    return Guard(policy or OriginPolicy(hosts, origins), cross_origin=origins is not None)
+    return OriginCheck(policy or OriginPolicy(hosts, origins), cross_origin=origins is not None)
 
 
-def _refused(failure: AuthenticationFailed) -> Refusal:
+def _refused(failure: AuthenticationFailed) -> HTTPRefusal:
     """The answer that the authenticator wants given. What it logs stays in the log."""
     challenge = tuple((name.lower().encode(), value.encode("latin-1")) for name, value in failure.headers)
     text = "authentication is required" if failure.status == 401 else "the request is not authorized"
-    return Refusal(failure.status, text, headers=challenge)
+    return HTTPRefusal(failure.status, text, headers=challenge)

@@ -10,52 +10,54 @@ from __future__ import annotations
 
 import asyncio
 
-from .answering import Event, Receive, Refusal
+from .answering import Event, HTTPRefusal, Receive
 from .head import CLOSE, Head, too_large
 from .holding import SMALL
-from .places import Places
+from .limits import EndpointLimits
 from .queueing import LARGE
-from .watching import Watch
+from .watching import RequestWatch
 
 
-class Departed(Exception):
+class ClientDisconnected(Exception):
     """The client went away before its request was whole."""
 
 
-async def read_body(receive: Receive, limit: int, watch: Watch, head: Head, places: Places) -> bytes:
-    """The body. Raises `Refusal` (413 too large, 408 too slow, 503 too much is held) and `Departed`."""
+async def read_body(
+    receive: Receive, limit: int, watch: RequestWatch, head: Head, limits: EndpointLimits
+) -> bytes:
+    """The body. Raises `HTTPRefusal` (413 too large, 408 too slow, 503 too much is held) and `ClientDisconnected`."""
     try:
         event = await receive()
         if event["type"] != "http.request":
-            raise Departed
+            raise ClientDisconnected
         body: bytes = event.get("body", b"")
         if event.get("more_body", False):
-            body = await read_rest(receive, event, limit, head, places)
+            body = await read_rest(receive, event, limit, head, limits)
     except asyncio.CancelledError:
         if watch.take_late():
-            raise Refusal(408, "the body took too long to arrive", headers=CLOSE) from None
+            raise HTTPRefusal(408, "the body took too long to arrive", headers=CLOSE) from None
         raise
     if len(body) > SMALL or len(body) > limit:
         if len(body) > limit:
             raise too_large(limit)
-        places.hold_message(head, body)
+        limits.hold_message(head, body)
         if len(body) > LARGE:
             watch.body_read()
-            await places.large.turn()
+            await limits.large.turn()
     return body
 
 
-async def read_rest(receive: Receive, event: Event, limit: int, head: Head, places: Places) -> bytes:
-    """The body of which ``event`` is the first part. Raises `Refusal` (413 and 503) and `Departed`."""
+async def read_rest(receive: Receive, event: Event, limit: int, head: Head, limits: EndpointLimits) -> bytes:
+    """The body of which ``event`` is the first part. Raises `HTTPRefusal` (413 and 503) and `ClientDisconnected`."""
     arrived = bytearray(event.get("body", b""))  # a list of parts would take far more, if they are tiny
     while event.get("more_body", False):
         if len(arrived) > limit:
             raise too_large(limit)
         if len(arrived) > SMALL:
-            places.hold(head, len(arrived))
+            limits.hold(head, len(arrived))
         event = await receive()
         if event["type"] != "http.request":
-            raise Departed
+            raise ClientDisconnected
         arrived += event.get("body", b"")
     if len(arrived) > limit:
         raise too_large(limit)

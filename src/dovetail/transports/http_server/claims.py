@@ -40,7 +40,7 @@ _ALIVE: Final = "alive/"
 _STREAM: Final = "stream/"
 
 
-class _Claim(Struct, frozen=True):
+class _StreamClaim(Struct, frozen=True):
     """``process`` runs the calls that answer ``requests``, in a revision."""
 
     process: str
@@ -67,7 +67,7 @@ class Claims:
                 self._process = self._process or secrets.token_hex(16)
                 self._beating = loop.create_task(self._live())
                 await self._kv.set(_ALIVE + self._process, b"1", ttl=DEAD_AFTER)
-            claim = _Claim(self._process, revision, requests)
+            claim = _StreamClaim(self._process, revision, requests)
             await self._kv.set(_STREAM + stream, codec.encode(claim), ttl=_KEPT)
             if stream not in self._held:  # it ended meanwhile
                 await self._kv.delete(_STREAM + stream)
@@ -105,7 +105,7 @@ class Claims:
         found = await self._kv.get(_STREAM + stream)
         if found is None:
             return
-        claim = codec.reader(_Claim).read(found)
+        claim = codec.reader(_StreamClaim).read(found)
         if claim.process == self._process or await self._kv.get(_ALIVE + claim.process) is not None:
             return
         if await self._kv.take(_STREAM + stream) is None:

@@ -16,7 +16,7 @@ import secrets
 from functools import lru_cache
 from typing import Final
 
-from .answering import Refusal
+from .answering import HTTPRefusal
 
 REQUEST: Final = "r"
 STANDALONE: Final = "s"
@@ -65,8 +65,8 @@ def _digest(text: str) -> str:
 
 
 def parse_event_id(value: bytes) -> tuple[str, int]:
-    """The stream and the number in an event id. Raises `Refusal` (400) for anything that is none of ours."""
+    """The stream and the number in an event id. Raises `HTTPRefusal` (400) for anything that is none of ours."""
     match = _EVENT_ID.fullmatch(value.strip())
     if match is None:
-        raise Refusal(400, "the last event id is none of this server's; start without one")
+        raise HTTPRefusal(400, "the last event id is none of this server's; start without one")
     return match[1].decode(), int(match[2])

@@ -12,14 +12,14 @@ from typing import Final
 
 from ...protocol import names
 from ...protocol.bindings.headers import check_stated
-from ...protocol.call import Refused
+from ...protocol.call import MessageRefused
 from ...protocol.envelope import Kind, Message
 from ...protocol.errors import HeaderMismatch
 from ...protocol.revisions import PROFILES
 from ...security.authenticator import Credentials
 from ...security.callers import HERE
-from .answering import HeaderList, Refusal, Scope
-from .holding import Held
+from .answering import HeaderList, HTTPRefusal, Scope
+from .holding import HeldBytes
 
 VERSION: Final = names.HEADER_PROTOCOL_VERSION
 _VERSION: Final = VERSION.encode()
@@ -63,7 +63,7 @@ class Head:
         client = scope.get("client")
         self.remote: str | None = client[0] if client else None
         self.caller: Hashable = HERE
-        self.held: Held | None = None
+        self.held: HeldBytes | None = None
 
     @property
     def routing(self) -> dict[str, bytes]:
@@ -97,12 +97,14 @@ class Head:
         return self._scope.get("query_string") or b""
 
     def check_repeated(self) -> None:
-        """Raise `Refusal` when a header that must stand alone comes more than once."""
+        """Raise `HTTPRefusal` when a header that must stand alone comes more than once."""
         for name in sorted(self.repeated or ()):
             if name.startswith(_MIRROR_PREFIX):
-                raise Refusal(400, HeaderMismatch(f"Header mismatch: {_shown(name)} is sent more than once"))
+                raise HTTPRefusal(
+                    400, HeaderMismatch(f"Header mismatch: {_shown(name)} is sent more than once")
+                )
             if name in _ONCE:
-                raise Refusal(400, f"the header {_shown(name)} is sent more than once")
+                raise HTTPRefusal(400, f"the header {_shown(name)} is sent more than once")
 
     @property
     def routes(self) -> bool:
@@ -110,17 +112,19 @@ class Head:
         return METHOD in self.headers or NAME in self.headers
 
     def check_stated(self, message: Message) -> None:
-        """Raise `Refused` when a header that repeats the body, and need not be there, contradicts the message."""
+        """Raise `MessageRefused` when a header that repeats the body, and need not be there, contradicts the
+        message.
+        """
         headers = self.headers
         if METHOD not in headers and NAME not in headers:
             return
         try:
             check_stated(self.routing, method=message.method, params=message.params)
         except HeaderMismatch as mismatch:
-            raise Refused(mismatch, message.id, silent=message.kind is not Kind.REQUEST) from None
+            raise MessageRefused(mismatch, message.id, silent=message.kind is not Kind.REQUEST) from None
 
     def declared_length(self, limit: int) -> int | None:
-        """The length that the head declares. Raises `Refusal`: 400 when it makes no sense, 413 when it is too
+        """The length that the head declares. Raises `HTTPRefusal`: 400 when it makes no sense, 413 when it is too
         large.
         """
         headers = self.headers
@@ -128,13 +132,13 @@ class Head:
         coding = headers.get(b"transfer-encoding")
         if coding is not None:
             if value is not None:
-                raise Refusal(400, "a request declares either a length or a transfer coding, not both")
+                raise HTTPRefusal(400, "a request declares either a length or a transfer coding, not both")
             if coding.strip().lower() != b"chunked":
-                raise Refusal(415, "the only transfer coding that is taken is chunked")
+                raise HTTPRefusal(415, "the only transfer coding that is taken is chunked")
         if value is None:
             return None
         if len(value) > 19 or not value.isdigit():
-            raise Refusal(400, "the header content-length is not a number of bytes")
+            raise HTTPRefusal(400, "the header content-length is not a number of bytes")
         length = int(value)
         if length > limit:
             raise too_large(limit)
@@ -180,9 +184,9 @@ class PlainHeaders(Mapping[str, str]):
 CLOSE: Final = ((b"connection", b"close"),)
 
 
-def too_large(limit: int) -> Refusal:
+def too_large(limit: int) -> HTTPRefusal:
     """The refusal (413) of a body."""
-    return Refusal(413, f"the body is larger than the {limit} bytes that are taken", headers=CLOSE)
+    return HTTPRefusal(413, f"the body is larger than the {limit} bytes that are taken", headers=CLOSE)
 
 
 def _shown(name: bytes) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from ...protocol.envelope import MAX_ITEMS, count
-from ...security.shares import Shares
+from ...security.quotas import Quotas
 
 #: Bytes of a message up to which it is not counted.
 SMALL: Final = 4096
@@ -24,12 +24,12 @@ MODEST: Final = 32 * 1024
 ITEM: Final = 64
 
 
-class Held:
+class HeldBytes:
     """Bytes that are held of a caller's part, until everybody who needs them is done. Whoever makes it needs them."""
 
     __slots__ = ("_caller", "_shares", "_users", "size")
 
-    def __init__(self, shares: Shares, caller: Hashable) -> None:
+    def __init__(self, shares: Quotas, caller: Hashable) -> None:
         self._shares = shares
         self._caller = caller
         self._users = 1
@@ -45,7 +45,7 @@ class Held:
         self.size = size
         return True
 
-    def keep(self) -> Held:
+    def keep(self) -> HeldBytes:
         """One more needs them."""
         self._users += 1
         return self

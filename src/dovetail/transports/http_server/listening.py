@@ -20,17 +20,17 @@ from ...runtime import tap
 from ...runtime.service import Service
 from ...security.principal import Principal
 from ...stores.contracts import Store
-from .answering import EventWriter, Receive, Refusal, Send
+from .answering import EventWriter, HTTPRefusal, Receive, Send
 from .claims import Claims
 from .event_ids import REQUEST, STANDALONE, covers, parse_event_id
 from .head import Head
 from .permission import Permission
-from .sessions import LiveSession, Sessions, Standalone
+from .sessions import LiveSession, Sessions, SessionStream
 from .settings import Settings
 from .streams import MessageStream, Readable, StoredStream, check_position, deliver
 
 
-class Listeners:
+class GetStreams:
     """The streams that clients read with GET."""
 
     def __init__(
@@ -81,11 +81,13 @@ class Listeners:
         send: Send,
         permission: Permission | None,
     ) -> None:
-        """Serve the standalone stream. Raises `Refusal` (409) while another connection reads it."""
+        """Serve the standalone stream. Raises `HTTPRefusal` (409) while another connection reads it."""
         present = live.standalone
         if present is not None:
             if present.stream.reader is not None:
-                raise Refusal(409, "the session's stream is being read already; close that connection first")
+                raise HTTPRefusal(
+                    409, "the session's stream is being read already; close that connection first"
+                )
             self._drop(live, present)
         stream = MessageStream(
             STANDALONE,
@@ -93,12 +95,12 @@ class Listeners:
             live.prefix,
             priming=profile.has(Feature.POLLING),
         )
-        live.standalone = standalone = Standalone(stream)
+        live.standalone = standalone = SessionStream(stream)
         self._hear(live, standalone, principal)
         await stream.open()
         await self._serve(head, live, standalone, 0, receive, send, permission)
 
-    def _hear(self, live: LiveSession, standalone: Standalone, principal: Principal) -> None:
+    def _hear(self, live: LiveSession, standalone: SessionStream, principal: Principal) -> None:
         """From now on, hear what this caller may hear, and as long; what waits already, as far as that goes for it."""
         before, standalone.changes = (
             standalone.changes,
@@ -125,14 +127,14 @@ class Listeners:
         permission: Permission | None,
     ) -> None:
         """Serve what a client missed of one stream of its session, and what is still to come, as far and as long as the
-        token goes that it comes back with. Raises `Refusal` (400, 403).
+        token goes that it comes back with. Raises `HTTPRefusal` (400, 403).
         """
         id, after = parse_event_id(last)
         if not profile.has(Feature.RESUMABLE):
-            raise Refusal(400, f"streams can't be resumed in revision {profile.revision}")
+            raise HTTPRefusal(400, f"streams can't be resumed in revision {profile.revision}")
         await check_position(self._store.events, live.prefix + id, after)
         if not covers(id, principal.scopes):
-            raise Refusal(403, "the call that this stream answers came with a token that has more scopes")
+            raise HTTPRefusal(403, "the call that this stream answers came with a token that has more scopes")
         hears = self._service.hearing(principal, "http")
         admits = None if hears is everything else partial(_admits, hears)
         standalone = live.standalone
@@ -162,7 +164,7 @@ class Listeners:
         self,
         head: Head,
         live: LiveSession,
-        standalone: Standalone,
+        standalone: SessionStream,
         after: int,
         receive: Receive,
         send: Send,
@@ -184,7 +186,7 @@ class Listeners:
                 stream.detach(token)
                 self._linger(live, standalone)
 
-    def _linger(self, live: LiveSession, standalone: Standalone) -> None:
+    def _linger(self, live: LiveSession, standalone: SessionStream) -> None:
         """The client is away: keep what changes for a while, if it can come back for that."""
         if live.standalone is not standalone:
             return
@@ -194,18 +196,18 @@ class Listeners:
             loop = asyncio.get_running_loop()
             standalone.expiry = loop.call_later(self._settings.linger, self._drop, live, standalone)
 
-    def _drop(self, live: LiveSession, standalone: Standalone) -> None:
+    def _drop(self, live: LiveSession, standalone: SessionStream) -> None:
         standalone.stay()
         standalone.close()
         if live.standalone is standalone:
             live.standalone = None
         self._sessions.settle(live)
 
-    def _wake_teller(self, live: LiveSession, standalone: Standalone) -> None:
+    def _wake_teller(self, live: LiveSession, standalone: SessionStream) -> None:
         if standalone.teller is None:
             standalone.teller = asyncio.get_running_loop().create_task(self._tell(live, standalone))
 
-    async def _tell(self, live: LiveSession, standalone: Standalone) -> None:
+    async def _tell(self, live: LiveSession, standalone: SessionStream) -> None:
         """Put the changes that wait on the stream; end it after the last."""
         changes = standalone.changes
         try:

@@ -18,7 +18,7 @@ from msgspec import Raw
 from ...logs import get_logger
 from ...protocol import messages, names
 from ...protocol.bindings.sse import encode_event
-from ...protocol.call import Answer, Call
+from ...protocol.call import Call, PeerResponse
 from ...protocol.errors import FeatureUnavailable, Unanswered
 from ...protocol.revisions import Feature, Profile
 from ...protocol.session import ServerSession, SessionState
@@ -33,10 +33,10 @@ from ...stores.errors import StoreError
 from .claims import Claims
 from .event_ids import REQUEST, new_stream_id
 from .head import Head, PlainHeaders
-from .holding import Held
+from .holding import HeldBytes
 from .sessions import LiveSession, Sessions
 from .streams import MessageStream
-from .watching import Watch
+from .watching import RequestWatch
 
 log = get_logger("dovetail.http")
 
@@ -80,7 +80,7 @@ class Posted:
         live: LiveSession,
         profile: Profile,
         log: EventLog | None,
-        watch: Watch,
+        watch: RequestWatch,
         *,
         batch: int,
         streamable: bool,
@@ -253,8 +253,8 @@ class PostedChannel(Channel):
     tidies = True
     task: asyncio.Task[None] | None = None
     begun = ended = over = False
-    held: Held | None = None
-    lingering: Held | None = None
+    held: HeldBytes | None = None
+    lingering: HeldBytes | None = None
 
     def __init__(
         self,
@@ -272,7 +272,9 @@ class PostedChannel(Channel):
         self._sessions = sessions
 
     def stop(self) -> asyncio.Task[None]:
-        """See `Running`. A task that is cancelled before its first step never runs any of its code: so it is told."""
+        """See `RunningCall`. A task that is cancelled before its first step never runs any of its code: so it is
+        told.
+        """
         task = cast("asyncio.Task[None]", self.task)
         self.cancelled = True
         if self.begun:
@@ -328,7 +330,7 @@ class PostedChannel(Channel):
         asked = posted.live.asked
         id = asked.next_id()
         message = session.ask(id, method, params)
-        waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[PeerResponse] = asyncio.get_running_loop().create_future()
         asked.add(id, waiter)
         try:
             await posted.say(message, urgent=True)
@@ -340,7 +342,9 @@ class PostedChannel(Channel):
             raise
         return read_answer(answer)
 
-    async def _answer_to(self, method: str, waiter: asyncio.Future[Answer], stream: MessageStream) -> Answer:
+    async def _answer_to(
+        self, method: str, waiter: asyncio.Future[PeerResponse], stream: MessageStream
+    ) -> PeerResponse:
         """Wait for the answer to a question. Raises `Unanswered` when it has had its time, or when its stream was read
         by nobody for as long as a client has to come back.
         """

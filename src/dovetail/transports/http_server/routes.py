@@ -21,11 +21,11 @@ import msgspec
 
 from ...logs import get_logger
 from ...security.principal import ANONYMOUS, Principal
-from .answering import HeaderList, Receive, Refusal, Scope, Send
+from .answering import HeaderList, HTTPRefusal, Receive, Scope, Send
 from .bodies import read_rest
 from .head import CLOSE, Head
 from .holding import SMALL
-from .places import Places
+from .limits import EndpointLimits
 from .settings import Settings
 
 log = get_logger("dovetail.http")
@@ -56,7 +56,7 @@ class Request:
         principal: Principal = ANONYMOUS,
         settings: Settings | None = None,
         head: Head | None = None,
-        places: Places | None = None,
+        limits: EndpointLimits | None = None,
     ) -> None:
         self.scope = scope
         self.receive = receive
@@ -67,7 +67,7 @@ class Request:
         self.path_params: Mapping[str, str] = scope.get("path_params") or {}
         self._settings = settings or Settings()
         self._head = head or Head(scope)
-        self._places = places or Places(self._settings)
+        self._limits = limits or EndpointLimits(self._settings)
         self._body: bytes | None = None
 
     @property
@@ -100,11 +100,11 @@ class Request:
             settings, first = self._settings, {"more_body": True}
             try:
                 async with asyncio.timeout(settings.body_timeout):
-                    body = await read_rest(self.receive, first, settings.body_limit, self._head, self._places)
+                    body = await read_rest(self.receive, first, settings.body_limit, self._head, self._limits)
             except TimeoutError:
-                raise Refusal(408, "the body took too long to arrive", headers=CLOSE) from None
+                raise HTTPRefusal(408, "the body took too long to arrive", headers=CLOSE) from None
             if len(body) > SMALL:
-                self._places.hold(self._head, len(body))
+                self._limits.hold(self._head, len(body))
             self._body = body
         return self._body
 
@@ -113,7 +113,7 @@ class Request:
         try:
             return msgspec.json.decode(await self.body())
         except msgspec.DecodeError as problem:
-            raise Refusal(400, f"the body is not JSON: {problem}") from None
+            raise HTTPRefusal(400, f"the body is not JSON: {problem}") from None
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"
@@ -221,11 +221,11 @@ class Route:
         values: Mapping[str, str],
         settings: Settings,
         head: Head,
-        places: Places,
+        limits: EndpointLimits,
     ) -> None:
-        """Answer one request. Raises `Refusal`, and what the function raises."""
+        """Answer one request. Raises `HTTPRefusal`, and what the function raises."""
         inner, extra = {**scope, "path_params": dict(values)}, head.extra
-        request = Request(inner, receive, principal=principal, settings=settings, head=head, places=places)
+        request = Request(inner, receive, principal=principal, settings=settings, head=head, limits=limits)
         function = self._function
         if self._is_async or self._in_thread is None:
             given = function(request)

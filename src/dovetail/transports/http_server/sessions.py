@@ -25,23 +25,23 @@ from msgspec.structs import replace
 
 from ...logs import get_logger
 from ...protocol.bindings.headers import is_session_id
-from ...protocol.call import Answer
+from ...protocol.call import PeerResponse
 from ...protocol.codec import DECODE_ERRORS
-from ...protocol.correlation import Pending
+from ...protocol.correlation import OpenRequests
 from ...protocol.errors import Closed, FeatureUnavailable, InternalError
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.requests import RequestId
 from ...runtime.connection import STUBBORN
-from ...runtime.hub import Subscription
+from ...runtime.hub import HubSubscription
 from ...runtime.service import Service
 from ...security.callers import network_of
-from ...security.limits import Seldom
+from ...security.limits import LogThrottle
 from ...security.principal import Principal
 from ...stores.contracts import SessionRecord, Store
 from ...stores.errors import StoreError, StoreFull, ValueTooLarge
 from ...stores.memory import MemoryStore
-from .answering import Refusal
-from .places import RETRY_SOON
+from .answering import HTTPRefusal
+from .limits import RETRY_SOON
 from .settings import Settings
 from .streams import MessageStream
 
@@ -63,7 +63,7 @@ _ELSEWHERE: Final = (
 _MARK: Final = "."
 
 
-class Standalone:
+class SessionStream:
     """The stream of a session as a whole: what changed, told on one connection at a time.
 
     ``teller`` puts changes on the stream, and ends it when ``changes`` ended: a task that exists only as long as there
@@ -74,7 +74,7 @@ class Standalone:
 
     def __init__(self, stream: MessageStream) -> None:
         self.stream = stream
-        self.changes: Subscription | None = None
+        self.changes: HubSubscription | None = None
         self.teller: asyncio.Task[None] | None = None
         self.expiry: asyncio.TimerHandle | None = None
 
@@ -90,7 +90,7 @@ class Standalone:
             self.changes.close()
 
 
-class Running(Protocol):
+class RunningCall(Protocol):
     """A call in progress."""
 
     def stop(self) -> asyncio.Task[None]:
@@ -118,10 +118,10 @@ class LiveSession:
     def __init__(self, id: str) -> None:
         self.id = id
         self.visits = 0
-        self.running: dict[RequestId, Running] = {}
+        self.running: dict[RequestId, RunningCall] = {}
         self.streams: dict[str, MessageStream] = {}
-        self.standalone: Standalone | None = None
-        self._asked: Pending[asyncio.Future[Answer]] | None = None
+        self.standalone: SessionStream | None = None
+        self._asked: OpenRequests[asyncio.Future[PeerResponse]] | None = None
 
     @property
     def changing(self) -> asyncio.Lock:
@@ -133,10 +133,10 @@ class LiveSession:
             return self._changing
 
     @property
-    def asked(self) -> Pending[asyncio.Future[Answer]]:
+    def asked(self) -> OpenRequests[asyncio.Future[PeerResponse]]:
         """The questions that wait for an answer."""
         if self._asked is None:
-            self._asked = Pending(f"s{secrets.token_hex(4)}-", limit=MAX_ASKED)
+            self._asked = OpenRequests(f"s{secrets.token_hex(4)}-", limit=MAX_ASKED)
         return self._asked
 
     @property
@@ -199,7 +199,7 @@ def _prefix(id: str) -> str:
     return f"http/{_digest(id)[:40]}/"
 
 
-class Entered:
+class SessionRequest:
     """A request that found its session; who is done with it says `Sessions.leave`. ``record`` is None where there are
     no sessions.
     """
@@ -228,7 +228,7 @@ class Sessions:
         # Where nobody else sees the store, ids tell whose they are: a session that another process has is not unknown.
         self._mark = secrets.token_hex(4) if isinstance(store, MemoryStore) else ""
         self._said = False
-        self._seldom = Seldom()
+        self._seldom = LogThrottle()
 
     def new_id(self) -> str:
         """An id for a session: 256 random bits, and perhaps a mark that tells whose it is."""
@@ -238,7 +238,7 @@ class Sessions:
     async def create(
         self, id: str, principal: Principal, session: ServerSession, *, remote: str | None
     ) -> None:
-        """Keep a session that was opened. Raises `Refusal` (503) when there are too many.
+        """Keep a session that was opened. Raises `HTTPRefusal` (503) when there are too many.
 
         Anonymous callers are counted by network, so that one of them can't use up the sessions of all; where they have
         too many, the idlest one ends.
@@ -259,7 +259,7 @@ class Sessions:
                     full.limit,
                     full.what,
                 )
-            raise Refusal(
+            raise HTTPRefusal(
                 503, "the server has as many sessions as it takes; retry later", headers=_RETRY_LATER
             ) from None
         except StoreError as problem:
@@ -293,29 +293,29 @@ class Sessions:
             if await self._store.sessions.load(id) is None and self._live.pop(id, None) is not None:
                 live.close()
 
-    async def enter(self, id: bytes | None, principal: Principal) -> Entered:
-        """Find the session of a request. Raises `Refusal`: 400 without an id, 404 for all that is not the
+    async def enter(self, id: bytes | None, principal: Principal) -> SessionRequest:
+        """Find the session of a request. Raises `HTTPRefusal`: 400 without an id, 404 for all that is not the
         caller's.
         """
         if id is None:
-            raise Refusal(
+            raise HTTPRefusal(
                 400, "the request has no session id; initialize first, and send the id that comes back"
             )
         text = id.decode("latin-1").strip(" \t")
         if not is_session_id(text):
-            raise Refusal(404, _UNKNOWN)
+            raise HTTPRefusal(404, _UNKNOWN)
         try:
             record = await self._store.sessions.load(text)
         except StoreError as problem:
             raise _unavailable(problem) from None
         if record is None or not _owns(principal, record.principal):
-            raise Refusal(404, _ELSEWHERE if self._elsewhere(text) else _UNKNOWN)
+            raise HTTPRefusal(404, _ELSEWHERE if self._elsewhere(text) else _UNKNOWN)
         try:
             state = SessionState.load(record.data)
         except DECODE_ERRORS as problem:
             _lost(problem)
-            raise Refusal(404, _UNKNOWN) from None
-        return Entered(record, self._service.session(state), self.live(text))
+            raise HTTPRefusal(404, _UNKNOWN) from None
+        return SessionRequest(record, self._service.session(state), self.live(text))
 
     def _elsewhere(self, id: str) -> bool:
         """Whether another process opened a session, and kept it to itself. The log is told of the first."""
@@ -331,8 +331,8 @@ class Sessions:
             )
         return True
 
-    async def renew(self, entered: Entered, principal: Principal) -> None:
-        """Take the newer record of a session that somebody else changed. Raises `Refusal`, as `enter` does."""
+    async def renew(self, entered: SessionRequest, principal: Principal) -> None:
+        """Take the newer record of a session that somebody else changed. Raises `HTTPRefusal`, as `enter` does."""
         newer = await self.enter(entered.live.id.encode(), principal)
         self.leave(newer.live)
         entered.record, entered.session = newer.record, newer.session
@@ -344,7 +344,7 @@ class Sessions:
             self.settle(live)
 
     @staticmethod
-    def to_save(entered: Entered) -> bool:
+    def to_save(entered: SessionRequest) -> bool:
         """Whether something is to be saved: what a request changed, or that the session is in use."""
         record = entered.record
         if record is None:
@@ -353,7 +353,7 @@ class Sessions:
 
     async def save(self, record: SessionRecord, session: ServerSession) -> bool:
         """Save what a request changed, and note that the session is in use. False when another save was first: the
-        request has to be judged again, on the newer record. Raises `Refusal`.
+        request has to be judged again, on the newer record. Raises `HTTPRefusal`.
         """
         sessions = self._store.sessions
         try:
@@ -364,7 +364,7 @@ class Sessions:
             saved = await sessions.save(changed, expected_version=record.version)
         except (StoreFull, ValueTooLarge):
             text = "the sessions here, or those of this caller, keep as much as they may; end one, or subscribe to less"
-            raise Refusal(503, text, headers=_RETRY_LATER) from None
+            raise HTTPRefusal(503, text, headers=_RETRY_LATER) from None
         except StoreError as problem:
             raise _unavailable(problem) from None
         if saved:
@@ -451,9 +451,9 @@ class Sessions:
         return list(self._live.values())
 
 
-def contended() -> Refusal:
+def contended() -> HTTPRefusal:
     """The refusal of a request that never got its turn."""
-    return Refusal(
+    return HTTPRefusal(
         503, "the session is being changed by too many requests at once; retry", headers=RETRY_SOON
     )
 
@@ -463,6 +463,6 @@ def _lost(problem: Exception) -> None:
     log.warning("a session is lost to its client, for its record can't be read: %s", problem)
 
 
-def _unavailable(problem: StoreError) -> Refusal:
+def _unavailable(problem: StoreError) -> HTTPRefusal:
     log.warning("the store failed: %s", problem)
-    return Refusal(503, InternalError("the server's store does not answer; retry"), headers=RETRY_SOON)
+    return HTTPRefusal(503, InternalError("the server's store does not answer; retry"), headers=RETRY_SOON)

@@ -18,17 +18,17 @@ from urllib.parse import parse_qs, quote
 
 from ...protocol import envelope
 from ...protocol.bindings.sse import encode_event
-from ...protocol.call import Refused
+from ...protocol.call import MessageRefused
 from ...protocol.envelope import Malformed
 from ...protocol.errors import ConnectionLost
 from ...runtime.connection import ServerConnection
 from ...runtime.service import Service
 from ...security.authenticator import Authenticator
 from ...security.principal import Principal
-from .answering import EventWriter, Receive, Refusal, Scope, Send
+from .answering import EventWriter, HTTPRefusal, Receive, Scope, Send
 from .head import Head
+from .limits import EndpointLimits
 from .permission import permission_of
-from .places import Places
 from .settings import Settings
 
 _STREAM: Final = "/sse"
@@ -37,7 +37,7 @@ _PARAMETER: Final = "session"
 _TELLING: Final = 0.5  # seconds for the answers of calls that were cut short to leave
 
 
-class _Link:
+class _SSEConnection:
     """One connection: who opened it, and where its messages go."""
 
     def __init__(self, principal: Principal, caller: Hashable, writer: EventWriter) -> None:
@@ -62,7 +62,7 @@ class _Link:
             raise BrokenPipeError(str(lost)) from None
 
 
-class OldTransport:
+class HTTPSSEServer:
     """Serves the two routes of the old transport."""
 
     ROUTES: Final[Mapping[str, str]] = {_STREAM: "GET", _MESSAGES: "POST"}
@@ -71,30 +71,30 @@ class OldTransport:
         self,
         service: Service,
         settings: Settings,
-        places: Places,
+        limits: EndpointLimits,
         authenticator: Authenticator | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._service = service
         self._settings = settings
-        self._places = places
-        self._links: dict[str, _Link] = {}
+        self._limits = limits
+        self._links: dict[str, _SSEConnection] = {}
 
     async def open(
         self, head: Head, principal: Principal, scope: Scope, route: str, receive: Receive, send: Send
     ) -> None:
         """Serve the stream of a connection until either side ends it."""
         if not self._service.stateful:
-            raise Refusal(405, "this server does not speak the revision of this transport")
-        if not self._places.take_stream(head):
-            self._places.check_stream(head)
+            raise HTTPRefusal(405, "this server does not speak the revision of this transport")
+        if not self._limits.take_stream(head):
+            self._limits.check_stream(head)
         settings = self._settings
         permission = permission_of(self._authenticator, head, principal)
         alive = None if permission is None else permission.judge
         writer = EventWriter(
             send, head.extra, limit=settings.send_timeout, interval=settings.keep_alive, alive=alive
         )
-        link = _Link(principal, head.caller, writer)
+        link = _SSEConnection(principal, head.caller, writer)
         if permission is not None:
             permission.watch(link.closing.set, until_expiry=True)
         link.connection = connection = ServerConnection(
@@ -128,12 +128,12 @@ class OldTransport:
                 permission.close()
             self._links.pop(id, None)
             writer.close()
-            self._places.leave_stream(head)
+            self._limits.leave_stream(head)
             await connection.close()
 
     async def take(self, head: Head, principal: Principal, body: bytes) -> None:
-        """Take a posted message. Raises `Refusal`: 404 for a connection that is not the caller's, 503 where too much is
-        held.
+        """Take a posted message. Raises `HTTPRefusal`: 404 for a connection that is not the caller's, 503 where too
+        much is held.
         """
         ids = (
             parse_qs(head.query.decode("latin-1"), max_num_fields=16).get(_PARAMETER, [])
@@ -142,20 +142,20 @@ class OldTransport:
         )
         link = self._links.get(ids[0]) if len(ids) == 1 else None
         if link is None or link.key != principal.key or link.connection is None:
-            raise Refusal(404, "there is no such connection; open its stream first")
+            raise HTTPRefusal(404, "there is no such connection; open its stream first")
         if head.routes:
             _check_stated(head, body)
         if head.held is not None:
             links = self._links.values()
             own = sum(each.held for each in links if each.caller == head.caller)
-            self._places.check_besides(head, sum(each.held for each in links), own)
+            self._limits.check_besides(head, sum(each.held for each in links), own)
         async with link.order:
             # What the stream was opened with may have been worth more, or less, than what this message shows.
             link.connection.sent_by(principal, head.remote)
             try:
                 await link.connection.receive(body)
             except OSError:
-                raise Refusal(404, "the connection's stream is gone; open a new one") from None
+                raise HTTPRefusal(404, "the connection's stream is gone; open a new one") from None
 
     def _address(self, scope: Scope, route: str, id: str) -> bytes:
         path: str = scope["path"]
@@ -182,15 +182,17 @@ class OldTransport:
 
 
 def _check_stated(head: Head, body: bytes) -> None:
-    """Raise `Refusal` (400) when a message contradicts the headers beside it. What can't be read is answered later."""
+    """Raise `HTTPRefusal` (400) when a message contradicts the headers beside it. What can't be read is answered
+    later.
+    """
     with suppress(Malformed):
         for item in envelope.split_batch(body) if envelope.is_batch(body) else [body]:
             try:
                 head.check_stated(envelope.read(bytes(item)))
             except Malformed:
                 continue
-            except Refused as refused:
-                raise Refusal(400, refused.error, id=None if refused.silent else refused.id) from None
+            except MessageRefused as refused:
+                raise HTTPRefusal(400, refused.error, id=None if refused.silent else refused.id) from None
 
 
 async def _departure(receive: Receive) -> None:

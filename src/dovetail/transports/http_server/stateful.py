@@ -22,7 +22,7 @@ from typing import Final, cast
 
 from ...protocol import envelope, messages, names
 from ...protocol.bindings.sse import encode_event
-from ...protocol.call import Answer, Call, Cancel, Notification, Refused
+from ...protocol.call import Call, Cancellation, MessageRefused, Notification, PeerResponse
 from ...protocol.envelope import Kind, Malformed, Message
 from ...protocol.errors import INVALID_REQUEST, InternalError, InvalidRequest, RPCError
 from ...protocol.revisions import ASSUMED_WITHOUT_HEADER, Feature, Profile
@@ -30,27 +30,27 @@ from ...protocol.session import READY, ServerSession, SessionState
 from ...runtime import tap
 from ...runtime.beginning import task_maker
 from ...runtime.connection import IN_FLIGHT, STUBBORN
-from ...runtime.dispatch import Reply, cut_short
+from ...runtime.dispatch import EncodedResponse, shutdown_response
 from ...runtime.service import Service
 from ...security.authenticator import Authenticator, Gatekeeper
 from ...security.principal import Principal
 from ...stores.contracts import Store
 from ...stores.memory import MemoryStore
-from .answering import STREAM, Receive, Refusal, Send, answer
+from .answering import STREAM, HTTPRefusal, Receive, Send, answer
 from .claims import Claims
-from .guard import JSON_OK, SSE_OK
 from .head import LAST_EVENT_ID, METHOD, NAME, SESSION, Head
-from .listening import Listeners
+from .limits import RETRY_SOON, EndpointLimits
+from .listening import GetStreams
+from .origin_check import JSON_OK, SSE_OK
 from .permission import permission_of
-from .places import RETRY_SOON, Places
 from .posting import Posted, PostedChannel
-from .sessions import ATTEMPTS, Entered, LiveSession, Sessions, contended
+from .sessions import ATTEMPTS, LiveSession, SessionRequest, Sessions, contended
 from .settings import Settings
 from .stepping_up import answer_forbidden, lacks_scopes
 from .streams import deliver
-from .watching import Watch
+from .watching import RequestWatch
 
-Event = Call | Cancel | Answer | Notification
+Event = Call | Cancellation | PeerResponse | Notification
 _NO_SESSION: Final = ""
 #: After which part of the time for the end it answers for a handler that was cancelled and goes on.
 _OBEDIENT: Final = 0.02
@@ -63,7 +63,7 @@ class Stateful:
         self,
         service: Service,
         settings: Settings,
-        places: Places,
+        limits: EndpointLimits,
         store: Store,
         gate: Gatekeeper | None = None,
         authenticator: Authenticator | None = None,
@@ -72,12 +72,12 @@ class Stateful:
         self._gate = gate
         self._authenticator = authenticator
         self._settings = settings
-        self._places = places
+        self._limits = limits
         self._store = store
         self._sessions = Sessions(service, store, settings)
         # What is in this process alone dies with it: then nobody is left to tell.
         self._claims = None if isinstance(store, MemoryStore) else Claims(store.kv, store.events)
-        self._listeners = Listeners(service, settings, self._sessions, store, self._claims)
+        self._listeners = GetStreams(service, settings, self._sessions, store, self._claims)
         self._tasks: dict[asyncio.Task[None], tuple[Call, PostedChannel, Posted]] = {}
         self._alone = settings.workers == 1
         self._closing = False
@@ -91,7 +91,7 @@ class Stateful:
         body: bytes,
         message: Message,
         readable: int,
-        watch: Watch,
+        watch: RequestWatch,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -110,7 +110,7 @@ class Stateful:
             serving = self._serve_one(head, principal, entered, message, readable, watch, receive, send)
             del body, message  # a call may go on for long, and needs only what was read of it
             await serving
-        except Refused as refused:
+        except MessageRefused as refused:
             profile = entered.session.profile
             said = messages.error(None if refused.silent else refused.id, refused.error, profile)
             code = profile.code(refused.error)
@@ -125,10 +125,10 @@ class Stateful:
         self,
         head: Head,
         principal: Principal,
-        entered: Entered,
+        entered: SessionRequest,
         message: Message,
         readable: int,
-        watch: Watch,
+        watch: RequestWatch,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -176,8 +176,8 @@ class Stateful:
             head.check_stated(message)
             event = cast("Call", session.receive(message))
             reply = await self._service.dispatcher.answer(event, channel)
-        except Refused as refused:
-            reply = Reply(
+        except MessageRefused as refused:
+            reply = EncodedResponse(
                 messages.error(refused.id, refused.error, session.profile),
                 session.profile.code(refused.error),
             )
@@ -190,23 +190,23 @@ class Stateful:
             tap.note(live.link, "server", True, "http", reply.data, session.state.revision or None)
         await answer(send, status, reply.data, extra)
 
-    def _enter(self, head: Head, principal: Principal) -> Awaitable[Entered]:
-        """Find the session of a request. Raises `Refusal`."""
+    def _enter(self, head: Head, principal: Principal) -> Awaitable[SessionRequest]:
+        """Find the session of a request. Raises `HTTPRefusal`."""
         stated = self._header_revision(head)
         if not self._settings.sessions:
             return self._without(stated or self._assumed())
         # The header SHOULD name the session's revision; another one that is served changes nothing.
         return self._sessions.enter(head.headers.get(SESSION), principal)
 
-    async def _without(self, revision: str) -> Entered:
+    async def _without(self, revision: str) -> SessionRequest:
         """For a request where there are no sessions."""
         session = self._service.session(SessionState(revision=revision, phase=READY))
-        return Entered(None, session, LiveSession(_NO_SESSION))
+        return SessionRequest(None, session, LiveSession(_NO_SESSION))
 
     def _header_revision(self, head: Head) -> str | None:
         stated = head.revision
         if stated is not None and stated not in self._service.stateful:
-            raise Refusal(400, self._service.exchange.unsupported(stated))
+            raise HTTPRefusal(400, self._service.exchange.unsupported(stated))
         return stated
 
     def _assumed(self) -> str:
@@ -215,7 +215,9 @@ class Stateful:
 
     # What a message does
 
-    async def _save(self, principal: Principal, entered: Entered, message: Message, event: Event) -> Event:
+    async def _save(
+        self, principal: Principal, entered: SessionRequest, message: Message, event: Event
+    ) -> Event:
         """Save what a message changed; the engine reads it again where somebody else changed the session meanwhile."""
         for _ in range(ATTEMPTS):
             if entered.record is None or await self._sessions.save(entered.record, entered.session):
@@ -224,7 +226,9 @@ class Stateful:
             event = entered.session.receive(message)
         raise contended()
 
-    async def _steer(self, head: Head, principal: Principal, entered: Entered, message: Message) -> Reply:
+    async def _steer(
+        self, head: Head, principal: Principal, entered: SessionRequest, message: Message
+    ) -> EncodedResponse:
         """Answer a request that steers the session, and save what that changed."""
         for _ in range(ATTEMPTS):
             event = cast("Call", entered.session.receive(message))
@@ -237,9 +241,9 @@ class Stateful:
 
     def _settle_event(self, event: Event, live: LiveSession) -> None:
         """An answer finds its waiter, a cancellation its call, a notification of an extension's its handler."""
-        if isinstance(event, Cancel):
+        if isinstance(event, Cancellation):
             live.cancel(event.id)
-        elif isinstance(event, Answer):
+        elif isinstance(event, PeerResponse):
             waiter = live.asked.take(event.id)
             if waiter is not None and not waiter.done():
                 waiter.set_result(event)
@@ -247,13 +251,13 @@ class Stateful:
             self._service.extensions.hear("client", event.method, event.params)
 
     async def refuse_unreadable(
-        self, head: Head, principal: Principal, body: bytes, problem: Malformed, refusal: Refusal
+        self, head: Head, principal: Principal, body: bytes, problem: Malformed, refusal: HTTPRefusal
     ) -> None:
         """Raise the refusal of a message that can't be read. Where it was to answer a question of its session, that one
         ends: nothing better would come.
         """
         if SESSION in head.headers and self._settings.sessions:
-            with suppress(Refusal):  # of a session that is not the caller's
+            with suppress(HTTPRefusal):  # of a session that is not the caller's
                 entered = await self._enter(head, principal)
                 try:
                     self._fail_question(entered.live, body, problem)
@@ -286,11 +290,11 @@ class Stateful:
 
     def _post(
         self,
-        entered: Entered,
+        entered: SessionRequest,
         principal: Principal,
         profile: Profile,
         readable: int,
-        watch: Watch,
+        watch: RequestWatch,
         *,
         batch: bool,
     ) -> Posted:
@@ -312,12 +316,14 @@ class Stateful:
         posted.claims = self._claims
         return posted
 
-    def _start(self, call: Call, head: Head, principal: Principal, entered: Entered, posted: Posted) -> None:
+    def _start(
+        self, call: Call, head: Head, principal: Principal, entered: SessionRequest, posted: Posted
+    ) -> None:
         running = entered.live.running
         if call.id in running:
-            raise Refused(InvalidRequest(f"the request id {call.id!r} is in use"), call.id)
+            raise MessageRefused(InvalidRequest(f"the request id {call.id!r} is in use"), call.id)
         if len(running) >= self._service.max_running:
-            raise Refusal(
+            raise HTTPRefusal(
                 503,
                 f"the session has {len(running)} requests in progress; wait",
                 id=call.id,
@@ -345,7 +351,7 @@ class Stateful:
         for channel in tuple(posted.live.running.values()):
             if not isinstance(channel, PostedChannel) or channel.posted is not posted:
                 continue
-            channel.lingering = self._places.let_linger(head)
+            channel.lingering = self._limits.let_linger(head)
             task = channel.task
             if channel.lingering is None and task in self._tasks:
                 await self._answer_for(self._tasks[task][0], channel, posted)
@@ -361,11 +367,11 @@ class Stateful:
             except asyncio.CancelledError:
                 if not self._closing:
                     raise
-                reply = cut_short(call)
+                reply = shutdown_response(call)
             if channel.cancelled:
                 if not self._closing:
                     return  # the handler swallowed it: nothing more is said of this request
-                reply = cut_short(call)
+                reply = shutdown_response(call)
             if self._answered(call, channel, posted, reply) and posted.stream is not None:
                 await posted.reply(posted.stream, reply.data)
         finally:
@@ -392,7 +398,7 @@ class Stateful:
                         self._tasks.pop(channel.task, None)
 
     @staticmethod
-    def _answered(call: Call, channel: PostedChannel, posted: Posted, reply: Reply) -> bool:
+    def _answered(call: Call, channel: PostedChannel, posted: Posted, reply: EncodedResponse) -> bool:
         """Take the reply to a call; a stream is still to have it then. False if it was answered before."""
         if channel.ended:
             return False
@@ -410,7 +416,7 @@ class Stateful:
 
     async def _answer_for(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
         """Answer a call whose handler does not end, though it was cancelled."""
-        reply = cut_short(call)
+        reply = shutdown_response(call)
         if self._answered(call, channel, posted, reply) and posted.stream is not None:
             await posted.reply(posted.stream, reply.data)
         if not channel.over:
@@ -423,7 +429,7 @@ class Stateful:
         self,
         head: Head,
         principal: Principal,
-        entered: Entered,
+        entered: SessionRequest,
         posted: Posted,
         readable: int,
         receive: Receive,
@@ -433,18 +439,20 @@ class Stateful:
         if posted.left and posted.stream is None:
             await posted.decided()
         if posted.streamable and (posted.stream or posted.left):
-            if self._places.take_stream(head):
+            if self._limits.take_stream(head):
                 try:
                     await self._stream(head, principal, entered, posted, receive, send)
                 finally:
-                    self._places.leave_stream(head)
+                    self._limits.leave_stream(head)
                 return
             posted.streamable = posted.stream is not None
             posted.abandon()
             await posted.over()
         if posted.stream is not None:
             # No 503: that would promise that nothing was done.
-            raise Refusal(500, InternalError("the call has run, and there was no stream free for its answer"))
+            raise HTTPRefusal(
+                500, InternalError("the call has run, and there was no stream free for its answer")
+            )
         settings = self._settings
         if posted.shortfall is not None and not posted.batch:
             await answer_forbidden(self._gate, head, posted.shortfall, posted.body(), send)
@@ -459,7 +467,7 @@ class Stateful:
         self,
         head: Head,
         principal: Principal,
-        entered: Entered,
+        entered: SessionRequest,
         posted: Posted,
         receive: Receive,
         send: Send,
@@ -494,7 +502,7 @@ class Stateful:
         principal: Principal,
         body: bytes,
         readable: int,
-        watch: Watch,
+        watch: RequestWatch,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -511,22 +519,22 @@ class Stateful:
         self,
         head: Head,
         principal: Principal,
-        entered: Entered,
+        entered: SessionRequest,
         body: bytes,
         readable: int,
-        watch: Watch,
+        watch: RequestWatch,
         receive: Receive,
         send: Send,
     ) -> None:
         profile = entered.session.profile
         if not profile.has(Feature.BATCHES):
-            raise Refusal(400, f"batches do not exist in revision {profile.revision}")
+            raise HTTPRefusal(400, f"batches do not exist in revision {profile.revision}")
         if tap.listeners:
             tap.note(entered.live.link, "server", False, "http", body, profile.revision)
         try:
             items = envelope.split_batch(body)
         except Malformed as problem:
-            raise Refusal(400, problem.error) from None
+            raise HTTPRefusal(400, problem.error) from None
         del body
         items.reverse()
         posted = self._post(entered, principal, profile, readable, watch, batch=True)
@@ -554,14 +562,14 @@ class Stateful:
                 await self._leave_running(head, posted)
 
     async def _take_item(
-        self, item: bytes, head: Head, principal: Principal, entered: Entered, posted: Posted
+        self, item: bytes, head: Head, principal: Principal, entered: SessionRequest, posted: Posted
     ) -> bytes | None:
         """Start one message of a batch; gives its answer when that is known at once."""
         profile: Profile = entered.session.profile
         try:
             message = envelope.read(item)
             if message.method == names.INITIALIZE:
-                raise Refused(InvalidRequest("initialize must not be part of a batch"), message.id)
+                raise MessageRefused(InvalidRequest("initialize must not be part of a batch"), message.id)
             head.check_stated(message)
             if entered.record is not None:
                 await self._sessions.renew(entered, principal)
@@ -577,9 +585,9 @@ class Stateful:
         except Malformed as problem:
             self._fail_question(entered.live, item, problem)
             return None if problem.response else messages.error(problem.id, problem.error, profile)
-        except Refusal as refusal:  # the other messages are answered all the same
+        except HTTPRefusal as refusal:  # the other messages are answered all the same
             return messages.error(refusal.id, refusal.problem, profile)
-        except Refused as refused:
+        except MessageRefused as refused:
             return None if refused.silent else messages.error(refused.id, refused.error, profile)
         return None
 
@@ -593,9 +601,9 @@ class Stateful:
         del entered  # a stream that stays open for days keeps no more than it needs
         permission = permission_of(self._authenticator, head, principal)
         listeners = self._listeners
-        if not self._places.take_stream(head):
+        if not self._limits.take_stream(head):
             self._sessions.leave(live)
-            self._places.check_stream(head)
+            self._limits.check_stream(head)
         try:
             if last is not None and last.strip():
                 await listeners.resume(head, principal, profile, live, last, receive, send, permission)
@@ -604,7 +612,7 @@ class Stateful:
         finally:
             if permission is not None:
                 permission.close()
-            self._places.leave_stream(head)
+            self._limits.leave_stream(head)
             self._sessions.leave(live)
 
     async def end(self, head: Head, principal: Principal) -> None:

@@ -19,7 +19,7 @@ from typing import Final, cast
 from ...protocol import codec, exchange, names
 from ...protocol.bindings.headers import check_mirrors, check_parameters, plainly_agree
 from ...protocol.bindings.sse import encode_event
-from ...protocol.call import Call, Refused
+from ...protocol.call import Call, MessageRefused
 from ...protocol.envelope import Kind, Message
 from ...protocol.errors import (
     HEADER_MISMATCH,
@@ -36,18 +36,18 @@ from ...protocol.header_parameters import HeaderParameter
 from ...protocol.types.tools import CallToolParams
 from ...runtime import tap
 from ...runtime.channel import Channel
-from ...runtime.dispatch import cut_short, refusal
+from ...runtime.dispatch import error_response, shutdown_response
 from ...runtime.service import Service
 from ...security.authenticator import INSUFFICIENT_SCOPE, Authenticator, Gatekeeper
 from ...security.principal import Principal
-from .answering import EventWriter, HeaderList, Refusal, Send, answer, heard
-from .guard import JSON_OK, SSE_OK
+from .answering import EventWriter, HeaderList, HTTPRefusal, Send, answer, heard
 from .head import VERSION, Head, PlainHeaders
+from .limits import EndpointLimits
+from .origin_check import JSON_OK, SSE_OK
 from .permission import Permission, permission_of
-from .places import Places
 from .settings import Settings
 from .stepping_up import FORBIDDEN, answer_forbidden
-from .watching import Watch
+from .watching import RequestWatch
 
 #: The status that goes with an error's code; any other error is an answer like a result.
 STATUS: Final[Mapping[int, int]] = {
@@ -68,14 +68,14 @@ class Stateless:
         self,
         service: Service,
         settings: Settings,
-        places: Places,
+        limits: EndpointLimits,
         gate: Gatekeeper | None = None,
         authenticator: Authenticator | None = None,
     ) -> None:
         self.authenticator = authenticator
         self._service = service
         self._settings = settings
-        self._places = places
+        self._limits = limits
         self._gate = gate
 
     async def serve(
@@ -85,7 +85,7 @@ class Stateless:
         body: bytes,
         message: Message,
         readable: int,
-        watch: Watch,
+        watch: RequestWatch,
         send: Send,
     ) -> None:
         """Answer one message."""
@@ -111,9 +111,11 @@ class Stateless:
                 if watch.take_gone():
                     if not channel.revoked:
                         return
-                    reply = refusal(call, InvalidRequest("the token that the call came with is good no more"))
+                    reply = error_response(
+                        call, InvalidRequest("the token that the call came with is good no more")
+                    )
                 elif watch.take_evicted():
-                    reply = cut_short(call)
+                    reply = shutdown_response(call)
                 else:
                     raise
             finally:
@@ -137,11 +139,11 @@ class Stateless:
                 await channel.tidy()
 
     def _judge(self, head: Head, message: Message, principal: Principal, link: str) -> Call:
-        """The ladder. Raises `Refusal`."""
+        """The ladder. Raises `HTTPRefusal`."""
         try:
             try:
                 call = self._service.exchange.judge(message, head.revision)
-            except Refused as refused:
+            except MessageRefused as refused:
                 self._check_headers_first(head, message, refused)
                 raise
             name = call.subject
@@ -153,14 +155,14 @@ class Stateless:
                 if parameters:
                     self._check_parameters(head.routing, call, parameters)
             return call
-        except Refused as refused:
+        except MessageRefused as refused:
             problem = refused.error
         except HeaderMismatch as mismatch:
             problem = mismatch
         status = 404 if problem.code == METHOD_NOT_FOUND else 400
-        raise Refusal(status, problem, id=message.id, link=link, revision=self._service.stateless[-1])
+        raise HTTPRefusal(status, problem, id=message.id, link=link, revision=self._service.stateless[-1])
 
-    def _check_headers_first(self, head: Head, message: Message, refused: Refused) -> None:
+    def _check_headers_first(self, head: Head, message: Message, refused: MessageRefused) -> None:
         """What the headers get wrong is named before what the judge found, but for a missing ``_meta``."""
         claimed = exchange.claimed_revision(message)
         if claimed is not None:
@@ -187,27 +189,27 @@ class Stateless:
     def _expect_stream(self, head: Head, readable: int, message: Message, link: str) -> None:
         if not readable & SSE_OK:
             text = f"the answer is an event stream: the client has to accept {names.MEDIA_SSE}"
-            raise Refusal(406, InvalidRequest(text), id=message.id, link=link)
-        self._places.check_stream(head)
+            raise HTTPRefusal(406, InvalidRequest(text), id=message.id, link=link)
+        self._limits.check_stream(head)
 
     async def _take_notice(self, head: Head, message: Message, send: Send) -> None:
         """No notification of this era travels over HTTP: one is accepted and means nothing. Responses are
         refused.
         """
         if message.kind is not Kind.NOTIFICATION:
-            raise Refusal(400, InvalidRequest("a client sends no responses in this revision"))
+            raise HTTPRefusal(400, InvalidRequest("a client sends no responses in this revision"))
         claimed = exchange.claimed_revision(message) or head.revision
         if claimed not in self._service.stateless:
-            raise Refusal(400, self._service.exchange.unsupported(claimed or ""))
+            raise HTTPRefusal(400, self._service.exchange.unsupported(claimed or ""))
         try:
             head.check_stated(message)
             if head.revision is not None:
                 stated = {VERSION: head.routing[VERSION], names.HEADER_METHOD: b""}
                 check_mirrors(stated, revision=claimed, method="", name=None)
-        except Refused as refused:
-            raise Refusal(400, refused.error) from None
+        except MessageRefused as refused:
+            raise HTTPRefusal(400, refused.error) from None
         except HeaderMismatch as mismatch:
-            raise Refusal(400, mismatch) from None
+            raise HTTPRefusal(400, mismatch) from None
         await answer(send, 202, b"", head.extra)
 
     def writer(self, send: Send, extra: HeaderList, permission: Permission | None = None) -> EventWriter:
@@ -219,9 +221,9 @@ class Stateless:
         )
 
     @property
-    def places(self) -> Places:
+    def limits(self) -> EndpointLimits:
         """What counts open streams."""
-        return self._places
+        return self._limits
 
 
 class _ExchangeChannel(Channel):
@@ -238,7 +240,7 @@ class _ExchangeChannel(Channel):
         head: Head,
         principal: Principal,
         readable: int,
-        watch: Watch,
+        watch: RequestWatch,
         send: Send,
         link: str,
     ) -> None:
@@ -290,7 +292,7 @@ class _ExchangeChannel(Channel):
 
     async def open(self) -> bool:
         """Begin the event stream. False when there is no place for one more."""
-        if not self._owner.places.take_stream(self._head):
+        if not self._owner.limits.take_stream(self._head):
             return False
         permission = permission_of(self._owner.authenticator, self._head, self.principal)
         if permission is not None:
@@ -313,7 +315,7 @@ class _ExchangeChannel(Channel):
         """Give the stream's place back."""
         if self._permission is not None:
             self._permission.close()
-        self._owner.places.leave_stream(self._head)
+        self._owner.limits.leave_stream(self._head)
         writer.close()
 
     async def finish(self, data: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ...runtime.dispatch import Reply
+from ...runtime.dispatch import EncodedResponse
 from ...security.authenticator import INSUFFICIENT_SCOPE, Gatekeeper
 from .answering import HeaderList, Send, answer
 from .head import Head
@@ -17,7 +17,7 @@ from .head import Head
 FORBIDDEN: Final = 403
 
 
-def lacks_scopes(reply: Reply) -> bool:
+def lacks_scopes(reply: EncodedResponse) -> bool:
     """Whether a reply says that the caller needs more scopes."""
     return reply.code == INSUFFICIENT_SCOPE
 

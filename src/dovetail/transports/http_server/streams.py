@@ -20,7 +20,7 @@ from ...protocol.bindings.sse import encode_event
 from ...protocol.errors import ConnectionLost
 from ...stores.contracts import Event, EventLog
 from ...stores.errors import EventsTrimmed, StoreError, StreamUnknown
-from .answering import EventWriter, Receive, Refusal
+from .answering import EventWriter, HTTPRefusal, Receive
 from .event_ids import new_stream_id
 from .permission import Permission
 
@@ -60,7 +60,7 @@ class Readable(Protocol):
         ...
 
 
-class _Bell:
+class _NewEventSignal:
     """What `asyncio.Event` is, for a fraction of its bytes: each open stream has two."""
 
     __slots__ = ("_rung", "_waiters")
@@ -138,8 +138,8 @@ class MessageStream:
         self._unread = 0
         self._direct: list[bytes] = []
         self._lock = asyncio.Lock()
-        self._wake = _Bell()
-        self._room = _Bell()
+        self._wake = _NewEventSignal()
+        self._room = _NewEventSignal()
         self.closing: float | None = None
         self._visited = False
         self.reader: object | None = None
@@ -324,7 +324,7 @@ class StoredStream:
         self._events = events
         self._name = prefix + id
         self._until = asyncio.get_running_loop().time() + patience
-        self._wake = _Bell()
+        self._wake = _NewEventSignal()
 
     async def read(self, after: int) -> list[tuple[int, bytes]]:
         """See `Readable`. Raises `EventsTrimmed` and `StreamUnknown`."""
@@ -355,15 +355,17 @@ class StoredStream:
 
 
 async def check_position(events: EventLog, name: str, after: int) -> None:
-    """Raise `Refusal` (400) when a stream cannot be read from here without a gap, or does not exist."""
+    """Raise `HTTPRefusal` (400) when a stream cannot be read from here without a gap, or does not exist."""
     try:
         await events.read(name, after, 1)
     except EventsTrimmed:
-        raise Refusal(
+        raise HTTPRefusal(
             400, "events after the last event id are gone; start without one and ask again"
         ) from None
     except StreamUnknown:
-        raise Refusal(400, "the last event id is of no stream of this session; start without one") from None
+        raise HTTPRefusal(
+            400, "the last event id is of no stream of this session; start without one"
+        ) from None
 
 
 async def deliver(

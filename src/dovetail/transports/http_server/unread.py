@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from ...logs import get_logger
-from ...security.limits import Seldom
+from ...security.limits import LogThrottle
 
 log = get_logger("dovetail.http")
 
@@ -37,7 +37,7 @@ class Unread:
         self._waiting: dict[object, tuple[Hashable, int, Callable[[], object]]] = {}
         self._lines: dict[Hashable, OrderedDict[object, None]] = {}
         self._of: Counter[Hashable] = Counter()
-        self._seldom = Seldom()
+        self._seldom = LogThrottle()
 
     def __len__(self) -> int:
         return len(self._waiting)

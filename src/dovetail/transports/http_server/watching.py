@@ -1,6 +1,6 @@
 """What is set off when a request is slow, and one timer for all requests that might be.
 
-A request that is answered within a few milliseconds meets nothing of this but its name in a set: `Pulse` ticks
+A request that is answered within a few milliseconds meets nothing of this but its name in a set: `RequestTicker` ticks
 as long as there are requests, and tells those that were already there at the tick before. When a request is told
 while its body is still arriving, the body gets a deadline. When it is told while a call of the stateless era
 runs, a task begins to wait for the client's departure, which cancels the call at once; a call of the stateful era,
@@ -22,7 +22,7 @@ _ANSWER: Final = 3
 _OVER: Final = 4
 
 
-class Pulse:
+class RequestTicker:
     """Tells each of its watches once, when it has been there for ``interval`` seconds, or up to twice as long.
     ``lasting`` is told then as well. ``waiting``: the slow calls that a departure would cancel; ``evicted``: those that
     the end of the server did.
@@ -30,14 +30,14 @@ class Pulse:
 
     def __init__(self, interval: float) -> None:
         self.lasting: Callable[[], None] | None = None
-        self.waiting: set[Watch] = set()
-        self.evicted: set[Watch] = set()
+        self.waiting: set[RequestWatch] = set()
+        self.evicted: set[RequestWatch] = set()
         self._interval = interval
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._young: set[Watch] = set()
-        self._old: set[Watch] = set()
+        self._young: set[RequestWatch] = set()
+        self._old: set[RequestWatch] = set()
 
-    def join(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
+    def join(self, watch: RequestWatch, loop: asyncio.AbstractEventLoop) -> None:
         """Tell this one, unless it parts before."""
         if self._loop is not loop:  # nothing ticks, or it ticked on a loop that is gone
             self._loop = loop
@@ -46,7 +46,7 @@ class Pulse:
             loop.call_later(self._interval, self._tick, loop)
         self._young.add(watch)
 
-    def part(self, watch: Watch) -> None:
+    def part(self, watch: RequestWatch) -> None:
         """Do not tell this one any more."""
         self._young.discard(watch)
         self._old.discard(watch)
@@ -70,7 +70,7 @@ class Pulse:
             watch.evict()
 
 
-class Watch:
+class RequestWatch:
     """Watches one request, in the task that the ASGI server made for it. Times are in seconds."""
 
     __slots__ = (
@@ -89,7 +89,7 @@ class Watch:
     )
 
     def __init__(
-        self, receive: Receive, pulse: Pulse, body_timeout: float, loop: asyncio.AbstractEventLoop
+        self, receive: Receive, pulse: RequestTicker, body_timeout: float, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.loop = loop
         task: Any = asyncio.current_task(loop)
@@ -173,7 +173,7 @@ class Watch:
         return self._late
 
     def slow(self) -> None:
-        """What `Pulse` says of a request that is not over yet."""
+        """What `RequestTicker` says of a request that is not over yet."""
         self._told = True
         if self._phase == _BODY:
             self._deadline = self.loop.call_later(self._body_timeout, self._expire)

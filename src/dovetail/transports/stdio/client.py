@@ -20,7 +20,7 @@ from typing import Final
 from ...logs import get_logger
 from ...protocol.bindings.lines import DEFAULT_MAX_LINE, LineTooLong
 from ...protocol.errors import Closed, DovetailError, LocalProtocolError, MessageTooLarge, not_sent
-from ..client_seam import Outgoing, Receiver, Reply
+from ..client_transport import Outgoing, ReceivedResponse, Receiver
 from ..deadlines import nothing_sent
 from ..shared_channel import SharedChannel
 from .descriptor_io import PeerGone
@@ -36,7 +36,7 @@ _LAST_WORDS: Final = 1.0
 
 
 class StdioTransport:
-    """A server that we start, spoken to over its standard streams. It follows `client_seam.Transport`.
+    """A server that we start, spoken to over its standard streams. It follows `client_transport.Transport`.
 
     ``command``: the program and its arguments; no shell. ``env``: variables besides the few that are
     inherited. ``cwd``: where to start it. ``on_stderr`` gets each line of standard error (None: only the end
@@ -112,7 +112,7 @@ class StdioTransport:
             await process.close(0)
             raise Closed("this transport was closed while it opened")
 
-    async def request(self, out: Outgoing) -> Reply:
+    async def request(self, out: Outgoing) -> ReceivedResponse:
         """Send a request and await its response. Raises `ServerExited` when the server ends meanwhile."""
         return await self._opened().request(out)
 

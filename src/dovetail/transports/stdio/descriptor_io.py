@@ -217,7 +217,7 @@ class DescriptorReader:
             self._waiter.set_result(None)
 
 
-class _Frame:
+class _OutgoingFrame:
     """A frame that waits for room: what is left of it, and who waits for its end, if anybody does."""
 
     __slots__ = ("begun", "done", "rest")
@@ -238,7 +238,7 @@ class DescriptorWriter:
         self._own: int | None = None
         self._socket: socket.socket | None = None
         self._cautious = False
-        self._pending: deque[_Frame] = deque()
+        self._pending: deque[_OutgoingFrame] = deque()
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._until: float | None = None
@@ -368,14 +368,14 @@ class DescriptorWriter:
     def _queue(self, rest: memoryview, *, begun: bool) -> Awaitable[None]:
         self._loop = asyncio.get_running_loop()
         done = self._loop.create_future()
-        frame = _Frame(rest, begun=begun, done=done)
+        frame = _OutgoingFrame(rest, begun=begun, done=done)
         if len(rest) > _USUAL_PIPE:
             self._widen()
         self._pending.append(frame)
         self._watch()
         return self._sent(frame, done)
 
-    async def _sent(self, frame: _Frame, done: asyncio.Future[None]) -> None:
+    async def _sent(self, frame: _OutgoingFrame, done: asyncio.Future[None]) -> None:
         try:
             await done
         except asyncio.CancelledError:
@@ -431,7 +431,7 @@ class DescriptorWriter:
         with suppress(TransportError):
             sent = self._attempt([data])
             if sent < len(data):
-                self._pending.append(_Frame(data[sent:], begun=sent > 0, done=None))
+                self._pending.append(_OutgoingFrame(data[sent:], begun=sent > 0, done=None))
                 self._watch()
 
     def _watch(self) -> None:

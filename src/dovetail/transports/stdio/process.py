@@ -43,7 +43,7 @@ from ..deadlines import nothing_sent
 from .descriptor_io import PeerGone
 from .launching import INHERITED, check_directory, child_environment, program_name, resolve_command
 from .output_tail import OutputTail, plain_text
-from .process_group import Family, family_of
+from .process_group import ProcessGroup, process_group_of
 
 __all__ = ["ServerProcess"]
 
@@ -77,7 +77,13 @@ class ServerProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], calls: _Calls, *, max_line: int, send_timeout: float, stderr_bytes: int
+        self,
+        command: Sequence[str],
+        calls: _Callbacks,
+        *,
+        max_line: int,
+        send_timeout: float,
+        stderr_bytes: int,
     ):
         self.command: Final = tuple(command)
         self.exited: Final = asyncio.Event()
@@ -99,7 +105,7 @@ class ServerProcess:
         self._open = {1, 2}
         self._input_gone = False
         self._transport: asyncio.SubprocessTransport | None = None
-        self._family: Family | None = None
+        self._group: ProcessGroup | None = None
         self._sweep: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -136,7 +142,7 @@ class ServerProcess:
         environment = child_environment(env, inherit=inherit)
         argv = resolve_command(command, environment)
         check_directory(cwd)
-        calls = _Calls(on_line, on_exit, on_noise, on_oversize, on_stderr)
+        calls = _Callbacks(on_line, on_exit, on_noise, on_oversize, on_stderr)
         process = cls(
             command,
             calls,
@@ -231,7 +237,7 @@ class ServerProcess:
         name = program_name(self.command)
         try:
             transport, _ = await self._loop.subprocess_exec(
-                lambda: _Wires(self),
+                lambda: _PipeProtocol(self),
                 *argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -271,7 +277,7 @@ class ServerProcess:
     def connected(self, transport: asyncio.SubprocessTransport) -> None:
         """The process runs."""
         self._transport = transport
-        self._family = family_of(transport.get_pid())
+        self._group = process_group_of(transport.get_pid())
 
     def received(self, pipe: int, data: bytes) -> None:
         """Bytes from standard output (1) or standard error (2)."""
@@ -309,16 +315,16 @@ class ServerProcess:
 
     def left(self) -> None:
         """The process has ended."""
-        if self._transport is None or self._family is None:
+        if self._transport is None or self._group is None:
             return  # uvloop tells of the end of a program that it could not start
         self.exit_status = self._transport.get_returncode()
         if not self._left.done():
             self._left.set_result(None)
         self._room.set()
-        if self._family.alive():
+        if self._group.alive():
             self._sweep = self._loop.create_task(self._end_family(), name="dovetail: end server's children")
         else:
-            self._family.close()
+            self._group.close()
         self._loop.call_later(_DRAIN, self._finish_unread)
         self._finish_if_read()
 
@@ -428,36 +434,38 @@ class ServerProcess:
                 self._shut_down(_QUIET_EXIT), name="dovetail: end silent server"
             )
 
-    def _running(self) -> tuple[asyncio.SubprocessTransport, Family]:
-        if self._transport is None or self._family is None:
+    def _running(self) -> tuple[asyncio.SubprocessTransport, ProcessGroup]:
+        if self._transport is None or self._group is None:
             raise RuntimeError("the server was not started; use ServerProcess.start")
-        return self._transport, self._family
+        return self._transport, self._group
 
     def _make_haste(self) -> None:
         if not self._hurry.done():
             self._hurry.set_result(None)
 
     async def _shut_down(self, grace: float) -> None:
-        transport, family = self._running()
+        transport, group = self._running()
         try:
-            await self._walk_down(transport, family, grace)
+            await self._walk_down(transport, group, grace)
         finally:
             # Also when this very task is cancelled (the loop is ending): kill, then collect.
             if not self._left.done():
-                family.kill()
+                group.kill()
                 await asyncio.wait({self._left}, timeout=1.0)
             transport.close()
             await asyncio.wait({self._disconnected}, timeout=1.0)
-            family.close()
+            group.close()
             self._paused = True  # what was not delivered by now never will be
             self._finish()
 
-    async def _walk_down(self, transport: asyncio.SubprocessTransport, family: Family, grace: float) -> None:
+    async def _walk_down(
+        self, transport: asyncio.SubprocessTransport, group: ProcessGroup, grace: float
+    ) -> None:
         pipe: Any = transport.get_pipe_transport(0)
         if pipe is not None:
             pipe.close()
-        if not await self._ended_within(grace) and not (family.ask() and await self._ended_within(grace)):
-            family.kill()
+        if not await self._ended_within(grace) and not (group.ask() and await self._ended_within(grace)):
+            group.kill()
             await asyncio.wait({self._left}, timeout=_KILL_WAIT)
             if not self._left.done():
                 _log.warning("process %d of a server does not end even when killed", transport.get_pid())
@@ -470,18 +478,18 @@ class ServerProcess:
 
     async def _end_family(self) -> None:
         """The server has ended and left children behind: they get the same two signals."""
-        family = self._running()[1]
-        family.ask()
+        group = self._running()[1]
+        group.ask()
         pause, left = 0.01, 1.0
-        while family.alive() and left > 0 and not self._hurry.done():
+        while group.alive() and left > 0 and not self._hurry.done():
             await asyncio.wait({self._hurry}, timeout=pause)
             left -= pause
             pause = min(pause * 2, 0.2)
-        family.kill()
-        family.close()
+        group.kill()
+        group.close()
 
 
-class _Calls(msgspec.Struct, frozen=True):
+class _Callbacks(msgspec.Struct, frozen=True):
     """Where a server's output goes."""
 
     on_line: Callable[[bytes], None]
@@ -491,7 +499,7 @@ class _Calls(msgspec.Struct, frozen=True):
     on_stderr: Callable[[str], None] | None
 
 
-class _Wires(asyncio.SubprocessProtocol):
+class _PipeProtocol(asyncio.SubprocessProtocol):
     """The loop's view of a `ServerProcess`."""
 
     def __init__(self, process: ServerProcess) -> None:

@@ -22,10 +22,10 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Family", "family_of"]
+__all__ = ["ProcessGroup", "process_group_of"]
 
 
-class Family(Protocol):
+class ProcessGroup(Protocol):
     """The processes that came from one start."""
 
     def ask(self) -> bool:
@@ -45,16 +45,16 @@ class Family(Protocol):
         ...
 
 
-def family_of(pid: int) -> Family:
+def process_group_of(pid: int) -> ProcessGroup:
     """The family whose first member has just been started as ``pid``, in a session of its own."""
     if sys.platform == "win32":
         from .windows_jobs import Job
 
         return Job(pid)
-    return _Group(pid)
+    return _PosixGroup(pid)
 
 
-class _Group:
+class _PosixGroup:
     """A POSIX process group."""
 
     def __init__(self, leader: int) -> None:

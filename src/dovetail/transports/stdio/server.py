@@ -20,8 +20,8 @@ from ...protocol import messages
 from ...protocol.bindings.lines import LineTooLong
 from ...protocol.errors import InvalidRequest, TransportError
 from ...runtime.connection import ServerConnection
-from ...runtime.ending import CALLS, LIMIT, ORDERLY, SPARE, Ending, Heard, calls_in_progress
 from ...runtime.service import Service
+from ...runtime.shutdown import CALLS, LIMIT, ORDERLY, SPARE, Shutdown, ShutdownWaiter, calls_in_progress
 from .streams import PeerGone, StdioStreams, claim_stdio
 
 log = get_logger("dovetail.server")
@@ -41,20 +41,20 @@ def run_stdio(service: Service, *, grace: float = GRACE, drain: float = LIMIT) -
 
     ``grace``: seconds that calls in progress have to finish once the input has ended. ``drain``: seconds that the end
     may take after a signal, and after ``grace``; a process that is still there then ends with status 70 (see
-    `dovetail.runtime.ending`).
+    `dovetail.runtime.shutdown`).
     """
     # Before the loop is made: if a standard descriptor is closed, the loop's own would take its number.
     streams = claim_stdio(max_line=service.max_message)
-    ending = Ending(drain)
+    ending = Shutdown(drain)
     with ending.enforced():
         asyncio.run(serve_stdio(service, streams, grace=grace, ending=ending))
 
 
 async def serve_stdio(
-    service: Service, streams: StdioStreams, *, grace: float = GRACE, ending: Ending | None = None
+    service: Service, streams: StdioStreams, *, grace: float = GRACE, ending: Shutdown | None = None
 ) -> None:
     """Serve claimed streams until their input ends, or until ``ending`` is asked for (default: by a signal)."""
-    ending = ending or Ending()
+    ending = ending or Shutdown()
     connection = ServerConnection(service, streams.put, transport="stdio", at_once=True)
     with ending.hearing():
         try:
@@ -69,9 +69,9 @@ async def serve_stdio(
 
 
 async def _serve(
-    service: Service, streams: StdioStreams, connection: ServerConnection, grace: float, ending: Ending
+    service: Service, streams: StdioStreams, connection: ServerConnection, grace: float, ending: Shutdown
 ) -> None:
-    heard = Heard(ending)
+    heard = ShutdownWaiter(ending)
     asked = asyncio.ensure_future(heard.asked.wait())
     now = asyncio.ensure_future(heard.now.wait())
     started = asyncio.ensure_future(service.start())
@@ -115,7 +115,7 @@ async def _serve(
 
 
 async def _answer_the_rest(
-    streams: StdioStreams, drained: asyncio.Future[None], now: asyncio.Task[Literal[True]], ending: Ending
+    streams: StdioStreams, drained: asyncio.Future[None], now: asyncio.Task[Literal[True]], ending: Shutdown
 ) -> None:
     """After a signal: wait for the calls in progress and their answers, as long as there is time and a reader. Where
     nobody reads, calls may still finish what they do.
@@ -135,7 +135,7 @@ async def _answer_the_rest(
         unread.cancel()
 
 
-async def _cut(streams: StdioStreams, connection: ServerConnection, ending: Ending) -> None:
+async def _cut(streams: StdioStreams, connection: ServerConnection, ending: Shutdown) -> None:
     """Tell who still waits for a call that it was cut short, as far as somebody reads."""
     patience = min(TELLING, ending.left(SPARE))
     with suppress(TransportError, TimeoutError):

@@ -42,7 +42,7 @@ __all__ = ["PeerGone", "StdioStreams", "claim_stdio"]
 _POSIX: Final = sys.platform != "win32"
 
 
-class _Claim:
+class _StdioClaim:
     """The one claim of this process."""
 
     lock = threading.Lock()
@@ -164,12 +164,12 @@ class StdioStreams:
 
         Ends `lines` and `serve`; writers that still wait get `PeerGone`.
         """
-        with _Claim.lock:
+        with _StdioClaim.lock:
             if self._released:
                 return
             self._released = True
-            if _Claim.holder is self:
-                _Claim.holder = None
+            if _StdioClaim.holder is self:
+                _StdioClaim.holder = None
         if self._intake is not None:
             self._intake.stop()
         if self._reader is not None:
@@ -219,8 +219,8 @@ def claim_stdio(*, max_line: int = DEFAULT_MAX_LINE) -> StdioStreams:
     uvloop cannot work on them. Raises `RuntimeError` if they are claimed already. Give them back with
     ``release``.
     """
-    with _Claim.lock:
-        if _Claim.holder is not None:
+    with _StdioClaim.lock:
+        if _StdioClaim.holder is not None:
             raise RuntimeError("standard input and output are claimed already; release them first")
         undo: list[Callable[[], None]] = []
         # A closed descriptor's number goes to whatever is opened next, so its place is filled before anything
@@ -236,7 +236,7 @@ def claim_stdio(*, max_line: int = DEFAULT_MAX_LINE) -> StdioStreams:
         if sink is not None:
             _divert_output(sink, undo, has_errors=had_errors)
         streams = StdioStreams(source, sink, max_line=max_line, undo=undo)
-        _Claim.holder = streams
+        _StdioClaim.holder = streams
         _close_after_fork()
     return streams
 
@@ -363,13 +363,13 @@ def _flush_c() -> None:
 
 
 def _close_after_fork() -> None:
-    if not _Claim.fork_hook_set and hasattr(os, "register_at_fork"):
+    if not _StdioClaim.fork_hook_set and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork)
-        _Claim.fork_hook_set = True
+        _StdioClaim.fork_hook_set = True
 
 
 def _after_fork() -> None:
-    _Claim.lock = threading.Lock()
-    streams, _Claim.holder = _Claim.holder, None
+    _StdioClaim.lock = threading.Lock()
+    streams, _StdioClaim.holder = _StdioClaim.holder, None
     if streams is not None:
         streams.forget()

@@ -82,7 +82,7 @@ def _kernel() -> Any:
 
 
 class Job:
-    """A job with one server in it; the face of `process_group.Family`."""
+    """A job with one server in it; the face of `process_group.ProcessGroup`."""
 
     def __init__(self, pid: int) -> None:
         self._kernel = _kernel()

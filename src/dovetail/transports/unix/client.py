@@ -24,7 +24,7 @@ from ...protocol.errors import (
     TransportError,
     not_sent,
 )
-from ..client_seam import Outgoing, Receiver, Reply
+from ..client_transport import Outgoing, ReceivedResponse, Receiver
 from ..shared_channel import SharedChannel
 
 __all__ = ["UnixTransport"]
@@ -33,7 +33,7 @@ _CHUNK: Final = 256 * 1024
 
 
 class UnixTransport:
-    """A server that listens on a unix socket. It follows `client_seam.Transport`.
+    """A server that listens on a unix socket. It follows `client_transport.Transport`.
 
     ``path``: the socket. ``max_message``: bytes of one message (default 64 MiB). ``connect_timeout`` (default
     10) and ``send_timeout``, for a server that does not read (default 30), are in seconds.
@@ -85,7 +85,7 @@ class UnixTransport:
         channel.attach(receiver)
         self._reading = asyncio.create_task(self._read(reader, channel), name="dovetail: read unix socket")
 
-    async def request(self, out: Outgoing) -> Reply:
+    async def request(self, out: Outgoing) -> ReceivedResponse:
         """Send a request and await its response. Raises `ConnectionLost` when the connection ends."""
         return await self._opened().request(out)
 

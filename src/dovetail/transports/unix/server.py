@@ -22,8 +22,8 @@ from ...protocol import messages
 from ...protocol.bindings.lines import LineSplitter, LineTooLong, frame
 from ...protocol.errors import ConnectFailed, InvalidRequest
 from ...runtime.connection import STUBBORN, ServerConnection
-from ...runtime.ending import CALLS, LIMIT, ORDERLY, SPARE, Ending, Heard, calls_in_progress
 from ...runtime.service import Service
+from ...runtime.shutdown import CALLS, LIMIT, ORDERLY, SPARE, Shutdown, ShutdownWaiter, calls_in_progress
 
 log = get_logger("dovetail.server")
 
@@ -41,9 +41,9 @@ def run_unix(
     """Serve lines on a unix socket until a signal (SIGTERM, SIGINT, SIGHUP). Blocks; owns the process.
 
     ``drain``: seconds that the end may take; a process that is still there then ends with status 70 (see
-    `dovetail.runtime.ending`). Else as `serve_unix`.
+    `dovetail.runtime.shutdown`). Else as `serve_unix`.
     """
-    ending = Ending(drain)
+    ending = Shutdown(drain)
     with ending.enforced():
         asyncio.run(serve_unix(service, path=path, max_clients=max_clients, ending=ending))
 
@@ -54,7 +54,7 @@ async def serve_unix(
     path: str | os.PathLike[str],
     max_clients: int = 1000,
     ready: asyncio.Event | None = None,
-    ending: Ending | None = None,
+    ending: Shutdown | None = None,
 ) -> None:
     """Serve lines on the unix socket ``path`` until cancelled, or until ``ending`` is asked for (default: by a signal).
     Raises `ConnectFailed`.
@@ -64,10 +64,10 @@ async def serve_unix(
     """
     place = Path(path)
     await asyncio.to_thread(_clear_stale, place)
-    ending = ending or Ending()
+    ending = ending or Shutdown()
     clients = _Clients(service, max_clients, ending)
     with ending.hearing():
-        heard = Heard(ending)
+        heard = ShutdownWaiter(ending)
         asked = asyncio.ensure_future(heard.asked.wait())
         started = asyncio.ensure_future(service.start())
         try:
@@ -109,7 +109,7 @@ async def _listen(clients: "_Clients", place: Path, backlog: int) -> asyncio.Ser
 class _Clients:
     """Everyone who is connected."""
 
-    def __init__(self, service: Service, most: int, ending: Ending) -> None:
+    def __init__(self, service: Service, most: int, ending: Shutdown) -> None:
         self._service = service
         self._most = most
         self._ending = ending
@@ -140,7 +140,7 @@ class _Clients:
                 writer.transport.abort()
                 del self._serving[task]
 
-    async def drain(self, heard: Heard) -> None:
+    async def drain(self, heard: ShutdownWaiter) -> None:
         """Take no more calls, and let those in progress finish while there is time."""
         self._refusing = True
         for connection in self._serving.values():

@@ -1,4 +1,5 @@
-"""Requests over HTTP/1.1: what a backend is (`seam`), our own (`backend`), that through proxies (`aiohttp_backend`).
+"""Requests over HTTP/1.1: what a backend is (`http_backend`), our own (`http1_backend`), that through proxies
+(`aiohttp_backend`).
 
 Specification: RFC 9110; RFC 9112.
 """

@@ -1,6 +1,6 @@
 """The HTTP backend for what goes through proxies: aiohttp, with everything that surprises switched off.
 
-Theory of operation. Where the environment names a proxy for a URL, `backend` hands the request on to this one;
+Theory of operation. Where the environment names a proxy for a URL, `http1_backend` hands the request on to this one;
 it can also be given to a transport as its ``backend``. aiohttp moves bytes; what it would do beyond that is decided
 here. Redirects are not followed, cookies are not kept, ``.netrc`` is not read (aiohttp couples that to proxies from
 the environment, so those are looked up here, once per URL and never for loopback addresses). There is no limit on
@@ -36,8 +36,8 @@ from ....protocol.errors import (
     closed_in_use,
 )
 from ....security.addresses import is_loopback
+from .http_backend import BackendResponse, ConnectRefused, Headers
 from .proxies import proxy_for
-from .seam import ConnectRefused, Headers, Response
 
 __all__ = ["AiohttpBackend"]
 
@@ -102,7 +102,7 @@ class AiohttpBackend:
 
     async def request(
         self, method: str, url: str, headers: Headers, body: bytes | None = None, *, repeatable: bool = False
-    ) -> Response:
+    ) -> BackendResponse:
         """Send a request and await the headers of its response; see `HttpBackend.request`."""
         if self._session.closed:
             raise Closed("the connection was closed")
@@ -191,7 +191,7 @@ def _resolver(http: Any) -> Any:
     """The system's resolver, which is asked of this machine alone where a name means that."""
     system: Any = http.ThreadedResolver()
 
-    class Resolver(http.abc.AbstractResolver):
+    class LoopbackResolver(http.abc.AbstractResolver):
         async def resolve(
             self, host: str, port: int = 0, family: int = socket.AF_INET
         ) -> list[dict[str, Any]]:
@@ -206,7 +206,7 @@ def _resolver(http: Any) -> Any:
         async def close(self) -> None:
             await system.close()
 
-    return Resolver()
+    return LoopbackResolver()
 
 
 def _no_proxy(_: str) -> None:

@@ -7,10 +7,10 @@ its caller one wake-up and no task, timer or queue.
 A connection is used again only if nothing about it is in doubt: the answer had an end of its own, neither side said
 that it closes, the request was sent completely, and not a byte came that belongs to no answer, now or while it waits:
 such bytes would be taken for the answer to the next request. In any other case it is closed. Whether something has
-come that the event loop has not handed over yet, the system is asked right before (`Connection.quiet`).
+come that the event loop has not handed over yet, the system is asked right before (`HTTPClientConnection.quiet`).
 
-A connection feeds its `Answer` while that is on its way; once it is whole the two part, and what is yet to be read
-waits in the answer, so that the connection is free for the next request. What is there is read without any wait.
+A connection feeds its `HTTP1Response` while that is on its way; once it is whole the two part, and what is yet to be
+read waits in the answer, so that the connection is free for the next request. What is there is read without any wait.
 
 What is kept is bounded: the head, and whatever else is no body (interim answers, trailers, the framing of chunks) by
 `HEAD_LIMIT`; of the body `WAITING` bytes that nobody has asked for, then the server has to wait.
@@ -34,7 +34,7 @@ try:
 except ImportError:
     raise ImportError("talking HTTP needs httptools: pip install 'dovetail[client]'") from None
 
-__all__ = ["HEAD_LIMIT", "WAITING", "Answer", "Connection", "shortened"]
+__all__ = ["HEAD_LIMIT", "WAITING", "HTTP1Response", "HTTPClientConnection", "shortened"]
 
 HEAD_LIMIT: Final = 64 * 1024
 """Bytes that a head may have, and what else of an answer is no body before there is some (64 KiB)."""
@@ -69,8 +69,8 @@ class _Improper(Exception):
     """An answer is not HTTP as we take it."""
 
 
-class Answer:
-    """The answer to one request, an `seam.Response` once it has ``begun``.
+class HTTP1Response:
+    """The answer to one request, a `http_backend.BackendResponse` once it has ``begun``.
 
     ``failure``: why it will not begin. ``heard``: something of it has come.
     """
@@ -93,13 +93,15 @@ class Answer:
         "status",
     )
 
-    def __init__(self, connection: "Connection", loop: asyncio.AbstractEventLoop, shown: str) -> None:
+    def __init__(
+        self, connection: "HTTPClientConnection", loop: asyncio.AbstractEventLoop, shown: str
+    ) -> None:
         self.begun: asyncio.Future[None] = loop.create_future()
         self.failure: ConnectionLost | None = None
         self.heard = self.bodiless = self._done = False
         self.status = 0
         self.headers: dict[str, str] = {}
-        self._connection: Connection | None = connection
+        self._connection: HTTPClientConnection | None = connection
         self._loop = loop
         self._shown = shown
         self._pieces: list[bytes] = []
@@ -111,7 +113,7 @@ class Answer:
     # What the caller says
 
     async def read(self) -> bytes:
-        """See `seam.Response.read`."""
+        """See `http_backend.BackendResponse.read`."""
         while True:
             unpacker = self._unpacker
             if self._pieces or (unpacker is not None and unpacker.fed):
@@ -127,11 +129,11 @@ class Answer:
 
     @property
     def ended(self) -> bool:
-        """See `seam.Response.ended`."""
+        """See `http_backend.BackendResponse.ended`."""
         return self._done and not self._pieces and (self._unpacker is None or self._unpacker.whole)
 
     def close(self) -> None:
-        """See `seam.Response.close`."""
+        """See `http_backend.BackendResponse.close`."""
         connection = self._connection
         if connection is not None:
             self.cut("it was let go")
@@ -212,7 +214,7 @@ class Answer:
             waiter.set_result(None)
 
 
-class Connection(asyncio.Protocol):
+class HTTPClientConnection(asyncio.Protocol):
     """One connection. ``since``: when it was last used, in the loop's time; infinite while it is in use.
 
     ``idle`` is the list of its place where it waits. ``kept``: seconds for which the server keeps it, as far as it
@@ -247,10 +249,10 @@ class Connection(asyncio.Protocol):
         self,
         loop: asyncio.AbstractEventLoop,
         shown: str,
-        idle: "list[Connection]",
+        idle: "list[HTTPClientConnection]",
         *,
-        free: "Callable[[Connection], None]",
-        gone: "Callable[[Connection], None]",
+        free: "Callable[[HTTPClientConnection], None]",
+        gone: "Callable[[HTTPClientConnection], None]",
     ) -> None:
         self.shown = shown
         self.idle = idle
@@ -262,7 +264,7 @@ class Connection(asyncio.Protocol):
         self._unread: Callable[[int], object] = bool  # until there is a socket to look at
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(**_LENIENT)
-        self._answer: Answer | None = None
+        self._answer: HTTP1Response | None = None
         self._room: asyncio.Future[None] | None = None
         self._dry = self._lines = 0
         self._heading = self._interim = self._last = self._openended = False
@@ -282,13 +284,13 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         return transport is not None and not transport.is_closing() and not self._unread(0)
 
-    def send(self, head: bytes, body: bytes | None, *, bodiless: bool) -> Answer:
+    def send(self, head: bytes, body: bytes | None, *, bodiless: bool) -> HTTP1Response:
         """Send a request, or the beginning of a large one: then `send_rest` has to be awaited.
 
         ``bodiless``: its answer will be (HEAD).
         """
         transport = cast("asyncio.Transport", self._transport)
-        answer = self._answer = Answer(self, self._loop, self.shown)
+        answer = self._answer = HTTP1Response(self, self._loop, self.shown)
         answer.bodiless = bodiless
         self.since = math.inf
         self._dry = 0
@@ -306,7 +308,7 @@ class Connection(asyncio.Protocol):
         """Whether there is more of the request to send."""
         return self._partial
 
-    async def send_rest(self, answer: Answer, body: bytes) -> None:
+    async def send_rest(self, answer: HTTP1Response, body: bytes) -> None:
         """Send a large body at the server's pace, as far as it takes it: it may answer, or leave, before."""
         for at in range(0, len(body), _PIECE):
             while self._room is not None and not answer.begun.done():

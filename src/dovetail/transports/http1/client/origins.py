@@ -25,9 +25,9 @@ from urllib.parse import SplitResult, quote, urlsplit
 from ....protocol.bindings.origins import is_local_name
 from ....protocol.errors import LocalProtocolError
 from ....security.addresses import is_loopback
-from .seam import Headers
+from .http_backend import Headers
 
-__all__ = ["Place", "has_body", "head_of", "place_of"]
+__all__ = ["OriginServer", "has_body", "head_of", "origin_of"]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -43,7 +43,7 @@ _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
 
 
-class Place:
+class OriginServer:
     """The server of an origin. ``shown``: the origin, for errors."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Place:
         return protocol
 
 
-def place_of(url: str) -> tuple[str, str, int]:
+def origin_of(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL. Raises `LocalProtocolError` for what is no address of HTTP."""
     parts = urlsplit(url)
     port = parts.port or _PORTS.get(parts.scheme)

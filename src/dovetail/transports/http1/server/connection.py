@@ -3,9 +3,9 @@
 uvicorn brings a connection of its own, for any application. This one is for an application that answers most requests
 at once: a head and the body that belongs to it leave in one write, which is one packet and one wake-up for the client,
 lines of a head that come again are not made again, and no connection has a timer: the server's tick looks after
-deadlines (`Connections.sweep`). It is also stricter: a head has a size, a time and a number of lines, what a body is
-wrapped in has a size, trailers are dropped, and targets and versions are those of RFC 9112 and nothing else. What
-clients do not read has a bound for all connections together (`unread`), and a time.
+deadlines (`HTTPServerConnections.sweep`). It is also stricter: a head has a size, a time and a number of lines, what a
+body is wrapped in has a size, trailers are dropped, and targets and versions are those of RFC 9112 and nothing else.
+What clients do not read has a bound for all connections together (`unread`), and a time.
 
 Requests of one connection are answered one after the other. What comes meanwhile waits here, and beyond a bound in
 the system's buffers (see `request` for the requests themselves). What can't be read is answered in its turn.
@@ -34,14 +34,14 @@ from .heads import (
     DROPPED,
     Dropped,
     Lines,
-    Refused,
     RepeatedHead,
+    RequestRefused,
     Targets,
     check_version,
     size_of,
     with_host,
 )
-from .request import Application, Request, access, unavailable
+from .request import Application, ASGIRequest, access, unavailable
 
 try:
     import httptools
@@ -75,7 +75,7 @@ _NEVER: Final = math.inf
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
-class Connections:
+class HTTPServerConnections:
     """What the connections of one server share, and what makes them. ``patience``: seconds that a head may take."""
 
     state: ServerState
@@ -83,7 +83,7 @@ class Connections:
     def __init__(self, patience: float) -> None:
         self.patience = patience
         self.unread = Unread()
-        self.all: set[Connection] = set()
+        self.all: set[HTTPServerConnection] = set()
         self._lines = Lines()
         self._server: ServerState | None = None
 
@@ -93,7 +93,7 @@ class Connections:
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> Connection:
+    ) -> HTTPServerConnection:
         """A new connection: what uvicorn asks its class of connections for."""
         if self._server is not server_state:
             self._server = self.state = server_state
@@ -112,8 +112,8 @@ class Connections:
                 else contextvars.copy_context()
             )
             # uvicorn's type names its own two classes of connections
-            self.all = cast("set[Connection]", cast("object", server_state.connections))
-        return Connection(self)
+            self.all = cast("set[HTTPServerConnection]", cast("object", server_state.connections))
+        return HTTPServerConnection(self)
 
     def sweep(self) -> None:
         """Close the connections whose time is up."""
@@ -140,7 +140,7 @@ class Connections:
         """The lines of an answer's head: see `Lines.head`."""
         return self._lines.head(status, headers, self.state.default_headers, framing)
 
-    def begin(self, request: Request, make: MakeTask) -> None:
+    def begin(self, request: ASGIRequest, make: MakeTask) -> None:
         """Have the application answer. No request sees what another one has set in its context."""
         app = unavailable if self._crowded else self.app
         task = request.task = make(request.run(app), context=self._context.copy())
@@ -158,7 +158,7 @@ class Connections:
         return most is not None and (len(self.all) >= most or len(self.state.tasks) >= most)
 
 
-class Connection(asyncio.Protocol):
+class HTTPServerConnection(asyncio.Protocol):
     """One connection. ``deadline`` is when it is closed, in the loop's time, unless something comes before. ``full``:
     the client has to read before more is written. ``largest``: bytes of what was written last in one piece, if that is
     large, all of which is kept until all of it was read.
@@ -191,13 +191,13 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, shared: Connections) -> None:
+    def __init__(self, shared: HTTPServerConnections) -> None:
         self.shared = shared
         self.deadline = shared.loop.time() + shared.patience
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
-        self._reading: Request | None = None
-        self._answering: Request | None = None
-        self._pipeline: list[Request] = []
+        self._reading: ASGIRequest | None = None
+        self._answering: ASGIRequest | None = None
+        self._pipeline: list[ASGIRequest] = []
         self._heading = self._deaf = self._stopped = False
         self._refused: int | None = None
         self._fed = self._dry = self._unsent = self._missed = 0
@@ -319,10 +319,10 @@ class Connection(asyncio.Protocol):
         parser = cast("httptools.HttpRequestParser", self._parser)
         headers = cast("list[tuple[bytes, bytes]]", self._headers)
         if len(headers) > HEAD_LINES or (self._fed > HEAD_LIMIT and size_of(self._url, headers) > HEAD_LIMIT):
-            raise Refused(431)
+            raise RequestRefused(431)
         if parser.should_upgrade():
             if parser.get_method() == b"CONNECT":
-                raise Refused(501)
+                raise RequestRefused(501)
             return  # and the parser stops: see _read_again
         shared = self.shared
         scope = self._scope.copy()
@@ -337,7 +337,7 @@ class Connection(asyncio.Protocol):
             check_version(version, headers)
             scope["http_version"] = version
             last = True
-        request = Request(self, scope, last=last)
+        request = ASGIRequest(self, scope, last=last)
         if self._answering is None:
             self._answering = request
         else:
@@ -351,13 +351,13 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """A part of a body."""
         self._dry = 0
-        request = cast("Request", self._reading)
+        request = cast("ASGIRequest", self._reading)
         if request.feed(data) > (_UNWANTED if request.complete else _BODY_WAITING):
             if request.complete:
                 if not request.last:
                     request.last = True
                     self._linger()
-                raise _Enough
+                raise _BodyTooLarge
             self._stop()
 
     def on_message_complete(self) -> None:
@@ -369,7 +369,7 @@ class Connection(asyncio.Protocol):
         if request.complete:
             if request.last:
                 self.close()
-                raise _Enough
+                raise _BodyTooLarge
             self.deadline = self.shared.loop.time() + self.shared.keep_alive
 
     # What requests say.
@@ -384,7 +384,7 @@ class Connection(asyncio.Protocol):
         if self._stopped and not self._pipeline:
             self._go_on()
 
-    def answered(self, request: Request) -> None:
+    def answered(self, request: ASGIRequest) -> None:
         """The answer is complete: on to the next request."""
         shared = self.shared
         shared.state.total_requests += 1
@@ -449,14 +449,14 @@ class Connection(asyncio.Protocol):
         shared = self.shared
         if shared.app_state:
             scope["state"] = shared.app_state.copy()
-        request = self._reading = self._answering = Request(self, scope, last=False)
+        request = self._reading = self._answering = ASGIRequest(self, scope, last=False)
         request.feed(body)
         request.whole = True
         self.deadline = _NEVER
         shared.begin(request, shared.start)
         return True
 
-    def _remember(self, data: bytes, request: Request) -> None:
+    def _remember(self, data: bytes, request: ASGIRequest) -> None:
         """Keep a head that may come again; seldom where the last ones did not."""
         if self._missed < _HOPEFUL or self._missed % _HOPEFUL == 0:
             self._again = RepeatedHead.of(data, request.scope)
@@ -466,11 +466,11 @@ class Connection(asyncio.Protocol):
         """Have done with a client that does not read. Not now: it may be in the middle of a write."""
         self.shared.loop.call_soon(self.transport.abort)
 
-    def _queue(self, request: Request) -> None:
-        before = self._pipeline[-1] if self._pipeline else cast("Request", self._answering)
+    def _queue(self, request: ASGIRequest) -> None:
+        before = self._pipeline[-1] if self._pipeline else cast("ASGIRequest", self._answering)
         if before.last or len(self._pipeline) >= _MAX_PIPELINED:
             before.last = True
-            raise _Enough
+            raise _BodyTooLarge
         self._pipeline.append(request)
         self._stop()
 
@@ -517,11 +517,11 @@ class Connection(asyncio.Protocol):
         """The parser did not understand the client, or we have had enough."""
         cause = problem.__context__
         reading = self._reading
-        if isinstance(cause, _Enough) or (reading is not None and reading.last and reading.whole):
+        if isinstance(cause, _BodyTooLarge) or (reading is not None and reading.last and reading.whole):
             self._deaf, self._heading = True, False  # what comes after the last request is not looked at
             return
         status = 400
-        if isinstance(cause, Refused):
+        if isinstance(cause, RequestRefused):
             status = cause.status
         elif isinstance(problem, httptools.HttpParserCallbackError):
             log.error("a request could not be taken", exc_info=cause)
@@ -555,7 +555,7 @@ class Connection(asyncio.Protocol):
         self._linger()
 
 
-class _Enough(Exception):
+class _BodyTooLarge(Exception):
     """Nothing more of this connection is looked at."""
 
 

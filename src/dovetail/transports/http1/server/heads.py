@@ -35,7 +35,7 @@ _ABSOLUTE: Final = re.compile(rb"https?://([^/?#@]+)(/[^?#]*)?(?:\?([^#]*))?", r
 Target = tuple[str, bytes, bytes, bytes | None]
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is answered with nothing but a status."""
 
     def __init__(self, status: int) -> None:
@@ -62,18 +62,18 @@ def size_of(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
 
 
 def check_version(version: str, headers: list[tuple[bytes, bytes]]) -> None:
-    """HTTP/1.0 is served, but has no chunks: who sends them is read differently by others. Raises `Refused`."""
+    """HTTP/1.0 is served, but has no chunks: who sends them is read differently by others. Raises `RequestRefused`."""
     if version != "1.0":
-        raise Refused(505)
+        raise RequestRefused(505)
     if any(name == b"transfer-encoding" for name, _ in headers):
-        raise Refused(400)
+        raise RequestRefused(400)
 
 
 def with_host(host: bytes, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Headers with the host of a target in the place of their own. Raises `Refused` where they have several."""
+    """Headers with the host of a target in the place of their own. Raises `RequestRefused` where they have several."""
     others = [header for header in headers if header[0] != b"host"]
     if len(headers) - len(others) > 1:
-        raise Refused(400)
+        raise RequestRefused(400)
     return [(b"host", host), *others]
 
 
@@ -87,7 +87,7 @@ class Targets:
 
     def read(self, url: bytes) -> Target:
         """Path, raw path, query, and for a target with a host that host, which replaces the one in the headers. Raises
-        `Refused`.
+        `RequestRefused`.
         """
         found = self._known.get(url)
         if found is None:
@@ -105,10 +105,10 @@ class Targets:
         else:
             absolute = _ABSOLUTE.fullmatch(url)
             if absolute is None:
-                raise Refused(400)
+                raise RequestRefused(400)
             host, raw, query = absolute[1], absolute[2] or b"/", absolute[3] or b""
         if b"#" in url or not url.isascii():
-            raise Refused(400)
+            raise RequestRefused(400)
         path = raw.decode("ascii")
         if "%" in path:
             path = urllib.parse.unquote(path)

@@ -40,7 +40,7 @@ _AT_ONCE: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Shared(Protocol):
+class RequestServer(Protocol):
     """What all connections of a server share, as a request sees it."""
 
     logs_access: bool
@@ -58,7 +58,7 @@ class Shared(Protocol):
         ...
 
 
-class Way(Protocol):
+class RequestConnection(Protocol):
     """The connection as a request sees it."""
 
     transport: asyncio.Transport
@@ -68,7 +68,7 @@ class Way(Protocol):
     largest: int
 
     @property
-    def shared(self) -> Shared:
+    def shared(self) -> RequestServer:
         """What it shares with the other connections of its server."""
         ...
 
@@ -84,12 +84,12 @@ class Way(Protocol):
         """There is place for more of the body."""
         ...
 
-    def answered(self, request: Request) -> None:
+    def answered(self, request: ASGIRequest) -> None:
         """The answer is complete."""
         ...
 
 
-class Request(Pushing):
+class ASGIRequest(Pushing):
     """One request. ``last``: the connection ends with its answer. ``whole``: all of it has arrived. ``begun``,
     ``complete``: so has its answer. ``ended``: the client says nothing more. ``gone``: the client has left.
     """
@@ -116,7 +116,7 @@ class Request(Pushing):
         "whole",
     )
 
-    def __init__(self, connection: Way, scope: Scope, *, last: bool) -> None:
+    def __init__(self, connection: RequestConnection, scope: Scope, *, last: bool) -> None:
         self._connection = connection
         self.scope = scope
         self.last = last

@@ -4,7 +4,7 @@ The socket is ours: bound before uvicorn is asked for anything, so that a port i
 0 can be told, and several workers accept from one queue. Only loopback addresses are bound without being
 asked twice. A signal to end begins the drain at once, not after all connections have closed by themselves,
 because streams never would; a second signal ends now. The whole end takes no longer than the application's drain
-limit: what can't be ended in time is logged, and the process ends with status 70 (see `dovetail.runtime.ending`).
+limit: what can't be ended in time is logged, and the process ends with status 70 (see `dovetail.runtime.shutdown`).
 Workers that die are replaced (see `workers`). The line that tells the address comes when the app has started: before
 that, clients wait in the socket's queue.
 
@@ -26,10 +26,10 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, Literal
 
 from ....logs import get_logger
-from ....runtime.ending import Ending
 from ....runtime.service import LifespanFailed
+from ....runtime.shutdown import Shutdown
 from ...http_server.answering import Drainable
-from .workers import NotStarted, Supervisor
+from .workers import Supervisor, WorkersNotStarted
 
 log = get_logger("dovetail.http")
 
@@ -81,7 +81,7 @@ def serve(
             return
         from .uvicorn_server import choose, run  # an extra
 
-        ending = Ending(app.drain_limit)
+        ending = Shutdown(app.drain_limit)
         with ending.enforced():
             run(app, sock, ending, None, choose(header_timeout, connections), started, **_settings(options))
 
@@ -111,7 +111,7 @@ async def serve_here(
         from .uvicorn_server import serve as serve_socket
 
         started = _teller(sock, path, announce)
-        ending = Ending(app.drain_limit)
+        ending = Shutdown(app.drain_limit)
         chosen = choose(header_timeout, connections)
         await serve_socket(app, sock, ending, chosen, started, **_settings(options))
 
@@ -262,17 +262,17 @@ def _run_workers(
     def work(leash: int, begun: Callable[[], None]) -> None:
         from .uvicorn_server import choose, run  # an extra
 
-        ending = Ending(app.drain_limit, signals=(signal.SIGTERM,), force=(signal.SIGQUIT,))
+        ending = Shutdown(app.drain_limit, signals=(signal.SIGTERM,), force=(signal.SIGQUIT,))
         try:
             with ending.enforced():
                 run(app, sock, ending, leash, choose(*connections), begun, **_settings(options))
         except LifespanFailed as problem:
             log.error("%s", problem, exc_info=problem.__cause__)
-            raise NotStarted from None
+            raise WorkersNotStarted from None
 
     try:
         Supervisor(count, work, limit=app.drain_limit, at_end=sock.close, at_start=started).run()
-    except NotStarted:
+    except WorkersNotStarted:
         raise AddressUnavailable(_FAILED) from None
 
 

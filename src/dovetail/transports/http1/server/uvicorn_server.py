@@ -1,6 +1,6 @@
 """uvicorn as this project runs it: draining at the first signal, over in time, patient with clients only so long.
 
-How long the end may take is shared out by `dovetail.runtime.ending`; `connection` has the connections. Those
+How long the end may take is shared out by `dovetail.runtime.shutdown`; `connection` has the connections. Those
 hold on to what is no public face of uvicorn's. So they serve with the minor versions that they were tried with
 (`TRIED`); with any other, uvicorn's own do, on httptools: slower, and with fewer bounds of ours.
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, Protocol, cast
 
 from ....logs import get_logger
-from ....runtime.ending import CALLS, CANCELLED, ORDERLY, SPARE, Ending, Heard, calls_in_progress
+from ....runtime.shutdown import CALLS, CANCELLED, ORDERLY, SPARE, Shutdown, ShutdownWaiter, calls_in_progress
 from ...http_server.answering import Drainable
 
 try:
@@ -60,15 +60,15 @@ def choose(patience: float, wanted: str | None = None) -> Swept | None:
                 ", ".join(sorted(TRIED)),
             )
         return None
-    from .connection import Connections  # which an unknown uvicorn may not have room for
+    from .connection import HTTPServerConnections  # which an unknown uvicorn may not have room for
 
-    return Connections(patience)
+    return HTTPServerConnections(patience)
 
 
 def run(
     app: Drainable,
     sock: socket.socket,
-    ending: Ending,
+    ending: Shutdown,
     leash: int | None,
     connections: Swept | None,
     started: Callable[[], None],
@@ -87,7 +87,7 @@ def run(
 async def serve(
     app: Drainable,
     sock: socket.socket,
-    ending: Ending,
+    ending: Shutdown,
     connections: Swept | None,
     started: Callable[[], None],
     **settings: Any,
@@ -102,12 +102,12 @@ async def serve(
 class _Server(uvicorn.Server):
     """uvicorn's server. ``problem``: why it did not start. ``guest``: the process is not its own."""
 
-    _heard: Heard
+    _heard: ShutdownWaiter
 
     def __init__(
         self,
         app: Drainable,
-        ending: Ending,
+        ending: Shutdown,
         leash: int | None,
         connections: Swept | None,
         started: Callable[[], None],
@@ -138,7 +138,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, unless an end is asked for meanwhile; what was made until then is out of the collector's sight."""
-        self._heard = heard = Heard(self._ending)
+        self._heard = heard = ShutdownWaiter(self._ending)
         if self._leash is not None:
             asyncio.get_running_loop().add_reader(self._leash, self._let_go, self._leash)
         await _unless_asked(self._begin(sockets), heard)
@@ -189,13 +189,13 @@ def _abort(connections: set[Any]) -> None:
         connection.transport.abort()
 
 
-def _patience(ending: Ending, usual: float | None) -> float:
+def _patience(ending: Shutdown, usual: float | None) -> float:
     """Seconds that connections have to close."""
     most = max(0.0, ending.left(ORDERLY) - _NAP)
     return most if usual is None else min(most, usual)
 
 
-async def _unless_asked(starting: Coroutine[Any, Any, None], heard: Heard) -> None:
+async def _unless_asked(starting: Coroutine[Any, Any, None], heard: ShutdownWaiter) -> None:
     """Start, unless an end is asked for meanwhile."""
     task = asyncio.ensure_future(starting)
     asked = asyncio.ensure_future(heard.asked.wait())
@@ -207,7 +207,9 @@ async def _unless_asked(starting: Coroutine[Any, Any, None], heard: Heard) -> No
         task.cancel()
 
 
-async def _drain(app: Drainable, ending: Ending, heard: Heard, tasks: set[asyncio.Task[None]]) -> None:
+async def _drain(
+    app: Drainable, ending: Shutdown, heard: ShutdownWaiter, tasks: set[asyncio.Task[None]]
+) -> None:
     """Let the application finish while there is time; it cancels and answers itself what takes longer. Then end
     uvicorn's tasks, in which requests are served.
     """

@@ -29,7 +29,7 @@ from types import FrameType
 from typing import Any, Final
 
 from ....logs import get_logger
-from ....runtime.ending import OVERDUE, finish
+from ....runtime.shutdown import OVERDUE, finish
 
 log = get_logger("dovetail.http")
 
@@ -44,14 +44,14 @@ _MARGIN: Final = 0.5
 _AT_ONCE: Final = 2.0
 
 
-class NotStarted(RuntimeError):
+class WorkersNotStarted(RuntimeError):
     """The workers can't start; the log says why."""
 
 
 class Supervisor:
     """Keeps ``count`` workers alive until it is asked to end, by a signal.
 
-    ``work`` is what a worker does, given its leash, and what to call once it serves; it may raise `NotStarted`.
+    ``work`` is what a worker does, given its leash, and what to call once it serves; it may raise `WorkersNotStarted`.
     ``limit``: seconds that workers have to end. ``at_start`` is called when the first of them serves, ``at_end`` when
     the end begins.
     """
@@ -82,7 +82,7 @@ class Supervisor:
         self._before: dict[int, Any] = {}
 
     def run(self) -> None:
-        """Look after the workers. Raises `NotStarted`."""
+        """Look after the workers. Raises `WorkersNotStarted`."""
         self._leash, self._news = os.pipe(), os.pipe()
         try:
             with self._hearing():
@@ -114,7 +114,7 @@ class Supervisor:
             self._children[child] = now
 
     def _reap(self) -> None:
-        """See who has ended, and put others into their places. Raises `NotStarted`."""
+        """See who has ended, and put others into their places. Raises `WorkersNotStarted`."""
         for child, begun in tuple(self._children.items()):
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended == 0:
@@ -126,7 +126,7 @@ class Supervisor:
                     log.error("worker %d did not end in good order", child)
                 continue
             if code == NOT_STARTED and not self._replaced and time.monotonic() - begun < SETTLED:
-                raise NotStarted("the workers do not start; see the log")
+                raise WorkersNotStarted("the workers do not start; see the log")
             if time.monotonic() - begun >= SETTLED:
                 self._mishaps = 0
             pause = self._pause() if self._mishaps else 0.0
@@ -222,7 +222,7 @@ class Supervisor:
             os.close(self._leash[1])
             self._work(self._leash[0], self._begun)
             status = 0
-        except NotStarted:
+        except WorkersNotStarted:
             status = NOT_STARTED
         except BaseException:
             log.exception("a worker failed")

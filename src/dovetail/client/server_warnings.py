@@ -45,7 +45,7 @@ class ServerWarning(Struct, frozen=True, kw_only=True):
     subject: str = ""
 
 
-class Warnings:
+class ServerWarnings:
     """The warnings of one client. ``tell`` hears of each new one."""
 
     def __init__(self, tell: Callable[[ServerWarning], None] | None = None) -> None:

@@ -1,11 +1,11 @@
 """The end of every wait: a deadline that progress moves, and a way to end the wait from outside with a reason.
 
-A `Guard` is entered around one await. It ends it, by cancelling the task it was entered in and turning that
+A `CallTimeout` is entered around one await. It ends it, by cancelling the task it was entered in and turning that
 cancellation into a typed error, when the time is up or when `abort` is called (the connection is lost, the client is
 closed). A cancellation that came from elsewhere passes unchanged, so no one else's cancellation is ever swallowed or
-replaced. The guards of a link share one timer, an `Alarm`, which is armed for the earliest of them and moved lazily: a
-guard that ends in time, or makes progress, costs an assignment. A guard is a `deadlines.Clock`: while a transport waits
-for a person to log in, its time stands still.
+replaced. The timeouts of a link share one timer, a `TimeoutTimer`, which is armed for the earliest of them and moved
+lazily: a timeout that ends in time, or makes progress, costs an assignment. A timeout is a `deadlines.PausableClock`:
+while a transport waits for a person to log in, its time stands still.
 Specification: basic/lifecycle "Timeouts", basic/patterns/progress.
 """
 
@@ -17,17 +17,17 @@ from types import TracebackType
 from typing import Any, Final
 
 from ..protocol.errors import DovetailError, LocalProtocolError, RequestTimeout, in_seconds
-from ..transports.deadlines import Clock, tick, untick
+from ..transports.deadlines import PausableClock, tick, untick
 
 
-class Alarm:
-    """One timer for all ``guards`` of a link. Made, and used, inside its event loop."""
+class TimeoutTimer:
+    """One timer for all ``timeouts`` of a link. Made, and used, inside its event loop."""
 
-    __slots__ = ("_due", "_guards", "_timer", "loop")
+    __slots__ = ("_due", "_timeouts", "_timer", "loop")
 
-    def __init__(self, guards: "Mapping[Any, Guard]") -> None:
+    def __init__(self, timeouts: "Mapping[Any, CallTimeout]") -> None:
         self.loop: Final = asyncio.get_running_loop()
-        self._guards = guards
+        self._timeouts = timeouts
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
 
@@ -47,16 +47,17 @@ class Alarm:
 
     def _ring(self) -> None:
         self._timer, self._due = None, math.inf
-        for guard in tuple(self._guards.values()):
+        for guard in tuple(self._timeouts.values()):
             guard.look()
 
 
-class Guard:
+class CallTimeout:
     """Ends the awaits inside its ``with`` block after ``seconds`` without progress, or ``maximum`` seconds in all.
 
     None means no limit. While ``held`` is true the time without progress does not run out: the peer waits for us.
-    ``alarm``: what looks after it, if it is among the guards of that; else it has one of its own. ``call``: what its
-    owner keeps of what is waited for. ``unsent``: see `Clock`. Raises `RequestTimeout`, or the error given to `abort`.
+    ``alarm``: what looks after it, if it is among the timeouts of that; else it has one of its own. ``call``: what its
+    owner keeps of what is waited for. ``unsent``: see `PausableClock`. Raises `RequestTimeout`, or the error given to
+    `abort`.
     """
 
     __slots__ = (
@@ -86,7 +87,7 @@ class Guard:
         seconds: float | None,
         maximum: float | None = None,
         held: Callable[[], bool] | None = None,
-        alarm: Alarm | None = None,
+        alarm: TimeoutTimer | None = None,
     ) -> None:
         self._what = what
         self._seconds = seconds
@@ -96,17 +97,17 @@ class Guard:
         self._task: asyncio.Task[object] | None = None
         self._due: float | None = None
         self._alone = alarm is None
-        self._alarm = Alarm({"": self}) if alarm is None else alarm
+        self._alarm = TimeoutTimer({"": self}) if alarm is None else alarm
         self._begun = 0.0
         self._cancelling = 0
         self._struck = False
         self._stops = 0
         self._stopped = 0.0
-        self._token: Token[tuple[Clock, ...]] | None = None
+        self._token: Token[tuple[PausableClock, ...]] | None = None
         self.call: Any = None
         self.unsent = False
 
-    def __enter__(self) -> "Guard":
+    def __enter__(self) -> "CallTimeout":
         loop = self._loop = self._alarm.loop
         task = asyncio.current_task(loop)
         if task is None:
@@ -190,7 +191,7 @@ class Guard:
 
     @property
     def ended(self) -> bool:
-        """Whether the guard ended the wait."""
+        """Whether the timeout ended the wait."""
         return self._error is not None
 
     def look(self) -> None:

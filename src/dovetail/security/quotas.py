@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-__all__ = ["Shares"]
+__all__ = ["Quotas"]
 
 
-class Shares:
+class Quotas:
     """A ``total``, of which ``each`` caller may have so much, and all without a name so much together (``nameless``).
     ``all``: what is taken. For one thread. Raises ValueError for bounds below 1.
     """

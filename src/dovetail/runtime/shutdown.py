@@ -8,7 +8,7 @@ passed; then they are cancelled, and their callers told so until `SPARE`. What i
 once more, and has until `CANCELLED`. Connections have until `ORDERLY`, the lifespan has until `LAST`; then it is
 cancelled.
 
-Whoever owns the process serves inside `Ending.enforced`. There a thread looks on, which was started before anything
+Whoever owns the process serves inside `Shutdown.enforced`. There a thread looks on, which was started before anything
 could go wrong and does nothing until it is woken: when the end takes longer than its limit, whatever keeps it (a
 handler that swallows cancellation, an event loop that is blocked, a lifespan or a thread pool that never ends), it
 logs what still runs, flushes, and ends the process with `OVERDUE` as its status. A signal handler may interrupt
@@ -60,7 +60,7 @@ SIGNALS: Final = tuple(
 )
 
 
-class Clock:
+class ShutdownClock:
     """When this process has to be over, by `time.monotonic`; None while nobody asked for its end. ``last_acts``: what
     `finish` does.
     """
@@ -71,12 +71,12 @@ class Clock:
 
 @atexit.register
 def finish() -> None:
-    """Do what is left for the end of the process: `Clock.last_acts`, each once."""
-    while Clock.last_acts:
-        Clock.last_acts.pop()()
+    """Do what is left for the end of the process: `ShutdownClock.last_acts`, each once."""
+    while ShutdownClock.last_acts:
+        ShutdownClock.last_acts.pop()()
 
 
-class Ending:
+class Shutdown:
     """The end of what is served: asked for by a signal or by `ask`, over within ``limit`` seconds.
 
     ``signals`` ask for an end, ``force`` for an end now. ``loop``: where the calls run, once that is known.
@@ -105,7 +105,7 @@ class Ending:
             self._begun = True
             self._since = time.monotonic()
             if self._bell is not None:  # else the process is somebody else's, and may go on
-                Clock.until = self._since + self.limit
+                ShutdownClock.until = self._since + self.limit
             self._ring()
 
     def ask(self) -> None:
@@ -174,7 +174,7 @@ class Ending:
         """Hear the signals that end a process, and leave them as they were. Several that hear at a time hear all of
         them. Elsewhere than in the main thread there is nothing to hear.
         """
-        hearing: list[list[Ending]] = []
+        hearing: list[list[Shutdown]] = []
         try:
             with contextlib.suppress(ValueError):
                 for number in (*self._signals, *self._force):
@@ -219,7 +219,7 @@ class Ending:
 
 
 #: Who hears each signal, and what it did before anybody did.
-_hearing: Final[dict[int, list[Ending]]] = {}
+_hearing: Final[dict[int, list[Shutdown]]] = {}
 _before: Final[dict[int, Any]] = {}
 
 
@@ -228,10 +228,10 @@ def _heard(number: int, _: FrameType | None) -> None:
         ending.heard(number)
 
 
-class Heard:
+class ShutdownWaiter:
     """An ending as a coroutine waits for it. To be made in the running loop."""
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: Shutdown) -> None:
         self._loop = ending.loop = asyncio.get_running_loop()
         self._ending = ending
         self.asked = asyncio.Event()
@@ -252,7 +252,7 @@ class Heard:
 
 def exit_in(otherwise: float) -> float:
     """Seconds until this process has to be over, ``otherwise`` if nobody asked for its end."""
-    return otherwise if Clock.until is None else max(0.0, Clock.until - time.monotonic())
+    return otherwise if ShutdownClock.until is None else max(0.0, ShutdownClock.until - time.monotonic())
 
 
 def name_of(call: Call) -> str:
@@ -292,7 +292,7 @@ def call_on(frame: FrameType | None) -> Call | None:
     return None
 
 
-def _watch(ear: socket.socket, ending: Ending) -> None:
+def _watch(ear: socket.socket, ending: Shutdown) -> None:
     """Wait for the end to be asked for, and then for it to come. Each byte is a request; closing says that it came."""
     with ear:
         if not ear.recv(1):

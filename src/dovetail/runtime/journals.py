@@ -72,7 +72,7 @@ class JournalTooLarge(ToolError):
         )
 
 
-class _Claim(Struct, frozen=True):
+class _StepClaim(Struct, frozen=True):
     """What the store holds of a step: its ``result`` once it is ``done``, ``failed`` when it raised."""
 
     done: bool = False
@@ -80,10 +80,10 @@ class _Claim(Struct, frozen=True):
     failed: str | None = None
 
 
-_CLAIMED: Final = codec.encode(_Claim())
+_CLAIMED: Final = codec.encode(_StepClaim())
 
 
-class _Place(Struct, frozen=True, array_like=True):
+class _JournalPosition(Struct, frozen=True, array_like=True):
     """Where a journal is that did not travel."""
 
     owner: str
@@ -91,7 +91,7 @@ class _Place(Struct, frozen=True, array_like=True):
     round: int
 
 
-class _Kept(Struct, frozen=True):
+class _StoredJournal(Struct, frozen=True):
     """What is there: the journal of a round, and that of the round before if it was there as well."""
 
     round: int
@@ -99,7 +99,7 @@ class _Kept(Struct, frozen=True):
     before: Raw = _NULL
 
 
-class Ledger:
+class Journals:
     """The journals and claims of an app. ``kv`` is shared by all its workers, or None.
 
     ``spill``: characters of sealed state above which a journal stays in the store.
@@ -139,15 +139,17 @@ class Ledger:
                 return state
         self.assign(journal, channel)
         await self._put_away(journal, data, before)
-        place = _Place(journal.owner, journal.nonce, journal.round)
+        place = _JournalPosition(journal.owner, journal.nonce, journal.round)
         return self._sealer.seal(_AWAY + codec.encode(place), binding=binding)
 
     async def _put_away(self, journal: rounds.Journal, data: bytes, before: bytes | None) -> None:
         kv, key = self._room(journal.owner), f"journal/{journal.nonce}"
-        value = codec.encode(_Kept(journal.round, Raw(data), _NULL if before is None else Raw(before)))
+        value = codec.encode(
+            _StoredJournal(journal.round, Raw(data), _NULL if before is None else Raw(before))
+        )
         while True:
             there = await kv.get(key)
-            if there is not None and codec.reader(_Kept).read(there).round > journal.round:
+            if there is not None and codec.reader(_StoredJournal).read(there).round > journal.round:
                 return  # an attempt that nobody waits for any more: the call has gone further
             if await kv.compare_and_set(key, there, value, ttl=rounds.LIFETIME + rounds.SKEW):
                 return
@@ -160,7 +162,7 @@ class Ledger:
         if content[:1] == _WHOLE:
             return rounds.load(content[1:], now=time.time()), None
         if content[:1] == _AWAY and self._kv is not None:
-            place = codec.reader(_Place).read(content[1:])
+            place = codec.reader(_JournalPosition).read(content[1:])
             found = await self._find(place)
             if found is not None:
                 journal = rounds.load(found, now=time.time())
@@ -168,11 +170,11 @@ class Ledger:
                 return journal, found
         raise InvalidParams("the request state has expired; send the request again without it")
 
-    async def _find(self, place: _Place) -> bytes | None:
+    async def _find(self, place: _JournalPosition) -> bytes | None:
         there = await self._room(place.owner).get(f"journal/{place.nonce}")
         if there is None:
             return None
-        kept = codec.reader(_Kept).read(there)
+        kept = codec.reader(_StoredJournal).read(there)
         if kept.round == place.round:
             return bytes(kept.journal)
         before = bytes(kept.before) if kept.round == place.round + 1 else b"null"
@@ -187,7 +189,7 @@ class Ledger:
             return None
         found = await kv.get(key)
         try:
-            claim = _Claim() if found is None else codec.reader(_Claim).read(found)
+            claim = _StepClaim() if found is None else codec.reader(_StepClaim).read(found)
         except codec.DECODE_ERRORS as problem:
             log.warning("the record of the step %r can't be read: %s", step, problem)
             raise OutcomeUnknown(step, "the record of what came of it can't be read") from None
@@ -199,12 +201,12 @@ class Ledger:
 
     async def record(self, journal: rounds.Journal, step: str, result: bytes) -> None:
         """The claimed step has this result."""
-        value = codec.encode(_Claim(done=True, result=Raw(result)))
+        value = codec.encode(_StepClaim(done=True, result=Raw(result)))
         await self._room(journal.owner).set(_step(journal.nonce, step), value, ttl=_KEPT)
 
     async def fail(self, journal: rounds.Journal, step: str, kind: str) -> None:
         """The claimed step raised an exception of this kind."""
-        value = codec.encode(_Claim(failed=kind))
+        value = codec.encode(_StepClaim(failed=kind))
         await self._room(journal.owner).set(_step(journal.nonce, step), value, ttl=_KEPT)
 
     def _room(self, owner: str) -> KeyValue:

@@ -1,6 +1,6 @@
 """What comes in on the event streams of Streamable HTTP, and whose it is.
 
-Theory of operation. Whoever awaits a stream reads it (`Inflow.follow`); there is no reader task. What is not
+Theory of operation. Whoever awaits a stream reads it (`EventStreams.follow`); there is no reader task. What is not
 the awaited answer is sorted: an answer to another open call ends that call, anything else goes to the
 receiver, marked with the request on whose stream it came. A call is ended from outside through its
 `asyncio.timeout` scope, which tells our cancellation from that of the caller.
@@ -17,13 +17,13 @@ from ...protocol.bindings.sse import EventTooLarge, SSEParser
 from ...protocol.envelope import Kind, Message
 from ...protocol.errors import ConnectionLost, DovetailError, RemoteProtocolError
 from ...protocol.types.requests import RequestId
-from ..client_seam import Outgoing, Receiver, Reply
+from ..client_transport import Outgoing, ReceivedResponse, Receiver
 from . import answers
-from .answers import Answered
-from .requests import Requests
+from .answers import EndpointResponse
+from .requests import RequestSender
 from .resumption import Resumption
 
-__all__ = ["Inflow", "OpenCall"]
+__all__ = ["EventStreams", "OpenCall"]
 
 _log: Final = get_logger("dovetail.transports")
 _AT_ONCE: Final = 256
@@ -34,22 +34,22 @@ class OpenCall:
 
     def __init__(self) -> None:
         self.scope = asyncio.timeout(None)
-        self.outcome: Reply | DovetailError | None = None
+        self.outcome: ReceivedResponse | DovetailError | None = None
 
-    def settle(self, outcome: Reply | DovetailError) -> None:
+    def settle(self, outcome: ReceivedResponse | DovetailError) -> None:
         """End the wait with this outcome, unless it has ended."""
         if self.outcome is None and not self.scope.expired():
             self.outcome = outcome
             self.scope.reschedule(0)
 
 
-class Inflow:
+class EventStreams:
     """The open calls of one client, and the way of everything else to the ``receiver``.
 
     ``late`` counts answers that nobody waited for, ``malformed`` messages that were none.
     """
 
-    def __init__(self, requests: Requests, max_message: int) -> None:
+    def __init__(self, requests: RequestSender, max_message: int) -> None:
         self.receiver: Receiver | None = None
         self.calls: Final[dict[RequestId, OpenCall]] = {}
         self.late = 0
@@ -58,7 +58,9 @@ class Inflow:
         self._max_message = max_message
         self._endings: set[asyncio.Task[None]] = set()
 
-    async def follow(self, answer: Answered, progress: Resumption, out: Outgoing | None) -> Message | None:
+    async def follow(
+        self, answer: EndpointResponse, progress: Resumption, out: Outgoing | None
+    ) -> Message | None:
         """Read one stream to the awaited answer, or to its end (None); what else comes is handed over."""
         parser = SSEParser(self._max_message)
         parser.last_event_id = progress.last_event_id
@@ -108,7 +110,7 @@ class Inflow:
             if call is None:
                 self.late += 1
             else:
-                call.settle(Reply(message, 200))
+                call.settle(ReceivedResponse(message, 200))
             return None
         if response and out is not None:
             return Message(Kind.ERROR, out.id, body=message.body)
@@ -122,7 +124,7 @@ class Inflow:
         except Exception as problem:  # noqa: BLE001 - a faulty receiver must not end the call whose stream this is
             _log.error("http: taking in %s failed: %s", message.kind.name.lower(), type(problem).__name__)
 
-    def let_end(self, answer: Answered) -> None:
+    def let_end(self, answer: EndpointResponse) -> None:
         """The answer is there; read what little may follow, so that the connection can be used again."""
         if answer.ended or self._requests.endpoint.closed:
             answer.close()

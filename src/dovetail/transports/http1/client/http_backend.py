@@ -1,11 +1,11 @@
-"""The seam between our HTTP transports and whatever library moves the bytes.
+"""The contract between our HTTP transports and whatever library moves the bytes.
 
 Theory of operation. A backend sends one request and gives back the response as soon as its headers are there;
 the body comes in pieces as it arrives. It keeps connections alive, follows no redirect, keeps no cookie,
 reads no ``.netrc``, and sends nothing twice that it was not told may be sent twice. Everything else, from
 content types to sessions, is decided above it.
 
-Errors cross the seam as members of `protocol.errors`: `ConnectFailed` when nothing was sent (`ConnectRefused`
+Errors cross the contract as members of `protocol.errors`: `ConnectFailed` when nothing was sent (`ConnectRefused`
 when nobody listens there), `ConnectionLost` when the request may have arrived, `Closed` after
 `HttpBackend.close`.
 Specification: RFC 9110 and RFC 9112; 2025-11-25 basic/transports and 2026-07-28
@@ -17,7 +17,7 @@ from typing import Protocol
 
 from ....protocol.errors import ConnectFailed
 
-__all__ = ["ConnectRefused", "Headers", "HttpBackend", "Response"]
+__all__ = ["ConnectRefused", "Headers", "HttpBackend", "BackendResponse"]
 
 Headers = Sequence[tuple[str, str]]
 """Names and values of request headers, in order."""
@@ -27,7 +27,7 @@ class ConnectRefused(ConnectFailed):
     """The host said at once that nobody listens there: the server is not running."""
 
 
-class Response(Protocol):
+class BackendResponse(Protocol):
     """A response whose headers are there and whose body is on its way."""
 
     @property
@@ -62,7 +62,7 @@ class HttpBackend(Protocol):
 
     async def request(
         self, method: str, url: str, headers: Headers, body: bytes | None = None, *, repeatable: bool = False
-    ) -> Response:
+    ) -> BackendResponse:
         """Send a request and await the headers of its response.
 
         ``repeatable``: the request may be sent once more if the connection ended before any answer. Without

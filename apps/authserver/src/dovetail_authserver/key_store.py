@@ -25,7 +25,7 @@ from dovetail.stores import KeyValue
 
 from .settings import Lifetimes
 
-__all__ = ["ALGORITHM", "SigningKey", "Vault", "VaultUnreadable"]
+__all__ = ["ALGORITHM", "TokenSigningKey", "KeyStore", "KeyStoreUnreadable"]
 
 ALGORITHM: Final = "ES256"
 _RECORD: Final = "keys"
@@ -33,20 +33,20 @@ _SKEW: Final = 60.0
 _FOREVER: Final = 100 * 365 * 86_400.0
 
 
-class VaultUnreadable(RuntimeError):
+class KeyStoreUnreadable(RuntimeError):
     """The keys in the store can't be read with the key ring that was given."""
 
 
-class _Entry(msgspec.Struct, frozen=True):
+class _StoredKey(msgspec.Struct, frozen=True):
     created: float
     jwk: dict[str, str]
     secret: str
 
 
-class SigningKey:
+class TokenSigningKey:
     """One private key. Never shows itself."""
 
-    def __init__(self, entry: _Entry) -> None:
+    def __init__(self, entry: _StoredKey) -> None:
         self.created = entry.created
         self._key = _import_private(entry.jwk)
         public = {name: value for name, value in entry.jwk.items() if name != "d"}
@@ -66,7 +66,7 @@ class SigningKey:
         return f"SigningKey({self.id!r})"
 
 
-class Vault:
+class KeyStore:
     """The keys of one server in its store."""
 
     def __init__(
@@ -86,15 +86,15 @@ class Vault:
             else None
         )
         self._seen: bytes | None = None
-        self._keys: list[SigningKey] = []
+        self._keys: list[TokenSigningKey] = []
         self._ring = KeyRing.generate()
 
-    async def signing(self) -> SigningKey:
+    async def signing(self) -> TokenSigningKey:
         """The key that signs now."""
         await self._refresh()
         return self._keys[0]
 
-    async def published(self) -> list[SigningKey]:
+    async def published(self) -> list[TokenSigningKey]:
         """All keys whose tokens may still be good, the newest first."""
         await self._refresh()
         return list(self._keys)
@@ -132,27 +132,27 @@ class Vault:
             # A key's last token was signed when its successor came.
             if index == 0 or entries[index - 1].created + self._lifetimes.access_token + _SKEW > now
         ]
-        made = _Entry(now, _generate(), base64.b64encode(secrets.token_bytes(32)).decode())
+        made = _StoredKey(now, _generate(), base64.b64encode(secrets.token_bytes(32)).decode())
         await self._kv.compare_and_set(_RECORD, raw, self._close([made, *kept[:15]]))
 
     def _load(self, raw: bytes) -> None:
         entries = self._open(raw)
-        self._keys = [SigningKey(entry) for entry in entries]
+        self._keys = [TokenSigningKey(entry) for entry in entries]
         self._ring = KeyRing([base64.b64decode(entry.secret) for entry in entries])
         self._seen = raw
 
-    def _open(self, raw: bytes) -> list[_Entry]:
+    def _open(self, raw: bytes) -> list[_StoredKey]:
         try:
             if self._sealer is not None:
                 raw = self._sealer.open(raw.decode("ascii", "replace"), binding=b"")
-            return msgspec.json.decode(raw, type=list[_Entry])
+            return msgspec.json.decode(raw, type=list[_StoredKey])
         except (SealBroken, msgspec.MsgspecError):
-            raise VaultUnreadable(
+            raise KeyStoreUnreadable(
                 "The store holds keys of another authorization server, or sealed with another key_ring; "
                 "give the key_ring that it was made with, or a fresh store."
             ) from None
 
-    def _close(self, entries: list[_Entry]) -> bytes:
+    def _close(self, entries: list[_StoredKey]) -> bytes:
         raw = msgspec.json.encode(entries)
         return raw if self._sealer is None else self._sealer.seal(raw, binding=b"").encode("ascii")
 

@@ -3,8 +3,8 @@
 Theory of operation. Looking up an entry is a dictionary access, however many there are. What an entry requires of its
 caller stands in a dictionary of its own, which is empty for an app that requires nothing; then nobody asks.
 
-A list is encoded once per revision, page and view, and kept until something changes. A `View` is what a caller can
-see: the names that are hidden from it, whether the list may be shared with others (never, once callers are told
+A list is encoded once per revision, page and view, and kept until something changes. A `RegistryView` is what a caller
+can see: the names that are hidden from it, whether the list may be shared with others (never, once callers are told
 apart), and, where there is more than one page, the caller itself, for a cursor belongs to whom it was given. Callers
 who see the same share the same bytes. Kept lists are bounded in bytes.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from ..protocol.listening import Change, Kind
-from ..protocol.messages import Kept
+from ..protocol.messages import CachedResult
 from ..runtime.channel import Channel
 from ..security.principal import ANONYMOUS, Principal
 from .access import Requirement, is_judged, may_use
@@ -25,8 +25,8 @@ _MAX_KEPT: Final = 16 * 1024 * 1024
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-class View:
-    """What one caller can see of a shelf. ``key``: equal for callers who see the same. ``binding``: what its cursors
+class RegistryView:
+    """What one caller can see of a registry. ``key``: equal for callers who see the same. ``binding``: what its cursors
     are bound to.
     """
 
@@ -39,10 +39,10 @@ class View:
         self.key: Hashable = (hidden, private, binding)
 
 
-EVERYTHING: Final = View(_NOTHING, private=False, binding=b"")
+EVERYTHING: Final = RegistryView(_NOTHING, private=False, binding=b"")
 
 
-class Shelf(Generic[T]):
+class Registry(Generic[T]):
     """The entries of one kind, in the order in which they were added. ``seen``: there was one at some time.
     ``guarded``: what it takes to use those entries that require something.
     """
@@ -55,7 +55,7 @@ class Shelf(Generic[T]):
         self._plans: dict[str, Plan] = {}
         self._numbers: dict[str, int] = {}
         self._added = 0
-        self._pages: dict[Hashable, Kept] = {}
+        self._pages: dict[Hashable, CachedResult] = {}
         self._kept = 0
         self._prints: dict[frozenset[str], int] = {}
         self.guarded: dict[str, Requirement] = {}
@@ -115,16 +115,18 @@ class Shelf(Generic[T]):
             return _NOTHING
         return frozenset(name for name, needed in tuple(self.guarded.items()) if not needed.allows(principal))
 
-    def view(self, channel: Channel, page_size: int) -> View:
+    def view(self, channel: Channel, page_size: int) -> RegistryView:
         """What the caller can see."""
         principal = channel.principal
         if (principal is ANONYMOUS and not self.guarded) or not is_judged(principal, channel.transport):
             return EVERYTHING
         owned = len(self._entries) > page_size and not principal.is_anonymous
         private = bool(self.guarded) or not principal.is_anonymous
-        return View(self.hidden(principal), private=private, binding=principal.key.encode() if owned else b"")
+        return RegistryView(
+            self.hidden(principal), private=private, binding=principal.key.encode() if owned else b""
+        )
 
-    def visible(self, view: View) -> list[tuple[str, T]]:
+    def visible(self, view: RegistryView) -> list[tuple[str, T]]:
         """The entries that a view shows and their names, oldest first."""
         entries = list(self._entries.items())
         return [each for each in entries if each[0] not in view.hidden] if view.hidden else entries
@@ -141,11 +143,11 @@ class Shelf(Generic[T]):
 
     # Encoded lists
 
-    def page(self, key: Hashable) -> Kept | None:
+    def page(self, key: Hashable) -> CachedResult | None:
         """A page that was kept."""
         return self._pages.get(key)
 
-    def keep(self, key: Hashable, body: Kept) -> None:
+    def keep(self, key: Hashable, body: CachedResult) -> None:
         """Keep a page until something changes, or until there is no more room."""
         size = 2 * len(body)  # its tail is as long
         if self._kept + size > _MAX_KEPT:

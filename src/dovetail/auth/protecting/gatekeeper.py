@@ -34,12 +34,12 @@ from ..challenges import render_challenge
 from ..dpop import NonceRequired, ProofChecker, ProofInvalid
 from ..resources import origin_of, protected_resource_urls
 from ..signed import ALGORITHMS, SignatureInvalid, read_compact
-from .credentials import Malformed, Shown, is_token, read_authorization
-from .verdicts import Checker, TokenCheck, TokenRefused, Unavailable, Verdicts, Verified, digest_of
+from .credentials import CredentialsMalformed, PresentedCredentials, is_token, read_authorization
+from .verdicts import Checker, InvalidToken, TokenCheck, Unavailable, Verdicts, Verified, digest_of
 
 log = get_logger("dovetail.auth")
 
-__all__ = ["Gate", "Rules"]
+__all__ = ["TokenGatekeeper", "GatekeeperRules"]
 
 DPoPUse = Literal["accepted", "required", "refused"]
 
@@ -47,7 +47,7 @@ _RETRY: Final = (("retry-after", "5"),)
 _OLD_ROUTES: Final = ("/sse", "/messages")
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
+class GatekeeperRules(msgspec.Struct, frozen=True, kw_only=True):
     """What a gatekeeper goes by. ``scopes``: what it takes to come in at all; ``document``: how the resource describes
     itself; ``path``: where the endpoint is served, as the transport sees it.
     """
@@ -62,10 +62,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
 
 
-class Gate:
+class TokenGatekeeper:
     """A `Gatekeeper`. ``proofs`` checks the proofs of tokens that are bound to keys."""
 
-    def __init__(self, rules: Rules, proofs: ProofChecker) -> None:
+    def __init__(self, rules: GatekeeperRules, proofs: ProofChecker) -> None:
         self._rules = rules
         self._proofs = proofs
         self._verdicts = Verdicts(rules.clock)
@@ -90,7 +90,7 @@ class Gate:
     async def _judge(self, request: Credentials, *, proven: bool) -> Principal:
         try:
             shown = read_authorization(request.authorization)
-        except Malformed as problem:
+        except CredentialsMalformed as problem:
             raise self._refusal(request, str(problem), status=400, error="invalid_request") from None
         if shown is None:
             raise self._refusal(request, "the request shows no token")
@@ -98,7 +98,7 @@ class Gate:
             verified = await self._verify(shown, request.remote)
             if not proven:
                 await self._check_binding(request, shown, verified)
-        except TokenRefused as problem:
+        except InvalidToken as problem:
             raise self._refusal(request, str(problem), error="invalid_token", scheme=shown.scheme) from None
         except (Unavailable, StoreError) as problem:
             if isinstance(problem, StoreError):
@@ -129,11 +129,11 @@ class Gate:
 
     # Tokens
 
-    async def _verify(self, shown: Shown, remote: str) -> Verified:
-        """The verdict on the token itself. Raises `TokenRefused` and `Unavailable`."""
+    async def _verify(self, shown: PresentedCredentials, remote: str) -> Verified:
+        """The verdict on the token itself. Raises `InvalidToken` and `Unavailable`."""
         token = shown.token
         if not is_token(token):
-            raise TokenRefused("the token has characters that tokens don't have, or too many")
+            raise InvalidToken("the token has characters that tokens don't have, or too many")
         digest = digest_of(token)
         found = self._verdicts.get(digest)
         if found is None:
@@ -158,21 +158,23 @@ class Gate:
         for check, checker in checkers:
             if check.issuer == issuer if issuer is not None else check.opaque:
                 return checker
-        raise TokenRefused("the token is of no issuer that this server knows")
+        raise InvalidToken("the token is of no issuer that this server knows")
 
-    async def _check_binding(self, request: Credentials, shown: Shown, verified: Verified) -> None:
+    async def _check_binding(
+        self, request: Credentials, shown: PresentedCredentials, verified: Verified
+    ) -> None:
         """Raise for a token that is bound to a key and shown without a proof, and the other way around."""
         rules = self._rules
         if shown.scheme == "bearer":
             if verified.key:
-                raise TokenRefused("the token is bound to a key: send it with the scheme DPoP, and a proof")
+                raise InvalidToken("the token is bound to a key: send it with the scheme DPoP, and a proof")
             if rules.dpop == "required":
-                raise TokenRefused("this server takes only tokens that are bound to a key (DPoP)")
+                raise InvalidToken("this server takes only tokens that are bound to a key (DPoP)")
             return
         if rules.dpop == "refused":
-            raise TokenRefused("this server takes bearer tokens only")
+            raise InvalidToken("this server takes bearer tokens only")
         if not verified.key:
-            raise TokenRefused("the token is bound to no key: send it with the scheme Bearer")
+            raise InvalidToken("the token is bound to no key: send it with the scheme Bearer")
         proof = request.headers.get("dpop")
         try:
             if proof is None:

@@ -10,7 +10,7 @@ thread runs the loop.
 
 Who is mounted has a lifespan that nobody ends. Mostly it ends itself when the loop is closed or abandoned (see
 `dovetail.runtime.service`); but uvicorn, when it is done, raises the signal again that ended it, and the process is
-gone at once. uvicorn waits for its tasks before, so one of ours is among these (`Host`), which is over when the
+gone at once. uvicorn waits for its tasks before, so one of ours is among these (`UvicornHost`), which is over when the
 lifespan is.
 
 Where a system does not list the open files of a process (Windows), or the address is not found among them, nothing is
@@ -31,8 +31,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from .answering import Scope
-from .places import Places
-from .watching import Pulse
+from .limits import EndpointLimits
+from .watching import RequestTicker
 
 #: How often it is looked, in seconds.
 INTERVAL: Final = 0.2
@@ -42,14 +42,14 @@ _WILDCARDS: Final = frozenset({"0.0.0.0", "::"})
 Address = tuple[str, int | None]
 
 
-class Departure:
-    """Calls ``leave`` when the server no longer listens, as long as there are requests. ``places`` and ``pulse`` tell
+class ServerShutdown:
+    """Calls ``leave`` when the server no longer listens, as long as there are requests. ``limits`` and ``pulse`` tell
     of those that may stay.
     """
 
-    def __init__(self, places: Places, pulse: Pulse, leave: Callable[[], None]) -> None:
-        places.lasting = pulse.lasting = self.watch
-        self._places = places
+    def __init__(self, limits: EndpointLimits, pulse: RequestTicker, leave: Callable[[], None]) -> None:
+        limits.lasting = pulse.lasting = self.watch
+        self._limits = limits
         self._pulse = pulse
         self._leave = leave
         self._address: Address | None = None
@@ -64,7 +64,7 @@ class Departure:
 
     def ignore(self) -> None:
         """Somebody else will say when the end has come."""
-        self._places.lasting = self._pulse.lasting = None
+        self._limits.lasting = self._pulse.lasting = None
 
     def watch(self) -> None:
         """There is something that may stay: look on from now. Idempotent."""
@@ -81,7 +81,7 @@ class Departure:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not loop:
             return
-        if not self._places.requests:
+        if not self._limits.requests:
             self._loop = None
         elif self._listens():
             loop.call_later(INTERVAL, self._look, loop)
@@ -101,14 +101,14 @@ class Departure:
         return bool(self._sockets)
 
 
-class Host:
+class UvicornHost:
     """The uvicorn that runs this loop; ``server`` is it."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
 
     @classmethod
-    def around(cls) -> Host | None:
+    def around(cls) -> UvicornHost | None:
         """The one that handles the signals of this process, in the thread that does; None when there is none."""
         if threading.current_thread() is not threading.main_thread():
             return None

@@ -25,26 +25,26 @@ from typing import Final, NamedTuple
 
 from ....protocol.errors import Closed, ConnectFailed, LocalProtocolError, closed_in_use
 from ...deadlines import nothing_sent
-from .connection import Connection, shortened
-from .origins import Place, has_body, head_of, place_of
+from .connection import HTTPClientConnection, shortened
+from .http_backend import BackendResponse, ConnectRefused, Headers, HttpBackend
+from .origins import OriginServer, has_body, head_of, origin_of
 from .proxies import proxy_for
-from .seam import ConnectRefused, Headers, HttpBackend, Response
 
 __all__ = ["Http1Backend"]
 
 _MAX_IDLE: Final = 100
-_MAX_WAYS: Final = 256
+_MAX_POOLS: Final = 256
 _MAX_HEADS: Final = 64
 _MAX_HEAD: Final = 4096
 _CLOSE_TIME: Final = 5.0
 _NO_BODY: Final = b""
 
 
-class _Way(NamedTuple):
+class _Pool(NamedTuple):
     """Where a URL leads: to a place whose connections wait in ``idle``."""
 
-    place: Place
-    idle: list[Connection]
+    server: OriginServer
+    idle: list[HTTPClientConnection]
 
 
 class Http1Backend:
@@ -72,10 +72,10 @@ class Http1Backend:
         self._keep_alive = keep_alive
         self._proxies = trust_env and unix_socket is None
         self._proxied: HttpBackend | None = None
-        self._heads: dict[tuple[object, ...], tuple[_Way | None, bytes]] = {}
-        self._ways: dict[str, _Way | None] = {}
-        self._idle: dict[tuple[str, str, int], _Way] = {}
-        self._open: set[Connection] = set()
+        self._heads: dict[tuple[object, ...], tuple[_Pool | None, bytes]] = {}
+        self._pools: dict[str, _Pool | None] = {}
+        self._idle: dict[tuple[str, str, int], _Pool] = {}
+        self._open: set[HTTPClientConnection] = set()
         self._attempts: set[asyncio.Timeout] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -83,20 +83,20 @@ class Http1Backend:
 
     async def request(
         self, method: str, url: str, headers: Headers, body: bytes | None = None, *, repeatable: bool = False
-    ) -> Response:
+    ) -> BackendResponse:
         """Send a request and await the headers of its response; see `HttpBackend.request`."""
         if self._closed:
             raise Closed("the connection was closed")
         key = (method, url, *headers)
-        way, head = self._heads.get(key) or self._prepared(key, method, url, headers)
-        if way is None:
+        pool, head = self._heads.get(key) or self._prepared(key, method, url, headers)
+        if pool is None:
             return await self._through_proxy().request(method, url, headers, body, repeatable=repeatable)
         if body is None and has_body(method, body):
             body = _NO_BODY
-        connection = self._waiting(way)
+        connection = self._waiting(pool)
         if connection is None:
             with nothing_sent():
-                connection = await self._connected(way)
+                connection = await self._connected(pool)
         while True:
             answer = connection.send(head, body, bodiless=method == "HEAD")
             try:
@@ -113,7 +113,7 @@ class Http1Backend:
             if not repeatable or answer.heard:
                 raise answer.failure
             repeatable = False
-            connection = await self._connected(way)
+            connection = await self._connected(pool)
 
     async def close(self) -> None:
         """Close all connections; requests that are open fail. Idempotent, bounded."""
@@ -139,31 +139,31 @@ class Http1Backend:
 
     def _prepared(
         self, key: tuple[object, ...], method: str, url: str, headers: Headers
-    ) -> tuple[_Way | None, bytes]:
+    ) -> tuple[_Pool | None, bytes]:
         """Where a request goes, and the head it begins with; both are kept for those like it."""
-        found = (self._way(url), head_of(method, url, headers))
+        found = (self._pool(url), head_of(method, url, headers))
         if len(found[1]) <= _MAX_HEAD:
             if len(self._heads) >= _MAX_HEADS:
                 self._heads.clear()
             self._heads[key] = found
         return found
 
-    def _way(self, url: str) -> _Way | None:
-        if url in self._ways:
-            return self._ways[url]
-        way = None
+    def _pool(self, url: str) -> _Pool | None:
+        if url in self._pools:
+            return self._pools[url]
+        pool = None
         if not self._proxies or proxy_for(url) is None:
-            origin = place_of(url)
-            way = self._idle.get(origin)
-            if way is None:
-                place = Place(*origin, unix_socket=self._unix_socket, ssl=self._ssl)
-                way = self._idle[origin] = _Way(place, [])
-        if len(self._ways) >= _MAX_WAYS:
-            self._ways.clear()
+            origin = origin_of(url)
+            pool = self._idle.get(origin)
+            if pool is None:
+                server = OriginServer(*origin, unix_socket=self._unix_socket, ssl=self._ssl)
+                pool = self._idle[origin] = _Pool(server, [])
+        if len(self._pools) >= _MAX_POOLS:
+            self._pools.clear()
             self._idle.clear()
             self._heads.clear()
-        self._ways[url] = way
-        return way
+        self._pools[url] = pool
+        return pool
 
     def _through_proxy(self) -> HttpBackend:
         if self._proxied is None:
@@ -176,9 +176,9 @@ class Http1Backend:
 
     # Connections
 
-    def _waiting(self, way: _Way) -> Connection | None:
+    def _waiting(self, pool: _Pool) -> HTTPClientConnection | None:
         """A connection that was kept, if one is good enough still."""
-        idle = way.idle
+        idle = pool.idle
         now = self.loop.time() if idle else 0.0
         while idle:
             connection = idle.pop()
@@ -188,47 +188,47 @@ class Http1Backend:
             connection.drop()
         return None
 
-    async def _connected(self, way: _Way) -> Connection:
+    async def _connected(self, pool: _Pool) -> HTTPClientConnection:
         """A new connection. Raises `ConnectFailed` or `Closed`."""
-        place = way.place
+        server = pool.server
         attempt = asyncio.timeout(self._connect_timeout)
         try:
             async with attempt:
                 self._attempts.add(attempt)
                 try:
-                    connection = await place.connect(self.loop, lambda: self._new(way))
+                    connection = await server.connect(self.loop, lambda: self._new(pool))
                 finally:
                     self._attempts.discard(attempt)
         except TimeoutError:
             self._check()
             raise ConnectFailed(
-                f"cannot connect to {place.shown}: no answer within {self._connect_timeout:g} s"
+                f"cannot connect to {server.shown}: no answer within {self._connect_timeout:g} s"
             ) from None
         except OSError as problem:
             self._check()
             refused = problem.errno in (errno.ECONNREFUSED, errno.ENOENT)
             kind = ConnectRefused if refused else ConnectFailed
-            raise kind(f"cannot connect to {place.shown}: {_reason(problem)}") from None
+            raise kind(f"cannot connect to {server.shown}: {_reason(problem)}") from None
         except (ValueError, RuntimeError) as problem:
             raise LocalProtocolError(
-                f"the request to {place.shown} cannot be made: {type(problem).__name__}"
+                f"the request to {server.shown} cannot be made: {type(problem).__name__}"
             ) from None
         self._open.add(connection)
         if self._closed or not connection.usable:
             connection.drop()
             self._open.discard(connection)
             self._check()
-            raise ConnectFailed(f"cannot connect to {place.shown}: it closed the connection at once")
+            raise ConnectFailed(f"cannot connect to {server.shown}: it closed the connection at once")
         return connection
 
-    def _new(self, way: _Way) -> Connection:
-        return Connection(self.loop, way.place.shown, way.idle, free=self._free, gone=self._gone)
+    def _new(self, pool: _Pool) -> HTTPClientConnection:
+        return HTTPClientConnection(self.loop, pool.server.shown, pool.idle, free=self._free, gone=self._gone)
 
     def _check(self) -> None:
         if self._closed:
             raise Closed("the connection was closed")
 
-    def _free(self, connection: Connection) -> None:
+    def _free(self, connection: HTTPClientConnection) -> None:
         """A connection has done its work and can do more."""
         if self._closed or len(connection.idle) >= _MAX_IDLE:
             connection.discard()
@@ -238,7 +238,7 @@ class Http1Backend:
         if self._sweeper is None:
             self._sweeper = self.loop.call_later(self._keep_alive, self._sweep)
 
-    def _gone(self, connection: Connection) -> None:
+    def _gone(self, connection: HTTPClientConnection) -> None:
         """A connection is closed."""
         self._open.discard(connection)
         if connection in connection.idle:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from ..runtime.ledger import Ledger, room_of_rounds
+from ..runtime.journals import Journals, room_of_rounds
 from ..security.authenticator import Gatekeeper, Protection
 from ..security.key_ring import KeyRing
 from ..security.sealing import Sealer, default_sealer
@@ -46,7 +46,7 @@ class NotShared(ValueError):
     """
 
 
-class NotStarted(NotShared, SystemExit):
+class NotSharedByWorkers(NotShared, SystemExit):
     """The same, in a worker that loads the app: its server ends it with a status which says that another try would fail
     as well, and shows no traceback. The log has said why.
     """
@@ -85,7 +85,7 @@ class _Keyed:
         return self._protection.gate(path=path, store=store, keys=keys or self._ring)
 
 
-class Vault:
+class KeysAndStore:
     """The keys and the store of one app. ``ring``: the keys, if other processes have them too.
 
     Raises ValueError for keys that are too short, for both keys and a sealer, and for a store whose room is given away.
@@ -113,19 +113,19 @@ class Vault:
         self.store = store
         self._sealer = sealer
         self._alone = sealer is None
-        self._ledger: Ledger | None = None
+        self._journals: Journals | None = None
         if store is not None:
             room_of_rounds(
                 store.kv
             )  # it is set aside now, where a mistake shows, and not when the first round needs it
 
-    def ledger(self) -> Ledger:
+    def journals(self) -> Journals:
         """Where the rounds are kept."""
-        if self._ledger is None:
+        if self._journals is None:
             if self._sealer is None:
                 self._sealer = default_sealer(_PURPOSE)
-            self._ledger = Ledger(self._sealer, kv=self._kv())
-        return self._ledger
+            self._journals = Journals(self._sealer, kv=self._kv())
+        return self._journals
 
     def share(self, *, single_use: bool) -> None:
         """Others will be forked from this process. ``single_use``: there is something whose state counts once. Raises
@@ -133,7 +133,7 @@ class Vault:
         """
         if single_use and self.store is None:
             raise ValueError(_NEEDS_STORE)
-        self._alone, self._ledger = False, None
+        self._alone, self._journals = False, None
         if self._sealer is None:
             self.ring = KeyRing.generate()
             self._sealer = default_sealer(_PURPOSE, self.ring)

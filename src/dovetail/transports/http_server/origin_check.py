@@ -16,9 +16,8 @@ from typing import Final
 
 from ...protocol import names
 from ...protocol.bindings.media import accepts, is_json_content_type
-from ...protocol.bindings.origins import OriginPolicy, parse_host
-from ...protocol.bindings.origins import Refusal as OriginRefusal
-from .answering import HeaderList, Refusal
+from ...protocol.bindings.origins import OriginPolicy, OriginRefusal, parse_host
+from .answering import HeaderList, HTTPRefusal
 from .head import Head
 
 _EXPOSED: Final = (
@@ -53,7 +52,7 @@ def with_loopback(hosts: Sequence[str]) -> tuple[str, ...] | None:
     return (*_LOOPBACK, *hosts)
 
 
-class Guard:
+class OriginCheck:
     """The rules of one endpoint, and what they said of the senders seen last."""
 
     def __init__(self, policy: OriginPolicy, *, cross_origin: bool) -> None:
@@ -63,7 +62,7 @@ class Guard:
         self._readable: dict[bytes | None, int] = {}
 
     def admit(self, head: Head) -> None:
-        """Let the sender pass, or raise `Refusal`. Notes the CORS headers of the answer, if it is to have
+        """Let the sender pass, or raise `HTTPRefusal`. Notes the CORS headers of the answer, if it is to have
         any.
         """
         headers = head.headers
@@ -73,7 +72,7 @@ class Guard:
         except KeyError:
             refusal = self._judge(sender)
         if refusal is not None:
-            raise Refusal(refusal.status, refusal.reason)
+            raise HTTPRefusal(refusal.status, refusal.reason)
         if self._cross_origin and sender[1] is not None:
             head.extra = (
                 (b"access-control-allow-origin", sender[1]),
@@ -84,25 +83,25 @@ class Guard:
             head.check_repeated()
 
     def check_post(self, head: Head) -> int:
-        """What the client of a POST can read (`JSON_OK`, `SSE_OK`), or `Refusal` for a body or an answer of
+        """What the client of a POST can read (`JSON_OK`, `SSE_OK`), or `HTTPRefusal` for a body or an answer of
         no use.
         """
         headers = head.headers
         declared = headers.get(b"content-type")
         if declared != _JSON and not is_json_content_type(declared):
-            raise Refusal(415, f"the content type of a message is {names.MEDIA_JSON}")
+            raise HTTPRefusal(415, f"the content type of a message is {names.MEDIA_JSON}")
         coding = headers.get(b"content-encoding")
         if coding is not None and coding.strip().lower() != b"identity":
-            raise Refusal(415, "messages are taken without a content coding")
+            raise HTTPRefusal(415, "messages are taken without a content coding")
         readable = self._can_read(headers.get(b"accept"))
         if not readable:
-            raise Refusal(406, f"the client has to accept {names.MEDIA_JSON} and {names.MEDIA_SSE}")
+            raise HTTPRefusal(406, f"the client has to accept {names.MEDIA_JSON} and {names.MEDIA_SSE}")
         return readable
 
     def check_get(self, head: Head) -> None:
-        """Raise `Refusal` unless the client reads event streams."""
+        """Raise `HTTPRefusal` unless the client reads event streams."""
         if not self._can_read(head.headers.get(b"accept")) & SSE_OK:
-            raise Refusal(406, f"the client has to accept {names.MEDIA_SSE}")
+            raise HTTPRefusal(406, f"the client has to accept {names.MEDIA_SSE}")
 
     def preflight(self, head: Head, methods: Sequence[str]) -> HeaderList | None:
         """The headers that answer a CORS preflight, None when the request is none or origins are not

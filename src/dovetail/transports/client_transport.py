@@ -31,7 +31,7 @@ class Outgoing(Struct, frozen=True):
     repeatable: bool = False
 
 
-class Reply(Struct, frozen=True):
+class ReceivedResponse(Struct, frozen=True):
     """The response to a request: a message of kind RESULT or ERROR, and the HTTP status it came with."""
 
     message: Message
@@ -78,7 +78,7 @@ class Transport(Protocol):
         """Connect. Raises `ConnectFailed`."""
         ...
 
-    async def request(self, out: Outgoing) -> Reply:
+    async def request(self, out: Outgoing) -> ReceivedResponse:
         """Send a request and await its response. Raises `TransportError`; a cancelled await abandons the
         request.
         """

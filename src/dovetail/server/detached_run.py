@@ -13,12 +13,12 @@ from typing import Any
 
 from ..logs import get_logger
 
-__all__ = ["Apart"]
+__all__ = ["DetachedRun"]
 
 log = get_logger("dovetail.server")
 
 
-class Apart:
+class DetachedRun:
     """One run. ``clean_ups``: what is to be done after the answer, the last first."""
 
     def __init__(self) -> None:

@@ -17,22 +17,22 @@ from typing import Any
 from dovetail.auth.oauth import canonical_resource
 
 from .client_authentication import ClientAuthentication
-from .clients import Client
-from .exchange import Answer, Request, json_answer
+from .clients import OAuthClient
+from .exchange import HTTPRequest, HTTPResponse, json_answer
 from .parts import Parts
 from .refusals import invalid_client, invalid_request
 
-__all__ = ["Ending"]
+__all__ = ["Revocation"]
 
 
-class Ending:
+class Revocation:
     """``POST /revoke`` and ``POST /introspect``."""
 
     def __init__(self, parts: Parts, authentication: ClientAuthentication) -> None:
         self._parts = parts
         self._authentication = authentication
 
-    async def revoke(self, request: Request) -> Answer:
+    async def revoke(self, request: HTTPRequest) -> HTTPResponse:
         """End a token of the client that asks. Anything else is answered alike, and left alone."""
         client, token = await self._asked(request)
         grant = await self._parts.kept.grants.find(token)
@@ -45,7 +45,7 @@ class Ending:
             await self._parts.kept.tokens.revoke(claims)
         return json_answer({})
 
-    async def introspect(self, request: Request) -> Answer:
+    async def introspect(self, request: HTTPRequest) -> HTTPResponse:
         """Say what a token is good for, to the server of its resource."""
         client, token = await self._asked(request)
         if client.public or not client.introspects:
@@ -54,7 +54,7 @@ class Ending:
             )
         return json_answer(await self._about(client, token) or {"active": False})
 
-    async def _asked(self, request: Request) -> tuple[Client, str]:
+    async def _asked(self, request: HTTPRequest) -> tuple[OAuthClient, str]:
         form = request.form()
         client = await self._authentication.client_of(request, form)
         token = form.get("token", [""])[0]
@@ -62,7 +62,7 @@ class Ending:
             raise invalid_request("token is missing.")
         return client, token
 
-    async def _about(self, client: Client, token: str) -> dict[str, Any] | None:
+    async def _about(self, client: OAuthClient, token: str) -> dict[str, Any] | None:
         claims = await self._parts.kept.tokens.read(token)
         if claims is None:
             return None
@@ -73,7 +73,7 @@ class Ending:
         return {"active": True, "token_type": kind, **_without(claims, "gid")}
 
 
-def _serves(client: Client, resource: str) -> bool:
+def _serves(client: OAuthClient, resource: str) -> bool:
     return any(canonical_resource(each) == canonical_resource(resource) for each in client.introspects)
 
 

@@ -1,6 +1,6 @@
 """Brings notifications to callbacks: in order, one callback at a time, without ever holding up the reader of messages.
 
-A plain function is called at once. What a coroutine function returns is awaited in a task of the courier's own, so
+A plain function is called at once. What a coroutine function returns is awaited in a task of the queue's own, so
 that a callback may use the client. Both run in the context (`contextvars`) that is given with what they are told. What
 waits is bounded: beyond the limit the oldest is dropped and counted. A callback that raises is logged and heard no
 more of.
@@ -22,7 +22,7 @@ log = get_logger("dovetail.client")
 LIMIT: Final = 1024
 
 
-class Courier:
+class CallbackQueue:
     """Calls one callback; ``what`` names it in the log. ``told``: how many arguments it is given besides the call.
 
     ``context``: where it runs unless something else is said; None for that of whoever has something to tell.

@@ -21,7 +21,7 @@ from typing import Final
 
 from .verdicts import Unavailable
 
-__all__ = ["KEPT", "OPEN", "PATIENCE", "SHARE", "Turns", "WAITING"]
+__all__ = ["KEPT", "OPEN", "PATIENCE", "SHARE", "FairQueue", "WAITING"]
 
 OPEN: Final = 64
 """Questions that may be open at once."""
@@ -39,7 +39,7 @@ _BUSY: Final = "the server has as many questions open at the authorization serve
 Waiter = asyncio.Future[None]
 
 
-class Turns:
+class FairQueue:
     """Gives places to questions. For one event loop."""
 
     def __init__(self) -> None:
