@@ -22,7 +22,9 @@ from .exits import FAILED, FAULT, INTERRUPTED, NO_SERVER, OK, USAGE, tell
 __all__ = ["CORE", "GROUP", "ApplicationCommand", "Installed", "epilogue", "installed", "run_command"]
 
 GROUP: Final = "dovetail.commands"
-CORE: Final = frozenset({"run", "dev", "list", "call", "read", "prompt", "complete", "auth", "completion"})
+CORE: Final = frozenset(
+    {"run", "dev", "list", "call", "read", "prompt", "complete", "auth", "store", "completion"}
+)
 """The commands of Dovetail itself."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _LONGEST: Final = 100

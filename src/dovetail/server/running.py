@@ -54,7 +54,7 @@ class TimedOut(ToolError):
 
 
 class RunnerState:
-    """What all runners of an app share: the threads for sync functions, the app's state, the ledger of rounds.
+    """What all runners of an app share: the threads for sync functions, the app's state, the journals of rounds.
 
     ``journals`` gives it, when first needed. ``audience``: what request state is good for. ``replay_check``: run each
     body that asks a second time, see that it asks the same, and fail if not.

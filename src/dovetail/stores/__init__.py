@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 `contracts` says what a store is; `MemoryStore` and `SQLiteStore` are two that need nothing installed,
-`PostgresStore` needs the extra `postgres` and a server. Names are loaded when they are first asked for (PEP 562),
-so whoever keeps everything in memory never loads SQLite. `__init__.pyi` beside this file says the same to type
+`RedisStore` and `PostgresStore` need an extra and a server each. Names are loaded when they are first asked for (PEP
+562), so whoever keeps everything in memory never loads SQLite. `__init__.pyi` beside this file says the same to type
 checkers.
 
 Specification: "Session Management" and "Resumability and Redelivery" in basic/transports of 2025-03-26 to

@@ -1,7 +1,7 @@
 """What the client core asks of a transport, and what a transport asks of the core.
 
 A transport moves whole messages and matches responses to requests; it knows nothing of eras beyond what
-`Outgoing` tells it. The core makes ids, deadlines, cancellations and meaning. Errors cross the seam as
+`Outgoing` tells it. The core makes ids, deadlines, cancellations and meaning. Errors leave it as
 members of `protocol.errors` only. Specification: basic/transports.
 """
 

@@ -106,5 +106,5 @@ class Resumption:
 
 
 async def pause(seconds: float) -> None:
-    """Wait. A seam for tests."""
+    """Wait. Tests put another in its place."""
     await asyncio.sleep(seconds)

@@ -101,7 +101,7 @@ class HTTPTransport:
         self._standalone = StandaloneStream(self._requests, self._event_streams, resume_attempts)
         self._turns = asyncio.Semaphore(_MAX_CALLS)
 
-    # The seam
+    # What a client asks of its transport
 
     async def open(self, receiver: Receiver) -> None:
         """Get ready; nothing is sent yet. Raises ImportError, naming the extra, without an HTTP library."""

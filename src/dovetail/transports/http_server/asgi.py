@@ -1,6 +1,6 @@
 """The ASGI application: routes, the order of things before and after a message, start and drain.
 
-Every request takes the same way: its head is read in one pass, the guard decides, the caller is
+Every request takes the same way: its head is read in one pass, the origin check decides, the caller is
 authenticated, and only then is the body read and its envelope opened. Which era it belongs to is said by
 the message itself or by its version header. Whatever goes wrong on the way is an `HTTPRefusal`, answered in one
 place.

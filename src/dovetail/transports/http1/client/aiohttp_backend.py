@@ -153,7 +153,7 @@ class AiohttpBackend:
 
 
 class _AiohttpResponse:
-    """One response of aiohttp, as the seam wants it."""
+    """One response of aiohttp, as the client wants it."""
 
     __slots__ = ("_content", "_failure", "_response", "_url", "headers", "status")
 
