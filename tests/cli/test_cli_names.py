@@ -92,7 +92,7 @@ def test_a_fault_of_ours_is_no_failing_tool(run, monkeypatch):
     def broken(*_, **__):
         raise ValueError("oh\x1b no")
 
-    monkeypatch.setattr("dovetail.cli.commands.Session", broken)
+    monkeypatch.setattr("dovetail.cli.commands.CommandSession", broken)
     code, out, err = run("list", TARGET)
     assert (code, out) == (70, "")
     assert err == "dovetail: oh\\x1b no; this is a fault of dovetail; -v shows where\n"

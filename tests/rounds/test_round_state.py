@@ -281,6 +281,7 @@ async def test_keys_come_from_the_environment(revision: str, connect: Any, monke
 
 
 def test_several_workers_without_shared_keys_refuse_to_start(monkeypatch: Any) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/bin/uvicorn", "several:app"])
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     monkeypatch.delenv("DOVETAIL_KEYS", raising=False)
     with pytest.raises(ValueError, match=r"would not share what they have to.*keys"):

@@ -154,10 +154,10 @@ async def test_a_secret_that_was_not_form_encoded_is_known_too(secret: str) -> N
         {"aud": "https://mcp.example/mcp"},
         {"exp": None},
         {"exp": "soon"},
-        {"exp": int(time.time()) - 120},
-        {"exp": int(time.time()) + 8000},
-        {"nbf": int(time.time()) + 300},
-        {"iat": int(time.time()) + 300},
+        {"exp": -120.0},
+        {"exp": 8000.0},
+        {"nbf": 300.0},
+        {"iat": 300.0},
         {"iat": None},
         {"jti": None},
         {"jti": ""},
@@ -166,6 +166,11 @@ async def test_a_secret_that_was_not_form_encoded_is_known_too(secret: str) -> N
     ],
 )
 async def test_a_statement_has_to_be_right_in_everything(changed: dict[str, Any]) -> None:
+    """A fraction stands for so many seconds from now: the time when this runs, not when it was collected."""
+    now = int(time.time())
+    changed = {
+        name: now + int(value) if isinstance(value, float) else value for name, value in changed.items()
+    }
     async with calls(clients=[PUBLIC, PRIVATE, SIGNER]) as program:
         said = await program.post("/token", statement(program, **changed))
         assert (said.status, said.error) == (401, "invalid_client")

@@ -67,6 +67,7 @@ def test_who_shares_a_store_or_says_that_none_is_needed_may_serve(tmp_path: Path
 
 
 def test_the_servers_number_of_workers_counts_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/bin/uvicorn", "several:app"])
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
     with pytest.raises(NotShared, match="3 workers"):
         App("several", keys=KEYS, auth=protection()).asgi(sessions=False)

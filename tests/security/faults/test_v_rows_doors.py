@@ -340,6 +340,8 @@ OPENERS = {
     "client/targets.py",
     "dovetail_authserver/assertions.py",
     "security/safe_paths.py",
+    "server/worker_count.py",  # the configuration that a server's command line names
+    "stores/postgres/steps.py",  # the statements of migrations, which are part of the package
     "stores/sqlite_file.py",
     "transports/stdio/descriptor_io.py",
     "transports/stdio/process_group.py",
