@@ -21,19 +21,18 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
 from hashlib import sha256
-from threading import Lock
 from typing import Any
 
 from dovetail.logs import get_logger
 from dovetail.stores.bounds import BusBounds, check_key, check_value
 from dovetail.stores.errors import StoreClosed, StoreError
 from dovetail.stores.listeners import BusListeners
+from dovetail.stores.per_loop import PerLoop
 from dovetail.stores.postgres.engine import PostgresEngine, failures, translated
 from dovetail.stores.postgres.executor import OperationKind, PostgresExecutor
 
@@ -264,11 +263,9 @@ class PostgresBus:
         self._engine = engine
         self._bounds = bounds
         self._clock = clock
-        self._lock = Lock()
-        self._closed = False
-        self._process = os.getpid()
-        self._ears: dict[asyncio.AbstractEventLoop, _NotificationConnection] = {}
-        self._inherited: list[object] = []
+        self._connections = PerLoop(
+            lambda: _NotificationConnection(engine, bounds, self._fetched, self._named), engine.timeout
+        )
         statement = executor.engine.statement
         self._publish_text = statement("SELECT $schema.publish($1::text[], $2::bytea[], $3::float8)")
         self._fetch_text = statement(
@@ -286,53 +283,19 @@ class PostgresBus:
     async def listen(self, channel: str, heard: Heard) -> Callable[[], None]:
         """See `Bus.listen`. Raises `StoreUnavailable` where it can't listen now; once it does, it heals by itself."""
         check_key(channel, "channel")
-        return await self._here().listen(channel, heard)
+        return await self._connections.here().listen(channel, heard)
 
     async def aclose(self) -> None:
         """Close the connections of all loops; every later call raises `StoreClosed`."""
-        with self._lock:
-            self._closed = True
-            ears = dict(self._ears) if self._process == os.getpid() else {}
-        here = asyncio.get_running_loop()
-        for loop, ear in ears.items():
-            if loop is here:
-                await ear.stop()
-            elif loop.is_running():
-                ear.listeners.close()
-                stopping = ear.stop()
-                try:
-                    ended = asyncio.run_coroutine_threadsafe(stopping, loop)
-                except RuntimeError:  # it was closed meanwhile, and its tasks with it
-                    stopping.close()
-                    continue
-                with suppress(TimeoutError, asyncio.CancelledError):
-                    async with asyncio.timeout(self._engine.timeout):
-                        await asyncio.shield(asyncio.wrap_future(ended))
+        await self._connections.aclose()
 
     def _named(self, channel: str) -> str:
         """The name under which the engine knows a channel: a digest, which tells nobody anything and always fits."""
         return f"dovetail_{sha256(f'{self._engine.schema}/{channel}'.encode()).hexdigest()[:40]}"
 
-    def _here(self) -> _NotificationConnection:
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            if self._closed:
-                raise StoreClosed
-            if self._process != os.getpid():
-                self._inherited.append(self._ears)  # never freed: that would close what is the parent's
-                self._ears, self._process = {}, os.getpid()
-            for other in [each for each in self._ears if each.is_closed()]:
-                del self._ears[other]
-            ear = self._ears.get(loop)
-            if ear is None:
-
-                async def fetch(number: int) -> bytes | None:
-                    return await self._executor.do(self._fetches, number)
-
-                ear = self._ears[loop] = _NotificationConnection(
-                    self._engine, self._bounds, fetch, self._named
-                )
-            return ear
+    async def _fetched(self, number: int) -> bytes | None:
+        """The data of a message that waits in the table; None where it is gone."""
+        return await self._executor.do(self._fetches, number)
 
     async def _publish(self, connection: Any, given: list[tuple[str, bytes]]) -> Sequence[None]:
         names, data = zip(*given, strict=True)

@@ -21,16 +21,15 @@ Specification: none.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
-from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
 from dovetail.logs import get_logger
 from dovetail.stores.errors import StoreClosed, StoreError, StoreUnavailable
+from dovetail.stores.per_loop import PerLoop
 from dovetail.stores.postgres.engine import PostgresEngine, driver, no_connection_left, sqlstate, translated
 
 __all__ = ["OperationKind", "PostgresExecutor"]
@@ -364,51 +363,12 @@ class PostgresExecutor:
         if connections < 1:
             raise ValueError(f"A PostgreSQL store needs at least one connection, not {connections}.")
         self.engine = engine
-        self._connections = connections
-        self._sweep = sweep
-        self._lock = Lock()
-        self._closed = False
-        self._process = os.getpid()
-        self._lanes: dict[asyncio.AbstractEventLoop, _Lanes] = {}
-        self._inherited: list[object] = []
-
-    def _here(self) -> _Lanes:
-        """The lanes of the loop that runs now. Raises `StoreClosed`."""
-        loop = asyncio.get_running_loop()
-        found = self._lanes.get(loop)
-        if found is not None and self._process == os.getpid():
-            return found
-        with self._lock:
-            if self._closed:
-                raise StoreClosed
-            if self._process != os.getpid():
-                self._inherited.append(self._lanes)  # never freed: that would close what is the parent's
-                self._lanes, self._process = {}, os.getpid()
-            for other in [each for each in self._lanes if each.is_closed()]:
-                del self._lanes[other]
-            found = self._lanes[loop] = _Lanes(self.engine, self._connections, self._sweep)
-            return found
+        self._lanes = PerLoop(lambda: _Lanes(engine, connections, sweep), engine.timeout)
 
     async def do(self, kind: OperationKind, given: Any, weight: int = 0) -> Any:
         """Run one operation of that kind and give its result. `weight`: the bytes it brings along."""
-        return await self._here().submit(kind, given, weight)
+        return await self._lanes.here().submit(kind, given, weight)
 
     async def aclose(self) -> None:
         """End the workers of all loops and wait for them. What had begun is done; what waited gets `StoreClosed`."""
-        with self._lock:
-            self._closed = True
-            lanes = dict(self._lanes) if self._process == os.getpid() else {}
-        here = asyncio.get_running_loop()
-        for loop, each in lanes.items():
-            if loop is here:
-                await each.stop()
-            elif loop.is_running():
-                stopping = each.stop()
-                try:
-                    ended = asyncio.run_coroutine_threadsafe(stopping, loop)
-                except RuntimeError:  # it was closed meanwhile, and its tasks with it
-                    stopping.close()
-                    continue
-                with suppress(TimeoutError, asyncio.CancelledError):
-                    async with asyncio.timeout(self.engine.timeout):
-                        await asyncio.shield(asyncio.wrap_future(ended))
+        await self._lanes.aclose()

@@ -21,15 +21,14 @@ Specification: none.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from threading import Lock
 from typing import Any
 
 from dovetail.logs import get_logger
 from dovetail.stores.errors import StoreClosed, StoreError, StoreFull, StoreUnavailable
+from dovetail.stores.per_loop import PerLoop
 
 from .driver import Address, Driver, is_refusal
 from .scripts import PartKeys, Script
@@ -245,7 +244,6 @@ class Local:
 
     def __init__(self, driver: Driver, most: int) -> None:
         self.driver = driver
-        self.process = os.getpid()
         self.closing: list[Any] = []  # coroutine functions to be called at the end, of what else is here
         self.extras: dict[str, Any] = {}
         self._most = most
@@ -268,7 +266,7 @@ class Local:
                     raise
         raise StoreUnavailable("The Redis cluster sends us from node to node. Try again later.")
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """Let go of all connections."""
         for close in self.closing:
             await close()
@@ -282,10 +280,7 @@ class Connections:
         if most < 1:
             raise ValueError(f"A Redis store needs at least one connection, not {most}.")
         self._driver = driver
-        self._most = most
-        self._lock = Lock()
-        self._closed = False
-        self._locals: dict[asyncio.AbstractEventLoop, Local] = {}
+        self._locals = PerLoop(lambda: Local(driver, most), driver.timeout)
         self.sweeps: list[tuple[Script, PartKeys]] = []
         """What makes room in each part: called with the time, gives how much went."""
 
@@ -296,17 +291,7 @@ class Connections:
 
     def here(self) -> Local:
         """What we have in the event loop that runs now. Raises `StoreClosed`."""
-        loop = asyncio.get_running_loop()
-        local = self._locals.get(loop)
-        if local is not None and not self._closed and local.process == os.getpid():
-            return local
-        with self._lock:
-            if self._closed:
-                raise StoreClosed
-            for other in [each for each in self._locals if each.is_closed()]:
-                del self._locals[other]
-            local = self._locals[loop] = Local(self._driver, self._most)
-            return local
+        return self._locals.here()
 
     async def run(self, script: Script, keys: PartKeys, now: float, *args: bytes) -> Any:
         """What the script gives. Raises `StoreFull` where the server has no memory left, even after a sweep;
@@ -338,21 +323,4 @@ class Connections:
 
     async def aclose(self) -> None:
         """Let what was sent be answered, then close all connections. May be called again."""
-        with self._lock:
-            self._closed = True
-            locals_, self._locals = self._locals, {}
-        here = asyncio.get_running_loop()
-        elsewhere: list[asyncio.Future[None]] = []
-        for loop, local in locals_.items():
-            if local.process != os.getpid():
-                continue  # they are our parent's
-            if loop is here:
-                await local.close()
-            elif loop.is_running():
-                closing = local.close()
-                try:
-                    elsewhere.append(asyncio.wrap_future(asyncio.run_coroutine_threadsafe(closing, loop)))
-                except RuntimeError:  # it was closed meanwhile, and with it what it had
-                    closing.close()
-        if elsewhere:  # a loop that ends meanwhile closes its connections, and answers nobody
-            await asyncio.wait(elsewhere, timeout=self._driver.timeout)
+        await self._locals.aclose()
