@@ -65,6 +65,12 @@ def statements(source: str) -> Iterator[tuple[ast.stmt, str]]:
             yield each, textwrap.dedent("\n".join(lines[first - 1 : each.end_lineno])) + "\n"
 
 
+def _imported(module: str, name: str) -> Any:
+    """What ``from module import name`` gives: the module's own, or a module below it."""
+    found = import_module(module)
+    return getattr(found, name) if name in dir(found) else import_module(f"{module}.{name}")
+
+
 class Reading:
     """What a page has said so far."""
 
@@ -78,7 +84,7 @@ class Reading:
             match node:
                 case ast.ImportFrom(module=str(module), names=names) if module.partition(".")[0] in OURS:
                     for each in names:
-                        self._imported[each.asname or each.name] = getattr(import_module(module), each.name)
+                        self._imported[each.asname or each.name] = _imported(module, each.name)
                 case ast.ImportFrom(names=names):
                     for each in names:
                         if each.name == "app":
