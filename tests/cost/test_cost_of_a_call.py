@@ -279,6 +279,9 @@ def test_instructions_of_a_call(tmp_path: Path) -> None:
     if valgrind is None:
         pytest.skip("no-valgrind: instructions cannot be counted")
     probe = PROBE.format(here=str(Path(__file__).parent))
+    subprocess.run(
+        [sys.executable, "-c", probe, "1"], check=True
+    )  # what is imported is compiled now, for both
     running: list[subprocess.Popen[bytes]] = []
     totals: list[int] = []
     for count in (20, 220):

@@ -353,9 +353,6 @@ class Shown:
         raise NotImplementedError(given)
 
 
-Shown.__module__ = Hidden.__module__ = __name__
-
-
 @pytest.fixture
 def as_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classes of this file count as the library's."""
