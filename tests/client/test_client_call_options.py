@@ -80,7 +80,7 @@ async def test_an_option_that_is_none_is_named(scripted: Scripted) -> None:
         with pytest.raises(LocalProtocolError, match=r"timeuot.*did you mean 'timeout'"):
             await client.ping(**wrong)
         with pytest.raises(LocalProtocolError, match=r"'zzz'.*timeout, meta, progress, fresh"):
-            await client.ping(**{"zzz": wrong})
+            await client.ping(zzz=wrong)
 
 
 async def test_notifications_take_them_too(scripted: Scripted) -> None:
