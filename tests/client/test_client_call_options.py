@@ -76,11 +76,12 @@ def test_so_it_is_for_the_client(option: str, seconds: Any) -> None:
 
 async def test_an_option_that_is_none_is_named(scripted: Scripted) -> None:
     wrong: Any = {"timeuot": 5}
+    unlike: Any = {"zzz": 5}
     async with Client(scripted()) as client:
         with pytest.raises(LocalProtocolError, match=r"timeuot.*did you mean 'timeout'"):
             await client.ping(**wrong)
         with pytest.raises(LocalProtocolError, match=r"'zzz'.*timeout, meta, progress, fresh"):
-            await client.ping(zzz=wrong)
+            await client.ping(**unlike)
 
 
 async def test_notifications_take_them_too(scripted: Scripted) -> None:
