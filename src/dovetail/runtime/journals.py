@@ -37,8 +37,6 @@ from .redemptions import Redemptions
 
 log = get_logger("dovetail.server")
 
-log = get_logger("dovetail.server")
-
 SPILL: Final = 8 * 1024
 MAX_JOURNAL: Final = 4 * 1024 * 1024
 SHARE: Final = 3 / 8
