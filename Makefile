@@ -33,7 +33,7 @@ demo-auth: setup-dev ## a login from beginning to end, in a real browser without
 	@$(PY) examples/protected/demo.py
 
 test: setup-dev ## run all tests, with the schema oracle watching every message (ARGS= for a part of them)
-	@$(PY) -m pytest -n 2 --ignore=tests/interop $(if $(ARGS),$(ARGS),$(ORACLE))
+	@$(PY) -m pytest -n 4 --ignore=tests/interop $(if $(ARGS),$(ARGS),$(ORACLE))
 	@$(if $(ARGS),,$(PY) -m pytest -n 2 tests/interop)
 
 test-pythons: setup-dev ## run the tests on the other Pythons that are installed: the newest in full, those between in core

@@ -3,6 +3,7 @@ wires to servers.
 """
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -12,3 +13,10 @@ pytest_plugins = ["clean_reports", "chosen_requirements", "skip_ledger", "oracle
 settings.register_profile("landing", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("landing")
+
+# Who starts tests in the background, or under nohup, has signals ignored in all that they start, and servers rightly
+# go on ignoring them. With handlers the tests live on as they would, and what they start hears signals again.
+for name in ("SIGHUP", "SIGINT", "SIGQUIT"):
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if name == "SIGINT" else lambda *_: None)

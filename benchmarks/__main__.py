@@ -25,7 +25,16 @@ from .processes import end_all
 from .suite import Progress, Results, bind_to, failures, run
 
 FULL = Pace()
-QUICK = Pace(warm=0.3, run=0.4, spawns=1, streams=200, sessions=300)
+QUICK = Pace(
+    warm=0.3,
+    run=0.4,
+    spawns=1,
+    streams=200,
+    sessions=300,
+    listeners=150,
+    crowd_sessions=500,
+    crowd_streams=100,
+)
 QUICK_WHO = (OURS, MCP, MCP_FAST, FLOOR)
 console = Console(width=None if sys.stdout.isatty() else 200)
 

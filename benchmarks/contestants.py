@@ -8,8 +8,11 @@ workers.
   a hundred items, once for each way to write their type; ``large``: ``make`` and ``take`` texts of any size;
   ``streams``: ``add``, and what reports, asks and tells of changes
 * mode (HTTP): ``default``; for revision 2025-11-25 ``plain`` (no session, JSON), ``json`` (session, JSON),
-  ``sse`` (session, event streams with a priming event and an event log), ``sessions`` (with no option set)
+  ``sse`` (session, event streams with a priming event and an event log), ``sessions`` (with no option set);
+  ``crowd``: as default, with room for 10,000 sessions of one caller
 * workers: processes
+
+Ours is told by ``BENCH_STORE`` which store to take.
 
 The peers are written as their documentation teaches; what they log goes nowhere. One thing is set for them
 that is no default: bodies of 16 MiB, where there is an option for it, as ours takes them.
@@ -52,7 +55,8 @@ class Cannot(Exception):
 @dataclass(frozen=True)
 class Pace:
     """How long things take. ``warm`` and ``run``: seconds of load before and while it is measured; ``spawns``: how
-    often a start is repeated in a round; ``streams``, ``sessions``: how many are opened to be weighed.
+    often a start is repeated in a round; ``streams``, ``sessions``: how many are opened to be weighed; ``listeners``:
+    those of a change on three workers; ``crowd_sessions``, ``crowd_streams``: how many are there and do nothing.
     """
 
     warm: float = 0.6
@@ -60,6 +64,9 @@ class Pace:
     spawns: int = 3
     streams: int = 400
     sessions: int = 650
+    listeners: int = 1000
+    crowd_sessions: int = 5000
+    crowd_streams: int = 1000
 
 
 @dataclass(frozen=True)

@@ -218,4 +218,53 @@ ROWS: tuple[Row, ...] = (
         False,
         (Goal(1.5, "at most", label="at most 1.5 x two plain calls"),),
     ),
+    Row(
+        "a call in a session, sessions in memory",
+        "session memory",
+        "cpu",
+        "us",
+        False,
+        (Goal(8), _floor(0.3)),
+    ),
+    *(
+        Row(
+            f"... in {title}",
+            f"session {kind}",
+            "cpu",
+            "us",
+            False,
+            (
+                Goal(bound, "share", OURS, measure="session memory", label=f"at most {bound:g} x memory"),
+                Goal(1, measure="session memory", label="ahead of mcp in memory"),
+            ),
+        )
+        for kind, title, bound in (
+            ("sqlite", "SQLite", 4),
+            ("redis", "Redis", 4),
+            ("postgres", "PostgreSQL", 5),
+        )
+    ),
+    Row(
+        "a change told to 1,000 listen streams on three workers, CPU of each",
+        "fan-out 3",
+        "cpu",
+        "us",
+        False,
+        (
+            Goal(6, label="at least 6 x mcp (at one worker)"),
+            Goal(2, "share", FLOOR, label="at most 2 x the floor (at one worker)"),
+        ),
+    ),
+    Row(
+        "5,000 idle sessions and 1,000 listen streams", "crowd", "bytes", "B", False, (Goal(1 / 3, "share"),)
+    ),
+    Row(
+        "... CPU of a second in which nothing happens",
+        "crowd",
+        "idle",
+        "ms",
+        False,
+        (Goal(10, "at most", label="at most 1 %"),),
+    ),
+    Row("... p99 of a call meanwhile", "crowd", "p99", "ms", more=False),
 )

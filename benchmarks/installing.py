@@ -29,7 +29,7 @@ CACHE = ROOT / ".cache" / "bench"
 PINS = ROOT / "constraints" / "peers.txt"
 LOCK = ROOT / "constraints" / "dev.txt"
 PACKAGES = HERE / "peers" / "package.json"
-OUR_EXTRAS = ("server", "client", "pydantic")
+OUR_EXTRAS = ("server", "client", "pydantic", "redis", "postgres")
 PATIENCE = 900.0
 
 VERSIONS = """\

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-import run
+import serving
 
 from dovetail_authserver import RegisteredClient
 from dovetail_authserver.testing import AuthorizationServer, authorization_server
@@ -35,7 +35,7 @@ async def attend(authority: AuthorizationServer, output: asyncio.StreamReader) -
 async def main(command: list[str]) -> int:
     """Serve, run the suite, and give its exit status."""
     async with authorization_server("http://127.0.0.1/mcp", clients=[CLIENT]) as authority:
-        where = ["--url", authority.url, "--client-id", CLIENT.id, "--port", str(run.free_port())]
+        where = ["--url", authority.url, "--client-id", CLIENT.id, "--port", str(serving.free_port())]
         process = await asyncio.create_subprocess_exec(
             *command, *where, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )

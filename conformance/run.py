@@ -5,9 +5,11 @@ process of the suite, and `verdicts` reads what it wrote. As many run at once as
 one server suite run one after the other against one server of their own, for they share what it offers. What measures
 time runs alone at the end. Every process has its time limit and a process group of its own, which dies with it.
 
-    python conformance/run.py [--only NAME ...] [--keep]
+    python conformance/run.py [--only NAME ...] [--keep] [--cluster ENGINE]
 
 ``--only NAME`` runs the scenarios whose name is or starts with NAME. ``--keep`` keeps what the suites wrote.
+``--cluster redis`` (or ``postgres``, ``sqlite``) runs the server scenarios alone, each suite against three workers that
+share such a store, behind a proxy that gives each request to the next worker.
 Exit status 0 only if nothing unexpected happened: no failure, no warning, no stale entry among the expected failures.
 """
 
@@ -19,93 +21,41 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import environment
 import plan as planning
+import serving
 import verdicts
 from environment import CACHE, SetUpError, say
 from plan import Plan, Scenario
+from serving import process_of
 from verdicts import Outcome
 
 HERE = Path(__file__).resolve().parent
-SERVER_START = 15.0  # seconds until the server has to take connections
 CLIENT_LIMIT = 20.0  # seconds that a client may take for a scenario; the suite ends it then
 SCENARIO_LIMIT = 60.0  # seconds for a whole scenario
-GRACE = 3.0  # seconds between asking a process to end and ending it
-
-
-async def end(process: asyncio.subprocess.Process) -> None:
-    """End a process and everything it started: ask first, then insist."""
-    if process.returncode is None:
-        _signal(process, signal.SIGTERM)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE)
-    _signal(process, signal.SIGKILL)
-    await process.wait()
-
-
-def _signal(process: asyncio.subprocess.Process, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)  # it leads a group of its own
-
-
-@asynccontextmanager
-async def process_of(command: Sequence[str], output: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A running process whose output goes to a file; it and its children are gone afterwards."""
-    with output.open("wb") as sink:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=sink,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        await asyncio.shield(end(process))
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-async def _ready(port: int, process: asyncio.subprocess.Process, output: Path) -> None:
-    deadline = time.monotonic() + SERVER_START
-    while process.returncode is None and time.monotonic() < deadline:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)  # nothing tells that a port is open but trying it
-        else:
-            writer.close()
-            return
-    state = "ended" if process.returncode is not None else f"took no connection within {SERVER_START:.0f} s"
-    raise SetUpError(f"the server {state}:\n{tail_of(output)}")
-
-
-def tail_of(output: Path) -> str:
-    """The end of what a process printed."""
-    return output.read_text(errors="replace")[-verdicts.TAIL :]
 
 
 class Runner:
     """Runs scenarios, tells of each as it ends, and collects the outcomes."""
 
-    def __init__(self, scenarios: Sequence[Scenario], expected: dict[str, set[str]], results: Path) -> None:
+    def __init__(
+        self,
+        scenarios: Sequence[Scenario],
+        expected: dict[str, set[str]],
+        results: Path,
+        engine: str | None = None,
+    ) -> None:
         self.scenarios = scenarios
         self.outcomes: list[Outcome] = []
         self._expected = expected
         self._results = results
+        self._engine = engine
         self._width = max((len(each.suite) for each in scenarios), default=0)
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._folders = 0
@@ -134,16 +84,12 @@ class Runner:
                 await self._client(each)
 
     async def _server_suite(self, suite: str, scenarios: Iterable[Scenario]) -> None:
-        port, output = free_port(), self._results / f"server {suite}.txt"
-        async with process_of(
-            [sys.executable, str(HERE / "server.py"), "--port", str(port)], output
-        ) as server:
-            await _ready(port, server, output)
+        folder = self._results / f"server {suite}"
+        folder.mkdir()
+        async with serving.served(self._engine, folder) as server:
             for scenario in scenarios:
-                command = ["server", "--url", f"http://127.0.0.1:{port}/mcp"]
-                await self._scenario(scenario, command)
-                if server.returncode is not None:
-                    raise SetUpError(f"the server ended (exit {server.returncode}):\n{tail_of(output)}")
+                await self._scenario(scenario, ["server", "--url", server.url])
+                server.check()
 
     async def _client(self, scenario: Scenario) -> None:
         ours = shlex.join([sys.executable, str(HERE / "client.py")])
@@ -243,10 +189,12 @@ async def main(arguments: argparse.Namespace) -> int:
     expected = verdicts.read_expected()
     wrong = verdicts.check_list(expected, plan)
     scenarios = chosen(plan, arguments.only)
+    if arguments.cluster is not None:
+        scenarios = [each for each in scenarios if each.role == "server"]
     results = CACHE / f"results-{os.getpid()}"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
-    runner = Runner(scenarios, expected, results)
+    runner = Runner(scenarios, expected, results, arguments.cluster)
     began = time.monotonic()
     say(f"{len(scenarios)} scenarios, {os.cpu_count()} at once")
     try:
@@ -268,6 +216,12 @@ if __name__ == "__main__":
         "--only", action="append", default=[], metavar="NAME", help="scenarios named so, or starting so"
     )
     parser.add_argument("--keep", action="store_true", help="keep what the suites wrote")
+    parser.add_argument(
+        "--cluster",
+        choices=serving.ENGINES,
+        metavar="ENGINE",
+        help="the server scenarios against three workers",
+    )
     try:
         sys.exit(asyncio.run(main(parser.parse_args())))
     except (SetUpError, verdicts.ListError) as error:

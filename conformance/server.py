@@ -3,6 +3,8 @@
     python conformance/server.py --port 8000     HTTP on the loopback, at /mcp
     python conformance/server.py --stdio         standard input and output
 
+With ``CLUSTER_STORE`` in the environment it keeps everything there, as one of several workers does.
+
 Each tool, resource and prompt is a fixture whose name and words the suite prescribes; every default is on. One body
 serves both eras: what it asks goes out as a request in one and as an input-required result in the other.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -48,9 +51,22 @@ from dovetail import (
     ToolError,
     user,
 )
+from dovetail.stores import PostgresStore, RedisStore, SQLiteStore, Store
+
+
+def shared_store() -> Store | None:
+    """The store that the environment names; None where this process is the only one."""
+    place = os.environ.get("CLUSTER_STORE", "")
+    if place.startswith("redis://"):
+        return RedisStore(place)
+    return (
+        PostgresStore(place) if place.startswith("postgresql://") else SQLiteStore(place) if place else None
+    )
+
 
 app = App(
     "dovetail-everything",
+    store=shared_store(),
     title="Dovetail conformance server",
     instructions="Every tool here is a fixture of the conformance suite.",
 )
@@ -285,32 +301,28 @@ def text_of(content: Any) -> str:
 
 
 async def dynamic_tool() -> str:
-    """Be there one time and not the other."""
+    """Be there for a moment."""
     return "Here"
 
 
 async def dynamic_prompt() -> str:
-    """Be there one time and not the other."""
+    """Be there for a moment."""
     return "Here"
 
 
 @app.tool
 async def test_trigger_tool_change() -> str:
-    """Add a tool to the list, or take it off again; clients that listen hear of it."""
-    try:
-        app.remove_tool("dynamic_tool")
-    except KeyError:
-        app.add_tool(dynamic_tool)
+    """Add a tool to the list, and take it off again; clients that listen hear of it. Lists stay the same."""
+    app.add_tool(dynamic_tool)
+    app.remove_tool("dynamic_tool")
     return "The list of tools has changed"
 
 
 @app.tool
 async def test_trigger_prompt_change() -> str:
-    """Add a prompt to the list, or take it off again; clients that listen hear of it."""
-    try:
-        app.remove_prompt("dynamic_prompt")
-    except KeyError:
-        app.add_prompt(dynamic_prompt)
+    """Add a prompt to the list, and take it off again; clients that listen hear of it. Lists stay the same."""
+    app.add_prompt(dynamic_prompt)
+    app.remove_prompt("dynamic_prompt")
     return "The list of prompts has changed"
 
 

@@ -30,6 +30,7 @@ HEADER = "# The public names, module by module. Written by: python tools/public_
 PUBLIC = {
     "dovetail": "what most programs need",
     "dovetail.auth": "protecting a server, and getting credentials for a client",
+    "dovetail.auth.extension_names": "identifiers of the extensions of authorization",
     "dovetail.auth.login": "all of getting credentials: settings, token stores, errors",
     "dovetail.auth.oauth": "the parts of OAuth, for an authorization server or a gateway of your own",
     "dovetail.auth.pkce": "the arithmetic of PKCE, for tests of authorization",
@@ -39,10 +40,13 @@ PUBLIC = {
     "dovetail.client": "the client, and the types of its options and handlers",
     "dovetail.errors": "every error",
     "dovetail.extensions": "what additions to the protocol and middleware are made of",
+    "dovetail.extensions.authorization": "the extensions of authorization, as values",
+    "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.revisions": "the revisions as data",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
     "dovetail.server": "the types of what an app takes and gives",
     "dovetail.stores": "stores, their contracts and their errors",
+    "dovetail.telemetry": "seeing what goes on: spans, metrics, logs of calls, audit records",
     "dovetail.testing": "what tests of servers and clients are built from",
     "dovetail.testing.store_contract": "the suite that defines a store",
     "dovetail.types": "messages and values of the protocol",
@@ -84,6 +88,7 @@ NOT_PUBLIC = {
     "App.endpoint": "`run` and `asgi` make by it what they serve",
     "App.http_routes": "`endpoint` and `dovetail dev` serve them",
     "App.service": "transports serve it",
+    "App.adopt_store": "`run` and `asgi` call it",
     "App.share_keys": "`run` calls it before it forks",
     "BlockingClient.forgotten": "the end of the interpreter calls it",
     "Call.forget": "transports let go of what is large by it",
@@ -103,6 +108,7 @@ NOT_PUBLIC = {
         ],
         "the client's connection tells a subscription by them what came",
     ),
+    "Subscription.adopt": "a client takes up by it what its session is subscribed to",
     **dict.fromkeys(
         [
             f"{kind}.{name}"

@@ -6,7 +6,7 @@ or more measures.
 
 from __future__ import annotations
 
-from . import calls, catalogue, clients, memory, payloads, pipes, starting, streaming
+from . import calls, catalogue, clients, memory, payloads, pipes, scaling, starting, streaming
 from .turn import Group, Turn
 
 __all__ = ["Group", "Turn", "groups"]
@@ -23,4 +23,5 @@ def groups() -> tuple[Group, ...]:
         *memory.GROUPS,
         *clients.GROUPS,
         *streaming.GROUPS,
+        *scaling.GROUPS,
     )

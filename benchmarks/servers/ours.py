@@ -1,13 +1,34 @@
 """The measured server, with Dovetail: the normal `App`, every default on. For its words see `contestants`."""
 
+import os
 import sys
 from typing import Any
 
 from dovetail import App
 
+STORE = os.environ.get("BENCH_STORE", "memory")
+
+
+def store() -> Any:
+    """The store that the measure is about; None for what an app has by itself."""
+    if STORE == "memory":
+        return None
+    from dovetail.stores import PostgresStore, RedisStore, SQLiteStore
+
+    kinds: dict[str, Any] = {"redis": RedisStore, "postgresql": PostgresStore}
+    return kinds.get(STORE.partition("://")[0], SQLiteStore)(STORE)
+
+
+def roomy() -> Any:
+    """A store with room for a crowd that is one caller."""
+    from dovetail.stores import MemoryStore, SessionBounds, StoreBounds
+
+    return MemoryStore(bounds=StoreBounds(sessions=SessionBounds(max_per_principal=10_000)))
+
+
 transport, kit, mode = sys.argv[1:4]
 tools, port, workers = map(int, sys.argv[4:7])
-app = App("measured", version="1")
+app = App("measured", version="1", store=roomy() if mode == "crowd" else store())
 
 if kit == "calls":
 
@@ -32,6 +53,7 @@ MODES: dict[str, dict[str, Any]] = {
     "default": {},
     "plain": {"sessions": False},
     "sessions": {},
+    "crowd": {},
     "json": {},
     "sse": {"responses": "sse"},
 }

@@ -79,6 +79,7 @@ _lazy = LazyNames(
             "ScopeRefused",
             "StorageUnsafe",
             "TokenRefused",
+            "TokensChanged",
         ),
         "dovetail.stores.errors": (
             "EventsTrimmed",
@@ -88,6 +89,7 @@ _lazy = LazyNames(
             "StoreError",
             "StoreFull",
             "StoreUnavailable",
+            "StoreVersionMismatch",
             "StreamEnded",
             "StreamUnknown",
             "ValueTooLarge",

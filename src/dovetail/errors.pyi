@@ -12,6 +12,7 @@ from dovetail.auth.login import (
     ScopeRefused,
     StorageUnsafe,
     TokenRefused,
+    TokensChanged,
 )
 from dovetail.client.results import OutputInvalid, ToolFailed
 from dovetail.protocol.errors import (
@@ -72,6 +73,7 @@ from dovetail.stores.errors import (
     StoreError,
     StoreFull,
     StoreUnavailable,
+    StoreVersionMismatch,
     StreamEnded,
     StreamUnknown,
     ValueTooLarge,
@@ -146,11 +148,13 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "StoreVersionMismatch",
     "StreamEnded",
     "StreamUnknown",
     "Suspend",
     "TimedOut",
     "TokenRefused",
+    "TokensChanged",
     "ToolError",
     "ToolFailed",
     "TransportError",

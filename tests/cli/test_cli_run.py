@@ -244,7 +244,7 @@ def test_places():
         (["x.py", "--transport", "unix"], "needs --uds"),
         (["x.py", "--transport", "stdio", "--uds", "s"], "exclude"),
         (["x.py", "--workers", "2"], "--workers is for HTTP"),
-        (["x.py", "--http", "0", "--workers", "2"], "--store FILE"),
+        (["x.py", "--http", "0", "--workers", "2", "--store", "oracle://h"], "no store has URLs"),
         (["x.py", "--no-sessions"], "--no-sessions is for HTTP"),
         (["x.py", "--transport", "smoke"], "invalid choice"),
         (["x.py", "--unheard-of"], "--unheard-of"),

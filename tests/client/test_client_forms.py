@@ -111,6 +111,19 @@ async def test_a_null_is_an_answer_left_out(answer: Any, content: Any) -> None:
     assert result.content == content
 
 
+async def test_an_answer_that_names_no_field_says_how_to_name_them() -> None:
+    """As of a handler that gives an object of its own for a form of several fields."""
+
+    def handler(request: ElicitRequest) -> Any:
+        return object()
+
+    fields = {"sure": {"type": "boolean"}, "colour": {"type": "string"}}
+    schema = {"type": "object", "properties": fields}
+    params = ElicitParams(message="?", requested_schema=schema)
+    with pytest.raises(InternalError, match=r"has to give a dict with 'sure', 'colour'"):
+        await answer_elicitation(params, Options(elicitation=handler), "server")
+
+
 async def test_a_null_for_what_is_required_does_not_fit() -> None:
     params = ElicitParams(message="m", requested_schema=form({"type": ["string", "null"]}, "a"))
     with pytest.raises(InternalError):

@@ -1,6 +1,9 @@
 """Names that other libraries have for what an App or a Client has: who writes one is told what to write instead."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +85,13 @@ def test_an_option_of_serving_that_is_none_names_the_nearest() -> None:
         App("x").run("http", **port)
     with pytest.raises(TypeError, match=r"did you mean 'health'\?"):
         App("x").asgi(**health)
+
+
+def test_a_client_that_is_refused_leaves_no_word_at_the_end_of_the_interpreter(tmp_path: Path) -> None:
+    """What was never made has nothing to let go of, also where its frames live until the interpreter ends."""
+    script = tmp_path / "refused.py"
+    script.write_text("from dovetail import Client\nClient('x', timout=1)\n")
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "did you mean 'timeout'?" in ended.stderr
+    assert "Exception ignored" not in ended.stderr

@@ -25,7 +25,7 @@ from dovetail.protocol import names
 from dovetail.protocol.revisions import STATELESS
 from dovetail.runtime import tap
 from dovetail.security.sealing import AESGCMSealer
-from dovetail.transports.http1.client.http1_backend import Http1Backend
+from dovetail.transports.http1.client.http1_backend import HTTP1Backend
 from dovetail.transports.http_client.transport import HTTPTransport
 from dovetail.transports.stdio.descriptor_io import DescriptorWriter
 
@@ -216,7 +216,7 @@ async def test_functions_and_writes_of_an_http_request() -> None:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    backend = Http1Backend()
+    backend = HTTP1Backend()
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
     headers = [("accept", "application/json"), ("content-type", "application/json")]
     made: Counter[str] = Counter()

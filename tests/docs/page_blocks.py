@@ -35,6 +35,10 @@ ORDERS = {
     "json": {"", "file"},
     "toml": {"", "file"},
     "text": {"output", "picture"},
+    # What only other programs read: a test of the page says what it holds them against.
+    "yaml": {"file"},
+    "dockerfile": {"file"},
+    "cfg": {"file"},
 }
 WITH_OBJECT = {"file", "serve", "raises", "not run"}
 

@@ -23,8 +23,8 @@ from dovetail.client.options import Options
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 from dovetail.stores import StoreBounds
-from dovetail.transports.http import HTTPApp
 from dovetail.transports.http1.server.runner import serve
+from dovetail.transports.http_server.asgi import HTTPApp
 
 PAGE = ROOT / "docs" / "defaults.md"
 UNITS = {"KiB": 1024, "MiB": 1024**2}

@@ -149,7 +149,7 @@ def test_an_application_is_declared_as_all_are(application):
 
 
 WRONG = [
-    (private_names, "from dovetail.logs import get_logger\n"),
+    (private_names, "from dovetail.lazy_names import LazyNames\n"),
     (private_names, "from dovetail.security.fetching import Fetcher\n"),
     (private_names, "from dovetail.security import AddressPolicy\n"),
     (private_names, "from dovetail import stores\nx = stores.memory\n"),

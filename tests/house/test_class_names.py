@@ -5,6 +5,7 @@ called the same, so that a search for a name finds what it is.
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
@@ -41,6 +42,35 @@ def shipped() -> tuple[Source, ...]:
 def test_no_two_classes_have_one_name() -> None:
     wrong = {name: where for name, where in repeated(shipped()).items() if name not in SAME}
     assert wrong == {}, "\n".join(f"{name}: {', '.join(where)}" for name, where in wrong.items())
+
+
+#: Acronyms as a class spells them: all letters large, so that one search finds all. (What a program or a package is
+#: called, `AiohttpBackend`, is a word.)
+ACRONYMS = frozenset(
+    {"ASGI", "CLI", "DPOP", "HTML", "HTTP", "JSON", "JWK", "JWT", "OAUTH", "RPC", "SQL", "SSE", "TLS", "URI"}
+    | {"URL"}
+)
+#: Those that the field itself writes otherwise.
+WRITTEN = {"DPOP": "DPoP", "OAUTH": "OAuth"}
+
+
+def misspelt(name: str) -> list[str]:
+    """The acronyms in the words of a class's name that are not written as `ACRONYMS` and `WRITTEN` have them."""
+    words = re.findall(r"[A-Z][a-z]+", name)
+    return [
+        each for each in ACRONYMS if each.capitalize() in words and WRITTEN.get(each) != each.capitalize()
+    ]
+
+
+def test_acronyms_are_written_in_one_way() -> None:
+    wrong = {name: misspelt(name) for name in places(shipped()) if misspelt(name)}
+    assert wrong == {}
+    assert [misspelt(each) for each in ("HttpBackend", "_UriTooLong", "JSONRpc")] == [
+        ["HTTP"],
+        ["URI"],
+        ["RPC"],
+    ]
+    assert not any(map(misspelt, ("HTTPBackend", "DPoPKey", "OAuthClient", "Urls", "AiohttpBackend")))
 
 
 def test_each_exception_is_one_and_has_a_reason() -> None:

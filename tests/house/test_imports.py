@@ -21,6 +21,7 @@ EXTRAS = frozenset(
         "httptools",
         "joserfc",
         "opentelemetry",
+        "prometheus_client",
         "pydantic",
         "redis",
     }

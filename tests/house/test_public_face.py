@@ -72,7 +72,7 @@ NEVER_OUT = {
         *("dovetail.protocol.bindings.lines.LineTooLong", "dovetail.protocol.bindings.sse.EventTooLarge"),
     ),
     "it becomes an `InvalidParams`, or a result for the model": (
-        *("dovetail.protocol.uri_template.syntax.UriTooLong", "dovetail.server.arguments.BadArguments"),
+        *("dovetail.protocol.uri_template.syntax.URITooLong", "dovetail.server.arguments.BadArguments"),
     ),
     "pydantic reports it": ("dovetail.server.pydantic_models.Misread",),
     "an engine answers it": ("dovetail.protocol.call.MessageRefused",),

@@ -55,6 +55,13 @@ class Outcome:
             self.details[told["step"]] = told["detail"]
             self.steps[told["step"]] = WORKS if told["works"] else told["detail"] or "failed without a word"
 
+    def keep(self, folder: Path) -> None:
+        """Note the frames and logs that a conversation left."""
+        self.wire = sorted(folder.glob("*.wire"))
+        self.said += "".join(
+            f"---- {log.name}\n{log.read_text(errors='replace')[-3000:]}\n" for log in folder.glob("*.log")
+        )
+
 
 def converse(cell: Cell, peers: Peers, folder: Path) -> Outcome:
     """Run a cell in a folder of its own."""
@@ -74,10 +81,7 @@ def converse(cell: Cell, peers: Peers, folder: Path) -> Outcome:
         outcome.steps["close"] = f"left {len(left)} processes behind: {'; '.join(left)}"
     elif outcome.killed and cell.role == "client":
         outcome.steps["close"] = f"our server did not end within {END_SECONDS} s of being asked to"
-    outcome.wire = sorted(folder.glob("*.wire"))
-    outcome.said = "".join(
-        f"---- {log.name}\n{log.read_text(errors='replace')[-3000:]}\n" for log in folder.glob("*.log")
-    )
+    outcome.keep(folder)
     return outcome
 
 

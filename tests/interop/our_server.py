@@ -1,6 +1,8 @@
 """Our server, with what `steps.py` says every server offers.
 
-`our_server.py --wire FILE --revisions R... -- stdio`, or `http PORT` or `sse PORT` at its end.
+`our_server.py --wire FILE --revisions R... -- stdio`, or `http PORT` or `sse PORT` at its end. With `CLUSTER_STORE` in
+the environment it is one of several workers: everything is kept there, also what its own tools remember, and `PID` in
+the name of the file is its process.
 
 Follows: no page of the specification.
 """
@@ -9,22 +11,39 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections import Counter, defaultdict
+import os
 
 from wire_file import record
 
 from dovetail import App, Context, ToolError
-
-cancelled: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-
-
-ran: Counter[str] = Counter()
+from dovetail.stores import MemoryStore, PostgresStore, RedisStore, SQLiteStore, Store
 
 
-def count(key: str) -> int:
-    """How often a step of a call has run."""
-    ran[key] += 1
-    return ran[key]
+def store_at(place: str) -> Store | None:
+    """The store that all workers share; None where this process is the only one."""
+    if place.startswith("redis://"):
+        return RedisStore(place)
+    return (
+        PostgresStore(place) if place.startswith("postgresql://") else SQLiteStore(place) if place else None
+    )
+
+
+store = store_at(os.environ.get("CLUSTER_STORE", ""))
+remembered = (store or MemoryStore()).kv.within("interop/")
+
+
+async def count(key: str) -> int:
+    """How often a step of a call has run, at whichever worker."""
+    times = 1
+    while not await remembered.add(f"{key}/{times}", b"ran"):
+        times += 1
+    return times
+
+
+async def ran_once(key: str) -> bool:
+    """Whether it has run, and not again."""
+    first, second = await remembered.get(f"{key}/1"), await remembered.get(f"{key}/2")
+    return first is not None and second is None
 
 
 def add(a: int, b: int) -> int:
@@ -44,7 +63,7 @@ async def slow(key: str, ctx: Context) -> str:
             await ctx.progress(done, 3, f"part {done}")
         await asyncio.Event().wait()
     except asyncio.CancelledError:
-        cancelled[key].set()
+        await remembered.set(f"cancelled/{key}", b"yes")
         raise
     return "unreachable"
 
@@ -53,7 +72,8 @@ async def was_cancelled(key: str) -> str:
     """Say whether the slow call with this key was cancelled, or is within three seconds."""
     try:
         async with asyncio.timeout(3):
-            await cancelled[key].wait()
+            while await remembered.get(f"cancelled/{key}") is None:  # noqa: ASYNC110 - a store tells nobody
+                await asyncio.sleep(0.02)
     except TimeoutError:
         return "no"
     return "yes"
@@ -83,7 +103,8 @@ async def both(ctx: Context) -> str:
     counts.append(await ctx.step("between", count, ctx.step_key("between")))
     said = await ctx.sample("What is two and two?", max_tokens=100)
     counts.append(await ctx.step("end", count, ctx.step_key("end")))
-    if counts != [1, 1, 1] or any(ran[ctx.step_key(step)] != 1 for step in ("start", "between", "end")):
+    once = [await ran_once(ctx.step_key(step)) for step in ("start", "between", "end")]
+    if counts != [1, 1, 1] or not all(once):
         raise ToolError(f"steps ran {counts} times")
     return f"{name} hears {getattr(said.content, 'text', said.content)}"
 
@@ -100,7 +121,13 @@ def another() -> str:
 
 def build(revisions: list[str]) -> App:
     """The app, limited to some revisions."""
-    app = App("dovetail", version="1.0.0", instructions="Offers what the steps need.", revisions=revisions)
+    app = App(
+        "dovetail",
+        version="1.0.0",
+        instructions="Offers what the steps need.",
+        revisions=revisions,
+        store=store,
+    )
     for tool in (add, fail, slow, was_cancelled, tell, ask, think, both, where):
         app.add_tool(tool)
     there = False
@@ -148,7 +175,7 @@ def main() -> None:
     parser.add_argument("--wire", required=True)
     parser.add_argument("--revisions", nargs="+", required=True)
     given = parser.parse_args()
-    record(given.wire)
+    record(given.wire.replace("PID", str(os.getpid())))
     app = build(given.revisions)
     if given.transport == "stdio":
         app.run()

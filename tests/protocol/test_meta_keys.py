@@ -99,6 +99,11 @@ def test_bare_trace_keys_are_reserved() -> None:
     [
         ("com.example/x", True),
         ("io.modelcontextprotocol/ui", True),
+        ("io.modelcontextprotocol/auth/dpop", True),
+        ("io.modelcontextprotocol//dpop", False),
+        ("io.modelcontextprotocol/auth/", False),
+        ("io.modelcontextprotocol/a/b/c", False),
+        ("com.example/auth/dpop", False),
         ("x", False),
         ("com.example/", False),
         ("/x", False),

@@ -15,8 +15,8 @@ from dovetail.protocol.uri_template.template import (
     MAX_URI,
     TemplateError,
     TemplateTooLong,
-    UriTemplate,
-    UriTooLong,
+    URITemplate,
+    URITooLong,
 )
 
 VALUES: dict[str, object] = {
@@ -101,7 +101,7 @@ VALUES: dict[str, object] = {
     ],
 )
 def test_expansion(template: str, uri: str) -> None:
-    assert UriTemplate(template, expand_only=True).expand(VALUES) == uri
+    assert URITemplate(template, expand_only=True).expand(VALUES) == uri
 
 
 @pytest.mark.parametrize(
@@ -151,18 +151,18 @@ def test_expansion(template: str, uri: str) -> None:
 )
 def test_malformed_templates_are_refused_with_their_place(template: str) -> None:
     with pytest.raises(TemplateError, match=r"offset [0-9]+: "):
-        UriTemplate(template, expand_only=True)
+        URITemplate(template, expand_only=True)
 
 
 @pytest.mark.parametrize("value", [b"x", object(), {"a": []}, [["a"]], "\ud800"])
 def test_values_that_have_no_expansion(value: object) -> None:
     with pytest.raises(TemplateError):
-        UriTemplate("{v}").expand({"v": value})
+        URITemplate("{v}").expand({"v": value})
 
 
 def test_a_prefix_takes_no_list() -> None:
     with pytest.raises(TemplateError, match="prefix"):
-        UriTemplate("{v:3}").expand({"v": ["a"]})
+        URITemplate("{v:3}").expand({"v": ["a"]})
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_a_prefix_takes_no_list() -> None:
 )
 def test_templates_that_would_need_guessing_are_refused(template: str, offset: int, word: str) -> None:
     with pytest.raises(TemplateError, match=rf"offset {offset}: .*{word}"):
-        UriTemplate(template)
-    free = UriTemplate(template, expand_only=True)
+        URITemplate(template)
+    free = URITemplate(template, expand_only=True)
     with pytest.raises(TemplateError, match="expansion only"):
         free.match("x://a")
 
@@ -247,7 +247,7 @@ def test_templates_that_would_need_guessing_are_refused(template: str, offset: i
     ],
 )
 def test_matching(template: str, uri: str, values: dict[str, object] | None) -> None:
-    assert UriTemplate(template).match(uri) == values
+    assert URITemplate(template).match(uri) == values
 
 
 @pytest.mark.parametrize(
@@ -273,48 +273,48 @@ def test_matching(template: str, uri: str, values: dict[str, object] | None) -> 
     ],
 )
 def test_the_guard_refuses_values_that_leave_a_directory(value: str) -> None:
-    template = UriTemplate("file:///{+path}")
+    template = URITemplate("file:///{+path}")
     assert template.match("file:///" + value) is None
     assert template.match("file:///" + value, allow_traversal=True) is not None
     if "/" not in value:
-        assert UriTemplate("file:///{name}").match("file:///" + value) is None
-    assert UriTemplate("x:/{/p*}").match("x://" + value) is None
+        assert URITemplate("file:///{name}").match("file:///" + value) is None
+    assert URITemplate("x:/{/p*}").match("x://" + value) is None
 
 
 @pytest.mark.parametrize("value", ["a..b", "...", "..a", "a/b", "1:b", "ab:c", ".hidden", "%252e%252e"])
 def test_the_guard_leaves_ordinary_values_alone(value: str) -> None:
-    assert UriTemplate("file:///{+path}").match("file:///" + value) is not None
+    assert URITemplate("file:///{+path}").match("file:///" + value) is not None
 
 
 def test_query_values_may_start_with_a_slash_but_not_climb() -> None:
-    template = UriTemplate("x://h{?q}")
+    template = URITemplate("x://h{?q}")
     assert template.match("x://h?q=/a") == {"q": "/a"}
     assert template.match("x://h?q=../a") is None
 
 
 def test_an_exploded_path_cannot_start_absolute() -> None:
-    assert UriTemplate("x:/{/p*}").match("x:///etc") is None
-    assert UriTemplate("x:/{/p*}").match("x:///etc", allow_traversal=True) == {"p": ["", "etc"]}
+    assert URITemplate("x:/{/p*}").match("x:///etc") is None
+    assert URITemplate("x:/{/p*}").match("x:///etc", allow_traversal=True) == {"p": ["", "etc"]}
 
 
 def test_properties() -> None:
-    template = UriTemplate("a/ü/{x}/{y,z}{?q,r*}")
+    template = URITemplate("a/ü/{x}/{y,z}{?q,r*}")
     assert template.variables == ("x", "y", "z", "q", "r")
     assert template.literal_prefix == "a/%C3%BC/"
     assert not template.is_static
-    assert UriTemplate("a://b").is_static
-    assert UriTemplate("{x}").literal_prefix == ""
-    assert len({UriTemplate("{x}"), UriTemplate("{x}"), UriTemplate("{y}")}) == 2
+    assert URITemplate("a://b").is_static
+    assert URITemplate("{x}").literal_prefix == ""
+    assert len({URITemplate("{x}"), URITemplate("{x}"), URITemplate("{y}")}) == 2
 
 
 def test_bounds() -> None:
     with pytest.raises(TemplateTooLong):
-        UriTemplate("x" * (MAX_TEMPLATE + 1))
-    with pytest.raises(UriTooLong):
-        UriTemplate("{x}").match("x" * (MAX_URI + 1))
-    with pytest.raises(UriTooLong):
-        UriTemplate("{x}").expand({"x": "é" * MAX_URI})
-    assert UriTemplate("{x}").match("x" * MAX_URI) is not None
+        URITemplate("x" * (MAX_TEMPLATE + 1))
+    with pytest.raises(URITooLong):
+        URITemplate("{x}").match("x" * (MAX_URI + 1))
+    with pytest.raises(URITooLong):
+        URITemplate("{x}").expand({"x": "é" * MAX_URI})
+    assert URITemplate("{x}").match("x" * MAX_URI) is not None
 
 
 SEGMENT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -334,11 +334,11 @@ def test_a_match_undoes_an_expansion(a: str, b: str, q: str, many: list[str]) ->
         "x://h{/a,b}{?q}{&many*}",
         "x://h{;a,b}?k=1{&q,many*}",
     ):
-        template = UriTemplate(text)
+        template = URITemplate(text)
         values: dict[str, object] = {"a": a, "b": b, "q": q, "many": many}
         assert template.match(template.expand(values), allow_traversal=True) == values
     for text in ("x:/{/many*}/-/{a}", "x://{many*}/{a}"):
-        template = UriTemplate(text)
+        template = URITemplate(text)
         assert template.match(template.expand({"many": many, "a": a}), allow_traversal=True) == {
             "many": many,
             "a": a,
@@ -347,7 +347,7 @@ def test_a_match_undoes_an_expansion(a: str, b: str, q: str, many: list[str]) ->
 
 @given(a=ALNUM, b=ALNUM, path=st.lists(ALNUM, min_size=1, max_size=5))
 def test_a_match_undoes_an_expansion_with_paths(a: str, b: str, path: list[str]) -> None:
-    template = UriTemplate("x://{a}/{+path}/{b}.end{?q}")
+    template = URITemplate("x://{a}/{+path}/{b}.end{?q}")
     values: dict[str, object] = {"a": a, "b": b, "path": "/".join(path), "q": "?&=/"}
     assert template.match(template.expand(values)) == values
 
@@ -355,7 +355,7 @@ def test_a_match_undoes_an_expansion_with_paths(a: str, b: str, path: list[str])
 @given(template=st.text("ab{}+#./;?&,*:1=", max_size=24), uri=st.text("ab/?#&=;,.%2F", max_size=24))
 def test_no_template_and_no_uri_breaks_anything(template: str, uri: str) -> None:
     try:
-        made = UriTemplate(template)
+        made = URITemplate(template)
     except TemplateError:
         return
     values = made.match(uri, allow_traversal=True)
@@ -394,7 +394,7 @@ def steps(work: Callable[[], object]) -> int:
     ],
 )
 def test_v14_work_is_linear_in_hostile_uris(template: str, unit: str) -> None:
-    made = UriTemplate(template)
+    made = URITemplate(template)
     small, large = (
         steps(lambda n=n: made.match("x://" + unit * n, allow_traversal=True)) for n in (1000, 2000)
     )
@@ -408,7 +408,7 @@ def test_work_is_linear_in_hostile_templates(unit: str) -> None:
 
         def build() -> None:
             with contextlib.suppress(TemplateError):
-                UriTemplate(text)
+                URITemplate(text)
 
         return steps(build)
 

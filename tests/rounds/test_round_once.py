@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +206,32 @@ def talk(command: list[str], params: dict[str, Any]) -> Any:
 
 def test_a_tool_that_runs_once_needs_a_store_where_workers_share_keys() -> None:
     app = App("several", keys=["k" * 32])
-    with pytest.raises(Exception, match=r"pass App\(store="):
+    with pytest.raises(Exception, match=r"share: App\(store="):
         app.add_tool(lambda: "x", name="t", once=True)
     shop = Shop(once=True)
-    with pytest.raises(ValueError, match=r"pass App\(store="):
+    with pytest.raises(ValueError, match=r"share: App\(store="):
         shop.app.share_keys()
+
+
+@MODERN
+@pytest.mark.parametrize("timeout", [None, 30.0])
+@pytest.mark.parametrize("kind", ["tool", "prompt", "resource"])
+async def test_state_that_counts_once_is_taken_with_a_deadline_too(
+    revision: str, kind: str, timeout: float | None, connect: Any
+) -> None:
+    app = App("single", store=MemoryStore())
+
+    async def agree(ctx: Context) -> str:
+        return "yes" if await ctx.elicit("Agreed?", bool) else "no"
+
+    register = {"tool": app.tool, "prompt": app.prompt, "resource": partial(app.resource, "app://agree")}
+    register[kind](single_use=True, timeout=timeout)(agree)
+    method, params = {
+        "tool": ("tools/call", {"name": "agree"}),
+        "prompt": ("prompts/get", {"name": "agree"}),
+        "resource": ("resources/read", {"uri": "app://agree"}),
+    }[kind]
+    wire = await connect(app, revision, ALL)
+    state = (await wire.result(method, params))["requestState"]
+    back = {**params, "inputResponses": YES, "requestState": state}
+    assert "yes" in json.dumps(await wire.result(method, back))

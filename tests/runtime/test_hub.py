@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import nullcontext
 
 import pytest
 
@@ -25,7 +26,7 @@ class Listener:
         self.all: list[Change] = []
         self.came = asyncio.Event()
         self.holds: asyncio.Event | None = None
-        self.subscription: HubSubscription = hub.subscribe(everything, handed=self.take)
+        self.subscription: HubSubscription = hub.subscribe(everything, try_deliver=self.take)
         self.task = asyncio.get_running_loop().create_task(self.listen())
 
     def take(self, change: Change) -> bool:
@@ -152,7 +153,7 @@ async def test_a_listener_that_fails_costs_nobody_else_anything() -> None:
     def fail(change: Change) -> bool:
         raise ValueError("as asked")
 
-    bad.subscription._handed = fail
+    bad.subscription._try_deliver = fail
     hub.publish(updated(0))
     for each in (first, bad, last):
         assert await each.has(1) == [updated(0)]
@@ -196,3 +197,133 @@ async def test_the_end_comes_after_what_waits() -> None:
     async with asyncio.timeout(10):
         await found.task
     assert found.all == [updated(0)]
+
+
+async def test_who_may_have_missed_changes_is_told_of_each_thing_once() -> None:
+    hub = Hub()
+    missed = [updated(number) for number in range(3)]
+    subscription = hub.subscribe(lambda change: change.uri != "note://1", doubted=lambda: iter(missed))
+    hub.publish(updated(7))
+    hub.doubt()
+    hub.doubt()  # before anybody was told: once all the same
+    assert [subscription.take() for _ in range(4)] == [updated(7), updated(0), updated(2), None]
+    subscription.close()
+
+
+async def test_doubt_is_told_in_the_loop_of_who_listens_whatever_thread_it_comes_from() -> None:
+    hub = Hub()
+    threads: list[int] = []
+
+    def missed() -> list[Change]:
+        threads.append(threading.get_ident())
+        return [updated(0)]
+
+    subscription = hub.subscribe(everything, doubted=missed)
+    await asyncio.to_thread(hub.doubt)
+    async with asyncio.timeout(10):
+        assert await anext(subscription) == updated(0)
+    assert threads == [threading.get_ident()]
+    assert subscription.take() is None
+    subscription.close()
+
+
+async def test_who_sees_to_it_alone_is_only_told_of_a_doubt() -> None:
+    hub = Hub()
+    doubts: list[str] = []
+    subscription = hub.subscribe(everything, doubted=lambda: doubts.append("doubt"))
+    silent = hub.subscribe(everything)
+    hub.doubt()
+    assert [subscription.take(), silent.take()] == [None, None]
+    assert doubts == ["doubt"]
+    subscription.close()
+    hub.doubt()
+    assert doubts == ["doubt"]
+    silent.close()
+
+
+async def test_what_found_a_listener_too_far_behind_is_made_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "MAX_WAITING", 3)
+    hub = Hub()
+    subscription = hub.subscribe(everything, doubted=lambda: map(updated, range(5)))
+    for number in (0, 1, 2, 2, 0):
+        hub.publish(updated(number))
+    assert [subscription.take() for _ in range(4)] == [
+        updated(0),
+        updated(1),
+        updated(2),
+        None,
+    ]  # none was lost
+    for number in range(5):
+        hub.publish(updated(number))
+    found: list[Change] = []
+    while (change := subscription.take()) is not None:
+        found.append(change)
+    assert found == [updated(number) for number in (0, 1, 2, 0, 1, 2, 3, 4)]
+    subscription.close()
+
+
+async def test_a_listener_that_missed_much_lets_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hubs, "AT_ONCE_EACH", 10)
+    hub = Hub()
+    handed: list[Change] = []
+    subscription = hub.subscribe(
+        everything,
+        try_deliver=lambda change: handed.append(change) is None,
+        doubted=lambda: map(updated, range(35)),
+    )
+    waiting = asyncio.ensure_future(anext(subscription))
+    await asyncio.sleep(0)
+    hub.doubt()
+    seen: list[int] = []
+    for _ in range(6):
+        await asyncio.sleep(0)
+        seen.append(len(handed))
+    assert sorted(set(seen)) == [10, 20, 30, 35]
+    waiting.cancel()
+    subscription.close()
+
+
+class Forwarded:
+    """A relay that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+
+    def publish(self, change: Change) -> None:
+        self.changes.append(change)
+
+    def hearing(self) -> nullcontext[None]:
+        return nullcontext()
+
+    def serving(self) -> nullcontext[None]:
+        return nullcontext()
+
+
+async def test_what_is_published_here_is_relayed_and_what_is_told_is_not() -> None:
+    hub = Hub()
+    hub.relay = relay = Forwarded()
+    subscription = hub.subscribe(everything)
+    hub.publish(updated(0))
+    hub.tell(updated(1))
+    assert relay.changes == [updated(0)]
+    assert [subscription.take(), subscription.take()] == [updated(0), updated(1)]
+    subscription.close()
+
+
+async def test_those_of_one_loop_can_be_told_alone() -> None:
+    hub = Hub()
+    here = hub.subscribe(everything, doubted=lambda: [updated(1)])
+    there = await asyncio.to_thread(asyncio.run, _subscribed(hub))
+    hub.tell(updated(0), asyncio.get_running_loop())
+    hub.doubt(asyncio.get_running_loop())
+    assert [here.take(), here.take(), here.take()] == [updated(0), updated(1), None]
+    hub.tell(updated(2), there.loop)
+    assert here.take() is None
+    here.close()
+    there.close()
+
+
+async def _subscribed(hub: Hub) -> HubSubscription:
+    return hub.subscribe(everything)

@@ -9,7 +9,7 @@ from typing import Any
 
 from soak_talk import STATEFUL, initialize, message, modern
 
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 
 
 class Exchange:

@@ -52,7 +52,7 @@ TOLERANCE: Final = 0.10
 #: Seconds within which 99 of 100 good calls are answered.
 PROMPT: Final = 0.1
 #: What has to be as before when the attackers have left.
-PASSING: Final = ("requests", "streams", "bytes", "listeners", "calls", "live sessions", "unread")
+PASSING: Final = ("requests", "streams", "bytes", "listeners", "calls", "live sessions", "unread", "heads")
 #: What is kept for a time.
 KEPT: Final = ("sessions", "streams kept", "values kept")
 

@@ -95,6 +95,16 @@ async def leave_body(attacker: Attacker) -> None:
     attacker.outcomes["left"] += 1
 
 
+@kind("heads")
+async def leave_head(attacker: Attacker) -> None:
+    """A large head, to which another line could always come."""
+    talk = await Talk.open(attacker.port)
+    attacker.keep(talk, 50)
+    talk.writer.write(b"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\nx-more: " + b"x" * (60 * KIB))
+    await talk.writer.drain()
+    attacker.outcomes["left"] += 1
+
+
 @kind("sessions")
 async def open_session(attacker: Attacker) -> None:
     """Sessions that nobody uses, of nobody in particular."""

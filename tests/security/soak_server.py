@@ -19,8 +19,8 @@ from soak_watching import Watching, tell
 from dovetail import App, Client, Context
 from dovetail.auth import Protected, introspection
 from dovetail.stores import MemoryStore
-from dovetail.transports.http import HTTPApp
 from dovetail.transports.http1.server import runner as uvicorn_runner
+from dovetail.transports.http_server.asgi import HTTPApp
 from dovetail.transports.http_server.routes import Request
 
 SETTING: Final[Mapping[str, Any]] = json.loads(sys.argv[1])
@@ -104,9 +104,10 @@ async def held(request: Request) -> dict[str, int]:
         "streams": endpoint._limits.streams,
         "bytes": endpoint._limits.bytes.all,
         "listeners": len(endpoint.service.hub),
-        "calls": len(endpoint._stateful._tasks),
+        "calls": len(endpoint._stateful._calls._tasks),
         "live sessions": len(endpoint._stateful._sessions._live),
         "unread": watching.unread(),
+        "heads": watching.heads(),
         "sessions": len(store.sessions._records),
         "streams kept": len(store.events._streams),
         "values kept": len(store.kv._entries),

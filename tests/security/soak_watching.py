@@ -51,6 +51,10 @@ class Watching:
         """Bytes that clients do not read."""
         return sum(each.unread.all for each in self._connections)
 
+    def heads(self) -> int:
+        """Bytes of heads that are not whole."""
+        return sum(each.heads.all for each in self._connections)
+
     def look(self) -> None:
         """Look at the turns of the loop from now on."""
         self._looking = asyncio.get_running_loop().create_task(self._look())

@@ -11,7 +11,9 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import asgi_peer
 import pytest
+from asgi_peer import Exchange, Peer
 from soak_talk import KIB, MIB, Talk, modern
 
 from dovetail import App
@@ -172,6 +174,33 @@ async def test_what_waits_under_any_other_server_has_a_bound(monkeypatch: pytest
             talk.drop()
         await until(lambda: endpoint._limits.requests == 0)
         assert len(unread) == unread.all == 0
+
+
+class Unreading(Exchange):
+    """A client that takes the head of its answer, and nothing more."""
+
+    async def _send(self, event: Any) -> None:
+        await super()._send(event)
+        if event["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+
+async def test_there_the_network_with_most_of_it_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "_unread", unread := Unread(ROOM))
+    monkeypatch.setattr(asgi_peer, "Exchange", Unreading)
+    endpoint: Any = large_app().asgi()
+    make = {"name": "make", "arguments": {"size": LARGE}}
+    quiet = Peer(endpoint, "203.0.113.7").ask("tools/call", make)
+    greedy = []
+    for count in range(8):
+        greedy.append(Peer(endpoint, f"2001:db8:0:1::{count}").ask("tools/call", make))
+        await until(lambda: len(unread) == min(5, len(greedy) + 1))
+    await until(lambda: sum(each.task.done() for each in greedy) == 4)
+    assert not quiet.task.done(), "it has waited longest, but it is not the one who takes most"
+    for each in (quiet, *greedy):
+        each.task.cancel()
+    await asyncio.wait([each.task for each in (quiet, *greedy)])
+    assert len(unread) == unread.all == 0
 
 
 async def test_who_reads_nothing_under_any_other_server_has_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

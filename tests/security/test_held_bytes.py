@@ -22,7 +22,7 @@ from dovetail.runtime import tap
 from dovetail.security.authenticator import Credentials
 from dovetail.security.principal import ANONYMOUS, Principal
 from dovetail.stores import MemorySessions
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 from dovetail.transports.http_server.head import Head
 from dovetail.transports.http_server.holding import SMALL, heaviest
 
@@ -371,7 +371,7 @@ async def test_a_question_ends_when_its_client_does_not_come_back(caplog: pytest
         assert http._limits.bytes.all >= LIMIT // 2, "it may come back"
         await until(lambda: asking.ended)
         assert asking.ended[0].startswith("Unanswered")
-        await until(lambda: not http._stateful._tasks)
+        await until(lambda: not http._stateful._calls._tasks)
         assert http._limits.bytes.all == 0
         assert not http._stateful._sessions._live
         assert await peer.in_use()
@@ -434,7 +434,7 @@ async def test_a_call_that_asks_holds_its_arguments_once_and_lets_go_of_them_at_
     async with endpoint(asking.app, linger=0.3) as http:
         _, exchange = await asked(http, size)
         await exchange.gone()
-        await until(lambda: not http._stateful._tasks)
+        await until(lambda: not http._stateful._calls._tasks)
         gc.collect()
         gc.disable()
         tracemalloc.start()
@@ -444,7 +444,7 @@ async def test_a_call_that_asks_holds_its_arguments_once_and_lets_go_of_them_at_
             held, _ = tracemalloc.get_traced_memory()
             for exchange in exchanges:
                 await exchange.gone()
-            await until(lambda: not http._stateful._tasks)
+            await until(lambda: not http._stateful._calls._tasks)
             left, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -553,18 +553,20 @@ async def test_calls_whose_clients_have_left_are_bounded_for_one_caller_and_for_
             return peer
 
         one = await leave(8, THERE)
-        await until(lambda: len(http._stateful._tasks) == 3)  # a quarter of twelve
+        await until(lambda: len(http._stateful._calls._tasks) == 3)  # a quarter of twelve
         assert http._limits.lingering == 3
         assert len(asking.ended) == 5
         other = await leave(2, ELSEWHERE)
-        assert http._limits.lingering == len(http._stateful._tasks) == 5, "which costs nobody else anything"
+        assert http._limits.lingering == len(http._stateful._calls._tasks) == 5, (
+            "which costs nobody else anything"
+        )
         here = await leave(20, HERE)
-        await until(lambda: len(http._stateful._tasks) == 12)
+        await until(lambda: len(http._stateful._calls._tasks) == 12)
         assert http._limits.lingering == 12
         assert (await Peer(http, HERE).post(*ECHO).over()).status == 200
         for peer in (one, other, here):
             await peer.begin(peer.session, method="DELETE").over()
-        await until(lambda: not http._stateful._tasks)
+        await until(lambda: not http._stateful._calls._tasks)
         assert http._limits.lingering == 0
         assert not http._stateful._sessions._live
 
@@ -582,10 +584,10 @@ async def test_who_comes_back_for_a_call_that_was_cut_short_is_told_so(
             await exchange.hears(b"elicitation/create")
             await exchange.gone()
             last = next(line for line in bytes(exchange.said).splitlines() if line.startswith(b"id: "))[4:]
-        await until(lambda: len(http._stateful._tasks) == 1)
+        await until(lambda: len(http._stateful._calls._tasks) == 1)
         again = await peer.begin({**peer.session, "last-event-id": last.decode()}, method="GET").over()
         assert b'"id":2' in again.said
         assert b'"error"' in again.said
         await peer.begin(peer.session, method="DELETE").over()
-        await until(lambda: not http._stateful._tasks)
+        await until(lambda: not http._stateful._calls._tasks)
     assert "clients have left" in caplog.text

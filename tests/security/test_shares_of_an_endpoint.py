@@ -237,14 +237,14 @@ async def test_what_a_session_was_doing_ends_with_it() -> None:
         await peer.open()
         call = peer.call("wait")
         stream = peer.read()
-        await until(lambda: http._stateful._tasks and stream.status)
+        await until(lambda: http._stateful._calls._tasks and stream.status)
         assert await opens(Peer(http, THERE)) == 200
         async with asyncio.timeout(5):
             await ended.wait()
         await stream.over()
         await call.over()
         assert not http._stateful._sessions._live
-        assert not http._stateful._tasks
+        assert not http._stateful._calls._tasks
         assert (await peer.post(message("ping", id=1), peer.session).over()).status == 404
 
 

@@ -13,6 +13,7 @@ from soak_kinds import KINDS
 from soak_talk import MIB
 
 from dovetail.stores import SessionBounds
+from dovetail.transports.http1.server.connection import MAX_HEADS
 from dovetail.transports.http_server.unread import MAX_UNREAD
 
 pytestmark = pytest.mark.hostile
@@ -26,6 +27,7 @@ COMES: Mapping[str, str] = {
     "subscriptions": "503",
     "questions": "503",
     "bodies": "left",
+    "heads": "left",
     "networks": "left",
     "rollback": "200 -32602",
     "tokens": "401 -32600",
@@ -40,6 +42,7 @@ async def test_a_server_holds_what_it_may_and_lets_go_of_it(name: str) -> None:
     assert report.settled, report
     assert report.most["bytes"] <= BUDGET["max_held"], report
     assert report.most["unread"] <= MAX_UNREAD, report
+    assert report.most["heads"] <= MAX_HEADS, report
     assert report.most["sessions"] <= SessionBounds().max_per_principal, report
     assert report.good, report
     assert not report.failed, report

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from reference import typed_options
 
 from dovetail import App, RegistrationError
-from dovetail.server import EndpointOptions, HTTPOptions
+from dovetail.server import EndpointOptions, HTTPOptions, PromptOptions, ResourceOptions, ToolOptions
 from dovetail.server.other_names import MEANT_OF_OPTIONS
 
 app = App("x")
@@ -65,9 +66,7 @@ def test_no_advice_is_about_an_option_that_is_there() -> None:
 def test_what_is_to_be_written_is_there() -> None:
     """The advice names only options and names that exist."""
     entries = {
-        name
-        for each in (App.add_tool, App.add_resource, App.add_prompt)
-        for name in inspect.signature(each).parameters
+        name for each in (ToolOptions, ResourceOptions, PromptOptions) for name in each.__annotations__
     }
     own = set(inspect.signature(App).parameters)
     hints = {"read_only_hint", "destructive_hint", "idempotent_hint", "open_world_hint"}
@@ -79,9 +78,15 @@ def test_what_is_to_be_written_is_there() -> None:
 
 
 async def test_what_is_right_is_taken_as_before() -> None:
-    """The check changes neither what a method gives nor what an editor shows of it."""
+    """The check changes neither what a method gives nor what an editor shows; decorators take the same options."""
     fresh = App("x", version="2")
     assert fresh.tool(title="A")(fn) is fn
     assert fresh.resource("x://y", title="B")(fn) is fn
-    assert "replace" in inspect.signature(App.add_tool).parameters
+    for decorator, method, options in (
+        (App.tool, App.add_tool, ToolOptions),
+        (App.resource, App.add_resource, ResourceOptions),
+        (App.prompt, App.add_prompt, PromptOptions),
+    ):
+        assert options in typed_options(decorator)
+        assert typed_options(method) == [options]
     assert (App.add_tool.__doc__ or "").startswith("Offer a function")

@@ -45,6 +45,8 @@ class RedisServer:
     def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
         self.folder = folder
         self.port = free_port() if port is None else port
+        # Until it has been there: somebody else may take the port before it does.
+        self._movable = port is None
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(exist_ok=True)
@@ -59,7 +61,7 @@ class RedisServer:
         lines = [
             f"port {self.port}",
             "bind 127.0.0.1",
-            f"dir {self.folder}",
+            f'dir "{self.folder}"',
             "appendonly yes",
             "appendfsync no",  # the death of the process loses nothing that it has written, and no test cuts the power
             'save ""',
@@ -80,9 +82,14 @@ class RedisServer:
             )
         give_up = time.monotonic() + 30
         while b"eady to accept connections" not in log.read_bytes()[said:]:
-            if self.process.poll() is not None or time.monotonic() > give_up:
+            ended = self.process.poll() is not None
+            if ended and self._movable and b"Failed listening" in log.read_bytes()[said:]:
+                self.port = free_port()
+                return self.start()
+            if ended or time.monotonic() > give_up:
                 raise RuntimeError(f"redis-server did not start:\n{log.read_text()}")
             time.sleep(0.005)
+        self._movable = False
         return self
 
     def kill(self) -> None:

@@ -10,6 +10,7 @@ import math
 import subprocess
 import sys
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 
@@ -172,6 +173,46 @@ async def test_ended_streams_make_room_for_new_ones():
         await store.events.last("s/0")
     with pytest.raises(StoreFull):
         await store.events.append("s/open", b"x" * 30_000)
+
+
+async def test_who_takes_most_makes_room_first():
+    """One session's large answers push out its own, not those of others; between equals the level falls alike."""
+    events = MemoryStore(bounds=StoreBounds(events=EventBounds(max_total_bytes=1_000_000))).events
+    await events.keep("http/quiet/r", [b"x" * 1_000])
+    for number in range(300):
+        await events.keep(f"http/greedy/{number}", [b"x" * 10_000])
+        if number % 10 == 0:
+            await events.keep(f"http/modest/{number}", [b"x" * 10_000])
+    kept = Counter(name.rsplit("/", 1)[0] for name in events._streams)
+    assert kept["http/quiet"] == 1
+    assert kept["http/modest"] == 30, "it has less than the other"
+    assert kept["http/greedy"] > 30
+    assert events._bytes <= 1_000_000
+    for number in range(300):
+        for who in ("greedy", "modest"):
+            await events.keep(f"http/{who}/again-{number}", [b"x" * 10_000])
+    kept = Counter(name.rsplit("/", 1)[0] for name in events._streams)
+    assert abs(kept["http/modest"] - kept["http/greedy"]) < 5, "both are at one level"
+    assert kept["http/quiet"] == 1
+    assert await events.last("http/greedy/again-299") == 1, "the oldest of a session go first"
+    for session in range(3_000):  # nobody has more than a share: then the oldest of all
+        await events.keep(f"http/{session}/r", [b"x" * 1_000])
+    assert "http/quiet/r" not in events._streams
+    assert "http/2999/r" in events._streams
+    assert events._bytes == sum(stream.charge() for stream in events._streams.values())
+    assert events._bytes == sum(group.bytes for group in events._names._groups.values())
+
+
+async def test_streams_that_are_open_are_not_forgotten_for_their_size():
+    events = MemoryStore(bounds=StoreBounds(events=EventBounds(max_total_bytes=1_000_000))).events
+    await events.append("http/greedy/open", b"x" * 500_000)
+    await events.keep("http/quiet/r", [b"x" * 1_000])
+    for number in range(100):
+        await events.keep(f"http/greedy/{number}", [b"x" * 10_000])
+    assert await events.last("http/greedy/open") == 1
+    assert await events.last("http/quiet/r") == 1
+    await events.drop_prefix("http/")
+    assert (events._bytes, events._large) == (0, {})
 
 
 async def test_streams_are_dropped_by_any_prefix():

@@ -9,7 +9,7 @@ from typing import Any
 
 from scripted import ScriptedServer, Wire, scripted
 
-from dovetail.transports.http1.client.http1_backend import Http1Backend
+from dovetail.transports.http1.client.http1_backend import HTTP1Backend
 from dovetail.transports.http1.client.http_backend import BackendResponse
 
 HEADERS = (("x-a", "b"),)
@@ -18,9 +18,9 @@ HEADERS = (("x-a", "b"),)
 @asynccontextmanager
 async def talking(
     script: Callable[[Wire], Awaitable[None]], *, unix: str | None = None, **options: Any
-) -> AsyncIterator[tuple[ScriptedServer, Http1Backend]]:
+) -> AsyncIterator[tuple[ScriptedServer, HTTP1Backend]]:
     async with scripted(script, unix=unix) as server:
-        backend = Http1Backend(unix_socket=unix, **options)
+        backend = HTTP1Backend(unix_socket=unix, **options)
         try:
             async with asyncio.timeout(20):
                 yield server, backend
@@ -31,7 +31,7 @@ async def talking(
 @asynccontextmanager
 async def serving(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], host: str = "127.0.0.1"
-) -> AsyncIterator[tuple[str, Http1Backend]]:
+) -> AsyncIterator[tuple[str, HTTP1Backend]]:
     """A server by hand, for what comes or goes in pieces; its URL."""
     served: set[asyncio.Task[Any]] = set()
 
@@ -47,7 +47,7 @@ async def serving(
                 await writer.wait_closed()
 
     server = await asyncio.start_server(one, host, 0, limit=4096)
-    backend = Http1Backend()
+    backend = HTTP1Backend()
     shown = f"[{host}]" if ":" in host else host
     try:
         async with asyncio.timeout(20):
@@ -61,7 +61,7 @@ async def serving(
 
 
 async def post(
-    backend: Http1Backend, server: ScriptedServer, body: bytes = b"x", **options: Any
+    backend: HTTP1Backend, server: ScriptedServer, body: bytes = b"x", **options: Any
 ) -> BackendResponse:
     return await backend.request("POST", server.url, HEADERS, body, **options)
 

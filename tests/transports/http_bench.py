@@ -14,6 +14,7 @@ from dovetail.protocol.call import Call
 from dovetail.protocol.errors import InternalError, InvalidParams
 from dovetail.protocol.listening import Listening
 from dovetail.protocol.revisions import STATEFUL, STATELESS
+from dovetail.protocol.revisions.profiles import ServedRevisions
 from dovetail.protocol.types import (
     CallToolParams,
     CallToolResult,
@@ -78,8 +79,9 @@ class Bench:
             dispatcher=Dispatcher(handlers, info=INFO),
             hub=self.hub,
             capabilities=lambda: CAPABILITIES,
-            stateful=options.pop("stateful", STATEFUL),
-            stateless=options.pop("stateless", STATELESS),
+            served=ServedRevisions(
+                tuple(options.pop("stateful", STATEFUL)), tuple(options.pop("stateless", STATELESS))
+            ),
             **options,
         )
 
@@ -171,7 +173,8 @@ class Bench:
                     await self.event(self.gates, key).wait()
             return f"talked {key}"
         if name == "ask":
-            answer = await channel.ask(names.ROOTS_LIST, b"")
+            params = json.dumps(arguments["params"]).encode() if "params" in arguments else b""
+            answer = await channel.ask(arguments.get("method", names.ROOTS_LIST), params)
             return bytes(answer).decode()
         if name == "poll":
             await channel.close_stream(0.05)

@@ -19,8 +19,8 @@ from http_bench import CLIENT, META, MODERN, Bench
 
 from dovetail.protocol.bindings.sse import ServerSentEvent, SSEParser
 from dovetail.protocol.revisions import PROFILES, STATEFUL
-from dovetail.transports.http import HTTPApp
 from dovetail.transports.http1.server.connection import HTTPServerConnections
+from dovetail.transports.http_server.asgi import HTTPApp
 
 
 class QuietServer(uvicorn.Server):

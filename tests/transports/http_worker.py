@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import uvicorn
 from http_serving import Bench
 
-from dovetail.transports.http import HTTPApp
 from dovetail.transports.http1.server.runner import serve
+from dovetail.transports.http_server.asgi import HTTPApp
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])

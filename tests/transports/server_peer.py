@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from dovetail.protocol.bindings.lines import LineTooLong
-from dovetail.transports.stdio.process import ServerProcess
+from dovetail.transports.stdio.process import OutputHandlers, ServerProcess
 
 ECHO = """
 import sys
@@ -49,11 +49,13 @@ class Peer:
         command = [sys.executable, "-c", code] if isinstance(code, str) else code
         return await ServerProcess.start(
             command,
-            on_line=lambda line: self._note(self.lines, line),
-            on_noise=lambda text: self._note(self.noise, text),
-            on_stderr=lambda text: self._note(self.stderr, text),
-            on_oversize=lambda error: self._note(self.oversize, error),
-            on_exit=self._exit,
+            OutputHandlers(
+                on_line=lambda line: self._note(self.lines, line),
+                on_noise=lambda text: self._note(self.noise, text),
+                on_stderr=lambda text: self._note(self.stderr, text),
+                on_oversize=lambda error: self._note(self.oversize, error),
+                on_exit=self._exit,
+            ),
             **options,
         )
 

@@ -19,8 +19,8 @@ from http_serving import Prober, serving, until
 from dovetail import App, Client
 from dovetail.runtime.service import LifespanFailed
 from dovetail.server.options import Endpoint, EndpointOptions, HTTPOptions, StdioOptions, UnixOptions
-from dovetail.transports.http import HTTPApp
 from dovetail.transports.http1.server.runner import AddressUnavailable, serve, serve_here
+from dovetail.transports.http_server.asgi import HTTPApp
 from dovetail.transports.stdio.server import run_stdio
 from dovetail.transports.unix.server import run_unix
 
@@ -96,7 +96,8 @@ def parameters(function: Any, *without: str) -> set[str]:
 
 def test_the_typed_options_are_those_that_there_are() -> None:
     assert_type(App("typed").asgi(path="/x", drain=1.0), Endpoint)
-    endpoint = parameters(HTTPApp.__init__, "service", "protection", "routes") | {"auth"}
+    given_to_app = {"auth", "probes", "metrics", "metrics_allow_ips"}
+    endpoint = parameters(HTTPApp.__init__, "service", "protection", "routes") | given_to_app
     assert set(EndpointOptions.__annotations__) == endpoint
     assert set(HTTPOptions.__annotations__) == endpoint | parameters(serve, "app")
     assert parameters(serve, "app", "workers") == parameters(serve_here, "app")

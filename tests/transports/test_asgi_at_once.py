@@ -9,8 +9,8 @@ import pytest
 from http_serving import Bench, Prober, bench, serving
 
 from dovetail.protocol.errors import ConnectionLost
-from dovetail.transports.http import HTTPApp
 from dovetail.transports.http_server.answering import Begun, EventWriter
+from dovetail.transports.http_server.asgi import HTTPApp
 
 
 async def test_a_quick_answer_is_a_whole_stream_that_can_be_resumed():
@@ -139,17 +139,17 @@ async def test_a_call_that_is_cancelled_before_its_first_step_is_over(monkeypatc
     async with serving(app) as port:
         prober = await Prober(port).ready()
         stateful, session = app._stateful, prober.session or ""
-        start = stateful._start
+        start = stateful._calls.start
 
         def start_and_cancel(call, *rest):
             start(call, *rest)
             stateful._sessions.live(session).cancel(call.id)
 
-        monkeypatch.setattr(stateful, "_start", start_and_cancel)
+        monkeypatch.setattr(stateful._calls, "start", start_and_cancel)
         answer = await prober.tool("wait", key="a")
         assert (answer.status, answer.body) == (202, b"")
         assert not found.event(found.started, "a").is_set()
-        assert not stateful._tasks
+        assert not stateful._calls._tasks
         assert not stateful._sessions._live
 
 

@@ -14,7 +14,7 @@ from dovetail.protocol.bindings.origins import OriginPolicy
 from dovetail.security.authenticator import AuthenticationFailed
 from dovetail.stores import MemoryStore
 from dovetail.stores.errors import StoreUnavailable
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 
 ROUTES = ["/mcp", "/nowhere", "/mcp/sse", "/mcp/messages", "/"]
 EVIL_HOSTS = [

@@ -10,7 +10,7 @@ import pytest
 from http_serving import MODERN, bench
 
 import dovetail
-import dovetail.transports.http
+import dovetail.transports.http_server.asgi
 from dovetail.protocol import messages
 from dovetail.security.authenticator import AuthenticationFailed
 from dovetail.stores import MemoryStore
@@ -173,7 +173,7 @@ async def test_a_store_that_fails_and_a_server_that_ends_are_judged(oracle):
     applications = []
 
     def keep(service, **options):
-        applications.append(dovetail.transports.http.HTTPApp(service, **options))
+        applications.append(dovetail.transports.http_server.asgi.HTTPApp(service, **options))
         return applications[-1]
 
     async with bench(keep, store=store) as (_, prober):

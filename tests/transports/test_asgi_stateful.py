@@ -13,7 +13,7 @@ from dovetail.protocol.revisions import STATEFUL
 from dovetail.protocol.session import SessionState
 from dovetail.security.principal import Principal
 from dovetail.stores import MemoryStore, SessionBounds, StoreBounds
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 
 
 @pytest.mark.parametrize("revision", STATEFUL)

@@ -328,7 +328,7 @@ async def test_a_handler_sees_headers_without_credentials():
 async def test_the_app_works_without_any_lifespan():
     from http_serving import Bench, Prober
 
-    from dovetail.transports.http import HTTPApp
+    from dovetail.transports.http_server.asgi import HTTPApp
 
     found = Bench()
     async with serving(HTTPApp(found.service), lifespan="off") as port:

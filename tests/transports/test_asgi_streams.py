@@ -11,7 +11,7 @@ from http_serving import Bench, Prober, Stream, bench, serving, until
 from dovetail.protocol.listening import Change
 from dovetail.stores import EventBounds, MemoryStore, StoreBounds
 from dovetail.stores.errors import StoreUnavailable
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 
 RESUMABLE = ["2025-03-26", "2025-06-18", "2025-11-25"]
 

@@ -192,7 +192,7 @@ def test_without_uvicorn_the_extra_is_named(monkeypatch):
 
 def test_importing_the_application_loads_no_extra():
     code = (
-        "import sys, dovetail.transports.http, dovetail.transports.http1.server.runner; "
+        "import sys, dovetail.transports.http_server.asgi, dovetail.transports.http1.server.runner; "
         "print('uvicorn' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,7 +18,7 @@ from ending_peers import Peer, peer
 from http_serving import CLIENT, Prober, serving
 
 from dovetail import App
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 
 SHORT = {"drain": 2.0}
 OPENING = {"protocolVersion": "2025-11-25", "capabilities": {"elicitation": {}}, "clientInfo": CLIENT}

@@ -14,7 +14,7 @@ import uvicorn
 from http_serving import Bench, Prober, QuietServer, serving, until
 
 from dovetail import App
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 from dovetail.transports.http_server.head import Head
 from dovetail.transports.http_server.limits import EndpointLimits
 from dovetail.transports.http_server.server_shutdown import ServerShutdown

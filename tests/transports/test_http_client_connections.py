@@ -18,7 +18,7 @@ from scripted import Wire
 from dovetail.protocol.errors import Closed, ConnectFailed, ConnectionLost, LocalProtocolError
 from dovetail.transports.http1.client import http1_backend, origins
 from dovetail.transports.http1.client.aiohttp_backend import AiohttpBackend
-from dovetail.transports.http1.client.http1_backend import Http1Backend
+from dovetail.transports.http1.client.http1_backend import HTTP1Backend
 from dovetail.transports.http1.client.http_backend import ConnectRefused
 
 
@@ -104,7 +104,7 @@ class Impatient:
 
 
 @pytest.mark.parametrize("answers", [1, 2, 3])
-@pytest.mark.parametrize("kind", [Http1Backend, AiohttpBackend])
+@pytest.mark.parametrize("kind", [HTTP1Backend, AiohttpBackend])
 async def test_a_connection_that_was_closed_while_nobody_read_is_not_used(kind: Any, answers: int) -> None:
     """The end of the connection lies unread, since the loop stood still: it is noticed before anything is sent."""
     backend = kind()
@@ -281,7 +281,7 @@ async def test_closing_ends_what_is_connecting(monkeypatch: pytest.MonkeyPatch) 
         raise AssertionError
 
     monkeypatch.setattr(origins, "_reach", never)
-    backend = Http1Backend()
+    backend = HTTP1Backend()
     task = asyncio.create_task(backend.request("POST", "http://example.invalid/", HEADERS, b"x"))
     await begun.wait()
     async with asyncio.timeout(5):

@@ -20,8 +20,8 @@ from scripted import Wire, scripted
 from dovetail.protocol.errors import ConnectionLost, DovetailError
 from dovetail.transports.http1.client.aiohttp_backend import AiohttpBackend
 from dovetail.transports.http1.client.connection import HEAD_LIMIT, HTTP1Response, HTTPClientConnection
-from dovetail.transports.http1.client.http1_backend import Http1Backend
-from dovetail.transports.http1.client.http_backend import HttpBackend
+from dovetail.transports.http1.client.http1_backend import HTTP1Backend
+from dovetail.transports.http1.client.http_backend import HTTPBackend
 
 pytestmark = pytest.mark.hostile
 
@@ -116,7 +116,7 @@ TAKEN: dict[str, tuple[bytes, int, bytes, bool]] = {
 }
 
 
-async def fetched(backend: HttpBackend, url: str) -> tuple[int, dict[str, str], bytes]:
+async def fetched(backend: HTTPBackend, url: str) -> tuple[int, dict[str, str], bytes]:
     response = await backend.request("POST", url, [("a", "b")], b"x")
     try:
         body = b""
@@ -137,7 +137,7 @@ async def test_what_is_no_answer_is_a_loss(what: str) -> None:
             await wire.answer(200, b"mine")
 
     async with scripted(script) as server, asyncio.timeout(10):
-        backend = Http1Backend()
+        backend = HTTP1Backend()
         with pytest.raises(ConnectionLost) as caught:
             await fetched(backend, server.url)
         assert not caught.value.retry_safe
@@ -164,7 +164,7 @@ async def test_an_odd_answer_is_taken_and_the_next_is_its_own(what: str) -> None
             wire.cut()
 
     async with scripted(script) as server, asyncio.timeout(10):
-        backend = Http1Backend()
+        backend = HTTP1Backend()
         found = await fetched(backend, server.url)
         assert (found[0], found[2]) == (status, body)
         assert await fetched(backend, server.url) == (200, {"content-length": "4", "x-next": "yes"}, b"mine")
@@ -179,7 +179,7 @@ async def test_headers_that_come_several_times_and_folded_are_joined() -> None:
         )
 
     async with scripted(script) as server:
-        backend = Http1Backend()
+        backend = HTTP1Backend()
         _, headers, _ = await fetched(backend, server.url)
         assert headers["x-a"] == "1, 2"
         assert headers["x-b"].split() == ["a", "b"]
@@ -200,7 +200,7 @@ async def test_bytes_that_nobody_asked_for_end_a_waiting_connection() -> None:
             wire.cut()
 
     async with scripted(script) as server, asyncio.timeout(10):
-        backend = Http1Backend()
+        backend = HTTP1Backend()
         assert (await fetched(backend, server.url))[2] == b"mine"
         late.set()
         await until(lambda: not backend._open)
@@ -216,7 +216,7 @@ async def test_an_answer_to_head_has_no_body() -> None:
             await wire.raw(b"whole")
 
     async with scripted(script) as server, asyncio.timeout(10):
-        backend = Http1Backend()
+        backend = HTTP1Backend()
         response = await backend.request("HEAD", server.url, [])
         assert response.headers["content-length"] == "5"
         assert await response.read() == b""
@@ -387,7 +387,7 @@ async def test_aiohttp_reads_no_answer_differently() -> None:
         await wire.raw(told)
         wire.cut()
 
-    async def outcome(backend: HttpBackend, url: str) -> tuple[object, ...] | None:
+    async def outcome(backend: HTTPBackend, url: str) -> tuple[object, ...] | None:
         try:
             status, headers, body = await fetched(backend, url)
         except (DovetailError, TimeoutError):
@@ -396,7 +396,7 @@ async def test_aiohttp_reads_no_answer_differently() -> None:
 
     both = 0
     async with scripted(script) as server, AsyncExitStack() as closing:
-        ours, theirs = Http1Backend(keep_alive=0.0), AiohttpBackend(keep_alive=0.0)
+        ours, theirs = HTTP1Backend(keep_alive=0.0), AiohttpBackend(keep_alive=0.0)
         closing.push_async_callback(ours.close)
         closing.push_async_callback(theirs.close)
         for told in sample:

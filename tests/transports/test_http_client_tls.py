@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from dovetail.protocol.errors import ConnectFailed
-from dovetail.transports.http1.client.http1_backend import Http1Backend
+from dovetail.transports.http1.client.http1_backend import HTTP1Backend
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -88,7 +88,7 @@ def _named(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-async def asked(backend: Http1Backend, url: str, body: bytes) -> bytes:
+async def asked(backend: HTTP1Backend, url: str, body: bytes) -> bytes:
     response = await backend.request("POST", url, [], body)
     found = b""
     while piece := await response.read():
@@ -106,7 +106,7 @@ def test_a_site_that_proves_its_name_is_talked_to(
     async def talk() -> None:
         site = Site(tmp_path, "localhost", "127.0.0.1")
         async with site.open() as port, asyncio.timeout(20):
-            backend = Http1Backend(ssl=site.trusting)
+            backend = HTTP1Backend(ssl=site.trusting)
             for host in ("localhost", "127.0.0.1", "LOCALHOST"):
                 for size in (1, 1_000_000):
                     assert await asked(backend, f"https://{host}:{port}/", b"x" * size) == b"x" * size
@@ -130,7 +130,7 @@ def test_a_site_that_does_not_is_not(loop: str, why: str, tmp_path: Path) -> Non
         site = Site(tmp_path, names[why])
         host = "127.0.0.1" if why == "another address" else "localhost"
         async with site.open() as port, asyncio.timeout(20):
-            backend = Http1Backend(ssl=None if why == "unknown" else site.trusting)
+            backend = HTTP1Backend(ssl=None if why == "unknown" else site.trusting)
             with pytest.raises(ConnectFailed, match=r"certificate|ismatch") as caught:
                 await asked(backend, f"https://{host}:{port}/", b"a secret")
             assert caught.value.retry_safe
@@ -144,7 +144,7 @@ def test_a_site_that_does_not_is_not(loop: str, why: str, tmp_path: Path) -> Non
 async def test_tls_over_a_unix_socket(tmp_path: Path) -> None:
     site, path = Site(tmp_path, "site.example"), str(tmp_path / "s")
     async with site.open(path), asyncio.timeout(20):
-        backend = Http1Backend(unix_socket=path, ssl=site.trusting)
+        backend = HTTP1Backend(unix_socket=path, ssl=site.trusting)
         assert await asked(backend, "https://site.example/", b"x") == b"x"
         with pytest.raises(ConnectFailed):
             await asked(backend, "https://other.example/", b"x")
@@ -160,7 +160,7 @@ async def test_a_handshake_that_never_ends_is_given_up() -> None:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    backend = Http1Backend(connect_timeout=0.1)
+    backend = HTTP1Backend(connect_timeout=0.1)
     async with asyncio.timeout(10):
         with pytest.raises(ConnectFailed, match="no answer within"):
             await asked(backend, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/", b"x")
@@ -180,7 +180,7 @@ def test_without_tls_on_the_other_event_loop() -> None:
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        backend = Http1Backend()
+        backend = HTTP1Backend()
         for _ in range(3):
             assert await asked(backend, f"http://127.0.0.1:{port}/", b"x") == b"ok"
         assert len(backend._open) == 1

@@ -13,7 +13,7 @@ import pytest
 from http_serving import META, MODERN, Bench, Connection, Prober, bench, head_bytes, serving, until
 
 from dovetail.stores import MemoryStore
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 
 pytestmark = pytest.mark.hostile
 
@@ -305,7 +305,7 @@ async def test_v2_f19_f36_connections_that_break_at_every_byte(modern, caplog):
             await asyncio.gather(*(cut(at) for at in range(start, min(start + 40, len(whole) + 1))))
         await still_serves(prober)
         assert (await prober.call("ping")).status == 200
-        await until(lambda: not (app._limits.requests or app._limits.streams or app._stateful._tasks))
+        await until(lambda: not (app._limits.requests or app._limits.streams or app._stateful._calls._tasks))
         for connection in prober.opened:
             await connection.close()
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -328,7 +328,7 @@ async def test_f19_clients_that_leave_while_the_answer_is_written(modern):
             await connection.reader.read(count or 1)
             connection.abort()
         await still_serves(prober)
-        await until(lambda: not (app._limits.requests or app._limits.streams or app._stateful._tasks))
+        await until(lambda: not (app._limits.requests or app._limits.streams or app._stateful._calls._tasks))
         for connection in prober.opened:
             await connection.close()
 

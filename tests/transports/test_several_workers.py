@@ -6,7 +6,8 @@ import pytest
 from http_serving import serving
 
 from dovetail import App, Client, Context
-from dovetail.stores import SQLiteStore
+from dovetail.stores import MemoryStore, SQLiteStore
+from dovetail.transports.http_server.asgi import HTTPApp
 
 
 def make_app() -> App:
@@ -20,15 +21,15 @@ def make_app() -> App:
     return app
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_a_question_whose_answer_may_go_astray_is_not_asked(workers: int, tmp_path: Path) -> None:
-    store = SQLiteStore(tmp_path / "sessions.db")
-    async with serving(make_app().asgi(workers=workers, store=store)) as port:
+@pytest.mark.parametrize("shared", [True, False])
+async def test_a_question_whose_answer_may_go_astray_is_not_asked(shared: bool, tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "sessions.db") if shared else MemoryStore()
+    async with serving(HTTPApp(make_app().service, workers=2, store=store)) as port:
         url = f"http://127.0.0.1:{port}/mcp"
         async with Client(
             url, revision="2025-11-25", elicitation=lambda question: {"value": "Ada"}
         ) as client:
-            if workers == 1:
+            if shared:
                 assert (await client.call_tool("ask")).text == "Ada"
             else:
                 refused = await client.call_tool("ask")

@@ -16,8 +16,9 @@ from test_http_dying import Process, running
 
 from dovetail.runtime import tap
 from dovetail.stores.memory import MemoryStore
-from dovetail.transports.http_server import claims
+from dovetail.transports.http_server import endpoint_processes
 from dovetail.transports.http_server.claims import Claims
+from dovetail.transports.http_server.endpoint_processes import EndpointProcesses
 
 DIED = "the process that ran the call has died; whether it did its work is unknown"
 
@@ -105,17 +106,19 @@ async def test_of_a_worker_that_lives_nobody_says_that(monkeypatch: pytest.Monke
     monkeypatch.setattr(tap, "listeners", [])  # there is no request that the oracle could have seen
     clock = Clock()
     store = MemoryStore(clock=clock)
-    monkeypatch.setattr(claims, "BEAT", 0.001)
-    mine, other = Claims(store.kv, store.events), Claims(store.kv, store.events)
+    monkeypatch.setattr(endpoint_processes, "BEAT", 0.001)
+    of_mine, of_other = EndpointProcesses(store.kv, store.bus), EndpointProcesses(store.kv, store.bus)
+    mine = Claims(store.kv, store.events, of_mine)
+    other = Claims(store.kv, store.events, of_other)
     await store.events.append("s1", b"")
     await mine.hold("s1", "2025-11-25", [7])
     for _ in range(5):
-        clock.advance(claims.DEAD_AFTER * 0.9)
+        clock.advance(endpoint_processes.DEAD_AFTER * 0.9)
         await until(lambda: clock.asked >= 2)  # signs of life were given
         await other.settle("s1", "link")
         assert not await store.events.is_closed("s1")
-    mine.rest()
-    clock.advance(claims.DEAD_AFTER * 1.1)
+    of_mine.rest()
+    clock.advance(endpoint_processes.DEAD_AFTER * 1.1)
     await other.settle("s1", "link")
     assert await store.events.is_closed("s1")
     (answer,) = [json.loads(event.data) for event in await store.events.read("s1", 0) if event.data]

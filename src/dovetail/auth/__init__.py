@@ -17,6 +17,7 @@ from .login import (
     KeyringTokens,
     MemoryTokens,
     OAuth,
+    StoredTokens,
     WorkloadIdentity,
     discover_login,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "FileTokens",
     "KeyringTokens",
     "MemoryTokens",
+    "StoredTokens",
     "AuthorizationError",
     "discover_login",
 ]

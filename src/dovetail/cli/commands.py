@@ -27,7 +27,7 @@ from ..protocol.errors import DovetailError, MethodNotFound, RPCError
 from ..protocol.safe_text import one_line, passage
 from ..protocol.types import Prompt, PromptReference, ResourceReference, Tool
 from ..protocol.uri_template.syntax import Expression, parse
-from ..protocol.uri_template.template import UriTemplate
+from ..protocol.uri_template.template import URITemplate
 from . import tables
 from .applications import Installed, epilogue, installed
 from .authorizing import authorization
@@ -438,7 +438,7 @@ def _failed(result: ToolResult) -> int:
 def _filled(template: str, given: Sequence[Pair]) -> str:
     """The URI that a template means with its variables given. Raises `UsageError`."""
     try:
-        parsed = UriTemplate(template, expand_only=True)
+        parsed = URITemplate(template, expand_only=True)
         check_names((pair.key for pair in given), parsed.variables, f"variable of {template!r}")
         values = variables_of(given)
         if missing := [name for name in _needed(template) if name not in values]:

@@ -28,6 +28,7 @@ _HTTP: Final = {
     "http_sse": "--http-sse",
     "sessions": "--no-sessions",
     "health": "--health",
+    "metrics": "--metrics",
 }
 """The options that only HTTP takes, and how they are spelled."""
 
@@ -44,16 +45,21 @@ def main(arguments: Sequence[str]) -> int:
         return OK
     from ..last_resort import install
 
-    install(options.log_level)
+    install(None if options.log_format == "json" else options.log_level)
+    if options.log_format == "json":
+        from ..logs import log_json
+        from ..telemetry import CallLog, instrument
+
+        log_json(options.log_level or "info")
+        instrument(CallLog)
     sys.argv = [str(split_place(options.file)[0]), *rest]
     try:
-        app = _load(options.file, transport)
         if "store" in how:
             how["store"] = _store(how["store"])
-        app.run(transport, **how)
+        _run(_load(options.file, transport), transport, how)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except CannotLoad as problem:
+    except (CannotLoad, UsageError) as problem:
         return tell(problem, verbose=options.verbose)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else NO_SERVER
@@ -84,13 +90,29 @@ class RunParser(argparse.ArgumentParser):
         add("--uds", metavar="PATH", help="a unix socket: for HTTP, or for lines with --transport unix")
         self._add_http()
         add("--log-level", choices=("debug", "info", "warning", "error"), help="log to standard error")
+        add(
+            "--log-format",
+            choices=("text", "json"),
+            help="json: lines of JSON, one for each call as well (from info on)",
+        )
         add("-v", "--verbose", action="store_true", help="show tracebacks")
 
     def _add_http(self) -> None:
         add = self.add_argument
         add("--path", metavar="PATH", help="where the HTTP endpoint is (default: /mcp)")
-        add("--workers", type=int, metavar="N", help="HTTP server processes (default: 1)")
-        add("--store", metavar="FILE", help="keep sessions in this SQLite file, which workers share")
+        add(
+            "--workers",
+            type=int,
+            metavar="N",
+            help="HTTP server processes (default: 1); with several, SIGHUP loads the file anew and replaces them",
+        )
+        add(
+            "--store",
+            metavar="URL",
+            help="keep what outlives a request there, which workers share: postgresql://user@host/database, "
+            "redis://host, rediss://host, unix://path, or the path of a SQLite file. Passwords: PGPASSWORD, ~/.pgpass, "
+            "REDISCLI_AUTH (default: DOVETAIL_STORE in the environment)",
+        )
         add(
             "--allow-host",
             dest="allowed_hosts",
@@ -115,6 +137,7 @@ class RunParser(argparse.ArgumentParser):
         )
         add("--http-sse", action=once, const=True, help="also serve the deprecated transport of 2024-11-05")
         add("--health", metavar="PATH", help="say at this path whether the server is ready, such as /health")
+        add("--metrics", metavar="PATH", help="show metrics for Prometheus at this path, such as /metrics")
         add(
             "--no-sessions",
             dest="sessions",
@@ -149,8 +172,6 @@ def _plan(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     how: dict[str, Any] = {name: value for name in _HTTP if (value := getattr(options, name)) is not None}
     if how and transport != "http":
         raise UsageError(f"{_HTTP[next(iter(how))]} is for HTTP; add --http PORT")
-    if how.get("workers", 1) > 1 and "store" not in how and "sessions" not in how:
-        raise UsageError("--workers need --store FILE for the sessions that they share, or --no-sessions")
     if transport == "http":
         how.update({"uds": options.uds} if options.uds else address_of(options.http))
     elif transport == "unix":
@@ -179,10 +200,30 @@ def _load(place: str, transport: str) -> Any:
         return load_app(place)
 
 
-def _store(path: str) -> Any:
-    from ..stores import SQLiteStore
+def _store(url: str) -> Any:
+    """The store, which every app of the file that has none of its own has as well. Raises `UsageError`."""
+    from ..server.keys_and_store import lend_store
+    from ..stores.urls import open_store
 
-    return SQLiteStore(path)
+    try:
+        store = open_store(url)
+    except ValueError as problem:
+        raise UsageError(f"--store: {problem}") from None
+    lend_store(store)
+    return store
+
+
+def _run(app: Any, transport: str, how: dict[str, Any]) -> None:
+    """Serve. Raises `UsageError` where workers would share nothing, and what `App.run` raises."""
+    if how.get("workers", 1) < 2:
+        app.run(transport, **how)
+        return
+    from ..server.keys_and_store import NotShared
+
+    try:
+        app.run(transport, **how)
+    except NotShared as problem:
+        raise UsageError(f"--workers need --store URL, or --no-sessions: {problem}") from None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Specification: none.
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 try:
     from cyclopts import App as Commands
@@ -25,12 +24,13 @@ except ImportError as missing:
 from ..last_resort import say
 from ..protocol.safe_text import one_line
 from ..stores import StoreError
+from ..stores.urls import POSTGRES, REDIS, scheme_of, sqlite_path, take_option
 from .exits import NO_SERVER, OK, UsageError
 from .screen import Screen
 
 __all__ = ["store"]
 
-_POSTGRES: Final = ("postgresql", "postgres")
+_SCHEMA: Final = "dovetail"
 
 store = Commands("store", help="Prepare stores for the servers that use them.")
 
@@ -40,7 +40,10 @@ async def migrate(
     url: str,
     /,
     *,
-    schema: Annotated[str, Parameter(help="The schema of the tables, in PostgreSQL.")] = "dovetail",
+    schema: Annotated[
+        str | None,
+        Parameter(help="The schema of the tables, in PostgreSQL (default: that in the URL, else dovetail)."),
+    ] = None,
     timeout: Annotated[float, Parameter(help="Seconds to wait for the engine.")] = 60.0,
 ) -> int:
     """Bring the tables of a store up to date: postgresql://user@host/database, or the path of a SQLite file.
@@ -48,18 +51,15 @@ async def migrate(
     The password is taken from PGPASSWORD or ~/.pgpass where the URL has none.
     """
     screen = Screen()
-    scheme = urlsplit(url).scheme
+    scheme = scheme_of(url)
     try:
-        if scheme in _POSTGRES:
-            screen.line(await _postgres(url, schema, timeout))
-        elif scheme in ("redis", "rediss", "unix"):
+        if scheme in POSTGRES:
+            rest, named = take_option(url, "schema")
+            screen.line(await _postgres(rest, schema or named or _SCHEMA, timeout))
+        elif scheme in REDIS:
             screen.line("a store in Redis has no tables: there is nothing to migrate")
-        elif scheme and "://" in url:
-            raise UsageError(
-                f"no store has URLs that begin with {scheme}://; give postgresql://... or the path of a file"
-            )
         else:
-            screen.line(_sqlite(url, timeout))
+            screen.line(_sqlite(sqlite_path(url), timeout))
     except StoreError as problem:
         say(f"dovetail: {one_line(str(problem))}")
         return NO_SERVER

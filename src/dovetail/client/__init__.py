@@ -29,6 +29,7 @@ from .options import ClientOptions, HeadersSource
 from .results import OutputInvalid, ToolFailed, ToolResult
 from .server_warnings import ServerWarning, WarningKind
 from .states import State, StateChange, StateHandler
+from .store_option import ClientStore
 from .targets import Target
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "ChangeHandler",
     "Client",
     "ClientOptions",
+    "ClientStore",
     "Consent",
     "Decline",
     "ElicitAnswer",

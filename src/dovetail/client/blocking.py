@@ -100,8 +100,8 @@ class BlockingClient:
             raise
         return self
 
-    def close(self) -> None:
-        """Let go of the server and end the thread. Idempotent, from any thread.
+    def close(self, *, end_session: bool = False) -> None:
+        """Let go of the server and end the thread. Idempotent, from any thread. ``end_session``: see `Client.close`.
 
         Raises `LocalProtocolError` on the thread of the client's own callbacks. In a forked child it ends nothing.
         """
@@ -119,7 +119,8 @@ class BlockingClient:
             self._closed = True
         _open.discard(self)
         try:
-            asyncio.run_coroutine_threadsafe(self._client.close(), loop).result()
+            closing = self._client.close(end_session=end_session)
+            asyncio.run_coroutine_threadsafe(closing, loop).result()
         finally:
             loop.call_soon_threadsafe(loop.stop)
             if thread is not None:

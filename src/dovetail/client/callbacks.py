@@ -23,16 +23,18 @@ LIMIT: Final = 1024
 
 
 class CallbackQueue:
-    """Calls one callback; ``what`` names it in the log. ``told``: how many arguments it is given besides the call.
+    """Calls one callback; ``what`` names it in the log. ``arity``: how many arguments it is given besides the call.
 
     ``context``: where it runs unless something else is said; None for that of whoever has something to tell.
     """
 
-    def __init__(self, callback: Callable[..., Any], what: str, limit: int = LIMIT, *, told: int = 1) -> None:
+    def __init__(
+        self, callback: Callable[..., Any], what: str, limit: int = LIMIT, *, arity: int = 1
+    ) -> None:
         self._callback = callback
         self._what = what
         self._limit = limit
-        self._takes_call = takes_call(callback, told)
+        self._takes_call = takes_call(callback, arity)
         self._waiting: deque[tuple[Awaitable[Any], Context]] = deque()
         self._task: asyncio.Task[None] | None = None
         self.context: Context | None = None

@@ -14,6 +14,7 @@ basic/transports/streamable-http.
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, Final, TypedDict, TypeVar, cast
 
 import msgspec
@@ -107,6 +108,13 @@ _CALLS: Final = frozenset(
     for name, method in profile.client_requests.items()
     if issubclass(method.params, RetryParams)
 )
+#: Methods whose results may be kept.
+_CACHEABLE: Final = frozenset(
+    name
+    for profile in PROFILES.values()
+    for name, method in profile.client_requests.items()
+    if method.cacheable
+)
 _OWN: Final = frozenset(name for profile in PROFILES.values() for name in profile.client_requests)
 
 
@@ -140,12 +148,27 @@ class Caller:
         """Forget what a change made stale."""
         self._epoch += 1
         self.cache.invalidate(change)
+        if (results := self._stored_results) is not None:
+            results.invalidate(PROFILES.stale_after(change.kind))
 
     def renewed(self) -> None:
         """Forget everything: what answers now may be another server."""
         self._epoch += 1
         self.cache.clear()
         self.catalogue.clear()
+        if (results := self._stored_results) is not None:
+            results.invalidate(_CACHEABLE)
+
+    @property
+    def _stored_results(self) -> Any:
+        stored = self.connection.stored
+        return None if stored is None else stored.results
+
+    def _forget(self, method: str) -> None:
+        """Kept results of a method turned out to be stale."""
+        self.cache.forget(method)
+        if (results := self._stored_results) is not None:
+            results.invalidate((method,))
 
     async def call(
         self, method: str, params: Params, kind: type[R], how: CallSettings = PLAIN
@@ -164,6 +187,11 @@ class Caller:
             kept = self.cache.get(method, params, scope, time.monotonic())
             if kept is not None:
                 return cast("R", kept)
+        results, place = self._stored_results if cacheable else None, None
+        if results is not None and (place := await results.place(method, params, link)) and not how.fresh:
+            kept = await results.get(place, scope, partial(link.read, method, kind=kind))
+            if kept is not None:
+                return kept
         epoch = self._epoch
         may_ask = (
             spec is not None
@@ -171,7 +199,9 @@ class Caller:
             and isinstance(params, RetryParams)
             and profile.has(Feature.ROUNDS)
         )
-        body = await self._final(method, params, how, link)
+        body = await self.trip(method, params, how, link)
+        if self._options.additions.has_results:
+            body = await self._final(method, params, how, body)
         required: InputRequired | None = None
         try:
             if may_ask or link.profile.has(Feature.RESULT_TYPE):
@@ -188,25 +218,24 @@ class Caller:
             kept_under = self._scope()
             if scope in (_SCOPE, kept_under):  # nobody else has logged in meanwhile
                 self.cache.put(method, params, kept_under, result, time.monotonic(), size=len(body))
+                if results is not None and place is not None:
+                    await results.put(place, kept_under, result, body)
         return result
 
     async def _rounds(
         self, required: InputRequired, link: Link, method: str, params: RetryParams, how: CallSettings
     ) -> Raw:
         async def trip(again: RetryParams) -> Raw:
-            return await self._final(method, again, how)
+            body = await self.trip(method, again, how)
+            return await self._final(method, again, how, body)
 
         call = self._info(method, params, how)
         return await drive(required, trip, method, params, lambda: link.profile, link.questions, call)
 
-    async def _final(
-        self, method: str, params: Params, how: CallSettings, at_hand: Link | None = None
-    ) -> Raw:
-        """As `trip`; a result of a kind that an extension brings is resolved."""
-        body = await self.trip(method, params, how, at_hand)
-        if not self._options.additions.has_results:
-            return body
-        further = self._options.additions.result(method, result_type(body, method))
+    async def _final(self, method: str, params: Params, how: CallSettings, body: Raw) -> Raw:
+        """A result, resolved if it is of a kind that an extension brings."""
+        additions = self._options.additions
+        further = additions.result(method, result_type(body, method)) if additions.has_results else None
         return (
             body if further is None else await _resolved(further, body, self, self._info(method, params, how))
         )
@@ -354,7 +383,7 @@ class Caller:
 
     async def _relist(self, tool: str) -> None:
         """The headers of a tool were wrong: what is known of it is stale."""
-        self.cache.forget(names.TOOLS_LIST)
+        self._forget(names.TOOLS_LIST)
         async for page in self.pages(names.TOOLS_LIST, ListToolsParams(), ListToolsResult):
             if any(item.name == tool for item in page.tools):
                 return
@@ -462,7 +491,7 @@ class Caller:
             result = await self.call(method, params, kind, how)
         except InvalidParams:
             if params.cursor is not None:
-                self.cache.forget(method)
+                self._forget(method)
             raise
         return self._note(cast("P", result))  # a list never asks for input: `asks` refuses it
 

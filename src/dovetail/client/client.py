@@ -56,7 +56,7 @@ from .blocking import BlockingClient
 from .calls import Caller, CallOptions, CallSettings, Seconds, how_of
 from .connection import ClientConnection
 from .listening import Subscription
-from .options import ClientOptions, settle
+from .options import ClientOptions, Options, settle
 from .own_meta import own_meta
 from .results import ToolResult
 from .server_warnings import ServerWarning
@@ -64,6 +64,14 @@ from .states import State
 from .targets import Target, place_of
 
 T = TypeVar("T")
+
+
+def _caller(options: Options) -> Caller:
+    if not options.observer.all:
+        return Caller(options)
+    from .observed_calls import ObservedCaller
+
+    return ObservedCaller(options)
 
 
 class Client:
@@ -79,7 +87,7 @@ class Client:
 
     def __init__(self, target: Target, **options: Unpack[ClientOptions]) -> None:
         self._options = settle(options)
-        self._caller = Caller(self._options)
+        self._caller = _caller(self._options)
         self._connection = ClientConnection(
             place_of(target, self._options), self._options, self._caller.changed, self._caller.renewed
         )
@@ -101,15 +109,23 @@ class Client:
         again, and others that wait for the same connection go on waiting.
         """
         await self._connection.open()
+        for uri in self._connection.restored():
+            wanted = SubscriptionFilter(resource_subscriptions=[uri])
+            self._watched[uri] = Subscription(self._connection, wanted, again=True)
+            self._watched[uri].adopt()
         for uri in [uri for uri, subscription in self._watched.items() if subscription.over]:
             await self._watched.pop(uri).close()
             await self.subscribe(uri)
         return self
 
-    async def close(self) -> None:
-        """Let go of the server. Calls in progress end with `Closed`. Idempotent, bounded, from any task."""
+    async def close(self, *, end_session: bool = False) -> None:
+        """Let go of the server. Calls in progress end with `Closed`. Idempotent, bounded, from any task.
+
+        A session of the stateful era ends, unless it is kept in the option ``store`` for the next process;
+        ``end_session`` ends that one, too.
+        """
         self._watched.clear()
-        await self._connection.close()
+        await self._connection.close(end_session=end_session)
 
     async def __aenter__(self) -> "Client":
         return await self.open()
@@ -120,7 +136,7 @@ class Client:
         await self.close()
 
     def __del__(self) -> None:
-        connection: ClientConnection | None = getattr(self, "_connection", None)
+        connection: ClientConnection | None = vars(self).get("_connection")
         if connection is not None:  # else it was refused when it was made
             connection.dropped()
 

@@ -12,7 +12,7 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final
@@ -27,6 +27,7 @@ from ..protocol.errors import (
     HTTPStatusError,
     LocalProtocolError,
     RPCError,
+    SessionEnded,
     copy_of,
     not_sent,
 )
@@ -82,6 +83,11 @@ class ClientConnection:
         self._changed = changed
         self._renewed = renewed
         self._link: Link | None = None
+        self._link_type = Link
+        if options.observer.all:
+            from .observing import ObservedLink
+
+            self._link_type = ObservedLink
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process: Process | None = None
         self._working: asyncio.Task[None] | None = None
@@ -91,6 +97,7 @@ class ClientConnection:
         self._closing: asyncio.Task[None] | None = None
         self._subscriptions: set[Subscription] = set()
         self._held: dict[str, int] = {}
+        self._end_session = False
         self.visits = Visits(options.visit_timeout)
         self.context = copy_context()
         self._restarts: deque[float] = deque()
@@ -100,16 +107,19 @@ class ClientConnection:
         self.callback_queues: list[CallbackQueue] = []
         self._logging = self._callback_queue(options.logging, "logging")
         self._on_change = self._callback_queue(options.on_change, "on_change")
-        self._on_notification = self._callback_queue(options.on_notification, "on_notification", told=2)
+        self._on_notification = self._callback_queue(options.on_notification, "on_notification", arity=2)
         self._on_warning = self._callback_queue(options.on_warning, "on_warning")
+        self.stored = _stored(target, options)
+        if self._session is not None:
+            self._session.subscriptions = lambda: tuple(self._held)
         self.warnings = ServerWarnings(self._warn)
 
     def _callback_queue(
-        self, callback: Callable[..., Any] | None, what: str, *, told: int = 1
+        self, callback: Callable[..., Any] | None, what: str, *, arity: int = 1
     ) -> CallbackQueue | None:
         if callback is None:
             return None
-        callback_queue = CallbackQueue(callback, what, told=told)
+        callback_queue = CallbackQueue(callback, what, arity=arity)
         self.callback_queues.append(callback_queue)
         return callback_queue
 
@@ -175,13 +185,15 @@ class ClientConnection:
 
     async def _open(self) -> None:
         before, state = self._link, self.states.current
-        link = self._link = Link(self.target.make(), self.options, self)
+        link = self._link = self._link_type(self.target.make(), self.options, self)
         self.states.now("opening" if state.state == "new" else "renewing", state.cause)
         try:
-            await self._opener(link).open()
+            await self._opened(link, take_up=before is None)
         except BaseException as problem:
             self._link = before
             await link.close(quietly=not link.greeted)
+            if self._session is not None and before is None:
+                await self._session.release()
             if self._closing is not None:
                 raise Closed("the client was closed while it was opening") from None
             if before is None:
@@ -191,8 +203,33 @@ class ClientConnection:
             self.states.now("ready")
         self._autolisten(link)
 
+    async def _opened(self, link: Link, *, take_up: bool) -> None:
+        """Open a link, by what is kept of the server."""
+        known, key = None if self.stored is None else self.stored.eras, self.target.key()
+        if known is not None:
+            await known.load(key)
+        try:
+            await self._opener(link).open(take_up=take_up)
+        finally:
+            if known is not None:
+                await known.save(key)
+        if self._session is not None:
+            self._session.keep(link, partial(self._session_lost, link))
+
+    @property
+    def _session(self) -> Any:
+        """The `StoredSession`, if sessions are kept."""
+        return None if self.stored is None else self.stored.session
+
+    async def _session_lost(self, link: Link) -> None:
+        """Another process has the session of this link."""
+        gone = SessionEnded(f"another process has taken up the session of {self.describe()}")
+        await self.renew(link, link.generation, gone)
+
     def _opener(self, link: Link) -> Opener:
-        return Opener(link, self.target.key(), self.target.make if self.target.again else None)
+        renew = self.target.make if self.target.again else None
+        auth = self.target.auth or self.options.auth
+        return Opener(link, self.target.key(), renew, session=self._session, auth=auth)
 
     def at_hand(self) -> Link | None:
         """The link, if it is open and nothing has to be waited for; else `ready` says what there is to wait for."""
@@ -276,10 +313,14 @@ class ClientConnection:
             "write `async with Client(...) as client:`, or await client.close() when it is done",
         )
 
-    async def close(self) -> None:
-        """End everything. Idempotent, bounded, from any task of the loop. In a forked child it ends nothing."""
+    async def close(self, *, end_session: bool = False) -> None:
+        """End everything. Idempotent, bounded, from any task of the loop. In a forked child it ends nothing.
+
+        ``end_session``: one that is kept, too.
+        """
         if self._forked:
             return
+        self._end_session = self._end_session or end_session
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         await asyncio.shield(self._begin_closing())
@@ -290,6 +331,7 @@ class ClientConnection:
         return self._closing
 
     async def _close(self) -> None:
+        leave = await self._leaving()
         self.visits.done()
         self.states.now("closed")
         loop_end_hook, self._loop_end_hook = self._loop_end_hook, None
@@ -303,11 +345,27 @@ class ClientConnection:
         for retired in tuple(self._retired):
             await retired.close(quietly=True)
         if link is not None:
-            await link.close()
+            await link.close(leave=leave)
+        if self._session is not None:
+            await self._session.release()
         if working is not None and not working.done():
             working.cancel()
             await asyncio.wait((working,), timeout=5)
         await self._close_auth()
+
+    async def _leaving(self) -> bool:
+        """Have the store know what is to be known. Whether the session goes on without us."""
+        if self.stored is None:
+            return False
+        if self.stored.results is not None:
+            await self.stored.results.flush()
+        session, link = self._session, self._link
+        if session is None or link is None or not session.is_kept or not link.opened:
+            return False
+        await session.leave(link)
+        if self._end_session:
+            await session.discard()
+        return not self._end_session
 
     async def _close_auth(self) -> None:
         """Let go of what got the credentials, if it was made for this client."""
@@ -382,6 +440,8 @@ class ClientConnection:
             self._settled(link, problem)
             raise
         link.generation += 1
+        if self._session is not None:
+            self._session.keep(link, partial(self._session_lost, link))
         await self._goes_on(link)
 
     async def _replace(self, link: Link, cause: DovetailError) -> None:
@@ -414,6 +474,7 @@ class ClientConnection:
 
     async def _goes_on(self, link: Link) -> None:
         """The server was opened anew, and all is as before."""
+        self.options.observer.reconnected(link.transport.name)
         try:
             await self._came_back(link)
         finally:
@@ -465,7 +526,7 @@ class ClientConnection:
                     await old.close(quietly=True)
                 link = Link(self.target.make(), self.options, self)
                 self._link = link
-                await self._opener(link).open()
+                await self._opened(link, take_up=False)
                 await self._came_back(link)
             except DovetailError as problem:
                 if self._link is not None and self._link is not old:
@@ -511,6 +572,7 @@ class ClientConnection:
         """Subscribe to a resource in the stateful era, unless that was done. Raises what the request raises."""
         count = self._held.get(uri, 0)
         self._held[uri] = count + 1
+        self._note_held()
         if count == 0:
             try:
                 await self._subscribe(await self.ready(), uri, settings)
@@ -530,7 +592,21 @@ class ClientConnection:
         left = self._held[uri] = self._held[uri] - 1
         if left <= 0:
             del self._held[uri]
+        self._note_held()
         return left
+
+    def _note_held(self) -> None:
+        if self._session is not None:
+            self._session.changed()
+
+    def restored(self) -> Sequence[str]:
+        """The resources that a session was subscribed to which was taken up: once, and held from now on."""
+        if self._session is None:
+            return ()
+        found, self._session.restored = self._session.restored, ()
+        for uri in found:
+            self._held[uri] = self._held.get(uri, 0) + 1
+        return found
 
     async def _subscribe(self, link: Link, uri: str, settings: RequestSettings | None = None) -> None:
         await link.ask(names.RESOURCES_SUBSCRIBE, SubscribeParams(uri=uri), settings or self._settings())
@@ -636,6 +712,15 @@ class ClientConnection:
             self._begin(lambda: self._restart(link, error))
         elif link.opened:
             self.states.now("lost", error)
+
+
+def _stored(target: ClientTarget, options: Options) -> Any:
+    """The `StoredParts` of a client, if it has a store."""
+    if options.store is None:
+        return None
+    from .stored_parts import StoredParts  # whoever keeps nothing imports nothing
+
+    return StoredParts(options.store, target, options)
 
 
 def _is_another(refusal: DovetailError) -> bool:

@@ -137,7 +137,11 @@ def _result(given: Any, schema: dict[str, Any]) -> ElicitResult:
     fields = cast("dict[str, dict[str, Any]]", schema["properties"])
     if not isinstance(given, Mapping):
         if len(fields) != 1:
-            raise InternalError("the client's answer does not say which field of the form it belongs to")
+            named = ", ".join(f"{name[:64]!r}" for name in list(fields)[:8])
+            raise InternalError(
+                "the client's answer does not say which field of the form it belongs to: its handler has to give a "
+                f"dict with {named or 'nothing in it'}"
+            )
         given = {next(iter(fields)): given}
     content = {name: value for name, value in cast("Mapping[str, Any]", given).items() if value is not None}
     for name, field in fields.items():

@@ -190,6 +190,10 @@ class Link:
         server = self.engine.server
         return None if server is None else server.instructions
 
+    def skip_ids(self, number: int) -> None:
+        """Use no request id up to this number: they are those of a process that had the session before."""
+        self._ids.skip_to(number)
+
     def describe(self) -> str:
         """Says where the server is, in error messages."""
         return self.transport.describe()
@@ -512,26 +516,31 @@ class Link:
         self._end_all(error)
         self._owner.lost(self, error)
 
-    async def close(self, *, quietly: bool = False) -> None:
-        """End everything and let go of the transport. Idempotent, bounded, from any task. ``quietly``: no goodbye."""
+    async def close(self, *, quietly: bool = False, leave: bool = False) -> None:
+        """End everything and let go of the transport. Idempotent, bounded, from any task. ``quietly``: no goodbye.
+        ``leave``: the session goes on without us.
+        """
         if self._closing is None:
             given_up = [id for id in self._timeouts if isinstance(id, int)]
             self._end_all(closed_in_use("the client was closed"))
-            self._closing = asyncio.create_task(self._close(quietly, given_up))
+            self._closing = asyncio.create_task(self._close(quietly, given_up, leave=leave))
         await asyncio.shield(self._closing)
 
-    async def _close(self, quietly: bool, given_up: list[int]) -> None:
+    async def _close(self, quietly: bool, given_up: list[int], *, leave: bool) -> None:
         tasks = set(self._background)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CLEANUP_SECONDS)
-        if self.transport.shared and self.opened and self.lost_by is None and not quietly:
+        if (self.transport.shared or leave) and self.opened and self.lost_by is None and not quietly:
             with contextlib.suppress(DovetailError, TimeoutError):
                 async with asyncio.timeout(CLEANUP_SECONDS):
                     for id in given_up:  # else a server at the end of its input would finish them first
                         await self.transport.send(self._taking_back(id))
-        if not self.stateless and self.greeted and self.lost_by is None and not quietly:
+        if leave:
+            leaving: Any = self.transport  # over HTTP, or there would be no session to leave
+            await leaving.leave_session()
+        elif not self.stateless and self.greeted and self.lost_by is None and not quietly:
             try:
                 await asyncio.wait_for(self.transport.end_session(), CLEANUP_SECONDS)
             except (DovetailError, TimeoutError, OSError) as problem:

@@ -158,6 +158,12 @@ class Subscription:
             await self.close()
             raise
 
+    def adopt(self) -> None:
+        """Listen to what the session is subscribed to already."""
+        self._owner.admit(self)
+        self._held = list(self._uris)
+        self.acknowledged = SubscriptionFilter(resource_subscriptions=list(self._uris))
+
     async def close(self) -> None:
         """Stop listening. Idempotent."""
         await self.release(None)

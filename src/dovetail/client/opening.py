@@ -29,6 +29,7 @@ from ..protocol.errors import (
     RemoteProtocolError,
     RequestTimeout,
     RPCError,
+    SessionEnded,
     UnsupportedVersion,
 )
 from ..protocol.opening import (
@@ -50,12 +51,16 @@ from ..protocol.types import (
     InitializedNotice,
     InitializeParams,
     InitializeResult,
+    PingParams,
     SetLevelParams,
 )
 from ..transports.client_transport import ReceivedResponse, Transport
 from . import eras
 from .link import Link, RequestSettings, error_of
 
+IDS_IN_A_TURN: Final = 1 << 32
+"""Request ids of each process that takes a session up: all of them fit into the whole numbers that JSON has everywhere.
+"""
 MAX_DESCRIPTION: Final = 4 * 1024 * 1024
 """Bytes that a server may say of itself: they are kept as long as the connection."""
 Renew = Callable[[], Transport] | None
@@ -64,19 +69,29 @@ Renew = Callable[[], Transport] | None
 class Opener:
     """Opens one link.
 
-    ``key`` names the target in `eras`; ``renew`` makes another transport to it, if one can be made.
+    ``key`` names the target in `eras`; ``renew`` makes another transport to it, if one can be made. ``session``: the
+    `StoredSession` in which new sessions are kept; ``auth``: the credentials that they are opened with.
     """
 
-    def __init__(self, link: Link, key: str | None, renew: Renew = None) -> None:
+    def __init__(
+        self, link: Link, key: str | None, renew: Renew = None, *, session: Any = None, auth: Any = None
+    ) -> None:
         self._link = link
         self._key = key
         self._renew = renew
+        self._session = session
+        self._auth = auth
         self._options = link.options
 
-    async def open(self) -> None:
-        """Connect and agree. Raises `TransportError`, `RequestTimeout`, `FeatureUnavailable`, `RPCError`."""
+    async def open(self, *, take_up: bool = False) -> None:
+        """Connect and agree. Raises `TransportError`, `RequestTimeout`, `FeatureUnavailable`, `RPCError`.
+
+        ``take_up``: go on in the session that was kept, if there is one and the server still has it.
+        """
         await self._link.connect(self._options.max_timeout)
         options = self._options
+        if take_up and self._session is not None and options.stateful and await self._taken_up():
+            return
         known = eras.recall(self._key) if options.stateful else None
         if not options.stateless:
             await self._initialize(None)
@@ -92,6 +107,40 @@ class Opener:
         link.opened, link.greeted, link.expired = False, False, True
         await self._initialize(link.session.profile.revision)
         link.expired = False
+
+    async def _taken_up(self) -> bool:
+        """Whether we are in the session that was kept. Raises what says nothing about it."""
+        link, options = self._link, self._options
+        transport: Any = link.transport
+        saved = await self._session.take(link, self._auth)
+        if saved is None:
+            return False
+        link.skip_ids(saved.turn * IDS_IN_A_TURN)
+        try:
+            server = link.read(names.INITIALIZE, saved.server, InitializeResult)
+            link.session.opened(server, (saved.revision,))
+            link.stateless, link.opened = False, True
+            transport.resume_session(saved.session, saved.revision, saved.position)
+            settings = RequestSettings(timeout=options.timeout, maximum=options.max_timeout)
+            await link.ask(names.PING, PingParams(), settings)
+        except (SessionEnded, RPCError, HTTPStatusError, FeatureUnavailable, RemoteProtocolError) as problem:
+            link.stateless, link.opened = True, False
+            transport.resume_session("", "", "")
+            status = problem.status if isinstance(problem, HTTPStatusError) else None
+            if status is not None and from_status(status).verdict is not Verdict.STATEFUL:
+                raise  # of the caller, or of the moment
+            await self._session.discard()
+            if options.automatic:
+                eras.remember(self._key, "stateful")  # as it was: it is tried first
+            return False
+        except BaseException:
+            link.opened = False
+            raise
+        link.greeted = True
+        link.server_info = server.server_info
+        self._name(server.server_info)
+        await self._begin_session(server)
+        return True
 
     async def _initialized_as_before(self) -> bool:
         """Greet a server that was of the stateful era; whether it is still."""
@@ -244,6 +293,14 @@ class Opener:
         link.server_info = result.server_info
         self._name(result.server_info)
         await link.notify(names.NOTIFY_INITIALIZED, InitializedNotice())
+        if self._session is not None:
+            await self._session.opened(link, result, self._auth)
+        await self._begin_session(result)
+
+    async def _begin_session(self, result: InitializeResult) -> None:
+        """The session is open: listen, and say what it should know."""
+        link, options = self._link, self._options
+        settings = RequestSettings(timeout=options.timeout, maximum=options.max_timeout)
         await link.transport.listen()
         if options.automatic:  # who was told what to speak found out nothing about the server's era
             eras.remember(self._key, "stateful")

@@ -27,7 +27,9 @@ from ..protocol.types import (
     SamplingCapability,
 )
 from ..runtime.extension import NO_EXTENSIONS, Extension, Extensions
+from ..runtime.observer import NO_OBSERVER, Observer, ObserverGroup, observer_of
 from ..security.client_auth import AuthSetting, ClientAuth
+from ..stores.contracts import Store
 from .answers import (
     ApproveHandler,
     ChangeHandler,
@@ -43,6 +45,7 @@ from .answers import (
 )
 from .calling import takes_call
 from .states import StateHandler
+from .store_option import ClientStore
 
 AUTO: Final = "auto"
 HeadersSource = Mapping[str, str] | Callable[[], Any]
@@ -76,10 +79,14 @@ class ClientOptions(TypedDict, total=False):
     * ``headers``: sent with every HTTP request, or a function giving them. ``auth``: what gets the credentials for a
       server over HTTP: "oauth", something from `dovetail.auth.login`, or any `ClientAuth`, which then stays the
       caller's to close. The time a person takes to log in is no part of ``timeout`` or ``max_timeout``.
+    * ``store``: a `Store`, or a `ClientStore`, in which eras, tokens, results and sessions outlive the client; it stays
+      the caller's to close. Default None: nothing outlives the process, but the tokens of a setting that says so.
     * ``env``, ``cwd``: of a server that is started. ``on_stderr``: told of each line that such a server writes to
       standard error, as text without control characters (at most 8 KiB; longer lines come in pieces); a plain function
       that must not block. By default the lines go to `sys.stderr`; with None nobody is told, and only a
       `ServerExited` says what came last.
+    * ``telemetry``: who watches what goes on, from `dovetail.telemetry`; by default what was switched on for the whole
+      program, and () for nobody.
     """
 
     info: Implementation
@@ -107,9 +114,11 @@ class ClientOptions(TypedDict, total=False):
     experimental: Mapping[str, Mapping[str, Any]]
     headers: HeadersSource | None
     auth: Literal["oauth"] | AuthSetting | ClientAuth | None
+    store: Store | ClientStore | None
     env: Mapping[str, str] | None
     cwd: str | Path | None
     on_stderr: StderrHandler | None
+    telemetry: Observer | Iterable[Observer] | None
 
 
 def to_stderr(line: str) -> None:
@@ -122,7 +131,7 @@ def to_stderr(line: str) -> None:
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The options with their defaults. ``additions``: what came of the extensions."""
+    """The options with their defaults. ``additions``: what came of the extensions; ``observer``: of ``telemetry``."""
 
     info: Any = None
     revision: Any = AUTO
@@ -149,10 +158,13 @@ class Options(Struct, frozen=True, kw_only=True):
     experimental: Any = None
     headers: Any = None
     auth: Any = None
+    store: ClientStore | None = None
     env: Any = None
     cwd: Any = None
     on_stderr: Any = to_stderr
+    telemetry: Any = None
     additions: Extensions = NO_EXTENSIONS
+    observer: ObserverGroup = NO_OBSERVER
 
     @property
     def automatic(self) -> bool:
@@ -195,8 +207,17 @@ def settle(given: ClientOptions) -> Options:
     """The options with defaults. Raises `LocalProtocolError` for one that can't be."""
     check_names("a client", given, ClientOptions.__annotations__)
     extensions = given.get("extensions")
-    own = {"additions": Extensions(extensions)} if extensions else {}
-    options = Options(**given, **own)
+    own: dict[str, Any] = {"additions": Extensions(extensions)} if extensions else {}
+    if (store := given.get("store")) is not None:
+        from .client_records import client_store  # whoever keeps nothing imports nothing
+
+        own["store"] = client_store(store)
+    try:
+        own["observer"] = observer_of(given.get("telemetry"))
+    except TypeError as problem:
+        raise LocalProtocolError(str(problem)) from None
+    whole: dict[str, Any] = {**given, **own}
+    options = Options(**whole)
     _check_revisions(options.revision)
     if options.log_level is not None and options.log_level not in LOG_LEVELS:
         raise LocalProtocolError(f"log_level is one of {', '.join(LOG_LEVELS)}, not {options.log_level!r}")

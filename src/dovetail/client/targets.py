@@ -38,7 +38,8 @@ class ClientTarget:
 
     ``key`` gives its name in `eras`, as things are when it is asked (None: nothing is remembered). ``process``: we
     start it ourselves. ``again``: another transport to it can be made. ``auth``: what gets the credentials, if we made
-    it and have to close it.
+    it and have to close it. ``server_key``: as ``key``, whoever asks there; None for a server that says everything anew
+    when it is asked next, since it is started then. ``http``: it is at a URL.
     """
 
     def __init__(
@@ -49,12 +50,16 @@ class ClientTarget:
         process: bool,
         again: bool,
         auth: ClientAuth | None = None,
+        server_key: Callable[[], str | None] | None = None,
+        http: bool = False,
     ) -> None:
         self.make = make
         self.key = key
         self.process = process
         self.again = again
         self.auth = auth
+        self.server_key = server_key or _nowhere
+        self.http = http
 
 
 def place_of(target: Target, options: Options) -> ClientTarget:
@@ -111,7 +116,15 @@ def _http(url: str, options: Options) -> ClientTarget:
     def key() -> str | None:
         return selection.of_url(url, options.headers, auth)
 
-    return ClientTarget(make, key=key, process=False, again=True, auth=None if auth is options.auth else auth)
+    return ClientTarget(
+        make,
+        key=key,
+        process=False,
+        again=True,
+        auth=None if auth is options.auth else auth,
+        server_key=lambda: selection.of_url(url, options.headers, None),
+        http=True,
+    )
 
 
 def _credentials(url: str, options: Options) -> ClientAuth | None:
@@ -124,7 +137,10 @@ def _credentials(url: str, options: Options) -> ClientAuth | None:
     from ..auth.login import resolve
 
     try:
-        found: Any = resolve(given, url, options)
+        tokens = _place_of_tokens(options)
+        found: Any = (
+            resolve(given, url, options) if tokens is None else resolve(given, url, options, tokens=tokens)
+        )
     except TypeError:
         found = None
     if not isinstance(found, ClientAuth):
@@ -134,13 +150,33 @@ def _credentials(url: str, options: Options) -> ClientAuth | None:
     return found
 
 
+def _place_of_tokens(options: Options) -> Callable[[], Any] | None:
+    """Where logins keep their tokens unless they say so themselves; None for where they always do."""
+    setting = options.store
+    if setting is None or not setting.tokens:
+        return None
+
+    def place() -> Any:
+        from ..auth.login import StoredTokens
+
+        try:
+            return StoredTokens(setting.store, keys=setting.keys, allow_unsealed=setting.allow_unsealed)
+        except ValueError as problem:
+            raise LocalProtocolError(f"the store can't be used: {problem}") from None
+
+    return place
+
+
 def _unix(path: str) -> ClientTarget:
     def make() -> Transport:
         from ..transports.unix.client import UnixTransport
 
         return UnixTransport(path)
 
-    return ClientTarget(make, key=lambda: selection.of_socket(path), process=False, again=True)
+    def key() -> str:
+        return selection.of_socket(path)
+
+    return ClientTarget(make, key=key, process=False, again=True, server_key=key)
 
 
 def _script(path: Path, options: Options) -> ClientTarget:

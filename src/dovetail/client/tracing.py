@@ -21,6 +21,8 @@ def trace_context() -> dict[str, Any]:
     propagate: Any = import_module("opentelemetry.propagate")
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
+    if not carrier:
+        return {}
     checks = (
         (names.META_TRACEPARENT, is_traceparent),
         (names.META_TRACESTATE, is_tracestate),

@@ -41,6 +41,7 @@ from ..protocol.errors import InternalError, RPCError, TransportError
 from ..protocol.header_parameters import HeaderParameter, header_parameters
 from ..protocol.listening import Change, Listening
 from ..protocol.revisions import STATEFUL, STATELESS, Method
+from ..protocol.revisions.profiles import ServedRevisions
 from ..protocol.types import CallToolParams, Implementation, ListenParams, Params, Result, ServerCapabilities
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Dispatcher, EncodedResponse, error_response
@@ -105,8 +106,7 @@ class DevServer(Dispatcher):
             dispatcher=self,
             hub=self._hub,
             capabilities=lambda: self._capabilities,
-            stateful=STATEFUL,
-            stateless=STATELESS,
+            served=ServedRevisions(STATEFUL, STATELESS),
             lifespan=self._life,
             header_parameters=self._header_parameters,
         )
@@ -256,7 +256,7 @@ class DevServer(Dispatcher):
         own = (Method(name, Params, Result) for name in face.custom)
         self._extensions = Extensions(_extension(each) for each in face.extensions)
         profiles = self._extensions.profiles.extended(client_requests=own)
-        self.service.speak(face.stateful, face.stateless, profiles)
+        self.service.speak(ServedRevisions(tuple(face.stateful), tuple(face.stateless)), profiles)
         self._capabilities = codec.reader(ServerCapabilities).read(face.capabilities)
         self._route(face.routes)
         self._files = {*face.files, str(self._authors.path)}

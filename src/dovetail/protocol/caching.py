@@ -46,7 +46,7 @@ class Cache:
 
     def get(self, method: str, params: Params, scope: str, now: float) -> Any | None:
         """A fresh result or None. ``now`` in seconds, of any clock that never goes back."""
-        subject = _subject(params)
+        subject = subject_of(params)
         if subject is None:
             return None
         for key in (Key(method, subject, scope), Key(method, subject, "")):
@@ -63,7 +63,7 @@ class Cache:
         """Keep a result if its hints allow: absent, zero and negative times to live keep nothing. ``size``: its bytes
         as JSON.
         """
-        subject = _subject(params)
+        subject = subject_of(params)
         ttl = min(result.ttl_ms or 0, MAX_TTL_MS)
         if subject is None or ttl <= 0 or result.result_type not in (None, names.RESULT_COMPLETE):
             return
@@ -92,7 +92,7 @@ class Cache:
         return len(self._entries)
 
 
-def _subject(params: Params) -> str | None:
+def subject_of(params: Params) -> str | None:
     """The part of the parameters that shapes the result; None where a result must not be kept."""
     if isinstance(params, ReadResourceParams):
         return params.uri if params.input_responses is None and params.request_state is None else None

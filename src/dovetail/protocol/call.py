@@ -171,9 +171,11 @@ def check_method(
     spec = profile.client_requests.get(method)
     if spec is None and method in profiles.methods:
         raise FeatureUnavailable(f"{method} does not exist in revision {profile.revision}")
-    if spec is not None and capabilities is not None and (lacking := _lacking(spec.capability, capabilities)):
+    if spec is None or capabilities is None:
+        return spec
+    if spec.capability and (lacking := _lacking(spec.capability, capabilities)):
         raise FeatureUnavailable(f"the server does not offer {lacking}, so {method} can't be sent")
-    if spec is not None and capabilities is not None and not _declares(capabilities, spec.extension, profile):
+    if spec.extension and not _declares(capabilities, spec.extension, profile):
         raise FeatureUnavailable(f"the server did not declare {spec.extension}, so {method} can't be sent")
     return spec
 
@@ -193,7 +195,7 @@ def check_question(method: str, profile: Profile, capabilities: ClientCapabiliti
 
 def _declares(capabilities: ServerCapabilities, extension: str, profile: Profile) -> bool:
     """Whether a server has what brings a method, as far as it could say so."""
-    return not extension or not profile.declares_extensions or extension in (capabilities.extensions or {})
+    return not profile.declares_extensions or extension in (capabilities.extensions or {})
 
 
 def _lacking(capability: str, offered: object) -> str:

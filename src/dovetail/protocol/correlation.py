@@ -32,6 +32,10 @@ class OpenRequests(Generic[T]):
         self._last += 1
         return f"{self._prefix}{self._last}" if self._prefix else self._last
 
+    def skip_to(self, number: int) -> None:
+        """Give out no id up to this number: somebody before us may have used them."""
+        self._last = max(self._last, number)
+
     def add(self, id: RequestId, entry: T) -> None:
         """Note an open request. Raises `LocalProtocolError` beyond the limit or for an id in use."""
         if id in self._open:

@@ -12,8 +12,9 @@ subscriptions (stdio) the notification before it. A client takes either, or both
 end. Specification: basic/patterns/subscriptions.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -89,7 +90,8 @@ class ChangeType(Struct, frozen=True, kw_only=True):
     """A kind of change that an extension lets clients listen for, one thing at a time.
 
     ``kind``: of its `Change` values. ``filter``: the member of a subscription's filter that lists what to hear of.
-    ``notification``: tells of it, and ``subject`` is the member of its parameters that says of what.
+    ``notification``: tells of it, and ``subject`` is the member of its parameters that says of what. ``bare``: the
+    notification may say nothing besides; who may have missed changes is told of each subject so.
     Specification: basic/patterns/subscriptions.
     """
 
@@ -97,6 +99,7 @@ class ChangeType(Struct, frozen=True, kw_only=True):
     filter: str
     notification: str
     subject: str
+    bare: bool = True
 
     def change(self, subject: str, params: Mapping[str, Any] | None = None) -> Change:
         """That ``subject`` changed; ``params``: what the notification says besides. To be published by a server."""
@@ -144,7 +147,7 @@ class Listening:
             _check_uris(named)
         self.id = id
         self.honoured = _honour(wanted, offered)
-        self._further = {type.kind: _found_in(subjects) for type, subjects in (further or {}).items()}
+        self._further = {type.kind: (type, _found_in(subjects)) for type, subjects in (further or {}).items()}
         if further:
             told = {type.filter: subjects for type, subjects in further.items()}
             self.honoured = replace(self.honoured, extra=told)
@@ -157,12 +160,26 @@ class Listening:
         if kind == "resource":
             return change.uri in self._uris
         if change.notification:
-            return change.uri in self._further.get(kind, ())
+            return kind in self._further and change.uri in self._further[kind][1]
         if kind == "tools":
             return honoured.tools_list_changed is True
         return (
             honoured.prompts_list_changed if kind == "prompts" else honoured.resources_list_changed
         ) is True
+
+    def missed(self) -> Iterator[Change]:
+        """All that this subscription may have missed, each once: every list and every thing that it is to hear of."""
+        honoured = self.honoured
+        lists = {
+            "tools": honoured.tools_list_changed,
+            "prompts": honoured.prompts_list_changed,
+            "resources": honoured.resources_list_changed,
+        }
+        yield from (Change(kind) for kind, wanted in lists.items() if wanted)
+        yield from (Change("resource", uri) for uri in self._uris)
+        for type, subjects in self._further.values():
+            if type.bare:
+                yield from map(type.change, subjects)
 
     def acknowledgement(self) -> bytes:
         """The first message of the stream: the part of the filter that is honoured. To be asked for once: the lists of
@@ -190,6 +207,16 @@ class Listening:
     @property
     def _meta(self) -> dict[str, Any]:
         return {names.META_SUBSCRIPTION_ID: self.id}
+
+
+def missed_in_session(subscriptions: Collection[str], offered: ServerCapabilities) -> Iterator[Change]:
+    """All that a session of the stateful era may have missed, each once: the lists that the server offers, and what
+    the session subscribed to.
+    """
+    lists = {"tools": offered.tools, "prompts": offered.prompts, "resources": offered.resources}
+    changes = [Change(kind) for kind, offer in lists.items() if offer is not None and offer.list_changed]
+    uris = tuple(subscriptions)  # the session may change what it subscribes to
+    return chain(changes, (Change("resource", uri) for uri in uris))
 
 
 @lru_cache(maxsize=64)

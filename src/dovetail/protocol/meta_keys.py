@@ -18,6 +18,7 @@ from . import names
 
 __all__ = [
     "MAX_KEY",
+    "MAX_TRACE_TEXT",
     "ReservedRule",
     "check_meta_key",
     "is_baggage",
@@ -47,7 +48,8 @@ _STATE_VALUE: Final = re.compile(r"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BAGGAGE_VALUE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _MAX_TRACEPARENT: Final = 512
-_MAX_TRACE_TEXT: Final = 8192
+MAX_TRACE_TEXT: Final = 8192
+"""Characters of ``tracestate``, and of ``baggage``, that are read."""
 _MAX_STATE_MEMBERS: Final = 32
 _MAX_BAGGAGE_MEMBERS: Final = 64
 _OWS: Final = " \t"
@@ -97,7 +99,15 @@ def is_reserved(key: str, *, reserved_rule: ReservedRule) -> bool:
 
 
 def is_extension_identifier(identifier: str) -> bool:
-    """Whether ``identifier`` can name an extension: a key with a prefix and a name, neither empty."""
+    """Whether ``identifier`` can name an extension: a key with a prefix and a name, neither empty.
+
+    Under the protocol's own prefix a name may have one level more, against the grammar: proposed extensions of it have
+    such names (``io.modelcontextprotocol/auth/dpop``), and both sides know them by no other.
+    """
+    own, _, name = identifier.partition("/")
+    first, level, rest = name.partition("/")
+    if level and f"{own}/" == names.META_PREFIX and first and _NAME.fullmatch(first):
+        identifier = names.META_PREFIX + rest
     parts = _split(identifier)
     return parts is not None and bool(parts[0]) and bool(parts[1])
 
@@ -114,7 +124,7 @@ def is_traceparent(value: object) -> bool:
 
 def is_tracestate(value: object) -> bool:
     """Whether ``value`` is a W3C tracestate: at most 32 members, no key twice, empty members ignored."""
-    if not isinstance(value, str) or len(value) > _MAX_TRACE_TEXT:
+    if not isinstance(value, str) or len(value) > MAX_TRACE_TEXT:
         return False
     seen: set[str] = set()
     for member in value.split(","):
@@ -130,7 +140,7 @@ def is_tracestate(value: object) -> bool:
 
 def is_baggage(value: object) -> bool:
     """Whether ``value`` is W3C baggage: at most 64 members and 8192 characters."""
-    if not isinstance(value, str) or len(value) > _MAX_TRACE_TEXT:
+    if not isinstance(value, str) or len(value) > MAX_TRACE_TEXT:
         return False
     members = value.split(",")
     if len(members) > _MAX_BAGGAGE_MEMBERS:

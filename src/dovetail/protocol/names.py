@@ -1,8 +1,7 @@
-"""Every name that travels on the wire, once.
+"""Every name of the protocol that travels on the wire, once; an extension says its own.
 
-Method names, reserved ``_meta`` keys, header names, capability and extension identifiers. No other module
-spells one out; a test scans the source to prove it. Field names are not here: they are derived from the
-Structs in ``types``.
+Method names, reserved ``_meta`` keys, header names. No other module spells one out; a test scans the source to prove
+it. Field names are not here: they are derived from the Structs in ``types``.
 """
 
 from typing import Final
@@ -79,12 +78,6 @@ MEDIA_SSE: Final = "text/event-stream"
 WELL_KNOWN_RESOURCE: Final = "/.well-known/oauth-protected-resource"
 WELL_KNOWN_OAUTH: Final = "/.well-known/oauth-authorization-server"
 WELL_KNOWN_OPENID: Final = "/.well-known/openid-configuration"
-
-# Extensions by which clients authorize themselves in other ways.
-EXTENSION_CLIENT_CREDENTIALS: Final = "io.modelcontextprotocol/oauth-client-credentials"
-EXTENSION_ENTERPRISE_MANAGED: Final = "io.modelcontextprotocol/enterprise-managed-authorization"
-EXTENSION_DPOP: Final = "io.modelcontextprotocol/auth/dpop"
-EXTENSION_WORKLOAD_IDENTITY: Final = "io.modelcontextprotocol/auth/wif"
 
 # Reference types of completion.
 REF_PROMPT: Final = "ref/prompt"

@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from . import codec, names
 from .errors import InvalidParams
@@ -65,7 +65,8 @@ class RecordedAnswer(Struct, frozen=True):
 
 class Journal(Struct):
     """What happened in the rounds so far. ``asked`` are the digests of the questions of the last round, by
-    key. ``owner``: in whose share of a store the call is kept, if it is.
+    key. ``owner``: in whose share of a store the call is kept, if it is. ``trace``: the span of the last round, a
+    ``traceparent``, where somebody traces; all are equally long.
     """
 
     nonce: str
@@ -75,6 +76,7 @@ class Journal(Struct):
     steps: dict[str, Raw] = field(default_factory=dict[str, Raw])
     asked: dict[str, str] = field(default_factory=dict[str, str])
     owner: str = ""
+    trace: str | UnsetType = UNSET
 
     def accept(self, responses: Mapping[str, Raw]) -> None:
         """Record the answers to what was asked last round; others are ignored, missing ones will be asked

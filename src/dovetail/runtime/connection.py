@@ -12,7 +12,8 @@ Specification: basic/transports/stdio, basic/patterns/cancellation, basic/lifecy
 import asyncio
 import itertools
 import os
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final, cast
 
@@ -32,7 +33,7 @@ from ..protocol.errors import (
     Unanswered,
     rpc_error,
 )
-from ..protocol.listening import Change
+from ..protocol.listening import Change, missed_in_session
 from ..protocol.revisions import Feature, Profile
 from ..protocol.session import NEW, READY, ServerSession, SessionState
 from ..protocol.types.notifications import CancelledNotice
@@ -43,6 +44,7 @@ from .beginning import begun
 from .channel import Channel
 from .dispatch import EncodedResponse, shutdown_response
 from .hub import HubSubscription
+from .observer import RefusedMessage
 from .service import Send, SendNow, Service
 from .shutdown import name_of
 
@@ -107,6 +109,17 @@ class ServerConnection:
         self._tidying: set[asyncio.Task[None]] = set()
         self.link = f"{transport}-{next(_links)}"
         self._session_id = ""
+        self._since = time.monotonic()
+        service.observer.watch(self)
+
+    def gauges(self) -> Mapping[str, float]:
+        """How much goes on here, by the names of `dovetail.telemetry`."""
+        if self._closed:
+            return {}
+        return {
+            "dovetail.server.connections.active": 1.0,
+            "dovetail.server.requests.active": len(self._running),
+        }
 
     @property
     def session_id(self) -> str:
@@ -215,6 +228,9 @@ class ServerConnection:
         """End everything that runs for this peer; handlers have ``patience`` seconds to clean up (default: `STUBBORN`).
         Idempotent.
         """
+        if not self._closed and self._session.state.phase != NEW:
+            seconds, revision = time.monotonic() - self._since, self._session.profile.revision
+            self._service.observer.session_ended("server", revision, self._transport, seconds)
         self._closed = True
         self._room.set()
         if self._changes is not None:
@@ -273,27 +289,37 @@ class ServerConnection:
         """One message; gives the answer if it is known at once, or what has to be awaited for it. ``batch``: what it is
         part of.
         """
-        profile = self._session.profile
+        alone = False
         try:
             message = envelope.read(data)
             if message.kind is Kind.REQUEST and self._judged_alone(message, data):
-                profile = self._service.profiles[self._service.stateless[-1]]
+                alone = True
                 return self._start(self._service.exchange.judge(message), None, len(data), batch)
             return self._route(message, len(data), batch)
         except Malformed as problem:
+            self._tell_refused(problem.error)
             self._fail_question(problem, data)
             if problem.response:
                 return None
-            return messages.error(problem.id, problem.error, profile)
+            return messages.error(problem.id, problem.error, self._session.profile)
         except MessageRefused as problem:
-            return self._refusal(problem, profile)
+            service = self._service
+            return self._refusal(
+                problem, service.profiles[service.stateless[-1]] if alone else self._session.profile
+            )
 
-    @staticmethod
-    def _refusal(problem: MessageRefused, profile: Profile) -> bytes | None:
+    def _refusal(self, problem: MessageRefused, profile: Profile) -> bytes | None:
+        self._tell_refused(problem.error)
         if problem.silent:
             log.debug("ignored: %s", problem)
             return None
         return messages.error(problem.id, problem.error, profile)
+
+    def _tell_refused(self, error: RPCError) -> None:
+        """Whoever watches hears of a message that broke the protocol."""
+        self._service.observer.refused(
+            RefusedMessage.by_engine(error, self._transport, self._principal, self._remote)
+        )
 
     def _judged_alone(self, message: Message, data: bytes) -> bool:
         """Whether a request is of the stateless era; a server of that era alone judges every one so. One that comes
@@ -381,7 +407,9 @@ class ServerConnection:
     def _noticed(self, event: Notification) -> None:
         if event.method == names.NOTIFY_INITIALIZED and self._changes is None:
             hears = self._service.hearing(self._principal, self._transport)
-            self._changes = self._service.hub.subscribe(lambda change: self._wants(change) and hears(change))
+            self._changes = self._service.hub.subscribe(
+                lambda change: self._wants(change) and hears(change), doubted=self._missed
+            )
             self._teller = asyncio.create_task(self._tell(self._changes))
         elif self._service.extensions.hears:
             self._service.extensions.hear("client", event.method, event.params)
@@ -570,6 +598,10 @@ class ServerConnection:
         if state.phase != READY:
             return False
         return change.kind != "resource" or change.uri in state.subscriptions
+
+    def _missed(self) -> Iterator[Change]:
+        """All that the session may have missed, each once."""
+        return missed_in_session(self._session.state.subscriptions, self._service.capabilities())
 
     async def _tell(self, changes: HubSubscription) -> None:
         async for change in changes:

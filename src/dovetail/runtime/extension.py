@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, Protocol, TypeGuard, TypeVar, cast
 from msgspec import Raw, Struct, field
 
 from ..logs import get_logger
+from ..protocol import names
 from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, LocalProtocolError, MissingCapability
 from ..protocol.listening import MAX_RESOURCES, Change, ChangeType
@@ -29,7 +30,8 @@ from ..protocol.meta_keys import is_extension_identifier
 from ..protocol.revisions import PROFILES, Method, Profile
 from ..protocol.types import InputRequest, Params, Result
 from ..security.principal import Principal
-from .dispatch import Handler, Middleware, around
+from .channel import Channel
+from .dispatch import Encoded, Handler, Middleware, around
 
 __all__ = [
     "Extension",
@@ -41,6 +43,7 @@ __all__ = [
     "Publish",
     "Resolving",
     "ResultType",
+    "demanding",
 ]
 
 log = get_logger("dovetail")
@@ -126,7 +129,9 @@ class Extension(Struct, frozen=True, kw_only=True):
 
     ``identifier``: a prefix and a name, ``com.example/counting``. ``settings``: what is declared under it.
     ``revisions``: those in which it exists (default: all in which extensions can be declared). ``wrappers``: by
-    method, what stands between the app's middleware and the handler of the protocol's own. ``lifespan``: entered
+    method, what stands between the app's middleware and the handler of the protocol's own. ``required``: an app answers
+    requests of clients that could have declared it, and did not, with -32021, all but ``server/discover``, which says
+    what it needs. ``lifespan``: entered
     before the app's and left after it; given what publishes changes. ``may_listen``: whether a caller may hear of
     a thing by that name, given both (default: everybody may; make names that nobody guesses). Raises
     `InvalidExtension`.
@@ -141,6 +146,7 @@ class Extension(Struct, frozen=True, kw_only=True):
     results: Sequence[ResultType] = ()
     changes: Sequence[ChangeType] = ()
     wrappers: Mapping[str, Middleware] = field(default_factory=dict[str, Middleware])
+    required: bool = False
     lifespan: Callable[[Publish], AbstractAsyncContextManager[Any]] | None = None
     may_listen: Callable[[Principal, str], bool] | None = None
 
@@ -182,7 +188,7 @@ class Extensions:
     """The extensions of one app or client, held against the protocol and each other. Raises `InvalidExtension`.
 
     ``declared``: what is announced of them. ``profiles``: the revisions with their methods. ``changes``: kinds of
-    change, each with the one that brings it.
+    change, each with the one that brings it. ``has_results``: whether there is any further kind of result.
     """
 
     def __init__(self, given: Iterable[Extension] | Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -195,6 +201,7 @@ class Extensions:
         self._hearing: Final[set[asyncio.Task[None]]] = set()
         for each in self._all:
             self._add(each)
+        self.has_results: Final = bool(self._results)
 
     def __iter__(self) -> Iterator[Extension]:
         return iter(self._all)
@@ -247,6 +254,16 @@ class Extensions:
                 handler = around(each.wrappers[method], handler)
         return handler
 
+    def guarded(self, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+        """The handlers of all methods, behind what is required of clients."""
+        guarded = dict(handlers)
+        for each in self._all:
+            if each.required:
+                guarded.update(
+                    (name, demanding(each, guarded[name])) for name in guarded if name != names.DISCOVER
+                )
+        return guarded
+
     def wanted(self, call: Call, principal: Principal) -> dict[ChangeType, list[str]] | None:
         """What a ``subscriptions/listen`` wants to hear of that extensions bring, as far as the caller may.
 
@@ -274,11 +291,6 @@ class Extensions:
     def result(self, method: str, kind: str) -> ResultType | None:
         """Who resolves such a result; None for one that no extension brings."""
         return self._results.get((method, kind))
-
-    @property
-    def has_results(self) -> bool:
-        """Whether there is any further kind of result."""
-        return bool(self._results)
 
     def change(self, notification: str, params: object) -> Change | None:
         """The change that a notification tells of, if it is of one of these."""
@@ -318,6 +330,19 @@ class Extensions:
 
 
 _OWN_KINDS: Final = frozenset({"tools", "prompts", "resources", "resource"})
+
+
+def demanding(extension: Extension, handler: Handler) -> Handler:
+    """A handler for clients that declared an extension; -32021 for others that could have. In revisions in which nobody
+    can declare one, it is for all.
+    """
+
+    def answer(call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
+        if call.profile.declares_extensions:
+            extension.demand(call)
+        return handler(call, channel)
+
+    return answer
 
 
 def _extensions(given: Iterable[Extension] | Mapping[str, Mapping[str, Any]] | None) -> Iterator[Extension]:

@@ -3,44 +3,70 @@
 A `HubSubscription` keeps what its listener has not taken yet as a set, so a slow listener of a fast change
 costs one entry, and is told once. A listener that can take a change without waiting is not even woken for it: in the
 next turns of its event loop all such listeners are handed what waits for them, so many in each turn that whatever
-else the loop has to do gets its turn too. Over many processes a bus will feed the same hub.
+else the loop has to do gets its turn too.
+
+Over many processes a `ChangeRelay` passes on what is published (`relay`), and tells the hub what others published
+(`tell`). Where some of that may have been lost on the way, everyone is told of all that they may have missed (`doubt`):
+who listens says what that is (``doubted``), and it is handed over one by one, so that it takes no memory, however
+much it is. What finds a listener's bound met is lost too, and made good the same way once that listener has caught up.
 """
 
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Protocol
 
 from ..protocol.listening import Change
 
 MAX_WAITING = 10_000
 #: How many listeners are handed something in one turn of the event loop.
 AT_ONCE = 100
+#: How many changes one of them is handed in one turn.
+AT_ONCE_EACH = 1_000
 _LONG = 30 * 24 * 3600.0
 
 
 class HubSubscription:
     """Changes for one listener, in the order in which they first happened. Ends when closed by either side.
 
-    Whoever listens iterates over it, and may have itself ``handed`` changes while it waits for the next: a function
-    that takes one there and then, and gives False if it can't. Or it is ``told`` when there is something to `take`,
-    or the end has come.
+    Whoever listens iterates over it, and may have changes delivered while it waits for the next: ``try_deliver`` takes
+    one there and then, and gives False if it can't. Or ``on_change`` is called when there is something to `take`, or
+    the end has come. ``doubted`` gives what may have been missed where changes were lost, or None where it sees to
+    that itself.
     """
 
-    __slots__ = ("_handed", "_hub", "_timer", "_told", "_waiter", "_waiting", "_wants", "ended", "loop")
+    __slots__ = (
+        "_doubted",
+        "_doubts",
+        "_try_deliver",
+        "_hub",
+        "_overran",
+        "_timer",
+        "_on_change",
+        "_waiter",
+        "_waiting",
+        "_wants",
+        "ended",
+        "loop",
+    )
 
     def __init__(
         self,
         hub: "Hub",
         wants: Callable[[Change], bool],
-        told: Callable[[], None] | None = None,
-        handed: Callable[[Change], bool] | None = None,
+        on_change: Callable[[], None] | None = None,
+        try_deliver: Callable[[Change], bool] | None = None,
+        doubted: Callable[[], Iterable[Change] | None] | None = None,
     ) -> None:
         self._hub = hub
         self._wants = wants
-        self._told = told
-        self._handed = handed
+        self._on_change = on_change
+        self._try_deliver = try_deliver
+        self._doubted = doubted
+        self._doubts: Iterator[Change] | None = None
+        self._overran = False
         self._waiting: dict[Change, None] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -54,37 +80,61 @@ class HubSubscription:
 
     def offer(self, change: Change) -> bool:
         """Take a change if it is wanted. True if there is something to `hand` over in a moment. Beyond the bound a
-        listener so far behind is not told of new kinds of change.
+        listener so far behind is not told of new kinds of change, but of all that it may have missed once it has caught
+        up.
         """
-        if not self._wants(change) or len(self._waiting) >= MAX_WAITING:
+        waiting = self._waiting
+        if not self._wants(change):
             return False
-        first = not self._waiting  # else it is due already, or about to look for itself
-        self._waiting[change] = None
-        if self._handed is not None:
+        if len(waiting) >= MAX_WAITING:
+            self._overran = self._overran or change not in waiting
+            return False
+        first = not waiting and self._doubts is None  # else it is due already, or about to look for itself
+        waiting[change] = None
+        if self._try_deliver is not None:
             return first
         self._wake()
         return False
 
-    def hand(self) -> None:
-        """Give what waits to a listener that waits for it; wake the listener for what it does not take so."""
-        waiter, handed = self._waiter, self._handed
-        if waiter is None or waiter.done() or handed is None:
-            return  # it is about to look for itself
+    def doubt(self) -> bool:
+        """Changes may have been lost: be told of all that may have been missed. True if there is something to `hand`
+        over in a moment.
+        """
+        first = not self._waiting and self._doubts is None
+        if not self._begin_doubt():
+            return False
+        if self._try_deliver is not None:
+            return first
+        self._wake()
+        return False
+
+    def hand(self) -> bool:
+        """Give what waits to a listener that waits for it; wake the listener for what it does not take so. True if
+        there is more, for another turn.
+        """
+        waiter, try_deliver = self._waiter, self._try_deliver
+        if waiter is None or waiter.done() or try_deliver is None:
+            return False  # it is about to look for itself
         waiting = self._waiting
         try:
-            while waiting:
+            for _ in range(AT_ONCE_EACH):
+                if not waiting and ((self._doubts is None and not self._overran) or self._next() is None):
+                    return False
                 change = next(iter(waiting))
-                if not handed(change):
+                if not try_deliver(change):
                     break
                 del waiting[change]
-        except Exception:  # noqa: BLE001 - the listener meets the same problem itself, and others hear all the same
+            else:
+                return bool(waiting) or self._doubts is not None
+        except Exception:  # noqa: BLE001, S110 - the listener meets the same problem itself; others hear all the same
+            pass
+        if not waiter.done():
             waiter.set_result(None)
-        if waiting and not waiter.done():
-            waiter.set_result(None)
+        return False
 
     def _wake(self) -> None:
-        if self._told is not None:
-            self._told()
+        if self._on_change is not None:
+            self._on_change()
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -98,10 +148,32 @@ class HubSubscription:
 
     def take(self) -> Change | None:
         """The change that has waited longest; None when there is none."""
-        for change in self._waiting:
+        change = self._next()
+        if change is not None:
             del self._waiting[change]
+        return change
+
+    def _next(self) -> Change | None:
+        """The change that `take` gives next, which stays where it is."""
+        waiting = self._waiting
+        for change in waiting:
             return change
+        if self._overran and self._doubts is None:
+            self._overran = False
+            self._begin_doubt()
+        if self._doubts is not None:
+            for change in self._doubts:
+                waiting[change] = None
+                return change
+            self._doubts = None
         return None
+
+    def _begin_doubt(self) -> bool:
+        """Have what may have been missed come after what waits. Whether there is anything."""
+        missed = None if self._doubted is None or self.ended else self._doubted()
+        if missed is not None:
+            self._doubts = filter(self._wants, missed)
+        return missed is not None
 
     def __aiter__(self) -> AsyncIterator[Change]:
         return self
@@ -118,10 +190,27 @@ class HubSubscription:
         return change
 
 
+class Relay(Protocol):
+    """What brings changes to other processes, and theirs here."""
+
+    def publish(self, change: Change) -> None:
+        """Tell the other processes. Never waits; may be called from any thread."""
+        ...
+
+    def hearing(self) -> AbstractAsyncContextManager[None]:
+        """Around the life of what is served: tell the hub what other processes publish."""
+        ...
+
+    def serving(self) -> AbstractAsyncContextManager[None]:
+        """Around the time in which it is served, in that: lists may change from now on, and in the end all is sent."""
+        ...
+
+
 class Hub:
-    """Where changes are published."""
+    """Where changes are published. ``relay``: what brings those that are published here to other processes."""
 
     def __init__(self) -> None:
+        self.relay: Relay | None = None
         self._subscriptions: dict[asyncio.AbstractEventLoop, dict[HubSubscription, None]] = {}
 
     def subscribe(
@@ -129,13 +218,14 @@ class Hub:
         wants: Callable[[Change], bool],
         *,
         until: float = math.inf,
-        told: Callable[[], None] | None = None,
-        handed: Callable[[Change], bool] | None = None,
+        on_change: Callable[[], None] | None = None,
+        try_deliver: Callable[[Change], bool] | None = None,
+        doubted: Callable[[], Iterable[Change] | None] | None = None,
     ) -> HubSubscription:
-        """Hear of changes from now on, ``until`` a moment in seconds since the epoch. ``told`` and ``handed``: see
-        `HubSubscription`.
+        """Hear of changes from now on, ``until`` a moment in seconds since the epoch. ``on_change``, ``try_deliver``
+        and ``doubted``, which are called in this event loop: see `HubSubscription`.
         """
-        subscription = HubSubscription(self, wants, told, handed)
+        subscription = HubSubscription(self, wants, on_change, try_deliver, doubted)
         if until != math.inf:
             subscription.end_at(until)
         self._subscriptions.setdefault(subscription.loop, {})[subscription] = None
@@ -150,16 +240,36 @@ class Hub:
                 self._subscriptions.pop(subscription.loop, None)
 
     def publish(self, change: Change) -> None:
-        """Tell everyone who wants to know. Never waits; may be called from any thread."""
+        """Tell everyone who wants to know, in other processes too. Never waits; may be called from any thread."""
+        self.tell(change)
+        if self.relay is not None:
+            self.relay.publish(change)
+
+    def tell(self, change: Change, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Tell everyone in this process who wants to know, or in one loop. Never waits; may be called from any
+        thread.
+        """
+        self._each(change, loop)
+
+    def doubt(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Changes may have been lost: tell everyone in this process, or in one loop, of all that they may have missed.
+        Never waits; may be called from any thread.
+        """
+        self._each(None, loop)
+
+    def _each(self, change: Change | None, only: asyncio.AbstractEventLoop | None) -> None:
+        """Tell all subscriptions of a change, or (None) of a doubt, each in its loop."""
         if not self._subscriptions:
             return
         here = _running_loop()
         for loop, group in tuple(self._subscriptions.items()):
+            if only is not None and loop is not only:
+                continue
             if loop is here:
-                _offer(loop, tuple(group), change)
+                _tell(loop, tuple(group), change)
             else:
                 with suppress(RuntimeError):  # that loop is closed: nobody listens any more
-                    loop.call_soon_threadsafe(_offer, loop, tuple(group), change)
+                    loop.call_soon_threadsafe(_tell, loop, tuple(group), change)
 
     def close(self) -> None:
         """End all subscriptions gracefully."""
@@ -171,9 +281,16 @@ class Hub:
         return sum(map(len, self._subscriptions.values()))
 
 
-def _offer(loop: asyncio.AbstractEventLoop, subscriptions: Sequence[HubSubscription], change: Change) -> None:
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    subscriptions: Sequence[HubSubscription],
+    change: Change | None,
+) -> None:
     """Tell listeners of one loop, on that loop."""
-    due = [subscription for subscription in subscriptions if subscription.offer(change)]
+    if change is None:
+        due = [subscription for subscription in subscriptions if subscription.doubt()]
+    else:
+        due = [subscription for subscription in subscriptions if subscription.offer(change)]
     if due:
         loop.call_soon(_hand, loop, due, 0)
 
@@ -183,8 +300,9 @@ def _hand(loop: asyncio.AbstractEventLoop, due: Sequence[HubSubscription], begun
     end = begun + AT_ONCE
     if end < len(due):
         loop.call_soon(_hand, loop, due, end)
-    for subscription in due[begun:end]:
-        subscription.hand()
+    more = [subscription for subscription in due[begun:end] if subscription.hand()]
+    if more:
+        loop.call_soon(_hand, loop, more, 0)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

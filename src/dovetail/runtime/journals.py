@@ -21,6 +21,7 @@ Specification: basic/patterns/mrtr, "Server Requirements"; basic/patterns/cancel
 """
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -28,6 +29,7 @@ from msgspec import Raw, Struct
 from ..logs import get_logger
 from ..protocol import codec, rounds
 from ..protocol.errors import InternalError, InvalidParams, ToolError
+from ..protocol.types.requests import RetryParams
 from ..security.callers import caller_of
 from ..security.sealing import Sealer, SealTooLarge
 from ..stores.contracts import KeyValue
@@ -98,16 +100,32 @@ class _StoredJournal(Struct, frozen=True):
 
 
 class Journals:
-    """The journals and claims of an app. ``kv`` is shared by all its workers, or None.
+    """The journals and claims of an app. ``audience``: what its request state is good for. ``kv`` is shared by all its
+    workers, or None.
 
-    ``spill``: characters of sealed state above which a journal stays in the store.
+    ``spill``: characters of sealed state above which a journal stays in the store. ``stored_sealer`` gives what seals
+    where that has to be fetched first; it may raise `StoreError`.
     """
 
-    def __init__(self, sealer: Sealer, *, kv: KeyValue | None = None, spill: int = SPILL) -> None:
+    def __init__(
+        self,
+        sealer: Sealer | None,
+        *,
+        audience: str,
+        kv: KeyValue | None = None,
+        spill: int = SPILL,
+        stored_sealer: Callable[[], Awaitable[Sealer]] | None = None,
+    ) -> None:
         self._sealer = sealer
+        self._stored_sealer = stored_sealer
+        self._audience = audience
         self._kv = None if kv is None else room_of_rounds(kv)
         self._spill = spill
         self.redemptions = Redemptions(self._room)
+
+    def binding(self, method: str, params: RetryParams, channel: Channel) -> bytes:
+        """What the state of a request is bound to: it opens for the same request of the same caller, here."""
+        return rounds.binding_of(method, params, principal=channel.principal.key, audience=self._audience)
 
     def assign(self, journal: rounds.Journal, channel: Channel) -> None:
         """Say whose call it is, where that was not said: in whose share of the store it is kept."""
@@ -127,8 +145,9 @@ class Journals:
         data = rounds.dump(journal)
         if len(data) > MAX_JOURNAL:
             raise JournalTooLarge(MAX_JOURNAL)
+        sealer = await self._seals() if self._sealer is None else self._sealer
         try:
-            state = self._sealer.seal(_WHOLE + data, binding=binding)
+            state = sealer.seal(_WHOLE + data, binding=binding)
         except SealTooLarge as problem:
             if self._kv is None:
                 raise JournalTooLarge(problem.limit) from problem
@@ -138,7 +157,13 @@ class Journals:
         self.assign(journal, channel)
         await self._put_away(journal, data, before)
         place = _JournalPosition(journal.owner, journal.nonce, journal.round)
-        return self._sealer.seal(_AWAY + codec.encode(place), binding=binding)
+        return sealer.seal(_AWAY + codec.encode(place), binding=binding)
+
+    async def _seals(self) -> Sealer:
+        if self._stored_sealer is None:
+            raise RuntimeError("journals need a sealer, or what gives one")
+        self._sealer = await self._stored_sealer()
+        return self._sealer
 
     async def _put_away(self, journal: rounds.Journal, data: bytes, before: bytes | None) -> None:
         kv, key = self._room(journal.owner), f"journal/{journal.nonce}"
@@ -154,9 +179,10 @@ class Journals:
 
     async def open(self, state: str, binding: bytes) -> tuple[rounds.Journal, bytes | None]:
         """The journal, and as bytes if it was in the store. Raises `SealBroken` and `DECODE_ERRORS` for what is none,
-        `InvalidParams` for a stale one.
+        `InvalidParams` for a stale one, and `StoreError`.
         """
-        content = self._sealer.open(state, binding=binding)
+        sealer = await self._seals() if self._sealer is None else self._sealer
+        content = sealer.open(state, binding=binding)
         if content[:1] == _WHOLE:
             return rounds.load(content[1:], now=time.time()), None
         if content[:1] == _AWAY and self._kv is not None:

@@ -33,7 +33,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final, NoReturn, cast
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from ..logs import get_logger
 from ..protocol import codec, rounds
@@ -72,59 +72,80 @@ watchers: Final[list["Callable[[Rounds], None]"]] = []
 """Told of the rounds of each call when they open, in the task of the call. Nothing is done while this is empty."""
 
 
+class UsePolicy(Struct, frozen=True):
+    """How often what belongs to a call counts. ``single_use``: each state once. ``once``: so does each step, which is
+    claimed in the store before it runs.
+    """
+
+    single_use: bool = False
+    once: bool = False
+
+
+_AS_OFTEN_AS_SENT: Final = UsePolicy()
+
+
+class ReceivedState(Struct, frozen=True):
+    """What a request brought of the rounds before it. ``journal``: what was answered and done; a new one, if nothing
+    came. ``binding``: what its state is good for. ``volunteered``: answers without state. ``redemption``: what redeems
+    the state that came. ``before``: the journal that came, if it was in the store.
+    """
+
+    journal: rounds.Journal
+    binding: bytes
+    volunteered: Mapping[str, Raw] = {}
+    redemption: Redemption | None = None
+    before: bytes | None = None
+
+
 class Rounds:
     """The rounds of one call. One is made for each request whose method may ask back.
 
-    ``body``: the task that runs the body. ``single_use``: each state counts once. ``once``: steps are claimed in the
-    ledger, too. ``redemption``: what redeems the state that came. ``before``: the journal that came, if it was in the
-    store. ``closed``: the round is over.
-    ``pressed``: the body was cancelled for that. ``told``: something of it met `Suspend`. ``diverged``: what a
+    ``body``: the task that runs the body. ``rehearsal``: it only shows what it asks. ``closed``: the round is over.
+    ``pressed``: the body was cancelled for that. ``suspended``: something of it met `Suspend`. ``diverged``: what a
     rehearsal did that it must not.
     """
 
     __slots__ = (
         *(
-            "_before",
-            "_binding",
             "_body",
             "_channel",
             "_closed_with",
             "_journal",
             "_journals",
             "_loop",
-            "_once",
         ),
-        *("_open", "_parked", "_pressing", "_quiet", "_redemption", "_rehearsal", "_replayed", "_running"),
-        *("_single_use", "_unsure", "_volunteered", "_watched"),
-        *("closed", "diverged", "pressed", "told"),
+        *(
+            "_open",
+            "_parked",
+            "_policy",
+            "_pressing",
+            "_quiet",
+            "_received",
+            "_rehearsal",
+            "_replayed",
+            "_running",
+        ),
+        *("_unsure", "_watched"),
+        *("closed", "diverged", "pressed", "suspended"),
     )
 
     def __init__(
         self,
         journals: Journals,
         channel: Channel,
-        binding: bytes,
-        journal: rounds.Journal,
-        volunteered: Mapping[str, Raw],
+        received: ReceivedState,
         *,
         body: "asyncio.Task[object] | None",
-        single_use: bool = False,
-        once: bool = False,
-        redemption: Redemption | None = None,
-        before: bytes | None = None,
+        policy: UsePolicy = _AS_OFTEN_AS_SENT,
         rehearsal: bool = False,
     ) -> None:
         self._journals = journals
         self._channel = channel
-        self._single_use = single_use
-        self._redemption = redemption
-        self._before = before
-        self._binding = binding
-        self._journal = journal
-        self._volunteered = volunteered
-        self._once = once
+        self._received = received
+        self._journal = received.journal
+        self._policy = policy
         self._rehearsal = rehearsal
-        self._replayed = journal.round > 0
+        self._replayed = received.journal.round > 0
         self._body = body
         self._loop: asyncio.AbstractEventLoop | None = None
         self._parked: dict[asyncio.Future[None], asyncio.Task[object] | None] = {}
@@ -137,7 +158,7 @@ class Rounds:
         self.pressed = False
         self._unsure = False
         self.closed = False
-        self.told = False
+        self.suspended = False
         self.diverged: str | None = None
         if watchers and not rehearsal:
             for watcher in tuple(watchers):
@@ -149,17 +170,17 @@ class Rounds:
         journals: Journals,
         call: Call,
         channel: Channel,
-        audience: str,
         *,
         body: "asyncio.Task[object] | None",
-        single_use: bool = False,
+        policy: UsePolicy = _AS_OFTEN_AS_SENT,
     ) -> "Rounds":
         """The rounds of a request that brought no state."""
         params = _retry(call)
         journal = rounds.Journal(nonce=os.urandom(16).hex(), expires=time.time() // 1 + rounds.LIFETIME)
-        binding = rounds.binding_of(call.method, params, principal=channel.principal.key, audience=audience)
-        volunteered = params.input_responses or {}
-        return cls(journals, channel, binding, journal, volunteered, body=body, single_use=single_use)
+        received = ReceivedState(
+            journal, journals.binding(call.method, params, channel), params.input_responses or {}
+        )
+        return cls(journals, channel, received, body=body, policy=policy)
 
     @classmethod
     async def resume(
@@ -167,21 +188,19 @@ class Rounds:
         journals: Journals,
         call: Call,
         channel: Channel,
-        audience: str,
         *,
-        single_use: bool = False,
-        once: bool = False,
+        policy: UsePolicy = _AS_OFTEN_AS_SENT,
     ) -> "Rounds":
         """The rounds of a request that brought its state back; to be called by the task of the body.
 
         Raises `InvalidParams` unless the state is valid here. Whether it may still be used, `redeem` says.
         """
         params = _retry(call)
-        binding = rounds.binding_of(call.method, params, principal=channel.principal.key, audience=audience)
+        binding = journals.binding(call.method, params, channel)
         state, responses = params.request_state or "", params.input_responses or {}
         try:
             journal, before = await journals.open(state, binding)
-            redeeming = redemption(journal, state, responses) if single_use else None
+            redeeming = redemption(journal, state, responses) if policy.single_use else None
         except (SealBroken, *codec.DECODE_ERRORS):
             raise InvalidParams(
                 "the request state is not valid for this request; send the request again without it"
@@ -190,18 +209,8 @@ class Rounds:
             raise store_failed(problem) from problem
         journal.accept(responses)
         journal.expires = time.time() // 1 + rounds.LIFETIME  # whole seconds: all states are equally long
-        return cls(
-            journals,
-            channel,
-            binding,
-            journal,
-            {},
-            body=asyncio.current_task(),
-            single_use=single_use,
-            once=once,
-            redemption=redeeming,
-            before=before,
-        )
+        received = ReceivedState(journal, binding, redemption=redeeming, before=before)
+        return cls(journals, channel, received, body=asyncio.current_task(), policy=policy)
 
     def rehearse(self) -> "Rounds":
         """The same journal once more, for a run of the same task that only shows whether it asks the same."""
@@ -211,15 +220,8 @@ class Rounds:
             answers=dict(self._journal.answers),
             steps=dict(self._journal.steps),
         )
-        return Rounds(
-            self._journals,
-            self._channel,
-            self._binding,
-            journal,
-            self._volunteered,
-            body=self._body,
-            rehearsal=True,
-        )
+        received = ReceivedState(journal, self._received.binding, self._received.volunteered)
+        return Rounds(self._journals, self._channel, received, body=self._body, rehearsal=True)
 
     @property
     def body(self) -> "asyncio.Task[object] | None":
@@ -239,6 +241,15 @@ class Rounds:
     def nonce(self) -> str:
         """What identifies the call over all its rounds."""
         return self._journal.nonce
+
+    @property
+    def trace(self) -> str:
+        """The span that the last round was traced in, a ``traceparent``; "" for none. A watcher may put this one's."""
+        return self._journal.trace or ""
+
+    @trace.setter
+    def trace(self, parent: str) -> None:
+        self._journal.trace = parent
 
     @property
     def replayed(self) -> bool:
@@ -275,8 +286,9 @@ class Rounds:
         if self.closed:
             self._end()
         if named:
-            for key in questions.keys() & self._volunteered.keys():
-                self._journal.volunteer(key, questions[key], self._volunteered[key])
+            volunteered = self._received.volunteered
+            for key in questions.keys() & volunteered.keys():
+                self._journal.volunteer(key, questions[key], volunteered[key])
         answers: dict[str, Raw] = {}
         missing: dict[str, rounds.WireQuestion] = {}
         for key, question in questions.items():
@@ -320,7 +332,7 @@ class Rounds:
 
     def _end(self, task: "asyncio.Task[object] | None" = None) -> NoReturn:
         """Raise `Suspend` in the running task, which is ``task`` if the caller knows it."""
-        self.told = True
+        self.suspended = True
         if task is None:
             task = asyncio.current_task()
         if task is not None and task is not self._body:
@@ -346,7 +358,7 @@ class Rounds:
         self._running += 1
         turns = CLIMB
         try:
-            data = await (self._claimed(name, produce) if self._once else produce())
+            data = await (self._claimed(name, produce) if self._policy.once else produce())
             self._journal.steps[name] = Raw(data)
             turns = QUIET
         finally:
@@ -439,10 +451,11 @@ class Rounds:
         journal, journals = self._journal, self._journals
         requests = journal.close_round(self._open)
         try:
-            if self._single_use and not self._replayed:
+            if self._policy.single_use and not self._replayed:
                 journals.assign(journal, self._channel)
                 await journals.redemptions.begin(journal)
-            state = await journals.seal(journal, self._binding, self._channel, before=self._before)
+            received = self._received
+            state = await journals.seal(journal, received.binding, self._channel, before=received.before)
         except StoreError as problem:
             raise store_failed(problem) from problem
         return rounds.required(requests, state)
@@ -454,10 +467,11 @@ class Rounds:
 
         Raises `InvalidParams` for state that was used by another request, and what `Redemptions.redeem` does.
         """
-        if self._redemption is None:
+        redeeming = self._received.redemption
+        if redeeming is None:
             return None
         try:
-            return await self._journals.redemptions.redeem(self._redemption)
+            return await self._journals.redemptions.redeem(redeeming)
         except StoreError as problem:
             raise store_failed(problem) from problem
 
@@ -467,9 +481,10 @@ class Rounds:
         One that was given not knowing what came of a step is not kept: whoever is at that step may yet give another, or
         the store may answer the next time.
         """
-        if self._redemption is None or self._unsure:
+        redeeming = self._received.redemption
+        if redeeming is None or self._unsure:
             return reply
-        return await self._journals.redemptions.keep(self._redemption, reply)
+        return await self._journals.redemptions.keep(redeeming, reply)
 
 
 def ends_round(problem: BaseException) -> bool:

@@ -24,13 +24,14 @@ from ..protocol.exchange import Exchange
 from ..protocol.header_parameters import HeaderParameter
 from ..protocol.listening import Change, everything
 from ..protocol.revisions import PROFILES
-from ..protocol.revisions.profiles import Profiles
+from ..protocol.revisions.profiles import Profiles, ServedRevisions
 from ..protocol.session import ServerSession, SessionState
 from ..protocol.types.capabilities import ServerCapabilities
 from ..security.principal import Principal
 from .dispatch import Dispatcher
 from .extension import NO_EXTENSIONS, Extensions
 from .hub import Hub
+from .observer import NO_OBSERVER, Observer
 from .shutdown import LIMIT, exit_in
 from .stalls import watch
 
@@ -46,11 +47,10 @@ class LifespanFailed(DovetailError, RuntimeError):
 class Service:
     """A server as its transports see it.
 
-    ``stateful`` and ``stateless`` are the revisions served in each era, oldest first; either may be empty,
-    not both; ``profiles``: the rules of each. ``max_running`` bounds the calls in progress on one connection,
-    ``max_message`` (bytes) one message. ``header_parameters`` gives the arguments of a call that HTTP headers must
-    repeat; ``extensions`` are its own; ``hearing`` what changes a caller may hear of. ``lifespan_name``: what
-    a person knows the lifespan by.
+    ``served``: the revisions that it speaks; ``profiles``: the rules of each. ``max_running`` bounds the calls in
+    progress on one connection, ``max_message`` (bytes) one message. ``header_parameters`` gives the arguments of a call
+    that HTTP headers must repeat; ``extensions`` are its own; ``hearing`` what changes a caller may hear of.
+    ``lifespan_name``: what a person knows the lifespan by. ``observer`` is told of what never becomes a call.
     """
 
     def __init__(
@@ -59,8 +59,7 @@ class Service:
         dispatcher: Dispatcher,
         hub: Hub,
         capabilities: Callable[[], ServerCapabilities],
-        stateful: Sequence[str],
-        stateless: Sequence[str],
+        served: ServedRevisions,
         profiles: Profiles = PROFILES,
         extensions: Extensions = NO_EXTENSIONS,
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
@@ -69,12 +68,14 @@ class Service:
         max_message: int = 16 * 1024 * 1024,
         header_parameters: Callable[[Call, Principal], Sequence[HeaderParameter]] | None = None,
         hearing: Callable[[Principal, str], Callable[[Change], bool]] | None = None,
+        observer: Observer = NO_OBSERVER,
     ) -> None:
+        self.observer = observer
         self.dispatcher = dispatcher
         dispatcher.watch, dispatcher.unwatched = watch, True
         self.hub = hub
         self.capabilities = capabilities
-        self.speak(stateful, stateless, profiles)
+        self.speak(served, profiles)
         self.max_running = max_running
         self.max_message = max_message
         self.header_parameters = header_parameters
@@ -90,14 +91,12 @@ class Service:
         self._kept = False
         self._guests = 0
 
-    def speak(self, stateful: Sequence[str], stateless: Sequence[str], profiles: Profiles) -> None:
+    def speak(self, served: ServedRevisions, profiles: Profiles) -> None:
         """Serve these revisions from now on, by these rules."""
-        self.stateful = tuple(stateful)
-        self.stateless = tuple(stateless)
+        self.stateful = served.stateful
+        self.stateless = served.stateless
         self.profiles = profiles
-        self.exchange = Exchange(
-            self.stateless, announced=[*reversed(self.stateless), *reversed(self.stateful)], profiles=profiles
-        )
+        self.exchange = Exchange(served.stateless, announced=served.announced, profiles=profiles)
 
     def session(self, state: SessionState | None = None) -> ServerSession:
         """The engine of a session: a new one, or one from its record."""

@@ -49,7 +49,7 @@ class _Loop:
         self.thread = threading.get_ident()
         self.dispatchers: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
         self.begun = self.turned = True
-        self.told = ""
+        self.blocking = ""
         self._sent = self._blocked = 0.0
         self._quiet = 0
         self._patience = 1
@@ -63,11 +63,11 @@ class _Loop:
         if not self.turned:
             self._stands_still()
             return True
-        if self.told:
+        if self.blocking:
             log.warning(
-                "the event loop turns again; %s had blocked it for %.1f seconds", self.told, self._blocked
+                "the event loop turns again; %s had blocked it for %.1f seconds", self.blocking, self._blocked
             )
-            self.told = ""
+            self.blocking = ""
         if not self._is_needed():
             return False
         self.turned = False
@@ -105,16 +105,16 @@ class _Loop:
         self.turned = True
 
     def _stands_still(self) -> None:
-        if self.told:
+        if self.blocking:
             return
         frame = sys._current_frames().get(self.thread)  # pyright: ignore[reportPrivateUsage] - documented, for debuggers
         call = call_on(frame)
         if call is not None:
-            self.told = name_of(call)
+            self.blocking = name_of(call)
             log.warning(
                 "%s blocks the event loop, for more than %g seconds now, and nothing else is answered: %s. Await what "
                 "takes time, or write a plain `def`, which runs in a thread",
-                self.told,
+                self.blocking,
                 time.monotonic() - self._sent,
                 _place(frame),
             )

@@ -47,7 +47,11 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 
 class AuthSetting(Protocol):
-    """Says how to get credentials, for a server that is named later: `dovetail.auth.OAuth` and the others."""
+    """Says how to get credentials, for a server that is named later: `dovetail.auth.OAuth` and the others.
+
+    It may have an attribute ``extensions``: identifiers of extensions of the protocol that this is, each with its
+    settings. The client declares them.
+    """
 
     def client_auth(self, url: str, *, approve: Callable[..., Any] | None = None) -> "ClientAuth":
         """What gets them for the server at ``url``. ``approve``: shown an address before a person is sent there, as
@@ -61,7 +65,8 @@ class ClientAuth(Protocol):
     """Gives the credentials for the requests to one server. Used from one event loop, by many tasks at once.
 
     It may have an attribute ``account``, a text that differs where the credentials are somebody else's. With it, a
-    client remembers of which era the server is; without, each client finds that out anew.
+    client remembers of which era the server is; without, each client finds that out anew. It may have ``extensions``,
+    as an `AuthSetting` may.
     """
 
     async def headers(self, method: str, url: str) -> Mapping[str, str]:

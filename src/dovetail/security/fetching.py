@@ -132,6 +132,11 @@ class Fetcher:
         self._ssl = ssl
         self._resolve = resolve or _resolve
 
+    @property
+    def allow_loopback(self) -> bool:
+        """Whether this machine may be fetched from, also over http."""
+        return self._policy.allow_loopback
+
     async def get(
         self, url: str, accept: str = "application/json", headers: Mapping[str, str] | None = None
     ) -> Fetched:

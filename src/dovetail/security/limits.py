@@ -21,13 +21,24 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, Protocol
 
-__all__ = ["RateLimiter", "LogThrottle"]
+__all__ = ["CallLimiter", "LogThrottle", "RateLimiter"]
+
+
+class CallLimiter(Protocol):
+    """What says whether a key may have one more call: a `RateLimiter`, or one that asks others first."""
+
+    def take(self, key: Hashable, /) -> float | Awaitable[float]:
+        """Take one call: 0.0 where it is allowed, else the seconds after which to try again; or what to await for
+        that.
+        """
+        ...
 
 
 class RateLimiter:
-    """Allows each key ``burst`` calls at once and ``rate`` calls per second in the long run.
+    """Allows each key ``burst`` calls at once and ``rate`` calls per second in the long run, at this process.
 
     At most ``max_keys`` keys are remembered (default 10,000). ``clock`` gives seconds and never goes back. For one
     thread. Raises `ValueError` for a rate that is not above zero, a burst or a number of keys below 1.
@@ -45,8 +56,9 @@ class RateLimiter:
             raise ValueError("rate is a finite number of calls per second above zero")
         if burst < 1 or max_keys < 1:
             raise ValueError("burst and max_keys must be at least 1")
+        self.rate: Final = rate
+        self.burst: Final = burst
         self._interval = 1.0 / rate
-        self._burst = burst
         self._depth = burst / rate
         self._max_keys = max_keys
         self._clock = clock
@@ -64,7 +76,7 @@ class RateLimiter:
         """
         if not cost > 0:
             raise ValueError("cost must be above zero")
-        if cost > self._burst:
+        if cost > self.burst:
             return math.inf
         now = self._clock()
         known = self._full_at.get(key)

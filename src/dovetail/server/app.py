@@ -4,20 +4,17 @@ Decorators give the function back unchanged. Everything that can be wrong with a
 there and then, naming function, parameter, file and line.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, NoReturn, TypeVar, Unpack, overload
 
 from ..logs import get_logger
 from ..protocol import names
-from ..protocol.call import Call
 from ..protocol.listening import Change
 from ..protocol.revisions import Method
 from ..protocol.types import (
     Annotations,
     Icon,
-    JSONSchema,
-    Meta,
     Params,
     Prompt,
     PromptArgument,
@@ -27,32 +24,31 @@ from ..protocol.types import (
     Tool,
     ToolAnnotations,
 )
-from ..protocol.uri_template.template import TemplateError, UriTemplate
-from ..runtime.channel import Channel
+from ..protocol.uri_template.template import TemplateError, URITemplate
 from ..runtime.dispatch import Dispatcher, Handler, Middleware
-from ..runtime.extension import Extension, ExtensionMethod, Extensions
+from ..runtime.extension import Extension, ExtensionMethod, Extensions, demanding
 from ..runtime.hub import Hub
+from ..runtime.observer import Observer, observer_of
 from ..runtime.service import Service
 from ..security.authenticator import Protection
 from ..security.limits import RateLimiter
 from ..security.sealing import Sealer
-from ..stores.contracts import Store
-from .access import Allow, requirement
+from ..stores.contracts import KeyValue, Store
+from .access import requirement
 from .arguments import ArgumentsPlan
 from .catalog import Catalog
 from .checks import (
-    as_icons,
     as_struct,
-    check_meta,
     check_name,
     check_texts,
     check_uri,
     check_variables,
     decorator,
+    described,
     described_app,
-    eras,
     known_options,
     misused,
+    served,
 )
 from .completion import Completers
 from .entries import PromptEntry, ResourceEntry, ToolEntry
@@ -66,18 +62,23 @@ from .options import (
     Endpoint,
     EndpointOptions,
     HTTPOptions,
+    PromptOptions,
+    ResourceOptions,
     StdioOptions,
+    ToolOptions,
     TransportName,
     UnixOptions,
     check_endpoint_options,
 )
 from .output import OutputPlan
 from .own_methods import MethodEntry, check_method_name
+from .registry import Registry
 from .running import Runner, RunnerState
 from .signature import Plan, RegistrationError, inspect_function, where_of
 
 log = get_logger("dovetail.server")
 
+E = TypeVar("E")
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 
@@ -94,13 +95,20 @@ class App:
     each remote caller (None: no limit); ``burst``: how many at once. ``lifespan``: an async context manager
     around the app's life, given the app; what it yields is ``ctx.state``. ``keys``: secrets, newest first,
     that seal what goes through the client between rounds; at least 32 random bytes each, the same in all
-    workers (default: those in the environment's DOVETAIL_KEYS, separated by commas; else keys of this
-    process). ``sealer``: does that instead. ``store``: what outlives a request, shared by all workers
-    (default: this process's memory). ``replay_check``: in development, run what leads to a question twice
-    and fail if it differs. ``extensions``: what is added to the protocol, `Extension` values, or identifiers and
-    settings to announce (2026-07-28). ``auth``: what protects the app over HTTP, a `dovetail.auth.Protected`; on
-    stdio and unix sockets it has no effect.
+    workers (default: those in the environment's DOVETAIL_KEYS, separated by commas; else keys that the first
+    of all workers leaves in the ``store``, or without one keys of this process). ``sealer``: does that instead.
+    ``store``: what outlives a request, shared by all workers, and brings changes to all of them
+    (default: the one whose URL is in the environment's DOVETAIL_STORE; else this process's memory).
+    ``replay_check``: in development, run what leads to a question twice and fail if it differs. ``extensions``: what is
+    added to the protocol, `Extension` values, or identifiers and settings to announce (2026-07-28). ``auth``: what
+    protects the app over HTTP, a `dovetail.auth.Protected`; on stdio and unix sockets it has no effect. ``telemetry``:
+    who watches what goes on, from `dovetail.telemetry`; by default what was switched on for the whole program, and ()
+    for nobody.
     """
+
+    _methods: Methods | None = None
+    _service: Service | None = None
+    _endpoint: Endpoint | None = None
 
     @known_options("App(...)")
     def __init__(
@@ -131,8 +139,9 @@ class App:
         replay_check: bool = False,
         extensions: Iterable[Extension] | Mapping[str, dict[str, Any]] | None = None,
         auth: Protection | None = None,
+        telemetry: Observer | Iterable[Observer] | None = None,
     ) -> None:
-        self.auth = auth
+        self.auth, self._observer = auth, observer_of(telemetry)
         self.info = described_app(
             name=name,
             version=version,
@@ -142,26 +151,25 @@ class App:
             icons=icons,
         )
         self.instructions = instructions
-        self._stateful, self._stateless = eras(revisions)
+        self._served = served(revisions)
         self._timeout = timeout
-        self._mask_errors = mask_errors
-        self._strict = strict
-        self._lifespan = lifespan
-        self._max_message = max_message
+        self._mask_errors, self._strict = mask_errors, strict
+        self._lifespan, self._max_message = lifespan, max_message
         self._middleware = tuple(middleware)
-        self._keys_and_store = KeysAndStore(keys=keys, sealer=sealer, store=store)
+        self._keys_and_store = KeysAndStore(
+            name, keys=keys, sealer=sealer, store=store, observer=self._observer
+        )
         self._extensions = Extensions(extensions)
         self._limiter = None if rate_limit is None else RateLimiter(rate_limit, burst)
         self._hub = Hub()
+        self._keys_and_store.relay(self._hub, self._extensions)
         self._runner_state = RunnerState(
-            threads=threads, journals=self._keys_and_store.journals, audience=name, replay_check=replay_check
+            threads=threads, journals=self._keys_and_store.journals, replay_check=replay_check
         )
         self._catalog = Catalog(self._hub.publish, name=name, page_size=page_size, list_ttl=list_ttl)
         self._completers = Completers()
         self._custom: dict[str, MethodEntry] = {}
         self._routes: list[tuple[tuple[str, Callable[..., Any]], dict[str, Any]]] = []
-        self._service: Service | None = None
-        self._endpoint: Endpoint | None = None
         self._added = self._answered_by(self._extensions)
 
     @property
@@ -174,29 +182,9 @@ class App:
     @overload
     def tool(self, fn: F, /) -> F: ...
     @overload
-    def tool(
-        self,
-        fn: None = None,
-        /,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        annotations: ToolAnnotations | None = None,
-        icons: list[Icon] | None = None,
-        meta: Meta | None = None,
-        timeout: float | None = None,
-        once: bool = False,
-        single_use: bool = False,
-        strict: bool | None = None,
-        input_schema: JSONSchema | None = None,
-        output_schema: JSONSchema | None = None,
-        scopes: Sequence[str] | None = None,
-        allow: Allow | None = None,
-        replace: bool = False,
-    ) -> Callable[[F], F]: ...
+    def tool(self, fn: None = None, /, **options: Unpack[ToolOptions]) -> Callable[[F], F]: ...
     def tool(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Offer a function as a tool; as ``@app.tool`` or with options, which are those of `add_tool`. Raises
+        """Offer a function as a tool; as ``@app.tool`` or with options, which are `ToolOptions`. Raises
         `RegistrationError`.
         """
         if fn is None:
@@ -207,63 +195,29 @@ class App:
         return fn
 
     @known_options("a tool")
-    def add_tool(
-        self,
-        fn: Callable[..., Any],
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        annotations: ToolAnnotations | None = None,
-        icons: list[Icon] | None = None,
-        meta: Meta | None = None,
-        timeout: float | None = None,
-        once: bool = False,
-        single_use: bool = False,
-        strict: bool | None = None,
-        input_schema: JSONSchema | None = None,
-        output_schema: JSONSchema | None = None,
-        scopes: Sequence[str] | None = None,
-        allow: Allow | None = None,
-        replace: bool = False,
-    ) -> None:
-        """Offer a function as a tool, at any time. Raises `RegistrationError`. Specification: server/tools.
-
-        Name and description default to the function's own and its docstring; the schemas to what its
-        annotations say. ``timeout``: seconds, else the app's. ``once``: from the first question on, each step
-        runs once however often the client sends the call again, and it gets the same final answer; needs a
-        store that all workers share. ``single_use``: the state that a client brings back counts once, for one request;
-        the same request gets the same reply, any other is refused (``once`` has that too, and needs the same store).
-        ``strict``: as for the app, whose setting it replaces. ``input_schema``: given
-        by hand, the function takes one dict.
-        ``scopes``: what a caller's token needs, all of them; ``allow``: a predicate on the `Principal`: who is not
-        allowed does not see the tool, who lacks scopes does, so that it can ask for them. ``replace``: put this one
-        in the place of another of that name; without it, a name that is taken is refused.
+    def add_tool(self, fn: Callable[..., Any], **options: Unpack[ToolOptions]) -> None:
+        """Offer a function as a tool, at any time; options: `ToolOptions`. Raises `RegistrationError`. Specification:
+        server/tools.
         """
         plan = self._plan(fn)
-        name = name or plan.name
-        check_name(plan, name)
-        check_meta(plan, meta)
-        check_texts(plan.refuse, title=title, description=description)
+        said = described(plan, options)
+        check_name(plan, said["name"])
+        strict, annotations = options.get("strict"), options.get("annotations")
         arguments = ArgumentsPlan(
-            plan, schema=input_schema, strict=self._strict if strict is None else strict
+            plan, schema=options.get("input_schema"), strict=self._strict if strict is None else strict
         )
-        output = OutputPlan(plan, schema=output_schema)
+        output = OutputPlan(plan, schema=options.get("output_schema"))
         tool = Tool(
-            name=name,
-            title=title,
-            description=description or plan.docstring.text or None,
+            **said,
             input_schema=arguments.schema,
             output_schema=output.schema,
             annotations=None
             if annotations is None
             else as_struct(plan.refuse, ToolAnnotations, annotations, "annotations="),
-            icons=as_icons(plan.refuse, icons),
-            meta=meta,
         )
-        runner = self._runner(plan, timeout, single_use=single_use, once=once)
+        runner = self._runner(plan, options, once=options.get("once", False))
         entry = ToolEntry(tool, runner, arguments, output, mask_errors=self._mask_errors)
-        self._catalog.tools.add(plan, name, entry, requirement(plan, scopes, allow), replace=replace)
+        self._offer(self._catalog.tools, plan, tool.name, entry, options)
 
     def remove_tool(self, name: str) -> None:
         """Stop offering a tool. Raises KeyError when there is none of that name."""
@@ -272,32 +226,11 @@ class App:
     # Resources
 
     @known_options("a resource")
-    def resource(
-        self,
-        uri: str,
-        /,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        mime_type: str | None = None,
-        annotations: Annotations | None = None,
-        size: int | None = None,
-        icons: list[Icon] | None = None,
-        meta: Meta | None = None,
-        timeout: float | None = None,
-        ttl: float = 0.0,
-        scope: Literal["public", "private"] = "private",
-        single_use: bool = False,
-        scopes: Sequence[str] | None = None,
-        allow: Allow | None = None,
-        replace: bool = False,
-    ) -> Callable[[F], F]:
+    def resource(self, uri: str, /, **options: Unpack[ResourceOptions]) -> Callable[[F], F]:
         """Offer a function as a resource, or with variables in the URI (RFC 6570) as a template.
 
-        Options as `add_resource`. Raises `RegistrationError`.
+        Options: `ResourceOptions`. Raises `RegistrationError`.
         """
-        options = {name: value for name, value in locals().items() if name not in ("self", "uri")}
         if not isinstance(uri, str):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
             raise misused(
                 uri, "@app.resource", "@app.resource('notes://today'), with the URI of the resource"
@@ -305,67 +238,39 @@ class App:
         return decorator(self.add_resource, uri, **options)
 
     @known_options("a resource")
-    def add_resource(
-        self,
-        fn: Callable[..., Any],
-        uri: str,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        mime_type: str | None = None,
-        annotations: Annotations | None = None,
-        size: int | None = None,
-        icons: list[Icon] | None = None,
-        meta: Meta | None = None,
-        timeout: float | None = None,
-        ttl: float = 0.0,
-        scope: Literal["public", "private"] = "private",
-        single_use: bool = False,
-        scopes: Sequence[str] | None = None,
-        allow: Allow | None = None,
-        replace: bool = False,
-    ) -> None:
-        """Offer a resource or template, at any time. Raises `RegistrationError`. Specification:
-        server/resources.
-
-        The function's parameters are the variables of the template. ``size`` in bytes. ``ttl`` (seconds)
-        and ``scope`` tell clients how long and for whom they may keep what they read. ``single_use``, ``scopes``,
-        ``allow`` and ``replace`` (of the same URI) as for `add_tool`.
+    def add_resource(self, fn: Callable[..., Any], uri: str, **options: Unpack[ResourceOptions]) -> None:
+        """Offer a resource or template, at any time; options: `ResourceOptions`. The function's parameters are the
+        variables of the template. Raises `RegistrationError`. Specification: server/resources.
         """
         plan = self._plan(fn)
-        check_meta(plan, meta)
-        check_texts(plan.refuse, name=name, title=title, description=description, mime_type=mime_type)
+        said = described(plan, options)
+        check_texts(plan.refuse, mime_type=options.get("mime_type"))
         try:
-            template = UriTemplate(uri)
+            template = URITemplate(uri)
         except TemplateError as problem:
             raise plan.refuse(str(problem)) from None
         check_uri(plan, template)
         check_variables(plan, template)
-        needed = requirement(plan, scopes, allow)
-        if needed is not None and scope == "public":
+        scope, annotations = options.get("scope", "private"), options.get("annotations")
+        if scope == "public" and requirement(plan, options.get("scopes"), options.get("allow")) is not None:
             raise plan.refuse("what not everyone may read is not public; leave scope out")
-        common: dict[str, Any] = {
-            "name": name or plan.name,
-            "title": title,
-            "description": description or plan.docstring.text or None,
-            "mime_type": mime_type,
-            "annotations": None
-            if annotations is None
-            else as_struct(plan.refuse, Annotations, annotations, "annotations="),
-            "icons": as_icons(plan.refuse, icons),
-            "meta": meta,
+        said["mime_type"] = options.get("mime_type")
+        if annotations is not None:
+            said["annotations"] = as_struct(plan.refuse, Annotations, annotations, "annotations=")
+        runner = self._runner(plan, options)
+        kept: dict[str, Any] = {
+            "ttl": options.get("ttl", 0.0),
+            "scope": scope,
+            "mask_errors": self._mask_errors,
         }
-        runner = self._runner(plan, timeout, single_use=single_use)
-        kept: dict[str, Any] = {"ttl": ttl, "scope": scope, "mask_errors": self._mask_errors}
         if template.is_static:
-            described: Resource | ResourceTemplate = Resource(uri=uri, size=size, **common)
-            entry = ResourceEntry(described, runner, **kept)
-            self._catalog.resources.add(plan, uri, entry, needed, replace=replace)
+            resource = Resource(uri=uri, size=options.get("size"), **said)
+            self._offer(self._catalog.resources, plan, uri, ResourceEntry(resource, runner, **kept), options)
         else:
-            described = ResourceTemplate(uri_template=uri, **common)
-            entry = ResourceEntry(described, runner, template=template, **kept)
-            self._catalog.templates.add(plan, uri, entry, needed, replace=replace)
+            entry = ResourceEntry(
+                ResourceTemplate(uri_template=uri, **said), runner, template=template, **kept
+            )
+            self._offer(self._catalog.templates, plan, uri, entry, options)
 
     def remove_resource(self, uri: str) -> None:
         """Stop offering a resource or template. Raises KeyError when there is none."""
@@ -381,24 +286,9 @@ class App:
     @overload
     def prompt(self, fn: F, /) -> F: ...
     @overload
-    def prompt(
-        self,
-        fn: None = None,
-        /,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        icons: list[Icon] | None = None,
-        meta: Meta | None = None,
-        timeout: float | None = None,
-        single_use: bool = False,
-        scopes: Sequence[str] | None = None,
-        allow: Allow | None = None,
-        replace: bool = False,
-    ) -> Callable[[F], F]: ...
+    def prompt(self, fn: None = None, /, **options: Unpack[PromptOptions]) -> Callable[[F], F]: ...
     def prompt(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Offer a function as a prompt; as ``@app.prompt`` or with options, which are those of `add_prompt`. Raises
+        """Offer a function as a prompt; as ``@app.prompt`` or with options, which are `PromptOptions`. Raises
         `RegistrationError`.
         """
         if fn is None:
@@ -411,48 +301,21 @@ class App:
         return fn
 
     @known_options("a prompt")
-    def add_prompt(
-        self,
-        fn: Callable[..., Any],
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        icons: list[Icon] | None = None,
-        meta: Meta | None = None,
-        timeout: float | None = None,
-        single_use: bool = False,
-        scopes: Sequence[str] | None = None,
-        allow: Allow | None = None,
-        replace: bool = False,
-    ) -> None:
-        """Offer a prompt, at any time. Raises `RegistrationError`. Specification: server/prompts.
+    def add_prompt(self, fn: Callable[..., Any], **options: Unpack[PromptOptions]) -> None:
+        """Offer a prompt, at any time; options: `PromptOptions`. Raises `RegistrationError`. Specification:
+        server/prompts.
 
         The function gives text, messages (also as dicts with ``role`` and ``content``), content blocks, data for JSON,
-        or a list of those. ``timeout`` (seconds), ``single_use``, ``scopes``, ``allow`` and ``replace`` as for
-        `add_tool`.
+        or a list of those.
         """
         plan = self._plan(fn)
-        check_texts(plan.refuse, name=name, title=title, description=description)
-        name = name or plan.name
-        check_meta(plan, meta)
         arguments = [
             PromptArgument(name=each.name, description=each.description or None, required=each.required)
             for each in plan.inputs
         ]
-        prompt = Prompt(
-            name=name,
-            title=title,
-            description=description or plan.docstring.text or None,
-            arguments=arguments or None,
-            icons=as_icons(plan.refuse, icons),
-            meta=meta,
-        )
-        runner = self._runner(plan, timeout, single_use=single_use)
-        needed = requirement(plan, scopes, allow)
-        self._catalog.prompts.add(
-            plan, name, PromptEntry(prompt, runner, mask_errors=self._mask_errors), needed, replace=replace
-        )
+        prompt = Prompt(**described(plan, options), arguments=arguments or None)
+        entry = PromptEntry(prompt, self._runner(plan, options), mask_errors=self._mask_errors)
+        self._offer(self._catalog.prompts, plan, prompt.name, entry, options)
 
     def remove_prompt(self, name: str) -> None:
         """Stop offering a prompt. Raises KeyError when there is none of that name."""
@@ -470,7 +333,7 @@ class App:
         def register(fn: F) -> F:
             plan = self._plan(fn)
             kind = names.REF_RESOURCE if "://" in ref or "{" in ref else names.REF_PROMPT
-            self._completers.add(kind, ref, argument, self._runner(plan, None))
+            self._completers.add(kind, ref, argument, self._runner(plan, {}))
             return fn
 
         return register
@@ -497,7 +360,7 @@ class App:
                 raise plan.refuse(
                     f"the method {name!r} is answered already, by {other.plan.name}() in {other.plan.where}"
                 )
-            runner = self._runner(plan, timeout)
+            runner = self._runner(plan, {"timeout": timeout})
             self._custom[name] = MethodEntry(name, runner)
             self._service = None
             return fn
@@ -591,11 +454,19 @@ class App:
     def replay_check(self, checked: bool) -> None:
         self._runner_state.replay_check = checked
 
-    def share_keys(self) -> None:
-        """Make the keys that seal rounds now, so that processes forked from this one have the same. Raises
-        ValueError when something whose state counts once has no store to share with them.
+    def share_keys(self, secret: bytes | None = None) -> None:
+        """Make the keys that seal rounds now, so that processes forked from this one have the same; of ``secret``, at
+        least 32 bytes, where others have that (default: a random one). Raises ValueError when something whose state
+        counts once has no store to share with them.
         """
-        self._keys_and_store.share(single_use=self._catalog.single_use)
+        self._keys_and_store.share(single_use=self._catalog.single_use, secret=secret)
+
+    def adopt_store(self, store: Store | None) -> None:
+        """Let a store that the app is served with be its own, where it has none. Raises ValueError for a store whose
+        room is given away.
+        """
+        if self._keys_and_store.adopt(store):
+            self._keys_and_store.relay(self._hub, self._extensions)
 
     def asgi(self, **options: Unpack[EndpointOptions]) -> Endpoint:
         """The app as an ASGI application, to be served by any ASGI server and mounted anywhere, with no lifespan
@@ -636,24 +507,48 @@ class App:
         """The app as one of ``workers`` processes serves it over HTTP. Raises as `asgi` does."""
         from ..transports.http_server.asgi import HTTPApp
 
+        self.adopt_store(options.get("store"))
         auth = options.get("auth", self.auth)
         protection = None if auth is None else self._keys_and_store.protecting(auth)
         given: dict[str, Any] = {**options, "workers": workers, "protection": protection}
         given.pop("auth", None)
+        probes = given.pop("probes", False)
         if self._catalog.guarded and not (given["protection"] or given.get("authenticate")):
             raise ValueError(
                 "some entries require scopes, or ask who is calling: protect the app with App(auth=...)"
             )
-        if given.get("store") is None:
-            given["store"] = self._keys_and_store.store
+        shown = None
+        if given.get("metrics") is not None:
+            from .metrics import metrics_page
+
+            shown = metrics_page(self._observer, given, workers, self._watched)
+        for name in ("metrics", "metrics_allow_ips"):
+            given.pop(name, None)
+        given["store"] = self._keys_and_store.store_for(given.get("store"))
         self._keys_and_store.check_workers(
             workers,
             store=given["store"],
-            sessions=bool(given.get("sessions", True) and self._stateful),
+            sessions=bool(given.get("sessions", True) and self._served.stateful),
             single_use=self._catalog.single_use,
             proofs=bool(getattr(auth, "shares_proofs", False)),
         )
-        return HTTPApp(self.service, routes=self.http_routes(), **given)
+        service = self.service
+        if self._limiter is not None and given["store"] is not None:
+            self._share_limit(self._limiter, given["store"].kv)
+        endpoint = HTTPApp(service, routes=self.http_routes(), **given)
+        if probes:
+            endpoint.answer_probes()
+        if shown is not None:
+            endpoint.show_metrics(shown)
+        return endpoint
+
+    def _share_limit(self, limiter: RateLimiter, kv: KeyValue) -> None:
+        """Have the rate limit hold over all processes whose store has the same data."""
+        from ..security.shared_limits import SharedRateLimiter
+        from ..stores.memory import MemoryKeyValue
+
+        if self._methods is not None and not isinstance(kv, MemoryKeyValue):
+            self._methods.limit_by(SharedRateLimiter(limiter.rate, limiter.burst, kv=kv, name=self.name))
 
     def http_routes(self) -> list[Any]:
         """What `custom_route` was given, as an endpoint serves it."""
@@ -664,13 +559,16 @@ class App:
         in_thread = self._runner_state.in_thread
         return [Route(*each, **more, in_thread=in_thread) for each, more in self._routes]
 
-    def _runner(
-        self, plan: Plan, timeout: float | None, *, single_use: bool = False, once: bool = False
-    ) -> Runner:
+    def _runner(self, plan: Plan, options: PromptOptions, *, once: bool = False) -> Runner:
+        single_use, timeout = options.get("single_use", False), options.get("timeout")
         if single_use or once:
             self._keys_and_store.check_single_use(plan)
         seconds = timeout if timeout is not None else self._timeout
         return Runner(plan, self._runner_state, timeout=seconds, single_use=single_use, once=once)
+
+    def _offer(self, registry: Registry[E], plan: Plan, key: str, entry: E, options: PromptOptions) -> None:
+        needed = requirement(plan, options.get("scopes"), options.get("allow"))
+        registry.add(plan, key, entry, needed, replace=options.get("replace", False))
 
     def _plan(self, fn: Callable[..., Any]) -> Plan:
         return inspect_function(fn, injectables=INJECTABLES)
@@ -687,26 +585,17 @@ class App:
         plan = self._plan(method.handler)
         check_method_name(plan, method.name)
         answer = MethodEntry(method.name, Runner(plan, self._runner_state, timeout=self._timeout)).answer
-        if not method.declared:
-            return answer
-
-        def answered(call: Call, channel: Channel) -> Awaitable[Result]:
-            if call.profile.declares_extensions:
-                extension.demand(call)
-            return answer(call, channel)
-
-        return answered
+        return demanding(extension, answer) if method.declared else answer
 
     def _build(self) -> Service:
         extensions = self._extensions
-        methods = Methods(
+        methods = self._methods = Methods(
             info=self.info,
             instructions=self.instructions,
             catalog=self._catalog,
             completers=self._completers,
             hub=self._hub,
-            stateful=self._stateful,
-            stateless=self._stateless,
+            served=self._served,
             extensions=extensions,
             limiter=self._limiter,
         )
@@ -715,12 +604,19 @@ class App:
         handlers = {name: extensions.around(name, handler) for name, handler in methods.handlers().items()}
         handlers.update(self._added)
         handlers.update((name, entry.answer) for name, entry in self._custom.items())
+        middleware = self._middleware
+        if self._observer.all:
+            from ..runtime.observing import observing
+
+            middleware = (observing(self._observer, self._catalog), *middleware)
         return Service(
-            dispatcher=Dispatcher(handlers, info=self.info, middleware=self._middleware, profiles=profiles),
+            dispatcher=Dispatcher(
+                extensions.guarded(handlers), info=self.info, middleware=middleware, profiles=profiles
+            ),
+            observer=self._observer,
             hub=self._hub,
             capabilities=methods.capabilities,
-            stateful=self._stateful,
-            stateless=self._stateless,
+            served=self._served,
             profiles=profiles,
             extensions=extensions,
             lifespan=self._life,
@@ -729,6 +625,11 @@ class App:
             header_parameters=methods.header_parameters,
             hearing=self._catalog.hearing,
         )
+
+    def _watched(self) -> None:
+        """Somebody watches who did not before: what is composed is composed anew."""
+        self._keys_and_store.observe()
+        self._service = None
 
     def _lifespan_name(self) -> str:
         """What a person knows the lifespan by."""
@@ -740,11 +641,16 @@ class App:
     @asynccontextmanager
     async def _life(self) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._keys_and_store.prepared())
+            if self._hub.relay is not None:
+                await stack.enter_async_context(self._hub.relay.hearing())
             for each in self._extensions:
                 if each.lifespan is not None:
                     await stack.enter_async_context(each.lifespan(self._hub.publish))
             if self._lifespan is not None:
                 self._runner_state.state = await stack.enter_async_context(self._lifespan(self))
+            if self._hub.relay is not None:
+                await stack.enter_async_context(self._hub.relay.serving())
             try:
                 yield
             finally:

@@ -16,11 +16,15 @@ from ..protocol.messages import CachedResult
 from ..protocol.paging import CursorPosition, decode_cursor, encode_cursor, page, resume, shortened
 from ..protocol.revisions import Feature, Profile
 from ..protocol.types import (
+    CallToolParams,
+    GetPromptParams,
+    JSONSchema,
     ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
     ListToolsResult,
     PageParams,
+    ReadResourceParams,
 )
 from ..runtime.channel import Channel
 from ..security.authenticator import InsufficientScope
@@ -31,6 +35,7 @@ from .registry import Registry, RegistryView
 
 T = TypeVar("T")
 
+_NO_TARGET = ("", "")
 _LISTS = ("tools", "prompts", "resources")
 
 
@@ -94,6 +99,34 @@ class Catalog:
             raise ResourceNotFound(f"there is no resource {uri[:256]!r}", uri=uri[:2048])
         return entry, variables
 
+    def target_of(self, call: Call) -> tuple[str, str]:
+        """What a call is about, if that is registered under the very name: its kind and that name; else two empty
+        texts.
+        """
+        params: Any = call.params
+        if isinstance(params, CallToolParams):
+            return ("tool", params.name) if self.tools.get(params.name) is not None else _NO_TARGET
+        if isinstance(params, GetPromptParams):
+            return ("prompt", params.name) if self.prompts.get(params.name) is not None else _NO_TARGET
+        if isinstance(params, ReadResourceParams):
+            return ("resource", params.uri) if self.resources.get(params.uri) is not None else _NO_TARGET
+        return _NO_TARGET
+
+    def is_hidden(self, kind: str, name: str, principal: Principal) -> bool:
+        """Whether a caller may not know of what is registered under that name."""
+        registries: dict[str, Registry[Any]] = {
+            "tool": self.tools,
+            "prompt": self.prompts,
+            "resource": self.resources,
+        }
+        registry = registries.get(kind)
+        return registry is not None and bool(registry.guarded) and name in registry.hidden(principal)
+
+    def schema_of(self, tool: str) -> JSONSchema | None:
+        """What the arguments of a tool have to be."""
+        entry = self.tools.get(tool)
+        return None if entry is None else entry.tool.input_schema
+
     def check_subscriptions(self, uris: Sequence[str], channel: Channel) -> None:
         """Raise `InsufficientScope` for resources that the caller may hear of with more scopes: all of these at once.
 
@@ -123,6 +156,12 @@ class Catalog:
         if kind == "resources":
             return hash((self.resources.fingerprint(principal), self.templates.fingerprint(principal)))
         return (self.tools if kind == "tools" else self.prompts).fingerprint(principal)
+
+    def hides(self, kind: str, principal: Principal) -> bool:
+        """Whether there is anything in a list that a caller, who is judged, can't see."""
+        if kind == "resources":
+            return bool(self.resources.hidden(principal) or self.templates.hidden(principal))
+        return bool((self.tools if kind == "tools" else self.prompts).hidden(principal))
 
     def may_hear(self, uri: str, principal: Principal) -> bool:
         """Whether a caller, who is judged, may hear of a resource."""
@@ -214,7 +253,9 @@ class _ListenerAccess:
             return True  # whoever brings that kind of change was asked when the listener came
         place, now = _LISTS.index(change.kind), self._catalog.fingerprint(change.kind, self._principal)
         before, self._known[place] = self._known[place], now
-        return now != before
+        # A list that changed in another process is the same here. Who sees all of it may hear of that; for all others
+        # it may be a change of something that they can't see.
+        return now != before or not self._catalog.hides(change.kind, self._principal)
 
 
 def _tools(items: list[Any], cursor: str | None) -> ListToolsResult:

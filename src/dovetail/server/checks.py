@@ -12,9 +12,11 @@ from msgspec import Struct
 from ..protocol import codec
 from ..protocol.meta_keys import check_meta_key
 from ..protocol.revisions import PROFILES, STATEFUL, STATELESS
+from ..protocol.revisions.profiles import ServedRevisions
 from ..protocol.types.metadata import Icon, Implementation
 from ..protocol.types.wire import Meta
-from ..protocol.uri_template.template import UriTemplate
+from ..protocol.uri_template.template import URITemplate
+from .options import PromptOptions
 from .signature import Plan, RegistrationError, not_callable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,15 +28,15 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _URI: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
 
 
-def eras(revisions: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The revisions to serve in the stateful and in the stateless era; all when None. Raises `RegistrationError`."""
+def served(revisions: Sequence[str] | None) -> ServedRevisions:
+    """The revisions to serve; all when None. Raises `RegistrationError`."""
     wanted = list(PROFILES) if revisions is None else list(revisions)
     unknown = [revision for revision in wanted if revision not in PROFILES]
     if unknown or not wanted:
         raise RegistrationError(
             f"unknown revision {', '.join(map(repr, unknown)) or '(none given)'}; there are {', '.join(PROFILES)}"
         )
-    return (
+    return ServedRevisions(
         tuple(revision for revision in STATEFUL if revision in wanted),
         tuple(revision for revision in STATELESS if revision in wanted),
     )
@@ -50,6 +52,20 @@ def decorator(add: Callable[..., None], *values: Any, **options: Any) -> Callabl
     return register
 
 
+def described(plan: Plan, options: PromptOptions) -> dict[str, Any]:
+    """What a tool, a resource and a prompt tell clients of themselves alike. Raises `RegistrationError`."""
+    title, description, meta = options.get("title"), options.get("description"), options.get("meta")
+    check_texts(plan.refuse, name=options.get("name"), title=title, description=description)
+    check_meta(plan, meta)
+    return {
+        "name": options.get("name") or plan.name,
+        "title": title,
+        "description": description or plan.docstring.text or None,
+        "icons": as_icons(plan.refuse, options.get("icons")),
+        "meta": meta,
+    }
+
+
 def known_options(what: str) -> Callable[[F], F]:
     """A method whose options are those of its signature; of any other, the author is told what to write instead.
 
@@ -59,6 +75,8 @@ def known_options(what: str) -> Callable[[F], F]:
     def checked(method: F) -> F:
         code = method.__code__
         known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+        for each in getattr(method.__annotations__.get("options"), "__args__", ()):
+            known += tuple(each.__annotations__)
 
         @wraps(method)
         def call(*values: Any, **options: Any) -> Any:
@@ -185,7 +203,7 @@ def check_meta(plan: Plan, meta: Meta | None) -> None:
             raise plan.refuse(f"the _meta key {key!r} is not allowed: {problem}")
 
 
-def check_uri(plan: Plan, template: UriTemplate) -> None:
+def check_uri(plan: Plan, template: URITemplate) -> None:
     """A resource's URI begins with a scheme and holds what RFC 3986 allows. Raises `RegistrationError`."""
     scheme, colon, _ = template.literal_prefix.partition(":")
     if not colon or not _SCHEME.fullmatch(scheme):
@@ -196,7 +214,7 @@ def check_uri(plan: Plan, template: UriTemplate) -> None:
         raise plan.refuse(f"the URI {template.template[:100]!r} holds what must be percent-encoded")
 
 
-def check_variables(plan: Plan, template: UriTemplate) -> None:
+def check_variables(plan: Plan, template: URITemplate) -> None:
     """The parameters of a function are the variables of its template. Raises `RegistrationError`."""
     inputs = {parameter.name: parameter for parameter in plan.inputs}
     for variable in template.variables:

@@ -87,17 +87,20 @@ def _complete(value: Any, table: _Table) -> None:
 
 
 def _complete_all(values: Iterable[Any], table: _Table) -> None:
-    """Complete some values that are most often of one kind, and whole."""
+    """Complete some values that are most often of one kind, leading nowhere, and whole: for those little is done."""
+    usual, whole = None, 0
     for value in values:
-        entry = table.get(value.__class__)
+        kind = value.__class__
+        if kind is usual and len(value.__dict__) >= whole:
+            continue
+        entry = table.get(kind)
         if entry is None:
             _complete(value, table)
             continue
         defaults, whole, fields = entry
-        if defaults:
-            own = value.__dict__
-            if len(own) < whole:
-                for name, default in defaults:
-                    own.setdefault(name, default)
+        usual = None if fields or not defaults else kind
+        if defaults and len(own := value.__dict__) < whole:
+            for name, default in defaults:
+                own.setdefault(name, default)
         for name in fields:
             _complete(getattr(value, name, None), table)

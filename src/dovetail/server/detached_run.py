@@ -72,7 +72,11 @@ class DetachedRun:
             raise
 
     def result(self) -> Any:
-        """What the function gave. Raises what it raised."""
-        if self._problem is not None:
-            raise self._problem
+        """What the function gave. Raises what it raised. To be asked for once."""
+        problem, self._problem = self._problem, None
+        try:
+            if problem is not None:
+                raise problem
+        finally:
+            del problem  # it knows this frame: with it, the call would stay until the collector comes
         return self._value

@@ -39,7 +39,7 @@ from ..protocol.types import (
     Tool,
 )
 from ..protocol.types.requests import CacheableResult
-from ..protocol.uri_template.template import UriTemplate
+from ..protocol.uri_template.template import URITemplate
 from ..runtime.channel import Channel
 from .arguments import ArgumentsPlan, BadArguments
 from .contents import ContentsPlan
@@ -68,7 +68,7 @@ class ToolEntry:
         mask_errors: bool = True,
     ) -> None:
         self.tool = tool
-        self.single_use = runner.single_use
+        self.single_use = runner.policy.single_use
         self._runner = runner
         self._arguments = arguments
         self._output = output
@@ -123,7 +123,7 @@ class ToolEntry:
         )
         rounds = opened_rounds(known)
         early = rounds is not None and rounds.stepped and not rounds.replayed
-        if early and self._runner.once and self._runner.checked:
+        if early and self._runner.policy.once and self._runner.checked:
             log.warning(
                 "%s runs once, and has a step before its first question: until a reply has reached the client, "
                 "a call has no identity, so that step runs again if the reply is lost; ask first",
@@ -178,14 +178,14 @@ class ResourceEntry:
         described: Resource | ResourceTemplate,
         runner: Runner,
         *,
-        template: UriTemplate | None = None,
+        template: URITemplate | None = None,
         ttl: float = 0.0,
         scope: CacheScope = "private",
         mask_errors: bool = True,
     ) -> None:
         self.described = described
         self.template = template
-        self.single_use = runner.single_use
+        self.single_use = runner.policy.single_use
         uri = described.uri if isinstance(described, Resource) else described.uri_template
         self._called = f"resource {uri!r}"
         self._mask_errors = mask_errors
@@ -230,7 +230,7 @@ class PromptEntry:
 
     def __init__(self, prompt: Prompt, runner: Runner, *, mask_errors: bool = True) -> None:
         self.prompt = prompt
-        self.single_use = runner.single_use
+        self.single_use = runner.policy.single_use
         self._mask_errors = mask_errors
         self._runner = runner
         self._texts = TextArguments(runner.plan)

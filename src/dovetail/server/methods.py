@@ -15,6 +15,7 @@ from ..protocol.call import Call
 from ..protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RPCError, TransportError
 from ..protocol.header_parameters import HeaderParameter
 from ..protocol.listening import Listening, everything
+from ..protocol.revisions.profiles import ServedRevisions
 from ..protocol.session import ServerSession
 from ..protocol.types import (
     CallToolParams,
@@ -44,16 +45,18 @@ from ..runtime.dispatch import Handler
 from ..runtime.extension import Extensions
 from ..runtime.hub import Hub
 from ..security.callers import HERE, caller_of, outside
-from ..security.limits import LogThrottle, RateLimiter
+from ..security.limits import CallLimiter, LogThrottle, RateLimiter
 from ..security.principal import ANONYMOUS, Principal
 from . import offering
 from .catalog import Catalog
 from .completion import Completers
+from .entries import ToolEntry
 from .registry import Registry
 
 log = get_logger("dovetail.server")
 
 _EMPTY = Result()
+_DISCOVER_TTL_MS = 3_600_000
 
 
 class RateLimited(RPCError):
@@ -66,7 +69,7 @@ class RateLimited(RPCError):
 
 
 class Methods:
-    """The handlers of an app's methods. ``stateful`` and ``stateless`` are the revisions that it serves."""
+    """The handlers of an app's methods. ``served``: the revisions that it speaks."""
 
     def __init__(
         self,
@@ -76,23 +79,19 @@ class Methods:
         catalog: Catalog,
         completers: Completers,
         hub: Hub,
-        stateful: tuple[str, ...],
-        stateless: tuple[str, ...],
+        served: ServedRevisions,
         extensions: Extensions,
         limiter: RateLimiter | None,
-        discover_ttl: float = 3600.0,
     ) -> None:
         self._info = info
         self._instructions = instructions
         self._catalog = catalog
         self._completers = completers
         self._hub = hub
-        self._stateful = stateful
-        self._stateless = stateless
+        self._served = served
         self._extensions = extensions
-        self._limiter = limiter
+        self._limiter: CallLimiter | None = limiter
         self._seldom = LogThrottle()
-        self._discover_ttl_ms = int(discover_ttl * 1000)
 
     def handlers(self) -> dict[str, Handler]:
         """All handlers by method name."""
@@ -136,17 +135,17 @@ class Methods:
             info=self._info,
             capabilities=offering.kept(self.capabilities(), channel),
             instructions=self._instructions,
-            supported=self._stateful,
+            supported=self._served.stateful,
         )
         # The call was made before a revision was agreed; its answer is the first message in the one that now is.
         return session.profile.encode(result)
 
     async def _discover(self, call: Call, channel: Channel) -> DiscoverResult:
         return DiscoverResult(
-            supported_versions=[*reversed(self._stateless), *reversed(self._stateful)],
+            supported_versions=self._served.announced,
             capabilities=offering.kept(self.capabilities(), channel),
             instructions=self._instructions,
-            ttl_ms=self._discover_ttl_ms,
+            ttl_ms=_DISCOVER_TTL_MS,
             cache_scope="public" if channel.principal.is_anonymous else "private",
         )
 
@@ -197,9 +196,16 @@ class Methods:
         entry = tools.get(name)
         if entry is None or (tools.guarded and not tools.admits(name, channel)):
             raise InvalidParams(f"there is no tool {name[:128]!r}")
-        if self._limiter is not None:
-            self._limit(self._limiter, channel)
+        if self._limiter is not None and (admitted := self._limit(self._limiter, channel)) is not None:
+            return self._call_admitted(admitted, entry, call, channel)
         return entry.call(call, channel)
+
+    async def _call_admitted(
+        self, admitted: Awaitable[None], entry: ToolEntry, call: Call, channel: Channel
+    ) -> CallToolResult | InputRequired:
+        """Call a tool once it is known that the caller may. Raises `RateLimited`."""
+        await admitted
+        return await entry.call(call, channel)
 
     async def _read(self, call: Call, channel: Channel) -> ReadResourceResult | InputRequired:
         uri = _ascii(cast("ReadResourceParams", call.params).uri)
@@ -217,8 +223,8 @@ class Methods:
     async def _complete(self, call: Call, channel: Channel) -> CompleteResult:
         if not len(self._completers):
             raise MethodNotFound("this server completes nothing")
-        if self._limiter is not None:
-            self._limit(self._limiter, channel)
+        if self._limiter is not None and (admitted := self._limit(self._limiter, channel)) is not None:
+            await admitted
         self._check_completed(cast("CompleteParams", call.params), channel)
         return await self._completers.complete(call, channel)
 
@@ -259,7 +265,8 @@ class Methods:
             if hears is everything
             else lambda change: listening.wants(change) and hears(change),
             until=channel.principal.expires,
-            handed=lambda change: channel.tell(listening.message(change)),
+            try_deliver=lambda change: channel.tell(listening.message(change)),
+            doubted=listening.missed,
         )
         channel.lapse = subscription.close
         try:
@@ -268,6 +275,7 @@ class Methods:
                 await channel.emit(listening.message(change))
         finally:
             subscription.close()
+            channel.lapse = None  # or both would keep each other, and all that was subscribed to
         if channel.shared:
             with suppress(OSError, TransportError):
                 await channel.emit(listening.ending())
@@ -281,15 +289,32 @@ class Methods:
             return ()
         return entry.header_parameters
 
-    def _limit(self, limiter: RateLimiter, channel: Channel) -> None:
-        """Each caller has its own allowance (see `callers`); those on this machine that have no name are free."""
+    def limit_by(self, limiter: CallLimiter) -> None:
+        """Limit callers by that from now on. Nothing happens where there is no limit, or another one than that of
+        this process already.
+        """
+        if isinstance(self._limiter, RateLimiter):
+            self._limiter = limiter
+
+    def _limit(self, limiter: CallLimiter, channel: Channel) -> Awaitable[None] | None:
+        """Each caller has its own allowance (see `callers`); those on this machine that have no name are free. Raises
+        `RateLimited`; what it gives has to be awaited, and raises that.
+        """
         principal = channel.principal
         key = outside(channel.remote) if principal is ANONYMOUS else caller_of(principal, channel.remote)
         if key == HERE:
-            return
+            return None
         wait = limiter.take(key)
+        if not isinstance(wait, (int, float)):
+            return self._admit(key, wait, channel)
         if wait > 0:
             raise self._limited(key, wait, channel)
+        return None
+
+    async def _admit(self, key: Hashable, wait: Awaitable[float], channel: Channel) -> None:
+        """Wait until it is known whether a caller may call. Raises `RateLimited`."""
+        if (seconds := await wait) > 0:
+            raise self._limited(key, seconds, channel)
 
     def _limited(self, key: Hashable, wait: float, channel: Channel) -> RateLimited:
         """The error for who called too often. The log is told, but not each time."""

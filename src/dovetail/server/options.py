@@ -1,4 +1,5 @@
-"""What `App.run`, `App.serve` and `App.asgi` can be told, and what the latter gives.
+"""What `App.run`, `App.serve` and `App.asgi` can be told, and what the latter gives; and what can be said of a tool, a
+resource or a prompt beside its function, once for decorators and for `App.add_tool` and the others.
 
 Nothing of a transport is imported for it: a server on stdio pays for no HTTP.
 """
@@ -8,8 +9,10 @@ from contextlib import AbstractAsyncContextManager
 from os import PathLike
 from typing import Any, Final, Literal, Protocol, Required, TypedDict
 
+from ..protocol.types import Annotations, Icon, JSONSchema, Meta, ToolAnnotations
 from ..security.authenticator import Authenticator, Protection
 from ..stores.contracts import Store
+from .access import Allow
 
 ASGIScope = MutableMapping[str, Any]
 ASGIReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,6 +49,61 @@ class Endpoint(Protocol):
         ...
 
 
+class PromptOptions(TypedDict, total=False):
+    """Keyword options of `App.prompt` and `App.add_prompt`, which tools and resources have as well. All are optional.
+
+    * ``name``, ``title``, ``description``, ``icons``, ``meta``: what clients are told. Name and description default to
+      the function's own and its docstring.
+    * ``timeout``: seconds, else the app's. ``single_use``: the state that a client brings back counts once, for one
+      request; the same request gets the same reply, any other is refused (it needs a store that all workers share).
+    * ``scopes``: what a caller's token needs, all of them; ``allow``: a predicate on the `Principal`: who is not
+      allowed does not see the entry, who lacks scopes does, so that it can ask for them.
+    * ``replace``: put this one in the place of another of that name or URI; without it, what is taken is refused.
+    """
+
+    name: str | None
+    title: str | None
+    description: str | None
+    icons: list[Icon] | None
+    meta: Meta | None
+    timeout: float | None
+    single_use: bool
+    scopes: Sequence[str] | None
+    allow: Allow | None
+    replace: bool
+
+
+class ToolOptions(PromptOptions, total=False):
+    """Keyword options of `App.tool` and `App.add_tool`: those of `PromptOptions`, and
+
+    * ``annotations``: hints for clients. ``input_schema``: given by hand, the function takes one dict;
+      ``output_schema``: of what it gives. Both default to what the function's annotations say.
+    * ``strict``: as for the app, whose setting it replaces.
+    * ``once``: from the first question on, each step runs once however often the client sends the call again, and it
+      gets the same final answer; all that ``single_use`` means, it means too.
+    """
+
+    annotations: ToolAnnotations | None
+    once: bool
+    strict: bool | None
+    input_schema: JSONSchema | None
+    output_schema: JSONSchema | None
+
+
+class ResourceOptions(PromptOptions, total=False):
+    """Keyword options of `App.resource` and `App.add_resource`: those of `PromptOptions`, and
+
+    * ``mime_type``, ``annotations``, ``size`` (bytes): what clients are told.
+    * ``ttl`` (seconds, 0) and ``scope`` ("private"): how long and for whom clients may keep what they read.
+    """
+
+    mime_type: str | None
+    annotations: Annotations | None
+    size: int | None
+    ttl: float
+    scope: Literal["public", "private"]
+
+
 class EndpointOptions(TypedDict, total=False):
     """Keyword options of `App.asgi`, which those for HTTP of `App.run` and `App.serve` are as well. All are optional;
     times are in seconds.
@@ -54,12 +112,16 @@ class EndpointOptions(TypedDict, total=False):
     * ``allowed_hosts``: names that the server is reached by (default: loopback names alone). ``allowed_origins``: pages
       that may call it. ``policy`` decides both instead. ``auth``: what protects it, instead of the app's own;
       ``authenticate`` names callers by rules of your own.
-    * ``store``: where sessions and what can be resumed are kept (default: the app's, else this process's memory).
-      ``sessions``: False serves the stateful era without sessions. ``workers``: how many processes serve together,
-      where the server does not say so itself.
+    * ``store``: where sessions and what can be resumed are kept (default: the app's, else this process's memory); an
+      app that has none of its own takes it for its rounds, keys and changes, too. ``sessions``: False serves the
+      stateful era without sessions. ``workers``: how many processes serve together, where the server does not say so
+      itself.
     * ``responses``: "auto" (JSON unless a call is slow or says something), "json" or "sse". ``http_sse``: serve the
       deprecated transport of 2024-11-05 as well. ``health``: a path such as "/health" that says whether the server is
-      ready.
+      ready. ``probes``: say so at "/readyz" as well, and at "/healthz" whether it lives, where no route is (`App.asgi`:
+      False; `App.run` and `App.serve`: True). ``metrics``: a path such as "/metrics" where Prometheus finds what is
+      counted; for readers on this machine, and those of ``metrics_allow_ips``: addresses and networks, and "unix" for a
+      unix socket.
     * ``drain``: what a shutdown waits for calls (10). ``keep_alive``: silence before a comment is sent (15).
       ``body_timeout`` (30), ``send_timeout`` (60), ``slow_after`` (0.005), ``retry`` (1), ``linger`` (120),
       ``answer_timeout`` (900).
@@ -80,6 +142,9 @@ class EndpointOptions(TypedDict, total=False):
     responses: Literal["auto", "json", "sse"]
     http_sse: bool
     health: str | None
+    probes: bool
+    metrics: str | None
+    metrics_allow_ips: Sequence[str]
     keep_alive: float
     body_timeout: float
     send_timeout: float

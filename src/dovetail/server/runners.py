@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from ..logs import get_logger
 from ..runtime.service import Service
 from ..security.authenticator import Protection
+from ..stores.contracts import Store
 from .options import check_options
 
 log = get_logger("dovetail.server")
@@ -34,7 +35,9 @@ class _RunnableApp(Protocol):
 
     def endpoint(self, options: Mapping[str, Any], *, workers: int) -> Any: ...
 
-    def share_keys(self) -> None: ...
+    def share_keys(self, secret: bytes) -> None: ...
+
+    def adopt_store(self, store: Store | None) -> None: ...
 
 
 def run(app: _RunnableApp, transport: str, options: Mapping[str, Any]) -> None:
@@ -95,15 +98,22 @@ def _over_http(app: _RunnableApp, options: Mapping[str, Any]) -> tuple[Any, dict
     """The endpoint, and the options of who serves it."""
     from ..protocol.bindings.origins import OriginPolicy
 
-    given = dict(options)
+    given: dict[str, Any] = {"probes": True, **options}
     serving = {name: given.pop(name) for name in _SERVING if name in given}
     workers = serving.get("workers", 1)
     # Where the endpoint is protected, the resource's name says which hosts are served.
     protected = given.get("auth", app.auth) is not None
     if not protected and not {"policy", "allowed_hosts", "allowed_origins"} & given.keys():
         given["policy"] = OriginPolicy.for_bind(serving.get("host", "127.0.0.1"))
+    app.adopt_store(given.get("store"))
     if workers > 1:
-        app.share_keys()
+        from ..transports.http1.server.generations import secret
+
+        app.share_keys(secret())
+        if given.get("metrics") is not None:
+            from ..telemetry.prometheus import share_between_processes
+
+            share_between_processes()
     endpoint = app.endpoint(given, workers=workers)
     endpoint.drained_by_caller()
     return endpoint, serving

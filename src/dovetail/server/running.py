@@ -30,7 +30,7 @@ from ..runtime.beginning import task_maker
 from ..runtime.channel import Channel
 from ..runtime.dispatch import answers
 from ..runtime.journals import Journals
-from ..runtime.rounds import Diverged, Rounds, Suspend, ends_round
+from ..runtime.rounds import Diverged, Rounds, Suspend, UsePolicy, ends_round
 from .app_scope import AppScope
 from .context import Context, clean_ups_of, demand_visits, opened_rounds, run_apart
 from .injection import Injector
@@ -40,6 +40,8 @@ from .threads import Threads
 R = TypeVar("R", bound=Result)
 
 log = get_logger("dovetail.server")
+
+_SINGLE_USE: Final = UsePolicy(single_use=True)
 
 OBEDIENCE: Final = 1.0
 """Seconds that a function has to end once it was cancelled at its deadline; then its caller is answered without it."""
@@ -56,26 +58,21 @@ class TimedOut(ToolError):
 class RunnerState:
     """What all runners of an app share: the threads for sync functions, the app's state, the journals of rounds.
 
-    ``journals`` gives it, when first needed. ``audience``: what request state is good for. ``replay_check``: run each
+    ``journals`` gives it, when first needed. ``replay_check``: run each
     body that asks a second time, see that it asks the same, and fail if not.
     """
 
-    def __init__(
-        self, *, threads: int, journals: Callable[[], Journals], audience: str, replay_check: bool = False
-    ) -> None:
+    def __init__(self, *, threads: int, journals: Callable[[], Journals], replay_check: bool = False) -> None:
         self._threads = threads
         self._pool: Threads | None = None
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
         self._journals = journals
-        self._audience = audience
         self.replay_check = replay_check
         self.state: Any = None
         self.overrides: dict[Any, Callable[..., Any]] = {}
         self.app_scope = AppScope()
 
-    async def context(
-        self, call: Call, channel: Channel, *, single_use: bool = False, once: bool = False
-    ) -> Context:
+    async def context(self, call: Call, channel: Channel, policy: UsePolicy) -> Context:
         """The context of a call, to be made by the task of the body. Raises `InvalidParams` for state that is not
         valid here.
         """
@@ -83,18 +80,16 @@ class RunnerState:
         if not (call.profile.stateless and isinstance(params, RetryParams)):
             return Context(call, channel, state=self.state)
         if params.request_state is None:
-            begin = self._begin_single_use if single_use else self._begin
+            begin = self._begin_single_use if policy.single_use else self._begin
             return Context(call, channel, state=self.state, begin=begin)
-        resumed = await Rounds.resume(
-            self._journals(), call, channel, self._audience, single_use=single_use, once=once
-        )
+        resumed = await Rounds.resume(self._journals(), call, channel, policy=policy)
         return Context(call, channel, state=self.state, rounds=resumed)
 
     def _begin(self, call: Call, channel: Channel, body: Any) -> Rounds:
-        return Rounds.begin(self._journals(), call, channel, self._audience, body=body)
+        return Rounds.begin(self._journals(), call, channel, body=body)
 
     def _begin_single_use(self, call: Call, channel: Channel, body: Any) -> Rounds:
-        return Rounds.begin(self._journals(), call, channel, self._audience, body=body, single_use=True)
+        return Rounds.begin(self._journals(), call, channel, body=body, policy=_SINGLE_USE)
 
     async def in_thread(self, name: str, call: Callable[[], Any]) -> Any:
         """Run a sync function in the pool, under a name for people, with the caller's context variables."""
@@ -139,8 +134,7 @@ class Runner:
         once: bool = False,
     ) -> None:
         self.plan = plan
-        self.single_use: Final = single_use or once
-        self.once: Final = once
+        self.policy: Final = UsePolicy(single_use=single_use or once, once=once)
         self._runner_state = runner_state
         self._timeout: Final = timeout
         self._injector = Injector(plan, app=runner_state.app_scope, overrides=runner_state.overrides)
@@ -156,7 +150,7 @@ class Runner:
 
     def context(self, call: Call, channel: Channel) -> Awaitable[Context]:
         """The context for a run, if the caller wants to look at it first. Raises `InvalidParams`."""
-        return self._runner_state.context(call, channel, single_use=self.single_use, once=self.once)
+        return self._runner_state.context(call, channel, self.policy)
 
     async def judged(self, call: Call, channel: Channel) -> Context | None:
         """The context of a request that brings state, so that the state is judged first; None for any other. Raises
@@ -214,7 +208,7 @@ class Runner:
         from .detached_run import DetachedRun  # which a server without deadlines starts without
 
         if context is None:
-            context = await self._runner_state.context(call, channel)
+            context = await self.context(call, channel)
         apart = DetachedRun()
         running = self._run(call, channel, values, context)
         task = task_maker(asyncio.get_running_loop())(
@@ -271,7 +265,7 @@ class Runner:
                 rounds.relax()
                 if isinstance(problem, asyncio.CancelledError) and not rounds.pressed:
                     raise
-                if rounds.told and not ended and not isinstance(problem, TimedOut):
+                if rounds.suspended and not ended and not isinstance(problem, TimedOut):
                     raise self._swallowed() from problem
             if rounds is None or not ended:
                 single = _single(problem)
@@ -286,7 +280,7 @@ class Runner:
             rounds = opened_rounds(context)
             if rounds is not None and rounds.closed:
                 rounds.relax()
-                if rounds.told:
+                if rounds.suspended:
                     raise self._swallowed()
             return value
         finally:

@@ -54,7 +54,7 @@ def _loosely(parameter: Parameter, text: str | list[str], problem: BadArguments)
     except (
         msgspec.MsgspecError,
         TypeError,
-        NotImplementedError,
-    ):  # the last: a type that msgspec has no rules for
+        NotImplementedError,  # what msgspec raises for a type that it has no rules for
+    ):
         said = str(problem).removeprefix(f"{parameter.name}: ")
         raise InvalidParams(f"the argument {parameter.name!r} is not valid: {said}") from None

@@ -48,7 +48,8 @@ def count_workers() -> int:
         if _may_be_one_of_several():
             log.warning(
                 "another process started this one to serve, maybe beside others, and nobody can tell it how many: it "
-                "counts as the only one. If there are several, say so with App.asgi(workers=...)"
+                "counts as the only one. If there are several, say so with App.asgi(workers=...), and give them what "
+                "they share: DOVETAIL_STORE=redis://host (or another store's URL) and DOVETAIL_KEYS in the environment"
             )
         return 1
     return max(1, next((number for number in _told(name) if number is not None), 1))

@@ -43,6 +43,7 @@ _lazy = LazyNames(
             "StoreError",
             "StoreFull",
             "StoreUnavailable",
+            "StoreVersionMismatch",
             "StreamEnded",
             "StreamUnknown",
             "ValueTooLarge",
@@ -58,6 +59,7 @@ _lazy = LazyNames(
         "dovetail.stores.postgres.store": ("PostgresStore",),
         "dovetail.stores.redis.store": ("RedisStore",),
         "dovetail.stores.sqlite": ("SQLiteStore",),
+        "dovetail.stores.urls": ("open_store",),
     },
 )
 __getattr__ = _lazy.find

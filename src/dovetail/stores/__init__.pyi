@@ -10,6 +10,7 @@ from dovetail.stores.errors import (
     StoreError,
     StoreFull,
     StoreUnavailable,
+    StoreVersionMismatch,
     StreamEnded,
     StreamUnknown,
     ValueTooLarge,
@@ -19,6 +20,7 @@ from dovetail.stores.mixed import MixedStore
 from dovetail.stores.postgres.store import PostgresStore
 from dovetail.stores.redis.store import RedisStore
 from dovetail.stores.sqlite import SQLiteStore
+from dovetail.stores.urls import open_store
 
 __all__ = [
     "Bus",
@@ -49,7 +51,9 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "StoreVersionMismatch",
     "StreamEnded",
     "StreamUnknown",
     "ValueTooLarge",
+    "open_store",
 ]

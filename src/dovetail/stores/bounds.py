@@ -71,7 +71,8 @@ class EventBounds(msgspec.Struct, frozen=True, kw_only=True):
 
     Events go `ttl` seconds after the last append; an open stream's position is remembered `position_ttl`
     seconds, so that no sequence is ever given twice while a session lives. `max_total_bytes` holds for all
-    streams together, in bytes, where the process itself holds them.
+    streams together, in bytes, where the process itself holds them; what goes for it is of those sessions that have
+    most.
     """
 
     max_events: int = 1_000

@@ -23,6 +23,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "StoreVersionMismatch",
     "StreamEnded",
     "StreamUnknown",
     "ValueTooLarge",
@@ -123,6 +124,12 @@ class StoreUnavailable(StoreError):
     """
 
     uncertain: bool = False
+
+
+class StoreVersionMismatch(StoreUnavailable):
+    """What the store holds has another layout than this version of the library reads: an older one, which has to be
+    migrated, or a newer one. It stays so until somebody acts.
+    """
 
 
 class StoreClosed(StoreError):

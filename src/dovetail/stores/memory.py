@@ -56,6 +56,9 @@ PAGE = 256
 class MemoryKeyValue:
     """A `KeyValue` in this process. `clock` gives seconds since the epoch."""
 
+    owner_only = True
+    """Nobody else can read it: secrets of this user may stand in it as they are."""
+
     def __init__(
         self,
         bounds: KeyValueBounds = KeyValueBounds(),

@@ -5,7 +5,9 @@ Theory of operation
 A stream is a list of its newest events; since sequences rise by one, its length and its last sequence say
 which event stands where. Expiry has two steps (see `EventLog`): first the events go, later the position. Both
 happen when the stream is next looked at, or when an append sweeps what is due. When the bound of all is met,
-streams that have ended go first, the oldest of them first: their clients most likely have read them.
+streams that have ended go, for their clients most likely have read them: as long as the streams of one group (what
+their names have before the last slash: a session) have more than their share together, the oldest of those that have
+most; then the oldest of all. So nobody's answers go for the sake of somebody who takes more.
 
 Most streams are whole when they come (`keep`), and as many of them come as there are calls. What ended waits in a line,
 each at the end of it; those that were kept whole expire in that very order, so they need no deadline of their own.
@@ -38,12 +40,25 @@ them.
 """
 SWEEP = 8
 """Due streams that one append sweeps."""
+SHARE = 256
+"""The part of the whole, one in so many, that a group of streams may have before it makes room for others first."""
+
+
+class _StreamGroup(Struct, gc=False):
+    """Streams whose names begin alike: the names, in the order in which they began, and the charge of all of them."""
+
+    prefix: str
+    names: dict[str, None]
+    bytes: int = 0
 
 
 class _MemoryStream(Struct, gc=False):
-    """One stream: its newest events, and when they and the memory of its position go. ``gone``: it was forgotten."""
+    """One stream: its group, its newest events, and when they and the memory of its position go. ``gone``: it was
+    forgotten.
+    """
 
     name: str
+    group: _StreamGroup
     events: list[bytes]
     bytes: int = 0
     last: int = 0
@@ -75,33 +90,33 @@ class _StreamNames:
     __slots__ = ("_groups", "_order")
 
     def __init__(self) -> None:
-        self._groups: dict[str, set[str]] = {}
+        self._groups: dict[str, _StreamGroup] = {}
         self._order = OrderedKeys()
 
-    def add(self, name: str) -> None:
-        """Put in a name."""
-        group = name[: name.rfind("/") + 1]
-        members = self._groups.get(group)
-        if members is None:
-            members = self._groups[group] = set()
-            self._order.add(group)
-        members.add(name)
+    def add(self, name: str) -> _StreamGroup:
+        """Put in a name. Gives the group that it belongs to."""
+        prefix = name[: name.rfind("/") + 1]
+        group = self._groups.get(prefix)
+        if group is None:
+            group = self._groups[prefix] = _StreamGroup(prefix, {})
+            self._order.add(prefix)
+        group.names[name] = None
+        return group
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, group: _StreamGroup) -> None:
         """Take out a name that is there."""
-        group = name[: name.rfind("/") + 1]
-        members = self._groups[group]
-        members.remove(name)
-        if not members:
-            del self._groups[group]
-            self._order.remove(group)
+        del group.names[name]
+        if not group.names:
+            del self._groups[group.prefix]
+            self._order.remove(group.prefix)
 
     def within(self, prefix: str) -> list[str]:
         """The names that start with `prefix`."""
         around = prefix[: prefix.rfind("/") + 1]
-        found = [] if around == prefix else [n for n in self._groups.get(around, ()) if n.startswith(prefix)]
+        beside = None if around == prefix else self._groups.get(around)
+        found = [] if beside is None else [name for name in beside.names if name.startswith(prefix)]
         for group in self._order.after("", prefix):
-            found += self._groups[group]
+            found += self._groups[group].names
         return found
 
 
@@ -128,6 +143,8 @@ class MemoryEvents:
         self._gone = 0  # of those, what was forgotten otherwise than from the front
         self._deadlines = Deadlines()
         self._bytes = 0
+        self._share = bounds.max_total_bytes // SHARE
+        self._large: dict[str, _StreamGroup] = {}  # the groups that have, or had, more than their share
 
     async def append(self, stream: str, data: bytes) -> int:
         """See `EventLog.append`."""
@@ -143,10 +160,9 @@ class MemoryEvents:
                 raise StreamEnded
             self._make_room(len(data) + (EVENT_COST if found else EVENT_COST + STREAM_COST), now)
             if found is None:
-                found = _MemoryStream(stream, [])
-                self._names.add(stream)
+                found = _MemoryStream(stream, self._names.add(stream), [])
                 self._streams[stream] = found
-                self._bytes += STREAM_COST
+                self._count(found.group, STREAM_COST)
             charged = found.charge()
             found.last += 1
             found.events.append(data)
@@ -154,7 +170,7 @@ class MemoryEvents:
             bounds = self._bounds
             if len(found.events) > bounds.max_events or found.bytes > bounds.max_bytes:
                 found.trim(bounds.max_events, bounds.max_bytes)
-            self._bytes += found.charge() - charged
+            self._count(found.group, found.charge() - charged)
             end, position_end = now + bounds.ttl, now + max(bounds.ttl, bounds.position_ttl)
             new = found.last == 1  # else a clock that went back must not shorten its life
             found.events_end = end if new else max(found.events_end, end)
@@ -183,12 +199,15 @@ class MemoryEvents:
                 raise StreamEnded
             if self._bytes + charge > bounds.max_total_bytes:
                 self._make_room(charge, now)
-            found = _MemoryStream(stream, list(events), size, count, True, now + bounds.ttl)
+            group = self._names.add(stream)
+            found = _MemoryStream(stream, group, list(events), size, count, True, now + bounds.ttl)
             if count > bounds.max_events or size > bounds.max_bytes:
                 found.trim(bounds.max_events, bounds.max_bytes)
                 charge = found.charge()
-            self._bytes += charge
-            self._names.add(stream)
+            self._bytes += charge  # as `_count` does
+            group.bytes += charge
+            if group.bytes > self._share:
+                self._large[group.prefix] = group
             self._streams[stream] = found
             self._ended.append(found)
             if found.events_end < self._latest:
@@ -249,6 +268,7 @@ class MemoryEvents:
             self._closed = True
             self._streams, self._ended = {}, deque()
             self._names, self._deadlines = _StreamNames(), Deadlines()
+            self._large = {}
 
     def _sweep_some(self, limit: int) -> bool | None:
         """See `Sweep`."""
@@ -279,9 +299,9 @@ class MemoryEvents:
         if found.closed or now >= found.position_end:
             self._remove(stream)
             return None
-        self._bytes -= found.charge()
+        charged = found.charge()
         found.trim(0, 0)
-        self._bytes += found.charge()
+        self._count(found.group, found.charge() - charged)
         self._deadlines.note(stream, found.end())
         return found
 
@@ -293,13 +313,48 @@ class MemoryEvents:
             if self._bytes + size > limit:
                 raise StoreFull("bytes of events", limit)
 
+    def _count(self, group: _StreamGroup, more: int) -> None:
+        """A group has so many bytes more, or less."""
+        self._bytes += more
+        group.bytes += more
+        if group.bytes > self._share:
+            self._large[group.prefix] = group
+
     def _let_go(self, size: int) -> None:
-        """Forget ended streams, the oldest first: at least so many bytes, and some more, so that it is not done for
-        each new stream.
+        """Forget ended streams of those who have most, then the oldest of all: at least so many bytes, and some more,
+        so that it is not done for each new stream.
         """
         size += self._bounds.max_total_bytes // 64
+        size -= self._trim_largest(size)
         while self._ended and size > 0:
             size -= self._pop_ended()
+
+    def _trim_largest(self, size: int) -> int:
+        """Forget ended streams of the groups that have most, each down to the same level, the oldest first: about so
+        many bytes, and none of who has no more than the share. Gives how many they were.
+        """
+        large = [group for group in self._large.values() if group.bytes > self._share]
+        large.sort(key=lambda group: group.bytes, reverse=True)
+        self._large = {group.prefix: group for group in large}
+        level, together = self._share, 0
+        for count, group in enumerate(large, 1):
+            together += group.bytes
+            below = large[count].bytes if count < len(large) else self._share
+            if together - count * below >= size:
+                level = (together - size) // count
+                break
+        before = self._bytes
+        for group in large:
+            excess, ended = group.bytes - level, list[str]()
+            for name in group.names:
+                if excess <= 0:
+                    break
+                if self._streams[name].closed:
+                    ended.append(name)
+                    excess -= self._streams[name].charge()
+            for name in ended:
+                self._remove(name)
+        return before - self._bytes
 
     def _pop_ended(self) -> int:
         """Forget the stream that ended first. Gives the bytes that it was charged for."""
@@ -314,9 +369,11 @@ class MemoryEvents:
 
     def _remove(self, stream: str) -> None:
         found = self._streams.pop(stream)
-        self._names.remove(stream)
+        self._names.remove(stream, found.group)
         self._deadlines.forget(stream)
-        self._bytes -= found.charge()
+        self._count(found.group, -found.charge())
+        if not found.group.names:
+            self._large.pop(found.group.prefix, None)
         if found.closed:
             self._leave_line(found)
 

@@ -64,6 +64,9 @@ _log = get_logger("dovetail.stores")
 class SQLiteKeyValue:
     """A `KeyValue` in the file of `executor`."""
 
+    owner_only = True
+    """Nobody else can read the file (`sqlite_access`): secrets of this user may stand in it as they are."""
+
     def __init__(self, executor: SQLiteExecutor, bounds: KeyValueBounds, clock: Callable[[], float]) -> None:
         self._executor = executor
         self._bounds = bounds

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from threading import Lock
 
-from dovetail.stores.errors import StoreError, StoreFull, StoreUnavailable
+from dovetail.stores.errors import StoreError, StoreFull, StoreUnavailable, StoreVersionMismatch
 from dovetail.stores.sqlite_access import check_access
 
 __all__ = ["FileSettings", "connect", "is_full", "schema_version", "translated"]
@@ -209,7 +209,7 @@ def _migrate(connection: sqlite3.Connection, settings: FileSettings) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS dovetail_schema (version INTEGER PRIMARY KEY)")
         version = _version(connection)  # another process may have been first
         if version > len(STEPS):
-            raise StoreUnavailable(
+            raise StoreVersionMismatch(
                 f"The SQLite store {settings.path!r} has schema {version}; this Dovetail knows {len(STEPS)}. "
                 "A newer one wrote it: upgrade, or use another file."
             )

@@ -12,7 +12,7 @@ from fault_wires import HTTPTalk, OldTalk, call, ended, request, serve, serving_
 from leak_oracle import traced
 
 from dovetail import App, Client, Context
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 from dovetail.transports.unix import server as unix
 
 CALLS = 1000

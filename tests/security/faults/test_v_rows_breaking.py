@@ -20,7 +20,7 @@ from fault_wires import FIRST, HTTPTalk, OldTalk, call, request, serving_kit
 
 from dovetail import App, Client, ConnectionLost, InternalError, RequestTimeout
 from dovetail.transports.client_transport import Outgoing, ReceivedResponse
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 from dovetail.transports.unix.client import UnixTransport
 
 pytestmark = pytest.mark.hostile
@@ -93,7 +93,7 @@ async def test_v2_requests_cut_at_every_byte_disturb_no_handler(
             running.release.set()
             assert (await held)["result"]["content"][0]["text"] == "held"
         await serving_kit.until(
-            lambda: not (http._limits.requests or http._limits.streams or http._stateful._tasks)
+            lambda: not (http._limits.requests or http._limits.streams or http._stateful._calls._tasks)
         )
         assert not http._stateful._sessions._live
         await talk.close()

@@ -44,6 +44,7 @@ ENTRANCES = {
     "transports/stdio/server.py": "the parent process alone holds the pipe",
     "transports/unix/server.py": "a socket file of its owner; no page can open one",
     "transports/memory.py": "the same process",
+    "transports/http_server/session_calls.py": "guarded",
     "transports/http_server/stateful.py": "guarded",
     "transports/http_server/stateless.py": "guarded",
     "transports/http_server/sse_2024.py": "guarded",
@@ -341,8 +342,10 @@ OPENERS = {
     "dovetail_authserver/assertions.py",
     "security/safe_paths.py",
     "server/worker_count.py",  # the configuration that a server's command line names
+    "stores/leases.py",  # what the system says of a process
     "stores/postgres/steps.py",  # the statements of migrations, which are part of the package
     "stores/sqlite_file.py",
+    "transports/http1/server/workers.py",  # the terminal
     "transports/stdio/descriptor_io.py",
     "transports/stdio/process_group.py",
     "transports/stdio/streams.py",

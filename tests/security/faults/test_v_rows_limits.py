@@ -20,7 +20,7 @@ from dovetail.protocol.errors import MessageTooLarge
 from dovetail.stores import MemoryStore
 from dovetail.stores.bounds import SessionBounds, StoreBounds
 from dovetail.transports.client_transport import Outgoing
-from dovetail.transports.http import HTTPApp
+from dovetail.transports.http_server.asgi import HTTPApp
 from dovetail.transports.stdio.client import StdioTransport
 from dovetail.transports.unix.client import UnixTransport
 
@@ -331,7 +331,7 @@ async def test_f78_calls_of_sessions_that_expired_are_ended() -> None:
             await asyncio.wait_for(asked.acquire(), 5)
             await stream.next()
             await talk.close()
-        assert len(http._stateful._tasks) == 5
+        assert len(http._stateful._calls._tasks) == 5
         clock.now += 101
         for _ in range(5):
             talk = HTTPTalk(port)
@@ -395,10 +395,10 @@ async def test_f78_a_batch_beyond_the_bound_is_answered_item_by_item() -> None:
 async def test_f78_ending_a_session_does_not_wait_for_a_handler_that_will_not_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from dovetail.transports.http_server import sessions, stateful
+    from dovetail.transports.http_server import session_calls, sessions
 
     monkeypatch.setattr(sessions, "STUBBORN", 0.1)
-    monkeypatch.setattr(stateful, "STUBBORN", 0.1)
+    monkeypatch.setattr(session_calls, "STUBBORN", 0.1)
     app = App("stubborn")
     begun, release = asyncio.Event(), asyncio.Event()
 

@@ -26,6 +26,7 @@ from .problems import (
     ScopeRefused,
     StorageUnsafe,
     TokenRefused,
+    TokensChanged,
 )
 from .records import Tokens
 from .resolving import resolve
@@ -38,7 +39,7 @@ from .settings import (
     WorkloadIdentity,
     discover_login,
 )
-from .storage import FileTokens, KeyringTokens, MemoryTokens, TokenStore
+from .storage import FileTokens, KeyringTokens, MemoryTokens, StoredTokens, TokenStore
 
 __all__ = [
     "OAuth",
@@ -55,6 +56,7 @@ __all__ = [
     "MemoryTokens",
     "FileTokens",
     "KeyringTokens",
+    "StoredTokens",
     "OAuthCredentials",
     "Discovered",
     "AuthorizationServerMetadata",
@@ -70,6 +72,7 @@ __all__ = [
     "LoginDenied",
     "LoginTimeout",
     "TokenRefused",
+    "TokensChanged",
     "ScopeRefused",
     "StorageUnsafe",
 ]

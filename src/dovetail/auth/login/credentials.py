@@ -21,8 +21,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from ...logs import get_logger
 from ...protocol.errors import DovetailError
@@ -40,6 +42,7 @@ from .problems import (
     LoginFailed,
     ScopeRefused,
     TokenRefused,
+    TokensChanged,
     said,
 )
 from .proofs import Proofs
@@ -47,7 +50,7 @@ from .records import Pointer, Tokens, decode, encode, key_of
 from .scopes import demanded, selected
 from .storage import TokenStore
 
-__all__ = ["OAuthCredentials", "TokenGrant", "MAX_LOGINS", "SPAN"]
+__all__ = ["OAuthCredentials", "TokenGrant", "TokenPolicy", "MAX_LOGINS", "SPAN"]
 
 log = get_logger("dovetail.auth")
 
@@ -90,11 +93,23 @@ class TokenGrant(Protocol):
         ...
 
 
+class TokenPolicy(Struct, frozen=True, kw_only=True):
+    """What is asked for and taken, whatever the grant. ``name`` tells apart whom the tokens are for, where several use
+    one store; ``scopes``: asked for besides those that the server demands; ``dpop``: True always binds tokens to a key,
+    None only where the server demands it; ``parents``: metadata may name what is above the server on its host;
+    ``extensions``: what a client that uses them declares.
+    """
+
+    name: str
+    scopes: tuple[str, ...] = ()
+    dpop: bool | None = None
+    parents: bool = False
+    extensions: Mapping[str, Mapping[str, Any]] = {}
+
+
 class OAuthCredentials:
-    """A `ClientAuth` for the MCP server at ``url``, by a grant. ``name`` tells apart whom the tokens are for, where
-    several use one store; ``dpop``: True always binds tokens to a key, None only where the server demands it;
-    ``parents``: metadata may name what is above the server on its host.
-    ``extensions``: what a client that uses this declares. ``account`` names server and ``name`` by a digest.
+    """A `ClientAuth` for the MCP server at ``url``, by a grant. ``account`` names the server and whom the tokens are
+    for, by a digest.
     """
 
     def __init__(
@@ -103,25 +118,19 @@ class OAuthCredentials:
         grant: TokenGrant,
         store: TokenStore,
         fetcher: Fetcher,
+        policy: TokenPolicy,
         *,
-        name: str,
-        scopes: Sequence[str] = (),
-        dpop: bool | None = None,
-        parents: bool = False,
-        extensions: Mapping[str, Mapping[str, Any]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.url: Final = canonical_resource(url)
-        self.extensions: Mapping[str, Mapping[str, Any]] = extensions or {}
+        self.extensions = policy.extensions
         self._origin = origin_of(url)
         self._grant = grant
         self._store = store
         self._fetcher = fetcher
-        self._scopes = tuple(scopes)
-        self._dpop = dpop
-        self._parents = parents
+        self._policy = policy
         self._clock = clock
-        self._place = self.account = key_of("server", self.url, name)
+        self._place = self.account = key_of("server", self.url, policy.name)
         self._tokens: Tokens | None = None
         self._loaded = False
         self._servers: dict[str, AuthorizationServerMetadata] = {}
@@ -187,9 +196,9 @@ class OAuthCredentials:
             self.url,
             issuer=self._grant.issuer,
             known=before.issuer if before else None,
-            parents=self._parents,
+            parents=self._policy.parents,
         )
-        wanted = selected((), found.scopes, wanted=(*self._scopes, *scopes))
+        wanted = selected((), found.scopes, wanted=(*self._policy.scopes, *scopes))
         return await self._obtain(found, wanted, ())
 
     async def log_out(self) -> Tokens | None:
@@ -268,6 +277,11 @@ class OAuthCredentials:
         """Renew under the lock, unless somebody else has done it meanwhile. ``refused``: a token that the server does
         not take, whatever its time says.
         """
+        with suppress(TokensChanged):  # the lock was lost; whoever has it now may have renewed them
+            return await self._renew_locked(stale, refused)
+        return await self._renew_locked(stale, refused)
+
+    async def _renew_locked(self, stale: Tokens, refused: str) -> Tokens | None:
         async with self._store.lock(self._place):
             stored = await self._load()
             if stored is not None and stored.access_token not in (stale.access_token, refused):
@@ -291,14 +305,22 @@ class OAuthCredentials:
 
     async def _grant_renewal(self, stale: Tokens) -> Tokens:
         server = await self._server_of(stale)
+        await self._confirm()
         try:
             return await self._grant.renew(stale, server)
         except FetchFailed as problem:
             if problem.status not in _LOST:
                 raise
+            await self._confirm()
             return await self._grant.renew(
                 stale, server
             )  # the answer was lost; the server may know the token still
+
+    async def _confirm(self) -> None:
+        """Raise unless the lock is still ours, where it is of a kind that can be lost: see `StoredTokens`."""
+        confirm = getattr(self._store, "confirm", None)
+        if confirm is not None:
+            await confirm(self._place)
 
     async def _server_of(self, tokens: Tokens) -> AuthorizationServerMetadata:
         """The authorization server that gave tokens, from its own metadata: no one else's word counts."""
@@ -325,7 +347,7 @@ class OAuthCredentials:
                 challenges,
                 issuer=self._grant.issuer,
                 known=before.issuer if before else None,
-                parents=self._parents,
+                parents=self._policy.parents,
             )
             self._servers[found.issuer] = found.server
             same = before is not None and (before.issuer, before.resource) == (found.issuer, found.resource)
@@ -345,7 +367,7 @@ class OAuthCredentials:
             scopes = selected(
                 demanded(challenges),
                 found.scopes,
-                wanted=self._scopes,
+                wanted=self._policy.scopes,
                 before=before.requested if before is not None and same else (),
             )
             await self._obtain(found, scopes, challenges)
@@ -389,14 +411,14 @@ class OAuthCredentials:
                 challenges,
                 issuer=self._grant.issuer,
                 known=before.issuer if before else None,
-                parents=self._parents,
+                parents=self._policy.parents,
             )
             held = (
                 ()
                 if before is None or before.issuer != found.issuer
                 else (*before.requested, *before.granted)
             )
-            scopes = selected(demanded(challenges), None, wanted=self._scopes, before=held)
+            scopes = selected(demanded(challenges), None, wanted=self._policy.scopes, before=held)
             await self._obtain(found, scopes, challenges)
         except AuthorizationError as problem:
             self._failure = (self._clock(), problem)
@@ -409,7 +431,10 @@ class OAuthCredentials:
         """Go through the whole grant and keep what comes of it."""
         self._servers[found.issuer] = found.server
         tokens = await self._grant.obtain(found, scopes, self._key_for(found, challenges))
-        async with self._store.lock(self._place):
+        try:
+            async with self._store.lock(self._place):
+                await self._keep(tokens)
+        except AuthorizationUnavailable:  # the store is away: a login is not thrown away for that
             await self._keep(tokens)
         self._failure = None
         return tokens
@@ -430,7 +455,7 @@ class OAuthCredentials:
         """The key to bind new tokens to, if they have to be."""
         schemes = {challenge.scheme for challenge in challenges}
         demanded_here = found.dpop_required or ("dpop" in schemes and "bearer" not in schemes)
-        if self._dpop is False or not (self._dpop or demanded_here):
+        if self._policy.dpop is False or not (self._policy.dpop or demanded_here):
             return None
         return DPoPKey.generate()
 

@@ -52,20 +52,16 @@ class AuthorizationCode:
         fetcher: Fetcher,
         *,
         server: str,
-        loopback: bool,
         redirect_uri: str | None,
         offline: bool,
-        timeout: float,
     ) -> None:
         self._profile = profile
         self._person = person
         self._fetcher = fetcher
         self._registrar = Registrar(profile, store, fetcher)
         self._server = server
-        self._loopback = loopback
         self._redirect_uri = redirect_uri
         self._offline = offline
-        self._timeout = timeout
         self._nonces: dict[str, str] = {}
 
     @property
@@ -85,7 +81,7 @@ class AuthorizationCode:
 
     async def obtain(self, found: Discovered, scopes: Sequence[str], dpop: DPoPKey | None) -> Tokens:
         """Log somebody in. Raises `AuthorizationError` of many kinds, `FetchFailed` and `FetchRefused`."""
-        check_endpoints(found.server, assumed=found.assumed, loopback=self._loopback)
+        check_endpoints(found.server, assumed=found.assumed, loopback=self._fetcher.allow_loopback)
         wanted = (
             with_offline(tuple(scopes), found.server.scopes_supported) if self._offline else tuple(scopes)
         )
@@ -128,7 +124,9 @@ class AuthorizationCode:
         url, identity = server.revocation_endpoint, await self._known(server)
         if url is None or identity is None or identity.client_id != tokens.client_id:
             return
-        check_address(url, f"the revocation endpoint of {server.issuer}", loopback=self._loopback)
+        check_address(
+            url, f"the revocation endpoint of {server.issuer}", loopback=self._fetcher.allow_loopback
+        )
         endpoint = TokenEndpoint(self._fetcher, url, identity, issuer=server.issuer)
         if tokens.refresh_token is not None:  # with it goes all that came of it
             await endpoint.tell({"token": tokens.refresh_token, "token_type_hint": "refresh_token"})
@@ -160,7 +158,7 @@ class AuthorizationCode:
                         dict.fromkeys([*(kept.scopes if kept else ()), *(found.scopes or ()), *scopes])
                     )
                     kept = await self._registrar.register(
-                        found.server, redirect_uri, asked, loopback=self._loopback, dpop=dpop is not None
+                        found.server, redirect_uri, asked, dpop=dpop is not None
                     )
                 redirect_uri = kept.redirect_uri
                 identity = identity_of(kept)
@@ -215,14 +213,14 @@ class AuthorizationCode:
         opened = await self._person.send(url, server=self._server, issuer=attempt.issuer)
         pasting = asyncio.create_task(self._person.bring(url, login.take, opened=opened))
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._person.timeout):
                 await asyncio.wait({pasting, login.over}, return_when=asyncio.FIRST_COMPLETED)
                 if pasting.done() and not login.over.done():
                     pasting.result()
                 return await asyncio.shield(login.over)
         except TimeoutError:
             raise LoginTimeout(
-                f"nobody logged in at {attempt.issuer} within {self._timeout:g} s; the login was given up"
+                f"nobody logged in at {attempt.issuer} within {self._person.timeout:g} s; the login was given up"
             ) from None
         finally:
             pasting.cancel()

@@ -22,6 +22,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from msgspec import Struct
+
 from ...security.fetching import Fetcher
 from ..dpop import DPoPKey
 from ..metadata import AuthorizationServerMetadata
@@ -60,10 +62,9 @@ async def value_of(secret: TokenSource, what: str) -> str:
 class _Machine(ABC):
     """What the grants have in common: one issuer, no person, and renewal from the beginning."""
 
-    def __init__(self, profile: ClientProfile, fetcher: Fetcher, *, loopback: bool) -> None:
+    def __init__(self, profile: ClientProfile, fetcher: Fetcher) -> None:
         self._profile = profile
         self._fetcher = fetcher
-        self._loopback = loopback
         self._nonces: dict[str, str] = {}
 
     @property
@@ -111,7 +112,9 @@ class _Machine(ABC):
         if identity is None or server.token_endpoint is None:
             raise DiscoveryFailed(f"{server.issuer} has no token endpoint")
         check_address(
-            server.token_endpoint, f"the token endpoint of {server.issuer}", loopback=self._loopback
+            server.token_endpoint,
+            f"the token endpoint of {server.issuer}",
+            loopback=self._fetcher.allow_loopback,
         )
         key = DPoPKey(start.dpop_key) if start.dpop_key is not None else None
         endpoint = TokenEndpoint(
@@ -142,10 +145,8 @@ class ClientCredentialsGrant(_Machine):
 class AssertionGrant(_Machine):
     """An assertion that the caller has or gets."""
 
-    def __init__(
-        self, profile: ClientProfile, fetcher: Fetcher, *, loopback: bool, assertion: TokenSource
-    ) -> None:
-        super().__init__(profile, fetcher, loopback=loopback)
+    def __init__(self, profile: ClientProfile, fetcher: Fetcher, *, assertion: TokenSource) -> None:
+        super().__init__(profile, fetcher)
         self._assertion = assertion
 
     async def fields(self, issuer: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
@@ -156,59 +157,73 @@ class AssertionGrant(_Machine):
         }
 
 
-class EnterpriseExchange(_Machine):
-    """An assertion from the company's identity provider, for the identity token of a person.
+class IdentityProvider(Struct, frozen=True):
+    """A company's identity provider, and who we are there. Without its token endpoint it is asked for that."""
 
-    ``idp_issuer`` is asked for its token endpoint unless that is given too.
+    issuer: str
+    client_id: str
+    client_secret: str | None
+    token_endpoint: str | None
+
+    def __repr__(self) -> str:
+        return f"IdentityProvider({self.issuer!r}, {self.client_id!r})"
+
+
+class SubjectToken(Struct, frozen=True):
+    """What says who the person is, or gives it; and its type, a URN."""
+
+    token: TokenSource
+    type: str
+
+    def __repr__(self) -> str:
+        return f"SubjectToken(type={self.type!r})"
+
+
+class EnterpriseExchange(_Machine):
+    """An assertion from the company's identity provider, for the identity token of a person. Raises ValueError for a
+    token of another type than `ID_TOKEN` and `SAML2`.
     """
 
     def __init__(
         self,
         profile: ClientProfile,
         fetcher: Fetcher,
-        *,
-        loopback: bool,
-        idp_issuer: str,
-        idp_token_endpoint: str | None,
-        idp_client_id: str,
-        idp_client_secret: str | None,
-        subject_token: TokenSource,
-        subject_token_type: str,
+        idp: IdentityProvider,
+        subject: SubjectToken,
     ) -> None:
-        super().__init__(profile, fetcher, loopback=loopback)
-        if subject_token_type not in (ID_TOKEN, SAML2):
+        super().__init__(profile, fetcher)
+        if subject.type not in (ID_TOKEN, SAML2):
             raise ValueError(f"subject_token_type is {ID_TOKEN} or {SAML2}")
-        self._idp_issuer = idp_issuer
-        self._idp_endpoint = idp_token_endpoint
-        self._idp_client = (idp_client_id, idp_client_secret)
-        self._subject = subject_token
-        self._subject_type = subject_token_type
+        self._idp = idp
+        self._subject = subject
 
     async def fields(self, issuer: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
         """The token request, with an assertion made for it."""
         return {"grant_type": JWT_BEARER, "assertion": await self._assertion(issuer, resource, scopes)}
 
     async def _assertion(self, issuer: str, resource: str, scopes: Sequence[str]) -> str:
-        endpoint = self._idp_endpoint
+        idp = self._idp
+        endpoint = idp.token_endpoint
         if endpoint is None:
-            endpoint = (await discover_server(self._fetcher, self._idp_issuer)).token_endpoint
-        check_address(endpoint or "", f"the token endpoint of {self._idp_issuer}", loopback=self._loopback)
-        client_id, secret = self._idp_client
-        method = NONE if secret is None else "client_secret_basic"
-        identity = Identity(self._idp_issuer, client_id, method=method, secret=secret)
+            endpoint = (await discover_server(self._fetcher, idp.issuer)).token_endpoint
+        check_address(
+            endpoint or "", f"the token endpoint of {idp.issuer}", loopback=self._fetcher.allow_loopback
+        )
+        method = NONE if idp.client_secret is None else "client_secret_basic"
+        identity = Identity(idp.issuer, idp.client_id, method=method, secret=idp.client_secret)
         fields = {
             "grant_type": TOKEN_EXCHANGE,
             "requested_token_type": ID_JAG,
             "audience": issuer,
             "resource": resource,
-            "subject_token": await value_of(self._subject, "the person's identity token"),
-            "subject_token_type": self._subject_type,
+            "subject_token": await value_of(self._subject.token, "the person's identity token"),
+            "subject_token_type": self._subject.type,
         }
         if scopes:
             fields["scope"] = " ".join(scopes)
-        reply = await TokenEndpoint(self._fetcher, endpoint, identity, issuer=self._idp_issuer).request(
+        reply = await TokenEndpoint(self._fetcher, endpoint, identity, issuer=idp.issuer).request(
             fields, bearer_only=True
         )
         if reply.issued_type != ID_JAG:
-            raise TokenRefused(f"{self._idp_issuer} gave something else than the assertion it was asked for")
+            raise TokenRefused(f"{idp.issuer} gave something else than the assertion it was asked for")
         return reply.access_token

@@ -16,6 +16,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -65,12 +66,13 @@ class Person:
 
     ``approve(visit)``: False or None to stay away. ``open_browser(url)``: False if it can't. ``paste(url)``: asks for
     the address that the person ended up at. ``announce(url)``: told of the address, to show it. All may be plain
-    functions, which run in a thread, or async.
+    functions, which run in a thread, or async. ``timeout``: seconds that the person has.
     """
 
     def __init__(
         self,
         *,
+        timeout: float,
         approve: Callable[..., Any] | None = None,
         open_browser: Callable[..., Any] | None = None,
         paste: Callable[..., Any] | None = None,
@@ -80,6 +82,15 @@ class Person:
         self._open = open_browser or open_in_browser
         self._paste = paste
         self._announce = announce
+        self.timeout = timeout
+
+    def asked_by(self, approve: Callable[..., Any] | None) -> Person:
+        """The same, asked by ``approve`` first, unless there is such a hook already."""
+        if self._approve is not None or approve is None:
+            return self
+        asked = copy(self)
+        asked._approve = approve
+        return asked
 
     async def send(self, url: str, *, server: str, issuer: str) -> bool:
         """Send the person off; whether a browser was opened. Raises `LoginDenied` if they don't want to."""

@@ -25,6 +25,7 @@ __all__ = [
     "ScopeRefused",
     "StorageUnsafe",
     "TokenRefused",
+    "TokensChanged",
 ]
 
 _MAX_TEXT = 200
@@ -41,6 +42,10 @@ class AuthorizationUnavailable(AuthorizationError):
     """Somebody who is needed for authorization can't be reached, or must not be; try again later, or see
     the address in the text.
     """
+
+
+class TokensChanged(AuthorizationUnavailable):
+    """Another process has renewed the tokens while this one stood still with their lock: those are the good ones."""
 
 
 class DiscoveryFailed(AuthorizationError):

@@ -128,7 +128,6 @@ class Registrar:
         redirect_uri: str,
         scopes: Sequence[str],
         *,
-        loopback: bool,
         dpop: bool = False,
     ) -> Registration:
         """Register anew, and keep what came of it. Raises `RegistrationFailed`, `FetchFailed` and `FetchRefused`."""
@@ -138,7 +137,9 @@ class Registrar:
                 f"{server.issuer} does not know this client and takes no registrations; register it there by hand,"
                 " then give client_id and issuer (and client_secret if there is one)"
             )
-        check_address(endpoint, f"the registration endpoint of {server.issuer}", loopback=loopback)
+        check_address(
+            endpoint, f"the registration endpoint of {server.issuer}", loopback=self._fetcher.allow_loopback
+        )
         metadata = self._metadata(server, redirect_uri, scopes, dpop=dpop)
         answer = await self._fetcher.post_json(endpoint, metadata)
         for adjusted in self._adjustments(server, metadata, answer):

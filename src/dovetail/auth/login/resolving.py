@@ -8,18 +8,23 @@ Specification: none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from ...protocol.errors import LocalProtocolError
 from ...security.client_auth import ClientAuth
+from .storage import TokenStore
 
 __all__ = ["resolve"]
 
 
-def resolve(auth: Any, url: str, options: Any = None) -> ClientAuth:
+def resolve(
+    auth: Any, url: str, options: Any = None, *, tokens: Callable[[], TokenStore] | None = None
+) -> ClientAuth:
     """The `ClientAuth` for the MCP server at ``url``.
 
-    ``options``: of the client; its ``approve_login`` is shown the login address.
+    ``options``: of the client; its ``approve_login`` is shown the login address. ``tokens``: gives the place of tokens,
+    for a setting that names none.
     Raises `LocalProtocolError` for what nothing can be made of.
     """
     if auth == "oauth":
@@ -28,6 +33,9 @@ def resolve(auth: Any, url: str, options: Any = None) -> ClientAuth:
         auth = OAuth()
     if isinstance(auth, str):
         raise LocalProtocolError('auth is "oauth" or an object; for a token of your own, Bearer("...")')
+    other = getattr(auth, "with_tokens", None)
+    if tokens is not None and callable(other) and not isinstance(auth, type):
+        auth = other(tokens())
     make = getattr(auth, "client_auth", None)
     if callable(make) and not isinstance(auth, type):
         return cast("ClientAuth", make(url, approve=getattr(options, "approve_login", None)))

@@ -12,17 +12,26 @@ from __future__ import annotations
 import ssl as tls
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypedDict, Unpack
+from copy import copy
+from typing import Any, Final, Self, TypedDict, Unpack
 
-from ...protocol import names
 from ...protocol.errors import LocalProtocolError
 from ...security.fetching import Fetcher, FetchRefused, parse_url
+from .. import extension_names
 from .bearer import check_transport
-from .credentials import OAuthCredentials, TokenGrant
+from .credentials import OAuthCredentials, TokenGrant, TokenPolicy
 from .discovery import Discovered, discover
 from .identity import SigningKey
 from .interactive import AuthorizationCode
-from .machine import ID_TOKEN, AssertionGrant, ClientCredentialsGrant, EnterpriseExchange, TokenSource
+from .machine import (
+    ID_TOKEN,
+    AssertionGrant,
+    ClientCredentialsGrant,
+    EnterpriseExchange,
+    IdentityProvider,
+    SubjectToken,
+    TokenSource,
+)
 from .person import Person
 from .registration import ClientProfile
 from .storage import FileTokens, MemoryTokens, TokenStore
@@ -85,9 +94,8 @@ class _Setting(ABC):
         Raises `LocalProtocolError` for a server that credentials can't be sent to.
         """
         check_transport(url)
-        loopback = _is_local(url)
         fetcher = Fetcher(
-            allow_loopback=loopback,
+            allow_loopback=_is_local(url),
             allow_private=self._allow_private,
             timeout=self._fetch_timeout,
             ssl=self._ssl,
@@ -95,20 +103,30 @@ class _Setting(ABC):
         store = self._store()
         return OAuthCredentials(
             url,
-            self._grant(url, store, fetcher, loopback, approve),
+            self._grant(url, store, fetcher, approve),
             store,
             fetcher,
-            name=self._identity(),
-            scopes=self._scopes,
-            dpop=self._dpop,
-            parents=self._parents,
-            extensions=self.extensions,
+            TokenPolicy(
+                name=self._identity(),
+                scopes=self._scopes,
+                dpop=self._dpop,
+                parents=self._parents,
+                extensions=self.extensions,
+            ),
         )
+
+    def with_tokens(self, tokens: TokenStore) -> Self:
+        """The same, with tokens kept there, unless it was told another place (``tokens``) or has used its own."""
+        if self._tokens is not None:
+            return self
+        found = copy(self)
+        found._tokens = tokens
+        return found
 
     @property
     def extensions(self) -> dict[str, dict[str, Any]]:
         """The extensions of the protocol that this is, by identifier: a client declares them."""
-        used = (self._extension, names.EXTENSION_DPOP if self._dpop else None)
+        used = (self._extension, extension_names.DPOP if self._dpop else None)
         return {name: {} for name in used if name is not None}
 
     def _store(self) -> TokenStore:
@@ -126,7 +144,6 @@ class _Setting(ABC):
         url: str,
         store: TokenStore,
         fetcher: Fetcher,
-        loopback: bool,
         approve: Callable[..., Any] | None,
     ) -> TokenGrant:
         """The way to get tokens for the server at ``url``."""
@@ -186,9 +203,9 @@ class OAuth(_Setting):
         if not timeout > 0:
             raise ValueError("timeout is a number of seconds above zero")
         self._redirect_uri = redirect_uri
-        self._hooks = {"open_browser": open_browser, "paste": paste, "announce": announce}
-        self._approve = approve
-        self._timeout = timeout
+        self._person = Person(
+            approve=approve, open_browser=open_browser, paste=paste, announce=announce, timeout=timeout
+        )
         self._offline = offline_access
 
     def metadata_document(self) -> dict[str, Any]:
@@ -209,19 +226,16 @@ class OAuth(_Setting):
         url: str,
         store: TokenStore,
         fetcher: Fetcher,
-        loopback: bool,
         approve: Callable[..., Any] | None,
     ) -> TokenGrant:
         return AuthorizationCode(
             self._profile,
-            Person(approve=self._approve or approve, **self._hooks),
+            self._person.asked_by(approve),
             store,
             fetcher,
             server=url.partition("?")[0],
-            loopback=loopback,
             redirect_uri=self._redirect_uri,
             offline=self._offline,
-            timeout=self._timeout,
         )
 
     def __repr__(self) -> str:
@@ -236,7 +250,7 @@ class ClientCredentials(_Setting):
     unless there is exactly one of ``client_secret`` and ``private_key``.
     """
 
-    _extension = names.EXTENSION_CLIENT_CREDENTIALS
+    _extension = extension_names.CLIENT_CREDENTIALS
 
     def __init__(
         self,
@@ -263,10 +277,9 @@ class ClientCredentials(_Setting):
         url: str,
         store: TokenStore,
         fetcher: Fetcher,
-        loopback: bool,
         approve: Callable[..., Any] | None,
     ) -> TokenGrant:
-        return ClientCredentialsGrant(self._profile, fetcher, loopback=loopback)
+        return ClientCredentialsGrant(self._profile, fetcher)
 
     def __repr__(self) -> str:
         return f"ClientCredentials({self._profile.client_id!r}, issuer={self._profile.issuer!r})"
@@ -279,7 +292,7 @@ class WorkloadIdentity(_Setting):
     authorization server that takes it; it is sent nowhere else.
     """
 
-    _extension = names.EXTENSION_WORKLOAD_IDENTITY
+    _extension = extension_names.WORKLOAD_IDENTITY
 
     def __init__(
         self,
@@ -301,10 +314,9 @@ class WorkloadIdentity(_Setting):
         url: str,
         store: TokenStore,
         fetcher: Fetcher,
-        loopback: bool,
         approve: Callable[..., Any] | None,
     ) -> TokenGrant:
-        return AssertionGrant(self._profile, fetcher, loopback=loopback, assertion=self._assertion)
+        return AssertionGrant(self._profile, fetcher, assertion=self._assertion)
 
     def __repr__(self) -> str:
         return f"WorkloadIdentity({self._profile.client_id!r}, issuer={self._profile.issuer!r})"
@@ -319,7 +331,7 @@ class EnterpriseManaged(_Setting):
     ``subject_token_type``: an OpenID Connect one by default.
     """
 
-    _extension = names.EXTENSION_ENTERPRISE_MANAGED
+    _extension = extension_names.ENTERPRISE_MANAGED
 
     def __init__(
         self,
@@ -339,27 +351,20 @@ class EnterpriseManaged(_Setting):
     ) -> None:
         super().__init__(**options)
         self._profile = _profile(client_id, issuer, client_secret, private_key, auth_method)
-        self._exchange: dict[str, Any] = {
-            "idp_issuer": idp_issuer,
-            "idp_token_endpoint": idp_token_endpoint,
-            "idp_client_id": idp_client_id,
-            "idp_client_secret": idp_client_secret,
-            "subject_token": subject_token,
-            "subject_token_type": subject_token_type,
-        }
+        self._idp = IdentityProvider(idp_issuer, idp_client_id, idp_client_secret, idp_token_endpoint)
+        self._subject = SubjectToken(subject_token, subject_token_type)
 
     def _identity(self) -> str:
-        return f"enterprise {self._profile.issuer} {self._profile.client_id} {self._exchange['idp_issuer']}"
+        return f"enterprise {self._profile.issuer} {self._profile.client_id} {self._idp.issuer}"
 
     def _grant(
         self,
         url: str,
         store: TokenStore,
         fetcher: Fetcher,
-        loopback: bool,
         approve: Callable[..., Any] | None,
     ) -> TokenGrant:
-        return EnterpriseExchange(self._profile, fetcher, loopback=loopback, **self._exchange)
+        return EnterpriseExchange(self._profile, fetcher, self._idp, self._subject)
 
     def __repr__(self) -> str:
         return f"EnterpriseManaged({self._profile.client_id!r}, issuer={self._profile.issuer!r})"

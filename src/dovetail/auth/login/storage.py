@@ -1,4 +1,4 @@
-"""Where tokens are kept: the contract, memory, and the system's keyring.
+"""Where tokens are kept: the contract, memory, and the system's keyring; files and stores have a module each.
 
 Theory of operation. A token store keeps bytes under keys and has one lock per key. The lock holds between all who
 share the store, processes included, because a refresh token may be good for one use only: whoever gets the lock
@@ -18,8 +18,9 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from .file_tokens import FileTokens, default_folder, locked_file
 from .problems import StorageUnsafe
+from .stored_tokens import StoredTokens
 
-__all__ = ["FileTokens", "KeyringTokens", "MemoryTokens", "TokenStore"]
+__all__ = ["FileTokens", "KeyringTokens", "MemoryTokens", "StoredTokens", "TokenStore"]
 
 _SERVICE: Final = "dovetail"
 

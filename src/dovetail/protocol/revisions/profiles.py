@@ -1,7 +1,9 @@
-"""The revisions by name, and what is true of a method in whichever revision has it."""
+"""The revisions by name, what is true of a method in whichever revision has it, and which of them one server speaks."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final
+
+from msgspec import Struct
 
 from .profile import Method, NoticeType, Profile
 
@@ -60,3 +62,17 @@ class Profiles(Mapping[str, Profile]):
     def stale_after(self, kind: str) -> frozenset[str]:
         """The methods whose kept results a change of that kind ends."""
         return frozenset(each.name for each in self.methods.values() if each.stale_by == kind)
+
+
+class ServedRevisions(Struct, frozen=True):
+    """The revisions that one server speaks: those of the ``stateful`` and of the ``stateless`` era, oldest first;
+    either may be empty, not both.
+    """
+
+    stateful: tuple[str, ...]
+    stateless: tuple[str, ...]
+
+    @property
+    def announced(self) -> list[str]:
+        """All of them, the newest first, as a server names them."""
+        return [*reversed(self.stateless), *reversed(self.stateful)]

@@ -157,10 +157,10 @@ class Projection:
     def _as_text(self, block: Open) -> dict[str, Any]:
         """A content block that the revision does not know, told in words: unknown types break older readers."""
         known = content_type(block)
-        if known is None or known.told is None:
+        if known is None or known.as_text is None:
             name = block.__struct_config__.tag
             raise FeatureUnavailable(f"revision {self._revision} has no content of type {name!r}")
-        return {"type": "text", "text": known.told(block)}
+        return {"type": "text", "text": known.as_text(block)}
 
 
 def is_object_schema(schema: Mapping[str, Any]) -> bool:

@@ -123,7 +123,7 @@ class ContentType(NamedTuple):
 
     ``label``: what a reader is told that it is, such as "image". ``text``, ``base64``, ``contents``: the attribute that
     holds a text to read, bytes as Base64 (``mime_type`` beside them), or `ResourceContents`; "" where it has none. A
-    type that is a `Resource` is shown as a link. ``told``: what stands for it, as text, in a revision that does not
+    type that is a `Resource` is shown as a link. ``as_text``: what stands for it, as text, in a revision that does not
     have it; None where nothing can, so that it is refused there.
     """
 
@@ -132,7 +132,7 @@ class ContentType(NamedTuple):
     text: str = ""
     base64: str = ""
     contents: str = ""
-    told: Callable[[Any], str] | None = None
+    as_text: Callable[[Any], str] | None = None
 
     @property
     def name(self) -> str:
@@ -140,19 +140,19 @@ class ContentType(NamedTuple):
         return str(self.kind.__struct_config__.tag)
 
 
-def _told_audio(audio: AudioContent) -> str:
+def _text_of_audio(audio: AudioContent) -> str:
     return f"[audio, {audio.mime_type}, {len(audio.data) * 3 // 4} bytes]"
 
 
-def _told_link(link: ResourceLink) -> str:
+def _text_of_link(link: ResourceLink) -> str:
     return f"{link.title or link.name}: {link.uri}"
 
 
 CONTENT: Final = (
     ContentType(TextContent, "text", text="text"),
     ContentType(ImageContent, "image", base64="data"),
-    ContentType(AudioContent, "audio", base64="data", told=_told_audio),
-    ContentType(ResourceLink, "link", told=_told_link),
+    ContentType(AudioContent, "audio", base64="data", as_text=_text_of_audio),
+    ContentType(ResourceLink, "link", as_text=_text_of_link),
     ContentType(EmbeddedResource, "resource", contents="resource"),
     ContentType(ToolUseContent, "tool call"),
     ContentType(ToolResultContent, "tool result"),

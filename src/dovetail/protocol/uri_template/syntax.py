@@ -25,7 +25,7 @@ __all__ = [
     "Part",
     "TemplateError",
     "TemplateTooLong",
-    "UriTooLong",
+    "URITooLong",
     "VarSpec",
     "normalise",
     "parse",
@@ -54,7 +54,7 @@ class TemplateTooLong(TemplateError):
     """A template is longer than `MAX_TEMPLATE` characters."""
 
 
-class UriTooLong(DovetailError, ValueError):
+class URITooLong(DovetailError, ValueError):
     """A URI is longer than `MAX_URI` characters."""
 
     def __init__(self, length: int) -> None:

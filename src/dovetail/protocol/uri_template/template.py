@@ -35,17 +35,17 @@ from .syntax import (
     Expression,
     TemplateError,
     TemplateTooLong,
-    UriTooLong,
+    URITooLong,
     normalise,
     parse,
 )
 
-__all__ = ["MAX_TEMPLATE", "MAX_URI", "TemplateError", "TemplateTooLong", "UriTemplate", "UriTooLong"]
+__all__ = ["MAX_TEMPLATE", "MAX_URI", "TemplateError", "TemplateTooLong", "URITemplate", "URITooLong"]
 
 _FOREIGN: Final = re.compile(r"[\x00-\x20\x7f]")
 
 
-class UriTemplate:
+class URITemplate:
     """One parsed template. Immutable; equal templates are equal values.
 
     ``template``: as written. ``variables``: names in order of first appearance. ``is_static``:
@@ -70,10 +70,10 @@ class UriTemplate:
         self._matcher: Matcher | None = None if expand_only else build_matcher(template, self._parts)
 
     def __repr__(self) -> str:
-        return f"UriTemplate({self.template!r})"
+        return f"URITemplate({self.template!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, UriTemplate) and other.template == self.template
+        return isinstance(other, URITemplate) and other.template == self.template
 
     def __hash__(self) -> int:
         return hash(self.template)
@@ -84,12 +84,12 @@ class UriTemplate:
         Values are texts, numbers, booleans, sequences or mappings of those; None, an empty
         sequence and a missing name leave the variable out.
         Raises TemplateError for a value of another type, a lone surrogate, or a prefix
-        (``{x:3}``) of anything but a text or number; UriTooLong beyond 64 KiB.
+        (``{x:3}``) of anything but a text or number; URITooLong beyond 64 KiB.
         """
         pieces = [part if isinstance(part, str) else expand_expression(part, values) for part in self._parts]
         uri = "".join(pieces)
         if len(uri) > MAX_URI:
-            raise UriTooLong(len(uri))
+            raise URITooLong(len(uri))
         return uri
 
     def match(self, uri: str, *, allow_traversal: bool = False) -> dict[str, str | list[str]] | None:
@@ -97,12 +97,12 @@ class UriTemplate:
 
         Query variables that are missing from the URI are missing from the result. With
         ``allow_traversal`` the guard against climbing and absolute values is off.
-        Raises UriTooLong beyond 64 KiB, and TemplateError if the template is only for expansion.
+        Raises URITooLong beyond 64 KiB, and TemplateError if the template is only for expansion.
         """
         if self._matcher is None:
             raise TemplateError(f"the template {self.template!r} was made for expansion only")
         if len(uri) > MAX_URI:
-            raise UriTooLong(len(uri))
+            raise URITooLong(len(uri))
         if _FOREIGN.search(uri):
             return None
         text = normalise(uri)

@@ -21,7 +21,7 @@ import re
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from dovetail.stores.errors import StoreError, StoreUnavailable
+from dovetail.stores.errors import StoreError, StoreUnavailable, StoreVersionMismatch
 from dovetail.stores.postgres.steps import known_version
 
 __all__ = [
@@ -130,6 +130,10 @@ class PostgresEngine:
         """The error that says so."""
         return StoreUnavailable(f"The PostgreSQL store at {self.place} cannot serve: {reason}")
 
+    def mismatch(self, reason: str) -> StoreVersionMismatch:
+        """The error for a schema that this version does not read."""
+        return StoreVersionMismatch(f"The PostgreSQL store at {self.place} cannot serve: {reason}")
+
     async def reach(self, *, cache: int, settings: dict[str, str]) -> Any:
         """A connection as it comes. Raises `StoreUnavailable`."""
         asyncpg = driver()
@@ -182,18 +186,18 @@ class PostgresEngine:
         }
 
     def judge(self, version: int) -> None:
-        """Raise `StoreUnavailable` unless this is the version we know."""
+        """Raise `StoreVersionMismatch` unless this is the version we know."""
         known = known_version()
         if version == known:
             return
         if version > known:
-            raise self.unavailable(
+            raise self.mismatch(
                 f"its schema {self.schema!r} has version {version}; this Dovetail knows {known}. A newer one made it:"
                 " upgrade this one, or use another schema."
             )
         found = f"has version {version} of {known}" if version else "is not there"
         option = "" if self.schema == "dovetail" else f" --schema {self.schema}"
-        raise self.unavailable(
+        raise self.mismatch(
             f"its schema {self.schema!r} {found}. Run `dovetail store migrate URL{option}` first."
         )
 

@@ -30,7 +30,7 @@ from ...protocol.errors import (
 )
 from ...security.client_auth import MAX_ATTEMPTS, ClientAuth, Refusal
 from ..deadlines import standing_still
-from ..http1.client.http_backend import Headers, HttpBackend
+from ..http1.client.http_backend import Headers, HTTPBackend
 from . import answers
 from .answers import EndpointResponse
 from .target import EndpointURL, HeaderSource, caller_headers, checked
@@ -52,7 +52,7 @@ class HTTPEndpoint:
         *,
         headers: HeaderSource | None,
         auth: ClientAuth | None,
-        backend: HttpBackend | None,
+        backend: HTTPBackend | None,
         ssl: tls.SSLContext | None,
         unix_socket: str | None,
         connect_timeout: float,
@@ -66,7 +66,7 @@ class HTTPEndpoint:
         self._source: Final = headers
         self.auth: Final = auth
         self.closed = False
-        self._backend: HttpBackend | None = None
+        self._backend: HTTPBackend | None = None
         self._fixed: dict[str, str] | None = None
         self._waits: set[asyncio.Timeout] = set()
         if auth is not None:
@@ -103,7 +103,7 @@ class HTTPEndpoint:
         url: str | None = None,
         repeatable: bool = False,
     ) -> EndpointResponse:
-        """Send a request with ``headers``, the caller's and the credentials; see `HttpBackend.request`.
+        """Send a request with ``headers``, the caller's and the credentials; see `HTTPBackend.request`.
 
         With a `ClientAuth`, again until it is not refused for want of authorization any more, or there is no
         sense in another try; also raises what the `ClientAuth` raises.
@@ -136,14 +136,14 @@ class HTTPEndpoint:
         if self._backend is not None and self.given is None:
             await self._backend.close()
 
-    def _new_backend(self) -> HttpBackend:
-        from ..http1.client.http1_backend import Http1Backend
+    def _new_backend(self) -> HTTPBackend:
+        from ..http1.client.http1_backend import HTTP1Backend
 
-        return Http1Backend(
+        return HTTP1Backend(
             unix_socket=self.target.unix_socket, ssl=self.ssl, connect_timeout=self.connect_timeout
         )
 
-    def _usable(self) -> HttpBackend:
+    def _usable(self) -> HTTPBackend:
         self.check()
         if self._backend is None:
             raise LocalProtocolError("this transport is not open yet")
@@ -160,7 +160,7 @@ class HTTPEndpoint:
     async def _authorized(
         self,
         auth: ClientAuth,
-        backend: HttpBackend,
+        backend: HTTPBackend,
         method: str,
         where: str,
         headers: Headers,

@@ -15,6 +15,7 @@ Server".
 import asyncio
 import random
 import re
+from collections.abc import Callable
 from typing import Final
 
 from ...protocol.errors import ConnectFailed, ConnectionLost, DovetailError, HTTPStatusError, TransportError
@@ -34,12 +35,13 @@ class Resumption:
     """The state of one stream over its connections. ``limit``: tries in a row that bring nothing new.
 
     ``awaited``: somebody waits for what the stream brings, so a server that is gone ends it soon. ``problem``
-    is the last thing that went wrong, for the error at the end.
+    is the last thing that went wrong, for the error at the end. ``on_event_id``: told of each last event id.
     """
 
     def __init__(self, limit: int, *, awaited: bool) -> None:
         self.last_event_id = ""
         self.problem: DovetailError | None = None
+        self.on_event_id: Callable[[str], None] | None = None
         self._limit = limit
         self._awaited = awaited
         self._refused = 0
@@ -55,6 +57,8 @@ class Resumption:
             # One that no header carries can't be given back: the stream can't be resumed then.
             self.last_event_id = last_event_id if _USABLE_ID.fullmatch(last_event_id) else ""
             self._tries = 0
+            if self.on_event_id is not None:
+                self.on_event_id(self.last_event_id)
 
     def reached(self) -> None:
         """The server answered, whatever it said."""

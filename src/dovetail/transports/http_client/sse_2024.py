@@ -25,7 +25,7 @@ from ...protocol.errors import (
 from ...security.client_auth import ClientAuth
 from ..client_transport import Outgoing, ReceivedResponse, Receiver
 from ..deadlines import deadline
-from ..http1.client.http_backend import HttpBackend
+from ..http1.client.http_backend import HTTPBackend
 from ..shared_channel import SharedChannel
 from . import answers
 from .answers import EndpointResponse
@@ -54,7 +54,7 @@ class HTTPSSETransport:
         *,
         headers: HeaderSource | None = None,
         auth: ClientAuth | None = None,
-        backend: HttpBackend | None = None,
+        backend: HTTPBackend | None = None,
         ssl: tls.SSLContext | None = None,
         unix_socket: str | None = None,
         max_message: int = 64 * 1024 * 1024,

@@ -24,11 +24,14 @@ _log: Final = get_logger("dovetail.transports")
 class StandaloneStream:
     """The one standalone stream of a client. ``attempts``: tries in a row, without a new event, to resume it.
 
-    ``answered`` is set once the server said whether it has such a stream.
+    ``answered`` is set once the server said whether it has such a stream. ``position``: the last event id that was
+    heard. ``resumed``: the session is one of before, whose connection the server may not have given up yet.
     """
 
     def __init__(self, requests: RequestSender, event_streams: EventStreams, attempts: int) -> None:
         self.answered = asyncio.Event()
+        self.position = ""
+        self.resumed = False
         self._requests = requests
         self._event_streams = event_streams
         self._attempts = attempts
@@ -37,6 +40,8 @@ class StandaloneStream:
     async def start(self) -> None:
         """Open the stream in the background, and keep it open; anew if it was there."""
         await self.stop()
+        if not self.resumed:
+            self.position = ""
         answered = self.answered = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="dovetail: standalone stream")
         self._task.add_done_callback(lambda _: answered.set())
@@ -51,6 +56,9 @@ class StandaloneStream:
     async def _run(self) -> None:
         where = self._requests.endpoint.shown
         session, progress = self._requests.session, Resumption(self._attempts, awaited=False)
+        if self.resumed:
+            progress.last_event_id = self.position
+        progress.on_event_id = self._heard
         try:
             while not self._requests.endpoint.closed:
                 if not await self._once(session, progress):
@@ -61,6 +69,19 @@ class StandaloneStream:
                 # The next call opens a new session, and with it a new stream.
                 level = logging.DEBUG if isinstance(problem, SessionEnded) else logging.WARNING
                 _log.log(level, "no longer listening to %s: %s", where, problem)
+
+    def _heard(self, last_event_id: str) -> None:
+        self.position = last_event_id
+
+    def _may_begin_again(self, status: int, progress: Resumption) -> bool:
+        """Whether a refusal is due to what the process before left: its connection, or a place that is gone."""
+        if not self.resumed:
+            return False
+        if status == 400 and progress.last_event_id:
+            _log.info("changes may have been missed: the server can't go on from where the stream was left")
+            progress.last_event_id = self.position = ""
+            return True
+        return status == 409
 
     async def _once(self, session: str | None, progress: Resumption) -> bool:
         """One connection of the stream, to its end. Whether to try again."""
@@ -79,7 +100,7 @@ class StandaloneStream:
             if answer.status == 405:
                 return False
             refused = await requests.refused(answer, session)
-            if progress.may_retry(refused, answer.status):
+            if progress.may_retry(refused, answer.status) or self._may_begin_again(answer.status, progress):
                 return True
             raise refused
         finally:

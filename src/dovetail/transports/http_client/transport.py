@@ -34,7 +34,7 @@ from ...protocol.errors import (
 from ...security.client_auth import ClientAuth
 from ..client_transport import Outgoing, ReceivedResponse, Receiver, Transport
 from ..deadlines import deadline
-from ..http1.client.http_backend import HttpBackend
+from ..http1.client.http_backend import HTTPBackend
 from . import answers
 from .answers import EndpointResponse
 from .endpoint import HTTPEndpoint
@@ -58,7 +58,7 @@ class HTTPTransport:
     ``url``: ``http://``, ``https://`` or ``http+unix:///path/to.sock:/mcp``; user name and password in it
     become an Authorization header. ``headers``: more headers, or a function (async or not) that gives them
     for each request. ``auth``: gives the credentials for each request, and is asked when one is refused; it
-    stays the caller's to close. ``backend``: an `HttpBackend`, which then stays the caller's to close; by default
+    stays the caller's to close. ``backend``: an `HTTPBackend`, which then stays the caller's to close; by default
     our own (`backend`), which leaves proxies of the environment to aiohttp. ``ssl``: a context for the
     default backend. ``max_message``: bytes of one message (default 64 MiB). ``connect_timeout``: seconds (default
     10). ``send_timeout``: seconds a server has to accept a notification or response (default 30).
@@ -76,7 +76,7 @@ class HTTPTransport:
         *,
         headers: HeaderSource | None = None,
         auth: ClientAuth | None = None,
-        backend: HttpBackend | None = None,
+        backend: HTTPBackend | None = None,
         ssl: tls.SSLContext | None = None,
         unix_socket: str | None = None,
         max_message: int = 64 * 1024 * 1024,
@@ -162,6 +162,24 @@ class HTTPTransport:
         self.endpoint.check()
         await self._standalone.start()
 
+    @property
+    def session_state(self) -> tuple[str, str]:
+        """The session id, and the last event id of the standalone stream; each empty where there is none."""
+        return self._requests.session or "", self._standalone.position
+
+    def resume_session(self, session: str, revision: str, position: str) -> None:
+        """Go on in a session of before. ``position``: the last event id of its standalone stream, or "".
+
+        ``session`` empty: there is none after all.
+        """
+        self._requests.session, self._requests.revision = session or None, revision
+        self._standalone.position, self._standalone.resumed = position, bool(session)
+
+    async def leave_session(self) -> None:
+        """Speak no more in the session, which goes on at the server."""
+        await self._standalone.stop()
+        self._requests.session = None
+
     async def end_session(self) -> None:
         """DELETE the session, if there is one. A server that does not offer it, or is gone, is no fault.
 
@@ -236,7 +254,7 @@ class HTTPTransport:
         requests = self._requests
         opening = out.method == names.INITIALIZE
         if opening:
-            requests.session, requests.revision = None, ""
+            self.resume_session("", "", "")
         session = requests.session
         answer = await requests.post(out, session)
         try:

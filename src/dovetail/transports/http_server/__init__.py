@@ -5,7 +5,7 @@ ASGI server and mounts into any ASGI framework. Each request passes the origin c
 shape), is read within limits, and goes to one of two halves: `stateless` answers a request of the stateless
 era in the task that the server made for it; `stateful` keeps sessions as records in a store, runs each call
 in a task of its own and streams its messages in a way that can be resumed. `sse_2024` is the deprecated
-HTTP+SSE transport, off unless asked for. What others use of this has its public names in `dovetail.transports.http`.
+HTTP+SSE transport, off unless asked for. What authors see of it is public elsewhere: `App.asgi`, `dovetail.Request`.
 
 Specification: basic/transports of 2025-03-26 to 2025-11-25; 2026-07-28 basic/transports/streamable-http;
 2024-11-05 basic/transports, "HTTP with SSE".

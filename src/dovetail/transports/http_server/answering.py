@@ -20,9 +20,11 @@ from typing import Any, Final, Protocol
 
 from ...protocol import messages, names
 from ...protocol.bindings.sse import comment
+from ...protocol.envelope import Malformed
 from ...protocol.errors import ConnectionLost, InvalidRequest, RPCError
 from ...protocol.types.requests import RequestId
 from ...runtime import tap
+from ...security.callers import outside
 from .unread import Unread, weight_of
 
 Scope = MutableMapping[str, Any]
@@ -86,7 +88,8 @@ class HTTPRefusal(Exception):
     """A request that is not served: the HTTP status, and the JSON-RPC error of the body (under ``id``, if one
     is known).
 
-    ``link`` and ``revision``: under what the request was put through the `tap`, where it was.
+    ``link`` and ``revision``: under what the request was put through the `tap`, where it was. ``reason``: in a word,
+    where the status does not say it (see `RefusedMessage`).
     """
 
     def __init__(
@@ -99,7 +102,9 @@ class HTTPRefusal(Exception):
         body: bytes | None = None,
         link: str = "",
         revision: str | None = None,
+        reason: str = "",
     ) -> None:
+        self.reason = reason
         self.problem = InvalidRequest(problem) if isinstance(problem, str) else problem
         super().__init__(f"{status}: {self.problem.message}")
         self.status = status
@@ -122,10 +127,12 @@ async def answer(
     *,
     tail: bytes = b"",
     kind: HeaderList = (JSON,),
+    remote: str | None = None,
 ) -> None:
     """A whole answer: JSON, an event stream (``kind``: `STREAM`), or nothing at all.
 
-    ``tail``: the rest of the body, which other answers may share.
+    ``tail``: the rest of the body, which other answers may share. ``remote``: the peer's address, whose
+    network a large one counts for while it is not read.
     """
     length = (b"content-length", b"%d" % (len(body) + len(tail)))
     headers = [*kind, length, *extra] if body else [length, *extra] if status != 204 else list(extra)
@@ -137,12 +144,12 @@ async def answer(
         else:
             body += tail
     if len(body) > PIECE and not isinstance(getattr(send, "__self__", None), Pushing):
-        await _send_in_pieces(send, body)
+        await _send_in_pieces(send, body, outside(remote))
     else:
         await send({"type": "http.response.body", "body": body})
 
 
-async def _send_in_pieces(send: Send, body: bytes) -> None:
+async def _send_in_pieces(send: Send, body: bytes, network: str) -> None:
     """Send a large body, which no server then has to keep for a client that does not read it. Such a client is not
     waited for longer than `READING`, nor once too much waits for such clients: the server ends an answer that is not
     whole.
@@ -157,7 +164,7 @@ async def _send_in_pieces(send: Send, body: bytes) -> None:
         try:
             async with limit:
                 # All of it is kept until the end.
-                _unread.add(limit, "", weight_of(size), partial(_expire, limit))
+                _unread.add(limit, network, weight_of(size), partial(_expire, limit))
                 await begun
         except TimeoutError:
             return
@@ -189,6 +196,14 @@ def heard(body: bytes, revision: str | None) -> str:
     link = new_link()
     tap.note(link, "server", False, "http", body, revision)
     return link
+
+
+def unreadable(body: bytes, revision: str | None, problem: Malformed) -> HTTPRefusal:
+    """The refusal (400) of a message that can't be read. To be raised where it is made: in a variable of whoever raises
+    it, it would keep the body until the collector comes.
+    """
+    id = None if problem.response else problem.id  # that of a response is an id of ours
+    return HTTPRefusal(400, problem.error, id=id, link=heard(body, revision))
 
 
 class Begun:

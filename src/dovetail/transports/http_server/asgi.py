@@ -12,7 +12,7 @@ and "Lifespan".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -21,6 +21,7 @@ from ...protocol import envelope, exchange
 from ...protocol.bindings.origins import OriginPolicy
 from ...protocol.envelope import Malformed
 from ...protocol.errors import InternalError
+from ...runtime.observer import RefusedMessage
 from ...runtime.service import LifespanFailed, Service
 from ...runtime.shutdown import calls_in_progress
 from ...security.authenticator import AuthenticationFailed, Authenticator, Protection
@@ -28,12 +29,14 @@ from ...security.principal import ANONYMOUS, Principal
 from ...stores.contracts import Store
 from ...stores.errors import StoreError
 from ...stores.memory import MemoryStore
-from .answering import HTTPRefusal, Receive, Scope, Send, answer, heard, refuse
+from .answering import HTTPRefusal, Receive, Scope, Send, answer, refuse, unreadable
 from .bodies import ClientDisconnected, read_body
+from .endpoint_request import EndpointRequest, PostRequest
 from .head import CLOSE, Head
-from .health import Health
+from .health import Health, check_version
 from .holding import SMALL
 from .limits import RETRY_SOON, EndpointLimits
+from .metrics import MetricsPage
 from .origin_check import OriginCheck, with_loopback
 from .routes import Route, found, in_order
 from .server_shutdown import ServerShutdown, UvicornHost
@@ -49,9 +52,21 @@ _POST_ONLY: Final = ("POST",)
 _READ_ONLY: Final = ("GET", "HEAD")
 _DOCUMENT: Final = "document"
 _HEALTH: Final = "health"
+_METRICS: Final = "metrics"
 _NO_STORE: Final = "the server's store does not answer; retry"
 _ROUTE: Final = "route"
 _KEPT_AN_HOUR: Final = ((b"cache-control", b"max-age=3600"),)
+#: Why a message was refused, where the status says it.
+_REASONS: Final = {
+    401: "auth",
+    403: "auth",
+    404: "session",
+    408: "timeout",
+    413: "size",
+    429: "rate",
+    500: "failure",
+    503: "capacity",
+}
 _ALL: Final = ("POST", "GET", "DELETE")
 #: Seconds in which the answers of calls that were cut short may leave.
 _TELLING: Final = 0.5
@@ -80,15 +95,18 @@ class HTTPApp:
     ``max_requests``, ``max_streams`` and ``max_held`` (bytes of messages above 4 KiB that are being received, worked on
     or listened with) bound the whole endpoint: beyond them clients get 503. Of each, one caller may have
     ``caller_share`` percent, and where some callers have names, those without one ``anonymous_share`` percent together.
-    ``workers``: how many processes serve the endpoint; with more than one, clients of the stateful era can't be asked,
-    since their answers may reach a process that does not know the question. ``routes`` are served beside the endpoint.
+    ``workers``: how many processes serve the endpoint; with more than one and no store that they share, clients of the
+    stateful era can't be asked, since their answers may reach a process that does not know the question.
+    ``routes`` are served beside the endpoint.
     ``health``: a path that says whether the server is ready (200 or 503), to anyone; below it ``/live`` and ``/ready``.
 
     Raises ValueError for settings that make no sense.
     """
 
     store: Store
+    _metrics: MetricsPage | None = None
     _draining = _drained = False
+    _health: Health | None = None
     _idle: asyncio.Event | None = None
     _leaving: asyncio.Task[None] | None = None
     _kept: asyncio.Task[None] | None = None
@@ -166,13 +184,21 @@ class HTTPApp:
         self._old = HTTPSSEServer(service, settings, self._limits, asks) if settings.http_sse else None
         self._methods = _ALL if settings.sessions and service.stateful else _POST_ONLY
         self._routes = in_order(routes, taken=self._taken_paths())
-        health = settings.health
-        self._health = None if health is None else Health(health, self.store, self._readiness)
+        if settings.health is not None:
+            self._health = Health(settings.health, self.store, self._readiness)
         self._departure = ServerShutdown(self._limits, self._pulse, self._leave)
+        service.observer.watch(self)
 
     def replace_routes(self, routes: Sequence[Route], /) -> None:
         """Serve these beside the endpoint from now on, and no others. Raises ValueError as the constructor does."""
         self._routes = in_order(routes, taken=self._taken_paths())
+
+    def show_metrics(self, page: MetricsPage) -> None:
+        """Serve a page of metrics beside the endpoint. Raises ValueError where something else is at its path."""
+        if page.path in self._taken_paths():
+            raise ValueError(f"metrics={page.path!r} is the path of something else")
+        self._metrics = page
+        self._routes = in_order(self._routes, taken=self._taken_paths())
 
     @property
     def drain_limit(self) -> float:
@@ -188,6 +214,7 @@ class HTTPApp:
         watch: RequestWatch | None = None
         limits = self._limits
         counted = False
+        principal = ANONYMOUS
         try:
             self._guard.admit(head)
             route = "" if scope["path"] == self._plain else self._route(scope)
@@ -202,7 +229,6 @@ class HTTPApp:
             loop = self.service.loop
             if loop is None:
                 loop = await self._start()
-            principal = ANONYMOUS
             if self._authenticate is not None:
                 principal = await self._identify(self._authenticate, head)
             if route != "":
@@ -213,26 +239,26 @@ class HTTPApp:
                 if (length := head.declared_length(limit)) is not None and length > SMALL:
                     limits.check_bytes(head, length)
                 watch = RequestWatch(receive, self._pulse, self.settings.body_timeout, loop)
-                body = read_body(receive, limit, watch, head, limits)
+                request = PostRequest(head, principal, receive, send, readable, watch)
                 # In no variable of this one: whatever reads the message lets go of it when it has.
-                await self._served(head, principal, await body, readable, watch, receive, send)
+                await self._served(request, await read_body(receive, limit, watch, head, limits))
             else:
-                await self._other(head, principal, receive, send)
+                await self._other(EndpointRequest(head, principal, receive, send))
         except HTTPRefusal as refusal:
             # What asks for the health of a server names it by whatever address it has, and learns nothing else.
-            if self._health is None or not await self._health.serve(scope, head.method, send):
-                await refuse(send, refusal, head.extra, head.revision)
+            if not await self._probed(scope, head, send):
+                await self._refuse(refusal, head, principal, send)
         except ClientDisconnected:
             return
         except StoreError as problem:
             log.warning("the store failed: %s", problem)
-            failure = HTTPRefusal(503, InternalError(_NO_STORE), headers=RETRY_SOON)
-            await refuse(send, failure, head.extra, head.revision)
+            failure = HTTPRefusal(503, InternalError(_NO_STORE), headers=RETRY_SOON, reason="store")
+            await self._refuse(failure, head, principal, send)
         except Exception:
             # If an answer has begun, the server refuses this one and closes the connection: as it should be then.
             log.exception("a request failed")
             failure = HTTPRefusal(500, InternalError("the server failed while it handled the request"))
-            await refuse(send, failure, head.extra, head.revision)
+            await self._refuse(failure, head, principal, send)
         finally:
             if watch is not None:
                 watch.close()
@@ -240,6 +266,12 @@ class HTTPApp:
                 limits.leave_request(head)
                 if self._idle is not None:
                     self._look_idle()
+
+    async def _probed(self, scope: Scope, head: Head, send: Send) -> bool:
+        """Answer who watches the server. False for anyone else."""
+        if self._health is not None and await self._health.serve(scope, head.method, send):
+            return True
+        return self._metrics is not None and await self._metrics.serve(scope, head, send)
 
     def _look_idle(self) -> None:
         if self._idle is not None and self._limits.requests == 0:
@@ -252,35 +284,24 @@ class HTTPApp:
             await receive()
             await send({"type": "websocket.close", "code": 1000})
 
-    def _served(
-        self,
-        head: Head,
-        principal: Principal,
-        body: bytes,
-        readable: int,
-        watch: RequestWatch,
-        receive: Receive,
-        send: Send,
-    ) -> Awaitable[None]:
+    def _served(self, request: PostRequest, body: bytes) -> Awaitable[None]:
         """Open the envelope and hand the message to its era."""
-        watch.body_read()
-        service = self.service
-        modern = head.revision in service.stateless
+        request.watch.body_read()
+        service, revision = self.service, request.head.revision
+        modern = revision in service.stateless
         if body[:1] != b"{" and envelope.is_batch(body):
             if modern or not service.stateful:
                 raise HTTPRefusal(400, "batches do not exist in this revision")
-            return self._stateful.serve_batch(head, principal, body, readable, watch, receive, send)
+            return self._stateful.serve_batch(request, body)
         try:
             message = envelope.read(body)
         except Malformed as problem:
-            id = None if problem.response else problem.id  # that of a response is an id of ours
-            refusal = HTTPRefusal(400, problem.error, id=id, link=heard(body, head.revision))
             if modern or not service.stateful:
-                raise refusal from None
-            return self._stateful.refuse_unreadable(head, principal, body, problem, refusal)
+                raise unreadable(body, revision, problem) from None
+            return self._stateful.refuse_unreadable(request, body, problem)
         if not service.stateful or (service.stateless and (modern or exchange.belongs(message, body))):
-            return self._stateless.serve(head, principal, body, message, readable, watch, send)
-        return self._stateful.serve(head, principal, body, message, readable, watch, receive, send)
+            return self._stateless.serve(request, body, message)
+        return self._stateful.serve(request, body, message)
 
     async def _preflight(self, route: str, head: Head, send: Send) -> bool:
         """Answer a CORS preflight, where origins are configured."""
@@ -292,18 +313,19 @@ class HTTPApp:
             await answer(send, 204, b"", granted)
         return granted is not None
 
-    async def _other(self, head: Head, principal: Principal, receive: Receive, send: Send) -> None:
+    async def _other(self, request: EndpointRequest) -> None:
         """Any method but POST."""
+        head = request.head
         method = head.method
         if method not in self._methods or head.revision in self.service.stateless:
             allowed = (b"allow", ", ".join(self._methods).encode())
             raise HTTPRefusal(405, f"the method {method[:20]!a} is not served here", headers=(allowed,))
         if method == "GET":
             self._guard.check_get(head)
-            await self._stateful.listen(head, principal, receive, send)
+            await self._stateful.listen(request)
         else:
-            await self._stateful.end(head, principal)
-            await answer(send, 204, b"", head.extra)
+            await self._stateful.end(request)
+            await answer(request.send, 204, b"", head.extra)
 
     def _route(self, scope: Scope) -> str:
         """ "" for the endpoint, else the rest of the path below it, or what else is served there. Raises `HTTPRefusal`
@@ -327,11 +349,41 @@ class HTTPApp:
                 return rest
         if self._health is not None and self._health.kind(path) is not None:
             return _HEALTH
+        if self._metrics is not None and self._metrics.at(path):
+            return _METRICS
         if self._gate is not None and self._gate.document(scope["path"], root) is not None:
             return _DOCUMENT
         if found(self._routes, path) is not None:
             return _ROUTE
-        raise HTTPRefusal(404, f"there is nothing at this path; the endpoint is at {base}")
+        raise HTTPRefusal(404, f"there is nothing at this path; the endpoint is at {base}", reason="route")
+
+    async def _refuse(self, refusal: HTTPRefusal, head: Head, principal: Principal, send: Send) -> None:
+        """Answer with a refusal. Whoever watches hears of it."""
+        told = RefusedMessage(
+            reason=refusal.reason or _REASONS.get(refusal.status, "protocol"),
+            transport="http",
+            status=refusal.status,
+            code=refusal.problem.code,
+            message=refusal.problem.message,
+            principal=principal,
+            remote=head.remote,
+        )
+        self.service.observer.refused(told)
+        await refuse(send, refusal, head.extra, head.revision)
+
+    def gauges(self) -> Mapping[str, float]:
+        """How much goes on here, by the names of `dovetail.telemetry`."""
+        limits = self._limits
+        return {
+            "dovetail.server.requests.active": limits.requests,
+            "dovetail.server.streams.active": limits.streams,
+            "dovetail.server.sessions.active": self._stateful.sessions_in_use,
+            "dovetail.server.listeners": len(self.service.hub),
+            "dovetail.server.held": limits.bytes.all,
+            "dovetail.server.queue.length": len(limits.large),
+            "dovetail.server.queue.age": limits.large.age,
+            "dovetail.server.workers": self.settings.workers,
+        }
 
     # What is beside the endpoint
 
@@ -339,7 +391,13 @@ class HTTPApp:
         base = self.settings.path.rstrip("/")
         old = HTTPSSEServer.ROUTES if self.settings.http_sse else ()
         health = self.settings.health
-        return (base or "/", *(base + rest for rest in old), *(Health.paths(health) if health else ()))
+        shown = () if self._metrics is None else (self._metrics.path,)
+        return (
+            base or "/",
+            *(base + rest for rest in old),
+            *(Health.paths(health) if health else ()),
+            *shown,
+        )
 
     async def _beside(self, route: str, head: Head, scope: Scope, receive: Receive, send: Send) -> bool:
         """Serve what is no part of the protocol. False for what is."""
@@ -347,11 +405,23 @@ class HTTPApp:
             await self._describe(head, scope, send)
         elif route == _HEALTH and self._health is not None:
             await self._health.serve(scope, head.method, send)
+        elif route == _METRICS:
+            await self._show_metrics(head, scope, send)
         elif route == _ROUTE:
             await self._serve_route(head, scope, receive, send)
         else:
             return False
         return True
+
+    async def _show_metrics(self, head: Head, scope: Scope, send: Send) -> None:
+        if self._metrics is None or await self._metrics.serve(scope, head, send):
+            return
+        if head.method not in _READ_ONLY and self._metrics.readable(head):
+            raise HTTPRefusal(
+                405, "metrics are only read", headers=((b"allow", ", ".join(_READ_ONLY).encode()),)
+            )
+        text = "the metrics are for this machine, and for those whom metrics_allow_ips names"
+        raise HTTPRefusal(403, text, reason="auth")
 
     async def _serve_route(self, head: Head, scope: Scope, receive: Receive, send: Send) -> None:
         match = found(self._routes, below(scope)[0])
@@ -435,7 +505,10 @@ class HTTPApp:
     # Start and end
 
     async def start(self) -> None:
-        """Enter the app's lifespan, before there is a request. Raises `LifespanFailed`."""
+        """Enter the app's lifespan, before there is a request. Raises `LifespanFailed`, for a store that is of another
+        version as well.
+        """
+        await check_version(self.store)
         await self.service.start()
         self._draining = self._drained = False
         self._plain = None  # the server may be another one than before
@@ -500,6 +573,16 @@ class HTTPApp:
         except Exception:
             log.exception("the server's lifespan failed to end")
 
+    def answer_probes(self) -> None:
+        """Say at ``/healthz`` whether the server lives, and at ``/readyz`` whether it is ready, where no route is."""
+        path = self.settings.path
+        self._health = Health(
+            self.settings.health,
+            self.store,
+            self._readiness,
+            probed=lambda asked: asked != path and found(self._routes, asked) is None,
+        )
+
     def drained_by_caller(self) -> None:
         """Whoever serves this calls `drain` when the end comes: nothing has to be noticed."""
         self._departure.ignore()
@@ -550,13 +633,13 @@ class HTTPApp:
             log.warning("shutting down with requests in progress: %s", ", ".join(calls_in_progress()))
             self._pulse.evict()
         finally:
-            ending = [self._stateful.close(), self._told()]
+            ending = [self._stateful.close(), self._responses_sent()]
             if self._old is not None:
                 ending.append(self._old.close())
             await asyncio.gather(*ending)
             self._idle = None
 
-    async def _told(self) -> None:
+    async def _responses_sent(self) -> None:
         """Wait until those whose calls were cut short have been told, but not for who does not read."""
         if self._idle is not None and self._limits.requests:
             with suppress(TimeoutError):
@@ -594,4 +677,4 @@ def _refused(failure: AuthenticationFailed) -> HTTPRefusal:
     """The answer that the authenticator wants given. What it logs stays in the log."""
     challenge = tuple((name.lower().encode(), value.encode("latin-1")) for name, value in failure.headers)
     text = "authentication is required" if failure.status == 401 else "the request is not authorized"
-    return HTTPRefusal(failure.status, text, headers=challenge)
+    return HTTPRefusal(failure.status, text, headers=challenge, reason="auth")

@@ -2,9 +2,9 @@
 
 Theory of operation. A call that is slow or says something is answered by a stream that its client may resume at any
 worker. When the worker that runs it dies, nobody would ever end that stream. So each stream has a *claim* in the store:
-its process, and the requests that it answers. As long as a process has claims it renews a sign of life every few
-seconds. Whoever serves somebody else's stream from the log looks for that sign; where it is missing, it answers the
-requests in the dead one's place, once, and ends the stream.
+its process, and the requests that it answers. As long as a process has claims it gives signs of life
+(`EndpointProcesses`). Whoever serves somebody else's stream from the log looks for that sign; where it is missing, it
+answers the requests in the dead one's place, once, and ends the stream.
 
 An answer that comes at once needs no stream, and so no claim.
 
@@ -13,8 +13,6 @@ Specification: 2025-11-25 basic/transports "Resumability and Redelivery".
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from typing import Final
 
 from msgspec import Struct
@@ -28,15 +26,12 @@ from ...protocol.types.requests import RequestId
 from ...runtime import tap
 from ...stores.contracts import EventLog, KeyValue
 from ...stores.errors import StoreError
+from .endpoint_processes import EndpointProcesses
 
 log = get_logger("dovetail.http")
 
-#: Seconds between two signs of life, and after how many a process counts as dead.
-BEAT: Final = 1.5
-DEAD_AFTER: Final = 6.0
 #: Seconds for which a claim is kept that nobody comes back for.
 _KEPT: Final = 24 * 3600.0
-_ALIVE: Final = "alive/"
 _STREAM: Final = "stream/"
 
 
@@ -51,23 +46,18 @@ class _StreamClaim(Struct, frozen=True):
 class Claims:
     """The claims of this process, and what it says of those of others."""
 
-    def __init__(self, kv: KeyValue, events: EventLog) -> None:
+    def __init__(self, kv: KeyValue, events: EventLog, processes: EndpointProcesses) -> None:
         self._kv = kv.within("http/claims/")
         self._events = events
+        self._processes = processes
         self._held: set[str] = set()
-        self._process = ""
-        self._beating: asyncio.Task[None] | None = None
 
     async def hold(self, stream: str, revision: str, requests: list[RequestId]) -> None:
         """A stream begins here. Where the store fails, nobody else will tell of our death."""
         self._held.add(stream)
         try:
-            loop = asyncio.get_running_loop()
-            if self._beating is None or self._beating.done() or self._beating.get_loop() is not loop:
-                self._process = self._process or secrets.token_hex(16)
-                self._beating = loop.create_task(self._live())
-                await self._kv.set(_ALIVE + self._process, b"1", ttl=DEAD_AFTER)
-            claim = _StreamClaim(self._process, revision, requests)
+            await self._processes.hold(stream)
+            claim = _StreamClaim(self._processes.id, revision, requests)
             await self._kv.set(_STREAM + stream, codec.encode(claim), ttl=_KEPT)
             if stream not in self._held:  # it ended meanwhile
                 await self._kv.delete(_STREAM + stream)
@@ -77,39 +67,24 @@ class Claims:
     async def release(self, stream: str) -> None:
         """A stream has ended."""
         self._held.discard(stream)
+        self._processes.release(stream)
         try:
             await self._kv.delete(_STREAM + stream)
         except StoreError as problem:
             log.debug("a claim could not be given up: %s", problem)
-        if not self._held:
-            self.rest()
 
-    def rest(self) -> None:
-        """Give no more signs of life, until there is a stream again."""
-        if self._beating is not None:
-            self._beating.cancel()
-            self._beating = None
-
-    async def _live(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT)
-            try:
-                await self._kv.set(_ALIVE + self._process, b"1", ttl=DEAD_AFTER)
-            except StoreError as problem:
-                log.debug("a sign of life could not be given: %s", problem)
-
-    async def settle(self, stream: str, link: str) -> None:
-        """End a stream of another process if that one has died. ``link``: what its session is called on the tap. Raises
-        `StoreError`.
+    async def settle(self, stream: str, link: str) -> str | None:
+        """The other process that writes a stream, if there is one that lives; where it has died, the stream is ended
+        in its place. ``link``: what its session is called on the tap. Raises `StoreError`.
         """
         found = await self._kv.get(_STREAM + stream)
         if found is None:
-            return
+            return None
         claim = codec.reader(_StreamClaim).read(found)
-        if claim.process == self._process or await self._kv.get(_ALIVE + claim.process) is not None:
-            return
+        if await self._processes.lives(claim.process):
+            return None if claim.process == self._processes.id else claim.process
         if await self._kv.take(_STREAM + stream) is None:
-            return  # another worker tells it
+            return None  # another worker tells it
         log.warning("a process that ran %d calls of a session has died", len(claim.requests))
         answered = await self._answered(stream)
         for id in claim.requests:
@@ -122,6 +97,7 @@ class Claims:
                     tap.note(link, "server", True, "http", data, claim.revision)
                 await self._events.append(stream, data)
         await self._events.close(stream)
+        return None
 
     async def _answered(self, stream: str) -> set[RequestId]:
         """The requests whose answers are in the log. Of what was trimmed nothing is known."""

@@ -72,7 +72,7 @@ class OriginCheck:
         except KeyError:
             refusal = self._judge(sender)
         if refusal is not None:
-            raise HTTPRefusal(refusal.status, refusal.reason)
+            raise HTTPRefusal(refusal.status, refusal.reason, reason="origin")
         if self._cross_origin and sender[1] is not None:
             head.extra = (
                 (b"access-control-allow-origin", sender[1]),

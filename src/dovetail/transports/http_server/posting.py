@@ -27,14 +27,15 @@ from ...protocol.types.requests import RequestId
 from ...runtime import tap
 from ...runtime.channel import Channel
 from ...runtime.connection import beyond_batch, read_answer
-from ...security.principal import Principal
 from ...stores.contracts import EventLog
 from ...stores.errors import StoreError
 from .claims import Claims
+from .endpoint_request import EndpointRequest
 from .event_ids import REQUEST, new_stream_id
-from .head import Head, PlainHeaders
+from .head import PlainHeaders
 from .holding import HeldBytes
-from .sessions import LiveSession, Sessions
+from .live_sessions import LiveSession
+from .sessions import Sessions
 from .streams import MessageStream
 from .watching import RequestWatch
 
@@ -48,7 +49,7 @@ _LOOK_AGAIN: Final = 0.05
 class Posted:
     """What one POST asked for. ``streamable``: whether its answer may become a stream; ``log``: where one is kept, if
     the revision can resume it. ``scopes``: the caller's, which whoever comes back for it needs as well. ``alone``:
-    whether what the client answers is sure to reach this process. ``left``: the
+    whether what the client answers is sure to find its question. ``left``: the
     requests that are not done with. ``abandoned``: no connection waits for the answer any more. ``shortfall``: the
     scopes that a call's token would need. ``batch``: bytes that the answers of a batch may have together; 0 for none.
     ``claims``: where it is noted who runs the ``requests``, if others may have to tell of our death.
@@ -216,7 +217,8 @@ class Posted:
         """The answer as a whole stream: for a client that wants one, though all is known. What it needs to come back
         for it is in the log before.
         """
-        replies, kept_in, features = self.replies, self._log, self.profile.features
+        replies, features = self.replies, self.profile.features
+        kept_in = None if self.live.over else self._log
         if tap.listeners:
             for data in replies:
                 self._note(data)
@@ -238,7 +240,7 @@ class Posted:
 
     @property
     def _kept_in(self) -> EventLog | None:
-        return self._log if self.profile.has(Feature.RESUMABLE) else None
+        return self._log if self.profile.has(Feature.RESUMABLE) and not self.live.over else None
 
     def _note(self, message: bytes) -> None:
         tap.note(self.live.link, "server", True, "http", message, self.profile.revision)
@@ -258,13 +260,13 @@ class PostedChannel(Channel):
 
     def __init__(
         self,
-        head: Head,
-        principal: Principal,
+        request: EndpointRequest,
         session: ServerSession,
         posted: Posted | None,
         sessions: Sessions,
     ) -> None:
-        self.principal = principal
+        head = request.head  # and no more of the request: a call may outlive it
+        self.principal = request.principal
         self.remote = head.remote
         self.session = session
         self._head = head
@@ -321,10 +323,11 @@ class PostedChannel(Channel):
             raise FeatureUnavailable(
                 f"{method} can't be sent: the client did not accept an event stream as the answer"
             )
-        if not posted.alone:
+        questions = self._sessions.questions
+        if not posted.alone and questions is None:
             raise FeatureUnavailable(
                 f"{method} can't be sent: the answer may reach another worker, which does not know the question; "
-                "serve with one worker, or to clients of the stateless era"
+                "give the workers a store that they share"
             )
         session = cast("ServerSession", self.session)
         asked = posted.live.asked
@@ -333,6 +336,8 @@ class PostedChannel(Channel):
         waiter: asyncio.Future[PeerResponse] = asyncio.get_running_loop().create_future()
         asked.add(id, waiter)
         try:
+            if questions is not None:
+                await questions.register(id, posted.live.digest, asked)
             await posted.say(message, urgent=True)
             answer = await self._answer_to(method, waiter, await posted.begin())
         except (asyncio.CancelledError, Unanswered):
@@ -340,6 +345,9 @@ class PostedChannel(Channel):
                 notice = session.profile.encode(CancelledNotice(request_id=id))
                 await posted.say(messages.notification(names.NOTIFY_CANCELLED, notice), urgent=True)
             raise
+        finally:
+            if questions is not None:
+                await questions.forget(id)
         return read_answer(answer)
 
     async def _answer_to(

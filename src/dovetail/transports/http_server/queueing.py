@@ -21,11 +21,17 @@ class Queue:
     """Lets one through in each turn of the event loop, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def age(self) -> float:
+        """Seconds that the oldest has waited; 0 where none waits."""
+        loop = self._loop
+        return loop.time() - self._waiting[0][1] if loop is not None and self._waiting else 0.0
 
     async def turn(self) -> None:
         """Wait for a turn, at least until the next one of the loop."""
@@ -35,7 +41,7 @@ class Queue:
             self._waiting.clear()
             loop.call_soon(self._next, loop)
         waiter: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(waiter)
+        self._waiting.append((waiter, loop.time()))
         await waiter
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -43,7 +49,7 @@ class Queue:
             return
         waiting = self._waiting
         while waiting:
-            waiter = waiting.popleft()
+            waiter, _ = waiting.popleft()
             if not waiter.done():  # else whoever waited was cancelled
                 waiter.set_result(None)
                 loop.call_soon(self._next, loop)

@@ -12,27 +12,21 @@ runs any more. Specification: 2025-11-25 basic/transports "Session Management"; 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec.structs import replace
 
 from ...logs import get_logger
 from ...protocol.bindings.headers import is_session_id
-from ...protocol.call import PeerResponse
 from ...protocol.codec import DECODE_ERRORS
-from ...protocol.correlation import OpenRequests
-from ...protocol.errors import Closed, FeatureUnavailable, InternalError
+from ...protocol.errors import FeatureUnavailable, InternalError
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.requests import RequestId
 from ...runtime.connection import STUBBORN
-from ...runtime.hub import HubSubscription
 from ...runtime.service import Service
 from ...security.callers import network_of
 from ...security.limits import LogThrottle
@@ -41,13 +35,14 @@ from ...stores.contracts import SessionRecord, Store
 from ...stores.errors import StoreError, StoreFull, ValueTooLarge
 from ...stores.memory import MemoryStore
 from .answering import HTTPRefusal
+from .endpoint_processes import CallCancelled, EndpointProcesses, SessionOver
 from .limits import RETRY_SOON
+from .live_sessions import LiveSession, digest_of
 from .settings import Settings
-from .streams import MessageStream
+from .stored_questions import StoredQuestions
 
 log = get_logger("dovetail.http")
 
-MAX_ASKED: Final = 1000
 #: How often a request is judged anew when others change the session meanwhile.
 ATTEMPTS: Final = 16
 #: Seconds for which a session that was seen need not be seen again.
@@ -61,41 +56,8 @@ _ELSEWHERE: Final = (
     "sessions to itself; initialize a new one"
 )
 _MARK: Final = "."
-
-
-class SessionStream:
-    """The stream of a session as a whole: what changed, told on one connection at a time.
-
-    ``teller`` puts changes on the stream, and ends it when ``changes`` ended: a task that exists only as long as there
-    is something to do.
-    """
-
-    __slots__ = ("changes", "expiry", "stream", "teller")
-
-    def __init__(self, stream: MessageStream) -> None:
-        self.stream = stream
-        self.changes: HubSubscription | None = None
-        self.teller: asyncio.Task[None] | None = None
-        self.expiry: asyncio.TimerHandle | None = None
-
-    def stay(self) -> None:
-        """Do not expire: somebody reads again, or the end is there."""
-        if self.expiry is not None:
-            self.expiry.cancel()
-            self.expiry = None
-
-    def close(self) -> None:
-        """Hear of no more changes; the stream ends once what was heard is told."""
-        if self.changes is not None:
-            self.changes.close()
-
-
-class RunningCall(Protocol):
-    """A call in progress."""
-
-    def stop(self) -> asyncio.Task[None]:
-        """Cancel it: nobody wants its answer any more. Gives its task, which is ending."""
-        ...
+#: Characters of a request id up to which other processes are told that it is cancelled.
+_LONG_ID: Final = 1024
 
 
 _AT: Final = "@"
@@ -106,97 +68,6 @@ def _owns(principal: Principal, owner: str) -> bool:
     if principal.is_anonymous:
         return owner.partition(_AT)[0] == principal.key
     return owner == principal.key
-
-
-class LiveSession:
-    """What this process holds of one session. Everything in it is keyed within the session, never across. It is made
-    for almost each request, so what few requests need is made when they do. ``visits``: the requests that hold it.
-    """
-
-    __slots__ = ("_asked", "_changing", "id", "running", "standalone", "streams", "visits")
-
-    def __init__(self, id: str) -> None:
-        self.id = id
-        self.visits = 0
-        self.running: dict[RequestId, RunningCall] = {}
-        self.streams: dict[str, MessageStream] = {}
-        self.standalone: SessionStream | None = None
-        self._asked: OpenRequests[asyncio.Future[PeerResponse]] | None = None
-
-    @property
-    def changing(self) -> asyncio.Lock:
-        """Held while a call changes what the session keeps."""
-        try:
-            return self._changing
-        except AttributeError:
-            self._changing = asyncio.Lock()
-            return self._changing
-
-    @property
-    def asked(self) -> OpenRequests[asyncio.Future[PeerResponse]]:
-        """The questions that wait for an answer."""
-        if self._asked is None:
-            self._asked = OpenRequests(f"s{secrets.token_hex(4)}-", limit=MAX_ASKED)
-        return self._asked
-
-    @property
-    def asks(self) -> bool:
-        """Whether questions wait for an answer."""
-        return bool(self._asked)
-
-    @property
-    def digest(self) -> str:
-        """What stands for the session where its id is not to be seen."""
-        return _digest(self.id)
-
-    @property
-    def prefix(self) -> str:
-        """What the names of its streams begin with in the store."""
-        return _prefix(self.id)
-
-    @property
-    def link(self) -> str:
-        """What it is called on the tap."""
-        return f"session-{self.digest[:16]}"
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing needs this any more."""
-        return not (self.visits or self.running or self.streams or self.standalone or self._asked)
-
-    def cancel(self, id: RequestId) -> None:
-        """Cancel a call, if it runs: nobody wants its answer any more."""
-        if id in self.running:
-            self.running[id].stop()
-
-    def close(self) -> list[asyncio.Task[None]]:
-        """End everything; gives the tasks that are ending."""
-        tasks = [call.stop() for call in self.running.values()]
-        standalone, self.standalone = self.standalone, None
-        if standalone is not None:
-            if standalone.teller is not None:
-                standalone.teller.cancel()
-                tasks.append(standalone.teller)
-                standalone.teller = None  # another one is to end the stream
-            standalone.stay()
-            standalone.close()
-            if standalone.teller is not None:
-                tasks.append(standalone.teller)
-        for _, waiter in self.asked.drain():
-            if not waiter.done():
-                waiter.set_exception(Closed("the session has ended"))
-                waiter.exception()  # nobody may be waiting any more: it is told, not lost
-        return tasks
-
-
-@lru_cache(maxsize=1024)
-def _digest(id: str) -> str:
-    return hashlib.sha256(id.encode()).hexdigest()
-
-
-@lru_cache(maxsize=1024)
-def _prefix(id: str) -> str:
-    return f"http/{_digest(id)[:40]}/"
 
 
 class SessionRequest:
@@ -214,17 +85,37 @@ class SessionRequest:
 
 
 class Sessions:
-    """All sessions of one endpoint. In seconds: ``retry``: when clients come back to a stream; ``linger``: how long one
-    that lost a stream has for that; ``answer_timeout``: how long a question waits for its answer.
+    """All sessions of one endpoint. ``processes``: those that serve them beside this one, None where there can't be
+    any; ``questions``: the way of answers between them. In seconds: ``retry``: when clients come back to a stream;
+    ``linger``: how long one that lost a stream has for that; ``answer_timeout``: how long a question waits for its
+    answer.
     """
 
-    def __init__(self, service: Service, store: Store, settings: Settings) -> None:
+    def __init__(
+        self,
+        service: Service,
+        store: Store,
+        settings: Settings,
+        processes: EndpointProcesses | None = None,
+    ) -> None:
         self.retry = settings.retry
         self.linger = settings.linger
         self.answer_timeout = settings.answer_timeout
         self._service = service
         self._store = store
         self._live: dict[str, LiveSession] = {}
+        #: The same by their digests, by which other processes name them.
+        self._by_digest: dict[str, LiveSession] = {}
+        self._processes = processes
+        self.questions: StoredQuestions | None = None
+        if processes is not None:
+            self.questions = StoredQuestions(store.kv, processes, settings.answer_timeout)
+            processes.hear(CallCancelled, self._hear_cancellation)
+            processes.hear(SessionOver, self._hear_end)
+            processes.missed(self._suspect_all)
+        #: Sessions that may have ended, and the task that looks whether they have.
+        self._suspected: set[str] = set()
+        self._looking: asyncio.Task[None] | None = None
         # Where nobody else sees the store, ids tell whose they are: a session that another process has is not unknown.
         self._mark = secrets.token_hex(4) if isinstance(store, MemoryStore) else ""
         self._said = False
@@ -277,12 +168,7 @@ class Sessions:
                 owner,
             )
         for id in ids:
-            live = self._live.pop(id, None) or LiveSession(id)
-            live.close()
-            for stream in tuple(live.streams.values()):
-                await stream.end()
-            with suppress(StoreError):  # what is left expires by itself
-                await self._store.events.drop_prefix(live.prefix)
+            await self._end_everywhere(id)
 
     async def _look_after(self) -> None:
         """End what goes on for sessions that have expired: nobody can come back for it. Each session that opens
@@ -290,8 +176,8 @@ class Sessions:
         """
         for id in tuple(islice(self._live, 2)):
             live = self._live[id] = self._live.pop(id)  # to the end of the line
-            if await self._store.sessions.load(id) is None and self._live.pop(id, None) is not None:
-                live.close()
+            if await self._store.sessions.load(id) is None and self._live.get(id) is live:
+                await self._end_everywhere(id)
 
     async def enter(self, id: bytes | None, principal: Principal) -> SessionRequest:
         """Find the session of a request. Raises `HTTPRefusal`: 400 without an id, 404 for all that is not the
@@ -414,28 +300,89 @@ class Sessions:
 
     async def end(self, id: str) -> None:
         """End a session and everything of it."""
-        live = self._live.pop(id, None) or LiveSession(id)
         try:
             await self._store.sessions.delete(id)
         except StoreError as problem:
             raise _unavailable(problem) from None
         finally:
-            tasks = live.close()
-            if tasks:
-                await asyncio.wait(tasks, timeout=STUBBORN)
-            for stream in tuple(live.streams.values()):
-                await stream.end()
-        try:
+            await self._end_everywhere(id)
+
+    async def _end_everywhere(self, id: str) -> None:
+        """End what is left of a session here, and have it ended in other processes."""
+        if self._processes is not None:
+            await self._processes.say_all(SessionOver(digest_of(id)))
+        await self._end_here(self._live.get(id) or LiveSession(id))
+
+    async def _end_here(self, live: LiveSession) -> None:
+        if self._live.pop(live.id, None) is not None:
+            self._by_digest.pop(live.digest, None)
+        live.over = True
+        tasks = live.close()
+        if tasks:
+            await asyncio.wait(tasks, timeout=STUBBORN)
+        for stream in tuple(live.streams.values()):
+            await stream.end()
+        try:  # last, for what was about to be said has been said by now
             await self._store.events.drop_prefix(live.prefix)
         except StoreError as problem:  # what is left expires by itself
             log.warning("the streams of a session that ended could not be dropped: %s", problem)
+
+    def _hear_end(self, word: SessionOver) -> None:
+        live = self._by_digest.get(word.session)
+        if live is not None:
+            self._suspect((live.id,))
+
+    def _suspect_all(self) -> None:
+        """Words may have been lost: some sessions may have ended."""
+        self._suspect(live.id for live in self._live.values() if live.id and live.lasts)
+
+    def _suspect(self, ids: Iterable[str]) -> None:
+        self._suspected.update(ids)
+        if self._suspected and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._end_suspected())
+
+    async def _end_suspected(self) -> None:
+        """End here those sessions that the store no longer has."""
+        while self._suspected:
+            id = self._suspected.pop()
+            live = self._live.get(id)
+            try:
+                if live is not None and await self._store.sessions.load(id) is None:
+                    await self._end_here(live)
+            except StoreError as problem:
+                log.debug("it could not be seen whether a session has ended: %s", problem)
+
+    async def cancel(self, live: LiveSession, id: RequestId) -> None:
+        """Cancel a call of a session, in whichever process it runs."""
+        if live.cancel(id) or self._processes is None:
+            return
+        if isinstance(id, str) and len(id) > _LONG_ID:
+            log.debug("a call with a very long id can be cancelled at the worker that runs it alone")
+            return
+        await self._processes.say_all(CallCancelled(live.digest, id))
+
+    def _hear_cancellation(self, word: CallCancelled) -> None:
+        live = self._by_digest.get(word.session)
+        if live is not None:
+            live.cancel(word.id)
+
+    def __len__(self) -> int:
+        return len(self._live)
 
     def live(self, id: str) -> LiveSession:
         """What this process holds of a session."""
         found = self._live.get(id)
         if found is None:
-            found = self._live[id] = LiveSession(id)
+            processes = self._processes
+            asker = "" if processes is None else f"{processes.id}."
+            found = self._live[id] = LiveSession(id, asker)
+            if processes is not None:
+                self._by_digest[found.digest] = found
         return found
+
+    def known_by(self, digest: str) -> LiveSession | None:
+        """What this process holds of a session that another one names."""
+        return self._by_digest.get(digest)
 
     def peek(self, id: str) -> LiveSession | None:
         """What this process holds of a session, if anything."""
@@ -445,6 +392,8 @@ class Sessions:
         """Forget a live session when nothing of it goes on."""
         if live.quiet and self._live.get(live.id) is live:
             del self._live[live.id]
+            if self._processes is not None:
+                del self._by_digest[live.digest]
 
     def all_live(self) -> list[LiveSession]:
         """Every live session."""

@@ -34,6 +34,11 @@ from .settings import Settings
 _STREAM: Final = "/sse"
 _MESSAGES: Final = "/messages"
 _PARAMETER: Final = "session"
+_MARK: Final = "."
+_ELSEWHERE: Final = (
+    "there is no such connection here: another process opened it, before a restart or as another worker, and a "
+    "connection of this transport stays in its process; send its messages there, or serve with one worker"
+)
 _TELLING: Final = 0.5  # seconds for the answers of calls that were cut short to leave
 
 
@@ -79,6 +84,8 @@ class HTTPSSEServer:
         self._settings = settings
         self._limits = limits
         self._links: dict[str, _SSEConnection] = {}
+        #: In the ids of connections of this process, to tell those of others; drawn when it is first needed.
+        self._mark = ""
 
     async def open(
         self, head: Head, principal: Principal, scope: Scope, route: str, receive: Receive, send: Send
@@ -105,7 +112,7 @@ class HTTPSSEServer:
             remote=head.remote,
             answer_timeout=settings.answer_timeout,
         )
-        id = secrets.token_urlsafe(32)
+        id = f"{secrets.token_urlsafe(32)}{_MARK}{self._own_mark()}"
         self._links[id] = link
         try:
             await writer.start(encode_event(self._address(scope, route, id), event=b"endpoint"))
@@ -141,6 +148,8 @@ class HTTPSSEServer:
             else []
         )
         link = self._links.get(ids[0]) if len(ids) == 1 else None
+        if link is None and len(ids) == 1 and self._is_of_another(ids[0]):
+            raise HTTPRefusal(404, _ELSEWHERE)
         if link is None or link.key != principal.key or link.connection is None:
             raise HTTPRefusal(404, "there is no such connection; open its stream first")
         if head.routes:
@@ -156,6 +165,15 @@ class HTTPSSEServer:
                 await link.connection.receive(body)
             except OSError:
                 raise HTTPRefusal(404, "the connection's stream is gone; open a new one") from None
+
+    def _own_mark(self) -> str:
+        self._mark = self._mark or secrets.token_hex(4)
+        return self._mark
+
+    def _is_of_another(self, id: str) -> bool:
+        """Whether another process, or this one before it was started anew, gave this id."""
+        _, marked, mark = id.partition(_MARK)
+        return bool(marked) and mark != self._own_mark()
 
     def _address(self, scope: Scope, route: str, id: str) -> bytes:
         path: str = scope["path"]

@@ -2,10 +2,8 @@
 resumption.
 
 ``initialize`` makes a session once it was accepted; every later request finds its record, and must come
-from the same principal. A call runs in a task of its own: a client that loses its connection, or a
-framework that cancels a request, does not end it; ``notifications/cancelled`` and the end of the session
-do. What a call says goes out on the stream of its request, changes on the standalone stream, each message
-on one stream only.
+from the same principal. What a message does is decided here; how calls run, in `session_calls`. What a call says goes
+out on the stream of its request, changes on the standalone stream, each message on one stream only.
 
 Decisions where the pages leave room: a second standalone stream is refused (409) while the first is read;
 an event id that cannot be resumed from is a 400, for a 404 would tell the client that its session is gone;
@@ -16,6 +14,7 @@ an error that answers a request has status 200, but for one that made no sense a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final, cast
@@ -26,34 +25,35 @@ from ...protocol.call import Call, Cancellation, MessageRefused, Notification, P
 from ...protocol.envelope import Kind, Malformed, Message
 from ...protocol.errors import INVALID_REQUEST, InternalError, InvalidRequest, RPCError
 from ...protocol.revisions import ASSUMED_WITHOUT_HEADER, Feature, Profile
-from ...protocol.session import READY, ServerSession, SessionState
+from ...protocol.session import READY, SessionState
 from ...runtime import tap
-from ...runtime.beginning import task_maker
-from ...runtime.connection import IN_FLIGHT, STUBBORN
-from ...runtime.dispatch import EncodedResponse, shutdown_response
+from ...runtime.dispatch import EncodedResponse
+from ...runtime.observer import RefusedMessage
 from ...runtime.service import Service
 from ...security.authenticator import Authenticator, Gatekeeper
-from ...security.principal import Principal
 from ...stores.contracts import Store
 from ...stores.memory import MemoryStore
-from .answering import STREAM, HTTPRefusal, Receive, Send, answer
+from .answering import STREAM, HTTPRefusal, answer, unreadable
 from .claims import Claims
+from .endpoint_processes import EndpointProcesses
+from .endpoint_request import EndpointRequest, PostRequest
 from .head import LAST_EVENT_ID, METHOD, NAME, SESSION, Head
-from .limits import RETRY_SOON, EndpointLimits
+from .limits import EndpointLimits
 from .listening import GetStreams
+from .live_sessions import LiveSession
 from .origin_check import JSON_OK, SSE_OK
 from .permission import permission_of
-from .posting import Posted, PostedChannel
-from .sessions import ATTEMPTS, LiveSession, SessionRequest, Sessions, contended
+from .posting import Posted
+from .session_calls import SessionCalls
+from .sessions import ATTEMPTS, SessionRequest, Sessions, contended
 from .settings import Settings
+from .standalone_claims import StandaloneClaims
 from .stepping_up import answer_forbidden, lacks_scopes
+from .stream_readers import StreamReaders
 from .streams import deliver
-from .watching import RequestWatch
 
 Event = Call | Cancellation | PeerResponse | Notification
 _NO_SESSION: Final = ""
-#: After which part of the time for the end it answers for a handler that was cancelled and goes on.
-_OBEDIENT: Final = 0.02
 
 
 class Stateful:
@@ -73,97 +73,87 @@ class Stateful:
         self._authenticator = authenticator
         self._settings = settings
         self._limits = limits
-        self._store = store
-        self._sessions = Sessions(service, store, settings)
-        # What is in this process alone dies with it: then nobody is left to tell.
-        self._claims = None if isinstance(store, MemoryStore) else Claims(store.kv, store.events)
-        self._listeners = GetStreams(service, settings, self._sessions, store, self._claims)
-        self._tasks: dict[asyncio.Task[None], tuple[Call, PostedChannel, Posted]] = {}
-        self._alone = settings.workers == 1
-        self._closing = False
+        self._processes: EndpointProcesses | None = None
+        claims = readers = standalones = None
+        if settings.sessions and not isinstance(
+            store, MemoryStore
+        ):  # else nobody but this process knows of any
+            self._processes = processes = EndpointProcesses(store.kv, store.bus)
+            claims = Claims(store.kv, store.events, processes)
+        self._sessions = sessions = Sessions(service, store, settings, self._processes)
+        if self._processes is not None and claims is not None:
+            readers = StreamReaders(self._processes, claims, sessions)
+            standalones = StandaloneClaims(store, self._processes)
+        self._calls = SessionCalls(service, settings, limits, sessions, store.events, claims)
+        self._listeners = GetStreams(service, settings, sessions, store, readers, standalones)
 
     # One message
 
-    async def serve(
-        self,
-        head: Head,
-        principal: Principal,
-        body: bytes,
-        message: Message,
-        readable: int,
-        watch: RequestWatch,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def serve(self, request: PostRequest, body: bytes, message: Message) -> None:
         """Answer a POST of one message."""
+        head = request.head
         opening = message.method == names.INITIALIZE and message.kind is Kind.REQUEST
         if opening and (SESSION not in head.headers or not self._settings.sessions):
-            await self._open(head, principal, body, message, send)
+            await self._open(request, body, message)
             return
-        entered = await self._enter(head, principal)
+        entered = await self._enter(request)
         try:
             if tap.listeners:
                 revision = entered.session.profile.revision
                 tap.note(entered.live.link, "server", False, "http", body, revision)
             if METHOD in head.headers or NAME in head.headers:
                 head.check_stated(message)
-            serving = self._serve_one(head, principal, entered, message, readable, watch, receive, send)
+            serving = self._serve_one(request, entered, message)
             del body, message  # a call may go on for long, and needs only what was read of it
             await serving
         except MessageRefused as refused:
+            self._tell(refused, request)
             profile = entered.session.profile
             said = messages.error(None if refused.silent else refused.id, refused.error, profile)
             code = profile.code(refused.error)
             status = 400 if refused.silent or refused.id is None or code == INVALID_REQUEST else 200
             if tap.listeners:
                 tap.note(entered.live.link, "server", True, "http", said, profile.revision)
-            await answer(send, status, said, head.extra)
+            await answer(request.send, status, said, head.extra)
         finally:
             self._sessions.leave(entered.live)
 
-    async def _serve_one(
-        self,
-        head: Head,
-        principal: Principal,
-        entered: SessionRequest,
-        message: Message,
-        readable: int,
-        watch: RequestWatch,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _serve_one(self, request: PostRequest, entered: SessionRequest, message: Message) -> None:
+        head = request.head
         if message.method in self._service.profiles.ordered and message.kind is Kind.REQUEST:
-            reply = await self._steer(head, principal, entered, message)
+            reply = await self._steer(request, entered, message)
             if tap.listeners:
                 tap.note(
                     entered.live.link, "server", True, "http", reply.data, entered.session.profile.revision
                 )
             if lacks_scopes(reply):
-                await answer_forbidden(self._gate, head, reply.shortfall, reply.data, send)
+                await answer_forbidden(self._gate, head, reply.shortfall, reply.data, request.send)
             else:
-                await self._answer_at_once(head, reply.data, readable, send)
+                await self._answer_at_once(request, reply.data)
             return
         event = entered.session.receive(message)
         if self._sessions.to_save(entered):
-            event = await self._save(principal, entered, message, event)
+            event = await self._save(request, entered, message, event)
         del message
         if isinstance(event, Call):
-            posted = self._post(entered, principal, event.profile, readable, watch, batch=False)
-            self._start(event, head, principal, entered, posted)
+            calls = self._calls
+            posted = calls.posted(request, entered, event.profile, batch=False)
+            calls.start(event, request, entered, posted)
             try:
-                await self._respond(head, principal, entered, posted, readable, receive, send)
+                await self._respond(request, posted)
             finally:
                 posted.abandon()
                 if posted.left:
-                    await self._leave_running(head, posted)
+                    await calls.leave_running(head, posted)
         else:
-            self._settle_event(event, entered.live)
-            await answer(send, 202, b"", head.extra)
+            elsewhere = self._settle_event(event, entered.live)
+            if elsewhere is not None:
+                await elsewhere
+            await answer(request.send, 202, b"", head.extra)
 
-    async def _open(
-        self, head: Head, principal: Principal, body: bytes, message: Message, send: Send
-    ) -> None:
+    async def _open(self, request: PostRequest, body: bytes, message: Message) -> None:
         """Answer ``initialize``. The session is made only once the request was accepted."""
+        head = request.head
         self._header_revision(head)
         id = self._sessions.new_id() if self._settings.sessions else _NO_SESSION
         live = LiveSession(id)
@@ -171,12 +161,13 @@ class Stateful:
             tap.note(live.link, "server", False, "http", body)
         session = self._service.session()
         status = 200
-        channel = self._channel(head, principal, session, None)
+        channel = self._calls.channel(request, session)
         try:
             head.check_stated(message)
             event = cast("Call", session.receive(message))
             reply = await self._service.dispatcher.answer(event, channel)
         except MessageRefused as refused:
+            self._tell(refused, request)
             reply = EncodedResponse(
                 messages.error(refused.id, refused.error, session.profile),
                 session.profile.code(refused.error),
@@ -184,19 +175,21 @@ class Stateful:
             status = 400 if reply.code == INVALID_REQUEST else 200
         extra = head.extra
         if id and reply.code is None:
-            await self._sessions.create(id, principal, session, remote=head.remote)
+            await self._sessions.create(id, request.principal, session, remote=head.remote)
             extra = (*extra, (SESSION, id.encode()))
         if tap.listeners:
             tap.note(live.link, "server", True, "http", reply.data, session.state.revision or None)
-        await answer(send, status, reply.data, extra)
+        await answer(request.send, status, reply.data, extra)
 
-    def _enter(self, head: Head, principal: Principal) -> Awaitable[SessionRequest]:
+    def _enter(self, request: EndpointRequest) -> Awaitable[SessionRequest]:
         """Find the session of a request. Raises `HTTPRefusal`."""
-        stated = self._header_revision(head)
+        stated = self._header_revision(request.head)
         if not self._settings.sessions:
             return self._without(stated or self._assumed())
+        if self._processes is not None:
+            self._processes.begin(asyncio.get_running_loop())
         # The header SHOULD name the session's revision; another one that is served changes nothing.
-        return self._sessions.enter(head.headers.get(SESSION), principal)
+        return self._sessions.enter(request.head.headers.get(SESSION), request.principal)
 
     async def _without(self, revision: str) -> SessionRequest:
         """For a request where there are no sessions."""
@@ -216,232 +209,81 @@ class Stateful:
     # What a message does
 
     async def _save(
-        self, principal: Principal, entered: SessionRequest, message: Message, event: Event
+        self, request: PostRequest, entered: SessionRequest, message: Message, event: Event
     ) -> Event:
         """Save what a message changed; the engine reads it again where somebody else changed the session meanwhile."""
         for _ in range(ATTEMPTS):
             if entered.record is None or await self._sessions.save(entered.record, entered.session):
                 return event
-            await self._sessions.renew(entered, principal)
+            await self._sessions.renew(entered, request.principal)
             event = entered.session.receive(message)
         raise contended()
 
     async def _steer(
-        self, head: Head, principal: Principal, entered: SessionRequest, message: Message
+        self, request: PostRequest, entered: SessionRequest, message: Message
     ) -> EncodedResponse:
         """Answer a request that steers the session, and save what that changed."""
         for _ in range(ATTEMPTS):
             event = cast("Call", entered.session.receive(message))
-            channel = self._channel(head, principal, entered.session, None)
+            channel = self._calls.channel(request, entered.session)
             reply = await self._service.dispatcher.answer(event, channel)
             if entered.record is None or await self._sessions.save(entered.record, entered.session):
                 return reply
-            await self._sessions.renew(entered, principal)
+            await self._sessions.renew(entered, request.principal)
         raise contended()
 
-    def _settle_event(self, event: Event, live: LiveSession) -> None:
-        """An answer finds its waiter, a cancellation its call, a notification of an extension's its handler."""
+    def _settle_event(self, event: Event, live: LiveSession) -> Awaitable[None] | None:
+        """An answer finds its waiter, a cancellation its call, a notification of an extension's its handler. Gives what
+        is to be awaited, where that may be in another process.
+        """
         if isinstance(event, Cancellation):
-            live.cancel(event.id)
-        elif isinstance(event, PeerResponse):
-            waiter = live.asked.take(event.id)
+            return self._sessions.cancel(live, event.id)
+        if isinstance(event, PeerResponse):
+            waiter = live.asked.take(event.id) if live.asks else None
             if waiter is not None and not waiter.done():
                 waiter.set_result(event)
+            elif self._sessions.questions is not None:
+                return self._sessions.questions.pass_on(live.digest, event)
         elif isinstance(event, Notification) and self._service.extensions.hears:
             self._service.extensions.hear("client", event.method, event.params)
+        return None
 
-    async def refuse_unreadable(
-        self, head: Head, principal: Principal, body: bytes, problem: Malformed, refusal: HTTPRefusal
-    ) -> None:
-        """Raise the refusal of a message that can't be read. Where it was to answer a question of its session, that one
-        ends: nothing better would come.
+    async def refuse_unreadable(self, request: PostRequest, body: bytes, problem: Malformed) -> None:
+        """Raise the refusal (`unreadable`) of a message that can't be read. Where it was to answer a question of its
+        session, that one ends: nothing better would come.
         """
-        if SESSION in head.headers and self._settings.sessions:
+        if SESSION in request.head.headers and self._settings.sessions:
             with suppress(HTTPRefusal):  # of a session that is not the caller's
-                entered = await self._enter(head, principal)
+                entered = await self._enter(request)
                 try:
-                    self._fail_question(entered.live, body, problem)
+                    await self._fail_question(entered.live, body, problem)
                 finally:
                     self._sessions.leave(entered.live)
-        raise refusal
+        raise unreadable(body, request.head.revision, problem)
 
-    @staticmethod
-    def _fail_question(live: LiveSession, data: bytes, problem: Malformed) -> None:
+    async def _fail_question(self, live: LiveSession, data: bytes, problem: Malformed) -> None:
         """End the question that an unreadable message would have answered, if there is one."""
-        if not live.asks:
-            return
-        id = live.asked.named_in(data) if problem.id is None else problem.id
-        waiter = live.asked.take(id)
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(RPCError(f"the client's answer is malformed: {problem}"))
-
-    # Calls
-
-    def _channel(
-        self, head: Head, principal: Principal, session: ServerSession, posted: Posted | None
-    ) -> PostedChannel:
-        settings = self._settings
-        channel = PostedChannel(head, principal, session, posted, self._sessions)
-        if not settings.sessions:
-            channel.lasting = False
-        if settings.responses == "json":
-            channel.speaking = False
-        return channel
-
-    def _post(
-        self,
-        entered: SessionRequest,
-        principal: Principal,
-        profile: Profile,
-        readable: int,
-        watch: RequestWatch,
-        *,
-        batch: bool,
-    ) -> Posted:
-        streamable = bool(readable & SSE_OK) and (
-            self._settings.responses != "json" or not readable & JSON_OK
-        )
-        log = None if entered.record is None else self._store.events
-        batch_limit = IN_FLIGHT * self._service.max_message if batch else 0
-        posted = Posted(
-            entered.live,
-            profile,
-            log,
-            watch,
-            batch=batch_limit,
-            streamable=streamable,
-            alone=self._alone,
-            scopes=principal.scopes,
-        )
-        posted.claims = self._claims
-        return posted
-
-    def _start(
-        self, call: Call, head: Head, principal: Principal, entered: SessionRequest, posted: Posted
-    ) -> None:
-        running = entered.live.running
-        if call.id in running:
-            raise MessageRefused(InvalidRequest(f"the request id {call.id!r} is in use"), call.id)
-        if len(running) >= self._service.max_running:
-            raise HTTPRefusal(
-                503,
-                f"the session has {len(running)} requests in progress; wait",
-                id=call.id,
-                headers=RETRY_SOON,
-                link=entered.live.link,
-                revision=call.profile.revision,
-            )
-        channel = self._channel(head, principal, entered.session, posted)
-        channel.owned = True
-        if head.held is not None:
-            channel.lean = True
-            channel.held = head.held.keep()
-        posted.left += 1
-        if self._claims is not None:
-            posted.requests.append(call.id)
-        running[call.id] = channel
-        channel.task = task = task_maker(posted.loop)(self._run(call, channel, posted))
-        if not task.done():
-            self._tasks[task] = (call, channel, posted)
-
-    async def _leave_running(self, head: Head, posted: Posted) -> None:
-        """The request of calls that still run is over. As they go on without it, they are counted, and one beyond the
-        limit is cut short: its client, which can come back for that, is gone.
-        """
-        for channel in tuple(posted.live.running.values()):
-            if not isinstance(channel, PostedChannel) or channel.posted is not posted:
-                continue
-            channel.lingering = self._limits.let_linger(head)
-            task = channel.task
-            if channel.lingering is None and task in self._tasks:
-                await self._answer_for(self._tasks[task][0], channel, posted)
-                channel.stop()
-
-    async def _run(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
-        channel.begun = True
-        try:
-            if channel.cancelled:
+        if live.asks:
+            id = live.asked.named_in(data) if problem.id is None else problem.id
+            waiter = live.asked.take(id)
+            if waiter is not None:
+                if not waiter.done():
+                    waiter.set_exception(RPCError(f"the client's answer is malformed: {problem}"))
                 return
-            try:
-                reply = await self._service.dispatcher.answer(call, channel)
-            except asyncio.CancelledError:
-                if not self._closing:
-                    raise
-                reply = shutdown_response(call)
-            if channel.cancelled:
-                if not self._closing:
-                    return  # the handler swallowed it: nothing more is said of this request
-                reply = shutdown_response(call)
-            if self._answered(call, channel, posted, reply) and posted.stream is not None:
-                await posted.reply(posted.stream, reply.data)
-        finally:
-            if not channel.ended:
-                channel.ended = True
-                posted.live.running.pop(call.id, None)
-            stream = None if channel.over else posted.one_over()
-            channel.over = True
-            try:
-                if stream is not None:
-                    await stream.end()
-            finally:
-                if channel.held is not None:
-                    channel.held.release()
-                if channel.lingering is not None:
-                    channel.lingering.release()
-                if posted.abandoned:  # else whoever waits for the answer does that
-                    self._sessions.settle(posted.live)
-                try:
-                    if channel.clean_ups:
-                        await channel.tidy()
-                finally:
-                    if channel.task is not None:
-                        self._tasks.pop(channel.task, None)
+        if self._sessions.questions is not None:
+            await self._sessions.questions.pass_on_unreadable(live.digest, problem.id, data, problem)
 
-    @staticmethod
-    def _answered(call: Call, channel: PostedChannel, posted: Posted, reply: EncodedResponse) -> bool:
-        """Take the reply to a call; a stream is still to have it then. False if it was answered before."""
-        if channel.ended:
-            return False
-        channel.ended = True
-        # Before the client can know: an id that was answered is free.
-        posted.live.running.pop(call.id, None)
-        if reply.code is not None and lacks_scopes(reply):
-            posted.shortfall = reply.shortfall
-        if posted.stream is None:
-            if posted.batch:
-                posted.keep(call, reply.data)
-            else:
-                posted.replies.append(reply.data)
-        return True
+    # Answers
 
-    async def _answer_for(self, call: Call, channel: PostedChannel, posted: Posted) -> None:
-        """Answer a call whose handler does not end, though it was cancelled."""
-        reply = shutdown_response(call)
-        if self._answered(call, channel, posted, reply) and posted.stream is not None:
-            await posted.reply(posted.stream, reply.data)
-        if not channel.over:
-            channel.over = True
-            stream = posted.one_over()
-            if stream is not None:
-                await stream.end()
-
-    async def _respond(
-        self,
-        head: Head,
-        principal: Principal,
-        entered: SessionRequest,
-        posted: Posted,
-        readable: int,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _respond(self, request: PostRequest, posted: Posted) -> None:
         """One body if everything ends soon and says nothing on its way, else a stream that lasts."""
+        head, readable, send = request.head, request.readable, request.send
         if posted.left and posted.stream is None:
             await posted.decided()
         if posted.streamable and (posted.stream or posted.left):
             if self._limits.take_stream(head):
                 try:
-                    await self._stream(head, principal, entered, posted, receive, send)
+                    await self._stream(request, posted)
                 finally:
                     self._limits.leave_stream(head)
                 return
@@ -458,74 +300,48 @@ class Stateful:
             await answer_forbidden(self._gate, head, posted.shortfall, posted.body(), send)
         elif readable & SSE_OK and (settings.responses == "sse" or not readable & JSON_OK):
             body = await posted.events(settings.retry)
-            await answer(send, 200 if body else 202, body, head.extra, kind=STREAM)
+            await answer(send, 200 if body else 202, body, head.extra, kind=STREAM, remote=head.remote)
         else:
             body = posted.body()
-            await answer(send, 200 if body else 202, body, head.extra)
+            await answer(send, 200 if body else 202, body, head.extra, remote=head.remote)
 
-    async def _stream(
-        self,
-        head: Head,
-        principal: Principal,
-        entered: SessionRequest,
-        posted: Posted,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _stream(self, request: PostRequest, posted: Posted) -> None:
         stream = await posted.begin()
         token = stream.attach()
-        permission = permission_of(self._authenticator, head, principal)
+        permission = permission_of(self._authenticator, request.head, request.principal)
         if permission is not None:
             permission.watch(stream.wake)
-        writer = self._listeners.writer(head, send, entered.live, permission)
+        connection = self._listeners.connection(request, posted.live, permission)
         try:
-            await writer.start()
-            await deliver(stream, 0, writer, token, receive, self._settings.retry, permission)
+            await connection.writer.start()
+            await deliver(stream, 0, connection, token, self._settings.retry)
         finally:
             stream.detach(token)
-            writer.close()
+            connection.writer.close()
             if permission is not None:
                 permission.close()
 
-    async def _answer_at_once(self, head: Head, data: bytes, readable: int, send: Send) -> None:
+    @staticmethod
+    async def _answer_at_once(request: PostRequest, data: bytes) -> None:
         """JSON, or a stream of one event for a client that reads nothing else."""
-        if readable & JSON_OK:
-            await answer(send, 200, data, head.extra)
+        if request.readable & JSON_OK:
+            await answer(request.send, 200, data, request.head.extra)
             return
-        await answer(send, 200, encode_event(data), head.extra, kind=STREAM)
+        await answer(request.send, 200, encode_event(data), request.head.extra, kind=STREAM)
 
     # Batches
 
-    async def serve_batch(
-        self,
-        head: Head,
-        principal: Principal,
-        body: bytes,
-        readable: int,
-        watch: RequestWatch,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def serve_batch(self, request: PostRequest, body: bytes) -> None:
         """Answer a POST of several messages, in the one revision that has them."""
-        entered = await self._enter(head, principal)
+        entered = await self._enter(request)
         try:
-            serving = self._serve_batch(head, principal, entered, body, readable, watch, receive, send)
+            serving = self._serve_batch(request, entered, body)
             del body
             await serving
         finally:
             self._sessions.leave(entered.live)
 
-    async def _serve_batch(
-        self,
-        head: Head,
-        principal: Principal,
-        entered: SessionRequest,
-        body: bytes,
-        readable: int,
-        watch: RequestWatch,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _serve_batch(self, request: PostRequest, entered: SessionRequest, body: bytes) -> None:
         profile = entered.session.profile
         if not profile.has(Feature.BATCHES):
             raise HTTPRefusal(400, f"batches do not exist in revision {profile.revision}")
@@ -537,11 +353,11 @@ class Stateful:
             raise HTTPRefusal(400, problem.error) from None
         del body
         items.reverse()
-        posted = self._post(entered, principal, profile, readable, watch, batch=True)
+        posted = self._calls.posted(request, entered, profile, batch=True)
         posted.left = 1  # until all have been started
         try:
             while items:
-                data = await self._take_item(bytes(items.pop()), head, principal, entered, posted)
+                data = await self._take_item(bytes(items.pop()), request, entered, posted)
                 if data is None:
                     pass
                 elif posted.stream is None:
@@ -553,16 +369,16 @@ class Stateful:
             if stream is not None:
                 await stream.end()
             if posted.nothing:
-                await answer(send, 202, b"", head.extra)
+                await answer(request.send, 202, b"", request.head.extra)
             else:
-                await self._respond(head, principal, entered, posted, readable, receive, send)
+                await self._respond(request, posted)
         finally:
             posted.abandon()
             if posted.left:
-                await self._leave_running(head, posted)
+                await self._calls.leave_running(request.head, posted)
 
     async def _take_item(
-        self, item: bytes, head: Head, principal: Principal, entered: SessionRequest, posted: Posted
+        self, item: bytes, request: PostRequest, entered: SessionRequest, posted: Posted
     ) -> bytes | None:
         """Start one message of a batch; gives its answer when that is known at once."""
         profile: Profile = entered.session.profile
@@ -570,55 +386,70 @@ class Stateful:
             message = envelope.read(item)
             if message.method == names.INITIALIZE:
                 raise MessageRefused(InvalidRequest("initialize must not be part of a batch"), message.id)
-            head.check_stated(message)
+            request.head.check_stated(message)
             if entered.record is not None:
-                await self._sessions.renew(entered, principal)
+                await self._sessions.renew(entered, request.principal)
             if message.method in self._service.profiles.ordered and message.kind is Kind.REQUEST:
-                return (await self._steer(head, principal, entered, message)).data
+                return (await self._steer(request, entered, message)).data
             event = entered.session.receive(message)
             if self._sessions.to_save(entered):
-                event = await self._save(principal, entered, message, event)
+                event = await self._save(request, entered, message, event)
             if isinstance(event, Call):
-                self._start(event, head, principal, entered, posted)
+                self._calls.start(event, request, entered, posted)
             else:
-                self._settle_event(event, entered.live)
+                elsewhere = self._settle_event(event, entered.live)
+                if elsewhere is not None:
+                    await elsewhere
         except Malformed as problem:
-            self._fail_question(entered.live, item, problem)
+            with suppress(HTTPRefusal):  # nobody is to be told that this message could not be passed on
+                await self._fail_question(entered.live, item, problem)
             return None if problem.response else messages.error(problem.id, problem.error, profile)
         except HTTPRefusal as refusal:  # the other messages are answered all the same
             return messages.error(refusal.id, refusal.problem, profile)
         except MessageRefused as refused:
+            self._tell(refused, request)
             return None if refused.silent else messages.error(refused.id, refused.error, profile)
         return None
 
     # Sessions and their streams
 
-    async def listen(self, head: Head, principal: Principal, receive: Receive, send: Send) -> None:
+    async def listen(self, request: EndpointRequest) -> None:
         """Answer a GET: the standalone stream, or the rest of any stream of the session."""
+        head = request.head
         last = head.headers.get(LAST_EVENT_ID)
-        entered = await self._enter(head, principal)
+        entered = await self._enter(request)
         live, profile = entered.live, entered.session.profile
         del entered  # a stream that stays open for days keeps no more than it needs
-        permission = permission_of(self._authenticator, head, principal)
+        permission = permission_of(self._authenticator, head, request.principal)
         listeners = self._listeners
         if not self._limits.take_stream(head):
             self._sessions.leave(live)
             self._limits.check_stream(head)
         try:
             if last is not None and last.strip():
-                await listeners.resume(head, principal, profile, live, last, receive, send, permission)
+                await listeners.resume(request, profile, live, last, permission)
             else:
-                await listeners.listen(head, principal, profile, live, receive, send, permission)
+                await listeners.listen(request, profile, live, permission)
         finally:
             if permission is not None:
                 permission.close()
             self._limits.leave_stream(head)
             self._sessions.leave(live)
 
-    async def end(self, head: Head, principal: Principal) -> None:
-        """Answer a DELETE: end the session and everything of it."""
-        entered = await self._enter(head, principal)
+    async def end(self, request: EndpointRequest) -> None:
+        """End a session, as a DELETE asks, and everything of it."""
+        entered = await self._enter(request)
         await self._sessions.end(entered.live.id)
+        if entered.record is not None:
+            seconds = max(time.time() - entered.record.created, 0.0)
+            revision = entered.session.profile.revision
+            self._service.observer.session_ended("server", revision, "http", seconds)
+
+    def _tell(self, refused: MessageRefused, request: EndpointRequest) -> None:
+        """Whoever watches hears of a message that broke the protocol."""
+        self._service.observer.refused(
+            RefusedMessage.by_engine(refused.error, "http", request.principal, request.head.remote)
+        )
 
     def begin_drain(self) -> None:
         """End the standalone streams, so that clients come back elsewhere."""
@@ -626,32 +457,17 @@ class Stateful:
             if live.standalone is not None:
                 live.standalone.close()
 
+    @property
+    def sessions_in_use(self) -> int:
+        """Sessions of which something runs in this process."""
+        return len(self._sessions)
+
     async def idle(self) -> None:
         """Wait until no call is in progress."""
-        while self._tasks:
-            done, _ = await asyncio.wait(tuple(self._tasks))
-            for task in done:  # what was cancelled before it began could not say that it is over
-                self._tasks.pop(task, None)
+        await self._calls.idle()
 
     async def close(self) -> None:
-        """Cancel what still runs; who waits for it is told, also where a handler swallows that. The sessions themselves
-        stay in the store.
-        """
-        self._closing = True
-        await asyncio.sleep(0)  # what was only just started begins, so that it ends by its own code
-        ending = set(self._tasks)
-        waited = [running for running in self._tasks.values() if not running[1].cancelled]
-        for task in ending:
-            task.cancel()
-        for live in self._sessions.all_live():
-            ending.update(live.close())
-        if ending:
-            _, stubborn = await asyncio.wait(ending, timeout=_OBEDIENT * self._settings.drain)
-            if stubborn:
-                for call, channel, posted in waited:
-                    if channel.task in stubborn:
-                        await self._answer_for(call, channel, posted)
-                await asyncio.wait(stubborn, timeout=STUBBORN)
-        if self._claims is not None:
-            self._claims.rest()
-        self._closing = False
+        """Cancel what still runs; who waits for it is told. The sessions themselves stay in the store."""
+        await self._calls.close()
+        if self._processes is not None:
+            await self._processes.close()

@@ -41,13 +41,13 @@ from ...runtime.service import Service
 from ...security.authenticator import INSUFFICIENT_SCOPE, Authenticator, Gatekeeper
 from ...security.principal import Principal
 from .answering import EventWriter, HeaderList, HTTPRefusal, Send, answer, heard
+from .endpoint_request import PostRequest
 from .head import VERSION, Head, PlainHeaders
 from .limits import EndpointLimits
 from .origin_check import JSON_OK, SSE_OK
 from .permission import Permission, permission_of
 from .settings import Settings
 from .stepping_up import FORBIDDEN, answer_forbidden
-from .watching import RequestWatch
 
 #: The status that goes with an error's code; any other error is an answer like a result.
 STATUS: Final[Mapping[int, int]] = {
@@ -78,29 +78,21 @@ class Stateless:
         self._limits = limits
         self._gate = gate
 
-    async def serve(
-        self,
-        head: Head,
-        principal: Principal,
-        body: bytes,
-        message: Message,
-        readable: int,
-        watch: RequestWatch,
-        send: Send,
-    ) -> None:
+    async def serve(self, request: PostRequest, body: bytes, message: Message) -> None:
         """Answer one message."""
+        head, readable, watch = request.head, request.readable, request.watch
         link = heard(body, head.revision) if tap.listeners else ""
         if message.kind is not Kind.REQUEST:
-            await self._take_notice(head, message, send)
+            await self._take_notice(head, message, request.send)
             return
-        call = self._judge(head, message, principal, link)
+        call = self._judge(head, message, request.principal, link)
         settings = self._settings
         if call.method == names.SUBSCRIPTIONS_LISTEN:
             self._expect_stream(head, readable, message, link)
         elif settings.responses == "json" and readable & JSON_OK:
-            readable = JSON_OK
+            request.readable = readable = JSON_OK
         del body, message
-        channel = _ExchangeChannel(self, head, principal, readable, watch, send, link)
+        channel = _ExchangeChannel(self, request, link)
         if settings.responses == "json":
             channel.speaking = False
         watch.call_begins()
@@ -131,9 +123,11 @@ class Stateless:
             ):
                 await channel.finish(reply.data)
             elif status == FORBIDDEN:
-                await answer_forbidden(self._gate, head, reply.shortfall, reply.data, send)
+                await answer_forbidden(self._gate, head, reply.shortfall, reply.data, request.send)
             else:
-                await answer(send, status, reply.head, head.extra, tail=reply.tail)
+                await answer(
+                    request.send, status, reply.head, head.extra, tail=reply.tail, remote=head.remote
+                )
         finally:
             if channel.clean_ups:
                 await channel.tidy()
@@ -234,36 +228,24 @@ class _ExchangeChannel(Channel):
     revoked = False
     _permission: Permission | None = None
 
-    def __init__(
-        self,
-        owner: Stateless,
-        head: Head,
-        principal: Principal,
-        readable: int,
-        watch: RequestWatch,
-        send: Send,
-        link: str,
-    ) -> None:
-        self.principal = principal
-        self.remote = head.remote
+    def __init__(self, owner: Stateless, request: PostRequest, link: str) -> None:
+        self.principal = request.principal
+        self.remote = request.head.remote
         self.ended = False
         self.writer: EventWriter | None = None
         self._owner = owner
-        self._head = head
-        self._readable = readable
-        self._watch = watch
-        self._send = send
+        self._request = request
         self._link = link
 
     @property
     def headers(self) -> Mapping[str, str]:
         """See `Channel`."""
-        return PlainHeaders(self._head.headers)
+        return PlainHeaders(self._request.head.headers)
 
     @property
     def abandoned(self) -> bool:
         """See `Channel`: the client has left, or the server's task is being cancelled."""
-        return self._watch.gone or self._watch.evicted or super().abandoned
+        return self._request.watch.gone or self._request.watch.evicted or super().abandoned
 
     def tell(self, message: bytes) -> bool:
         """See `Channel`."""
@@ -271,12 +253,12 @@ class _ExchangeChannel(Channel):
         if writer is None or writer.pushing is None or self.ended or not writer.push(encode_event(message)):
             return False
         if tap.listeners:
-            tap.note(self._link, "server", True, "http", message, self._head.revision)
+            tap.note(self._link, "server", True, "http", message, self._request.head.revision)
         return True
 
     async def emit(self, message: bytes) -> None:
         """Send a notification; the first one makes a stream of the answer."""
-        if self.ended or not self._readable & SSE_OK:
+        if self.ended or not self._request.readable & SSE_OK:
             return
         event = encode_event(message)
         try:
@@ -284,21 +266,21 @@ class _ExchangeChannel(Channel):
                 return
             writer = cast("EventWriter", self.writer)
             if tap.listeners:
-                tap.note(self._link, "server", True, "http", message, self._head.revision)
+                tap.note(self._link, "server", True, "http", message, self._request.head.revision)
             await writer.write(event)
         except ConnectionLost:
-            self._watch.leave()
+            self._request.watch.leave()
             await asyncio.sleep(0)  # the cancellation arrives where the handler waits: here at the latest
 
     async def open(self) -> bool:
         """Begin the event stream. False when there is no place for one more."""
-        if not self._owner.limits.take_stream(self._head):
+        if not self._owner.limits.take_stream(self._request.head):
             return False
-        permission = permission_of(self._owner.authenticator, self._head, self.principal)
+        permission = permission_of(self._owner.authenticator, self._request.head, self.principal)
         if permission is not None:
             self._permission = permission
             permission.watch(self._revoke)
-        writer = self._owner.writer(self._send, self._head.extra, permission)
+        writer = self._owner.writer(self._request.send, self._request.head.extra, permission)
         self.writer = writer
         await writer.start()
         return True
@@ -309,13 +291,13 @@ class _ExchangeChannel(Channel):
             self.lapse()
         else:
             self.revoked = True
-            self._watch.leave()
+            self._request.watch.leave()
 
     def release(self, writer: EventWriter) -> None:
         """Give the stream's place back."""
         if self._permission is not None:
             self._permission.close()
-        self._owner.limits.leave_stream(self._head)
+        self._owner.limits.leave_stream(self._request.head)
         writer.close()
 
     async def finish(self, data: bytes) -> None:
@@ -323,7 +305,7 @@ class _ExchangeChannel(Channel):
         writer = self.writer
         try:
             if writer is None:
-                writer = self._owner.writer(self._send, self._head.extra)
+                writer = self._owner.writer(self._request.send, self._request.head.extra)
                 await writer.start()
             await writer.finish(encode_event(data))
         except ConnectionLost:

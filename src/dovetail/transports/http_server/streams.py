@@ -12,6 +12,7 @@ Connections".
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -30,9 +31,10 @@ MAX_WAITING: Final = 256
 #: Bytes that may wait for a connected client: far less than an event log keeps, or it would trim what nobody has read.
 MAX_WAITING_BYTES: Final = 1024 * 1024
 _BATCH: Final = 64
+#: Seconds between two looks into the log, where nobody tells that there is more.
 _POLL: Final = 0.5
-#: At every how many looks it is seen whether the process that writes is still there.
-_RARELY: Final = 2
+#: Seconds after which it is seen whether the process that writes is still there.
+_RARELY: Final = 2.0
 
 
 class Readable(Protocol):
@@ -110,6 +112,8 @@ class MessageStream:
         "_visited",
         "_wake",
         "closing",
+        "grown",
+        "handed_over",
         "id",
         "left",
         "released",
@@ -147,6 +151,15 @@ class MessageStream:
         self.left: float | None = None
         #: To be done when the stream has ended, if anything.
         self.released: Callable[[str], Awaitable[None]] | None = None
+        #: Called at each message and at the end, where another process reads.
+        self.grown: Callable[[], None] | None = None
+        #: Another process goes on with it: its end here is not its end.
+        self.handed_over = False
+
+    def go_on(self, id: str, last: int) -> None:
+        """Be a stream that another process began: ``last`` is the number of its last event."""
+        self.id, self._name = id, self._name.removesuffix(self.id) + id
+        self._opened, self._last = True, max(last, self._last)
 
     @property
     def name(self) -> str:
@@ -161,7 +174,8 @@ class MessageStream:
     async def open(self) -> None:
         """Begin: with the event that primes a client to resume, where the revision has that."""
         async with self._lock:
-            await self._open()
+            if not self._over:
+                await self._open()
 
     async def put(self, data: bytes, *, urgent: bool = False, at_once: bool = False) -> None:
         """Say something. Waits while a connected client is far behind: if it is ``urgent`` only in bytes, if
@@ -178,6 +192,8 @@ class MessageStream:
             await self._open()
             await self._append(data)
         self._wake.ring()
+        if self.grown is not None:
+            self.grown()
 
     async def end(self) -> None:
         """Nothing more will come. What was said stays for a while, for clients that come back."""
@@ -185,12 +201,14 @@ class MessageStream:
             if self._over:
                 return
             self._over = True
-            if not self.resumable and self._awaited:
-                pass  # what is in the log is still to be read; `read` lets go of it
+            if self.handed_over or (not self.resumable and self._awaited):
+                pass  # what is in the log is still to be read; `read` lets go of what nobody can resume
             else:
                 await self._settle_log()
         self._wake.ring()
         self._room.ring()
+        if self.grown is not None:
+            self.grown()
         if self.released is not None:
             await self.released(self._name)
 
@@ -252,6 +270,8 @@ class MessageStream:
                 await self._events.close(self._name)
             else:
                 await self._events.drop(self._name)
+        except StreamUnknown:
+            log.debug("a stream ended that was dropped with its session")
         except StoreError as problem:
             log.warning("the end of a stream could not be noted: %s", problem)
 
@@ -302,9 +322,10 @@ class MessageStream:
 
 
 class StoredStream:
-    """A stream that another process writes, or that has ended: read from the log, by looking again and again.
+    """A stream that another process writes, or that has ended: read from the log.
 
-    ``died``: ends it if the process that writes it is no more.
+    ``look`` sees after the process that writes it, and gives whether that one calls `wake` when there is more; where it
+    does not, the log is looked into again and again. Without ``look``, nobody is known to write it.
     """
 
     resumable = True
@@ -316,11 +337,12 @@ class StoredStream:
         events: EventLog,
         prefix: str,
         patience: float,
-        died: Callable[[str], Awaitable[None]] | None = None,
+        look: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self.id = id
-        self._died = died
-        self._looks = 0
+        self._look = look
+        self._pushed = False
+        self._looked = -math.inf
         self._events = events
         self._name = prefix + id
         self._until = asyncio.get_running_loop().time() + patience
@@ -332,17 +354,20 @@ class StoredStream:
 
     async def ended(self) -> bool:
         """See `Readable`. After some patience the client is sent away, to ask again."""
-        if asyncio.get_running_loop().time() > self._until:
+        now = asyncio.get_running_loop().time()
+        if now > self._until:
             return True
-        if self._died is not None:
-            if self._looks % _RARELY == 0:
-                await self._died(self._name)
-            self._looks += 1
+        closed = await self._events.is_closed(self._name)
+        if closed or self._look is None or now < self._looked + _RARELY:
+            return closed
+        self._looked = now
+        self._pushed = await self._look()
         return await self._events.is_closed(self._name)
 
     async def wait(self) -> None:
         """See `Readable`."""
-        timer = asyncio.get_running_loop().call_later(_POLL, self._wake.ring)
+        pause = _RARELY if self._pushed else _POLL
+        timer = asyncio.get_running_loop().call_later(pause, self._wake.ring)
         try:
             await self._wake.wait()
         finally:
@@ -368,20 +393,33 @@ async def check_position(events: EventLog, name: str, after: int) -> None:
         ) from None
 
 
+class StreamConnection:
+    """The connection on which a client reads a stream. ``admits``: whether it may hear a message; None: any."""
+
+    __slots__ = ("admits", "permission", "receive", "writer")
+
+    def __init__(
+        self,
+        writer: EventWriter,
+        receive: Receive,
+        permission: Permission | None = None,
+        admits: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        self.writer = writer
+        self.receive = receive
+        self.permission = permission
+        self.admits = admits
+
+
 async def deliver(
-    stream: Readable,
-    after: int,
-    writer: EventWriter,
-    token: object | None,
-    receive: Receive,
-    retry: float,
-    permission: Permission | None = None,
-    admits: Callable[[bytes], bool] | None = None,
+    stream: Readable, after: int, connection: StreamConnection, token: object | None, retry: float
 ) -> int:
-    """Write a stream to a client until the stream, the client, or its ``permission`` is at its end. ``admits``: whether
-    the client may hear a message. Gives the last number written.
+    """Write a stream to a client until the stream, the client, or its permission is at its end. ``token``: what
+    `MessageStream.attach` gave; ``retry``: after how many seconds the client shall come back. Gives the last number
+    written.
     """
-    departed = asyncio.get_running_loop().create_task(_departure(receive, stream))
+    writer, permission, admits = connection.writer, connection.permission, connection.admits
+    departed = asyncio.get_running_loop().create_task(_departure(connection.receive, stream))
     id = stream.id.encode()
     hint: int | None = _milliseconds(retry)
     try:

@@ -3,7 +3,8 @@
 Theory of operation. An answer that its client does not take waits in this process, and the request that it belongs to
 is over: no bound on requests holds for it. So each connection that has more waiting than its system takes is counted,
 and where all of them together have too much waiting, one is dropped: of the network with the most of it that which has
-waited longest. Who reads is never counted.
+waited longest. Who reads is never counted. Heads of requests that are not whole are bounded in the same way, by
+themselves: nobody is known by name yet.
 
 Specification: none; whatever a client can make us keep has a bound.
 """
@@ -29,11 +30,14 @@ def weight_of(size: int) -> int:
 
 
 class Unread:
-    """What waits. ``most``: bytes that may, together. ``all``: how many do. For one thread."""
+    """What waits. ``most``: bytes that may, together. ``all``: how many do. ``what``: what they are, for the log. For
+    one thread.
+    """
 
-    def __init__(self, most: int = MAX_UNREAD) -> None:
+    def __init__(self, most: int = MAX_UNREAD, what: str = "answers that clients do not read") -> None:
         self.all = 0
         self._most = most
+        self._what = what
         self._waiting: dict[object, tuple[Hashable, int, Callable[[], object]]] = {}
         self._lines: dict[Hashable, OrderedDict[object, None]] = {}
         self._of: Counter[Hashable] = Counter()
@@ -70,9 +74,10 @@ class Unread:
         oldest = next(iter(self._lines[most]))
         if self._seldom.due(most):
             log.warning(
-                "clients do not read %d bytes of answers; a connection from %s, which has most of them, is dropped; "
-                "this is said once a minute",
+                "there are %d bytes of %s; a connection from %s, which has most of them, is dropped; this is said once "
+                "a minute",
                 self.all,
+                self._what,
                 most or "here",
             )
         drop = self._waiting[oldest][2]

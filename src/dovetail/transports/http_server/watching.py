@@ -81,7 +81,7 @@ class RequestWatch:
         "_pulse",
         "_receive",
         "_task",
-        "_told",
+        "_is_slow",
         "_watcher",
         "_when_slow",
         "gone",
@@ -98,7 +98,7 @@ class RequestWatch:
         self._pulse = pulse
         self._body_timeout = body_timeout
         self._phase = _BODY
-        self._late = self._told = False
+        self._late = self._is_slow = False
         self._deadline: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._when_slow: Callable[[], None] | None = None
@@ -114,14 +114,14 @@ class RequestWatch:
     def call_begins(self) -> None:
         """From now on the client's departure cancels the task."""
         self._phase = _CALL
-        if self._told:
+        if self._is_slow:
             self._pulse.join(self, self.loop)
 
     def answer_awaited(self, when_slow: Callable[[], None]) -> None:
         """From now on something runs in a task of its own; say when that is slow."""
         self._phase = _ANSWER
         self._when_slow = when_slow
-        if self._told:
+        if self._is_slow:
             self._pulse.join(self, self.loop)
 
     def close(self) -> None:
@@ -129,11 +129,13 @@ class RequestWatch:
         if self._phase == _OVER:
             return
         self._phase = _OVER
+        self._when_slow = None
         self._pulse.part(self)
         if self._deadline is not None:
             self._deadline.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None  # a task that was cancelled knows where, and so this one
 
     def leave(self) -> None:
         """The client is as good as gone: cancel the call."""
@@ -174,7 +176,7 @@ class RequestWatch:
 
     def slow(self) -> None:
         """What `RequestTicker` says of a request that is not over yet."""
-        self._told = True
+        self._is_slow = True
         if self._phase == _BODY:
             self._deadline = self.loop.call_later(self._body_timeout, self._expire)
         elif self._phase == _CALL:

@@ -25,7 +25,7 @@ from ..deadlines import nothing_sent
 from ..shared_channel import SharedChannel
 from .descriptor_io import PeerGone
 from .launching import program_name
-from .process import ServerProcess
+from .process import OutputHandlers, ServerProcess
 
 __all__ = ["StdioTransport"]
 
@@ -89,11 +89,13 @@ class StdioTransport:
         try:
             process = await ServerProcess.start(
                 self.command,
-                on_line=channel.accept,
-                on_exit=lambda: self._exited(channel),
-                on_noise=self._heard_noise,
-                on_oversize=lambda problem: channel.spoil(_too_large(problem)),
-                on_stderr=self._on_stderr,
+                OutputHandlers(
+                    on_line=channel.accept,
+                    on_exit=lambda: self._exited(channel),
+                    on_noise=self._heard_noise,
+                    on_oversize=lambda problem: channel.spoil(_too_large(problem)),
+                    on_stderr=self._on_stderr,
+                ),
                 env=self._env,
                 cwd=self._cwd,
                 max_line=self._max_message,

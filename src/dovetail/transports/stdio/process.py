@@ -45,7 +45,7 @@ from .launching import INHERITED, check_directory, child_environment, program_na
 from .output_tail import OutputTail, plain_text
 from .process_group import ProcessGroup, process_group_of
 
-__all__ = ["ServerProcess"]
+__all__ = ["OutputHandlers", "ServerProcess"]
 
 _log = get_logger(__name__)
 
@@ -69,6 +69,22 @@ _LINES_AT_ONCE: Final = 200
 """Lines of standard error that are given out before others get their turn."""
 
 
+class OutputHandlers(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a server's output goes. They run in the event loop and must not block; the first may run before
+    `ServerProcess.start` returns. One that fails is reported to the loop's exception handler.
+
+    ``on_line`` gets each line that may be a message, ``on_noise`` other lines (as plain text, at most 2,000
+    characters), ``on_oversize`` the report of a line that is too long, ``on_stderr`` each line of standard error as
+    plain text (at most 8 KiB, longer ones in pieces), and ``on_exit`` is called once at the end, after all of these.
+    """
+
+    on_line: Callable[[bytes], None]
+    on_exit: Callable[[], None] | None = None
+    on_noise: Callable[[str], None] | None = None
+    on_oversize: Callable[[LineTooLong], None] | None = None
+    on_stderr: Callable[[str], None] | None = None
+
+
 class ServerProcess:
     """A running server. Made by `start`; ended by `close`.
 
@@ -79,7 +95,7 @@ class ServerProcess:
     def __init__(
         self,
         command: Sequence[str],
-        calls: _Callbacks,
+        calls: OutputHandlers,
         *,
         max_line: int,
         send_timeout: float,
@@ -113,12 +129,8 @@ class ServerProcess:
     async def start(
         cls,
         command: Sequence[str],
+        handlers: OutputHandlers,
         *,
-        on_line: Callable[[bytes], None],
-        on_exit: Callable[[], None] | None = None,
-        on_noise: Callable[[str], None] | None = None,
-        on_oversize: Callable[[LineTooLong], None] | None = None,
-        on_stderr: Callable[[str], None] | None = None,
         env: Mapping[str, str] | None = None,
         inherit: Iterable[str] = INHERITED,
         cwd: str | os.PathLike[str] | None = None,
@@ -128,24 +140,18 @@ class ServerProcess:
     ) -> ServerProcess:
         """Start ``command`` (a program and its arguments; no shell) and begin to read what it says.
 
-        ``on_line`` gets each line that may be a message, ``on_noise`` other lines (as plain text, at most
-        2,000 characters), ``on_oversize`` the report of a line over ``max_line`` bytes (default 64 MiB),
-        ``on_stderr`` each line of standard error as plain text (at most 8 KiB, longer ones in pieces), and
-        ``on_exit`` is called once at the end, after all of these. They run in the event loop and must not block;
-        the first may run before ``start`` returns. One that fails is reported to the loop's exception handler.
-
-        The environment is what ``inherit`` allows of ours, then ``env``. ``stderr_bytes`` of standard error
-        are kept (default 64 KiB). ``send_timeout`` is in seconds (default 30).
+        The environment is what ``inherit`` allows of ours, then ``env``. A line has at most ``max_line`` bytes
+        (default 64 MiB). ``stderr_bytes`` of standard error are kept (default 64 KiB). ``send_timeout`` is in seconds
+        (default 30).
 
         Raises `ConnectFailed`, which names the program and the reason and never its arguments or environment.
         """
         environment = child_environment(env, inherit=inherit)
         argv = resolve_command(command, environment)
         check_directory(cwd)
-        calls = _Callbacks(on_line, on_exit, on_noise, on_oversize, on_stderr)
         process = cls(
             command,
-            calls,
+            handlers,
             max_line=max_line,
             send_timeout=send_timeout,
             stderr_bytes=stderr_bytes,
@@ -487,16 +493,6 @@ class ServerProcess:
             pause = min(pause * 2, 0.2)
         group.kill()
         group.close()
-
-
-class _Callbacks(msgspec.Struct, frozen=True):
-    """Where a server's output goes."""
-
-    on_line: Callable[[bytes], None]
-    on_exit: Callable[[], None] | None
-    on_noise: Callable[[str], None] | None
-    on_oversize: Callable[[LineTooLong], None] | None
-    on_stderr: Callable[[str], None] | None
 
 
 class _PipeProtocol(asyncio.SubprocessProtocol):

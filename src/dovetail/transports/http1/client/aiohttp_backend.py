@@ -58,7 +58,7 @@ def _aiohttp() -> ModuleType:
 
 
 class AiohttpBackend:
-    """An `HttpBackend` on aiohttp. Make and use it inside one running event loop.
+    """An `HTTPBackend` on aiohttp. Make and use it inside one running event loop.
 
     ``unix_socket``: connect there whatever host a URL names. ``ssl``: a context, for private authorities or
     client certificates. ``connect_timeout``: seconds for name, connection and handshake together (default
@@ -103,7 +103,7 @@ class AiohttpBackend:
     async def request(
         self, method: str, url: str, headers: Headers, body: bytes | None = None, *, repeatable: bool = False
     ) -> BackendResponse:
-        """Send a request and await the headers of its response; see `HttpBackend.request`."""
+        """Send a request and await the headers of its response; see `HTTPBackend.request`."""
         if self._session.closed:
             raise Closed("the connection was closed")
         for _ in range(_TURNS):

@@ -26,11 +26,11 @@ from typing import Final, NamedTuple
 from ....protocol.errors import Closed, ConnectFailed, LocalProtocolError, closed_in_use
 from ...deadlines import nothing_sent
 from .connection import HTTPClientConnection, shortened
-from .http_backend import BackendResponse, ConnectRefused, Headers, HttpBackend
+from .http_backend import BackendResponse, ConnectRefused, Headers, HTTPBackend
 from .origins import OriginServer, has_body, head_of, origin_of
 from .proxies import proxy_for
 
-__all__ = ["Http1Backend"]
+__all__ = ["HTTP1Backend"]
 
 _MAX_IDLE: Final = 100
 _MAX_POOLS: Final = 256
@@ -47,8 +47,8 @@ class _Pool(NamedTuple):
     idle: list[HTTPClientConnection]
 
 
-class Http1Backend:
-    """An `HttpBackend` of our own. Make and use it inside one running event loop.
+class HTTP1Backend:
+    """An `HTTPBackend` of our own. Make and use it inside one running event loop.
 
     ``unix_socket``: connect there whatever host a URL names. ``ssl``: a context, for private authorities or client
     certificates; by default certificates are checked against the system's. ``connect_timeout``: seconds for name,
@@ -71,7 +71,7 @@ class Http1Backend:
         self._connect_timeout = connect_timeout
         self._keep_alive = keep_alive
         self._proxies = trust_env and unix_socket is None
-        self._proxied: HttpBackend | None = None
+        self._proxied: HTTPBackend | None = None
         self._heads: dict[tuple[object, ...], tuple[_Pool | None, bytes]] = {}
         self._pools: dict[str, _Pool | None] = {}
         self._idle: dict[tuple[str, str, int], _Pool] = {}
@@ -84,7 +84,7 @@ class Http1Backend:
     async def request(
         self, method: str, url: str, headers: Headers, body: bytes | None = None, *, repeatable: bool = False
     ) -> BackendResponse:
-        """Send a request and await the headers of its response; see `HttpBackend.request`."""
+        """Send a request and await the headers of its response; see `HTTPBackend.request`."""
         if self._closed:
             raise Closed("the connection was closed")
         key = (method, url, *headers)
@@ -165,7 +165,7 @@ class Http1Backend:
         self._pools[url] = pool
         return pool
 
-    def _through_proxy(self) -> HttpBackend:
+    def _through_proxy(self) -> HTTPBackend:
         if self._proxied is None:
             from .aiohttp_backend import AiohttpBackend
 

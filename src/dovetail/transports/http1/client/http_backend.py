@@ -7,7 +7,7 @@ content types to sessions, is decided above it.
 
 Errors cross the contract as members of `protocol.errors`: `ConnectFailed` when nothing was sent (`ConnectRefused`
 when nobody listens there), `ConnectionLost` when the request may have arrived, `Closed` after
-`HttpBackend.close`.
+`HTTPBackend.close`.
 Specification: RFC 9110 and RFC 9112; 2025-11-25 basic/transports and 2026-07-28
 basic/transports/streamable-http build on them.
 """
@@ -17,7 +17,7 @@ from typing import Protocol
 
 from ....protocol.errors import ConnectFailed
 
-__all__ = ["ConnectRefused", "Headers", "HttpBackend", "BackendResponse"]
+__all__ = ["ConnectRefused", "Headers", "HTTPBackend", "BackendResponse"]
 
 Headers = Sequence[tuple[str, str]]
 """Names and values of request headers, in order."""
@@ -57,7 +57,7 @@ class BackendResponse(Protocol):
         ...
 
 
-class HttpBackend(Protocol):
+class HTTPBackend(Protocol):
     """An HTTP client. One per event loop."""
 
     async def request(

@@ -3,8 +3,9 @@
 uvicorn brings a connection of its own, for any application. This one is for an application that answers most requests
 at once: a head and the body that belongs to it leave in one write, which is one packet and one wake-up for the client,
 lines of a head that come again are not made again, and no connection has a timer: the server's tick looks after
-deadlines (`HTTPServerConnections.sweep`). It is also stricter: a head has a size, a time and a number of lines, what a
-body is wrapped in has a size, trailers are dropped, and targets and versions are those of RFC 9112 and nothing else.
+deadlines (`HTTPServerConnections.sweep`). It is also stricter: a head has a size, a time and a number of lines, those
+that are not whole yet have a size together, what a body is wrapped in has a size, trailers are dropped, and targets and
+versions are those of RFC 9112 and nothing else.
 What clients do not read has a bound for all connections together (`unread`), and a time.
 
 Requests of one connection are answered one after the other. What comes meanwhile waits here, and beyond a bound in
@@ -57,6 +58,11 @@ log = get_logger("dovetail.http")
 #: Bytes that a head may have, and lines.
 HEAD_LIMIT: Final = 64 * 1024
 HEAD_LINES: Final = 200
+#: Bytes of heads that are not whole, of all connections together; those of few bytes are not counted, and each line
+#: counts as some besides its own.
+MAX_HEADS: Final = 32 * 1024 * 1024
+_SMALL_HEAD: Final = 4096
+_LINE: Final = 128
 #: Bytes of a body that wait to be asked for before the client has to wait.
 _BODY_WAITING: Final = 64 * 1024
 #: Bytes of a body that nobody wants, which are read and dropped so that the connection can be used again.
@@ -83,7 +89,9 @@ class HTTPServerConnections:
     def __init__(self, patience: float) -> None:
         self.patience = patience
         self.unread = Unread()
+        self.heads = Unread(MAX_HEADS, "heads of requests that are not whole")
         self.all: set[HTTPServerConnection] = set()
+        self.retiring = False
         self._lines = Lines()
         self._server: ServerState | None = None
 
@@ -121,6 +129,17 @@ class HTTPServerConnections:
             now = self.loop.time()
             for connection in [each for each in self.all if each.deadline < now]:
                 connection.expire()
+
+    def retire(self) -> None:
+        """Let each connection end with the next answer."""
+        self.retiring = True
+        for connection in self.all:
+            connection.retire()
+
+    @property
+    def idle(self) -> bool:
+        """Whether any connection waits for its next request."""
+        return any(connection.idle for connection in self.all)
 
     def scope(self, transport: asyncio.Transport) -> dict[str, Any]:
         """What the scopes of all requests of one connection have in common."""
@@ -220,6 +239,8 @@ class HTTPServerConnection(asyncio.Protocol):
         """The client is gone."""
         self.shared.all.discard(self)
         self.deadline = _NEVER
+        if self._heading:
+            self.shared.heads.remove(self)
         answering = self._answering
         self._parser = self._reading = self._answering = None
         self._pipeline.clear()
@@ -267,10 +288,11 @@ class HTTPServerConnection(asyncio.Protocol):
             if not (headed or self._pipeline) and upgrade < 0 and answering.whole and not answering.last:
                 self._remember(data, answering)
             self.shared.begin(answering, self.shared.start)
+        if headed:
+            self.shared.heads.remove(self)
         if self._heading:
-            if self._fed > _FRUITLESS or len(self._headers) > HEAD_LINES:
-                self._refuse(431)
-            elif not headed and answering is None:
+            self._weigh_head()
+            if not headed and answering is None and self._heading:
                 self.deadline = self.shared.loop.time() + self.shared.patience
         elif (reading := self._reading) is not None and not reading.whole:
             self._dry += len(data)
@@ -281,9 +303,8 @@ class HTTPServerConnection(asyncio.Protocol):
         """The client is slow to read."""
         self._room = asyncio.Event()
         self.full = True
-        client = self._scope["client"]
         waiting = max(self.transport.get_write_buffer_size(), weight_of(self.largest))
-        self.shared.unread.add(self, outside(client and client[0]), waiting, self._drop_soon)
+        self.shared.unread.add(self, self._network, waiting, self._drop_soon)
         if self.deadline == _NEVER:
             self.deadline = self.shared.loop.time() + READING
 
@@ -331,7 +352,7 @@ class HTTPServerConnection(asyncio.Protocol):
         scope["headers"] = headers if host is None else with_host(host, headers)
         if shared.app_state:
             scope["state"] = shared.app_state.copy()
-        last = not parser.should_keep_alive()
+        last = shared.retiring or not parser.should_keep_alive()
         version = parser.get_http_version()
         if version != "1.1":
             check_version(version, headers)
@@ -427,6 +448,18 @@ class HTTPServerConnection(asyncio.Protocol):
         else:
             answering.last = True
 
+    def retire(self) -> None:
+        """Let the connection end with what is being answered, or with the next request if there is nothing."""
+        self._again = None  # a head that comes again would be read without a look
+        waiting = self._pipeline[-1] if self._pipeline else self._answering
+        if waiting is not None:
+            waiting.last = True
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request."""
+        return self._answering is None and not self.transport.is_closing()
+
     def expire(self) -> None:
         """The client has had its time. One that is still reading what was written gets more."""
         unsent = self.transport.get_write_buffer_size()
@@ -438,6 +471,20 @@ class HTTPServerConnection(asyncio.Protocol):
             self.transport.abort()
         else:
             self.close()
+
+    def _weigh_head(self) -> None:
+        """Refuse a head that is too large already; count one that is not small."""
+        if self._fed > _FRUITLESS or len(self._headers) > HEAD_LINES:
+            self._refuse(431)
+        elif self._fed > _SMALL_HEAD:
+            size = self._fed + _LINE * len(self._headers)
+            self.shared.heads.add(self, self._network, size, self._drop_soon)
+
+    @property
+    def _network(self) -> str:
+        """Whom what waits for this client counts for."""
+        client = self._scope["client"]
+        return outside(client and client[0])
 
     def _repeated(self, data: bytes) -> bool:
         """Take a whole request that says what the last one said. False where it is anything else."""

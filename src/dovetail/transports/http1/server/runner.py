@@ -5,8 +5,8 @@ The socket is ours: bound before uvicorn is asked for anything, so that a port i
 asked twice. A signal to end begins the drain at once, not after all connections have closed by themselves,
 because streams never would; a second signal ends now. The whole end takes no longer than the application's drain
 limit: what can't be ended in time is logged, and the process ends with status 70 (see `dovetail.runtime.shutdown`).
-Workers that die are replaced (see `workers`). The line that tells the address comes when the app has started: before
-that, clients wait in the socket's queue.
+Workers that die are replaced, and SIGHUP replaces them by others with new code (see `workers`). The line that tells the
+address comes when the app has started: before that, clients wait in the socket's queue.
 
 Specification: basic/transports "Security Warning" (bind to loopback); the rest is operation, not protocol.
 """
@@ -29,6 +29,7 @@ from ....logs import get_logger
 from ....runtime.service import LifespanFailed
 from ....runtime.shutdown import Shutdown
 from ...http_server.answering import Drainable
+from .generations import ChildEnds, Predecessor, obstacle, predecessor, start_again
 from .workers import Supervisor, WorkersNotStarted
 
 log = get_logger("dovetail.http")
@@ -56,7 +57,8 @@ def serve(
     connections: Literal["own", "uvicorn"] | None = None,
     **options: Any,
 ) -> None:
-    """Serve until a signal ends it (SIGINT, SIGTERM, SIGHUP).
+    """Serve until a signal ends it (SIGINT, SIGTERM, SIGHUP). With several ``workers`` SIGHUP, unless the terminal went
+    away, starts this program again, and replaces them once those of the new one serve.
 
     ``host`` and ``port`` (0: any free one), or ``uds``, the path of a unix socket. An address that is not
     loopback needs ``allow_remote``. ``workers`` processes share the socket (POSIX only); each runs ``app`` as it stands
@@ -74,10 +76,12 @@ def serve(
     options = {**_believing(forwarded_allow_ips), **options}
     _check_extra()
     _check_connections(connections)
-    with _bound(host, port, uds, allow_remote) as sock:
+    before = predecessor()
+    with _bound(host, port, uds, allow_remote, before) as sock:
         started = _teller(sock, path, announce)
-        if workers > 1:
-            _run_workers(app, sock, workers, (header_timeout, connections), options, started)
+        if workers > 1 or before is not None:
+            chosen = (header_timeout, connections)
+            _run_workers(app, sock, workers, chosen, options, started, (host, port, uds), before)
             return
         from .uvicorn_server import choose, run  # an extra
 
@@ -117,8 +121,19 @@ async def serve_here(
 
 
 @contextlib.contextmanager
-def _bound(host: str, port: int, uds: str | None, allow_remote: bool) -> Generator[socket.socket]:
-    """A listening socket, gone afterwards, with its file if it has one."""
+def _bound(
+    host: str, port: int, uds: str | None, allow_remote: bool, before: Predecessor | None = None
+) -> Generator[socket.socket]:
+    """A listening socket, gone afterwards, with its file if it has one; or the one that is handed over."""
+    if before is not None:
+        if before.address != [host, port, uds]:
+            raise AddressUnavailable(
+                "the new code would serve on another address than the old one, whose socket it was given; to move, "
+                "start another process"
+            )
+        with before.socket:
+            yield before.socket
+        return
     sock = bind_unix(uds) if uds is not None else bind(host, port, allow_remote=allow_remote)
     identity = None if uds is None else _identity(uds)
     try:
@@ -254,24 +269,39 @@ def _run_workers(
     connections: tuple[float, str | None],
     options: dict[str, Any],
     started: Callable[[], None],
+    address: tuple[str, int, str | None],
+    before: Predecessor | None,
 ) -> None:
     """Serve on a socket in processes of their own, until this one is told to end."""
     if not hasattr(os, "fork"):
         raise ValueError("several workers need a system that can fork; run one worker")
 
-    def work(leash: int, begun: Callable[[], None]) -> None:
+    def work(pipes: ChildEnds) -> None:
         from .uvicorn_server import choose, run  # an extra
 
         ending = Shutdown(app.drain_limit, signals=(signal.SIGTERM,), force=(signal.SIGQUIT,))
+
+        def begun() -> None:
+            pipes.tell_serving(app.drain_limit)
+
         try:
             with ending.enforced():
-                run(app, sock, ending, leash, choose(*connections), begun, **_settings(options))
+                run(app, sock, ending, pipes, choose(*connections), begun, **_settings(options))
         except LifespanFailed as problem:
             log.error("%s", problem, exc_info=problem.__cause__)
             raise WorkersNotStarted from None
 
     try:
-        Supervisor(count, work, limit=app.drain_limit, at_end=sock.close, at_start=started).run()
+        Supervisor(
+            count,
+            work,
+            limit=app.drain_limit,
+            at_end=sock.close,
+            at_start=started,
+            at_roll=lambda: _tell("dovetail: new workers serve; the old ones finish what they have"),
+            successor=obstacle() or (lambda pipes: start_again(sock, address, pipes)),
+            above=None if before is None else before.pipes,
+        ).run()
     except WorkersNotStarted:
         raise AddressUnavailable(_FAILED) from None
 

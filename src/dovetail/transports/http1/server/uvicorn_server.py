@@ -19,6 +19,8 @@ from typing import Any, Final, Protocol, cast
 from ....logs import get_logger
 from ....runtime.shutdown import CALLS, CANCELLED, ORDERLY, SPARE, Shutdown, ShutdownWaiter, calls_in_progress
 from ...http_server.answering import Drainable
+from .generations import ChildEnds
+from .workers import RETIRING
 
 try:
     import uvicorn
@@ -41,6 +43,15 @@ class Swept(Protocol):
 
     def sweep(self) -> None:
         """Close the connections whose time is up."""
+        ...
+
+    def retire(self) -> None:
+        """Let each connection end with the next answer."""
+        ...
+
+    @property
+    def idle(self) -> bool:
+        """Whether any connection waits for its next request."""
         ...
 
 
@@ -69,16 +80,16 @@ def run(
     app: Drainable,
     sock: socket.socket,
     ending: Shutdown,
-    leash: int | None,
+    pipes: ChildEnds | None,
     connections: Swept | None,
     started: Callable[[], None],
     **settings: Any,
 ) -> None:
-    """Serve on a socket until ``ending`` is asked for, or until the other end of ``leash``, a pipe, is closed.
-    ``connections``: what `choose` gave. ``started`` is called once requests are served. Raises what the application
-    raises when it starts.
+    """Serve on a socket until ``ending`` is asked for, or until the parent says so, who may be at the other end of
+    ``pipes``. ``connections``: what `choose` gave. ``started`` is called once requests are served. Raises what the
+    application raises when it starts.
     """
-    server = _Server(app, ending, leash, connections, started, settings)
+    server = _Server(app, ending, pipes, connections, started, settings)
     server.run(sockets=[sock])
     if server.problem is not None:
         raise server.problem
@@ -108,7 +119,7 @@ class _Server(uvicorn.Server):
         self,
         app: Drainable,
         ending: Shutdown,
-        leash: int | None,
+        pipes: ChildEnds | None,
         connections: Swept | None,
         started: Callable[[], None],
         settings: dict[str, Any],
@@ -119,7 +130,8 @@ class _Server(uvicorn.Server):
         super().__init__(uvicorn.Config(cast("Any", app), **options))
         self._app = app
         self._ending = ending
-        self._leash = leash
+        self._pipes = pipes
+        self._retired: float | None = None
         self._connections = connections
         self._tell_started = started
         self._guest = guest
@@ -139,8 +151,10 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, unless an end is asked for meanwhile; what was made until then is out of the collector's sight."""
         self._heard = heard = ShutdownWaiter(self._ending)
-        if self._leash is not None:
-            asyncio.get_running_loop().add_reader(self._leash, self._let_go, self._leash)
+        if self._pipes is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self._pipes.end, self._let_go, self._pipes.end)
+            loop.add_reader(self._pipes.retire, self._retire, self._pipes.retire)
         await _unless_asked(self._begin(sockets), heard)
 
     async def _begin(self, sockets: list[socket.socket] | None) -> None:
@@ -163,11 +177,31 @@ class _Server(uvicorn.Server):
         """Look after connections that have had their time, besides what uvicorn does."""
         if counter % _SWEEP == 0 and self._connections is not None:
             self._connections.sweep()
+        if self._retired is not None and (
+            self._connections is None
+            or not self._connections.idle
+            or asyncio.get_running_loop().time() >= self._retired
+        ):
+            self._ending.ask_once()
         return await super().on_tick(counter)
 
-    def _let_go(self, leash: int) -> None:
-        asyncio.get_running_loop().remove_reader(leash)
+    def _let_go(self, end: int) -> None:
+        asyncio.get_running_loop().remove_reader(end)
         self._ending.ask_once()
+
+    def _retire(self, end: int) -> None:
+        """Others serve now: take no more connections. Those that are open get one more answer each, for who is about
+        to send a request on one would only learn that it is gone.
+        """
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(end)
+        for server in getattr(self, "servers", ()):
+            server.close()
+        if self._connections is None or not self.started:
+            self._ending.ask_once()
+            return
+        self._connections.retire()
+        self._retired = loop.time() + RETIRING
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, drain the application, and only then wait for connections to close."""
