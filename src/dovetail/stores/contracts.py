@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 A handler, a session or a stream never assumes that it stays on one process, so nothing above this floor keeps
-such state itself: it asks a `Store`, which bundles four small contracts.
+such state itself: it asks a `Store`, which bundles five small contracts.
 
 * `KeyValue`: bytes under string keys, with expiry and the two atomic moves that coordination needs: `take`
   (exactly one of many takers wins) and `compare_and_set`.
@@ -11,6 +11,7 @@ such state itself: it asks a `Store`, which bundles four small contracts.
   unseen.
 * `EventLog`: what was sent on a stream, numbered, so that a client that lost its connection can resume.
 * `Bus`: a word to whoever listens at the moment, in whatever process; nothing of it is kept.
+* `TaskStore`: work that outlives the request which asked for it, and is done by whichever worker claims it.
 
 Rules that hold for all of them, and that `dovetail.testing.store_contract` checks on every backend:
 
@@ -28,12 +29,22 @@ Specification: "Session Management" and "Resumability and Redelivery" in basic/t
 2025-11-25.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-__all__ = ["Bus", "Event", "EventLog", "KeyValue", "SessionRecord", "SessionStore", "Store"]
+__all__ = [
+    "Bus",
+    "Event",
+    "EventLog",
+    "KeyValue",
+    "SessionRecord",
+    "SessionStore",
+    "Store",
+    "TaskRecord",
+    "TaskStore",
+]
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +68,31 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """One entry of a stream: its `sequence` (from 1) and its `data`."""
 
     sequence: int
+    data: bytes
+
+
+class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One task, as stored.
+
+    `id` and `owner` (whose it is) are keys, and so is `queue`: what it waits in until a worker claims it. `version`
+    counts the changes. `status` is a word of the engine's, at most 64 characters; `ended`: it will never change again.
+    Times are seconds since the epoch: `created`, `updated` (the last change), `expires` (None: never), and `due`: from
+    when it may be claimed, None for one that waits for something else. `holder`: who claimed it ("" for nobody), and
+    `attempts`: how often it was. `data` belongs to the engine: the store never looks inside.
+    """
+
+    id: str
+    owner: str
+    queue: str
+    version: int = 0
+    status: str
+    ended: bool = False
+    created: float
+    updated: float
+    expires: float | None = None
+    due: float | None = None
+    holder: str = ""
+    attempts: int = 0
     data: bytes
 
 
@@ -256,6 +292,88 @@ class Bus(Protocol):
         ...
 
 
+class TaskStore(Protocol):
+    """Tasks: records that are changed by compare-and-set, and claimed by one worker at a time.
+
+    A task that is `due` waits in its `queue`. Whoever claims it holds it for the seconds of its lease, and longer while
+    it renews; after that anyone may claim it again. A holder that lost it is kept from writing: its version is old.
+    Old tasks vanish when they expire, whatever becomes of them.
+    """
+
+    async def create(self, record: TaskRecord, *, max_unended: int) -> None:
+        """Keep a new task; it is durable, and found by all, once this has returned. `version` and `attempts` begin at
+        0, and nobody holds it, whatever the record says; times ahead of the store's clock count as now, but for `due`.
+
+        Raises `TaskExists` where there is one of that id, `TooManyTasks` where the owner has ``max_unended`` that have
+        not ended, `ValueTooLarge` for its data, and `StoreFull`.
+        """
+        ...
+
+    async def load(self, id: str) -> TaskRecord | None:
+        """The task, or None when there is none or it has expired."""
+        ...
+
+    async def update(self, record: TaskRecord, *, expected_version: int) -> TaskRecord | None:
+        """Replace `status`, `ended`, `expires`, `due`, `holder` and `data`, if the stored version is still
+        ``expected_version`` and the task has not ended; the version grows by one, it is updated now. Gives the new
+        record, None when it is gone, has ended, or was changed by somebody else: load it again.
+
+        A holder that is named goes on holding it for as long as its lease says; "" lets go of it. One that ended is
+        held by nobody, and is due never. `id`, `owner`, `queue`, `created` and `attempts` stay as they were. Raises
+        `ValueTooLarge`, and `StoreFull`.
+        """
+        ...
+
+    async def claim(
+        self, holder: str, queues: Mapping[str, int | None], *, limit: int, lease: float
+    ) -> list[TaskRecord]:
+        """Hold up to ``limit`` tasks of these queues for ``lease`` seconds by the store's clock: those that are due and
+        that nobody holds, or whose holder's lease is over. Each claim counts as an attempt and a change.
+
+        ``queues``: by name, how many of it all workers together may hold at a time (None: any number). Of those that
+        may be claimed, the next is one of an owner that has the fewest held at the moment, and of those the one that is
+        due for longest: nobody's thousand tasks make others wait. No two claimers ever get the same attempt.
+        """
+        ...
+
+    async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
+        """Hold these on, for ``lease`` seconds from now. Gives those that are still ``holder``'s: of the others,
+        somebody changed or ended them, they expired, or another one holds them.
+        """
+        ...
+
+    async def next_due(self, queues: Collection[str]) -> float | None:
+        """In how many seconds by the store's clock there may be one to claim in these queues: when the next is due, or
+        the next lease is over; at least 0. None where nothing waits and nothing is held.
+        """
+        ...
+
+    async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
+        """Keep what a step of the task came to, beside it, until it goes; an earlier result of that name stays. False,
+        and nothing is kept, where ``holder`` does not hold the task (any more). Raises `ValueTooLarge` where the
+        results of one task come to more than its data may have, and `StoreFull`.
+        """
+        ...
+
+    async def recorded(self, id: str) -> dict[str, bytes]:
+        """What was recorded of the task, by name, in no promised order."""
+        ...
+
+    async def list(self, owner: str, *, after: str = "", limit: int = 100) -> list[TaskRecord]:
+        """Tasks of one owner, oldest first, at most ``limit`` (from 1); those that follow the one whose id is
+        ``after`` also where that one is gone. Each comes once.
+        """
+        ...
+
+    async def count(self, owner: str | None = None, *, ended: bool | None = None) -> int:
+        """How many there are: of one owner or all, and such as have ended or have not, or both."""
+        ...
+
+    async def delete(self, id: str) -> bool:
+        """Forget the task and what was recorded of it. False when there was none."""
+        ...
+
+
 class Store(Protocol):
     """The bundle that a server is given. `contextlib.aclosing(store)` closes it at the end of a block."""
 
@@ -277,6 +395,11 @@ class Store(Protocol):
     @property
     def bus(self) -> Bus:
         """Messages between the processes that share the store."""
+        ...
+
+    @property
+    def tasks(self) -> TaskStore:
+        """Work that any worker may do."""
         ...
 
     async def aclose(self) -> None:
