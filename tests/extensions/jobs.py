@@ -22,10 +22,10 @@ from dovetail.extensions import (
     ExtensionMethod,
     ExtensionNotice,
     Handler,
-    Publish,
     Resolving,
     Result,
     ResultType,
+    Serving,
 )
 
 NAME = "com.example/jobs"
@@ -54,7 +54,7 @@ class Jobs:
     def __init__(self) -> None:
         self.entered = 0
         self.hurried: list[Any] = []
-        self._publish: Publish = lambda change: None
+        self._serving: Serving | None = None
         self._jobs: dict[str, asyncio.Task[Any]] = {}
         self.extension = Extension(
             identifier=NAME,
@@ -76,9 +76,9 @@ class Jobs:
         )
 
     @asynccontextmanager
-    async def life(self, publish: Publish) -> AsyncIterator[None]:
+    async def life(self, serving: Serving) -> AsyncIterator[None]:
         self.entered += 1
-        self._publish = publish
+        self._serving = serving
         yield
         self.entered -= 1
         for task in self._jobs.values():
@@ -94,7 +94,8 @@ class Jobs:
 
     async def _work(self, job: str, work: Awaitable[Any]) -> dict[str, Any]:
         result = await work
-        self._publish(CHANGES.change(job, {"done": True}))
+        assert self._serving is not None
+        self._serving.publish(CHANGES.change(job, {"done": True}))
         return result.to_wire()
 
     def get(self, jobId: str, ctx: Context) -> dict[str, Any]:  # noqa: N803 - its name on the wire

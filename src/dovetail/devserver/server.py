@@ -138,7 +138,7 @@ class DevServer(Dispatcher):
         if not isinstance(params, ListenParams):
             return error_response(call, InternalError("a subscription can't be read"))
         try:
-            wanted = self._extensions.wanted(call, channel.principal)
+            wanted = await self._extensions.wanted(call, channel.principal)
             listening = Listening(call.id, params.notifications, self._capabilities, call.profile, wanted)
         except RPCError as problem:
             return error_response(call, problem)

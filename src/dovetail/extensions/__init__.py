@@ -8,21 +8,25 @@ from ..protocol.listening import Change, ChangeType
 from ..protocol.types import InputRequest, Result
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Encoded, Handler, Middleware
+from ..runtime.durable import DurableCall
 from ..runtime.extension import (
     Extension,
     ExtensionMethod,
     ExtensionNotice,
     InvalidExtension,
-    Publish,
     Resolving,
     ResultType,
+    ServedTool,
+    Serving,
 )
+from ..runtime.task_options import TaskOptions
 
 __all__ = [
     "Call",
     "Change",
     "ChangeType",
     "Channel",
+    "DurableCall",
     "Encoded",
     "Extension",
     "ExtensionMethod",
@@ -31,8 +35,10 @@ __all__ = [
     "InputRequest",
     "InvalidExtension",
     "Middleware",
-    "Publish",
     "Resolving",
     "Result",
     "ResultType",
+    "ServedTool",
+    "Serving",
+    "TaskOptions",
 ]

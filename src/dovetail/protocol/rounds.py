@@ -30,6 +30,8 @@ from .types.resources import ReadResourceParams
 from .types.tools import CallToolParams
 
 MAX_ROUNDS: Final = 32
+MAX_DURABLE_ROUNDS: Final = 1000
+"""The same for a call that outlives its requests."""
 MAX_QUESTIONS: Final = 32
 LIFETIME: Final = 900.0
 SKEW: Final = 60.0
@@ -172,6 +174,13 @@ def load(data: bytes, *, now: float) -> Journal:
     if not possible:
         raise InvalidParams("the request state is not valid; send the request again without it")
     return journal
+
+
+def load_durable(data: str) -> Journal:
+    """The journal of a call that outlives its requests, from what a run of it ended with. It never left the server, so
+    nothing is judged but its form. Raises `DECODE_ERRORS`.
+    """
+    return _journals.read(data.encode())
 
 
 def required(requests: dict[str, InputRequest], state: str | None) -> InputRequired:

@@ -16,6 +16,7 @@ from ..logs import get_logger
 from ..protocol.errors import FeatureUnavailable
 from ..protocol.session import ServerSession, SessionState
 from ..security.principal import ANONYMOUS, Principal
+from .durable import DurableCall
 
 log = get_logger("dovetail.server")
 
@@ -32,7 +33,8 @@ class Channel:
     nobody but the transport may cancel; ``cancelled``: the transport did. ``lasting``: what a session is told is
     remembered, and changes find their way to it; ``speaking``: what is said during a call is not dropped. ``lapse``:
     what ends the call in good order when its caller's credentials are good no more; without it, it is cancelled then.
-    ``lean``: what is large of the request is let go of once it was read.
+    ``lean``: what is large of the request is let go of once it was read. ``durable``: what keeps a call that outlives
+    its requests (`dovetail.runtime.durable`).
     """
 
     principal: Principal = ANONYMOUS
@@ -47,6 +49,7 @@ class Channel:
     speaking: bool = True
     clean_ups: list[Callable[[], Awaitable[None]]] | None = None
     lapse: Callable[[], None] | None = None
+    durable: DurableCall | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:

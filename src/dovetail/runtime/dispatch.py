@@ -106,6 +106,15 @@ class Dispatcher:
             if profile.stateless
         }
 
+    def handle(self, call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
+        """What the handler of a call gives, behind the middleware. Raises `MethodNotFound` where there is none, and
+        what the handler raises.
+        """
+        handler = self._handlers.get(call.method)
+        if handler is None:
+            raise MethodNotFound(f"this server does not have the method {call.method!r}")
+        return handler(call, channel)
+
     @answers
     async def answer(self, call: Call, channel: Channel) -> EncodedResponse:
         """The reply to a call. Raises nothing but `asyncio.CancelledError`."""

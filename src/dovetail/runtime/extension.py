@@ -20,6 +20,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Literal, Protocol, TypeGuard, TypeVar, cast
 
 from msgspec import Raw, Struct, field
+from msgspec.structs import replace
 
 from ..logs import get_logger
 from ..protocol import names
@@ -28,10 +29,13 @@ from ..protocol.errors import InvalidParams, LocalProtocolError, MissingCapabili
 from ..protocol.listening import MAX_RESOURCES, Change, ChangeType
 from ..protocol.meta_keys import is_extension_identifier
 from ..protocol.revisions import PROFILES, Method, Profile
-from ..protocol.types import InputRequest, Params, Result
+from ..protocol.revisions.profiles import Profiles
+from ..protocol.types import InputRequest, Params, Result, ServerCapabilities, Tool
 from ..security.principal import Principal
+from ..stores.contracts import Store
 from .channel import Channel
 from .dispatch import Encoded, Handler, Middleware, around
+from .task_options import TaskOptions
 
 __all__ = [
     "Extension",
@@ -40,9 +44,10 @@ __all__ = [
     "NO_EXTENSIONS",
     "Extensions",
     "InvalidExtension",
-    "Publish",
     "Resolving",
     "ResultType",
+    "ServedTool",
+    "Serving",
     "demanding",
 ]
 
@@ -51,25 +56,64 @@ log = get_logger("dovetail")
 T = TypeVar("T")
 MAX_HEARD: Final = 256
 """Notifications whose handlers may be waiting for something; further ones are dropped, and the log says so."""
-Publish = Callable[[Change], None]
-"""Tells all who listen of a change; from any task or thread."""
 
 
 class InvalidExtension(LocalProtocolError, ValueError):
     """An extension says something that can't be, or that does not go with another one; the text says what."""
 
 
+class ServedTool(Struct, frozen=True, kw_only=True):
+    """A tool that a server offers: as clients see it, and ``task``: how it may be run as a task, None if it may not."""
+
+    tool: Tool
+    task: TaskOptions | None = None
+
+
+class Serving(Protocol):
+    """What a server offers to the lifespan of an extension."""
+
+    @property
+    def name(self) -> str:
+        """The server's name: what stands apart in a store from what other servers keep there."""
+        ...
+
+    @property
+    def store(self) -> Store | None:
+        """What outlives a request; None where the server has nothing but its memory."""
+        ...
+
+    @property
+    def profiles(self) -> Profiles:
+        """The revisions, each with its methods, those of extensions among them."""
+        ...
+
+    @property
+    def tools(self) -> Sequence[ServedTool]:
+        """What it offers now, to whomever."""
+        ...
+
+    def publish(self, change: Change) -> None:
+        """Tell all who listen of a change. Never waits; may be called from any task or thread."""
+        ...
+
+    def call(self, call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
+        """Answer a call as if it had come from a client, through all middleware. Raises what the handler raises."""
+        ...
+
+
 class ExtensionMethod(Struct, frozen=True, kw_only=True):
     """A request that clients may send. ``name`` on the wire.
 
-    ``handler`` answers it at servers, and is a function like those of `App.method`. ``declared``: only clients that
-    declared the extension may send it; others are answered with -32021. ``subject``: the member of ``params`` that the
-    name header repeats over HTTP. ``repeatable``: it changes nothing, or the same thing however often it arrives.
-    ``revisions``: those that have it (default: those of the extension).
+    ``handler`` answers it at servers, and is a function like those of `App.method`; ``answer`` does so in its stead,
+    and is given the call as it is. ``declared``: only clients that declared the extension may send it, where anybody
+    can; others are answered with -32021. ``subject``: the member of ``params`` that the name header repeats over HTTP.
+    ``repeatable``: it changes nothing, or the same thing however often it arrives. ``revisions``: those that have it
+    (default: those of the extension).
     """
 
     name: str
     handler: Callable[..., Any] | None = None
+    answer: Handler | None = None
     declared: bool = True
     subject: str = ""
     repeatable: bool = False
@@ -129,12 +173,13 @@ class Extension(Struct, frozen=True, kw_only=True):
 
     ``identifier``: a prefix and a name, ``com.example/counting``. ``settings``: what is declared under it.
     ``revisions``: those in which it exists (default: all in which extensions can be declared). ``wrappers``: by
-    method, what stands between the app's middleware and the handler of the protocol's own. ``required``: an app answers
-    requests of clients that could have declared it, and did not, with -32021, all but ``server/discover``, which says
-    what it needs. ``lifespan``: entered
-    before the app's and left after it; given what publishes changes. ``may_listen``: whether a caller may hear of
-    a thing by that name, given both (default: everybody may; make names that nobody guesses). Raises
-    `InvalidExtension`.
+    method, what stands between the app's middleware and the handler of the protocol's own. ``around_tool``: asked once
+    for each tool, what is to stand around it, inside of everything that is checked before a tool is called; None for
+    nothing. ``required``: an app answers requests of clients that could have declared it, and did not, with -32021, all
+    but ``server/discover``, which says what it needs. ``capabilities``: what servers announce besides, by members of
+    ``ServerCapabilities``, to whoever calls. ``lifespan``: entered before the app's and left after it. ``may_listen``:
+    whether a caller may hear of a thing by that name, given both, at once or awaited (default: everybody may; make
+    names that nobody guesses). Raises `InvalidExtension`.
     Specification: basic/versioning, "Extension Negotiation".
     """
 
@@ -146,9 +191,11 @@ class Extension(Struct, frozen=True, kw_only=True):
     results: Sequence[ResultType] = ()
     changes: Sequence[ChangeType] = ()
     wrappers: Mapping[str, Middleware] = field(default_factory=dict[str, Middleware])
+    around_tool: Callable[[ServedTool], Middleware | None] | None = None
     required: bool = False
-    lifespan: Callable[[Publish], AbstractAsyncContextManager[Any]] | None = None
-    may_listen: Callable[[Principal, str], bool] | None = None
+    capabilities: Callable[[Channel], Mapping[str, Any]] | None = None
+    lifespan: Callable[[Serving], AbstractAsyncContextManager[Any]] | None = None
+    may_listen: Callable[[Principal, str], bool | Awaitable[bool]] | None = None
 
     def __post_init__(self) -> None:
         if not is_extension_identifier(self.identifier):
@@ -254,6 +301,26 @@ class Extensions:
                 handler = around(each.wrappers[method], handler)
         return handler
 
+    def around_tool(self, served: ServedTool, handler: Handler) -> Handler:
+        """What calls a tool, and what extensions wrap around it: the first is outermost."""
+        for each in reversed(self._all):
+            middleware = None if each.around_tool is None else each.around_tool(served)
+            if middleware is not None:
+                handler = around(middleware, handler)
+        return handler
+
+    @property
+    def run_tasks(self) -> bool:
+        """Whether any of them can run a tool as a task."""
+        return any(each.around_tool is not None for each in self._all)
+
+    def offered(self, capabilities: ServerCapabilities, channel: Channel) -> ServerCapabilities:
+        """What a server can do, with what extensions add for whoever calls."""
+        for each in self._all:
+            if each.capabilities is not None:
+                capabilities = replace(capabilities, **each.capabilities(channel))
+        return capabilities
+
     def guarded(self, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
         """The handlers of all methods, behind what is required of clients."""
         guarded = dict(handlers)
@@ -264,7 +331,7 @@ class Extensions:
                 )
         return guarded
 
-    def wanted(self, call: Call, principal: Principal) -> dict[ChangeType, list[str]] | None:
+    async def wanted(self, call: Call, principal: Principal) -> dict[ChangeType, list[str]] | None:
         """What a ``subscriptions/listen`` wants to hear of that extensions bring, as far as the caller may.
 
         Raises `MissingCapability` where that was not declared, `InvalidParams` for what is no list of texts.
@@ -283,7 +350,11 @@ class Extensions:
                     f"{change.filter} of a subscription is a list of at most {MAX_RESOURCES} texts"
                 )
             may = extension.may_listen
-            found[change] = subjects if may is None else [each for each in subjects if may(principal, each)]
+            found[change] = (
+                subjects
+                if may is None
+                else [each for each in subjects if await _allowed(may(principal, each))]
+            )
         return found
 
     # At a client
@@ -367,6 +438,10 @@ def _once(table: dict[Any, Any], key: tuple[str, str], value: Any, extension: st
 
 def _are_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(each, str) for each in cast("list[object]", value))
+
+
+async def _allowed(said: bool | Awaitable[bool]) -> bool:
+    return said if isinstance(said, bool) else await said
 
 
 async def _heard(outcome: Awaitable[Any], notification: str) -> None:

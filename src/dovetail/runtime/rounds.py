@@ -34,16 +34,18 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final, NoReturn, cast
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from ..logs import get_logger
 from ..protocol import codec, rounds
 from ..protocol.call import Call
-from ..protocol.errors import InternalError, InvalidParams, LocalProtocolError
+from ..protocol.errors import InternalError, InvalidParams, LocalProtocolError, ToolError
 from ..protocol.types.requests import InputRequired, RetryParams
 from ..security.sealing import SealBroken
 from ..stores.errors import StoreError
 from .channel import Channel
-from .journals import Journals, OutcomeUnknown, store_failed
+from .durable import DurableCall
+from .journals import MAX_JOURNAL, Journals, JournalTooLarge, OutcomeUnknown, store_failed
 from .redemptions import Redemption, redemption
 
 log = get_logger("dovetail.server")
@@ -110,6 +112,7 @@ class Rounds:
             "_body",
             "_channel",
             "_closed_with",
+            "_durable",
             "_journal",
             "_journals",
             "_loop",
@@ -139,6 +142,7 @@ class Rounds:
         policy: UsePolicy = _AS_OFTEN_AS_SENT,
         rehearsal: bool = False,
     ) -> None:
+        self._durable = None if rehearsal else channel.durable
         self._journals = journals
         self._channel = channel
         self._received = received
@@ -211,6 +215,27 @@ class Rounds:
         journal.expires = time.time() // 1 + rounds.LIFETIME  # whole seconds: all states are equally long
         received = ReceivedState(journal, binding, redemption=redeeming, before=before)
         return cls(journals, channel, received, body=asyncio.current_task(), policy=policy)
+
+    @classmethod
+    def reopen(
+        cls,
+        journals: Journals,
+        call: Call,
+        channel: Channel,
+        durable: DurableCall,
+        *,
+        policy: UsePolicy = _AS_OFTEN_AS_SENT,
+    ) -> "Rounds":
+        """The rounds of a call that outlives its requests; to be called by the task of the body."""
+        params = _retry(call)
+        if params.request_state is None:
+            journal = rounds.Journal(nonce=durable.key, expires=0)
+        else:
+            journal = rounds.load_durable(params.request_state)
+            journal.accept(params.input_responses or {})
+        journal.steps.update(durable.steps)
+        journals.assign(journal, channel)
+        return cls(journals, channel, ReceivedState(journal, b""), body=asyncio.current_task(), policy=policy)
 
     def rehearse(self) -> "Rounds":
         """The same journal once more, for a run of the same task that only shows whether it asks the same."""
@@ -359,6 +384,8 @@ class Rounds:
         turns = CLIMB
         try:
             data = await (self._claimed(name, produce) if self._policy.once else produce())
+            if self._durable is not None:
+                await self._durable.record(name, data)
             self._journal.steps[name] = Raw(data)
             turns = QUIET
         finally:
@@ -450,6 +477,8 @@ class Rounds:
         """
         journal, journals = self._journal, self._journals
         requests = journal.close_round(self._open)
+        if self._durable is not None:
+            return rounds.required(requests, _kept(journal))
         try:
             if self._policy.single_use and not self._replayed:
                 journals.assign(journal, self._channel)
@@ -485,6 +514,16 @@ class Rounds:
         if redeeming is None or self._unsure:
             return reply
         return await self._journals.redemptions.keep(redeeming, reply)
+
+
+def _kept(journal: rounds.Journal) -> str:
+    """The journal of a call that outlives its requests; its steps are recorded already. Raises `ToolError`."""
+    if journal.round >= rounds.MAX_DURABLE_ROUNDS:
+        raise ToolError(f"the call asked {rounds.MAX_DURABLE_ROUNDS} times without coming to an end")
+    data = codec.encode(replace(journal, steps={}))
+    if len(data) > MAX_JOURNAL:
+        raise JournalTooLarge(MAX_JOURNAL)
+    return data.decode()
 
 
 def ends_round(problem: BaseException) -> bool:

@@ -23,10 +23,11 @@ from ..protocol.types import (
     Result,
     Tool,
     ToolAnnotations,
+    ToolExecution,
 )
 from ..protocol.uri_template.template import TemplateError, URITemplate
 from ..runtime.dispatch import Dispatcher, Handler, Middleware
-from ..runtime.extension import Extension, ExtensionMethod, Extensions, demanding
+from ..runtime.extension import Extension, ExtensionMethod, Extensions, Serving, demanding
 from ..runtime.hub import Hub
 from ..runtime.observer import Observer, observer_of
 from ..runtime.service import Service
@@ -49,6 +50,7 @@ from .checks import (
     known_options,
     misused,
     served,
+    task_options,
 )
 from .completion import Completers
 from .entries import PromptEntry, ResourceEntry, ToolEntry
@@ -207,8 +209,10 @@ class App:
             plan, schema=options.get("input_schema"), strict=self._strict if strict is None else strict
         )
         output = OutputPlan(plan, schema=options.get("output_schema"))
+        task = task_options(plan, options.get("task"), can_run=self._extensions.run_tasks)
         tool = Tool(
             **said,
+            execution=None if task is None else ToolExecution(task_support=task.support),
             input_schema=arguments.schema,
             output_schema=output.schema,
             annotations=None
@@ -216,7 +220,8 @@ class App:
             else as_struct(plan.refuse, ToolAnnotations, annotations, "annotations="),
         )
         runner = self._runner(plan, options, once=options.get("once", False))
-        entry = ToolEntry(tool, runner, arguments, output, mask_errors=self._mask_errors)
+        more: dict[str, Any] = {"mask_errors": self._mask_errors, "extensions": self._extensions}
+        entry = ToolEntry(tool, runner, arguments, output, task=task, **more)
         self._offer(self._catalog.tools, plan, tool.name, entry, options)
 
     def remove_tool(self, name: str) -> None:
@@ -578,6 +583,8 @@ class App:
 
     def _answering(self, extension: Extension, method: ExtensionMethod) -> Handler:
         """What answers a method of an extension. Raises `RegistrationError`."""
+        if method.answer is not None:
+            return demanding(extension, method.answer) if method.declared else method.answer
         if method.handler is None:
             raise RegistrationError(
                 f"the extension {extension.identifier} has no handler for {method.name!r}, so an app can't answer it"
@@ -638,6 +645,12 @@ class App:
         name = getattr(self._lifespan, "__qualname__", type(self._lifespan).__name__)
         return f"the lifespan {name}() of {self.name!r} ({where_of(self._lifespan)})"
 
+    def _serving(self) -> Serving:
+        """The app as its extensions see it."""
+        from .serving_app import ServingApp
+
+        return ServingApp(self.name, self.service, self._keys_and_store.store, self._catalog.tools)
+
     @asynccontextmanager
     async def _life(self) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
@@ -646,7 +659,7 @@ class App:
                 await stack.enter_async_context(self._hub.relay.hearing())
             for each in self._extensions:
                 if each.lifespan is not None:
-                    await stack.enter_async_context(each.lifespan(self._hub.publish))
+                    await stack.enter_async_context(each.lifespan(self._serving()))
             if self._lifespan is not None:
                 self._runner_state.state = await stack.enter_async_context(self._lifespan(self))
             if self._hub.relay is not None:

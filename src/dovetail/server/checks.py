@@ -16,6 +16,7 @@ from ..protocol.revisions.profiles import ServedRevisions
 from ..protocol.types.metadata import Icon, Implementation
 from ..protocol.types.wire import Meta
 from ..protocol.uri_template.template import URITemplate
+from ..runtime.task_options import TaskOptions, TaskSupport
 from .options import PromptOptions
 from .signature import Plan, RegistrationError, not_callable
 
@@ -183,6 +184,24 @@ def as_struct(refuse: Refuse, kind: type[S], given: object, name: str) -> S:
     if unknown and isinstance(given, dict):
         raise refuse(f"{name}: there is no {sorted(unknown)[0]!r}; write {kind.__name__}(...)")
     return value if isinstance(given, dict) else cast("S", given)
+
+
+def task_options(plan: Plan, given: TaskSupport | TaskOptions | None, *, can_run: bool) -> TaskOptions | None:
+    """How a tool may be run as a task; None for one that may not. ``can_run``: whether the app has what runs tasks.
+    Raises `RegistrationError`.
+    """
+    try:
+        options = given if isinstance(given, TaskOptions) else TaskOptions(support=given or "forbidden")
+    except ValueError as problem:
+        raise plan.refuse(str(problem)) from None
+    if options.support == "forbidden":
+        return None
+    if not can_run:
+        raise plan.refuse(
+            "task= needs what runs tasks: write from dovetail.extensions.tasks import tasks, and "
+            "App(..., extensions=[tasks()])"
+        )
+    return options
 
 
 def check_name(plan: Plan, name: str) -> None:

@@ -41,6 +41,9 @@ from ..protocol.types import (
 from ..protocol.types.requests import CacheableResult
 from ..protocol.uri_template.template import URITemplate
 from ..runtime.channel import Channel
+from ..runtime.dispatch import Handler
+from ..runtime.extension import NO_EXTENSIONS, Extensions, ServedTool
+from ..runtime.task_options import TaskOptions
 from .arguments import ArgumentsPlan, BadArguments
 from .contents import ContentsPlan
 from .context import Context, opened_rounds
@@ -66,8 +69,12 @@ class ToolEntry:
         output: OutputPlan,
         *,
         mask_errors: bool = True,
+        task: TaskOptions | None = None,
+        extensions: Extensions = NO_EXTENSIONS,
     ) -> None:
         self.tool = tool
+        self.served = ServedTool(tool=tool, task=task)
+        self.answer: Handler = extensions.around_tool(self.served, self.call)
         self.single_use = runner.policy.single_use
         self._runner = runner
         self._arguments = arguments
@@ -100,7 +107,7 @@ class ToolEntry:
         except URLElicitationRequired as visits:
             return await self._demanded(call, channel, visits)
         except Exception as problem:  # noqa: BLE001 - told to the model, and logged, in one place
-            return self._failed(call, problem)
+            return self._failed(call, channel, problem)
 
     async def _demanded(
         self, call: Call, channel: Channel, visits: URLElicitationRequired
@@ -109,7 +116,7 @@ class ToolEntry:
         try:
             return await self._runner.demanded(call, channel, visits)
         except Exception as problem:  # noqa: BLE001 - as in `call`
-            return self._failed(call, problem)
+            return self._failed(call, channel, problem)
 
     async def _call_redeemed(
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
@@ -138,7 +145,7 @@ class ToolEntry:
             value = await self._runner.run(call, channel, values, context)
             return value if isinstance(value, InputRequired) else self._result(call, value)
         except Exception as problem:  # noqa: BLE001 - told to the model, and logged, in one place
-            return self._failed(call, problem)
+            return self._failed(call, channel, problem)
 
     def _result(self, call: Call, value: Any) -> CallToolResult:
         result = self._output.convert(value)
@@ -146,7 +153,7 @@ class ToolEntry:
             return _wrapped(result)
         return result
 
-    def _failed(self, call: Call, problem: Exception) -> CallToolResult:
+    def _failed(self, call: Call, channel: Channel, problem: Exception) -> CallToolResult:
         """What the model is told of a failure; protocol errors are raised again. To be called in the handler.
 
         A client that can't be asked is told by an error of the protocol where that has one (basic/index, "_meta").
@@ -163,6 +170,8 @@ class ToolEntry:
         if isinstance(problem, (ToolError, Declined, Dismissed)):
             return _error(str(problem))
         log.exception("the tool %r failed", self.name)
+        if channel.durable is not None:
+            channel.durable.failed(problem)
         return _error(
             f"The tool {self.name!r} failed." if self._mask_errors else f"{type(problem).__name__}: {problem}"
         )

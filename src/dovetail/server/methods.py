@@ -19,7 +19,6 @@ from ..protocol.revisions.profiles import ServedRevisions
 from ..protocol.session import ServerSession
 from ..protocol.types import (
     CallToolParams,
-    CallToolResult,
     CompleteParams,
     CompleteResult,
     DiscoverResult,
@@ -126,6 +125,9 @@ class Methods:
             extensions=self._extensions.declared or None,
         )
 
+    def _announced(self, channel: Channel) -> ServerCapabilities:
+        return self._extensions.offered(offering.kept(self.capabilities(), channel), channel)
+
     # Opening and steering
 
     async def _initialize(self, call: Call, channel: Channel) -> bytes:
@@ -133,7 +135,7 @@ class Methods:
         result = session.open(
             cast("InitializeParams", call.params),
             info=self._info,
-            capabilities=offering.kept(self.capabilities(), channel),
+            capabilities=self._announced(channel),
             instructions=self._instructions,
             supported=self._served.stateful,
         )
@@ -143,7 +145,7 @@ class Methods:
     async def _discover(self, call: Call, channel: Channel) -> DiscoverResult:
         return DiscoverResult(
             supported_versions=self._served.announced,
-            capabilities=offering.kept(self.capabilities(), channel),
+            capabilities=self._announced(channel),
             instructions=self._instructions,
             ttl_ms=_DISCOVER_TTL_MS,
             cache_scope="public" if channel.principal.is_anonymous else "private",
@@ -189,7 +191,7 @@ class Methods:
 
     # Using
 
-    def _call_tool(self, call: Call, channel: Channel) -> Awaitable[CallToolResult | InputRequired]:
+    def _call_tool(self, call: Call, channel: Channel) -> Awaitable[Result | bytes]:
         params: Any = call.params
         name: str = params.name
         tools = self._catalog.tools
@@ -198,14 +200,14 @@ class Methods:
             raise InvalidParams(f"there is no tool {name[:128]!r}")
         if self._limiter is not None and (admitted := self._limit(self._limiter, channel)) is not None:
             return self._call_admitted(admitted, entry, call, channel)
-        return entry.call(call, channel)
+        return entry.answer(call, channel)
 
     async def _call_admitted(
         self, admitted: Awaitable[None], entry: ToolEntry, call: Call, channel: Channel
-    ) -> CallToolResult | InputRequired:
+    ) -> Result | bytes:
         """Call a tool once it is known that the caller may. Raises `RateLimited`."""
         await admitted
-        return await entry.call(call, channel)
+        return await entry.answer(call, channel)
 
     async def _read(self, call: Call, channel: Channel) -> ReadResourceResult | InputRequired:
         uri = _ascii(cast("ReadResourceParams", call.params).uri)
@@ -254,7 +256,7 @@ class Methods:
             params.notifications,
             self.capabilities(),
             call.profile,
-            self._extensions.wanted(call, channel.principal),
+            await self._extensions.wanted(call, channel.principal),
         )
         self._catalog.check_subscriptions(params.notifications.resource_subscriptions or (), channel)
         del params
@@ -300,6 +302,8 @@ class Methods:
         """Each caller has its own allowance (see `callers`); those on this machine that have no name are free. Raises
         `RateLimited`; what it gives has to be awaited, and raises that.
         """
+        if channel.durable is not None:
+            return None  # it was counted when it was asked for
         principal = channel.principal
         key = outside(channel.remote) if principal is ANONYMOUS else caller_of(principal, channel.remote)
         if key == HERE:

@@ -10,6 +10,7 @@ from os import PathLike
 from typing import Any, Final, Literal, Protocol, Required, TypedDict
 
 from ..protocol.types import Annotations, Icon, JSONSchema, Meta, ToolAnnotations
+from ..runtime.task_options import TaskOptions, TaskSupport
 from ..security.authenticator import Authenticator, Protection
 from ..stores.contracts import Store
 from .access import Allow
@@ -81,11 +82,14 @@ class ToolOptions(PromptOptions, total=False):
     * ``strict``: as for the app, whose setting it replaces.
     * ``once``: from the first question on, each step runs once however often the client sends the call again, and it
       gets the same final answer; all that ``single_use`` means, it means too.
+    * ``task``: whether it may be run as a task, "optional", "required" or "forbidden" (default), or `TaskOptions`; it
+      needs ``App(extensions=[tasks()])`` of `dovetail.extensions.tasks`.
     """
 
     annotations: ToolAnnotations | None
     once: bool
     strict: bool | None
+    task: TaskSupport | TaskOptions
     input_schema: JSONSchema | None
     output_schema: JSONSchema | None
 

@@ -77,6 +77,9 @@ class RunnerState:
         valid here.
         """
         params = call.params
+        if channel.durable is not None and isinstance(params, RetryParams):
+            reopened = Rounds.reopen(self._journals(), call, channel, channel.durable, policy=policy)
+            return Context(call, channel, state=self.state, rounds=reopened)
         if not (call.profile.stateless and isinstance(params, RetryParams)):
             return Context(call, channel, state=self.state)
         if params.request_state is None:
