@@ -1,4 +1,4 @@
-"""A call that outlives its requests, run by an extension as one outside of this house would (runtime/durable.py)."""
+"""A call that outlives its requests, run by an extension as one outside of this house would (`DurableCall`)."""
 
 from __future__ import annotations
 

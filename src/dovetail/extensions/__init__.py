@@ -6,9 +6,8 @@ Specification: basic/versioning, "Extension Negotiation".
 from ..protocol.call import Call
 from ..protocol.listening import Change, ChangeType
 from ..protocol.types import InputRequest, Result
-from ..runtime.channel import Channel
+from ..runtime.channel import Channel, DurableCall
 from ..runtime.dispatch import Encoded, Handler, Middleware
-from ..runtime.durable import DurableCall
 from ..runtime.extension import (
     Extension,
     ExtensionMethod,
@@ -18,8 +17,9 @@ from ..runtime.extension import (
     ResultType,
     ServedTool,
     Serving,
+    TaskOptions,
+    TaskSupport,
 )
-from ..runtime.task_options import TaskOptions
 
 __all__ = [
     "Call",
@@ -41,4 +41,5 @@ __all__ = [
     "ServedTool",
     "Serving",
     "TaskOptions",
+    "TaskSupport",
 ]

@@ -8,7 +8,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from msgspec import Raw
 
@@ -16,13 +16,44 @@ from ..logs import get_logger
 from ..protocol.errors import FeatureUnavailable
 from ..protocol.session import ServerSession, SessionState
 from ..security.principal import ANONYMOUS, Principal
-from .durable import DurableCall
 
 log = get_logger("dovetail.server")
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 #: Whether `Task.cancelling` can be believed: before Python 3.13 a task group that failed may leave a request behind.
 _COUNTS: Final = sys.version_info >= (3, 13)
+
+
+class DurableCall(Protocol):
+    """A call that outlives its requests, and is run more than once, from its beginning each time: `Channel.durable`.
+
+    A body that asks is run again over what was answered and done before: its journal. For a call of a client's that
+    journal travels, sealed, with the request. Of work that goes on without a request, somebody keeps it (an extension):
+    who runs the call over a channel with this gets `InputRequired` when the body waits for answers, and keeps its
+    ``request_state``, which is neither sealed nor bound and never leaves the server. To go on, the call is run with
+    that state and the answers. Each step is recorded when it ends, so a crash repeats at most the one that ran. This
+    holds in all revisions, also in those in which questions are requests.
+    """
+
+    @property
+    def key(self) -> str:
+        """What identifies it in all of its runs: at least 16 characters that no other call has."""
+        ...
+
+    @property
+    def steps(self) -> Mapping[str, Raw]:
+        """What was recorded of its steps."""
+        ...
+
+    async def record(self, step: str, result: bytes) -> None:
+        """Keep what a step came to, so that no later run repeats it. The body goes on when this returns; what it raises
+        is raised in the body.
+        """
+        ...
+
+    def failed(self, problem: Exception) -> None:
+        """The body raised something that nobody had foreseen; what a caller is told of it comes as the result."""
+        ...
 
 
 class Channel:
@@ -34,7 +65,7 @@ class Channel:
     remembered, and changes find their way to it; ``speaking``: what is said during a call is not dropped. ``lapse``:
     what ends the call in good order when its caller's credentials are good no more; without it, it is cancelled then.
     ``lean``: what is large of the request is let go of once it was read. ``durable``: what keeps a call that outlives
-    its requests (`dovetail.runtime.durable`).
+    its requests.
     """
 
     principal: Principal = ANONYMOUS

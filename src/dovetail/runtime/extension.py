@@ -24,18 +24,16 @@ from msgspec.structs import replace
 
 from ..logs import get_logger
 from ..protocol import names
-from ..protocol.call import Call
+from ..protocol.call import Call, Peer
 from ..protocol.errors import InvalidParams, LocalProtocolError, MissingCapability
 from ..protocol.listening import MAX_RESOURCES, Change, ChangeType
 from ..protocol.meta_keys import is_extension_identifier
 from ..protocol.revisions import PROFILES, Method, Profile
-from ..protocol.revisions.profiles import Profiles
-from ..protocol.types import InputRequest, Params, Result, ServerCapabilities, Tool
+from ..protocol.types import InputRequest, LogLevel, Params, RequestId, Result, ServerCapabilities, Tool
 from ..security.principal import Principal
 from ..stores.contracts import Store
 from .channel import Channel
 from .dispatch import Encoded, Handler, Middleware, around
-from .task_options import TaskOptions
 
 __all__ = [
     "Extension",
@@ -48,6 +46,8 @@ __all__ = [
     "ResultType",
     "ServedTool",
     "Serving",
+    "TaskOptions",
+    "TaskSupport",
     "demanding",
 ]
 
@@ -60,6 +60,38 @@ MAX_HEARD: Final = 256
 
 class InvalidExtension(LocalProtocolError, ValueError):
     """An extension says something that can't be, or that does not go with another one; the text says what."""
+
+
+TaskSupport = Literal["forbidden", "optional", "required"]
+_HOUR: Final = 3600.0
+
+
+class TaskOptions(Struct, frozen=True, kw_only=True):
+    """How a tool may be run as a task. Times are in seconds.
+
+    ``support``: "optional" (clients that know tasks get one, others wait for the answer) or "required" (others are
+    refused). ``ttl``: how long a task is kept from its beginning on, its result with it (an hour); a client may ask for
+    less. ``poll``: how often clients are advised to ask how far it is (5). ``retries``: how often it is run again after
+    an error of the server, ``backoff`` after the first and twice as long after each further one (1): only for work that
+    may be repeated, all that is no step. ``concurrency``: how many of this tool all workers together run at a time
+    (None: as many as they have room for). Raises ValueError for what can't be.
+    Specification: 2025-11-25, basic/utilities/tasks; the extension io.modelcontextprotocol/tasks.
+    """
+
+    support: TaskSupport = "optional"
+    ttl: float = _HOUR
+    poll: float = 5.0
+    retries: int = 0
+    backoff: float = 1.0
+    concurrency: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.support not in ("forbidden", "optional", "required"):
+            raise ValueError(f'task= is "forbidden", "optional" or "required", not {self.support!r:.60}')
+        if not (self.ttl > 0 and self.poll > 0 and self.backoff >= 0 and self.retries >= 0):
+            raise ValueError("ttl and poll of a task are above 0 seconds, backoff and retries at least 0")
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ValueError("concurrency of a task is at least 1, or None")
 
 
 class ServedTool(Struct, frozen=True, kw_only=True):
@@ -83,17 +115,27 @@ class Serving(Protocol):
         ...
 
     @property
-    def profiles(self) -> Profiles:
-        """The revisions, each with its methods, those of extensions among them."""
-        ...
-
-    @property
     def tools(self) -> Sequence[ServedTool]:
         """What it offers now, to whomever."""
         ...
 
     def publish(self, change: Change) -> None:
         """Tell all who listen of a change. Never waits; may be called from any task or thread."""
+        ...
+
+    def request(
+        self,
+        method: str,
+        params: bytes,
+        *,
+        id: RequestId,
+        revision: str,
+        peer: Peer,
+        log_level: LogLevel | None = None,
+    ) -> Call:
+        """A call of one's own, of what was kept of one that a client made. Raises `InvalidParams`, and KeyError for a
+        revision or a method that is not there.
+        """
         ...
 
     def call(self, call: Call, channel: Channel) -> Awaitable[Result | Encoded]:

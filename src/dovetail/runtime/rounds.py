@@ -43,8 +43,7 @@ from ..protocol.errors import InternalError, InvalidParams, LocalProtocolError, 
 from ..protocol.types.requests import InputRequired, RetryParams
 from ..security.sealing import SealBroken
 from ..stores.errors import StoreError
-from .channel import Channel
-from .durable import DurableCall
+from .channel import Channel, DurableCall
 from .journals import MAX_JOURNAL, Journals, JournalTooLarge, OutcomeUnknown, store_failed
 from .redemptions import Redemption, redemption
 

@@ -16,7 +16,7 @@ from ..protocol.revisions.profiles import ServedRevisions
 from ..protocol.types.metadata import Icon, Implementation
 from ..protocol.types.wire import Meta
 from ..protocol.uri_template.template import URITemplate
-from ..runtime.task_options import TaskOptions, TaskSupport
+from ..runtime.extension import TaskOptions, TaskSupport
 from .options import PromptOptions
 from .signature import Plan, RegistrationError, not_callable
 

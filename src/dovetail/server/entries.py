@@ -42,8 +42,7 @@ from ..protocol.types.requests import CacheableResult
 from ..protocol.uri_template.template import URITemplate
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Handler
-from ..runtime.extension import NO_EXTENSIONS, Extensions, ServedTool
-from ..runtime.task_options import TaskOptions
+from ..runtime.extension import NO_EXTENSIONS, Extensions, ServedTool, TaskOptions
 from .arguments import ArgumentsPlan, BadArguments
 from .contents import ContentsPlan
 from .context import Context, opened_rounds

@@ -10,7 +10,7 @@ from os import PathLike
 from typing import Any, Final, Literal, Protocol, Required, TypedDict
 
 from ..protocol.types import Annotations, Icon, JSONSchema, Meta, ToolAnnotations
-from ..runtime.task_options import TaskOptions, TaskSupport
+from ..runtime.extension import TaskOptions, TaskSupport
 from ..security.authenticator import Authenticator, Protection
 from ..stores.contracts import Store
 from .access import Allow

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Sequence
 
-from ..protocol.call import Call
+from msgspec import Raw
+
+from ..protocol.call import Call, MessageRefused, Peer, read_params
+from ..protocol.envelope import Kind, Message
 from ..protocol.listening import Change
-from ..protocol.revisions.profiles import Profiles
-from ..protocol.types import Result
+from ..protocol.types import LogLevel, RequestId, Result
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Encoded
 from ..runtime.extension import ServedTool
@@ -25,11 +27,6 @@ class ServingApp:
         self._tools = tools
 
     @property
-    def profiles(self) -> Profiles:
-        """The revisions, each with its methods, those of extensions among them."""
-        return self._service.profiles
-
-    @property
     def tools(self) -> Sequence[ServedTool]:
         """What the app offers now, to whomever."""
         return [entry.served for entry in self._tools.all()]
@@ -37,6 +34,27 @@ class ServingApp:
     def publish(self, change: Change) -> None:
         """Tell all who listen of a change. Never waits; may be called from any task or thread."""
         self._service.hub.publish(change)
+
+    def request(
+        self,
+        method: str,
+        params: bytes,
+        *,
+        id: RequestId,
+        revision: str,
+        peer: Peer,
+        log_level: LogLevel | None = None,
+    ) -> Call:
+        """A call of one's own, of what was kept of one that a client made. Raises `InvalidParams`, and KeyError for a
+        revision or a method that is not there.
+        """
+        profile = self._service.profiles[revision]
+        message = Message(Kind.REQUEST, id, method, Raw(params))
+        try:
+            read = read_params(message, profile.client_requests[method].params)
+        except MessageRefused as refused:
+            raise refused.error from None
+        return Call(id, method, read, message, profile, peer, log_level)
 
     def call(self, call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
         """Answer a call as if it had come from a client, through all middleware. Raises what the handler raises."""
