@@ -1,0 +1,28 @@
+"""What tasks are called on the wire: in revision 2025-11-25, which has them itself, and in the extension.
+
+Specification: 2025-11-25, basic/utilities/tasks; the extension io.modelcontextprotocol/tasks.
+"""
+
+from typing import Final
+
+EXTENSION: Final = "io.modelcontextprotocol/tasks"
+#: The revision that has tasks of its own.
+OF_REVISION: Final = "2025-11-25"
+
+GET: Final = "tasks/get"
+CANCEL: Final = "tasks/cancel"
+#: Of the extension alone.
+UPDATE: Final = "tasks/update"
+#: Of 2025-11-25 alone.
+RESULT: Final = "tasks/result"
+LIST: Final = "tasks/list"
+
+NOTIFY: Final = "notifications/tasks"
+NOTIFY_STATUS: Final = "notifications/tasks/status"
+
+RESULT_TASK: Final = "task"
+TASK_IDS: Final = "taskIds"
+TASK_ID: Final = "taskId"
+
+META_RELATED: Final = "io.modelcontextprotocol/related-task"
+META_IMMEDIATE: Final = "io.modelcontextprotocol/model-immediate-response"
