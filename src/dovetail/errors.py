@@ -92,6 +92,8 @@ _lazy = LazyNames(
             "StoreVersionMismatch",
             "StreamEnded",
             "StreamUnknown",
+            "TaskExists",
+            "TooManyTasks",
             "ValueTooLarge",
         ),
         "dovetail.testing.clock": ("StoodStill",),

@@ -76,6 +76,8 @@ from dovetail.stores.errors import (
     StoreVersionMismatch,
     StreamEnded,
     StreamUnknown,
+    TaskExists,
+    TooManyTasks,
     ValueTooLarge,
 )
 from dovetail.testing.clock import StoodStill
@@ -152,9 +154,11 @@ __all__ = [
     "StreamEnded",
     "StreamUnknown",
     "Suspend",
+    "TaskExists",
     "TimedOut",
     "TokenRefused",
     "TokensChanged",
+    "TooManyTasks",
     "ToolError",
     "ToolFailed",
     "TransportError",
