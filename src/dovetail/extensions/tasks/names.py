@@ -21,6 +21,7 @@ NOTIFY: Final = "notifications/tasks"
 NOTIFY_STATUS: Final = "notifications/tasks/status"
 
 RESULT_TASK: Final = "task"
+RESULT_COMPLETE: Final = "complete"
 TASK_IDS: Final = "taskIds"
 TASK_ID: Final = "taskId"
 
