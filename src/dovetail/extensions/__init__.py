@@ -20,6 +20,7 @@ from ..runtime.extension import (
     TaskOptions,
     TaskSupport,
 )
+from ..security.principal import Principal
 
 __all__ = [
     "Call",
@@ -35,6 +36,7 @@ __all__ = [
     "InputRequest",
     "InvalidExtension",
     "Middleware",
+    "Principal",
     "Resolving",
     "Result",
     "ResultType",

@@ -11,7 +11,7 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 from typing import Final
 
 from dovetail.extensions import Extension, ExtensionMethod, TaskOptions
-from dovetail.revisions import PROFILES
+from dovetail.revisions import PROFILES, Feature
 from dovetail.stores import Store
 
 from . import names
@@ -20,8 +20,8 @@ from .serving import TaskServer
 
 __all__ = ["TaskOptions", "tasks"]
 
-_STATELESS: Final = tuple(each.revision for each in PROFILES.values() if each.declares_extensions)
-_STATEFUL: Final = (names.OF_REVISION,)
+_EXTENDED: Final = tuple(each.revision for each in PROFILES.values() if each.declares_extensions)
+_WITH_TASKS: Final = tuple(each.revision for each in PROFILES.values() if each.has(Feature.TASKS))
 
 
 def tasks(
@@ -38,7 +38,7 @@ def tasks(
     if room < 0 or max_unended < 1 or not lease > 0:
         raise ValueError("room is at least 0, max_unended at least 1, and lease above 0 seconds")
     server = TaskServer(store=store, room=room, max_unended=max_unended, lease=lease)
-    both = (*_STATEFUL, *_STATELESS)
+    both = (*_WITH_TASKS, *_EXTENDED)
     return Extension(
         identifier=names.EXTENSION,
         methods=[
@@ -54,10 +54,14 @@ def tasks(
             ),
             ExtensionMethod(name=names.UPDATE, answer=server.update, subject=names.TASK_ID, repeatable=True),
             ExtensionMethod(
-                name=names.RESULT, answer=server.result, declared=False, repeatable=True, revisions=_STATEFUL
+                name=names.RESULT,
+                answer=server.result,
+                declared=False,
+                repeatable=True,
+                revisions=_WITH_TASKS,
             ),
             ExtensionMethod(
-                name=names.LIST, answer=server.list, declared=False, repeatable=True, revisions=_STATEFUL
+                name=names.LIST, answer=server.list, declared=False, repeatable=True, revisions=_WITH_TASKS
             ),
         ],
         changes=[TASK_CHANGES],

@@ -21,7 +21,7 @@ from typing import Final
 from msgspec import Raw
 from msgspec.structs import replace
 
-from dovetail import InternalError, InvalidParams, RPCError
+from dovetail.errors import InternalError, InvalidParams, RPCError
 from dovetail.extensions import Call, Channel, ServedTool, Serving, TaskOptions
 from dovetail.security import get_logger
 from dovetail.stores import (

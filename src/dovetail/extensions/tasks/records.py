@@ -17,12 +17,12 @@ from typing import Any, Final
 
 from msgspec import Raw, Struct, field
 
-from dovetail import Principal
-from dovetail.extensions import Call
+from dovetail.extensions import Call, Principal
 from dovetail.server import Peer
 from dovetail.stores import TaskRecord
 from dovetail.types import ClientCapabilities, Implementation, InputRequest, LogLevel, encode, reader
 
+from . import names
 from .wire import TaskError, TaskStatus
 
 NOTHING: Final = Raw(b"")
@@ -91,13 +91,13 @@ class StoredCall(Struct, frozen=True, omit_defaults=True):
         """The parameters of the next run: with what the one before ended with, and wanting to hear how far it is."""
         members = _members.read(self.params)
         meta = _members.read(members.get("_meta", _EMPTY))
-        members["_meta"] = Raw(encode({"progressToken": Raw(b'"task"'), **meta}))
+        members["_meta"] = Raw(encode({names.PROGRESS_TOKEN: Raw(b'"task"'), **meta}))
         if state:
             members["requestState"], members["inputResponses"] = Raw(encode(state)), Raw(encode(answers))
         return encode(members)
 
 
-class OpenQuestion(Struct, frozen=True):
+class TaskQuestion(Struct, frozen=True):
     """A question that waits for its answer; ``key`` is the body's."""
 
     key: str
@@ -132,7 +132,7 @@ class TaskData(Struct, omit_defaults=True):
     reached: Reached | None = None
     state: str = ""
     used: set[str] = field(default_factory=set[str])
-    questions: dict[str, OpenQuestion] = field(default_factory=dict[str, OpenQuestion])
+    questions: dict[str, TaskQuestion] = field(default_factory=dict[str, TaskQuestion])
     responses: dict[str, Raw] = field(default_factory=dict[str, Raw])
     result: Raw = NOTHING
     is_error: bool = False
@@ -157,7 +157,7 @@ class TaskData(Struct, omit_defaults=True):
         for key, request in requests.items():
             outward = next(each for each in _names(key) if each not in self.used)
             self.used.add(outward)
-            self.questions[outward] = OpenQuestion(key, request)
+            self.questions[outward] = TaskQuestion(key, request)
 
     def respond(self, responses: dict[str, Raw]) -> bool:
         """Take answers to what is open; others are ignored, and so is a second answer. Whether any was taken."""
@@ -199,7 +199,7 @@ def status_of(record: TaskRecord) -> TaskStatus:
 
 __all__ = [
     "NOTHING",
-    "OpenQuestion",
+    "TaskQuestion",
     "Reached",
     "StoredCall",
     "TaskData",

@@ -19,13 +19,13 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from dovetail import CallToolResult, InputRequired, InternalError, RPCError
+from dovetail.errors import InternalError, RPCError
 from dovetail.extensions import Call, Channel, Encoded
 from dovetail.security import get_logger
 from dovetail.stores import StoreError, TaskRecord, ValueTooLarge
-from dovetail.types import Result, decode
+from dovetail.types import CallToolResult, InputRequired, Result, decode
 
-from . import views
+from . import names, views
 from .engine import TaskEngine
 from .records import Reached, TaskData
 
@@ -37,7 +37,7 @@ REACHED_EVERY: Final = 1.0
 """Seconds between two changes of a task that only say how far it is."""
 _LAST: Final = 3600.0
 """The longest pause between two tries, in seconds."""
-_PROGRESS: Final = b"notifications/progress"
+_PROGRESS: Final = names.NOTIFY_PROGRESS.encode()
 
 
 class LeaseLost(InternalError):

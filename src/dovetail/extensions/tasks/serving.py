@@ -20,23 +20,25 @@ from typing import Any, Final
 
 from msgspec import Raw, Struct
 
-from dovetail import InvalidParams, InvalidRequest, MethodNotFound, MissingCapability, Principal, RPCError
+from dovetail.errors import InvalidParams, InvalidRequest, MethodNotFound, MissingCapability, RPCError
 from dovetail.extensions import (
     Call,
     Channel,
     Encoded,
     Handler,
     Middleware,
+    Principal,
     ServedTool,
     Serving,
     TaskOptions,
 )
+from dovetail.revisions import Feature
 from dovetail.stores import Store, TaskRecord
 from dovetail.types import DECODE_ERRORS, Result, encode, reader
 
 from . import names, views
 from .engine import TaskEngine
-from .records import OpenQuestion, TaskData
+from .records import TaskData, TaskQuestion
 from .worker import TaskWorker
 
 PAGE: Final = 100
@@ -145,7 +147,7 @@ class TaskServer:
                     data={"requiredCapabilities": _DECLARED},
                 )
             return await handler(call, channel)
-        if names.RESULT not in call.profile.client_requests:
+        if not call.profile.has(Feature.TASKS):
             if required:
                 raise InvalidRequest(
                     f"the tool {served.tool.name!r} runs as a task, and revision {call.profile.revision} has no tasks"
@@ -225,7 +227,7 @@ class TaskServer:
                     task.cancel()
                 await asyncio.gather(*asking.values(), return_exceptions=True)
 
-    async def _ask(self, record: TaskRecord, key: str, question: OpenQuestion, channel: Channel) -> None:
+    async def _ask(self, record: TaskRecord, key: str, question: TaskQuestion, channel: Channel) -> None:
         """Put a question of a task to the client, and give the answer to the task."""
         params: dict[str, Any] = _members.read(question.request.params or Raw(b"{}"))
         meta: dict[str, Any] = params.get("_meta") or {}
@@ -244,7 +246,7 @@ _place: Final = reader(tuple[float, str])
 
 def _augmentation(call: Call) -> _TaskParam | None:
     """What 2025-11-25 says of the task that a call is to become; None for a plain call. Raises `InvalidParams`."""
-    if names.RESULT not in call.profile.client_requests or call.profile.declares_extensions:
+    if not call.profile.has(Feature.TASKS):
         return None
     raw = call.raw
     return _read(_augmented, call).task if _MARK in bytes(raw) else None
@@ -282,7 +284,7 @@ def _after(cursor: str) -> tuple[float, str]:
     return found
 
 
-def _unanswered(data: TaskData, asking: dict[str, asyncio.Task[None]]) -> list[tuple[str, OpenQuestion]]:
+def _unanswered(data: TaskData, asking: dict[str, asyncio.Task[None]]) -> list[tuple[str, TaskQuestion]]:
     return [
         (key, question)
         for key, question in data.questions.items()

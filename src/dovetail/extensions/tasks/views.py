@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import UNSET, Raw, UnsetType, field
 from msgspec.structs import replace
 
-from dovetail import RPCError
+from dovetail.errors import RPCError
 from dovetail.stores import TaskRecord
 from dovetail.types import InputRequest, Result
 
