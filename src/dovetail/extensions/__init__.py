@@ -6,7 +6,7 @@ Specification: basic/versioning, "Extension Negotiation".
 from ..protocol.call import Call
 from ..protocol.listening import Change, ChangeType
 from ..protocol.types import InputRequest, Result
-from ..runtime.channel import Channel, DurableCall
+from ..runtime.channel import BodyReached, Channel, DurableCall
 from ..runtime.dispatch import Encoded, Handler, Middleware
 from ..runtime.extension import (
     Extension,
@@ -23,6 +23,7 @@ from ..runtime.extension import (
 from ..security.principal import Principal
 
 __all__ = [
+    "BodyReached",
     "Call",
     "Change",
     "ChangeType",

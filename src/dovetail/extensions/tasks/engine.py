@@ -86,15 +86,24 @@ class TaskEngine:
     # Made, found
 
     async def create(
-        self, call: Call, channel: Channel, served: ServedTool, options: TaskOptions, ttl: float | None
+        self,
+        call: Call,
+        channel: Channel,
+        served: ServedTool,
+        options: TaskOptions,
+        *,
+        ttl: float | None = None,
+        state: str = "",
     ) -> tuple[TaskRecord, TaskData]:
-        """Keep a call as a task that is to be run. ``ttl``: seconds that the client asked for. Raises `InvalidParams`
+        """Keep a call as a task that is to be run. ``ttl``: seconds that the client asked for. ``state``:
+        what was asked and answered before. Raises `InvalidParams`
         for one that is too large to be kept, `InternalError` where there is no room.
         """
         now = time.time()
         data = TaskData(
             call=StoredCall.of(call, channel.principal, channel.transport),
             poll=options.poll,
+            state=state,
             retries=options.retries,
             backoff=options.backoff,
         )

@@ -22,6 +22,8 @@ RESULT_TASK: Final = "task"
 RESULT_COMPLETE: Final = "complete"
 #: Of the protocol itself.
 PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105 - a name
+REQUEST_STATE: Final = "requestState"
+INPUT_RESPONSES: Final = "inputResponses"
 NOTIFY_PROGRESS: Final = "notifications/progress"
 
 TASK_IDS: Final = "taskIds"

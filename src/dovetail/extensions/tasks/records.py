@@ -92,8 +92,15 @@ class StoredCall(Struct, frozen=True, omit_defaults=True):
         members = _members.read(self.params)
         meta = _members.read(members.get("_meta", _EMPTY))
         members["_meta"] = Raw(encode({names.PROGRESS_TOKEN: Raw(b'"task"'), **meta}))
+        for key in (names.REQUEST_STATE, names.INPUT_RESPONSES):
+            members.pop(
+                key, None
+            )  # what a client sent of them is for the request alone, and believed by nobody here
         if state:
-            members["requestState"], members["inputResponses"] = Raw(encode(state)), Raw(encode(answers))
+            members[names.REQUEST_STATE], members[names.INPUT_RESPONSES] = (
+                Raw(encode(state)),
+                Raw(encode(answers)),
+            )
         return encode(members)
 
 

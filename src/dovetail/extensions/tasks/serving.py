@@ -22,6 +22,7 @@ from msgspec import Raw, Struct
 
 from dovetail.errors import InvalidParams, InvalidRequest, MethodNotFound, MissingCapability, RPCError
 from dovetail.extensions import (
+    BodyReached,
     Call,
     Channel,
     Encoded,
@@ -140,7 +141,7 @@ class TaskServer:
         required = options.support == "required"
         if call.profile.declares_extensions:
             if names.EXTENSION in (call.peer.capabilities.extensions or {}):
-                return views.created(*await self._engine.create(call, channel, served, options, None))
+                return await self._create_asked(served, options, call, channel, handler)
             if required:
                 raise MissingCapability(
                     f"the tool {served.tool.name!r} runs as a task, and this client did not declare {names.EXTENSION}",
@@ -159,7 +160,24 @@ class TaskServer:
                 raise MethodNotFound(f"the tool {served.tool.name!r} can only be called as a task")
             return await handler(call, channel)
         ttl = None if asked.ttl is None else asked.ttl / 1000
-        return views.created_stateful(*await self._engine.create(call, channel, served, options, ttl))
+        return views.created_stateful(*await self._engine.create(call, channel, served, options, ttl=ttl))
+
+    async def _create_asked(
+        self, served: ServedTool, options: TaskOptions, call: Call, channel: Channel, handler: Handler
+    ) -> Result | Encoded:
+        """A task for a call whose first questions are answered: what has to be asked before the tool begins is asked
+        in rounds of the call itself ("SHOULD resolve all MRTR exchanges synchronously").
+        """
+        state = ""
+        if served.asks_first:
+            channel.stops_at_body = True
+            try:
+                return await handler(call, channel)
+            except BodyReached as reached:
+                state = reached.state
+            finally:
+                channel.stops_at_body = False
+        return views.created(*await self._engine.create(call, channel, served, options, state=state))
 
     # Methods of both
 
