@@ -187,8 +187,7 @@ class MemoryTasks:
                     updated=max(stored.updated, now),
                     holder=holder,
                 )
-                self._lines.remove(id, stored.owner, stored.queue)
-                self._place(task.record, now + lease)
+                self._lines.hold(id, stored.owner, stored.queue, now + lease)
                 found.append(task.record)
         return found
 
@@ -201,8 +200,7 @@ class MemoryTasks:
             for id in ids:
                 task = self._live(id, now)
                 if task is not None and task.record.holder == holder:
-                    self._lines.remove(id, task.record.owner, task.record.queue)
-                    self._place(task.record, now + lease)
+                    self._lines.hold(id, task.record.owner, task.record.queue, now + lease)
                     renewed.add(id)
             return renewed
 

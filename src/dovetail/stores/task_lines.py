@@ -71,10 +71,12 @@ class TaskLines:
         self._rank(line)
 
     def hold(self, id: str, owner: str, queue: str, until: float) -> None:
-        """A task that is in no line is held until then."""
+        """The task is held until then, whether it was held, waited or neither."""
+        if self._leases.rank(id) is None:
+            self.remove(id, owner, queue)
+            self._count(owner, 1)
         self._leases.put(id, until)
         self._queue(queue).leases.put(id, until)
-        self._count(owner, 1)
 
     def remove(self, id: str, owner: str, queue: str) -> float | None:
         """The task waits and is held no longer, if it did or was. Gives when its lease would be over."""
