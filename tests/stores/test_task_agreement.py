@@ -11,11 +11,21 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dovetail.stores import MemoryStore, SQLiteStore, Store, StoreBounds, StoreError, TaskBounds, TaskRecord
+from dovetail.stores import (
+    MemoryStore,
+    SQLiteStore,
+    Store,
+    StoreBounds,
+    StoreError,
+    TaskBounds,
+    TaskRecord,
+    sqlite_tasks,
+)
 from dovetail.testing.store_contract import VirtualClock, a_task
 
 BOUNDS = StoreBounds(tasks=TaskBounds(max_tasks=5, max_data=600))
@@ -170,9 +180,9 @@ def check_counts(store: MemoryStore) -> None:
         assert queue.ready or queue.later or queue.leases
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(steps(), min_size=10, max_size=80))
-def test_tasks_in_memory_and_sqlite_agree(history: list[tuple[str, Step | int]]) -> None:
+@settings(max_examples=100, deadline=None)
+@given(st.lists(steps(), min_size=10, max_size=80), st.sampled_from([1, 256]))
+def test_tasks_in_memory_and_sqlite_agree(history: list[tuple[str, Step | int]], look: int) -> None:
     async def run(folder: str) -> None:
         clock = VirtualClock(BEGIN)
         async with (
@@ -186,5 +196,6 @@ def test_tasks_in_memory_and_sqlite_agree(history: list[tuple[str, Step | int]])
                     assert await answer(memory, step) == await answer(sqlite, step), name
                     check_counts(memory)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_tasks, "_LOOK", look)  # few tasks have to do for what it does with many
         asyncio.run(run(folder))

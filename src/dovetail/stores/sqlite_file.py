@@ -105,10 +105,10 @@ STEPS = (
     CREATE INDEX task_expires ON task (expires) WHERE expires IS NOT NULL;
     CREATE INDEX task_owner ON task (owner, created, id);
     CREATE INDEX task_unended ON task (owner, expires) WHERE ended = 0;
-    CREATE INDEX task_line ON task (queue, owner, due, id) WHERE until IS NULL AND due IS NOT NULL;
-    CREATE INDEX task_due ON task (queue, due) WHERE until IS NULL AND due IS NOT NULL;
-    CREATE INDEX task_lease ON task (queue, until) WHERE until IS NOT NULL;
-    CREATE INDEX task_held ON task (owner, until) WHERE until IS NOT NULL;
+    CREATE INDEX task_line ON task (queue, owner, due, id, expires) WHERE until IS NULL AND due IS NOT NULL;
+    CREATE INDEX task_due ON task (queue, due, id, owner, expires) WHERE until IS NULL AND due IS NOT NULL;
+    CREATE INDEX task_lease ON task (queue, until, expires) WHERE until IS NOT NULL;
+    CREATE INDEX task_held ON task (owner, until, expires) WHERE until IS NOT NULL;
     CREATE TABLE task_total (tasks INTEGER NOT NULL);
     INSERT INTO task_total VALUES (0);
     CREATE TRIGGER task_added AFTER INSERT ON task BEGIN

@@ -4,8 +4,9 @@ Theory of operation
 -------------------
 The data of a task stands in a row of its own: claims, renewals and steps change the small row beside it. A task has an
 `until` while it is held; a lease that is over counts as none, and claims take it away. So what waits is in one index,
-by queue, owner and time, and what is held in another: a claim steps from owner to owner through the first, and takes
-from whoever has the fewest in the second. All of it is one transaction, as every move here is.
+by queue and time, and what is held in another. A claim looks at those that are due for longest: mostly there are enough
+owners among them that hold nothing. Else it steps from owner to owner through an index of their own, and takes from
+whoever holds the fewest. All of it is one transaction, as every move here is.
 
 How many tasks there are is counted by triggers. What has expired and is still there is subtracted from it.
 
@@ -15,7 +16,7 @@ Specification: none; the extension of tasks is served from here.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from sqlite3 import Connection
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ from dovetail.stores.sqlite_executor import SQLiteExecutor
 
 __all__ = ["SQLiteTasks", "sweep_tasks"]
 
+_LOOK: Final = 256
+"""Tasks that a claim looks at before it steps from owner to owner."""
 _LIVE: Final = "FROM task WHERE (expires IS NULL OR expires > :now) AND"
 _WAITING: Final = f"{_LIVE} queue = :queue AND until IS NULL AND due IS NOT NULL"
 _RECORD: Final = (
@@ -44,6 +47,7 @@ _RECORD: Final = (
 _UNEXPIRED: Final = "(expires IS NULL OR expires > :now)"
 _KINDS: Final = (int, int, float, float, (float, type(None)), (float, type(None)), int, bytes)
 """What the columns of a task hold after the texts. SQLite would keep anything in them."""
+_EARLIEST: Final = f"SELECT due, id, owner, number {_WAITING} AND due <= :now ORDER BY due, id LIMIT :most"
 _FIRST_OF_EACH: Final = """
     WITH RECURSIVE line (name) AS (
         SELECT min(owner) FROM task WHERE queue = :queue AND until IS NULL AND due IS NOT NULL
@@ -224,7 +228,7 @@ class SQLiteTasks:
         firsts: list[tuple[int, float, str, str, int, str]] = []
         for name in queues:
             if room[name] > 0:
-                for due, id, owner, number in connection.execute(_FIRST_OF_EACH, {"queue": name, "now": now}):
+                for due, id, owner, number in _firsts(connection, name, now, held, limit):
                     firsts.append((held.get(owner, 0), due, id, owner, number, name))
         heapq.heapify(firsts)
         found: list[TaskRecord] = []
@@ -350,6 +354,22 @@ def sweep_tasks(connection: Connection, now: float, amount: int) -> None:
     connection.execute(
         "DELETE FROM task WHERE number IN (SELECT number FROM task WHERE expires <= ? LIMIT ?)", (now, amount)
     )
+
+
+def _firsts(
+    connection: Connection, queue: str, now: float, held: Mapping[str, int], wanted: int
+) -> Iterable[tuple[float, str, str, int]]:
+    """Of the owners that have one that may be claimed, the first of each. Owners may be missing where so many as are
+    ``wanted`` come before them.
+    """
+    most = max(_LOOK, 2 * wanted)
+    rows = connection.execute(_EARLIEST, {"queue": queue, "now": now, "most": most}).fetchall()
+    firsts: dict[str, tuple[float, str, str, int]] = {}
+    for row in rows:
+        firsts.setdefault(row[2], row)
+    if len(rows) < most or sum(owner not in held for owner in firsts) >= wanted:
+        return firsts.values()
+    return connection.execute(_FIRST_OF_EACH, {"queue": queue, "now": now}).fetchall()
 
 
 def _one(connection: Connection, query: str, *given: float) -> int:
