@@ -102,7 +102,6 @@ def steps() -> st.SearchStrategy[tuple[str, Step | int]]:
         st.integers(1, 9).map(lambda seconds: ("advance", seconds)),
         create,
         create,
-        create,
         claim,
         claim,
         step(
