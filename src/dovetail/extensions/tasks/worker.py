@@ -82,13 +82,16 @@ class TaskWorker:
             return None
         claimed = await self._engine.tasks.claim(self._holder, queues, limit=room, lease=self._lease)
         for record in claimed:
-            run = TaskRun(self._engine, record, self._holder)
+            limited = queues.get(record.queue) is not None
+            run = TaskRun(self._engine, record, self._holder, limited=limited)
             task = asyncio.create_task(run.run(), name="dovetail-task")
             self._running[run.id] = (run, task)
             task.add_done_callback(lambda _, run=run: self._over(run))
         if claimed:
             return 0
-        return await self._engine.tasks.next_due(queues)
+        pause = await self._engine.tasks.next_due(queues)
+        # What is due and was not given waits for room in its queue: who makes room says so, unless it dies.
+        return self._lease / 3 if pause == 0 else pause
 
     def _over(self, run: TaskRun) -> None:
         if self._running.get(run.id, (None,))[0] is run:
