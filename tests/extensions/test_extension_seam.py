@@ -320,3 +320,43 @@ def test_the_example_imports_public_names_alone() -> None:
     source = Path(__file__).with_name("jobs.py").read_text("utf-8")
     modules = {line.split()[1] for line in source.splitlines() if line.startswith("from dovetail")}
     assert modules == {"dovetail", "dovetail.extensions"}
+
+
+@pytest.mark.parametrize("transport", ["memory", "stdio", "http-json"])
+async def test_a_session_hears_of_nothing_that_only_others_can_listen_for(transport: str) -> None:
+    """In revisions without extensions nobody asked for such a change, and none may be told of it."""
+    oven = ChangeType(
+        kind="ovens", filter="ovenIds", notification="notifications/com.example/oven", subject="ovenId"
+    )
+    serving: list[Any] = []
+
+    @asynccontextmanager
+    async def life(given: Any) -> AsyncIterator[None]:
+        serving.append(given)
+        yield
+
+    app = App("mill", extensions=[Extension(identifier="com.example/heat", changes=[oven], lifespan=life)])
+
+    @app.tool
+    def heat() -> str:
+        """Have both kinds of change happen."""
+        serving[0].publish(oven.change("left", {"celsius": 220}))
+        app.add_tool(lambda: "x", name=f"tool-{len(serving)}", description="One more.", replace=True)
+        return "hot"
+
+    heard: list[str] = []
+    listed = asyncio.Event()
+
+    def note(notification: Any, *more: Any) -> None:
+        heard.append(str(notification))
+
+    async with connected(
+        app,
+        transport=transport,
+        revision=STATEFUL,
+        on_notification=note,
+        on_change=lambda change: listed.set(),
+    ) as client:
+        await client.call_tool("heat")
+        await asyncio.wait_for(listed.wait(), 10)
+    assert not [each for each in heard if "oven" in each]

@@ -74,7 +74,8 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
     less. ``poll``: how often clients are advised to ask how far it is (5). ``retries``: how often it is run again after
     an error of the server, ``backoff`` after the first and twice as long after each further one (1): only for work that
     may be repeated, all that is no step. ``concurrency``: how many of this tool all workers together run at a time
-    (None: as many as they have room for). Raises ValueError for what can't be.
+    (None: as many as they have room for). ``immediate``: what a model may be told at once in place of the answer
+    (2025-11-25). Raises ValueError for what can't be.
     Specification: 2025-11-25, basic/utilities/tasks; the extension io.modelcontextprotocol/tasks.
     """
 
@@ -84,6 +85,7 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
     retries: int = 0
     backoff: float = 1.0
     concurrency: int | None = None
+    immediate: str | None = None
 
     def __post_init__(self) -> None:
         if self.support not in ("forbidden", "optional", "required"):

@@ -103,8 +103,15 @@ class Service:
         return ServerSession(state, profiles=self.profiles)
 
     def hearing(self, principal: Principal, transport: str) -> Callable[[Change], bool]:
-        """Which changes one listener may hear of, who came that way."""
-        return everything if self._hearing is None else self._hearing(principal, transport)
+        """Which changes a session of the stateful era may hear of, whose caller came that way. What extensions bring is
+        listened for by name, which no session can.
+        """
+        hears = everything if self._hearing is None else self._hearing(principal, transport)
+        if not self.extensions.changes:
+            return hears
+        return (
+            _of_protocol if hears is everything else lambda change: not change.notification and hears(change)
+        )
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -227,6 +234,10 @@ class Service:
             loop.run_until_complete(asyncio.wait_for(self.stop(), exit_in(LIMIT)))
         except Exception:
             log.exception("%s failed to end", self._lifespan_name)
+
+
+def _of_protocol(change: Change) -> bool:
+    return not change.notification
 
 
 _living: Final[set[Service]] = set()

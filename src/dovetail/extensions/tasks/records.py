@@ -87,6 +87,11 @@ class StoredCall(Struct, frozen=True, omit_defaults=True):
         """The client that sent it."""
         return Peer(self.info, self.capabilities)
 
+    @property
+    def progress_token(self) -> int | str | None:
+        """The token under which the client wanted to hear how far the call is."""
+        return _marked.read(self.params).meta.progress_token
+
     def for_run(self, state: str, answers: dict[str, Raw]) -> bytes:
         """The parameters of the next run: with what the one before ended with, and wanting to hear how far it is."""
         members = _members.read(self.params)
@@ -117,6 +122,11 @@ class Reached(Struct, frozen=True, omit_defaults=True):
     progress: float
     total: float | None = None
     message: str | None = None
+
+    def members(self) -> dict[str, Any]:
+        """As a notification says it."""
+        members = {"progress": self.progress, "total": self.total, "message": self.message}
+        return {name: value for name, value in members.items() if value is not None}
 
     def __str__(self) -> str:
         if self.message:
@@ -190,6 +200,15 @@ class TaskData(Struct, omit_defaults=True):
         self.state, self.questions, self.responses = "", {}, {}
 
 
+class _MarkedMeta(Struct, frozen=True, rename="camel"):
+    progress_token: int | str | None = None
+
+
+class _MarkedParams(Struct, frozen=True):
+    meta: _MarkedMeta = field(default=_MarkedMeta(), name="_meta")
+
+
+_marked: Final = reader(_MarkedParams)
 _members: Final = reader(dict[str, Raw])
 _data: Final = reader(TaskData)
 

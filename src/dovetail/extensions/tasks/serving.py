@@ -13,6 +13,7 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 """
 
 import asyncio
+import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -160,7 +161,8 @@ class TaskServer:
                 raise MethodNotFound(f"the tool {served.tool.name!r} can only be called as a task")
             return await handler(call, channel)
         ttl = None if asked.ttl is None else asked.ttl / 1000
-        return views.created_stateful(*await self._engine.create(call, channel, served, options, ttl=ttl))
+        made = await self._engine.create(call, channel, served, options, ttl=ttl)
+        return views.created_stateful(*made, options.immediate)
 
     async def _create_asked(
         self, served: ServedTool, options: TaskOptions, call: Call, channel: Channel, handler: Handler
@@ -230,6 +232,7 @@ class TaskServer:
         id = _about_task(call).task_id
         engine = self._engine
         asking: dict[str, asyncio.Task[None]] = {}
+        telling = _Telling(channel)
         async with engine.watching(id) as changed:
             try:
                 while True:
@@ -237,6 +240,7 @@ class TaskServer:
                     record, data = await engine.find(id, channel)
                     if record.ended:
                         return _outcome(record, data)
+                    await telling.tell(record, data)
                     for key, question in _unanswered(data, asking):
                         asking[key] = asyncio.create_task(self._ask(record, key, question, channel))
                     await _next(changed, asking.values())
@@ -256,6 +260,33 @@ class TaskServer:
             await self._engine.fail(record.id, channel, problem)
             return
         await self._engine.answer(record.id, channel, {key: answer})
+
+
+class _Telling:
+    """Tells who waits for a result what becomes of the task meanwhile: its status, and how far it is under the token of
+    the call that it was.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._status = ""
+        self._progress: float | None = None
+
+    async def tell(self, record: TaskRecord, data: TaskData) -> None:
+        """Tell what is new since the last time; nothing of what was so when the waiting began."""
+        before, self._status = self._status, record.status
+        if before not in ("", record.status):
+            await self._emit(names.NOTIFY_STATUS, views.stateful(record, data).to_wire())
+        reached, token = data.reached, data.call.progress_token
+        if reached is not None and token is not None and (self._progress or -math.inf) < reached.progress:
+            self._progress = reached.progress
+            said = {names.PROGRESS_TOKEN: token, "_meta": views.related(record), **reached.members()}
+            await self._emit(names.NOTIFY_PROGRESS, said)
+
+    async def _emit(self, method: str, params: dict[str, Any]) -> None:
+        message = encode({"jsonrpc": "2.0", "method": method, "params": params})
+        if not self._channel.tell(message):
+            await self._channel.emit(message)
 
 
 _members: Final = reader(dict[str, Any])

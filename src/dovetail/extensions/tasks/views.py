@@ -98,9 +98,10 @@ def stateful(record: TaskRecord, data: TaskData) -> StatefulTaskResult:
     return StatefulTaskResult(**common, ttl=_ttl(record), **poll)
 
 
-def created_stateful(record: TaskRecord, data: TaskData) -> CreatedTaskResult:
-    """What a call of 2025-11-25 is answered with that became a task."""
-    return CreatedTaskResult(task=stateful(record, data).to_wire())
+def created_stateful(record: TaskRecord, data: TaskData, immediate: str | None) -> CreatedTaskResult:
+    """What a call of 2025-11-25 is answered with that became a task. ``immediate``: what a model is told at once."""
+    meta = None if immediate is None else {names.META_IMMEDIATE: immediate}
+    return CreatedTaskResult(task=stateful(record, data).to_wire(), meta=meta)
 
 
 def related(record: TaskRecord) -> dict[str, Any]:
