@@ -47,6 +47,7 @@ _lazy = LazyNames(
             "Unanswered",
             "UnsupportedVersion",
             "UserRejected",
+            "rpc_error",
         ),
         "dovetail.server.signature": ("RegistrationError",),
         "dovetail.server.data": ("AnswerTooLarge", "OutputMismatch"),
@@ -94,6 +95,7 @@ _lazy = LazyNames(
             "StreamUnknown",
             "ValueTooLarge",
         ),
+        "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),
         "dovetail.testing.clock": ("StoodStill",),
     },
 )

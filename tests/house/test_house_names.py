@@ -13,7 +13,7 @@ from source_tree import PACKAGE, ROOT, Source, findings, library_sources, packag
 
 NAMES = "src/dovetail/protocol/names.py"
 # Where an extension of ours says its own.
-OF_EXTENSIONS = ("src/dovetail/auth/extension_names.py",)
+OF_EXTENSIONS = ("src/dovetail/auth/extension_names.py", "src/dovetail/extensions/tasks/names.py")
 TYPES = "src/dovetail/protocol/types/"
 # The constants of names.py that hold a name with a reserved beginning, whatever value they have.
 NAME_PREFIXES = ("HEADER_", "META_", "NOTIFY_", "X_")
@@ -83,7 +83,7 @@ def spelled_again(source: Source) -> Iterator[str]:
 
 def names_a_revision(source: Source) -> Iterator[str]:
     """Dates of revisions, and comparisons of revisions, above the protocol."""
-    if source.parts[:2] == ("dovetail", "protocol"):
+    if source.parts[:2] == ("dovetail", "protocol") or source.name in OF_EXTENSIONS:
         return
     for node, value in source.strings():
         if value in revisions():

@@ -7,14 +7,22 @@ from ..protocol.call import Call
 from ..protocol.listening import Change, ChangeType
 from ..protocol.types import InputRequest, Result
 from ..runtime.channel import Channel, DurableCall
+from ..runtime.client_extension import (
+    Announce,
+    Asked,
+    CallStarter,
+    ExtensionQuestion,
+    Prepare,
+    PreparedCall,
+    Resolving,
+    ResultType,
+)
 from ..runtime.dispatch import Encoded, Handler, Middleware
 from ..runtime.extension import (
     Extension,
     ExtensionMethod,
     ExtensionNotice,
     InvalidExtension,
-    Resolving,
-    ResultType,
     ServedTool,
     Serving,
     TaskOptions,
@@ -22,7 +30,10 @@ from ..runtime.extension import (
 )
 
 __all__ = [
+    "Announce",
+    "Asked",
     "Call",
+    "CallStarter",
     "Change",
     "ChangeType",
     "Channel",
@@ -31,10 +42,13 @@ __all__ = [
     "Extension",
     "ExtensionMethod",
     "ExtensionNotice",
+    "ExtensionQuestion",
     "Handler",
     "InputRequest",
     "InvalidExtension",
     "Middleware",
+    "Prepare",
+    "PreparedCall",
     "Resolving",
     "Result",
     "ResultType",
