@@ -75,6 +75,13 @@ class Confirmation:
 
 
 @dataclass
+class Deletion:
+    """A form with a check box (scenario tasks-mrtr-input)."""
+
+    confirm: bool
+
+
+@dataclass
 class PromptContext:
     """The form that a prompt asks for."""
 

@@ -26,6 +26,7 @@ from fixtures import (
     Account,
     Color,
     Confirmation,
+    Deletion,
     Person,
     PromptContext,
     Suggested,
@@ -33,6 +34,7 @@ from fixtures import (
 
 from dovetail import (
     App,
+    Ask,
     Audio,
     Context,
     Declined,
@@ -43,6 +45,7 @@ from dovetail import (
     Form,
     Header,
     Image,
+    InternalError,
     PromptMessage,
     ResourceContents,
     Roots,
@@ -51,6 +54,7 @@ from dovetail import (
     ToolError,
     user,
 )
+from dovetail.extensions.tasks import tasks
 from dovetail.stores import PostgresStore, RedisStore, SQLiteStore, Store
 
 
@@ -67,6 +71,7 @@ def shared_store() -> Store | None:
 app = App(
     "dovetail-everything",
     store=shared_store(),
+    extensions=[tasks()],
     title="Dovetail conformance server",
     instructions="Every tool here is a fixture of the conformance suite.",
 )
@@ -295,6 +300,58 @@ def text_of(content: Any) -> str:
     """The text of a message, of one block or several."""
     blocks = content if isinstance(content, list) else [content]
     return " ".join(block.text for block in blocks if isinstance(block, TextContent))
+
+
+# Tools: what runs as a task
+
+
+@app.tool
+async def greet(name: str = "you") -> str:
+    """Greet, at once."""
+    return f"Hello, {name}!"
+
+
+@app.tool(task="optional")
+async def slow_compute(seconds: float = 1.0, label: str = "") -> str:
+    """Take some seconds."""
+    await asyncio.sleep(seconds)
+    return f"{label} took {seconds:g} s"
+
+
+@app.tool(task="required")
+async def failing_job() -> str:
+    """Fail as a tool fails, after a second."""
+    await asyncio.sleep(1)
+    raise ToolError("the job failed")
+
+
+@app.tool(task="optional")
+async def protocol_error_job() -> str:
+    """Fail as the protocol fails."""
+    raise InternalError("the job can't be done here")
+
+
+@app.tool(task="optional")
+async def confirm_delete(ctx: Context, filename: str) -> str:
+    """Ask before something is deleted."""
+    sure = await ctx.elicit(f"Delete {filename}?", Deletion, key="confirm")
+    return f"deleted {filename}" if sure.confirm else f"kept {filename}"
+
+
+@app.tool(task="optional")
+async def multi_input(ctx: Context) -> str:
+    """Ask two things at once."""
+    answers = await ctx.ask(
+        first=Elicit("The first one?", Form.of(Deletion)),
+        second=Elicit("The second one?", Form.of(Deletion)),
+    )
+    return f"{answers['first']} and {answers['second']}"
+
+
+@app.tool(task="required")
+async def test_tool_with_task(user_name: Annotated[Person, Ask("What is your name?")]) -> str:
+    """Ask for a name, then go on as a task."""
+    return f"Hello, {user_name.name}!"
 
 
 # Tools: what they change

@@ -93,6 +93,8 @@ _lazy = LazyNames(
             "StoreVersionMismatch",
             "StreamEnded",
             "StreamUnknown",
+            "TaskExists",
+            "TooManyTasks",
             "ValueTooLarge",
         ),
         "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),

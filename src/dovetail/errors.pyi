@@ -78,6 +78,8 @@ from dovetail.stores.errors import (
     StoreVersionMismatch,
     StreamEnded,
     StreamUnknown,
+    TaskExists,
+    TooManyTasks,
     ValueTooLarge,
 )
 from dovetail.testing.clock import StoodStill
@@ -155,10 +157,12 @@ __all__ = [
     "StreamUnknown",
     "Suspend",
     "TaskCancelled",
+    "TaskExists",
     "TaskLost",
     "TimedOut",
     "TokenRefused",
     "TokensChanged",
+    "TooManyTasks",
     "ToolError",
     "ToolFailed",
     "TransportError",

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from dovetail import App, Ask
-from dovetail.extensions import Change, ChangeType, Extension
+from dovetail.extensions import Change, ChangeType, Extension, Serving
 from dovetail.stores import PostgresStore, RedisStore, SQLiteStore, Store
 
 OVENS = ChangeType(kind="oven", filter="ovens", notification="com.example/oven", subject="oven")
@@ -42,8 +42,8 @@ class Baking:
         self.publish: Callable[[Change], None] | None = None
 
     @asynccontextmanager
-    async def life(self, publish: Callable[[Change], None]) -> AsyncIterator[None]:
-        self.publish = publish
+    async def life(self, serving: Serving) -> AsyncIterator[None]:
+        self.publish = serving.publish
         yield
 
     def bake(self, oven: str) -> None:

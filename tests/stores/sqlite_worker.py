@@ -11,8 +11,12 @@ import asyncio
 import resource
 import sys
 from contextlib import aclosing
+from itertools import count
+
+from msgspec.structs import replace
 
 from dovetail.stores import SQLiteStore, StoreUnavailable
+from dovetail.testing.store_contract import a_task
 
 
 def say(*words: object) -> None:
@@ -67,6 +71,34 @@ async def fill(store: SQLiteStore) -> None:
     say("kept", keys == {"first", "last", *map(str, range(written))})
 
 
+async def create_tasks(store: SQLiteStore) -> None:
+    """Create tasks and change them, from many tasks, until killed."""
+
+    async def one(name: str) -> None:
+        for number in count():
+            id = f"{name}-{number}"
+            await store.tasks.create(a_task(id, owner=name, due=None), max_unended=1_000_000)
+            say(id, 0)
+            await store.tasks.update(a_task(id, due=0.0), expected_version=0)
+            say(id, 1)
+
+    await asyncio.gather(*(one(f"t{number}") for number in range(8)))
+
+
+async def work_tasks(store: SQLiteStore, holder: str) -> None:
+    """Claim tasks and end them until nothing waits and nothing is held."""
+    while (wait := await store.tasks.next_due(["q"])) is not None:
+        await asyncio.sleep(wait)
+        for record in await store.tasks.claim(holder, {"q": 8}, limit=3, lease=2):
+            say("claimed", record.id, record.attempts)
+            recorded = await store.tasks.record(
+                record.id, f"{record.attempts}", holder.encode(), holder=holder
+            )
+            done = await store.tasks.update(replace(record, ended=True), expected_version=record.version)
+            if recorded and done is not None:
+                say("done", record.id, record.attempts)
+
+
 async def main(job: str, path: str, *rest: str) -> None:
     async with aclosing(SQLiteStore(path, busy_timeout=30)) as store:
         if job == "race":
@@ -75,6 +107,10 @@ async def main(job: str, path: str, *rest: str) -> None:
             await race(store, int(rest[0]))
         elif job == "write_on":
             await write_on(store)
+        elif job == "create_tasks":
+            await create_tasks(store)
+        elif job == "work_tasks":
+            await work_tasks(store, rest[0])
         else:
             await fill(store)
 

@@ -34,26 +34,30 @@ class TestMixedStore(StoreContract):
 
     @pytest.fixture
     async def store(self, clock: VirtualClock) -> AsyncIterator[MixedStore]:
-        stores = [MemoryStore(bounds=CONTRACT_BOUNDS, clock=clock) for _ in range(3)]
-        async with aclosing(MixedStore(stores[0], sessions=stores[1], bus=stores[2])) as store:
+        stores = [MemoryStore(bounds=CONTRACT_BOUNDS, clock=clock) for _ in range(4)]
+        async with aclosing(
+            MixedStore(stores[0], sessions=stores[1], bus=stores[2], tasks=stores[3])
+        ) as store:
             yield store
 
 
 async def test_each_part_comes_from_the_store_named_for_it() -> None:
-    rest, kv, sessions, events, bus = (MemoryStore() for _ in range(5))
-    mixed = MixedStore(rest, kv=kv, sessions=sessions, events=events, bus=bus)
-    assert (mixed.kv, mixed.sessions, mixed.events, mixed.bus) == (
+    rest, kv, sessions, events, bus, tasks = (MemoryStore() for _ in range(6))
+    mixed = MixedStore(rest, kv=kv, sessions=sessions, events=events, bus=bus, tasks=tasks)
+    assert (mixed.kv, mixed.sessions, mixed.events, mixed.bus, mixed.tasks) == (
         kv.kv,
         sessions.sessions,
         events.events,
         bus.bus,
+        tasks.tasks,
     )
     mixed = MixedStore(rest)
-    assert (mixed.kv, mixed.sessions, mixed.events, mixed.bus) == (
+    assert (mixed.kv, mixed.sessions, mixed.events, mixed.bus, mixed.tasks) == (
         rest.kv,
         rest.sessions,
         rest.events,
         rest.bus,
+        rest.tasks,
     )
 
 

@@ -18,6 +18,7 @@ from typing import IO
 import pytest
 
 from dovetail.stores import SQLiteStore
+from dovetail.testing.store_contract import a_task
 
 WORKER = Path(__file__).with_name("sqlite_worker.py")
 
@@ -83,6 +84,60 @@ async def test_a_killed_writer_loses_nothing_confirmed(tmp_path: Path, lines: in
             assert await witness.events.append("witness", b"") > 0, "the lock died with its holder"
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("lines", [1, 100])
+async def test_a_killed_writer_loses_no_task(tmp_path: Path, lines: int) -> None:
+    path = tmp_path / "store.db"
+    async with aclosing(SQLiteStore(path)) as witness:
+        with start("create_tasks", path) as worker:
+            output = stream(worker.stdout)
+            said = [await asyncio.to_thread(output.readline) for _ in range(lines)]
+            worker.kill()
+            said += output.readlines()
+        confirmed = dict(line.split() for line in said if line.endswith("\n"))
+        assert len(confirmed) >= lines // 2
+        for id, version in confirmed.items():
+            record = await witness.tasks.load(id)
+            assert record is not None
+            assert record.version >= int(version)
+            assert record.due == (0.0 if record.version else None)
+        there = await witness.tasks.count()
+        assert len(confirmed) <= there <= len(confirmed) + 8, "at most what was on its way"
+
+
+async def test_tasks_of_a_killed_process_are_done_by_others(tmp_path: Path) -> None:
+    path, tasks = tmp_path / "store.db", 150
+    async with aclosing(SQLiteStore(path)) as store:
+        for number in range(tasks):
+            await store.tasks.create(a_task(f"{number}", owner=f"o{number % 3}"), max_unended=tasks)
+        workers = [start("work_tasks", path, f"w{number}") for number in range(3)]
+        with workers[0] as killed:
+            first = stream(killed.stdout)
+            said = [await asyncio.to_thread(first.readline) for _ in range(5)]
+            killed.kill()
+            lines = [("w0", line) for line in said + first.readlines()]
+        outputs = await asyncio.gather(*(asyncio.to_thread(worker.communicate) for worker in workers[1:]))
+        assert [worker.wait() for worker in workers] == [-signal.SIGKILL, 0, 0]
+        lines += [
+            (f"w{at}", line)
+            for at, (out, _) in enumerate(outputs, 1)
+            for line in out.splitlines(keepends=True)
+        ]
+        told = [(who, *line.split()) for who, line in lines if line.endswith("\n")]
+        claims = [(id, attempt) for _, what, id, attempt in told if what == "claimed"]
+        assert len(claims) == len(set(claims)), "no attempt twice"
+        ended = {id: (who, attempt) for who, what, id, attempt in told if what == "done"}
+        assert len([None for _, what, _, _ in told if what == "done"]) == len(ended), "nothing is done twice"
+        assert len(ended) >= tasks - 1, "but for what the killed one could not say any more"
+        for number in range(tasks):
+            record = await store.tasks.load(f"{number}")
+            assert record is not None
+            assert record.ended
+            if f"{number}" in ended:
+                who, attempt = ended[f"{number}"]
+                assert record.attempts == int(attempt)
+                assert (await store.tasks.recorded(f"{number}"))[attempt] == who.encode()
 
 
 async def test_a_disk_that_refuses_harms_nothing(tmp_path: Path) -> None:

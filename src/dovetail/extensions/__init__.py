@@ -6,7 +6,7 @@ Specification: basic/versioning, "Extension Negotiation".
 from ..protocol.call import Call
 from ..protocol.listening import Change, ChangeType
 from ..protocol.types import InputRequest, Result
-from ..runtime.channel import Channel, DurableCall
+from ..runtime.channel import BodyReached, Channel, DurableCall
 from ..runtime.client_extension import (
     Announce,
     Asked,
@@ -28,10 +28,12 @@ from ..runtime.extension import (
     TaskOptions,
     TaskSupport,
 )
+from ..security.principal import Principal
 
 __all__ = [
     "Announce",
     "Asked",
+    "BodyReached",
     "Call",
     "CallStarter",
     "Change",
@@ -49,6 +51,7 @@ __all__ = [
     "Middleware",
     "Prepare",
     "PreparedCall",
+    "Principal",
     "Resolving",
     "Result",
     "ResultType",

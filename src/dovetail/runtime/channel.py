@@ -56,6 +56,16 @@ class DurableCall(Protocol):
         ...
 
 
+class BodyReached(BaseException):
+    """All that has to be asked before the body of a call was answered: raised instead of running it where the channel
+    says `stops_at_body`; let it pass. ``state``: what a `DurableCall` goes on from.
+    """
+
+    def __init__(self, state: str) -> None:
+        super().__init__("the body of the call is not run here")
+        self.state = state
+
+
 class Channel:
     """What a transport provides to a call; this one goes nowhere.
 
@@ -65,11 +75,12 @@ class Channel:
     remembered, and changes find their way to it; ``speaking``: what is said during a call is not dropped. ``lapse``:
     what ends the call in good order when its caller's credentials are good no more; without it, it is cancelled then.
     ``lean``: what is large of the request is let go of once it was read. ``durable``: what keeps a call that outlives
-    its requests.
+    its requests; ``stops_at_body``: `BodyReached` is raised in place of running what asks before it begins.
     """
 
     principal: Principal = ANONYMOUS
     lean: bool = False
+    stops_at_body: bool = False
     transport: str = ""
     remote: str | None = None
     session: ServerSession | None = None

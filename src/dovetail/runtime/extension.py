@@ -103,10 +103,13 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
 
 
 class ServedTool(Struct, frozen=True, kw_only=True):
-    """A tool that a server offers: as clients see it, and ``task``: how it may be run as a task, None if it may not."""
+    """A tool that a server offers, as clients see it. ``task``: how it may be run as a task, None if it may not.
+    ``asks_first``: it asks something before its body begins.
+    """
 
     tool: Tool
     task: TaskOptions | None = None
+    asks_first: bool = False
 
 
 class Serving(Protocol):

@@ -1,6 +1,6 @@
 """A store whose operations are observed: the same store, with a layer around each of its methods.
 
-Theory of operation. The four contracts of a store are wrapped each in an `ObservedPart`, which makes the layer of a
+Theory of operation. The five contracts of a store are wrapped each in an `ObservedPart`, which makes the layer of a
 method when that method is first asked for. What is no method of a contract (a backend's own names) is handed on as it
 is, and a part says that it is of the class that it wraps, as all proxies do: whoever asks whether a store is shared
 with other processes gets the same answer.
@@ -24,6 +24,19 @@ _PARTS: Final = {
     "sessions": ("create", "load", "save", "touch", "delete", "count"),
     "events": ("append", "keep", "read", "last", "close", "is_closed", "drop", "drop_prefix"),
     "bus": ("publish", "listen"),
+    "tasks": (
+        "create",
+        "load",
+        "update",
+        "claim",
+        "renew",
+        "next_due",
+        "record",
+        "recorded",
+        "list",
+        "count",
+        "delete",
+    ),
 }
 
 
@@ -72,6 +85,7 @@ class ObservedStore:
         self.sessions: Any = ObservedPart(store.sessions, "sessions", backend, observer)
         self.events: Any = ObservedPart(store.events, "events", backend, observer)
         self.bus: Any = ObservedPart(store.bus, "bus", backend, observer)
+        self.tasks: Any = ObservedPart(store.tasks, "tasks", backend, observer)
 
     @property
     def __class__(self) -> type[Any]:

@@ -477,7 +477,7 @@ class Rounds:
         journal, journals = self._journal, self._journals
         requests = journal.close_round(self._open)
         if self._durable is not None:
-            return rounds.required(requests, _kept(journal))
+            return rounds.required(requests, self.kept())
         try:
             if self._policy.single_use and not self._replayed:
                 journals.assign(journal, self._channel)
@@ -487,6 +487,18 @@ class Rounds:
         except StoreError as problem:
             raise store_failed(problem) from problem
         return rounds.required(requests, state)
+
+    def kept(self) -> str:
+        """The journal as a call that outlives its requests keeps it: without its steps, which are recorded already.
+        Raises `ToolError`.
+        """
+        journal = self._journal
+        if journal.round >= rounds.MAX_DURABLE_ROUNDS:
+            raise ToolError(f"the call asked {rounds.MAX_DURABLE_ROUNDS} times without coming to an end")
+        data = codec.encode(replace(journal, steps={}))
+        if len(data) > MAX_JOURNAL:
+            raise JournalTooLarge(MAX_JOURNAL)
+        return data.decode()
 
     # Calls whose state counts once
 
@@ -513,16 +525,6 @@ class Rounds:
         if redeeming is None or self._unsure:
             return reply
         return await self._journals.redemptions.keep(redeeming, reply)
-
-
-def _kept(journal: rounds.Journal) -> str:
-    """The journal of a call that outlives its requests; its steps are recorded already. Raises `ToolError`."""
-    if journal.round >= rounds.MAX_DURABLE_ROUNDS:
-        raise ToolError(f"the call asked {rounds.MAX_DURABLE_ROUNDS} times without coming to an end")
-    data = codec.encode(replace(journal, steps={}))
-    if len(data) > MAX_JOURNAL:
-        raise JournalTooLarge(MAX_JOURNAL)
-    return data.decode()
 
 
 def ends_round(problem: BaseException) -> bool:

@@ -38,7 +38,7 @@ from ..protocol.types import (
     Root,
     SamplingMessage,
 )
-from ..runtime.channel import Channel
+from ..runtime.channel import BodyReached, Channel
 from ..runtime.rounds import Rounds
 from ..security.principal import Principal
 from .access import demand
@@ -425,6 +425,12 @@ def opened_rounds(context: Context) -> Rounds | None:
 def clean_ups_of(context: Context) -> list[CleanUp] | None:
     """What is to be done after the answer, by the task of its own that the body runs in; None if it has none."""
     return context._clean_ups
+
+
+def reached_body(context: Context) -> BodyReached:
+    """What is raised in place of running the body: with all that was answered before it."""
+    rounds = context._open_rounds()
+    return BodyReached("" if rounds is None else rounds.kept())
 
 
 def run_apart(context: Context, clean_ups: list[CleanUp]) -> None:

@@ -72,7 +72,7 @@ class ToolEntry:
         extensions: Extensions = NO_EXTENSIONS,
     ) -> None:
         self.tool = tool
-        self.served = ServedTool(tool=tool, task=task)
+        self.served = ServedTool(tool=tool, task=task, asks_first=runner.asks_first)
         self.answer: Handler = extensions.around_tool(self.served, self.call)
         self.single_use = runner.policy.single_use
         self._runner = runner

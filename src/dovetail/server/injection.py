@@ -29,7 +29,9 @@ INJECTABLES: Final[Mapping[type, Any]] = {Context: CONTEXT, Principal: PRINCIPAL
 
 
 class Injector:
-    """Fills the slots of one plan. ``trivial``: there is nothing to wait for and nothing to clean up."""
+    """Fills the slots of one plan. ``trivial``: there is nothing to wait for and nothing to clean up. ``asks``:
+    something is asked for it.
+    """
 
     def __init__(
         self, plan: Plan, *, app: AppScope, overrides: Mapping[Any, Callable[..., Any]] | None = None
@@ -39,9 +41,11 @@ class Injector:
         self._slots = plan.slots
         self._overrides: Mapping[Any, Callable[..., Any]] = overrides if overrides is not None else {}
         self._plans: dict[Any, Injector] = {}
+        self.asks = any(isinstance(slot.kind, Ask) for slot in plan.slots)
         for slot in plan.slots:
             if isinstance(slot.kind, Depends):
                 inner = self._depend_on(slot.kind.provider)
+                self.asks = self.asks or inner.asks
                 if slot.kind.scope == "app":
                     inner.refuse_calls()
             elif isinstance(slot.kind, Ask):

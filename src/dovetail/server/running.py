@@ -32,7 +32,7 @@ from ..runtime.dispatch import answers
 from ..runtime.journals import Journals
 from ..runtime.rounds import Diverged, Rounds, Suspend, UsePolicy, ends_round
 from .app_scope import AppScope
-from .context import Context, clean_ups_of, demand_visits, opened_rounds, run_apart
+from .context import Context, clean_ups_of, demand_visits, opened_rounds, reached_body, run_apart
 from .injection import Injector
 from .signature import Plan
 from .threads import Threads
@@ -145,6 +145,11 @@ class Runner:
         self._defiant: set[asyncio.Task[None]] = set()
         self._simple: Final = plan.is_async and self._injector.trivial and timeout is None
         self._direct = self._simple and not plan.slots
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether something is asked before the function is called."""
+        return self._injector.asks
 
     @property
     def checked(self) -> bool:
@@ -358,6 +363,8 @@ class Runner:
         async with AsyncExitStack() as stack:
             arguments = {each.name: value for each, value in zip(self.plan.inputs, values, strict=True)}
             filled = await self._injector.fill(context, stack, arguments, {})
+            if channel.stops_at_body:
+                raise reached_body(context)
             value = await self._invoke(values, filled)
             # What failed was thrown into the dependencies; what went well is answered before they clean up.
             clean_ups = clean_ups_of(context)

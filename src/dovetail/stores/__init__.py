@@ -25,6 +25,7 @@ _lazy = LazyNames(
             "KeyValueBounds",
             "SessionBounds",
             "StoreBounds",
+            "TaskBounds",
         ),
         "dovetail.stores.contracts": (
             "Bus",
@@ -34,6 +35,8 @@ _lazy = LazyNames(
             "SessionRecord",
             "SessionStore",
             "Store",
+            "TaskRecord",
+            "TaskStore",
         ),
         "dovetail.stores.errors": (
             "EventsTrimmed",
@@ -46,6 +49,8 @@ _lazy = LazyNames(
             "StoreVersionMismatch",
             "StreamEnded",
             "StreamUnknown",
+            "TaskExists",
+            "TooManyTasks",
             "ValueTooLarge",
         ),
         "dovetail.stores.memory": (
@@ -54,6 +59,7 @@ _lazy = LazyNames(
             "MemoryKeyValue",
             "MemorySessions",
             "MemoryStore",
+            "MemoryTasks",
         ),
         "dovetail.stores.mixed": ("MixedStore",),
         "dovetail.stores.postgres.store": ("PostgresStore",),

@@ -1,7 +1,24 @@
 """The names of `dovetail.stores` for type checkers. Written by: python tools/public_api.py --write"""
 
-from dovetail.stores.bounds import BusBounds, EventBounds, KeyValueBounds, SessionBounds, StoreBounds
-from dovetail.stores.contracts import Bus, Event, EventLog, KeyValue, SessionRecord, SessionStore, Store
+from dovetail.stores.bounds import (
+    BusBounds,
+    EventBounds,
+    KeyValueBounds,
+    SessionBounds,
+    StoreBounds,
+    TaskBounds,
+)
+from dovetail.stores.contracts import (
+    Bus,
+    Event,
+    EventLog,
+    KeyValue,
+    SessionRecord,
+    SessionStore,
+    Store,
+    TaskRecord,
+    TaskStore,
+)
 from dovetail.stores.errors import (
     EventsTrimmed,
     KeyInvalid,
@@ -13,9 +30,18 @@ from dovetail.stores.errors import (
     StoreVersionMismatch,
     StreamEnded,
     StreamUnknown,
+    TaskExists,
+    TooManyTasks,
     ValueTooLarge,
 )
-from dovetail.stores.memory import MemoryBus, MemoryEvents, MemoryKeyValue, MemorySessions, MemoryStore
+from dovetail.stores.memory import (
+    MemoryBus,
+    MemoryEvents,
+    MemoryKeyValue,
+    MemorySessions,
+    MemoryStore,
+    MemoryTasks,
+)
 from dovetail.stores.mixed import MixedStore
 from dovetail.stores.postgres.store import PostgresStore
 from dovetail.stores.redis.store import RedisStore
@@ -37,6 +63,7 @@ __all__ = [
     "MemoryKeyValue",
     "MemorySessions",
     "MemoryStore",
+    "MemoryTasks",
     "MixedStore",
     "PostgresStore",
     "RedisStore",
@@ -54,6 +81,11 @@ __all__ = [
     "StoreVersionMismatch",
     "StreamEnded",
     "StreamUnknown",
+    "TaskBounds",
+    "TaskExists",
+    "TaskRecord",
+    "TaskStore",
+    "TooManyTasks",
     "ValueTooLarge",
     "open_store",
 ]

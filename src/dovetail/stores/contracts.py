@@ -296,13 +296,18 @@ class TaskStore(Protocol):
     """Tasks: records that are changed by compare-and-set, and claimed by one worker at a time.
 
     A task that is `due` waits in its `queue`. Whoever claims it holds it for the seconds of its lease, and longer while
-    it renews; after that anyone may claim it again. A holder that lost it is kept from writing: its version is old.
-    Old tasks vanish when they expire, whatever becomes of them.
+    it renews; after that anyone may claim it again. A lease that is over takes nothing away by itself: until somebody
+    claims the task, its last holder may still renew, record and update. One that lost it is kept from writing: its
+    version is old. Old tasks vanish when they expire, whatever becomes of them.
+
+    The status has at most 64 characters, and times are finite: else `KeyInvalid` and `ValueError`. So for a lease that
+    is not above 0 and finite, and for a limit below 1.
     """
 
     async def create(self, record: TaskRecord, *, max_unended: int) -> None:
         """Keep a new task; it is durable, and found by all, once this has returned. `version` and `attempts` begin at
-        0, and nobody holds it, whatever the record says; times ahead of the store's clock count as now, but for `due`.
+        0, and nobody holds it, whatever the record says; `created` and `updated` ahead of the store's clock count as
+        now.
 
         Raises `TaskExists` where there is one of that id, `TooManyTasks` where the owner has ``max_unended`` that have
         not ended, `ValueTooLarge` for its data, and `StoreFull`.
@@ -318,9 +323,9 @@ class TaskStore(Protocol):
         ``expected_version`` and the task has not ended; the version grows by one, it is updated now. Gives the new
         record, None when it is gone, has ended, or was changed by somebody else: load it again.
 
-        A holder that is named goes on holding it for as long as its lease says; "" lets go of it. One that ended is
-        held by nobody, and is due never. `id`, `owner`, `queue`, `created` and `attempts` stay as they were. Raises
-        `ValueTooLarge`, and `StoreFull`.
+        A holder that is named goes on holding it for as long as the lease says, which a task that nobody held does not
+        have; "" lets go of it. One that ended is held by nobody, and is due never. `id`, `owner`, `queue`, `created`
+        and `attempts` stay as they were. Raises `ValueTooLarge`, and `StoreFull`.
         """
         ...
 
@@ -331,27 +336,29 @@ class TaskStore(Protocol):
         that nobody holds, or whose holder's lease is over. Each claim counts as an attempt and a change.
 
         ``queues``: by name, how many of it all workers together may hold at a time (None: any number). Of those that
-        may be claimed, the next is one of an owner that has the fewest held at the moment, and of those the one that is
-        due for longest: nobody's thousand tasks make others wait. No two claimers ever get the same attempt.
+        may be claimed, the next is one of an owner that has the fewest held at the moment, in all queues, and of those
+        the one that is due for longest: nobody's thousand tasks make others wait. No two claimers ever get the same
+        attempt.
         """
         ...
 
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
-        """Hold these on, for ``lease`` seconds from now. Gives those that are still ``holder``'s: of the others,
-        somebody changed or ended them, they expired, or another one holds them.
+        """Hold these on, for ``lease`` seconds from now; their versions stay. Gives those that are still ``holder``'s:
+        of the others, somebody let go of them or ended them, they expired, or another one claimed them.
         """
         ...
 
     async def next_due(self, queues: Collection[str]) -> float | None:
         """In how many seconds by the store's clock there may be one to claim in these queues: when the next is due, or
-        the next lease is over; at least 0. None where nothing waits and nothing is held.
+        the next lease is over; at least 0. None where nothing waits and nothing is held. Limits of queues do not count.
         """
         ...
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
-        """Keep what a step of the task came to, beside it, until it goes; an earlier result of that name stays. False,
-        and nothing is kept, where ``holder`` does not hold the task (any more). Raises `ValueTooLarge` where the
-        results of one task come to more than its data may have, and `StoreFull`.
+        """Keep what a step of the task came to, beside it, until it goes; an earlier result of that name stays, which
+        is True as well. The version stays. False, and nothing is kept, where the task is not ``holder``'s (any more).
+        Raises `ValueTooLarge` where the results of one task, each with its name and 256 bytes more, come to more than
+        its data may have, and `StoreFull`.
         """
         ...
 
@@ -359,9 +366,11 @@ class TaskStore(Protocol):
         """What was recorded of the task, by name, in no promised order."""
         ...
 
-    async def list(self, owner: str, *, after: str = "", limit: int = 100) -> list[TaskRecord]:
-        """Tasks of one owner, oldest first, at most ``limit`` (from 1); those that follow the one whose id is
-        ``after`` also where that one is gone. Each comes once.
+    async def list(
+        self, owner: str, *, after: tuple[float, str] | None = None, limit: int = 100
+    ) -> list[TaskRecord]:
+        """Tasks of one owner by `created` and then `id`, oldest first, at most ``limit`` (from 1): those that follow
+        the one whose `created` and `id` are ``after``, also where that one is gone.
         """
         ...
 

@@ -26,6 +26,8 @@ __all__ = [
     "StoreVersionMismatch",
     "StreamEnded",
     "StreamUnknown",
+    "TaskExists",
+    "TooManyTasks",
     "ValueTooLarge",
 ]
 
@@ -79,6 +81,24 @@ class SessionExists(StoreError):
 
     def __init__(self) -> None:
         super().__init__("A live session has this id already. Create sessions with fresh, unguessable ids.")
+
+
+class TaskExists(StoreError):
+    """There is a task of this id already."""
+
+    def __init__(self) -> None:
+        super().__init__("There is a task of this id already. Create tasks with fresh, unguessable ids.")
+
+
+class TooManyTasks(StoreError):
+    """The owner has as many tasks that have not ended as it may. `limit` is how many."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The owner has its limit of {limit} tasks that have not ended. "
+            "Wait until one has, cancel one, or raise the limit."
+        )
+        self.limit = limit
 
 
 class EventsTrimmed(StoreError):

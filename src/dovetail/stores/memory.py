@@ -41,11 +41,12 @@ from dovetail.stores.contracts import KeyValue, SessionRecord
 from dovetail.stores.errors import SessionExists, StoreClosed, StoreFull
 from dovetail.stores.memory_bus import MemoryBus
 from dovetail.stores.memory_events import MemoryEvents
+from dovetail.stores.memory_tasks import MemoryTasks
 from dovetail.stores.namespaces import COST, Reservations, Share, view
 from dovetail.stores.ordering import Deadlines, OrderedKeys
 from dovetail.stores.sweeping import Sweeper
 
-__all__ = ["MemoryBus", "MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore"]
+__all__ = ["MemoryBus", "MemoryEvents", "MemoryKeyValue", "MemorySessions", "MemoryStore", "MemoryTasks"]
 
 SWEEP = 8
 """Due entries that one write sweeps."""
@@ -500,8 +501,8 @@ class MemorySessions:
 
 
 class MemoryStore:
-    """The bundle in this process: `kv`, `sessions`, `events` and `bus`. Needs no closing, and is gone with the
-    process.
+    """The bundle in this process: `kv`, `sessions`, `events`, `bus` and `tasks`. Needs no closing, and is gone with
+    the process.
     """
 
     def __init__(
@@ -511,6 +512,7 @@ class MemoryStore:
         self.sessions = MemorySessions(bounds.sessions, clock=clock)
         self.events = MemoryEvents(bounds.events, clock=clock)
         self.bus = MemoryBus(bounds.bus)
+        self.tasks = MemoryTasks(bounds.tasks, clock=clock)
 
     async def aclose(self) -> None:
         """Forget everything; every later call raises `StoreClosed`. May be called again."""
@@ -518,3 +520,4 @@ class MemoryStore:
         self.sessions.close()
         self.events.shut()
         self.bus.close()
+        self.tasks.close()

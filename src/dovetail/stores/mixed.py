@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-A bundle is four parts that know nothing of each other, so any store can lend any of them. What has to be closed is a
+A bundle is five parts that know nothing of each other, so any store can lend any of them. What has to be closed is a
 whole store, and so whole stores are given; those parts that are not used never open anything.
 
 Specification: none.
@@ -10,7 +10,7 @@ Specification: none.
 
 from __future__ import annotations
 
-from dovetail.stores.contracts import Bus, EventLog, KeyValue, SessionStore, Store
+from dovetail.stores.contracts import Bus, EventLog, KeyValue, SessionStore, Store, TaskStore
 
 __all__ = ["MixedStore"]
 
@@ -29,12 +29,14 @@ class MixedStore:
         sessions: Store | None = None,
         events: Store | None = None,
         bus: Store | None = None,
+        tasks: Store | None = None,
     ) -> None:
         self.kv: KeyValue = (rest if kv is None else kv).kv
         self.sessions: SessionStore = (rest if sessions is None else sessions).sessions
         self.events: EventLog = (rest if events is None else events).events
         self.bus: Bus = (rest if bus is None else bus).bus
-        given = [store for store in (rest, kv, sessions, events, bus) if store is not None]
+        self.tasks: TaskStore = (rest if tasks is None else tasks).tasks
+        given = [store for store in (rest, kv, sessions, events, bus, tasks) if store is not None]
         self._stores = tuple({id(store): store for store in given}.values())
 
     async def aclose(self) -> None:

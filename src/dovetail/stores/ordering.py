@@ -1,4 +1,4 @@
-"""Two small structures of the stores in memory, and the end of a range of keys with one prefix.
+"""Three small structures of the stores in memory, and the end of a range of keys with one prefix.
 
 Theory of operation
 -------------------
@@ -9,6 +9,8 @@ search and a small move, however many keys there are; a scan then reads only wha
 nothing, and whoever asks what is `due` looks at the real deadline and hands the key back when it is later.
 Entries that no longer count are skipped, and swept out when they outnumber the rest.
 
+`Ranks` is such a heap for ranks that rise and fall, and whose first has to be known exactly.
+
 Specification: none.
 """
 
@@ -18,9 +20,11 @@ import heapq
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
-__all__ = ["Deadlines", "OrderedKeys", "prefix_end"]
+__all__ = ["Deadlines", "OrderedKeys", "Ranks", "prefix_end"]
 
+R = TypeVar("R", float, tuple[int, float, str])
 RUN = 512
 """Keys in one list; a list of twice as many is split."""
 
@@ -131,4 +135,45 @@ class Deadlines:
     def _tidy(self) -> None:
         if len(self._heap) > 2 * len(self._at) + 64:
             self._heap = [(at, key) for key, at in self._at.items()]
+            heapq.heapify(self._heap)
+
+
+class Ranks(Generic[R]):
+    """Keys, the one of the lowest rank first, and of several that of them which sorts first."""
+
+    __slots__ = ("_at", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[R, str]] = []
+        self._at: dict[str, R] = {}  # the entry that counts, by key
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def rank(self, key: str) -> R | None:
+        """The rank of the key, None where it is not there."""
+        return self._at.get(key)
+
+    def put(self, key: str, rank: R) -> None:
+        """The key has this rank from now on."""
+        if self._at.get(key) != rank:
+            self._at[key] = rank
+            heapq.heappush(self._heap, (rank, key))
+            self._tidy()
+
+    def forget(self, key: str) -> None:
+        """The key is gone, if it was there."""
+        if self._at.pop(key, None) is not None:
+            self._tidy()
+
+    def first(self) -> tuple[R, str] | None:
+        """The lowest rank, and its key."""
+        heap = self._heap
+        while heap and self._at.get(heap[0][1]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0] if heap else None
+
+    def _tidy(self) -> None:
+        if len(self._heap) > 2 * len(self._at) + 64:
+            self._heap = [(rank, key) for key, rank in self._at.items()]
             heapq.heapify(self._heap)

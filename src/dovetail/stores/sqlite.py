@@ -44,6 +44,7 @@ from dovetail.stores.sqlite_bus import SQLiteBus, sweep_messages
 from dovetail.stores.sqlite_events import SQLiteEvents, sweep_events
 from dovetail.stores.sqlite_executor import SQLiteExecutor
 from dovetail.stores.sqlite_file import FileSettings
+from dovetail.stores.sqlite_tasks import SQLiteTasks, sweep_tasks
 
 __all__ = ["SQLiteKeyValue", "SQLiteSessions", "SQLiteStore"]
 
@@ -378,7 +379,8 @@ class SQLiteSessions:
 
 
 class SQLiteStore:
-    """The bundle in the file at `path`, which is made if need be: `kv`, `sessions`, `events` and `bus`.
+    """The bundle in the file at `path`, which is made if need be: `kv`, `sessions`, `events`, `bus` and
+    `tasks`.
 
     `max_bytes` bounds the file, in bytes (8 GiB; what does not fit raises `StoreFull`), `busy_timeout` says how many
     seconds to wait for other writers, `readers` how many threads read. `clock` gives seconds since the epoch
@@ -404,6 +406,7 @@ class SQLiteStore:
         self.sessions = SQLiteSessions(self._executor, bounds.sessions, clock)
         self.events = SQLiteEvents(self._executor, bounds.events, clock)
         self.bus = SQLiteBus(self._executor, settings, bounds.bus, clock)
+        self.tasks = SQLiteTasks(self._executor, bounds.tasks, clock)
 
     async def aclose(self) -> None:
         """End the threads and close the file; what still waits ends with `StoreClosed`. May be called
@@ -428,3 +431,4 @@ def _sweep(connection: Connection, now: float, amount: int) -> None:
     )
     sweep_messages(connection, now, amount)
     sweep_events(connection, now, amount)
+    sweep_tasks(connection, now, amount)

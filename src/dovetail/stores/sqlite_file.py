@@ -90,6 +90,36 @@ STEPS = (
     CREATE INDEX message_expires ON message (expires);
     CREATE TABLE listener (name TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID;
     """,
+    # 4: tasks. One that is held has an `until`; one that waits has none and is `due` at some time. `results` is what
+    # its steps count, 256 for each and their names included. Data and results have tables of their own, for they may be
+    # large and the rest changes often. `task_total` has how many there are.
+    """
+    CREATE TABLE task (
+        number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, owner TEXT NOT NULL, queue TEXT NOT NULL,
+        version INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL, ended INTEGER NOT NULL, created REAL NOT NULL,
+        updated REAL NOT NULL, expires REAL, due REAL, holder TEXT NOT NULL DEFAULT '', until REAL,
+        attempts INTEGER NOT NULL DEFAULT 0, results INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE task_data (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE task_result (number INTEGER NOT NULL, name TEXT NOT NULL, result BLOB NOT NULL, UNIQUE (number, name));
+    CREATE INDEX task_expires ON task (expires) WHERE expires IS NOT NULL;
+    CREATE INDEX task_owner ON task (owner, created, id);
+    CREATE INDEX task_unended ON task (owner, expires) WHERE ended = 0;
+    CREATE INDEX task_line ON task (queue, owner, due, id, expires) WHERE until IS NULL AND due IS NOT NULL;
+    CREATE INDEX task_due ON task (queue, due, id, owner, expires) WHERE until IS NULL AND due IS NOT NULL;
+    CREATE INDEX task_lease ON task (queue, until, expires) WHERE until IS NOT NULL;
+    CREATE INDEX task_held ON task (owner, until, expires) WHERE until IS NOT NULL;
+    CREATE TABLE task_total (tasks INTEGER NOT NULL);
+    INSERT INTO task_total VALUES (0);
+    CREATE TRIGGER task_added AFTER INSERT ON task BEGIN
+        UPDATE task_total SET tasks = tasks + 1;
+    END;
+    CREATE TRIGGER task_removed AFTER DELETE ON task BEGIN
+        UPDATE task_total SET tasks = tasks - 1;
+        DELETE FROM task_data WHERE number = OLD.number;
+        DELETE FROM task_result WHERE number = OLD.number;
+    END;
+    """,
 )
 
 _creating = Lock()

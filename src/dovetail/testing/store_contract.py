@@ -43,12 +43,21 @@ from dovetail.testing.bus_contract import BusContract, SharedBusContract
 from dovetail.testing.event_log_contract import EventLogContract
 from dovetail.testing.key_value_contract import SHARE, KeyValueContract, filled
 from dovetail.testing.session_contract import SessionContract
-from dovetail.testing.store_setting import CONTRACT_BOUNDS, Advance, VirtualClock, a_session, scanned
+from dovetail.testing.store_setting import CONTRACT_BOUNDS, Advance, VirtualClock, a_session, a_task, scanned
+from dovetail.testing.task_store_contract import SharedTaskContract, TaskContract
 
-__all__ = ["CONTRACT_BOUNDS", "Advance", "SharedStoreContract", "StoreContract", "VirtualClock", "a_session"]
+__all__ = [
+    "CONTRACT_BOUNDS",
+    "Advance",
+    "SharedStoreContract",
+    "StoreContract",
+    "VirtualClock",
+    "a_session",
+    "a_task",
+]
 
 
-class StoreContract(KeyValueContract, SessionContract, EventLogContract, BusContract):
+class StoreContract(KeyValueContract, SessionContract, EventLogContract, BusContract, TaskContract):
     """What a bundle does. Subclass it with the fixtures `store` and `advance`."""
 
     async def test_store_serves_several_event_loops(self, store: Store) -> None:
@@ -78,12 +87,18 @@ class StoreContract(KeyValueContract, SessionContract, EventLogContract, BusCont
         await store.sessions.create(a_session(secret))
         await store.events.append(secret, b"")
         await store.events.close(secret)
+        await store.tasks.create(a_task(secret, owner=secret, queue=secret), max_unended=1)
+        await store.tasks.claim(secret, {secret: None}, limit=1, lease=10)
         calls = (
             lambda: store.sessions.create(a_session(secret)),
             lambda: store.sessions.load(secret + "\0"),
             lambda: store.events.append(secret, b""),
             lambda: store.events.read(secret, 2),
             lambda: store.events.last(secret + "x"),
+            lambda: store.tasks.create(a_task(secret), max_unended=1),
+            lambda: store.tasks.create(a_task("t", owner=secret), max_unended=1),
+            lambda: store.tasks.claim(secret + "\0", {"q": None}, limit=1, lease=1),
+            lambda: store.tasks.record(secret, secret, b"x" * 4_090, holder=secret),
         )
         for call in calls:
             with pytest.raises(StoreError) as caught:
@@ -103,13 +118,24 @@ class StoreContract(KeyValueContract, SessionContract, EventLogContract, BusCont
             store.sessions.count,
             lambda: store.events.append("s", b""),
             lambda: store.events.read("s", 0),
+            lambda: store.tasks.create(a_task(), max_unended=1),
+            lambda: store.tasks.load("t"),
+            lambda: store.tasks.update(a_task(), expected_version=0),
+            lambda: store.tasks.claim("w", {"q": None}, limit=1, lease=1),
+            lambda: store.tasks.renew("w", ["t"], lease=1),
+            lambda: store.tasks.next_due(["q"]),
+            lambda: store.tasks.record("t", "step", b"", holder="w"),
+            lambda: store.tasks.recorded("t"),
+            lambda: store.tasks.list("alice"),
+            store.tasks.count,
+            lambda: store.tasks.delete("t"),
         )
         for call in calls:
             with pytest.raises(StoreClosed):
                 await call()
 
 
-class SharedStoreContract(SharedBusContract):
+class SharedStoreContract(SharedBusContract, SharedTaskContract):
     """What two bundles on the same data do, wherever they run. Subclass it with the fixtures `store` and
     `peer`.
     """

@@ -1,4 +1,4 @@
-"""What the parts of the store contract share: small bounds, a clock, a session, keys that no store takes.
+"""What the parts of the store contract share: small bounds, a clock, a session, a task, keys that no store takes.
 
 Theory of operation
 -------------------
@@ -12,16 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dovetail.stores.bounds import BusBounds, EventBounds, KeyValueBounds, SessionBounds, StoreBounds
-from dovetail.stores.contracts import SessionRecord, Store
+from dovetail.stores.bounds import (
+    BusBounds,
+    EventBounds,
+    KeyValueBounds,
+    SessionBounds,
+    StoreBounds,
+    TaskBounds,
+)
+from dovetail.stores.contracts import SessionRecord, Store, TaskRecord
 
-__all__ = ["BAD_KEYS", "CONTRACT_BOUNDS", "Advance", "VirtualClock", "a_session", "scanned"]
+__all__ = ["BAD_KEYS", "CONTRACT_BOUNDS", "Advance", "VirtualClock", "a_session", "a_task", "scanned"]
 
 CONTRACT_BOUNDS = StoreBounds(
     kv=KeyValueBounds(max_value=65_536),
     sessions=SessionBounds(max_sessions=20, max_per_principal=8, max_data=4_096),
     events=EventBounds(max_events=10, max_bytes=4_096),
     bus=BusBounds(max_message=4_096, max_waiting=50, max_waiting_bytes=65_536),
+    tasks=TaskBounds(max_tasks=100, max_data=4_096),
 )
 """Small enough to reach; times to live are the defaults."""
 
@@ -49,6 +57,29 @@ def a_session(
 ) -> SessionRecord:
     """A record whose times are ahead of any clock, so the store's own count."""
     return SessionRecord(id=id, version=version, created=1e11, seen=1e11, principal=principal, data=data)
+
+
+def a_task(
+    id: str = "t",
+    *,
+    owner: str = "alice",
+    queue: str = "q",
+    due: float | None = 0.0,
+    expires: float | None = None,
+    data: bytes = b"state",
+) -> TaskRecord:
+    """A record whose times are ahead of any clock, so the store's own count. It is due unless told otherwise."""
+    return TaskRecord(
+        id=id,
+        owner=owner,
+        queue=queue,
+        status="working",
+        created=1e11,
+        updated=1e11,
+        expires=expires,
+        due=due,
+        data=data,
+    )
 
 
 async def scanned(store: Store, prefix: str = "") -> list[str]:

@@ -7,7 +7,7 @@ waits for one that was started before, makes the very call that waits by itself,
 Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/utilities/tasks, "Tool-Level Negotiation".
 """
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from msgspec import Raw
 from msgspec.structs import replace
@@ -23,17 +23,20 @@ from dovetail.extensions import (
     Result,
     ResultType,
 )
+from dovetail.revisions import PROFILES, Feature
 from dovetail.types import ServerCapabilities
 
 from .changes import TASK_CHANGES
 from .following import follow
-from .names import META_RELATED, NOTIFY_STATUS, OF_REVISION, QUESTIONS, RESULT, RESULT_TASK, TOOLS_CALL
+from .names import META_RELATED, NOTIFY_STATUS, QUESTIONS, RESULT, RESULT_TASK, TOOLS_CALL
 from .notified import Notified
 from .orders import Order, Started, order
 from .watching import detailed
 from .wire import CreatedTask, DetailedTask
 
 __all__ = ["client_parts"]
+
+_WITH_TASKS: Final = tuple(each.revision for each in PROFILES.values() if each.has(Feature.TASKS))
 
 
 class _Waiting:
@@ -106,7 +109,7 @@ def client_parts() -> dict[str, Any]:
         "calls": {TOOLS_CALL: waiting.prepare},
         "starter": _LazyStarter(),
         "questions": [
-            ExtensionQuestion(name=name, answer=answer_within_task, revisions=[OF_REVISION])
+            ExtensionQuestion(name=name, answer=answer_within_task, revisions=_WITH_TASKS)
             for name in QUESTIONS
         ],
         "notices": [ExtensionNotice(name=NOTIFY_STATUS, sender="server", handler=waiting.notified.tell)],

@@ -6,8 +6,6 @@ Specification: 2025-11-25, basic/utilities/tasks; the extension io.modelcontextp
 from typing import Final
 
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
-#: The revision that has tasks of its own.
-OF_REVISION: Final = "2025-11-25"
 
 GET: Final = "tasks/get"
 CANCEL: Final = "tasks/cancel"
@@ -21,6 +19,13 @@ NOTIFY: Final = "notifications/tasks"
 NOTIFY_STATUS: Final = "notifications/tasks/status"
 
 RESULT_TASK: Final = "task"
+RESULT_COMPLETE: Final = "complete"
+#: Of the protocol itself.
+PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105 - a name
+REQUEST_STATE: Final = "requestState"
+INPUT_RESPONSES: Final = "inputResponses"
+NOTIFY_PROGRESS: Final = "notifications/progress"
+
 TASK_IDS: Final = "taskIds"
 TASK_ID: Final = "taskId"
 

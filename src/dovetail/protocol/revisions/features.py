@@ -32,3 +32,4 @@ class Feature(Enum):
     SESSION_LOG_LEVEL = auto()
     SUBSCRIBE = auto()
     ERROR_WITHOUT_ID = auto()
+    TASKS = auto()

@@ -34,6 +34,7 @@ V2025_11_25 = V2025_06_18.next(
         Feature.CONTENT_LISTS,
         Feature.POLLING,
         Feature.ERROR_WITHOUT_ID,
+        Feature.TASKS,
     },
     content={"tool_use", "tool_result"},
     present={

@@ -77,6 +77,7 @@ V2026_07_28 = V2025_11_25.next(
         Feature.POLLING,
         Feature.SESSION_LOG_LEVEL,
         Feature.SUBSCRIBE,
+        Feature.TASKS,
     },
     removed_client_notices={names.NOTIFY_PROGRESS},
     present={

@@ -26,18 +26,20 @@ from dovetail.stores.postgres.events import PostgresEvents
 from dovetail.stores.postgres.executor import PostgresExecutor
 from dovetail.stores.postgres.key_value import PostgresKeyValue
 from dovetail.stores.postgres.sessions import PostgresSessions
+from dovetail.stores.postgres.tasks import PostgresTasks
 
 __all__ = ["PostgresStore"]
 
 
 class PostgresStore:
-    """The bundle in the PostgreSQL database at `url`: `kv`, `sessions`, `events` and `bus`.
+    """The bundle in the PostgreSQL database at `url`: `kv`, `sessions`, `events`, `bus` and `tasks`.
 
     `schema` is where its tables are, made by ``dovetail store migrate URL``. `connections` bounds the connections
     of each event loop (another one is for the bus), and `timeout` says how many seconds to wait for the engine.
-    `clock` gives seconds since the epoch. TLS is asked for in the URL (``?sslmode=verify-full``). Nothing is opened
-    before the first operation. `listen_url` is where the bus listens, if `url` leads through a connection pooler.
-    Raises `ImportError` without ``dovetail[postgres]``, `ValueError` for a URL or a name that can't be one.
+    `clock` gives seconds since the epoch; where none is given, tasks go by the engine's. TLS is asked for in the URL
+    (``?sslmode=verify-full``). Nothing is opened before the first operation. `listen_url` is where the bus listens, if
+    `url` leads through a connection pooler. Raises `ImportError` without ``dovetail[postgres]``, `ValueError` for a URL
+    or a name that can't be one.
     """
 
     def __init__(
@@ -53,15 +55,20 @@ class PostgresStore:
     ) -> None:
         driver()
         engine = PostgresEngine(url, schema=schema, timeout=timeout)
-        statement = engine.statement("SELECT $schema.sweep($1::float8, $2::int)")
+        of_tasks = None if clock is time.time else clock
+        statement = engine.statement(
+            "SELECT greatest($schema.sweep($1::float8, $2::int), $schema.task_sweep($3::float8, $2::int))"
+        )
 
         async def sweep(connection: Any, amount: int) -> int:
-            return await connection.fetchval(statement, clock(), amount)
+            now = clock()
+            return await connection.fetchval(statement, now, amount, now if of_tasks else None)
 
         self._executor = PostgresExecutor(engine, connections=connections, sweep=sweep)
         self.kv = PostgresKeyValue(self._executor, bounds.kv, clock)
         self.sessions = PostgresSessions(self._executor, bounds.sessions, clock)
         self.events = PostgresEvents(self._executor, bounds.events, clock)
+        self.tasks = PostgresTasks(self._executor, bounds.tasks, of_tasks)
         ear = engine if listen_url is None else PostgresEngine(listen_url, schema=schema, timeout=timeout)
         self.bus = PostgresBus(self._executor, ear, bounds.bus, clock)
 

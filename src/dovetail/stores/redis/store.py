@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-The four parts share connections, and nothing else: each has keys of its own, so any of them can be lent to a
+The five parts share connections, and nothing else: each has keys of its own, so any of them can be lent to a
 `MixedStore`. Nothing is connected before the first operation, and each event loop has connections of its own.
 
 Specification: none; see `Store`.
@@ -21,19 +21,20 @@ from .driver import Driver
 from .events import RedisEvents
 from .key_value import RedisKeyValue
 from .sessions import RedisSessions
+from .tasks import RedisTasks
 
 __all__ = ["RedisStore"]
 
 
 class RedisStore:
-    """The bundle in the Redis server at ``url``: `kv`, `sessions`, `events` and `bus`.
+    """The bundle in the Redis server at ``url``: `kv`, `sessions`, `events`, `bus` and `tasks`.
 
     ``url``: ``redis://[user:password@]host[:port][/database]``, ``rediss://`` for TLS, or ``unix://path``; what is to
     be checked of a certificate stands in its query, as redis-py has it. Any node of a Redis Cluster will do.
     ``namespace`` begins the names of all keys and channels (of letters, digits, "-", "_", "." and ":"); stores with the
     same one share their data. ``timeout`` is how many seconds connecting and each answer may take, ``connections`` how
     many connections there are at most in one event loop, besides one that listens to the bus. ``clock`` gives seconds
-    since the epoch: the clocks of all processes should agree.
+    since the epoch: the clocks of all processes should agree. Where none is given, tasks go by the server's.
 
     Raises `ImportError` without the package redis, and `ValueError` for what can't be used.
     """
@@ -56,6 +57,9 @@ class RedisStore:
         self.kv = RedisKeyValue(self._connections, namespace, bounds.kv, clock)
         self.sessions = RedisSessions(self._connections, namespace, bounds.sessions, clock)
         self.events = RedisEvents(self._connections, namespace, bounds.events, clock)
+        self.tasks = RedisTasks(
+            self._connections, namespace, bounds.tasks, None if clock is time.time else clock
+        )
         self.bus = RedisBus(self._connections, namespace, bounds.bus)
 
     async def aclose(self) -> None:

@@ -1,0 +1,266 @@
+"""One run of a task: its call is sent again, and what comes of it is kept.
+
+Theory of operation. The body runs over what its runs before were answered and did (`DurableCall`). It ends in one of
+four ways: it asks, and the task lets go of everything and waits as a record; it gives a result or fails, and the task
+has ended; it failed and its author said that it may be tried again; or the worker has to let go of it, and another one
+goes on. Whatever it is, it is one compare-and-set: a run whose lease was lost, or whose task was cancelled meanwhile,
+changes nothing any more.
+
+What is known to be lost nobody writes for; what the store could not take is tried again as long as the lease lasts, for
+work that was done must not be done twice.
+
+Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/utilities/tasks.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec import Raw
+
+from dovetail.errors import InternalError, RPCError
+from dovetail.extensions import Call, Channel, Encoded
+from dovetail.security import get_logger
+from dovetail.stores import StoreError, TaskRecord, ValueTooLarge
+from dovetail.types import CallToolResult, InputRequired, Result, decode
+
+from . import names, views
+from .engine import TaskEngine
+from .records import Reached, TaskData
+
+log = get_logger("dovetail.tasks")
+
+MOST_CRASHES: Final = 5
+"""Runs of one task that ended with the worker; then the task fails, or it would take one worker after the other."""
+REACHED_EVERY: Final = 1.0
+"""Seconds between two changes of a task that only say how far it is."""
+_LAST: Final = 3600.0
+"""The longest pause between two tries, in seconds."""
+_PROGRESS: Final = names.NOTIFY_PROGRESS.encode()
+
+
+class LeaseLost(InternalError):
+    """The task is no longer this worker's."""
+
+
+class TaskRun(Channel):
+    """One run of a task, and the channel of its call. ``lost``: it is this worker's no longer, or has ended.
+    ``limited``: others of its tool may wait until it is over.
+    """
+
+    def __init__(self, engine: TaskEngine, record: TaskRecord, holder: str, *, limited: bool) -> None:
+        self._engine = engine
+        self._record = record
+        self._holder = holder
+        self._limited = limited
+        self._data = TaskData.of(record)
+        self._turn = asyncio.Lock()
+        self._told_at = time.monotonic()
+        self._flush: asyncio.TimerHandle | None = None
+        self._flushing: set[asyncio.Task[None]] = set()
+        self._failure: Exception | None = None
+        self._broken: StoreError | None = None
+        self.lost = False
+        self.durable = self
+        self.owned = True
+        self.principal = self._data.call.caller.principal()
+        self.transport = self._data.call.transport
+        self.key = record.id
+        self.steps: Mapping[str, Raw] = {}
+
+    @property
+    def id(self) -> str:
+        """Of the task."""
+        return self._record.id
+
+    # The durable call
+
+    async def record(self, step: str, result: bytes) -> None:
+        """Keep what a step came to. Raises `LeaseLost`, and `StoreError`."""
+        try:
+            kept = await self._engine.tasks.record(self.id, step, result, holder=self._holder)
+        except ValueTooLarge:
+            raise
+        except StoreError as problem:
+            self._broken = problem
+            raise
+        if not kept:
+            self.lost = True
+            raise LeaseLost("another worker has gone on with the task")
+
+    def failed(self, problem: Exception) -> None:
+        """The body raised what nobody foresaw."""
+        self._failure = problem
+
+    # What the body says on its way
+
+    async def emit(self, message: bytes) -> None:
+        """Keep how far the work is. Log messages of a task go nowhere: no message of the protocol could carry them."""
+        if _PROGRESS not in message[:200]:
+            return
+        members: dict[str, Any] = decode(message)["params"]
+        self._data.reached = Reached(members["progress"], members.get("total"), members.get("message"))
+        wait = self._told_at + REACHED_EVERY - time.monotonic()
+        if wait <= 0:
+            await self._tell_reached()
+        elif self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(wait, self._flush_soon)
+
+    def _flush_soon(self) -> None:
+        task = asyncio.create_task(self._tell_reached())
+        self._flushing.add(task)
+        task.add_done_callback(self._flushing.discard)
+
+    async def _tell_reached(self) -> None:
+        """Let who asks know how far the work is. Nothing depends on it, so what the store can't take is left out."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        async with self._turn:
+            if self.lost or self._data.reached is None:
+                return
+            self._told_at = time.monotonic()
+            self._data.message = str(self._data.reached)
+            try:
+                changed = await self._engine.change(
+                    self._record, "working", self._data, due=self._record.due, holder=self._holder
+                )
+            except StoreError as problem:
+                log.info("how far a task is could not be kept: %s", problem)
+                return
+            if changed is None:
+                self.lost = True
+            else:
+                self._record = changed
+
+    # The run
+
+    async def run(self) -> None:
+        """Run the call, and keep what came of it. Raises only `asyncio.CancelledError`."""
+        try:
+            await self._run()
+        except asyncio.CancelledError:
+            if not self.lost:
+                await asyncio.shield(self._let_go())
+            raise
+        except StoreError as problem:
+            log.warning("a task could not be gone on with, and will be again: %s", problem)
+        except Exception:
+            log.exception("a task of %s failed", self._record.queue)
+            await self._end_with(InternalError("the server failed while it worked on the task"), -32603)
+        finally:
+            if self._flush is not None:
+                self._flush.cancel()
+
+    async def _run(self) -> None:
+        data, stored = self._data, self._data.call
+        if self._record.attempts - data.in_order > MOST_CRASHES:
+            await self._end_with(
+                InternalError(f"the work ended {MOST_CRASHES} times with its worker"), -32603
+            )
+            return
+        self.steps = {
+            name: Raw(result) for name, result in (await self._engine.tasks.recorded(self.id)).items()
+        }
+        params = stored.for_run(data.state, data.answers())
+        serving = self._engine.serving
+        call = serving.request(
+            stored.method,
+            params,
+            id=self.id,
+            revision=stored.revision,
+            peer=stored.peer,
+            log_level=stored.log_level,
+        )
+        try:
+            result = await serving.call(call, self)
+        except RPCError as problem:
+            await self._failed(problem, call.profile.code(problem))
+        except Exception as problem:  # a tool's own are results: this is an error of the server's
+            log.exception("a task of %s failed", self._record.queue)
+            self._failure = problem
+            await self._failed(InternalError("the server failed while it handled the request"), -32603)
+        else:
+            await self._came_to(call, result)
+
+    async def _failed(self, problem: RPCError, code: int) -> None:
+        if self.lost or self._broken is not None:
+            await self._let_go()
+        elif isinstance(problem, InternalError) and self._data.failures < self._data.retries:
+            await self._try_again()
+        else:
+            await self._end_with(problem, code)
+
+    async def _came_to(self, call: Call, result: Result | Encoded) -> None:
+        data = self._data
+        if self.lost or self._broken is not None:
+            await self._let_go()
+        elif isinstance(result, InputRequired):
+            data.state = result.request_state or ""
+            data.ask(dict(result.input_requests or {}))
+            data.message = ""
+            await self._move("input_required")
+        elif self._failure is not None and data.failures < data.retries:
+            await self._try_again()
+        else:
+            data.is_error = isinstance(result, CallToolResult) and bool(result.is_error)
+            data.result = Raw(self._written(call, result))
+            data.message = ""
+            await self._move("completed")
+
+    def _written(self, call: Call, result: Result | Encoded) -> bytes:
+        """The result as the client would have got it."""
+        if not isinstance(result, Result):
+            return result
+        return call.profile.encode(views.complete(result))
+
+    async def _end_with(self, problem: RPCError, code: int) -> None:
+        self._data.error, self._data.message = views.error_of(problem, code), problem.message
+        await self._move("failed")
+
+    async def _try_again(self) -> None:
+        data = self._data
+        data.failures += 1
+        pause = min(data.backoff * 2 ** (data.failures - 1), _LAST)
+        data.message = f"It failed, and is tried again ({data.failures} of {data.retries})."
+        await self._move("working", due=time.time() + pause)
+
+    async def _let_go(self) -> None:
+        """Let somebody else go on, at once."""
+        if not self.lost:
+            await self._move("working", due=time.time(), tries=1)
+
+    async def _move(self, status: Any, *, due: float | None = None, tries: int = 8) -> None:
+        """Leave the task in that status. What the store can't take is tried again, for as long as it is ours."""
+        data, pause = self._data, 0.1
+        data.in_order += 1
+        async with self._turn:
+            while not self.lost:
+                try:
+                    changed = await self._engine.change(self._record, status, data, due=due)
+                except ValueTooLarge as problem:
+                    self._refuse_result(problem)
+                    status, due = "failed", None
+                    continue
+                except StoreError as problem:
+                    tries -= 1
+                    if tries <= 0:
+                        raise
+                    log.warning("what came of a task can't be kept yet, and is tried again: %s", problem)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, 5.0)
+                    continue
+                self.lost = True  # to this worker: whether it was moved now, or by somebody before
+                if self._limited:
+                    await self._engine.tell_work()
+                if changed is None:
+                    log.info("a task of %s had ended, or was gone on with elsewhere", self._record.queue)
+
+    def _refuse_result(self, problem: ValueTooLarge) -> None:
+        data = self._data
+        if data.error is not None:
+            raise problem  # not even the error fits
+        text = f"what came of the task has {problem.size} bytes, and {problem.limit} can be kept"
+        data.result, data.message = Raw(b""), text
+        data.error = views.error_of(InternalError(text), -32603)

@@ -1,0 +1,336 @@
+"""How a server answers: which calls become tasks, and the methods about them, in both vocabularies.
+
+Theory of operation. With the extension the server decides: a tool that may run as a task does so for every client that
+declared the extension with its request. In 2025-11-25 the client decides, by ``params.task``. In earlier revisions
+there are no tasks, so a tool that has to be one can't be called.
+
+Decisions. Cancelling a task that has ended is acknowledged by the extension (its acknowledgement promises nothing) and
+refused by 2025-11-25. ``tasks/list`` is for callers that can be told apart: where nobody has a name, over HTTP, it is
+neither announced nor answered. What a task asks goes out on the stream of ``tasks/result`` in 2025-11-25; a client that
+answers a question with an error ends the task with that error, as nothing in a recorded round can say it.
+
+Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/utilities/tasks.
+"""
+
+import asyncio
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+from msgspec import Raw, Struct
+
+from dovetail.errors import InvalidParams, InvalidRequest, MethodNotFound, MissingCapability, RPCError
+from dovetail.extensions import (
+    BodyReached,
+    Call,
+    Channel,
+    Encoded,
+    Handler,
+    Middleware,
+    Principal,
+    ServedTool,
+    Serving,
+    TaskOptions,
+)
+from dovetail.revisions import Feature
+from dovetail.stores import Store, TaskRecord
+from dovetail.types import DECODE_ERRORS, Result, encode, reader
+
+from . import names, views
+from .engine import TaskEngine
+from .records import TaskData, TaskQuestion
+from .worker import TaskWorker
+
+PAGE: Final = 100
+_DECLARED: Final[dict[str, Any]] = {"extensions": {names.EXTENSION: {}}}
+_MARK: Final = b'"task"'
+
+
+class _TaskParam(Struct, frozen=True):
+    """What 2025-11-25 says of the task that a call is to become; ``ttl`` in milliseconds."""
+
+    ttl: float | None = None
+
+
+class _Augmented(Struct, frozen=True):
+    task: _TaskParam | None = None
+
+
+class _About(Struct, frozen=True, rename="camel"):
+    """The parameters of a method about one task."""
+
+    task_id: str
+    input_responses: dict[str, Raw] | None = None
+
+
+class _Listing(Struct, frozen=True):
+    cursor: str | None = None
+
+
+_augmented: Final = reader(_Augmented)
+_about: Final = reader(_About)
+_listing: Final = reader(_Listing)
+
+
+class TaskServer:
+    """The server's half of tasks. Options: `dovetail.extensions.tasks.tasks`."""
+
+    def __init__(self, *, store: Store | None, room: int, max_unended: int, lease: float) -> None:
+        self._store = store
+        self._room = room
+        self._max_unended = max_unended
+        self._lease = lease
+        self._engines: dict[asyncio.AbstractEventLoop, TaskEngine] = {}
+
+    def lifespan(self, serving: Serving) -> AbstractAsyncContextManager[None]:
+        """Serve and work as long as this lasts."""
+        return self._live(serving)
+
+    @asynccontextmanager
+    async def _live(self, serving: Serving) -> AsyncGenerator[None]:
+        loop = asyncio.get_running_loop()
+        if loop in self._engines:
+            raise RuntimeError("tasks() was given to two apps that run in one event loop: give each its own")
+        engine = TaskEngine(serving, self._store or serving.store, max_unended=self._max_unended)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(engine.hearing())
+            if self._room:
+                worker = TaskWorker(engine, room=self._room, lease=self._lease)
+                await stack.enter_async_context(worker.working())
+            self._engines[loop] = engine
+            try:
+                yield
+            finally:
+                del self._engines[loop]
+
+    @property
+    def _engine(self) -> TaskEngine:
+        return self._engines[asyncio.get_running_loop()]
+
+    def capabilities(self, channel: Channel) -> dict[str, Any]:
+        """What 2025-11-25 is told of tasks."""
+        listed: dict[str, Any] = {"list": {}} if _is_known(channel) else {}
+        return {"tasks": {**listed, "cancel": {}, "requests": {"tools": {"call": {}}}}}
+
+    async def may_listen(self, principal: Principal, id: str) -> bool:
+        """Whether a caller may hear of a task."""
+        return await self._engine.may_listen(principal.key, id)
+
+    # Becoming a task
+
+    def around_tool(self, served: ServedTool) -> Middleware | None:
+        """What stands around a tool."""
+        options = served.task
+
+        async def plain(call: Call, channel: Channel, handler: Handler) -> Result | Encoded:
+            if channel.durable is None and _augmentation(call) is not None:
+                raise MethodNotFound(f"the tool {served.tool.name!r} can't be called as a task")
+            return await handler(call, channel)
+
+        async def tasked(call: Call, channel: Channel, handler: Handler) -> Result | Encoded:
+            if channel.durable is not None or options is None:
+                return await handler(call, channel)
+            return await self._begin(served, options, call, channel, handler)
+
+        return plain if options is None else tasked
+
+    async def _begin(
+        self, served: ServedTool, options: TaskOptions, call: Call, channel: Channel, handler: Handler
+    ) -> Result | Encoded:
+        required = options.support == "required"
+        if call.profile.declares_extensions:
+            if names.EXTENSION in (call.peer.capabilities.extensions or {}):
+                return await self._create_asked(served, options, call, channel, handler)
+            if required:
+                raise MissingCapability(
+                    f"the tool {served.tool.name!r} runs as a task, and this client did not declare {names.EXTENSION}",
+                    data={"requiredCapabilities": _DECLARED},
+                )
+            return await handler(call, channel)
+        if not call.profile.has(Feature.TASKS):
+            if required:
+                raise InvalidRequest(
+                    f"the tool {served.tool.name!r} runs as a task, and revision {call.profile.revision} has no tasks"
+                )
+            return await handler(call, channel)
+        asked = _augmentation(call)
+        if asked is None:
+            if required:
+                raise MethodNotFound(f"the tool {served.tool.name!r} can only be called as a task")
+            return await handler(call, channel)
+        ttl = None if asked.ttl is None else asked.ttl / 1000
+        return views.created_stateful(*await self._engine.create(call, channel, served, options, ttl=ttl))
+
+    async def _create_asked(
+        self, served: ServedTool, options: TaskOptions, call: Call, channel: Channel, handler: Handler
+    ) -> Result | Encoded:
+        """A task for a call whose first questions are answered: what has to be asked before the tool begins is asked
+        in rounds of the call itself ("SHOULD resolve all MRTR exchanges synchronously").
+        """
+        state = ""
+        if served.asks_first:
+            channel.stops_at_body = True
+            try:
+                return await handler(call, channel)
+            except BodyReached as reached:
+                state = reached.state
+            finally:
+                channel.stops_at_body = False
+        return views.created(*await self._engine.create(call, channel, served, options, state=state))
+
+    # Methods of both
+
+    async def get(self, call: Call, channel: Channel) -> Result:
+        """``tasks/get``."""
+        record, data = await self._engine.find(_about_task(call).task_id, channel)
+        return (
+            views.detailed(record, data) if call.profile.declares_extensions else views.stateful(record, data)
+        )
+
+    async def cancel(self, call: Call, channel: Channel) -> Result:
+        """``tasks/cancel``."""
+        id = _about_task(call).task_id
+        cancelled = await self._engine.cancel(id, channel)
+        if call.profile.declares_extensions:
+            return Result()
+        if cancelled is None:
+            record, _ = await self._engine.find(id, channel)
+            raise InvalidParams(f"the task can't be cancelled: it has ended already, as {record.status!r}")
+        return views.stateful(*cancelled)
+
+    # Of the extension
+
+    async def update(self, call: Call, channel: Channel) -> Result:
+        """``tasks/update``."""
+        about = _about_task(call)
+        if about.input_responses is None:
+            raise InvalidParams("the parameters of tasks/update are invalid: there are no inputResponses")
+        await self._engine.find(about.task_id, channel)
+        await self._engine.answer(about.task_id, channel, about.input_responses)
+        return Result()
+
+    # Of 2025-11-25
+
+    async def list(self, call: Call, channel: Channel) -> Result:
+        """``tasks/list``."""
+        if not _is_known(channel):
+            raise MethodNotFound("this server lists tasks only for callers that it can tell apart")
+        cursor = _read(_listing, call).cursor
+        found = await self._engine.list(channel, None if cursor is None else _after(cursor), PAGE + 1)
+        tasks = [views.stateful(each, TaskData.of(each)).to_wire() for each in found[:PAGE]]
+        if len(found) <= PAGE:
+            return views.TasksResult(tasks=tasks)
+        return views.TasksResult(
+            tasks=tasks, next_cursor=_cursor(found[PAGE - 1].created, found[PAGE - 1].id)
+        )
+
+    async def result(self, call: Call, channel: Channel) -> Result | Encoded:
+        """``tasks/result``: waits until the task has ended, and asks meanwhile what it asks."""
+        id = _about_task(call).task_id
+        engine = self._engine
+        asking: dict[str, asyncio.Task[None]] = {}
+        async with engine.watching(id) as changed:
+            try:
+                while True:
+                    changed.clear()
+                    record, data = await engine.find(id, channel)
+                    if record.ended:
+                        return _outcome(record, data)
+                    for key, question in _unanswered(data, asking):
+                        asking[key] = asyncio.create_task(self._ask(record, key, question, channel))
+                    await _next(changed, asking.values())
+            finally:
+                for task in asking.values():
+                    task.cancel()
+                await asyncio.gather(*asking.values(), return_exceptions=True)
+
+    async def _ask(self, record: TaskRecord, key: str, question: TaskQuestion, channel: Channel) -> None:
+        """Put a question of a task to the client, and give the answer to the task."""
+        params: dict[str, Any] = _members.read(question.request.params or Raw(b"{}"))
+        meta: dict[str, Any] = params.get("_meta") or {}
+        params["_meta"] = {**meta, **views.related(record)}
+        try:
+            answer = await channel.ask(question.request.method, encode(params))
+        except RPCError as problem:
+            await self._engine.fail(record.id, channel, problem)
+            return
+        await self._engine.answer(record.id, channel, {key: answer})
+
+
+_members: Final = reader(dict[str, Any])
+_place: Final = reader(tuple[float, str])
+
+
+def _augmentation(call: Call) -> _TaskParam | None:
+    """What 2025-11-25 says of the task that a call is to become; None for a plain call. Raises `InvalidParams`."""
+    if not call.profile.has(Feature.TASKS):
+        return None
+    raw = call.raw
+    return _read(_augmented, call).task if _MARK in bytes(raw) else None
+
+
+def _read(kind: Any, call: Call) -> Any:
+    try:
+        return kind.read(call.raw or Raw(b"{}"))
+    except DECODE_ERRORS as problem:
+        raise InvalidParams(f"the parameters of {call.method} are invalid: {str(problem)[:200]}") from None
+
+
+def _about_task(call: Call) -> _About:
+    about: _About = _read(_about, call)
+    return about
+
+
+def _is_known(channel: Channel) -> bool:
+    """Whether callers can be told apart here: they have names, or there is but one."""
+    return not channel.principal.is_anonymous or channel.transport != "http"
+
+
+def _cursor(created: float, id: str) -> str:
+    return urlsafe_b64encode(encode((created, id))).decode()
+
+
+def _after(cursor: str) -> tuple[float, str]:
+    """The place that a page follows. Raises `InvalidParams`."""
+    try:
+        found = _place.read(urlsafe_b64decode(cursor.encode()))
+    except DECODE_ERRORS:
+        found = (0.0, "")
+    if not 1 <= len(found[1]) <= 512 or "\0" in found[1]:
+        raise InvalidParams("the cursor is none that this server gave")
+    return found
+
+
+def _unanswered(data: TaskData, asking: dict[str, asyncio.Task[None]]) -> list[tuple[str, TaskQuestion]]:
+    return [
+        (key, question)
+        for key, question in data.questions.items()
+        if key not in data.responses and key not in asking
+    ]
+
+
+def _outcome(record: TaskRecord, data: TaskData) -> Result:
+    """What the call came to. Raises the error that it came to."""
+    if record.status == "completed":
+        result = reader(Result).keep(data.result)
+        extra = dict(result.extra or {})
+        meta = {**(result.meta or {}), **views.related(record)}
+        return Result(meta=meta, extra=extra)
+    if data.error is not None:
+        raise views.raised(data.error)
+    raise InvalidRequest("the task was cancelled")
+
+
+async def _next(changed: asyncio.Event, asking: Any) -> None:
+    """Wait for a change; a question that failed in another way than by an answer is raised."""
+    waiting = asyncio.create_task(changed.wait())
+    try:
+        await asyncio.wait(
+            {waiting, *(each for each in asking if not each.done())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        for each in asking:
+            if each.done():
+                each.result()
+    finally:
+        waiting.cancel()

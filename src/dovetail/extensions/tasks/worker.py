@@ -1,0 +1,138 @@
+"""Works off the tasks of a server: claims what is due, runs it, and renews what it holds.
+
+Theory of operation. A worker sleeps until somebody says that there is work, or until the store says that something will
+be due or a lease be over; it never polls. It claims as many tasks as it has room for, each for the seconds of a lease,
+and renews all leases in one move, thrice in that time. What it no longer holds it stops. When the server ends it lets
+go of what it runs, so that others go on at once; after a crash they do so when the lease is over.
+
+Specification: none; see `engine`.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from dovetail.security import get_logger
+from dovetail.stores import StoreError
+
+from .engine import TaskEngine
+from .running import TaskRun
+
+log = get_logger("dovetail.tasks")
+
+_AGAIN: Final = 1.0
+"""Seconds until a store that did not serve is asked again."""
+_LONGEST: Final = 3600.0
+
+
+class TaskWorker:
+    """Runs at most ``room`` tasks at a time. ``lease``: seconds after which those of a worker that died are others'."""
+
+    def __init__(self, engine: TaskEngine, *, room: int, lease: float) -> None:
+        self._engine = engine
+        self._room = room
+        self._lease = lease
+        self._holder = secrets.token_hex(12)
+        self._running: dict[str, tuple[TaskRun, asyncio.Task[None]]] = {}
+        self._checks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+
+    @asynccontextmanager
+    async def working(self) -> AsyncGenerator[None]:
+        """Work as long as this lasts."""
+        self._engine.on_work, self._engine.on_cancel = self._wake.set, self._look
+        loops = [
+            asyncio.create_task(self._claim(), name="dovetail-tasks"),
+            asyncio.create_task(self._renew(), name="dovetail-task-leases"),
+        ]
+        try:
+            yield
+        finally:
+            runs = [task for _, task in self._running.values()]
+            for task in (*loops, *runs):
+                task.cancel()
+            await asyncio.gather(*loops, *runs, return_exceptions=True)
+
+    async def _claim(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                pause = await self._take()
+            except StoreError as problem:
+                log.warning("the store gives no tasks at the moment: %s", problem)
+                pause = _AGAIN
+            if pause is None or pause > 0:
+                try:
+                    async with asyncio.timeout(None if pause is None else min(pause, _LONGEST)):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def _take(self) -> float | None:
+        """Claim what there is room for. Gives how long there is nothing to do: None until somebody says so."""
+        room = self._room - len(self._running)
+        queues = {
+            self._engine.queue_of(served.tool.name): served.task.concurrency
+            for served in self._engine.serving.tools
+            if served.task is not None
+        }
+        if room <= 0 or not queues:
+            return None
+        claimed = await self._engine.tasks.claim(self._holder, queues, limit=room, lease=self._lease)
+        for record in claimed:
+            limited = queues.get(record.queue) is not None
+            run = TaskRun(self._engine, record, self._holder, limited=limited)
+            task = asyncio.create_task(run.run(), name="dovetail-task")
+            self._running[run.id] = (run, task)
+            task.add_done_callback(lambda _, run=run: self._over(run))
+        if claimed:
+            return 0
+        pause = await self._engine.tasks.next_due(queues)
+        # What is due and was not given waits for room in its queue: who makes room says so, unless it dies.
+        return self._lease / 3 if pause == 0 else pause
+
+    def _over(self, run: TaskRun) -> None:
+        if self._running.get(run.id, (None,))[0] is run:
+            del self._running[run.id]
+        self._wake.set()
+
+    async def _renew(self) -> None:
+        """Hold what runs; stop what is no longer ours."""
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            ids = list(self._running)
+            if not ids:
+                continue
+            try:
+                kept = await self._engine.tasks.renew(self._holder, ids, lease=self._lease)
+            except StoreError as problem:
+                log.warning("the leases of %d tasks could not be renewed yet: %s", len(ids), problem)
+                continue
+            for id in ids:
+                if id not in kept:
+                    self._stop(id)
+
+    def _look(self, id: str | None) -> None:
+        """A task was cancelled, or any may have been: see whether what runs here is still to run."""
+        looked = list(self._running) if id is None else [id] if id in self._running else []
+        for each in looked:
+            task = asyncio.create_task(self._check(each))
+            self._checks.add(task)
+            task.add_done_callback(self._checks.discard)
+
+    async def _check(self, id: str) -> None:
+        try:
+            record = await self._engine.tasks.load(id)
+        except StoreError:
+            return  # the next renewal finds out
+        if record is None or record.ended or record.holder != self._holder:
+            self._stop(id)
+
+    def _stop(self, id: str) -> None:
+        """End a run whose task is over, or another worker's."""
+        found = self._running.get(id)
+        if found is not None and not found[0].lost:
+            found[0].lost = True
+            found[1].cancel()
