@@ -72,6 +72,7 @@ PROGRAMS = ("dovetail.cli", *of_applications())
 #: Classes whose instances users are given and never make: their constructors are not public.
 GIVEN = {
     "BlockingClient",
+    "BlockingStartedCall",
     "BlockingSubscription",
     "Call",
     "Channel",

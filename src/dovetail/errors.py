@@ -47,6 +47,7 @@ _lazy = LazyNames(
             "Unanswered",
             "UnsupportedVersion",
             "UserRejected",
+            "rpc_error",
         ),
         "dovetail.server.signature": ("RegistrationError",),
         "dovetail.server.data": ("AnswerTooLarge", "OutputMismatch"),
@@ -96,6 +97,7 @@ _lazy = LazyNames(
             "TooManyTasks",
             "ValueTooLarge",
         ),
+        "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),
         "dovetail.testing.clock": ("StoodStill",),
     },
 )

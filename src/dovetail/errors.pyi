@@ -15,6 +15,7 @@ from dovetail.auth.login import (
     TokensChanged,
 )
 from dovetail.client.results import OutputInvalid, ToolFailed
+from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
 from dovetail.protocol.errors import (
     Closed,
     ConnectFailed,
@@ -47,6 +48,7 @@ from dovetail.protocol.errors import (
     UnsupportedVersion,
     URLElicitationRequired,
     UserRejected,
+    rpc_error,
 )
 from dovetail.protocol.paging import InvalidCursor
 from dovetail.runtime.extension import InvalidExtension
@@ -154,7 +156,9 @@ __all__ = [
     "StreamEnded",
     "StreamUnknown",
     "Suspend",
+    "TaskCancelled",
     "TaskExists",
+    "TaskLost",
     "TimedOut",
     "TokenRefused",
     "TokensChanged",
@@ -167,4 +171,5 @@ __all__ = [
     "UnsupportedVersion",
     "UserRejected",
     "ValueTooLarge",
+    "rpc_error",
 ]

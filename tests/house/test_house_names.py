@@ -83,7 +83,7 @@ def spelled_again(source: Source) -> Iterator[str]:
 
 def names_a_revision(source: Source) -> Iterator[str]:
     """Dates of revisions, and comparisons of revisions, above the protocol."""
-    if source.parts[:2] == ("dovetail", "protocol"):
+    if source.parts[:2] == ("dovetail", "protocol") or source.name in OF_EXTENSIONS:
         return
     for node, value in source.strings():
         if value in revisions():

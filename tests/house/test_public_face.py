@@ -42,6 +42,7 @@ NEVER_OUT = {
         "dovetail.auth.protecting.verdicts.InvalidToken",
     ),
     "a request is refused with 503": ("dovetail.auth.protecting.verdicts.Unavailable",),
+    "a handle is made of it": ("dovetail.extensions.tasks.orders.Started",),
     "the run of a task ends unheard": ("dovetail.extensions.tasks.running.LeaseLost",),
     "a key is passed over": ("dovetail.auth.signed.KeyUnusable",),
     "what a stranger wrote is named by the error of who read it": (

@@ -28,6 +28,7 @@ from .listening import Subscription
 from .options import ClientOptions, HeadersSource
 from .results import OutputInvalid, ToolFailed, ToolResult
 from .server_warnings import ServerWarning, WarningKind
+from .started_calls import BlockingStartedCall, CallStatus, StartedCall
 from .states import State, StateChange, StateHandler
 from .store_option import ClientStore
 from .targets import Target
@@ -36,9 +37,11 @@ __all__ = [
     "Accept",
     "ApproveHandler",
     "BlockingClient",
+    "BlockingStartedCall",
     "BlockingSubscription",
     "CallInfo",
     "CallOptions",
+    "CallStatus",
     "Cancel",
     "ChangeHandler",
     "Client",
@@ -62,6 +65,7 @@ __all__ = [
     "State",
     "StateChange",
     "StateHandler",
+    "StartedCall",
     "StderrHandler",
     "Subscription",
     "Target",

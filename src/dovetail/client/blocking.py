@@ -45,6 +45,7 @@ from .calls import CallOptions, Seconds
 from .listening import Subscription
 from .results import ToolResult
 from .server_warnings import ServerWarning
+from .started_calls import BlockingStartedCall
 from .states import State
 from .unclosed import Process, warn
 
@@ -285,6 +286,23 @@ class BlockingClient:
         return self._wait(
             self._client.call_tool(name, arguments, into=into, timeout=timeout, progress=progress, meta=meta)
         )
+
+    def start_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        ttl: float | None = None,
+        timeout: Seconds = UNSET,
+        meta: Mapping[str, Any] | None = None,
+    ) -> BlockingStartedCall:
+        """Start a tool, and wait for its result later. See `Client.start_tool`."""
+        started = self._wait(self._client.start_tool(name, arguments, ttl=ttl, timeout=timeout, meta=meta))
+        return BlockingStartedCall(started, self._wait, self._iterate)
+
+    def reopen(self, text: str) -> BlockingStartedCall:
+        """Go on with a call that was started before. See `Client.reopen`."""
+        return BlockingStartedCall(self._client.reopen(text), self._wait, self._iterate)
 
     def list_tools(self, cursor: str | None = None, **options: Unpack[CallOptions]) -> ListToolsResult:
         """One page of tools."""

@@ -4,9 +4,7 @@ One `trip` is one round trip with at most one recovery of each kind, each only w
 before any work: a session that is gone is opened anew, a mismatch of headers leads to a fresh listing of tools, an
 unsupported revision to one that the server named. Everything else goes to the caller as it is.
 
-A server may answer with a result of a kind that an extension brings, if the client declared that extension. The
-extension's own function gets it, and a `ResultResolver` to ask the server with, and gives the result that the caller
-waits for; the deadline of the call is that of each request made on the way.
+What an extension of the client's makes of a call, or of its result, is in `resolving`.
 Specification: basic/index "ResultType", basic/patterns/mrtr, server/utilities/caching,
 basic/transports/streamable-http.
 """
@@ -20,7 +18,7 @@ from typing import Any, Final, TypedDict, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from ..protocol import codec, names
+from ..protocol import names
 from ..protocol.caching import Cache
 from ..protocol.errors import (
     DovetailError,
@@ -41,7 +39,6 @@ from ..protocol.types import (
     CallToolParams,
     CallToolResult,
     ElicitParams,
-    InputRequest,
     InputRequired,
     ListPromptsResult,
     ListResourcesResult,
@@ -52,10 +49,8 @@ from ..protocol.types import (
     PageParams,
     PageResult,
     Params,
-    Result,
     RetryParams,
 )
-from ..runtime.extension import ResultType
 from . import eras
 from .answers import CallInfo, ProgressHandler
 from .arguments import as_plain
@@ -64,7 +59,8 @@ from .connection import ClientConnection
 from .link import Link, RequestSettings, name_of, result_of
 from .options import Options, check_names, check_seconds
 from .own_meta import own_meta
-from .rounds import answers, asks, check_result_type, drive, result_type
+from .resolving import ResultResolver
+from .rounds import asks, check_result_type, drive
 from .server_warnings import ServerWarning
 
 R = TypeVar("R")
@@ -199,9 +195,12 @@ class Caller:
             and isinstance(params, RetryParams)
             and profile.has(Feature.ROUNDS)
         )
-        body = await self.trip(method, params, how, link)
-        if self._options.additions.has_results:
-            body = await self._final(method, params, how, body)
+        further: ResultResolver | None = None
+        if method in self._options.additions.extended:
+            further = self._resolver(method, params, how)
+            body = await further.call(params, link)
+        else:
+            body = await self.trip(method, params, how, link)
         required: InputRequired | None = None
         try:
             if may_ask or link.profile.has(Feature.RESULT_TYPE):
@@ -209,7 +208,7 @@ class Caller:
             if required is not None:
                 if self._options.rounds == "manual":
                     return required
-                body = await self._rounds(required, link, method, cast("RetryParams", params), how)
+                body = await self._rounds(required, link, method, cast("RetryParams", params), how, further)
             result = link.read(method, body, kind)
         except DovetailError as problem:
             problem.of_call(method, link.server)
@@ -223,22 +222,23 @@ class Caller:
         return result
 
     async def _rounds(
-        self, required: InputRequired, link: Link, method: str, params: RetryParams, how: CallSettings
+        self,
+        required: InputRequired,
+        link: Link,
+        method: str,
+        params: RetryParams,
+        how: CallSettings,
+        further: ResultResolver | None = None,
     ) -> Raw:
         async def trip(again: RetryParams) -> Raw:
             body = await self.trip(method, again, how)
-            return await self._final(method, again, how, body)
+            return body if further is None else await further.final(body)
 
         call = self._info(method, params, how)
         return await drive(required, trip, method, params, lambda: link.profile, link.questions, call)
 
-    async def _final(self, method: str, params: Params, how: CallSettings, body: Raw) -> Raw:
-        """A result, resolved if it is of a kind that an extension brings."""
-        additions = self._options.additions
-        further = additions.result(method, result_type(body, method)) if additions.has_results else None
-        return (
-            body if further is None else await _resolved(further, body, self, self._info(method, params, how))
-        )
+    def _resolver(self, method: str, params: Params, how: CallSettings) -> ResultResolver:
+        return ResultResolver(self, self._info(method, params, how), how, self._options)
 
     async def asked(self, method: str, params: Mapping[str, Any], into: type[R]) -> R:
         """Send any request, and read its result. Raises `RemoteProtocolError` for one that does not fit."""
@@ -322,7 +322,9 @@ class Caller:
         link = self.connection.link
         if link.profile.has(Feature.RESULT_TYPE):
             try:
-                check_result_type(body, method, complete=complete, known_only=known_only)
+                kind = check_result_type(body, method, complete=complete, known_only=known_only)
+                if self._options.additions.is_misplaced(method, kind):
+                    raise RemoteProtocolError(f"{method} must not give a result of the type {kind[:64]!r}")
             except RemoteProtocolError as problem:
                 problem.of_call(method, link.server)
                 raise
@@ -500,46 +502,3 @@ class Caller:
             f'the server named "" as the cursor of the next page of {method} and then {did}; that was the end'
         )
         self.connection.link.warn("cursor", text, method)
-
-
-class ResultResolver:
-    """What an extension's function is given; see `dovetail.runtime.extension.Resolving`."""
-
-    def __init__(self, caller: "Caller", call: CallInfo) -> None:
-        self._caller = caller
-        self._call = call
-
-    @property
-    def method(self) -> str:
-        """The method that was called."""
-        return self._call.method
-
-    @property
-    def name(self) -> str:
-        """What the call was about."""
-        return self._call.name
-
-    async def request(self, method: str, params: Mapping[str, Any], *, into: type[R]) -> R:
-        """Send a request and read its result."""
-        return await self._caller.asked(method, params, into)
-
-    async def answer(self, questions: Mapping[str, InputRequest]) -> dict[str, Raw]:
-        """Have the client's handlers answer questions."""
-        link = self._caller.link()
-        return await answers(questions, link.profile, link.questions, self._call)
-
-
-async def _resolved(further: ResultType, body: Raw, caller: "Caller", call: CallInfo) -> Raw:
-    """The final result, encoded. Raises `RemoteProtocolError`, and what the extension's function raises."""
-    try:
-        value = msgspec.json.decode(body, type=further.type)
-    except codec.DECODE_ERRORS as problem:
-        raise RemoteProtocolError(
-            f"the result of {call.method} of the type {further.name!r} can't be read: {problem}"
-        ) from None
-    found = await further.resolve(ResultResolver(caller, call), value)
-    if isinstance(found, Raw):
-        return found
-    if isinstance(found, Result):
-        return Raw(caller.link().profile.encode(found))
-    return Raw(codec.encode(as_plain("the result", found)))

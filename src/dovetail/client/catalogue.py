@@ -118,6 +118,11 @@ class Catalogue:
             return PromptReference(name=name)
         return ResourceReference(uri=name)
 
+    def tool(self, name: str) -> Tool | None:
+        """A tool as it was listed last; None for one that was not, or is forgotten."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.tool
+
     def headers(self, name: str) -> tuple[HeaderParameter, ...]:
         """The arguments of a tool that headers repeat; empty for an unknown tool."""
         entry = self._entries.get(name)

@@ -60,6 +60,7 @@ from .options import ClientOptions, Options, settle
 from .own_meta import own_meta
 from .results import ToolResult
 from .server_warnings import ServerWarning
+from .started_calls import StartedCall, starter_of
 from .states import State
 from .targets import Target, place_of
 
@@ -254,6 +255,33 @@ class Client:
         except DovetailError as problem:
             problem.of_call(names.TOOLS_CALL, self._connection.link.server)
             raise
+
+    async def start_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        ttl: float | None = None,
+        timeout: Seconds = UNSET,
+        meta: Mapping[str, Any] | None = None,
+    ) -> StartedCall:
+        """Start a tool, and wait for its result later: ``started = await client.start_tool("bake")``, then
+        ``result = await started``, or in another process `reopen` what ``started.save()`` gave.
+
+        Needs an extension that can (``Client(..., extensions=[tasks()])``); else raises `FeatureUnavailable`. Where the
+        server answers at once, the result is there already. ``ttl``: seconds that the server is asked to keep the
+        result for, where the revision lets a client ask (2025-11-25). ``timeout``: until the server has taken the call.
+        Raises as `call_tool` does.
+        """
+        starter = starter_of(self._options.additions)
+        return await starter.start(self, name, arguments, ttl=ttl, timeout=timeout, meta=meta)
+
+    def reopen(self, text: str) -> StartedCall:
+        """Go on with a call that was started before: ``text`` is what `StartedCall.save` gave. Nothing is sent yet.
+
+        Raises `LocalProtocolError` for another text, `FeatureUnavailable` as `start_tool` does.
+        """
+        return starter_of(self._options.additions).reopen(self, text)
 
     async def list_tools(self, cursor: str | None = None, **options: Unpack[CallOptions]) -> ListToolsResult:
         """One page of tools. ``cursor``: the ``next_cursor`` of the page before. ``options``: see `CallOptions`."""

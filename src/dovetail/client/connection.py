@@ -28,6 +28,7 @@ from ..protocol.errors import (
     LocalProtocolError,
     RPCError,
     SessionEnded,
+    closed_in_use,
     copy_of,
     not_sent,
 )
@@ -51,6 +52,7 @@ from .options import Options
 from .server_warnings import ServerWarning, ServerWarnings
 from .states import States
 from .targets import ClientTarget
+from .timeouts import CallTimeout
 from .unclosed import LoopEndHook, Process, warn
 from .visits import Visits
 
@@ -98,6 +100,8 @@ class ClientConnection:
         self._subscriptions: set[Subscription] = set()
         self._held: dict[str, int] = {}
         self._end_session = False
+        #: Calls that wait for more than one answer, and so for no link: the end of the client ends them.
+        self.waits: set[CallTimeout] = set()
         self.visits = Visits(options.visit_timeout)
         self.context = copy_context()
         self._restarts: deque[float] = deque()
@@ -333,6 +337,8 @@ class ClientConnection:
     async def _close(self) -> None:
         leave = await self._leaving()
         self.visits.done()
+        for each in tuple(self.waits):
+            each.abort(closed_in_use("the client was closed"))
         self.states.now("closed")
         loop_end_hook, self._loop_end_hook = self._loop_end_hook, None
         if loop_end_hook is not None:

@@ -50,6 +50,7 @@ from ..protocol.types import (
     Params,
     ProgressNotice,
     RequestId,
+    Result,
     ServerCapabilities,
 )
 from ..transports.client_transport import Outgoing, ReceivedResponse, Transport
@@ -489,18 +490,28 @@ class Link:
 
     async def _answer(self, call: Call, asker: CallInfo | None) -> None:
         try:
-            result = await self.questions.answer(call.method, call.params, call.profile, asker)
+            result = await self._answered(call, asker)
             data = messages.result(call.id, call.profile.encode(result))
         except RPCError as problem:
             data = messages.error(call.id, problem, call.profile)
         except DovetailError as problem:  # the revision can't carry the answer
             log.warning("the answer to %s can't be sent: %s", call.method, problem)
-            data = messages.error(
-                call.id, InternalError(f"the client could not answer {call.method}"), call.profile
-            )
+            data = messages.error(call.id, _unanswered(call), call.profile)
+        except Exception:  # whatever an extension raises stays here
+            log.exception("answering %s failed", call.method)
+            data = messages.error(call.id, _unanswered(call), call.profile)
         for guard in self._timeouts.values():
             guard.progress()
         await self._send_quietly(self._response(data))
+
+    async def _answered(self, call: Call, asker: CallInfo | None) -> Result:
+        """The answer to a request of the server's. Raises an `RPCError`, or another error of ours."""
+        further = self.options.additions.question(call.method, self.profile.revision)
+        if further is None:
+            return await self.questions.answer(call.method, call.params, call.profile, asker)
+        from .extension_questions import AskedOverLink  # for those whose extensions answer any
+
+        return await further.answer(call, AskedOverLink(self, asker))
 
     def _response(self, data: bytes) -> Outgoing:
         revision = self.profile.revision if self.opened else ""
@@ -605,6 +616,10 @@ class _LinkReceiver:
     def lost(self, error: DovetailError) -> None:
         if self.link is not None:
             self.link.lose(error)
+
+
+def _unanswered(call: Call) -> InternalError:
+    return InternalError(f"the client could not answer {call.method}")
 
 
 @lru_cache(maxsize=256)

@@ -284,7 +284,7 @@ def own_info() -> Implementation:
 def capabilities_of(options: Options) -> ClientCapabilities:
     """What the client can do, by the handlers that it was given."""
     forms, visits = options.elicitation is not None, options.approve is not None
-    return ClientCapabilities(
+    capabilities = ClientCapabilities(
         experimental=_settings(options.experimental),
         roots=RootsCapability(list_changed=True) if options.roots is not None else None,
         sampling=(
@@ -301,6 +301,7 @@ def capabilities_of(options: Options) -> ClientCapabilities:
             {**(getattr(options.auth, "extensions", None) or {}), **options.additions.declared}
         ),
     )
+    return options.additions.announced(capabilities)
 
 
 def _settings(given: Mapping[str, Mapping[str, Any]] | None) -> dict[str, dict[str, Any]] | None:

@@ -75,16 +75,18 @@ def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
     return required
 
 
-def check_result_type(body: Raw, method: str, *, complete: bool, known_only: bool) -> None:
-    """Hold the type of a result of the stateless era against those there are; ``complete``: against that one alone.
+def check_result_type(body: Raw, method: str, *, complete: bool, known_only: bool) -> str:
+    """Hold the type of a result of the stateless era against those there are, and give it; ``complete``: against that
+    one alone.
 
     Raises `RemoteProtocolError` for another. Only where not ``known_only`` may it be one that an extension added.
     """
     kind = result_type(body, method)
     if kind == names.RESULT_COMPLETE or (kind == names.RESULT_INPUT_REQUIRED and not complete):
-        return
+        return kind
     if known_only or not isinstance(_peek(body).result_type, str):
         raise RemoteProtocolError(f"{method} gave a result of the unknown type {kind[:64]!r}")
+    return kind
 
 
 async def drive(

@@ -7,14 +7,22 @@ from ..protocol.call import Call
 from ..protocol.listening import Change, ChangeType
 from ..protocol.types import InputRequest, Result
 from ..runtime.channel import BodyReached, Channel, DurableCall
+from ..runtime.client_extension import (
+    Announce,
+    Asked,
+    CallStarter,
+    ExtensionQuestion,
+    Prepare,
+    PreparedCall,
+    Resolving,
+    ResultType,
+)
 from ..runtime.dispatch import Encoded, Handler, Middleware
 from ..runtime.extension import (
     Extension,
     ExtensionMethod,
     ExtensionNotice,
     InvalidExtension,
-    Resolving,
-    ResultType,
     ServedTool,
     Serving,
     TaskOptions,
@@ -23,8 +31,11 @@ from ..runtime.extension import (
 from ..security.principal import Principal
 
 __all__ = [
+    "Announce",
+    "Asked",
     "BodyReached",
     "Call",
+    "CallStarter",
     "Change",
     "ChangeType",
     "Channel",
@@ -33,10 +44,13 @@ __all__ = [
     "Extension",
     "ExtensionMethod",
     "ExtensionNotice",
+    "ExtensionQuestion",
     "Handler",
     "InputRequest",
     "InvalidExtension",
     "Middleware",
+    "Prepare",
+    "PreparedCall",
     "Principal",
     "Resolving",
     "Result",

@@ -17,9 +17,9 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Literal, Protocol, TypeGuard, TypeVar, cast
+from typing import Any, Final, Literal, Protocol, TypeGuard, cast
 
-from msgspec import Raw, Struct, field
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..logs import get_logger
@@ -29,10 +29,19 @@ from ..protocol.errors import InvalidParams, LocalProtocolError, MissingCapabili
 from ..protocol.listening import MAX_RESOURCES, Change, ChangeType
 from ..protocol.meta_keys import is_extension_identifier
 from ..protocol.revisions import PROFILES, Method, Profile
-from ..protocol.types import InputRequest, LogLevel, Params, RequestId, Result, ServerCapabilities, Tool
+from ..protocol.types import (
+    ClientCapabilities,
+    LogLevel,
+    Params,
+    RequestId,
+    Result,
+    ServerCapabilities,
+    Tool,
+)
 from ..security.principal import Principal
 from ..stores.contracts import Store
 from .channel import Channel
+from .client_extension import Announce, CallStarter, ExtensionQuestion, Prepare, Resolving, ResultType
 from .dispatch import Encoded, Handler, Middleware, around
 
 __all__ = [
@@ -53,7 +62,6 @@ __all__ = [
 
 log = get_logger("dovetail")
 
-T = TypeVar("T")
 MAX_HEARD: Final = 256
 """Notifications whose handlers may be waiting for something; further ones are dropped, and the log says so."""
 
@@ -179,42 +187,6 @@ class ExtensionNotice(Struct, frozen=True, kw_only=True):
     handler: Callable[[dict[str, Any]], Any]
 
 
-class Resolving(Protocol):
-    """What a client offers to who turns a further kind of result into the final one."""
-
-    @property
-    def method(self) -> str:
-        """The method that was called."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What the call was about: the name of the tool, say."""
-        ...
-
-    async def request(self, method: str, params: Mapping[str, Any], *, into: type[T]) -> T:
-        """Send a request and read its result. Raises as `Client.request` does."""
-        ...
-
-    async def answer(self, questions: Mapping[str, InputRequest]) -> dict[str, Raw]:
-        """Have the client's handlers answer questions, as in a round. Raises what they raise."""
-        ...
-
-
-class ResultType(Struct, frozen=True, kw_only=True):
-    """A further kind of result of a method of the protocol: ``name`` is its ``resultType``, ``type`` what a client
-    reads it into (any type that msgspec reads).
-
-    ``resolve`` turns it into a result of the method's own kind: as plain values, a `Result` or encoded. What it raises
-    reaches the caller. Specification: basic/index, "ResultType".
-    """
-
-    method: str
-    name: str
-    resolve: Callable[[Resolving, Any], Awaitable[Result | Mapping[str, Any] | Raw]]
-    type: Any = dict[str, Any]
-
-
 class Extension(Struct, frozen=True, kw_only=True):
     """An addition to the protocol: ``App(extensions=[...])``, ``Client(extensions=[...])``.
 
@@ -224,7 +196,10 @@ class Extension(Struct, frozen=True, kw_only=True):
     for each tool, what is to stand around it, inside of everything that is checked before a tool is called; None for
     nothing. ``required``: an app answers requests of clients that could have declared it, and did not, with -32021, all
     but ``server/discover``, which says what it needs. ``capabilities``: what servers announce besides, by members of
-    ``ServerCapabilities``, to whoever calls. ``lifespan``: entered before the app's and left after it. ``may_listen``:
+    ``ServerCapabilities``, to whoever calls; ``client_capabilities``: what clients do. ``calls``: by method, what is
+    asked how a client is to make a call. ``questions``: requests of servers that are answered at clients.
+    ``starter``: what starts tool calls that are waited for later.
+    ``lifespan``: entered before the app's and left after it. ``may_listen``:
     whether a caller may hear of a thing by that name, given both, at once or awaited (default: everybody may; make
     names that nobody guesses). Raises `InvalidExtension`.
     Specification: basic/versioning, "Extension Negotiation".
@@ -241,6 +216,10 @@ class Extension(Struct, frozen=True, kw_only=True):
     around_tool: Callable[[ServedTool], Middleware | None] | None = None
     required: bool = False
     capabilities: Callable[[Channel], Mapping[str, Any]] | None = None
+    client_capabilities: Announce | None = None
+    calls: Mapping[str, Prepare] = field(default_factory=dict[str, Prepare])
+    questions: Sequence[ExtensionQuestion] = ()
+    starter: CallStarter | None = None
     lifespan: Callable[[Serving], AbstractAsyncContextManager[Any]] | None = None
     may_listen: Callable[[Principal, str], bool | Awaitable[bool]] | None = None
 
@@ -250,10 +229,13 @@ class Extension(Struct, frozen=True, kw_only=True):
                 f"the extension identifier {self.identifier!r} is not allowed: it needs a prefix, as in"
                 " 'com.example/name'"
             )
-        named = {*(self.revisions or ()), *(name for each in self.methods for name in each.revisions or ())}
+        named = {
+            *(self.revisions or ()),
+            *(name for each in (*self.methods, *self.questions) for name in each.revisions or ()),
+        }
         if unknown := sorted(named - set(PROFILES)):
             raise InvalidExtension(f"{self.identifier} names {unknown[0]!r}, which is no revision")
-        for name in (*self.wrappers, *(each.method for each in self.results)):
+        for name in (*self.wrappers, *self.calls, *(each.method for each in self.results)):
             if name not in PROFILES.methods:
                 raise InvalidExtension(
                     f"{self.identifier} adds to {name!r}, which is no method of the protocol"
@@ -292,10 +274,15 @@ class Extensions:
         self.profiles = PROFILES
         self._notices: Final[dict[tuple[str, str], Callable[[dict[str, Any]], Any]]] = {}
         self._results: Final[dict[tuple[str, str], ResultType]] = {}
+        self._calls: Final[dict[tuple[str, str], Prepare]] = {}
+        self._questions: Final[dict[tuple[str, str], ExtensionQuestion]] = {}
         self._hearing: Final[set[asyncio.Task[None]]] = set()
         for each in self._all:
             self._add(each)
-        self.has_results: Final = bool(self._results)
+        #: The methods whose calls a client may make, or read the answers of, in further ways.
+        self.extended: Final = frozenset(
+            [*(method for _, method in self._calls), *(method for method, _ in self._results)]
+        )
 
     def __iter__(self) -> Iterator[Extension]:
         return iter(self._all)
@@ -328,6 +315,13 @@ class Extensions:
             _once(self._notices, (notice.sender, notice.name), notice.handler, name, "the notification")
         for result in extension.results:
             _once(self._results, (result.method, result.name), result, name, "the result")
+        for asked, prepare in extension.calls.items():
+            _once(self._calls, ("", asked), prepare, name, "a way to make the call")
+        for question in extension.questions:
+            _once(self._questions, ("", question.name), question, name, "an answer to")
+            if question.name not in _ASKED:
+                row = Method(question.name, Params, Result)
+                self.profiles = self.profiles.extended(server_requests=[row], revisions=question.revisions)
         kinds = {kind for each in self.changes for kind in (each.kind, each.filter, each.notification)}
         for change in extension.changes:
             if (
@@ -406,6 +400,28 @@ class Extensions:
 
     # At a client
 
+    def announced(self, capabilities: ClientCapabilities) -> ClientCapabilities:
+        """What a client can do, with what extensions add."""
+        for each in self._all:
+            if each.client_capabilities is not None:
+                capabilities = replace(capabilities, **each.client_capabilities(capabilities))
+        return capabilities
+
+    def prepares(self, method: str) -> Prepare | None:
+        """Who is asked how such a call is to be made; None for nobody."""
+        return self._calls.get(("", method))
+
+    def question(self, method: str, revision: str) -> ExtensionQuestion | None:
+        """Who answers such a request of a server's, or stands around the answer; None for nobody."""
+        found = self._questions.get(("", method))
+        return None if found is None or revision not in found.revisions else found
+
+    def is_misplaced(self, method: str, kind: str) -> bool:
+        """Whether an extension brings results of this type, and none of them for this method of the protocol."""
+        return method in PROFILES.methods and (
+            (method, kind) not in self._results and any(kind == each for _, each in self._results)
+        )
+
     def result(self, method: str, kind: str) -> ResultType | None:
         """Who resolves such a result; None for one that no extension brings."""
         return self._results.get((method, kind))
@@ -447,6 +463,7 @@ class Extensions:
         return True
 
 
+_ASKED: Final = frozenset(name for each in PROFILES.values() for name in each.server_requests)
 _OWN_KINDS: Final = frozenset({"tools", "prompts", "resources", "resource"})
 
 

@@ -15,7 +15,7 @@ from dovetail.revisions import PROFILES, Feature
 from dovetail.stores import Store
 
 from . import names
-from .changes import TASK_CHANGES
+from .client import client_parts
 from .serving import TaskServer
 
 __all__ = ["TaskOptions", "tasks"]
@@ -64,9 +64,9 @@ def tasks(
                 name=names.LIST, answer=server.list, declared=False, repeatable=True, revisions=_WITH_TASKS
             ),
         ],
-        changes=[TASK_CHANGES],
         around_tool=server.around_tool,
         capabilities=server.capabilities,
         lifespan=server.lifespan,
         may_listen=server.may_listen,
+        **client_parts(),
     )

@@ -31,3 +31,7 @@ TASK_ID: Final = "taskId"
 
 META_RELATED: Final = "io.modelcontextprotocol/related-task"
 META_IMMEDIATE: Final = "io.modelcontextprotocol/model-immediate-response"
+
+TOOLS_CALL: Final = "tools/call"
+#: What a server may ask a client while a task of the client's runs.
+QUESTIONS: Final = ("elicitation/create", "sampling/createMessage", "roots/list")

@@ -44,16 +44,24 @@ class Profiles(Mapping[str, Profile]):
         self,
         *,
         client_requests: Iterable[Method] = (),
+        server_requests: Iterable[Method] = (),
         client_notices: Iterable[NoticeType] = (),
         server_notices: Iterable[NoticeType] = (),
         revisions: Container[str] | None = None,
     ) -> "Profiles":
         """These, and in each of ``revisions`` (default: all) what an app, a client or an extension adds."""
-        requests, sent, told = tuple(client_requests), tuple(client_notices), tuple(server_notices)
-        if not (requests or sent or told):
+        requests, asked = tuple(client_requests), tuple(server_requests)
+        sent, told = tuple(client_notices), tuple(server_notices)
+        if not (requests or asked or sent or told):
             return self
         return Profiles(
-            each.next(each.revision, client_requests=requests, client_notices=sent, server_notices=told)
+            each.next(
+                each.revision,
+                client_requests=requests,
+                server_requests=asked,
+                client_notices=sent,
+                server_notices=told,
+            )
             if revisions is None or each.revision in revisions
             else each
             for each in self._profiles.values()

@@ -1,0 +1,232 @@
+"""Handles: a call that was started as a task, and is waited for later, here or in another process.
+
+Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/utilities/tasks.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from dovetail.client import CallStatus, Client, ProgressHandler, Seconds, ToolResult
+from dovetail.errors import FeatureUnavailable, InvalidParams, LocalProtocolError, RemoteProtocolError
+from dovetail.extensions import Change, ChangeType
+from dovetail.revisions import Era
+from dovetail.types import DECODE_ERRORS, encode, reader
+
+from .names import CANCEL, LIST, TASK_ID
+from .orders import Order, Started, order
+from .watching import TaskWatch, detailed, fetch
+from .wire import ENDED, DetailedTask, StatefulTask
+
+__all__ = ["TaskHandle", "TaskStarter", "list_tasks"]
+
+T = TypeVar("T")
+MAX_PAGES: Final = 1000
+_FORM: Final = 1
+
+
+class _SavedHandle(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of a handle."""
+
+    dovetail_task: int
+    id: str
+    tool: str
+
+
+_read: Final = reader(_SavedHandle).keep
+
+
+class ClientSource:
+    """A client as `TaskWatch` asks it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @property
+    def era(self) -> Era:
+        """ "stateful" or "stateless"."""
+        return self._client.era
+
+    async def request(self, method: str, params: Mapping[str, Any], *, into: type[T]) -> T:
+        """Send a request and read its result; over a new connection, if the one before was lost."""
+        if self._client.state == "lost":
+            await self._client.open()
+        return await self._client.request(method, params, into=into)
+
+    @asynccontextmanager
+    async def listen(
+        self, change: ChangeType, subjects: Sequence[str]
+    ) -> AsyncGenerator[AsyncIterator[Change]]:
+        """Hear of changes."""
+        async with self._client.listen(further={change.filter: subjects}) as events:
+            honoured: Any = (events.acknowledged.extra or {}).get(change.filter)
+            if not isinstance(honoured, list) or any(each not in honoured for each in subjects):
+                raise FeatureUnavailable(f"the server did not agree to tell of these {change.kind}")
+            yield events
+
+
+class TaskHandle:
+    """A call that was started: see `dovetail.client.StartedCall`, which it is."""
+
+    def __init__(
+        self, client: Client, tool: str, task: DetailedTask | None, result: ToolResult | None = None
+    ) -> None:
+        self._client = client
+        self._source = ClientSource(client)
+        self._task = task
+        self._result = result
+        self._tool = tool
+
+    @property
+    def id(self) -> str:
+        """The task's id; empty if the answer came at once, since the server made no task."""
+        return "" if self._task is None else self._task.task_id
+
+    @property
+    def tool(self) -> str:
+        """The tool that was called."""
+        return self._tool
+
+    def __await__(self) -> Generator[Any, None, ToolResult]:
+        return self.result().__await__()
+
+    async def result(
+        self, *, timeout: Seconds = UNSET, progress: ProgressHandler | None = None
+    ) -> ToolResult:
+        """Wait for the result, and have the client's handlers answer what the task asks."""
+        if self._result is None:
+            assert self._task is not None  # noqa: S101 - a handle has one or the other
+            token = order.set(Order(resume=self._task))
+            try:
+                self._result = await self._client.call_tool(self._tool, timeout=timeout, progress=progress)
+            finally:
+                order.reset(token)
+        return self._result
+
+    async def status(self) -> CallStatus:
+        """How the task is now. Raises `TaskLost`, and as `Client.request` does."""
+        if self._task is None:
+            return CallStatus(id="", status="completed")
+        return status_of(await fetch(self._source, self._task.task_id))
+
+    async def updates(self) -> AsyncGenerator[CallStatus, None]:
+        """How the task is, now and after each change, until it has ended. Raises as `status` does."""
+        if self._task is None:
+            yield await self.status()
+            return
+        last: CallStatus | None = None
+        async with TaskWatch(self._source, self._task, at_once=True) as watch:
+            while True:
+                task = await watch.next()
+                now = status_of(task)
+                if now != last:
+                    yield now
+                if task.status in ENDED:
+                    return
+                last = now
+
+    async def cancel(self) -> None:
+        """Have the server stop the task. Does nothing for one that has ended. Raises `TaskLost` for an unknown one."""
+        if self._task is None:
+            return
+        try:
+            await self._source.request(CANCEL, {TASK_ID: self.id}, into=dict[str, Any])
+        except InvalidParams:
+            if (await fetch(self._source, self.id)).status not in ENDED:
+                raise
+
+    def save(self) -> str:
+        """One line of text that `Client.reopen` goes on from. At some servers, who has it has what the task gives: keep
+        it like a password. Raises `LocalProtocolError` if the answer came at once.
+        """
+        if self._task is None:
+            raise LocalProtocolError("the answer came at once, so there is no task to come back to")
+        return encode(_SavedHandle(dovetail_task=_FORM, id=self.id, tool=self._tool)).decode()
+
+    def __repr__(self) -> str:
+        return f"<TaskHandle of {self._tool!r}: {f'task {self.id}' if self._task else 'answered at once'}>"
+
+
+class TaskStarter:
+    """Starts calls as tasks; what `Client.start_tool` and `Client.reopen` ask."""
+
+    async def start(
+        self,
+        client: Client,
+        name: str,
+        arguments: Mapping[str, Any] | None,
+        *,
+        ttl: float | None,
+        timeout: Seconds,
+        meta: Mapping[str, Any] | None,
+    ) -> TaskHandle:
+        """Call a tool, and wait for no more than the task that the call becomes; or for its result, if it does not."""
+        token = order.set(Order(ttl=ttl))
+        try:
+            result = await client.call_tool(name, arguments, timeout=timeout, meta=meta)
+        except Started as made:
+            return TaskHandle(client, name, made.task)
+        finally:
+            order.reset(token)
+        return TaskHandle(client, name, None, result)
+
+    def reopen(self, client: Client, text: str) -> TaskHandle:
+        """A handle that was saved."""
+        try:
+            saved = _read(text.encode())
+        except (*DECODE_ERRORS, UnicodeEncodeError):
+            saved = None
+        if saved is None or saved.dovetail_task != _FORM or not saved.id:
+            raise LocalProtocolError(
+                "this is no handle that was saved: it is what `save` of one gave, unchanged"
+            )
+        task = DetailedTask(
+            task_id=saved.id, status="working", created_at="", last_updated_at="", ttl_ms=None
+        )
+        return TaskHandle(client, saved.tool, task)
+
+
+class _TasksPage(Struct, frozen=True, rename="camel"):
+    tasks: list[StatefulTask]
+    next_cursor: str | None = None
+
+
+async def list_tasks(client: Client) -> list[CallStatus]:
+    """All tasks that the server has of this client's. Raises `FeatureUnavailable` in 2026-07-28, which has no such
+    list: there a task is known by its handle alone.
+    """
+    found: list[CallStatus] = []
+    params: dict[str, Any] = {}
+    for _ in range(MAX_PAGES):
+        page = await client.request(LIST, params, into=_TasksPage)
+        found += [status_of(detailed(each)) for each in page.tasks]
+        if page.next_cursor is None:
+            return found
+        if params.get("cursor") == page.next_cursor:
+            break
+        params = {"cursor": page.next_cursor}
+    raise RemoteProtocolError(f"the pages of {LIST} come to no end")
+
+
+def status_of(task: DetailedTask) -> CallStatus:
+    """A task as it is shown."""
+    return CallStatus(
+        id=task.task_id,
+        status=task.status,
+        message="" if task.status_message is UNSET else task.status_message,
+        created=_moment(task.created_at),
+        updated=_moment(task.last_updated_at),
+        ttl=None if task.ttl_ms is None else task.ttl_ms / 1000,
+        poll=None if task.poll_interval_ms is UNSET else task.poll_interval_ms / 1000,
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        return None
