@@ -25,7 +25,6 @@ from dovetail.errors import InternalError, InvalidParams, RPCError
 from dovetail.extensions import Call, Channel, ServedTool, Serving, TaskOptions
 from dovetail.security import get_logger
 from dovetail.stores import (
-    MemoryStore,
     Store,
     StoreError,
     StoreFull,
@@ -53,10 +52,9 @@ MOST_TOLD: Final = 64 * 1024
 class TaskEngine:
     """The tasks of a server. ``max_unended``: how many tasks of one caller may go on at a time."""
 
-    def __init__(self, serving: Serving, store: Store | None, *, max_unended: int) -> None:
+    def __init__(self, serving: Serving, store: Store, *, max_unended: int) -> None:
         self.serving = serving
-        self._store: Store = MemoryStore() if store is None else store
-        self._owned = store is None
+        self._store = store
         self._max_unended = max_unended
         self._channel = f"tasks/{serving.name}"
         self._waiting: dict[str, set[asyncio.Event]] = {}
@@ -76,8 +74,6 @@ class TaskEngine:
             yield
         finally:
             end()
-            if self._owned:
-                await self._store.aclose()
 
     def queue_of(self, tool: str) -> str:
         """What tasks of a tool wait in."""

@@ -35,7 +35,7 @@ from dovetail.extensions import (
     TaskOptions,
 )
 from dovetail.revisions import Feature
-from dovetail.stores import Store, TaskRecord
+from dovetail.stores import MemoryStore, Store, TaskRecord
 from dovetail.types import DECODE_ERRORS, Result, encode, reader
 
 from . import names, views
@@ -93,7 +93,10 @@ class TaskServer:
         loop = asyncio.get_running_loop()
         if loop in self._engines:
             raise RuntimeError("tasks() was given to two apps that run in one event loop: give each its own")
-        engine = TaskEngine(serving, self._store or serving.store, max_unended=self._max_unended)
+        store = self._store or serving.store
+        if store is None:  # what is begun is there as long as the app, through all of its lives
+            store = self._store = MemoryStore()
+        engine = TaskEngine(serving, store, max_unended=self._max_unended)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(engine.hearing())
             if self._room:
