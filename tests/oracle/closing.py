@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from oracle.definitions import (
+    CREATE_TASK,
     ERROR_ENVELOPES,
     ERRORS_BY_CODE,
     INPUT_REQUIRED,
@@ -41,6 +42,8 @@ from oracle.errata import Definitions, Schema, mend
 
 SCHEMAS: Final = Path(__file__).parent / "schemas"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+EXTENSION: Final = "tasks-extension"
+"""Written down from the extension's schema; what a task came to is held against the result of a tool, which it is."""
 CAPABILITIES: Final = ("ClientCapabilities", "ServerCapabilities")
 
 Where = tuple[str, ...]
@@ -96,8 +99,21 @@ def how_open(where: Where, *kinds: str) -> bool:
 
 
 def published(revision: str) -> Definitions:
-    """The definitions of a revision as printed, under `$defs`; a fresh copy each time."""
-    text = (SCHEMAS / f"{revision}.json").read_text(encoding="utf-8")
+    """The definitions of a revision as printed, under `$defs`, with those that the tasks extension adds; a fresh copy
+    each time.
+    """
+    known = _printed(revision)
+    if revision in STATELESS:
+        for name, added in _printed(EXTENSION).items():
+            if name in known:  # a member more
+                known[name]["properties"] |= added["properties"]
+            else:
+                known[name] = added
+    return known
+
+
+def _printed(name: str) -> Definitions:
+    text = (SCHEMAS / f"{name}.json").read_text(encoding="utf-8")
     document = json.loads(text.replace("#/definitions/", "#/$defs/"))
     return document.get("$defs") or document["definitions"]
 
@@ -147,8 +163,8 @@ def result_schema(revision: str, definition: str, *, closed: bool) -> Schema:
         return _document(known, {"allOf": [{"$ref": f"#/$defs/{envelope}"}, body]})
     outer = known[envelope]
     if revision in STATELESS:
-        # the schema's resultType is any string, for extensions to add to; our core results have these two
-        says = "input_required" if definition == INPUT_REQUIRED else "complete"
+        # the schema's resultType is any string, for extensions to add to; our results have these
+        says = {INPUT_REQUIRED: "input_required", CREATE_TASK: "task"}.get(definition, "complete")
         says_so: Schema = {"properties": {"resultType": {"const": says}}}
         body["properties"]["result"] = {"allOf": [body["properties"]["result"], says_so]}
     return _document(known, {**outer, "properties": outer["properties"] | body["properties"]})

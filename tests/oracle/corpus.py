@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from oracle.definitions import METHODS, REVISIONS, STATELESS
+from oracle.definitions import EXTENSION_METHODS, METHODS, REVISIONS, STATELESS
 
 Message = dict[str, Any]
 
@@ -158,6 +158,23 @@ class _Values:
         times = {"createdAt": "2025-11-25T10:30:00Z", "lastUpdatedAt": "2025-11-25T10:40:00Z"}
         return {"taskId": "t1", "status": "working", "ttl": None, "pollInterval": 5000, **times}
 
+    def detailed_tasks(self) -> list[Message]:
+        """Tasks of the extension, one of each status."""
+        times = {"createdAt": "2026-07-28T10:30:00Z", "lastUpdatedAt": "2026-07-28T10:40:00Z"}
+        common: Message = {"taskId": "t1", "ttlMs": None, "pollIntervalMs": 5000, **times}
+        asks = {"method": "elicitation/create", "params": {"message": "who?", "requestedSchema": FORM}}
+        return [
+            {**common, "status": "working", "statusMessage": "half"},
+            {**common, "status": "input_required", "inputRequests": {"a": asks}},
+            {
+                **common,
+                "status": "completed",
+                "result": {"content": self.blocks(), "resultType": "complete"},
+            },
+            {**common, "status": "failed", "ttlMs": 60000, "error": {"code": -32603, "message": "m"}},
+            {**common, "status": "cancelled"},
+        ]
+
 
 def _params(v: _Values) -> Mapping[str, list[Message | None]]:
     """Parameters by method; None stands for a message without any."""
@@ -205,6 +222,8 @@ def _params(v: _Values) -> Mapping[str, list[Message | None]]:
         "tasks/get": [{"taskId": "t1"}],
         "tasks/result": [{"taskId": "t1"}],
         "tasks/cancel": [{"taskId": "t1"}],
+        "tasks/update": [{"taskId": "t1", "inputResponses": {"a": {"action": "cancel"}}}],
+        "notifications/tasks": list(v.detailed_tasks()),
         "notifications/cancelled": [{"requestId": 1, "reason": "late"}, {"requestId": "a"}],
         "notifications/progress": [{**progress, "message": "half"} if v.audio else progress],
         "notifications/message": [
@@ -266,10 +285,11 @@ def _results(v: _Values) -> Mapping[str, list[Message]]:
         "CreateMessageResult": [v.sampling_result()],
         "ListRootsResult": [{"roots": [{"uri": "file:///tmp/a", "name": "a"}]}],
         "ElicitResult": answers,
-        "GetTaskResult": [v.task()],
-        "CancelTaskResult": [v.task()],
+        "GetTaskResult": v.detailed_tasks() if v.stateless else [v.task()],
+        "CancelTaskResult": [{} if v.stateless else v.task()],
+        "UpdateTaskResult": [{}],
         "ListTasksResult": [{"tasks": [v.task()], "nextCursor": "n"}],
-        "CreateTaskResult": [{"task": v.task()}],
+        "CreateTaskResult": [v.detailed_tasks()[0] if v.stateless else {"task": v.task()}],
         "InputRequiredResult": [
             {"inputRequests": asks, "requestState": "sealed"},
             {"requestState": "sealed"},
@@ -303,7 +323,7 @@ def corpus(revision: str) -> dict[str, list[Message]]:
     assert revision in REVISIONS
     v = _Values(revision)
     messages: dict[str, list[Message]] = {}
-    for method in METHODS:
+    for method in (*METHODS, *EXTENSION_METHODS):
         if not method.lives_in(revision):
             continue
         for given in _params(v).get(method.name, [{"_meta": {"x": 1}}]):
@@ -319,8 +339,8 @@ def corpus(revision: str) -> dict[str, list[Message]]:
     for definition, results in _results(v).items():
         for result in results:
             if v.stateless:
-                kind = "input_required" if definition == "InputRequiredResult" else "complete"
-                result["resultType"] = kind
+                kinds = {"InputRequiredResult": "input_required", "CreateTaskResult": "task"}
+                result["resultType"] = kinds.get(definition, "complete")
             messages.setdefault(definition, []).append({"jsonrpc": "2.0", "id": "a", "result": result})
     for definition, errors in _errors(v).items():
         for error in errors:

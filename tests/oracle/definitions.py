@@ -22,6 +22,7 @@ STATEFUL: Final = REVISIONS[:-1]
 STATELESS: Final = REVISIONS[-1:]
 BATCHING: Final = "2025-03-26"
 META_REVISION: Final = "io.modelcontextprotocol/protocolVersion"
+META_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 
 INPUT_REQUIRED: Final = "InputRequiredResult"
 CREATE_TASK: Final = "CreateTaskResult"
@@ -121,11 +122,25 @@ METHODS: Final = (
     ),
 )
 
+TASKS_EXTENSION: Final = "io.modelcontextprotocol/tasks"
+
+EXTENSION_METHODS: Final = (
+    Method("tasks/get", "GetTaskRequest", "client", "GetTaskResult", first=_2026),
+    Method("tasks/update", "UpdateTaskRequest", "client", "UpdateTaskResult", first=_2026),
+    Method("tasks/cancel", "CancelTaskRequest", "client", "CancelTaskResult", first=_2026),
+    Method("notifications/tasks", "TaskStatusNotification", "server", first=_2026),
+)
+"""What the tasks extension adds: its specification/draft/tasks.md, and schemas/tasks-extension.json for the shapes."""
+
 MULTI_ROUND_TRIP: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 """Methods of 2026-07-28 that may answer with InputRequiredResult (basic/patterns/mrtr.mdx)."""
 
 TASK_AUGMENTED: Final = frozenset({"tools/call", "sampling/createMessage", "elicitation/create"})
 """Methods of 2025-11-25 whose `task` parameter asks for CreateTaskResult (basic/utilities/tasks.mdx)."""
+
+TASK_ANSWERED: Final = frozenset({"tools/call"})
+"""Methods of 2026-07-28 that may be answered with CreateTaskResult, to a client that declared the extension with its
+request (the extension, Supported Methods)."""
 
 TASK_PAYLOADS: Final[Mapping[Role, tuple[str, ...]]] = {
     "client": ("CallToolResult",),
@@ -182,7 +197,7 @@ RESERVED_CODES: Final[Mapping[str, range]] = {"2026-07-28": range(-32099, -32019
 
 def find(revision: str, name: object, sender: Role, kind: Kind) -> Method | None:
     """The row of a method in a revision, or None if `sender` has no such message there."""
-    for method in METHODS:
+    for method in (*METHODS, *EXTENSION_METHODS):
         if (
             method.name == name
             and method.kind == kind
@@ -196,8 +211,8 @@ def find(revision: str, name: object, sender: Role, kind: Kind) -> Method | None
 def result_definitions(revision: str, name: object, asker: Role, params: object) -> tuple[str, ...]:
     """The definitions one of which the result of this request must meet; empty if it has no legal result.
 
-    `params` are the request's: a `task` member in 2025-11-25 admits CreateTaskResult. The choice
-    between several is made by `choose_result`.
+    `params` are the request's: a `task` member in 2025-11-25 admits CreateTaskResult, and so does since 2026-07-28 what
+    their `_meta` declares. The choice between several is made by `choose_result`.
     """
     method = find(revision, name, asker, "request")
     if method is None or method.result is None:
@@ -207,6 +222,8 @@ def result_definitions(revision: str, name: object, asker: Role, params: object)
     definitions = (method.result,)
     if revision in STATELESS and method.name in MULTI_ROUND_TRIP:
         definitions += (INPUT_REQUIRED,)
+    if revision in STATELESS and method.name in TASK_ANSWERED and _declares_tasks(params):
+        definitions += (CREATE_TASK,)
     if revision == _2025_11 and method.name in TASK_AUGMENTED and _has(params, "task"):
         definitions += (CREATE_TASK,)
     return definitions
@@ -215,8 +232,11 @@ def result_definitions(revision: str, name: object, asker: Role, params: object)
 def choose_result(definitions: tuple[str, ...], result: object) -> tuple[str, ...]:
     """Narrow the candidates by what the result itself says it is, so that a failure names one definition."""
     if INPUT_REQUIRED in definitions:
-        asks = isinstance(result, Mapping) and result.get("resultType") == "input_required"
-        return tuple(d for d in definitions if (d == INPUT_REQUIRED) == asks)
+        kind = result.get("resultType") if isinstance(result, Mapping) else None
+        said = {"input_required": INPUT_REQUIRED, "task": CREATE_TASK}.get(str(kind))
+        if said in definitions:
+            return (said,)
+        return tuple(d for d in definitions if d not in (INPUT_REQUIRED, CREATE_TASK))
     if CREATE_TASK in definitions:
         return tuple(d for d in definitions if (d == CREATE_TASK) == _has(result, "task"))
     return definitions
@@ -244,15 +264,27 @@ def code_fault(revision: str, code: object) -> str | None:
 def definitions_of(revision: str) -> frozenset[str]:
     """Every definition that a whole message of this revision can be counted under."""
     names: set[str] = {ERROR_ENVELOPES[revision], *ERRORS_BY_CODE.get(revision, {}).values()}
-    for method in METHODS:
+    for method in (*METHODS, *EXTENSION_METHODS):
         if not method.lives_in(revision):
             continue
         names.add(method.definition)
         if method.result is not None:
             for asker in ("client", "server"):
                 if method.sent_by(asker):
-                    names.update(result_definitions(revision, method.name, asker, {"task": {}}))
+                    names.update(result_definitions(revision, method.name, asker, _WITH_TASK))
     return frozenset(names)
+
+
+_WITH_TASK: Final[Mapping[str, Any]] = {
+    "task": {},
+    "_meta": {META_CAPABILITIES: {"extensions": {TASKS_EXTENSION: {}}}},
+}
+
+
+def _declares_tasks(params: Any) -> bool:
+    for member in ("_meta", META_CAPABILITIES, "extensions"):
+        params = params.get(member) if isinstance(params, Mapping) else None
+    return _has(params, TASKS_EXTENSION)
 
 
 def _has(value: Any, member: str) -> bool:
