@@ -45,6 +45,16 @@ def test_the_demo():
     assert "\x1b" not in done.stdout
 
 
+def test_the_report():
+    """A task, over a kill."""
+    words = [sys.executable, str(EXAMPLES / "report" / "demo.py")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=55, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    for text in ("killed: when 2 of 4", "asked: 16 sacks", "the report: 1907: 16 sacks", "All went well"):
+        assert text in done.stdout
+
+
 def test_the_demo_with_plain_ascii(tmp_path):
     """An output that knows no more than ASCII is no reason to fail."""
     code = (
