@@ -15,7 +15,7 @@ from http_serving import Prober, until
 
 from dovetail.protocol.revisions import STATEFUL
 from dovetail.stores.contracts import Event
-from dovetail.stores.errors import StreamUnknown
+from dovetail.stores.errors import StoreUnavailable, StreamUnknown
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -46,6 +46,42 @@ async def test_a_call_is_cancelled_at_another_worker(open_store: OpenStore, revi
             await asyncio.wait_for(one.bench.event(one.bench.cancelled, str(id)).wait(), 5)
             assert await said(stream) is None
         await until(lambda: not (one.live or two.live))
+
+
+async def test_a_call_is_cancelled_where_the_worker_has_only_begun_to_listen(
+    sqlite: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call begins before its worker hears: what another one said of it by then would be lost."""
+    async with workers(sqlite) as (one, two):
+        slow, listen = asyncio.Event(), one.app.store.bus.listen
+
+        async def listen_late(channel: str, heard: Any) -> Any:
+            slow.set()
+            await asyncio.sleep(0.3)
+            return await listen(channel, heard)
+
+        monkeypatch.setattr(one.app.store.bus, "listen", listen_late)
+        prober = await one.prober().ready()
+        assert slow.is_set()
+        stream = await prober.stream("POST", tool(prober, "talk", id=7, key="a", pause_after=0))
+        assert (await said(stream))["method"] == "notifications/progress"
+        assert (await two.prober(prober).send("POST", cancelled(prober, 7))).status == 202
+        await asyncio.wait_for(one.bench.event(one.bench.cancelled, "a").wait(), 5)
+
+
+async def test_a_bus_that_is_away_keeps_no_call_waiting(
+    sqlite: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with workers(sqlite) as (one, _):
+
+        async def away(channel: str, heard: Any) -> Any:
+            raise StoreUnavailable("the bus is away")
+
+        monkeypatch.setattr(one.app.store.bus, "listen", away)
+        began = asyncio.get_running_loop().time()
+        prober = await one.prober().ready()
+        assert (await prober.tool("echo")).status == 200
+        assert asyncio.get_running_loop().time() - began < 1.5
 
 
 async def test_nobody_cancels_calls_of_another_session(sqlite: OpenStore) -> None:

@@ -3,7 +3,8 @@
 Theory of operation. Any worker serves any request of a session, since what a session is stands in the store. What only
 one process has (calls that run, questions that wait, open streams) the others reach by a word over the bus of the
 store: to that process, or to all. Each process has a random id, and listens from its first request of the stateful era
-on; never before, and never where the store is its own. A word names sessions by their digests, since ids are secret.
+on; never before, and never where the store is its own. Requests wait until it hears: what they begin may be cancelled
+at once, elsewhere. A word names sessions by their digests, since ids are secret.
 Words are hints: what must not be lost is put into the store first, and what a word claims is looked up there where it
 would end something. Where words may have been lost, each part is told so and looks into the store itself. An engine
 that is away stops nothing: listening is tried again until it succeeds.
@@ -18,6 +19,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -136,6 +138,7 @@ class EndpointProcesses:
         self._missed: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
         self._ends: list[Callable[[], None]] = []
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[bool]] = {}
@@ -199,15 +202,24 @@ class EndpointProcesses:
 
     # Hearing
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Listen from now on, in the running loop; it is not waited for. Served in several loops at once, the first
-        one listens.
+    def begin(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Listen from now on, in the running loop. Served in several loops at once, the first one listens. False while
+        that is tried for the first time: wait for `tried` before anything begins of which others may send word.
         """
         if self._loop is not loop and (self._loop is None or not self._loop.is_running()):
             self.rest()
             self._ends.clear()
-            self._loop = loop
+            self._loop, self._tried = loop, asyncio.Event()
             self._listening = loop.create_task(self._listen())
+        return self._loop is not loop or self._tried.is_set()
+
+    async def tried(self) -> None:
+        """Wait until this process hears what it is told, or the first try to has failed; no longer than an answer may
+        take, for an engine that is away stops nothing.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPLY):
+                await self._tried.wait()
 
     async def ready(self) -> bool:
         """Wait until this process hears what it is told, for as long as an answer may take. Whether it does."""
@@ -231,6 +243,8 @@ class EndpointProcesses:
                 self._ends = ends
                 self._heard(None)  # of what was said before, nothing was heard
                 return
+            finally:
+                self._tried.set()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _AGAIN_AT_MOST)
 
@@ -317,6 +331,7 @@ class EndpointProcesses:
             except StoreError as problem:  # it expires
                 log.debug("a sign of life could not be taken back: %s", problem)
         listening, self._listening, self._loop = self._listening, None, None
+        self._tried.set()
         for end in self._ends:
             end()
         self._ends = []

@@ -186,10 +186,15 @@ class Stateful:
         stated = self._header_revision(request.head)
         if not self._settings.sessions:
             return self._without(stated or self._assumed())
-        if self._processes is not None:
-            self._processes.begin(asyncio.get_running_loop())
+        if self._processes is not None and not self._processes.begin(asyncio.get_running_loop()):
+            return self._enter_first(self._processes, request)
         # The header SHOULD name the session's revision; another one that is served changes nothing.
         return self._sessions.enter(request.head.headers.get(SESSION), request.principal)
+
+    async def _enter_first(self, processes: EndpointProcesses, request: EndpointRequest) -> SessionRequest:
+        """A call that began before this process hears could be cancelled at another one without its hearing of it."""
+        await processes.tried()
+        return await self._sessions.enter(request.head.headers.get(SESSION), request.principal)
 
     async def _without(self, revision: str) -> SessionRequest:
         """For a request where there are no sessions."""
