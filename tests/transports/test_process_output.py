@@ -18,6 +18,7 @@ from server_peer import (
 )
 
 from dovetail.protocol.errors import ServerExited, TransportError
+from dovetail.transports.stdio import process
 from dovetail.transports.stdio.descriptor_io import PeerGone
 from dovetail.transports.stdio.output_tail import OutputTail, plain_text
 from dovetail.transports.stdio.process import OutputHandlers, ServerProcess
@@ -141,6 +142,20 @@ async def test_a_flood_of_tiny_lines_lets_others_take_their_turn():
     await server.close()
     assert len(peer.stderr) == 20 * 60_000
     assert largest <= 400
+
+
+async def test_a_flood_that_outlives_its_writer_is_heard_to_the_end(monkeypatch: pytest.MonkeyPatch):
+    """However long it takes: what the process left in the pipe comes a part at a time, and all of it."""
+    monkeypatch.setattr(process, "_DRAIN", 0.0)
+    peer = Peer()
+    server = await peer.start("import os; os.write(2, b'\\n' * 60_000)")
+    most = seen = len(peer.stderr)
+    while not server.exited.is_set():
+        await asyncio.sleep(0)
+        most, seen = max(most, len(peer.stderr) - seen), len(peer.stderr)
+    assert len(peer.stderr) == 60_000
+    assert most <= 400
+    await server.close()
 
 
 async def test_noise_ends_nothing():

@@ -57,6 +57,9 @@ _OBJECT: Final = re.compile(rb'\s*\{\s*["}]')
 _DRAIN: Final = 0.25
 """Seconds that output may still come after the process ended, if a descendant keeps the pipes open."""
 
+_PIPE_HOLDS: Final = 1 << 20
+"""Bytes that a process may have left in a pipe when it ended; pipes hold less."""
+
 _KILL_WAIT: Final = 5.0
 """Seconds to wait for a killed process; one that is stuck in the kernel may never end."""
 
@@ -109,6 +112,7 @@ class ServerProcess:
         self._send_timeout = send_timeout
         self._tail = OutputTail(stderr_bytes, self._tell if calls.on_stderr is not None else None)
         self._telling = self._told_of_failure = False
+        self._last_words = self._words_seen = 0
         self._loop = asyncio.get_running_loop()
         self._left: asyncio.Future[None] = self._loop.create_future()
         self._disconnected: asyncio.Future[None] = self._loop.create_future()
@@ -289,6 +293,8 @@ class ServerProcess:
         """Bytes from standard output (1) or standard error (2)."""
         if pipe == 2:
             self._tail.feed(data)
+            if self._left.done():
+                self._last_words += len(data)
             if not self._telling:
                 self._give_out()
             return
@@ -417,12 +423,15 @@ class ServerProcess:
             self._finish()
 
     def _finish_unread(self) -> None:
-        """The process is gone but something holds its pipes. Whoever paused gets the lines that are there
-        first.
+        """The process is gone but something holds its pipes, or we are behind. Whoever paused gets the lines that are
+        there first; and of standard error, which is given out bit by bit, comes all that the process can have left.
         """
         if self.exited.is_set():
             return
-        if self._paused and self._closing is None:
+        seen, words = self._words_seen, self._last_words
+        self._words_seen = words
+        hearing = (self._telling or words > seen) and words <= _PIPE_HOLDS
+        if (self._paused or hearing) and self._closing is None:
             self._loop.call_later(_DRAIN, self._finish_unread)
         else:
             self._finish()
