@@ -6,6 +6,7 @@ Follows: no page of the specification.
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import shlex
 import subprocess
@@ -89,6 +90,31 @@ def test_the_ends_run_everything_and_those_between_the_core(
 def test_the_core_and_the_supported_versions_are_there() -> None:
     assert all((ROOT / folder).is_dir() for folder in TOOL["CORE"])
     assert min(TOOL["supported"]()) == TOOL["LOWEST"]
+
+
+def test_what_only_the_first_python_runs_is_there_and_is_no_more_than_that() -> None:
+    """All of it is left out by the names that pytest knows, and none of it is of the core."""
+    left_out = TOOL["SAME_ON_ALL"]
+    for each, reason in left_out.items():
+        path, _, test = each.partition("::")
+        assert (ROOT / path).exists(), each
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), each
+        assert reason
+        assert not each.startswith(TOOL["CORE"]), each
+    words = TOOL["arguments"](everything=True).split()
+    assert [word.partition("=")[2] for word in words[1:]] == list(left_out)
+    assert TOOL["arguments"](everything=False).split() == list(TOOL["CORE"])
+
+
+def test_what_only_the_first_python_runs_depends_on_none() -> None:
+    """It reads text: a test that runs in an event loop belongs to every Python. Except what judges other programs."""
+    of_others = ("tests/distributions", "tests/interop")
+    for each in TOOL["SAME_ON_ALL"]:
+        place = ROOT / each.partition("::")[0]
+        if "::" in each or each in of_others:
+            continue
+        for path in [place] if place.is_file() else sorted(place.glob("test_*.py")):
+            assert not re.search(r"^\s*async def test_", path.read_text(), re.MULTILINE), path.name
 
 
 def test_the_lock_takes_the_wheels_of_every_supported_python_and_of_the_next() -> None:

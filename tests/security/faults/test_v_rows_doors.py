@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,18 @@ ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "src" / "dovetail"
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def trees() -> list[tuple[str, ast.Module]]:
     """What is shipped: the library's files by their path in its package, those of applications with their package."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        yield path.relative_to(SOURCE).as_posix(), ast.parse(path.read_text("utf-8"))
-    for path in sorted(each for app in applications() for each in app.source.rglob("*.py")):
-        yield path.relative_to(path.parents[1]).as_posix(), ast.parse(path.read_text("utf-8"))
+    library = [(path.relative_to(SOURCE), path) for path in sorted(SOURCE.rglob("*.py"))]
+    others = sorted(each for app in applications() for each in app.source.rglob("*.py"))
+    files = [*library, *((path.relative_to(path.parents[1]), path) for path in others)]
+    return [(name.as_posix(), ast.parse(path.read_text("utf-8"))) for name, path in files]
 
 
-def called(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func)
+@cache
+def called(tree: ast.AST) -> list[str]:
+    return [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
 #: Every module that takes messages from a peer and has them answered, and what keeps web pages out of it.
