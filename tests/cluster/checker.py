@@ -6,7 +6,8 @@ Theory of operation
 
 * **lost**: each operation ends once, in time. What ended in another way than with its answer ended so because of a
   fault that was there while it ran, or shortly before (`GRACE`: it takes that long until a death is known). A session
-  is gone only where its store lost everything.
+  is gone only where its store lost everything, and a stream can be resumed no more only where the store was down while
+  it was written (`BACK`: until all workers know that it is there again).
 * **doubled**: the app's own record has each key at most once, whatever the client was told; a client that was answered
   finds it there exactly once, and one that was told that nothing was done (`NOTHING_DONE`) finds nothing. No event id
   is read twice, no question asked twice, nothing answered twice.
@@ -30,6 +31,8 @@ from history import Effect, Fault, Invoke, Opened, Outcome, Read, Record, Reply,
 
 #: Seconds after a fault for which it explains what goes wrong.
 GRACE: Final = 10.0
+#: Seconds after the store is back within which a stream may still be lost.
+BACK: Final = 2.0
 #: Seconds within which a change is told.
 TOLD: Final = 10.0
 #: Statuses that promise that nothing was done.
@@ -120,6 +123,12 @@ def _endings(one: _Operation, faults: Sequence[Fault]) -> Iterator[Violation]:
     during = _during(faults, invoke.at, outcome.at)
     if outcome.how == "session":
         during = [each for each in during if each.what == "empty"]
+    elif outcome.how == "trimmed":
+        during = [
+            each
+            for each in during
+            if each.part == "engine" and each.what != "pause" and each.until + BACK >= invoke.at
+        ]
     if not during:
         yield Violation(
             "lost", number, f"{invoke.what} {invoke.key}: {outcome.how} ({outcome.value}) without a fault"

@@ -331,9 +331,11 @@ class Driver:
         self._note(Opened(self.recorder.now(), number, 200, worker_of(stream.answer)))
         while (event := await _next(stream)) is not None:
             message = json.loads(event.data or b"{}")
-            if message.get("method") == "notifications/resources/updated":
+            name = message.get("method", "")
+            if name == "notifications/resources/updated":
                 name = message["params"]["uri"].removeprefix("note://")
-                await self._read(Read(self.recorder.now(), number, event.id or "", "changed", name))
+            # Whatever may have changed is told where words were lost, lists among it.
+            await self._read(Read(self.recorder.now(), number, event.id or "", "changed", name))
         return Ended("closed", "by the server")
 
     async def _read(self, read: Read) -> None:

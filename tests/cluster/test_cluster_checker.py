@@ -99,6 +99,18 @@ WRONG: dict[str, tuple[str, Callable[[Sequence[Record]], list[Record]]]] = {
             Outcome(LATE + 0.2, 20, "trimmed", "400"),
         ],
     ),
+    "events are gone though only a worker stood still, or the store did": (
+        "lost",
+        lambda history: [
+            *history,
+            Fault(100.0, 108.0, "pause", "worker 1"),
+            Fault(100.0, 102.0, "pause", "engine"),
+            Fault(100.0, 102.0, "kill", "worker 2"),
+            Invoke(101.0, 20, 1, "work", "k20", 1),
+            Opened(101.1, 20, 200, 0),
+            Outcome(109.0, 20, "trimmed", "400"),
+        ],
+    ),
     "answered and not done": ("lost", instead(Effect("work", "k1"))),
     "done twice": ("doubled", instead(Effect("work", "k1"), Effect("work", "k1"), Effect("work", "k1"))),
     "done twice after a death": (
@@ -176,6 +188,17 @@ def test_a_listener_that_was_sent_away_was_told_to_look_again() -> None:
 def test_a_store_that_lost_everything_explains_lost_sessions() -> None:
     emptied = instead(RIGHT[27], Outcome(4.2, 4, "session", "404"), Fault(3.9, 4.0, "empty", "engine"))(RIGHT)
     assert check(emptied) == []
+
+
+def test_a_store_that_was_down_explains_a_stream_that_is_gone() -> None:
+    gone = [
+        *RIGHT,
+        Fault(100.0, 102.0, "kill", "engine"),
+        Invoke(101.0, 20, 1, "work", "k20", 1),
+        Opened(101.1, 20, 200, 0),
+        Outcome(103.0, 20, "trimmed", "400"),
+    ]
+    assert check(gone) == []
 
 
 def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:

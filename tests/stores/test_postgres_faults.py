@@ -208,6 +208,19 @@ async def test_an_engine_that_stands_still_is_said_to(server: PostgresServer, st
     await traffic.check()
 
 
+async def test_a_process_that_stood_still_takes_the_answers_that_came_meanwhile(
+    server: PostgresServer, store: PostgresStore
+) -> None:
+    """Its deadlines have passed when it goes on, and the answers are there: they count."""
+    assert await store.events.append("s", b"1") == 1
+    server.pause()
+    asking = asyncio.create_task(store.events.append("s", b"2"))
+    await asyncio.sleep(0.05)  # it was sent
+    server.resume()
+    time.sleep(3.0)  # noqa: ASYNC251 - longer than an answer may take
+    assert await asking == 2
+
+
 async def test_an_engine_that_restarts_is_found_again(server: PostgresServer, store: PostgresStore) -> None:
     traffic = Traffic(store)
     await traffic.more(100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -375,3 +376,16 @@ async def test_no_key_and_no_value_is_told(server: RedisServer, caplog: pytest.L
             server.resume()
     assert len(told) >= 5
     assert not any(secret in text for text in [*told, *caplog.messages])
+
+
+async def test_a_process_that_stood_still_takes_the_answers_that_came_meanwhile(
+    server: RedisServer, store: RedisStore
+) -> None:
+    """Its deadlines have passed when it goes on, and the answers are there: they count."""
+    assert await store.events.append("s", b"1") == 1
+    server.pause()
+    asking = asyncio.create_task(store.events.append("s", b"2"))
+    await asyncio.sleep(0.05)  # it was sent
+    server.resume()
+    time.sleep(1.0)  # noqa: ASYNC251 - twice the time that an answer may take
+    assert await asking == 2

@@ -28,6 +28,7 @@ from contextvars import Context
 from typing import Any, NamedTuple, TypeVar
 
 from dovetail.logs import get_logger
+from dovetail.stores.answer_timeout import AnswerTimeout
 from dovetail.stores.errors import StoreClosed, StoreError, StoreUnavailable
 from dovetail.stores.per_loop import PerLoop
 from dovetail.stores.postgres.engine import PostgresEngine, driver, no_connection_left, sqlstate, translated
@@ -262,7 +263,7 @@ class _Worker:
         for attempt in range(TRIES):
             try:
                 await self._connect()
-                async with asyncio.timeout(engine.timeout):
+                async with AnswerTimeout(engine.timeout):
                     results = await kind.run(self.connection, [each.given for each in batch])
                 break
             except StoreError as error:

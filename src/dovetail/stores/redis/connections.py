@@ -27,6 +27,7 @@ from contextlib import suppress
 from typing import Any
 
 from dovetail.logs import get_logger
+from dovetail.stores.answer_timeout import AnswerTimeout
 from dovetail.stores.errors import StoreClosed, StoreError, StoreFull, StoreUnavailable
 from dovetail.stores.per_loop import PerLoop
 
@@ -198,7 +199,7 @@ class _Node:
         """Send the batch and hand over the replies. Gives the connection, or None where it broke."""
         done = 0
         try:
-            async with asyncio.timeout(self._driver.timeout) as patience:
+            async with AnswerTimeout(self._driver.timeout) as patience:
                 await self._driver.send(connection, [call.command for call in batch])
                 for call in batch:
                     try:
@@ -208,7 +209,7 @@ class _Node:
                             raise
                         call.fail(self._judged(error))
                     done += 1
-                    patience.reschedule(self._loop.time() + self._driver.timeout)
+                    patience.begin_again()
         except Exception as error:  # noqa: BLE001 - whatever broke, those who wait have to be told
             for call in batch[done:]:
                 call.fail(self._driver.broken(self._address, error))

@@ -34,6 +34,7 @@ __all__ = [
     "CallCancelled",
     "EndpointProcesses",
     "QuestionAnswered",
+    "QuestionOpen",
     "SessionOver",
     "StandaloneWanted",
     "StreamGrew",
@@ -91,6 +92,13 @@ class StreamRead(Struct, frozen=True, tag="read"):
     stream: str
 
 
+class QuestionOpen(Struct, frozen=True, tag="open"):
+    """Asked of the process that asks a question, where the store has nothing of it: whether it waits for an answer."""
+
+    session: str
+    id: str
+
+
 class StandaloneWanted(Struct, frozen=True, tag="standalone"):
     """Asked of the process that has the standalone stream of a session: another one wants it, to open a new one in its
     place, or to go on with it (``resumed``). The answer says whether it has let go.
@@ -109,7 +117,7 @@ class _Reply(Struct, frozen=True, tag="reply"):
 
 
 Word = QuestionAnswered | CallCancelled | SessionOver | StreamGrew
-Question = StreamRead | StandaloneWanted
+Question = StreamRead | StandaloneWanted | QuestionOpen
 
 
 class _Said(Struct, frozen=True):
@@ -117,7 +125,16 @@ class _Said(Struct, frozen=True):
 
     sender: str
     number: int
-    what: QuestionAnswered | CallCancelled | SessionOver | StreamGrew | StreamRead | StandaloneWanted | _Reply
+    what: (
+        QuestionAnswered
+        | CallCancelled
+        | SessionOver
+        | StreamGrew
+        | StreamRead
+        | StandaloneWanted
+        | QuestionOpen
+        | _Reply
+    )
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -144,7 +144,7 @@ class LiveSession:
     @property
     def link(self) -> str:
         """What it is called on the tap."""
-        return f"session-{self.digest[:16]}"
+        return link_of(self.digest)
 
     @property
     def quiet(self) -> bool:
@@ -191,4 +191,14 @@ def digest_of(id: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _prefix(id: str) -> str:
-    return f"http/{digest_of(id)[:40]}/"
+    return name_of(digest_of(id), "")
+
+
+def name_of(digest: str, stream: str) -> str:
+    """What a stream is called in the store."""
+    return f"http/{digest[:40]}/{stream}"
+
+
+def link_of(digest: str) -> str:
+    """What a session is called on the tap."""
+    return f"session-{digest[:16]}"

@@ -123,7 +123,7 @@ class Posted:
 
     async def reply(self, stream: MessageStream, data: bytes) -> None:
         """Send the response to one of the requests. As long as there is no stream, it is one of the ``replies``."""
-        if tap.listeners:
+        if tap.listeners and not stream.over:
             self._note(data)
         await stream.put(data, urgent=True)
 

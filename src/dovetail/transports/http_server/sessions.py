@@ -35,10 +35,11 @@ from ...stores.contracts import SessionRecord, Store
 from ...stores.errors import StoreError, StoreFull, ValueTooLarge
 from ...stores.memory import MemoryStore
 from .answering import HTTPRefusal
-from .endpoint_processes import CallCancelled, EndpointProcesses, SessionOver
+from .endpoint_processes import EndpointProcesses, SessionOver
 from .limits import RETRY_SOON
 from .live_sessions import LiveSession, digest_of
 from .settings import Settings
+from .stored_cancellations import StoredCancellations
 from .stored_questions import StoredQuestions
 
 log = get_logger("dovetail.http")
@@ -108,9 +109,10 @@ class Sessions:
         self._by_digest: dict[str, LiveSession] = {}
         self._processes = processes
         self.questions: StoredQuestions | None = None
+        self._cancellations: StoredCancellations | None = None
         if processes is not None:
             self.questions = StoredQuestions(store.kv, processes, settings.answer_timeout)
-            processes.hear(CallCancelled, self._hear_cancellation)
+            self._cancellations = StoredCancellations(store.kv, processes, self.known_by, self.all_live)
             processes.hear(SessionOver, self._hear_end)
             processes.missed(self._suspect_all)
         #: Sessions that may have ended, and the task that looks whether they have.
@@ -353,18 +355,18 @@ class Sessions:
                 log.debug("it could not be seen whether a session has ended: %s", problem)
 
     async def cancel(self, live: LiveSession, id: RequestId) -> None:
-        """Cancel a call of a session, in whichever process it runs."""
-        if live.cancel(id) or self._processes is None:
+        """Cancel a call of a session, in whichever process it runs. Raises `HTTPRefusal` (503) where that is not known
+        to come about.
+        """
+        if live.cancel(id) or self._cancellations is None:
             return
         if isinstance(id, str) and len(id) > _LONG_ID:
             log.debug("a call with a very long id can be cancelled at the worker that runs it alone")
             return
-        await self._processes.say_all(CallCancelled(live.digest, id))
-
-    def _hear_cancellation(self, word: CallCancelled) -> None:
-        live = self._by_digest.get(word.session)
-        if live is not None:
-            live.cancel(word.id)
+        try:
+            await self._cancellations.pass_on(live.digest, id)
+        except StoreError as problem:
+            raise _unavailable(problem) from None
 
     def __len__(self) -> int:
         return len(self._live)

@@ -23,7 +23,7 @@ from .answering import HTTPRefusal
 from .endpoint_processes import EndpointProcesses, StandaloneWanted
 from .limits import RETRY_SOON
 from .live_sessions import LiveSession
-from .streams import MessageStream
+from .streams import MessageStream, Settle
 
 __all__ = ["StandaloneClaims", "being_read"]
 
@@ -73,11 +73,16 @@ class StandaloneClaims:
         """
         found = await self._kv.get(live.digest)
         claim = _read(found)
-        if claim is None or claim.stream != id:
+        if claim is None:
+            if await self._events.is_closed(live.prefix + id):
+                return None
+            died = True  # or its end could not be noted
+        elif claim.stream != id:
             return None
-        died = claim.process == self.processes.id or await self._let_go(
-            claim, StandaloneWanted(live.digest, id, resumed=True)
-        )
+        else:
+            died = claim.process == self.processes.id or await self._let_go(
+                claim, StandaloneWanted(live.digest, id, resumed=True)
+            )
         stream.go_on(id, await self._events.last(live.prefix + id))
         if not await self._take(live, stream, found):
             raise _unsettled()
@@ -114,8 +119,8 @@ class StandaloneClaims:
         stream.released = partial(self._release, live.digest, stream.id, mine) if taken else None
         return taken
 
-    async def _release(self, digest: str, id: str, mine: bytes, _: str) -> None:
-        """A stream has ended."""
+    async def _release(self, digest: str, id: str, mine: bytes, _name: str, _left: Settle | None) -> None:
+        """A stream has ended. Where its log does not say so, whoever resumes it goes on with it."""
         self.processes.release(id)
         try:
             await self._kv.compare_and_set(digest, mine, None)

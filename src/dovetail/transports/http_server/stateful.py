@@ -74,12 +74,12 @@ class Stateful:
         self._settings = settings
         self._limits = limits
         self._processes: EndpointProcesses | None = None
-        claims = readers = standalones = None
+        self._claims = claims = readers = standalones = None
         if settings.sessions and not isinstance(
             store, MemoryStore
         ):  # else nobody but this process knows of any
             self._processes = processes = EndpointProcesses(store.kv, store.bus)
-            claims = Claims(store.kv, store.events, processes)
+            self._claims = claims = Claims(store.kv, store.events, processes)
         self._sessions = sessions = Sessions(service, store, settings, self._processes)
         if self._processes is not None and claims is not None:
             readers = StreamReaders(self._processes, claims, sessions)
@@ -474,5 +474,7 @@ class Stateful:
     async def close(self) -> None:
         """Cancel what still runs; who waits for it is told. The sessions themselves stay in the store."""
         await self._calls.close()
+        if self._claims is not None:
+            await self._claims.close()
         if self._processes is not None:
             await self._processes.close()

@@ -5,7 +5,8 @@ store, which only says whose session it is of. A worker that gets the answer to 
 entry by the answer, if it is there and of that session: so the first answer wins, a forged one finds nothing, and what
 was accepted is not lost, whatever becomes of a word. Then a word goes to the process that asks, which reads the answer
 and removes the entry. Where words were lost, and now and then as long as questions wait, it looks for the answers
-itself. Specification: 2025-11-25 basic/transports "Sending Messages to the Server".
+itself. Where there is no entry, since the store was away when the question was asked, that process is asked whether it
+waits. Specification: 2025-11-25 basic/transports "Sending Messages to the Server".
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ...protocol.types.requests import RequestId
 from ...stores.contracts import KeyValue
 from ...stores.errors import StoreError, StoreFull, ValueTooLarge
 from .answering import HTTPRefusal
-from .endpoint_processes import EndpointProcesses, QuestionAnswered
+from .endpoint_processes import EndpointProcesses, QuestionAnswered, QuestionOpen
 from .limits import RETRY_SOON
 
 __all__ = ["StoredQuestions", "process_of"]
@@ -77,6 +78,7 @@ class StoredQuestions:
         self._looking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         processes.hear(QuestionAnswered, self._heard)
+        processes.answer(QuestionOpen, self._is_open)
         processes.missed(self._look_for_all)
 
     def _of(self, session: str) -> KeyValue:
@@ -87,7 +89,7 @@ class StoredQuestions:
     async def register(
         self, id: RequestId, session: str, asked: OpenRequests[asyncio.Future[PeerResponse]]
     ) -> None:
-        """Let the answer to a question come by any worker. Where the store fails, it has to come by this one."""
+        """Let the answer to a question come by any worker. Where the store fails, that worker will ask this one."""
         text = str(id)
         self._open[text] = _OpenQuestion(session, asked)
         if self._timer is None:
@@ -96,7 +98,7 @@ class StoredQuestions:
             await self._processes.hold(text)
             await self._of(session).add(text, _ASKED, ttl=self._ttl)
         except StoreError as problem:
-            log.warning("a question can be answered at this worker alone: %s", problem)
+            log.warning("the store knows nothing of a question: %s", problem)
 
     async def forget(self, id: RequestId) -> None:
         """A question waits no more."""
@@ -112,6 +114,10 @@ class StoredQuestions:
             await self._of(question.session).delete(text)
         except StoreError as problem:  # it expires
             log.debug("a question could not be removed from the store: %s", problem)
+
+    async def _is_open(self, asked: QuestionOpen, _: str) -> bool:
+        question = self._open.get(asked.id)
+        return question is not None and question.session == asked.session
 
     def _heard(self, word: QuestionAnswered) -> None:
         if word.id in self._open:
@@ -180,7 +186,11 @@ class StoredQuestions:
     async def _put(self, process: str, id: str, session: str, answer: _StoredAnswer) -> None:
         kv = self._of(session)
         try:
-            if not await kv.compare_and_set(id, _ASKED, codec.encode(answer), ttl=self._ttl):
+            data = codec.encode(answer)
+            if not await kv.compare_and_set(id, _ASKED, data, ttl=self._ttl) and not (
+                await self._is_missing(process, id, session)
+                and await kv.compare_and_set(id, None, data, ttl=self._ttl)
+            ):
                 return  # of no open question of this session's: as one that was answered before
             if not await self._processes.lives(process):
                 await kv.delete(id)
@@ -197,3 +207,13 @@ class StoredQuestions:
                 503, "there is no room now for an answer to another worker; send it again", headers=RETRY_SOON
             ) from None
         await self._processes.say(process, QuestionAnswered(id))
+
+    async def _is_missing(self, process: str, id: str, session: str) -> bool:
+        """Whether a question waits that the store has nothing of. Raises `HTTPRefusal` (503) where nobody says."""
+        if await self._of(session).get(id) is not None or not await self._processes.lives(process):
+            return False
+        waits = await self._processes.ask(process, QuestionOpen(session, id))
+        if waits is None and await self._processes.lives(process):
+            text = "the worker that asked this does not say whether it waits; send the answer again"
+            raise HTTPRefusal(503, text, headers=RETRY_SOON)
+        return bool(waits)

@@ -14,6 +14,7 @@ from typing import Final
 
 from .claims import Claims
 from .endpoint_processes import EndpointProcesses, StreamGrew, StreamRead
+from .live_sessions import link_of, name_of
 from .sessions import Sessions
 
 __all__ = ["StreamReaders"]
@@ -92,7 +93,8 @@ class StreamReaders:
     async def _answer(self, asked: StreamRead, process: str) -> bool:
         live = self._sessions.known_by(asked.session)
         stream = None if live is None else live.streams.get(asked.stream)
-        if stream is None:
+        if stream is None:  # the claim is ours all the same: it has ended, or that was not seen to the end
+            await self._claims.settle(name_of(asked.session, asked.stream), link_of(asked.session))
             return False
         if not isinstance(stream.grown, _Ringing):
             stream.grown = _Ringing(stream.name, self._processes)

@@ -20,7 +20,7 @@ from ...logs import get_logger
 from ...protocol.bindings.sse import encode_event
 from ...protocol.errors import ConnectionLost
 from ...stores.contracts import Event, EventLog
-from ...stores.errors import EventsTrimmed, StoreError, StreamUnknown
+from ...stores.errors import EventsTrimmed, StoreError, StreamEnded, StreamUnknown
 from .answering import EventWriter, HTTPRefusal, Receive
 from .event_ids import new_stream_id
 from .permission import Permission
@@ -35,6 +35,8 @@ _BATCH: Final = 64
 _POLL: Final = 0.5
 #: Seconds after which it is seen whether the process that writes is still there.
 _RARELY: Final = 2.0
+#: Notes the end of a stream in the log; False where the store failed.
+Settle = Callable[[], Awaitable[bool]]
 
 
 class Readable(Protocol):
@@ -99,6 +101,7 @@ class MessageStream:
 
     __slots__ = (
         "_direct",
+        "_ended_elsewhere",
         "_events",
         "_last",
         "_lock",
@@ -149,8 +152,11 @@ class MessageStream:
         self.reader: object | None = None
         #: Since when nobody reads it, in the loop's time. None while somebody does, or is about to for the first time.
         self.left: float | None = None
-        #: To be done when the stream has ended, if anything.
-        self.released: Callable[[str], Awaitable[None]] | None = None
+        #: Another process took this one for dead, and ended the stream in its place.
+        self._ended_elsewhere = False
+        #: To be done when the stream has ended, if anything. It is given what notes the end in the log, where the store
+        #: did not take that; else None.
+        self.released: Callable[[str, Settle | None], Awaitable[None]] | None = None
         #: Called at each message and at the end, where another process reads.
         self.grown: Callable[[], None] | None = None
         #: Another process goes on with it: its end here is not its end.
@@ -191,6 +197,9 @@ class MessageStream:
                 return
             await self._open()
             await self._append(data)
+        if self._ended_elsewhere:
+            await self.end()
+            return
         self._wake.ring()
         if self.grown is not None:
             self.grown()
@@ -201,16 +210,17 @@ class MessageStream:
             if self._over:
                 return
             self._over = True
+            left: Settle | None = None
             if self.handed_over or (not self.resumable and self._awaited):
                 pass  # what is in the log is still to be read; `read` lets go of what nobody can resume
-            else:
-                await self._settle_log()
+            elif not await self._settle_log():
+                left = self._settle_log
         self._wake.ring()
         self._room.ring()
         if self.grown is not None:
             self.grown()
         if self.released is not None:
-            await self.released(self._name)
+            await self.released(self._name, left)
 
     def attach(self) -> object:
         """Become the one who reads; an earlier reader stops."""
@@ -261,10 +271,12 @@ class MessageStream:
             await self._settle_log()
         return found
 
-    async def _settle_log(self) -> None:
-        """Keep what was said for those who resume; forget it where that would give them a part for the whole."""
-        if self._events is None or not self._last:
-            return
+    async def _settle_log(self) -> bool:
+        """Keep what was said for those who resume; forget it where that would give them a part for the whole. False
+        where the store failed, and it may be tried again.
+        """
+        if self._events is None or not self._last or self._ended_elsewhere:
+            return True
         try:
             if self.resumable:
                 await self._events.close(self._name)
@@ -274,6 +286,8 @@ class MessageStream:
             log.debug("a stream ended that was dropped with its session")
         except StoreError as problem:
             log.warning("the end of a stream could not be noted: %s", problem)
+            return False
+        return True
 
     async def ended(self) -> bool:
         """See `Readable`."""
@@ -314,11 +328,24 @@ class MessageStream:
             try:
                 self._last = await self._events.append(self._name, data)
                 return
+            except StreamEnded:
+                await self._find_end()
+                return
             except StoreError as problem:
                 log.warning("a stream can no longer be resumed: %s", problem)
                 self.resumable = False
         if data and self._awaited and len(self._direct) < 2 * MAX_WAITING:
             self._direct.append(data)
+
+    async def _find_end(self) -> None:
+        """The client is told what the other process said, and that alone: whoever resumes hears it as well."""
+        log.warning("this process was taken for dead: another one ended a stream in its place")
+        self._ended_elsewhere = True
+        if self._events is not None:
+            try:
+                self._last = await self._events.last(self._name)
+            except StoreError as problem:
+                log.debug("what another process said of a stream is left to those who resume: %s", problem)
 
 
 class StoredStream:
