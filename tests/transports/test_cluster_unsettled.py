@@ -18,6 +18,7 @@ from http_serving import Prober, Stream, until
 from dovetail.protocol.listening import Change
 from dovetail.stores.contracts import Store
 from dovetail.stores.errors import StoreUnavailable
+from dovetail.transports.http_server import endpoint_processes
 from dovetail.transports.http_server.claims import Claims
 from dovetail.transports.http_server.endpoint_processes import EndpointProcesses
 
@@ -265,3 +266,24 @@ async def test_a_question_of_which_the_store_has_nothing_is_answered_elsewhere(o
         async with asyncio.timeout(5):
             assert json.loads((await said(stream))["result"]["content"][0]["text"]) == answer
         assert (await other.send("POST", forged)).status == 202, "the first answer counts"
+
+
+async def test_nobody_is_taken_for_dead_because_the_store_was_away(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sign of life has expired meanwhile, and is given again as soon as the store takes it."""
+    monkeypatch.setattr(endpoint_processes, "BEAT", 0.1)
+    async with failing_workers(open_store) as ((one, two), (failing, _)):
+        prober = await one.prober().ready(capabilities={"roots": {}})
+        stream = await prober.stream("POST", tool(prober, "ask", id=7))
+        question = await said(stream)
+        monkeypatch.setattr(endpoint_processes, "BEAT", 3600.0)
+        failing["set"] = 2
+        await until(lambda: not failing["set"])
+        signs = two.app.store.kv.within("http/claims/alive/")
+        processes = one.app._stateful._processes
+        assert processes is not None
+        assert await signs.delete(processes.id)
+        answer = response(question["id"], {"roots": []})
+        assert (await two.prober(prober).send("POST", answer)).status == 202
+        assert "result" in await said(stream)

@@ -46,6 +46,10 @@ log = get_logger("dovetail.http")
 #: Seconds between two signs of life, and after how many a process counts as dead.
 BEAT: Final = 1.5
 DEAD_AFTER: Final = 6.0
+#: Seconds before a sign of life is given again that the store did not take; and after which it is looked once more for
+#: one that is missing, so that nobody is taken for dead because the store was away.
+_SIGN_AGAIN: Final = 0.25
+CONFIRM: Final = 1.0
 #: Seconds within which a process that lives says what it is asked.
 REPLY: Final = 2.0
 #: Seconds before it is tried again to listen, at first and at most.
@@ -324,19 +328,26 @@ class EndpointProcesses:
 
     async def _live(self) -> None:
         loop = asyncio.get_running_loop()
+        last, pause = loop.time(), BEAT
         while True:
-            last = loop.time()
-            await asyncio.sleep(BEAT)
-            if loop.time() - last > DEAD_AFTER:  # others may have taken it for dead
-                self._heard(None)
+            await asyncio.sleep(pause)
             try:
                 await self._alive.set(self.id, b"1", ttl=DEAD_AFTER)
             except StoreError as problem:
                 log.debug("a sign of life could not be given: %s", problem)
+                self._signed, pause = False, _SIGN_AGAIN
+                continue
+            self._signed, pause = True, BEAT
+            before, last = last, loop.time()
+            if last - before > DEAD_AFTER:  # others may have taken it for dead
+                self._heard(None)
 
     async def lives(self, process: str) -> bool:
         """Whether a process that has something lives. Raises `StoreError`."""
-        return process == self.id or await self._alive.get(process) is not None
+        if process == self.id or await self._alive.get(process) is not None:
+            return True
+        await asyncio.sleep(CONFIRM)
+        return await self._alive.get(process) is not None
 
     async def close(self) -> None:
         """Hear nothing more, and count as dead at once, until there is a request again."""
