@@ -380,6 +380,12 @@ async def test_a_place_in_the_stream_that_is_gone_begins_again(lasting: Place, u
             async with asyncio.timeout(20):
                 while transport.session_state[1] in ("", position):
                     await word(here)
+                # Nobody knows what changed meanwhile: the caller is told of all that may have.
+                missed = [await changes.get()]
+                while missed[-1] != Change("resource", "note://a"):
+                    missed.append(await changes.get())
+                assert set(missed[:-1]) <= {Change("tools"), Change("prompts"), Change("resources")}
+                assert changes.empty()
                 await here.call_tool("touch")
                 assert await changes.get() == Change("resource", "note://a")
         shown = json.loads((await kv.get(name) or b"")[1:])

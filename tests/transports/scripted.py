@@ -305,6 +305,7 @@ class Collector:
     def __init__(self) -> None:
         self.messages: list[tuple[Message, RequestId | None]] = []
         self.losses: list[DovetailError] = []
+        self.misses = 0
         self.changed = asyncio.Condition()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -315,6 +316,9 @@ class Collector:
         self.messages.append((message, related))
         async with self.changed:
             self.changed.notify_all()
+
+    def missed(self) -> None:
+        self.misses += 1
 
     def lost(self, error: DovetailError) -> None:
         self.losses.append(error)

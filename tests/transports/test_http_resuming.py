@@ -157,11 +157,47 @@ async def test_the_standalone_stream_brings_messages_and_comes_back() -> None:
         await receiver.have(3)
         assert receiver.texts == ["1", "2", "3"]
         assert {related for _, related in receiver.messages} == {None}
+        assert receiver.misses == 0, "each time it went on from where it was left"
         await transport.close()
         gets_seen = [r for r in server.requests if r.method == "GET"]
     assert [r.headers.get("last-event-id") for r in gets_seen] == [None, "g-1", "g-2"]
     assert all(r.headers["accept"] == "text/event-stream" for r in gets_seen)
     assert all(r.headers["mcp-session-id"] == SESSION for r in gets_seen)
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_where_the_standalone_stream_cannot_go_on_something_may_have_been_missed(named: bool) -> None:
+    """What its events are called is not known any more, or they have no names: it begins anew, and that is told."""
+    gets = 0
+
+    async def script(wire: Wire) -> None:
+        nonlocal gets
+        if wire.request.method != "GET":
+            await stateful(wire)
+            return
+        if "last-event-id" in wire.request.headers:
+            await wire.answer(400)
+            return
+        gets += 1
+        await wire.stream()
+        await wire.event(log_notice(str(gets)), id=f"g-{gets}" if named else None, retry=1)
+        if gets == 1:
+            wire.reset()
+        else:
+            await wire.gone.wait()
+            wire.cut()
+
+    async with scripted(script) as server:
+        transport, receiver = await opened(server.url)
+        await transport.request(initialize())
+        await transport.send(initialized_notice())
+        await transport.listen()
+        await receiver.have(2)
+        assert receiver.texts == ["1", "2"]
+        assert receiver.misses == 1
+        await transport.close()
+        asked = [r.headers.get("last-event-id") for r in server.requests if r.method == "GET"]
+    assert asked == ([None, "g-1", None] if named else [None, None])
 
 
 async def test_a_server_without_a_standalone_stream_is_not_asked_again() -> None:

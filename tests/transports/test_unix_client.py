@@ -268,6 +268,8 @@ async def test_a_receiver_that_fails_costs_its_message_only() -> None:
         async def message(self, message: Any, related: Any) -> None:
             raise RuntimeError("boom")
 
+        def missed(self) -> None: ...
+
         def lost(self, error: Any) -> None:
             raise RuntimeError("boom")
 

@@ -32,7 +32,7 @@ from ..protocol.errors import (
     copy_of,
     not_sent,
 )
-from ..protocol.listening import Change, subscription_of
+from ..protocol.listening import Change, missed_in_session, subscription_of
 from ..protocol.opening import Verdict, from_status
 from ..protocol.revisions import Feature
 from ..protocol.types import (
@@ -493,8 +493,7 @@ class ClientConnection:
         if link.lost_by is not None:
             raise copy_of(link.lost_by)
         if not link.stateless:
-            for subscription in tuple(self._subscriptions):
-                subscription.missed()
+            self.missed(link)
 
     def _settled(self, link: Link, cause: BaseException | None, *, renewed: bool = False) -> None:
         """An attempt is over: note what has become of the connection."""
@@ -682,6 +681,23 @@ class ClientConnection:
                     subscription.put(change)
                     heard = True
         if heard and self._on_change is not None:
+            self._on_change.put(change)
+
+    def missed(self, link: Link) -> None:
+        """Changes may have been missed: all that the server would have told counts as changed."""
+        if link.stateless:  # each subscription knows by itself
+            return
+        for subscription in tuple(self._subscriptions):
+            subscription.missed()
+        offered = link.capabilities
+        if offered is not None:
+            for change in missed_in_session(self._held, offered):
+                self.heard(change)
+
+    def heard(self, change: Change) -> None:
+        """The host's callback is told of a change that no subscription brought."""
+        self._changed(change)
+        if self._on_change is not None:
             self._on_change.put(change)
 
     def _find(self, meta: object, related: RequestId | None) -> Subscription | None:

@@ -88,6 +88,10 @@ class LinkObserver(Protocol):
         """The server got something wrong that was put up with. Must return soon and not raise."""
         ...
 
+    def missed(self, link: "Link") -> None:
+        """Changes may have been missed. Must return soon and not raise."""
+        ...
+
     def ended(self, link: "Link", id: RequestId) -> None:
         """The server ended a subscription."""
         ...
@@ -517,6 +521,10 @@ class Link:
         revision = self.profile.revision if self.opened else ""
         return Outgoing(data, None, "", self.stateless, revision, repeatable=True)
 
+    def miss(self) -> None:
+        """Nobody knows what the server said that belongs to no call."""
+        self._owner.missed(self)
+
     # Ends
 
     def lose(self, error: DovetailError) -> None:
@@ -612,6 +620,10 @@ class _LinkReceiver:
     async def message(self, message: Message, related: RequestId | None) -> None:
         if self.link is not None:
             await self.link.take(message, related)
+
+    def missed(self) -> None:
+        if self.link is not None:
+            self.link.miss()
 
     def lost(self, error: DovetailError) -> None:
         if self.link is not None:

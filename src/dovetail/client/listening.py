@@ -69,6 +69,10 @@ class SubscriptionOwner(Protocol):
         """Tell it of nothing more."""
         ...
 
+    def heard(self, change: Change) -> None:
+        """Tell the host's callback of a change."""
+        ...
+
     async def hold_resource(self, uri: str, settings: RequestSettings | None = None) -> None:
         """Subscribe to a resource in the stateful era, unless another subscription did."""
         ...
@@ -246,6 +250,8 @@ class Subscription:
         """Changes may have been missed: everything that is listened to counts as changed."""
         for change in self._everything():
             self.put(change)
+            if self.background:
+                self._owner.heard(change)
 
     # Inside
 

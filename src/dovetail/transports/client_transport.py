@@ -47,6 +47,10 @@ class Receiver(Protocol):
         """
         ...
 
+    def missed(self) -> None:
+        """Messages that belong to no request may have been lost: nobody knows what changed. Returns soon."""
+        ...
+
     def lost(self, error: DovetailError) -> None:
         """The connection as a whole is gone. Called at most once."""
         ...

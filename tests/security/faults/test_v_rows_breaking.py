@@ -189,6 +189,8 @@ class Losses:
     async def message(self, message: Any, related: Any) -> None:
         self.heard.append(message)
 
+    def missed(self) -> None: ...
+
     def lost(self, error: Exception) -> None:
         self.lost_by.append(error)
         self.told.set()

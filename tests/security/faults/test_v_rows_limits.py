@@ -71,6 +71,8 @@ class Deaf:
     async def message(self, message: Any, related: Any) -> None:
         raise AssertionError(message)
 
+    def missed(self) -> None: ...
+
     def lost(self, error: Any) -> None:
         raise AssertionError(error)
 

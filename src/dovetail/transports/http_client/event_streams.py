@@ -117,6 +117,11 @@ class EventStreams:
         await self._hand_over(message, None if out is None else out.id)
         return None
 
+    def missed(self) -> None:
+        """Tell the receiver that messages which belong to no call may have been lost."""
+        if self.receiver is not None:
+            self.receiver.missed()
+
     async def _hand_over(self, message: Message, related: RequestId | None) -> None:
         try:
             if self.receiver is not None:

@@ -1,7 +1,8 @@
 """The standalone stream of the stateful era: what the server says that belongs to no request.
 
 Theory of operation. One task keeps a GET open, and opens it again as `resumption` has it. Nobody waits
-for what it brings, so it is patient with a server that is gone; when it gives up, calls go on.
+for what it brings, so it is patient with a server that is gone; when it gives up, calls go on. Where it is opened again
+and can't go on from where it was left, the receiver is told that something may have been missed.
 Specification: 2025-11-25 basic/transports, "Listening for Messages from the Server".
 """
 
@@ -36,6 +37,8 @@ class StandaloneStream:
         self._event_streams = event_streams
         self._attempts = attempts
         self._task: asyncio.Task[None] | None = None
+        #: Whether there was something to hear before.
+        self._heard_before = False
 
     async def start(self) -> None:
         """Open the stream in the background, and keep it open; anew if it was there."""
@@ -56,6 +59,7 @@ class StandaloneStream:
     async def _run(self) -> None:
         where = self._requests.endpoint.shown
         session, progress = self._requests.session, Resumption(self._attempts, awaited=False)
+        self._heard_before = self.resumed
         if self.resumed:
             progress.last_event_id = self.position
         progress.on_event_id = self._heard
@@ -74,20 +78,17 @@ class StandaloneStream:
         self.position = last_event_id
 
     def _may_begin_again(self, status: int, progress: Resumption) -> bool:
-        """Whether a refusal is due to what the process before left: its connection, or a place that is gone."""
-        if not self.resumed:
-            return False
+        """Whether a refusal is due to a place that is gone, or to the connection that the process before left."""
         if status == 400 and progress.last_event_id:
-            _log.info("changes may have been missed: the server can't go on from where the stream was left")
             progress.last_event_id = self.position = ""
             return True
-        return status == 409
+        return self.resumed and status == 409
 
     async def _once(self, session: str | None, progress: Resumption) -> bool:
         """One connection of the stream, to its end. Whether to try again."""
-        requests = self._requests
+        requests, position = self._requests, progress.last_event_id
         try:
-            answer = await requests.get(session, progress.last_event_id, requests.revision)
+            answer = await requests.get(session, position, requests.revision)
         except TransportError as problem:
             progress.failed(problem)
             return True
@@ -95,6 +96,10 @@ class StandaloneStream:
         try:
             if answer.status == 200 and answers.is_event_stream(answer):
                 progress.opened()
+                if self._heard_before and not position:
+                    _log.info("changes may have been missed: the stream can't go on from where it was left")
+                    self._event_streams.missed()
+                self._heard_before = True
                 await self._event_streams.follow(answer, progress, None)
                 return True
             if answer.status == 405:
