@@ -20,7 +20,8 @@ from dovetail.stores.contracts import Store
 from dovetail.stores.errors import StoreUnavailable
 from dovetail.transports.http_server import endpoint_processes
 from dovetail.transports.http_server.claims import Claims
-from dovetail.transports.http_server.endpoint_processes import EndpointProcesses
+from dovetail.transports.http_server.endpoint_processes import EndpointProcesses, SessionOver
+from dovetail.transports.http_server.live_sessions import digest_of
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -287,3 +288,79 @@ async def test_nobody_is_taken_for_dead_because_the_store_was_away(
         answer = response(question["id"], {"roots": []})
         assert (await two.prober(prober).send("POST", answer)).status == 202
         assert "result" in await said(stream)
+
+
+class SlowEvents:
+    """An event log that keeps whole streams only when it is let."""
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._events, name)
+
+    async def keep(self, stream: str, events: Any) -> None:
+        self.asked.set()
+        await self.let.wait()
+        await self._events.keep(stream, events)
+
+
+@pytest.mark.requirement("R2511-TRANSPORT-HTTP-046")
+@pytest.mark.parametrize("word", ["before", "after"])
+async def test_an_answer_that_is_kept_while_its_session_ends_elsewhere_goes_as_well(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """Whether the word of the end comes before it was kept, or when its request is over."""
+    slow: list[SlowEvents] = []
+
+    def open_one() -> Any:
+        store = open_store()
+        slow.append(SlowEvents(store.events))
+        monkeypatch.setattr(store, "events", slow[-1])
+        return store
+
+    async with workers(open_one) as (one, two):
+        prober = await one.prober().ready()
+        prefix = one.app._stateful._sessions.live(prober.session or "").prefix
+        processes = one.app._stateful._processes
+        assert processes is not None
+        call = prober.message("tools/call", {"name": "echo", "arguments": {}})
+        with monkeypatch.context() as changed:
+            if word == "after":
+                changed.setattr(processes, "_hears", {})
+                changed.setattr(processes, "_missed", [])
+            answering = asyncio.create_task(prober.send("POST", call, {"accept": "text/event-stream"}))
+            await asyncio.wait_for(slow[0].asked.wait(), 5)
+            assert (await two.prober(prober).send("DELETE")).status == 204
+            if word == "before":
+                await until(lambda: not one.live)
+            slow[0].let.set()
+            assert (await answering).status == 200
+        if word == "after":
+            await until(lambda: not one.live)
+            processes._hears[SessionOver](SessionOver(digest_of(prober.session or "")))
+        looking = one.app._stateful._sessions._looking
+        if looking is not None:
+            await looking
+        assert await two.app.store.events.drop_prefix(prefix) == 0, "nothing is left in the log"
+
+
+@pytest.mark.hostile
+async def test_an_answer_in_the_store_that_cannot_be_read_ends_its_question_alone(
+    open_store: OpenStore,
+) -> None:
+    async with workers(open_store) as (one, _):
+        prober = await one.prober().ready(capabilities={"roots": {}})
+        asking = [await prober.stream("POST", tool(prober, "ask", id=id)) for id in (7, 8, 9)]
+        asked = [(await said(stream))["id"] for stream in asking]
+        questions = one.app._stateful._sessions.questions
+        assert questions is not None
+        kv = questions._of(digest_of(prober.session or ""))
+        for id, data in zip(asked, (b"\xff{", b'{"body":[1', b'{"body":{"roots":[]}}'), strict=True):
+            await kv.set(id, data)
+        questions._look_for_all()
+        async with asyncio.timeout(5):
+            for stream in asking[:2]:
+                assert "can't be read any more" in (await said(stream))["error"]["message"]
+            assert json.loads((await said(asking[2]))["result"]["content"][0]["text"]) == {"roots": []}

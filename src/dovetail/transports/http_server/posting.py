@@ -52,7 +52,8 @@ class Posted:
     whether what the client answers is sure to find its question. ``left``: the
     requests that are not done with. ``abandoned``: no connection waits for the answer any more. ``shortfall``: the
     scopes that a call's token would need. ``batch``: bytes that the answers of a batch may have together; 0 for none.
-    ``claims``: where it is noted who runs the ``requests``, if others may have to tell of our death.
+    ``claims``: where it is noted who runs the ``requests``, if others may have to tell of our death. ``kept``: told
+    that an answer was kept whole, if its session may end in another process.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class Posted:
         "alone",
         "batch",
         "claims",
+        "kept",
         "left",
         "live",
         "loop",
@@ -99,6 +101,7 @@ class Posted:
         self.shortfall: tuple[str, ...] | None = None
         self.requests: list[RequestId] = []
         self.claims: Claims | None = None
+        self.kept: Callable[[LiveSession], Awaitable[None]] | None = None
         self.abandoned = False
         self.loop = watch.loop
         self._kept = 0
@@ -230,6 +233,8 @@ class Posted:
             except StoreError as problem:
                 log.warning("a stream cannot be resumed: %s", problem)
             else:
+                if self.kept is not None:
+                    await self.kept(self.live)
                 id = name.encode()
                 first = encode_event(said[0]) if said[0] else _NOTHING
                 parts = [b"id: %b-1\nretry: %d\n%b" % (id, max(0, int(retry * 1000)), first)]

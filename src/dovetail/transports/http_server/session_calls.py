@@ -90,6 +90,8 @@ class SessionCalls:
             scopes=request.principal.scopes,
         )
         posted.claims = self._claims
+        if self._claims is not None:
+            posted.kept = self._sessions.kept
         return posted
 
     def start(self, call: Call, request: PostRequest, entered: SessionRequest, posted: Posted) -> None:

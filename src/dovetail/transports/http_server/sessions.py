@@ -59,6 +59,8 @@ _ELSEWHERE: Final = (
 _MARK: Final = "."
 #: Characters of a request id up to which other processes are told that it is cancelled.
 _LONG_ID: Final = 1024
+#: Sessions of which it is known that answers were kept whole here lately: their end may be heard of after that.
+KEPT_LATELY: Final = 1000
 
 
 _AT: Final = "@"
@@ -117,6 +119,8 @@ class Sessions:
             processes.missed(self._suspect_all)
         #: Sessions that may have ended, and the task that looks whether they have.
         self._suspected: set[str] = set()
+        #: The sessions of which answers were kept whole here lately, by their digests.
+        self._kept: dict[str, str] = {}
         self._looking: asyncio.Task[None] | None = None
         # Where nobody else sees the store, ids tell whose they are: a session that another process has is not unknown.
         self._mark = secrets.token_hex(4) if isinstance(store, MemoryStore) else ""
@@ -324,15 +328,33 @@ class Sessions:
             await asyncio.wait(tasks, timeout=STUBBORN)
         for stream in tuple(live.streams.values()):
             await stream.end()
-        try:  # last, for what was about to be said has been said by now
-            await self._store.events.drop_prefix(live.prefix)
+        self._kept.pop(live.digest, None)
+        await self._drop_streams(live.prefix)  # last, for what was about to be said has been said by now
+
+    async def _drop_streams(self, prefix: str) -> None:
+        try:
+            await self._store.events.drop_prefix(prefix)
         except StoreError as problem:  # what is left expires by itself
             log.warning("the streams of a session that ended could not be dropped: %s", problem)
+
+    async def kept(self, live: LiveSession) -> None:
+        """An answer was kept whole, while its session may have ended in another process: what that dropped before is
+        dropped again when its word comes.
+        """
+        if live.over:
+            await self._drop_streams(live.prefix)
+            return
+        self._kept.pop(live.digest, None)
+        self._kept[live.digest] = live.id
+        if len(self._kept) > KEPT_LATELY:
+            del self._kept[next(iter(self._kept))]
 
     def _hear_end(self, word: SessionOver) -> None:
         live = self._by_digest.get(word.session)
         if live is not None:
             self._suspect((live.id,))
+        elif (id := self._kept.pop(word.session, None)) is not None:
+            self._suspect((id,))
 
     def _suspect_all(self) -> None:
         """Words may have been lost: some sessions may have ended."""
@@ -347,10 +369,9 @@ class Sessions:
         """End here those sessions that the store no longer has."""
         while self._suspected:
             id = self._suspected.pop()
-            live = self._live.get(id)
             try:
-                if live is not None and await self._store.sessions.load(id) is None:
-                    await self._end_here(live)
+                if await self._store.sessions.load(id) is None:
+                    await self._end_here(self._live.get(id) or LiveSession(id))
             except StoreError as problem:
                 log.debug("it could not be seen whether a session has ended: %s", problem)
 
