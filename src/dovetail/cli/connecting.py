@@ -37,6 +37,7 @@ __all__ = ["CommonOptions", "CommandSession"]
 _PATIENCE = 5.0
 _LIMIT = 600.0
 _TOKEN = "DOVETAIL_TOKEN"  # noqa: S105 - the name of the variable that holds it
+_STORE = "DOVETAIL_CLIENT_STORE"
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -66,6 +67,13 @@ class CommonOptions:
         bool,
         Parameter(negative="", help="Use the login kept for the server, or log in; see `dovetail auth`."),
     ] = False
+    store: Annotated[
+        str,
+        Parameter(
+            help="Keep there, for the next command, what is known of the server: its era, its results, the session. "
+            "The URL of a store or the path of a SQLite file (default: DOVETAIL_CLIENT_STORE in the environment)."
+        ),
+    ] = ""
     env: Annotated[
         list[str],
         Parameter(
@@ -168,22 +176,45 @@ class CommandSession:
     async def connected(self) -> AsyncGenerator[Client]:
         """The open client. What was wrong with ``--answer`` is raised at the end, as `UsageError`."""
         shown = await self._authorize()
+        async with self._keeping():
+            try:
+                client = Client(self._place.target, **self._options)
+            except LocalProtocolError as problem:
+                raise UsageError(f"{_TOKEN}: {problem}" if shown == _TOKEN else str(problem)) from None
+            async with self._opened(client, shown):
+                yield client
+        if self.answers.problem is not None:
+            raise self.answers.problem
+
+    @asynccontextmanager
+    async def _keeping(self) -> AsyncGenerator[None]:
+        """Have the client keep what it knows, where a store is named."""
+        url, name = self.common.store, "--store"
+        if not url:
+            url, name = os.environ.get(_STORE, "").strip(), _STORE
+        if not url:
+            yield
+            return
+        from .keeping import client_store
+
+        self._options["store"] = setting = client_store(url, name)
         try:
-            client = Client(self._place.target, **self._options)
-        except LocalProtocolError as problem:
-            raise UsageError(f"{_TOKEN}: {problem}" if shown == _TOKEN else str(problem)) from None
+            yield
+        finally:
+            await setting.store.aclose()
+
+    @asynccontextmanager
+    async def _opened(self, client: Client, shown: str) -> AsyncGenerator[None]:
         try:
             async with client:
                 if self.common.verbose:
                     self._introduce(client, shown)
-                yield client
+                yield
         except TransportError as problem:
             self._advise(problem, shown)
             raise
         finally:
             self.bar.hide()
-        if self.answers.problem is not None:
-            raise self.answers.problem
 
     def _introduce(self, client: Client, shown: str) -> None:
         info = client.server_info
