@@ -25,7 +25,9 @@ from ..protocol.envelope import Kind
 from ..protocol.errors import DovetailError, RPCError
 from ..protocol.revisions import Profile
 from ..protocol.types import Params, RequestId, Result, RetryParams
+from ..runtime.observed_fetches import FetchObserver
 from ..runtime.observer import ObservedOperation, ObserverGroup
+from ..security.fetching import fetch_watcher
 from ..transports.client_transport import ReceivedResponse, Transport
 from .answers import CallInfo
 from .link import Link, LinkObserver, RequestSettings, error_of, name_of
@@ -55,6 +57,7 @@ class ObservedLink(Link):
     def __init__(self, transport: Transport, options: Options, owner: LinkObserver) -> None:
         super().__init__(transport, options, owner)
         self._observer: ObserverGroup = options.observer
+        self._fetches = FetchObserver(self._observer)
         self._since = time.perf_counter()
         self.questions: Questions = ObservedQuestions(options, self)
         self.name(None)
@@ -75,6 +78,7 @@ class ObservedLink(Link):
     ) -> ReceivedResponse:
         operation = self._operation(method, params)
         begun = self._observer.begin(operation)
+        watched = fetch_watcher.set(self._fetches)
         started = settings.started
 
         def sent(id: RequestId) -> None:
@@ -90,6 +94,7 @@ class ObservedLink(Link):
             fail(operation, problem)
             raise
         finally:
+            fetch_watcher.reset(watched)
             self._observer.end(operation, begun)
 
     def _operation(self, method: str, params: Params | dict[str, Any]) -> ObservedOperation:

@@ -36,12 +36,13 @@ __all__ = [
     "Role",
     "digest_of",
     "everywhere",
+    "is_anybody",
     "observer_of",
 ]
 
 log = get_logger("dovetail.telemetry")
 
-Role = Literal["server", "client", "store"]
+Role = Literal["server", "client", "store", "fetch"]
 Outcome = Literal["ok", "input_required", "tool_error", "error", "cancelled"]
 
 #: Characters of a digest: enough to tell callers and sessions apart, too few to be one of them.
@@ -64,14 +65,16 @@ class ObservedOperation:
     """One thing that is done, from its beginning to its end.
 
     ``role``: "server" answers a request, "client" makes one (either side may be either), "store" is a look into a
-    store, whose ``method`` is then the store's and whose ``backend`` is its kind. ``target``: the tool or the prompt
-    that it is about, by its registered name, "" for none (``kind`` says of what: "tool", "prompt" or "resource", whose
-    target is its URI as it was registered). ``transport``: "http", "stdio", "unix", "memory", or "". ``meta``: the
-    ``_meta`` of a request that came; ``headers``: of its HTTP request. ``carrier``: members for the ``_meta`` of one
-    that goes out, for observers to fill in while it begins. ``state``: what a request brought back from a round before.
-    ``named``: what the caller called its target, whatever that is. ``server`` and ``port``: where a request goes over
-    HTTP. ``arguments``: of a tool, as JSON, where an observer reads them, and ``schema`` what they should be by;
-    ``hidden``: the caller may not know of the target; ``uri``: of a resource, as it was asked for.
+    store, whose ``method`` is then the store's and whose ``backend`` is its kind, "fetch" is an outbound HTTP request
+    of authorization's or of a `Fetcher` of yours, whose ``method`` is HTTP's and whose ``code`` is the status.
+    ``target``: the tool or the prompt that it is about, by its registered name, "" for none (``kind`` says of what:
+    "tool", "prompt" or "resource", whose target is its URI as it was registered). ``transport``: "http", "stdio",
+    "unix", "memory", or "". ``meta``: the ``_meta`` of a request that came; ``headers``: of its HTTP request.
+    ``carrier``: members for the ``_meta`` of one that goes out, for observers to fill in while it begins. ``state``:
+    what a request brought back from a round before. ``named``: what the caller called its target, whatever that is.
+    ``server`` and ``port``: where a request goes over HTTP. ``arguments``: of a tool, as JSON, where an observer reads
+    them, and ``schema`` what they should be by; ``hidden``: the caller may not know of the target; ``uri``: of a
+    resource, as it was asked for.
 
     Once it has ended: ``outcome``, ``duration`` (seconds), ``code`` and ``message`` of its error, ``problem`` as it was
     raised, ``asked``: the methods of the questions that it ended with.
@@ -344,6 +347,11 @@ NO_OBSERVER: Final = ObserverGroup(())
 
 everywhere: Final[list[Callable[[], Observer]]] = []
 """What makes the observers of each app and client that is told of none: `dovetail.telemetry.instrument` adds to it."""
+
+
+def is_anybody(observer: Observer) -> bool:
+    """Whether somebody watches at all: a group of none is nobody."""
+    return not isinstance(observer, ObserverGroup) or bool(observer.all)
 
 
 def observer_of(telemetry: Observer | Iterable[Observer] | None) -> ObserverGroup:

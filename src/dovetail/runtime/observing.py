@@ -19,9 +19,11 @@ from ..protocol.call import Call
 from ..protocol.errors import INVALID_REQUEST, FeatureUnavailable, InternalError, RPCError
 from ..protocol.messages import join
 from ..protocol.types import CallToolParams, CallToolResult, InputRequired, Result
+from ..security.fetching import fetch_watcher
 from ..security.principal import Principal
 from .channel import Channel
 from .dispatch import Encoded, Handler, Middleware
+from .observed_fetches import FetchObserver
 from .observer import ObservedOperation, Observer
 
 __all__ = ["Offered", "observing"]
@@ -46,10 +48,12 @@ class Offered(Protocol):
 def observing(observer: Observer, offered: Offered) -> Middleware:
     """The layer that tells an observer of each call of an app that offers this."""
     admits, reads = observer.admits, observer.reads_arguments
+    fetches = FetchObserver(observer)
 
     async def observe(call: Call, channel: Channel, handler: Handler) -> Result | Encoded:
         operation = _of_call(call, channel, offered, reads)
         begun = observer.begin(operation)
+        watched = fetch_watcher.set(fetches)
         try:
             if not call.profile.stateless:
                 # This channel belongs to this call alone.
@@ -64,6 +68,7 @@ def observing(observer: Observer, offered: Offered) -> Middleware:
             raise
         finally:
             vars(channel).pop("ask", None)  # it refers to the channel in turn
+            fetch_watcher.reset(watched)
             observer.end(operation, begun)
 
     return observe

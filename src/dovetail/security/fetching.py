@@ -21,9 +21,10 @@ import re
 import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import ModuleType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
@@ -47,6 +48,22 @@ _NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 
 #: Resolves a host name to the texts of its addresses.
 Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+class FetchWatcher(Protocol):
+    """Who is told of each exchange, redirects one by one. It neither waits nor raises."""
+
+    def began(self, method: str, host: str, port: int) -> Any:
+        """One begins; what this gives comes back in `ended`."""
+        ...
+
+    def ended(self, begun: Any, status: int, problem: BaseException | None) -> None:
+        """It has ended: with a status, or a problem, and 0."""
+        ...
+
+
+#: Who is told of what is fetched in this context, if anybody.
+fetch_watcher: Final[ContextVar[FetchWatcher | None]] = ContextVar("dovetail_fetch_watcher", default=None)
 
 
 class FetchRefused(DovetailError):
@@ -198,7 +215,25 @@ class Fetcher:
     async def _exchange(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Fetched:
-        location = parse_url(url)
+        """One request and its answer; whoever watches is told."""
+        location, watcher = parse_url(url), fetch_watcher.get()
+        if watcher is None:
+            return await self._send(method, url, location, body, headers)
+        status, problem = 0, None
+        begun = watcher.began(method, location.host, location.port)
+        try:
+            answer = await self._send(method, url, location, body, headers)
+            status = answer.status
+            return answer
+        except BaseException as raised:
+            problem = raised
+            raise
+        finally:
+            watcher.ended(begun, status, problem)
+
+    async def _send(
+        self, method: str, url: str, location: Location, body: bytes | None, headers: Mapping[str, str]
+    ) -> Fetched:
         self._check(location)
         http = _aiohttp()
         try:

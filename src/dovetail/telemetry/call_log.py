@@ -37,6 +37,8 @@ class CallLog(Observer):
 
     def end(self, operation: ObservedOperation, begun: Any) -> None:
         """See `Observer`."""
+        if operation.role == "fetch":
+            return
         if operation.role == "store":
             level = logging.DEBUG
             if not self._stores:

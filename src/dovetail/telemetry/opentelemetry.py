@@ -11,7 +11,7 @@ whichever worker it reaches. A client that has no span of its own goes on in the
 
 A span has no argument, no result, no URI but registered ones, and digests in the place of session ids. Of an error it
 has the code, and the words that the peer is told. Store operations have spans where the store is not this process's
-memory.
+memory, and fetches have: where they went, without path and query.
 
 As long as the program has set no provider up, nothing is recorded, and it is looked for a few times a second.
 
@@ -49,7 +49,7 @@ except ImportError as problem:
 __all__ = ["OpenTelemetry"]
 
 _SCOPE: Final = "dovetail"
-_KINDS: Final = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT, "store": SpanKind.CLIENT}
+_KINDS: Final = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT}
 _CHECKS: Final = (
     (names.META_TRACEPARENT, is_traceparent),
     (names.META_TRACESTATE, is_tracestate),
@@ -61,6 +61,24 @@ LOOK_AGAIN: Final = 0.1
 _SHOWN: Final = 128
 _WORDS: Final = 256
 _asking: Final[ContextVar[Any]] = ContextVar("dovetail_span_of_round")
+
+
+def _of_store(operation: ObservedOperation) -> dict[str, Any]:
+    return {
+        "dovetail.store.operation": operation.method,
+        "dovetail.store.backend": operation.backend,
+    }
+
+
+def _of_fetch(operation: ObservedOperation) -> dict[str, Any]:
+    found: dict[str, Any] = {"http.request.method": operation.method, "server.address": operation.server}
+    if operation.port is not None:
+        found["server.port"] = operation.port
+    return found
+
+
+#: What is no message but part of the work on one, and the attributes of its span.
+_WITHIN: Final = {"store": _of_store, "fetch": _of_fetch}
 
 
 class OpenTelemetry(Observer):
@@ -104,16 +122,11 @@ class OpenTelemetry(Observer):
         tracer = self._tracer or self._find_tracer(operation.started)
         if tracer is None:
             return None
-        if operation.role == "store":
+        if operation.role in _WITHIN:
             if operation.backend == "memory":
                 return None
             span = tracer.start_span(
-                operation.method,
-                kind=SpanKind.CLIENT,
-                attributes={
-                    "dovetail.store.operation": operation.method,
-                    "dovetail.store.backend": operation.backend,
-                },
+                operation.method, kind=SpanKind.CLIENT, attributes=_WITHIN[operation.role](operation)
             )
             return _OpenSpan(span, otel_context.attach(trace.set_span_in_context(span)))
         parent, links = self._origin(operation)
@@ -241,12 +254,14 @@ class OpenTelemetry(Observer):
         problem = operation.error_type
         if problem:
             span.set_attribute("error.type", problem)
-            if operation.code is not None:
+            if operation.code is not None and operation.role != "fetch":
                 span.set_attribute("rpc.response.status_code", str(operation.code))
             words = one_line(operation.message[:_WORDS])
             span.set_status(Status(StatusCode.ERROR, words or None))
-        if operation.role != "store":
+        if operation.role not in _WITHIN:
             span.set_attribute("dovetail.outcome", operation.outcome)
+        if operation.role == "fetch" and operation.code is not None:
+            span.set_attribute("http.response.status_code", operation.code)
         if operation.role == "client" and operation.id is not None:  # not known before it was sent
             span.set_attribute("jsonrpc.request.id", str(operation.id))
         for method in operation.asked:
@@ -301,6 +316,7 @@ class _MeterInstruments:
             "server": duration(signals.SERVER_DURATION),
             "client": duration(signals.CLIENT_DURATION),
             "store": duration(signals.STORE_DURATION),
+            "fetch": duration(signals.FETCH_DURATION),
         }
         self.sessions = {
             "server": duration(signals.SERVER_SESSION),

@@ -61,6 +61,7 @@ _MESSAGE: Final = (
 )
 _SESSION: Final = ("mcp.protocol.version", "network.transport", "network.protocol.name")
 _STORE: Final = ("dovetail.store.operation", "dovetail.store.backend", "error.type")
+_FETCH: Final = ("http.request.method", "http.response.status_code", "error.type")
 _REFUSED: Final = ("dovetail.refusal.reason", "network.transport", "network.protocol.name")
 _RECONNECTED: Final = ("network.transport", "network.protocol.name")
 
@@ -102,6 +103,7 @@ class Prometheus(Observer):
             "server": duration(signals.SERVER_DURATION, _MESSAGE),
             "client": duration(signals.CLIENT_DURATION, _MESSAGE),
             "store": duration(signals.STORE_DURATION, _STORE),
+            "fetch": duration(signals.FETCH_DURATION, _FETCH),
         }
         self._sessions = {
             "server": duration(signals.SERVER_SESSION, _SESSION),

@@ -11,7 +11,8 @@ Specification: OpenTelemetry, "Semantic conventions for Model Context Protocol (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Final
 
 from ..protocol import errors, names
@@ -22,6 +23,7 @@ __all__ = [
     "CLIENT_DURATION",
     "CLIENT_SESSION",
     "DESCRIPTIONS",
+    "FETCH_DURATION",
     "GAUGES",
     "GREATEST",
     "OTHER",
@@ -44,6 +46,7 @@ CLIENT_DURATION: Final = "mcp.client.operation.duration"
 SERVER_SESSION: Final = "mcp.server.session.duration"
 CLIENT_SESSION: Final = "mcp.client.session.duration"
 STORE_DURATION: Final = "dovetail.store.operation.duration"
+FETCH_DURATION: Final = "dovetail.fetch.duration"
 REFUSALS: Final = "dovetail.server.refusals"
 RECONNECTS: Final = "dovetail.client.reconnects"
 
@@ -53,6 +56,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     SERVER_SESSION: "How long sessions lasted, as the server saw it.",
     CLIENT_SESSION: "How long sessions lasted, as the client saw it.",
     STORE_DURATION: "How long operations of the store took.",
+    FETCH_DURATION: "How long outbound HTTP requests took, such as those for keys and tokens.",
     REFUSALS: "Messages that were refused before they became calls.",
     RECONNECTS: "Connections and sessions that were opened anew after a loss.",
 }
@@ -83,6 +87,7 @@ _CODES: Final = frozenset(
     for name in dir(errors)
     if isinstance(kind := getattr(errors, name), type) and issubclass(kind, errors.RPCError)
 )
+_STATUSES: Final = frozenset(HTTPStatus)
 _TRANSPORTS: Final[Mapping[str, Mapping[str, str]]] = {
     "http": {"network.transport": "tcp", "network.protocol.name": "http"},
     "stdio": {"network.transport": "pipe"},
@@ -117,6 +122,8 @@ class AttributeTable:
         """The attributes of an operation that has ended; the same object for the same ones, so leave it as it is."""
         if operation.role == "store":
             key: _Key = ("store", operation.method, operation.backend, operation.error_type)
+        elif operation.role == "fetch":
+            key = ("fetch", operation.method, *_fetched(operation))
         else:
             target, problem = operation.target, operation.error_type
             if operation.role == "client":
@@ -131,7 +138,7 @@ class AttributeTable:
         if len(self._known) >= self._most:
             key = (operation.role, operation.outcome)
             return self._others.setdefault(key, _others(*key))
-        found = self._known[key] = _of_store(*key[1:]) if key[0] == "store" else _of_message(*key[1:])
+        found = self._known[key] = _MADE.get(key[0], _of_message)(*key[1:])
         return found
 
     def _bounded(self, name: str) -> str:
@@ -149,6 +156,8 @@ class AttributeTable:
 def _others(role: str, outcome: str) -> dict[str, str]:
     if role == "store":
         return {"dovetail.store.operation": OTHER}
+    if role == "fetch":
+        return {"http.request.method": OTHER}
     return {"mcp.method.name": OTHER, "dovetail.outcome": outcome}
 
 
@@ -176,3 +185,21 @@ def _of_message(
         if problem.lstrip("-").isdecimal():
             found["rpc.response.status_code"] = problem
     return found
+
+
+def _fetched(operation: ObservedOperation) -> tuple[str, str]:
+    """The status of a fetch, and what went wrong with it: of statuses, those that HTTP knows."""
+    status = "" if operation.code is None else str(operation.code) if operation.code in _STATUSES else OTHER
+    return status, status if operation.code is not None and operation.error_type else operation.error_type
+
+
+def _of_fetch(method: str, status: str, problem: str) -> dict[str, str]:
+    found = {"http.request.method": method}
+    if status:
+        found["http.response.status_code"] = status
+    if problem:
+        found["error.type"] = problem
+    return found
+
+
+_MADE: Final[Mapping[str, Callable[..., dict[str, str]]]] = {"store": _of_store, "fetch": _of_fetch}

@@ -21,7 +21,7 @@ from ...protocol import envelope, exchange
 from ...protocol.bindings.origins import OriginPolicy
 from ...protocol.envelope import Malformed
 from ...protocol.errors import InternalError
-from ...runtime.observer import RefusedMessage
+from ...runtime.observer import RefusedMessage, is_anybody
 from ...runtime.service import LifespanFailed, Service
 from ...runtime.shutdown import calls_in_progress
 from ...security.authenticator import AuthenticationFailed, Authenticator, Protection
@@ -170,7 +170,7 @@ class HTTPApp:
         )
         self.service, self.store = service, MemoryStore() if store is None else store
         self._gate = None if protection is None else protection.gate(path=path, store=self.store)
-        self._authenticate = _one_of(self._gate, authenticate)
+        self._authenticate = _observed(_one_of(self._gate, authenticate), service)
         self._guard = _guard(policy, protection, allowed_hosts, allowed_origins)
         self._assemble(service, settings, routes)
 
@@ -660,6 +660,15 @@ def _one_of(gate: Authenticator | None, authenticate: Authenticator | None) -> A
     if gate is not None and authenticate is not None:
         raise ValueError("give authenticate or protection, not both: who would decide?")
     return gate or authenticate
+
+
+def _observed(authenticator: Authenticator | None, service: Service) -> Authenticator | None:
+    """The authenticator, with what it fetches told to whoever watches the server."""
+    if authenticator is None or not is_anybody(service.observer):
+        return authenticator
+    from ...runtime.observed_fetches import ObservedAuthenticator
+
+    return ObservedAuthenticator(authenticator, service.observer)
 
 
 def _guard(

@@ -76,9 +76,10 @@ class CallCancelled(Struct, frozen=True, tag="cancelled"):
 
 
 class SessionOver(Struct, frozen=True, tag="over"):
-    """A session has ended: each process lets go of what it has of it."""
+    """A session has ended: each process lets go of what it has of it. ``counted``: whoever watches was told so."""
 
     session: str
+    counted: bool = True
 
 
 class StreamGrew(Struct, frozen=True, tag="grew"):

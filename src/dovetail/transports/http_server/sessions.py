@@ -27,6 +27,7 @@ from ...protocol.errors import FeatureUnavailable, InternalError
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.requests import RequestId
 from ...runtime.connection import STUBBORN
+from ...runtime.observer import is_anybody
 from ...runtime.service import Service
 from ...security.callers import network_of
 from ...security.limits import LogThrottle
@@ -38,6 +39,7 @@ from .answering import HTTPRefusal
 from .endpoint_processes import EndpointProcesses, SessionOver
 from .limits import RETRY_SOON
 from .live_sessions import LiveSession, digest_of
+from .session_durations import SessionDurations
 from .settings import Settings
 from .stored_cancellations import StoredCancellations
 from .stored_questions import StoredQuestions
@@ -112,6 +114,12 @@ class Sessions:
         self._processes = processes
         self.questions: StoredQuestions | None = None
         self._cancellations: StoredCancellations | None = None
+        #: How long those lasted that nobody ended, where somebody wants to know.
+        self.durations: SessionDurations | None = None
+        if is_anybody(service.observer):
+            self.durations = SessionDurations(store.sessions, service.observer)
+            if processes is not None:
+                processes.missed(self.durations.doubt)
         if processes is not None:
             self.questions = StoredQuestions(store.kv, processes, settings.answer_timeout)
             self._cancellations = StoredCancellations(store.kv, processes, self.known_by, self.all_live)
@@ -161,6 +169,8 @@ class Sessions:
             ) from None
         except StoreError as problem:
             raise _unavailable(problem) from None
+        if self.durations is not None:
+            self.durations.opened(digest_of(id), id, session.state.revision)
         if gone:
             await self._let_go(gone, owner)
 
@@ -174,7 +184,7 @@ class Sessions:
                 owner,
             )
         for id in ids:
-            await self._end_everywhere(id)
+            await self._end_everywhere(id, counted=False)
 
     async def _look_after(self) -> None:
         """End what goes on for sessions that have expired: nobody can come back for it. Each session that opens
@@ -183,7 +193,7 @@ class Sessions:
         for id in tuple(islice(self._live, 2)):
             live = self._live[id] = self._live.pop(id)  # to the end of the line
             if await self._store.sessions.load(id) is None and self._live.get(id) is live:
-                await self._end_everywhere(id)
+                await self._end_everywhere(id, counted=False)
 
     async def enter(self, id: bytes | None, principal: Principal) -> SessionRequest:
         """Find the session of a request. Raises `HTTPRefusal`: 400 without an id, 404 for all that is not the
@@ -200,6 +210,8 @@ class Sessions:
             record = await self._store.sessions.load(text)
         except StoreError as problem:
             raise _unavailable(problem) from None
+        if record is None and self.durations is not None:
+            self.durations.ended(digest_of(text), counted=False)
         if record is None or not _owns(principal, record.principal):
             raise HTTPRefusal(404, _ELSEWHERE if self._elsewhere(text) else _UNKNOWN)
         try:
@@ -207,6 +219,8 @@ class Sessions:
         except DECODE_ERRORS as problem:
             _lost(problem)
             raise HTTPRefusal(404, _UNKNOWN) from None
+        if self.durations is not None:
+            self.durations.seen(digest_of(text))
         return SessionRequest(record, self._service.session(state), self.live(text))
 
     def _elsewhere(self, id: str) -> bool:
@@ -311,12 +325,16 @@ class Sessions:
         except StoreError as problem:
             raise _unavailable(problem) from None
         finally:
-            await self._end_everywhere(id)
+            await self._end_everywhere(id, counted=True)
 
-    async def _end_everywhere(self, id: str) -> None:
-        """End what is left of a session here, and have it ended in other processes."""
+    async def _end_everywhere(self, id: str, *, counted: bool) -> None:
+        """End what is left of a session here, and have it ended in other processes. ``counted``: how long it lasted is
+        told by the caller.
+        """
+        if self.durations is not None:
+            self.durations.ended(digest_of(id), counted=counted)
         if self._processes is not None:
-            await self._processes.say_all(SessionOver(digest_of(id)))
+            await self._processes.say_all(SessionOver(digest_of(id), counted))
         await self._end_here(self._live.get(id) or LiveSession(id))
 
     async def _end_here(self, live: LiveSession) -> None:
@@ -350,6 +368,8 @@ class Sessions:
             del self._kept[next(iter(self._kept))]
 
     def _hear_end(self, word: SessionOver) -> None:
+        if self.durations is not None:
+            self.durations.ended(word.session, counted=word.counted)
         live = self._by_digest.get(word.session)
         if live is not None:
             self._suspect((live.id,))

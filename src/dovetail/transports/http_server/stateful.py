@@ -474,6 +474,8 @@ class Stateful:
     async def close(self) -> None:
         """Cancel what still runs; who waits for it is told. The sessions themselves stay in the store."""
         await self._calls.close()
+        if self._sessions.durations is not None:
+            await self._sessions.durations.close()
         if self._claims is not None:
             await self._claims.close()
         if self._processes is not None:
