@@ -42,9 +42,10 @@ async def test_a_question_whose_answer_may_go_astray_is_not_asked(shared: bool, 
             assert (await client.call_tool("ask")).text == "Ada"
 
 
-def test_several_workers_do_not_serve_the_transport_that_needs_one(tmp_path: Path) -> None:
+def test_several_workers_serve_the_transport_of_2024_over_a_store_that_they_share(tmp_path: Path) -> None:
+    make_app().asgi(workers=2, http_sse=True, store=SQLiteStore(tmp_path / "shared.db"))
     with pytest.raises(ValueError, match="http_sse"):
-        make_app().asgi(workers=2, http_sse=True, store=SQLiteStore(tmp_path / "shared.db"))
+        make_app().asgi(workers=2, http_sse=True, sessions=False)
 
 
 def test_several_workers_need_a_store_that_they_share() -> None:

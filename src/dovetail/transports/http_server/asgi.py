@@ -181,7 +181,15 @@ class HTTPApp:
         self._pulse = RequestTicker(settings.slow_after)
         self._stateless = Stateless(service, settings, self._limits, self._gate, asks)
         self._stateful = Stateful(service, settings, self._limits, self.store, self._gate, asks)
-        self._old = HTTPSSEServer(service, settings, self._limits, asks) if settings.http_sse else None
+        self._old = None
+        if settings.http_sse:
+            processes = self._stateful.processes
+            if processes is None and settings.workers > 1:
+                raise ValueError(
+                    "http_sse keeps each connection in one process, and what a client posts may reach another: give "
+                    "the workers a store that they share (and sessions), or serve it with one worker"
+                )
+            self._old = HTTPSSEServer(service, settings, self._limits, asks, self.store.kv, processes)
         self._methods = _ALL if settings.sessions and service.stateful else _POST_ONLY
         self._routes = in_order(routes, taken=self._taken_paths())
         if settings.health is not None:

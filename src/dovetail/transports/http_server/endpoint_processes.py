@@ -33,6 +33,7 @@ from ...stores.errors import StoreError
 __all__ = [
     "CallCancelled",
     "EndpointProcesses",
+    "MessagePosted",
     "QuestionAnswered",
     "QuestionOpen",
     "SessionOver",
@@ -104,6 +105,14 @@ class QuestionOpen(Struct, frozen=True, tag="open"):
     id: str
 
 
+class MessagePosted(Struct, frozen=True, tag="posted"):
+    """Asked of the process that has a connection of HTTP+SSE: a message of it is in the store. The answer says whether
+    it was taken.
+    """
+
+    key: str
+
+
 class StandaloneWanted(Struct, frozen=True, tag="standalone"):
     """Asked of the process that has the standalone stream of a session: another one wants it, to open a new one in its
     place, or to go on with it (``resumed``). The answer says whether it has let go.
@@ -122,7 +131,7 @@ class _Reply(Struct, frozen=True, tag="reply"):
 
 
 Word = QuestionAnswered | CallCancelled | SessionOver | StreamGrew
-Question = StreamRead | StandaloneWanted | QuestionOpen
+Question = StreamRead | StandaloneWanted | QuestionOpen | MessagePosted
 
 
 class _Said(Struct, frozen=True):
@@ -138,6 +147,7 @@ class _Said(Struct, frozen=True):
         | StreamRead
         | StandaloneWanted
         | QuestionOpen
+        | MessagePosted
         | _Reply
     )
 

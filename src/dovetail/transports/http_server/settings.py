@@ -58,11 +58,6 @@ class Settings:
         for name in ("caller_share", "anonymous_share"):
             if not 1 <= getattr(self, name) <= 100:
                 raise ValueError(f"{name} is a part in percent, from 1 to 100")
-        if self.http_sse and self.workers > 1:
-            raise ValueError(
-                "http_sse keeps each connection in one process, and what a client posts may reach another: serve it "
-                "with one worker"
-            )
         for name in ("slow_after", "retry", "linger", "drain"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below zero")

@@ -2,7 +2,8 @@
 
 A GET opens the one stream of a connection; its first event names the address to which the client posts its
 messages. The address holds an unguessable id, and the connection belongs to the principal that opened it:
-for anyone else it does not exist. What a message asks for is done with the rights that its own request shows.
+for anyone else it does not exist. What a message asks for is done with the rights that its own request shows. The
+connection stays in its process; where workers share a store, any of them takes its messages (`sse_messages`).
 Eligible for removal with the revision that removes it; nothing else depends on this module.
 Specification: 2024-11-05 basic/transports, "HTTP with SSE"; 2026-07-28 deprecated.
 """
@@ -16,20 +17,27 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qs, quote
 
+from ...logs import get_logger
 from ...protocol import envelope
 from ...protocol.bindings.sse import encode_event
 from ...protocol.call import MessageRefused
 from ...protocol.envelope import Malformed
-from ...protocol.errors import ConnectionLost
+from ...protocol.errors import ConnectionLost, InternalError
 from ...runtime.connection import ServerConnection
 from ...runtime.service import Service
 from ...security.authenticator import Authenticator
 from ...security.principal import Principal
+from ...stores.contracts import KeyValue
+from ...stores.errors import StoreError
 from .answering import EventWriter, HTTPRefusal, Receive, Scope, Send
+from .endpoint_processes import EndpointProcesses
 from .head import Head
-from .limits import EndpointLimits
+from .limits import RETRY_SOON, EndpointLimits
 from .permission import permission_of
 from .settings import Settings
+from .sse_messages import SSEMessages
+
+log = get_logger("dovetail.http")
 
 _STREAM: Final = "/sse"
 _MESSAGES: Final = "/messages"
@@ -37,7 +45,7 @@ _PARAMETER: Final = "session"
 _MARK: Final = "."
 _ELSEWHERE: Final = (
     "there is no such connection here: another process opened it, before a restart or as another worker, and a "
-    "connection of this transport stays in its process; send its messages there, or serve with one worker"
+    "connection of this transport ends with its process, and is known to other workers by a store that they share alone"
 )
 _TELLING: Final = 0.5  # seconds for the answers of calls that were cut short to leave
 
@@ -78,8 +86,14 @@ class HTTPSSEServer:
         settings: Settings,
         limits: EndpointLimits,
         authenticator: Authenticator | None = None,
+        kv: KeyValue | None = None,
+        processes: EndpointProcesses | None = None,
     ) -> None:
         self._authenticator = authenticator
+        #: The way of messages that reach another worker, where there may be some that share the store.
+        self._messages: SSEMessages | None = None
+        if kv is not None and processes is not None:
+            self._messages = SSEMessages(kv, processes, self._take_passed_on)
         self._service = service
         self._settings = settings
         self._limits = limits
@@ -115,6 +129,8 @@ class HTTPSSEServer:
         id = f"{secrets.token_urlsafe(32)}{_MARK}{self._own_mark()}"
         self._links[id] = link
         try:
+            if self._messages is not None:
+                await self._messages.hold(id)  # before the client knows where to post
             await writer.start(encode_event(self._address(scope, route, id), event=b"endpoint"))
             departed = asyncio.ensure_future(_departure(receive))
             closing = asyncio.ensure_future(link.closing.wait())
@@ -134,6 +150,8 @@ class HTTPSSEServer:
             if permission is not None:
                 permission.close()
             self._links.pop(id, None)
+            if self._messages is not None:
+                self._messages.release(id)
             writer.close()
             self._limits.leave_stream(head)
             await connection.close()
@@ -149,7 +167,11 @@ class HTTPSSEServer:
         )
         link = self._links.get(ids[0]) if len(ids) == 1 else None
         if link is None and len(ids) == 1 and self._is_of_another(ids[0]):
-            raise HTTPRefusal(404, _ELSEWHERE)
+            if head.routes:
+                _check_stated(head, body)
+            if not await self._pass_on(ids[0], principal, head.remote, body):
+                raise HTTPRefusal(404, _ELSEWHERE)
+            return
         if link is None or link.key != principal.key or link.connection is None:
             raise HTTPRefusal(404, "there is no such connection; open its stream first")
         if head.routes:
@@ -158,16 +180,46 @@ class HTTPSSEServer:
             links = self._links.values()
             own = sum(each.held for each in links if each.caller == head.caller)
             self._limits.check_besides(head, sum(each.held for each in links), own)
+        if not await self._receive(link, principal, head.remote, body):
+            raise HTTPRefusal(404, "the connection's stream is gone; open a new one")
+
+    async def _receive(
+        self, link: _SSEConnection, principal: Principal, remote: str | None, body: bytes
+    ) -> bool:
+        """Take a message of a connection. False where its stream is gone."""
+        if link.connection is None:
+            return False
         async with link.order:
             # What the stream was opened with may have been worth more, or less, than what this message shows.
-            link.connection.sent_by(principal, head.remote)
+            link.connection.sent_by(principal, remote)
             try:
                 await link.connection.receive(body)
             except OSError:
-                raise HTTPRefusal(404, "the connection's stream is gone; open a new one") from None
+                return False
+        return True
+
+    async def _pass_on(self, id: str, principal: Principal, remote: str | None, body: bytes) -> bool:
+        """Have the process take a message that has its connection. False where there is none. Raises `HTTPRefusal`."""
+        if self._messages is None:
+            return False
+        try:
+            return await self._messages.pass_on(id.rpartition(_MARK)[2], id, principal, remote, body)
+        except StoreError as problem:
+            log.warning("a message could not be passed on to another worker: %s", problem)
+            raise HTTPRefusal(
+                503, InternalError("the server's store does not answer; retry"), headers=RETRY_SOON
+            ) from None
+
+    async def _take_passed_on(self, id: str, principal: Principal, remote: str | None, body: bytes) -> bool:
+        """Take a message that another worker was posted: of the caller's connection, as if it had been posted here."""
+        link = self._links.get(id)
+        if link is None or link.key != principal.key:
+            return False
+        return await self._receive(link, principal, remote, body)
 
     def _own_mark(self) -> str:
-        self._mark = self._mark or secrets.token_hex(4)
+        if not self._mark:
+            self._mark = secrets.token_hex(4) if self._messages is None else self._messages.processes.id
         return self._mark
 
     def _is_of_another(self, id: str) -> bool:

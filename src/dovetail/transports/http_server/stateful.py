@@ -87,6 +87,11 @@ class Stateful:
         self._calls = SessionCalls(service, settings, limits, sessions, store.events, claims)
         self._listeners = GetStreams(service, settings, sessions, store, readers, standalones)
 
+    @property
+    def processes(self) -> EndpointProcesses | None:
+        """Those that share the store, this one among them; None where there can't be others."""
+        return self._processes
+
     # One message
 
     async def serve(self, request: PostRequest, body: bytes, message: Message) -> None:
