@@ -46,7 +46,7 @@ class Engine:
         elif self.server is not None:
             self.server.sql(
                 "TRUNCATE dovetail.kv, dovetail.kv_used, dovetail.session, dovetail.stream, dovetail.event,"
-                " dovetail.message"
+                " dovetail.message, dovetail.task, dovetail.task_step; UPDATE dovetail.task_size SET tasks = 0"
             )
         self._files += 1
 

@@ -26,7 +26,7 @@ from postgres_server import PASSWORD, QUOTED, PostgresServer, migrated, needs_po
 from dovetail.stores import PostgresStore, StoreError, StoreUnavailable, StreamEnded
 from dovetail.stores.postgres import executor
 from dovetail.testing.bus_contract import Hearing, nothing
-from dovetail.testing.store_contract import VirtualClock, a_session
+from dovetail.testing.store_contract import VirtualClock, a_session, a_task
 
 SCHEMA = "connecting"
 
@@ -120,6 +120,7 @@ async def test_ids_and_values_reach_no_log(server: PostgresServer, caplog: pytes
     with caplog.at_level(logging.DEBUG):
         async with aclosing(PostgresStore(server.url, schema=SCHEMA, timeout=1.0)) as store:
             await store.sessions.create(a_session(secret, principal=secret))
+            await store.tasks.create(a_task(secret, owner=secret, queue=secret), max_unended=9)
             await store.events.append(secret, secret.encode())
             await store.events.close(secret)
             with pytest.raises(StreamEnded):
@@ -127,6 +128,8 @@ async def test_ids_and_values_reach_no_log(server: PostgresServer, caplog: pytes
             server.sql(f"ALTER TABLE {SCHEMA}.kv ADD CONSTRAINT small CHECK (length(value) < 10)")
             try:
                 for doing in (
+                    store.tasks.create(a_task(secret, owner=secret), max_unended=9),
+                    store.tasks.create(a_task(secret + "2", owner=secret), max_unended=1),
                     store.kv.set(secret, secret.encode()),
                     store.bus.listen("\0" + secret, nothing),
                 ):
@@ -215,15 +218,17 @@ async def test_what_has_expired_is_swept(server: PostgresServer, monkeypatch: py
             await asyncio.gather(*(view.set(f"{start + n}", b"", ttl=10) for n in range(50)))
             await asyncio.gather(*(store.events.append(f"{start + n}", b"") for n in range(50)))
             await store.sessions.create(a_session(f"{start}"))
+            await store.tasks.create(a_task(f"{start}", expires=clock() + 10), max_unended=9)
             await store.bus.publish("news", b"x" * 10_000)
             clock.advance(1_000)
         clock.advance(86_400)
         for number in range(4):
             await store.kv.set("a", b"%d" % number)
     counts = "SELECT " + ", ".join(
-        f"(SELECT count(*) FROM swept.{table})" for table in ("kv", "session", "stream", "event", "message")
+        f"(SELECT count(*) FROM swept.{table})"
+        for table in ("kv", "session", "stream", "event", "message", "task")
     )
-    assert server.sql(counts) == "1|0|0|0|0"
+    assert server.sql(counts) == "1|0|0|0|0|0"
     assert server.sql("SELECT coalesce(sum(bytes), 0) FROM swept.kv_used") == "0"
 
 
@@ -233,6 +238,11 @@ async def test_keys_of_any_length_and_letter(server: PostgresServer) -> None:
     async with aclosing(PostgresStore(server.url, schema=SCHEMA)) as store:
         await store.kv.set(key, b"\0" * 1_000_000)
         assert await store.kv.get(key) == b"\0" * 1_000_000
+        await store.tasks.create(a_task(key, owner=key, queue=key), max_unended=1)
+        (held,) = await store.tasks.claim(key, {key: 1}, limit=1, lease=30)
+        assert await store.tasks.record(key, key, b"", holder=key)
+        assert await store.tasks.list(key) == [held]
+        assert await store.tasks.delete(key)
         await store.sessions.create(a_session(key, principal=key))
         assert await store.sessions.count(key) == 1
         assert await store.events.append(key, b"") == 1
@@ -342,6 +352,18 @@ async def test_a_pooler_in_transaction_mode_works_and_the_bus_says_why_not(
                 *(each.kv.get("prize") for each in bundles),
             )
         assert await store.events.last("s") == 40
+        await asyncio.gather(
+            *(store.tasks.create(a_task(f"{n}", owner=f"o{n % 3}"), max_unended=99) for n in range(60))
+        )
+        pages = await asyncio.gather(
+            *(each.tasks.claim(f"w{n}", {"q": 50}, limit=4, lease=30) for n in range(20) for each in bundles)
+        )
+        taken = [record for page in pages for record in page]
+        assert len({record.id for record in taken}) == len(taken) == 50
+        done = await asyncio.gather(
+            *(each.tasks.update(record, expected_version=1) for record in taken for each in bundles)
+        )
+        assert sum(record is not None for record in done) == 50, "one of the two"
         with pytest.raises(StoreUnavailable, match="listen_url"):
             await store.bus.listen("news", nothing)
         hearing = Hearing()

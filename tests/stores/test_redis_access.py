@@ -28,6 +28,7 @@ from dovetail.testing.store_contract import (
     StoreContract,
     VirtualClock,
     a_session,
+    a_task,
 )
 
 
@@ -123,6 +124,16 @@ async def test_users_and_their_rights(tmp_path: Path) -> None:
             await store.events.keep("s/1", [b"1", b"2"])
             assert len(await store.events.read("s/1", 0)) == 2
             assert await store.events.drop_prefix("s/") == 1
+            await store.tasks.create(a_task(expires=1e10), max_unended=1)
+            (held,) = await store.tasks.claim("w", {"q": 1}, limit=5, lease=30)
+            assert await store.tasks.record("t", "step", b"1", holder="w")
+            assert await store.tasks.renew("w", ["t"], lease=30) == {"t"}
+            assert await store.tasks.next_due(["q"]) is not None
+            assert await store.tasks.update(held, expected_version=1) is not None
+            assert [each.id for each in await store.tasks.list("alice", after=(0.0, "s"))] == ["t"]
+            assert await store.tasks.recorded("t") == {"step": b"1"}
+            assert await store.tasks.delete("t")
+            assert await store.tasks.count() == 0
             await store.bus.publish("news", b"x")
             await hearing.count(1)
         for url in (

@@ -67,7 +67,7 @@ class _TaskChange(NamedTuple):
     data: bytes = b""
 
 
-class _Claim(NamedTuple):
+class _TaskClaim(NamedTuple):
     """What task_claim is given of one claim."""
 
     holder: str
@@ -76,7 +76,7 @@ class _Claim(NamedTuple):
     lease: float
 
 
-class _Renewal(NamedTuple):
+class _TaskRenewal(NamedTuple):
     """What task_renew is given of one renewal."""
 
     holder: str
@@ -84,7 +84,7 @@ class _Renewal(NamedTuple):
     lease: float
 
 
-class _Result(NamedTuple):
+class _StepResult(NamedTuple):
     """What task_record is given of one result."""
 
     id: str
@@ -93,7 +93,7 @@ class _Result(NamedTuple):
     data: bytes
 
 
-class _Page(NamedTuple):
+class _TaskPage(NamedTuple):
     """Where a list begins, and how long it is."""
 
     owner: str
@@ -224,7 +224,7 @@ class PostgresTasks:
         check_limit(limit)
         if not queues:
             return []
-        claim = _Claim(holder, tuple(queues.items()), min(limit, _MOST), lease)
+        claim = _TaskClaim(holder, tuple(queues.items()), min(limit, _MOST), lease)
         return await self._executor.do(self._claims, claim)
 
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
@@ -232,7 +232,7 @@ class PostgresTasks:
         check_claim(holder, ids, "task id", lease)
         if not ids:
             return set()
-        return await self._executor.do(self._renewals, _Renewal(holder, tuple(ids), lease))
+        return await self._executor.do(self._renewals, _TaskRenewal(holder, tuple(ids), lease))
 
     async def next_due(self, queues: Collection[str]) -> float | None:
         """See `TaskStore.next_due`."""
@@ -246,7 +246,7 @@ class PostgresTasks:
         check_key(name, "name of the result")
         check_key(holder, "holder")
         check_value(result, self._bounds.max_data, "result")
-        return await self._executor.do(self._results, _Result(id, holder, name, result), len(result))
+        return await self._executor.do(self._results, _StepResult(id, holder, name, result), len(result))
 
     async def recorded(self, id: str) -> dict[str, bytes]:
         """See `TaskStore.recorded`."""
@@ -261,7 +261,7 @@ class PostgresTasks:
         if after is not None:
             check_key(after[1], "task id")
         check_limit(limit)
-        return await self._executor.do(self._pages, _Page(owner, after, min(limit, _MOST)))
+        return await self._executor.do(self._pages, _TaskPage(owner, after, min(limit, _MOST)))
 
     async def count(self, owner: str | None = None, *, ended: bool | None = None) -> int:
         """See `TaskStore.count`."""
@@ -312,7 +312,7 @@ class PostgresTasks:
         rows = await connection.fetch(self._apply_text, self._now(), *columns)
         return _put_back(places, [tuple(row) for row in rows])
 
-    async def _claim(self, connection: Any, claims: Sequence[_Claim]) -> Sequence[Any]:
+    async def _claim(self, connection: Any, claims: Sequence[_TaskClaim]) -> Sequence[Any]:
         queues = [queue for each in claims for queue in each.queues]
         rows = await connection.fetch(
             self._claim_text,
@@ -330,7 +330,7 @@ class PostgresTasks:
             claimed[at].append(_task(*row[2:7], False, *row[7:11], claims[at].holder, *row[11:]))
         return claimed
 
-    async def _renew(self, connection: Any, renewals: Sequence[_Renewal]) -> Sequence[set[str]]:
+    async def _renew(self, connection: Any, renewals: Sequence[_TaskRenewal]) -> Sequence[set[str]]:
         given = [(each.holder, id, each.lease, at) for at, each in enumerate(renewals) for id in each.ids]
         places = _ordered([each[1] for each in given])
         holders, ids, leases, _ = zip(*(given[place] for place in places), strict=True)
@@ -341,7 +341,7 @@ class PostgresTasks:
                 renewed[given[place][3]].add(given[place][1])
         return renewed
 
-    async def _record(self, connection: Any, results: Sequence[_Result]) -> Sequence[Any]:
+    async def _record(self, connection: Any, results: Sequence[_StepResult]) -> Sequence[Any]:
         places = _ordered([each.id for each in results])
         columns = zip(*(results[place] for place in places), strict=True)
         most = self._bounds.max_data
@@ -364,7 +364,7 @@ class PostgresTasks:
             found[id][name] = result
         return [dict(found[id]) for id in ids]
 
-    async def _list(self, connection: Any, pages: Sequence[_Page]) -> Sequence[Sequence[TaskRecord]]:
+    async def _list(self, connection: Any, pages: Sequence[_TaskPage]) -> Sequence[Sequence[TaskRecord]]:
         owner, after, limit = pages[0]
         created, id = after or (-math.inf, "")
         rows = await connection.fetch(self._list_text, self._now(), owner, created, id, limit)

@@ -199,8 +199,8 @@ class Driver:
             self.max_memory = int(told[b"maxmemory"])
         if told.get(b"aof_enabled") == b"0":
             self._tell_once(
-                "Redis has no append-only file: when it restarts, sessions and events that it has confirmed may be gone"
-                " (set appendonly to yes)"
+                "Redis has no append-only file: when it restarts, sessions, events and tasks that it has confirmed"
+                " may be gone (set appendonly to yes)"
             )
 
     def _tell_once(self, words: str) -> None:

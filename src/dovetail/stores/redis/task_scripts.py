@@ -8,9 +8,9 @@ the task's owner out of their levels, takes the task out of where it stands, cha
 A script that has to count first removes what has expired, and settles the leases that are over, a bounded number of
 each; where more is left it answers -1, and is called again.
 
-Where Redis has no memory left it refuses the first write of a script that takes some, and none that follows another
-write. Claims and renewals begin with a removal: work goes on, and ends, on a server that is full. So do updates whose
-data has not grown.
+Where Redis has no memory left it refuses the first write of a script if that may take some, and none that follows
+another write. Claims, renewals and what forgets a task begin with a removal, if only of a field that no hash has (that
+of an empty name): work goes on, and ends, on a server that is full. So do updates whose data has not grown.
 
 Specification: none.
 """
@@ -115,9 +115,9 @@ local function count_unended(t, more)
   count(6, '', more)
 end
 local function forget(t)
+  redis.call('HDEL', KEYS[2], t.id)
   move(t, function() t.held, t.due = 0, math.huge end)
   count_unended(t, -1)
-  redis.call('HDEL', KEYS[2], t.id)
   redis.call('HDEL', KEYS[3], t.id)
   redis.call('ZREM', KEYS[4], t.id)
   redis.call('ZREM', at(8, t.owner), t.id)
@@ -250,6 +250,7 @@ local renewed = {}
 for place = 4, #ARGV do
   local t = live(ARGV[place])
   if t and t.holder == ARGV[2] then
+    redis.call('HDEL', KEYS[2], '')
     move(t, function() t.lease, t.held = now + tonumber(ARGV[3]), 1 end)
     note(t)
     renewed[#renewed + 1] = t.id
