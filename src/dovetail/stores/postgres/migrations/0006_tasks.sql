@@ -226,7 +226,8 @@ $body$;
 -- at, and what is above the level at which one of them might have more is left for another look.
 CREATE FUNCTION $schema.task_pick(now float8, names text[], passed text[], amount integer)
 RETURNS TABLE (id text, queue text) LANGUAGE plpgsql
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan  -- plans may be made while the table is small, and are kept
+-- Plans may be made while the table is small, and are kept. Of the other scans only that of an index learns what is dead.
+SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
 AS $body$
 DECLARE
     queues text[];
@@ -279,7 +280,7 @@ CREATE FUNCTION $schema.task_claim(
     claim integer, place integer, id text, owner text, queue text, version bigint, status text, created float8,
     updated float8, expires float8, due float8, attempts bigint, data bytea
 ) LANGUAGE plpgsql
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
 AS $body$
 DECLARE
     now float8;
