@@ -227,6 +227,15 @@ async def test_a_claim_waits_for_nobody_s_row(server: PostgresServer, store: Pos
             assert await store.tasks.claim("w", {"q": 2}, limit=1, lease=30) == []
         (held,) = await store.tasks.claim("w", {"q": 2}, limit=5, lease=30)
         assert held.id == "0"
+        await asyncio.gather(
+            *(store.tasks.create(a_task(f"n{number}"), max_unended=999) for number in range(500))
+        )
+        async with other.transaction():
+            await other.execute("SELECT FROM dovetail.task FOR UPDATE")
+            assert await store.tasks.claim("w", {"q": None}, limit=1, lease=30) == [], (
+                "nor looks at all of them"
+            )
+        assert len(await store.tasks.claim("w", {"q": None}, limit=600, lease=30)) == 501
     finally:
         await other.close()
 

@@ -144,6 +144,11 @@ async def test_a_full_server_takes_no_task_and_lets_work_be_done(tmp_path: Path)
     clock = VirtualClock()
     for server in running_server(tmp_path / "redis", "maxmemory 16mb", "maxmemory-policy noeviction"):
         async with aclosing(RedisStore(server.url, clock=clock)) as store:
+            await store.tasks.create(a_task("stands nowhere", owner="carol"), max_unended=9)
+            (held,) = await store.tasks.claim("v", {"q": None}, limit=1, lease=1)
+            assert await store.tasks.update(replace(held, due=None), expected_version=1) is not None
+            clock.advance(1)
+            assert await store.tasks.next_due(["q"]) is None
             await store.tasks.create(a_task("first", data=b"x" * 10_000), max_unended=9)
             await store.tasks.create(a_task("second", owner="bob"), max_unended=9)
             outcomes = await asyncio.gather(
@@ -162,9 +167,10 @@ async def test_a_full_server_takes_no_task_and_lets_work_be_done(tmp_path: Path)
             server.command("CONFIG", "SET", "maxmemory", "4mb")  # so that nothing small fits either
             with pytest.raises(StoreFull):
                 await store.tasks.create(a_task("more"), max_unended=1_000)
-            assert await store.tasks.count() == kept + 2, "what was refused left nothing"
+            assert await store.tasks.count() == kept + 3, "what was refused left nothing"
             first, second = await store.tasks.claim("w", {"q": None}, limit=5, lease=30)
             assert await store.tasks.renew("w", ["first", "second"], lease=60) == {"first", "second"}
+            assert await store.tasks.renew("v", ["stands nowhere"], lease=60) == {"stands nowhere"}
             with pytest.raises(StoreFull):
                 await store.tasks.record("first", "step", b"x", holder="w")
             with pytest.raises(StoreFull):
@@ -174,7 +180,7 @@ async def test_a_full_server_takes_no_task_and_lets_work_be_done(tmp_path: Path)
             assert await store.tasks.update(replace(first, data=b"", due=0.0), expected_version=1) is not None
             clock.advance(60)
             await store.tasks.create(a_task("more", data=b"x" * 10_000), max_unended=1_000)
-            assert await store.tasks.count() == 3, "what has expired makes room by itself"
+            assert await store.tasks.count() == 4, "what has expired makes room by itself"
 
 
 async def test_leases_go_by_the_clock_of_the_server(server: RedisServer, store: RedisStore) -> None:

@@ -336,6 +336,7 @@ BEGIN
             GET DIAGNOSTICS got = ROW_COUNT;
             left_over := left_over - got;
             passed := passed || ids;
+            EXIT WHEN got = 0 AND cardinality(passed) >= 100;  -- somebody is at all of them: they can be claimed later
         END LOOP;
         taken := taken + counts[i];
     END LOOP;
