@@ -206,7 +206,8 @@ async def test_a_full_disk_costs_only_the_task_that_does_not_fit(
             assert "room on its disk" in str(outcome)
             assert not outcome.uncertain
         assert await store.tasks.count() == 20
-        assert len(await store.tasks.claim("w", {"q": None}, limit=50, lease=30)) == 20
+        assert len(await store.tasks.claim("w", {"q": None}, limit=10**12, lease=30)) == 20
+        assert len(await store.tasks.list("alice", limit=10**12)) == 20
     finally:
         server.sql("DROP TRIGGER fill ON dovetail.task; DROP FUNCTION dovetail.fill")
     check_tables(server)

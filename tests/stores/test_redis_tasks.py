@@ -168,7 +168,8 @@ async def test_a_full_server_takes_no_task_and_lets_work_be_done(tmp_path: Path)
             with pytest.raises(StoreFull):
                 await store.tasks.create(a_task("more"), max_unended=1_000)
             assert await store.tasks.count() == kept + 3, "what was refused left nothing"
-            first, second = await store.tasks.claim("w", {"q": None}, limit=5, lease=30)
+            first, second = await store.tasks.claim("w", {"q": None}, limit=10**12, lease=30)
+            assert len(await store.tasks.list("bob", limit=10**12)) == 1
             assert await store.tasks.renew("w", ["first", "second"], lease=60) == {"first", "second"}
             assert await store.tasks.renew("v", ["stands nowhere"], lease=60) == {"stands nowhere"}
             with pytest.raises(StoreFull):

@@ -248,7 +248,7 @@ BEGIN
     IF queues IS NULL THEN
         RETURN;
     END IF;
-    depth := least(amount, 1 + 2 * amount / cardinality(queues));
+    depth := least(amount, 1 + 2 * amount::bigint / cardinality(queues));
     RETURN QUERY WITH holding AS MATERIALIZED (
         SELECT t.owner_hash, count(*) AS held FROM $schema.task AS t
             WHERE t.held AND t.lease > now AND t.expires > now GROUP BY t.owner_hash
