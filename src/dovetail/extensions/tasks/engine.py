@@ -58,6 +58,7 @@ class TaskEngine:
         self._max_unended = max_unended
         self._channel = f"tasks/{serving.name}"
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._put: set[tuple[str, str]] = set()
         self.on_work: Callable[[], None] = _nothing
         self.on_cancel: Callable[[str | None], None] = _nothing_of
 
@@ -184,7 +185,7 @@ class TaskEngine:
         )
         if changed is not None:
             await self.tell_change(changed, data)
-            if due is not None:
+            if due is not None and not holder:
                 await self.tell_work()
         return changed
 
@@ -254,6 +255,18 @@ class TaskEngine:
             group.discard(event)
             if not group and self._waiting.get(id) is group:
                 del self._waiting[id]
+
+    def put(self, id: str, key: str) -> bool:
+        """Take it upon oneself to put a question of a task. False where somebody in this process does."""
+        if (id, key) in self._put:
+            return False
+        self._put.add((id, key))
+        return True
+
+    def put_no_more(self, id: str, keys: Iterable[str]) -> None:
+        """Leave questions that one put to others who wait."""
+        self._put.difference_update((id, key) for key in keys)
+        _set(self._waiting.get(id, ()))
 
     async def tell_work(self) -> None:
         """Tell workers that something is due."""

@@ -6,8 +6,7 @@ there are no tasks, so a tool that has to be one can't be called.
 
 Decisions. Cancelling a task that has ended is acknowledged by the extension (its acknowledgement promises nothing) and
 refused by 2025-11-25. ``tasks/list`` is for callers that can be told apart: where nobody has a name, over HTTP, it is
-neither announced nor answered. What a task asks goes out on the stream of ``tasks/result`` in 2025-11-25; a client that
-answers a question with an error ends the task with that error, as nothing in a recorded round can say it.
+neither announced nor answered. ``tasks/result`` of a task that was cancelled is answered with -32600, which says so.
 
 Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/utilities/tasks.
 """
@@ -21,7 +20,7 @@ from typing import Any, Final
 
 from msgspec import Raw, Struct
 
-from dovetail.errors import InvalidParams, InvalidRequest, MethodNotFound, MissingCapability, RPCError
+from dovetail.errors import InvalidParams, InvalidRequest, MethodNotFound, MissingCapability
 from dovetail.extensions import (
     BodyReached,
     Call,
@@ -40,7 +39,8 @@ from dovetail.types import DECODE_ERRORS, Result, encode, reader
 
 from . import names, views
 from .engine import TaskEngine
-from .records import TaskData, TaskQuestion
+from .records import TaskData
+from .waiting import TaskWaiter
 from .worker import TaskWorker
 
 PAGE: Final = 100
@@ -163,6 +163,8 @@ class TaskServer:
             if required:
                 raise MethodNotFound(f"the tool {served.tool.name!r} can only be called as a task")
             return await handler(call, channel)
+        if asked.ttl is not None and asked.ttl < 1:
+            raise InvalidParams("the ttl of a task is at least 1 millisecond")
         ttl = None if asked.ttl is None else asked.ttl / 1000
         made = await self._engine.create(call, channel, served, options, ttl=ttl)
         return views.created_stateful(*made, options.immediate)
@@ -211,7 +213,6 @@ class TaskServer:
         about = _about_task(call)
         if about.input_responses is None:
             raise InvalidParams("the parameters of tasks/update are invalid: there are no inputResponses")
-        await self._engine.find(about.task_id, channel)
         await self._engine.answer(about.task_id, channel, about.input_responses)
         return Result()
 
@@ -232,67 +233,9 @@ class TaskServer:
 
     async def result(self, call: Call, channel: Channel) -> Result | Encoded:
         """``tasks/result``: waits until the task has ended, and asks meanwhile what it asks."""
-        id = _about_task(call).task_id
-        engine = self._engine
-        asking: dict[str, asyncio.Task[None]] = {}
-        telling = _Telling(channel)
-        async with engine.watching(id) as changed:
-            try:
-                while True:
-                    changed.clear()
-                    record, data = await engine.find(id, channel)
-                    if record.ended:
-                        return _outcome(record, data)
-                    await telling.tell(record, data)
-                    for key, question in _unanswered(data, asking):
-                        asking[key] = asyncio.create_task(self._ask(record, key, question, channel))
-                    await _next(changed, asking.values())
-            finally:
-                for task in asking.values():
-                    task.cancel()
-                await asyncio.gather(*asking.values(), return_exceptions=True)
-
-    async def _ask(self, record: TaskRecord, key: str, question: TaskQuestion, channel: Channel) -> None:
-        """Put a question of a task to the client, and give the answer to the task."""
-        params: dict[str, Any] = _members.read(question.request.params or Raw(b"{}"))
-        meta: dict[str, Any] = params.get("_meta") or {}
-        params["_meta"] = {**meta, **views.related(record)}
-        try:
-            answer = await channel.ask(question.request.method, encode(params))
-        except RPCError as problem:
-            await self._engine.fail(record.id, channel, problem)
-            return
-        await self._engine.answer(record.id, channel, {key: answer})
+        return _outcome(*await TaskWaiter(self._engine, _about_task(call).task_id, channel).ended())
 
 
-class _Telling:
-    """Tells who waits for a result what becomes of the task meanwhile: its status, and how far it is under the token of
-    the call that it was.
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._status = ""
-        self._progress: float | None = None
-
-    async def tell(self, record: TaskRecord, data: TaskData) -> None:
-        """Tell what is new since the last time; nothing of what was so when the waiting began."""
-        before, self._status = self._status, record.status
-        if before not in ("", record.status):
-            await self._emit(names.NOTIFY_STATUS, views.stateful(record, data).to_wire())
-        reached, token = data.reached, data.call.progress_token
-        if reached is not None and token is not None and (self._progress or -math.inf) < reached.progress:
-            self._progress = reached.progress
-            said = {names.PROGRESS_TOKEN: token, "_meta": views.related(record), **reached.members()}
-            await self._emit(names.NOTIFY_PROGRESS, said)
-
-    async def _emit(self, method: str, params: dict[str, Any]) -> None:
-        message = encode({"jsonrpc": "2.0", "method": method, "params": params})
-        if not self._channel.tell(message):
-            await self._channel.emit(message)
-
-
-_members: Final = reader(dict[str, Any])
 _place: Final = reader(tuple[float, str])
 
 
@@ -331,17 +274,9 @@ def _after(cursor: str) -> tuple[float, str]:
         found = _place.read(urlsafe_b64decode(cursor.encode()))
     except DECODE_ERRORS:
         found = (0.0, "")
-    if not 1 <= len(found[1]) <= 512 or "\0" in found[1]:
+    if not math.isfinite(found[0]) or not 1 <= len(found[1]) <= 512 or "\0" in found[1]:
         raise InvalidParams("the cursor is none that this server gave")
     return found
-
-
-def _unanswered(data: TaskData, asking: dict[str, asyncio.Task[None]]) -> list[tuple[str, TaskQuestion]]:
-    return [
-        (key, question)
-        for key, question in data.questions.items()
-        if key not in data.responses and key not in asking
-    ]
 
 
 def _outcome(record: TaskRecord, data: TaskData) -> Result:
@@ -354,17 +289,3 @@ def _outcome(record: TaskRecord, data: TaskData) -> Result:
     if data.error is not None:
         raise views.raised(data.error)
     raise InvalidRequest("the task was cancelled")
-
-
-async def _next(changed: asyncio.Event, asking: Any) -> None:
-    """Wait for a change; a question that failed in another way than by an answer is raised."""
-    waiting = asyncio.create_task(changed.wait())
-    try:
-        await asyncio.wait(
-            {waiting, *(each for each in asking if not each.done())}, return_when=asyncio.FIRST_COMPLETED
-        )
-        for each in asking:
-            if each.done():
-                each.result()
-    finally:
-        waiting.cancel()

@@ -6,7 +6,7 @@ same one that it failed ("for tool calls specifically, this includes cases where
 Specification: the extension io.modelcontextprotocol/tasks, "Tasks"; 2025-11-25, basic/utilities/tasks, "Data Types".
 """
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET, Raw, UnsetType, field
 from msgspec.structs import replace
@@ -18,6 +18,8 @@ from dovetail.types import InputRequest, Result
 from . import names
 from .records import TaskData, status_of
 from .wire import TaskError, TaskStatus, timestamp
+
+_FAILED: Final = "The tool reported an error: its result says which."
 
 
 class TaskResult(Result, frozen=True, kw_only=True):
@@ -93,14 +95,14 @@ def stateful(record: TaskRecord, data: TaskData) -> StatefulTaskResult:
     """What ``tasks/get`` and ``tasks/cancel`` answer in 2025-11-25."""
     common = _common(record, data)
     if record.status == "completed" and data.is_error:
-        common["status"] = "failed"
+        common["status"], common["status_message"] = "failed", _FAILED
     poll: dict[str, Any] = {} if record.ended else {"poll_interval": _milliseconds(data.poll)}
     return StatefulTaskResult(**common, ttl=_ttl(record), **poll)
 
 
 def created_stateful(record: TaskRecord, data: TaskData, immediate: str | None) -> CreatedTaskResult:
     """What a call of 2025-11-25 is answered with that became a task. ``immediate``: what a model is told at once."""
-    meta = None if immediate is None else {names.META_IMMEDIATE: immediate}
+    meta = related(record) if immediate is None else {**related(record), names.META_IMMEDIATE: immediate}
     return CreatedTaskResult(task=stateful(record, data).to_wire(), meta=meta)
 
 
