@@ -209,15 +209,6 @@ class Listening:
         return {names.META_SUBSCRIPTION_ID: self.id}
 
 
-def session_wants(change: Change, subscriptions: Collection[str]) -> bool:
-    """Whether a session of the stateful era that subscribed to these is to hear of a change. Kinds that extensions
-    bring are for those who listen for them.
-    """
-    if change.notification:
-        return False
-    return change.kind != "resource" or change.uri in subscriptions
-
-
 def missed_in_session(subscriptions: Collection[str], offered: ServerCapabilities) -> Iterator[Change]:
     """All that a session of the stateful era may have missed, each once: the lists that the server offers, and what
     the session subscribed to.

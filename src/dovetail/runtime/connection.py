@@ -33,7 +33,7 @@ from ..protocol.errors import (
     Unanswered,
     rpc_error,
 )
-from ..protocol.listening import Change, missed_in_session, session_wants
+from ..protocol.listening import Change, missed_in_session
 from ..protocol.revisions import Feature, Profile
 from ..protocol.session import NEW, READY, ServerSession, SessionState
 from ..protocol.types.notifications import CancelledNotice
@@ -595,7 +595,9 @@ class ServerConnection:
 
     def _wants(self, change: Change) -> bool:
         state = self._session.state
-        return state.phase == READY and session_wants(change, state.subscriptions)
+        if state.phase != READY:
+            return False
+        return change.kind != "resource" or change.uri in state.subscriptions
 
     def _missed(self) -> Iterator[Change]:
         """All that the session may have missed, each once."""
