@@ -20,11 +20,11 @@ except ImportError as missing:
 
 import dovetail
 
-from ..client import Client, OutputInvalid, ToolResult
+from ..client import Client, OutputInvalid
 from ..last_resort import install, say
 from ..protocol import codec
 from ..protocol.errors import DovetailError, MethodNotFound, RPCError
-from ..protocol.safe_text import one_line, passage
+from ..protocol.safe_text import one_line
 from ..protocol.types import Prompt, PromptReference, ResourceReference, Tool
 from ..protocol.uri_template.syntax import Expression, parse
 from ..protocol.uri_template.template import URITemplate
@@ -34,13 +34,15 @@ from .authorizing import authorization
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
 from .connecting import CommandSession, CommonOptions
-from .exits import FAILED, FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
-from .pieces import pieces_of_prompt, pieces_of_result
+from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
+from .outcomes import failed, show_result
+from .pieces import pieces_of_prompt
 from .saving import OutputFile
 from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
 from .storing import store
 from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest
+from .tasking import handed_out, tasks
 
 __all__ = ["commands", "main"]
 
@@ -86,6 +88,7 @@ commands = Commands(
 
 commands.command(authorization)
 commands.command(store)
+commands.command(tasks)
 
 
 @commands.command(name="run")
@@ -174,11 +177,18 @@ async def call(
         ),
     ] = None,
     output: Save = None,
+    detach: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Start the tool as a task, and print the handle that `dovetail tasks` takes.",
+        ),
+    ] = False,
     common: CommonOptions = CommonOptions(),
     words: Words = None,
 ) -> int:
     """Call a tool. The values of --arg become what the tool's input schema says."""
-    session = CommandSession(target, words, common)
+    session = CommandSession(target, words, common, tasks=True)
     told, document = _given(session, given, arg), _document(session, args)
     out = OutputFile(session.screen, output, tool)
     async with session.connected() as client:
@@ -190,24 +200,28 @@ async def call(
         arguments = arguments_of(told, document, schema)
         wrong: OutputInvalid | None = None
         try:
-            result = await client.call_tool(tool, arguments, progress=session.bar.report)
+            if detach:
+                started = await client.start_tool(tool, arguments)
+                if started.id:
+                    return handed_out(session, started)
+                session.screen.note("the answer came at once: the server made no task of it")
+                result = await started
+            else:
+                result = await client.call_tool(tool, arguments, progress=session.bar.report)
         except OutputInvalid as problem:
             result, wrong = problem.result, problem
         except RPCError as problem:
             if known is None and there is not None:
                 raise nothing_named("tool", tool, names, problem.message) from problem
             raise
-    if common.json:
-        out.json(result.raw)
-    elif not result.is_error:
-        out.pieces(pieces_of_result(result))
+    show_result(result, out, json=common.json)
     if wrong is not None:
         raise wrong
     if not result.is_error:
         return OK
     if known is None and there is not None:
         raise nothing_named("tool", tool, names, result.text)
-    return _failed(result)
+    return failed(result)
 
 
 @commands.command
@@ -370,7 +384,8 @@ def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     ours, command = words[:at], words[at + 1 :]
     if not command or not ours:
         return words, None
-    return [ours[0], command[0], *ours[1:]], command
+    place = 2 if ours[0] == tasks.name[0] else 1
+    return [*ours[:place], command[0], *ours[place:]], command
 
 
 async def _gathered(items: AsyncIterator[T], *, lenient: bool) -> list[T]:
@@ -425,14 +440,6 @@ async def _prompts(client: Client) -> list[Prompt]:
         return [each async for each in client.prompts()]
     except RPCError:
         return []
-
-
-def _failed(result: ToolResult) -> int:
-    """Say why a tool failed: in one line, or with the line breaks it came with."""
-    text = passage(result.text, indent="  ")
-    told = f"\n{text}" if "\n" in text else f" {one_line(result.text) or 'it does not say why'}"
-    say(f"dovetail: the tool failed:{told}")
-    return FAILED
 
 
 def _filled(template: str, given: Sequence[Pair]) -> str:

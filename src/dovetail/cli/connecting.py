@@ -109,9 +109,11 @@ class CommonOptions:
 
 
 class CommandSession:
-    """One command's screen, sources, answers and client."""
+    """One command's screen, sources, answers and client. ``tasks``: the client knows what tasks are."""
 
-    def __init__(self, target: str, words: Sequence[str] | None, common: CommonOptions) -> None:
+    def __init__(
+        self, target: str, words: Sequence[str] | None, common: CommonOptions, *, tasks: bool = False
+    ) -> None:
         self.screen = Screen(quiet=common.quiet)
         self.common = common
         self.sources = Sources()
@@ -121,6 +123,10 @@ class CommandSession:
         )
         self._place = place_of(target, words)
         self._options = self._settled()
+        if tasks:
+            from ..extensions.tasks import tasks as what_knows_tasks  # no other command pays for it
+
+            self._options["extensions"] = [what_knows_tasks()]
 
     def _settled(self) -> ClientOptions:
         common = self.common

@@ -66,6 +66,7 @@ def code_of(problem: BaseException) -> int:
         LocalProtocolError,
         LoginRequired,
         RemoteProtocolError,
+        RequestCancelled,
         RequestTimeout,
         RPCError,
     )
@@ -78,7 +79,7 @@ def code_of(problem: BaseException) -> int:
         return LOGIN
     if isinstance(problem, RequestTimeout):
         return TIMED_OUT
-    if isinstance(problem, (RPCError, RemoteProtocolError, LocalProtocolError)):
+    if isinstance(problem, (RPCError, RemoteProtocolError, LocalProtocolError, RequestCancelled)):
         return REFUSED
     if isinstance(problem, KeyboardInterrupt):
         return INTERRUPTED

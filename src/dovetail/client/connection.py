@@ -713,6 +713,11 @@ class ClientConnection:
             (item for item in self._subscriptions if str(item.id) == id), None
         )  # a number sent as text
 
+    def answered(self) -> None:
+        """A request of the server's was answered."""
+        for each in self.waits:
+            each.progress()
+
     def ended(self, link: Link, id: RequestId) -> None:
         """The server ended a subscription."""
         for subscription in tuple(self._subscriptions):

@@ -92,6 +92,10 @@ class LinkObserver(Protocol):
         """Changes may have been missed. Must return soon and not raise."""
         ...
 
+    def answered(self) -> None:
+        """A request of the server's was answered: it is the server's turn again."""
+        ...
+
     def ended(self, link: "Link", id: RequestId) -> None:
         """The server ended a subscription."""
         ...
@@ -506,6 +510,7 @@ class Link:
             data = messages.error(call.id, _unanswered(call), call.profile)
         for guard in self._timeouts.values():
             guard.progress()
+        self._owner.answered()
         await self._send_quietly(self._response(data))
 
     async def _answered(self, call: Call, asker: CallInfo | None) -> Result:

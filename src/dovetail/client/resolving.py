@@ -54,6 +54,7 @@ class ResultResolver:
         self._how = how
         self._options = options
         self._guard: CallTimeout | None = None
+        self._asking = 0
         self._heard = 0
         self._reports: CallbackQueue | None = None
 
@@ -120,7 +121,7 @@ class ResultResolver:
         return Raw(codec.encode(as_plain("the result", found)))
 
     def _is_asking(self) -> bool:
-        return self.link.questions.open > 0
+        return self._asking > 0 or self.link.questions.open > 0
 
     # What the extension makes of it
 
@@ -174,10 +175,13 @@ class ResultResolver:
     async def answer(self, questions: Mapping[str, InputRequest]) -> dict[str, Raw]:
         """Have the client's handlers answer questions."""
         link = self.link
-        found = await answers(questions, link.profile, link.questions, self._call)
-        if self._guard is not None:
-            self._guard.progress()  # from here on it is the server again that takes its time
-        return found
+        self._asking += 1
+        try:
+            return await answers(questions, link.profile, link.questions, self._call)
+        finally:
+            self._asking -= 1
+            if self._guard is not None:
+                self._guard.progress()  # from here on it is the server again that takes its time
 
     @asynccontextmanager
     async def listen(

@@ -85,7 +85,7 @@ class StartedCall(Protocol):
         ...
 
     def save(self) -> str:
-        """What `Client.reopen` goes on from, in whatever process: one line of text, to be kept like a password."""
+        """What `Client.reopen` goes on from, in whatever process: one word, to be kept like a password."""
         ...
 
 

@@ -3,7 +3,7 @@
 Specification: 2025-11-25, basic/utilities/tasks; the extension io.modelcontextprotocol/tasks, "Task Status".
 """
 
-from dovetail.errors import DovetailError, RequestCancelled
+from dovetail.errors import InvalidParams, RequestCancelled
 
 __all__ = ["TaskCancelled", "TaskLost"]
 
@@ -16,10 +16,12 @@ class TaskCancelled(RequestCancelled):
         self.task = task
 
 
-class TaskLost(DovetailError):
+class TaskLost(InvalidParams):
     """The server knows no such task, or no more: its time was over, or it is another server's. Whether the work was
     done is unknown. ``task`` is its id.
     """
+
+    retry_safe = False
 
     def __init__(self, message: str, *, task: str = "") -> None:
         super().__init__(message)

@@ -3,6 +3,7 @@
 Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/utilities/tasks.
 """
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -22,17 +23,17 @@ from .orders import Order, Started, order
 from .watching import TaskWatch, detailed, fetch
 from .wire import ENDED, DetailedTask, StatefulTask
 
-__all__ = ["TaskHandle", "TaskStarter", "list_tasks"]
+__all__ = ["TaskHandle", "TaskStarter", "handle_of", "is_saved", "list_tasks"]
 
 T = TypeVar("T")
 MAX_PAGES: Final = 1000
-_FORM: Final = 1
+_SAVED: Final = "dovetail-task-1."
+"""What each saved handle begins with: what it is, and the form that it has."""
 
 
 class _SavedHandle(Struct, frozen=True, forbid_unknown_fields=True):
     """What is kept of a handle."""
 
-    dovetail_task: int
     id: str
     tool: str
 
@@ -140,12 +141,13 @@ class TaskHandle:
                 raise
 
     def save(self) -> str:
-        """One line of text that `Client.reopen` goes on from. At some servers, who has it has what the task gives: keep
-        it like a password. Raises `LocalProtocolError` if the answer came at once.
+        """One word that `Client.reopen` goes on from. At some servers, who has it has what the task gives: keep it like
+        a password. Raises `LocalProtocolError` if the answer came at once.
         """
         if self._task is None:
             raise LocalProtocolError("the answer came at once, so there is no task to come back to")
-        return encode(_SavedHandle(dovetail_task=_FORM, id=self.id, tool=self._tool)).decode()
+        data = encode(_SavedHandle(id=self.id, tool=self._tool))
+        return _SAVED + urlsafe_b64encode(data).decode().rstrip("=")
 
     def __repr__(self) -> str:
         return f"<TaskHandle of {self._tool!r}: {f'task {self.id}' if self._task else 'answered at once'}>"
@@ -177,17 +179,28 @@ class TaskStarter:
     def reopen(self, client: Client, text: str) -> TaskHandle:
         """A handle that was saved."""
         try:
-            saved = _read(text.encode())
-        except (*DECODE_ERRORS, UnicodeEncodeError):
+            packed = text.removeprefix(_SAVED).encode("ascii") if is_saved(text) else b""
+            saved = _read(urlsafe_b64decode(packed + b"=" * (-len(packed) % 4)))
+        except (*DECODE_ERRORS, ValueError):
             saved = None
-        if saved is None or saved.dovetail_task != _FORM or not saved.id:
+        if saved is None or not saved.id:
             raise LocalProtocolError(
                 "this is no handle that was saved: it is what `save` of one gave, unchanged"
             )
-        task = DetailedTask(
-            task_id=saved.id, status="working", created_at="", last_updated_at="", ttl_ms=None
-        )
-        return TaskHandle(client, saved.tool, task)
+        return handle_of(client, saved.id, saved.tool)
+
+
+def is_saved(text: str) -> bool:
+    """Whether a text looks like a handle that was saved."""
+    return text.startswith(_SAVED)
+
+
+def handle_of(client: Client, id: str, tool: str = "") -> TaskHandle:
+    """A handle of a task that is known by its id alone. ``tool``: what was called, for errors, and to check the result
+    by its schema.
+    """
+    task = DetailedTask(task_id=id, status="working", created_at="", last_updated_at="", ttl_ms=None)
+    return TaskHandle(client, tool, task)
 
 
 class _TasksPage(Struct, frozen=True, rename="camel"):

@@ -208,10 +208,7 @@ class TaskWatch:
             raise problem
         ttl = self._task.ttl_ms
         if ttl is not None and asyncio.get_running_loop().time() > self._begun + ttl / 1000:
-            raise TaskLost(
-                f"the server can't be asked about the task {self._task.task_id[:64]!r}, whose time is over: {problem}",
-                task=self._task.task_id,
-            ) from problem
+            raise problem  # the server may have forgotten it by now
 
     async def _listen(self) -> None:
         """Hear of changes as long as the server tells of them; where it does not, asking has to do."""
