@@ -323,7 +323,7 @@ def test_the_example_imports_public_names_alone() -> None:
 
 
 @pytest.mark.parametrize("transport", ["memory", "stdio", "http-json"])
-async def test_a_session_hears_of_nothing_that_only_others_can_listen_for(transport: str) -> None:
+async def test_a_session_hears_of_nothing_that_only_others_can_listen_for(transport: Any) -> None:
     """In revisions without extensions nobody asked for such a change, and none may be told of it."""
     oven = ChangeType(
         kind="ovens", filter="ovenIds", notification="notifications/com.example/oven", subject="ovenId"
