@@ -187,6 +187,28 @@ async def test_a_listener_whose_socket_and_name_are_gone_is_found_again(
         await hearing.until(lambda said: said[-1:] == [b"x"])
 
 
+async def test_what_is_said_while_the_first_look_fails_is_heard(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing had been said before: a listener goes on at the number it had reached, and that is none."""
+    async with aclosing(SQLiteStore(path)) as store:
+        hearing, failed = Hearing(), threading.Event()
+        await store.bus.listen("news", hearing)
+        read_on = sqlite_bus._DatagramListener._read_on
+
+        def fail_once(listener: sqlite_bus._DatagramListener, connection: sqlite3.Connection) -> None:
+            if not failed.is_set():
+                failed.set()
+                raise sqlite3.OperationalError("disk I/O error")
+            read_on(listener, connection)
+
+        monkeypatch.setattr(sqlite_bus._DatagramListener, "_read_on", fail_once)
+        await store.bus.publish("news", b"one")
+        assert await asyncio.to_thread(failed.wait, 10)
+        await store.bus.publish("news", b"two")
+        assert await hearing.until(lambda said: b"two" in said) == [b"one", b"two"]
+
+
 async def test_a_file_that_cannot_be_opened_is_said_to(tmp_path: Path) -> None:
     async with aclosing(SQLiteStore(tmp_path / "missing" / "store.db")) as store:
         with pytest.raises(StoreUnavailable, match="directory must exist"):

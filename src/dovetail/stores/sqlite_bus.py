@@ -79,6 +79,7 @@ class _DatagramListener:
         self._wakes: socket.socket | None = None
         self._folder: str | None = None
         self._name = ""
+        self._begun = False
         self._reached = 0
         self._file_version: object = None
 
@@ -123,7 +124,7 @@ class _DatagramListener:
                     if connection is None:
                         connection = connect(self._settings)
                         self._open_socket()
-                        self._register(connection, first=not self._reached)
+                        self._register(connection)
                     self._read_on(connection)
                     self._look_after(connection)
                     _settle(waiting, None)
@@ -180,15 +181,16 @@ class _DatagramListener:
     def _place(self) -> str:
         return _place_of(self._settings, self._name)
 
-    def _register(self, connection: sqlite3.Connection, *, first: bool) -> None:
-        """Have publishers write and wake us, from the number on that there is now."""
+    def _register(self, connection: sqlite3.Connection) -> None:
+        """Have publishers write and wake us; the first time, from the number on that there is now."""
         self._name = self._name or f"asking-{secrets.token_hex(8)}"
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute("INSERT OR REPLACE INTO listener VALUES (?)", (self._name,))
-            if first:
+            if not self._begun:
                 self._reached = _newest(connection)
             connection.execute("COMMIT")
+            self._begun = True
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -205,7 +207,7 @@ class _DatagramListener:
             self._name, known = "", False
             self._open_socket()
         if not known:
-            self._register(connection, first=False)
+            self._register(connection)
 
     def _read_on(self, connection: sqlite3.Connection) -> None:
         if self._wakes is None:
