@@ -11,7 +11,7 @@ basic/transports/streamable-http.
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypedDict, TypeVar, cast
 
@@ -49,6 +49,7 @@ from ..protocol.types import (
     PageParams,
     PageResult,
     Params,
+    RequestId,
     RetryParams,
 )
 from . import eras
@@ -240,9 +241,12 @@ class Caller:
     def _resolver(self, method: str, params: Params, how: CallSettings) -> ResultResolver:
         return ResultResolver(self, self._info(method, params, how), how, self._options)
 
-    async def asked(self, method: str, params: Mapping[str, Any], into: type[R]) -> R:
+    async def asked(
+        self, method: str, params: Mapping[str, Any], into: type[R], progress: ProgressHandler | None = None
+    ) -> R:
         """Send any request, and read its result. Raises `RemoteProtocolError` for one that does not fit."""
-        body = await self.trip(method, as_plain("the parameters", params))
+        how = PLAIN if progress is None else CallSettings(progress=progress)
+        body = await self.trip(method, as_plain("the parameters", params), how)
         return self.link().read(method, body, into)
 
     def link(self) -> Link:
@@ -284,8 +288,10 @@ class Caller:
         params: Params | dict[str, Any],
         how: CallSettings = PLAIN,
         at_hand: Link | None = None,
+        started: Callable[[RequestId], None] | None = None,
     ) -> Raw:
-        """One round trip with its recoveries; the result as bytes. ``at_hand``: the link, if it is known now.
+        """One round trip with its recoveries; the result as bytes. ``at_hand``: the link, if it is known now;
+        ``started``: told the id of each request that is sent.
 
         Its errors know the method and the server.
         """
@@ -296,6 +302,8 @@ class Caller:
             at_hand = None
             generation = link.generation
             settings = self._settings(link, method, params, how)
+            if started is not None:
+                settings = msgspec.structs.replace(settings, started=started)
             try:
                 return result_of(await link.ask_reply(method, params, settings))
             except DovetailError as problem:

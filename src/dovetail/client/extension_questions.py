@@ -3,12 +3,13 @@
 Specification: basic/index, "Requests" (stateful era).
 """
 
+import asyncio
 from collections.abc import Coroutine, Mapping
 from contextvars import copy_context
 from typing import Any
 
 from ..protocol.call import Call
-from ..protocol.types import Result
+from ..protocol.types import ClientCapabilities, Result
 from .answers import CallInfo
 from .arguments import as_plain
 
@@ -31,9 +32,14 @@ class AskedOverLink:
         """What the client answers by its handlers."""
         return await self._link.questions.answer(call.method, call.params, call.profile, self._asker)
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    @property
+    def capabilities(self) -> ClientCapabilities:
+        """What the client announced."""
+        return self._link.session.capabilities
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside."""
-        self._link.start(work, copy_context())
+        return self._link.start(work, copy_context())
 
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         """Tell the server something."""

@@ -168,6 +168,8 @@ class Link:
         self._timeouts: dict[RequestId, CallTimeout] = {}
         self._alarm = TimeoutTimer(self._timeouts)
         self._callback_queues: dict[RequestId, CallbackQueue] = {}
+        #: Who hears of progress under the token of a request that was answered, and goes on all the same.
+        self.followed: dict[RequestId, Callable[[ProgressNotice], None]] = {}
         self._asked: dict[RequestId, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._receiver = _LinkReceiver(self)
@@ -450,6 +452,8 @@ class Link:
             if callback_queue is not None:
                 origin = self.origin(token)
                 callback_queue.put(event.params, call=origin.call, context=origin.context)
+            elif token in self.followed:
+                self.followed[token](event.params)
             return
         self._owner.noticed(self, event, related)
 

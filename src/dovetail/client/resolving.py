@@ -26,6 +26,7 @@ from ..protocol.types import (
     ListToolsResult,
     Params,
     ProgressNotice,
+    RequestId,
     Result,
     ServerCapabilities,
     SubscriptionFilter,
@@ -55,7 +56,8 @@ class ResultResolver:
         self._options = options
         self._guard: CallTimeout | None = None
         self._asking = 0
-        self._heard = 0
+        self._heard = 0.0
+        self._numbered = False
         self._reports: CallbackQueue | None = None
 
     # What the client makes of it
@@ -76,8 +78,14 @@ class ResultResolver:
             return await self._resolved(prepared.resolve, None)
         plain = msgspec.json.decode(self.link.profile.encode(params), type=dict[str, Raw])
         members = {**plain, **as_plain("the parameters", prepared.members)}
-        body = await self._caller.trip(method, members, self._how)
-        return await self._resolved(prepared.resolve, self._read(body, prepared.type, ""))
+        sent: list[RequestId] = []
+        body = await self._caller.trip(method, members, self._how, None, sent.append)
+        link = self.link
+        link.followed[sent[-1]] = self._reached  # the token of the call stays good for what it became
+        try:
+            return await self._resolved(prepared.resolve, self._read(body, prepared.type, ""))
+        finally:
+            link.followed.pop(sent[-1], None)
 
     async def final(self, body: Raw) -> Raw:
         """A result, resolved if it is of a kind that an extension brings. Raises what resolving it raises."""
@@ -119,6 +127,9 @@ class ResultResolver:
         if isinstance(found, Result):
             return Raw(self.link.profile.encode(found))
         return Raw(codec.encode(as_plain("the result", found)))
+
+    def _reached(self, notice: ProgressNotice) -> None:
+        self.progress(reached=notice)
 
     def _is_asking(self) -> bool:
         return self._asking > 0 or self.link.questions.open > 0
@@ -165,12 +176,19 @@ class ResultResolver:
                 return None
         return catalogue.tool(self.name)
 
-    async def request(self, method: str, params: Mapping[str, Any], *, into: type[R]) -> R:
+    async def request(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        *,
+        into: type[R],
+        progress: Callable[[ProgressNotice], None] | None = None,
+    ) -> R:
         """Send a request and read its result, over a connection that stands."""
         connection = self._caller.connection
         if connection.at_hand() is None and (self._options.restart or not connection.target.process):
             await connection.open()
-        return await self._caller.asked(method, params, into)
+        return await self._caller.asked(method, params, into, progress)
 
     async def answer(self, questions: Mapping[str, InputRequest]) -> dict[str, Raw]:
         """Have the client's handlers answer questions."""
@@ -204,7 +222,7 @@ class ResultResolver:
                 raise FeatureUnavailable(f"{self.link.server} did not agree to tell of these {change.kind}")
             yield subscription
 
-    def progress(self, message: str = "") -> None:
+    def progress(self, message: str = "", *, reached: ProgressNotice | None = None) -> None:
         """There was a sign of life."""
         if self._guard is not None:
             self._guard.progress()
@@ -213,6 +231,13 @@ class ResultResolver:
             return
         if self._reports is None:
             self._reports = CallbackQueue(callback, "progress")
-        self._heard += 1
-        notice = ProgressNotice(progress_token=self.name[:64], progress=self._heard, message=message or None)
+        notice = reached
+        if notice is None:
+            notice = ProgressNotice(
+                progress_token=self.name[:64], progress=self._heard + 1, message=message or None
+            )
+        if notice.progress <= self._heard or (reached is None and self._numbered):
+            return
+        self._heard = notice.progress
+        self._numbered = reached is not None
         self._reports.put(notice, call=self._call, context=copy_context())

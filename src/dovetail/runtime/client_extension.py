@@ -5,6 +5,7 @@ Specification: basic/versioning, "Extension Negotiation"; basic/index, "ResultTy
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
@@ -15,7 +16,14 @@ from ..protocol.call import Call
 from ..protocol.errors import RPCError
 from ..protocol.listening import Change, ChangeType
 from ..protocol.revisions import STATEFUL, Era
-from ..protocol.types import ClientCapabilities, InputRequest, Result, ServerCapabilities, Tool
+from ..protocol.types import (
+    ClientCapabilities,
+    InputRequest,
+    ProgressNotice,
+    Result,
+    ServerCapabilities,
+    Tool,
+)
 
 __all__ = [
     "Announce",
@@ -64,9 +72,16 @@ class Resolving(Protocol):
         """
         ...
 
-    async def request(self, method: str, params: Mapping[str, Any], *, into: type[T]) -> T:
+    async def request(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        *,
+        into: type[T],
+        progress: Callable[[ProgressNotice], None] | None = None,
+    ) -> T:
         """Send a request and read its result. A connection that was lost is made anew before, but for one to a process
-        that is not to be started again. Raises as `Client.request` does.
+        that is not to be started again. ``progress`` hears of its progress. Raises as `Client.request` does.
         """
         ...
 
@@ -82,9 +97,10 @@ class Resolving(Protocol):
         """
         ...
 
-    def progress(self, message: str = "") -> None:
+    def progress(self, message: str = "", *, reached: ProgressNotice | None = None) -> None:
         """There was a sign of life: the time without progress starts anew, and who hears of the call's progress hears
-        ``message``, with a number that grows by one each time.
+        ``message``, with a number that grows by one each time; or what was ``reached``, if that is more than before.
+        Once something was, messages alone are told no more, as they have no place between its numbers.
         """
         ...
 
@@ -161,7 +177,12 @@ class Asked(Protocol):
         """What the client answers by itself, by its handlers. Raises an `RPCError`."""
         ...
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    @property
+    def capabilities(self) -> ClientCapabilities:
+        """What the client announced."""
+        ...
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside, in the context of the question; it ends with the connection at the latest."""
         ...
 

@@ -10,17 +10,12 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 from typing import Any, Final, cast
 
 from msgspec import Raw
-from msgspec.structs import replace
 
 from dovetail.errors import InvalidRequest, MethodNotFound, RemoteProtocolError, RPCError
 from dovetail.extensions import (
-    Asked,
-    Call,
     ExtensionNotice,
-    ExtensionQuestion,
     PreparedCall,
     Resolving,
-    Result,
     ResultType,
 )
 from dovetail.revisions import PROFILES, Feature
@@ -28,9 +23,10 @@ from dovetail.types import ServerCapabilities
 
 from .changes import TASK_CHANGES
 from .following import follow
-from .names import META_RELATED, NOTIFY_STATUS, QUESTIONS, RESULT, RESULT_TASK, TOOLS_CALL
+from .names import NOTIFY_STATUS, RESULT, RESULT_TASK, TOOLS_CALL
 from .notified import Notified
 from .orders import Order, Started, order
+from .receiving import ReceivedTasks, announced
 from .watching import detailed
 from .wire import CreatedTask, DetailedTask
 
@@ -108,19 +104,10 @@ def client_parts() -> dict[str, Any]:
         "changes": [TASK_CHANGES],
         "calls": {TOOLS_CALL: waiting.prepare},
         "starter": _LazyStarter(),
-        "questions": [
-            ExtensionQuestion(name=name, answer=answer_within_task, revisions=_WITH_TASKS)
-            for name in QUESTIONS
-        ],
+        "questions": ReceivedTasks().questions(_WITH_TASKS),
+        "client_capabilities": announced,
         "notices": [ExtensionNotice(name=NOTIFY_STATUS, sender="server", handler=waiting.notified.tell)],
     }
-
-
-async def answer_within_task(call: Call, asked: Asked) -> Result:
-    """Answer a question; if it is one of a task's, say so with the answer."""
-    result = await asked.answer(call)
-    related = call.meta.get(META_RELATED)
-    return result if related is None else replace(result, meta={**(result.meta or {}), META_RELATED: related})
 
 
 def _order_of(client: Resolving) -> Order | None:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, field
 
 from dovetail.errors import DovetailError, RemoteProtocolError, RequestTimeout, RPCError, rpc_error
 from dovetail.extensions import InputRequest, Resolving
-from dovetail.types import DECODE_ERRORS, reader
+from dovetail.types import DECODE_ERRORS, ProgressNotice, reader
 
 from .errors import TaskCancelled
 from .names import CANCEL, RESULT, TASK_ID, UPDATE
@@ -83,6 +83,10 @@ class _Reports:
             message = task.status if task.status_message is UNSET else task.status_message
             self._client.progress(message)
 
+    def reached(self, notice: ProgressNotice) -> None:
+        """The server told of progress in numbers."""
+        self._client.progress(reached=notice)
+
 
 async def _by_status(client: Resolving, task: DetailedTask, watch: TaskWatch) -> Raw:
     """The extension: all that there is to know stands in the task."""
@@ -136,7 +140,8 @@ async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) ->
     reports = _Reports(client)
     failures = 0
     while True:
-        waiting = asyncio.create_task(client.request(RESULT, {TASK_ID: task.task_id}, into=Raw))
+        request = client.request(RESULT, {TASK_ID: task.task_id}, into=Raw, progress=reports.reached)
+        waiting = asyncio.create_task(request)
         try:
             await _watched(waiting, watch, reports)
             return _result(Raw(bytes(waiting.result())), task.task_id)

@@ -121,7 +121,9 @@ def is_passing(problem: DovetailError) -> bool:
     """Whether what a request failed with may be gone when it is made again."""
     if isinstance(problem, HTTPStatusError):
         return problem.status in (408, 425, 429) or problem.status >= 500
-    if isinstance(problem, (ServerExited, MessageTooLarge)):
+    if isinstance(problem, ServerExited):
+        return not problem.retry_safe  # a request that was not even sent found nobody who starts it again
+    if isinstance(problem, MessageTooLarge):
         return False
     return isinstance(problem, (TransportError, RequestTimeout, InternalError))
 
