@@ -60,6 +60,7 @@ class TaskEngine:
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._put: set[tuple[str, str]] = set()
         self.on_work: Callable[[], None] = _nothing
+        self.on_change: Callable[[], None] = _nothing
         self.on_cancel: Callable[[str | None], None] = _nothing_of
 
     @property
@@ -299,6 +300,7 @@ class TaskEngine:
     def _changed(self, id: str, *, stop: bool) -> None:
         if stop:
             self.on_cancel(id)
+        self.on_change()
         _set(self._waiting.get(id, ()))
 
 

@@ -45,15 +45,12 @@ class LeaseLost(InternalError):
 
 
 class TaskRun(Channel):
-    """One run of a task, and the channel of its call. ``lost``: it is this worker's no longer, or has ended.
-    ``limited``: others of its tool may wait until it is over.
-    """
+    """One run of a task, and the channel of its call. ``lost``: it is this worker's no longer, or has ended."""
 
-    def __init__(self, engine: TaskEngine, record: TaskRecord, holder: str, *, limited: bool) -> None:
+    def __init__(self, engine: TaskEngine, record: TaskRecord, holder: str) -> None:
         self._engine = engine
         self._record = record
         self._holder = holder
-        self._limited = limited
         self._data = TaskData.of(record)
         self._turn = asyncio.Lock()
         self._told_at = time.monotonic()
@@ -252,8 +249,6 @@ class TaskRun(Channel):
                     pause = min(2 * pause, 5.0)
                     continue
                 self.lost = True  # to this worker: whether it was moved now, or by somebody before
-                if self._limited:
-                    await self._engine.tell_work()
                 if changed is None:
                     log.info("a task of %s had ended, or was gone on with elsewhere", self._record.queue)
 

@@ -38,11 +38,13 @@ class TaskWorker:
         self._running: dict[str, tuple[TaskRun, asyncio.Task[None]]] = {}
         self._checks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._full = False
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
         """Work as long as this lasts."""
-        self._engine.on_work, self._engine.on_cancel = self._wake.set, self._look
+        engine = self._engine
+        engine.on_work, engine.on_change, engine.on_cancel = self._wake.set, self._room_again, self._look
         loops = [
             asyncio.create_task(self._claim(), name="dovetail-tasks"),
             asyncio.create_task(self._renew(), name="dovetail-task-leases"),
@@ -63,12 +65,11 @@ class TaskWorker:
             except StoreError as problem:
                 log.warning("the store gives no tasks at the moment: %s", problem)
                 pause = _AGAIN
-            if pause is None or pause > 0:
-                try:
-                    async with asyncio.timeout(None if pause is None else min(pause, _LONGEST)):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+            try:
+                async with asyncio.timeout(None if pause is None else min(pause, _LONGEST)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
 
     async def _take(self) -> float | None:
         """Claim what there is room for. Gives how long there is nothing to do: None until somebody says so."""
@@ -80,18 +81,37 @@ class TaskWorker:
         }
         if room <= 0 or not queues:
             return None
+        self._full = True  # what changes from here on may make room
         claimed = await self._engine.tasks.claim(self._holder, queues, limit=room, lease=self._lease)
         for record in claimed:
-            limited = queues.get(record.queue) is not None
-            run = TaskRun(self._engine, record, self._holder, limited=limited)
+            run = TaskRun(self._engine, record, self._holder)
             task = asyncio.create_task(run.run(), name="dovetail-task")
             self._running[run.id] = (run, task)
             task.add_done_callback(lambda _, run=run: self._over(run))
         if claimed:
             return 0
-        pause = await self._engine.tasks.next_due(queues)
-        # What is due and was not given waits for room in its queue: who makes room says so, unless it dies.
-        return self._lease / 3 if pause == 0 else pause
+        return await self._pause(queues)
+
+    async def _pause(self, queues: dict[str, int | None]) -> float | None:
+        """How long there is nothing to claim in queues in which there was nothing: None until somebody says so.
+
+        Where a tool runs as often as it may, what is due in its queue waits for one of these to end, or for the end of
+        a lease that nobody renews.
+        """
+        tasks, full = self._engine.tasks, False
+        pauses = [await tasks.next_due([queue for queue, most in queues.items() if most is None])]
+        for queue, most in queues.items():
+            if most is not None:
+                due = await tasks.next_due([queue])
+                full = full or due == 0
+                pauses.append(due or (None if due is None else self._lease))
+        self._full = full
+        return min((each for each in pauses if each is not None), default=None)
+
+    def _room_again(self) -> None:
+        """A task changed: where tools run as often as they may, one more may do so now."""
+        if self._full:
+            self._wake.set()
 
     def _over(self, run: TaskRun) -> None:
         if self._running.get(run.id, (None,))[0] is run:
