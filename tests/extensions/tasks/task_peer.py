@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from dovetail import App, Client, Principal
 from dovetail.extensions import Extension, ExtensionMethod
@@ -104,17 +104,22 @@ async def noticed(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
+open_wires: WeakKeyDictionary[App, int] = WeakKeyDictionary()
+
+
 @asynccontextmanager
 async def wired(app: App, revision: str = STATELESS, *more: Any, **options: Any) -> AsyncGenerator[TaskWire]:
     """One open `TaskWire`; the app serves as long as one of them lasts."""
     wire = TaskWire(app, revision, *more, **options)
-    await app.service.enter()
+    open_wires[app] = open_wires.get(app, 0) + 1
     try:
         await wire.open()
         yield wire
     finally:
         await wire.close()
-        await app.service.leave()
+        open_wires[app] -= 1
+        if not open_wires[app]:
+            await app.service.stop()
 
 
 def raw_tasks() -> Extension:
@@ -193,6 +198,3 @@ async def asking(
     async with connected(app, transport=transport, **options) as client:
         asked.append(Asked(client, revision, as_task=as_task))
         yield asked[0]
-
-
-numbers = itertools.count(1)

@@ -27,7 +27,7 @@ from dovetail.types import CallToolResult, InputRequired, Result, decode
 
 from . import names, views
 from .engine import TaskEngine
-from .records import Reached, TaskData
+from .records import NOTHING, Reached, TaskData
 
 log = get_logger("dovetail.tasks")
 
@@ -257,5 +257,5 @@ class TaskRun(Channel):
         if data.error is not None:
             raise problem  # not even the error fits
         text = f"what came of the task has {problem.size} bytes, and {problem.limit} can be kept"
-        data.result, data.message = Raw(b""), text
+        data.result, data.message = NOTHING, text
         data.error = views.error_of(InternalError(text), -32603)
