@@ -28,7 +28,20 @@ PRESENT = [shell for shell in SHELLS if shutil.which(shell)]
 ASKED = [
     (
         "dovetail ",
-        {"auth", "store", "run", "dev", "list", "call", "tasks", "read", "prompt", "complete", "completion"},
+        {
+            "auth",
+            "store",
+            "run",
+            "worker",
+            "dev",
+            "list",
+            "call",
+            "tasks",
+            "read",
+            "prompt",
+            "complete",
+            "completion",
+        },
     ),
     ("dovetail ca", {"call"}),
     ("dovetail auth ", {"login", "status", "logout"}),

@@ -1,7 +1,8 @@
-"""The command line: ``dovetail run|dev|list|call|tasks|read|prompt|complete|auth|store|completion``.
+"""The command line: ``dovetail run|worker|dev|list|call|tasks|read|prompt|complete|auth|store|completion``.
 
 `main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
-`dovetail.cli.run`, which imports the standard library and the author's file. ``dev`` serves a file that is being
+`dovetail.cli.run`, which imports the standard library and the author's file; so does ``worker``, which works off the
+tasks of an app (`dovetail.cli.worker`). ``dev`` serves a file that is being
 written (`dovetail.cli.dev`), and needs none of the command line's own packages either. The other commands are a client
 for people and scripts (`dovetail.cli.commands`); only they load cyclopts and rich. A first word that is none of these
 may be the command of an application that is installed (`dovetail.cli.applications`). Exit codes are in
@@ -23,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .run import main as run
 
         return run(words[1:])
+    if words[:1] == ["worker"]:
+        from .worker import main as worker
+
+        return worker(words[1:])
     if words[:1] == ["dev"]:
         from .dev import main as dev
 

@@ -23,7 +23,20 @@ __all__ = ["CORE", "GROUP", "ApplicationCommand", "Installed", "epilogue", "inst
 
 GROUP: Final = "dovetail.commands"
 CORE: Final = frozenset(
-    {"run", "dev", "list", "call", "tasks", "read", "prompt", "complete", "auth", "store", "completion"}
+    {
+        "run",
+        "worker",
+        "dev",
+        "list",
+        "call",
+        "tasks",
+        "read",
+        "prompt",
+        "complete",
+        "auth",
+        "store",
+        "completion",
+    }
 )
 """The commands of Dovetail itself."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")

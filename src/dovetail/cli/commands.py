@@ -99,6 +99,14 @@ def run(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     return serve(words)
 
 
+@commands.command(name="worker")
+def worker(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Work off the tasks of the App in a Python file, without serving it. See `dovetail worker --help`."""
+    from .worker import main as work
+
+    return work(words)
+
+
 @commands.command(name="dev")
 def dev(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     """Serve the App in a Python file while it is written: each save replaces it. See `dovetail dev --help`."""
@@ -378,7 +386,7 @@ def _applications() -> Installed:
 
 def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     """The words for us, and the command after ``--``, whose place as TARGET it then takes."""
-    if "--" not in words or words[:1] in (["run"], ["dev"]):
+    if "--" not in words or words[:1] in (["run"], ["worker"], ["dev"]):
         return words, None
     at = words.index("--")
     ours, command = words[:at], words[at + 1 :]

@@ -22,6 +22,7 @@ from ..protocol.revisions import REVISIONS
 from .applications import ApplicationCommand
 from .dev import DevParser
 from .run import RunParser
+from .worker import WorkerParser
 
 __all__ = ["SHELLS", "CompletedCommand", "Option", "Shell", "known_commands", "script"]
 
@@ -80,15 +81,20 @@ def _names(commands: Commands) -> list[str]:
 
 def _described(words: tuple[str, ...], command: Commands, *, grouping: bool = False) -> CompletedCommand:
     about = _brief(str(command.help or ""))
-    if words in (("run",), ("dev",)):
-        parser = RunParser() if words == ("run",) else DevParser()
-        return CompletedCommand(words, about, tuple(_of_parser(parser)), file=True)
+    parser = _PARSERS.get(words)
+    if parser is not None:
+        return CompletedCommand(words, about, tuple(_of_parser(parser())), file=True)
     if words == ("completion",):
         return CompletedCommand(words, about, (_HELP_OPTION,))
     options = [_HELP_OPTION] if grouping else [*_of_signature(command), _HELP_OPTION]
     return CompletedCommand(words, about, tuple(options), file=not grouping and words[0] != "auth")
 
 
+_PARSERS: Final[dict[tuple[str, ...], type[argparse.ArgumentParser]]] = {
+    ("run",): RunParser,
+    ("worker",): WorkerParser,
+    ("dev",): DevParser,
+}
 _HELP_OPTION: Final = Option(("--help", "-h"), "Show the help.")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 from ..loading import CannotLoad, load_app, split_place
 from .exits import INTERRUPTED, NO_SERVER, OK, UsageError, tell
 
-__all__ = ["main"]
+__all__ = ["address_of", "divide", "lend_store_at", "main"]
 
 TRANSPORTS: Final = ("stdio", "http", "unix")
 _HTTP: Final = {
@@ -35,7 +35,7 @@ _HTTP: Final = {
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until told to stop, and give the exit code. ``arguments``: the words after ``run``."""
-    words, rest = _divide(list(arguments))
+    words, rest = divide(list(arguments))
     try:
         options = RunParser().parse_args(words)
         transport, how = _plan(options)
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     sys.argv = [str(split_place(options.file)[0]), *rest]
     try:
         if "store" in how:
-            how["store"] = _store(how["store"])
+            how["store"] = lend_store_at(how["store"])
         _run(_load(options.file, transport), transport, how)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -150,7 +150,7 @@ class RunParser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see dovetail run --help)")
 
 
-def _divide(words: list[str]) -> tuple[list[str], list[str]]:
+def divide(words: list[str]) -> tuple[list[str], list[str]]:
     """What is ours, and what comes after ``--``."""
     if "--" not in words:
         return words, []
@@ -200,7 +200,7 @@ def _load(place: str, transport: str) -> Any:
         return load_app(place)
 
 
-def _store(url: str) -> Any:
+def lend_store_at(url: str) -> Any:
     """The store, which every app of the file that has none of its own has as well. Raises `UsageError`."""
     from ..server.keys_and_store import lend_store
     from ..stores.urls import open_store

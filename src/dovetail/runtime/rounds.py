@@ -53,6 +53,8 @@ QUIET: Final = 8
 #: The same after a failure or a cancellation: it climbs through groups, each of which takes some turns, and what it
 #: will end on its way must not be asked.
 CLIMB: Final = 100
+#: How the name begins under which a call that outlives its requests records that a step, which runs once, was begun.
+_BEGUN: Final = "\x01"
 #: How far back an exception is followed to what it came of; one with a longer past is taken for the worst.
 _CHAIN: Final = 100
 
@@ -232,7 +234,9 @@ class Rounds:
         else:
             journal = rounds.load_durable(params.request_state)
             journal.accept(params.input_responses or {})
-        journal.steps.update(durable.steps)
+        journal.steps.update(
+            (name, result) for name, result in durable.steps.items() if not name.startswith(_BEGUN)
+        )
         journals.assign(journal, channel)
         return cls(journals, channel, ReceivedState(journal, b""), body=asyncio.current_task(), policy=policy)
 
@@ -393,6 +397,9 @@ class Rounds:
         return data
 
     async def _claimed(self, name: str, produce: Callable[[], Awaitable[bytes]]) -> bytes | Raw:
+        if self._durable is not None:
+            await self._begin(self._durable, name)
+            return await produce()
         try:
             done = await self._journals.claim(self._journal, name)
         except OutcomeUnknown:
@@ -420,6 +427,12 @@ class Rounds:
                 name, "it came to its end, and the store could not take what came of it"
             ) from problem
         return data
+
+    async def _begin(self, durable: DurableCall, name: str) -> None:
+        """Record that a step is begun, for as long as its result will be. Raises `OutcomeUnknown` if it was before."""
+        if _BEGUN + name in durable.steps:
+            raise OutcomeUnknown(name, "it was begun before, and failed or was cut short")
+        await durable.record(_BEGUN + name, b"null")
 
     # Closing
 

@@ -450,6 +450,17 @@ class App:
 
         await serve(self, transport, options)
 
+    def work(self, *, drain: float = 10.0, ready: Callable[[], None] | None = None) -> None:
+        """Live without serving anybody, until told to stop: the lifespans of the app and of its extensions are entered,
+        so that what these do besides goes on here, such as tasks that other processes took.
+
+        Blocks, and owns the process: it ends in good order, within ``drain`` seconds, at SIGTERM, SIGINT and SIGHUP.
+        ``ready`` is called once the lifespans were entered. Raises `LifespanFailed`.
+        """
+        from .runners import work
+
+        work(self, drain=drain, ready=ready)
+
     @property
     def replay_check(self) -> bool:
         """Whether what leads to a question is run twice, to see that it asks the same. May be set before it runs."""

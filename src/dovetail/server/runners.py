@@ -2,7 +2,8 @@
 imported only when it is used.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from ..logs import get_logger
@@ -58,6 +59,36 @@ def run(app: _RunnableApp, transport: str, options: Mapping[str, Any]) -> None:
 
         endpoint, serving = _over_http(app, options)
         serve(endpoint, path=options.get("path", "/mcp"), **serving)
+
+
+def work(app: _RunnableApp, *, drain: float, ready: Callable[[], None] | None = None) -> None:
+    """Live without serving, until told to stop. ``ready`` is called once the lifespan was entered."""
+    from ..runtime.shutdown import Shutdown
+
+    ending = Shutdown(drain)
+    with ending.enforced():
+        asyncio.run(_live(app.service, ending, ready))
+
+
+async def _live(service: Service, ending: Any, ready: Callable[[], None] | None) -> None:
+    from ..runtime.shutdown import ShutdownWaiter
+
+    with ending.hearing():
+        asked = asyncio.ensure_future(ShutdownWaiter(ending).asked.wait())
+        started = asyncio.ensure_future(service.start())
+        try:
+            await asyncio.wait((started, asked), return_when=asyncio.FIRST_COMPLETED)
+            if not started.done():
+                return
+            started.result()
+            if ready is not None:
+                ready()
+            await asked
+        finally:
+            asked.cancel()
+            started.cancel()
+            ending.begin()
+            await ending.within(service.stop(), "the lifespan")
 
 
 async def serve(app: _RunnableApp, transport: str, options: Mapping[str, Any]) -> None:

@@ -26,9 +26,11 @@ from dovetail.extensions import Call, Channel, ServedTool, Serving, TaskOptions
 from dovetail.security import get_logger
 from dovetail.stores import (
     Store,
+    StoreClosed,
     StoreError,
     StoreFull,
     StoreUnavailable,
+    TaskExists,
     TaskRecord,
     TaskStore,
     TooManyTasks,
@@ -117,7 +119,7 @@ class TaskEngine:
             data=data.encoded(),
         )
         try:
-            await self.tasks.create(record, max_unended=self._max_unended)
+            await self._keep(record)
         except TooManyTasks:
             raise InternalError(
                 f"{self._max_unended} of your tasks have not ended, and there may be no more; wait for some, or cancel "
@@ -131,6 +133,16 @@ class TaskEngine:
             raise unavailable(problem) from problem
         await self.tell_work()
         return record, data
+
+    async def _keep(self, record: TaskRecord) -> None:
+        """Keep a new task. Where the answer did not come it is kept once more, under the id that nobody else has."""
+        try:
+            await self.tasks.create(record, max_unended=self._max_unended)
+        except StoreUnavailable as problem:
+            if not problem.uncertain:
+                raise
+            with suppress(TaskExists):
+                await self.tasks.create(record, max_unended=self._max_unended)
 
     async def find(self, id: object, channel: Channel) -> tuple[TaskRecord, TaskData]:
         """A task of the caller's. Raises `InvalidParams` for one that is unknown, expired, or somebody else's."""
@@ -283,7 +295,9 @@ class TaskEngine:
             self.serving.publish(TASK_CHANGES.change(record.id, views.notified(record, data)))
 
     async def _say(self, word: bytes) -> None:
-        with suppress(StoreUnavailable):  # whoever may have missed it is told so when the engine is back
+        with suppress(
+            StoreClosed, StoreUnavailable
+        ):  # whoever may have missed it is told so when the engine is back
             await self._store.bus.publish(self._channel, word)
 
     def _heard(self, word: bytes | None) -> None:

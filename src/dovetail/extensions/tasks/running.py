@@ -6,28 +6,30 @@ has ended; it failed and its author said that it may be tried again; or the work
 goes on. Whatever it is, it is one compare-and-set: a run whose lease was lost, or whose task was cancelled meanwhile,
 changes nothing any more.
 
-What is known to be lost nobody writes for; what the store could not take is tried again as long as the lease lasts, for
-work that was done must not be done twice.
+What is known to be lost nobody writes for; what the store could not take is tried again as long as the task is ours:
+work that was done must not be done twice. Where the store was away for longer than the lease, and it was this worker
+that claimed the task again, the run goes on: it is not begun a second time beside itself.
 
 Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/utilities/tasks.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from msgspec import Raw
 
 from dovetail.errors import InternalError, RPCError
 from dovetail.extensions import Call, Channel, Encoded
 from dovetail.security import get_logger
-from dovetail.stores import StoreError, TaskRecord, ValueTooLarge
+from dovetail.stores import KeyInvalid, StoreClosed, StoreError, TaskRecord, ValueTooLarge
 from dovetail.types import CallToolResult, InputRequired, Result, decode
 
 from . import names, views
 from .engine import TaskEngine
 from .records import NOTHING, Reached, TaskData
+from .wire import TaskStatus
 
 log = get_logger("dovetail.tasks")
 
@@ -37,7 +39,11 @@ REACHED_EVERY: Final = 1.0
 """Seconds between two changes of a task that only say how far it is."""
 _LAST: Final = 3600.0
 """The longest pause between two tries, in seconds."""
+_SOON: Final = 0.1
+"""Seconds until the store is given again what it could not take; twice as long each further time, up to `_SLOW`."""
+_SLOW: Final = 5.0
 _PROGRESS: Final = names.NOTIFY_PROGRESS.encode()
+_T = TypeVar("_T")
 
 
 class LeaseLost(InternalError):
@@ -58,6 +64,7 @@ class TaskRun(Channel):
         self._flushing: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
         self._broken: StoreError | None = None
+        self._ending: tuple[TaskStatus, float | None] | None = None
         self.lost = False
         self.durable = self
         self.owned = True
@@ -74,12 +81,14 @@ class TaskRun(Channel):
     # The durable call
 
     async def record(self, step: str, result: bytes) -> None:
-        """Keep what a step came to. Raises `LeaseLost`, and `StoreError`."""
+        """Keep what a step came to. Raises `LeaseLost`, and `StoreError` for what no store would take."""
+        if self.lost:
+            raise LeaseLost("another worker has gone on with the task")
         try:
-            kept = await self._engine.tasks.record(self.id, step, result, holder=self._holder)
-        except ValueTooLarge:
-            raise
-        except StoreError as problem:
+            kept = await self._insist(
+                lambda: self._engine.tasks.record(self.id, step, result, holder=self._holder)
+            )
+        except StoreClosed as problem:
             self._broken = problem
             raise
         if not kept:
@@ -120,16 +129,9 @@ class TaskRun(Channel):
             self._told_at = time.monotonic()
             self._data.message = str(self._data.reached)
             try:
-                changed = await self._engine.change(
-                    self._record, "working", self._data, due=self._record.due, holder=self._holder
-                )
+                self.lost = not await self._change("working", self._record.due, self._holder)
             except StoreError as problem:
                 log.info("how far a task is could not be kept: %s", problem)
-                return
-            if changed is None:
-                self.lost = True
-            else:
-                self._record = changed
 
     # The run
 
@@ -138,14 +140,17 @@ class TaskRun(Channel):
         try:
             await self._run()
         except asyncio.CancelledError:
-            if not self.lost:
-                await asyncio.shield(self._let_go())
+            await asyncio.shield(self._leave())
             raise
         except StoreError as problem:
             log.warning("a task could not be gone on with, and will be again: %s", problem)
         except Exception:
             log.exception("a task of %s failed", self._record.queue)
-            await self._end_with(InternalError("the server failed while it worked on the task"), -32603)
+            self._data.error = views.error_of(
+                InternalError("the server failed while it worked on the task"), -32603
+            )
+            self._ending = ("failed", None)
+            await self._leave()
         finally:
             if self._flush is not None:
                 self._flush.cancel()
@@ -157,9 +162,9 @@ class TaskRun(Channel):
                 InternalError(f"the work ended {MOST_CRASHES} times with its worker"), -32603
             )
             return
-        self.steps = {
-            name: Raw(result) for name, result in (await self._engine.tasks.recorded(self.id)).items()
-        }
+        if self._record.attempts > 1:
+            recorded = await self._insist(lambda: self._engine.tasks.recorded(self.id))
+            self.steps = {name: Raw(result) for name, result in recorded.items()}
         params = stored.for_run(data.state, data.answers())
         serving = self._engine.serving
         call = serving.request(
@@ -226,31 +231,99 @@ class TaskRun(Channel):
     async def _let_go(self) -> None:
         """Let somebody else go on, at once."""
         if not self.lost:
-            await self._move("working", due=time.time(), tries=1)
+            self._data = TaskData.of(self._record)
+            await self._move("working", due=time.time())
 
-    async def _move(self, status: Any, *, due: float | None = None, tries: int = 8) -> None:
-        """Leave the task in that status. What the store can't take is tried again, for as long as it is ours."""
-        data, pause = self._data, 0.1
-        data.in_order += 1
+    async def _leave(self) -> None:
+        """The worker ends: keep what the run came to, if it has come to its end, or let go of it. It is tried once;
+        what the store can't take now, others do when the lease is over.
+        """
+        if self.lost:
+            return
+        if self._ending is None:
+            self._data = TaskData.of(self._record)
+            self._data.in_order += 1
+            self._ending = ("working", time.time())
+        try:
+            async with self._turn:
+                await self._keep(once=True)
+        except StoreError as problem:
+            log.warning("a task could not be let go of, and is gone on with later: %s", problem)
+        finally:
+            self.lost = True
+
+    async def _move(self, status: TaskStatus, *, due: float | None = None) -> None:
+        """Leave the task in that status."""
+        self._data.in_order += 1
+        self._ending = (status, due)
         async with self._turn:
-            while not self.lost:
-                try:
-                    changed = await self._engine.change(self._record, status, data, due=due)
-                except ValueTooLarge as problem:
-                    self._refuse_result(problem)
-                    status, due = "failed", None
-                    continue
-                except StoreError as problem:
-                    tries -= 1
-                    if tries <= 0:
-                        raise
-                    log.warning("what came of a task can't be kept yet, and is tried again: %s", problem)
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, 5.0)
-                    continue
-                self.lost = True  # to this worker: whether it was moved now, or by somebody before
-                if changed is None:
-                    log.info("a task of %s had ended, or was gone on with elsewhere", self._record.queue)
+            await self._keep(once=False)
+
+    async def _keep(self, *, once: bool) -> None:
+        """Keep how the run ended."""
+        while not self.lost and self._ending is not None:
+            status, due = self._ending
+
+            async def change(status: TaskStatus = status, due: float | None = due) -> bool:
+                return await self._change(status, due, "")
+
+            try:
+                kept = await (change() if once else self._insist(change))
+            except ValueTooLarge as problem:
+                self._refuse_result(problem)
+                self._ending = ("failed", None)
+                continue
+            self.lost = True  # to this worker: whether it was moved now, or by somebody before
+            if not kept:
+                log.info("a task of %s had ended, or was gone on with elsewhere", self._record.queue)
+
+    async def _change(self, status: TaskStatus, due: float | None, holder: str) -> bool:
+        """Change the task; False if it is this worker's no longer. Raises `StoreError`."""
+        while True:
+            changed = await self._engine.change(self._record, status, self._data, due=due, holder=holder)
+            if changed is not None:
+                self._record = changed
+                return True
+            there = await self._engine.tasks.load(self.id)
+            if there is None:
+                return False
+            if self._is_made(
+                there, status
+            ):  # by the try before, whose answer did not come: nobody was told of it
+                self._record = there
+                await self._engine.tell_change(there, self._data)
+                return True
+            if there.ended or there.holder != self._holder:
+                return False
+            self._data.in_order += there.attempts - self._record.attempts  # claimed again by this worker
+            self._record = there
+
+    def _is_made(self, there: TaskRecord, status: TaskStatus) -> bool:
+        """Whether a record is what the change of this one's would have made of it."""
+        mine = self._record
+        return (there.version, there.attempts, there.status, there.data) == (
+            mine.version + 1,
+            mine.attempts,
+            status,
+            self._data.encoded(),
+        )
+
+    async def _insist(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Do something in the store, again and again while it can't serve. Raises `LeaseLost`, and `StoreError` for
+        what no store would take, or when it was closed.
+        """
+        pause = _SOON
+        while True:
+            try:
+                return await attempt()
+            except (KeyInvalid, StoreClosed, ValueTooLarge):
+                raise
+            except StoreError as problem:
+                if self.lost:
+                    raise LeaseLost("another worker has gone on with the task") from problem
+                log.warning("what came of a task can't be kept yet, and is tried again: %s", problem)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _SLOW)
 
     def _refuse_result(self, problem: ValueTooLarge) -> None:
         data = self._data

@@ -42,6 +42,7 @@ from .engine import TaskEngine
 from .records import TaskData
 from .waiting import TaskWaiter
 from .worker import TaskWorker
+from .working_off import room_of
 
 PAGE: Final = 100
 _DECLARED: Final[dict[str, Any]] = {"extensions": {names.EXTENSION: {}}}
@@ -94,13 +95,14 @@ class TaskServer:
         if loop in self._engines:
             raise RuntimeError("tasks() was given to two apps that run in one event loop: give each its own")
         store = self._store or serving.store
+        room = room_of(self._room, store, serving)
         if store is None:  # what is begun is there as long as the app, through all of its lives
             store = self._store = MemoryStore()
         engine = TaskEngine(serving, store, max_unended=self._max_unended)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(engine.hearing())
-            if self._room:
-                worker = TaskWorker(engine, room=self._room, lease=self._lease)
+            if room:
+                worker = TaskWorker(engine, room=room, lease=self._lease)
                 await stack.enter_async_context(worker.working())
             self._engines[loop] = engine
             try:

@@ -28,6 +28,10 @@ from .engine import TaskEngine
 from .records import TaskData, TaskQuestion
 
 
+LOOK: Final = 10.0
+"""Seconds after which who waits for a task looks, though nobody said that it changed: who changed it may have died."""
+
+
 class TaskWaiter:
     """Somebody who waits for the end of a task over a channel."""
 
@@ -106,7 +110,7 @@ class TaskWaiter:
 
     async def _next(self, changed: asyncio.Event, record: TaskRecord) -> None:
         """Wait for a change, or for the task to expire, which nobody tells. Raises what a question came to."""
-        left = None if record.expires is None else max(0.0, record.expires - time.time()) + _GRACE
+        left = LOOK if record.expires is None else min(LOOK, max(0.0, record.expires - time.time()) + _GRACE)
         waiting = asyncio.create_task(changed.wait())
         asking = [each for each in self._asking.values() if not each.done()]
         try:

@@ -1,9 +1,10 @@
 """Works off the tasks of a server: claims what is due, runs it, and renews what it holds.
 
 Theory of operation. A worker sleeps until somebody says that there is work, or until the store says that something will
-be due or a lease be over; it never polls. It claims as many tasks as it has room for, each for the seconds of a lease,
-and renews all leases in one move, thrice in that time. What it no longer holds it stops. When the server ends it lets
-go of what it runs, so that others go on at once; after a crash they do so when the lease is over.
+be due or a lease be over. Who should have said so may have died before it did, so it looks once in the time of a lease
+in any case. It claims as many tasks as it has room for, each for the seconds of a lease, and renews all leases in one
+move, thrice in that time. What it no longer holds it stops. When the server ends it lets go of what it runs, so that
+others go on at once; after a crash they do so when the lease is over.
 
 Specification: none; see `engine`.
 """
@@ -15,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from dovetail.security import get_logger
-from dovetail.stores import StoreError
+from dovetail.stores import StoreError, TaskRecord
 
 from .engine import TaskEngine
 from .running import TaskRun
@@ -24,7 +25,6 @@ log = get_logger("dovetail.tasks")
 
 _AGAIN: Final = 1.0
 """Seconds until a store that did not serve is asked again."""
-_LONGEST: Final = 3600.0
 
 
 class TaskWorker:
@@ -39,6 +39,7 @@ class TaskWorker:
         self._checks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._full = False
+        self._nothing = False
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
@@ -64,36 +65,39 @@ class TaskWorker:
                 pause = await self._take()
             except StoreError as problem:
                 log.warning("the store gives no tasks at the moment: %s", problem)
-                pause = _AGAIN
-            try:
-                async with asyncio.timeout(None if pause is None else min(pause, _LONGEST)):
-                    await self._wake.wait()
-            except TimeoutError:
+                await asyncio.sleep(_AGAIN)  # whoever says meanwhile that there is work: the store is spared
                 continue
+            if pause > 0:
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
 
-    async def _take(self) -> float | None:
-        """Claim what there is room for. Gives how long there is nothing to do: None until somebody says so."""
+    async def _take(self) -> float:
+        """Claim what there is room for. Gives for how many seconds there is nothing to do, unless somebody says so."""
         room = self._room - len(self._running)
         queues = {
             self._engine.queue_of(served.tool.name): served.task.concurrency
             for served in self._engine.serving.tools
             if served.task is not None
         }
-        if room <= 0 or not queues:
-            return None
         self._full = True  # what changes from here on may make room
+        if room <= 0 or not queues:
+            return self._lease
         claimed = await self._engine.tasks.claim(self._holder, queues, limit=room, lease=self._lease)
         for record in claimed:
-            run = TaskRun(self._engine, record, self._holder)
-            task = asyncio.create_task(run.run(), name="dovetail-task")
-            self._running[run.id] = (run, task)
-            task.add_done_callback(lambda _, run=run: self._over(run))
-        if claimed:
+            self._begin(record)
+        if len(claimed) == room:
             return 0
-        return await self._pause(queues)
+        pause = await self._pause(queues)
+        nothing, before = pause == 0 and not claimed, self._nothing
+        self._nothing = nothing
+        return _AGAIN if nothing and before else pause
 
-    async def _pause(self, queues: dict[str, int | None]) -> float | None:
-        """How long there is nothing to claim in queues in which there was nothing: None until somebody says so.
+    async def _pause(self, queues: dict[str, int | None]) -> float:
+        """For how many seconds there is nothing to claim in queues in which there is nothing more, unless somebody says
+        so; at most a lease, for who would say so may have died.
 
         Where a tool runs as often as it may, what is due in its queue waits for one of these to end, or for the end of
         a lease that nobody renews.
@@ -104,24 +108,37 @@ class TaskWorker:
             if most is not None:
                 due = await tasks.next_due([queue])
                 full = full or due == 0
-                pauses.append(due or (None if due is None else self._lease))
+                pauses.append(due or None)
         self._full = full
-        return min((each for each in pauses if each is not None), default=None)
+        return min([self._lease, *(each for each in pauses if each is not None)])
 
     def _room_again(self) -> None:
         """A task changed: where tools run as often as they may, one more may do so now."""
         if self._full:
             self._wake.set()
 
+    def _begin(self, record: TaskRecord) -> None:
+        """Run a task that was claimed; one that runs here already goes on (see `TaskRun`)."""
+        running = self._running.get(record.id)
+        if running is not None and not running[0].lost:
+            return
+        run = TaskRun(self._engine, record, self._holder)
+        task = asyncio.create_task(run.run(), name="dovetail-task")
+        self._running[run.id] = (run, task)
+        task.add_done_callback(lambda _, run=run: self._over(run))
+
     def _over(self, run: TaskRun) -> None:
         if self._running.get(run.id, (None,))[0] is run:
             del self._running[run.id]
-        self._wake.set()
+        if self._full:
+            self._wake.set()
 
     async def _renew(self) -> None:
         """Hold what runs; stop what is no longer ours."""
+        pause = self._lease / 3
         while True:
-            await asyncio.sleep(self._lease / 3)
+            await asyncio.sleep(pause)
+            pause = self._lease / 3
             ids = list(self._running)
             if not ids:
                 continue
@@ -129,6 +146,7 @@ class TaskWorker:
                 kept = await self._engine.tasks.renew(self._holder, ids, lease=self._lease)
             except StoreError as problem:
                 log.warning("the leases of %d tasks could not be renewed yet: %s", len(ids), problem)
+                pause = min(pause, _AGAIN)
                 continue
             for id in ids:
                 if id not in kept:
