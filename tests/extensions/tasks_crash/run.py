@@ -136,7 +136,7 @@ class TaskCluster:
         while page := await self.store.tasks.list(ANONYMOUS.key, after=after, limit=500):
             for record in page:
                 data = TaskData.of(record)
-                cut = record.attempts - data.in_order
+                cut = max(0, record.attempts - len(data.used) - 1)  # one for each question, one for the end
                 found.append(KeptTask(record.id, record.status, cut, frozenset(data.used)))
             after = (page[-1].created, page[-1].id)
         return found

@@ -35,7 +35,7 @@ class TaskHistory:
 
 @dataclass(frozen=True)
 class KeptTask:
-    """What the store has of a task in the end. ``cut``: runs of it that did not end by themselves."""
+    """What the store has of a task in the end. ``cut``: runs of it that died or were let go of."""
 
     id: str
     status: str
