@@ -27,7 +27,6 @@ from . import names, views
 from .engine import TaskEngine
 from .records import TaskData, TaskQuestion
 
-
 LOOK: Final = 10.0
 """Seconds after which who waits for a task looks, though nobody said that it changed: who changed it may have died."""
 
