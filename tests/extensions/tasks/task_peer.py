@@ -55,6 +55,13 @@ class TaskWire(Wire):
         self.connection = ServerConnection(app.service, self._take, transport=transport, principal=principal)
         if remote is not None:
             self.connection.sent_by(principal, remote)
+        self.statuses: list[dict[str, Any]] = []
+
+    async def next(self) -> dict[str, Any]:
+        """What comes next, but for notifications of a task's status, which are put into ``statuses``."""
+        while (message := await super().next()).get("method") == "notifications/tasks/status":
+            self.statuses.append(message["params"])
+        return message
 
     async def begin(self, tool: str, *, ttl: Any = None, **arguments: Any) -> dict[str, Any]:
         """The task that a call of a tool becomes."""

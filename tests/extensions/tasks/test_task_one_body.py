@@ -33,7 +33,7 @@ def app_with(worked: list[str]) -> App:
     return app
 
 
-@pytest.mark.requirement("R2511-TASKS-045", "R2511-TASKS-071", "RXTSK-TASKS-062", "RXTSK-TASKS-003")
+@pytest.mark.requirement("R2511-TASKS-045", "R2511-TASKS-071", "RXTSK-TASKS-062")
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("revision", BOTH)
 async def test_one_body_is_a_plain_call_and_a_task(revision: str, transport: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from task_peer import RELATED, STATEFUL, TaskWire, app_of, until, wired
+from task_peer import RELATED, STATEFUL, TaskWire, app_of, noticed, until, wired
 
 from dovetail import App, Context, RPCError, ToolError
 from dovetail.extensions import TaskOptions
@@ -317,7 +317,7 @@ async def test_an_id_that_is_none_is_refused(id: Any) -> None:
 @pytest.mark.requirement("R2511-TASKS-059", "R2511-TASKS-060", "R2511-TASKS-027", "R2511-TASKS-058")
 async def test_a_cancelled_task_stays_cancelled() -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
-    app = app_of()
+    app = app_of(rate_limit=None)
 
     @app.tool(task="optional")
     async def stubborn() -> str:
@@ -439,3 +439,28 @@ async def test_how_far_a_task_is_can_be_asked_for() -> None:
         await until(said, "1 of 4")
         gate.set()
         assert "statusMessage" not in await wire.until(id)
+
+
+@pytest.mark.requirement("R2511-TASKS-017", "R2511-TASKS-053")
+async def test_who_waits_for_a_result_is_told_of_each_status() -> None:
+    app = app_of()
+    gate = asyncio.Event()
+
+    @app.tool(task="optional")
+    async def ask(ctx: Context) -> str:
+        name = await ctx.elicit("Who?", str)
+        await gate.wait()
+        return name
+
+    async with wired(app, STATEFUL) as wire:
+        id = (await wire.begin("ask"))["taskId"]
+        await wire.until(id, "input_required")
+        waiting = await wire.start("r", "tasks/result", {"taskId": id})
+        await wire.respond({"action": "accept", "content": {"value": "Ada"}})
+        told = asyncio.ensure_future(wire.next())
+        await noticed(lambda: bool(wire.statuses))
+        told.cancel()
+        gate.set()
+        assert (await asyncio.wait_for(waiting, 10))["result"]["content"][0]["text"] == "Ada"
+    assert [(each["taskId"], each["status"]) for each in wire.statuses] == [(id, "working")]
+    assert "_meta" not in wire.statuses[0]

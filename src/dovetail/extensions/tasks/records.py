@@ -20,7 +20,7 @@ from msgspec import Raw, Struct, field
 from dovetail.extensions import Call, Principal
 from dovetail.server import Peer
 from dovetail.stores import TaskRecord
-from dovetail.types import ClientCapabilities, Implementation, InputRequest, LogLevel, encode, reader
+from dovetail.types import ClientCapabilities, Implementation, InputRequest, LogLevel, decode, encode, reader
 
 from . import names
 from .wire import TaskError, TaskStatus
@@ -88,9 +88,10 @@ class StoredCall(Struct, frozen=True, omit_defaults=True):
         return Peer(self.info, self.capabilities)
 
     @property
-    def progress_token(self) -> int | str | None:
-        """The token under which the client wanted to hear how far the call is."""
-        return _marked.read(self.params).meta.progress_token
+    def progress_token(self) -> str | int | None:
+        """What the client wants to hear of progress with."""
+        meta = _members.read(_members.read(self.params).get("_meta", _EMPTY))
+        return decode(meta[names.PROGRESS_TOKEN]) if names.PROGRESS_TOKEN in meta else None
 
     def for_run(self, state: str, answers: dict[str, Raw]) -> bytes:
         """The parameters of the next run: with what the one before ended with, and wanting to hear how far it is."""
@@ -200,15 +201,6 @@ class TaskData(Struct, omit_defaults=True):
         self.state, self.questions, self.responses = "", {}, {}
 
 
-class _MarkedMeta(Struct, frozen=True, rename="camel"):
-    progress_token: int | str | None = None
-
-
-class _MarkedParams(Struct, frozen=True):
-    meta: _MarkedMeta = field(default=_MarkedMeta(), name="_meta")
-
-
-_marked: Final = reader(_MarkedParams)
 _members: Final = reader(dict[str, Raw])
 _data: Final = reader(TaskData)
 
