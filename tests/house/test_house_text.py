@@ -50,7 +50,7 @@ CHECKED = {
         "src/dovetail/last_resort.py",
         "traceback_text(problem).rstrip('\\n')",
     ): "safe, without its line break",
-    ("src/dovetail/cli/commands.py", "told"): "made by passage and one_line",
+    ("src/dovetail/cli/outcomes.py", "told"): "made by passage and one_line",
     ("src/dovetail/devserver/printing.py", "clock"): "the time",
     ("src/dovetail/devserver/printing.py", "text"): "_line itself: its callers cut with one_line",
     (

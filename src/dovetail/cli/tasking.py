@@ -172,5 +172,7 @@ def _table(found: Sequence[CallStatus]) -> Table:
         table.add_column(each, overflow="fold", style="" if number else "cyan")
     for each in found:
         updated = "" if each.updated is None else each.updated.isoformat()
-        table.add_row(Text(in_place(each.id)), Text(each.status), Text(safe(each.message)), Text(updated))
+        table.add_row(
+            Text(in_place(each.id)), Text(safe(each.status)), Text(safe(each.message)), Text(safe(updated))
+        )
     return table

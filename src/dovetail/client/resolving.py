@@ -52,6 +52,7 @@ class ResultResolver:
     def __init__(self, caller: Any, call: CallInfo, how: Any, options: Options) -> None:
         self._caller = caller
         self._call = call
+        self._link: Link = caller.link()
         self._how = how
         self._options = options
         self._guard: CallTimeout | None = None
@@ -138,8 +139,9 @@ class ResultResolver:
 
     @property
     def link(self) -> Link:
-        """The link as it is."""
-        return self._caller.link()
+        """The link as it is; while there is none that is open, the one before."""
+        self._link = self._caller.connection.at_hand() or self._link
+        return self._link
 
     @property
     def method(self) -> str:
