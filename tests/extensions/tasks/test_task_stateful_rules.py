@@ -266,7 +266,7 @@ async def test_the_parameter_says_which_task_and_not_what_is_related() -> None:
 
 @pytest.mark.requirement("R2511-TASKS-054", "R2511-TASKS-055", "R2511-TASKS-056", "R2511-TASKS-057")
 async def test_all_tasks_are_listed_page_by_page() -> None:
-    async with wired(shop(max_unended=500, room=0), STATEFUL, name="ada") as wire:
+    async with wired(shop(max_unended=500, room=0, rate_limit=None), STATEFUL, name="ada") as wire:
         ids = [(await wire.begin("order"))["taskId"] for _ in range(205)]
         found: list[str] = []
         sizes: list[int] = []
@@ -317,7 +317,7 @@ async def test_an_id_that_is_none_is_refused(id: Any) -> None:
 @pytest.mark.requirement("R2511-TASKS-059", "R2511-TASKS-060", "R2511-TASKS-027", "R2511-TASKS-058")
 async def test_a_cancelled_task_stays_cancelled() -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
-    app = app_of(rate_limit=None)
+    app = app_of()
 
     @app.tool(task="optional")
     async def stubborn() -> str:
