@@ -33,7 +33,7 @@ def yes(value: Any = "Ada") -> dict[str, Any]:
 def app_of(name: str = "tasked", **options: Any) -> App:
     """An app that runs tasks; ``options`` of `tasks` among those of `App`."""
     own = {key: options.pop(key) for key in ("room", "max_unended", "lease") if key in options}
-    return App(name, extensions=[tasks(**own)], **options)
+    return App(name, extensions=[tasks(**own)], rate_limit=None, **options)
 
 
 class TaskWire(Wire):

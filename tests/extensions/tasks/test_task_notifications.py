@@ -13,7 +13,6 @@ from task_peer import ASKS, STATEFUL, STATELESS, TASKS, app_of, raw_tasks, wired
 
 from dovetail import App, Context
 from dovetail.extensions import Extension
-from dovetail.extensions.tasks import tasks
 from dovetail.extensions.tasks.changes import TASK_CHANGES
 from dovetail.stores import SQLiteStore
 from dovetail.testing import connected
@@ -119,7 +118,7 @@ async def test_it_is_told_over_every_transport(transport: Any) -> None:
 async def test_another_process_works_and_is_heard(tmp_path: Path) -> None:
     """The store is a file: one process makes the task and is listened to, another one works."""
     path = tmp_path / "store.db"
-    app = App("shop", extensions=[tasks(room=0)], store=SQLiteStore(path))
+    app = app_of("shop", room=0, store=SQLiteStore(path))
     app.add_tool(lambda: "never here", name="work", task="optional")
     async with wired(app, name="ada") as wire:
         id = (await wire.begin("work"))["taskId"]

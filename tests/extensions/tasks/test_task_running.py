@@ -12,7 +12,6 @@ from task_peer import BOTH, STATEFUL, STATELESS, app_of, wired, yes
 
 from dovetail import App, Ask, Context, Depends, ToolError
 from dovetail.extensions import Call, Channel, Handler, TaskOptions
-from dovetail.extensions.tasks import tasks
 from dovetail.stores import MemoryStore, SQLiteStore, StoreBounds, TaskBounds
 
 
@@ -415,7 +414,7 @@ async def test_a_server_that_ends_lets_others_go_on(tmp_path: Any) -> None:
     begun, gate, worked = asyncio.Event(), asyncio.Event(), list[str]()
 
     def served_by(name: str) -> App:
-        app = App("shop", extensions=[tasks()], store=SQLiteStore(tmp_path / "store.db"))
+        app = app_of("shop", store=SQLiteStore(tmp_path / "store.db"))
 
         @app.tool(task="optional")
         async def work(ctx: Context) -> str:
@@ -441,7 +440,7 @@ async def test_a_server_that_ends_lets_others_go_on(tmp_path: Any) -> None:
 
 async def test_a_process_without_room_leaves_tasks_to_others(tmp_path: Any) -> None:
     def served_by(room: int) -> App:
-        app = App("shop", extensions=[tasks(room=room)], store=SQLiteStore(tmp_path / "store.db"))
+        app = app_of("shop", room=room, store=SQLiteStore(tmp_path / "store.db"))
         app.add_tool(lambda: f"with room for {room}", name="work", task="optional")
         return app
 
