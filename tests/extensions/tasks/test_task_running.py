@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import pytest
 from task_peer import BOTH, STATEFUL, STATELESS, app_of, wired, yes
 
-from dovetail import App, Ask, Context, Depends, ToolError
+from dovetail import App, Ask, Client, Context, Depends, MethodNotFound, ToolError
 from dovetail.extensions import Call, Channel, Handler, TaskOptions
 from dovetail.stores import MemoryStore, SQLiteStore, StoreBounds, TaskBounds
+from dovetail.testing import served
 
 
 def text(task: dict[str, Any]) -> str:
@@ -515,3 +516,29 @@ async def test_what_is_asked_first_with_all_that_a_tool_may_have(
             ended = waiting.result()
         assert text(ended) == "Ada 36 opened True"
     assert worked == ["Ada"]
+
+
+async def test_a_client_that_goes_away_while_it_is_asked_leaves_the_task_waiting() -> None:
+    app, asked = app_of(), asyncio.Event()
+
+    @app.tool(task="optional")
+    async def ask(ctx: Context) -> str:
+        return await ctx.elicit("Who?", str)
+
+    async def think(question: Any) -> Any:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with served(app.asgi()) as url:
+        async with Client(url, revision=STATEFUL, elicitation=think) as one:
+            id = (await one.request("tools/call", {"name": "ask", "task": {}}))["task"]["taskId"]
+            waiting = asyncio.create_task(one.request("tasks/result", {"taskId": id}))
+            await asyncio.wait_for(asked.wait(), 10)
+            waiting.cancel()
+        async with Client(url, revision=STATEFUL, elicitation=lambda _: "Ada") as two:
+            assert (await two.request("tasks/get", {"taskId": id}))["status"] == "input_required"
+            async with asyncio.timeout(20):
+                result = await two.request("tasks/result", {"taskId": id})
+            assert result["content"][0]["text"] == "Ada"
+            with pytest.raises(MethodNotFound):
+                await two.request("tasks/list")
