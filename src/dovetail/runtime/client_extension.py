@@ -122,7 +122,8 @@ class ResultType(Struct, frozen=True, kw_only=True):
 
 
 class PreparedCall(Struct, frozen=True, kw_only=True):
-    """How one call is made otherwise: ``members`` of its parameters besides those that it has; None: nothing is sent.
+    """How one call is made otherwise: ``members`` of its parameters besides, or in place of, those that it has; None:
+    nothing is sent.
 
     ``resolve`` is as that of a `ResultType`, and is given what the server answered, as a ``type``; or None where
     nothing was sent.
