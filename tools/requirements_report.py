@@ -8,8 +8,8 @@ of ours can prove stand in ``tests/must/not_ours.toml``, each with its reason.
     python tools/requirements_report.py --missing AREA   the ids of an area that have neither a test nor a reason
     python tools/requirements_report.py --strict      fail unless every row has a test or a reason, and not both
 
-``--strict`` leaves out what is not built yet: clients that wait for tasks. Authorization is the area ``auth``, together
-with what other areas say of it: ``security``, and the rows on who a caller is among elicitation and lifecycle.
+Authorization is the area ``auth``, together with what other areas say of it: ``security``, and the rows on who a caller
+is among elicitation and lifecycle.
 """
 
 from __future__ import annotations
@@ -24,19 +24,6 @@ from workspace import ROOT, applications
 
 TESTS = ROOT / "tests"
 BINDING = frozenset({"MUST", "MUST NOT"})
-LATER = frozenset(
-    {
-        "R2511-TASKS-004",
-        "R2511-TASKS-005",
-        "R2511-TASKS-008",
-        "R2511-TASKS-018",
-        "R2511-TASKS-052",
-        "RXTSK-TASKS-003",
-        "RXTSK-TASKS-004",
-        "RXTSK-TASKS-042",
-        "RXTSK-TRANSPORT-HTTP-001",
-    }
-)
 
 
 def claimed() -> set[str]:
@@ -65,7 +52,7 @@ def faults(rows: list[dict[str, str]]) -> list[str]:
     """What ``--strict`` finds wrong."""
     tested, reasons = claimed(), excused()
     known = {row["id"] for row in rows}
-    required = {row["id"] for row in rows if row["id"] not in LATER}
+    required = {row["id"] for row in rows}
     return [
         *(f"{id}: neither a test nor a reason" for id in sorted(required - tested - reasons.keys())),
         *(f"{id}: has a test, and a reason why it has none" for id in sorted(tested & reasons.keys())),

@@ -44,6 +44,8 @@ NEVER_OUT = {
     "a request is refused with 503": ("dovetail.auth.protecting.verdicts.Unavailable",),
     "a handle is made of it": ("dovetail.extensions.tasks.orders.Started",),
     "the run of a task ends unheard": ("dovetail.extensions.tasks.running.LeaseLost",),
+    "`dovetail worker` says it, and ends": ("dovetail.extensions.tasks.working_off.NothingShared",),
+    "an extension catches what it asked for": ("dovetail.runtime.channel.BodyReached",),
     "`dovetail worker` says so and ends": ("dovetail.extensions.tasks.working_off.NothingShared",),
     "a key is passed over": ("dovetail.auth.signed.KeyUnusable",),
     "what a stranger wrote is named by the error of who read it": (

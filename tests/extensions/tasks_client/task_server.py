@@ -55,7 +55,8 @@ class TaskServer(RawPeer):
     def __init__(
         self, *script: Any, listens: bool = False, seed: dict[str, Any] | None = None, **more: Any
     ) -> None:
-        super().__init__(type(self).answer, revision=STATELESS, extensions={names.EXTENSION: {}}, **more)
+        answer: Any = type(self).answer
+        super().__init__(answer, revision=STATELESS, extensions={names.EXTENSION: {}}, **more)
         self.script = list(script)
         self.listens = listens
         self.seed = seed or {}

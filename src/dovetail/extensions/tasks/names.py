@@ -21,7 +21,7 @@ NOTIFY_STATUS: Final = "notifications/tasks/status"
 RESULT_TASK: Final = "task"
 RESULT_COMPLETE: Final = "complete"
 #: Of the protocol itself.
-PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105 - a name
+PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105 - the name of a member, and no secret
 REQUEST_STATE: Final = "requestState"
 INPUT_RESPONSES: Final = "inputResponses"
 NOTIFY_PROGRESS: Final = "notifications/progress"
