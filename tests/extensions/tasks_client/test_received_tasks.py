@@ -23,7 +23,8 @@ class Asker(RawPeer):
     """A server that asks, and waits for the answers by their ids."""
 
     def __init__(self, revision: str = STATEFUL) -> None:
-        super().__init__(type(self)._hear, revision=revision)
+        hear: Any = type(self)._hear
+        super().__init__(hear, revision=revision)
         self.answers: dict[Any, asyncio.Future[dict[str, Any]]] = {}
         self.told: list[dict[str, Any]] = []
 
