@@ -54,8 +54,8 @@ class TaskWaiter:
                     record, data = await self._engine.find(self._id, self._channel)
                     if record.ended:
                         return record, data
-                    await self._say_status(record, data)
                     await self._say_reached(record, data)
+                    await self._say_status(record, data)
                     self._ask_what_is_open(record, data)
                     await self._next(changed, record)
             finally:
