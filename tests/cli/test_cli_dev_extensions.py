@@ -27,8 +27,8 @@ OVENS = ChangeType(
 published = []
 
 @asynccontextmanager
-async def thermometer(publish):
-    published.append(publish)
+async def thermometer(serving):
+    published.append(serving.publish)
     yield
 
 def turn(oven: str) -> dict[str, str]:

@@ -266,7 +266,7 @@ async def test_the_parameter_says_which_task_and_not_what_is_related() -> None:
 
 @pytest.mark.requirement("R2511-TASKS-054", "R2511-TASKS-055", "R2511-TASKS-056", "R2511-TASKS-057")
 async def test_all_tasks_are_listed_page_by_page() -> None:
-    async with wired(shop(max_unended=500, room=0, rate_limit=None), STATEFUL, name="ada") as wire:
+    async with wired(shop(max_unended=500, room=0), STATEFUL, name="ada") as wire:
         ids = [(await wire.begin("order"))["taskId"] for _ in range(205)]
         found: list[str] = []
         sizes: list[int] = []

@@ -25,9 +25,12 @@ from dovetail.security.principal import ANONYMOUS  # noqa: E402 - as above
 from dovetail.stores.urls import open_store  # noqa: E402 - as above
 from wire_of_server import Wire  # noqa: E402 - as above
 
-LEASE = 1.0
+#: Long enough that no process of a busy machine loses one while it lives.
+LEASE = 3.0
 AT_ONCE = 4
 MOST = 40
+#: Processes that came to their end before they would have died: how many writes there are differs a little.
+BEYOND = 4
 
 
 def lines_of(path: Path) -> list[str]:
@@ -94,12 +97,12 @@ def begin(url: str, path: Path, tool: str, death: Death | None) -> int:
 
 
 def main(url: str, folder: Path, tool: str) -> None:
-    """Let a process die before and after its first write, its second and so on, until one has no such write."""
+    """Let a process die before and after its first write, its second and so on, until they have no such write."""
     waiting = [Death(write, when) for write in range(1, MOST) for when in ("before", "after")]
     running: dict[int, tuple[Path, Death | None]] = {}
-    beyond = False
+    beyond = 0
     while waiting or running:
-        while waiting and not beyond and len(running) < AT_ONCE:
+        while waiting and len(running) < AT_ONCE:
             death = waiting.pop(0)
             path = folder / f"{tool}-{death.write:02}-{death.when}"
             running[begin(url, path, tool, death)] = (path, death)
@@ -109,7 +112,9 @@ def main(url: str, folder: Path, tool: str) -> None:
             writer(path)("died")
             running[begin(url, path, tool, None)] = (path, None)
         elif death is not None:  # it had fewer writes
-            beyond, waiting = True, []
+            beyond += 1
+            if beyond >= BEYOND:
+                waiting = []
         elif os.WEXITSTATUS(ended):
             writer(path)("stuck")
 
