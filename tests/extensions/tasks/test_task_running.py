@@ -185,6 +185,33 @@ async def test_over_http_nobodies_are_counted_by_their_addresses() -> None:
         assert (await two.get(id))["taskId"] == id  # who has the id of nobody's task has the task
 
 
+async def test_one_machine_with_many_addresses_is_one_nobody() -> None:
+    app = app_of(max_unended=1, room=0)
+    app.add_tool(lambda: "x", name="work", task="optional")
+    async with (
+        wired(app, transport="http", remote="2001:db8::1") as one,
+        wired(app, transport="http", remote="2001:db8::2") as two,
+    ):
+        await one.begin("work")
+        assert (await two.error("tools/call", {"name": "work"}))["code"] == -32603
+
+
+async def test_what_a_step_calls_does_not_learn_the_id_of_the_task() -> None:
+    app = app_of()
+
+    @app.tool(task="optional")
+    async def pay(ctx: Context) -> str:
+        return ctx.step_key("pay")
+
+    async with wired(app) as wire:
+        made = await wire.begin("pay")
+        ended = await wire.until(made["taskId"])
+    key = ended["result"]["content"][0]["text"]
+    assert key.endswith(":pay")
+    assert len(key) > 20
+    assert made["taskId"] not in key
+
+
 async def test_so_many_of_a_tool_run_at_a_time() -> None:
     app, running, most = app_of(), 0, 0
 

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from dovetail.errors import InternalError, InvalidParams, RPCError
 from dovetail.extensions import Call, Channel, ServedTool, Serving, TaskOptions
-from dovetail.security import get_logger
+from dovetail.security import get_logger, network_of
 from dovetail.stores import (
     Store,
     StoreClosed,
@@ -96,8 +96,8 @@ class TaskEngine:
         state: str = "",
     ) -> tuple[TaskRecord, TaskData]:
         """Keep a call as a task that is to be run. ``ttl``: seconds that the client asked for. ``state``:
-        what was asked and answered before. Raises `InvalidParams`
-        for one that is too large to be kept, `InternalError` where there is no room.
+        what was asked and answered before. Raises `InvalidParams` for one that is too large to be kept, `InternalError`
+        where there is no room.
         """
         now = time.time()
         data = TaskData(
@@ -295,9 +295,8 @@ class TaskEngine:
             self.serving.publish(TASK_CHANGES.change(record.id, views.notified(record, data)))
 
     async def _say(self, word: bytes) -> None:
-        with suppress(
-            StoreClosed, StoreUnavailable
-        ):  # whoever may have missed it is told so when the engine is back
+        # Whoever may have missed it is told so when the engine is back.
+        with suppress(StoreClosed, StoreUnavailable):
             await self._store.bus.publish(self._channel, word)
 
     def _heard(self, word: bytes | None) -> None:
@@ -319,9 +318,9 @@ class TaskEngine:
 
 
 def owner_of(channel: Channel) -> str:
-    """In whose name a task is counted and listed: a caller without a name is one address."""
-    key = channel.principal.key
-    return f"{key} {channel.remote}" if channel.principal.is_anonymous and channel.remote else key
+    """In whose name a task is counted and listed: callers without a name are one network."""
+    key, remote = channel.principal.key, channel.remote
+    return f"{key} {network_of(remote)}" if channel.principal.is_anonymous and remote else key
 
 
 def unknown() -> InvalidParams:

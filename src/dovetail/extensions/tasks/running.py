@@ -14,6 +14,7 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -70,7 +71,8 @@ class TaskRun(Channel):
         self.owned = True
         self.principal = self._data.call.caller.principal()
         self.transport = self._data.call.transport
-        self.key = record.id
+        # What it calls is told of it (`Context.step_key`), and must not learn the id, by which the task is found.
+        self.key = hashlib.sha256(b"key of " + record.id.encode()).hexdigest()[:32]
         self.steps: Mapping[str, Raw] = {}
 
     @property
@@ -287,10 +289,8 @@ class TaskRun(Channel):
             there = await self._engine.tasks.load(self.id)
             if there is None:
                 return False
-            if self._is_made(
-                there, status
-            ):  # by the try before, whose answer did not come: nobody was told of it
-                self._record = there
+            if self._is_made(there, status):
+                self._record = there  # by the try before, whose answer did not come: nobody was told of it
                 await self._engine.tell_change(there, self._data)
                 return True
             if there.ended or there.holder != self._holder:
