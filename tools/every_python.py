@@ -39,6 +39,8 @@ SAME_ON_ALL = {
     "tests/docs/test_reference.py": "the site is built from the same pages, by the Python of `make docs`",
     "tests/docs/test_typing.py": "the type checker runs on no Python, and reads for the version in pyproject.toml",
     "tests/cost/test_cost_of_a_call.py::test_instructions_of_a_call": "the bound is a count of one interpreter's",
+    "tests/cluster/test_cluster_crash.py": "what a killed process leaves is bytes in a store, which no Python changes",
+    "tests/extensions/tasks_crash": "the same, of tasks",
     "tests/interop": "what peers say and take is bytes, which all other tests hold to the schemas on each Python",
 }
 

@@ -107,8 +107,15 @@ def test_what_only_the_first_python_runs_is_there_and_is_no_more_than_that() -> 
 
 
 def test_what_only_the_first_python_runs_depends_on_none() -> None:
-    """It reads text: a test that runs in an event loop belongs to every Python. Except what judges other programs."""
-    of_others = ("tests/distributions", "tests/interop")
+    """It reads text: a test that runs in an event loop belongs to every Python. Except what judges other programs, or
+    what a store holds when one was killed.
+    """
+    of_others = (
+        "tests/distributions",
+        "tests/interop",
+        "tests/cluster/test_cluster_crash.py",
+        "tests/extensions/tasks_crash",
+    )
     for each in TOOL["SAME_ON_ALL"]:
         place = ROOT / each.partition("::")[0]
         if "::" in each or each in of_others:
