@@ -278,7 +278,7 @@ async def test_a_process_that_is_killed_leaves_its_session_to_the_next(shared: P
 
 
 async def subscribed(store: Store) -> bool:
-    """Whether the session that is kept has a subscription."""
+    """Whether the session that is kept has a subscription, and a place in its stream."""
     setting = ClientStore(store, keys=KEYS)
     from dovetail.client.client_records import ClientRecords, StoreAvailability
 
@@ -291,7 +291,7 @@ async def subscribed(store: Store) -> bool:
     )
     for name in [key async for key in records.kv.scan() if not key.startswith("lease")]:
         found, _ = await records.read(name, stored_sessions.SavedSession)
-        if found is not None and found.subscriptions:
+        if found is not None and found.subscriptions and found.position:
             return True
     return False
 

@@ -86,11 +86,11 @@ class TaskTraffic:
             while len(self.ended) < wanted:  # noqa: ASYNC110 - of others
                 await asyncio.sleep(0.01)
 
-    async def refusals(self, count: int) -> None:
-        """Wait until so many more operations were refused."""
-        wanted = self.refused + count
+    async def refusals(self, count: int, *, new: bool = False) -> None:
+        """Wait until so many more operations were refused; ``new``: and at least one new task was, for certain."""
+        wanted, ids = self.refused + count, len(self.refused_ids)
         async with asyncio.timeout(30):
-            while self.refused < wanted:  # noqa: ASYNC110 - of others
+            while self.refused < wanted or (new and len(self.refused_ids) == ids):  # noqa: ASYNC110 - of others
                 await asyncio.sleep(0.01)
 
     async def check(self) -> None:
