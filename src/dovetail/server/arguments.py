@@ -81,6 +81,7 @@ class ArgumentsPlan:
         "_decode",
         "_judged",
         "_kinds",
+        "_made",
         "_secret",
         "_strict",
         "_struct",
@@ -98,6 +99,7 @@ class ArgumentsPlan:
         self.names = tuple(each.name for each in plan.inputs)
         self._strict = strict
         self._kinds: list[Any] = []
+        self._made: dict[int, Callable[[Any], Any]] = {}
         self._secret: frozenset[str] = frozenset()
         self._struct: Any = None
         self._judged = False
@@ -140,8 +142,7 @@ class ArgumentsPlan:
             kind = inputs.reader(plan, parameter)
             given.append(parameter)
             self._kinds.append(kind)
-            read = Raw if isinstance(kind, Adapted) else native.prepare(kind)
-            fields.append(inputs.struct_field(len(fields), parameter, read))
+            fields.append(inputs.struct_field(len(fields), parameter, self._read_as(parameter, kind)))
         described, definitions = describing.describe(self._kinds, output=False)
         properties: dict[str, Any] = {}
         for parameter, kind, schema in zip(given, self._kinds, described, strict=True):
@@ -164,6 +165,17 @@ class ArgumentsPlan:
         )
         return tuple(given)
 
+    def _read_as(self, parameter: Parameter, kind: Any) -> Any:
+        """What the Struct reads for a parameter; its values are `_made` of that where it is another type."""
+        if isinstance(kind, Adapted):
+            return Raw
+        prepared = native.prepare(kind)
+        if parameter.required or parameter.default is None:  # others may have such objects in their defaults
+            found = native.twin(prepared)
+            if found is not None:
+                prepared, self._made[len(self._kinds) - 1] = found
+        return prepared
+
     def _reader(self) -> Callable[[bytes | Raw], Any]:
         decode = native.decoder(self._struct, strict=True).decode
         if not self._judged:
@@ -179,13 +191,25 @@ class ArgumentsPlan:
 
     def _values_of_types(self) -> Callable[[Any], tuple[Any, ...]]:
         """What takes the values out of the Struct that was read, whole."""
-        complete = native.completion([None if isinstance(each, Adapted) else each for each in self._kinds])
-        if complete is None:
+        made = tuple(self._made.items())
+        complete = native.completion(
+            [
+                None if isinstance(each, Adapted) or place in self._made else each
+                for place, each in enumerate(self._kinds)
+            ]
+        )
+        if complete is None and not made:
             return msgspec.structs.astuple
 
         def values(read: Any) -> tuple[Any, ...]:
             found = msgspec.structs.astuple(read)
-            complete(found)
+            if made:
+                given = list(found)
+                for place, convert in made:
+                    given[place] = convert(given[place])
+                found = tuple(given)
+            if complete is not None:
+                complete(found)
             return found
 
         return values
