@@ -232,6 +232,24 @@ async def test_f39_what_is_resumed_is_one_stream_of_several_and_no_event_id_come
         assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.requirement("R2511-TRANSPORT-HTTP-039")
+async def test_f39_what_a_later_standalone_stream_said_is_not_repeated_on_an_earlier_one():
+    async with bench() as (found, prober):
+        await prober.ready()
+        earlier = await prober.stream("GET")
+        last = await earlier.next()
+        assert last is not None
+        earlier.connection.abort()
+        while (later := await prober.stream("GET")).answer.status == 409:  # until the first is known to be lost
+            await asyncio.sleep(0.005)
+        begun = await later.next()
+        found.hub.publish(Change("tools"))
+        told = await later.next()
+        assert None not in (begun, told)
+        resumed = await resume(prober, last.id)
+        assert await asyncio.wait_for(resumed.rest(), 5) == []
+
+
 async def test_f40_an_event_id_of_another_session_or_position_is_refused():
     async with bench() as (_, prober):
         await prober.ready()
