@@ -38,7 +38,7 @@ from ...stores.memory import MemoryStore
 from .answering import HTTPRefusal
 from .endpoint_processes import EndpointProcesses, SessionOver
 from .limits import RETRY_SOON
-from .live_sessions import LiveSession, digest_of
+from .live_sessions import LiveSession, session_digest
 from .session_durations import SessionDurations
 from .settings import Settings
 from .stored_cancellations import StoredCancellations
@@ -170,7 +170,7 @@ class Sessions:
         except StoreError as problem:
             raise _unavailable(problem) from None
         if self.durations is not None:
-            self.durations.opened(digest_of(id), id, session.state.revision)
+            self.durations.opened(session_digest(id), id, session.state.revision)
         if gone:
             await self._let_go(gone, owner)
 
@@ -211,7 +211,7 @@ class Sessions:
         except StoreError as problem:
             raise _unavailable(problem) from None
         if record is None and self.durations is not None:
-            self.durations.ended(digest_of(text), counted=False)
+            self.durations.ended(session_digest(text), counted=False)
         if record is None or not _owns(principal, record.principal):
             raise HTTPRefusal(404, _ELSEWHERE if self._elsewhere(text) else _UNKNOWN)
         try:
@@ -220,7 +220,7 @@ class Sessions:
             _lost(problem)
             raise HTTPRefusal(404, _UNKNOWN) from None
         if self.durations is not None:
-            self.durations.seen(digest_of(text))
+            self.durations.seen(session_digest(text))
         return SessionRequest(record, self._service.session(state), self.live(text))
 
     def _elsewhere(self, id: str) -> bool:
@@ -332,9 +332,9 @@ class Sessions:
         told by the caller.
         """
         if self.durations is not None:
-            self.durations.ended(digest_of(id), counted=counted)
+            self.durations.ended(session_digest(id), counted=counted)
         if self._processes is not None:
-            await self._processes.say_all(SessionOver(digest_of(id), counted))
+            await self._processes.say_all(SessionOver(session_digest(id), counted))
         await self._end_here(self._live.get(id) or LiveSession(id))
 
     async def _end_here(self, live: LiveSession) -> None:
