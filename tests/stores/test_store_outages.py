@@ -14,6 +14,10 @@ log = logging.getLogger("dovetail.tests.outages")
 AWAY = StoreUnavailable("nobody is there")
 
 
+class _Unreached(StoreUnavailable):
+    """As an engine has errors of its own."""
+
+
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.name == log.name]
 
@@ -48,7 +52,7 @@ async def test_an_outage_lasts_as_long_as_there_are_failures(caplog: pytest.LogC
 
 async def test_another_kind_of_failure_is_told_as_well(caplog: pytest.LogCaptureFixture) -> None:
     outages = StoreOutages(log)
-    for problem in (AWAY, StoreFull("tasks", 10), AWAY, StoreFull("tasks", 10)):
+    for problem in (AWAY, StoreFull("tasks", 10), _Unreached("not at all"), StoreFull("tasks", 10)):
         outages.note(problem)
     assert [each.partition(":")[0] for each in told(caplog)] == ["the store failed"] * 2
     assert "10" in told(caplog)[1]

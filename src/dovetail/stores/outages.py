@@ -42,7 +42,7 @@ class StoreOutages:
         self._what = what
         self._quiet = quiet
         self._clock = clock
-        self._kinds: set[type[Exception]] = set()
+        self._kinds: set[type] = set()
         self._count = 0
         self._since = self._last = 0.0
 
@@ -53,8 +53,10 @@ class StoreOutages:
             self._over()  # the loop that was to look has ended, or has not come to it
         self._last = now
         self._count += 1
-        if type(problem) not in self._kinds:
-            self._kinds.add(type(problem))
+        # An engine may raise errors of its own below those that users know: they are of one kind.
+        kind = next(each for each in type(problem).__mro__ if not each.__name__.startswith("_"))
+        if kind not in self._kinds:
+            self._kinds.add(kind)
             self._log.warning("%s failed: %s", self._what, problem)
         if self._count == 1:
             self._since = now
