@@ -6,14 +6,15 @@ import gc
 import os
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["clean_reports", "chosen_requirements", "skip_ledger", "oracle.plugin", "wires"]
 
-# Where a change lands, the same examples are tried each time; at a desk, new ones are.
-settings.register_profile("landing", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("landing")
+# Where a change lands, the same examples are tried each time; at a desk, new ones are. How long it takes to make them
+# says how busy the machine is.
+settings.register_profile("desk", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("landing", settings.get_profile("desk"), derandomize=True)
+settings.load_profile("landing" if os.environ.get("CI") else "desk")
 
 # Who starts tests in the background, or under nohup, has signals ignored in all that they start, and servers rightly
 # go on ignoring them. With handlers the tests live on as they would, and what they start hears signals again.

@@ -17,6 +17,7 @@ Exit status 1 if one survives, or does not fit.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import compileall
 import csv
@@ -209,19 +210,44 @@ def chosen(mutations: Sequence[Mutation], words: Sequence[str]) -> list[Mutation
     return [each for each in mutations if not words or meant(each)]
 
 
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """What was asked for; a mistake, or ``--help``, ends the process."""
+    parser = argparse.ArgumentParser(
+        prog="tools/mutations.py",
+        description="Break the line that keeps a rule of the specification, and see its own tests fail.",
+        epilog="Exit status 1 if one survives, or does not fit.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "words", nargs="*", metavar="WORD", help="a row (its start will do), an area or a file"
+    )
+    parser.add_argument(
+        "--broken", action="store_true", help="do not run the tests as they are first, to see that they pass"
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--check", action="store_true", help="only see that every entry still fits the source"
+    )
+    instead.add_argument(
+        "--left", action="store_true", help="the MUST rows with tests of their own for which no line is named"
+    )
+    return parser.parse_args(arguments)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Check the table, break each line, print what survives and how many do not, area by area."""
-    words = [each for each in arguments if not each.startswith("--")]
+    options = read_options(arguments)
+    words: list[str] = options.words
     mutations = table()
     if wrong := misfits(mutations):
         print(*wrong, sep="\n")
         print(f"mutations: {len(wrong)} entries of {TABLE.name} do not fit; mend the table")
         return 1
-    if "--check" in arguments:
+    if options.check:
         rows = {row for each in mutations for row in each.rows}
         print(f"mutations: {len(mutations)} entries fit, {len(rows)} rows")
         return 0
-    if "--left" in arguments:
+    if options.left:
         left = without_a_line(mutations)
         print(*(row for row, area in left.items() if not words or area in words), sep="\n")
         return 0
@@ -232,7 +258,7 @@ def main(arguments: Sequence[str]) -> int:
         for number in range(os.cpu_count() or 2):
             sources.put(copied(Path(scratch) / str(number)))
         every = tuple(sorted({row for each in some for row in each.rows}))
-        if every and "--broken" not in arguments:
+        if every and not options.broken:
             print(
                 f"mutations: {len(some)} lines, {len(every)} rows; first the tests as they are ...",
                 flush=True,

@@ -41,7 +41,10 @@ NEVER_OUT = {
         ),
         "dovetail.auth.protecting.verdicts.InvalidToken",
     ),
-    "a request is refused with 503": ("dovetail.auth.protecting.verdicts.Unavailable",),
+    "a request is refused with 503": (
+        "dovetail.auth.protecting.verdicts.Unavailable",
+        "dovetail.transports.http_server.store_failed.StoreFailed",
+    ),
     "a handle is made of it": ("dovetail.extensions.tasks.orders.Started",),
     "the run of a task ends unheard": ("dovetail.extensions.tasks.running.LeaseLost",),
     "`dovetail worker` says it, and ends": ("dovetail.extensions.tasks.working_off.NothingShared",),

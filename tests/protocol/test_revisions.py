@@ -219,3 +219,12 @@ def test_an_integral_float_is_an_integer() -> None:
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_batches_exist_in_one_revision(revision: str) -> None:
     assert PROFILES[revision].has(Feature.BATCHES) == (revision == "2025-03-26")
+
+
+@pytest.mark.parametrize("kind,name", [(types.Tool, "name"), (types.CompleteParams, "ref")])
+def test_a_revision_brings_no_field_that_was_there_already(kind: type, name: str) -> None:
+    """Whoever forgets to name it in the first revision is told; else every revision would have it."""
+    with pytest.raises(
+        ValueError, match=f"2027-01-31 brings {name} of {kind.__name__}, which {REVISIONS[-1]} has"
+    ):
+        PROFILES[REVISIONS[-1]].next("2027-01-31", present={kind: {name}})

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 import pytest
 from argument_types import Color, Model, Place, Size, plan_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from type_models import JSON, SHAPES, Shape
 
@@ -185,7 +185,7 @@ async def test_the_app_says_it_for_all_and_a_tool_for_itself() -> None:
                 assert refused or result.value == 42
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None)
 @given(shape=SHAPES, data=st.data())
 def test_what_fits_is_never_read_otherwise(shape: Shape, data: st.DataObject) -> None:
     """Leniency takes all that strictness takes, as the same, and nothing that no reading of its texts fits."""

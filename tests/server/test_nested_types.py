@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 from argument_types import plan_for
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from type_models import FAMILIES, JSON, RANGES, SHAPES, Field, Shape, bounded_by
 
@@ -40,7 +40,7 @@ def near(draw: st.DrawFn, value: Any) -> Any:
     return draw(JSON)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None)
 @given(shape=SHAPES, data=st.data())
 def test_schema_acceptance_and_refusal_are_what_the_reference_says(shape: Shape, data: st.DataObject) -> None:
     """Every value that the type takes is taken, no other is, and the schema says which, with texts and defaults."""

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -162,6 +162,13 @@ class PostgresServer:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def clear(self) -> None:
+        """Have nothing in the store of the schema that `durable_server` made."""
+        self.sql(
+            "TRUNCATE dovetail.kv, dovetail.kv_used, dovetail.session, dovetail.stream, dovetail.event,"
+            " dovetail.message, dovetail.task, dovetail.task_step; UPDATE dovetail.task_size SET tasks = 0"
+        )
+
     def sql(self, statements: str) -> str:
         """What the engine's own client says of some statements."""
         url = f"postgresql://owner:{QUOTED}@127.0.0.1:{self.port}/postgres"
@@ -187,6 +194,17 @@ async def migrated(server: PostgresServer, schema: str) -> str:
 
     await migrate(server.url, schema=schema)
     return server.url
+
+
+def durable_server() -> Iterator[PostgresServer]:
+    """The body of a fixture: a server that may be hurt, keeps what it acknowledged, and has a schema."""
+    server = PostgresServer(durable=True)
+    try:
+        server.start()
+        asyncio.run(migrated(server, "dovetail"))
+        yield server
+    finally:
+        server.remove()
 
 
 async def until(condition: object, *, seconds: float = WAIT) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres_server import PostgresServer, folder_of_programs, migrated
+from postgres_server import PostgresServer, durable_server, folder_of_programs
 from redis_server import RedisServer, running_server
 
 WORKER = Path(__file__).with_name("relayed_worker.py")
@@ -44,10 +44,7 @@ class Engine:
         if isinstance(self.server, RedisServer):
             self.server.command("FLUSHALL")
         elif self.server is not None:
-            self.server.sql(
-                "TRUNCATE dovetail.kv, dovetail.kv_used, dovetail.session, dovetail.stream, dovetail.event,"
-                " dovetail.message, dovetail.task, dovetail.task_step; UPDATE dovetail.task_size SET tasks = 0"
-            )
+            self.server.clear()
         self._files += 1
 
     def kill(self) -> None:
@@ -71,13 +68,8 @@ def running_engine(kind: str, folder: Path) -> Iterator[Engine]:
     else:
         if folder_of_programs() is None:
             pytest.skip("no-postgres: the machine has no PostgreSQL to start")
-        postgres = PostgresServer(durable=True)
-        try:
-            postgres.start()
-            asyncio.run(migrated(postgres, "dovetail"))
+        for postgres in durable_server():
             yield Engine(kind, folder, postgres)
-        finally:
-            postgres.remove()
 
 
 class Workers:

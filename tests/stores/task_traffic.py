@@ -10,6 +10,7 @@ process that works in two event loops until nothing is left, and prints a line f
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -124,7 +125,29 @@ class TaskTraffic:
         return [record.id for record in found]
 
 
-def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
+async def share_out(kind: str, url: str, store: Store) -> None:
+    """Nine workers in six event loops of three processes: each attempt is one worker's, and limits hold."""
+    for number in range(150):
+        await store.tasks.create(a_task(f"t{number}", owner=f"o{number % 7}"), max_unended=1_000)
+    workers = [_start(kind, url, name) for name in "xyz"]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert await asyncio.to_thread(worker.stdout.readline) == "ready\n"
+    outputs = await asyncio.gather(*(asyncio.to_thread(worker.communicate, "go\n") for worker in workers))
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    attempts, spans = _spans_of([line for output, _ in outputs for line in output.splitlines()])
+    assert len(attempts) == len({id for id, _ in attempts}) == await store.tasks.count(ended=True) == 165
+    assert {number for _, number in attempts} == {1}
+    assert 1 < _most_at_once(spans) <= LIMIT
+
+
+def _start(kind: str, url: str, name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, __file__, kind, url, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def _most_at_once(spans: Sequence[tuple[float, float]]) -> int:
     """How many of them there are at most at one time."""
     moves = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
     most = now = 0
@@ -134,13 +157,13 @@ def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
     return most
 
 
-def spans_of(lines: Sequence[str]) -> tuple[list[tuple[str, int]], list[tuple[float, float]]]:
+def _spans_of(lines: Sequence[str]) -> tuple[list[tuple[str, int]], list[tuple[float, float]]]:
     """Of what the processes said: which attempts they were given, and from when to when they held them."""
     words = [line.split() for line in lines]
     return [(word[1], int(word[2])) for word in words], [(float(word[3]), float(word[4])) for word in words]
 
 
-def open_engine(kind: str, url: str) -> Store:
+def _open_engine(kind: str, url: str) -> Store:
     """The store of an engine of the tests."""
     return RedisStore(url) if kind == "redis" else PostgresStore(url, timeout=30)
 
@@ -162,7 +185,7 @@ async def _work_off(store: Store, name: str) -> None:
 
 
 async def _main(kind: str, url: str, name: str) -> None:
-    async with aclosing(open_engine(kind, url)) as store:
+    async with aclosing(_open_engine(kind, url)) as store:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.readline)

@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
-from postgres_server import PostgresServer, migrated, needs_postgres, until
+from postgres_server import PostgresServer, durable_server, needs_postgres, until
 
 from dovetail.stores import BusBounds, PostgresStore, StoreBounds, StoreClosed, StoreFull, StoreUnavailable
 from dovetail.testing.bus_contract import Hearing, check_order
@@ -30,21 +30,13 @@ WORKER = Path(__file__).with_name("postgres_worker.py")
 @pytest.fixture(scope="module")
 def own() -> Iterator[PostgresServer]:
     """A server that is hurt here, and keeps what it acknowledged."""
-    server = PostgresServer(durable=True)
-    try:
-        server.start()
-        asyncio.run(migrated(server, "dovetail"))
-        yield server
-    finally:
-        server.remove()
+    yield from durable_server()
 
 
 @pytest.fixture
 def server(own: PostgresServer) -> PostgresServer:
     """The server, with nothing in its store."""
-    own.sql(
-        "TRUNCATE dovetail.kv, dovetail.kv_used, dovetail.session, dovetail.stream, dovetail.event, dovetail.message"
-    )
+    own.clear()
     return own
 
 

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 
 import pytest
+from agreement import History, agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgres_server import PostgresServer, migrated, needs_postgres
-from test_store_agreement import BOUNDS, Step, answer, steps
+from test_store_agreement import BOUNDS, steps
 
 from dovetail.stores import Event, MemoryStore, PostgresStore
 from dovetail.testing.store_contract import (
@@ -88,7 +89,7 @@ async def test_a_clock_that_goes_back_ends_nothing_that_is_in_use(
 
 @settings(max_examples=40, deadline=None)
 @given(history=st.lists(steps(), min_size=5, max_size=60))
-def test_memory_and_postgres_agree(server: PostgresServer, history: list[tuple[str, Step | int]]) -> None:
+def test_memory_and_postgres_agree(server: PostgresServer, history: History) -> None:
     """Written apart, each is the other's oracle."""
 
     async def run() -> None:
@@ -98,10 +99,6 @@ def test_memory_and_postgres_agree(server: PostgresServer, history: list[tuple[s
             aclosing(MemoryStore(bounds=BOUNDS, clock=clock)) as memory,
             aclosing(PostgresStore(server.url, schema=schema, bounds=BOUNDS, clock=clock)) as postgres,
         ):
-            for name, step in history:
-                if isinstance(step, int):
-                    clock.advance(step)
-                else:
-                    assert await answer(memory, step) == await answer(postgres, step), name
+            await agree(memory, postgres, clock, history)
 
     asyncio.run(run())

@@ -5,27 +5,22 @@ acknowledged is lost and no attempt is given twice, and claims wait for nobody's
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
-import task_traffic
+from agreement import History, agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from postgres_server import PostgresServer, migrated, needs_postgres, until
-from task_traffic import LIMIT, TaskTraffic, most_at_once, spans_of
-from test_task_agreement import BEGIN, BOUNDS, Step, answer, steps
+from postgres_server import PostgresServer, durable_server, migrated, needs_postgres, until
+from task_traffic import TaskTraffic, share_out
+from test_task_agreement import BEGIN, BOUNDS, steps
 
 from dovetail.stores import MemoryStore, PostgresStore, StoreBounds, StoreFull, StoreUnavailable, TaskBounds
 from dovetail.stores.postgres import executor
 from dovetail.testing.store_contract import VirtualClock, a_task
 
 pytestmark = needs_postgres
-WORKER = Path(task_traffic.__file__)
-EMPTY = "TRUNCATE dovetail.task, dovetail.task_step; UPDATE dovetail.task_size SET tasks = 0"
 COUNTED = "SELECT (SELECT tasks FROM dovetail.task_size) = (SELECT count(*) FROM dovetail.task)"
 STRAYS = "SELECT count(*) FROM dovetail.task_step WHERE task NOT IN (SELECT number FROM dovetail.task)"
 
@@ -33,19 +28,13 @@ STRAYS = "SELECT count(*) FROM dovetail.task_step WHERE task NOT IN (SELECT numb
 @pytest.fixture(scope="module")
 def own() -> Iterator[PostgresServer]:
     """A server that is hurt here, and keeps what it acknowledged."""
-    server = PostgresServer(durable=True)
-    try:
-        server.start()
-        asyncio.run(migrated(server, "dovetail"))
-        yield server
-    finally:
-        server.remove()
+    yield from durable_server()
 
 
 @pytest.fixture
 def server(own: PostgresServer) -> PostgresServer:
-    """The server, without any task."""
-    own.sql(EMPTY)
+    """The server, with nothing in its store."""
+    own.clear()
     return own
 
 
@@ -55,27 +44,15 @@ async def store(server: PostgresServer) -> AsyncIterator[PostgresStore]:
         yield store
 
 
-def start(name: str, url: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), "postgres", url, name],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 def check_tables(server: PostgresServer) -> None:
     """What is counted is what is there, no result is left without its task, and nobody waited in a circle."""
-    assert server.sql(COUNTED) == "t"
-    assert server.sql(STRAYS) == "0"
-    assert server.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'") == "0"
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"
+    assert server.sql(f"SELECT ({COUNTED}), ({STRAYS}), ({deadlocks})") == "t|0|0"
 
 
 @settings(max_examples=40, deadline=None)
 @given(history=st.lists(steps(), min_size=10, max_size=80))
-def test_tasks_in_memory_and_postgres_agree(
-    own: PostgresServer, history: Sequence[tuple[str, Step | int]]
-) -> None:
+def test_tasks_in_memory_and_postgres_agree(own: PostgresServer, history: History) -> None:
     """Written apart, each is the other's oracle."""
 
     async def run() -> None:
@@ -84,31 +61,15 @@ def test_tasks_in_memory_and_postgres_agree(
             aclosing(MemoryStore(bounds=BOUNDS, clock=clock)) as memory,
             aclosing(PostgresStore(own.url, bounds=BOUNDS, clock=clock)) as postgres,
         ):
-            for name, step in history:
-                if isinstance(step, int):
-                    clock.advance(step)
-                else:
-                    assert await answer(memory, step) == await answer(postgres, step), name
+            await agree(memory, postgres, clock, history)
 
-    own.sql(EMPTY)
+    own.clear()
     asyncio.run(run())
     check_tables(own)
 
 
 async def test_processes_and_loops_share_the_work(server: PostgresServer, store: PostgresStore) -> None:
-    """Nine workers in six event loops of three processes: each attempt is one worker's, and limits hold."""
-    for number in range(150):
-        await store.tasks.create(a_task(f"t{number}", owner=f"o{number % 7}"), max_unended=1_000)
-    workers = [start(name, server.url) for name in "xyz"]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert await asyncio.to_thread(worker.stdout.readline) == "ready\n"
-    outputs = await asyncio.gather(*(asyncio.to_thread(worker.communicate, "go\n") for worker in workers))
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
-    attempts, spans = spans_of([line for output, _ in outputs for line in output.splitlines()])
-    assert len(attempts) == len({id for id, _ in attempts}) == await store.tasks.count(ended=True) == 165
-    assert {number for _, number in attempts} == {1}
-    assert 1 < most_at_once(spans) <= LIMIT
+    await share_out("postgres", server.url, store)
     check_tables(server)
 
 

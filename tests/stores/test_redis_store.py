@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 
 import pytest
+from agreement import History, agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis_server import RedisServer, running_server
-from test_store_agreement import BOUNDS, Step, answer, steps
+from test_store_agreement import BOUNDS, steps
 
 from dovetail.stores import Event, EventBounds, MemoryStore, RedisStore, StoreBounds, StoreFull
 from dovetail.testing.store_contract import (
@@ -56,18 +57,14 @@ class TestRedisStore(StoreContract, SharedStoreContract):
 
 @settings(max_examples=100, deadline=None)
 @given(history=st.lists(steps(), min_size=5, max_size=60))
-def test_memory_and_redis_agree(server: RedisServer, history: list[tuple[str, Step | int]]) -> None:
+def test_memory_and_redis_agree(server: RedisServer, history: History) -> None:
     async def run() -> None:
         clock = VirtualClock()
         async with (
             aclosing(MemoryStore(bounds=BOUNDS, clock=clock)) as memory,
             aclosing(RedisStore(server.url, bounds=BOUNDS, clock=clock)) as redis,
         ):
-            for name, step in history:
-                if isinstance(step, int):
-                    clock.advance(step)
-                else:
-                    assert await answer(memory, step) == await answer(redis, step), name
+            await agree(memory, redis, clock, history)
 
     server.command("FLUSHALL")
     asyncio.run(run())

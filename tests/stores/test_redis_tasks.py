@@ -6,26 +6,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-import task_traffic
+from agreement import History, agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from redis_server import RedisServer, running_server
-from task_traffic import LIMIT, TaskTraffic, most_at_once, spans_of
-from test_task_agreement import BEGIN, BOUNDS, Step, answer, steps
+from task_traffic import TaskTraffic, share_out
+from test_task_agreement import BEGIN, BOUNDS, steps
 
 from dovetail.stores import MemoryStore, RedisStore, StoreFull
 from dovetail.testing.store_contract import VirtualClock, a_task
-
-WORKER = Path(task_traffic.__file__)
 
 
 @pytest.fixture
@@ -44,15 +40,6 @@ async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
         yield store
 
 
-def start(name: str, url: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), "redis", url, name],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 def scripts_run(server: RedisServer) -> int:
     """How many scripts the server was asked for."""
     found = re.search(rb"cmdstat_evalsha:calls=(\d+)", server.command("INFO", "commandstats"))
@@ -68,9 +55,7 @@ def kept_keys(server: RedisServer) -> set[str]:
 
 @settings(max_examples=100, deadline=None)
 @given(history=st.lists(steps(), min_size=10, max_size=80))
-def test_tasks_in_memory_and_redis_agree(
-    shared: RedisServer, history: Sequence[tuple[str, Step | int]]
-) -> None:
+def test_tasks_in_memory_and_redis_agree(shared: RedisServer, history: History) -> None:
     """Written apart, each is the other's oracle. Once all tasks are gone, so is all that stood beside them."""
 
     async def run() -> None:
@@ -79,11 +64,7 @@ def test_tasks_in_memory_and_redis_agree(
             aclosing(MemoryStore(bounds=BOUNDS, clock=clock)) as memory,
             aclosing(RedisStore(shared.url, bounds=BOUNDS, clock=clock)) as redis,
         ):
-            for name, step in history:
-                if isinstance(step, int):
-                    clock.advance(step)
-                else:
-                    assert await answer(memory, step) == await answer(redis, step), name
+            await agree(memory, redis, clock, history)
             for owner in ("alice", "bob", "Bob"):
                 for record in await redis.tasks.list(owner):
                     assert await redis.tasks.delete(record.id)
@@ -94,19 +75,7 @@ def test_tasks_in_memory_and_redis_agree(
 
 
 async def test_processes_and_loops_share_the_work(server: RedisServer, store: RedisStore) -> None:
-    """Nine workers in six event loops of three processes: each attempt is one worker's, and limits hold."""
-    for number in range(150):
-        await store.tasks.create(a_task(f"t{number}", owner=f"o{number % 7}"), max_unended=1_000)
-    workers = [start(name, server.url) for name in "xyz"]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert await asyncio.to_thread(worker.stdout.readline) == "ready\n"
-    outputs = await asyncio.gather(*(asyncio.to_thread(worker.communicate, "go\n") for worker in workers))
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
-    attempts, spans = spans_of([line for output, _ in outputs for line in output.splitlines()])
-    assert len(attempts) == len({id for id, _ in attempts}) == await store.tasks.count(ended=True) == 165
-    assert {number for _, number in attempts} == {1}
-    assert 1 < most_at_once(spans) <= LIMIT
+    await share_out("redis", server.url, store)
 
 
 async def test_a_killed_server_takes_no_task_with_it(server: RedisServer, store: RedisStore) -> None:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
+from agreement import History, Step, agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,6 @@ from dovetail.stores import (
     SQLiteStore,
     Store,
     StoreBounds,
-    StoreError,
 )
 from dovetail.testing.store_contract import VirtualClock, a_session
 
@@ -28,7 +28,6 @@ BOUNDS = StoreBounds(
     sessions=SessionBounds(max_sessions=3, max_per_principal=2, idle_ttl=10, absolute_ttl=25),
     events=EventBounds(max_events=3, max_bytes=8, ttl=10, position_ttl=25),
 )
-Step = Callable[[Store], Awaitable[object]]
 
 keys = st.sampled_from(["a", "a/", "a/b", "b"])
 values = st.sampled_from([b"", b"1", b"22", b"x" * 9])
@@ -85,27 +84,16 @@ def steps() -> st.SearchStrategy[tuple[str, Step | int]]:
     )
 
 
-async def answer(store: Store, step: Step) -> object:
-    try:
-        return await step(store)
-    except StoreError as error:
-        return type(error), str(error)
-
-
 @settings(max_examples=100, deadline=None)
 @given(st.lists(steps(), min_size=5, max_size=60))
-def test_memory_and_sqlite_agree(history: list[tuple[str, Step | int]]) -> None:
+def test_memory_and_sqlite_agree(history: History) -> None:
     async def run(folder: str) -> None:
         clock = VirtualClock()
         async with (
             aclosing(MemoryStore(bounds=BOUNDS, clock=clock)) as memory,
             aclosing(SQLiteStore(Path(folder) / "store.db", bounds=BOUNDS, clock=clock)) as sqlite,
         ):
-            for name, step in history:
-                if isinstance(step, int):
-                    clock.advance(step)
-                else:
-                    assert await answer(memory, step) == await answer(sqlite, step), name
+            await agree(memory, sqlite, clock, history)
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(folder))

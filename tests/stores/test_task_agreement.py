@@ -12,6 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from agreement import History, Step, agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -21,7 +22,6 @@ from dovetail.stores import (
     SQLiteStore,
     Store,
     StoreBounds,
-    StoreError,
     TaskBounds,
     TaskRecord,
     sqlite_tasks,
@@ -30,7 +30,6 @@ from dovetail.testing.store_contract import VirtualClock, a_task
 
 BOUNDS = StoreBounds(tasks=TaskBounds(max_tasks=5, max_data=600))
 BEGIN = 1_800_000_000.0
-Step = Callable[[Store], Awaitable[object]]
 
 ids = st.sampled_from(["a", "b", "B", "é", "c", "d", "e"])
 owners = st.sampled_from(["alice", "bob", "Bob"])
@@ -143,13 +142,6 @@ def steps() -> st.SearchStrategy[tuple[str, Step | int]]:
     )
 
 
-async def answer(store: Store, step: Step) -> object:
-    try:
-        return await step(store)
-    except StoreError as error:
-        return type(error), str(error)
-
-
 def check_counts(store: MemoryStore) -> None:
     """What stands beside the records says what they say."""
     tasks = store.tasks
@@ -181,19 +173,14 @@ def check_counts(store: MemoryStore) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(steps(), min_size=10, max_size=80), st.sampled_from([1, 256]))
-def test_tasks_in_memory_and_sqlite_agree(history: list[tuple[str, Step | int]], look: int) -> None:
+def test_tasks_in_memory_and_sqlite_agree(history: History, look: int) -> None:
     async def run(folder: str) -> None:
         clock = VirtualClock(BEGIN)
         async with (
             aclosing(MemoryStore(bounds=BOUNDS, clock=clock)) as memory,
             aclosing(SQLiteStore(Path(folder) / "store.db", bounds=BOUNDS, clock=clock)) as sqlite,
         ):
-            for name, step in history:
-                if isinstance(step, int):
-                    clock.advance(step)
-                else:
-                    assert await answer(memory, step) == await answer(sqlite, step), name
-                    check_counts(memory)
+            await agree(memory, sqlite, clock, history, after=lambda: check_counts(memory))
 
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite_tasks, "_LOOK", look)  # few tasks have to do for what it does with many

@@ -21,7 +21,7 @@ from dovetail.stores.errors import StoreUnavailable
 from dovetail.transports.http_server import endpoint_processes
 from dovetail.transports.http_server.claims import Claims
 from dovetail.transports.http_server.endpoint_processes import EndpointProcesses, SessionOver
-from dovetail.transports.http_server.live_sessions import digest_of
+from dovetail.transports.http_server.live_sessions import session_digest
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -339,7 +339,7 @@ async def test_an_answer_that_is_kept_while_its_session_ends_elsewhere_goes_as_w
             assert (await answering).status == 200
         if word == "after":
             await until(lambda: not one.live)
-            processes._hears[SessionOver](SessionOver(digest_of(prober.session or "")))
+            processes._hears[SessionOver](SessionOver(session_digest(prober.session or "")))
         looking = one.app._stateful._sessions._looking
         if looking is not None:
             await looking
@@ -356,7 +356,7 @@ async def test_an_answer_in_the_store_that_cannot_be_read_ends_its_question_alon
         asked = [(await said(stream))["id"] for stream in asking]
         questions = one.app._stateful._sessions.questions
         assert questions is not None
-        kv = questions._of(digest_of(prober.session or ""))
+        kv = questions._of(session_digest(prober.session or ""))
         for id, data in zip(asked, (b"\xff{", b'{"body":[1', b'{"body":{"roots":[]}}'), strict=True):
             await kv.set(id, data)
         questions._look_for_all()

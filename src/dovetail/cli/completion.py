@@ -20,9 +20,9 @@ except ImportError as missing:
 
 from ..protocol.revisions import REVISIONS
 from .applications import ApplicationCommand
-from .dev import DevParser
-from .run import RunParser
-from .worker import WorkerParser
+from .dev import DevCommand
+from .run import RunCommand
+from .worker import WorkerCommand
 
 __all__ = ["SHELLS", "CompletedCommand", "Option", "Shell", "known_commands", "script"]
 
@@ -91,9 +91,9 @@ def _described(words: tuple[str, ...], command: Commands, *, grouping: bool = Fa
 
 
 _PARSERS: Final[dict[tuple[str, ...], type[argparse.ArgumentParser]]] = {
-    ("run",): RunParser,
-    ("worker",): WorkerParser,
-    ("dev",): DevParser,
+    ("run",): RunCommand,
+    ("worker",): WorkerCommand,
+    ("dev",): DevCommand,
 }
 _HELP_OPTION: Final = Option(("--help", "-h"), "Show the help.")
 

@@ -11,10 +11,11 @@ import argparse
 import ipaddress
 import os
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from ..loading import split_place
-from .exits import INTERRUPTED, NO_SERVER, OK, UsageError, tell
+from .exits import UsageError
+from .file_command import FileCommand
 from .run import address_of
 
 __all__ = ["main"]
@@ -22,49 +23,19 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until told to stop, and give the exit code. ``arguments``: the words after ``dev``."""
-    words, rest = list(arguments), list[str]()
-    if "--" in words:
-        at = words.index("--")
-        words, rest = words[:at], words[at + 1 :]
-    try:
-        options = DevParser().parse_args(words)
-        how = _plan(options)
-    except UsageError as problem:
-        return tell(problem)
-    except SystemExit:  # --help was printed
-        return OK
-    from ..last_resort import install
-
-    install()
-    try:
-        from ..devserver.server import serve
-
-        serve(options.file, rest, **how)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as problem:  # noqa: BLE001 - what can't be served is told in one line; -v shows where
-        return tell(problem, verbose=options.verbose) and NO_SERVER
-    return OK
+    return DevCommand().main(arguments)
 
 
-class DevParser(argparse.ArgumentParser):
-    """The options; a mistake raises `UsageError` instead of ending the process."""
+class DevCommand(FileCommand):
+    """See `FileCommand`."""
 
     def __init__(self) -> None:
         super().__init__(
-            prog="dovetail dev",
-            description="Serve the App in a Python file while it is written: each save replaces it, and clients keep "
+            "dev",
+            "Serve the App in a Python file while it is written: each save replaces it, and clients keep "
             "their sessions. The replay check is on, and each round is printed.",
-            epilog="Words after -- are the file's own (sys.argv). "
-            "Exit codes: 0 stopped, 2 usage, 3 cannot start, 130 interrupted.",
-            allow_abbrev=False,
         )
         add = self.add_argument
-        add(
-            "file",
-            metavar="FILE[:app]",
-            help="the file; without a name: app, server, mcp, or the only App in it",
-        )
         add("--http", metavar="[HOST:]PORT", help="serve over HTTP at this address (default: 127.0.0.1:8000)")
         add("--stdio", action="store_true", help="serve on standard input and output")
         add("--path", metavar="PATH", help="where the HTTP endpoint is (default: /mcp)")
@@ -73,10 +44,17 @@ class DevParser(argparse.ArgumentParser):
             action="store_true",
             help="serve an app that asks who is calling to anybody on this machine",
         )
-        add("-v", "--verbose", action="store_true", help="show tracebacks")
+        self.add_verbose()
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see dovetail dev --help)")
+    def check(self, options: argparse.Namespace) -> dict[str, Any]:
+        """How to serve. Raises `UsageError`."""
+        return _plan(options)
+
+    def act(self, options: argparse.Namespace, checked: dict[str, Any], words: Sequence[str]) -> None:
+        """See `FileCommand`."""
+        from ..devserver.server import serve
+
+        serve(options.file, list(words), **checked)
 
 
 def _plan(options: argparse.Namespace) -> dict[str, Any]:

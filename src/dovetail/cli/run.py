@@ -1,20 +1,20 @@
 """``dovetail run FILE[:app]``: serve the app in a file, on stdio unless told otherwise.
 
-Hosts start stdio servers again and again, so this path is short: the standard library, then the author's
-file, which imports what it needs of Dovetail, then the transport. Nothing else of the command line is loaded.
-Also ``python -m dovetail.cli.run FILE``, which is how a client runs a file with an app in it.
+Only the standard library is imported before the author's file, and then the transport. Also ``python -m
+dovetail.cli.run FILE``, which is how a client runs a file with an app in it.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from ..loading import CannotLoad, load_app, split_place
-from .exits import INTERRUPTED, NO_SERVER, OK, UsageError, tell
+from ..loading import load_app
+from .exits import UsageError
+from .file_command import FileCommand, be_program, lend_store_at
 
-__all__ = ["address_of", "divide", "lend_store_at", "main"]
+__all__ = ["address_of", "main"]
 
 TRANSPORTS: Final = ("stdio", "http", "unix")
 _HTTP: Final = {
@@ -35,67 +35,21 @@ _HTTP: Final = {
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until told to stop, and give the exit code. ``arguments``: the words after ``run``."""
-    words, rest = divide(list(arguments))
-    try:
-        options = RunParser().parse_args(words)
-        transport, how = _plan(options)
-    except UsageError as problem:
-        return tell(problem)
-    except SystemExit:  # --help was printed
-        return OK
-    from ..last_resort import install
-
-    install(None if options.log_format == "json" else options.log_level)
-    if options.log_format == "json":
-        from ..logs import log_json
-        from ..telemetry import CallLog, instrument
-
-        log_json(options.log_level or "info")
-        instrument(CallLog)
-    sys.argv = [str(split_place(options.file)[0]), *rest]
-    try:
-        if "store" in how:
-            how["store"] = lend_store_at(how["store"])
-        _run(_load(options.file, transport), transport, how)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except (CannotLoad, UsageError) as problem:
-        return tell(problem, verbose=options.verbose)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else NO_SERVER
-    except Exception as problem:  # noqa: BLE001 - whatever the author's own code raises; -v shows where
-        return tell(problem, verbose=options.verbose) and NO_SERVER
-    return OK
+    return RunCommand().main(arguments)
 
 
-class RunParser(argparse.ArgumentParser):
-    """The options; a mistake raises `UsageError` instead of ending the process."""
+class RunCommand(FileCommand):
+    """See `FileCommand`."""
 
     def __init__(self) -> None:
-        super().__init__(
-            prog="dovetail run",
-            description="Serve the App in a Python file.",
-            epilog="Words after -- are the file's own (sys.argv). "
-            "Exit codes: 0 stopped, 2 usage, 3 cannot start, 130 interrupted.",
-            allow_abbrev=False,
-        )
+        super().__init__("run", "Serve the App in a Python file.")
         add = self.add_argument
-        add(
-            "file",
-            metavar="FILE[:app]",
-            help="the file; without a name: app, server, mcp, or the only App in it",
-        )
         add("--transport", choices=TRANSPORTS, help="default: stdio")
         add("--http", metavar="[HOST:]PORT", help="serve over HTTP at this address (port 0: any free one)")
         add("--uds", metavar="PATH", help="a unix socket: for HTTP, or for lines with --transport unix")
         self._add_http()
-        add("--log-level", choices=("debug", "info", "warning", "error"), help="log to standard error")
-        add(
-            "--log-format",
-            choices=("text", "json"),
-            help="json: lines of JSON, one for each call as well (from info on)",
-        )
-        add("-v", "--verbose", action="store_true", help="show tracebacks")
+        self.add_logging(json=", one for each call as well")
+        self.add_verbose()
 
     def _add_http(self) -> None:
         add = self.add_argument
@@ -146,16 +100,26 @@ class RunParser(argparse.ArgumentParser):
             help="serve the stateful era without sessions",
         )
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see dovetail run --help)")
+    def check(self, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+        """The transport and its options. Raises `UsageError` for options that do not go together."""
+        return _plan(options)
 
+    def act(
+        self, options: argparse.Namespace, checked: tuple[str, dict[str, Any]], words: Sequence[str]
+    ) -> None:
+        """See `FileCommand`."""
+        be_program(options.file, words)
+        transport, how = checked
+        if "store" in how:
+            how["store"] = lend_store_at(how["store"])
+        _run(_load(options.file, transport), transport, how)
 
-def divide(words: list[str]) -> tuple[list[str], list[str]]:
-    """What is ours, and what comes after ``--``."""
-    if "--" not in words:
-        return words, []
-    at = words.index("--")
-    return words[:at], words[at + 1 :]
+    def log_json(self, level: str) -> None:
+        """See `FileCommand`. Each call has a line of its own."""
+        from ..telemetry import CallLog, instrument
+
+        super().log_json(level)
+        instrument(CallLog)
 
 
 def _plan(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
@@ -198,19 +162,6 @@ def _load(place: str, transport: str) -> Any:
         return load_app(place)
     with redirect_stdout(sys.stderr):
         return load_app(place)
-
-
-def lend_store_at(url: str) -> Any:
-    """The store, which every app of the file that has none of its own has as well. Raises `UsageError`."""
-    from ..server.keys_and_store import lend_store
-    from ..stores.urls import open_store
-
-    try:
-        store = open_store(url)
-    except ValueError as problem:
-        raise UsageError(f"--store: {problem}") from None
-    lend_store(store)
-    return store
 
 
 def _run(app: Any, transport: str, how: dict[str, Any]) -> None:

@@ -7,65 +7,26 @@ before the author's file.
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from ..loading import CannotLoad, load_app, split_place
-from .exits import INTERRUPTED, NO_SERVER, OK, UsageError, tell
-from .run import divide, lend_store_at
+from ..loading import load_app
+from .exits import UsageError
+from .file_command import FileCommand, be_program, lend_store_at
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Work until told to stop, and give the exit code. ``arguments``: the words after ``worker``."""
-    words, rest = divide(list(arguments))
-    try:
-        options = WorkerParser().parse_args(words)
-        _check(options)
-    except UsageError as problem:
-        return tell(problem)
-    except SystemExit:  # --help was printed
-        return OK
-    from ..last_resort import install
-
-    install(None if options.log_format == "json" else options.log_level)
-    if options.log_format == "json":
-        from ..logs import log_json
-
-        log_json(options.log_level or "info")
-    sys.argv = [str(split_place(options.file)[0]), *rest]
-    try:
-        if options.store is not None:
-            lend_store_at(options.store)
-        _work(load_app(options.file), options.at_once, options.drain)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except (CannotLoad, UsageError) as problem:
-        return tell(problem, verbose=options.verbose)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else NO_SERVER
-    except Exception as problem:  # noqa: BLE001 - whatever the author's own code raises; -v shows where
-        return tell(problem, verbose=options.verbose) and NO_SERVER
-    return OK
+    return WorkerCommand().main(arguments)
 
 
-class WorkerParser(argparse.ArgumentParser):
-    """The options; a mistake raises `UsageError` instead of ending the process."""
+class WorkerCommand(FileCommand):
+    """See `FileCommand`."""
 
     def __init__(self) -> None:
-        super().__init__(
-            prog="dovetail worker",
-            description="Work off the tasks of the App in a Python file, without serving it.",
-            epilog="Words after -- are the file's own (sys.argv). "
-            "Exit codes: 0 stopped, 2 usage, 3 cannot start, 130 interrupted.",
-            allow_abbrev=False,
-        )
+        super().__init__("worker", "Work off the tasks of the App in a Python file, without serving it.")
         add = self.add_argument
-        add(
-            "file",
-            metavar="FILE[:app]",
-            help="the file; without a name: app, server, mcp, or the only App in it",
-        )
         add(
             "--store",
             metavar="URL",
@@ -84,20 +45,22 @@ class WorkerParser(argparse.ArgumentParser):
             metavar="SECONDS",
             help="how long the end may take, in which what runs is let go of (default: 10)",
         )
-        add("--log-level", choices=("debug", "info", "warning", "error"), help="log to standard error")
-        add("--log-format", choices=("text", "json"), help="json: lines of JSON (from info on)")
-        add("-v", "--verbose", action="store_true", help="show tracebacks")
+        self.add_logging(json="")
+        self.add_verbose()
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see dovetail worker --help)")
+    def check(self, options: argparse.Namespace) -> None:
+        """Raises `UsageError` for numbers that can't be."""
+        if options.at_once is not None and options.at_once < 1:
+            raise UsageError("--at-once is at least 1")
+        if not 0 < options.drain < float("inf"):
+            raise UsageError("--drain is above 0 seconds, and not without end")
 
-
-def _check(options: argparse.Namespace) -> None:
-    """Raises `UsageError` for numbers that can't be."""
-    if options.at_once is not None and options.at_once < 1:
-        raise UsageError("--at-once is at least 1")
-    if not 0 < options.drain < float("inf"):
-        raise UsageError("--drain is above 0 seconds, and not without end")
+    def act(self, options: argparse.Namespace, checked: None, words: Sequence[str]) -> None:
+        """See `FileCommand`."""
+        be_program(options.file, words)
+        if options.store is not None:
+            lend_store_at(options.store)
+        _work(load_app(options.file), options.at_once, options.drain)
 
 
 def _work(app: Any, at_once: int | None, drain: float) -> None:

@@ -14,9 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from ..security.principal import ANONYMOUS
 from ..transports.http_server.answering import Event, HTTPRefusal, Receive, Scope, Send
-from ..transports.http_server.head import Head
 from ..transports.http_server.limits import EndpointLimits
 from ..transports.http_server.routes import Request, Route, found, in_order
 from ..transports.http_server.settings import Settings
@@ -73,7 +71,7 @@ class ChildRoutes:
     def __init__(self, routes: Sequence[Route], send: Callable[[frames.ToParent], Awaitable[None]]) -> None:
         self._routes = in_order(routes, taken=())
         self._settings = Settings()
-        self._places = EndpointLimits(self._settings)
+        self._limits = EndpointLimits(self._settings)
         self._send = send
 
     @property
@@ -102,8 +100,9 @@ class ChildRoutes:
             await self._send(frames.Part(visit.number, dict(event)))
 
         try:
+            params = {**scope, "path_params": dict(match.values)}
             await route.serve(
-                scope, receive, send, ANONYMOUS, match.values, self._settings, Head(scope), self._places
+                Request(params, receive, settings=self._settings, limits=self._limits), send, ()
             )
         except HTTPRefusal as refusal:
             return status, refusal.status, refusal.problem.message

@@ -22,6 +22,7 @@ Specification: basic/patterns/mrtr, "Server Requirements"; basic/patterns/cancel
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -122,6 +123,22 @@ class Journals:
         self._kv = None if kv is None else room_of_rounds(kv)
         self._spill = spill
         self.redemptions = Redemptions(self._room)
+
+    def failed(self, problem: StoreError) -> InternalError:
+        """What a caller is told whose call the store can't keep at this moment. To be called in the event loop."""
+        if isinstance(problem, StoreFull):
+            return InternalError(
+                "the server keeps as much for calls that wait for answers as it may; answer or give up some, or try "
+                "again in a few minutes"
+            )
+        self._outages.note(problem)
+        return InternalError("the server can't keep the call at this moment; try again")
+
+    @cached_property
+    def _outages(self):
+        from ..stores.outages import StoreOutages  # of a store that is never away nothing is told
+
+        return StoreOutages(log, "the store of calls between their rounds")
 
     def binding(self, method: str, params: RetryParams, channel: Channel) -> bytes:
         """What the state of a request is bound to: it opens for the same request of the same caller, here."""
@@ -243,17 +260,6 @@ class Journals:
 def room_of_rounds(kv: KeyValue) -> KeyValue:
     """The share of a store that calls have between their rounds. Raises ValueError where too much is given away."""
     return kv.within("rounds/", share=SHARE)
-
-
-def store_failed(problem: StoreError) -> InternalError:
-    """What a caller is told whose call the store can't keep at this moment."""
-    if isinstance(problem, StoreFull):
-        return InternalError(
-            "the server keeps as much for calls that wait for answers as it may; answer or give up some, or try again "
-            "in a few minutes"
-        )
-    log.warning("the store can't keep a call between its rounds: %s", problem)
-    return InternalError("the server can't keep the call at this moment; try again")
 
 
 def _step(nonce: str, step: str) -> str:

@@ -44,7 +44,7 @@ from ..protocol.types.requests import InputRequired, RetryParams
 from ..security.sealing import SealBroken
 from ..stores.errors import StoreError
 from .channel import Channel, DurableCall
-from .journals import MAX_JOURNAL, Journals, JournalTooLarge, OutcomeUnknown, store_failed
+from .journals import MAX_JOURNAL, Journals, JournalTooLarge, OutcomeUnknown
 from .redemptions import Redemption, redemption
 
 log = get_logger("dovetail.server")
@@ -211,7 +211,7 @@ class Rounds:
                 "the request state is not valid for this request; send the request again without it"
             ) from None
         except StoreError as problem:
-            raise store_failed(problem) from problem
+            raise journals.failed(problem) from problem
         journal.accept(responses)
         journal.expires = time.time() // 1 + rounds.LIFETIME  # whole seconds: all states are equally long
         received = ReceivedState(journal, binding, redemption=redeeming, before=before)
@@ -407,7 +407,7 @@ class Rounds:
             raise
         except StoreError as problem:
             self._unsure = True
-            raise store_failed(problem) from problem
+            raise self._journals.failed(problem) from problem
         if done is not None:
             return done
         try:
@@ -498,7 +498,7 @@ class Rounds:
             received = self._received
             state = await journals.seal(journal, received.binding, self._channel, before=received.before)
         except StoreError as problem:
-            raise store_failed(problem) from problem
+            raise journals.failed(problem) from problem
         return rounds.required(requests, state)
 
     def kept(self) -> str:
@@ -526,7 +526,7 @@ class Rounds:
         try:
             return await self._journals.redemptions.redeem(redeeming)
         except StoreError as problem:
-            raise store_failed(problem) from problem
+            raise self._journals.failed(problem) from problem
 
     async def keep(self, reply: bytes) -> bytes:
         """Keep the reply of a call whose state was redeemed; gives the one that counts.

@@ -44,12 +44,9 @@ from ..runtime.channel import Channel
 from ..runtime.dispatch import Handler
 from ..runtime.extension import NO_EXTENSIONS, Extensions, ServedTool, TaskOptions
 from .arguments import ArgumentsPlan, BadArguments
-from .contents import ContentsPlan
 from .context import Context, opened_rounds
-from .messages import MessagesPlan
 from .output import OutputPlan
 from .running import Runner
-from .texts import TextArguments
 
 R = TypeVar("R", bound=CacheableResult)
 CacheScope = Literal["public", "private"]
@@ -191,6 +188,9 @@ class ResourceEntry:
         scope: CacheScope = "private",
         mask_errors: bool = True,
     ) -> None:
+        from .contents import ContentsPlan  # what a server of tools alone does without
+        from .texts import TextArguments
+
         self.described = described
         self.template = template
         self.single_use = runner.policy.single_use
@@ -237,6 +237,9 @@ class PromptEntry:
     """A prompt and the function that writes it."""
 
     def __init__(self, prompt: Prompt, runner: Runner, *, mask_errors: bool = True) -> None:
+        from .messages import MessagesPlan  # as above
+        from .texts import TextArguments
+
         self.prompt = prompt
         self.single_use = runner.policy.single_use
         self._mask_errors = mask_errors

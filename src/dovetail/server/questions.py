@@ -26,7 +26,6 @@ from ..protocol.errors import (
 from ..protocol.messages import join
 from ..protocol.revisions import Feature, Profile
 from ..protocol.rounds import WireQuestion
-from ..protocol.tool_balance import imbalance
 from ..protocol.types import (
     ClientCapabilities,
     CreateMessageParams,
@@ -208,6 +207,8 @@ class Sample(Question[CreateMessageResult]):
         tools: list[Tool] | None = None,
         tool_choice: ToolChoice | None = None,
     ) -> None:
+        from ..protocol.tool_balance import imbalance  # few servers ask for this
+
         if isinstance(messages, str):
             messages = [SamplingMessage(role="user", content=TextContent(text=messages))]
         problem = imbalance(messages)

@@ -62,6 +62,7 @@ _lazy = LazyNames(
             "MemoryTasks",
         ),
         "dovetail.stores.mixed": ("MixedStore",),
+        "dovetail.stores.outages": ("StoreOutages",),
         "dovetail.stores.postgres.store": ("PostgresStore",),
         "dovetail.stores.redis.store": ("RedisStore",),
         "dovetail.stores.sqlite": ("SQLiteStore",),

@@ -43,6 +43,7 @@ from dovetail.stores.memory import (
     MemoryTasks,
 )
 from dovetail.stores.mixed import MixedStore
+from dovetail.stores.outages import StoreOutages
 from dovetail.stores.postgres.store import PostgresStore
 from dovetail.stores.redis.store import RedisStore
 from dovetail.stores.sqlite import SQLiteStore
@@ -77,6 +78,7 @@ __all__ = [
     "StoreClosed",
     "StoreError",
     "StoreFull",
+    "StoreOutages",
     "StoreUnavailable",
     "StoreVersionMismatch",
     "StreamEnded",

@@ -10,11 +10,9 @@ Specification: none; security considerations of basic/transports ask for bounded
 """
 
 import math
-from collections.abc import Iterable
 
 import msgspec
 
-from dovetail.stores.contracts import TaskRecord
 from dovetail.stores.errors import EventsTrimmed, KeyInvalid, StreamUnknown, ValueTooLarge
 
 __all__ = [
@@ -24,16 +22,12 @@ __all__ = [
     "SessionBounds",
     "StoreBounds",
     "TaskBounds",
-    "check_claim",
     "check_key",
-    "check_limit",
     "check_position",
     "check_prefix",
-    "check_task",
     "check_ttl",
     "check_value",
     "is_anonymous",
-    "step_cost",
 ]
 
 MIB = 1024 * 1024
@@ -41,10 +35,6 @@ ANONYMOUS = "anonymous"
 """What the principal keys of anonymous callers begin with, unless they are empty."""
 MAX_KEY = 512
 """Characters in a key, a session id, a principal key or a stream name, namespaces included."""
-MAX_STATUS = 64
-"""Characters in the status of a task."""
-STEP_COST = 256
-"""Bytes that a recorded result counts besides its own and its name."""
 
 
 class KeyValueBounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,43 +141,6 @@ def check_prefix(prefix: str, what: str = "prefix") -> None:
             raise KeyInvalid(what, "has half of a surrogate pair, which UTF-8 cannot carry") from None
     if "\0" in prefix:
         raise KeyInvalid(what, "has a NUL character, which not every backend can keep")
-
-
-def check_task(record: TaskRecord, bounds: TaskBounds) -> None:
-    """Raise `KeyInvalid`, `ValueTooLarge`, `TypeError` or `ValueError` for a record that no store keeps."""
-    check_key(record.id, "task id")
-    check_key(record.owner, "owner")
-    check_key(record.queue, "queue")
-    check_prefix(record.holder, "holder")
-    check_prefix(record.status, "status")
-    if len(record.status) > MAX_STATUS:
-        raise KeyInvalid("status", f"has {len(record.status)} characters, more than {MAX_STATUS}")
-    check_value(record.data, bounds.max_data, "data of the task")
-    for time in (record.created, record.updated, record.expires, record.due):
-        if time is not None and not math.isfinite(time):
-            raise ValueError(
-                f"The times of a task are finite numbers of seconds since the epoch, not {time}."
-            )
-
-
-def check_claim(holder: str, names: Iterable[str], what: str, lease: float) -> None:
-    """Raise `KeyInvalid` or `ValueError` for a claim or a renewal that can't be: of ``names``, which are ``what``."""
-    check_key(holder, "holder")
-    for name in names:
-        check_key(name, what)
-    if not 0 < lease < math.inf:
-        raise ValueError(f"A lease is a finite number of seconds above zero, not {lease}.")
-
-
-def check_limit(limit: int) -> None:
-    """Raise `ValueError` unless at least one task is asked for."""
-    if limit < 1:
-        raise ValueError(f"At least one task is asked for, not {limit}.")
-
-
-def step_cost(name: str, result: bytes) -> int:
-    """What a recorded result counts toward `TaskBounds.max_data`, in bytes."""
-    return len(name) + len(result) + STEP_COST
 
 
 def is_anonymous(principal: str) -> bool:

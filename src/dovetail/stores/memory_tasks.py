@@ -23,19 +23,22 @@ from threading import Lock
 
 from msgspec.structs import replace
 
-from dovetail.stores.bounds import (
-    TaskBounds,
-    check_claim,
-    check_key,
-    check_limit,
-    check_task,
-    check_value,
-    step_cost,
-)
+from dovetail.stores.bounds import TaskBounds
 from dovetail.stores.contracts import TaskRecord
 from dovetail.stores.errors import StoreClosed, StoreFull, TaskExists, TooManyTasks, ValueTooLarge
 from dovetail.stores.ordering import Deadlines
 from dovetail.stores.sweeping import Sweeper
+from dovetail.stores.task_checks import (
+    check_claim,
+    check_owner,
+    check_page,
+    check_queues,
+    check_renewal,
+    check_result,
+    check_task,
+    check_task_id,
+    step_cost,
+)
 from dovetail.stores.task_lines import TaskLines
 
 __all__ = ["MemoryTasks"]
@@ -131,7 +134,7 @@ class MemoryTasks:
 
     async def load(self, id: str) -> TaskRecord | None:
         """See `TaskStore.load`."""
-        check_key(id, "task id")
+        check_task_id(id)
         with self._lock:
             task = self._live(id, self._now())
             return None if task is None else task.record
@@ -171,8 +174,7 @@ class MemoryTasks:
         self, holder: str, queues: Mapping[str, int | None], *, limit: int, lease: float
     ) -> list[TaskRecord]:
         """See `TaskStore.claim`."""
-        check_claim(holder, queues, "queue", lease)
-        check_limit(limit)
+        check_claim(holder, queues, limit=limit, lease=lease)
         found: list[TaskRecord] = []
         with self._lock:
             now = self._sweep()
@@ -193,7 +195,7 @@ class MemoryTasks:
 
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
         """See `TaskStore.renew`."""
-        check_claim(holder, ids, "task id", lease)
+        check_renewal(holder, ids, lease=lease)
         with self._lock:
             now = self._now()
             renewed: set[str] = set()
@@ -206,8 +208,7 @@ class MemoryTasks:
 
     async def next_due(self, queues: Collection[str]) -> float | None:
         """See `TaskStore.next_due`."""
-        for queue in queues:
-            check_key(queue, "queue")
+        check_queues(queues)
         with self._lock:
             now = self._sweep()
             self._settle(now)
@@ -216,10 +217,7 @@ class MemoryTasks:
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
         """See `TaskStore.record`."""
-        check_key(id, "task id")
-        check_key(name, "name of the result")
-        check_key(holder, "holder")
-        check_value(result, self._bounds.max_data, "result")
+        check_result(id, name, result, self._bounds, holder=holder)
         with self._lock:
             now = self._sweep()
             task = self._live(id, now)
@@ -240,15 +238,14 @@ class MemoryTasks:
 
     async def recorded(self, id: str) -> dict[str, bytes]:
         """See `TaskStore.recorded`."""
-        check_key(id, "task id")
+        check_task_id(id)
         with self._lock:
             task = self._live(id, self._now())
             return {} if task is None else dict(task.results)
 
     async def count(self, owner: str | None = None, *, ended: bool | None = None) -> int:
         """See `TaskStore.count`."""
-        if owner is not None:
-            check_key(owner, "owner")
+        check_owner(owner)
         with self._lock:
             self._sweep()
             if owner is None:
@@ -260,7 +257,7 @@ class MemoryTasks:
 
     async def delete(self, id: str) -> bool:
         """See `TaskStore.delete`."""
-        check_key(id, "task id")
+        check_task_id(id)
         with self._lock:
             task = self._live(id, self._now())
             if task is None:
@@ -272,10 +269,7 @@ class MemoryTasks:
         self, owner: str, *, after: tuple[float, str] | None = None, limit: int = 100
     ) -> list[TaskRecord]:
         """See `TaskStore.list`."""
-        check_key(owner, "owner")
-        if after is not None:
-            check_key(after[1], "task id")
-        check_limit(limit)
+        check_page(owner, after, limit)
         with self._lock:
             self._sweep()
             owned = self._of.get(owner) or _OwnedTasks()

@@ -21,18 +21,21 @@ from sqlite3 import Connection
 from typing import Any, Final
 
 from dovetail.logs import get_logger
-from dovetail.stores.bounds import (
-    TaskBounds,
-    check_claim,
-    check_key,
-    check_limit,
-    check_task,
-    check_value,
-    step_cost,
-)
+from dovetail.stores.bounds import TaskBounds
 from dovetail.stores.contracts import TaskRecord
 from dovetail.stores.errors import StoreFull, TaskExists, TooManyTasks, ValueTooLarge
 from dovetail.stores.sqlite_executor import SQLiteExecutor
+from dovetail.stores.task_checks import (
+    check_claim,
+    check_owner,
+    check_page,
+    check_queues,
+    check_renewal,
+    check_result,
+    check_task,
+    check_task_id,
+    step_cost,
+)
 
 __all__ = ["SQLiteTasks", "sweep_tasks"]
 
@@ -89,7 +92,7 @@ class SQLiteTasks:
 
     async def load(self, id: str) -> TaskRecord | None:
         """See `TaskStore.load`."""
-        check_key(id, "task id")
+        check_task_id(id)
         return await self._executor.read(self._load, id)
 
     async def update(self, record: TaskRecord, *, expected_version: int) -> TaskRecord | None:
@@ -101,53 +104,44 @@ class SQLiteTasks:
         self, holder: str, queues: Mapping[str, int | None], *, limit: int, lease: float
     ) -> list[TaskRecord]:
         """See `TaskStore.claim`."""
-        check_claim(holder, queues, "queue", lease)
-        check_limit(limit)
+        check_claim(holder, queues, limit=limit, lease=lease)
         return await self._executor.write(self._claim, holder, dict(queues), limit, lease)
 
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
         """See `TaskStore.renew`."""
-        check_claim(holder, ids, "task id", lease)
+        check_renewal(holder, ids, lease=lease)
         return await self._executor.write(self._renew, holder, tuple(ids), lease)
 
     async def next_due(self, queues: Collection[str]) -> float | None:
         """See `TaskStore.next_due`."""
-        for queue in queues:
-            check_key(queue, "queue")
+        check_queues(queues)
         return await self._executor.read(self._next_due, tuple(queues))
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
         """See `TaskStore.record`."""
-        check_key(id, "task id")
-        check_key(name, "name of the result")
-        check_key(holder, "holder")
-        check_value(result, self._bounds.max_data, "result")
+        check_result(id, name, result, self._bounds, holder=holder)
         return await self._executor.write(self._record, id, name, result, holder)
 
     async def recorded(self, id: str) -> dict[str, bytes]:
         """See `TaskStore.recorded`."""
-        check_key(id, "task id")
+        check_task_id(id)
         return await self._executor.read(self._recorded, id)
 
     async def count(self, owner: str | None = None, *, ended: bool | None = None) -> int:
         """See `TaskStore.count`."""
-        if owner is not None:
-            check_key(owner, "owner")
+        check_owner(owner)
         return await self._executor.read(self._count, owner, ended)
 
     async def delete(self, id: str) -> bool:
         """See `TaskStore.delete`."""
-        check_key(id, "task id")
+        check_task_id(id)
         return await self._executor.write(self._delete, id)
 
     async def list(
         self, owner: str, *, after: tuple[float, str] | None = None, limit: int = 100
     ) -> list[TaskRecord]:
         """See `TaskStore.list`."""
-        check_key(owner, "owner")
-        if after is not None:
-            check_key(after[1], "task id")
-        check_limit(limit)
+        check_page(owner, after, limit)
         return await self._executor.read(self._list, owner, after, limit)
 
     def _create(self, connection: Connection, record: TaskRecord, max_unended: int) -> None:

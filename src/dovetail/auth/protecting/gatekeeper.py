@@ -35,7 +35,7 @@ from ..dpop import NonceRequired, ProofChecker, ProofInvalid
 from ..resources import origin_of, protected_resource_urls
 from ..signed import ALGORITHMS, SignatureInvalid, read_compact
 from .credentials import CredentialsMalformed, PresentedCredentials, is_token, read_authorization
-from .verdicts import Checker, InvalidToken, TokenCheck, Unavailable, Verdicts, Verified, digest_of
+from .verdicts import Checker, InvalidToken, TokenCheck, Unavailable, Verdicts, Verified, token_digest
 
 log = get_logger("dovetail.auth")
 
@@ -134,7 +134,7 @@ class TokenGatekeeper:
         token = shown.token
         if not is_token(token):
             raise InvalidToken("the token has characters that tokens don't have, or too many")
-        digest = digest_of(token)
+        digest = token_digest(token)
         found = self._verdicts.get(digest)
         if found is None:
             checker = self._checker(token)

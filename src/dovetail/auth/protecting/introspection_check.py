@@ -28,7 +28,7 @@ from .claims import ClaimRules, verified
 from .fair_queue import FairQueue
 from .jwt_check import audiences_of
 from .key_sets import find_endpoint
-from .verdicts import CheckContext, InvalidToken, TokenCheck, Unavailable, Verified, digest_of
+from .verdicts import CheckContext, InvalidToken, TokenCheck, Unavailable, Verified, token_digest
 
 __all__ = ["Introspection", "introspection"]
 
@@ -141,7 +141,7 @@ class _IntrospectionChecker:
         return await self.check_from(token, "")
 
     async def check_from(self, token: str, network: str) -> Verified:
-        digest, clock = digest_of(token), self._surroundings.clock
+        digest, clock = token_digest(token), self._surroundings.clock
         if self._refused.get(digest, 0.0) > clock():
             raise InvalidToken("the token is not active")
         claims = await asyncio.shield(self._ask_once(digest, token, network))

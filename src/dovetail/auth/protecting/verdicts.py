@@ -30,7 +30,7 @@ __all__ = [
     "Unavailable",
     "Verdicts",
     "Verified",
-    "digest_of",
+    "token_digest",
 ]
 
 _MAX_VERDICTS: Final = 10_000
@@ -130,7 +130,7 @@ class Verdicts:
         return len(self._kept)
 
 
-def digest_of(token: str) -> bytes:
+def token_digest(token: str) -> bytes:
     """What a token is remembered by: never the token itself."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 

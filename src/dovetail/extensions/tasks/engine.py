@@ -29,6 +29,7 @@ from dovetail.stores import (
     StoreClosed,
     StoreError,
     StoreFull,
+    StoreOutages,
     StoreUnavailable,
     TaskExists,
     TaskRecord,
@@ -58,6 +59,7 @@ class TaskEngine:
         self.serving = serving
         self._store = store
         self._max_unended = max_unended
+        self._outages = StoreOutages(log, "the store of tasks")
         self._channel = f"tasks/{serving.name}"
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._put: set[tuple[str, str]] = set()
@@ -78,6 +80,13 @@ class TaskEngine:
             yield
         finally:
             end()
+
+    def _unavailable(self, problem: StoreError) -> InternalError:
+        """What a caller is told when the store can't serve."""
+        if isinstance(problem, StoreFull):
+            return InternalError("the server keeps as many tasks as it may; try again in a few minutes")
+        self._outages.note(problem)
+        return InternalError("the server can't reach its tasks at this moment; try again")
 
     def queue_of(self, tool: str) -> str:
         """What tasks of a tool wait in."""
@@ -130,7 +139,7 @@ class TaskEngine:
                 f"the call is too large to be kept as a task: {problem.size} bytes, and {problem.limit} are allowed"
             ) from None
         except StoreError as problem:
-            raise unavailable(problem) from problem
+            raise self._unavailable(problem) from problem
         await self.tell_work()
         return record, data
 
@@ -151,7 +160,7 @@ class TaskEngine:
             try:
                 record = await self.tasks.load(id)
             except StoreError as problem:
-                raise unavailable(problem) from problem
+                raise self._unavailable(problem) from problem
         if record is not None:
             data = TaskData.of(record)
             if data.call.caller.principal().key == channel.principal.key:
@@ -165,7 +174,7 @@ class TaskEngine:
         try:
             record = await self.tasks.load(id)
         except StoreError as problem:
-            raise unavailable(problem) from problem
+            raise self._unavailable(problem) from problem
         return record is not None and TaskData.of(record).call.caller.principal().key == key
 
     async def list(self, channel: Channel, after: tuple[float, str] | None, limit: int) -> list[TaskRecord]:
@@ -173,7 +182,7 @@ class TaskEngine:
         try:
             return await self.tasks.list(owner_of(channel), after=after, limit=limit)
         except StoreError as problem:
-            raise unavailable(problem) from problem
+            raise self._unavailable(problem) from problem
 
     # Changed
 
@@ -223,7 +232,7 @@ class TaskEngine:
             except ValueTooLarge:
                 raise InvalidParams("the answers are too large to be kept with the task") from None
             except StoreError as problem:
-                raise unavailable(problem) from problem
+                raise self._unavailable(problem) from problem
 
     async def cancel(self, id: str, channel: Channel) -> tuple[TaskRecord, TaskData] | None:
         """Cancel a task; None if it had ended. Raises `InvalidParams` for one that is not the caller's, and
@@ -237,7 +246,7 @@ class TaskEngine:
             try:
                 changed = await self.change(record, "cancelled", data)
             except StoreError as problem:
-                raise unavailable(problem) from problem
+                raise self._unavailable(problem) from problem
             if changed is not None:
                 return changed, data
 
@@ -252,7 +261,7 @@ class TaskEngine:
                 if await self.change(record, "failed", data):
                     return
             except StoreError as failure:
-                raise unavailable(failure) from failure
+                raise self._unavailable(failure) from failure
 
     # Told
 
@@ -326,14 +335,6 @@ def owner_of(channel: Channel) -> str:
 def unknown() -> InvalidParams:
     """The answer for a task that is not there for who asks."""
     return InvalidParams("there is no such task: it has expired, or never was")
-
-
-def unavailable(problem: StoreError) -> InternalError:
-    """What a caller is told when the store can't serve."""
-    if isinstance(problem, StoreFull):
-        return InternalError("the server keeps as many tasks as it may; try again in a few minutes")
-    log.warning("the store of tasks does not serve: %s", problem)
-    return InternalError("the server can't reach its tasks at this moment; try again")
 
 
 def _set(events: Iterable[asyncio.Event]) -> None:

@@ -52,7 +52,9 @@ class LeaseLost(InternalError):
 
 
 class TaskRun(Channel):
-    """One run of a task, and the channel of its call. ``lost``: it is this worker's no longer, or has ended."""
+    """One run of a task, and the channel of its call. ``lost``: it is this worker's no longer, or has ended, or the
+    store was closed.
+    """
 
     def __init__(self, engine: TaskEngine, record: TaskRecord, holder: str) -> None:
         self._engine = engine
@@ -64,7 +66,6 @@ class TaskRun(Channel):
         self._flush: asyncio.TimerHandle | None = None
         self._flushing: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
-        self._broken: StoreError | None = None
         self._ending: tuple[TaskStatus, float | None] | None = None
         self.lost = False
         self.durable = self
@@ -90,8 +91,8 @@ class TaskRun(Channel):
             kept = await self._insist(
                 lambda: self._engine.tasks.record(self.id, step, result, holder=self._holder)
             )
-        except StoreClosed as problem:
-            self._broken = problem
+        except StoreClosed:
+            self.lost = True
             raise
         if not kept:
             self.lost = True
@@ -189,18 +190,18 @@ class TaskRun(Channel):
             await self._came_to(call, result)
 
     async def _failed(self, problem: RPCError, code: int) -> None:
-        if self.lost or self._broken is not None:
-            await self._let_go()
-        elif isinstance(problem, InternalError) and self._data.failures < self._data.retries:
+        if self.lost:
+            return
+        if isinstance(problem, InternalError) and self._data.failures < self._data.retries:
             await self._try_again()
         else:
             await self._end_with(problem, code)
 
     async def _came_to(self, call: Call, result: Result | Encoded) -> None:
         data = self._data
-        if self.lost or self._broken is not None:
-            await self._let_go()
-        elif isinstance(result, InputRequired):
+        if self.lost:
+            return
+        if isinstance(result, InputRequired):
             data.state = result.request_state or ""
             data.ask(dict(result.input_requests or {}))
             data.message = ""
@@ -229,12 +230,6 @@ class TaskRun(Channel):
         pause = min(data.backoff * 2 ** (data.failures - 1), _LAST)
         data.message = f"It failed, and is tried again ({data.failures} of {data.retries})."
         await self._move("working", due=time.time() + pause)
-
-    async def _let_go(self) -> None:
-        """Let somebody else go on, at once."""
-        if not self.lost:
-            self._data = TaskData.of(self._record)
-            await self._move("working", due=time.time())
 
     async def _leave(self) -> None:
         """The worker ends: keep what the run came to, if it has come to its end, or let go of it. It is tried once;

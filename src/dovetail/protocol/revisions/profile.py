@@ -151,12 +151,18 @@ class Profile(Struct, frozen=True, eq=False):
         codes: Mapping[type[RPCError], int] | None = None,
     ) -> "Profile":
         """The next revision: this one, and what changed. ``present`` and ``gone`` name fields that came and
-        went, ``rounds`` and ``cacheable`` the methods of before of which that is now true.
+        went, ``rounds`` and ``cacheable`` the methods of before of which that is now true. Raises ValueError for a
+        field that comes, and that this revision has already.
         """
         dropped = frozenset(removed)
         silent = dropped | frozenset(removed_client_notices)
         absent = {kind: set(names) for kind, names in self.absent.items()}
         for kind, names in (present or {}).items():
+            if there := set(names) - absent.get(kind, set()):
+                raise ValueError(
+                    f"{revision} brings {', '.join(sorted(there))} of {kind.__name__}, which {self.revision} has"
+                    " already: name it in `absent` of the first revision, or leave it out for a type that is new"
+                )
             absent[kind] -= set(names)
         for kind, names in (gone or {}).items():
             absent.setdefault(kind, set()).update(names)

@@ -1,7 +1,4 @@
-"""Expanding one expression of a URI template.
-
-Theory of operation. RFC 6570 appendix A as a table: what each operator puts first and between, whether
-it writes names, what follows the name of an empty value, and whether reserved characters pass.
+"""Expanding one expression of a URI template, by the rule of its operator.
 
 Specification: RFC 6570, section 3.2 and appendix A.
 """
@@ -13,36 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 from urllib.parse import quote
 
-from msgspec import Struct
+from .syntax import RULES, Expression, Rule, TemplateError, VarSpec
 
-from .syntax import Expression, TemplateError, VarSpec
-
-__all__ = ["RULES", "Rule", "expand_expression"]
+__all__ = ["expand_expression"]
 
 _RESERVED: Final = ":/?#[]@!$&'()*+,;="
 _TRIPLET: Final = re.compile(r"(%[0-9A-Fa-f]{2})")
-
-
-class Rule(Struct, frozen=True):
-    """How an operator expands."""
-
-    first: str
-    between: str
-    named: bool
-    if_empty: str
-    reserved: bool
-
-
-RULES: Final = {
-    "": Rule("", ",", False, "", False),
-    "+": Rule("", ",", False, "", True),
-    "#": Rule("#", ",", False, "", True),
-    ".": Rule(".", ".", False, "", False),
-    "/": Rule("/", "/", False, "", False),
-    ";": Rule(";", ";", True, "", False),
-    "?": Rule("?", "&", True, "=", False),
-    "&": Rule("&", "&", True, "=", False),
-}
 
 
 def expand_expression(expression: Expression, values: Mapping[str, object]) -> str:

@@ -14,8 +14,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct, field
 
-from .expansion import RULES
-from .syntax import Expression, Part, TemplateError, VarSpec
+from .syntax import RULES, Expression, Part, TemplateError, VarSpec
 
 __all__ = ["Matcher", "Values", "build_matcher", "traverses"]
 

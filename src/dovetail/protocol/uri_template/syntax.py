@@ -1,11 +1,13 @@
-"""The syntax of URI templates: cutting one into literals and expressions.
+"""The syntax of URI templates: cutting one into literals and expressions, and what the operators of these mean.
 
 Theory of operation. One scan from brace to brace; every error names the template and the offset.
 Literals are kept in the form they have in a URI: what a URI cannot hold is percent-encoded, and
 the hexadecimal digits of percent-encodings are upper case. URIs to be matched are brought into the
-same form, so comparing is plain text comparison.
+same form, so comparing is plain text comparison. RFC 6570 appendix A is a table: what each operator
+puts first and between, whether it writes names, what follows the name of an empty value, and whether
+reserved characters pass.
 
-Specification: RFC 6570, section 2.
+Specification: RFC 6570, section 2 and appendix A.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from ..errors import DovetailError
 __all__ = [
     "MAX_TEMPLATE",
     "MAX_URI",
+    "RULES",
     "Expression",
     "Part",
+    "Rule",
     "TemplateError",
     "TemplateTooLong",
     "URITooLong",
@@ -36,7 +40,6 @@ MAX_TEMPLATE: Final = 8 * 1024
 MAX_URI: Final = 64 * 1024
 """Characters a URI may have, to be matched or when expanded."""
 
-_OPERATORS: Final = "+#./;?&"
 _RESERVED_OPERATORS: Final = "=,!@|"
 _NAME: Final = re.compile(r"(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})+(?:\.(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})+)*")
 _PREFIX: Final = re.compile(r"[1-9][0-9]{0,3}")
@@ -59,6 +62,28 @@ class URITooLong(DovetailError, ValueError):
 
     def __init__(self, length: int) -> None:
         super().__init__(f"a URI of {length} characters is longer than {MAX_URI}; shorten it")
+
+
+class Rule(Struct, frozen=True):
+    """How an operator expands."""
+
+    first: str
+    between: str
+    named: bool
+    if_empty: str
+    reserved: bool
+
+
+RULES: Final = {
+    "": Rule("", ",", False, "", False),
+    "+": Rule("", ",", False, "", True),
+    "#": Rule("#", ",", False, "", True),
+    ".": Rule(".", ".", False, "", False),
+    "/": Rule("/", "/", False, "", False),
+    ";": Rule(";", ";", True, "", False),
+    "?": Rule("?", "&", True, "=", False),
+    "&": Rule("&", "&", True, "=", False),
+}
 
 
 class VarSpec(Struct, frozen=True):
@@ -119,7 +144,7 @@ def _expression(template: str, opening: int, closing: int) -> Expression:
     body = template[opening + 1 : closing]
     if not body:
         raise _error(template, opening, "the braces are empty")
-    operator = body[0] if body[0] in _OPERATORS else ""
+    operator = body[0] if body[0] in RULES else ""
     if body[0] in _RESERVED_OPERATORS:
         raise _error(template, opening + 1, f"the operator {body[0]!r} is reserved and has no meaning yet")
     specs: list[VarSpec] = []

@@ -27,7 +27,6 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from .expansion import expand_expression
 from .matching import Matcher, build_matcher, traverses
 from .syntax import (
     MAX_TEMPLATE,
@@ -86,6 +85,8 @@ class URITemplate:
         Raises TemplateError for a value of another type, a lone surrogate, or a prefix
         (``{x:3}``) of anything but a text or number; URITooLong beyond 64 KiB.
         """
+        from .expansion import expand_expression  # servers only match
+
         pieces = [part if isinstance(part, str) else expand_expression(part, values) for part in self._parts]
         uri = "".join(pieces)
         if len(uri) > MAX_URI:

@@ -30,17 +30,20 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from dovetail.stores.bounds import (
-    TaskBounds,
-    check_claim,
-    check_key,
-    check_limit,
-    check_task,
-    check_value,
-)
+from dovetail.stores.bounds import TaskBounds
 from dovetail.stores.contracts import TaskRecord
 from dovetail.stores.errors import StoreFull, TaskExists, TooManyTasks, ValueTooLarge
 from dovetail.stores.postgres.executor import OperationKind, PostgresExecutor
+from dovetail.stores.task_checks import (
+    check_claim,
+    check_owner,
+    check_page,
+    check_queues,
+    check_renewal,
+    check_result,
+    check_task,
+    check_task_id,
+)
 
 __all__ = ["PostgresTasks"]
 
@@ -182,7 +185,7 @@ class PostgresTasks:
 
     async def load(self, id: str) -> TaskRecord | None:
         """See `TaskStore.load`."""
-        check_key(id, "task id")
+        check_task_id(id)
         return await self._executor.do(self._loads, id)
 
     async def update(self, record: TaskRecord, *, expected_version: int) -> TaskRecord | None:
@@ -220,8 +223,7 @@ class PostgresTasks:
         self, holder: str, queues: Mapping[str, int | None], *, limit: int, lease: float
     ) -> list[TaskRecord]:
         """See `TaskStore.claim`."""
-        check_claim(holder, queues, "queue", lease)
-        check_limit(limit)
+        check_claim(holder, queues, limit=limit, lease=lease)
         if not queues:
             return []
         claim = _TaskClaim(holder, tuple(queues.items()), min(limit, _MOST), lease)
@@ -229,49 +231,41 @@ class PostgresTasks:
 
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
         """See `TaskStore.renew`."""
-        check_claim(holder, ids, "task id", lease)
+        check_renewal(holder, ids, lease=lease)
         if not ids:
             return set()
         return await self._executor.do(self._renewals, _TaskRenewal(holder, tuple(ids), lease))
 
     async def next_due(self, queues: Collection[str]) -> float | None:
         """See `TaskStore.next_due`."""
-        for queue in queues:
-            check_key(queue, "queue")
+        check_queues(queues)
         return await self._executor.do(self._waits, list(queues))
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
         """See `TaskStore.record`."""
-        check_key(id, "task id")
-        check_key(name, "name of the result")
-        check_key(holder, "holder")
-        check_value(result, self._bounds.max_data, "result")
+        check_result(id, name, result, self._bounds, holder=holder)
         return await self._executor.do(self._results, _StepResult(id, holder, name, result), len(result))
 
     async def recorded(self, id: str) -> dict[str, bytes]:
         """See `TaskStore.recorded`."""
-        check_key(id, "task id")
+        check_task_id(id)
         return await self._executor.do(self._recollections, id)
 
     async def list(
         self, owner: str, *, after: tuple[float, str] | None = None, limit: int = 100
     ) -> list[TaskRecord]:
         """See `TaskStore.list`."""
-        check_key(owner, "owner")
-        if after is not None:
-            check_key(after[1], "task id")
-        check_limit(limit)
+        check_page(owner, after, limit)
         return await self._executor.do(self._pages, _TaskPage(owner, after, min(limit, _MOST)))
 
     async def count(self, owner: str | None = None, *, ended: bool | None = None) -> int:
         """See `TaskStore.count`."""
-        if owner is not None:
-            check_key(owner, "owner")
+        check_owner(owner)
         return await self._executor.do(self._counts, (owner, ended))
 
     async def delete(self, id: str) -> bool:
         """See `TaskStore.delete`."""
-        check_key(id, "task id")
+        check_task_id(id)
         return (await self._executor.do(self._changes, _TaskChange(_DELETE, id)))[0]
 
     def _now(self) -> float | None:

@@ -32,17 +32,20 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dovetail.stores.bounds import (
-    TaskBounds,
-    check_claim,
-    check_key,
-    check_limit,
-    check_task,
-    check_value,
-    step_cost,
-)
+from dovetail.stores.bounds import TaskBounds
 from dovetail.stores.contracts import TaskRecord
 from dovetail.stores.errors import StoreFull, TaskExists, TooManyTasks, ValueTooLarge
+from dovetail.stores.task_checks import (
+    check_claim,
+    check_owner,
+    check_page,
+    check_queues,
+    check_renewal,
+    check_result,
+    check_task,
+    check_task_id,
+    step_cost,
+)
 
 from .connections import Connections
 from .scripts import PartKeys, Script
@@ -102,7 +105,7 @@ class RedisTasks:
 
     async def load(self, id: str) -> TaskRecord | None:
         """See `TaskStore.load`."""
-        check_key(id, "task id")
+        check_task_id(id)
         return _task_if_any(await self._run(self._scripts.load, id.encode()))
 
     async def update(self, record: TaskRecord, *, expected_version: int) -> TaskRecord | None:
@@ -128,8 +131,7 @@ class RedisTasks:
         self, holder: str, queues: Mapping[str, int | None], *, limit: int, lease: float
     ) -> list[TaskRecord]:
         """See `TaskStore.claim`."""
-        check_claim(holder, queues, "queue", lease)
-        check_limit(limit)
+        check_claim(holder, queues, limit=limit, lease=lease)
         limits = (
             word
             for queue, most in queues.items()
@@ -142,7 +144,7 @@ class RedisTasks:
 
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
         """See `TaskStore.renew`."""
-        check_claim(holder, ids, "task id", lease)
+        check_renewal(holder, ids, lease=lease)
         found = await self._run(
             self._scripts.renew, holder.encode(), _text(lease), *(id.encode() for id in ids)
         )
@@ -150,18 +152,14 @@ class RedisTasks:
 
     async def next_due(self, queues: Collection[str]) -> float | None:
         """See `TaskStore.next_due`."""
-        for queue in queues:
-            check_key(queue, "queue")
+        check_queues(queues)
         found = await self._run(self._scripts.next_due, *(queue.encode() for queue in queues))
         return None if found is None else float(found)
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
         """See `TaskStore.record`."""
-        check_key(id, "task id")
-        check_key(name, "name of the result")
-        check_key(holder, "holder")
+        check_result(id, name, result, self._bounds, holder=holder)
         most = self._bounds.max_data
-        check_value(result, most, "result")
         cost = step_cost(name, result)
         words = (id.encode(), holder.encode(), name.encode(), result, b"%d" % cost, b"%d" % most)
         size: int = await self._run_once(self._scripts.record, *words)
@@ -171,7 +169,7 @@ class RedisTasks:
 
     async def recorded(self, id: str) -> dict[str, bytes]:
         """See `TaskStore.recorded`."""
-        check_key(id, "task id")
+        check_task_id(id)
         found = iter(await self._run(self._scripts.recorded, id.encode()))
         return {name.decode(): result for name, result in zip(found, found, strict=True)}
 
@@ -179,24 +177,20 @@ class RedisTasks:
         self, owner: str, *, after: tuple[float, str] | None = None, limit: int = 100
     ) -> list[TaskRecord]:
         """See `TaskStore.list`."""
-        check_key(owner, "owner")
-        if after is not None:
-            check_key(after[1], "task id")
-        check_limit(limit)
+        check_page(owner, after, limit)
         created, id = after or (0.0, "")
         words = (owner.encode(), b"%d" % min(limit, _FARTHEST), _text(created), id.encode())
         return [_task(*each) for each in await self._run(self._scripts.list, *words)]
 
     async def count(self, owner: str | None = None, *, ended: bool | None = None) -> int:
         """See `TaskStore.count`."""
-        if owner is not None:
-            check_key(owner, "owner")
+        check_owner(owner)
         which = b"any" if ended is None else b"ended" if ended else b"unended"
         return await self._run(self._scripts.count, (owner or "").encode(), which)
 
     async def delete(self, id: str) -> bool:
         """See `TaskStore.delete`."""
-        check_key(id, "task id")
+        check_task_id(id)
         return bool(await self._run(self._scripts.delete, id.encode()))
 
     async def _run(self, script: Script, *args: bytes) -> Any:

@@ -38,12 +38,13 @@ from .holding import SMALL
 from .limits import RETRY_SOON, EndpointLimits
 from .metrics import MetricsPage
 from .origin_check import OriginCheck, with_loopback
-from .routes import Route, found, in_order
+from .routes import Request, Route, found, in_order
 from .server_shutdown import ServerShutdown, UvicornHost
 from .settings import Responses, Settings
 from .sse_2024 import HTTPSSEServer
 from .stateful import Stateful
 from .stateless import Stateless
+from .store_failed import StoreFailed
 from .watching import RequestTicker, RequestWatch
 
 log = get_logger("dovetail.http")
@@ -53,7 +54,6 @@ _READ_ONLY: Final = ("GET", "HEAD")
 _DOCUMENT: Final = "document"
 _HEALTH: Final = "health"
 _METRICS: Final = "metrics"
-_NO_STORE: Final = "the server's store does not answer; retry"
 _ROUTE: Final = "route"
 _KEPT_AN_HOUR: Final = ((b"cache-control", b"max-age=3600"),)
 #: Why a message was refused, where the status says it.
@@ -259,9 +259,7 @@ class HTTPApp:
         except ClientDisconnected:
             return
         except StoreError as problem:
-            log.warning("the store failed: %s", problem)
-            failure = HTTPRefusal(503, InternalError(_NO_STORE), headers=RETRY_SOON, reason="store")
-            await self._refuse(failure, head, principal, send)
+            await self._refuse(StoreFailed(problem), head, principal, send)
         except Exception:
             # If an answer has begun, the server refuses this one and closes the connection: as it should be then.
             log.exception("a request failed")
@@ -367,6 +365,7 @@ class HTTPApp:
 
     async def _refuse(self, refusal: HTTPRefusal, head: Head, principal: Principal, send: Send) -> None:
         """Answer with a refusal. Whoever watches hears of it."""
+        self._stateful.note(refusal)
         told = RefusedMessage(
             reason=refusal.reason or _REASONS.get(refusal.status, "protocol"),
             transport="http",
@@ -455,7 +454,15 @@ class HTTPApp:
                     principal = await self._identify(self._authenticate, head)
                 else:
                     limits.identify(head, principal)
-            await route.serve(scope, receive, send, principal, match.values, self.settings, head, limits)
+            request = Request(
+                {**scope, "path_params": dict(match.values)},
+                receive,
+                principal=principal,
+                settings=self.settings,
+                head=head,
+                limits=limits,
+            )
+            await route.serve(request, send, head.extra)
         finally:
             limits.leave_request(head)
             self._look_idle()

@@ -134,7 +134,7 @@ class LiveSession:
     @property
     def digest(self) -> str:
         """What stands for the session where its id is not to be seen."""
-        return digest_of(self.id)
+        return session_digest(self.id)
 
     @property
     def prefix(self) -> str:
@@ -184,14 +184,14 @@ class LiveSession:
 
 
 @lru_cache(maxsize=1024)
-def digest_of(id: str) -> str:
+def session_digest(id: str) -> str:
     """What stands for the id of a session where that is not to be seen."""
     return hashlib.sha256(id.encode()).hexdigest()
 
 
 @lru_cache(maxsize=1024)
 def _prefix(id: str) -> str:
-    return name_of(digest_of(id), "")
+    return name_of(session_digest(id), "")
 
 
 def name_of(digest: str, stream: str) -> str:

@@ -212,20 +212,8 @@ class Route:
                 return None
         return values
 
-    async def serve(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        principal: Principal,
-        values: Mapping[str, str],
-        settings: Settings,
-        head: Head,
-        limits: EndpointLimits,
-    ) -> None:
-        """Answer one request. Raises `HTTPRefusal`, and what the function raises."""
-        inner, extra = {**scope, "path_params": dict(values)}, head.extra
-        request = Request(inner, receive, principal=principal, settings=settings, head=head, limits=limits)
+    async def serve(self, request: Request, send: Send, extra: HeaderList) -> None:
+        """Answer one request, with ``extra`` headers. Raises `HTTPRefusal`, and what the function raises."""
         function = self._function
         if self._is_async or self._in_thread is None:
             given = function(request)
@@ -234,7 +222,7 @@ class Route:
         else:
             given = await self._in_thread(f"{request.method} {self.path}", lambda: function(request))
         if not isinstance(given, Response) and callable(given):
-            await cast("Any", given)(inner, receive, _with_headers(send, extra))
+            await cast("Any", given)(request.scope, request.receive, _with_headers(send, extra))
             return
         if not isinstance(given, Response):
             given = Response(status=204) if given is None else Response(given)

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from ...logs import get_logger
 from ...protocol.bindings.headers import is_session_id
 from ...protocol.codec import DECODE_ERRORS
-from ...protocol.errors import FeatureUnavailable, InternalError
+from ...protocol.errors import FeatureUnavailable
 from ...protocol.session import ServerSession, SessionState
 from ...protocol.types.requests import RequestId
 from ...runtime.connection import STUBBORN
@@ -35,12 +35,14 @@ from ...security.principal import Principal
 from ...stores.contracts import SessionRecord, Store
 from ...stores.errors import StoreError, StoreFull, ValueTooLarge
 from ...stores.memory import MemoryStore
+from ...stores.outages import StoreOutages
 from .answering import HTTPRefusal
 from .endpoint_processes import EndpointProcesses, SessionOver
 from .limits import RETRY_SOON
-from .live_sessions import LiveSession, digest_of
+from .live_sessions import LiveSession, session_digest
 from .session_durations import SessionDurations
 from .settings import Settings
+from .store_failed import StoreFailed
 from .stored_cancellations import StoredCancellations
 from .stored_questions import StoredQuestions
 
@@ -91,9 +93,9 @@ class SessionRequest:
 
 class Sessions:
     """All sessions of one endpoint. ``processes``: those that serve them beside this one, None where there can't be
-    any; ``questions``: the way of answers between them. In seconds: ``retry``: when clients come back to a stream;
-    ``linger``: how long one that lost a stream has for that; ``answer_timeout``: how long a question waits for its
-    answer.
+    any; ``questions``: the way of answers between them; ``outages``: of the endpoint's store. In seconds: ``retry``:
+    when clients come back to a stream; ``linger``: how long one that lost a stream has for that; ``answer_timeout``:
+    how long a question waits for its answer.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Sessions:
         self.retry = settings.retry
         self.linger = settings.linger
         self.answer_timeout = settings.answer_timeout
+        self.outages = StoreOutages(log)
         self._service = service
         self._store = store
         self._live: dict[str, LiveSession] = {}
@@ -168,9 +171,9 @@ class Sessions:
                 503, "the server has as many sessions as it takes; retry later", headers=_RETRY_LATER
             ) from None
         except StoreError as problem:
-            raise _unavailable(problem) from None
+            raise StoreFailed(problem) from None
         if self.durations is not None:
-            self.durations.opened(digest_of(id), id, session.state.revision)
+            self.durations.opened(session_digest(id), id, session.state.revision)
         if gone:
             await self._let_go(gone, owner)
 
@@ -209,9 +212,9 @@ class Sessions:
         try:
             record = await self._store.sessions.load(text)
         except StoreError as problem:
-            raise _unavailable(problem) from None
+            raise StoreFailed(problem) from None
         if record is None and self.durations is not None:
-            self.durations.ended(digest_of(text), counted=False)
+            self.durations.ended(session_digest(text), counted=False)
         if record is None or not _owns(principal, record.principal):
             raise HTTPRefusal(404, _ELSEWHERE if self._elsewhere(text) else _UNKNOWN)
         try:
@@ -220,7 +223,7 @@ class Sessions:
             _lost(problem)
             raise HTTPRefusal(404, _UNKNOWN) from None
         if self.durations is not None:
-            self.durations.seen(digest_of(text))
+            self.durations.seen(session_digest(text))
         return SessionRequest(record, self._service.session(state), self.live(text))
 
     def _elsewhere(self, id: str) -> bool:
@@ -272,7 +275,7 @@ class Sessions:
             text = "the sessions here, or those of this caller, keep as much as they may; end one, or subscribe to less"
             raise HTTPRefusal(503, text, headers=_RETRY_LATER) from None
         except StoreError as problem:
-            raise _unavailable(problem) from None
+            raise StoreFailed(problem) from None
         if saved:
             session.changed = False
         return saved
@@ -323,7 +326,7 @@ class Sessions:
         try:
             await self._store.sessions.delete(id)
         except StoreError as problem:
-            raise _unavailable(problem) from None
+            raise StoreFailed(problem) from None
         finally:
             await self._end_everywhere(id, counted=True)
 
@@ -332,9 +335,9 @@ class Sessions:
         told by the caller.
         """
         if self.durations is not None:
-            self.durations.ended(digest_of(id), counted=counted)
+            self.durations.ended(session_digest(id), counted=counted)
         if self._processes is not None:
-            await self._processes.say_all(SessionOver(digest_of(id), counted))
+            await self._processes.say_all(SessionOver(session_digest(id), counted))
         await self._end_here(self._live.get(id) or LiveSession(id))
 
     async def _end_here(self, live: LiveSession) -> None:
@@ -407,7 +410,7 @@ class Sessions:
         try:
             await self._cancellations.pass_on(live.digest, id)
         except StoreError as problem:
-            raise _unavailable(problem) from None
+            raise StoreFailed(problem) from None
 
     def __len__(self) -> int:
         return len(self._live)
@@ -453,8 +456,3 @@ def contended() -> HTTPRefusal:
 def _lost(problem: Exception) -> None:
     """The log is told of a session that can't be read; its client is told that there is none, and opens another."""
     log.warning("a session is lost to its client, for its record can't be read: %s", problem)
-
-
-def _unavailable(problem: StoreError) -> HTTPRefusal:
-    log.warning("the store failed: %s", problem)
-    return HTTPRefusal(503, InternalError("the server's store does not answer; retry"), headers=RETRY_SOON)

@@ -22,7 +22,7 @@ from ...protocol import envelope
 from ...protocol.bindings.sse import encode_event
 from ...protocol.call import MessageRefused
 from ...protocol.envelope import Malformed
-from ...protocol.errors import ConnectionLost, InternalError
+from ...protocol.errors import ConnectionLost
 from ...runtime.connection import ServerConnection
 from ...runtime.service import Service
 from ...security.authenticator import Authenticator
@@ -32,10 +32,11 @@ from ...stores.errors import StoreError
 from .answering import EventWriter, HTTPRefusal, Receive, Scope, Send
 from .endpoint_processes import EndpointProcesses
 from .head import Head
-from .limits import RETRY_SOON, EndpointLimits
+from .limits import EndpointLimits
 from .permission import permission_of
 from .settings import Settings
 from .sse_messages import SSEMessages
+from .store_failed import StoreFailed
 
 log = get_logger("dovetail.http")
 
@@ -205,10 +206,7 @@ class HTTPSSEServer:
         try:
             return await self._messages.pass_on(id.rpartition(_MARK)[2], id, principal, remote, body)
         except StoreError as problem:
-            log.warning("a message could not be passed on to another worker: %s", problem)
-            raise HTTPRefusal(
-                503, InternalError("the server's store does not answer; retry"), headers=RETRY_SOON
-            ) from None
+            raise StoreFailed(problem) from None
 
     async def _take_passed_on(self, id: str, principal: Principal, remote: str | None, body: bytes) -> bool:
         """Take a message that another worker was posted: of the caller's connection, as if it had been posted here."""

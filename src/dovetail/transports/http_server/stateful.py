@@ -49,6 +49,7 @@ from .sessions import ATTEMPTS, SessionRequest, Sessions, contended
 from .settings import Settings
 from .standalone_claims import StandaloneClaims
 from .stepping_up import answer_forbidden, lacks_scopes
+from .store_failed import StoreFailed
 from .stream_readers import StreamReaders
 from .streams import deliver
 
@@ -86,6 +87,11 @@ class Stateful:
             standalones = StandaloneClaims(store, self._processes)
         self._calls = SessionCalls(service, settings, limits, sessions, store.events, claims)
         self._listeners = GetStreams(service, settings, sessions, store, readers, standalones)
+
+    def note(self, refusal: HTTPRefusal) -> None:
+        """A request, or one of several in a batch, is refused: the log is told where the store is to blame."""
+        if isinstance(refusal, StoreFailed):
+            self._sessions.outages.note(refusal.fault)
 
     @property
     def processes(self) -> EndpointProcesses | None:
@@ -415,6 +421,7 @@ class Stateful:
                 await self._fail_question(entered.live, item, problem)
             return None if problem.response else messages.error(problem.id, problem.error, profile)
         except HTTPRefusal as refusal:  # the other messages are answered all the same
+            self.note(refusal)
             return messages.error(refusal.id, refusal.problem, profile)
         except MessageRefused as refused:
             self._tell(refused, request)

@@ -22,7 +22,7 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from ....logs import get_logger
@@ -73,21 +73,14 @@ def serve(
     without uvicorn, and what the app raises when it starts; where several workers do not start, the log has that, and
     it is `AddressUnavailable`.
     """
-    options = {**_believing(forwarded_allow_ips), **options}
-    _check_extra()
-    _check_connections(connections)
+    server = _SocketServing(app, header_timeout, connections, {**_believing(forwarded_allow_ips), **options})
     before = predecessor()
     with _bound(host, port, uds, allow_remote, before) as sock:
         started = _teller(sock, path, announce)
         if workers > 1 or before is not None:
-            chosen = (header_timeout, connections)
-            _run_workers(app, sock, workers, chosen, options, started, (host, port, uds), before)
-            return
-        from .uvicorn_server import choose, run  # an extra
-
-        ending = Shutdown(app.drain_limit)
-        with ending.enforced():
-            run(app, sock, ending, None, choose(header_timeout, connections), started, **_settings(options))
+            _run_workers(server, sock, workers, started, (host, port, uds), before)
+        else:
+            server.run(sock, Shutdown(app.drain_limit), None, started)
 
 
 async def serve_here(
@@ -107,17 +100,58 @@ async def serve_here(
     """Do what `serve` does with one worker, in the running loop, until a signal or a cancellation ends it. A second
     one of either ends it now.
     """
-    options = {**_believing(forwarded_allow_ips), **options}
-    _check_extra()
-    _check_connections(connections)
+    server = _SocketServing(app, header_timeout, connections, {**_believing(forwarded_allow_ips), **options})
     with _bound(host, port, uds, allow_remote) as sock:
-        from .uvicorn_server import choose  # an extra
-        from .uvicorn_server import serve as serve_socket
+        await server.serve(sock, Shutdown(app.drain_limit), _teller(sock, path, announce))
 
-        started = _teller(sock, path, announce)
-        ending = Shutdown(app.drain_limit)
-        chosen = choose(header_timeout, connections)
-        await serve_socket(app, sock, ending, chosen, started, **_settings(options))
+
+class _SocketServing:
+    """Serves an app on a socket, with connections of a kind and further ``options`` of uvicorn's. Raises ImportError
+    without what it needs, ValueError for connections that do not exist.
+    """
+
+    def __init__(
+        self, app: Drainable, header_timeout: float, connections: str | None, options: Mapping[str, Any]
+    ) -> None:
+        for needed in ("uvicorn", "httptools"):
+            if importlib.util.find_spec(needed) is None:
+                raise ImportError(f"serving over HTTP needs {needed}: pip install 'dovetail[server]'")
+        if connections not in (None, "own", "uvicorn"):
+            raise ValueError(f'connections are "own" or "uvicorn", not {connections!r}')
+        self.app = app
+        self._connections = (header_timeout, connections)
+        self._options = options
+
+    def run(
+        self, sock: socket.socket, ending: Shutdown, pipes: ChildEnds | None, started: Callable[[], None]
+    ) -> None:
+        """Serve until it is over, in a loop of its own."""
+        from .uvicorn_server import choose, run  # an extra
+
+        with ending.enforced():
+            run(self.app, sock, ending, pipes, choose(*self._connections), started, **self._settings())
+
+    async def serve(self, sock: socket.socket, ending: Shutdown, started: Callable[[], None]) -> None:
+        """Serve until it is over, in the loop that runs."""
+        from .uvicorn_server import choose, serve  # an extra
+
+        await serve(self.app, sock, ending, choose(*self._connections), started, **self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        """What uvicorn is told."""
+        return {
+            "loop": "uvloop" if importlib.util.find_spec("uvloop") is not None else "asyncio",
+            "ws": "none",
+            "lifespan": "on",
+            "log_config": None,
+            "log_level": "warning",
+            "access_log": False,
+            "server_header": False,
+            "proxy_headers": False,
+            "forwarded_allow_ips": [],  # whoever switches them on names whom to believe as well
+            "timeout_graceful_shutdown": 5,
+            **self._options,
+        }
 
 
 @contextlib.contextmanager
@@ -246,28 +280,15 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _check_extra() -> None:
-    for needed in ("uvicorn", "httptools"):
-        if importlib.util.find_spec(needed) is None:
-            raise ImportError(f"serving over HTTP needs {needed}: pip install 'dovetail[server]'")
-
-
-def _check_connections(wanted: str | None) -> None:
-    if wanted not in (None, "own", "uvicorn"):
-        raise ValueError(f'connections are "own" or "uvicorn", not {wanted!r}')
-
-
 def _tell(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
 
 def _run_workers(
-    app: Drainable,
+    server: _SocketServing,
     sock: socket.socket,
     count: int,
-    connections: tuple[float, str | None],
-    options: dict[str, Any],
     started: Callable[[], None],
     address: tuple[str, int, str | None],
     before: Predecessor | None,
@@ -276,17 +297,12 @@ def _run_workers(
     if not hasattr(os, "fork"):
         raise ValueError("several workers need a system that can fork; run one worker")
 
+    limit = server.app.drain_limit
+
     def work(pipes: ChildEnds) -> None:
-        from .uvicorn_server import choose, run  # an extra
-
-        ending = Shutdown(app.drain_limit, signals=(signal.SIGTERM,), force=(signal.SIGQUIT,))
-
-        def begun() -> None:
-            pipes.tell_serving(app.drain_limit)
-
+        ending = Shutdown(limit, signals=(signal.SIGTERM,), force=(signal.SIGQUIT,))
         try:
-            with ending.enforced():
-                run(app, sock, ending, pipes, choose(*connections), begun, **_settings(options))
+            server.run(sock, ending, pipes, lambda: pipes.tell_serving(limit))
         except LifespanFailed as problem:
             log.error("%s", problem, exc_info=problem.__cause__)
             raise WorkersNotStarted from None
@@ -295,7 +311,7 @@ def _run_workers(
         Supervisor(
             count,
             work,
-            limit=app.drain_limit,
+            limit=limit,
             at_end=sock.close,
             at_start=started,
             at_roll=lambda: _tell("dovetail: new workers serve; the old ones finish what they have"),
@@ -324,20 +340,3 @@ def _believing(proxies: Sequence[str]) -> dict[str, Any]:
                 f"{each!r} would let every caller say where it comes from; name the proxies alone, as in '10.0.0.7'"
             )
     return {"proxy_headers": True, "forwarded_allow_ips": list(proxies)} if proxies else {}
-
-
-def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """What uvicorn is told."""
-    return {
-        "loop": "uvloop" if importlib.util.find_spec("uvloop") is not None else "asyncio",
-        "ws": "none",
-        "lifespan": "on",
-        "log_config": None,
-        "log_level": "warning",
-        "access_log": False,
-        "server_header": False,
-        "proxy_headers": False,
-        "forwarded_allow_ips": [],  # whoever switches them on names whom to believe as well
-        "timeout_graceful_shutdown": 5,
-        **options,
-    }
