@@ -188,11 +188,14 @@ class PostgresServer:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def sql(self, statements: str) -> str:
-        """What the engine's own client says of some statements."""
+    def sql(self, *statements: str) -> str:
+        """What the engine's own client says of some statements, a line for each that says something."""
         url = f"postgresql://owner:{QUOTED}@127.0.0.1:{self.port}/postgres"
         done = subprocess.run(
-            self._command("psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statements),
+            self._command(
+                "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", url,
+                *(word for each in statements for word in ("-c", each)),
+            ),
             check=False, capture_output=True, text=True, cwd=self.folder,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -66,9 +66,8 @@ def start(name: str, url: str) -> subprocess.Popen[str]:
 
 def check_tables(server: PostgresServer) -> None:
     """What is counted is what is there, no result is left without its task, and nobody waited in a circle."""
-    assert server.sql(COUNTED) == "t"
-    assert server.sql(STRAYS) == "0"
-    assert server.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'") == "0"
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"
+    assert server.sql(COUNTED, STRAYS, deadlocks).split() == ["t", "0", "0"]
 
 
 @settings(max_examples=40, deadline=None)
