@@ -186,7 +186,7 @@ async def test_a_body_in_tiny_parts_is_held_as_one() -> None:
     """A part of a byte would take fifty."""
     async with endpoint() as http:
         exchange = Peer(http, HERE).begin(ECHO[1])
-        size = 128 * KIB
+        size = 32 * KIB
         tracemalloc.start()
         try:
             for _ in range(size):
