@@ -55,9 +55,9 @@ def _free_port() -> int:
 
 
 class PostgresServer:
-    """One engine. `durable`: it writes for good, as one that is killed has to. `settings` as in postgresql.conf."""
+    """One engine. `settings` as in postgresql.conf."""
 
-    def __init__(self, *, durable: bool = False, settings: Sequence[str] = ()) -> None:
+    def __init__(self, *, settings: Sequence[str] = ()) -> None:
         assert PROGRAMS is not None
         self.folder = Path(tempfile.mkdtemp(prefix="dovetail-pg-"))
         self.data = self.folder / "data"
@@ -75,7 +75,9 @@ class PostgresServer:
             f"unix_socket_directories = '{self.folder}'",
             "shared_buffers = 32MB",
             "logging_collector = off",
-            *(() if durable else ("fsync = off", "full_page_writes = off")),
+            # What it has confirmed is in the system's hands when it is killed, and no test cuts the power.
+            "fsync = off",
+            "full_page_writes = off",
             *settings,
         ]
         with (self.data / "postgresql.conf").open("a") as conf:

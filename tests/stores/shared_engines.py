@@ -71,7 +71,7 @@ def running_engine(kind: str, folder: Path) -> Iterator[Engine]:
     else:
         if folder_of_programs() is None:
             pytest.skip("no-postgres: the machine has no PostgreSQL to start")
-        postgres = PostgresServer(durable=True)
+        postgres = PostgresServer()
         try:
             postgres.start()
             asyncio.run(migrated(postgres, "dovetail"))

@@ -30,7 +30,7 @@ WORKER = Path(__file__).with_name("postgres_worker.py")
 @pytest.fixture(scope="module")
 def own() -> Iterator[PostgresServer]:
     """A server that is hurt here, and keeps what it acknowledged."""
-    server = PostgresServer(durable=True)
+    server = PostgresServer()
     try:
         server.start()
         asyncio.run(migrated(server, "dovetail"))

@@ -33,7 +33,7 @@ STRAYS = "SELECT count(*) FROM dovetail.task_step WHERE task NOT IN (SELECT numb
 @pytest.fixture(scope="module")
 def own() -> Iterator[PostgresServer]:
     """A server that is hurt here, and keeps what it acknowledged."""
-    server = PostgresServer(durable=True)
+    server = PostgresServer()
     try:
         server.start()
         asyncio.run(migrated(server, "dovetail"))
