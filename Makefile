@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-auth test test-pythons check format conformance soak interop bench bench-quick docs requirements mutations lock build clean setup-dev setup-demo
+.PHONY: help demo demo-auth test test-peers test-pythons check format conformance soak interop bench bench-quick docs requirements mutations lock build clean setup-dev setup-demo
 
 # Only what is said on the command line counts: other programs have a variable of this name in the environment.
 ifeq ($(origin PYTHON),command line)
@@ -17,8 +17,10 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 # A whole run of the tests has to have sent and received messages of every revision.
 ORACLE := $(if $(wildcard tests/oracle/plugin.py),--oracle-complete)
-# What `make check` runs too, and .ci/run has run by then: make test CHECKED=yes
+# Without what .ci/run runs in other stages, the house rules and the peers: make test CHECKED=yes
 CHECKED ?=
+# How many tests run at once: two for each core of a small machine, for many of them wait.
+WORKERS ?= 4
 # More options for pytest: make test ARGS="-k session -x"
 ARGS ?=
 # The kind of make soak; all, if none.
@@ -36,11 +38,15 @@ demo-auth: setup-dev ## a login from beginning to end, in a real browser without
 	@$(PY) examples/protected/demo.py
 
 test: setup-dev ## run all tests, with the schema oracle watching every message (ARGS= for a part of them)
-	@$(PY) -m pytest -n 4 --ignore=tests/interop $(if $(CHECKED),--ignore=tests/house) $(if $(ARGS),$(ARGS),$(ORACLE))
-	@$(if $(ARGS),,$(PY) -m pytest -n 2 tests/interop)
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/interop $(if $(CHECKED),--ignore=tests/house) \
+	    $(if $(ARGS),$(ARGS),$(ORACLE))
+	@$(if $(ARGS)$(CHECKED),,$(PY) -m pytest -n 2 tests/interop)
+
+test-peers: setup-dev ## the part of `make test` that talks to the implementations of constraints/peers.txt
+	@$(PY) -m pytest -n 2 tests/interop
 
 test-pythons: setup-dev ## run the tests on the other Pythons that are installed: the newest in full, those between in core
-	@$(PY) tools/every_python.py
+	@$(PY) tools/every_python.py $(ARGS)
 
 check: setup-dev ## formatting, lint, types, import floors and house rules, side by side
 	@$(PY) tools/check.py

@@ -1,4 +1,4 @@
-"""Run the tests on the other Pythons that are installed: ``make test-pythons``.
+"""Run the tests on the other Pythons that are installed: ``make test-pythons``, or some of them: ``ARGS=core``.
 
 `make test` runs them on one Python, the first on the path. What differs between Pythons (how annotations are read, when
 tasks begin, what a cancelled timeout leaves behind) shows at the two ends first: so the lowest and the newest that are
@@ -6,6 +6,10 @@ here run everything, and those between run the core, which is all that a call pa
 `SAME_ON_ALL` here: what `make test` has run, and what no Python can change; each is listed with the reason. Each has an
 environment of its own, `.venvs/<version>`, from the same hashed list. One that is not installed is named, and is no
 failure. Only the standard library is used.
+
+    python tools/every_python.py                both ends and those between
+    python tools/every_python.py everything     the ends alone
+    python tools/every_python.py core           those between alone
 """
 
 from __future__ import annotations
@@ -67,6 +71,11 @@ def plan(here: list[int], done: int) -> list[tuple[int, bool]]:
     return [(minor, minor in ends) for minor in here if minor != done]
 
 
+def part(planned: list[tuple[int, bool]], name: str) -> list[tuple[int, bool]]:
+    """Those of a plan that run everything, or the core; all of them where ``name`` is empty."""
+    return [each for each in planned if not name or each[1] is (name == "everything")]
+
+
 def arguments(*, everything: bool) -> str:
     """What `make test` is given for a Python: the core, or all but `SAME_ON_ALL`."""
     if not everything:
@@ -75,12 +84,15 @@ def arguments(*, everything: bool) -> str:
     return " ".join(["--oracle-complete", *left_out])
 
 
-def main() -> int:
-    """Run them one after the other; exit status 1 if any failed."""
+def main(name: str = "", *more: str) -> int:
+    """Run them, or a `part` of them, one after the other; exit status 1 if any failed."""
+    if more or name not in ("", "everything", "core"):
+        print(__doc__)
+        return 2
     here = installed()
     told = [f"3.{minor}" for minor in supported() if minor not in here and minor != sys.version_info.minor]
     failed: list[str] = []
-    for minor, everything in plan(here, sys.version_info.minor):
+    for minor, everything in part(plan(here, sys.version_info.minor), name):
         version = f"3.{minor}"
         began = time.monotonic()
         print(f"---- Python {version}: {'everything' if everything else 'core'}", flush=True)
@@ -97,4 +109,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

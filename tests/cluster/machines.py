@@ -103,7 +103,7 @@ async def start_engine(kind: str, folder: Path) -> Engine:
     if kind == "postgres":
         if PROGRAMS is None:
             raise MissingEngine("no-postgres: the machine has no PostgreSQL to start")
-        postgres = await asyncio.to_thread(lambda: _Postgres(durable=True))
+        postgres = await asyncio.to_thread(_Postgres)
         try:
             await asyncio.to_thread(postgres.start)
             await migrated(postgres, "dovetail")

@@ -87,6 +87,14 @@ def test_the_ends_run_everything_and_those_between_the_core(
     assert TOOL["plan"](here, done) == planned
 
 
+def test_the_parts_are_the_whole_each_once() -> None:
+    planned = TOOL["plan"]([11, 12, 13, 14], 13)
+    assert TOOL["part"](planned, "everything") == [(11, True), (14, True)]
+    assert TOOL["part"](planned, "core") == [(12, False)]
+    assert TOOL["part"](planned, "") == planned
+    assert TOOL["main"]("cor") == 2, "a word that is no part runs nothing"
+
+
 def test_the_core_and_the_supported_versions_are_there() -> None:
     assert all((ROOT / folder).is_dir() for folder in TOOL["CORE"])
     assert min(TOOL["supported"]()) == TOOL["LOWEST"]

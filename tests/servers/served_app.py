@@ -1,4 +1,4 @@
-"""What the processes of these tests serve: one app, plain and mounted in two frameworks. What happens in it is noted
+"""What the processes of these tests serve: one app, plain and mounted in a framework. What happens in it is noted
 in the file that NOTES names, one line each. Follows: no page of the specification.
 """
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -53,5 +52,3 @@ plain = app.asgi(drain=0.5)
 endpoint = app.asgi()
 started = Starlette(routes=[Mount("/in", app=endpoint)], lifespan=endpoint.lifespan)
 mounted = Starlette(routes=[Mount("/in", app=app.asgi(drain=0.5))])
-fastapi = FastAPI()
-fastapi.mount("/in", app.asgi(drain=0.5))

@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 from server_process import NOISE, PLAIN, Server, Stream, gone, served
 
-MOUNTS = {"plain": "/mcp", "mounted": "/in/mcp", "fastapi": "/in/mcp"}
+#: What is served, by the name of the mount, and at which path.
+MOUNTS = {
+    "plain": ("served_app:plain", "/mcp"),
+    "mounted": ("served_app:mounted", "/in/mcp"),
+    "fastapi": ("served_in_fastapi:fastapi", "/in/mcp"),
+}
 SITUATIONS = ("nothing", "session stream", "listen stream", "call", "session call")
 
 
@@ -61,7 +66,8 @@ async def test_an_end_is_quick_complete_and_quiet(server: str, mount: str, tmp_p
         async def start(situation: str) -> tuple[Server, Stream | None]:
             folder = tmp_path / situation.replace(" ", "-")
             folder.mkdir()
-            one = served(server, f"served_app:{mount}", folder, path=MOUNTS[mount])
+            target, path = MOUNTS[mount]
+            one = served(server, target, folder, path=path)
             running = await stack.enter_async_context(one)
             return running, await open_up(running, situation)
 

@@ -1,17 +1,21 @@
 """Lets a process die at each write that a task makes, one process for each, and others go on: ``crash_process.py URL
 FOLDER TOOL``.
 
-All processes are forked from this one, which has imported everything and begun nothing. What happened to the task of
-each is in a file in FOLDER, named by when its first process died; lines begin with what they tell of.
+All processes are forked from this one, which has imported everything and begun nothing: the first of them, which does
+not die, tells it what there is to import. What happened to the task of each is in a file in FOLDER, named by when its
+first process died; lines begin with what they tell of.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import json
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +85,16 @@ async def follow(wire: Wire, id: str, say: Any) -> None:
             await asyncio.sleep(0.02)
 
 
-def begin(url: str, path: Path, tool: str, death: Death | None) -> int:
-    """Fork a process that drives; gives its id."""
+def begin(url: str, path: Path, tool: str, death: Death | None, imported: Path | None = None) -> int:
+    """Fork a process that drives; gives its id. ``imported``: where it tells which modules it has come to import."""
     child = os.fork()
     if child:
         return child
     status = 1
     try:
         asyncio.run(drive(url, path, tool, death))
+        if imported is not None:
+            imported.write_text("\n".join(sys.modules))
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is, the file tells of it, and the process has no other end
         writer(path)(traceback.format_exc())
@@ -96,8 +102,19 @@ def begin(url: str, path: Path, tool: str, death: Death | None) -> int:
         os._exit(status)
 
 
+def import_all(url: str, folder: Path, tool: str) -> None:
+    """Import here what a process imports that lives to its end: hundreds of them would each do it again."""
+    imported = folder.with_name("imported")
+    os.waitpid(begin(url, folder / f"{tool}-00-never", tool, None, imported), 0)
+    for name in imported.read_text().splitlines():
+        with suppress(ImportError):  # a few are made by others, and found nowhere
+            importlib.import_module(name)
+    gc.freeze()
+
+
 def main(url: str, folder: Path, tool: str) -> None:
     """Let a process die before and after its first write, its second and so on, until they have no such write."""
+    import_all(url, folder, tool)
     waiting = [Death(write, when) for write in range(1, MOST) for when in ("before", "after")]
     running: dict[int, tuple[Path, Death | None]] = {}
     beyond = 0
