@@ -116,6 +116,15 @@ def steps() -> st.SearchStrategy[tuple[str, Step | int]]:
         ),
         step("load", lambda i: lambda s: s.tasks.load(i), ids),
         step("renew", lambda h, i, t: lambda s: s.tasks.renew(h, i, lease=t), holders, st.sets(ids), leases),
+        step(
+            "claim_one",
+            lambda i, h, m, t: lambda s: s.tasks.claim_one(i, h, most=m, lease=t),
+            ids,
+            holders,
+            st.none() | st.integers(0, 2),
+            leases,
+        ),
+        step("due", lambda q, n: lambda s: s.tasks.due(q, limit=n + 1), queue_names, small),
         step("next_due", lambda q: lambda s: s.tasks.next_due(q), st.sets(queue_names)),
         step(
             "record",
