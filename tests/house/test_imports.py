@@ -55,9 +55,7 @@ def test_the_core_is_two_packages():
 
 
 def test_all_is_every_extra_that_the_package_uses():
-    """`dovetail[all]` leaves none out, and installs no driver of a store that is not there, and no engine of tasks: those
-    who have one say so.
-    """
+    """`dovetail[all]` leaves none out, and installs no driver of a store that is not there, and no engine of tasks."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     stores = {name for name in ("redis", "postgres") if not (PACKAGE / "stores" / f"{name}.py").exists()}
     assert extras["all"] == [

@@ -17,7 +17,7 @@ import pytest
 from engine_contract import END, LEASE, TaskEngineContract, seen
 from task_peer import wired
 
-from dovetail import App, Client
+from dovetail import App, Client, Context
 from dovetail.extensions.tasks import TaskEngine, tasks
 from dovetail.extensions.tasks.dbos import DBOSEngine
 from dovetail.stores import Store
@@ -102,6 +102,67 @@ async def test_dbos_begins_and_ends_with_the_app(place: Place, store: Store) -> 
 
     with pytest.raises(error.DBOSException, match="No DBOS"):
         await asyncio.to_thread(DBOS.list_queues)  # in the loop's threads, which are still its own
+
+
+async def workflows(**which: Any) -> list[Any]:
+    """What DBOS has."""
+    from dbos import DBOS
+
+    return await asyncio.to_thread(lambda: DBOS.list_workflows(**which))
+
+
+async def until_some(**which: Any) -> None:
+    """Wait until DBOS has such a workflow."""
+    async with asyncio.timeout(END):
+        while not await workflows(**which):  # noqa: ASYNC110 - threads of DBOS change it
+            await asyncio.sleep(0.02)
+
+
+async def test_a_queue_of_the_operator_takes_the_tasks_and_a_full_process_gives_them_back(
+    launched: None, store: Store
+) -> None:
+    from dbos import DBOS
+
+    await asyncio.to_thread(lambda: DBOS.register_queue("presses", polling_interval_sec=POLL))
+    engine = DBOSEngine(queue="presses", poll=POLL)
+    app = App("shop", store=store, extensions=[tasks(lease=LEASE, room=1, engine=engine)], rate_limit=None)
+    gate, keys = asyncio.Event(), list[str]()
+
+    @app.tool(task="required")
+    async def work(ctx: Context) -> str:
+        keys.append(ctx.step_key("").partition(":")[0])
+        await gate.wait()
+        return "done"
+
+    async with wired(app) as wire:
+        ids = [(await wire.begin("work"))["taskId"] for _ in range(2)]
+        await until_some(status="DELAYED")  # the one for which there was no place
+        gate.set()
+        assert {(await seen(store, id)).attempts for id in ids} == {1}
+        found = await workflows(queue_name="presses", name="dovetail.task")
+    assert len(set(keys)) == 2
+    assert {each.workflow_id.partition(".")[0] for each in found} == set(keys)
+    assert not any(id in each.workflow_id for each in found for id in ids)
+
+
+async def test_a_server_without_room_leaves_its_tasks_to_others(place: Place, store: Store) -> None:
+    made(place)
+    engine = DBOSEngine(launch=True, poll=POLL)
+    app = App("shop", store=store, extensions=[tasks(lease=LEASE, room=0, engine=engine)], rate_limit=None)
+    app.add_tool(_work, name="work", task="required")
+    async with wired(app) as wire:
+        id = (await wire.begin("work"))["taskId"]
+        await until_some(status="ENQUEUED", queue_name="tasks/shop")
+        assert (await wire.get(id))["status"] == "working"
+    made(place)
+    app = App("shop", store=store, extensions=[tasks(lease=LEASE, engine=engine)], rate_limit=None)
+    app.add_tool(_work, name="work", task="required")
+    async with wired(app):
+        assert (await seen(store, id)).status == "completed"
+
+
+async def _work() -> str:
+    return "done"
 
 
 @pytest.mark.parametrize("launch", [True, False])
