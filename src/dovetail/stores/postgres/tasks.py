@@ -119,7 +119,8 @@ class PostgresTasks:
         self._executor = executor
         self._bounds = bounds
         self._clock = clock
-        self._prepare()
+        self._prepare_moves()
+        self._prepare_looks()
         self._creations = OperationKind("create task", self._create, 64, alone=True)
         self._changes = OperationKind("change task", self._apply, 64)
         self._claims = OperationKind("claim", self._claim, 64, alone=True)
@@ -133,11 +134,8 @@ class PostgresTasks:
         self._waits = OperationKind("next due", self._next_due, 1, writes=False)
         self._looks = OperationKind("due", self._due, 1, writes=False)
 
-    def _prepare(self) -> None:
-        def statement(text: str) -> str:
-            now = "$schema.task_now($1::float8)"
-            return self._executor.engine.statement(text.replace("$fields", _FIELDS).replace("$now", now))
-
+    def _prepare_moves(self) -> None:
+        statement = self._executor.engine.statement
         self._create_text = statement(
             "SELECT outcome FROM $schema.task_create($1::float8, $2::text[], $3::text[], $4::text[], $5::text[],"
             " $6::boolean[], $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::bytea[], $12::bigint[],"
@@ -161,6 +159,12 @@ class PostgresTasks:
             "SELECT outcome, size FROM $schema.task_record($1::float8, $2::text[], $3::text[], $4::text[], $5::bytea[],"
             " $6::bigint)"
         )
+
+    def _prepare_looks(self) -> None:
+        def statement(text: str) -> str:
+            now = "$schema.task_now($1::float8)"
+            return self._executor.engine.statement(text.replace("$fields", _FIELDS).replace("$now", now))
+
         self._load_text = statement(
             "SELECT $fields FROM $schema.task WHERE id = ANY ($2::text[]) AND expires > $now"
         )
@@ -188,7 +192,6 @@ class PostgresTasks:
             " AND t.queue = q.name AND t.held AND t.lease <= $now AND t.expires > $now)"
             ") AS found (at)"
         )
-
         self._due_text = statement(
             "SELECT found.id FROM ("
             "(SELECT t.due, t.id FROM $schema.task AS t WHERE t.queue_hash = hashtextextended($2::text, 0)"
