@@ -80,12 +80,29 @@ def change(
     return changed()
 
 
-def steps() -> st.SearchStrategy[tuple[str, Step | int]]:
-    def step(
-        name: str, make: Callable[..., Step], *parts: st.SearchStrategy[object]
-    ) -> st.SearchStrategy[tuple[str, Step]]:
-        return st.tuples(*parts).map(lambda drawn: (f"{name}{drawn}", make(*drawn)))
+def step(
+    name: str, make: Callable[..., Step], *parts: st.SearchStrategy[object]
+) -> st.SearchStrategy[tuple[str, Step]]:
+    return st.tuples(*parts).map(lambda drawn: (f"{name}{drawn}", make(*drawn)))
 
+
+def queue_steps() -> st.SearchStrategy[tuple[str, Step]]:
+    """What is asked of queues, and claims by an id."""
+    return st.one_of(
+        step(
+            "claim_one",
+            lambda i, h, m, t: lambda s: s.tasks.claim_one(i, h, most=m, lease=t),
+            ids,
+            holders,
+            st.none() | st.integers(0, 2),
+            leases,
+        ),
+        step("due", lambda q, n: lambda s: s.tasks.due(q, limit=n + 1), queue_names, small),
+        step("next_due", lambda q: lambda s: s.tasks.next_due(q), st.sets(queue_names)),
+    )
+
+
+def steps() -> st.SearchStrategy[tuple[str, Step | int]]:
     create = step(
         "create", lambda r, m: lambda s: s.tasks.create(r, max_unended=m), records, st.integers(1, 4)
     )
@@ -98,6 +115,7 @@ def steps() -> st.SearchStrategy[tuple[str, Step | int]]:
         leases,
     )
     return st.one_of(
+        queue_steps(),
         st.integers(1, 9).map(lambda seconds: ("advance", seconds)),
         create,
         create,
@@ -115,7 +133,6 @@ def steps() -> st.SearchStrategy[tuple[str, Step | int]]:
         ),
         step("load", lambda i: lambda s: s.tasks.load(i), ids),
         step("renew", lambda h, i, t: lambda s: s.tasks.renew(h, i, lease=t), holders, st.sets(ids), leases),
-        step("next_due", lambda q: lambda s: s.tasks.next_due(q), st.sets(queue_names)),
         step(
             "record",
             lambda i, n, v, h: lambda s: s.tasks.record(i, n, v, holder=h),

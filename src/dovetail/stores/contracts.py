@@ -342,6 +342,13 @@ class TaskStore(Protocol):
         """
         ...
 
+    async def claim_one(self, id: str, holder: str, *, most: int | None, lease: float) -> TaskRecord | None:
+        """Hold this one task, out of its turn, as `claim` holds those that it picks: if it is due, nobody holds it (or
+        the holder's lease is over), and fewer than ``most`` of its queue are held (None: any number). None where it is
+        not to be had now; `load` says how it is.
+        """
+        ...
+
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
         """Hold these on, for ``lease`` seconds from now; their versions stay. Gives those that are still ``holder``'s:
         of the others, somebody let go of them or ended them, they expired, or another one claimed them.
@@ -351,6 +358,12 @@ class TaskStore(Protocol):
     async def next_due(self, queues: Collection[str]) -> float | None:
         """In how many seconds by the store's clock there may be one to claim in these queues: when the next is due, or
         the next lease is over; at least 0. None where nothing waits and nothing is held. Limits of queues do not count.
+        """
+        ...
+
+    async def due(self, queue: str, *, limit: int) -> list[str]:
+        """The ids of tasks of this queue that are due and that nobody holds, or whose holder's lease is over: at most
+        ``limit`` (from 1), the one that is due for longest first. It holds none of them, and changes nothing.
         """
         ...
 

@@ -180,18 +180,19 @@ class MemoryTasks:
             now = self._sweep()
             self._settle(now)
             while len(found) < limit and (id := self._lines.next(queues, now)) is not None:
-                task = self._tasks[id]
-                stored = task.record
-                task.record = replace(
-                    stored,
-                    version=stored.version + 1,
-                    attempts=stored.attempts + 1,
-                    updated=max(stored.updated, now),
-                    holder=holder,
-                )
-                self._lines.hold(id, stored.owner, stored.queue, now + lease)
-                found.append(task.record)
+                found.append(self._hold(self._tasks[id], holder, now, now + lease))
         return found
+
+    async def claim_one(self, id: str, holder: str, *, most: int | None, lease: float) -> TaskRecord | None:
+        """See `TaskStore.claim_one`."""
+        check_claim(holder, (id,), "task id", lease)
+        with self._lock:
+            now = self._sweep()
+            self._settle(now)
+            task = self._tasks.get(id)
+            if task is None or not self._lines.is_next(id, task.record.owner, task.record.queue, most, now):
+                return None
+            return self._hold(task, holder, now, now + lease)
 
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
         """See `TaskStore.renew`."""
@@ -214,6 +215,15 @@ class MemoryTasks:
             self._settle(now)
             at = self._lines.next_due(queues)
             return None if at is None else max(0.0, at - now)
+
+    async def due(self, queue: str, *, limit: int) -> list[str]:
+        """See `TaskStore.due`."""
+        check_key(queue, "queue")
+        check_limit(limit)
+        with self._lock:
+            now = self._sweep()
+            self._settle(now)
+            return self._lines.due(queue, now, limit)
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
         """See `TaskStore.record`."""
@@ -290,6 +300,19 @@ class MemoryTasks:
     def _live(self, id: str, now: float) -> _Task | None:
         task = self._tasks.get(id)
         return None if task is None or _end(task.record) <= now else task
+
+    def _hold(self, task: _Task, holder: str, now: float, until: float) -> TaskRecord:
+        """Claim one task."""
+        stored = task.record
+        task.record = replace(
+            stored,
+            version=stored.version + 1,
+            attempts=stored.attempts + 1,
+            updated=max(stored.updated, now),
+            holder=holder,
+        )
+        self._lines.hold(stored.id, stored.owner, stored.queue, until)
+        return task.record
 
     def _place(self, record: TaskRecord, until: float | None) -> None:
         """Put a task that is in no line where it belongs: it is held until then, or waits, or neither."""

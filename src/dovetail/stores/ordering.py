@@ -19,7 +19,7 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 __all__ = ["Deadlines", "OrderedKeys", "Ranks", "prefix_end"]
@@ -153,6 +153,10 @@ class Ranks(Generic[R]):
     def rank(self, key: str) -> R | None:
         """The rank of the key, None where it is not there."""
         return self._at.get(key)
+
+    def all(self) -> Iterable[tuple[str, R]]:
+        """The keys with their ranks, in no promised order."""
+        return self._at.items()
 
     def put(self, key: str, rank: R) -> None:
         """The key has this rank from now on."""

@@ -73,6 +73,11 @@ _NEXT: Final = (
     # Those whose lease is over, until somebody claims.
     f"SELECT min(due) {_LIVE} queue = :queue AND until <= :now",
 )
+_DUE: Final = (
+    f"SELECT due, id {_WAITING} AND due <= :now ORDER BY due, id LIMIT :most",
+    f"SELECT due, id {_LIVE} queue = :queue AND until <= :now AND due <= :now ORDER BY due, id LIMIT :most",
+)
+"""Those that wait, and those whose lease is over, until somebody claims."""
 
 _log = get_logger("dovetail.stores")
 
@@ -107,6 +112,11 @@ class SQLiteTasks:
         check_claim(holder, queues, limit=limit, lease=lease)
         return await self._executor.write(self._claim, holder, dict(queues), limit, lease)
 
+    async def claim_one(self, id: str, holder: str, *, most: int | None, lease: float) -> TaskRecord | None:
+        """See `TaskStore.claim_one`."""
+        check_claim(holder, (id,), "task id", lease)
+        return await self._executor.write(self._claim_one, id, holder, most, lease)
+
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
         """See `TaskStore.renew`."""
         check_renewal(holder, ids, lease=lease)
@@ -116,6 +126,12 @@ class SQLiteTasks:
         """See `TaskStore.next_due`."""
         check_queues(queues)
         return await self._executor.read(self._next_due, tuple(queues))
+
+    async def due(self, queue: str, *, limit: int) -> list[str]:
+        """See `TaskStore.due`."""
+        check_key(queue, "queue")
+        check_limit(limit)
+        return await self._executor.read(self._due, queue, limit)
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
         """See `TaskStore.record`."""
@@ -246,6 +262,18 @@ class SQLiteTasks:
                 heapq.heappush(firsts, (held.get(owner, 0), *next_one, name))
         return found
 
+    def _claim_one(
+        self, connection: Connection, id: str, holder: str, most: int | None, lease: float
+    ) -> TaskRecord | None:
+        now = self._clock()
+        row = connection.execute(
+            f"SELECT number, queue {_LIVE} id = :id AND due <= :now AND (until IS NULL OR until <= :now)",
+            {"id": id, "now": now},
+        ).fetchone()
+        if row is None or self._room(connection, row[1], most, now) <= 0:
+            return None
+        return self._hold(connection, row[0], holder, now, now + lease)
+
     def _room(self, connection: Connection, queue: str, most: int | None, now: float) -> float:
         """How many more of a queue may be held, once the leases that are over are gone."""
         connection.execute("UPDATE task SET until = NULL WHERE queue = ? AND until <= ?", (queue, now))
@@ -292,6 +320,11 @@ class SQLiteTasks:
                 row = connection.execute(waits, {"queue": queue, "now": now}).fetchone()
                 times += [] if row is None or row[0] is None else [row[0]]
         return max(0.0, min(times) - now) if times else None
+
+    def _due(self, connection: Connection, queue: str, limit: int) -> list[str]:
+        given = {"queue": queue, "now": self._clock(), "most": limit}
+        found = sorted(row for query in _DUE for row in connection.execute(query, given).fetchall())
+        return [id for _, id in found[:limit]]
 
     def _record(self, connection: Connection, id: str, name: str, result: bytes, holder: str) -> bool:
         row = connection.execute(

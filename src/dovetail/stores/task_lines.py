@@ -14,6 +14,7 @@ Specification: none.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterator, Mapping
 
 from dovetail.stores.ordering import Ranks
@@ -114,6 +115,20 @@ class TaskLines:
             if first is not None and (best is None or first[0] < best):
                 best = first[0]
         return None if best is None else best[2]
+
+    def is_next(self, id: str, owner: str, queue: str, most: int | None, now: float) -> bool:
+        """Whether the task may be claimed out of its turn, where no more than so many of its queue may be held."""
+        found = self._owners.get(owner)
+        if found is None or queue not in found.lines:
+            return False
+        due = found.lines[queue].waiting.rank(id)
+        return due is not None and due <= now and (most is None or len(self._queue(queue).leases) < most)
+
+    def due(self, queue: str, now: float, limit: int) -> list[str]:
+        """The tasks of a queue that may be claimed, the one that is due for longest first. It looks at all lines."""
+        lines = (found.lines[queue] for found in self._owners.values() if queue in found.lines)
+        ripe = ((due, id) for line in lines for id, due in line.waiting.all() if due <= now)
+        return [id for _, id in heapq.nsmallest(limit, ripe)]
 
     def next_due(self, queues: Collection[str]) -> float | None:
         """When there may be one to claim. None where nothing waits and nothing is held."""

@@ -265,6 +265,80 @@ class ClaimedTaskContract:
         await store.tasks.delete("once")
         assert await due(["p"]) is None
 
+    async def test_task_claim_of_one_is_out_of_turn(self, store: Store, advance: Advance) -> None:
+        async def one(id: str, holder: str = "w", *, most: int | None = None) -> TaskRecord | None:
+            return await store.tasks.claim_one(id, holder, most=most, lease=10)
+
+        now = (await created(store, a_task("first"))).created
+        await created(store, a_task("last"))
+        await created(store, a_task("later", due=now + 5))
+        await created(store, a_task("never", due=None))
+        await created(store, a_task("gone", due=now - 9, expires=now + 1))
+        held = await one("last")
+        assert held == replace(
+            held or a_task(), id="last", holder="w", version=1, attempts=1, status="working"
+        )
+        assert await loaded(store, "last") == held
+        assert [await one(id, "v") for id in ("last", "later", "never", "none")] == [None] * 4
+        assert sorted(ids(await claimed(store, "v", limit=9))) == ["first", "gone"]
+        advance(5)
+        assert await one("gone") is None, "it expired"
+        assert (await one("later", "u")) is not None
+        advance(5)
+        again = await one("last", "v")
+        assert again is not None
+        assert (again.holder, again.attempts, again.version) == ("v", 2, 2), "the lease was over"
+        assert await store.tasks.renew("w", ["last"], lease=10) == set()
+        await ended(store, again)
+        assert await one("last") is None
+        await store.tasks.update(replace(await loaded(store, "never"), due=0.0), expected_version=0)
+        assert (await one("never")) is not None
+
+    async def test_task_claim_of_one_keeps_the_limit_of_its_queue(
+        self, store: Store, advance: Advance
+    ) -> None:
+        for number in range(6):
+            await created(store, a_task(f"{number}", owner=f"o{number}"))
+        await created(store, a_task("p", queue="p"))
+        assert len(await claimed(store, limit=1, lease=10, q=2)) == 1
+        outcomes = await asyncio.gather(
+            *(store.tasks.claim_one(f"{number}", "v", most=3, lease=20) for number in range(6))
+        )
+        assert sum(each is not None for each in outcomes) == 2
+        assert await store.tasks.claim_one("p", "v", most=1, lease=10) is not None
+        waiting = await store.tasks.due("q", limit=9)
+        assert await store.tasks.claim_one(waiting[0], "v", most=3, lease=10) is None
+        assert await store.tasks.claim_one(waiting[0], "v", most=0, lease=10) is None
+        advance(10)
+        assert await store.tasks.claim_one(waiting[0], "v", most=3, lease=10) is not None, "a lease is over"
+        assert await store.tasks.claim_one(waiting[1], "v", most=3, lease=10) is None
+        assert await store.tasks.claim_one(waiting[1], "v", most=None, lease=10) is not None
+
+    async def test_task_due_names_what_may_be_claimed(self, store: Store, advance: Advance) -> None:
+        due = store.tasks.due
+        assert await due("q", limit=9) == []
+        now = (await created(store, a_task("never", due=None))).created
+        for number, id in enumerate(("c", "a", "b")):
+            await created(store, a_task(id, owner=f"o{number}", due=now - 2))
+        await created(store, a_task("oldest", due=now - 3))
+        await created(store, a_task("later", due=now + 5))
+        await created(store, a_task("brief", due=now - 1, expires=now + 1))
+        await created(store, a_task("other", queue="p"))
+        assert await due("q", limit=9) == ["oldest", "a", "b", "c", "brief"]
+        assert await due("q", limit=2) == ["oldest", "a"]
+        assert await due("p", limit=9) == ["other"]
+        assert (await loaded(store, "oldest")).version == 0
+        assert ids(await claimed(store, limit=2, lease=10)) == ["oldest", "a"]
+        assert await due("q", limit=9) == ["b", "c", "brief"]
+        advance(5)
+        assert await due("q", limit=9) == ["b", "c", "later"]
+        advance(5)
+        assert await due("q", limit=9) == ["oldest", "a", "b", "c", "later"], "the leases are over"
+        assert await due("q", limit=3) == ["oldest", "a", "b"]
+        await ended(store, await loaded(store, "oldest"))
+        assert await store.tasks.renew("w", ["a"], lease=10) == {"a"}
+        assert await due("q", limit=9) == ["b", "c", "later"]
+
     async def test_task_store_serves_several_event_loops(self, store: Store) -> None:
         for number in range(60):
             await created(store, a_task(f"{number}", owner=f"o{number % 5}"))

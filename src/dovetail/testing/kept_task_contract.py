@@ -393,9 +393,12 @@ class KeptTaskContract:
                 lambda bad=bad: tasks.update(a_task(bad), expected_version=0),
                 lambda bad=bad: tasks.claim(bad, ANY, limit=1, lease=1),
                 lambda bad=bad: tasks.claim("w", {"q": None, bad: 1}, limit=1, lease=1),
+                lambda bad=bad: tasks.claim_one(bad, "w", most=None, lease=1),
+                lambda bad=bad: tasks.claim_one("t", bad, most=None, lease=1),
                 lambda bad=bad: tasks.renew(bad, ["t"], lease=1),
                 lambda bad=bad: tasks.renew("w", ["t", bad], lease=1),
                 lambda bad=bad: tasks.next_due(["q", bad]),
+                lambda bad=bad: tasks.due(bad, limit=1),
                 lambda bad=bad: tasks.record(bad, "one", b"", holder="w"),
                 lambda bad=bad: tasks.record("t", bad, b"", holder="w"),
                 lambda bad=bad: tasks.record("t", "one", b"", holder=bad),
@@ -435,10 +438,14 @@ class KeptTaskContract:
             with pytest.raises(ValueError, match="lease"):
                 await tasks.claim("w", ANY, limit=1, lease=lease)
             with pytest.raises(ValueError, match="lease"):
+                await tasks.claim_one("t", "w", most=None, lease=lease)
+            with pytest.raises(ValueError, match="lease"):
                 await tasks.renew("w", ["t"], lease=lease)
         for limit in (0, -1):
             with pytest.raises(ValueError, match="least one"):
                 await tasks.claim("w", ANY, limit=limit, lease=1)
+            with pytest.raises(ValueError, match="least one"):
+                await tasks.due("q", limit=limit)
             with pytest.raises(ValueError, match="least one"):
                 await tasks.list("alice", limit=limit)
         assert (await loaded(store)).version == 0

@@ -75,6 +75,20 @@ class SharedTaskContract:
         )
         assert outcomes.count(None) == await store.tasks.count() == await peer.tasks.count() == 9
 
+    async def test_shared_task_that_is_named_is_given_once(self, store: Store, peer: Store) -> None:
+        for number in range(10):
+            await created(store, a_task(f"{number}"))
+        taken = await asyncio.gather(
+            *(
+                bundle.tasks.claim_one(f"{number}", f"w{place}", most=7, lease=30)
+                for number in range(10)
+                for place, bundle in enumerate((store, peer, store, peer))
+            )
+        )
+        assert len({record.id for record in taken if record is not None}) == 7
+        assert sum(record is not None for record in taken) == 7
+        assert len(await peer.tasks.due("q", limit=99)) == 3
+
     async def test_shared_task_changes_have_one_winner(self, store: Store, peer: Store) -> None:
         record = await created(store)
         outcomes = await asyncio.gather(

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from dovetail.stores import Store
 
 WRITES = {
-    "tasks": ("create", "update", "claim", "record", "delete"),
+    "tasks": ("create", "update", "claim", "claim_one", "record", "delete"),
     "bus": ("publish",),
     "kv": ("set", "add", "take", "compare_and_set", "delete"),
 }

@@ -2,8 +2,9 @@
 
 Theory of operation. `tasks` gives a value that is given to an app, to a client, or to both. At an app, tools with
 ``task="optional"`` or ``"required"`` run as tasks: of revision 2025-11-25, which has them itself, and of the extension
-io.modelcontextprotocol/tasks since 2026-07-28, from one declaration. A task is a record in the app's store (`engine`),
-which any worker runs (`worker`, `running`) by sending its call again over what was answered and done (`records`).
+io.modelcontextprotocol/tasks since 2026-07-28, from one declaration. A task is a record in the app's store
+(`server_tasks`). An engine says when and where it runs (`engine`; our own is `worker`); to run it is to send its call
+again (`runner`, `running`) over what was answered and done (`records`).
 
 Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/utilities/tasks.
 """
@@ -16,16 +17,22 @@ from dovetail.stores import Store
 
 from . import names
 from .client import client_parts
+from .engine import DueTask, SubmitTask, TaskEngine, TaskRunner
 from .serving import TaskServer
 
-__all__ = ["TaskOptions", "tasks"]
+__all__ = ["DueTask", "SubmitTask", "TaskEngine", "TaskOptions", "TaskRunner", "tasks"]
 
 _EXTENDED: Final = tuple(each.revision for each in PROFILES.values() if each.declares_extensions)
 _WITH_TASKS: Final = tuple(each.revision for each in PROFILES.values() if each.has(Feature.TASKS))
 
 
 def tasks(
-    *, store: Store | None = None, room: int = 100, max_unended: int = 100, lease: float = 30.0
+    *,
+    store: Store | None = None,
+    room: int = 100,
+    max_unended: int = 100,
+    lease: float = 30.0,
+    engine: TaskEngine | None = None,
 ) -> Extension:
     """What runs tools as tasks, for ``App(extensions=[tasks()])``, and waits for tasks, for
     ``Client(extensions=[tasks()])``.
@@ -33,11 +40,11 @@ def tasks(
     ``store``: where tasks are kept (default: the app's; without one they end with the process). ``room``: how many
     tasks this process runs at a time, 0 to run none and leave them to other processes. ``max_unended``: how many of one
     caller's may go on at a time. ``lease``: seconds after which the tasks of a process that died are gone on with by
-    others. Raises ValueError.
+    others. ``engine``: what decides when and where tasks run (default: our own, by the store alone). Raises ValueError.
     """
     if room < 0 or max_unended < 1 or not lease > 0:
         raise ValueError("room is at least 0, max_unended at least 1, and lease above 0 seconds")
-    server = TaskServer(store=store, room=room, max_unended=max_unended, lease=lease)
+    server = TaskServer(store=store, room=room, max_unended=max_unended, lease=lease, engine=engine)
     both = (*_WITH_TASKS, *_EXTENDED)
     return Extension(
         identifier=names.EXTENSION,

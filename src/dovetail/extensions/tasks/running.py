@@ -14,7 +14,6 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -28,8 +27,8 @@ from dovetail.stores import KeyInvalid, StoreClosed, StoreError, TaskRecord, Val
 from dovetail.types import CallToolResult, InputRequired, Result, decode
 
 from . import names, views
-from .engine import TaskEngine
 from .records import NOTHING, Reached, TaskData
+from .server_tasks import ServerTasks, key_of
 from .wire import TaskStatus
 
 log = get_logger("dovetail.tasks")
@@ -56,8 +55,8 @@ class TaskRun(Channel):
     store was closed.
     """
 
-    def __init__(self, engine: TaskEngine, record: TaskRecord, holder: str) -> None:
-        self._engine = engine
+    def __init__(self, tasks: ServerTasks, record: TaskRecord, holder: str) -> None:
+        self._tasks = tasks
         self._record = record
         self._holder = holder
         self._data = TaskData.of(record)
@@ -73,7 +72,7 @@ class TaskRun(Channel):
         self.principal = self._data.call.caller.principal()
         self.transport = self._data.call.transport
         # What it calls is told of it (`Context.step_key`), and must not learn the id, by which the task is found.
-        self.key = hashlib.sha256(b"key of " + record.id.encode()).hexdigest()[:32]
+        self.key = key_of(record.id)
         self.steps: Mapping[str, Raw] = {}
 
     @property
@@ -89,7 +88,7 @@ class TaskRun(Channel):
             raise LeaseLost("another worker has gone on with the task")
         try:
             kept = await self._insist(
-                lambda: self._engine.tasks.record(self.id, step, result, holder=self._holder)
+                lambda: self._tasks.tasks.record(self.id, step, result, holder=self._holder)
             )
         except StoreClosed:
             self.lost = True
@@ -143,7 +142,7 @@ class TaskRun(Channel):
         try:
             await self._run()
         except asyncio.CancelledError:
-            await asyncio.shield(self._leave())
+            await asyncio.shield(self.leave())
             raise
         except StoreError as problem:
             log.warning("a task could not be gone on with, and will be again: %s", problem)
@@ -153,7 +152,7 @@ class TaskRun(Channel):
                 InternalError("the server failed while it worked on the task"), -32603
             )
             self._ending = ("failed", None)
-            await self._leave()
+            await self.leave()
         finally:
             if self._flush is not None:
                 self._flush.cancel()
@@ -166,10 +165,10 @@ class TaskRun(Channel):
             )
             return
         if self._record.attempts > 1:
-            recorded = await self._insist(lambda: self._engine.tasks.recorded(self.id))
+            recorded = await self._insist(lambda: self._tasks.tasks.recorded(self.id))
             self.steps = {name: Raw(result) for name, result in recorded.items()}
         params = stored.for_run(data.state, data.answers())
-        serving = self._engine.serving
+        serving = self._tasks.serving
         call = serving.request(
             stored.method,
             params,
@@ -231,9 +230,10 @@ class TaskRun(Channel):
         data.message = f"It failed, and is tried again ({data.failures} of {data.retries})."
         await self._move("working", due=time.time() + pause)
 
-    async def _leave(self) -> None:
-        """The worker ends: keep what the run came to, if it has come to its end, or let go of it. It is tried once;
-        what the store can't take now, others do when the lease is over.
+    async def leave(self) -> None:
+        """The process ends: keep what the run came to, if it has come to its end, or let go of it. It is tried once;
+        what the store can't take now, others do when the lease is over. Nothing, where the task is this worker's no
+        longer.
         """
         if self.lost:
             return
@@ -277,16 +277,16 @@ class TaskRun(Channel):
     async def _change(self, status: TaskStatus, due: float | None, holder: str) -> bool:
         """Change the task; False if it is this worker's no longer. Raises `StoreError`."""
         while True:
-            changed = await self._engine.change(self._record, status, self._data, due=due, holder=holder)
+            changed = await self._tasks.change(self._record, status, self._data, due=due, holder=holder)
             if changed is not None:
                 self._record = changed
                 return True
-            there = await self._engine.tasks.load(self.id)
+            there = await self._tasks.tasks.load(self.id)
             if there is None:
                 return False
             if self._is_made(there, status):
                 self._record = there  # by the try before, whose answer did not come: nobody was told of it
-                await self._engine.tell_change(there, self._data)
+                await self._tasks.tell_change(there, self._data)
                 return True
             if there.ended or there.holder != self._holder:
                 return False

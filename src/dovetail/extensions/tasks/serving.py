@@ -40,6 +40,9 @@ from dovetail.types import DECODE_ERRORS, Result, encode, reader
 from . import names, views
 from .engine import TaskEngine
 from .records import TaskData
+from .runner import ServerTaskRunner
+from .server_tasks import ServerTasks
+from .submissions import Submissions
 from .waiting import TaskWaiter
 from .worker import TaskWorker
 from .working_off import room_of
@@ -78,12 +81,15 @@ _listing: Final = reader(_Listing)
 class TaskServer:
     """The server's half of tasks. Options: `dovetail.extensions.tasks.tasks`."""
 
-    def __init__(self, *, store: Store | None, room: int, max_unended: int, lease: float) -> None:
+    def __init__(
+        self, *, store: Store | None, room: int, max_unended: int, lease: float, engine: TaskEngine | None
+    ) -> None:
         self._store = store
+        self._given = engine
         self._room = room
         self._max_unended = max_unended
         self._lease = lease
-        self._engines: dict[asyncio.AbstractEventLoop, TaskEngine] = {}
+        self._engines: dict[asyncio.AbstractEventLoop, ServerTasks] = {}
 
     def lifespan(self, serving: Serving) -> AbstractAsyncContextManager[None]:
         """Serve and work as long as this lasts."""
@@ -98,20 +104,28 @@ class TaskServer:
         room = room_of(self._room, store, serving)
         if store is None:  # what is begun is there as long as the app, through all of its lives
             store = self._store = MemoryStore()
-        engine = TaskEngine(serving, store, max_unended=self._max_unended)
+        tasks = ServerTasks(serving, store, max_unended=self._max_unended)
+        runner = ServerTaskRunner(tasks, room=room, lease=self._lease)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(engine.hearing())
-            if room:
-                worker = TaskWorker(engine, room=room, lease=self._lease)
-                await stack.enter_async_context(worker.working())
-            self._engines[loop] = engine
+            await stack.enter_async_context(tasks.hearing())
+            if self._given is None:
+                submit = await stack.enter_async_context(TaskWorker(tasks).serve(runner))
+                submissions = Submissions(tasks, runner, submit)
+            else:
+                submit = await stack.enter_async_context(self._given.serve(runner))
+                submissions = Submissions(tasks, runner, submit)
+                runner.on_place = submissions.next_of
+                await stack.enter_async_context(submissions.sweeping())
+            tasks.on_due = submissions.submit
+            await stack.enter_async_context(runner.holding())
+            self._engines[loop] = tasks
             try:
                 yield
             finally:
                 del self._engines[loop]
 
     @property
-    def _engine(self) -> TaskEngine:
+    def _engine(self) -> ServerTasks:
         return self._engines[asyncio.get_running_loop()]
 
     def capabilities(self, channel: Channel) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from dovetail.stores import TaskRecord
 from dovetail.types import encode, reader
 
 from . import names, views
-from .engine import TaskEngine
 from .records import TaskData, TaskQuestion
+from .server_tasks import ServerTasks
 
 LOOK: Final = 10.0
 """Seconds after which who waits for a task looks, though nobody said that it changed: who changed it may have died."""
@@ -34,7 +34,7 @@ LOOK: Final = 10.0
 class TaskWaiter:
     """Somebody who waits for the end of a task over a channel."""
 
-    def __init__(self, engine: TaskEngine, id: str, channel: Channel) -> None:
+    def __init__(self, engine: ServerTasks, id: str, channel: Channel) -> None:
         self._engine = engine
         self._id = id
         self._channel = channel

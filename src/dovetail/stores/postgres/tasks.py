@@ -79,6 +79,15 @@ class _TaskClaim(NamedTuple):
     lease: float
 
 
+class _NamedClaim(NamedTuple):
+    """What task_claim_one is given of one claim."""
+
+    id: str
+    holder: str
+    lease: float
+    most: int | None
+
+
 class _TaskRenewal(NamedTuple):
     """What task_renew is given of one renewal."""
 
@@ -113,10 +122,12 @@ class PostgresTasks:
         self._executor = executor
         self._bounds = bounds
         self._clock = clock
-        self._prepare()
+        self._prepare_moves()
+        self._prepare_looks()
         self._creations = OperationKind("create task", self._create, 64, alone=True)
         self._changes = OperationKind("change task", self._apply, 64)
         self._claims = OperationKind("claim", self._claim, 64, alone=True)
+        self._named_claims = OperationKind("claim one", self._claim_one, 64, alone=True)
         self._renewals = OperationKind("renew", self._renew, 64)
         self._results = OperationKind("record", self._record, 64)
         self._loads = OperationKind("load task", self._load, 64, writes=False)
@@ -124,12 +135,10 @@ class PostgresTasks:
         self._pages = OperationKind("list", self._list, 1, writes=False)
         self._counts = OperationKind("count tasks", self._count, 1, writes=False)
         self._waits = OperationKind("next due", self._next_due, 1, writes=False)
+        self._looks = OperationKind("due", self._due, 1, writes=False)
 
-    def _prepare(self) -> None:
-        def statement(text: str) -> str:
-            now = "$schema.task_now($1::float8)"
-            return self._executor.engine.statement(text.replace("$fields", _FIELDS).replace("$now", now))
-
+    def _prepare_moves(self) -> None:
+        statement = self._executor.engine.statement
         self._create_text = statement(
             "SELECT outcome FROM $schema.task_create($1::float8, $2::text[], $3::text[], $4::text[], $5::text[],"
             " $6::boolean[], $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::bytea[], $12::bigint[],"
@@ -143,6 +152,9 @@ class PostgresTasks:
             "SELECT * FROM $schema.task_claim($1::float8, $2::text[], $3::int[], $4::float8[], $5::int[], $6::text[],"
             " $7::bigint[])"
         )
+        self._claim_one_text = statement(
+            "SELECT * FROM $schema.task_claim_one($1::float8, $2::text[], $3::text[], $4::float8[], $5::bigint[])"
+        )
         self._renew_text = statement(
             "SELECT done FROM $schema.task_renew($1::float8, $2::text[], $3::text[], $4::float8[])"
         )
@@ -150,6 +162,12 @@ class PostgresTasks:
             "SELECT outcome, size FROM $schema.task_record($1::float8, $2::text[], $3::text[], $4::text[], $5::bytea[],"
             " $6::bigint)"
         )
+
+    def _prepare_looks(self) -> None:
+        def statement(text: str) -> str:
+            now = "$schema.task_now($1::float8)"
+            return self._executor.engine.statement(text.replace("$fields", _FIELDS).replace("$now", now))
+
         self._load_text = statement(
             "SELECT $fields FROM $schema.task WHERE id = ANY ($2::text[]) AND expires > $now"
         )
@@ -176,6 +194,14 @@ class PostgresTasks:
             " UNION ALL (SELECT min(t.due) FROM $schema.task AS t WHERE t.queue_hash = hashtextextended(q.name, 0)"
             " AND t.queue = q.name AND t.held AND t.lease <= $now AND t.expires > $now)"
             ") AS found (at)"
+        )
+        self._due_text = statement(
+            "SELECT found.id FROM ("
+            "(SELECT t.due, t.id FROM $schema.task AS t WHERE t.queue_hash = hashtextextended($2::text, 0)"
+            " AND t.queue = $2::text AND t.ready <= $now AND t.expires > $now ORDER BY t.ready, t.id LIMIT $3::bigint)"
+            " UNION ALL (SELECT t.due, t.id FROM $schema.task AS t WHERE t.queue_hash = hashtextextended($2::text, 0)"
+            " AND t.queue = $2::text AND t.held AND t.lease <= $now AND t.due <= $now AND t.expires > $now)"
+            ") AS found ORDER BY found.due, found.id LIMIT $3::bigint"
         )
 
     async def create(self, record: TaskRecord, *, max_unended: int) -> None:
@@ -229,6 +255,11 @@ class PostgresTasks:
         claim = _TaskClaim(holder, tuple(queues.items()), min(limit, _MOST), lease)
         return await self._executor.do(self._claims, claim)
 
+    async def claim_one(self, id: str, holder: str, *, most: int | None, lease: float) -> TaskRecord | None:
+        """See `TaskStore.claim_one`."""
+        check_claim(holder, (id,), "task id", lease)
+        return await self._executor.do(self._named_claims, _NamedClaim(id, holder, lease, most))
+
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
         """See `TaskStore.renew`."""
         check_renewal(holder, ids, lease=lease)
@@ -240,6 +271,12 @@ class PostgresTasks:
         """See `TaskStore.next_due`."""
         check_queues(queues)
         return await self._executor.do(self._waits, list(queues))
+
+    async def due(self, queue: str, *, limit: int) -> list[str]:
+        """See `TaskStore.due`."""
+        check_key(queue, "queue")
+        check_limit(limit)
+        return await self._executor.do(self._looks, (queue, min(limit, _MOST)))
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
         """See `TaskStore.record`."""
@@ -324,6 +361,15 @@ class PostgresTasks:
             claimed[at].append(_task(*row[2:7], False, *row[7:11], claims[at].holder, *row[11:]))
         return claimed
 
+    async def _claim_one(self, connection: Any, claims: Sequence[_NamedClaim]) -> Sequence[Any]:
+        places = _ordered([each.id for each in claims])
+        ids, holders, leases, limits = zip(*(claims[place] for place in places), strict=True)
+        rows = await connection.fetch(self._claim_one_text, self._now(), ids, holders, leases, limits)
+        found: list[TaskRecord | None] = [None] * len(claims)
+        for row in rows:
+            found[places[int(row[0]) - 1]] = _task(*row[1:])
+        return found
+
     async def _renew(self, connection: Any, renewals: Sequence[_TaskRenewal]) -> Sequence[set[str]]:
         given = [(each.holder, id, each.lease, at) for at, each in enumerate(renewals) for id in each.ids]
         places = _ordered([each[1] for each in given])
@@ -366,6 +412,12 @@ class PostgresTasks:
 
     async def _count(self, connection: Any, given: Sequence[tuple[str | None, bool | None]]) -> Sequence[int]:
         return [await connection.fetchval(self._count_text, self._now(), *given[0])]
+
+    async def _due(self, connection: Any, given: Sequence[tuple[str, int]]) -> Sequence[list[str]]:
+        return [
+            [row[0] for row in await connection.fetch(self._due_text, self._now(), queue, limit)]
+            for queue, limit in given
+        ]
 
     async def _next_due(self, connection: Any, given: Sequence[Sequence[str]]) -> Sequence[float | None]:
         return [await connection.fetchval(self._next_due_text, self._now(), given[0])]

@@ -259,6 +259,21 @@ end
 return renewed
 """
 
+# After the time: the id, the holder, for how many seconds, and what may be held of its queue, or "any".
+_CLAIM_ONE = """
+if sweep(500) == 500 or settle(500) == 500 then return -1 end
+local t = live(ARGV[2])
+if not t or t.held == 1 or t.due > now then return false end
+if ARGV[5] ~= 'any' and redis.call('ZCARD', at(13, t.queue)) >= tonumber(ARGV[5]) then return false end
+redis.call('HDEL', KEYS[2], '')
+move(t, function()
+  t.version, t.attempts, t.updated = t.version + 1, t.attempts + 1, math.max(t.updated, now)
+  t.holder, t.lease, t.held = ARGV[3], now + tonumber(ARGV[4]), 1
+end)
+note(t)
+return told(t)
+"""
+
 _NEXT_DUE = """
 if sweep(500) == 500 or settle(500) == 500 then return -1 end
 local soonest = math.huge
@@ -273,6 +288,26 @@ for place = 2, #ARGV do
   end
 end
 return soonest < math.huge and string.format('%.17g', math.max(0, soonest - now))
+"""
+
+# After the time: the queue, and how many. Of each line only so many are looked at.
+_DUE = """
+if sweep(500) == 500 or settle(500) == 500 then return -1 end
+local most, ripe, ids = tonumber(ARGV[3]), {}, {}
+for _, level in ipairs(redis.call('ZRANGE', at(11, ARGV[2]), 0, -1)) do
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', at(12, ARGV[2] .. '\\0' .. level), '-inf', clock)) do
+    local owner = string.sub(member, #string.match(member, '^%Z+') + 2)
+    local line = at(9, ARGV[2] .. '\\0' .. owner)
+    local found = redis.call('ZRANGEBYSCORE', line, '-inf', clock, 'WITHSCORES', 'LIMIT', 0, most)
+    for place = 1, #found, 2 do ripe[#ripe + 1] = {id = found[place], due = tonumber(found[place + 1])} end
+  end
+end
+table.sort(ripe, function(one, other)
+  if one.due ~= other.due then return one.due < other.due end
+  return less(one.id, other.id)
+end)
+for place = 1, math.min(most, #ripe) do ids[place] = ripe[place].id end
+return ids
 """
 
 # After the time: id, holder, name, result, what it counts, and what all of one task may count.
@@ -339,8 +374,10 @@ class TaskScripts:
         self.load = Script(look + _LOAD)
         self.update = Script(change + _UPDATE)
         self.claim = Script(change + _CLAIM)
+        self.claim_one = Script(change + _CLAIM_ONE)
         self.renew = Script(change + _RENEW)
         self.next_due = Script(change + _NEXT_DUE)
+        self.due = Script(change + _DUE)
         self.record = Script(look + _RECORD)
         self.recorded = Script(look + _RECORDED)
         self.list = Script(change + _LIST)

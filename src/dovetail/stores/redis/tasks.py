@@ -142,6 +142,14 @@ class RedisTasks:
         )
         return [_task(*each) for each in found]
 
+    async def claim_one(self, id: str, holder: str, *, most: int | None, lease: float) -> TaskRecord | None:
+        """See `TaskStore.claim_one`."""
+        check_claim(holder, (id,), "task id", lease)
+        room = b"any" if most is None else b"%d" % most
+        return _task_if_any(
+            await self._run(self._scripts.claim_one, id.encode(), holder.encode(), _text(lease), room)
+        )
+
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
         """See `TaskStore.renew`."""
         check_renewal(holder, ids, lease=lease)
@@ -155,6 +163,13 @@ class RedisTasks:
         check_queues(queues)
         found = await self._run(self._scripts.next_due, *(queue.encode() for queue in queues))
         return None if found is None else float(found)
+
+    async def due(self, queue: str, *, limit: int) -> list[str]:
+        """See `TaskStore.due`."""
+        check_key(queue, "queue")
+        check_limit(limit)
+        found = await self._run(self._scripts.due, queue.encode(), b"%d" % min(limit, _FARTHEST))
+        return [id.decode() for id in found]
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:
         """See `TaskStore.record`."""
