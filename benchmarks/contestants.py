@@ -7,7 +7,7 @@ workers.
 * kit: which tools there are. ``calls``: ``add`` and as many more as make ``tools``; ``nested``: the sum of
   a hundred items, once for each way to write their type; ``large``: ``make`` and ``take`` texts of any size;
   ``streams``: ``add``, and what reports, asks and tells of changes;
-  ``tasks``: ``add``, ``late`` and ``ask`` as tasks
+  ``tasks``: ``add``, ``late``, ``last`` and ``ask`` as tasks
 * mode (HTTP): ``default``; for revision 2025-11-25 ``plain`` (no session, JSON), ``json`` (session, JSON),
   ``sse`` (session, event streams with a priming event and an event log), ``sessions`` (with no option set);
   ``crowd``: as default, with room for 10,000 sessions of one caller; ``waiting``: the same for tasks

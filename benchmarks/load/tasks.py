@@ -20,8 +20,8 @@ import time
 from collections.abc import Sequence
 
 from ..processes import Broken, Process
-from .answers import Reader, passes
-from .http import Load, ask, connect, exchange
+from .answers import Reader, message, passes
+from .http import Load, ask, connect, exchange, received
 from .streams import Streams
 from .waiting import TIMEOUT, Lookout
 from .wire import (
@@ -46,7 +46,7 @@ further time.
 """
 AT_LAST = 0.16
 """The longest of these pauses."""
-LATE = (0.2, 0.4)
+LATE = (0.1, 0.3)
 """Seconds that a task works of which somebody waits to hear."""
 _READ = 1 << 18
 _LENGTH = 7_654_321
@@ -219,43 +219,56 @@ def _loop(
 
 
 def listened(server: Process, port: int, count: int) -> list[float]:
-    """How long after the end of its body who listens knows of a task and its result, in seconds: of so many at a time,
-    but for those that ended before anybody could listen. Raises `Broken`.
+    """How long after the end of its body who listens knows of a task and its result, in seconds: of so many that wait
+    for an answer, and get it one after the other. Raises `Broken`.
     """
-    asking = Asking(port)
     with connect(port) as sock, Streams(server) as streams:
-        tasks = [task for task, _ in _begun(sock, port, count)]
-        wanted = {"taskIds": [task.decode() for task in tasks]}
-        listen = stateless(port, "subscriptions/listen", {"notifications": wanted}, meta=meta())
+        updates = [_waiting(sock, port) for _ in range(count)]
+        wanted = {"notifications": {"taskIds": [task for task, _ in updates]}}
+        listen = stateless(port, "subscriptions/listen", wanted, meta=meta())
         streams.open(port, listen.next(), b"subscriptions/acknowledged")
-        missing = {
-            task for task in tasks if passes(exchange(sock, asking.of(task))[1], b'"status":"working"')
-        }
-        if not missing:
-            raise Broken("all tasks ended before anybody listened")
-        return _told(server, streams.socks[0], missing)
+        lookout = Lookout([streams.socks[0].fileno()], spins=server.apart)
+        try:
+            return [_told(server, lookout, sock, streams.socks[0], *each) for each in updates]
+        finally:
+            lookout.close()
 
 
-def _told(server: Process, stream: socket.socket, missing: set[bytes]) -> list[float]:
-    """How long after their ends these tasks are told of."""
-    lookout = Lookout([stream.fileno()], spins=server.apart)
-    latencies: list[float] = []
-    rest = b""
-    try:
-        while missing:
-            if not lookout.ready() or not (data := stream.recv(_READ)):
-                server.check()
-                raise Broken(f"{len(missing)} tasks were not told of: {rest[:500]!r}")
-            now = time.monotonic()
-            *events, rest = (rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
-            for event in events:
-                found = _TASK.search(event)
-                if found and found[1] in missing and b'"status":"completed"' in event:
-                    missing.discard(found[1])
-                    latencies.append(now - _ended_at(event))
-    finally:
-        lookout.close()
-    return latencies
+def _waiting(sock: socket.socket, port: int) -> tuple[str, bytes]:
+    """A task that waits for an answer, and the request that gives it."""
+    task: str = ask(sock, stateless(port, "tools/call", call("last"), meta=meta()))["taskId"]
+    asking = Asking(port).of(task.encode())
+    while True:
+        found = message(exchange(sock, asking)[1])["result"]
+        if found["status"] == "input_required":
+            break
+        time.sleep(AGAIN)
+    answer = {"action": "accept", "content": {"value": "go on"}}
+    params = {
+        "taskId": task,
+        "inputResponses": dict.fromkeys(found["inputRequests"], answer),
+        "_meta": meta(),
+    }
+    body = encoded({"jsonrpc": "2.0", "id": FIRST_ID, "method": "tasks/update", "params": params})
+    return task, http(port, body, stateless_headers("tasks/update", task))
+
+
+def _told(
+    server: Process, lookout: Lookout, sock: socket.socket, stream: socket.socket, task: str, update: bytes
+) -> float:
+    """How long after its end a task is told of. The stream is read first: the answer to the update can wait."""
+    sock.sendall(update)
+    name, rest = task.encode(), b""
+    while True:
+        if not lookout.ready() or not (data := stream.recv(_READ)):
+            server.check()
+            raise Broken(f"nobody was told of the end of a task: {rest[:500]!r}")
+        now = time.monotonic()
+        *events, rest = (rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
+        ends = [each for each in events if name in each and b'"status":"completed"' in each]
+        if ends:
+            received(sock)
+            return now - _ended_at(ends[0])
 
 
 def polled(port: int, count: int) -> list[float]:

@@ -69,7 +69,7 @@ def told(turn: Turn) -> None:
 
 
 def _times(turn: Turn, some: Callable[[], list[float]]) -> dict[str, float]:
-    """Some, again and again: twice as long as a load runs, and a hundred at least."""
+    """Some, again and again: twice as long as a load runs, and `Pace.told` of them at least."""
     some()
     found: list[float] = []
     until = time.perf_counter() + 2 * turn.pace.run

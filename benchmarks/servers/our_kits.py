@@ -93,6 +93,12 @@ async def late(seconds: float) -> str:
     return f"{time.monotonic():.6f}"
 
 
+async def last(ctx: Context) -> str:
+    """Wait for an answer, and give the time of the end."""
+    await ctx.elicit("Go on?", str)
+    return f"{time.monotonic():.6f}"
+
+
 async def report(ctx: Context) -> str:
     """Report progress a hundred times."""
     for done in range(1, 101):
@@ -132,8 +138,8 @@ def register_tasks(app: App) -> None:
     from dovetail.extensions.tasks import TaskOptions
 
     app.add_tool(add, task="optional")
-    app.add_tool(late, task=TaskOptions(poll=0.2))
-    app.add_tool(ask, task=TaskOptions(poll=0.2))
+    for tool in (late, last, ask):
+        app.add_tool(tool, task=TaskOptions(poll=0.2))
 
 
 def note() -> str:
