@@ -238,11 +238,10 @@ def _waiting(sock: socket.socket, port: int) -> tuple[str, bytes]:
     """A task that waits for an answer, and the request that gives it."""
     task: str = ask(sock, stateless(port, "tools/call", call("last"), meta=meta()))["taskId"]
     asking = Asking(port).of(task.encode())
-    while True:
-        found = message(exchange(sock, asking)[1])["result"]
-        if found["status"] == "input_required":
-            break
-        time.sleep(AGAIN)
+    pause = AGAIN
+    while (found := message(exchange(sock, asking)[1])["result"])["status"] != "input_required":
+        time.sleep(pause)
+        pause = min(2 * pause, AT_LAST)
     answer = {"action": "accept", "content": {"value": "go on"}}
     params = {
         "taskId": task,
