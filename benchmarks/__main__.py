@@ -34,6 +34,8 @@ QUICK = Pace(
     listeners=150,
     crowd_sessions=500,
     crowd_streams=100,
+    told=32,
+    waiting=2000,
 )
 QUICK_WHO = (OURS, MCP, MCP_FAST, FLOOR)
 console = Console(width=None if sys.stdout.isatty() else 200)

@@ -6,13 +6,14 @@ workers.
 * transport: ``stdio`` or ``http``
 * kit: which tools there are. ``calls``: ``add`` and as many more as make ``tools``; ``nested``: the sum of
   a hundred items, once for each way to write their type; ``large``: ``make`` and ``take`` texts of any size;
-  ``streams``: ``add``, and what reports, asks and tells of changes
+  ``streams``: ``add``, and what reports, asks and tells of changes;
+  ``tasks``: ``add``, ``late``, ``last`` and ``ask`` as tasks
 * mode (HTTP): ``default``; for revision 2025-11-25 ``plain`` (no session, JSON), ``json`` (session, JSON),
   ``sse`` (session, event streams with a priming event and an event log), ``sessions`` (with no option set);
-  ``crowd``: as default, with room for 10,000 sessions of one caller
+  ``crowd``: as default, with room for 10,000 sessions of one caller; ``waiting``: the same for tasks
 * workers: processes
 
-Ours is told by ``BENCH_STORE`` which store to take.
+Those that have a choice are told by ``BENCH_STORE`` which store to take.
 
 The peers are written as their documentation teaches; what they log goes nowhere. One thing is set for them
 that is no default: bodies of 16 MiB, where there is an option for it, as ours takes them.
@@ -56,7 +57,8 @@ class Cannot(Exception):
 class Pace:
     """How long things take. ``warm`` and ``run``: seconds of load before and while it is measured; ``spawns``: how
     often a start is repeated in a round; ``streams``, ``sessions``: how many are opened to be weighed; ``listeners``:
-    those of a change on three workers; ``crowd_sessions``, ``crowd_streams``: how many are there and do nothing.
+    those of a change on three workers; ``crowd_sessions``, ``crowd_streams``: how many are there and do nothing;
+    ``told``: tasks whose end somebody waits for, at least; ``waiting``: those that wait for an answer.
     """
 
     warm: float = 0.6
@@ -67,6 +69,8 @@ class Pace:
     listeners: int = 1000
     crowd_sessions: int = 5000
     crowd_streams: int = 1000
+    told: int = 200
+    waiting: int = 10_000
 
 
 @dataclass(frozen=True)

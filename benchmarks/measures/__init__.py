@@ -6,7 +6,7 @@ or more measures.
 
 from __future__ import annotations
 
-from . import calls, catalogue, clients, memory, payloads, pipes, scaling, starting, streaming
+from . import calls, catalogue, clients, memory, payloads, pipes, scaling, starting, streaming, tasks
 from .turn import Group, Turn
 
 __all__ = ["Group", "Turn", "groups"]
@@ -24,4 +24,5 @@ def groups() -> tuple[Group, ...]:
         *clients.GROUPS,
         *streaming.GROUPS,
         *scaling.GROUPS,
+        *tasks.GROUPS,
     )

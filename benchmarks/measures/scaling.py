@@ -28,12 +28,17 @@ WORKERS = 3
 
 @contextmanager
 def serving(
-    turn: Turn, kind: str, kit: str, mode: str = "default", count: int = 1
+    turn: Turn,
+    kind: str,
+    kit: str,
+    mode: str = "default",
+    count: int = 1,
+    sharing: Sequence[str] = (OURS,),
 ) -> Generator[list[tuple[Process, int]]]:
-    """So many servers that share a store of this kind, where they are ours; each with its port."""
+    """So many servers, each with its port. Those of ``sharing`` share a store of this kind."""
     with ExitStack() as stack:
         who = turn.who
-        if who.name == OURS:
+        if who.name in sharing:
             shared = {"BENCH_STORE": stack.enter_context(store_url(kind)), "DOVETAIL_KEYS": "k" * 40}
             who = replace(who, environment={**who.environment, **shared})
         servers: list[tuple[Process, int]] = []

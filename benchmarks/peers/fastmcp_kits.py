@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 import mcp_types as types
@@ -66,6 +70,12 @@ async def add(a: int, b: int) -> int:
     return a + b
 
 
+async def late(seconds: float) -> str:
+    """Work for so long, and give the time of the end."""
+    await asyncio.sleep(seconds)
+    return f"{time.monotonic():.6f}"
+
+
 async def report(ctx: Context) -> str:
     """Report progress a hundred times."""
     for done in range(1, 101):
@@ -88,6 +98,22 @@ async def ask(ctx: Context) -> str | types.InputRequiredResult:
 
 def register(server: FastMCP, kit: str) -> None:
     """Offer the tools of a kit."""
+    if kit == "tasks":
+        register_tasks(server)
+        return
     kits = {"nested": (nested_dataclass, nested_model), "large": (make, take), "streams": (add, report, ask)}
     for tool in kits[kit]:
         server.tool(tool)
+
+
+def register_tasks(server: FastMCP) -> None:
+    """Offer the tools that run as tasks, kept where BENCH_STORE says."""
+    from fastmcp.utilities.tasks import TaskConfig
+    from fastmcp_tasks import TasksExtension
+
+    store = os.environ["BENCH_STORE"]
+    server.add_extension(TasksExtension(url="memory://" if store == "memory" else store))
+    server.tool(add, task=True)
+    often = TaskConfig(mode="optional", poll_interval=timedelta(milliseconds=200))
+    for tool in (late, ask):
+        server.tool(tool, task=often)

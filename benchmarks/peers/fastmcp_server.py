@@ -39,6 +39,7 @@ def app():
 
 MODES = {
     "default": {},
+    "waiting": {},
     "sessions": {},
     "plain": {"stateless_http": True, "json_response": True},
     "json": {"json_response": True},

@@ -1,5 +1,7 @@
 """The tools of the measured server with Dovetail, but for the plainest: see `benchmarks.contestants`."""
 
+import asyncio
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +87,18 @@ async def add(a: int, b: int) -> int:
     return a + b
 
 
+async def late(seconds: float) -> str:
+    """Work for so long, and give the time of the end."""
+    await asyncio.sleep(seconds)
+    return f"{time.monotonic():.6f}"
+
+
+async def last(ctx: Context) -> str:
+    """Wait for an answer, and give the time of the end."""
+    await ctx.elicit("Go on?", str)
+    return f"{time.monotonic():.6f}"
+
+
 async def report(ctx: Context) -> str:
     """Report progress a hundred times."""
     for done in range(1, 101):
@@ -107,6 +121,9 @@ def register(app: App, kit: str) -> None:
 
     if kit == "streams":
         app.add_resource(note, "note://a")
+    if kit == "tasks":
+        register_tasks(app)
+        return
     kits = {
         "nested": (nested_struct, nested_dataclass, nested_model),
         "large": (make, take),
@@ -114,6 +131,15 @@ def register(app: App, kit: str) -> None:
     }
     for tool in kits[kit]:
         app.add_tool(tool)
+
+
+def register_tasks(app: App) -> None:
+    """Offer the tools that run as tasks."""
+    from dovetail.extensions.tasks import TaskOptions
+
+    app.add_tool(add, task="optional")
+    for tool in (late, last, ask):
+        app.add_tool(tool, task=TaskOptions(poll=0.2))
 
 
 def note() -> str:

@@ -26,9 +26,23 @@ def roomy() -> Any:
     return MemoryStore(bounds=StoreBounds(sessions=SessionBounds(max_per_principal=10_000)))
 
 
+def extensions(kit: str, mode: str) -> list[Any]:
+    """What is added to the app."""
+    if kit != "tasks":
+        return []
+    from dovetail.extensions.tasks import tasks
+
+    return [tasks(max_unended=20_000) if mode == "waiting" else tasks()]
+
+
 transport, kit, mode = sys.argv[1:4]
 tools, port, workers = map(int, sys.argv[4:7])
-app = App("measured", version="1", store=roomy() if mode == "crowd" else store())
+app = App(
+    "measured",
+    version="1",
+    store=roomy() if mode == "crowd" else store(),
+    extensions=extensions(kit, mode),
+)
 
 if kit == "calls":
 
@@ -54,6 +68,7 @@ MODES: dict[str, dict[str, Any]] = {
     "plain": {"sessions": False},
     "sessions": {},
     "crowd": {},
+    "waiting": {},
     "json": {},
     "sse": {"responses": "sse"},
 }

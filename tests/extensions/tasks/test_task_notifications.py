@@ -14,7 +14,8 @@ from task_peer import ASKS, STATEFUL, STATELESS, TASKS, app_of, raw_tasks, wired
 from dovetail import App, Context
 from dovetail.extensions import Extension
 from dovetail.extensions.tasks.changes import TASK_CHANGES
-from dovetail.stores import SQLiteStore
+from dovetail.extensions.tasks.wire import timestamp
+from dovetail.stores import MemoryStore, SQLiteStore
 from dovetail.testing import connected
 
 CHANGED = "notifications/tasks"
@@ -91,6 +92,45 @@ async def test_of_tasks_of_others_nothing_is_heard() -> None:
         for other in (eve, session):
             await other.request("tools/list")
             assert other.inbox.empty()
+
+
+async def test_who_listens_does_not_wait_for_the_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, ready, taken = MemoryStore(), asyncio.Event(), asyncio.Event()
+    publish = store.bus.publish
+
+    async def slow(channel: str, message: bytes) -> None:
+        if message.startswith(b"="):
+            await taken.wait()
+        await publish(channel, message)
+
+    monkeypatch.setattr(store.bus, "publish", slow)
+    app = app_of("shop", store=store)
+
+    @app.tool(task="optional")
+    async def work() -> str:
+        await ready.wait()
+        return "worked"
+
+    async with wired(app, name="ada") as wire:
+        id = (await wire.begin("work"))["taskId"]
+        await listened(wire, id)
+        ready.set()
+        heard = await wire.next()
+        assert (heard["method"], heard["params"]["status"]) == (CHANGED, "completed")
+        taken.set()
+
+
+@pytest.mark.parametrize(
+    "seconds,expected",
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1795400000.5, "2026-11-23T02:13:20.500Z"),
+        (1795400000.9995, "2026-11-23T02:13:20.999Z"),
+        (4102444799.0625, "2099-12-31T23:59:59.062Z"),
+    ],
+)
+def test_times_are_told_with_milliseconds(seconds: float, expected: str) -> None:
+    assert timestamp(seconds) == expected
 
 
 @pytest.mark.parametrize("transport", ["memory", "stdio", "http-json", "http-sse"])

@@ -301,9 +301,9 @@ class ServerTasks:
         """Tell who waits for a task, and who listens to it, that it changed."""
         cancelled = record.status == "cancelled"
         self._changed(record.id, stop=cancelled)
-        await self._say((_CANCELLED if cancelled else _CHANGED) + record.id.encode())
-        if len(record.data) <= MOST_TOLD:
+        if len(record.data) <= MOST_TOLD:  # first: who listens need not wait until the bus has the word
             self.serving.publish(TASK_CHANGES.change(record.id, views.notified(record, data)))
+        await self._say((_CANCELLED if cancelled else _CHANGED) + record.id.encode())
 
     async def _say(self, word: bytes) -> None:
         # Whoever may have missed it is told so when the engine is back.

@@ -8,6 +8,7 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -72,8 +73,14 @@ class RelatedTask(Struct, frozen=True, rename="camel"):
 
 def timestamp(seconds: float) -> str:
     """A moment, in seconds since the epoch, as ISO 8601 with milliseconds."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole, milliseconds = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    # Tasks are told of again and again within the seconds in which they were made and changed.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 __all__ = [
