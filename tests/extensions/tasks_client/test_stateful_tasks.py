@@ -114,6 +114,45 @@ async def test_cancelled_and_lost_tasks() -> None:
             await client.call_tool("bake")
 
 
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "ended,problem",
+    [
+        ({"status": "cancelled"}, TaskCancelled),
+        ({"status": "failed", "statusMessage": "no flour"}, RemoteProtocolError),
+        ({"status": "completed"}, RemoteProtocolError),
+    ],
+)
+async def test_a_task_that_gives_nothing_is_told_as_it_ended(
+    ended: dict[str, Any], problem: type[Exception]
+) -> None:
+    """As version 1 of the official SDK for Python does it."""
+
+    class GivingNothing(StatefulTaskServer):
+        def give(self) -> None:
+            while self.waiting:
+                self.result(self.waiting.pop(), _meta={names.META_RELATED: {"taskId": "t-1"}})
+
+    async with client_of(GivingNothing(ended)) as client:
+        wanted = ended.get("statusMessage", "was cancelled" if problem is TaskCancelled else "content")
+        with pytest.raises(problem, match=wanted):
+            await client.call_tool("bake")
+
+
+@pytest.mark.hostile
+async def test_a_task_without_a_ttl_has_no_end() -> None:
+    """As libraries send it that leave null members out."""
+
+    class Endless(StatefulTaskServer):
+        def task(self, **members: Any) -> dict[str, Any]:
+            return {name: value for name, value in super().task(**members).items() if name != "ttl"}
+
+    async with client_of(Endless({}, ENDED)) as client:
+        started = await client.start_tool("bake")
+        assert (await started.status()).ttl is None
+        assert (await started).value == "done"
+
+
 @pytest.mark.requirement("R2511-TASKS-013", "R2511-TASKS-014", "R2511-TASKS-019")
 async def test_status_notifications_only_save_time() -> None:
     server = StatefulTaskServer({}, {"statusMessage": "half"}, {}, ENDED)

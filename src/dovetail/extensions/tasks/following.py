@@ -11,7 +11,7 @@ import asyncio
 from types import TracebackType
 from typing import Any, Final
 
-from msgspec import UNSET, Raw, Struct, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from dovetail.errors import DovetailError, RemoteProtocolError, RequestTimeout, RPCError, rpc_error
 from dovetail.extensions import InputRequest, Resolving
@@ -34,11 +34,14 @@ _PARTING: Final = 2.0
 _COMPLETE: Final = "complete"
 
 
-class _TypeOfResult(Struct, frozen=True):
+class _Outline(Struct, frozen=True):
+    """Of a result: what it is, and whether there is one at all."""
+
     result_type: Any = field(default=None, name="resultType")
+    content: Raw | UnsetType = UNSET
 
 
-_type: Final = reader(_TypeOfResult).read
+_outline: Final = reader(_Outline).read
 
 
 async def follow(client: Resolving, task: DetailedTask, notified: Notified, *, resumed: bool = False) -> Raw:
@@ -111,7 +114,9 @@ def _end_of(task: DetailedTask) -> Raw:
         raise _cancelled(task)
     if task.status == "failed":
         if task.error is UNSET:
-            raise RemoteProtocolError(f"the task {shown} failed, and the server does not say by which error")
+            raise RemoteProtocolError(
+                f"the task {shown} failed, and the server does not say by which error{_said(task)}"
+            )
         data: Any = None if task.error.data is UNSET else task.error.data
         raise rpc_error(task.error.code, task.error.message, data)
     if task.result is UNSET:
@@ -122,7 +127,7 @@ def _end_of(task: DetailedTask) -> Raw:
 def _result(result: Raw, task: str) -> Raw:
     """What a call would have given. Raises `RemoteProtocolError` for what is no final result."""
     try:
-        kind = _type(result).result_type
+        kind = _outline(result).result_type
     except DECODE_ERRORS as problem:
         raise RemoteProtocolError(f"the result of the task {task[:64]!r} can't be read: {problem}") from None
     if kind not in (None, _COMPLETE):
@@ -131,8 +136,11 @@ def _result(result: Raw, task: str) -> Raw:
 
 
 def _cancelled(task: DetailedTask) -> TaskCancelled:
-    why = "" if task.status_message is UNSET else f": {task.status_message}"
-    return TaskCancelled(f"the task {task.task_id[:64]!r} was cancelled{why}", task=task.task_id)
+    return TaskCancelled(f"the task {task.task_id[:64]!r} was cancelled{_said(task)}", task=task.task_id)
+
+
+def _said(task: DetailedTask) -> str:
+    return "" if task.status_message is UNSET else f": {task.status_message}"
 
 
 async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) -> Raw:
@@ -144,7 +152,7 @@ async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) ->
         waiting = asyncio.create_task(request)
         try:
             await _watched(waiting, watch, reports)
-            return _result(Raw(bytes(waiting.result())), task.task_id)
+            return await _given(client, task.task_id, Raw(bytes(waiting.result())))
         except RPCError as problem:
             task = await fetch(client, task.task_id)
             if task.status == "cancelled":
@@ -160,6 +168,18 @@ async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) ->
             await _over(waiting)
         if failures:
             await asyncio.sleep(pause_after(failures))
+
+
+async def _given(client: Resolving, task: str, result: Raw) -> Raw:
+    """What ``tasks/result`` gave. Some servers give an empty result for a task that came to none, where the error of
+    the call belongs: then how it ended says it.
+    """
+    result = _result(result, task)
+    if _outline(result).content is UNSET:
+        ended = await fetch(client, task)
+        if ended.status in ("failed", "cancelled"):
+            return _end_of(ended)
+    return result
 
 
 async def _watched(waiting: "asyncio.Task[Raw]", watch: TaskWatch, reports: _Reports) -> None:
