@@ -140,6 +140,27 @@ async def test_a_task_that_gives_nothing_is_told_as_it_ended(
 
 
 @pytest.mark.hostile
+@pytest.mark.parametrize("code", [-32602, -32600])
+async def test_a_server_that_does_not_wait_in_the_request_is_asked_how_the_task_is(code: int) -> None:
+    """As servers of FastMCP 3 do it."""
+
+    class Impatient(StatefulTaskServer):
+        def give(self) -> None:
+            while self.waiting and len(self.script) > 1:
+                self.error(self.waiting.pop(), code, "Task not completed yet (current state: working)")
+            super().give()
+
+    async with client_of(Impatient({}, ENDED)) as client:
+        assert (await client.call_tool("bake")).value == "done", "it ended between the two questions"
+    server = Impatient({}, {"status": "input_required"}, {"statusMessage": "half"}, {}, ENDED)
+    heard: list[ProgressNotice] = []
+    async with client_of(server, progress=heard.append) as client:
+        assert (await client.call_tool("bake")).value == "done"
+    assert len(server.sent(names.RESULT)) == 2
+    assert "half" in [each.message for each in heard]
+
+
+@pytest.mark.hostile
 async def test_a_task_without_a_ttl_has_no_end() -> None:
     """As libraries send it that leave null members out."""
 

@@ -13,7 +13,15 @@ from typing import Any, Final
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from dovetail.errors import DovetailError, RemoteProtocolError, RequestTimeout, RPCError, rpc_error
+from dovetail.errors import (
+    DovetailError,
+    InvalidParams,
+    InvalidRequest,
+    RemoteProtocolError,
+    RequestTimeout,
+    RPCError,
+    rpc_error,
+)
 from dovetail.extensions import InputRequest, Resolving
 from dovetail.types import DECODE_ERRORS, ProgressNotice, reader
 
@@ -146,7 +154,7 @@ def _said(task: DetailedTask) -> str:
 async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) -> Raw:
     """2025-11-25: ``tasks/result`` is answered when the task has ended, and brings its questions until then."""
     reports = _Reports(client)
-    failures = 0
+    failures, has_ended = 0, False
     while True:
         request = client.request(RESULT, {TASK_ID: task.task_id}, into=Raw, progress=reports.reached)
         waiting = asyncio.create_task(request)
@@ -157,6 +165,13 @@ async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) ->
             task = await fetch(client, task.task_id)
             if task.status == "cancelled":
                 raise _cancelled(task) from problem
+            if not has_ended and isinstance(problem, (InvalidParams, InvalidRequest)):
+                has_ended = (
+                    True  # not every server waits in the request: ask again when there must be a result
+                )
+                if task.status not in ENDED:
+                    await _until_ended(watch, reports)
+                continue
             failures += 1
             if task.status in ENDED or not is_passing(problem) or failures >= FAILURES:
                 raise
@@ -180,6 +195,14 @@ async def _given(client: Resolving, task: str, result: Raw) -> Raw:
         if ended.status in ("failed", "cancelled"):
             return _end_of(ended)
     return result
+
+
+async def _until_ended(watch: TaskWatch, reports: _Reports) -> None:
+    while True:
+        task = await watch.next()
+        reports.see(task)
+        if task.status in ENDED:
+            return
 
 
 async def _watched(waiting: "asyncio.Task[Raw]", watch: TaskWatch, reports: _Reports) -> None:
