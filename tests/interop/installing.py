@@ -37,6 +37,7 @@ PYTHON_PEERS = {
     "mcp": [("mcp", "2.")],
     "mcp1": [("mcp", "1.")],
     "fastmcp": [("fastmcp", ""), ("fastmcp-tasks", "")],
+    "fastmcp3": [("fastmcp[tasks]", "3.")],
 }
 Say = Callable[[str], None]
 

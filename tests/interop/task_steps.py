@@ -24,7 +24,8 @@ The steps, in the order in which they are taken over one connection:
 Cells are those of `steps.py`. "typescript1" and "mcp1" are the first versions of the official SDKs, whose tasks are
 those of 2025-11-25; their second versions have none (both say so in their notes on migration). "typescript_ext" is the
 client that the extension's authors give to the second one for TypeScript, for both kinds of tasks; those of the
-extension it leaves to its host to send, and ours does that over HTTP. FastMCP has those of the extension.
+extension it leaves to its host to send, and ours does that over HTTP. FastMCP 4 has those of the extension, "fastmcp3"
+those of before.
 
 Follows: no page of the specification; each step's own tests name theirs.
 """
@@ -55,6 +56,7 @@ STATEFUL_TASKS = STATEFUL[-1]
 ALL_ROLES = ("server", "client", "alone")
 TASK_ROLES = (
     ("fastmcp", STATELESS, ALL_ROLES),
+    ("fastmcp3", STATEFUL_TASKS, ("server",)),
     ("mcp1", STATEFUL_TASKS, ALL_ROLES),
     ("typescript1", STATEFUL_TASKS, ALL_ROLES),
     ("typescript_ext", STATEFUL_TASKS, ("client",)),

@@ -160,6 +160,29 @@ async def test_a_server_that_does_not_wait_in_the_request_is_asked_how_the_task_
     assert "half" in [each.message for each in heard]
 
 
+async def test_a_look_at_the_task_is_not_cancelled_while_the_server_answers_it() -> None:
+    """Servers on version 1 of the official SDK for Python do not survive that."""
+
+    class ResultFirst(StatefulTaskServer):
+        held: Any = None
+
+        def say_next(self, id: Any) -> None:
+            self.held = id
+
+        def give(self) -> None:
+            if self.held is not None:
+                super().give()
+
+    server = ResultFirst(ENDED)
+    async with client_of(server) as client:
+        waiting = asyncio.ensure_future((await client.start_tool("bake")).result())
+        await until(lambda: server.waiting and server.held is not None)
+        server.give()
+        asyncio.get_running_loop().call_later(0.05, super(ResultFirst, server).say_next, server.held)
+        assert (await waiting).value == "done"
+    assert not server.sent("notifications/cancelled")
+
+
 @pytest.mark.hostile
 async def test_a_task_without_a_ttl_has_no_end() -> None:
     """As libraries send it that leave null members out."""

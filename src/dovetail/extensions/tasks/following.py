@@ -220,6 +220,8 @@ async def _watched(waiting: "asyncio.Task[Raw]", watch: TaskWatch, reports: _Rep
             if task.status in ENDED:
                 await asyncio.wait((waiting,))
         finally:
+            if waiting.done():
+                await watch.settled()
             await _over(looking)
 
 
