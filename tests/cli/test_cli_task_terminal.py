@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -77,7 +78,8 @@ def test_nothing_is_drawn_where_a_person_answers_a_task(terminal, server: str, r
 
 def test_a_bar_that_is_hidden_stays_away_whatever_is_reported() -> None:
     screen, drawn = Screen(), StringIO()
-    screen.err = Console(file=drawn, force_terminal=True, width=80)  # pyright: ignore[reportAttributeAccessIssue]
+    console: Any = Console(file=drawn, force_terminal=True, width=80)
+    screen.err = console
     bar = ProgressBar(screen, "bake")
     with bar.hidden():
         bar.report(ProgressNotice(progress_token=1, progress=1, total=4, message="kneading"))

@@ -24,15 +24,15 @@ _MOST_SAID: Final = 500
 """Characters of a tool's own error that the status of its task says."""
 
 
-class _Block(Struct, frozen=True):
+class _SaidBlock(Struct, frozen=True):
     text: str = ""
 
 
-class _Said(Struct, frozen=True):
-    content: list[_Block]
+class _SaidContent(Struct, frozen=True):
+    content: list[_SaidBlock]
 
 
-_said: Final = reader(_Said)
+_said: Final = reader(_SaidContent)
 
 
 class TaskResult(Result, frozen=True, kw_only=True):
