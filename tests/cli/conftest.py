@@ -1,6 +1,7 @@
 """Running commands, for all tests of the command line."""
 
 import pytest
+from pseudo_terminal import Terminal
 
 from dovetail.cli import main
 
@@ -15,3 +16,17 @@ def run(capfd):
         return code, out, err
 
     return command
+
+
+@pytest.fixture
+def terminal():
+    """Start commands at terminals."""
+    opened = []
+
+    def start(*words):
+        opened.append(Terminal(*words))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()

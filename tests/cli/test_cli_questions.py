@@ -3,9 +3,7 @@
 import os
 import re
 import signal
-import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -19,73 +17,6 @@ from dovetail.protocol.revisions import STATEFUL, STATELESS
 
 TARGET = str(Path(__file__).with_name("target_server.py"))
 ERAS = (STATEFUL[-1], STATELESS[-1])
-
-
-class Terminal:
-    """A command at a pseudo-terminal (input and standard error); its results come through a pipe."""
-
-    def __init__(self, *words):
-        self.master, slave = os.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "dovetail", *words],
-            stdin=slave,
-            stderr=slave,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self.shown = ""
-        self._news = threading.Condition()
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self):
-        while True:
-            try:
-                chunk = os.read(self.master, 4096)
-            except OSError:
-                chunk = b""
-            with self._news:
-                self.shown += chunk.decode(errors="replace")
-                self._news.notify_all()
-            if not chunk:
-                return
-
-    def wait_for(self, text):
-        """Wait until the terminal shows a text, and take what came up to there away."""
-        with self._news:
-            assert self._news.wait_for(lambda: text in self.shown, 20), self.shown
-            before, _, self.shown = self.shown.partition(text)
-        return before + text
-
-    def type(self, line):
-        """Type a line."""
-        os.write(self.master, f"{line}\n".encode())
-
-    def result(self):
-        """The exit code and standard output."""
-        out, _ = self.process.communicate(timeout=20)
-        return self.process.returncode, out
-
-    def close(self):
-        """End it, however far it is."""
-        self.process.kill()
-        self.process.communicate()
-        os.close(self.master)
-
-
-@pytest.fixture
-def terminal():
-    """Start commands at terminals."""
-    opened = []
-
-    def start(*words):
-        opened.append(Terminal(*words))
-        return opened[-1]
-
-    yield start
-    for each in opened:
-        each.close()
 
 
 @pytest.mark.parametrize("revision", ERAS)

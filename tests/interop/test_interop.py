@@ -18,46 +18,11 @@ import pytest
 from interop.conftest import MATRIX
 from interop.conversation import Outcome, converse, crowd
 from interop.installing import Peers
+from interop.judging import complaints, faults_of, judge, known_breaches
 from interop.steps import STATEFUL, STATELESS, STEPS, WORKS, Cell, Expectation, cells, expectations
-from interop.wire_file import frames
-from oracle.checker import Fault, Oracle
+from oracle.checker import Oracle
 
 EXPECTED = expectations()
-
-
-def judge(outcome: Outcome, expected: Expectation) -> dict[str, str]:
-    """For each step one of: works, cannot, broken, unexpected."""
-    marks: dict[str, str] = {}
-    for step in STEPS:
-        works, should = outcome.steps[step] == WORKS, expected.steps[step] == WORKS
-        marks[step] = {(True, True): "works", (False, False): "cannot", (False, True): "broken"}.get(
-            (works, should), "unexpected"
-        )
-    return marks
-
-
-def known_breaches(faults: list[Fault], expected: Expectation) -> list[str]:
-    """What is wrong with the messages, a line each, but for what this peer is known to get wrong."""
-    received = {fault.definition for fault in faults if not fault.sent}
-    unknown = [str(fault) for fault in faults if fault.sent or fault.definition not in expected.breaches]
-    mended = [
-        f"{each} is in order, although expected.toml says: {expected.breaches[each]}"
-        for each in expected.breaches
-        if each not in received
-    ]
-    return unknown + mended
-
-
-def complaints(outcome: Outcome, expected: Expectation, marks: dict[str, str]) -> list[str]:
-    """What did not come as expected, a line each."""
-    found: list[str] = []
-    for step, mark in marks.items():
-        if mark == "broken":
-            found.append(f"{step} should work: {outcome.steps[step]}")
-        elif mark == "unexpected":
-            seen = outcome.details.get(step, "")
-            found.append(f"{step} works ({seen}), although expected.toml says: {expected.steps[step]}")
-    return found
 
 
 @pytest.mark.timeout(150)
@@ -71,10 +36,7 @@ def test_cell(
 ) -> None:
     """The conversation goes as expected, and what our side says in it keeps to the schemas."""
     outcome = converse(cell, peers, folder)
-    for path in outcome.wire:
-        for frame in frames(path):
-            oracle.observe(frame)
-    faults = known_breaches(oracle.take(), EXPECTED[cell])
+    faults = known_breaches(faults_of(outcome, oracle), EXPECTED[cell])
     marks = judge(outcome, EXPECTED[cell])
     record_property(MATRIX, [str(cell), marks])
     found = complaints(outcome, EXPECTED[cell], marks) + faults
@@ -91,10 +53,8 @@ def test_a_crowd_of_both_eras_at_one_endpoint(peers: Peers, folder: Path, oracle
         for revision in (STATEFUL[-1], STATELESS)
     ]
     outcome = crowd(guests, peers, folder)
-    for path in outcome.wire:
-        for frame in frames(path):
-            oracle.observe(frame)
     assert outcome.wire
+    assert [str(fault) for fault in faults_of(outcome, oracle)] == []
     assert (outcome.steps, outcome.killed) == ({}, False)
 
 
@@ -112,5 +72,5 @@ def test_an_unexpected_success_is_told() -> None:
     assert (marks["call"], marks["ask"], marks["read"]) == ("broken", "unexpected", "works")
     assert complaints(outcome, expected, marks) == [
         "call should work: broke",
-        "ask works (Hello), although expected.toml says: has no questions",
+        "ask works (Hello), although the table says: has no questions",
     ]

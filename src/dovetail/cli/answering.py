@@ -9,6 +9,7 @@ client/elicitation.
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Literal
 
 from ..client.answers import Accept, Cancel, Decline, ElicitRequest, Visit
@@ -27,8 +28,8 @@ _INDENT: Final = "  "
 
 
 class TerminalHandlers:
-    """The handlers of a client on the command line. ``given``: what ``--answer`` says; ``pause``: called before
-    anything is shown.
+    """The handlers of a client on the command line. ``given``: what ``--answer`` says; ``apart``: entered
+    while something is shown and typed, so that nothing else is.
 
     ``problem`` is what was wrong with the answers given, if a question showed it.
     """
@@ -39,17 +40,20 @@ class TerminalHandlers:
         *,
         yes: bool = False,
         terminal: Terminal | None = None,
-        pause: Callable[[], None] = lambda: None,
+        apart: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._given = texts(given)
         self._yes = yes
         self._terminal = terminal or Terminal()
-        self.pause = pause
+        self._apart = apart
         self.problem: UsageError | None = None
 
     async def form(self, request: ElicitRequest) -> Accept | Decline | Cancel:
         """Fill in a form."""
-        self.pause()
+        with self._apart():
+            return await self._form(request)
+
+    async def _form(self, request: ElicitRequest) -> Accept | Decline | Cancel:
         fields = fields_of(request.schema)
         try:
             content, open_fields = self._prepared(fields)
@@ -69,7 +73,10 @@ class TerminalHandlers:
 
     async def visit(self, visit: Visit) -> bool | Literal["done"] | None:
         """Ask for consent to a visit; where a call waits for its end, wait for the person to say so, too."""
-        self.pause()
+        with self._apart():
+            return await self._visit(visit)
+
+    async def _visit(self, visit: Visit) -> bool | Literal["done"] | None:
         _show(f"\n{one_line(visit.server)} asks you to visit an address:")
         _show(f"{passage(visit.message, indent=_INDENT)}\n")
         _show(f"  {in_place(visit.url)}\n\nIt leads to the host {in_place(visit.host)}.")

@@ -119,7 +119,7 @@ class CommandSession:
         self.sources = Sources()
         self.bar = ProgressBar(self.screen, target)
         self.answers = TerminalHandlers(
-            pairs(common.answer, self.sources), yes=common.yes, pause=self.bar.hide
+            pairs(common.answer, self.sources), yes=common.yes, apart=self.bar.hidden
         )
         self._place = place_of(target, words)
         self._options = self._settled()

@@ -201,11 +201,13 @@ class ProgressBar:
         self._title = one_line(title)[:60]
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._apart = 0
 
     def report(self, notice: ProgressNotice) -> None:
         """Show how far the work is."""
-        if self._screen.quiet or not self._screen.err.is_terminal:
+        if self._screen.quiet or self._apart or not self._screen.err.is_terminal:
             return
+        message = one_line(notice.message or "")[:80]
         if self._bar is None or self._task is None:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
@@ -216,16 +218,25 @@ class ProgressBar:
                 console=self._screen.err,
                 transient=True,
             )
-            self._bar.start()
-            self._task = self._bar.add_task(self._title, total=notice.total, message="")
-        message = one_line(notice.message or "")[:80]
+            self._task = self._bar.add_task(self._title, total=notice.total, message=message)
         self._bar.update(self._task, completed=notice.progress, total=notice.total, message=message)
+        self._bar.start()  # which does nothing for one that has been
 
     def hide(self) -> None:
         """Take the bar away, so that something else can be shown; the next report brings it back."""
         bar, self._bar = self._bar, None
         if bar is not None:
             bar.stop()
+
+    @contextmanager
+    def hidden(self) -> Generator[None]:
+        """Take the bar away while a person reads and types: what is reported meanwhile is not shown."""
+        self._apart += 1
+        self.hide()
+        try:
+            yield
+        finally:
+            self._apart -= 1
 
 
 def _size(base64: str) -> str:

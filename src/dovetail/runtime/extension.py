@@ -97,7 +97,10 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.support not in ("forbidden", "optional", "required"):
-            raise ValueError(f'task= is "forbidden", "optional" or "required", not {self.support!r:.60}')
+            write = ': write task="optional"' if self.support is True else ""
+            raise ValueError(
+                f'task= is "forbidden", "optional" or "required", not {self.support!r:.60}{write}'
+            )
         if not (self.ttl > 0 and self.poll > 0 and self.backoff >= 0 and self.retries >= 0):
             raise ValueError("ttl and poll of a task are above 0 seconds, backoff and retries at least 0")
         if self.concurrency is not None and self.concurrency < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import pytest
 from task_peer import BOTH, STATEFUL, STATELESS, app_of, wired, yes
 
-from dovetail import App, Ask, Client, Context, Depends, MethodNotFound, ToolError
+from dovetail import App, Ask, Client, Context, Depends, MethodNotFound, RegistrationError, ToolError
 from dovetail.extensions import Call, Channel, Handler, TaskOptions
 from dovetail.stores import MemoryStore, SQLiteStore, StoreBounds, TaskBounds
 from dovetail.testing import served
@@ -569,3 +570,24 @@ async def test_a_client_that_goes_away_while_it_is_asked_leaves_the_task_waiting
             assert result["content"][0]["text"] == "Ada"
             with pytest.raises(MethodNotFound):
                 await two.request("tasks/list")
+
+
+# What can't be
+
+
+@pytest.mark.parametrize(
+    "make,given,said",
+    [
+        (app_of, True, 'write task="optional"'),
+        (app_of, "always", '"forbidden", "optional" or "required", not \'always\''),
+        (lambda: App("plain"), "optional", "App(..., extensions=[tasks()])"),
+    ],
+    ids=["true", "unknown", "nothing runs it"],
+)
+def test_what_no_tool_can_be_is_refused_with_what_to_write(make: Any, given: Any, said: str) -> None:
+    def work() -> str:
+        """Work."""
+        return "done"
+
+    with pytest.raises(RegistrationError, match=re.escape(said)):
+        make().add_tool(work, task=given)

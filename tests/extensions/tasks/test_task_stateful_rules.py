@@ -250,6 +250,8 @@ async def test_the_result_is_what_the_plain_call_would_have_given() -> None:
             else:
                 assert came["result"].pop("_meta") == {RELATED: {"taskId": id}}
                 assert came["result"] == plain["result"]
+                if status == "failed":
+                    assert ended["statusMessage"] == plain["result"]["content"][0]["text"]
 
 
 @pytest.mark.requirement("R2511-TASKS-048", "R2511-TASKS-049")

@@ -114,6 +114,89 @@ async def test_cancelled_and_lost_tasks() -> None:
             await client.call_tool("bake")
 
 
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "ended,problem",
+    [
+        ({"status": "cancelled"}, TaskCancelled),
+        ({"status": "failed", "statusMessage": "no flour"}, RemoteProtocolError),
+        ({"status": "completed"}, RemoteProtocolError),
+    ],
+)
+async def test_a_task_that_gives_nothing_is_told_as_it_ended(
+    ended: dict[str, Any], problem: type[Exception]
+) -> None:
+    """As version 1 of the official SDK for Python does it."""
+
+    class GivingNothing(StatefulTaskServer):
+        def give(self) -> None:
+            while self.waiting:
+                self.result(self.waiting.pop(), _meta={names.META_RELATED: {"taskId": "t-1"}})
+
+    async with client_of(GivingNothing(ended)) as client:
+        wanted = ended.get("statusMessage", "was cancelled" if problem is TaskCancelled else "content")
+        with pytest.raises(problem, match=wanted):
+            await client.call_tool("bake")
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("code", [-32602, -32600])
+async def test_a_server_that_does_not_wait_in_the_request_is_asked_how_the_task_is(code: int) -> None:
+    """As servers of FastMCP 3 do it."""
+
+    class Impatient(StatefulTaskServer):
+        def give(self) -> None:
+            while self.waiting and len(self.script) > 1:
+                self.error(self.waiting.pop(), code, "Task not completed yet (current state: working)")
+            super().give()
+
+    async with client_of(Impatient({}, ENDED)) as client:
+        assert (await client.call_tool("bake")).value == "done", "it ended between the two questions"
+    server = Impatient({}, {"status": "input_required"}, {"statusMessage": "half"}, {}, ENDED)
+    heard: list[ProgressNotice] = []
+    async with client_of(server, progress=heard.append) as client:
+        assert (await client.call_tool("bake")).value == "done"
+    assert len(server.sent(names.RESULT)) == 2
+    assert "half" in [each.message for each in heard]
+
+
+async def test_a_look_at_the_task_is_not_cancelled_while_the_server_answers_it() -> None:
+    """Servers on version 1 of the official SDK for Python do not survive that."""
+
+    class ResultFirst(StatefulTaskServer):
+        held: Any = None
+
+        def say_next(self, id: Any) -> None:
+            self.held = id
+
+        def give(self) -> None:
+            if self.held is not None:
+                super().give()
+
+    server = ResultFirst(ENDED)
+    async with client_of(server) as client:
+        waiting = asyncio.ensure_future((await client.start_tool("bake")).result())
+        await until(lambda: server.waiting and server.held is not None)
+        server.give()
+        asyncio.get_running_loop().call_later(0.05, super(ResultFirst, server).say_next, server.held)
+        assert (await waiting).value == "done"
+    assert not server.sent("notifications/cancelled")
+
+
+@pytest.mark.hostile
+async def test_a_task_without_a_ttl_has_no_end() -> None:
+    """As libraries send it that leave null members out."""
+
+    class Endless(StatefulTaskServer):
+        def task(self, **members: Any) -> dict[str, Any]:
+            return {name: value for name, value in super().task(**members).items() if name != "ttl"}
+
+    async with client_of(Endless({}, ENDED)) as client:
+        started = await client.start_tool("bake")
+        assert (await started.status()).ttl is None
+        assert (await started).value == "done"
+
+
 @pytest.mark.requirement("R2511-TASKS-013", "R2511-TASKS-014", "R2511-TASKS-019")
 async def test_status_notifications_only_save_time() -> None:
     server = StatefulTaskServer({}, {"statusMessage": "half"}, {}, ENDED)

@@ -45,10 +45,14 @@ class Target:
     probe: bool
 
 
-class Steps(Protocol):
-    """What a client offers to the driver; each step returns what was seen or raises."""
+class Driven(Protocol):
+    """What a client offers to the driver: a method for each step, which returns what was seen or raises."""
 
     revision: str
+
+
+class Steps(Driven, Protocol):
+    """The steps of the conversation without tasks."""
 
     async def lists(self) -> str: ...
     async def read(self) -> str: ...
@@ -86,7 +90,19 @@ STEPS = (
     "list_changed",
     "updated",
 )
-Connect = Callable[[Target], contextlib.AbstractAsyncContextManager[Steps]]
+TASK_STEPS = (
+    "call",
+    "start",
+    "progress",
+    "error",
+    "failed",
+    "ask",
+    "question",
+    "cancel",
+    "unknown",
+    "listed",
+)
+Connect = Callable[[Target], contextlib.AbstractAsyncContextManager[Driven]]
 
 
 def expect(seen: object, wanted: object) -> str:
@@ -158,7 +174,7 @@ def why(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".replace("\n", " ")
 
 
-async def take(steps: Steps, names: tuple[str, ...]) -> None:
+async def take(steps: Driven, names: tuple[str, ...]) -> None:
     """Take the steps in order."""
     for name in names:
         try:
@@ -186,15 +202,15 @@ async def drive(connect: Connect, target: Target, names: tuple[str, ...]) -> Non
         say("close", True, "")
 
 
-def main(connect: Connect) -> None:
-    """The command line of a driver."""
+def main(connect: Connect, steps: tuple[str, ...] = STEPS) -> None:
+    """The command line of a driver. ``steps``: what is taken, unless it says otherwise."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url")
     parser.add_argument("--command", type=json.loads)
     parser.add_argument("--transport", choices=["stdio", "http", "sse"], required=True)
     parser.add_argument("--revision", required=True)
     parser.add_argument("--probe", action="store_true")
-    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--steps", default=",".join(steps))
     given = parser.parse_args()
     target = Target(given.url, given.command, given.transport, given.revision, given.probe)
     asyncio.run(drive(connect, target, tuple(given.steps.split(","))))

@@ -11,9 +11,17 @@ import asyncio
 from types import TracebackType
 from typing import Any, Final
 
-from msgspec import UNSET, Raw, Struct, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from dovetail.errors import DovetailError, RemoteProtocolError, RequestTimeout, RPCError, rpc_error
+from dovetail.errors import (
+    DovetailError,
+    InvalidParams,
+    InvalidRequest,
+    RemoteProtocolError,
+    RequestTimeout,
+    RPCError,
+    rpc_error,
+)
 from dovetail.extensions import InputRequest, Resolving
 from dovetail.types import DECODE_ERRORS, ProgressNotice, reader
 
@@ -34,11 +42,14 @@ _PARTING: Final = 2.0
 _COMPLETE: Final = "complete"
 
 
-class _TypeOfResult(Struct, frozen=True):
+class _Outline(Struct, frozen=True):
+    """Of a result: what it is, and whether there is one at all."""
+
     result_type: Any = field(default=None, name="resultType")
+    content: Raw | UnsetType = UNSET
 
 
-_type: Final = reader(_TypeOfResult).read
+_outline: Final = reader(_Outline).read
 
 
 async def follow(client: Resolving, task: DetailedTask, notified: Notified, *, resumed: bool = False) -> Raw:
@@ -111,7 +122,9 @@ def _end_of(task: DetailedTask) -> Raw:
         raise _cancelled(task)
     if task.status == "failed":
         if task.error is UNSET:
-            raise RemoteProtocolError(f"the task {shown} failed, and the server does not say by which error")
+            raise RemoteProtocolError(
+                f"the task {shown} failed, and the server does not say by which error{_said(task)}"
+            )
         data: Any = None if task.error.data is UNSET else task.error.data
         raise rpc_error(task.error.code, task.error.message, data)
     if task.result is UNSET:
@@ -122,7 +135,7 @@ def _end_of(task: DetailedTask) -> Raw:
 def _result(result: Raw, task: str) -> Raw:
     """What a call would have given. Raises `RemoteProtocolError` for what is no final result."""
     try:
-        kind = _type(result).result_type
+        kind = _outline(result).result_type
     except DECODE_ERRORS as problem:
         raise RemoteProtocolError(f"the result of the task {task[:64]!r} can't be read: {problem}") from None
     if kind not in (None, _COMPLETE):
@@ -131,24 +144,34 @@ def _result(result: Raw, task: str) -> Raw:
 
 
 def _cancelled(task: DetailedTask) -> TaskCancelled:
-    why = "" if task.status_message is UNSET else f": {task.status_message}"
-    return TaskCancelled(f"the task {task.task_id[:64]!r} was cancelled{why}", task=task.task_id)
+    return TaskCancelled(f"the task {task.task_id[:64]!r} was cancelled{_said(task)}", task=task.task_id)
+
+
+def _said(task: DetailedTask) -> str:
+    return "" if task.status_message is UNSET else f": {task.status_message}"
 
 
 async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) -> Raw:
     """2025-11-25: ``tasks/result`` is answered when the task has ended, and brings its questions until then."""
     reports = _Reports(client)
-    failures = 0
+    failures, has_ended = 0, False
     while True:
         request = client.request(RESULT, {TASK_ID: task.task_id}, into=Raw, progress=reports.reached)
         waiting = asyncio.create_task(request)
         try:
             await _watched(waiting, watch, reports)
-            return _result(Raw(bytes(waiting.result())), task.task_id)
+            return await _given(client, task.task_id, Raw(bytes(waiting.result())))
         except RPCError as problem:
             task = await fetch(client, task.task_id)
             if task.status == "cancelled":
                 raise _cancelled(task) from problem
+            if not has_ended and isinstance(problem, (InvalidParams, InvalidRequest)):
+                has_ended = (
+                    True  # not every server waits in the request: ask again when there must be a result
+                )
+                if task.status not in ENDED:
+                    await _until_ended(watch, reports)
+                continue
             failures += 1
             if task.status in ENDED or not is_passing(problem) or failures >= FAILURES:
                 raise
@@ -160,6 +183,26 @@ async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) ->
             await _over(waiting)
         if failures:
             await asyncio.sleep(pause_after(failures))
+
+
+async def _given(client: Resolving, task: str, result: Raw) -> Raw:
+    """What ``tasks/result`` gave. Some servers give an empty result for a task that came to none, where the error of
+    the call belongs: then how it ended says it.
+    """
+    result = _result(result, task)
+    if _outline(result).content is UNSET:
+        ended = await fetch(client, task)
+        if ended.status in ("failed", "cancelled"):
+            return _end_of(ended)
+    return result
+
+
+async def _until_ended(watch: TaskWatch, reports: _Reports) -> None:
+    while True:
+        task = await watch.next()
+        reports.see(task)
+        if task.status in ENDED:
+            return
 
 
 async def _watched(waiting: "asyncio.Task[Raw]", watch: TaskWatch, reports: _Reports) -> None:
@@ -177,6 +220,8 @@ async def _watched(waiting: "asyncio.Task[Raw]", watch: TaskWatch, reports: _Rep
             if task.status in ENDED:
                 await asyncio.wait((waiting,))
         finally:
+            if waiting.done():
+                await watch.settled()
             await _over(looking)
 
 

@@ -8,18 +8,31 @@ Specification: the extension io.modelcontextprotocol/tasks, "Tasks"; 2025-11-25,
 
 from typing import Any, Final
 
-from msgspec import UNSET, Raw, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from dovetail.errors import RPCError
 from dovetail.stores import TaskRecord
-from dovetail.types import InputRequest, Result
+from dovetail.types import DECODE_ERRORS, InputRequest, Result, reader
 
 from . import names
 from .records import TaskData, status_of
 from .wire import TaskError, TaskStatus, timestamp
 
 _FAILED: Final = "The tool reported an error: its result says which."
+_MOST_SAID: Final = 500
+"""Characters of a tool's own error that the status of its task says."""
+
+
+class _SaidBlock(Struct, frozen=True):
+    text: str = ""
+
+
+class _SaidContent(Struct, frozen=True):
+    content: list[_SaidBlock]
+
+
+_said: Final = reader(_SaidContent)
 
 
 class TaskResult(Result, frozen=True, kw_only=True):
@@ -95,9 +108,18 @@ def stateful(record: TaskRecord, data: TaskData) -> StatefulTaskResult:
     """What ``tasks/get`` and ``tasks/cancel`` answer in 2025-11-25."""
     common = _common(record, data)
     if record.status == "completed" and data.is_error:
-        common["status"], common["status_message"] = "failed", _FAILED
+        common["status"], common["status_message"] = "failed", _words(data.result)
     poll: dict[str, Any] = {} if record.ended else {"poll_interval": _milliseconds(data.poll)}
     return StatefulTaskResult(**common, ttl=_ttl(record), **poll)
+
+
+def _words(result: Raw) -> str:
+    """What a tool says of its error, for who looks at the status and not at the result."""
+    try:
+        said = " ".join(each.text for each in _said.read(result).content if each.text)
+    except DECODE_ERRORS:
+        said = ""
+    return said[:_MOST_SAID] or _FAILED
 
 
 def created_stateful(record: TaskRecord, data: TaskData, immediate: str | None) -> CreatedTaskResult:

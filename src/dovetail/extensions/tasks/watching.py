@@ -10,7 +10,7 @@ basic/utilities/tasks, "Getting Tasks".
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar
 
@@ -50,6 +50,8 @@ BACKSTOP: Final = 30.0
 """Seconds between two looks while the server tells of changes."""
 FAILURES: Final = 5
 """How often in a row the server may fail at telling how the task is."""
+_MOMENT: Final = 0.5
+"""Seconds that a look under way is waited for by who needs it no more."""
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
 
@@ -149,6 +151,8 @@ class TaskWatch:
         self._listener: asyncio.Task[None] | None = None
         self._looked = 0.0
         self._failures = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._begun = asyncio.get_running_loop().time()
         if at_once:
             self._woken.set()
@@ -180,15 +184,25 @@ class TaskWatch:
             if told is not None:
                 self._task = told
                 return told
+            self._idle.clear()
             try:
                 self._task = await fetch(self._source, self._task.task_id)
             except DovetailError as problem:
                 self._missed(problem)
                 continue
             finally:
+                self._idle.set()
                 self._looked = asyncio.get_running_loop().time()
             self._failures = 0
             return self._task
+
+    async def settled(self) -> None:
+        """Let a look that is under way come to its end, for a moment: some servers do not survive that a request is
+        cancelled while they answer it.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MOMENT):
+                await self._idle.wait()
 
     async def _waited(self, seconds: float) -> None:
         try:

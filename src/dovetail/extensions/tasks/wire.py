@@ -32,14 +32,15 @@ class TaskError(Struct, frozen=True, omit_defaults=True):
 class DetailedTask(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """A task of the extension, with what its status brings: ``input_requests``, ``result`` or ``error``.
 
-    ``ttl_ms`` and ``poll_interval_ms``: milliseconds; a ``ttl_ms`` of None stands for no end. The times are ISO 8601.
+    ``ttl_ms`` and ``poll_interval_ms``: milliseconds; a ``ttl_ms`` of None stands for no end, and so does none at all:
+    libraries that leave null members out send that, against the schema. The times are ISO 8601.
     """
 
     task_id: str
     status: TaskStatus
     created_at: str
     last_updated_at: str
-    ttl_ms: int | None = msgspec.field(name="ttlMs")
+    ttl_ms: int | None = msgspec.field(default=None, name="ttlMs")
     status_message: str | UnsetType = UNSET
     poll_interval_ms: int | UnsetType = UNSET
     input_requests: dict[str, InputRequest] | UnsetType = UNSET
@@ -48,13 +49,15 @@ class DetailedTask(Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
 
 class StatefulTask(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A task of 2025-11-25. ``ttl`` and ``poll_interval``: milliseconds; a ``ttl`` of None stands for no end."""
+    """A task of 2025-11-25. ``ttl`` and ``poll_interval``: milliseconds; a ``ttl`` of None stands for no end, as in
+    `DetailedTask`.
+    """
 
     task_id: str
     status: TaskStatus
     created_at: str
     last_updated_at: str
-    ttl: int | None = msgspec.field(name="ttl")
+    ttl: int | None = None
     status_message: str | UnsetType = UNSET
     poll_interval: int | UnsetType = UNSET
 

@@ -142,6 +142,8 @@ class Stateless:
                 raise
             name = call.subject
             if not plainly_agree(head.headers, revision=call.profile.revision, method=call.method, name=name):
+                if names.HEADER_NAME not in head.routing and not self._has_to_name(call):
+                    name = None
                 check_mirrors(head.routing, revision=call.profile.revision, method=call.method, name=name)
             parameters_of = self._service.header_parameters
             if parameters_of is not None and call.method == names.TOOLS_CALL:
@@ -155,6 +157,13 @@ class Stateless:
             problem = mismatch
         status = 404 if problem.code == METHOD_NOT_FOUND else 400
         raise HTTPRefusal(status, problem, id=message.id, link=link, revision=self._service.stateless[-1])
+
+    @staticmethod
+    def _has_to_name(call: Call) -> bool:
+        """Whether the name header has to be there. The protocol requires it for methods of its own; of an extension's
+        some clients send none, and nobody is misled by a header that is not there.
+        """
+        return not call.profile.client_requests[call.method].extension
 
     def _check_headers_first(self, head: Head, message: Message, refused: MessageRefused) -> None:
         """What the headers get wrong is named before what the judge found, but for a missing ``_meta``."""
