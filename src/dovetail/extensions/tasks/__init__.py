@@ -10,12 +10,15 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 
 from typing import Final
 
-from dovetail.extensions import Extension, ExtensionMethod, TaskOptions
+from dovetail.extensions import Extension, ExtensionMethod, ExtensionNotice, TaskOptions
 from dovetail.revisions import PROFILES, Feature
 from dovetail.stores import Store
 
 from . import names
 from .client import client_parts
+from .needs import is_able
+from .notified import Notified
+from .requesting import TaskRequestor
 from .serving import TaskServer
 
 __all__ = ["TaskOptions", "tasks"]
@@ -25,7 +28,12 @@ _WITH_TASKS: Final = tuple(each.revision for each in PROFILES.values() if each.h
 
 
 def tasks(
-    *, store: Store | None = None, room: int = 100, max_unended: int = 100, lease: float = 30.0
+    *,
+    store: Store | None = None,
+    room: int = 100,
+    max_unended: int = 100,
+    lease: float = 30.0,
+    question_ttl: float | None = None,
 ) -> Extension:
     """What runs tools as tasks, for ``App(extensions=[tasks()])``, and waits for tasks, for
     ``Client(extensions=[tasks()])``.
@@ -33,11 +41,18 @@ def tasks(
     ``store``: where tasks are kept (default: the app's; without one they end with the process). ``room``: how many
     tasks this process runs at a time, 0 to run none and leave them to other processes. ``max_unended``: how many of one
     caller's may go on at a time. ``lease``: seconds after which the tasks of a process that died are gone on with by
-    others. Raises ValueError.
+    others. ``question_ttl``: what handlers ask clients that take questions as tasks (2025-11-25) is asked so, and has
+    that many seconds to be answered (default: questions are plain requests). Raises ValueError.
     """
     if room < 0 or max_unended < 1 or not lease > 0:
         raise ValueError("room is at least 0, max_unended at least 1, and lease above 0 seconds")
-    server = TaskServer(store=store, room=room, max_unended=max_unended, lease=lease)
+    if question_ttl is not None and not question_ttl > 0:
+        raise ValueError("question_ttl is above 0 seconds, or None")
+    notified = Notified()
+    requestor = TaskRequestor(question_ttl, notified)
+    server = TaskServer(
+        store=store, room=room, max_unended=max_unended, lease=lease, requestor=requestor, notified=notified
+    )
     both = (*_WITH_TASKS, *_EXTENDED)
     return Extension(
         identifier=names.EXTENSION,
@@ -64,9 +79,11 @@ def tasks(
                 name=names.LIST, answer=server.list, declared=False, repeatable=True, revisions=_WITH_TASKS
             ),
         ],
+        wrappers={} if question_ttl is None else dict.fromkeys(names.ASKING, requestor.around),
         around_tool=server.around_tool,
         capabilities=server.capabilities,
         lifespan=server.lifespan,
         may_listen=server.may_listen,
-        **client_parts(),
+        may_tell=is_able,
+        **client_parts(ExtensionNotice(name=names.NOTIFY_STATUS, sender="client", handler=server.told)),
     )

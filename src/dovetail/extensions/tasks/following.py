@@ -23,13 +23,13 @@ from .notified import Notified
 from .watching import FAILURES, TaskWatch, fetch, is_passing, pause_after
 from .wire import ENDED, DetailedTask
 
-__all__ = ["follow"]
+__all__ = ["PARTING", "follow", "over"]
 
 MAX_OPEN: Final = 64
 """Questions that a task may ask at once."""
 MAX_ASKED: Final = 1024
 """Questions that it may ask in all."""
-_PARTING: Final = 2.0
+PARTING: Final = 2.0
 """Seconds that somebody who no longer waits gives the server to hear that."""
 _COMPLETE: Final = "complete"
 
@@ -157,7 +157,7 @@ async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) ->
                 raise
             failures = 0 if isinstance(problem, RequestTimeout) else failures + 1
         finally:
-            await _over(waiting)
+            await over(waiting)
         if failures:
             await asyncio.sleep(pause_after(failures))
 
@@ -177,7 +177,7 @@ async def _watched(waiting: "asyncio.Task[Raw]", watch: TaskWatch, reports: _Rep
             if task.status in ENDED:
                 await asyncio.wait((waiting,))
         finally:
-            await _over(looking)
+            await over(looking)
 
 
 class _OpenQuestions:
@@ -243,12 +243,12 @@ async def _give_up(client: Resolving, task: str) -> None:
     """Nobody waits any more: have the server stop, without waiting long for it to hear that."""
     telling = asyncio.create_task(client.request(CANCEL, {TASK_ID: task}, into=dict[str, Any]))
     try:
-        await asyncio.wait((telling,), timeout=_PARTING)
+        await asyncio.wait((telling,), timeout=PARTING)
     finally:
-        await _over(telling)
+        await over(telling)
 
 
-async def _over(work: "asyncio.Task[Any]") -> None:
+async def over(work: "asyncio.Task[Any]") -> None:
     """End something that was begun; what it raises is not asked for."""
     work.cancel()
     await asyncio.wait((work,))

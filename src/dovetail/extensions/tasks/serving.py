@@ -14,11 +14,11 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 import asyncio
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from dovetail.errors import InvalidParams, InvalidRequest, MethodNotFound, MissingCapability
 from dovetail.extensions import (
@@ -39,7 +39,10 @@ from dovetail.types import DECODE_ERRORS, Result, encode, reader
 
 from . import names, views
 from .engine import TaskEngine
+from .needs import lacking
+from .notified import MAX_ID, Notified
 from .records import TaskData
+from .requesting import TaskRequestor
 from .waiting import TaskWaiter
 from .worker import TaskWorker
 from .working_off import room_of
@@ -78,7 +81,18 @@ _listing: Final = reader(_Listing)
 class TaskServer:
     """The server's half of tasks. Options: `dovetail.extensions.tasks.tasks`."""
 
-    def __init__(self, *, store: Store | None, room: int, max_unended: int, lease: float) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store | None,
+        room: int,
+        max_unended: int,
+        lease: float,
+        requestor: TaskRequestor,
+        notified: Notified,
+    ) -> None:
+        self._requestor = requestor
+        self._notified = notified
         self._store = store
         self._room = room
         self._max_unended = max_unended
@@ -99,6 +113,7 @@ class TaskServer:
         if store is None:  # what is begun is there as long as the app, through all of its lives
             store = self._store = MemoryStore()
         engine = TaskEngine(serving, store, max_unended=self._max_unended)
+        engine.on_told = self._notified.wake
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(engine.hearing())
             if room:
@@ -193,9 +208,17 @@ class TaskServer:
     async def get(self, call: Call, channel: Channel) -> Result:
         """``tasks/get``."""
         record, data = await self._engine.find(_about_task(call).task_id, channel)
-        return (
-            views.detailed(record, data) if call.profile.declares_extensions else views.stateful(record, data)
-        )
+        if not call.profile.declares_extensions:
+            return views.stateful(record, data)
+        task = views.detailed(record, data)
+        asked = {} if task.input_requests is UNSET else task.input_requests
+        missing = lacking(asked.values(), call.peer.capabilities)
+        if missing:
+            raise MissingCapability(
+                f"the task asks what this client did not declare that it can be asked: {' and '.join(missing)}",
+                data={"requiredCapabilities": missing},
+            )
+        return task
 
     async def cancel(self, call: Call, channel: Channel) -> Result:
         """``tasks/cancel``."""
@@ -235,7 +258,19 @@ class TaskServer:
 
     async def result(self, call: Call, channel: Channel) -> Result | Encoded:
         """``tasks/result``: waits until the task has ended, and asks meanwhile what it asks."""
-        return _outcome(*await TaskWaiter(self._engine, _about_task(call).task_id, channel).ended())
+        able = call.peer.capabilities
+        ask = self._requestor.asking(channel, able)
+        return _outcome(
+            *await TaskWaiter(self._engine, _about_task(call).task_id, channel, able, ask).ended()
+        )
+
+    def told(self, params: dict[str, Any]) -> Awaitable[None] | None:
+        """A client told of a task of its own: who waits for it looks at once, in whatever process that is."""
+        id = params.get(names.TASK_ID)
+        if not isinstance(id, str) or not 1 <= len(id) <= MAX_ID or self._notified.wake(id):
+            return None
+        engine = self._engines.get(asyncio.get_running_loop())
+        return engine.pass_on(id) if engine is not None and self._requestor.asks else None
 
 
 _place: Final = reader(tuple[float, str])
