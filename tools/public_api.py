@@ -42,6 +42,7 @@ PUBLIC = {
     "dovetail.extensions": "what additions to the protocol and middleware are made of",
     "dovetail.extensions.authorization": "the extensions of authorization, as values",
     "dovetail.extensions.tasks": "work that goes on when its request has been answered",
+    "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.revisions": "the revisions as data",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
