@@ -34,6 +34,7 @@ def tasks(
     max_unended: int = 100,
     lease: float = 30.0,
     question_ttl: float | None = None,
+    max_polls: int | None = 100,
 ) -> Extension:
     """What runs tools as tasks, for ``App(extensions=[tasks()])``, and waits for tasks, for
     ``Client(extensions=[tasks()])``.
@@ -42,16 +43,26 @@ def tasks(
     tasks this process runs at a time, 0 to run none and leave them to other processes. ``max_unended``: how many of one
     caller's may go on at a time. ``lease``: seconds after which the tasks of a process that died are gone on with by
     others. ``question_ttl``: what handlers ask clients that take questions as tasks (2025-11-25) is asked so, and has
-    that many seconds to be answered (default: questions are plain requests). Raises ValueError.
+    that many seconds to be answered (default: questions are plain requests). ``max_polls``: how many times at once a
+    task may be looked at, and in the long run twice as often as its caller was told to; more is refused with -31429.
+    None: as often as anybody likes. Raises ValueError.
     """
     if room < 0 or max_unended < 1 or not lease > 0:
         raise ValueError("room is at least 0, max_unended at least 1, and lease above 0 seconds")
     if question_ttl is not None and not question_ttl > 0:
         raise ValueError("question_ttl is above 0 seconds, or None")
+    if max_polls is not None and max_polls < 1:
+        raise ValueError("max_polls is at least 1, or None")
     notified = Notified()
     requestor = TaskRequestor(question_ttl, notified)
     server = TaskServer(
-        store=store, room=room, max_unended=max_unended, lease=lease, requestor=requestor, notified=notified
+        store=store,
+        room=room,
+        max_unended=max_unended,
+        lease=lease,
+        max_polls=max_polls,
+        requestor=requestor,
+        notified=notified,
     )
     both = (*_WITH_TASKS, *_EXTENDED)
     return Extension(

@@ -20,7 +20,7 @@ from dovetail.types import DECODE_ERRORS, ProgressNotice, reader
 from .errors import TaskCancelled
 from .names import CANCEL, RESULT, TASK_ID, UPDATE
 from .notified import Notified
-from .watching import FAILURES, TaskWatch, fetch, is_passing, pause_after
+from .watching import FAILURES, TaskWatch, fetch, is_passing, pause_after, wait_of
 from .wire import ENDED, DetailedTask
 
 __all__ = ["PARTING", "follow", "over"]
@@ -138,7 +138,7 @@ def _cancelled(task: DetailedTask) -> TaskCancelled:
 async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) -> Raw:
     """2025-11-25: ``tasks/result`` is answered when the task has ended, and brings its questions until then."""
     reports = _Reports(client)
-    failures = 0
+    failures, last = 0, None
     while True:
         request = client.request(RESULT, {TASK_ID: task.task_id}, into=Raw, progress=reports.reached)
         waiting = asyncio.create_task(request)
@@ -146,20 +146,21 @@ async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) ->
             await _watched(waiting, watch, reports)
             return _result(Raw(bytes(waiting.result())), task.task_id)
         except RPCError as problem:
-            task = await fetch(client, task.task_id)
-            if task.status == "cancelled":
-                raise _cancelled(task) from problem
-            failures += 1
-            if task.status in ENDED or not is_passing(problem) or failures >= FAILURES:
-                raise
+            last, failures = problem, failures + 1
+            if wait_of(problem) is None:  # who asks too often is told nothing else by asking once more
+                task = await fetch(client, task.task_id)
+                if task.status == "cancelled":
+                    raise _cancelled(task) from problem
+                if task.status in ENDED or not is_passing(problem) or failures >= FAILURES:
+                    raise
         except DovetailError as problem:
             if not is_passing(problem):
                 raise
-            failures = 0 if isinstance(problem, RequestTimeout) else failures + 1
+            last, failures = problem, 0 if isinstance(problem, RequestTimeout) else failures + 1
         finally:
             await over(waiting)
         if failures:
-            await asyncio.sleep(pause_after(failures))
+            await asyncio.sleep(pause_after(failures, last))
 
 
 async def _watched(waiting: "asyncio.Task[Raw]", watch: TaskWatch, reports: _Reports) -> None:

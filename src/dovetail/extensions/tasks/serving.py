@@ -41,6 +41,7 @@ from . import names, views
 from .engine import TaskEngine
 from .needs import lacking
 from .notified import MAX_ID, Notified
+from .polling import PollLimit
 from .records import TaskData
 from .requesting import TaskRequestor
 from .waiting import TaskWaiter
@@ -88,9 +89,12 @@ class TaskServer:
         room: int,
         max_unended: int,
         lease: float,
+        max_polls: int | None,
         requestor: TaskRequestor,
         notified: Notified,
     ) -> None:
+        self._max_polls = max_polls
+        self._polls: dict[asyncio.AbstractEventLoop, PollLimit] = {}
         self._requestor = requestor
         self._notified = notified
         self._store = store
@@ -120,10 +124,11 @@ class TaskServer:
                 worker = TaskWorker(engine, room=room, lease=self._lease)
                 await stack.enter_async_context(worker.working())
             self._engines[loop] = engine
+            self._polls[loop] = PollLimit(self._max_polls, store, serving.name)
             try:
                 yield
             finally:
-                del self._engines[loop]
+                del self._engines[loop], self._polls[loop]
 
     @property
     def _engine(self) -> TaskEngine:
@@ -207,7 +212,7 @@ class TaskServer:
 
     async def get(self, call: Call, channel: Channel) -> Result:
         """``tasks/get``."""
-        record, data = await self._engine.find(_about_task(call).task_id, channel)
+        record, data = await self._found(call, channel)
         if not call.profile.declares_extensions:
             return views.stateful(record, data)
         task = views.detailed(record, data)
@@ -219,6 +224,12 @@ class TaskServer:
                 data={"requiredCapabilities": missing},
             )
         return task
+
+    async def _found(self, call: Call, channel: Channel) -> tuple[TaskRecord, TaskData]:
+        """The task that somebody looks at. Raises `RateLimited`, and as `TaskEngine.find` does."""
+        record, data = await self._engine.find(_about_task(call).task_id, channel)
+        await self._polls[asyncio.get_running_loop()].admit(record.id, data)
+        return record, data
 
     async def cancel(self, call: Call, channel: Channel) -> Result:
         """``tasks/cancel``."""
@@ -258,6 +269,7 @@ class TaskServer:
 
     async def result(self, call: Call, channel: Channel) -> Result | Encoded:
         """``tasks/result``: waits until the task has ended, and asks meanwhile what it asks."""
+        await self._found(call, channel)
         able = call.peer.capabilities
         ask = self._requestor.asking(channel, able)
         return _outcome(
