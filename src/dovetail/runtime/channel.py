@@ -51,6 +51,16 @@ class DurableCall(Protocol):
         """
         ...
 
+    async def began(self, step: str) -> None:
+        """A step is about to begin that runs once (``once`` of the tool): a run that is cut short before `ended` leaves
+        it unknown what became of the step. The step begins when this returns, and never where it raises.
+        """
+        ...
+
+    def ended(self, step: str) -> None:
+        """What a step that runs once came to was recorded, or it failed."""
+        ...
+
     def failed(self, problem: Exception) -> None:
         """The body raised something that nobody had foreseen; what a caller is told of it comes as the result."""
         ...

@@ -199,10 +199,12 @@ class Extension(Struct, frozen=True, kw_only=True):
     ``ServerCapabilities``, to whoever calls; ``client_capabilities``: what clients do. ``calls``: by method, what is
     asked how a client is to make a call. ``questions``: requests of servers that are answered at clients.
     ``starter``: what starts tool calls that are waited for later.
-    ``lifespan``: entered before the app's and left after it. ``may_listen``:
-    whether a caller may hear of a thing by that name, given both, at once or awaited (default: everybody may; make
-    names that nobody guesses). ``may_tell``: whether a client that declared that with its subscription may be told of a
-    change of this extension's (default: of each that it listens to). Raises `InvalidExtension`.
+    ``lifespan``: entered before the app's and left after it. ``ending``: awaited when the server ends, before the app's
+    lifespan is left, given the seconds that there are for it: what began has to come to its end in them.
+    ``may_listen``: whether a caller may hear of a thing by that name, given both, at once or awaited (default:
+    everybody may; make names that nobody guesses). ``may_tell``: whether a client that declared that with its
+    subscription may be told of a change of this extension's (default: of each that it listens to). Raises
+    `InvalidExtension`.
     Specification: basic/versioning, "Extension Negotiation".
     """
 
@@ -222,6 +224,7 @@ class Extension(Struct, frozen=True, kw_only=True):
     questions: Sequence[ExtensionQuestion] = ()
     starter: CallStarter | None = None
     lifespan: Callable[[Serving], AbstractAsyncContextManager[Any]] | None = None
+    ending: Callable[[float], Awaitable[None]] | None = None
     may_listen: Callable[[Principal, str], bool | Awaitable[bool]] | None = None
     may_tell: Callable[[ClientCapabilities, Change], bool] | None = None
 

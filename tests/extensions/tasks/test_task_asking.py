@@ -15,7 +15,7 @@ from task_peer import ASKS, DECLARED, STATEFUL, STATELESS, TASKS, TaskWire, app_
 
 from dovetail import App, Context
 from dovetail.extensions.tasks.needs import lacking
-from dovetail.stores import SQLiteStore
+from dovetail.stores import Lease, MemoryStore, SQLiteStore
 from dovetail.types import ClientCapabilities, InputRequest, encode, reader
 
 PROCESS = Path(__file__).with_name("task_asked.py")
@@ -73,23 +73,24 @@ async def test_one_who_waits_is_asked_and_another_one_when_that_one_is_gone(
 
 
 async def test_one_whose_seat_was_taken_takes_its_question_back(tmp_path: Path) -> None:
-    store = SQLiteStore(tmp_path / "store.db")
-    app = shop(store=store)
-    async with wired(app, STATEFUL) as first, wired(app, STATEFUL) as second:
-        id = (await first.begin("order"))["taskId"]
-        await first.until(id, "input_required")
-        results = [await first.start("result", "tasks/result", {"taskId": id})]
-        before = await first.next()
-        assert await store.kv.within("tasks/asking/", share=1 / 64).delete(id)  # as if it had stood still
-        results.append(await second.start("result", "tasks/result", {"taskId": id}))
-        asked = await second.next()
-        await store.bus.publish("tasks/shop", b"=" + id.encode())
-        taken_back = await first.next()
+    store, elsewhere = SQLiteStore(tmp_path / "store.db"), MemoryStore().kv
+    async with wired(shop(store=store), STATEFUL) as wire:
+        id = (await wire.begin("order"))["taskId"]
+        await wire.until(id, "input_required")
+        result = await wire.start("result", "tasks/result", {"taskId": id})
+        before = await wire.next()
+        seats, word = store.kv.within("tasks/asking/", share=1 / 64), b"=" + id.encode()
+        assert await Lease(elsewhere, id, ttl=60, keep=60).acquire()
+        await seats.set(id, await elsewhere.get(id) or b"")  # as if this one had stood still
+        await store.bus.publish("tasks/shop", word)
+        taken_back = await wire.next()
         assert taken_back["method"] == "notifications/cancelled"
         assert taken_back["params"]["requestId"] == before["id"]
-        await second.send({"jsonrpc": "2.0", "id": asked["id"], "result": yes("rye")})
-        for each in results:
-            assert (await each)["result"]["content"][0]["text"] == "ordered rye"
+        await seats.delete(id)
+        await store.bus.publish("tasks/shop", word)
+        asked = await wire.respond(yes("rye"))
+        assert asked["id"] != before["id"]
+        assert (await result)["result"]["content"][0]["text"] == "ordered rye"
 
 
 @pytest.mark.requirement("R2607-MRTR-017")

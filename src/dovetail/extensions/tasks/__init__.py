@@ -94,6 +94,7 @@ def tasks(
         around_tool=server.around_tool,
         capabilities=server.capabilities,
         lifespan=server.lifespan,
+        ending=server.ending,
         may_listen=server.may_listen,
         may_tell=is_able,
         **client_parts(ExtensionNotice(name=names.NOTIFY_STATUS, sender="client", handler=server.told)),

@@ -102,6 +102,7 @@ class TaskServer:
         self._max_unended = max_unended
         self._lease = lease
         self._engines: dict[asyncio.AbstractEventLoop, TaskEngine] = {}
+        self._workers: dict[asyncio.AbstractEventLoop, TaskWorker] = {}
 
     def lifespan(self, serving: Serving) -> AbstractAsyncContextManager[None]:
         """Serve and work as long as this lasts."""
@@ -123,16 +124,24 @@ class TaskServer:
             if room:
                 worker = TaskWorker(engine, room=room, lease=self._lease)
                 await stack.enter_async_context(worker.working())
+                self._workers[loop] = worker
             self._engines[loop] = engine
             self._polls[loop] = PollLimit(self._max_polls, store, serving.name)
             try:
                 yield
             finally:
                 del self._engines[loop], self._polls[loop]
+                self._workers.pop(loop, None)
 
     @property
     def _engine(self) -> TaskEngine:
         return self._engines[asyncio.get_running_loop()]
+
+    async def ending(self, seconds: float) -> None:
+        """Let what runs come to an end that others can go on from, within so many seconds."""
+        worker = self._workers.get(asyncio.get_running_loop())
+        if worker is not None:
+            await worker.finish(seconds)
 
     def capabilities(self, channel: Channel) -> dict[str, Any]:
         """What 2025-11-25 is told of tasks."""

@@ -4,7 +4,8 @@ Theory of operation. A worker sleeps until somebody says that there is work, or 
 be due or a lease be over. Who should have said so may have died before it did, so it looks once in the time of a lease
 in any case. It claims as many tasks as it has room for, each for the seconds of a lease, and renews all leases in one
 move, thrice in that time. What it no longer holds it stops. When the server ends it lets go of what it runs, so that
-others go on at once; after a crash they do so when the lease is over.
+others go on at once; after a crash they do so when the lease is over. A step that runs once has the time that the end
+has, for if it is cut short nobody can tell what became of it.
 
 Specification: none; see `engine`.
 """
@@ -38,6 +39,7 @@ class TaskWorker:
         self._running: dict[str, tuple[TaskRun, asyncio.Task[None]]] = {}
         self._checks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._claiming: asyncio.Task[None] | None = None
         self._full = False
         self._nothing = False
 
@@ -46,10 +48,8 @@ class TaskWorker:
         """Work as long as this lasts."""
         engine = self._engine
         engine.on_work, engine.on_change, engine.on_cancel = self._wake.set, self._room_again, self._look
-        loops = [
-            asyncio.create_task(self._claim(), name="dovetail-tasks"),
-            asyncio.create_task(self._renew(), name="dovetail-task-leases"),
-        ]
+        self._claiming = asyncio.create_task(self._claim(), name="dovetail-tasks")
+        loops = [self._claiming, asyncio.create_task(self._renew(), name="dovetail-task-leases")]
         try:
             yield
         finally:
@@ -57,6 +57,29 @@ class TaskWorker:
             for task in (*loops, *runs):
                 task.cancel()
             await asyncio.gather(*loops, *runs, return_exceptions=True)
+
+    async def finish(self, seconds: float) -> None:
+        """The server is about to end: claim nothing more, and let go of what runs, once steps have ended that run once,
+        but after so many seconds in any case.
+        """
+        if self._claiming is not None:
+            self._claiming.cancel()
+        ending = [asyncio.create_task(self._end(*each)) for each in self._running.values()]
+        if ending:
+            _, late = await asyncio.wait(ending, timeout=seconds)
+            for each in late:
+                each.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _end(self, run: TaskRun, task: asyncio.Task[None]) -> None:
+        """Have a run let go of its task."""
+        settling = asyncio.create_task(run.settle())
+        try:
+            await asyncio.wait((settling, task), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            settling.cancel()
+        task.cancel()
+        await asyncio.wait((task,))
 
     async def _claim(self) -> None:
         while True:
