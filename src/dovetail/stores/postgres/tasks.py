@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-Each move is a function in the engine (`migrations/0006_tasks.sql`); changes, renewals, results and creations travel
-many together, by the order of their ids.
+Each move is a function in the engine (`migrations/0006_tasks.sql`, the pick in `migrations/0008_task_pick.sql`);
+changes, renewals, results and creations travel many together, by the order of their ids.
 
 A claim counts what is held: of each queue that has a limit, and by each owner. Two claims that count at once would
 both see the last place free, so a claim takes the advisory locks of its queues first, by the order of their hashes.
