@@ -47,12 +47,7 @@ def tasks(
     task may be looked at, and in the long run twice as often as its caller was told to; more is refused with -31429.
     None: as often as anybody likes. Raises ValueError.
     """
-    if room < 0 or max_unended < 1 or not lease > 0:
-        raise ValueError("room is at least 0, max_unended at least 1, and lease above 0 seconds")
-    if question_ttl is not None and not question_ttl > 0:
-        raise ValueError("question_ttl is above 0 seconds, or None")
-    if max_polls is not None and max_polls < 1:
-        raise ValueError("max_polls is at least 1, or None")
+    _check(room=room, max_unended=max_unended, lease=lease, question_ttl=question_ttl, max_polls=max_polls)
     notified = Notified()
     requestor = TaskRequestor(question_ttl, notified)
     server = TaskServer(
@@ -99,3 +94,15 @@ def tasks(
         may_tell=is_able,
         **client_parts(ExtensionNotice(name=names.NOTIFY_STATUS, sender="client", handler=server.told)),
     )
+
+
+def _check(
+    *, room: int, max_unended: int, lease: float, question_ttl: float | None, max_polls: int | None
+) -> None:
+    """Raise ValueError for options that make no sense."""
+    if room < 0 or max_unended < 1 or not lease > 0:
+        raise ValueError("room is at least 0, max_unended at least 1, and lease above 0 seconds")
+    if question_ttl is not None and not question_ttl > 0:
+        raise ValueError("question_ttl is above 0 seconds, or None")
+    if max_polls is not None and max_polls < 1:
+        raise ValueError("max_polls is at least 1, or None")
