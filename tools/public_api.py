@@ -43,6 +43,7 @@ PUBLIC = {
     "dovetail.extensions.authorization": "the extensions of authorization, as values",
     "dovetail.extensions.tasks": "work that goes on when its request has been answered",
     "dovetail.extensions.tasks.dbos": "tasks run by the durable engine DBOS",
+    "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.revisions": "the revisions as data",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",

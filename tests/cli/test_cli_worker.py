@@ -41,7 +41,7 @@ async def plain() -> str:
 
 def serving(store: SQLiteStore) -> App:
     """The app as a server has it that leaves the work to others."""
-    app = App("post", store=store, extensions=[tasks(room=0, lease=60)])
+    app = App("post", store=store, extensions=[tasks(room=0, lease=60, max_polls=None)])
 
     @app.tool(task=TaskOptions(support="required"))
     async def report(seconds: float) -> str:

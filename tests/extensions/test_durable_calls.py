@@ -24,7 +24,14 @@ class Kept:
     def __init__(self) -> None:
         self.key = KEY
         self.steps: dict[str, Raw] = {}
+        self.begun: list[str] = []
         self.failures: list[Exception] = []
+
+    async def began(self, step: str) -> None:
+        self.begun.append(step)
+
+    def ended(self, step: str) -> None:
+        self.begun.remove(step)
 
     async def record(self, step: str, result: bytes) -> None:
         self.steps[step] = Raw(result)

@@ -240,7 +240,7 @@ async def test_f39_what_a_later_standalone_stream_said_is_not_repeated_on_an_ear
         last = await earlier.next()
         assert last is not None
         earlier.connection.abort()
-        while (later := await prober.stream("GET")).answer.status == 409:  # until the first is known to be lost
+        while (later := await prober.stream("GET")).answer.status == 409:  # noqa: ASYNC110 - nobody tells that the first is lost
             await asyncio.sleep(0.005)
         begun = await later.next()
         found.hub.publish(Change("tools"))

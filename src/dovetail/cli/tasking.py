@@ -46,7 +46,7 @@ tasks = Commands("tasks", help="Look at tasks that were started, wait for them, 
 @tasks.command(name="list")
 async def list_all(target: str, /, *, common: CommonOptions = CommonOptions(), words: Words = None) -> int:
     """Show all tasks that the server has of this caller. Only revision 2025-11-25 has such a list."""
-    from ..extensions.tasks.handles import list_tasks
+    from ..extensions.tasks.listing import list_tasks
 
     session = CommandSession(target, words, common, tasks=True)
     async with session.connected() as client:

@@ -51,6 +51,16 @@ class DurableCall(Protocol):
         """
         ...
 
+    async def began(self, step: str) -> None:
+        """A step is about to begin that runs once (``once`` of the tool): a run that is cut short before `ended` leaves
+        it unknown what became of the step. The step begins when this returns, and never where it raises.
+        """
+        ...
+
+    def ended(self, step: str) -> None:
+        """What a step that runs once came to was recorded, or it failed."""
+        ...
+
     def failed(self, problem: Exception) -> None:
         """The body raised something that nobody had foreseen; what a caller is told of it comes as the result."""
         ...
@@ -75,7 +85,9 @@ class Channel:
     remembered, and changes find their way to it; ``speaking``: what is said during a call is not dropped. ``lapse``:
     what ends the call in good order when its caller's credentials are good no more; without it, it is cancelled then.
     ``lean``: what is large of the request is let go of once it was read. ``durable``: what keeps a call that outlives
-    its requests; ``stops_at_body``: `BodyReached` is raised in place of running what asks before it begins.
+    its requests; ``stops_at_body``: `BodyReached` is raised in place of running what asks before it begins. ``asking``:
+    what the handler's questions go through in place of `ask`, given the same; whoever puts something there asks by what
+    was there before it, or by `ask`.
     """
 
     principal: Principal = ANONYMOUS
@@ -92,6 +104,7 @@ class Channel:
     clean_ups: list[Callable[[], Awaitable[None]]] | None = None
     lapse: Callable[[], None] | None = None
     durable: DurableCall | None = None
+    asking: Callable[[str, bytes], Awaitable[Raw]] | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:

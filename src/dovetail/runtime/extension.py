@@ -202,9 +202,12 @@ class Extension(Struct, frozen=True, kw_only=True):
     ``ServerCapabilities``, to whoever calls; ``client_capabilities``: what clients do. ``calls``: by method, what is
     asked how a client is to make a call. ``questions``: requests of servers that are answered at clients.
     ``starter``: what starts tool calls that are waited for later.
-    ``lifespan``: entered before the app's and left after it. ``may_listen``:
-    whether a caller may hear of a thing by that name, given both, at once or awaited (default: everybody may; make
-    names that nobody guesses). Raises `InvalidExtension`.
+    ``lifespan``: entered before the app's and left after it. ``ending``: awaited when the server ends, before the app's
+    lifespan is left, given the seconds that there are for it: what began has to come to its end in them.
+    ``may_listen``: whether a caller may hear of a thing by that name, given both, at once or awaited (default:
+    everybody may; make names that nobody guesses). ``may_tell``: whether a client that declared that with its
+    subscription may be told of a change of this extension's (default: of each that it listens to). Raises
+    `InvalidExtension`.
     Specification: basic/versioning, "Extension Negotiation".
     """
 
@@ -224,7 +227,9 @@ class Extension(Struct, frozen=True, kw_only=True):
     questions: Sequence[ExtensionQuestion] = ()
     starter: CallStarter | None = None
     lifespan: Callable[[Serving], AbstractAsyncContextManager[Any]] | None = None
+    ending: Callable[[float], Awaitable[None]] | None = None
     may_listen: Callable[[Principal, str], bool | Awaitable[bool]] | None = None
+    may_tell: Callable[[ClientCapabilities, Change], bool] | None = None
 
     def __post_init__(self) -> None:
         if not is_extension_identifier(self.identifier):
@@ -400,6 +405,17 @@ class Extensions:
                 else [each for each in subjects if await _allowed(may(principal, each))]
             )
         return found
+
+    def telling(
+        self, wanted: Mapping[ChangeType, list[str]] | None, capabilities: ClientCapabilities
+    ) -> Callable[[Change], bool] | None:
+        """What of these changes a client may be told of that declared this; None for all."""
+        judges = {
+            each.kind: judge for each in wanted or () if (judge := self.changes[each].may_tell) is not None
+        }
+        if not judges:
+            return None
+        return lambda change: change.kind not in judges or judges[change.kind](capabilities, change)
 
     # At a client
 

@@ -386,9 +386,10 @@ class Rounds:
         self._running += 1
         turns = CLIMB
         try:
-            data = await (self._claimed(name, produce) if self._policy.once else produce())
             if self._durable is not None:
-                await self._durable.record(name, data)
+                data = await self._kept_by(self._durable, name, produce)
+            else:
+                data = await (self._claimed(name, produce) if self._policy.once else produce())
             self._journal.steps[name] = Raw(data)
             turns = QUIET
         finally:
@@ -396,10 +397,24 @@ class Rounds:
             self._stir(turns)
         return data
 
+    async def _kept_by(
+        self, durable: DurableCall, name: str, produce: Callable[[], Awaitable[bytes]]
+    ) -> bytes:
+        """What the step gave, once that is recorded."""
+        if not self._policy.once:
+            data = await produce()
+            await durable.record(name, data)
+            return data
+        await durable.began(name)
+        try:
+            await self._begin(durable, name)
+            data = await produce()
+            await durable.record(name, data)
+        finally:
+            durable.ended(name)
+        return data
+
     async def _claimed(self, name: str, produce: Callable[[], Awaitable[bytes]]) -> bytes | Raw:
-        if self._durable is not None:
-            await self._begin(self._durable, name)
-            return await produce()
         try:
             done = await self._journals.claim(self._journal, name)
         except OutcomeUnknown:

@@ -48,6 +48,8 @@ SPARE: Final = 0.75
 CANCELLED: Final = 0.8
 ORDERLY: Final = 0.85
 LAST: Final = 0.95
+#: The share of what is left at the end of requests in which extensions finish what they began.
+OF_EXTENSIONS: Final = 0.8
 _MOMENT: Final = 0.1
 _FLUSH: Final = 0.5
 _AT_ONCE: Final = 1.0

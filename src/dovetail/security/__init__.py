@@ -38,6 +38,7 @@ _lazy = LazyNames(
         ),
         "dovetail.security.key_ring": ("KeyRing",),
         "dovetail.security.limits": ("RateLimiter",),
+        "dovetail.security.shared_limits": ("SharedRateLimiter",),
         "dovetail.security.principal": ("ANONYMOUS",),
         "dovetail.security.safe_paths": ("PathRefused", "open_within", "safe_join"),
         "dovetail.security.sealing": ("AESGCMSealer", "SealBroken", "SealTooLarge", "Sealer"),

@@ -27,6 +27,7 @@ from dovetail.security.limits import RateLimiter
 from dovetail.security.principal import ANONYMOUS
 from dovetail.security.safe_paths import PathRefused, open_within, safe_join
 from dovetail.security.sealing import AESGCMSealer, SealBroken, Sealer, SealTooLarge
+from dovetail.security.shared_limits import SharedRateLimiter
 
 __all__ = [
     "AESGCMSealer",
@@ -54,6 +55,7 @@ __all__ = [
     "SealBroken",
     "SealTooLarge",
     "Sealer",
+    "SharedRateLimiter",
     "get_logger",
     "network_of",
     "one_line",

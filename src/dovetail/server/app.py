@@ -678,7 +678,21 @@ class App:
             try:
                 yield
             finally:
+                await self._finish()
                 await self._runner_state.end()
+
+    async def _finish(self) -> None:
+        """Let extensions finish what they began, while all that it needs is still there."""
+        endings = [each.ending for each in self._extensions if each.ending is not None]
+        if endings:
+            import asyncio
+
+            from ..runtime.shutdown import LIMIT, OF_EXTENSIONS, exit_in
+
+            seconds = exit_in(LIMIT) * OF_EXTENSIONS
+            for outcome in await asyncio.gather(*(end(seconds) for end in endings), return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    log.error("an extension of %r failed to end", self.name, exc_info=outcome)
 
 
 def _no_such_name(self: object, name: str) -> NoReturn:

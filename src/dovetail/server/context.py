@@ -344,7 +344,7 @@ class Context:
 
     async def _send(self, question: Question[Any], params: bytes) -> Raw:
         try:
-            return await self._channel.ask(question.method, params)
+            return await (self._channel.asking or self._channel.ask)(question.method, params)
         except FeatureUnavailable as problem:
             raise missing(question.needs(), str(problem)) from problem
 

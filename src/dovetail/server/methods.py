@@ -251,21 +251,20 @@ class Methods:
 
     async def _listen(self, call: Call, channel: Channel) -> ListenResult:
         params = cast("ListenParams", call.params)
-        listening = Listening(
-            call.id,
-            params.notifications,
-            self.capabilities(),
-            call.profile,
-            await self._extensions.wanted(call, channel.principal),
-        )
+        further = await self._extensions.wanted(call, channel.principal)
+        tells = self._extensions.telling(further, call.peer.capabilities)
+        listening = Listening(call.id, params.notifications, self.capabilities(), call.profile, further)
+        del further
         self._catalog.check_subscriptions(params.notifications.resource_subscriptions or (), channel)
         del params
         call.forget()  # it goes on for days, and needs only what was read of it
         hears = self._catalog.hearing(channel.principal, channel.transport)
         subscription = self._hub.subscribe(
             listening.wants
-            if hears is everything
-            else lambda change: listening.wants(change) and hears(change),
+            if hears is everything and tells is None
+            else lambda change: (
+                listening.wants(change) and hears(change) and (tells is None or tells(change))
+            ),
             until=channel.principal.expires,
             try_deliver=lambda change: channel.tell(listening.message(change)),
             doubted=listening.missed,

@@ -53,6 +53,7 @@ _lazy = LazyNames(
             "TooManyTasks",
             "ValueTooLarge",
         ),
+        "dovetail.stores.leases": ("Lease",),
         "dovetail.stores.memory": (
             "MemoryBus",
             "MemoryEvents",

@@ -34,6 +34,7 @@ from dovetail.stores.errors import (
     TooManyTasks,
     ValueTooLarge,
 )
+from dovetail.stores.leases import Lease
 from dovetail.stores.memory import (
     MemoryBus,
     MemoryEvents,
@@ -59,6 +60,7 @@ __all__ = [
     "KeyInvalid",
     "KeyValue",
     "KeyValueBounds",
+    "Lease",
     "MemoryBus",
     "MemoryEvents",
     "MemoryKeyValue",

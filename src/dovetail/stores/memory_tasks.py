@@ -30,6 +30,7 @@ from dovetail.stores.ordering import Deadlines
 from dovetail.stores.sweeping import Sweeper
 from dovetail.stores.task_checks import (
     check_claim,
+    check_due,
     check_owner,
     check_page,
     check_queues,
@@ -185,7 +186,7 @@ class MemoryTasks:
 
     async def claim_one(self, id: str, holder: str, *, most: int | None, lease: float) -> TaskRecord | None:
         """See `TaskStore.claim_one`."""
-        check_claim(holder, (id,), "task id", lease)
+        check_renewal(holder, (id,), lease=lease)
         with self._lock:
             now = self._sweep()
             self._settle(now)
@@ -218,8 +219,7 @@ class MemoryTasks:
 
     async def due(self, queue: str, *, limit: int) -> list[str]:
         """See `TaskStore.due`."""
-        check_key(queue, "queue")
-        check_limit(limit)
+        check_due(queue, limit=limit)
         with self._lock:
             now = self._sweep()
             self._settle(now)

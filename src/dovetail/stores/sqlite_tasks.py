@@ -27,6 +27,7 @@ from dovetail.stores.errors import StoreFull, TaskExists, TooManyTasks, ValueToo
 from dovetail.stores.sqlite_executor import SQLiteExecutor
 from dovetail.stores.task_checks import (
     check_claim,
+    check_due,
     check_owner,
     check_page,
     check_queues,
@@ -114,7 +115,7 @@ class SQLiteTasks:
 
     async def claim_one(self, id: str, holder: str, *, most: int | None, lease: float) -> TaskRecord | None:
         """See `TaskStore.claim_one`."""
-        check_claim(holder, (id,), "task id", lease)
+        check_renewal(holder, (id,), lease=lease)
         return await self._executor.write(self._claim_one, id, holder, most, lease)
 
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
@@ -129,8 +130,7 @@ class SQLiteTasks:
 
     async def due(self, queue: str, *, limit: int) -> list[str]:
         """See `TaskStore.due`."""
-        check_key(queue, "queue")
-        check_limit(limit)
+        check_due(queue, limit=limit)
         return await self._executor.read(self._due, queue, limit)
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:

@@ -19,6 +19,7 @@ from dovetail.stores.errors import KeyInvalid
 
 __all__ = [
     "check_claim",
+    "check_due",
     "check_owner",
     "check_page",
     "check_queues",
@@ -66,7 +67,7 @@ def check_claim(holder: str, queues: Iterable[str], *, limit: int, lease: float)
 
 
 def check_renewal(holder: str, ids: Iterable[str], *, lease: float) -> None:
-    """Judge what `renew` is given."""
+    """Judge what `renew` and `claim_one` are given."""
     check_key(holder, "holder")
     for id in ids:
         check_task_id(id)
@@ -77,6 +78,12 @@ def check_queues(queues: Iterable[str]) -> None:
     """Judge what `next_due` is given."""
     for queue in queues:
         check_key(queue, "queue")
+
+
+def check_due(queue: str, *, limit: int) -> None:
+    """Judge what `due` is given."""
+    check_queues((queue,))
+    _check_limit(limit)
 
 
 def check_result(id: str, name: str, result: bytes, bounds: TaskBounds, *, holder: str) -> None:

@@ -32,7 +32,8 @@ def yes(value: Any = "Ada") -> dict[str, Any]:
 
 def app_of(name: str = "tasked", **options: Any) -> App:
     """An app that runs tasks; ``options`` of `tasks` among those of `App`."""
-    own = {key: options.pop(key) for key in ("room", "max_unended", "lease") if key in options}
+    own: dict[str, Any] = {"max_polls": None}  # these tests look as often as they can
+    own |= {key: options.pop(key) for key in ("room", "max_unended", "lease", "max_polls") if key in options}
     return App(name, extensions=[tasks(**own)], rate_limit=None, **options)
 
 

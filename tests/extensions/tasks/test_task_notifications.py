@@ -155,6 +155,26 @@ async def test_it_is_told_over_every_transport(transport: Any) -> None:
         assert change.data["result"]["content"][0]["text"] == "ordered rye"
 
 
+async def test_of_a_task_that_is_too_long_to_be_told_nothing_is_told() -> None:
+    """A notification is what ``tasks/get`` gives, whole: there is none without the result."""
+    app, gate = app_of("shop"), asyncio.Event()
+
+    @app.tool(task="optional")
+    async def write(length: int) -> str:
+        await gate.wait()
+        return "x" * length
+
+    async with wired(app) as wire:
+        long, short = [(await wire.begin("write", length=length))["taskId"] for length in (70_000, 10)]
+        await listened(wire, long, short)
+        gate.set()
+        assert len((await wire.until(long))["result"]["content"][0]["text"]) == 70_000
+        heard = await wire.next()
+        assert (heard["params"]["taskId"], heard["params"]["status"]) == (short, "completed")
+        await wire.result("tools/list")
+        assert wire.inbox.empty()
+
+
 async def test_another_process_works_and_is_heard(tmp_path: Path) -> None:
     """The store is a file: one process makes the task and is listened to, another one works."""
     path = tmp_path / "store.db"

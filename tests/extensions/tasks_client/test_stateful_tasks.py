@@ -20,7 +20,7 @@ from dovetail import (
 from dovetail.client import ElicitRequest
 from dovetail.extensions.tasks import names
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
-from dovetail.extensions.tasks.handles import list_tasks
+from dovetail.extensions.tasks.listing import list_tasks
 from dovetail.types import ProgressNotice
 
 ENDED = {"status": "completed"}

@@ -40,7 +40,10 @@ def app_of(
 ) -> App:
     """The app: two steps, and a question between them. ``pause``: seconds that a step takes."""
     app = App(
-        name, store=store, keys=["k" * 40], extensions=[tasks(room=room, lease=lease, max_unended=100_000)]
+        name,
+        store=store,
+        keys=["k" * 40],
+        extensions=[tasks(room=room, lease=lease, max_unended=100_000, max_polls=None)],
     )
     task = TaskOptions(support="required", poll=0.05)
 

@@ -11,13 +11,16 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 
 from typing import Final
 
-from dovetail.extensions import Extension, ExtensionMethod, TaskOptions
+from dovetail.extensions import Extension, ExtensionMethod, ExtensionNotice, TaskOptions
 from dovetail.revisions import PROFILES, Feature
 from dovetail.stores import Store
 
 from . import names
 from .client import client_parts
 from .engine import DueTask, SubmitTask, TaskEngine, TaskRunner
+from .needs import is_able
+from .notified import Notified
+from .requesting import TaskRequestor
 from .serving import TaskServer
 
 __all__ = ["DueTask", "SubmitTask", "TaskEngine", "TaskOptions", "TaskRunner", "tasks"]
@@ -33,6 +36,8 @@ def tasks(
     max_unended: int = 100,
     lease: float = 30.0,
     engine: TaskEngine | None = None,
+    question_ttl: float | None = None,
+    max_polls: int | None = 100,
 ) -> Extension:
     """What runs tools as tasks, for ``App(extensions=[tasks()])``, and waits for tasks, for
     ``Client(extensions=[tasks()])``.
@@ -40,11 +45,25 @@ def tasks(
     ``store``: where tasks are kept (default: the app's; without one they end with the process). ``room``: how many
     tasks this process runs at a time, 0 to run none and leave them to other processes. ``max_unended``: how many of one
     caller's may go on at a time. ``lease``: seconds after which the tasks of a process that died are gone on with by
-    others. ``engine``: what decides when and where tasks run (default: our own, by the store alone). Raises ValueError.
+    others. ``question_ttl``: what handlers ask clients that take questions as tasks (2025-11-25) is asked so, and has
+    that many seconds to be answered (default: questions are plain requests). ``max_polls``: how many times at once a
+    task may be looked at, and in the long run twice as often as its caller was told to; more is refused with -31429.
+    None: as often as anybody likes. ``engine``: what decides when and where tasks run (default: our own, by the store
+    alone). Raises ValueError.
     """
-    if room < 0 or max_unended < 1 or not lease > 0:
-        raise ValueError("room is at least 0, max_unended at least 1, and lease above 0 seconds")
-    server = TaskServer(store=store, room=room, max_unended=max_unended, lease=lease, engine=engine)
+    _check(room=room, max_unended=max_unended, lease=lease, question_ttl=question_ttl, max_polls=max_polls)
+    notified = Notified()
+    requestor = TaskRequestor(question_ttl, notified)
+    server = TaskServer(
+        store=store,
+        room=room,
+        max_unended=max_unended,
+        lease=lease,
+        max_polls=max_polls,
+        requestor=requestor,
+        notified=notified,
+        engine=engine,
+    )
     both = (*_WITH_TASKS, *_EXTENDED)
     return Extension(
         identifier=names.EXTENSION,
@@ -71,9 +90,24 @@ def tasks(
                 name=names.LIST, answer=server.list, declared=False, repeatable=True, revisions=_WITH_TASKS
             ),
         ],
+        wrappers={} if question_ttl is None else dict.fromkeys(names.ASKING, requestor.around),
         around_tool=server.around_tool,
         capabilities=server.capabilities,
         lifespan=server.lifespan,
+        ending=server.ending,
         may_listen=server.may_listen,
-        **client_parts(),
+        may_tell=is_able,
+        **client_parts(ExtensionNotice(name=names.NOTIFY_STATUS, sender="client", handler=server.told)),
     )
+
+
+def _check(
+    *, room: int, max_unended: int, lease: float, question_ttl: float | None, max_polls: int | None
+) -> None:
+    """Raise ValueError for options that make no sense."""
+    if room < 0 or max_unended < 1 or not lease > 0:
+        raise ValueError("room is at least 0, max_unended at least 1, and lease above 0 seconds")
+    if question_ttl is not None and not question_ttl > 0:
+        raise ValueError("question_ttl is above 0 seconds, or None")
+    if max_polls is not None and max_polls < 1:
+        raise ValueError("max_polls is at least 1, or None")

@@ -94,8 +94,8 @@ class _LazyStarter:
         return TaskStarter().reopen(client, text)
 
 
-def client_parts() -> dict[str, Any]:
-    """The members of the `Extension` that are the client's."""
+def client_parts(*notices: ExtensionNotice) -> dict[str, Any]:
+    """The members of the `Extension` that are the client's. ``notices``: those that servers hear."""
     waiting = _Waiting()
     return {
         "results": [
@@ -106,7 +106,10 @@ def client_parts() -> dict[str, Any]:
         "starter": _LazyStarter(),
         "questions": ReceivedTasks().questions(_WITH_TASKS),
         "client_capabilities": announced,
-        "notices": [ExtensionNotice(name=NOTIFY_STATUS, sender="server", handler=waiting.notified.tell)],
+        "notices": [
+            ExtensionNotice(name=NOTIFY_STATUS, sender="server", handler=waiting.notified.tell),
+            *notices,
+        ],
     }
 
 

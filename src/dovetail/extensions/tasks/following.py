@@ -28,16 +28,16 @@ from dovetail.types import DECODE_ERRORS, ProgressNotice, reader
 from .errors import TaskCancelled
 from .names import CANCEL, RESULT, TASK_ID, UPDATE
 from .notified import Notified
-from .watching import FAILURES, TaskWatch, fetch, is_passing, pause_after
+from .watching import FAILURES, TaskWatch, fetch, is_passing, pause_after, wait_of
 from .wire import ENDED, DetailedTask
 
-__all__ = ["follow"]
+__all__ = ["PARTING", "follow", "over"]
 
 MAX_OPEN: Final = 64
 """Questions that a task may ask at once."""
 MAX_ASKED: Final = 1024
 """Questions that it may ask in all."""
-_PARTING: Final = 2.0
+PARTING: Final = 2.0
 """Seconds that somebody who no longer waits gives the server to hear that."""
 _COMPLETE: Final = "complete"
 
@@ -154,7 +154,7 @@ def _said(task: DetailedTask) -> str:
 async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) -> Raw:
     """2025-11-25: ``tasks/result`` is answered when the task has ended, and brings its questions until then."""
     reports = _Reports(client)
-    failures, has_ended = 0, False
+    failures, last, has_ended = 0, None, False
     while True:
         request = client.request(RESULT, {TASK_ID: task.task_id}, into=Raw, progress=reports.reached)
         waiting = asyncio.create_task(request)
@@ -162,27 +162,29 @@ async def _by_result(client: Resolving, task: DetailedTask, watch: TaskWatch) ->
             await _watched(waiting, watch, reports)
             return await _given(client, task.task_id, Raw(bytes(waiting.result())))
         except RPCError as problem:
-            task = await fetch(client, task.task_id)
-            if task.status == "cancelled":
-                raise _cancelled(task) from problem
-            if not has_ended and isinstance(problem, (InvalidParams, InvalidRequest)):
-                has_ended = (
-                    True  # not every server waits in the request: ask again when there must be a result
-                )
-                if task.status not in ENDED:
-                    await _until_ended(watch, reports)
-                continue
+            last = problem
+            if wait_of(problem) is None:  # who asks too often is told nothing else by asking once more
+                task = await fetch(client, task.task_id)
+                if task.status == "cancelled":
+                    raise _cancelled(task) from problem
+                if not has_ended and isinstance(problem, (InvalidParams, InvalidRequest)):
+                    has_ended = (
+                        True  # not every server waits in the request: ask again when there must be a result
+                    )
+                    if task.status not in ENDED:
+                        await _until_ended(watch, reports)
+                    continue
+                if task.status in ENDED or not is_passing(problem) or failures + 1 >= FAILURES:
+                    raise
             failures += 1
-            if task.status in ENDED or not is_passing(problem) or failures >= FAILURES:
-                raise
         except DovetailError as problem:
             if not is_passing(problem):
                 raise
-            failures = 0 if isinstance(problem, RequestTimeout) else failures + 1
+            last, failures = problem, 0 if isinstance(problem, RequestTimeout) else failures + 1
         finally:
-            await _over(waiting)
+            await over(waiting)
         if failures:
-            await asyncio.sleep(pause_after(failures))
+            await asyncio.sleep(pause_after(failures, last))
 
 
 async def _given(client: Resolving, task: str, result: Raw) -> Raw:
@@ -222,7 +224,7 @@ async def _watched(waiting: "asyncio.Task[Raw]", watch: TaskWatch, reports: _Rep
         finally:
             if waiting.done():
                 await watch.settled()
-            await _over(looking)
+            await over(looking)
 
 
 class _OpenQuestions:
@@ -288,12 +290,12 @@ async def _give_up(client: Resolving, task: str) -> None:
     """Nobody waits any more: have the server stop, without waiting long for it to hear that."""
     telling = asyncio.create_task(client.request(CANCEL, {TASK_ID: task}, into=dict[str, Any]))
     try:
-        await asyncio.wait((telling,), timeout=_PARTING)
+        await asyncio.wait((telling,), timeout=PARTING)
     finally:
-        await _over(telling)
+        await over(telling)
 
 
-async def _over(work: "asyncio.Task[Any]") -> None:
+async def over(work: "asyncio.Task[Any]") -> None:
     """End something that was begun; what it raises is not asked for."""
     work.cancel()
     await asyncio.wait((work,))

@@ -13,20 +13,19 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from dovetail.client import CallStatus, Client, ProgressHandler, Seconds, ToolResult
-from dovetail.errors import FeatureUnavailable, InvalidParams, LocalProtocolError, RemoteProtocolError
+from dovetail.errors import FeatureUnavailable, InvalidParams, LocalProtocolError
 from dovetail.extensions import Change, ChangeType
 from dovetail.revisions import Era
 from dovetail.types import DECODE_ERRORS, encode, reader
 
-from .names import CANCEL, LIST, TASK_ID
+from .names import CANCEL, TASK_ID
 from .orders import Order, Started, order
-from .watching import TaskWatch, detailed, fetch
-from .wire import ENDED, DetailedTask, StatefulTask
+from .watching import TaskWatch, fetch
+from .wire import ENDED, DetailedTask
 
-__all__ = ["TaskHandle", "TaskStarter", "handle_of", "is_saved", "list_tasks"]
+__all__ = ["TaskHandle", "TaskStarter", "handle_of", "is_saved", "status_of"]
 
 T = TypeVar("T")
-MAX_PAGES: Final = 1000
 _SAVED: Final = "dovetail-task-1."
 """What each saved handle begins with: what it is, and the form that it has."""
 
@@ -201,28 +200,6 @@ def handle_of(client: Client, id: str, tool: str = "") -> TaskHandle:
     """
     task = DetailedTask(task_id=id, status="working", created_at="", last_updated_at="", ttl_ms=None)
     return TaskHandle(client, tool, task)
-
-
-class _TasksPage(Struct, frozen=True, rename="camel"):
-    tasks: list[StatefulTask]
-    next_cursor: str | None = None
-
-
-async def list_tasks(client: Client) -> list[CallStatus]:
-    """All tasks that the server has of this client's. Raises `FeatureUnavailable` in 2026-07-28, which has no such
-    list: there a task is known by its handle alone.
-    """
-    found: list[CallStatus] = []
-    params: dict[str, Any] = {}
-    for _ in range(MAX_PAGES):
-        page = await client.request(LIST, params, into=_TasksPage)
-        found += [status_of(detailed(each)) for each in page.tasks]
-        if page.next_cursor is None:
-            return found
-        if params.get("cursor") == page.next_cursor:
-            break
-        params = {"cursor": page.next_cursor}
-    raise RemoteProtocolError(f"the pages of {LIST} come to no end")
 
 
 def status_of(task: DetailedTask) -> CallStatus:

@@ -33,5 +33,10 @@ META_RELATED: Final = "io.modelcontextprotocol/related-task"
 META_IMMEDIATE: Final = "io.modelcontextprotocol/model-immediate-response"
 
 TOOLS_CALL: Final = "tools/call"
+#: The requests whose handlers may ask the client.
+ASKING: Final = (TOOLS_CALL, "prompts/get", "resources/read")
+ELICIT: Final = "elicitation/create"
+SAMPLE: Final = "sampling/createMessage"
+ROOTS: Final = "roots/list"
 #: What a server may ask a client while a task of the client's runs.
-QUESTIONS: Final = ("elicitation/create", "sampling/createMessage", "roots/list")
+QUESTIONS: Final = (ELICIT, SAMPLE, ROOTS)

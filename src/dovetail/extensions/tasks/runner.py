@@ -3,7 +3,8 @@
 Theory of operation. A task that an engine brings is claimed by its id, and runs in a task of asyncio of its own. All
 leases are renewed in one move, thrice in the time of a lease. What is no longer ours is stopped: its lease was lost, or
 somebody cancelled the task and said so over the bus. When the server ends, what runs is let go of, so that others go on
-at once; after a crash they do so when the lease is over.
+at once; after a crash they do so when the lease is over. A step that runs once has the time that the end has, for if it
+is cut short nobody can tell what became of it.
 
 Our own worker claims several at a time, in the order of the store (`begin_next`).
 
@@ -93,6 +94,18 @@ class ServerTaskRunner:
             await asyncio.gather(*stopped, return_exceptions=True)
             for run, _ in running:
                 await run.leave()  # one that had not begun; of the others nothing is left
+
+    async def finish(self, seconds: float) -> None:
+        """The server is about to end: begin nothing more, and let go of what runs, once steps have ended that run once,
+        but after so many seconds in any case.
+        """
+        self._ends = True
+        ending = [asyncio.create_task(_end(*each)) for each in self._running.values()]
+        if ending:
+            _, late = await asyncio.wait(ending, timeout=seconds)
+            for each in late:
+                each.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     # What is run
 
@@ -222,6 +235,17 @@ class ServerTaskRunner:
         if found is not None and not found[0].lost:
             found[0].lost = True
             found[1].cancel()
+
+
+async def _end(run: TaskRun, task: asyncio.Task[None]) -> None:
+    """Have a run let go of its task."""
+    settling = asyncio.create_task(run.settle())
+    try:
+        await asyncio.wait((settling, task), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        settling.cancel()
+        task.cancel()
+    await asyncio.wait((task,))
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

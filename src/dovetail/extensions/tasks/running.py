@@ -66,6 +66,9 @@ class TaskRun(Channel):
         self._flushing: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
         self._ending: tuple[TaskStatus, float | None] | None = None
+        self._once: set[str] = set()
+        self._settled = asyncio.Event()
+        self._closing = False
         self.lost = False
         self.durable = self
         self.owned = True
@@ -96,6 +99,27 @@ class TaskRun(Channel):
         if not kept:
             self.lost = True
             raise LeaseLost("another worker has gone on with the task")
+
+    async def began(self, step: str) -> None:
+        """A step that runs once is about to begin. Where the run is being ended, it does not: the run ends instead."""
+        if self._closing:
+            await asyncio.Event().wait()
+        self._once.add(step)
+
+    def ended(self, step: str) -> None:
+        """What it came to was recorded, or it failed."""
+        self._once.discard(step)
+        if not self._once:
+            self._settled.set()
+
+    async def settle(self) -> None:
+        """Begin no more steps that run once, and wait for those that did: a run that is ended in the middle of one
+        leaves it unknown what became of it.
+        """
+        self._closing = True
+        if self._once:
+            self._settled.clear()
+            await self._settled.wait()
 
     def failed(self, problem: Exception) -> None:
         """The body raised what nobody foresaw."""

@@ -26,6 +26,7 @@ from dovetail.errors import InternalError, InvalidParams, RPCError
 from dovetail.extensions import Call, Channel, ServedTool, Serving, TaskOptions
 from dovetail.security import get_logger, network_of
 from dovetail.stores import (
+    Lease,
     Store,
     StoreClosed,
     StoreError,
@@ -49,8 +50,12 @@ log = get_logger("dovetail.tasks")
 _WORK: Final = b"+"
 _CHANGED: Final = b"="
 _CANCELLED: Final = b"-"
+_TOLD: Final = b"?"
 MOST_TOLD: Final = 64 * 1024
 """Bytes of a task that is told to listeners with all that it says; of a longer one they hear by asking."""
+SEAT: Final = 15.0
+"""Seconds after which the questions of a task are put by another one who waits, where who put them stood still."""
+_SEAT_KEPT: Final = 60.0
 
 
 class ServerTasks:
@@ -63,11 +68,12 @@ class ServerTasks:
         self._outages = StoreOutages(log, "the store of tasks")
         self._channel = f"tasks/{serving.name}"
         self._waiting: dict[str, set[asyncio.Event]] = {}
-        self._put: set[tuple[str, str]] = set()
+        self._seats = store.kv.within("tasks/asking/", share=1 / 64)
         self.on_due: Callable[[TaskRecord], Awaitable[None]] = _nobody
         self.on_work: Callable[[], None] = _nothing
         self.on_change: Callable[[], None] = _nothing
         self.on_cancel: Callable[[str | None], None] = _nothing_of
+        self.on_told: Callable[[str], object] = _nothing_of
 
     @property
     def tasks(self) -> TaskStore:
@@ -280,17 +286,17 @@ class ServerTasks:
             if not group and self._waiting.get(id) is group:
                 del self._waiting[id]
 
-    def put(self, id: str, key: str) -> bool:
-        """Take it upon oneself to put a question of a task. False where somebody in this process does."""
-        if (id, key) in self._put:
-            return False
-        self._put.add((id, key))
-        return True
+    def seat(self, id: str) -> Lease:
+        """The right to put the questions of a task: one of all who wait for it has that, in whatever process."""
+        return Lease(self._seats, id, ttl=SEAT, keep=_SEAT_KEPT)
 
-    def put_no_more(self, id: str, keys: Iterable[str]) -> None:
-        """Leave questions that one put to others who wait."""
-        self._put.difference_update((id, key) for key in keys)
-        _set(self._waiting.get(id, ()))
+    async def tell_waiting(self, id: str) -> None:
+        """Have all look who wait for a task."""
+        await self._say(_CHANGED + id.encode())
+
+    async def pass_on(self, id: str) -> None:
+        """Pass on to other processes that a client told of a task of its own."""
+        await self._say(_TOLD + id.encode())
 
     async def tell_work(self) -> None:
         """Tell workers that something is due."""
@@ -318,6 +324,8 @@ class ServerTasks:
                 _set(group)
         elif word == _WORK:
             self.on_work()
+        elif word.startswith(_TOLD):
+            self.on_told(word[1:].decode("utf-8", "replace"))
         elif word.startswith((_CHANGED, _CANCELLED)):
             self._changed(word[1:].decode("utf-8", "replace"), stop=word.startswith(_CANCELLED))
 

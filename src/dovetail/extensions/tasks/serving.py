@@ -14,11 +14,11 @@ Specification: the extension io.modelcontextprotocol/tasks; 2025-11-25, basic/ut
 import asyncio
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from dovetail.errors import InvalidParams, InvalidRequest, MethodNotFound, MissingCapability
 from dovetail.extensions import (
@@ -39,7 +39,11 @@ from dovetail.types import DECODE_ERRORS, Result, encode, reader
 
 from . import names, views
 from .engine import TaskEngine
+from .needs import lacking
+from .notified import MAX_ID, Notified
+from .polling import PollLimit
 from .records import TaskData
+from .requesting import TaskRequestor
 from .runner import ServerTaskRunner
 from .server_tasks import ServerTasks
 from .submissions import Submissions
@@ -82,14 +86,28 @@ class TaskServer:
     """The server's half of tasks. Options: `dovetail.extensions.tasks.tasks`."""
 
     def __init__(
-        self, *, store: Store | None, room: int, max_unended: int, lease: float, engine: TaskEngine | None
+        self,
+        *,
+        store: Store | None,
+        room: int,
+        max_unended: int,
+        lease: float,
+        max_polls: int | None,
+        requestor: TaskRequestor,
+        notified: Notified,
+        engine: TaskEngine | None,
     ) -> None:
+        self._max_polls = max_polls
+        self._polls: dict[asyncio.AbstractEventLoop, PollLimit] = {}
+        self._requestor = requestor
+        self._notified = notified
         self._store = store
         self._given = engine
         self._room = room
         self._max_unended = max_unended
         self._lease = lease
         self._engines: dict[asyncio.AbstractEventLoop, ServerTasks] = {}
+        self._runners: dict[asyncio.AbstractEventLoop, ServerTaskRunner] = {}
 
     def lifespan(self, serving: Serving) -> AbstractAsyncContextManager[None]:
         """Serve and work as long as this lasts."""
@@ -105,6 +123,7 @@ class TaskServer:
         if store is None:  # what is begun is there as long as the app, through all of its lives
             store = self._store = MemoryStore()
         tasks = ServerTasks(serving, store, max_unended=self._max_unended)
+        tasks.on_told = self._notified.wake
         runner = ServerTaskRunner(tasks, room=room, lease=self._lease)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(tasks.hearing())
@@ -119,14 +138,22 @@ class TaskServer:
             tasks.on_due = submissions.submit
             await stack.enter_async_context(runner.holding())
             self._engines[loop] = tasks
+            self._runners[loop] = runner
+            self._polls[loop] = PollLimit(self._max_polls, store, serving.name)
             try:
                 yield
             finally:
-                del self._engines[loop]
+                del self._engines[loop], self._runners[loop], self._polls[loop]
 
     @property
     def _engine(self) -> ServerTasks:
         return self._engines[asyncio.get_running_loop()]
+
+    async def ending(self, seconds: float) -> None:
+        """Let what runs come to an end that others can go on from, within so many seconds."""
+        runner = self._runners.get(asyncio.get_running_loop())
+        if runner is not None:
+            await runner.finish(seconds)
 
     def capabilities(self, channel: Channel) -> dict[str, Any]:
         """What 2025-11-25 is told of tasks."""
@@ -206,10 +233,24 @@ class TaskServer:
 
     async def get(self, call: Call, channel: Channel) -> Result:
         """``tasks/get``."""
+        record, data = await self._found(call, channel)
+        if not call.profile.declares_extensions:
+            return views.stateful(record, data)
+        task = views.detailed(record, data)
+        asked = {} if task.input_requests is UNSET else task.input_requests
+        missing = lacking(asked.values(), call.peer.capabilities)
+        if missing:
+            raise MissingCapability(
+                f"the task asks what this client did not declare that it can be asked: {' and '.join(missing)}",
+                data={"requiredCapabilities": missing},
+            )
+        return task
+
+    async def _found(self, call: Call, channel: Channel) -> tuple[TaskRecord, TaskData]:
+        """The task that somebody looks at. Raises `RateLimited`, and as `ServerTasks.find` does."""
         record, data = await self._engine.find(_about_task(call).task_id, channel)
-        return (
-            views.detailed(record, data) if call.profile.declares_extensions else views.stateful(record, data)
-        )
+        await self._polls[asyncio.get_running_loop()].admit(record.id, data)
+        return record, data
 
     async def cancel(self, call: Call, channel: Channel) -> Result:
         """``tasks/cancel``."""
@@ -249,7 +290,20 @@ class TaskServer:
 
     async def result(self, call: Call, channel: Channel) -> Result | Encoded:
         """``tasks/result``: waits until the task has ended, and asks meanwhile what it asks."""
-        return _outcome(*await TaskWaiter(self._engine, _about_task(call).task_id, channel).ended())
+        await self._found(call, channel)
+        able = call.peer.capabilities
+        ask = self._requestor.asking(channel, able)
+        return _outcome(
+            *await TaskWaiter(self._engine, _about_task(call).task_id, channel, able, ask).ended()
+        )
+
+    def told(self, params: dict[str, Any]) -> Awaitable[None] | None:
+        """A client told of a task of its own: who waits for it looks at once, in whatever process that is."""
+        id = params.get(names.TASK_ID)
+        if not isinstance(id, str) or not 1 <= len(id) <= MAX_ID or self._notified.wake(id):
+            return None
+        engine = self._engines.get(asyncio.get_running_loop())
+        return engine.pass_on(id) if engine is not None and self._requestor.asks else None
 
 
 _place: Final = reader(tuple[float, str])

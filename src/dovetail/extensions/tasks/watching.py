@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from msgspec import UNSET
 
@@ -23,6 +23,7 @@ from dovetail.errors import (
     InvalidParams,
     LocalProtocolError,
     MessageTooLarge,
+    RateLimited,
     RemoteProtocolError,
     RequestTimeout,
     RPCError,
@@ -38,7 +39,16 @@ from .errors import TaskLost
 from .names import GET, TASK_ID
 from .wire import DetailedTask, StatefulTask
 
-__all__ = ["TaskSource", "TaskWatch", "detailed", "fetch", "interval_of", "is_passing", "pause_after"]
+__all__ = [
+    "TaskSource",
+    "TaskWatch",
+    "detailed",
+    "fetch",
+    "interval_of",
+    "is_passing",
+    "pause_after",
+    "wait_of",
+]
 
 T = TypeVar("T")
 DEFAULT_POLL: Final = 1.0
@@ -127,11 +137,26 @@ def is_passing(problem: DovetailError) -> bool:
         return not problem.retry_safe  # a request that was not even sent found nobody who starts it again
     if isinstance(problem, MessageTooLarge):
         return False
+    if wait_of(problem) is not None:
+        return True
     return isinstance(problem, (TransportError, RequestTimeout, InternalError))
 
 
-def pause_after(failures: int) -> float:
-    """Seconds before the next attempt, after so many in a row that failed."""
+def wait_of(problem: DovetailError) -> float | None:
+    """Seconds that a server wants who asks too often to wait, within bounds; None for any other error."""
+    if not isinstance(problem, RPCError) or problem.code != RateLimited.default_code:
+        return None
+    found: Any = problem.data
+    told = cast("dict[str, Any]", found).get("retryAfter") if isinstance(found, dict) else None
+    seconds = told if isinstance(told, (int, float)) and not isinstance(told, bool) else DEFAULT_POLL
+    return min(max(seconds, SHORTEST_POLL), LONGEST_POLL)
+
+
+def pause_after(failures: int, problem: DovetailError | None = None) -> float:
+    """Seconds before the next attempt, after so many in a row that failed, the last one so."""
+    wait = None if problem is None else wait_of(problem)
+    if wait is not None:
+        return wait
     longest = min(_FIRST_PAUSE * 2 ** min(failures, 10), _LONGEST_PAUSE)
     return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, keeps no secret
 
@@ -153,6 +178,7 @@ class TaskWatch:
         self._failures = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._problem: DovetailError | None = None
         self._begun = asyncio.get_running_loop().time()
         if at_once:
             self._woken.set()
@@ -178,7 +204,7 @@ class TaskWatch:
         while True:
             seconds = BACKSTOP if self._listens else interval_of(self._task)
             if self._failures:
-                seconds = pause_after(self._failures)
+                seconds = pause_after(self._failures, self._problem)
             await self._waited(seconds)
             told, self._told = self._told, None
             if told is not None:
@@ -219,7 +245,8 @@ class TaskWatch:
     def _missed(self, problem: DovetailError) -> None:
         """It could not be found out how the task is. Raises what will not pass."""
         self._failures += 1
-        refused = isinstance(problem, RPCError) and self._failures >= FAILURES
+        self._problem = problem
+        refused = isinstance(problem, RPCError) and wait_of(problem) is None and self._failures >= FAILURES
         if refused or not is_passing(problem):
             raise problem
         ttl = self._task.ttl_ms

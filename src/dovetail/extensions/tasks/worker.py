@@ -27,6 +27,7 @@ class TaskWorker:
     def __init__(self, tasks: ServerTasks) -> None:
         self._tasks = tasks
         self._wake = asyncio.Event()
+        self._claiming: asyncio.Task[None] | None = None
         self._full = False
         self._nothing = False
 

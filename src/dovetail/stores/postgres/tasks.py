@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-Each move is a function in the engine (`migrations/0006_tasks.sql`); changes, renewals, results and creations travel
-many together, by the order of their ids.
+Each move is a function in the engine (`migrations/0006_tasks.sql`, the pick in `migrations/0008_task_pick.sql`);
+changes, renewals, results and creations travel many together, by the order of their ids.
 
 A claim counts what is held: of each queue that has a limit, and by each owner. Two claims that count at once would
 both see the last place free, so a claim takes the advisory locks of its queues first, by the order of their hashes.
@@ -36,6 +36,7 @@ from dovetail.stores.errors import StoreFull, TaskExists, TooManyTasks, ValueToo
 from dovetail.stores.postgres.executor import OperationKind, PostgresExecutor
 from dovetail.stores.task_checks import (
     check_claim,
+    check_due,
     check_owner,
     check_page,
     check_queues,
@@ -257,7 +258,7 @@ class PostgresTasks:
 
     async def claim_one(self, id: str, holder: str, *, most: int | None, lease: float) -> TaskRecord | None:
         """See `TaskStore.claim_one`."""
-        check_claim(holder, (id,), "task id", lease)
+        check_renewal(holder, (id,), lease=lease)
         return await self._executor.do(self._named_claims, _NamedClaim(id, holder, lease, most))
 
     async def renew(self, holder: str, ids: Collection[str], *, lease: float) -> set[str]:
@@ -274,8 +275,7 @@ class PostgresTasks:
 
     async def due(self, queue: str, *, limit: int) -> list[str]:
         """See `TaskStore.due`."""
-        check_key(queue, "queue")
-        check_limit(limit)
+        check_due(queue, limit=limit)
         return await self._executor.do(self._looks, (queue, min(limit, _MOST)))
 
     async def record(self, id: str, name: str, result: bytes, *, holder: str) -> bool:

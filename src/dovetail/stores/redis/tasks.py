@@ -37,6 +37,7 @@ from dovetail.stores.contracts import TaskRecord
 from dovetail.stores.errors import StoreFull, TaskExists, TooManyTasks, ValueTooLarge
 from dovetail.stores.task_checks import (
     check_claim,
+    check_due,
     check_owner,
     check_page,
     check_queues,
@@ -144,7 +145,7 @@ class RedisTasks:
 
     async def claim_one(self, id: str, holder: str, *, most: int | None, lease: float) -> TaskRecord | None:
         """See `TaskStore.claim_one`."""
-        check_claim(holder, (id,), "task id", lease)
+        check_renewal(holder, (id,), lease=lease)
         room = b"any" if most is None else b"%d" % most
         return _task_if_any(
             await self._run(self._scripts.claim_one, id.encode(), holder.encode(), _text(lease), room)
@@ -166,8 +167,7 @@ class RedisTasks:
 
     async def due(self, queue: str, *, limit: int) -> list[str]:
         """See `TaskStore.due`."""
-        check_key(queue, "queue")
-        check_limit(limit)
+        check_due(queue, limit=limit)
         found = await self._run(self._scripts.due, queue.encode(), b"%d" % min(limit, _FARTHEST))
         return [id.decode() for id in found]
 
