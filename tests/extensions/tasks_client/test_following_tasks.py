@@ -75,6 +75,17 @@ async def test_who_listens_hears_of_the_end_at_once() -> None:
     assert len(server.sent(names.GET)) == 1
 
 
+async def test_what_was_said_before_the_end_may_come_after_it() -> None:
+    server = TaskServer({}, listens=True, seed={"pollIntervalMs": 60000})
+    async with client_of(server) as client:
+        call = asyncio.create_task(client.call_tool("bake"))
+        await until(lambda: server.sent(names.GET))
+        server.tell(**DONE)
+        server.tell(statusMessage="nearly done")
+        async with asyncio.timeout(10):
+            assert (await call).value == "done"
+
+
 async def test_what_ended_before_the_acknowledgement_is_found_by_asking() -> None:
     server = TaskServer(DONE, listens=True, seed={"pollIntervalMs": 60000})
     async with client_of(server) as client:

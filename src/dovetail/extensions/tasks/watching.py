@@ -37,7 +37,7 @@ from dovetail.types import DECODE_ERRORS, reader
 from .changes import TASK_CHANGES
 from .errors import TaskLost
 from .names import GET, TASK_ID
-from .wire import DetailedTask, StatefulTask
+from .wire import ENDED, DetailedTask, StatefulTask
 
 __all__ = [
     "TaskSource",
@@ -281,8 +281,9 @@ class TaskWatch:
             found = _read(change.params)
         except DECODE_ERRORS:
             found = None
-        if found is not None and found.task_id == self._task.task_id:
-            self._told = found
+        has_ended = self._told is not None and self._told.status in ENDED
+        if found is not None and found.task_id == self._task.task_id and not has_ended:
+            self._told = found  # what was said before the end may come after it
         self._woken.set()
 
 
