@@ -22,6 +22,8 @@ from machines import ENGINES, Cluster, MissingEngine, cluster
 STEPS = 4
 ENGINES_THAT_RUN = ("redis", "postgres")
 
+pytestmark = pytest.mark.timeout(120)  # each starts three workers, and some of them again and again
+
 
 @pytest.fixture(params=ENGINES)
 async def machines(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
