@@ -23,16 +23,13 @@ COLLECT = ["-m", "pytest", "--collect-only", "-qq", "-p", "no:xdist", "-p", "no:
 
 
 def steps() -> dict[str, list[str]]:
-    """What is to be done, in this order: commands by what they are for."""
-    found = {
-        "peers": [sys.executable, "-c", PEERS],
-        "tests": [sys.executable, *COLLECT, "--ignore=tests/interop"],
-    }
+    """What is to be done, in this order, which is that of need: commands by what they are for."""
+    found = {"tests": [sys.executable, *COLLECT, "--ignore=tests/interop"]}
     for minor, everything in plan(installed(), sys.version_info.minor):
         version, chosen = f"3.{minor}", arguments(everything=everything).split()
         found[f"Python {version}"] = ["make", "--no-print-directory", "setup-dev", f"PYTHON={version}"]
         found[f"tests on Python {version}"] = [f".venvs/{version}/bin/python", *COLLECT, *chosen]
-    return found
+    return {**found, "peers": [sys.executable, "-c", PEERS]}
 
 
 def main() -> int:
