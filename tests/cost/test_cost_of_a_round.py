@@ -76,8 +76,12 @@ async def ready() -> tuple[App, dict[str, Callable[[], Awaitable[bytes]]]]:
 @pytest.mark.parametrize("half", ["asks", "answers"])
 async def test_functions_and_codings_of_a_round(half: str) -> None:
     app, requests = await ready()
-    with Counted() as counted:
-        await requests[half]()
+    counts: list[Counted] = []
+    for _ in range(3):  # what is done once a second falls into one of them at most
+        with Counted() as counted:
+            await requests[half]()
+        counts.append(counted)
+    counted = min(counts, key=lambda each: each.functions)
     assert counted.functions <= CALLS[half], counted.functions
     assert counted.codec["decode"] <= DECODINGS[half]
     assert counted.codec["encode"] <= ENCODINGS[half]

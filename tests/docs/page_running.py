@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import importlib
 import inspect
 import io
 import json
@@ -52,6 +53,7 @@ class PageRun:
         self._said = ""
         self._servers: list[subprocess.Popen[bytes]] = []
         self._port = _free_port()
+        self._put_away: dict[str, Any] = {}
         self.done: list[str] = []
 
     def __enter__(self) -> PageRun:
@@ -69,6 +71,7 @@ class PageRun:
         for name, module in tuple(sys.modules.items()):
             if str(getattr(module, "__file__", None) or "").startswith(f"{self.folder}{os.sep}"):
                 del sys.modules[name]
+        sys.modules.update(self._put_away)
         self._loop.close()
         self._stop_servers()
 
@@ -83,6 +86,7 @@ class PageRun:
             path = self.folder / block.object
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+            self._make_way_for(path)
         elif block.verb == "output":
             self._compare(block, text)
         elif block.verb == "serve":
@@ -94,6 +98,13 @@ class PageRun:
         else:
             return
         self.done.append(f"{block.language} {block.verb}".strip())
+
+    def _make_way_for(self, path: Path) -> None:
+        """Let a file of the page be imported by its name, whatever other tests have imported by that."""
+        found = sys.modules.get(path.stem) if path.suffix == ".py" else None
+        if found is not None and getattr(found, "__file__", None) != str(path):
+            self._put_away[path.stem] = sys.modules.pop(path.stem)
+        importlib.invalidate_caches()
 
     def _python(self, block: Block, text: str) -> str:
         source = "\n" * (block.line - 1) + text
