@@ -16,7 +16,7 @@ from test_cost_of_a_call import Counted, Wire, call
 from dovetail import App, Context
 from dovetail.protocol import names
 from dovetail.protocol.revisions import PROFILES, STATELESS
-from dovetail.runtime import tap
+from dovetail.runtime import rounds, tap
 from dovetail.server import questions
 from dovetail.server.forms import Form
 
@@ -31,8 +31,11 @@ ENCODINGS = {"asks": 3, "answers": 3}
 
 @pytest.fixture(autouse=True)
 def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the oracle, which reads every message of the other tests: here its work would be counted too."""
+    """Without the oracle, which reads every message of the other tests, and without telemetry that some of them have
+    switched on in this process: here their work would be counted too.
+    """
     monkeypatch.setattr(tap, "listeners", [])
+    monkeypatch.setattr(rounds, "watchers", [])
 
 
 async def ready() -> tuple[App, dict[str, Callable[[], Awaitable[bytes]]]]:
