@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,7 @@ from engine_contract import END, LEASE, TaskEngineContract, seen
 from task_peer import wired
 
 from dovetail import App, Client, Context
+from dovetail.errors import LifespanFailed
 from dovetail.extensions.tasks import TaskEngine, tasks
 from dovetail.extensions.tasks.dbos import DBOSEngine
 from dovetail.stores import Store
@@ -34,6 +36,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*execute_dequeued_workflow:pytest.PytestUnraisableExceptionWarning"
 )
 WORKER = HERE / "dbos_worker.py"
+OLD_SQLITE = sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42)
 
 
 class Place:
@@ -47,6 +50,8 @@ class Place:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    if request.param == "sqlite" and OLD_SQLITE:
+        pytest.skip("old-sqlite: since Python 3.12 DBOS needs the clock of SQLite 3.42")
     try:
         engine = await start_engine(request.param, tmp_path)
     except MissingEngine as missing:
@@ -102,6 +107,17 @@ async def test_dbos_begins_and_ends_with_the_app(place: Place, store: Store) -> 
 
     with pytest.raises(error.DBOSException, match="No DBOS"):
         await asyncio.to_thread(DBOS.list_queues)  # in the loop's threads, which are still its own
+
+
+@pytest.mark.skipif(not OLD_SQLITE, reason="new-sqlite: DBOS finds all that it needs")
+async def test_a_sqlite_that_is_too_old_for_dbos_is_named(tmp_path: Path) -> None:
+    from dbos import DBOS
+
+    DBOS(config={"name": "shop", "system_database_url": f"sqlite:///{tmp_path / 'dbos.db'}"})
+    app = App("shop", extensions=[tasks(engine=DBOSEngine(launch=True))])
+    with pytest.raises(LifespanFailed, match=r"needs version 3\.42 since Python 3\.12"):
+        async with wired(app):
+            pass
 
 
 async def workflows(**which: Any) -> list[Any]:

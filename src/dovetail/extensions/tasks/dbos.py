@@ -17,6 +17,8 @@ Specification: none; see `engine`.
 
 import asyncio
 import secrets
+import sqlite3
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -34,6 +36,8 @@ WORKFLOW: Final = "dovetail.task"
 """What the workflow is called in DBOS."""
 _WAITS: Final = ("ENQUEUED", "DELAYED")
 """How workflows stand that DBOS has and nobody runs."""
+_SQLITE: Final = (3, 42)
+"""The version of SQLite whose clock DBOS takes for granted since Python 3.12."""
 _T = TypeVar("_T")
 
 
@@ -107,6 +111,13 @@ class DBOSEngine:
         except error.DBOSException as problem:
             raise RuntimeError(
                 f"DBOS can't be launched: {problem}. Make it first, with DBOS(config=...)"
+            ) from problem
+        except Exception as problem:
+            if sys.version_info < (3, 12) or sqlite3.sqlite_version_info >= _SQLITE:
+                raise
+            raise RuntimeError(
+                f"DBOS can't be launched: {problem}. In SQLite it needs version {'.'.join(map(str, _SQLITE))} since"
+                f" Python 3.12, and this Python has {sqlite3.sqlite_version}: use PostgreSQL, or another build of Python"
             ) from problem
 
     def _register(self, queue: str, room: int) -> None:
