@@ -117,7 +117,7 @@ class DBOSEngine:
                 raise
             raise RuntimeError(
                 f"DBOS can't be launched: {problem}. In SQLite it needs version {'.'.join(map(str, _SQLITE))} since"
-                f" Python 3.12, and this Python has {sqlite3.sqlite_version}: use PostgreSQL, or another build of Python"
+                f" Python 3.12, and this Python has {sqlite3.sqlite_version}: use PostgreSQL, or a newer SQLite"
             ) from problem
 
     def _register(self, queue: str, room: int) -> None:
