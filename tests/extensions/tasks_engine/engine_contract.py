@@ -98,7 +98,8 @@ class TaskEngineContract:
             id = (await wire.begin("travel"))["taskId"]
             await seen(store, id, "input_required")
             await wire.update(id, where=yes("Bath"))
-            assert (await seen(store, id)).attempts == 2
+            ended = await seen(store, id)
+            assert ended.attempts == 2
             assert text(await wire.get(id)) == "to Bath"
         assert (done, len(keys)) == (["pack", "go"], 1)
         assert await store.tasks.count(ended=True) == await store.tasks.count() == 1
@@ -199,7 +200,10 @@ class TaskEngineContract:
         async with asyncio.timeout(END), wired(app) as wire:
             await runs[1].wait()
             go.set()
-            assert (await seen(store, id)).attempts == 2
+            ended = await seen(store, id)
+            # An engine may bring a task twice: the second claim, made while the app ends, is let go of without a run.
+            assert ended.attempts >= 2, ended
+            assert text(await wire.get(id)) == "done", "a third run would have failed"
         assert done == ["first"]
 
 

@@ -148,6 +148,8 @@ class ServerTaskRunner:
         if record.queue not in queues:
             log.warning("a task of %s can't run here: there is no such tool", record.queue)
             return self._lease
+        if self._ends:  # since then
+            return AGAIN
         claimed = await self._tasks.tasks.claim_one(
             id, self._holder, most=queues[record.queue], lease=self._lease
         )
