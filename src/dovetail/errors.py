@@ -49,6 +49,13 @@ _lazy = LazyNames(
             "UserRejected",
             "rpc_error",
         ),
+        "dovetail.protocol.schema.screening": (
+            "ExternalReference",
+            "InvalidSchema",
+            "SchemaError",
+            "SchemaTooLarge",
+            "UnknownDialect",
+        ),
         "dovetail.server.signature": ("RegistrationError",),
         "dovetail.server.data": ("AnswerTooLarge", "OutputMismatch"),
         "dovetail.server.media": ("MediaTooLarge",),

@@ -51,6 +51,13 @@ from dovetail.protocol.errors import (
     rpc_error,
 )
 from dovetail.protocol.paging import InvalidCursor
+from dovetail.protocol.schema.screening import (
+    ExternalReference,
+    InvalidSchema,
+    SchemaError,
+    SchemaTooLarge,
+    UnknownDialect,
+)
 from dovetail.runtime.extension import InvalidExtension
 from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
@@ -103,6 +110,7 @@ __all__ = [
     "Diverged",
     "DovetailError",
     "EventsTrimmed",
+    "ExternalReference",
     "FeatureUnavailable",
     "FetchFailed",
     "FetchRefused",
@@ -114,6 +122,7 @@ __all__ = [
     "InvalidExtension",
     "InvalidParams",
     "InvalidRequest",
+    "InvalidSchema",
     "JournalTooLarge",
     "KeyInvalid",
     "LifespanFailed",
@@ -140,6 +149,8 @@ __all__ = [
     "RequestCancelled",
     "RequestTimeout",
     "ResourceNotFound",
+    "SchemaError",
+    "SchemaTooLarge",
     "ScopeRefused",
     "SealBroken",
     "SealTooLarge",
@@ -168,6 +179,7 @@ __all__ = [
     "TransportError",
     "URLElicitationRequired",
     "Unanswered",
+    "UnknownDialect",
     "UnsupportedVersion",
     "UserRejected",
     "ValueTooLarge",

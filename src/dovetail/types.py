@@ -14,6 +14,7 @@ _lazy = LazyNames(
     __name__,
     {
         "dovetail.protocol.codec": ("DECODE_ERRORS", "Reader", "decode", "encode", "reader"),
+        "dovetail.protocol.schema.validator": ("Validator", "Violation", "compile_schema", "explain"),
         "dovetail.protocol.types": tuple(_all),
     },
 )

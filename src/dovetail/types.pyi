@@ -1,6 +1,7 @@
 """The names of `dovetail.types` for type checkers. Written by: python tools/public_api.py --write"""
 
 from dovetail.protocol.codec import DECODE_ERRORS, Reader, decode, encode, reader
+from dovetail.protocol.schema.validator import Validator, Violation, compile_schema, explain
 from dovetail.protocol.types import (
     EXTRA_KEY,
     LOG_LEVELS,
@@ -210,8 +211,12 @@ __all__ = [
     "ToolResultContent",
     "ToolUseContent",
     "UnknownContent",
+    "Validator",
+    "Violation",
     "Wire",
+    "compile_schema",
     "decode",
     "encode",
+    "explain",
     "reader",
 ]

@@ -1,0 +1,13 @@
+"""OpenAPI, both ways: an API that a document describes as tools and resources, and an app's tools for plain HTTP
+clients.
+
+Specification: OpenAPI 3.0.4 and 3.1.1; server/tools, server/resources.
+"""
+
+from .credentials import CredentialSource
+from .documents import DocumentSource
+from .errors import DocumentInvalid
+from .operations import LeftOut, Operation
+from .rules import Becomes, Rule
+
+__all__ = ["Becomes", "CredentialSource", "DocumentInvalid", "DocumentSource", "LeftOut", "Operation", "Rule"]
