@@ -46,6 +46,7 @@ PUBLIC = {
     "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.openapi": "APIs that an OpenAPI document describes, and an app's tools for plain HTTP clients",
+    "dovetail.providers": "where what an app offers comes from besides its functions, and how it is shown",
     "dovetail.revisions": "the revisions as data",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
     "dovetail.server": "the types of what an app takes and gives",
@@ -92,6 +93,7 @@ GIVEN = {
 NOT_PUBLIC = {
     "App.endpoint": "`run` and `asgi` make by it what they serve",
     "App.http_routes": "`endpoint` and `dovetail dev` serve them",
+    "App.provide": "`App.mount` of another app calls it",
     "App.service": "transports serve it",
     "App.adopt_store": "`run` and `asgi` call it",
     "App.share_keys": "`run` calls it before it forks",

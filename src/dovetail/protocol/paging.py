@@ -30,7 +30,9 @@ __all__ = [
     "ItemPage",
     "CursorPosition",
     "decode_cursor",
+    "decode_part_cursor",
     "encode_cursor",
+    "encode_part_cursor",
     "page",
     "resume",
 ]
@@ -41,6 +43,9 @@ _DIGITS: Final = 18
 _DIGEST: Final = 16
 MAX_CURSOR: Final = 4 * (_DIGITS + 1 + 4 * MAX_NAME + _DIGEST) // 3 + 4
 """Characters of the longest cursor; longer ones are refused unread."""
+
+MAX_PART_CURSOR: Final = 64 * 1024
+"""The same of one that has a cursor of somebody else's in it."""
 
 T = TypeVar("T")
 
@@ -107,6 +112,29 @@ def decode_cursor(cursor: str, binding: bytes) -> CursorPosition:
     try:
         return CursorPosition(int(number), name.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError:
+        raise InvalidCursor from None
+
+
+def encode_part_cursor(part: int, inner: str, binding: bytes) -> str:
+    """The cursor of what follows in a list that several parts make up: in which of them it goes on, and that part's own
+    cursor.
+    """
+    payload = b"%d\0%b" % (part, inner.encode("utf-8", "surrogatepass"))
+    return base64.urlsafe_b64encode(payload + _digest(payload, binding)).rstrip(b"=").decode("ascii")
+
+
+def decode_part_cursor(cursor: str, binding: bytes) -> tuple[int, str]:
+    """Read a cursor that `encode_part_cursor` made with the same binding. Raises InvalidCursor."""
+    if len(cursor) > MAX_PART_CURSOR or not cursor.isascii():
+        raise InvalidCursor
+    try:
+        whole = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        payload, digest = whole[:-_DIGEST], whole[-_DIGEST:]
+        number, nul, inner = payload.partition(b"\0")
+        if digest != _digest(payload, binding) or not nul or not number.isdigit() or len(number) > _DIGITS:
+            raise InvalidCursor
+        return int(number), inner.decode("utf-8", "surrogatepass")
+    except ValueError:
         raise InvalidCursor from None
 
 

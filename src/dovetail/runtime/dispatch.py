@@ -99,7 +99,7 @@ class Dispatcher:
         middleware: Sequence[Middleware] = (),
         profiles: Profiles = PROFILES,
     ) -> None:
-        self._handlers = {name: _compose(handler, middleware) for name, handler in handlers.items()}
+        self._handlers = {name: composed(handler, middleware) for name, handler in handlers.items()}
         self._stamps: Final = {
             revision: messages.Stamp(profile, info)
             for revision, profile in profiles.items()
@@ -187,7 +187,8 @@ def shutdown_response(call: Call) -> EncodedResponse:
     return error_response(call, InternalError("the server is shutting down, and cancelled the call"))
 
 
-def _compose(handler: Handler, middleware: Sequence[Middleware]) -> Handler:
+def composed(handler: Handler, middleware: Sequence[Middleware]) -> Handler:
+    """A handler with layers around it, the first outermost."""
     for layer in reversed(middleware):
         handler = around(layer, handler)
     return handler

@@ -23,6 +23,7 @@ _lazy = LazyNames(
             "Endpoint",
             "EndpointOptions",
             "HTTPOptions",
+            "Mountable",
             "Policy",
             "PromptOptions",
             "ResourceOptions",

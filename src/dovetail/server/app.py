@@ -64,6 +64,7 @@ from .options import (
     Endpoint,
     EndpointOptions,
     HTTPOptions,
+    Mountable,
     PromptOptions,
     ResourceOptions,
     StdioOptions,
@@ -111,6 +112,7 @@ class App:
     _methods: Methods | None = None
     _service: Service | None = None
     _endpoint: Endpoint | None = None
+    _provider: Any = None
 
     @known_options("App(...)")
     def __init__(
@@ -325,6 +327,43 @@ class App:
     def remove_prompt(self, name: str) -> None:
         """Stop offering a prompt. Raises KeyError when there is none of that name."""
         self._catalog.prompts.remove(name)
+
+    # What others offer
+
+    def mount(self, prefix: str | None, what: Mountable, *transforms: Callable[[Any], Any]) -> None:
+        """Offer what another app, or any `dovetail.providers.Provider`, offers; before the app runs.
+
+        ``prefix``: what its names begin with from now on, so that they are not taken for others: its tool ``find``
+        becomes ``prefix_find``, its resource ``shop://books`` becomes ``shop://prefix/books``. None leaves names alone;
+        of several things with one name the first is used, the app's own before all. ``transforms`` change what is
+        shown, the first one first, and all before the prefix is put on (`dovetail.providers`).
+
+        It stays what it is: what it adds and removes later is seen here too, and its middleware, dependencies and state
+        are its own. Its lifespan is entered before this app's. An app that was given neither keys nor a store uses
+        those of this one. Its own methods and routes are not taken over. Raises `RegistrationError`.
+        """
+        from .mounting import mount
+
+        own, kept = self.provide(), self._keys_and_store
+        mount(self._catalog, own, prefix, what.provide(), transforms, extensions=self._extensions)
+        if isinstance(what, App):
+            what._keys_and_store.follow(kept)
+        self._service = None
+
+    def provide(self) -> Any:
+        """The app as a `dovetail.providers.Provider`: what `mount` of another app makes of it."""
+        if self._provider is None:
+            from .providers.app_provider import AppProvider
+
+            self._provider = AppProvider(
+                self.name,
+                self._catalog,
+                self._completers,
+                handlers=self._handlers,
+                middleware=self._middleware,
+                service=lambda: self.service,
+            )
+        return self._provider
 
     # Completion, custom methods
 
@@ -605,9 +644,10 @@ class App:
         answer = MethodEntry(method.name, Runner(plan, self._runner_state, timeout=self._timeout)).answer
         return demanding(extension, answer) if method.declared else answer
 
-    def _build(self) -> Service:
+    def _handlers(self) -> tuple[Methods, dict[str, Handler]]:
+        """The methods of the app, and what answers each."""
         extensions = self._extensions
-        methods = self._methods = Methods(
+        methods = Methods(
             info=self.info,
             instructions=self.instructions,
             catalog=self._catalog,
@@ -617,20 +657,24 @@ class App:
             extensions=extensions,
             limiter=self._limiter,
         )
-        own = [Method(name, Params, Result) for name in self._custom]
-        profiles = extensions.profiles.extended(client_requests=own)
         handlers = {name: extensions.around(name, handler) for name, handler in methods.handlers().items()}
         handlers.update(self._added)
         handlers.update((name, entry.answer) for name, entry in self._custom.items())
+        return methods, extensions.guarded(handlers)
+
+    def _build(self) -> Service:
+        extensions = self._extensions
+        own = [Method(name, Params, Result) for name in self._custom]
+        profiles = extensions.profiles.extended(client_requests=own)
+        self._methods, handlers = self._handlers()
+        methods = self._methods
         middleware = self._middleware
         if self._observer.all:
             from ..runtime.observing import observing
 
             middleware = (observing(self._observer, self._catalog), *middleware)
         return Service(
-            dispatcher=Dispatcher(
-                extensions.guarded(handlers), info=self.info, middleware=middleware, profiles=profiles
-            ),
+            dispatcher=Dispatcher(handlers, info=self.info, middleware=middleware, profiles=profiles),
             observer=self._observer,
             hub=self._hub,
             capabilities=methods.capabilities,
@@ -660,7 +704,7 @@ class App:
         """The app as its extensions see it."""
         from .serving_app import ServingApp
 
-        return ServingApp(self.name, self.service, self._keys_and_store.store, self._catalog.tools)
+        return ServingApp(self.name, self.service, self._keys_and_store.store, self._catalog)
 
     @asynccontextmanager
     async def _life(self) -> AsyncGenerator[None]:
@@ -671,6 +715,8 @@ class App:
             for each in self._extensions:
                 if each.lifespan is not None:
                     await stack.enter_async_context(each.lifespan(self._serving()))
+            if self._catalog.mounted is not None:
+                await stack.enter_async_context(self._catalog.mounted.living())
             if self._lifespan is not None:
                 self._runner_state.state = await stack.enter_async_context(self._lifespan(self))
             if self._hub.relay is not None:

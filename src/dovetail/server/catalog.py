@@ -6,11 +6,13 @@ that clients hear of it, each only of what it can see.
 Specification: server/utilities/pagination, server/utilities/caching; server/resources, "Subscriptions".
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from ..protocol.call import Call
 from ..protocol.errors import ResourceNotFound
+from ..protocol.header_parameters import HeaderParameter
 from ..protocol.listening import Change, everything
 from ..protocol.messages import CachedResult
 from ..protocol.paging import CursorPosition, decode_cursor, encode_cursor, page, resume, shortened
@@ -25,8 +27,11 @@ from ..protocol.types import (
     ListToolsResult,
     PageParams,
     ReadResourceParams,
+    Result,
 )
 from ..runtime.channel import Channel
+from ..runtime.dispatch import Encoded
+from ..runtime.extension import ServedTool
 from ..security.authenticator import InsufficientScope
 from ..security.principal import Principal
 from .access import is_judged
@@ -34,9 +39,56 @@ from .entries import PromptEntry, ResourceEntry, ToolEntry, hinted
 from .registry import Registry, RegistryView
 
 T = TypeVar("T")
+ListKind = Literal["tools", "resources", "templates", "prompts"]
+"""What there are lists of."""
 
 _NO_TARGET = ("", "")
 _LISTS = ("tools", "prompts", "resources")
+_LIST_OF: Final[dict[str, ListKind]] = {
+    "tool": "tools",
+    "prompt": "prompts",
+    "resource": "resources",
+}
+
+
+class Mounted(Protocol):
+    """What is mounted on an app; see `Composition`. Apps on which nothing is mounted load nothing of it."""
+
+    @property
+    def single_use(self) -> bool: ...
+
+    @property
+    def guarded(self) -> bool: ...
+
+    def offers(self, what: str) -> bool: ...
+
+    def knows(self, kind: ListKind, name: str) -> bool: ...
+
+    def is_hidden(self, kind: ListKind, name: str, principal: Principal) -> bool: ...
+
+    def fingerprint(self, kind: str, principal: Principal) -> Hashable: ...
+
+    def hides(self, kind: str, principal: Principal) -> bool: ...
+
+    def hears(self, uri: str, principal: Principal) -> bool: ...
+
+    def header_parameters(self, name: str, principal: Principal | None) -> tuple[HeaderParameter, ...]: ...
+
+    def served_tools(self) -> Sequence[ServedTool]: ...
+
+    def living(self) -> AbstractAsyncContextManager[None]: ...
+
+    async def page(self, kind: ListKind, call: Call, channel: Channel) -> CachedResult: ...
+
+    async def call_tool(self, call: Call, channel: Channel) -> Result | Encoded: ...
+
+    async def find_resource(self, call: Call, channel: Channel, uri: str) -> object: ...
+
+    async def read(self, call: Call, channel: Channel, uri: str) -> Result | Encoded: ...
+
+    async def get_prompt(self, call: Call, channel: Channel) -> Result | Encoded: ...
+
+    async def complete(self, call: Call, channel: Channel) -> Result | Encoded: ...
 
 
 class Catalog:
@@ -51,9 +103,11 @@ class Catalog:
         self.resources: Registry[ResourceEntry] = Registry("resources", "resource", publish)
         self.templates: Registry[ResourceEntry] = Registry("resources", "resource template", publish)
         self.prompts: Registry[PromptEntry] = Registry("prompts", "prompt", publish)
-        self._page_size = page_size
-        self._ttl_ms = int(max(list_ttl, 0.0) * 1000)
+        self.page_size = page_size
+        self.ttl_ms = int(max(list_ttl, 0.0) * 1000)
+        self.publish = publish
         self._app = name.encode("utf-8", "surrogatepass")
+        self.mounted: Mounted | None = None
 
     def list_tools(self, call: Call, channel: Channel) -> CachedResult:
         """A page of tools, encoded."""
@@ -73,22 +127,25 @@ class Catalog:
 
     @property
     def guarded(self) -> bool:
-        """Whether any entry requires something of its callers."""
-        return any(
-            registry.guarded for registry in (self.tools, self.resources, self.templates, self.prompts)
+        """Whether any entry requires something of its callers, or anything that is mounted."""
+        registries = (self.tools, self.resources, self.templates, self.prompts)
+        return any(registry.guarded for registry in registries) or (
+            self.mounted is not None and self.mounted.guarded
         )
 
     @property
     def single_use(self) -> bool:
         """Whether the state of calls of any entry counts once."""
         registries = (self.tools, self.resources, self.templates, self.prompts)
-        return any(entry.single_use for registry in registries for entry in registry.all())
+        return any(entry.single_use for registry in registries for entry in registry.all()) or (
+            self.mounted is not None and self.mounted.single_use
+        )
 
     def find_resource(
         self, uri: str, channel: Channel | None = None
     ) -> tuple[ResourceEntry, dict[str, str | list[str]]]:
         """The entry that reads a URI and the variables in it. Raises `ResourceNotFound`, and `InsufficientScope`."""
-        registry, name, variables = self._locate(uri)
+        registry, name, variables = self.locate(uri)
         entry = None if registry is None else registry.get(name)
         if entry is None or (
             registry is not None
@@ -105,11 +162,17 @@ class Catalog:
         """
         params: Any = call.params
         if isinstance(params, CallToolParams):
-            return ("tool", params.name) if self.tools.get(params.name) is not None else _NO_TARGET
-        if isinstance(params, GetPromptParams):
-            return ("prompt", params.name) if self.prompts.get(params.name) is not None else _NO_TARGET
-        if isinstance(params, ReadResourceParams):
-            return ("resource", params.uri) if self.resources.get(params.uri) is not None else _NO_TARGET
+            kind, name, registry = "tool", params.name, self.tools
+        elif isinstance(params, GetPromptParams):
+            kind, name, registry = "prompt", params.name, self.prompts
+        elif isinstance(params, ReadResourceParams):
+            kind, name, registry = "resource", params.uri, self.resources
+        else:
+            return _NO_TARGET
+        if registry.get(name) is not None or (
+            self.mounted is not None and self.mounted.knows(_LIST_OF[kind], name)
+        ):
+            return kind, name
         return _NO_TARGET
 
     def is_hidden(self, kind: str, name: str, principal: Principal) -> bool:
@@ -120,7 +183,11 @@ class Catalog:
             "resource": self.resources,
         }
         registry = registries.get(kind)
-        return registry is not None and bool(registry.guarded) and name in registry.hidden(principal)
+        if registry is None:
+            return False
+        if registry.get(name) is None and self.mounted is not None:
+            return self.mounted.is_hidden(_LIST_OF[kind], name, principal)
+        return bool(registry.guarded) and name in registry.hidden(principal)
 
     def schema_of(self, tool: str) -> JSONSchema | None:
         """What the arguments of a tool have to be."""
@@ -151,27 +218,33 @@ class Catalog:
             return everything
         return _ListenerAccess(self, principal).hears
 
-    def fingerprint(self, kind: str, principal: Principal) -> int:
-        """A number that changes when what a caller, who is judged, can see of a list does."""
+    def fingerprint(self, kind: str, principal: Principal) -> Hashable:
+        """What changes when what a caller, who is judged, can see of a list does."""
         if kind == "resources":
-            return hash((self.resources.fingerprint(principal), self.templates.fingerprint(principal)))
-        return (self.tools if kind == "tools" else self.prompts).fingerprint(principal)
+            own = hash((self.resources.fingerprint(principal), self.templates.fingerprint(principal)))
+        else:
+            own = (self.tools if kind == "tools" else self.prompts).fingerprint(principal)
+        return own if self.mounted is None else (own, self.mounted.fingerprint(kind, principal))
 
     def hides(self, kind: str, principal: Principal) -> bool:
         """Whether there is anything in a list that a caller, who is judged, can't see."""
+        if self.mounted is not None and self.mounted.hides(kind, principal):
+            return True
         if kind == "resources":
             return bool(self.resources.hidden(principal) or self.templates.hidden(principal))
         return bool((self.tools if kind == "tools" else self.prompts).hidden(principal))
 
     def may_hear(self, uri: str, principal: Principal) -> bool:
         """Whether a caller, who is judged, may hear of a resource."""
-        if not (self.resources.guarded or self.templates.guarded):
+        if not (self.resources.guarded or self.templates.guarded) and self.mounted is None:
             return True
-        registry, name, _ = self._locate(uri)
+        registry, name, _ = self.locate(uri)
+        if registry is None and self.mounted is not None:
+            return self.mounted.hears(uri, principal)
         needed = None if registry is None else registry.guarded.get(name)
         return needed is None or needed.holds(principal)
 
-    def _locate(self, uri: str) -> tuple[Registry[ResourceEntry] | None, str, dict[str, str | list[str]]]:
+    def locate(self, uri: str) -> tuple[Registry[ResourceEntry] | None, str, dict[str, str | list[str]]]:
         """The registry and name of the entry that reads a URI, and the variables in it."""
         if self.resources.get(uri) is not None:
             return self.resources, uri, {}
@@ -186,6 +259,16 @@ class Catalog:
                     return self.templates, template.template, variables
         return None, "", {}
 
+    def part(
+        self, registry: Registry[T], call: Call, channel: Channel, cursor: str | None
+    ) -> tuple[Sequence[tuple[str, T]], str | None]:
+        """Some of the entries that the caller can see, by name, and the cursor of those that follow."""
+        view = registry.view(channel, self.page_size)
+        binding = b"%b\0%b\0%b" % (self._app, call.method.encode(), view.binding)
+        return self._cut(
+            registry.visible(view), binding, None if cursor is None else decode_cursor(cursor, binding)
+        )[:2]
+
     def _list(
         self,
         registry: Registry[T],
@@ -197,7 +280,7 @@ class Catalog:
         params = call.params
         cursor = params.cursor if isinstance(params, PageParams) else None
         profile = call.profile
-        view = registry.view(channel, self._page_size)
+        view = registry.view(channel, self.page_size)
         key = (profile.revision, cursor, view.key)
         body = registry.page(key)
         if body is None:
@@ -219,20 +302,27 @@ class Catalog:
         build: Callable[[list[Any], str | None], Any],
     ) -> tuple[CachedResult, bool]:
         """The page that starts at a place, and whether it is one of those that the list is cut into from its start."""
-        entries = registry.visible(view)
+        items, following, usual = self._cut(registry.visible(view), binding, place)
+        result = build([describe(entry) for _, entry in items], following)
+        if profile.has(Feature.CACHE_HINTS):
+            result = hinted(result, self.ttl_ms, "private" if view.private else "public")
+        return CachedResult(profile.encode(result)), usual
+
+    def _cut(
+        self, entries: list[tuple[str, T]], binding: bytes, place: CursorPosition | None
+    ) -> tuple[Sequence[tuple[str, T]], str | None, bool]:
+        """The part of some entries that starts at a place, the cursor of what follows, and whether it is one of those
+        that they are cut into from their start.
+        """
         start = 0 if place is None else resume([name for name, _ in entries], place)
         usual = place is None or (
-            (start, start % self._page_size) == (place.after, 0)
+            (start, start % self.page_size) == (place.after, 0)
             and shortened(entries[start - 1][0]) == place.name
         )
-        part = page(entries, start, self._page_size)
-        following = None
-        if part.next_position is not None:
-            following = encode_cursor(part.next_position, part.items[-1][0], binding)
-        result = build([describe(entry) for _, entry in part.items], following)
-        if profile.has(Feature.CACHE_HINTS):
-            result = hinted(result, self._ttl_ms, "private" if view.private else "public")
-        return CachedResult(profile.encode(result)), usual
+        part = page(entries, start, self.page_size)
+        if part.next_position is None:
+            return part.items, None, usual
+        return part.items, encode_cursor(part.next_position, part.items[-1][0], binding), usual
 
 
 class _ListenerAccess:

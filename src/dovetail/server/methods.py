@@ -12,7 +12,14 @@ from urllib.parse import quote
 from ..logs import get_logger
 from ..protocol import names
 from ..protocol.call import Call
-from ..protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RPCError, TransportError
+from ..protocol.errors import (
+    InvalidParams,
+    InvalidRequest,
+    MethodNotFound,
+    ResourceNotFound,
+    RPCError,
+    TransportError,
+)
 from ..protocol.header_parameters import HeaderParameter
 from ..protocol.listening import Listening, everything
 from ..protocol.revisions.profiles import ServedRevisions
@@ -20,19 +27,15 @@ from ..protocol.session import ServerSession
 from ..protocol.types import (
     CallToolParams,
     CompleteParams,
-    CompleteResult,
     DiscoverResult,
     GetPromptParams,
-    GetPromptResult,
     Implementation,
     InitializeParams,
-    InputRequired,
     ListChanged,
     ListenParams,
     ListenResult,
     PromptReference,
     ReadResourceParams,
-    ReadResourceResult,
     ResourcesCapability,
     Result,
     ServerCapabilities,
@@ -47,9 +50,8 @@ from ..security.callers import HERE, caller_of, outside
 from ..security.limits import CallLimiter, LogThrottle, RateLimiter
 from ..security.principal import ANONYMOUS, Principal
 from . import offering
-from .catalog import Catalog
+from .catalog import Catalog, Mounted
 from .completion import Completers
-from .entries import ToolEntry
 from .registry import Registry
 
 log = get_logger("dovetail.server")
@@ -115,15 +117,25 @@ class Methods:
     def capabilities(self) -> ServerCapabilities:
         """What the app offers: a kind of thing is offered from its first entry on."""
         catalog = self._catalog
-        resources = catalog.resources.seen or catalog.templates.seen
+        resources = (
+            catalog.resources.seen or catalog.templates.seen or self._mounting("resources") is not None
+        )
+        tools = catalog.tools.seen or self._mounting("tools") is not None
+        completions = len(self._completers) or self._mounting("completions") is not None
+        prompts = catalog.prompts.seen or self._mounting("prompts") is not None
         return ServerCapabilities(
             logging={},
-            completions={} if len(self._completers) else None,
-            tools=ListChanged(list_changed=True) if catalog.tools.seen else None,
-            prompts=ListChanged(list_changed=True) if catalog.prompts.seen else None,
+            completions={} if completions else None,
+            tools=ListChanged(list_changed=True) if tools else None,
+            prompts=ListChanged(list_changed=True) if prompts else None,
             resources=ResourcesCapability(subscribe=True, list_changed=True) if resources else None,
             extensions=self._extensions.declared or None,
         )
+
+    def _mounting(self, what: str) -> Mounted | None:
+        """What is mounted on the app, if there may be such things in it."""
+        mounted = self._catalog.mounted
+        return mounted if mounted is not None and mounted.offers(what) else None
 
     def _announced(self, channel: Channel) -> ServerCapabilities:
         return self._extensions.offered(offering.kept(self.capabilities(), channel), channel)
@@ -162,7 +174,12 @@ class Methods:
     async def _subscribe(self, call: Call, channel: Channel) -> Result:
         offering.check_subscriptions(channel)
         uri = _ascii(cast("SubscribeParams", call.params).uri)
-        self._catalog.find_resource(uri, channel)
+        try:
+            self._catalog.find_resource(uri, channel)
+        except ResourceNotFound:
+            if self._catalog.mounted is None:
+                raise
+            await self._catalog.mounted.find_resource(call, channel, uri)
         _session(channel).subscribe(uri)
         return _EMPTY
 
@@ -174,18 +191,26 @@ class Methods:
     # Lists
 
     async def _list_tools(self, call: Call, channel: Channel) -> bytes:
+        if (mounted := self._mounting("tools")) is not None:
+            return await mounted.page("tools", call, channel)
         _offered(call, self._catalog.tools)
         return self._catalog.list_tools(call, channel)
 
     async def _list_resources(self, call: Call, channel: Channel) -> bytes:
+        if (mounted := self._mounting("resources")) is not None:
+            return await mounted.page("resources", call, channel)
         _offered(call, self._catalog.resources, self._catalog.templates)
         return self._catalog.list_resources(call, channel)
 
     async def _list_templates(self, call: Call, channel: Channel) -> bytes:
+        if (mounted := self._mounting("resources")) is not None:
+            return await mounted.page("templates", call, channel)
         _offered(call, self._catalog.resources, self._catalog.templates)
         return self._catalog.list_templates(call, channel)
 
     async def _list_prompts(self, call: Call, channel: Channel) -> bytes:
+        if (mounted := self._mounting("prompts")) is not None:
+            return await mounted.page("prompts", call, channel)
         _offered(call, self._catalog.prompts)
         return self._catalog.list_prompts(call, channel)
 
@@ -197,37 +222,53 @@ class Methods:
         tools = self._catalog.tools
         entry = tools.get(name)
         if entry is None or (tools.guarded and not tools.admits(name, channel)):
-            raise InvalidParams(f"there is no tool {name[:128]!r}")
+            if self._catalog.mounted is None:
+                raise InvalidParams(f"there is no tool {name[:128]!r}")
+            answer = self._catalog.mounted.call_tool
+        else:
+            answer = entry.answer
         if self._limiter is not None and (admitted := self._limit(self._limiter, channel)) is not None:
-            return self._call_admitted(admitted, entry, call, channel)
-        return entry.answer(call, channel)
+            return self._call_admitted(admitted, answer, call, channel)
+        return answer(call, channel)
 
     async def _call_admitted(
-        self, admitted: Awaitable[None], entry: ToolEntry, call: Call, channel: Channel
+        self, admitted: Awaitable[None], answer: Handler, call: Call, channel: Channel
     ) -> Result | bytes:
         """Call a tool once it is known that the caller may. Raises `RateLimited`."""
         await admitted
-        return await entry.answer(call, channel)
+        return await answer(call, channel)
 
-    async def _read(self, call: Call, channel: Channel) -> ReadResourceResult | InputRequired:
+    async def _read(self, call: Call, channel: Channel) -> Result | bytes:
         uri = _ascii(cast("ReadResourceParams", call.params).uri)
-        entry, variables = self._catalog.find_resource(uri, channel)
+        try:
+            entry, variables = self._catalog.find_resource(uri, channel)
+        except ResourceNotFound:
+            if self._catalog.mounted is None:
+                raise
+            return await self._catalog.mounted.read(call, channel, uri)
         return await entry.read(call, channel, uri, variables)
 
-    async def _get_prompt(self, call: Call, channel: Channel) -> GetPromptResult | InputRequired:
+    async def _get_prompt(self, call: Call, channel: Channel) -> Result | bytes:
         params = cast("GetPromptParams", call.params)
         prompts = self._catalog.prompts
         entry = prompts.get(params.name)
         if entry is None or (prompts.guarded and not prompts.admits(params.name, channel)):
+            if self._catalog.mounted is not None:
+                return await self._catalog.mounted.get_prompt(call, channel)
             raise InvalidParams(f"there is no prompt {params.name[:128]!r}")
         return await entry.get(call, channel, params.arguments or {})
 
-    async def _complete(self, call: Call, channel: Channel) -> CompleteResult:
-        if not len(self._completers):
+    async def _complete(self, call: Call, channel: Channel) -> Result | bytes:
+        if not len(self._completers) and self._mounting("completions") is None:
             raise MethodNotFound("this server completes nothing")
         if self._limiter is not None and (admitted := self._limit(self._limiter, channel)) is not None:
             await admitted
-        self._check_completed(cast("CompleteParams", call.params), channel)
+        try:
+            self._check_completed(cast("CompleteParams", call.params), channel)
+        except InvalidParams:
+            if self._catalog.mounted is None:
+                raise
+            return await self._catalog.mounted.complete(call, channel)
         return await self._completers.complete(call, channel)
 
     def _check_completed(self, params: CompleteParams, channel: Channel) -> None:
@@ -286,6 +327,8 @@ class Methods:
         """The arguments of a call over HTTP that headers must repeat; none for a tool that the caller may not use."""
         params, tools = call.params, self._catalog.tools
         entry = tools.get(params.name) if isinstance(params, CallToolParams) else None
+        if entry is None and self._catalog.mounted is not None and isinstance(params, CallToolParams):
+            return self._catalog.mounted.header_parameters(params.name, principal)
         if entry is None or (tools.guarded and entry.name in tools.hidden(principal)):
             return ()
         return entry.header_parameters

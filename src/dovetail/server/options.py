@@ -30,6 +30,14 @@ class Policy(Protocol):
         ...
 
 
+class Mountable(Protocol):
+    """What `App.mount` takes: another `App`, or a `dovetail.providers.Provider`."""
+
+    def provide(self) -> Any:
+        """The provider that it is."""
+        ...
+
+
 class Endpoint(Protocol):
     """An app over HTTP: an ASGI 3 application. What `App.asgi` gives."""
 

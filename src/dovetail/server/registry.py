@@ -98,6 +98,10 @@ class Registry(Generic[T]):
         """The entries, oldest first."""
         return list(self._entries.values())
 
+    def named(self) -> list[tuple[str, T]]:
+        """The entries and their names, oldest first."""
+        return list(self._entries.items())
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -115,6 +119,12 @@ class Registry(Generic[T]):
             return _NOTHING
         return frozenset(name for name, needed in tuple(self.guarded.items()) if not needed.allows(principal))
 
+    def hidden_from(self, channel: Channel) -> frozenset[str]:
+        """The names that whoever calls can't see."""
+        if not self.guarded or not is_judged(channel.principal, channel.transport):
+            return _NOTHING
+        return self.hidden(channel.principal)
+
     def view(self, channel: Channel, page_size: int) -> RegistryView:
         """What the caller can see."""
         principal = channel.principal
@@ -131,9 +141,9 @@ class Registry(Generic[T]):
         entries = list(self._entries.items())
         return [each for each in entries if each[0] not in view.hidden] if view.hidden else entries
 
-    def fingerprint(self, principal: Principal) -> int:
-        """A number that changes when what a caller, who is judged, can see does."""
-        hidden = self.hidden(principal)
+    def fingerprint(self, principal: Principal | None) -> int:
+        """A number that changes when what a caller can see does (None: one who is not judged, and sees all)."""
+        hidden = _NOTHING if principal is None else self.hidden(principal)
         found = self._prints.get(hidden)
         if found is None:
             found = hash(tuple(number for name, number in tuple(self._numbers.items()) if name not in hidden))

@@ -13,23 +13,23 @@ from ..runtime.dispatch import Encoded
 from ..runtime.extension import ServedTool
 from ..runtime.service import Service
 from ..stores.contracts import Store
-from .entries import ToolEntry
-from .registry import Registry
+from .catalog import Catalog
 
 
 class ServingApp:
     """The app called ``name`` while it runs; see `Serving`."""
 
-    def __init__(self, name: str, service: Service, store: Store | None, tools: Registry[ToolEntry]) -> None:
+    def __init__(self, name: str, service: Service, store: Store | None, catalog: Catalog) -> None:
         self.name = name
         self.store = store
         self._service = service
-        self._tools = tools
+        self._catalog = catalog
 
     @property
     def tools(self) -> Sequence[ServedTool]:
         """What the app offers now, to whomever."""
-        return [entry.served for entry in self._tools.all()]
+        own = [entry.served for entry in self._catalog.tools.all()]
+        return own if self._catalog.mounted is None else [*own, *self._catalog.mounted.served_tools()]
 
     def publish(self, change: Change) -> None:
         """Tell all who listen of a change. Never waits; may be called from any task or thread."""

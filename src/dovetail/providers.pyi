@@ -1,0 +1,40 @@
+"""The names of `dovetail.providers` for type checkers. Written by: python tools/public_api.py --write"""
+
+from dovetail.server.catalog import ListKind
+from dovetail.server.providers.provider import Offer, Provided, ProvidedPage, Provider
+from dovetail.server.providers.ready import (
+    Argument,
+    Described,
+    Sees,
+    arguments,
+    describe,
+    hide,
+    map_results,
+    namespace,
+    only,
+    rename,
+    tag,
+    visible,
+)
+from dovetail.server.providers.transform import Transform
+
+__all__ = [
+    "Argument",
+    "Described",
+    "ListKind",
+    "Offer",
+    "Provided",
+    "ProvidedPage",
+    "Provider",
+    "Sees",
+    "Transform",
+    "arguments",
+    "describe",
+    "hide",
+    "map_results",
+    "namespace",
+    "only",
+    "rename",
+    "tag",
+    "visible",
+]

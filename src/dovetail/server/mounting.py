@@ -1,0 +1,75 @@
+"""Mounting a provider on an app: what has to hold, and where it goes.
+
+Specification: none.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..runtime.extension import Extensions
+from .catalog import Catalog
+from .providers.composition import Composition
+from .providers.provider import Provider
+from .providers.ready import namespace
+from .signature import RegistrationError
+
+
+def mount(
+    catalog: Catalog,
+    own: Provider,
+    prefix: str | None,
+    provider: Any,
+    transforms: Sequence[Callable[[Any], Any]],
+    *,
+    extensions: Extensions,
+) -> None:
+    """Mount a provider on the app that has this catalog. Raises `RegistrationError`."""
+    where = _caller()
+    if not isinstance(provider, Provider):
+        raise RegistrationError(
+            f"{provider!r:.100} can't be mounted: it is no app and no Provider", where=where
+        )
+    if provider is own:
+        raise RegistrationError("an app can't be mounted on itself", where=where)
+    composition = catalog.mounted
+    if composition is None:
+        composition = Composition(
+            own,
+            name=own.label,
+            page_size=catalog.page_size,
+            ttl_ms=catalog.ttl_ms,
+            extensions=extensions,
+            publish=catalog.publish,
+        )
+    elif not isinstance(composition, Composition):
+        raise TypeError(f"{composition!r:.100} is no Composition")
+    if composition.lives:
+        raise RegistrationError(
+            f"{provider.label} is mounted too late: mount before the app runs", where=where
+        )
+    try:
+        shown = provider.transformed(*transforms)
+        shown = shown if prefix is None else shown.transformed(namespace(prefix))
+    except ValueError as problem:
+        raise RegistrationError(str(problem), where=where) from None
+    tasks = [each.name for each in shown.known("tools", None) or () if each.task is not None]
+    if tasks and not extensions.run_tasks:
+        raise RegistrationError(
+            f"{tasks[0]!r} of {provider.label} may run as a task, and this app has no tasks: give it"
+            " extensions=[tasks()], too",
+            where=where,
+        )
+    catalog.mounted = composition
+    composition.mount(shown)
+
+
+def _caller() -> str:
+    """Where the author's code says `App.mount`."""
+    frame = inspect.currentframe()
+    for _ in range(3):
+        frame = frame and frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+
+
+__all__ = ["mount"]

@@ -1,0 +1,85 @@
+"""Calls and results under other names: what a thing that is shown under one name is given under its own.
+
+Specification: server/tools, server/resources, server/prompts, server/utilities/completion.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from ...protocol import codec
+from ...protocol.call import Call
+from ...protocol.types import (
+    CallToolParams,
+    CallToolResult,
+    CompleteParams,
+    EmbeddedResource,
+    GetPromptParams,
+    GetPromptResult,
+    PromptReference,
+    ReadResourceParams,
+    ReadResourceResult,
+    ResourceLink,
+    Result,
+)
+from ...runtime.channel import Channel
+from ...runtime.dispatch import Encoded
+
+R = TypeVar("R", bound=Result)
+
+
+def renamed(call: Call, channel: Channel, name: str) -> Call:
+    """The same call, about the thing of that name (or URI)."""
+    params: Any = call.params
+    if isinstance(params, ReadResourceParams):
+        params = replace(params, uri=name)
+    elif isinstance(params, CompleteParams):
+        ref = params.ref
+        ref = replace(ref, name=name) if isinstance(ref, PromptReference) else replace(ref, uri=name)
+        params = replace(params, ref=ref)
+    elif isinstance(params, (CallToolParams, GetPromptParams)):
+        params = replace(params, name=name)
+    inner = replace(call, params=params)
+    if channel.lean and isinstance(params, CallToolParams):
+        call.forget()  # what is large of it is the inner one's now, to let go of once it was read
+    return inner
+
+
+def typed(result: Result | Encoded, kind: type[R]) -> R | Result:
+    """A result as a value, whatever the handler gave; what asks for input stays what it is."""
+    if isinstance(result, Result):
+        return result
+    return codec.reader(kind).read(result)
+
+
+def with_uris(result: Result | Encoded, kind: type[Result], show: Callable[[str], str]) -> Result:
+    """A result whose URIs are those that clients see."""
+    found = typed(result, kind)
+    if isinstance(found, ReadResourceResult):
+        return replace(found, contents=[replace(each, uri=show(each.uri)) for each in found.contents])
+    if isinstance(found, CallToolResult):
+        return replace(found, content=[_shown(each, show) for each in found.content])
+    if isinstance(found, GetPromptResult):
+        said = [replace(each, content=_shown(each.content, show)) for each in found.messages]
+        return replace(found, messages=said)
+    return found
+
+
+def _shown(content: Any, show: Callable[[str], str]) -> Any:
+    if isinstance(content, ResourceLink):
+        return replace(content, uri=show(content.uri))
+    if isinstance(content, EmbeddedResource):
+        return replace(content, resource=replace(content.resource, uri=show(content.resource.uri)))
+    return content
+
+
+def has_uris(result: Result | Encoded) -> bool:
+    """Whether a result may name resources: one that is encoded may."""
+    if isinstance(result, CallToolResult):
+        return any(isinstance(each, (ResourceLink, EmbeddedResource)) for each in result.content)
+    return not isinstance(result, msgspec.Struct) or isinstance(result, (ReadResourceResult, GetPromptResult))
+
+
+__all__ = ["has_uris", "renamed", "typed", "with_uris"]
