@@ -56,6 +56,8 @@ _lazy = LazyNames(
             "SchemaTooLarge",
             "UnknownDialect",
         ),
+        "dovetail.protocol.uri_template.syntax": ("TemplateError", "TemplateTooLong", "URITooLong"),
+        "dovetail.openapi.errors": ("DocumentInvalid",),
         "dovetail.server.signature": ("RegistrationError",),
         "dovetail.server.data": ("AnswerTooLarge", "OutputMismatch"),
         "dovetail.server.media": ("MediaTooLarge",),

@@ -16,6 +16,7 @@ from dovetail.auth.login import (
 )
 from dovetail.client.results import OutputInvalid, ToolFailed
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
+from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
     Closed,
     ConnectFailed,
@@ -58,6 +59,7 @@ from dovetail.protocol.schema.screening import (
     SchemaTooLarge,
     UnknownDialect,
 )
+from dovetail.protocol.uri_template.syntax import TemplateError, TemplateTooLong, URITooLong
 from dovetail.runtime.extension import InvalidExtension
 from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
@@ -108,6 +110,7 @@ __all__ = [
     "DiscoveryFailed",
     "Dismissed",
     "Diverged",
+    "DocumentInvalid",
     "DovetailError",
     "EventsTrimmed",
     "ExternalReference",
@@ -170,6 +173,8 @@ __all__ = [
     "TaskCancelled",
     "TaskExists",
     "TaskLost",
+    "TemplateError",
+    "TemplateTooLong",
     "TimedOut",
     "TokenRefused",
     "TokensChanged",
@@ -177,6 +182,7 @@ __all__ = [
     "ToolError",
     "ToolFailed",
     "TransportError",
+    "URITooLong",
     "URLElicitationRequired",
     "Unanswered",
     "UnknownDialect",

@@ -106,6 +106,7 @@ from dovetail.protocol.types import (
     UnknownContent,
     Wire,
 )
+from dovetail.protocol.uri_template.template import URITemplate
 
 __all__ = [
     "AcknowledgedNotice",
@@ -210,6 +211,7 @@ __all__ = [
     "ToolExecution",
     "ToolResultContent",
     "ToolUseContent",
+    "URITemplate",
     "UnknownContent",
     "Validator",
     "Violation",

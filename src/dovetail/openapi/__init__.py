@@ -8,6 +8,16 @@ from .credentials import CredentialSource
 from .documents import DocumentSource
 from .errors import DocumentInvalid
 from .operations import LeftOut, Operation
+from .provider import OpenAPIProvider
 from .rules import Becomes, Rule
 
-__all__ = ["Becomes", "CredentialSource", "DocumentInvalid", "DocumentSource", "LeftOut", "Operation", "Rule"]
+__all__ = [
+    "Becomes",
+    "CredentialSource",
+    "DocumentInvalid",
+    "DocumentSource",
+    "LeftOut",
+    "OpenAPIProvider",
+    "Operation",
+    "Rule",
+]

@@ -152,6 +152,10 @@ class API:
         check = None if offered.output is None else self._validator(offered.output.schema)
         return result_of(offered.operation, answer, offered.output, check)
 
+    async def read(self, offered: Offered, arguments: dict[str, Any], principal: Principal) -> Fetched:
+        """What the API answers to a read of a resource, whose arguments are texts. Raises `ToolError`."""
+        return await self.answer(offered, self._checked(offered, arguments), principal)
+
     async def answer(self, offered: Offered, arguments: Mapping[str, Any], principal: Principal) -> Fetched:
         """What the API answers to arguments that fit. Raises `ToolError`."""
         operation = offered.operation

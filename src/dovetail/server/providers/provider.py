@@ -75,9 +75,9 @@ class Provider:
     """A source of tools, resources, templates and prompts. Override what it has; every method has a default.
 
     The methods that list and find are given the request as its handler gets it: ``channel.principal`` is who asks.
-    ``cursor`` is a text that this provider gave out as `ProvidedPage.next`, None for the beginning; what it gave may come back
-    damaged, and is answered with `InvalidParams`. What they raise costs this provider's part of a list, which is
-    logged, and is the answer to a request that was about one thing.
+    ``cursor`` is a text that this provider gave out as `ProvidedPage.next`, None for the beginning; what it gave may
+    come back damaged, and is answered with `InvalidParams`. What they raise costs this provider's part of a list,
+    which is logged, and is the answer to a request that was about one thing.
     """
 
     @property
