@@ -103,13 +103,13 @@ class Credentials:
 
 def _scheme(name: str, said: dict[str, Any]) -> _Scheme:
     """Raises ValueError."""
-    kind, place, key = said.get("type"), said.get("in"), text(said.get("name"))
+    kind, place, key = (text(said.get(name)) for name in ("type", "in", "name"))
     if kind == "apiKey" and place in ("header", "query", "cookie") and key:
         if place != "query" and not _TOKEN.fullmatch(key):
             raise ValueError(
                 f"auth=: the document has {key[:60]!r} for the {place} of {name!r}, which is no name of one"
             )
-        return _Scheme(str(place), key)
+        return _Scheme(place, key)
     if kind == "http":
         scheme = text(said.get("scheme")).lower()
         if scheme == "basic":
@@ -121,5 +121,5 @@ def _scheme(name: str, said: dict[str, Any]) -> _Scheme:
     if kind in ("oauth2", "openIdConnect"):
         return _Scheme("header", "Authorization", "Bearer ")
     raise ValueError(
-        f"auth=: the security scheme {name!r} is of type {str(kind)[:40]!r}, for which there is no text to give"
+        f"auth=: the security scheme {name!r} is of type {kind[:40]!r}, for which there is no text to give"
     )

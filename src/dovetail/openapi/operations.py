@@ -171,9 +171,9 @@ def _parameters(
 
 def _parameter(given: dict[str, Any]) -> Parameter | None:
     """A parameter; None for one that is to be ignored. Raises `DocumentInvalid` for one that can't be sent."""
-    name, place = text(given.get("name")), given.get("in")
+    name, place = text(given.get("name")), text(given.get("in"))
     if not name or place not in _STYLES:
-        raise DocumentInvalid(f"a parameter has no name, or the place {str(place)[:40]!r}, which is none")
+        raise DocumentInvalid(f"a parameter has no name, or the place {place[:40]!r}, which is none")
     required = place == "path" or flag(given.get("required"))
     if place == "header":
         if name.lower() in _NOT_PARAMETERS:
@@ -186,14 +186,14 @@ def _parameter(given: dict[str, Any]) -> Parameter | None:
         raise DocumentInvalid(f"{name[:60]!r} can't be the name of a cookie")
     content = mapping(given.get("content"))
     media, schema = next(((key, mapping(value).get("schema")) for key, value in content.items()), ("", None))
-    allowed = _STYLES[cast("str", place)]
-    style = given.get("style") if given.get("style") in allowed else allowed[0]
+    allowed = _STYLES[place]
+    style = said if (said := text(given.get("style"))) in allowed else allowed[0]
     return Parameter(
         name=name,
         place=cast("Place", place),
         required=required,
         schema=schema_in(schema if media else given.get("schema")),
-        style=cast("str", style),
+        style=style,
         explode=flag(given.get("explode"), style in ("form", "deepObject")),
         allow_reserved=flag(given.get("allowReserved")),
         media=media,

@@ -20,6 +20,7 @@ from dovetail import Principal
 from dovetail.errors import InvalidParams, ResourceNotFound, ToolError
 from dovetail.extensions import Call, Change, Channel
 from dovetail.providers import ListKind, Offer, Provided, ProvidedPage, Provider
+from dovetail.revisions import Feature
 from dovetail.security import Fetched, Fetcher
 from dovetail.types import (
     DECODE_ERRORS,
@@ -39,6 +40,7 @@ from .credentials import Credentials, CredentialSource
 from .documents import MAX_DOCUMENT, Document, DocumentSource, fetch_document, read_document
 from .errors import DocumentInvalid
 from .operations import LeftOut, Operation
+from .plain import mapping
 from .responses import contents_of, failure_text
 from .rules import Rule
 
@@ -57,6 +59,7 @@ class _Readable:
         self.offered = offered
         self.template = URITemplate(uri)
         self._variables = variables
+        self._lists = {name for name in variables.values() if _is_list(offered, name)}
 
     def arguments(self, uri: str) -> dict[str, Any] | None:
         """The arguments that a URI has; None where it is no URI of this."""
@@ -64,7 +67,13 @@ class _Readable:
             found = self.template.match(uri)
         except ValueError:
             return None
-        return None if found is None else {self._variables[name]: value for name, value in found.items()}
+        if found is None:
+            return None
+        given: dict[str, Any] = {}
+        for variable, value in found.items():
+            name = self._variables[variable]
+            given[name] = [value] if name in self._lists and isinstance(value, str) else value
+        return given
 
 
 class OpenAPIProvider(Provider):
@@ -297,7 +306,10 @@ class OpenAPIProvider(Provider):
             except ToolError as problem:
                 raise InvalidParams(str(problem)) from None
             _check_read(readable.offered, found, uri)
-            return ReadResourceResult(contents=[contents_of(found, uri)])
+            contents = [contents_of(found, uri)]
+            if not call.profile.has(Feature.CACHE_HINTS):
+                return ReadResourceResult(contents=contents)
+            return ReadResourceResult(contents=contents, ttl_ms=0, cache_scope="private")
 
         return answer
 
@@ -331,8 +343,14 @@ def _uri_of(offered: Offered, start: str) -> tuple[str, dict[str, str]]:
         if parameter.place == "path":
             path = path.replace(f"{{{parameter.name}}}", f"{{{name}}}")
         else:
-            query.append(name)
+            query.append(f"{name}*" if _is_list(offered, argument.name) else name)
     return start.rstrip("/") + path + (f"{{?{','.join(query)}}}" if query else ""), variables
+
+
+def _is_list(offered: Offered, argument: str) -> bool:
+    """Whether an argument is a list, so that it may be in a URI several times."""
+    properties = mapping(offered.plan.input_schema.get("properties"))
+    return mapping(properties.get(argument)).get("type") == "array"
 
 
 def _page(items: list[Provided[Any]], cursor: str | None) -> ProvidedPage[Any]:
