@@ -1,5 +1,6 @@
 """The names of `dovetail.types` for type checkers. Written by: python tools/public_api.py --write"""
 
+from dovetail.protocol.bindings.single_request import SingleRequest, single_reply, single_request
 from dovetail.protocol.codec import DECODE_ERRORS, Reader, decode, encode, reader
 from dovetail.protocol.schema.validator import Validator, Violation, compile_schema, explain
 from dovetail.protocol.types import (
@@ -202,6 +203,7 @@ __all__ = [
     "ServerCapabilities",
     "SetLevelParams",
     "Settings",
+    "SingleRequest",
     "SubscribeParams",
     "SubscriptionFilter",
     "TextContent",
@@ -221,4 +223,6 @@ __all__ = [
     "encode",
     "explain",
     "reader",
+    "single_reply",
+    "single_request",
 ]

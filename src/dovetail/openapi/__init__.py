@@ -5,10 +5,12 @@ Specification: OpenAPI 3.0.4 and 3.1.1; server/tools, server/resources.
 """
 
 from .credentials import CredentialSource
+from .description import describe
 from .documents import DocumentSource
 from .errors import DocumentInvalid
 from .operations import LeftOut, Operation
 from .provider import OpenAPIProvider
+from .rest import rest
 from .rules import Becomes, Rule
 
 __all__ = [
@@ -20,4 +22,6 @@ __all__ = [
     "OpenAPIProvider",
     "Operation",
     "Rule",
+    "describe",
+    "rest",
 ]
