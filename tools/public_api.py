@@ -93,7 +93,6 @@ GIVEN = {
 NOT_PUBLIC = {
     "App.endpoint": "`run` and `asgi` make by it what they serve",
     "App.http_routes": "`endpoint` and `dovetail dev` serve them",
-    "App.provide": "`App.mount` of another app calls it",
     "App.service": "transports serve it",
     "App.adopt_store": "`run` and `asgi` call it",
     "App.share_keys": "`run` calls it before it forks",

@@ -115,25 +115,22 @@ def decode_cursor(cursor: str, binding: bytes) -> CursorPosition:
         raise InvalidCursor from None
 
 
-def encode_part_cursor(part: int, inner: str, binding: bytes) -> str:
-    """The cursor of what follows in a list that several parts make up: in which of them it goes on, and that part's own
-    cursor.
-    """
-    payload = b"%d\0%b" % (part, inner.encode("utf-8", "surrogatepass"))
+def encode_part_cursor(inner: str, binding: bytes) -> str:
+    """The cursor of what follows in a list that somebody else cuts into pages, whose own cursor is ``inner``."""
+    payload = inner.encode("utf-8", "surrogatepass")
     return base64.urlsafe_b64encode(payload + _digest(payload, binding)).rstrip(b"=").decode("ascii")
 
 
-def decode_part_cursor(cursor: str, binding: bytes) -> tuple[int, str]:
-    """Read a cursor that `encode_part_cursor` made with the same binding. Raises InvalidCursor."""
+def decode_part_cursor(cursor: str, binding: bytes) -> str:
+    """The cursor that `encode_part_cursor` was given with the same binding. Raises InvalidCursor."""
     if len(cursor) > MAX_PART_CURSOR or not cursor.isascii():
         raise InvalidCursor
     try:
         whole = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         payload, digest = whole[:-_DIGEST], whole[-_DIGEST:]
-        number, nul, inner = payload.partition(b"\0")
-        if digest != _digest(payload, binding) or not nul or not number.isdigit() or len(number) > _DIGITS:
+        if digest != _digest(payload, binding):
             raise InvalidCursor
-        return int(number), inner.decode("utf-8", "surrogatepass")
+        return payload.decode("utf-8", "surrogatepass")
     except ValueError:
         raise InvalidCursor from None
 

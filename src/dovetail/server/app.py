@@ -113,6 +113,7 @@ class App:
     _service: Service | None = None
     _endpoint: Endpoint | None = None
     _provider: Any = None
+    _parts: tuple["App", ...] = ()
 
     @known_options("App(...)")
     def __init__(
@@ -344,26 +345,37 @@ class App:
         """
         from .mounting import mount
 
-        own, kept = self.provide(), self._keys_and_store
-        mount(self._catalog, own, prefix, what.provide(), transforms, extensions=self._extensions)
+        circular = isinstance(what, App) and what._is_made_of(self)
+        late = self._service is not None and self._service.started
+        more: dict[str, Any] = {"extensions": self._extensions, "circular": circular, "late": late}
+        mount(self._catalog, self._own_entries(), prefix, what, transforms, **more)
         if isinstance(what, App):
-            what._keys_and_store.follow(kept)
+            self._parts = (*self._parts, what)
+            what._keys_and_store.follow(self._keys_and_store)
         self._service = None
+
+    def _is_made_of(self, other: "App") -> bool:
+        return other is self or any(part._is_made_of(other) for part in self._parts)
 
     def provide(self) -> Any:
         """The app as a `dovetail.providers.Provider`: what `mount` of another app makes of it."""
         if self._provider is None:
             from .providers.app_provider import AppProvider
 
+            own = self._own_entries()
             self._provider = AppProvider(
                 self.name,
-                self._catalog,
-                self._completers,
-                handlers=self._handlers,
+                entries=lambda: own if self._catalog.mounted is None else self._catalog.mounted.everything,
+                handlers=lambda: self._handlers()[1],
                 middleware=self._middleware,
                 service=lambda: self.service,
             )
         return self._provider
+
+    def _own_entries(self) -> Any:
+        from .providers.own_entries import OwnEntries
+
+        return OwnEntries(self.name, self._catalog, self._completers)
 
     # Completion, custom methods
 

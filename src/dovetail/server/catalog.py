@@ -72,9 +72,14 @@ class Mounted(Protocol):
 
     def hears(self, uri: str, principal: Principal) -> bool: ...
 
+    def lacking(self, uri: str, principal: Principal) -> Sequence[str]: ...
+
     def header_parameters(self, name: str, principal: Principal | None) -> tuple[HeaderParameter, ...]: ...
 
     def served_tools(self) -> Sequence[ServedTool]: ...
+
+    @property
+    def everything(self) -> object: ...
 
     def living(self) -> AbstractAsyncContextManager[None]: ...
 
@@ -199,18 +204,26 @@ class Catalog:
 
         One that it may not read for another reason passes, as one that does not exist does: nothing is told of either.
         """
-        if not (self.resources.guarded or self.templates.guarded):
+        if not (self.resources.guarded or self.templates.guarded or self.mounted is not None):
             return
-        lacking: list[str] = []
-        for uri in uris:
-            try:
-                self.find_resource(uri, channel)
-            except InsufficientScope as problem:
-                lacking += problem.scopes
-            except ResourceNotFound:
-                continue
-        if lacking:
-            raise InsufficientScope(lacking)
+        if is_judged(channel.principal, channel.transport):
+            lacking = [scope for uri in uris for scope in self.lacking(uri, channel.principal)]
+            if lacking:
+                raise InsufficientScope(lacking)
+
+    def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
+        """The scopes that a caller, who is judged, lacks for a resource; none for one that it may not know of."""
+        if self.mounted is not None and self.locate(uri)[0] is None:
+            return self.mounted.lacking(uri, principal)
+        return self.lacking_for_own(uri, principal)
+
+    def lacking_for_own(self, uri: str, principal: Principal) -> Sequence[str]:
+        """The same, as far as the app's own entries go."""
+        registry, name, _ = self.locate(uri)
+        needed = None if registry is None else registry.guarded.get(name)
+        if needed is None or not needed.allows(principal) or principal.scopes.issuperset(needed.scopes):
+            return ()
+        return needed.scopes
 
     def hearing(self, principal: Principal, transport: str) -> Callable[[Change], bool]:
         """Which changes a listener may hear of: those in what it can see."""
@@ -241,6 +254,16 @@ class Catalog:
         registry, name, _ = self.locate(uri)
         if registry is None and self.mounted is not None:
             return self.mounted.hears(uri, principal)
+        return self._may_hear_own(registry, name, principal)
+
+    def may_hear_of_own(self, uri: str, principal: Principal) -> bool:
+        """The same, as far as the app's own entries go."""
+        registry, name, _ = self.locate(uri)
+        return self._may_hear_own(registry, name, principal)
+
+    def _may_hear_own(
+        self, registry: Registry[ResourceEntry] | None, name: str, principal: Principal
+    ) -> bool:
         needed = None if registry is None else registry.guarded.get(name)
         return needed is None or needed.holds(principal)
 

@@ -19,19 +19,24 @@ def mount(
     catalog: Catalog,
     own: Provider,
     prefix: str | None,
-    provider: Any,
+    what: Any,
     transforms: Sequence[Callable[[Any], Any]],
     *,
     extensions: Extensions,
+    circular: bool,
+    late: bool,
 ) -> None:
-    """Mount a provider on the app that has this catalog. Raises `RegistrationError`."""
+    """Mount something on the app that has this catalog. ``circular``: it is that app, or that app is mounted on it.
+    ``late``: the app runs. Raises `RegistrationError`.
+    """
     where = _caller()
+    provider = what.provide() if hasattr(what, "provide") else None
     if not isinstance(provider, Provider):
-        raise RegistrationError(
-            f"{provider!r:.100} can't be mounted: it is no app and no Provider", where=where
-        )
-    if provider is own:
+        raise RegistrationError(f"{what!r:.100} can't be mounted: it is no app and no Provider", where=where)
+    if circular:
         raise RegistrationError("an app can't be mounted on itself", where=where)
+    if late:
+        raise RegistrationError(f"{provider.label} comes too late: mount before the app runs", where=where)
     composition = catalog.mounted
     if composition is None:
         composition = Composition(
@@ -44,10 +49,6 @@ def mount(
         )
     elif not isinstance(composition, Composition):
         raise TypeError(f"{composition!r:.100} is no Composition")
-    if composition.lives:
-        raise RegistrationError(
-            f"{provider.label} is mounted too late: mount before the app runs", where=where
-        )
     try:
         shown = provider.transformed(*transforms)
         shown = shown if prefix is None else shown.transformed(namespace(prefix))

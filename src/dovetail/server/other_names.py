@@ -85,16 +85,15 @@ MEANT: Final[dict[str, str]] = {
 }
 """By name, what to write here."""
 
-_PARTS: Final = (
-    "write a function that takes the App and adds its tools, and call it for each app that should have them"
-)
+_MOUNT: Final = "write `app.mount(prefix, other)`, with another App or a `dovetail.providers.Provider`"
+_TRANSFORM: Final = "write them where it is mounted: `app.mount(prefix, other, transform, ...)`"
 _CLIENT: Final = "connect a client to it, `async with Client(app) as client`, and write `{}`"
 
 MEANT_OF_APP: Final[dict[str, str]] = {
     "add_middleware": "write `App(..., middleware=[...])`",
-    "add_provider": _PARTS,
+    "add_provider": _MOUNT,
     "add_template": "write `app.add_resource(fn, uri)`, with variables in the URI",
-    "add_transform": "write the function that you want, and let it call the first",
+    "add_transform": _TRANSFORM,
     "as_proxy": "add tools with `app.add_tool(fn, input_schema=...)` that call the other server by a Client",
     "call_tool": _CLIENT.format("await client.call_tool(name, arguments)"),
     "disable": "write `app.remove_tool(name)`, or say who may see an entry by its option `allow`",
@@ -103,10 +102,9 @@ MEANT_OF_APP: Final[dict[str, str]] = {
     "from_openapi": "add tools with `app.add_tool(fn, input_schema=...)` that make the requests",
     "get_tools": _CLIENT.format("client.tools()"),
     "http_app": "write `app.asgi()`; the App itself is an ASGI application too",
-    "import_server": _PARTS,
+    "import_server": _MOUNT,
     "list_tools": _CLIENT.format("client.tools()"),
     "local_provider": "write `app.remove_tool(name)` and its like",
-    "mount": _PARTS,
     "notification": "write `app.resource_updated(uri)`; clients are told of entries that come and go by themselves",
     "read_resource": _CLIENT.format("await client.read(uri)"),
     "run_async": "write `await app.serve(...)`",
@@ -170,7 +168,7 @@ MEANT_OF_OPTIONS: Final[dict[str, dict[str, str]]] = {
         "on_duplicate_tools": _DUPLICATES,
         "path": _WHEN_RUN.format("path"),
         "port": "say it when it runs: `app.run('http', port=...)`",
-        "providers": _PARTS,
+        "providers": _MOUNT,
         "session_state_store": "write `store=`",
         "sse_path": "say it when it runs: `app.run('http', http_sse=True)` serves the old transport",
         "stateless_http": "say it when it runs, `app.run('http', sessions=False)`, or `app.asgi(sessions=False)`",
@@ -179,7 +177,7 @@ MEANT_OF_OPTIONS: Final[dict[str, dict[str, str]]] = {
         "tags": "write them into the `meta=` of each entry",
         "token_verifier": "write `auth=Protected(...)`, of `dovetail.auth`",
         "tools": "write `app.add_tool(fn)` for each",
-        "transforms": "write the function that you want, and let it call the first",
+        "transforms": _TRANSFORM,
         "transport_security": "say it when it runs: `allowed_hosts=` and `allowed_origins=`",
     },
 }

@@ -65,10 +65,13 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
 
 
 class ProvidedPage(Struct, Generic[T], frozen=True):
-    """Some of what a provider has. ``next``: the cursor of the next page, None for the last."""
+    """Some of what a provider has. ``next``: the cursor of the next page, None for the last. ``partial``: something is
+    missing that may be there soon, so nobody should keep it.
+    """
 
     items: Sequence[Provided[T]] = ()
     next: str | None = None
+    partial: bool = False
 
 
 class Provider:
@@ -76,8 +79,8 @@ class Provider:
 
     The methods that list and find are given the request as its handler gets it: ``channel.principal`` is who asks.
     ``cursor`` is a text that this provider gave out as `ProvidedPage.next`, None for the beginning; what it gave may
-    come back damaged, and is answered with `InvalidParams`. What they raise costs this provider's part of a list,
-    which is logged, and is the answer to a request that was about one thing.
+    come back damaged, and is answered with `InvalidParams`. What they raise costs this provider's part of a list, which
+    is logged, and is the answer to a request that was about one thing.
     """
 
     @property
@@ -149,6 +152,10 @@ class Provider:
         """
         return None
 
+    def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
+        """The thing of a name, or URI template, where `known` has one (default: looks through it)."""
+        return next((each for each in self.known(kind, principal) or () if each.name == name), None)
+
     def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
         """What is equal as long as a caller sees the same list, None where `known` is (default: a hash of `known`)."""
         known = self.known(kind, principal)
@@ -165,6 +172,10 @@ class Provider:
     def hears(self, uri: str, principal: Principal) -> bool:
         """Whether a caller may hear of a change in a resource, or in one below it."""
         return True
+
+    def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
+        """The scopes that a caller lacks to hear of a resource: it is told which, and can ask for them."""
+        return ()
 
     @property
     def single_use(self) -> bool:

@@ -375,7 +375,7 @@ class _Arguments(Transform):
         """The arguments as the tool is given them. Raises `_NoSuchArgument`."""
         for name in given:
             if name in self._gone:
-                raise _NoSuchArgument(f"the tool {self._tool!r} has no argument {name!r}")
+                raise _NoSuchArgument(f"there is no argument {name[:128]!r}")
         meant = {self._inner.get(name, name): value for name, value in given.items()}
         for old, each in self._changes.items():
             if each.default is not UNSET and old not in meant:

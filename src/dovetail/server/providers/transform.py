@@ -160,7 +160,7 @@ class Transformed(Provider):
     def _page(self, kind: ListKind, channel: Channel, page: ProvidedPage[Any]) -> ProvidedPage[Any]:
         show, principal = self._show[kind], asking(channel)
         shown = [each for found in page.items if (each := show(found, principal)) is not None]
-        return ProvidedPage(shown, page.next)
+        return replace(page, items=shown)
 
     def _named(self, kind: ListKind, found: Provided[Any] | None, channel: Channel, name: str) -> Any:
         """A thing as it is shown, if that is under this name."""
@@ -175,6 +175,13 @@ class Transformed(Provider):
         if known is None:
             return None
         return [each for found in known if (each := show(found, principal)) is not None]
+
+    def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
+        """The thing that is known to be shown under a name."""
+        inner = self._transform.inner_name(kind, name)
+        found = None if inner is None else self._inner.known_one(kind, inner, principal)
+        shown = None if found is None else self._show[kind](found, principal)
+        return shown if shown is not None and shown.name == name else None
 
     def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
         """What is equal as long as a caller sees the same list."""
@@ -204,9 +211,13 @@ class Transformed(Provider):
         inner = self._transform.inner_name("resources", uri)
         if inner is None or not self._inner.hears(inner, principal):
             return False
-        known = self._inner.known("resources", principal)
-        found = next((each for each in known or () if each.name == inner), None)
+        found = self._inner.known_one("resources", inner, principal)
         return found is None or self._show["resources"](found, principal) is not None
+
+    def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
+        """The scopes that a caller lacks to hear of a resource."""
+        inner = self._transform.inner_name("resources", uri)
+        return () if inner is None else self._inner.lacking(inner, principal)
 
     # Its life
 

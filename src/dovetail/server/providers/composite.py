@@ -1,0 +1,251 @@
+"""Several providers as one: the first that has a thing of a name is the one that is listed and used.
+
+Theory of operation. A list goes through the providers one after the other; its cursor says in which of them it goes on,
+and with which cursor of theirs. Before something is listed, the providers before it are asked whether they have a thing
+of that name, if they may. A provider that fails costs its own part of a list, which is logged; a look-up that finds
+nothing elsewhere gets its error.
+
+Specification: none.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+from ...logs import get_logger
+from ...protocol.call import Call
+from ...protocol.errors import DovetailError, InternalError, InvalidParams, RPCError
+from ...protocol.listening import Change
+from ...protocol.paging import InvalidCursor
+from ...protocol.types import Prompt, Resource, ResourceTemplate, Tool
+from ...runtime.channel import Channel
+from ...security.principal import Principal
+from ..catalog import ListKind
+from .provider import Offer, Provided, ProvidedPage, Provider
+
+log = get_logger("dovetail.server")
+
+LIST: Final[dict[ListKind, Callable[[Provider], Callable[..., Awaitable[ProvidedPage[Any]]]]]] = {
+    "tools": lambda source: source.list_tools,
+    "resources": lambda source: source.list_resources,
+    "templates": lambda source: source.list_templates,
+    "prompts": lambda source: source.list_prompts,
+}
+FIND: Final[dict[ListKind, Callable[[Provider], Callable[..., Awaitable[Any]]]]] = {
+    "tools": lambda source: source.find_tool,
+    "resources": lambda source: source.find_resource,
+    "templates": lambda source: source.find_template,
+    "prompts": lambda source: source.find_prompt,
+}
+
+
+class Composite(Provider):
+    """``sources`` in their order, to which more may be added. ``page_size``: things of a page, if there are so many."""
+
+    def __init__(self, label: str, sources: list[Provider], *, page_size: int) -> None:
+        self._label = label
+        self.sources = sources
+        self._page_size = page_size
+
+    @property
+    def label(self) -> str:
+        """What people know it by."""
+        return self._label
+
+    @property
+    def offers(self) -> frozenset[Offer]:
+        """What any of them may have."""
+        return frozenset(each for source in self.sources for each in source.offers)
+
+    @property
+    def single_use(self) -> bool:
+        """Whether the state of calls of anything counts once."""
+        return any(source.single_use for source in self.sources)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether anything requires that callers are known."""
+        return any(source.guarded for source in self.sources)
+
+    # Lists
+
+    async def list_tools(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Tool]:
+        """A page of all tools."""
+        return await self._page("tools", call, channel, cursor)
+
+    async def list_resources(
+        self, call: Call, channel: Channel, cursor: str | None
+    ) -> ProvidedPage[Resource]:
+        """A page of all resources."""
+        return await self._page("resources", call, channel, cursor)
+
+    async def list_templates(
+        self, call: Call, channel: Channel, cursor: str | None
+    ) -> ProvidedPage[ResourceTemplate]:
+        """A page of all resource templates."""
+        return await self._page("templates", call, channel, cursor)
+
+    async def list_prompts(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Prompt]:
+        """A page of all prompts."""
+        return await self._page("prompts", call, channel, cursor)
+
+    async def _page(
+        self, kind: ListKind, call: Call, channel: Channel, cursor: str | None
+    ) -> ProvidedPage[Any]:
+        """What is listed from a place on."""
+        place, inner = self._place(cursor)
+        found: list[Any] = []
+        partial = False
+        while place < len(self.sources) and len(found) < self._page_size:
+            following: str | None = None
+            try:
+                page = await LIST[kind](self.sources[place])(call, channel, inner)
+            except InvalidParams:
+                raise  # the cursor is the caller's
+            except Exception as problem:  # noqa: BLE001 - told in the log; the others are listed all the same
+                partial = True
+                _tell(self.sources[place], f"its {kind} are not listed", problem)
+            else:
+                partial = partial or page.partial
+                following = None if page.next == inner else page.next
+                found += [
+                    each
+                    for each in page.items
+                    if not await self._is_shadowed(kind, each.name, place, call, channel)
+                ]
+            place, inner = (place, following) if following is not None else (place + 1, None)
+        following = f"{place}:{inner or ''}" if place < len(self.sources) else None
+        return ProvidedPage(found, following, partial)
+
+    def _place(self, cursor: str | None) -> tuple[int, str | None]:
+        """Where a list goes on. Raises `InvalidCursor`."""
+        if cursor is None:
+            return 0, None
+        place, colon, inner = cursor.partition(":")
+        if not colon or not place.isdecimal() or len(place) > 6 or int(place) >= len(self.sources):
+            raise InvalidCursor
+        return int(place), inner or None
+
+    async def _is_shadowed(self, kind: ListKind, name: str, place: int, call: Call, channel: Channel) -> bool:
+        """Whether a thing of that name comes before those of a provider."""
+        for source in self.sources[:place]:
+            if source.may_have(kind, name):
+                try:
+                    there: Provided[Any] | None = await FIND[kind](source)(call, channel, name)
+                except Exception:  # noqa: BLE001, S112 - it was told when that provider was listed
+                    continue
+                if there is not None and there.name == name:
+                    return True
+        return False
+
+    # One thing
+
+    async def find_tool(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+        """The first tool of that name."""
+        return await self._find("tools", call, channel, name)
+
+    async def find_resource(
+        self, call: Call, channel: Channel, uri: str
+    ) -> Provided[Resource] | Provided[ResourceTemplate] | None:
+        """The first resource of that URI, or template that it fits."""
+        return await self._find("resources", call, channel, uri)
+
+    async def find_template(
+        self, call: Call, channel: Channel, template: str
+    ) -> Provided[ResourceTemplate] | None:
+        """The first template that is written so."""
+        return await self._find("templates", call, channel, template)
+
+    async def find_prompt(self, call: Call, channel: Channel, name: str) -> Provided[Prompt] | None:
+        """The first prompt of that name."""
+        return await self._find("prompts", call, channel, name)
+
+    async def _find(self, kind: ListKind, call: Call, channel: Channel, name: str) -> Any:
+        """The first thing of that name. Raises what the provider raised that failed, if no other has one."""
+        failure: Exception | None = None
+        for source in self.sources:
+            if not source.may_have(kind, name):
+                continue
+            try:
+                found: Provided[Any] | None = await FIND[kind](source)(call, channel, name)
+            except RPCError as problem:
+                failure = failure or problem
+            except Exception as problem:  # noqa: BLE001 - told in the log, and to who asks if nobody else has it
+                _tell(source, f"it can't say whether it has {name[:128]!r}", problem)
+                said = str(problem) if isinstance(problem, DovetailError) else "it failed"
+                failure = failure or InternalError(f"{source.label}: {said}")
+            else:
+                if found is not None:
+                    return found
+        if failure is not None:
+            raise failure
+        return None
+
+    # What can be known without waiting
+
+    def known(self, kind: ListKind, principal: Principal | None) -> Sequence[Provided[Any]] | None:
+        """All that a caller sees in a list, where all of them can say it."""
+        first: dict[str, Provided[Any]] = {}
+        for source in self.sources:
+            known = source.known(kind, principal)
+            if known is None:
+                return None
+            for each in known:
+                first.setdefault(each.name, each)
+        return list(first.values())
+
+    def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
+        """The first thing of that name that is known."""
+        for source in self.sources:
+            if source.may_have(kind, name) and (found := source.known_one(kind, name, principal)) is not None:
+                return found
+        return None
+
+    def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
+        """What is equal as long as a caller sees the same list."""
+        prints = tuple(source.fingerprint(kind, principal) for source in self.sources)
+        return None if None in prints else prints
+
+    def knows(self, kind: ListKind, name: str) -> bool:
+        """Whether any has a thing of that name, as far as that is known."""
+        return any(source.knows(kind, name) for source in self.sources)
+
+    def may_have(self, kind: ListKind, name: str) -> bool:
+        """Whether any could have a thing of that name."""
+        return any(source.may_have(kind, name) for source in self.sources)
+
+    def hears(self, uri: str, principal: Principal) -> bool:
+        """Whether a caller may hear of a resource: what the first says that may have it."""
+        return next(
+            (source.hears(uri, principal) for source in self.sources if source.may_have("resources", uri)),
+            True,
+        )
+
+    def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
+        """The scopes that a caller lacks to hear of a resource: what the first says that may have it."""
+        return next(
+            (source.lacking(uri, principal) for source in self.sources if source.may_have("resources", uri)),
+            (),
+        )
+
+    # Their lives
+
+    def life(self, publish: Callable[[Change], None]) -> AbstractAsyncContextManager[None]:
+        """The lives of all of them, in order."""
+        return self._live(publish)
+
+    @asynccontextmanager
+    async def _live(self, publish: Callable[[Change], None]) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            for source in self.sources:
+                await stack.enter_async_context(source.life(publish))
+            yield
+
+
+def _tell(source: Provider, what: str, problem: Exception) -> None:
+    """Log that a provider failed: in one line what it foresaw, with a traceback what nobody did."""
+    foreseen = isinstance(problem, DovetailError)
+    log.warning("%s: %s: %s", source.label, what, problem, exc_info=None if foreseen else problem)
+
+
+__all__ = ["FIND", "LIST", "Composite"]
