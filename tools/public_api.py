@@ -87,6 +87,7 @@ GIVEN = {
     "Session",
     "Subscription",
     "ToolResult",
+    "Validator",
 }
 #: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
 #: leaves it out, and no page has to show it.

@@ -66,6 +66,7 @@ NEVER_OUT = {
         *("dovetail.protocol.bindings.lines.LineTooLong", "dovetail.protocol.bindings.sse.EventTooLarge"),
     ),
     "it becomes an `InvalidParams`, or a result for the model": ("dovetail.server.arguments.BadArguments",),
+    "it becomes a `ToolError`": ("dovetail.openapi.styles.Unsendable",),
     "pydantic reports it": ("dovetail.server.pydantic_models.Misread",),
     "an engine answers it": ("dovetail.protocol.call.MessageRefused",),
     "an endpoint answers it": (

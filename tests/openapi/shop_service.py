@@ -67,7 +67,7 @@ def change_part(name: str, part: Part, notify: bool = False) -> dict[str, Any]:
 
 
 @service.post("/orders", operation_id="order")
-def order(item: Annotated[str, Form()], count: Annotated[list[int], Form()] = [1]) -> dict[str, Any]:  # noqa: B006
+def order(item: Annotated[str, Form()], count: Annotated[list[int], Form()] = [1]) -> dict[str, Any]:  # noqa: B006 - as above
     """Order by a form."""
     return {"item": item, "count": count}
 

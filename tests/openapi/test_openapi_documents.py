@@ -203,17 +203,59 @@ def test_values_of_wrong_types_are_as_if_they_were_not_there(wrong) -> None:
                     "tags": ["t"],
                     "summary": "s",
                     "deprecated": True,
-                    "parameters": [{"name": "q", "in": "query", "style": "form", "explode": True, "content":
-                    {"application/json": {"schema": {}}}}], "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": {"type": "object", "properties": {"f": {"type": "string", "format": "binary"}}}, "encoding": {"f": {"contentType": "image/png"}}}}},
-                    "responses": {"200": {"description": "", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/S"}}}}},
+                    "parameters": [
+                        {
+                            "name": "q",
+                            "in": "query",
+                            "style": "form",
+                            "explode": True,
+                            "content": {"application/json": {"schema": {}}},
+                        }
+                    ],
+                    "requestBody": {
+                        "required": True,
+                        "content": {
+                            "multipart/form-data": {
+                                "schema": {
+                                    "type": "object",
+                                    "properties": {"f": {"type": "string", "format": "binary"}},
+                                },
+                                "encoding": {"f": {"contentType": "image/png"}},
+                            }
+                        },
+                    },
+                    "responses": {
+                        "200": {
+                            "description": "",
+                            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/S"}}},
+                        }
+                    },
                 },
             }
         },
         "components": {
-            "schemas": {"S": {"type": "object", "nullable": True, "required": ["a"], "enum": [1], "properties": {"a": {"type": "integer", "minimum": 1, "exclusiveMinimum": True, "format": "int32", "pattern": "a", "items": {}, "allOf": [{}]}}}},
+            "schemas": {
+                "S": {
+                    "type": "object",
+                    "nullable": True,
+                    "required": ["a"],
+                    "enum": [1],
+                    "properties": {
+                        "a": {
+                            "type": "integer",
+                            "minimum": 1,
+                            "exclusiveMinimum": True,
+                            "format": "int32",
+                            "pattern": "a",
+                            "items": {},
+                            "allOf": [{}],
+                        }
+                    },
+                }
+            },
             "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X"}},
         },
-    }  # fmt: skip
+    }
 
     def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         members = (
@@ -244,17 +286,31 @@ def test_values_of_wrong_types_are_as_if_they_were_not_there(wrong) -> None:
     [
         ({"type": "string", "nullable": True}, {"type": ["string", "null"]}),
         ({"enum": ["a"], "nullable": True}, {"enum": ["a", None]}),
-        ({"allOf": [{"type": "object"}], "nullable": True}, {"anyOf": [{"allOf": [{"type": "object"}]}, {"type": "null"}]}),
-        ({"type": "integer", "minimum": 1, "exclusiveMinimum": True}, {"type": "integer", "exclusiveMinimum": 1}),
+        (
+            {"allOf": [{"type": "object"}], "nullable": True},
+            {"anyOf": [{"allOf": [{"type": "object"}]}, {"type": "null"}]},
+        ),
+        (
+            {"type": "integer", "minimum": 1, "exclusiveMinimum": True},
+            {"type": "integer", "exclusiveMinimum": 1},
+        ),
         ({"type": "integer", "maximum": 1, "exclusiveMaximum": False}, {"type": "integer", "maximum": 1}),
         ({"type": "file", "x-y": 1, "xml": {}, "discriminator": {}, "example": 5}, {"examples": [5]}),
         ({"type": "string", "pattern": "(?<!a"}, {"type": "string"}),
-        ({"type": "object", "required": True, "properties": {"default": {"type": "string"}}}, {"type": "object",
-        "properties": {"default": {"type": "string"}}}), ({"type": "object", "required": ["a", "b"], "properties":
-        {"a": {"readOnly": True}, "b": {"writeOnly": True}}}, {"type": "object", "properties": {"b": {"writeOnly":
-        True}}, "required": ["b"]}),
+        (
+            {"type": "object", "required": True, "properties": {"default": {"type": "string"}}},
+            {"type": "object", "properties": {"default": {"type": "string"}}},
+        ),
+        (
+            {
+                "type": "object",
+                "required": ["a", "b"],
+                "properties": {"a": {"readOnly": True}, "b": {"writeOnly": True}},
+            },
+            {"type": "object", "properties": {"b": {"writeOnly": True}}, "required": ["b"]},
+        ),
     ],
-)  # fmt: skip
+)
 def test_schemas_of_3_0_in_the_words_of_2020_12(given, expected) -> None:
     assert sent(given) == expected
 

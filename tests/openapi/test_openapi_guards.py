@@ -11,7 +11,7 @@ import pytest
 from capturing import Capturing, answer, capturing, document, operation, parameter
 
 from dovetail import App, Client, Principal, ToolResult
-from dovetail.openapi import DocumentInvalid, OpenAPIProvider, Rule
+from dovetail.openapi import DocumentInvalid, OpenAPIProvider, RouteRule
 from dovetail.types import AudioContent, EmbeddedResource, TextContent
 
 JSON = "content-type: application/json"
@@ -433,12 +433,12 @@ def test_arguments_of_one_name_say_where_they_go() -> None:
     "rules,left",
     [
         ([], {"a", "b", "c"}),
-        ([Rule("hidden", tags=["admin"])], {"b", "c"}),
-        ([Rule("hidden", path="/admin/*")], {"b", "c"}),
-        ([Rule("hidden", methods=["post"])], {"a", "b"}),
-        ([Rule("hidden", ids=["b"]), Rule("hidden", where=lambda each: each.deprecated)], {"a"}),
-        ([Rule("tool", ids=["a"]), Rule("hidden")], {"a"}),
-        ([Rule("hidden", methods=["GET"], tags=["other"])], {"a", "b", "c"}),
+        ([RouteRule("hidden", tags=["admin"])], {"b", "c"}),
+        ([RouteRule("hidden", path="/admin/*")], {"b", "c"}),
+        ([RouteRule("hidden", methods=["post"])], {"a", "b"}),
+        ([RouteRule("hidden", ids=["b"]), RouteRule("hidden", where=lambda each: each.deprecated)], {"a"}),
+        ([RouteRule("tool", ids=["a"]), RouteRule("hidden")], {"a"}),
+        ([RouteRule("hidden", methods=["GET"], tags=["other"])], {"a", "b", "c"}),
     ],
 )
 def test_the_first_rule_that_fits_decides(rules, left) -> None:
@@ -453,10 +453,12 @@ def test_the_first_rule_that_fits_decides(rules, left) -> None:
 
 def test_rules_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="a tool, a resource, or hidden"):
-        Rule("prompt")  # type: ignore[arg-type] - what is tested
+        RouteRule("prompt")  # type: ignore[arg-type] - what is tested
     with pytest.raises(TypeError, match="collection of texts"):
-        Rule("hidden", tags="admin")
+        RouteRule("hidden", tags="admin")
     with pytest.raises(DocumentInvalid, match="only what is a GET"):
         OpenAPIProvider(
-            document({"/p": {"post": operation()}}), server="https://example.com", rules=[Rule("resource")]
+            document({"/p": {"post": operation()}}),
+            server="https://example.com",
+            rules=[RouteRule("resource")],
         )

@@ -16,7 +16,7 @@ from shop_service import service
 
 from dovetail import App, Client
 from dovetail.errors import InvalidParams
-from dovetail.openapi import OpenAPIProvider, Rule
+from dovetail.openapi import OpenAPIProvider, RouteRule
 from dovetail.types import ImageContent, TextContent
 
 
@@ -25,7 +25,7 @@ async def running() -> AsyncIterator[str]:
     """The service, on a port of its own."""
     server = uvicorn.Server(uvicorn.Config(service, port=0, log_level="critical", lifespan="off"))
     task = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells it by this alone
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
@@ -59,9 +59,14 @@ async def test_what_the_service_understands_is_what_was_said() -> None:
         }
         found = await client.call_tool("find_part", given)
         assert found.structured == {
-            "part_id": 7, "day": "2026-07-28", "q": ["a b", "c&d=ü"], "exact": True, "weight": 2.0, "x_trace": "t",
+            "part_id": 7,
+            "day": "2026-07-28",
+            "q": ["a b", "c&d=ü"],
+            "exact": True,
+            "weight": 2.0,
+            "x_trace": "t",
             "session": "s",
-        }  # fmt: skip
+        }
         found = await client.call_tool("change_part", {"name": "a/b", "body_name": "c", "notify": True})
         assert found.is_error  # %2F is a slash to this service, and no part of one name
         found = await client.call_tool("change_part", {"name": "a%b", "body_name": "c", "notify": True})
@@ -139,9 +144,9 @@ async def test_arguments_that_do_not_fit_are_never_sent() -> None:
 
 async def test_operations_become_resources_where_a_rule_says_so() -> None:
     rules = [
-        Rule("resource", path="/numbers/*"),
-        Rule("resource", ids=["search", "picture"]),
-        Rule("hidden", methods=["post", "PUT"]),
+        RouteRule("resource", path="/numbers/*"),
+        RouteRule("resource", ids=["search", "picture"]),
+        RouteRule("hidden", methods=["post", "PUT"]),
     ]
     async with client_of(rules=rules) as client:
         assert {each.name for each in (await client.list_tools()).tools} == {"find_part", "remove_part"}

@@ -38,6 +38,25 @@ async def plain_client(app: App, **options: Any) -> AsyncIterator[httpx.AsyncCli
         await task
 
 
+def add_others(app: App) -> None:
+    """Resources and a prompt."""
+
+    @app.resource("books://{isbn}", mime_type="text/markdown")
+    def book(isbn: str) -> str:
+        """A book."""
+        return f"# {isbn}"
+
+    @app.resource("books://list")
+    def books() -> dict[str, list[str]]:
+        """All books."""
+        return {"books": ["a"]}
+
+    @app.prompt
+    def review(book: str, tone: str = "kind") -> str:
+        """Review a book."""
+        return f"Review {book}, {tone}"
+
+
 def library(**options: Any) -> App:
     """An app with something of every kind."""
     app = App("library", version="2.0", instructions="Books.", **options)
@@ -58,7 +77,7 @@ def library(**options: Any) -> App:
         return Image(b"\x89PNG")
 
     @app.tool
-    def both():  # noqa: ANN202 - what it gives decides
+    def both():
         """Several things."""
         return ["text", Image(b"\x89PNG")]
 
@@ -88,21 +107,7 @@ def library(**options: Any) -> App:
         """Has a question."""
         return str(await ctx.elicit("Sure?", bool))
 
-    @app.resource("books://{isbn}", mime_type="text/markdown")
-    def book(isbn: str) -> str:
-        """A book."""
-        return f"# {isbn}"
-
-    @app.resource("books://list")
-    def books() -> dict[str, list[str]]:
-        """All books."""
-        return {"books": ["a"]}
-
-    @app.prompt
-    def review(book: str, tone: str = "kind") -> str:
-        """Review a book."""
-        return f"Review {book}, {tone}"
-
+    add_others(app)
     return app
 
 
@@ -208,13 +213,26 @@ async def test_the_rate_limit_is_the_apps_own() -> None:
             if bodies:
                 return {"type": "http.request", "body": bodies.pop()}
             await asyncio.Event().wait()
+            return None
 
         async def send(message: Any) -> None:
             seen.append(message)
 
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": "/tools/find", "raw_path": b"/tools/find", "query_string": b"",
-                 "headers": headers, "client": ("203.0.113.9", 1), "server": ("localhost", 80), "scheme": "http", "root_path": "", "http_version": "1.1", "asgi": {"version": "3.0"}}  # fmt: skip
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/tools/find",
+            "raw_path": b"/tools/find",
+            "query_string": b"",
+            "headers": headers,
+            "client": ("203.0.113.9", 1),
+            "server": ("localhost", 80),
+            "scheme": "http",
+            "root_path": "",
+            "http_version": "1.1",
+            "asgi": {"version": "3.0"},
+        }
         await endpoint(scope, receive, send)
 
     await call()

@@ -29,7 +29,8 @@ async def openapi(
     /,
     *,
     server: Annotated[
-        str, Parameter(help="The URL where `dovetail.openapi.rest` serves it (default: where the document is).")
+        str,
+        Parameter(help="The URL where `dovetail.openapi.rest` serves it (default: where the document is)."),
     ] = ".",
     bearer: Annotated[bool, Parameter(negative="", help="Callers show a bearer token.")] = False,
     output: Annotated[

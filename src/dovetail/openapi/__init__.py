@@ -8,20 +8,23 @@ from .credentials import CredentialSource
 from .description import describe
 from .documents import DocumentSource
 from .errors import DocumentInvalid
-from .operations import LeftOut, Operation
+from .operations import APIOperation, LeftOut, MediaType, OperationParameter, RequestBody
 from .provider import OpenAPIProvider
 from .rest import rest
-from .rules import Becomes, Rule
+from .rules import Becomes, RouteRule
 
 __all__ = [
+    "APIOperation",
     "Becomes",
     "CredentialSource",
     "DocumentInvalid",
     "DocumentSource",
     "LeftOut",
+    "MediaType",
     "OpenAPIProvider",
-    "Operation",
-    "Rule",
+    "OperationParameter",
+    "RequestBody",
+    "RouteRule",
     "describe",
     "rest",
 ]

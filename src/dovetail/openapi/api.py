@@ -15,8 +15,8 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from dovetail import Principal
 from dovetail.errors import FetchFailed, FetchRefused, SchemaError, ToolError
+from dovetail.extensions import Principal
 from dovetail.logs import get_logger
 from dovetail.security import Fetched, Fetcher, parse_url
 from dovetail.types import (
@@ -29,20 +29,20 @@ from dovetail.types import (
     explain,
 )
 
-from .credentials import Credentials
+from .credentials import APICredentials
 from .documents import Document
 from .errors import DocumentInvalid
-from .operations import LeftOut, Operation, operations_of
+from .operations import APIOperation, LeftOut, operations_of
 from .plain import is_mapping, mapping
-from .plans import Plan, plan_of
-from .requests import Outgoing, outgoing
+from .plans import CallPlan, plan_of
+from .requests import APIRequest, outgoing
 from .responses import Output, output_of, result_of
-from .rules import Becomes, Rule, decided
+from .rules import Becomes, RouteRule, decided
 from .schemas import Schemas
 from .servers import server_of
 from .tool_names import name_operations
 
-__all__ = ["API", "Offered", "Reading"]
+__all__ = ["API", "OfferedOperation", "DocumentOptions"]
 
 log = get_logger("dovetail.openapi")
 
@@ -52,25 +52,25 @@ _SAFE: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
 _IDEMPOTENT: Final = (*_SAFE, "PUT", "DELETE")
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class DocumentOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a document is taken; see `dovetail.openapi.OpenAPIProvider`."""
 
     server: str | None = None
     variables: Mapping[str, str] = {}
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RouteRule, ...] = ()
     names: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     max_schema: int = 16 * 1024
     output_schemas: bool = True
 
 
-class Offered(msgspec.Struct, frozen=True):
+class OfferedOperation(msgspec.Struct, frozen=True):
     """One operation that is offered. ``server``: the URL that its path is put after."""
 
     name: str
-    operation: Operation
+    operation: APIOperation
     becomes: Becomes
-    plan: Plan
+    plan: CallPlan
     output: Output | None
     server: str
     tool: Tool
@@ -80,18 +80,18 @@ class API:
     """What a document offers, and the way to it. ``left_out``: the operations that are not offered, and why."""
 
     def __init__(
-        self, document: Document, reading: Reading, credentials: Credentials, fetcher: Fetcher
+        self, document: Document, reading: DocumentOptions, credentials: APICredentials, fetcher: Fetcher
     ) -> None:
         """Raises `DocumentInvalid` where nothing of it can be offered, and ValueError for what can't be said of it."""
         self.document = document
         self.left_out: list[LeftOut]
-        self.offered: list[Offered] = []
+        self.offered: list[OfferedOperation] = []
         self._reading = reading
         self._credentials = credentials
         self._fetcher = fetcher
         self._validators: dict[int, Validator | None] = {}
         operations, self.left_out = operations_of(document)
-        chosen: list[tuple[Operation, Becomes]] = [
+        chosen: list[tuple[APIOperation, Becomes]] = [
             (each, decided(each, reading.rules)) for each in operations
         ]
         shown = [each for each in chosen if each[1] != "hidden"]
@@ -124,8 +124,8 @@ class API:
             )
 
     def _offer(
-        self, name: str, operation: Operation, becomes: Becomes, sent: Schemas, received: Schemas
-    ) -> Offered:
+        self, name: str, operation: APIOperation, becomes: Becomes, sent: Schemas, received: Schemas
+    ) -> OfferedOperation:
         """Raises `DocumentInvalid`."""
         reading = self._reading
         server = server_of(self.document, operation, server=reading.server, variables=reading.variables)
@@ -141,9 +141,9 @@ class API:
             output_schema=None if output is None else output.schema,
             annotations=_annotations(operation),
         )
-        return Offered(name, operation, becomes, plan, output, server, tool)
+        return OfferedOperation(name, operation, becomes, plan, output, server, tool)
 
-    async def call(self, offered: Offered, arguments: Any, principal: Principal) -> CallToolResult:
+    async def call(self, offered: OfferedOperation, arguments: Any, principal: Principal) -> CallToolResult:
         """Call an operation. What fails is a result as well, for the model; a cancellation ends the request."""
         try:
             answer = await self.answer(offered, self._checked(offered, arguments), principal)
@@ -152,11 +152,15 @@ class API:
         check = None if offered.output is None else self._validator(offered.output.schema)
         return result_of(offered.operation, answer, offered.output, check)
 
-    async def read(self, offered: Offered, arguments: dict[str, Any], principal: Principal) -> Fetched:
+    async def read(
+        self, offered: OfferedOperation, arguments: dict[str, Any], principal: Principal
+    ) -> Fetched:
         """What the API answers to a read of a resource, whose arguments are texts. Raises `ToolError`."""
         return await self.answer(offered, self._checked(offered, arguments), principal)
 
-    async def answer(self, offered: Offered, arguments: Mapping[str, Any], principal: Principal) -> Fetched:
+    async def answer(
+        self, offered: OfferedOperation, arguments: Mapping[str, Any], principal: Principal
+    ) -> Fetched:
         """What the API answers to arguments that fit. Raises `ToolError`."""
         operation = offered.operation
         credentials = await self._credentials.of_call(operation, principal)
@@ -175,7 +179,7 @@ class API:
                 f"{operation.label} got no answer that can be used ({problem}); {known}"
             ) from None
 
-    def _checked(self, offered: Offered, arguments: Any) -> Mapping[str, Any]:
+    def _checked(self, offered: OfferedOperation, arguments: Any) -> Mapping[str, Any]:
         """The arguments, texts that hold what is asked for taken as that. Raises `ToolError`."""
         validator = self._validator(offered.plan.input_schema)
         if not is_mapping(arguments):
@@ -202,7 +206,7 @@ class API:
                 self._validators[key] = None
         return self._validators[key]
 
-    async def _sent(self, request: Outgoing) -> Fetched:
+    async def _sent(self, request: APIRequest) -> Fetched:
         """Send it; what only reads follows redirects within its origin. Raises `FetchRefused` and `FetchFailed`."""
         headers = {
             **{key.lower(): value for key, value in self._reading.headers.items()},
@@ -246,7 +250,7 @@ def _mended(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     return found
 
 
-def _description(operation: Operation) -> str:
+def _description(operation: APIOperation) -> str:
     """What a model reads of an operation."""
     said = [each.strip() for each in (operation.summary, operation.description) if each.strip()]
     if len(said) == 2 and said[1].startswith(said[0]):
@@ -255,7 +259,7 @@ def _description(operation: Operation) -> str:
     return text if len(text) <= _DESCRIPTION else f"{text[:_DESCRIPTION]}..."
 
 
-def _annotations(operation: Operation) -> ToolAnnotations:
+def _annotations(operation: APIOperation) -> ToolAnnotations:
     """What a method means. Specification: RFC 9110, section 9.2."""
     method = operation.method
     if method in _SAFE:

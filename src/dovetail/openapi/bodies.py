@@ -19,31 +19,33 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from .operations import Media
+from .operations import MediaType
 from .plain import flag, is_mapping, items, mapping, text
-from .plans import Plan
+from .plans import CallPlan
 from .styles import Unsendable, as_text, query_text
 
-__all__ = ["Written", "written_body"]
+__all__ = ["WrittenBody", "written_body"]
 
 _LINE: Final = re.compile(r"[\x20-\x7e]*")
 _TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:;[\x20-\x7e]*)?")
 
 
-class Written(NamedTuple):
+class WrittenBody(NamedTuple):
     """A body with its media type."""
 
     type: str
     data: bytes
 
 
-class _File(NamedTuple):
+class _FilePart(NamedTuple):
     data: bytes
     name: str
     type: str
 
 
-def written_body(plan: Plan, properties: Mapping[str, Any], whole: Any, has_whole: bool) -> Written | None:
+def written_body(
+    plan: CallPlan, properties: Mapping[str, Any], whole: Any, has_whole: bool
+) -> WrittenBody | None:
     """The body of a call: of its ``properties``, or ``whole`` where there is such an argument; None for none.
 
     Raises `Unsendable`.
@@ -57,19 +59,19 @@ def written_body(plan: Plan, properties: Mapping[str, Any], whole: Any, has_whol
     value = whole if has_whole else dict(properties)
     if plan.writing == "json":
         kind = media.type if "*" not in media.type else "application/json"
-        return Written(kind, msgspec.json.encode(value))
+        return WrittenBody(kind, msgspec.json.encode(value))
     if plan.writing == "form":
-        return Written(media.type, _form(mapping(value), media.encoding))
+        return WrittenBody(media.type, _form(mapping(value), media.encoding))
     if plan.writing == "multipart":
         files = {each.property for each in plan.arguments if each.is_file}
         return _parts(mapping(value), media, None if has_whole else files)
     if plan.writing == "text":
         kind = media.type if "*" not in media.type else "text/plain"
         charset = "" if "charset" in kind else "; charset=utf-8"
-        return Written(kind + charset, as_text(value).encode("utf-8", "replace"))
+        return WrittenBody(kind + charset, as_text(value).encode("utf-8", "replace"))
     file = _file(value, "the body")
     kind = file.type or (media.type if "*" not in media.type else "application/octet-stream")
-    return Written(kind, file.data)
+    return WrittenBody(kind, file.data)
 
 
 def _form(value: Mapping[str, Any], encoding: Mapping[str, Any]) -> bytes:
@@ -87,7 +89,7 @@ def _form(value: Mapping[str, Any], encoding: Mapping[str, Any]) -> bytes:
     return "&".join(found).encode()
 
 
-def _parts(value: Mapping[str, Any], media: Media, files: Set[str | None] | None) -> Written:
+def _parts(value: Mapping[str, Any], media: MediaType, files: Set[str | None] | None) -> WrittenBody:
     """``files``: which of them are files; None where the schema does not tell, and each says it itself."""
     parts: list[tuple[bytes, bytes]] = []
     for name, item in value.items():
@@ -101,7 +103,7 @@ def _parts(value: Mapping[str, Any], media: Media, files: Set[str | None] | None
         boundary = secrets.token_hex(16).encode()
     body = b"".join(b"--%b\r\n%b\r\n\r\n%b\r\n" % (boundary, head, data) for head, data in parts)
     kind = media.type.partition(";")[0] if "*" not in media.type else "multipart/form-data"
-    return Written(f"{kind}; boundary={boundary.decode()}", body + b"--%b--\r\n" % boundary)
+    return WrittenBody(f"{kind}; boundary={boundary.decode()}", body + b"--%b--\r\n" % boundary)
 
 
 def _part(name: str, value: Any, said: str, file: bool) -> tuple[bytes, bytes]:
@@ -127,7 +129,7 @@ def _is_file(value: Any) -> bool:
     return bool(members & {"blob", "text"}) and members <= {"blob", "text", "filename", "mimeType"}
 
 
-def _file(value: Any, where: str) -> _File:
+def _file(value: Any, where: str) -> _FilePart:
     given = mapping(value)
     if "blob" in given and "text" in given:
         raise Unsendable(f"{where} has both text and blob; give one of them")
@@ -135,14 +137,14 @@ def _file(value: Any, where: str) -> _File:
     if kind and not (_TYPE.fullmatch(kind) and _LINE.fullmatch(kind)):
         raise Unsendable(f"the mimeType of {where} is no media type, such as image/png")
     if "text" in given:
-        return _File(text(given["text"]).encode("utf-8", "replace"), text(given.get("filename")), kind)
+        return _FilePart(text(given["text"]).encode("utf-8", "replace"), text(given.get("filename")), kind)
     if "blob" not in given:
         raise Unsendable(f"{where} is a file: give its text, or its bytes in base64 as blob")
     try:
         data = base64.b64decode(text(given["blob"]), validate=True)
     except (binascii.Error, ValueError):
         raise Unsendable(f"the blob of {where} is not base64") from None
-    return _File(data, text(given.get("filename")), kind)
+    return _FilePart(data, text(given.get("filename")), kind)
 
 
 def _quoted(name: str) -> str:

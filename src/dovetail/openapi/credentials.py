@@ -17,14 +17,14 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from dovetail import Principal
 from dovetail.errors import ToolError
+from dovetail.extensions import Principal
 
 from .documents import Document
-from .operations import Operation, Parameter
+from .operations import APIOperation, OperationParameter
 from .plain import mapping, text
 
-__all__ = ["Credential", "Credentials", "CredentialSource"]
+__all__ = ["Credential", "APICredentials", "CredentialSource"]
 
 CredentialSource: TypeAlias = str | Callable[[Principal], str | Awaitable[str]]
 """A credential, or a function of who is calling that gives one: the value of an API key, a token, or ``user:password``
@@ -52,7 +52,7 @@ class _Scheme(NamedTuple):
     basic: bool = False
 
 
-class Credentials:
+class APICredentials:
     """What the author gave for the schemes of a document."""
 
     def __init__(self, document: Document, given: Mapping[str, CredentialSource]) -> None:
@@ -67,23 +67,23 @@ class Credentials:
                 raise ValueError(f"auth=: the document has no security scheme {name!r}; it has {known}"[:500])
             self._schemes[name] = _scheme(name, document.followed(declared[name]))
 
-    def parameters(self, operation: Operation) -> list[Parameter]:
+    def parameters(self, operation: APIOperation) -> list[OperationParameter]:
         """The parameters of an operation that a credential fills in, so that no model has to."""
         chosen = self._chosen(operation)
         places = {(self._schemes[name].place, self._schemes[name].name.lower()) for name in chosen}
         return [each for each in operation.parameters if (each.place, each.name.lower()) in places]
 
-    def lacks(self, operation: Operation) -> tuple[str, ...]:
+    def lacks(self, operation: APIOperation) -> tuple[str, ...]:
         """The schemes of an operation's first alternative, where none can be met; else nothing."""
         if not operation.security or () in operation.security or self._chosen(operation):
             return ()
         return operation.security[0]
 
-    async def of_call(self, operation: Operation, principal: Principal) -> list[Credential]:
+    async def of_call(self, operation: APIOperation, principal: Principal) -> list[Credential]:
         """What to send with a call. Raises `ToolError` where the author's function gives nothing that can be sent."""
         return [await self._one(name, principal) for name in self._chosen(operation)]
 
-    def _chosen(self, operation: Operation) -> tuple[str, ...]:
+    def _chosen(self, operation: APIOperation) -> tuple[str, ...]:
         for names in operation.security:
             if names and all(name in self._schemes for name in names):
                 return names

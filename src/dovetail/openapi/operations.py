@@ -19,7 +19,7 @@ from .documents import Document
 from .errors import DocumentInvalid
 from .plain import flag, is_mapping, items, mapping, schema_in, text
 
-__all__ = ["Body", "LeftOut", "Media", "Operation", "Parameter", "operations_of"]
+__all__ = ["RequestBody", "LeftOut", "MediaType", "APIOperation", "OperationParameter", "operations_of"]
 
 Place = Literal["path", "query", "header", "cookie"]
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -42,7 +42,7 @@ _MOST: Final = 20_000
 """Operations that a document may have."""
 
 
-class Media(msgspec.Struct, frozen=True):
+class MediaType(msgspec.Struct, frozen=True):
     """One way to write a value: its media type, its schema as the document has it, and what is said of its parts."""
 
     type: str
@@ -50,11 +50,11 @@ class Media(msgspec.Struct, frozen=True):
     encoding: dict[str, Any] = {}
 
 
-class Parameter(msgspec.Struct, frozen=True):
+class OperationParameter(msgspec.Struct, frozen=True):
     """One parameter. ``media``: it is written as that, and has no style."""
 
     name: str
-    place: Place
+    place: Literal["path", "query", "header", "cookie"]
     required: bool
     schema: Any
     style: str
@@ -65,15 +65,15 @@ class Parameter(msgspec.Struct, frozen=True):
     deprecated: bool = False
 
 
-class Body(msgspec.Struct, frozen=True):
+class RequestBody(msgspec.Struct, frozen=True):
     """The body of a request: the ways to write it, in the order of the document."""
 
-    media: tuple[Media, ...]
+    media: tuple[MediaType, ...]
     required: bool
     description: str = ""
 
 
-class Operation(msgspec.Struct, frozen=True):
+class APIOperation(msgspec.Struct, frozen=True):
     """One operation of an API, as its document has it.
 
     ``method`` is in capitals, ``path`` as in the document, with its variables. ``id`` is the ``operationId``, or empty.
@@ -89,9 +89,9 @@ class Operation(msgspec.Struct, frozen=True):
     description: str = ""
     tags: tuple[str, ...] = ()
     deprecated: bool = False
-    parameters: tuple[Parameter, ...] = ()
-    body: Body | None = None
-    responses: dict[str, tuple[Media, ...]] = {}
+    parameters: tuple[OperationParameter, ...] = ()
+    body: RequestBody | None = None
+    responses: dict[str, tuple[MediaType, ...]] = {}
     security: tuple[tuple[str, ...], ...] = ()
     servers: tuple[dict[str, Any], ...] = ()
 
@@ -108,9 +108,9 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-def operations_of(document: Document) -> tuple[list[Operation], list[LeftOut]]:
+def operations_of(document: Document) -> tuple[list[APIOperation], list[LeftOut]]:
     """All operations of a document, in its order, and those that were left out."""
-    found: list[Operation] = []
+    found: list[APIOperation] = []
     left: list[LeftOut] = []
     for path, given in mapping(document.content.get("paths")).items():
         if not path.startswith("/"):
@@ -133,11 +133,11 @@ def operations_of(document: Document) -> tuple[list[Operation], list[LeftOut]]:
     return found, left
 
 
-def _operation(document: Document, path: str, method: str, item: dict[str, Any]) -> Operation:
+def _operation(document: Document, path: str, method: str, item: dict[str, Any]) -> APIOperation:
     given = mapping(item[method])
     body = given.get("requestBody")
     tags = tuple(each for each in items(given.get("tags")) if isinstance(each, str))
-    return Operation(
+    return APIOperation(
         method=method.upper(),
         path=path,
         id=text(given.get("operationId")),
@@ -155,9 +155,9 @@ def _operation(document: Document, path: str, method: str, item: dict[str, Any])
 
 def _parameters(
     document: Document, path: str, item: dict[str, Any], given: dict[str, Any]
-) -> tuple[Parameter, ...]:
+) -> tuple[OperationParameter, ...]:
     """Those of the path item and of the operation, which go before. Raises `DocumentInvalid`."""
-    found: dict[tuple[str, str], Parameter] = {}
+    found: dict[tuple[str, str], OperationParameter] = {}
     for each in (*items(item.get("parameters")), *items(given.get("parameters"))):
         parameter = _parameter(document.followed(each))
         if parameter is not None:
@@ -165,11 +165,11 @@ def _parameters(
     variables = list(dict.fromkeys(_VARIABLE.findall(path)))
     for name in variables:
         if ("path", name) not in found:  # a fault of many documents: it can only be a text
-            found["path", name] = Parameter(name, "path", True, {"type": "string"}, "simple", False)
+            found["path", name] = OperationParameter(name, "path", True, {"type": "string"}, "simple", False)
     return tuple(each for each in found.values() if each.place != "path" or each.name in variables)
 
 
-def _parameter(given: dict[str, Any]) -> Parameter | None:
+def _parameter(given: dict[str, Any]) -> OperationParameter | None:
     """A parameter; None for one that is to be ignored. Raises `DocumentInvalid` for one that can't be sent."""
     name, place = text(given.get("name")), text(given.get("in"))
     if not name or place not in _STYLES:
@@ -188,7 +188,7 @@ def _parameter(given: dict[str, Any]) -> Parameter | None:
     media, schema = next(((key, mapping(value).get("schema")) for key, value in content.items()), ("", None))
     allowed = _STYLES[place]
     style = said if (said := text(given.get("style"))) in allowed else allowed[0]
-    return Parameter(
+    return OperationParameter(
         name=name,
         place=cast("Place", place),
         required=required,
@@ -202,24 +202,26 @@ def _parameter(given: dict[str, Any]) -> Parameter | None:
     )
 
 
-def _media(given: object) -> tuple[Media, ...]:
+def _media(given: object) -> tuple[MediaType, ...]:
     """The ways to write a value, of a ``content`` member."""
     return tuple(
-        Media(name.lower(), schema_in(mapping(each).get("schema")), mapping(mapping(each).get("encoding")))
+        MediaType(
+            name.lower(), schema_in(mapping(each).get("schema")), mapping(mapping(each).get("encoding"))
+        )
         for name, each in mapping(given).items()
         if "/" in name
     )
 
 
-def _body(document: Document, given: object) -> Body | None:
+def _body(document: Document, given: object) -> RequestBody | None:
     found = document.followed(given)
     media = _media(found.get("content"))
-    return Body(media, flag(found.get("required")), text(found.get("description"))) if media else None
+    return RequestBody(media, flag(found.get("required")), text(found.get("description"))) if media else None
 
 
-def _responses(document: Document, given: dict[str, Any]) -> dict[str, tuple[Media, ...]]:
+def _responses(document: Document, given: dict[str, Any]) -> dict[str, tuple[MediaType, ...]]:
     """What is answered. A response that can't be followed says nothing; a call does not need it."""
-    found: dict[str, tuple[Media, ...]] = {}
+    found: dict[str, tuple[MediaType, ...]] = {}
     for status, each in given.items():
         try:
             found[status.upper()] = _media(document.followed(each).get("content"))

@@ -15,12 +15,12 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from .operations import Body, Media, Operation, Parameter
+from .operations import APIOperation, MediaType, OperationParameter, RequestBody
 from .plain import is_mapping, items, mapping, text
 from .schemas import Schemas
 from .tool_names import name_arguments
 
-__all__ = ["FILE", "Argument", "Plan", "is_file", "is_json", "plan_of"]
+__all__ = ["FILE", "PlannedArgument", "CallPlan", "is_file", "is_json", "plan_of"]
 
 #: How a body is written.
 Writing: TypeAlias = Literal["json", "form", "multipart", "text", "bytes"]
@@ -50,25 +50,25 @@ _NOT_PLAIN: Final = (
 )
 
 
-class Argument(msgspec.Struct, frozen=True):
+class PlannedArgument(msgspec.Struct, frozen=True):
     """One argument: a ``parameter``, a ``property`` of the body, or, with neither, the whole body."""
 
     name: str
-    parameter: Parameter | None = None
+    parameter: OperationParameter | None = None
     property: str | None = None
     is_file: bool = False
 
 
-class Plan(msgspec.Struct, frozen=True):
+class CallPlan(msgspec.Struct, frozen=True):
     """How an operation is called. ``media`` and ``writing`` are of its body, if it has one; ``left_open``: the
     definitions that its input schema has no room for.
     """
 
-    operation: Operation
-    arguments: tuple[Argument, ...]
+    operation: APIOperation
+    arguments: tuple[PlannedArgument, ...]
     input_schema: dict[str, Any]
     left_open: tuple[str, ...]
-    media: Media | None = None
+    media: MediaType | None = None
     writing: Writing | None = None
     body_required: bool = False
 
@@ -93,7 +93,9 @@ def is_file(schema: Any) -> bool:
     )
 
 
-def plan_of(operation: Operation, schemas: Schemas, *, without: Iterable[Parameter], limit: int) -> Plan:
+def plan_of(
+    operation: APIOperation, schemas: Schemas, *, without: Iterable[OperationParameter], limit: int
+) -> CallPlan:
     """How to call an operation. ``without``: parameters that are filled in otherwise. ``limit``: bytes of the input
     schema, about. Raises `DocumentInvalid`.
     """
@@ -110,11 +112,11 @@ def plan_of(operation: Operation, schemas: Schemas, *, without: Iterable[Paramet
     if media is not None and not merged:
         wanted.append(("body", "body"))
     names = name_arguments(wanted)
-    found: list[Argument] = []
+    found: list[PlannedArgument] = []
     properties: dict[str, Any] = {}
     asked: list[str] = []
     for name, parameter in zip(names, parameters, strict=False):
-        found.append(Argument(name, parameter))
+        found.append(PlannedArgument(name, parameter))
         properties[name] = _described(schemas.translated(parameter.schema), parameter, name)
         if parameter.required:
             asked.append(name)
@@ -124,14 +126,14 @@ def plan_of(operation: Operation, schemas: Schemas, *, without: Iterable[Paramet
         file = writing == "multipart" and (
             is_file(plain) or is_file(schemas.unfolded(mapping(plain).get("items")))
         )
-        found.append(Argument(name, property=key, is_file=file))
+        found.append(PlannedArgument(name, property=key, is_file=file))
         properties[name] = _sent_as(
             _with_files(schema, schemas) if writing == "multipart" else schema, key, name
         )
         if required and key in needed:
             asked.append(name)
     if media is not None and not merged:
-        found.append(Argument(names[-1], is_file=writing == "bytes"))
+        found.append(PlannedArgument(names[-1], is_file=writing == "bytes"))
         properties[names[-1]] = _whole_body(whole, media, writing, operation.body)
         if required:
             asked.append(names[-1])
@@ -139,11 +141,11 @@ def plan_of(operation: Operation, schemas: Schemas, *, without: Iterable[Paramet
     if asked:
         schema["required"] = asked
     complete, left = schemas.complete(schema, limit)
-    return Plan(operation, tuple(found), complete, tuple(left), media, writing, required)
+    return CallPlan(operation, tuple(found), complete, tuple(left), media, writing, required)
 
 
-def _chosen(body: Body) -> tuple[Media, Writing]:
-    ways: list[tuple[Media, Writing]] = [(each, _writing(each.type)) for each in body.media]
+def _chosen(body: RequestBody) -> tuple[MediaType, Writing]:
+    ways: list[tuple[MediaType, Writing]] = [(each, _writing(each.type)) for each in body.media]
     return min(ways, key=lambda way: _WRITINGS.index(way[1]))
 
 
@@ -179,7 +181,7 @@ def _merged(schema: Any, writing: Writing | None, required: bool) -> dict[str, A
     return properties
 
 
-def _described(schema: Any, parameter: Parameter, name: str) -> Any:
+def _described(schema: Any, parameter: OperationParameter, name: str) -> Any:
     found: dict[str, Any] = {**mapping(schema)} if schema is not False else {"not": {}}
     if parameter.description:
         found["description"] = parameter.description
@@ -207,7 +209,9 @@ def _with_files(schema: Any, schemas: Schemas) -> Any:
     return schema
 
 
-def _whole_body(schema: Any, media: Media, writing: Writing | None, body: Body | None) -> dict[str, Any]:
+def _whole_body(
+    schema: Any, media: MediaType, writing: Writing | None, body: RequestBody | None
+) -> dict[str, Any]:
     said = "" if body is None else body.description
     if writing == "bytes":
         return {**FILE, **({"description": said} if said else {})}

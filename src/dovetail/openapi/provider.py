@@ -16,9 +16,8 @@ from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, cast
 
-from dovetail import Principal
 from dovetail.errors import InvalidParams, ResourceNotFound, ToolError
-from dovetail.extensions import Call, Change, Channel
+from dovetail.extensions import Call, Change, Channel, Principal
 from dovetail.providers import ListKind, Offer, Provided, ProvidedPage, Provider
 from dovetail.revisions import Feature
 from dovetail.security import Fetched, Fetcher
@@ -35,14 +34,14 @@ from dovetail.types import (
     decode,
 )
 
-from .api import API, Offered, Reading
-from .credentials import Credentials, CredentialSource
+from .api import API, DocumentOptions, OfferedOperation
+from .credentials import APICredentials, CredentialSource
 from .documents import MAX_DOCUMENT, Document, DocumentSource, fetch_document, read_document
 from .errors import DocumentInvalid
-from .operations import LeftOut, Operation
+from .operations import APIOperation, LeftOut
 from .plain import mapping
 from .responses import contents_of, failure_text
-from .rules import Rule
+from .rules import RouteRule
 
 __all__ = ["OpenAPIProvider"]
 
@@ -52,10 +51,10 @@ _NOT_IN_VARIABLES: Final = re.compile(r"[^A-Za-z0-9_]")
 _ABSENT: Final = 404
 
 
-class _Readable:
+class _ReadableOperation:
     """A resource or template, and what reads it."""
 
-    def __init__(self, offered: Offered, uri: str, variables: Mapping[str, str]) -> None:
+    def __init__(self, offered: OfferedOperation, uri: str, variables: Mapping[str, str]) -> None:
         self.offered = offered
         self.template = URITemplate(uri)
         self._variables = variables
@@ -107,7 +106,7 @@ class OpenAPIProvider(Provider):
         variables: Mapping[str, str] | None = None,
         auth: Mapping[str, CredentialSource] | None = None,
         headers: Mapping[str, str] | None = None,
-        rules: Iterable[Rule] = (),
+        rules: Iterable[RouteRule] = (),
         names: Mapping[str, str] | None = None,
         timeout: float = 30.0,
         max_answer: int = 1024 * 1024,
@@ -123,7 +122,7 @@ class OpenAPIProvider(Provider):
         self._auth = dict(auth or {})
         self._limit = limit
         self._uri = uri
-        self._reading = Reading(
+        self._reading = DocumentOptions(
             server=server,
             variables=dict(variables or {}),
             rules=tuple(rules),
@@ -144,7 +143,7 @@ class OpenAPIProvider(Provider):
         self._tools: dict[str, Provided[Tool]] = {}
         self._resources: dict[str, Provided[Resource]] = {}
         self._templates: dict[str, Provided[ResourceTemplate]] = {}
-        self._readable: dict[str, _Readable] = {}
+        self._readable: dict[str, _ReadableOperation] = {}
         self._url = source if isinstance(source, str) and source.startswith(("http://", "https://")) else None
         if self._url is None:
             self._take(read_document(source, limit=limit))
@@ -165,7 +164,7 @@ class OpenAPIProvider(Provider):
         return frozenset(name for name, there in offers.items() if there)
 
     @property
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[APIOperation]:
         """The operations that are offered, in the order of the document."""
         return [each.operation for each in self._api.offered] if self._api is not None else []
 
@@ -249,7 +248,7 @@ class OpenAPIProvider(Provider):
 
     def _take(self, document: Document) -> None:
         """Raises `DocumentInvalid` and ValueError."""
-        api = API(document, self._reading, Credentials(document, self._auth), self._fetcher)
+        api = API(document, self._reading, APICredentials(document, self._auth), self._fetcher)
         for each in api.offered:
             if each.becomes == "tool":
                 self._tools[each.name] = Provided(
@@ -259,7 +258,7 @@ class OpenAPIProvider(Provider):
                 self._offer_resource(api, each)
         self._api = api
 
-    def _offer_resource(self, api: API, offered: Offered) -> None:
+    def _offer_resource(self, api: API, offered: OfferedOperation) -> None:
         """Raises `DocumentInvalid` for an operation that is none to read."""
         operation = offered.operation
         if operation.method != "GET":
@@ -271,7 +270,7 @@ class OpenAPIProvider(Provider):
             "title": offered.tool.title,
             "description": offered.tool.description,
         }
-        readable = self._readable[uri] = _Readable(offered, uri, variables)
+        readable = self._readable[uri] = _ReadableOperation(offered, uri, variables)
         answer = self._reader(api, readable)
         tags = frozenset(operation.tags)
         if variables:
@@ -281,7 +280,7 @@ class OpenAPIProvider(Provider):
             self._resources[uri] = Provided(described=Resource(uri=uri, **said), answer=answer, tags=tags)
 
     @staticmethod
-    def _tool(api: API, offered: Offered) -> Any:
+    def _tool(api: API, offered: OfferedOperation) -> Any:
         async def answer(call: Call, channel: Channel) -> CallToolResult:
             raw = cast("CallToolParams", call.params).arguments
             try:
@@ -295,7 +294,7 @@ class OpenAPIProvider(Provider):
         return answer
 
     @staticmethod
-    def _reader(api: API, readable: _Readable) -> Any:
+    def _reader(api: API, readable: _ReadableOperation) -> Any:
         async def answer(call: Call, channel: Channel) -> ReadResourceResult:
             uri = cast("ReadResourceParams", call.params).uri
             arguments = readable.arguments(uri)
@@ -314,7 +313,7 @@ class OpenAPIProvider(Provider):
         return answer
 
 
-def _check_read(offered: Offered, answer: Fetched, uri: str) -> None:
+def _check_read(offered: OfferedOperation, answer: Fetched, uri: str) -> None:
     """Raise what the reader of a resource is told of an answer that is no success."""
     if answer.status == _ABSENT:
         raise ResourceNotFound(f"there is no resource {uri[:256]!r}", uri=uri[:2048])
@@ -322,7 +321,7 @@ def _check_read(offered: Offered, answer: Fetched, uri: str) -> None:
         raise InvalidParams(failure_text(offered.operation, answer))
 
 
-def _uri_of(offered: Offered, start: str) -> tuple[str, dict[str, str]]:
+def _uri_of(offered: OfferedOperation, start: str) -> tuple[str, dict[str, str]]:
     """The URI, or template, of an operation, and the argument that each of its variables is.
 
     Raises `DocumentInvalid`.
@@ -347,7 +346,7 @@ def _uri_of(offered: Offered, start: str) -> tuple[str, dict[str, str]]:
     return start.rstrip("/") + path + (f"{{?{','.join(query)}}}" if query else ""), variables
 
 
-def _is_list(offered: Offered, argument: str) -> bool:
+def _is_list(offered: OfferedOperation, argument: str) -> bool:
     """Whether an argument is a list, so that it may be in a URI several times."""
     properties = mapping(offered.plan.input_schema.get("properties"))
     return mapping(properties.get(argument)).get("type") == "array"

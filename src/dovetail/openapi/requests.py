@@ -21,18 +21,18 @@ from dovetail.security import parse_url
 
 from .bodies import written_body
 from .credentials import Credential
-from .operations import Operation, Parameter
-from .plans import Plan
+from .operations import APIOperation, OperationParameter
+from .plans import CallPlan
 from .styles import Unsendable, cookie_pairs, header_value, path_part, query_pairs
 
-__all__ = ["Outgoing", "outgoing"]
+__all__ = ["APIRequest", "outgoing"]
 
 _VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
 _PATH: Final = "/:@!$&'()*+,;=~%"
 MAX_URL: Final = 4096
 
 
-class Outgoing(msgspec.Struct, frozen=True):
+class APIRequest(msgspec.Struct, frozen=True):
     """A request that is ready to be sent; ``url`` is escaped, and goes out as it stands."""
 
     method: str
@@ -42,8 +42,8 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 def outgoing(
-    plan: Plan, arguments: Mapping[str, Any], server: str, credentials: Iterable[Credential] = ()
-) -> Outgoing:
+    plan: CallPlan, arguments: Mapping[str, Any], server: str, credentials: Iterable[Credential] = ()
+) -> APIRequest:
     """The request that a call with these arguments is. ``server``: what the path is put after.
 
     The arguments fit the plan's input schema. Raises `ToolError` for one that can't be sent, with what to do.
@@ -90,11 +90,15 @@ def outgoing(
     if body is not None:
         headers.append(("content-type", body.type))
     url = _url(operation, server, path, query)
-    return Outgoing(operation.method, url, tuple(headers), None if body is None else body.data)
+    return APIRequest(operation.method, url, tuple(headers), None if body is None else body.data)
 
 
 def _put(
-    parameter: Parameter, value: Any, query: list[str], headers: list[tuple[str, str]], cookies: list[str]
+    parameter: OperationParameter,
+    value: Any,
+    query: list[str],
+    headers: list[tuple[str, str]],
+    cookies: list[str],
 ) -> None:
     """Raises `Unsendable`."""
     if parameter.place == "query":
@@ -105,7 +109,7 @@ def _put(
         cookies += cookie_pairs(parameter, value)
 
 
-def _accepted(operation: Operation) -> str:
+def _accepted(operation: APIOperation) -> str:
     """The media types of the good answers, as a header."""
     good = [each for status, media in operation.responses.items() if status[:1] == "2" for each in media]
     types = list(dict.fromkeys(each.type.partition(";")[0].strip() for each in good))
@@ -113,7 +117,7 @@ def _accepted(operation: Operation) -> str:
     return ", ".join(plain) or "*/*"
 
 
-def _url(operation: Operation, server: str, path: Mapping[str, str], query: list[str]) -> str:
+def _url(operation: APIOperation, server: str, path: Mapping[str, str], query: list[str]) -> str:
     """Raises `ToolError`."""
     missing = [name for name in _VARIABLE.findall(operation.path) if name not in path]
     if missing:

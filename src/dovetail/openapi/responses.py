@@ -33,7 +33,7 @@ from dovetail.types import (
     explain,
 )
 
-from .operations import Media, Operation
+from .operations import APIOperation, MediaType
 from .plain import is_mapping, mapping, text
 from .plans import is_json
 from .schemas import Schemas
@@ -61,7 +61,7 @@ class Output(msgspec.Struct, frozen=True):
     left_open: tuple[str, ...] = ()
 
 
-def output_of(operation: Operation, schemas: Schemas, limit: int) -> Output | None:
+def output_of(operation: APIOperation, schemas: Schemas, limit: int) -> Output | None:
     """What the document promises for good answers, as an output schema; None where that is nothing, or may be none.
 
     ``limit``: bytes that the schema may have, about. Raises `DocumentInvalid`.
@@ -90,12 +90,12 @@ def output_of(operation: Operation, schemas: Schemas, limit: int) -> Output | No
     return Output(schema, wraps, tuple(left))
 
 
-def _first(media: tuple[Media, ...]) -> Media:
+def _first(media: tuple[MediaType, ...]) -> MediaType:
     return media[0]
 
 
 def result_of(
-    operation: Operation, answer: Fetched, output: Output | None, check: Validator | None
+    operation: APIOperation, answer: Fetched, output: Output | None, check: Validator | None
 ) -> CallToolResult:
     """The result of a call that was answered so. ``check``: what judges the structured content, if something can."""
     if not 200 <= answer.status < 300:
@@ -129,12 +129,12 @@ def contents_of(answer: Fetched, uri: str) -> ResourceContents:
     return ResourceContents(uri=uri, mime_type=kind, blob=base64.b64encode(answer.body).decode())
 
 
-def failure(operation: Operation, answer: Fetched) -> CallToolResult:
+def failure(operation: APIOperation, answer: Fetched) -> CallToolResult:
     """An answer that is no success, for the model."""
     return CallToolResult(content=[TextContent(text=failure_text(operation, answer))], is_error=True)
 
 
-def failure_text(operation: Operation, answer: Fetched) -> str:
+def failure_text(operation: APIOperation, answer: Fetched) -> str:
     """An answer that is no success, in words."""
     lines = [f"{operation.label} was answered with {_status(answer.status)}."]
     if 300 <= answer.status < 400:
@@ -174,7 +174,7 @@ def _cut(body: str) -> str:
     return shown if len(shown) <= _BODY else f"{shown[:_BODY]}... (cut; the body has {len(body)} characters)"
 
 
-def _broken(operation: Operation, answer: Fetched, kind: str, why: str) -> CallToolResult:
+def _broken(operation: APIOperation, answer: Fetched, kind: str, why: str) -> CallToolResult:
     """A good answer that is not what the document promised."""
     said = TextContent(
         text=f"{operation.label} was carried out ({_status(answer.status)}): don't call it again for this. Its answer"
@@ -183,7 +183,7 @@ def _broken(operation: Operation, answer: Fetched, kind: str, why: str) -> CallT
     return CallToolResult(content=[said, *_blocks(operation, answer, kind)], is_error=True)
 
 
-def _blocks(operation: Operation, answer: Fetched, kind: str) -> list[ContentBlock]:
+def _blocks(operation: APIOperation, answer: Fetched, kind: str) -> list[ContentBlock]:
     if not answer.body:
         return [TextContent(text=_empty(operation, answer))]
     if kind.startswith("image/") and kind != "image/svg+xml":
@@ -197,7 +197,7 @@ def _blocks(operation: Operation, answer: Fetched, kind: str) -> list[ContentBlo
     return [EmbeddedResource(resource=ResourceContents(uri=uri, mime_type=kind, blob=blob))]
 
 
-def _empty(operation: Operation, answer: Fetched) -> str:
+def _empty(operation: APIOperation, answer: Fetched) -> str:
     """What to say of an answer without a body."""
     said = f"{operation.label} was answered with {_status(answer.status)}, without a body."
     if operation.method == "HEAD":

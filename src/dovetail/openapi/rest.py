@@ -35,13 +35,10 @@ from dovetail.errors import (
 from dovetail.server import ASGIReceive, ASGIScope, ASGISend, Endpoint, EndpointOptions
 from dovetail.types import (
     DECODE_ERRORS,
-    AudioContent,
     CallToolParams,
     CallToolResult,
-    EmbeddedResource,
     GetPromptParams,
     GetPromptResult,
-    ImageContent,
     Implementation,
     ListPromptsParams,
     ListPromptsResult,
@@ -67,7 +64,7 @@ from dovetail.types import (
 from dovetail.types import SingleRequest as Single
 
 from .description import describe
-from .plain import mapping
+from .plain import mapping, text
 
 __all__ = ["rest"]
 
@@ -77,6 +74,7 @@ _CLIENT: Final = Implementation(name="plain-http", version="1")
 _MAX_BODY: Final = 16 * 1024 * 1024
 _MAX_PAGES: Final = 1000
 _JSON: Final = "application/json"
+_BYTES: Final = "application/octet-stream"
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SAFE: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -139,7 +137,7 @@ class _Rest:
         if target.startswith("/.well-known/"):
             await self._endpoint(scope, receive, send)
             return
-        request = _Request(self._endpoint, self._path, scope, receive)
+        request = _PlainRequest(self._endpoint, self._path, scope, receive)
         if scope["method"] == "OPTIONS":  # which pages may call is the endpoint's to say
             await self._endpoint(request.inner(), receive, send)
             return
@@ -158,7 +156,7 @@ class _Rest:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
-    async def _answered(self, request: _Request, method: str, target: str) -> _Answer:
+    async def _answered(self, request: _PlainRequest, method: str, target: str) -> _Answer:
         """What a request is answered with. Raises `_Refused`, `_Gone`, `RPCError` and `RemoteProtocolError`."""
         _, kind, name = (*target.split("/", 2), "", "")[:3]
         wanted = "POST" if kind in ("tools", "prompts") and name else "GET"
@@ -173,7 +171,7 @@ class _Rest:
         arguments = await request.arguments()
         return await (_called if kind == "tools" else _got)(request, unquote(name), arguments)
 
-    async def _described(self, request: _Request) -> _Answer:
+    async def _described(self, request: _PlainRequest) -> _Answer:
         """The document, of what this caller may use."""
         tools = await request.tools()
         resources = await request.listed(ListResourcesParams, ListResourcesResult, "resources")
@@ -192,7 +190,7 @@ class _Rest:
         return _Answer(200, _JSON, encode(found))
 
 
-class _Request:
+class _PlainRequest:
     """A plain request, and the requests of the protocol that are made in its place."""
 
     def __init__(self, endpoint: Endpoint, path: str, scope: ASGIScope, receive: ASGIReceive) -> None:
@@ -308,7 +306,7 @@ class _Request:
         return next((value for key, value in pairs if key == name), None)
 
 
-async def _called(request: _Request, name: str, arguments: msgspec.Raw) -> _Answer:
+async def _called(request: _PlainRequest, name: str, arguments: msgspec.Raw) -> _Answer:
     """What a tool gives."""
     params = CallToolParams(name=name, arguments=arguments)
     try:
@@ -332,14 +330,15 @@ async def _called(request: _Request, name: str, arguments: msgspec.Raw) -> _Answ
         block = result.content[0]
         if isinstance(block, TextContent):
             return _Answer(200, "text/plain; charset=utf-8", block.text.encode())
-        if isinstance(block, (ImageContent, AudioContent)):
-            return _Answer(200, block.mime_type, base64.b64decode(block.data))
-        if isinstance(block, EmbeddedResource):
-            return _of_contents(block.resource)
+        said = mapping(block.to_wire())
+        if isinstance(said.get("data"), str):
+            return _Answer(200, text(said.get("mimeType")) or _BYTES, base64.b64decode(said["data"]))
+        if "resource" in said:
+            return _of_contents(reader(ResourceContents).read(encode(said["resource"])))
     return _Answer(200, _JSON, encode({"content": result.content}))
 
 
-async def _got(request: _Request, name: str, arguments: msgspec.Raw) -> _Answer:
+async def _got(request: _PlainRequest, name: str, arguments: msgspec.Raw) -> _Answer:
     """The messages of a prompt."""
     given: dict[str, Any] = decode(arguments)
     wrong = [key for key, value in given.items() if not isinstance(value, str)]
@@ -358,7 +357,7 @@ async def _got(request: _Request, name: str, arguments: msgspec.Raw) -> _Answer:
     return _Answer(200, _JSON, encode({**said, "messages": result.messages}))
 
 
-async def _read(request: _Request) -> _Answer:
+async def _read(request: _PlainRequest) -> _Answer:
     """What a resource holds."""
     uri = request.query("uri")
     if not uri:
@@ -399,7 +398,7 @@ def _asks() -> _Answer:
 
 def _of_contents(contents: ResourceContents) -> _Answer:
     if contents.blob is not None:
-        return _Answer(200, contents.mime_type or "application/octet-stream", base64.b64decode(contents.blob))
+        return _Answer(200, contents.mime_type or _BYTES, base64.b64decode(contents.blob))
     kind = contents.mime_type or "text/plain"
     charset = "; charset=utf-8" if kind.startswith("text/") and "charset" not in kind else ""
     return _Answer(200, kind + charset, (contents.text or "").encode())

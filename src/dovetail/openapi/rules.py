@@ -11,20 +11,20 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from .operations import Operation
+from .operations import APIOperation
 
-__all__ = ["Becomes", "Rule", "decided"]
+__all__ = ["Becomes", "RouteRule", "decided"]
 
 Becomes: TypeAlias = Literal["tool", "resource", "hidden"]
 """What an operation may become. A resource whose operation has parameters is a resource template."""
 
 
-class Rule(msgspec.Struct, frozen=True):
+class RouteRule(msgspec.Struct, frozen=True):
     """What becomes of the operations that fit all that is given here; a rule with nothing fits every one.
 
     ``methods``: such as ``{"GET", "HEAD"}``. ``path``: a pattern for the whole path as the document has it, in which
     ``*`` is any text (``/admin/*``). ``tags``: the operation has one of them. ``ids``: its operationId is one of them.
-    ``where``: a function of the `Operation` that says whether it fits.
+    ``where``: a function of the `APIOperation` that says whether it fits.
     """
 
     becomes: Becomes
@@ -32,7 +32,7 @@ class Rule(msgspec.Struct, frozen=True):
     path: str | None = None
     tags: Collection[str] = ()
     ids: Collection[str] = ()
-    where: Callable[[Operation], bool] | None = None
+    where: Callable[[APIOperation], bool] | None = None
 
     def __post_init__(self) -> None:
         if self.becomes not in ("tool", "resource", "hidden"):
@@ -43,7 +43,7 @@ class Rule(msgspec.Struct, frozen=True):
                     f"{name}= of a rule is a collection of texts, such as [{getattr(self, name)!r}]"
                 )
 
-    def fits(self, operation: Operation) -> bool:
+    def fits(self, operation: APIOperation) -> bool:
         """Whether this rule is about an operation."""
         return (
             (not self.methods or operation.method in {each.upper() for each in self.methods})
@@ -54,7 +54,7 @@ class Rule(msgspec.Struct, frozen=True):
         )
 
 
-def decided(operation: Operation, rules: Iterable[Rule]) -> Becomes:
+def decided(operation: APIOperation, rules: Iterable[RouteRule]) -> Becomes:
     """What becomes of an operation: a tool, unless a rule says something else."""
     for each in rules:
         if each.fits(operation):

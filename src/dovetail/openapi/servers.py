@@ -20,7 +20,7 @@ from dovetail.security import parse_url
 
 from .documents import Document
 from .errors import DocumentInvalid
-from .operations import Operation
+from .operations import APIOperation
 from .plain import items, mapping, text
 
 __all__ = ["server_of"]
@@ -29,7 +29,7 @@ _VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
 
 
 def server_of(
-    document: Document, operation: Operation, *, server: str | None, variables: Mapping[str, str]
+    document: Document, operation: APIOperation, *, server: str | None, variables: Mapping[str, str]
 ) -> str:
     """The URL that an operation's path is put after, without a slash at its end.
 

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from .operations import Parameter
+from .operations import OperationParameter
 
 __all__ = ["Unsendable", "as_text", "cookie_pairs", "header_value", "path_part", "query_pairs", "query_text"]
 
@@ -44,7 +44,7 @@ def as_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def path_part(parameter: Parameter, value: Any) -> str:
+def path_part(parameter: OperationParameter, value: Any) -> str:
     """What stands in a path for a value. Raises `Unsendable`."""
     _check_steps(value)
     if parameter.media:
@@ -68,7 +68,7 @@ def path_part(parameter: Parameter, value: Any) -> str:
     return found
 
 
-def query_pairs(parameter: Parameter, value: Any) -> list[str]:
+def query_pairs(parameter: OperationParameter, value: Any) -> list[str]:
     """The parts of a query, ``name=value``, that a value is."""
     escape = _escaped_but_reserved if parameter.allow_reserved else _escaped
     name = _escaped(parameter.name)
@@ -83,7 +83,7 @@ def query_text(name: str, value: Any, style: str, explode: bool, allow_reserved:
     return [part.replace("%20", "+") for part in _form(_escaped(name), value, style, explode, escape)]
 
 
-def header_value(parameter: Parameter, value: Any) -> str:
+def header_value(parameter: OperationParameter, value: Any) -> str:
     """A value as the value of a header. Raises `Unsendable`."""
     if parameter.media:
         found = _media_text(value)
@@ -98,7 +98,7 @@ def header_value(parameter: Parameter, value: Any) -> str:
     return found.strip(" \t")
 
 
-def cookie_pairs(parameter: Parameter, value: Any) -> list[str]:
+def cookie_pairs(parameter: OperationParameter, value: Any) -> list[str]:
     """The parts of a cookie header, ``name=value``, that a value is."""
     if parameter.media:
         return [f"{parameter.name}={_in_cookie(_media_text(value))}"]
@@ -121,7 +121,9 @@ def _form(name: str, value: Any, style: str, explode: bool, escape: Escape) -> l
     return [f"{name}={plain[0]}"] if plain else []
 
 
-def _matrix(parameter: Parameter, pairs: list[tuple[str, str]], plain: list[str], listed: bool) -> str:
+def _matrix(
+    parameter: OperationParameter, pairs: list[tuple[str, str]], plain: list[str], listed: bool
+) -> str:
     name = _escaped(parameter.name)
     if pairs:
         if parameter.explode:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from .operations import Operation
+from .operations import APIOperation
 
 __all__ = ["MAX_NAME", "name_arguments", "name_operations"]
 
@@ -23,7 +23,7 @@ _OTHER: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
-def name_operations(operations: Iterable[Operation], given: Mapping[str, str]) -> list[str]:
+def name_operations(operations: Iterable[APIOperation], given: Mapping[str, str]) -> list[str]:
     """A name for each, in their order. ``given``: names by operationId, or by method and path (``GET /pets``).
 
     Raises ValueError for a name in ``given`` that no tool may have, that is there twice, or that is for none of them.

@@ -32,7 +32,7 @@ _MERGE: Final = "<<"
 Scalar: TypeAlias = str | int | float | bool | None
 
 
-class _Open:
+class _OpenNode:
     """A mapping or sequence whose end has not come."""
 
     __slots__ = ("anchor", "depth", "key", "size", "value", "waits")
@@ -58,7 +58,7 @@ def read_yaml(document: bytes, *, most_values: int, most_levels: int) -> Any:
     except ImportError:
         raise ImportError("reading YAML needs PyYAML: pip install 'dovetail[openapi]'") from None
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    reader = _Reader(most_values, most_levels)
+    reader = _YAMLReader(most_values, most_levels)
     try:
         for event in cast("Any", yaml.parse)(document, Loader=loader):
             reader.take(event)
@@ -69,7 +69,7 @@ def read_yaml(document: bytes, *, most_values: int, most_levels: int) -> Any:
     return reader.result
 
 
-class _Reader:
+class _YAMLReader:
     """Makes values of events."""
 
     def __init__(self, most_values: int, most_levels: int) -> None:
@@ -77,7 +77,7 @@ class _Reader:
         self.result: Any = None
         self._most_values = most_values
         self._most_levels = most_levels
-        self._open: list[_Open] = []
+        self._open: list[_OpenNode] = []
         self._named: dict[str, tuple[Any, int, int]] = {}
 
     def take(self, event: Any) -> None:
@@ -109,7 +109,7 @@ class _Reader:
             raise DocumentInvalid(
                 f"the document is deeper than {self._most_levels} levels in {_place(event)}"
             )
-        self._open.append(_Open(value, event.anchor))
+        self._open.append(_OpenNode(value, event.anchor))
 
     def _end(self) -> None:
         ended = self._open.pop()
