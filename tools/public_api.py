@@ -45,6 +45,7 @@ PUBLIC = {
     "dovetail.extensions.tasks.dbos": "tasks run by the durable engine DBOS",
     "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
+    "dovetail.openapi": "APIs that an OpenAPI document describes, and an app's tools for plain HTTP clients",
     "dovetail.providers": "where what an app offers comes from besides its functions, and how it is shown",
     "dovetail.revisions": "the revisions as data",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
@@ -86,6 +87,7 @@ GIVEN = {
     "Session",
     "Subscription",
     "ToolResult",
+    "Validator",
 }
 #: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
 #: leaves it out, and no page has to show it.

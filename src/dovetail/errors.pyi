@@ -16,6 +16,7 @@ from dovetail.auth.login import (
 )
 from dovetail.client.results import OutputInvalid, ToolFailed
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
+from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
     Closed,
     ConnectFailed,
@@ -51,6 +52,14 @@ from dovetail.protocol.errors import (
     rpc_error,
 )
 from dovetail.protocol.paging import InvalidCursor
+from dovetail.protocol.schema.screening import (
+    ExternalReference,
+    InvalidSchema,
+    SchemaError,
+    SchemaTooLarge,
+    UnknownDialect,
+)
+from dovetail.protocol.uri_template.syntax import TemplateError, TemplateTooLong, URITooLong
 from dovetail.runtime.extension import InvalidExtension
 from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
@@ -101,8 +110,10 @@ __all__ = [
     "DiscoveryFailed",
     "Dismissed",
     "Diverged",
+    "DocumentInvalid",
     "DovetailError",
     "EventsTrimmed",
+    "ExternalReference",
     "FeatureUnavailable",
     "FetchFailed",
     "FetchRefused",
@@ -114,6 +125,7 @@ __all__ = [
     "InvalidExtension",
     "InvalidParams",
     "InvalidRequest",
+    "InvalidSchema",
     "JournalTooLarge",
     "KeyInvalid",
     "LifespanFailed",
@@ -140,6 +152,8 @@ __all__ = [
     "RequestCancelled",
     "RequestTimeout",
     "ResourceNotFound",
+    "SchemaError",
+    "SchemaTooLarge",
     "ScopeRefused",
     "SealBroken",
     "SealTooLarge",
@@ -159,6 +173,8 @@ __all__ = [
     "TaskCancelled",
     "TaskExists",
     "TaskLost",
+    "TemplateError",
+    "TemplateTooLong",
     "TimedOut",
     "TokenRefused",
     "TokensChanged",
@@ -166,8 +182,10 @@ __all__ = [
     "ToolError",
     "ToolFailed",
     "TransportError",
+    "URITooLong",
     "URLElicitationRequired",
     "Unanswered",
+    "UnknownDialect",
     "UnsupportedVersion",
     "UserRejected",
     "ValueTooLarge",

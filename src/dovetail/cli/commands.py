@@ -35,6 +35,7 @@ from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
 from .connecting import CommandSession, CommonOptions
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
+from .exporting import export
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
 from .saving import OutputFile
@@ -87,6 +88,7 @@ commands = Commands(
 
 
 commands.command(authorization)
+commands.command(export)
 commands.command(store)
 commands.command(tasks)
 
@@ -392,7 +394,7 @@ def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     ours, command = words[:at], words[at + 1 :]
     if not command or not ours:
         return words, None
-    place = 2 if ours[0] == tasks.name[0] else 1
+    place = 2 if ours[0] in (tasks.name[0], export.name[0]) else 1
     return [*ours[:place], command[0], *ours[place:]], command
 
 
