@@ -46,6 +46,7 @@ PUBLIC = {
     "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.providers": "where what an app offers comes from besides its functions, and how it is shown",
+    "dovetail.proxy": "another server, offered by an app",
     "dovetail.revisions": "the revisions as data",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
     "dovetail.server": "the types of what an app takes and gives",

@@ -51,6 +51,7 @@ from dovetail.protocol.errors import (
     rpc_error,
 )
 from dovetail.protocol.paging import InvalidCursor
+from dovetail.proxy.parking import ParkingLost
 from dovetail.runtime.extension import InvalidExtension
 from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
@@ -130,6 +131,7 @@ __all__ = [
     "OutcomeUnknown",
     "OutputInvalid",
     "OutputMismatch",
+    "ParkingLost",
     "ParseError",
     "PathRefused",
     "RPCError",

@@ -345,7 +345,15 @@ class App:
         from .mounting import mount
 
         own, kept = self.provide(), self._keys_and_store
-        mount(self._catalog, own, prefix, what.provide(), transforms, extensions=self._extensions)
+        mount(
+            self._catalog,
+            own,
+            prefix,
+            what.provide(),
+            transforms,
+            extensions=self._extensions,
+            runner_state=self._runner_state,
+        )
         if isinstance(what, App):
             what._keys_and_store.follow(kept)
         self._service = None

@@ -13,9 +13,9 @@ name what was called, tools may run as tasks, and nobody hears of a change in wh
 Specification: server/tools, server/resources, server/prompts, server/utilities/pagination.
 """
 
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -29,6 +29,7 @@ from ...runtime.dispatch import Handler
 from ...runtime.extension import TaskOptions
 from ...security.principal import Principal
 from ..catalog import ListKind
+from ..context import Context
 
 T = TypeVar("T", Tool, Resource, ResourceTemplate, Prompt)
 Offer = Literal["tools", "resources", "prompts", "completions"]
@@ -71,13 +72,28 @@ class ProvidedPage(Struct, Generic[T], frozen=True):
     next: str | None = None
 
 
+class AskingRunner(Protocol):
+    """How what a provider has may ask the client: runs ``body`` for a call, with a `Context` that can ask.
+
+    In the stateless era the body runs again in each round of the call, over what was answered and done before, and what
+    this gives is `InputRequired` where a round ends with questions; so it is for calls that outlive their requests.
+    Raises what the body raises, and `InvalidParams` for request state that is not valid here.
+    """
+
+    def __call__(
+        self, call: Call, channel: Channel, body: Callable[[Context], Awaitable[Any]]
+    ) -> Awaitable[Any]:
+        """See the class."""
+        ...
+
+
 class Provider:
     """A source of tools, resources, templates and prompts. Override what it has; every method has a default.
 
     The methods that list and find are given the request as its handler gets it: ``channel.principal`` is who asks.
-    ``cursor`` is a text that this provider gave out as `ProvidedPage.next`, None for the beginning; what it gave may come back
-    damaged, and is answered with `InvalidParams`. What they raise costs this provider's part of a list, which is
-    logged, and is the answer to a request that was about one thing.
+    ``cursor`` is a text that this provider gave out as `ProvidedPage.next`, None for the beginning; what it gave may
+    come back damaged, and is answered with `InvalidParams`. What they raise costs this provider's part of a list, which
+    is logged, and is the answer to a request that was about one thing.
     """
 
     @property
@@ -178,6 +194,9 @@ class Provider:
 
     # Its life
 
+    def mounted(self, asking: "AskingRunner") -> None:
+        """Called when it is mounted, before it lives. ``asking``: how its things may ask the client that uses them."""
+
     def life(self, publish: Callable[[Change], None]) -> AbstractAsyncContextManager[None]:
         """Around the time in which it is served. ``publish`` tells of a change in what it has; it may be called from
         any task or thread, and never waits.
@@ -238,4 +257,4 @@ async def _nothing() -> AsyncGenerator[None]:
     yield
 
 
-__all__ = ["ALL", "ListKind", "Offer", "ProvidedPage", "Provided", "Provider", "name_of"]
+__all__ = ["ALL", "AskingRunner", "ListKind", "Offer", "ProvidedPage", "Provided", "Provider", "name_of"]

@@ -24,7 +24,7 @@ from ...protocol.types import Prompt, Resource, ResourceTemplate, Tool
 from ...runtime.channel import Channel
 from ...security.principal import Principal
 from ..access import is_judged
-from .provider import ListKind, Offer, Provided, ProvidedPage, Provider
+from .provider import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider
 
 _MAX_PRINTS: Final = 1000
 
@@ -209,6 +209,10 @@ class Transformed(Provider):
         return found is None or self._show["resources"](found, principal) is not None
 
     # Its life
+
+    def mounted(self, asking: AskingRunner) -> None:
+        """Called when it is mounted."""
+        self._inner.mounted(asking)
 
     @asynccontextmanager
     async def _life(self, publish: Callable[[Change], None]) -> AsyncGenerator[None]:
