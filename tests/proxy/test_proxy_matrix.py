@@ -114,3 +114,27 @@ async def test_callers_are_asked_what_is_theirs(ours: str) -> None:
     async with Client(app):  # the lifespan of the app goes on
         found = await asyncio.gather(*map(one, names))
     assert found == [f"{name}-first? {name}-second?" for name in names]
+
+
+@pytest.mark.parametrize("ours", REVISIONS)
+@pytest.mark.parametrize("theirs", REVISIONS)
+async def test_changes_pass_between_all_revisions(theirs: str, ours: str) -> None:
+    """What an upstream adds and changes is told to who listens, whichever way each side tells of it."""
+    there = upstream()
+    async with Client(proxy_app(there, revision=theirs), revision=ours) as client:
+        assert client.instructions == "Ask kindly."
+        async with client.listen(tools=True, prompts=True, resources=["note://a"]) as changes:
+            assert changes.acknowledged.resource_subscriptions == ["note://a"]
+            await client.list_tools()
+            for change in (
+                lambda: there.resource_updated("note://a"),
+                lambda: there.add_tool(later),
+                lambda: there.remove_tool("later"),
+            ):
+                change()
+                await anext(changes)
+            assert "later" not in [tool.name async for tool in client.tools(fresh=True)]
+
+
+async def later() -> str:
+    return "later"

@@ -31,13 +31,11 @@ from ..extensions import Call, Channel, Encoded, Result
 from ..logs import get_logger
 from ..protocol import names
 from ..providers import AskingRunner
-from ..revisions import PROFILES, Feature, Profile
-from ..server import Question
+from ..revisions import PROFILES, Feature
 from ..server.context import Context
 from ..types import (
     CacheableResult,
     CallToolResult,
-    ClientCapabilities,
     InputRequired,
     LogLevel,
     Params,
@@ -47,9 +45,10 @@ from ..types import (
     encode,
     reader,
 )
-from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, asking_part, plain_params
+from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, asking_part
 from .parking import ParkedCall, Parking, PendingQuestions
 from .passing import Passing, current
+from .questions import PassedQuestion, carried, plain_params
 
 log = get_logger("dovetail.proxy")
 
@@ -255,36 +254,6 @@ class Forwarder:
             await passing.said()
 
 
-class PassedQuestion(Question[Any]):
-    """A question of the upstream's, as it came."""
-
-    def __init__(self, method: str, params: Any) -> None:
-        self.method = method
-        self._params = params
-
-    def needs(self) -> dict[str, Any]:
-        """The capability that the caller has to declare."""
-        return {self.method.partition("/")[0]: {}}
-
-    def check(self, profile: Profile, capabilities: ClientCapabilities) -> None:
-        """Raise `MissingCapability` unless revision and caller can be asked this."""
-        super().check(profile, capabilities)
-        needed = self.needs()
-        if any(getattr(capabilities, name, None) is None for name in needed):
-            raise MissingCapability(
-                f"this request needs the client capability {next(iter(needed))!r}",
-                data={"requiredCapabilities": needed},
-            )
-
-    def params(self, profile: Profile) -> Params | Raw:
-        """The parameters, as the caller's revision carries them."""
-        return reader(profile.server_requests[self.method].params).keep(encode(self._params))
-
-    def read(self, answer: Raw) -> Any:
-        """The answer, as it came."""
-        return decode(answer)
-
-
 class _MetaMember(Struct, frozen=True):
     meta: dict[str, Any] | None = field(default=None, name="_meta")
 
@@ -308,11 +277,8 @@ async def _asked_by_requests(passing: Passing, required: InputRequired) -> dict[
     profile = passing.call.profile
 
     async def ask(method: str, params: Raw) -> Raw:
-        row = profile.server_requests.get(method)
-        if row is None:
-            raise MissingCapability(f"revision {profile.revision} has no {method[:100]}")
-        carried = profile.encode(reader(row.params).keep(params or b"{}"))
-        return (await passing.ask(method, Raw(carried))).copy()
+        asked = profile.encode(carried(method, params, profile))
+        return (await passing.ask(method, Raw(asked))).copy()
 
     asking = {
         key: asyncio.ensure_future(ask(each.method, each.params))
@@ -378,7 +344,13 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
         members.setdefault("cacheScope", _PRIVATE)
     meta = members.get("_meta")
     if meta is not None and profile.stateless:
-        said = {key: each for key, each in decode(meta).items() if key != names.META_SERVER_INFO}
+        decoded = decode(meta)
+        if names.META_MISSING in decoded and client.era == "stateful":
+            raise MissingCapability(
+                "the tool asks what this client did not declare",
+                data={"requiredCapabilities": decoded[names.META_MISSING]},
+            )
+        said = {key: each for key, each in decoded.items() if key != names.META_SERVER_INFO}
         del members["_meta"]
         if said:
             return Result(meta=said, extra=members)
@@ -390,4 +362,4 @@ _HINTS: Final = ("ttlMs", "cacheScope")
 _ZERO: Final = Raw(b"0")
 _PRIVATE: Final = Raw(b'"private"')
 
-__all__ = ["Forwarder", "PassedQuestion", "result_for"]
+__all__ = ["Forwarder", "result_for"]

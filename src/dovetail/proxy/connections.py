@@ -28,6 +28,7 @@ from ..logs import get_logger
 from ..server.questions import Elicit, Roots, Sample
 from ..types import ClientCapabilities, MessageNotice, encode, reader
 from .passing import Passing, current
+from .questions import carried, plain_params
 
 log = get_logger("dovetail.proxy")
 
@@ -61,7 +62,8 @@ class Connection:
         params = plain_params(call.raw)
         row = call.profile.server_requests[call.method]
         if not passing.call.profile.stateless and passing.park is None:
-            params = Raw(passing.call.profile.encode(reader(row.params).keep(params)))
+            profile = passing.call.profile
+            params = Raw(profile.encode(carried(call.method, params, profile)))
         return reader(row.result).keep(await passing.ask(call.method, params))
 
     def log(self, notice: MessageNotice) -> None:
@@ -298,19 +300,6 @@ def asking_part(capabilities: ClientCapabilities) -> ClientCapabilities:
         sampling=capabilities.sampling,
         elicitation=capabilities.elicitation,
     )
-
-
-def plain_params(raw: Raw) -> Raw:
-    """Parameters of a question without what belongs to its own request: ``_meta``, and that it be a task."""
-    if not raw:
-        return Raw(b"{}")
-    members = msgspec.json.decode(raw, type=dict[str, Raw])
-    if members.keys().isdisjoint(_OWN):
-        return raw.copy()
-    return Raw(msgspec.json.encode({name: each for name, each in members.items() if name not in _OWN}))
-
-
-_OWN: Final = frozenset({"_meta", "task"})
 
 
 def _extension(connection: Connection, capabilities: ClientCapabilities) -> Extension:

@@ -16,6 +16,7 @@ from ..client import Client, ClientOptions, Target
 from ..errors import DovetailError, InternalError, LocalProtocolError, MethodNotFound, RPCError
 from ..extensions import Call, Change, Channel, Encoded, Handler, Result
 from ..logs import get_logger
+from ..protocol import names
 from ..providers import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider
 from ..revisions import PROFILES
 from ..types import Prompt, Resource, ResourceTemplate, ServerCapabilities, Tool
@@ -25,6 +26,8 @@ from .lists import Lists
 
 log = get_logger("dovetail.proxy")
 
+MAX_WATCHED: Final = 10_000
+"""Resources whose changes are heard of at a time."""
 _OURS: Final = ("elicitation", "approve", "sampling", "roots", "logging", "progress", "rounds")
 
 
@@ -72,6 +75,7 @@ class ProxyProvider(Provider):
         self._name = name
         self._main: Connection | None = None
         self._publish: Callable[[Change], None] | None = None
+        self._watched: dict[str, int] = {}
         self._lists = Lists(list_timeout)
         self._connections = UpstreamConnections(
             target,
@@ -114,6 +118,31 @@ class ProxyProvider(Provider):
         unsaid = PROFILES[self._main.client.revision].absent.get(ServerCapabilities, ()) if self._main else ()
         return frozenset(kind for kind, there in known.items() if there is not None or kind in unsaid)
 
+    @property
+    def instructions(self) -> str | None:
+        """What the upstream says of its use."""
+        main = self._main
+        return None if main is None or main.client.state != "ready" else main.client.instructions
+
+    async def watch(self, uri: str) -> None:
+        """Hear of changes of a resource, for one listener more. Raises as `Client.subscribe` does."""
+        self._watched[uri] = self._watched.get(uri, 0) + 1
+        if self._watched[uri] > 1 or len(self._watched) > MAX_WATCHED:
+            return
+        main = await self._connections.main()
+        offered = main.client.server_capabilities
+        if offered is not None and offered.resources is not None and offered.resources.subscribe:
+            await main.client.subscribe(uri)
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less. Raises as `Client.unsubscribe` does."""
+        left = self._watched.get(uri, 0) - 1
+        if left > 0:
+            self._watched[uri] = left
+        elif self._watched.pop(uri, None) is not None:
+            main = await self._connections.main()
+            await main.client.unsubscribe(uri)
+
     # Lists
 
     async def list_tools(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Tool]:
@@ -153,11 +182,13 @@ class ProxyProvider(Provider):
     async def find_resource(
         self, call: Call, channel: Channel, uri: str
     ) -> Provided[Resource] | Provided[ResourceTemplate] | None:
-        """The resource of a URI: any, if the upstream has resources at all, for it need not list what it names in
-        results.
+        """The resource of a URI: to be read any, if the upstream has resources at all, for it need not list what it
+        names in results.
         """
         if "resources" not in self.offers:
             return None
+        if call.method != names.RESOURCES_READ:
+            return await super().find_resource(call, channel, uri)
         return self._provided("resources", Resource(uri=uri, name=uri))
 
     async def _page(

@@ -55,6 +55,13 @@ class Mounted(Protocol):
     """What is mounted on an app; see `Composition`. Apps on which nothing is mounted load nothing of it."""
 
     @property
+    def instructions(self) -> str | None: ...
+
+    async def watch(self, uris: Sequence[str]) -> None: ...
+
+    async def unwatch(self, uris: Sequence[str]) -> None: ...
+
+    @property
     def single_use(self) -> bool: ...
 
     @property

@@ -119,6 +119,29 @@ class Composition:
         return any(what in source.offers for source in self._mounted)
 
     @property
+    def instructions(self) -> str | None:
+        """What the providers say of their use."""
+        return "\n\n".join(said for source in self._mounted if (said := source.instructions)) or None
+
+    async def watch(self, uris: Sequence[str]) -> None:
+        """Somebody listens to these resources."""
+        for uri in uris:
+            await self._each_watch(uri, lambda source, uri=uri: source.watch(uri))
+
+    async def unwatch(self, uris: Sequence[str]) -> None:
+        """One listener less for each."""
+        for uri in uris:
+            await self._each_watch(uri, lambda source, uri=uri: source.unwatch(uri))
+
+    async def _each_watch(self, uri: str, tell: Callable[[Provider], Awaitable[None]]) -> None:
+        for source in self._mounted:
+            if source.may_have("resources", uri):
+                try:
+                    await tell(source)
+                except Exception as problem:  # noqa: BLE001 - told in the log: a listener hears of the others all the same
+                    _tell(source, f"changes of {uri[:256]!r} may not be told", problem)
+
+    @property
     def single_use(self) -> bool:
         """Whether the state of calls of anything mounted counts once."""
         return any(source.single_use for source in self._mounted)

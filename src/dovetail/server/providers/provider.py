@@ -102,6 +102,11 @@ class Provider:
         return type(self).__name__
 
     @property
+    def instructions(self) -> str | None:
+        """What models should know of its use; told where the app that it is mounted on has nothing to say itself."""
+        return None
+
+    @property
     def offers(self) -> frozenset[Offer]:
         """What it may have at any time (default: tools, resources and prompts). A server announces no more than that
         it, or what is mounted on it, offers.
@@ -181,6 +186,12 @@ class Provider:
     def hears(self, uri: str, principal: Principal) -> bool:
         """Whether a caller may hear of a change in a resource, or in one below it."""
         return True
+
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to changes of a resource from now on, once more."""
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less. Of sessions that were lost, nobody tells."""
 
     @property
     def single_use(self) -> bool:

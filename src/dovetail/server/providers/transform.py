@@ -91,6 +91,11 @@ class Transformed(Provider):
         return self._inner.label
 
     @property
+    def instructions(self) -> str | None:
+        """What the provider says of its use."""
+        return self._inner.instructions
+
+    @property
     def offers(self) -> frozenset[Offer]:
         """What the provider may have."""
         return self._inner.offers
@@ -207,6 +212,18 @@ class Transformed(Provider):
         known = self._inner.known("resources", principal)
         found = next((each for each in known or () if each.name == inner), None)
         return found is None or self._show["resources"](found, principal) is not None
+
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to a resource."""
+        inner = self._transform.inner_name("resources", uri)
+        if inner is not None:
+            await self._inner.watch(inner)
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less."""
+        inner = self._transform.inner_name("resources", uri)
+        if inner is not None:
+            await self._inner.unwatch(inner)
 
     # Its life
 
