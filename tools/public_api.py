@@ -47,6 +47,7 @@ PUBLIC = {
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.openapi": "APIs that an OpenAPI document describes, and an app's tools for plain HTTP clients",
     "dovetail.providers": "where what an app offers comes from besides its functions, and how it is shown",
+    "dovetail.proxy": "another server, offered by an app",
     "dovetail.revisions": "the revisions as data",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
     "dovetail.server": "the types of what an app takes and gives",

@@ -86,9 +86,7 @@ def shown(names: list[str]) -> Table:
 def missing(names: list[str]) -> list[str]:
     """The parts of which nothing is listed."""
     return [
-        part
-        for beginning, part in PARTS.items()
-        if not any(name.startswith(beginning) for name in names)
+        part for beginning, part in PARTS.items() if not any(name.startswith(beginning) for name in names)
     ]
 
 

@@ -60,6 +60,7 @@ from dovetail.protocol.schema.screening import (
     UnknownDialect,
 )
 from dovetail.protocol.uri_template.syntax import TemplateError, TemplateTooLong, URITooLong
+from dovetail.proxy.parking import ParkingLost
 from dovetail.runtime.extension import InvalidExtension
 from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
@@ -142,6 +143,7 @@ __all__ = [
     "OutcomeUnknown",
     "OutputInvalid",
     "OutputMismatch",
+    "ParkingLost",
     "ParseError",
     "PathRefused",
     "RPCError",

@@ -36,6 +36,7 @@ from ..protocol.types import (
     ListToolsParams,
     ListToolsResult,
     LogLevel,
+    Params,
     PingParams,
     Prompt,
     PromptReference,
@@ -53,11 +54,11 @@ from ..protocol.types import (
 from .answers import ProgressHandler
 from .arguments import as_json, as_plain, as_texts
 from .blocking import BlockingClient
-from .calls import Caller, CallOptions, CallSettings, Seconds, how_of
+from .calls import Caller, CallOptions, CallSettings, ForwardSettings, Seconds, how_of
 from .connection import ClientConnection
 from .listening import Subscription
 from .options import ClientOptions, Options, settle
-from .own_meta import own_meta
+from .own_meta import own_meta, passed_meta
 from .results import ToolResult
 from .server_warnings import ServerWarning
 from .started_calls import StartedCall, starter_of
@@ -557,6 +558,32 @@ class Client:
         how = CallSettings(timeout=timeout, progress=progress, meta=meta or None)
         body = await self._caller.typed(method, members, how, known_only=not self._options.additions.declared)
         return codec.decode(body) if into is None else self._connection.link.read(method, body, into)
+
+    async def forward(
+        self,
+        method: str,
+        params: Params | Mapping[str, Any],
+        *,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+        log_level: LogLevel | None = None,
+    ) -> Raw | InputRequired:
+        """Send a request on that somebody else made, and give its result as it came: as JSON that was not read, or as
+        what it asks for.
+
+        ``params``: a value of the protocol's, or members; what is JSON already is a `msgspec.Raw`, and is sent as it
+        is. ``meta``: as that of `call_tool`; members that a client may not say are left out. ``log_level``: the least
+        severe log messages wanted of this request, in the stateless era. Nothing is kept, checked against a schema or
+        asked: see `dovetail.proxy`. Raises as `request` does.
+        """
+        how = ForwardSettings(
+            timeout=timeout,
+            progress=progress,
+            meta=passed_meta(meta, self._options.additions.declared),
+            log_level=log_level,
+        )
+        return await self._caller.forward(method, params, how)
 
     async def notify(
         self,

@@ -524,7 +524,11 @@ class Link:
             return await self.questions.answer(call.method, call.params, call.profile, asker)
         from .extension_questions import AskedOverLink  # for those whose extensions answer any
 
-        return await further.answer(call, AskedOverLink(self, asker))
+        self.questions.open += 1
+        try:
+            return await further.answer(call, AskedOverLink(self, asker))
+        finally:
+            self.questions.open -= 1
 
     def _response(self, data: bytes) -> Outgoing:
         revision = self.profile.revision if self.opened else ""

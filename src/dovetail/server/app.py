@@ -348,6 +348,7 @@ class App:
         circular = isinstance(what, App) and what._is_made_of(self)
         late = self._service is not None and self._service.started
         more: dict[str, Any] = {"extensions": self._extensions, "circular": circular, "late": late}
+        more["runner_state"] = self._runner_state
         mount(self._catalog, self._own_entries(), prefix, what, transforms, **more)
         if isinstance(what, App):
             self._parts = (*self._parts, what)
@@ -369,6 +370,7 @@ class App:
                 handlers=lambda: self._handlers()[1],
                 middleware=self._middleware,
                 service=lambda: self.service,
+                instructions=lambda: self.instructions,
             )
         return self._provider
 

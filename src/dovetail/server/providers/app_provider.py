@@ -56,7 +56,7 @@ _USE: Final[dict[ListKind, str]] = {
 
 class AppProvider(Provider):
     """What the app called ``name`` offers. ``entries`` gives what it has, with all that is mounted on it; ``handlers``
-    its methods; ``service`` the app as transports see it.
+    its methods; ``service`` the app as transports see it; ``instructions`` what it says of its use.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class AppProvider(Provider):
         handlers: Callable[[], Mapping[str, Handler]],
         middleware: Sequence[Middleware],
         service: Callable[[], Service],
+        instructions: Callable[[], str | None],
     ) -> None:
         self._name = name
         self._entries = entries
@@ -74,6 +75,7 @@ class AppProvider(Provider):
         self._handlers: dict[str, Handler] | None = None
         self._middleware = middleware
         self._service = service
+        self._instructions = instructions
 
     @property
     def label(self) -> str:
@@ -84,6 +86,11 @@ class AppProvider(Provider):
     def offers(self) -> frozenset[Offer]:
         """What the app has had so far."""
         return self._entries().offers
+
+    @property
+    def instructions(self) -> str | None:
+        """What the app says of its use, or what is mounted on it."""
+        return self._instructions() or self._entries().instructions
 
     @property
     def single_use(self) -> bool:
@@ -211,6 +218,14 @@ class AppProvider(Provider):
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
         """The scopes that a caller lacks to hear of a resource."""
         return self._entries().lacking(uri, principal)
+
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to a resource."""
+        await self._entries().watch(uri)
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less."""
+        await self._entries().unwatch(uri)
 
     # Its life
 

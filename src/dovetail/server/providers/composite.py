@@ -67,6 +67,11 @@ class Composite(Provider):
         """Whether anything requires that callers are known."""
         return any(source.guarded for source in self.sources)
 
+    @property
+    def instructions(self) -> str | None:
+        """What they say of their use."""
+        return "\n\n".join(said for source in self.sources if (said := source.instructions)) or None
+
     # Lists
 
     async def list_tools(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Tool]:
@@ -227,6 +232,22 @@ class Composite(Provider):
             (source.lacking(uri, principal) for source in self.sources if source.may_have("resources", uri)),
             (),
         )
+
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to a resource."""
+        await self._tell_each(uri, lambda source: source.watch(uri))
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less."""
+        await self._tell_each(uri, lambda source: source.unwatch(uri))
+
+    async def _tell_each(self, uri: str, tell: Callable[[Provider], Awaitable[None]]) -> None:
+        for source in self.sources:
+            if source.may_have("resources", uri):
+                try:
+                    await tell(source)
+                except Exception as problem:  # noqa: BLE001 - told in the log; a listener hears of the others
+                    _tell(source, f"changes of {uri[:256]!r} may not be told", problem)
 
     # Their lives
 

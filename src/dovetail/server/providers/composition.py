@@ -99,6 +99,21 @@ class Composition:
         return what in self._mounted.offers
 
     @property
+    def instructions(self) -> str | None:
+        """What the providers say of their use."""
+        return self._mounted.instructions
+
+    async def watch(self, uris: Sequence[str]) -> None:
+        """Somebody listens to these resources."""
+        for uri in uris:
+            await self._mounted.watch(uri)
+
+    async def unwatch(self, uris: Sequence[str]) -> None:
+        """One listener less for each."""
+        for uri in uris:
+            await self._mounted.unwatch(uri)
+
+    @property
     def single_use(self) -> bool:
         """Whether the state of calls of anything mounted counts once."""
         return self._mounted.single_use

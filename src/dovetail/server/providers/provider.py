@@ -13,9 +13,9 @@ name what was called, tools may run as tasks, and nobody hears of a change in wh
 Specification: server/tools, server/resources, server/prompts, server/utilities/pagination.
 """
 
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -29,6 +29,7 @@ from ...runtime.dispatch import Handler
 from ...runtime.extension import TaskOptions
 from ...security.principal import Principal
 from ..catalog import ListKind
+from ..context import Context
 
 T = TypeVar("T", Tool, Resource, ResourceTemplate, Prompt)
 Offer = Literal["tools", "resources", "prompts", "completions"]
@@ -74,6 +75,21 @@ class ProvidedPage(Struct, Generic[T], frozen=True):
     partial: bool = False
 
 
+class AskingRunner(Protocol):
+    """How what a provider has may ask the client: runs ``body`` for a call, with a `Context` that can ask.
+
+    In the stateless era the body runs again in each round of the call, over what was answered and done before, and what
+    this gives is `InputRequired` where a round ends with questions; so it is for calls that outlive their requests.
+    Raises what the body raises, and `InvalidParams` for request state that is not valid here.
+    """
+
+    def __call__(
+        self, call: Call, channel: Channel, body: Callable[[Context], Awaitable[Any]]
+    ) -> Awaitable[Any]:
+        """See the class."""
+        ...
+
+
 class Provider:
     """A source of tools, resources, templates and prompts. Override what it has; every method has a default.
 
@@ -87,6 +103,11 @@ class Provider:
     def label(self) -> str:
         """What people know it by, in logs and errors."""
         return type(self).__name__
+
+    @property
+    def instructions(self) -> str | None:
+        """What models should know of its use; told where the app that it is mounted on has nothing to say itself."""
+        return None
 
     @property
     def offers(self) -> frozenset[Offer]:
@@ -177,6 +198,12 @@ class Provider:
         """The scopes that a caller lacks to hear of a resource: it is told which, and can ask for them."""
         return ()
 
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to changes of a resource from now on, once more."""
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less. Of sessions that were lost, nobody tells."""
+
     @property
     def single_use(self) -> bool:
         """Whether the state of calls of anything that it has counts once."""
@@ -188,6 +215,9 @@ class Provider:
         return False
 
     # Its life
+
+    def mounted(self, asking: "AskingRunner") -> None:
+        """Called when it is mounted, before it lives. ``asking``: how its things may ask the client that uses them."""
 
     def life(self, publish: Callable[[Change], None]) -> AbstractAsyncContextManager[None]:
         """Around the time in which it is served. ``publish`` tells of a change in what it has; it may be called from
@@ -249,4 +279,4 @@ async def _nothing() -> AsyncGenerator[None]:
     yield
 
 
-__all__ = ["ALL", "ListKind", "Offer", "ProvidedPage", "Provided", "Provider", "name_of"]
+__all__ = ["ALL", "AskingRunner", "ListKind", "Offer", "ProvidedPage", "Provided", "Provider", "name_of"]

@@ -24,7 +24,7 @@ from ...protocol.types import Prompt, Resource, ResourceTemplate, Tool
 from ...runtime.channel import Channel
 from ...security.principal import Principal
 from ..access import is_judged
-from .provider import ListKind, Offer, Provided, ProvidedPage, Provider
+from .provider import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider
 
 _MAX_PRINTS: Final = 1000
 
@@ -89,6 +89,11 @@ class Transformed(Provider):
     def label(self) -> str:
         """What people know the provider by."""
         return self._inner.label
+
+    @property
+    def instructions(self) -> str | None:
+        """What the provider says of its use."""
+        return self._inner.instructions
 
     @property
     def offers(self) -> frozenset[Offer]:
@@ -219,7 +224,23 @@ class Transformed(Provider):
         inner = self._transform.inner_name("resources", uri)
         return () if inner is None else self._inner.lacking(inner, principal)
 
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to a resource."""
+        inner = self._transform.inner_name("resources", uri)
+        if inner is not None:
+            await self._inner.watch(inner)
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less."""
+        inner = self._transform.inner_name("resources", uri)
+        if inner is not None:
+            await self._inner.unwatch(inner)
+
     # Its life
+
+    def mounted(self, asking: AskingRunner) -> None:
+        """Called when it is mounted."""
+        self._inner.mounted(asking)
 
     @asynccontextmanager
     async def _life(self, publish: Callable[[Change], None]) -> AsyncGenerator[None]:
