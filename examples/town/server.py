@@ -1,9 +1,8 @@
 """The town: one server that is made of five.
 
-    python examples/town/server.py --weather URL --node COMMAND... [--http PORT]
+    python examples/town/server.py --weather URL [--http PORT] COMMAND...
 
-``--weather``: where the weather service answers (`weather.py`). ``--everything``: the command that starts the server of
-npm. With ``--http`` it is served there, else on standard input and output.
+``--weather``: where the weather service answers (`weather.py`). The command starts the server of npm. With ``--http`` it is served there, else on standard input and output.
 """
 
 import argparse
@@ -12,7 +11,7 @@ from pathlib import Path
 from library import app as library
 
 from dovetail import App
-from dovetail.openapi import OpenAPIProvider, Rule
+from dovetail.openapi import OpenAPIProvider, RouteRule
 from dovetail.providers import Argument, Files, arguments, describe, only
 from dovetail.proxy import ProxyProvider
 
@@ -34,15 +33,23 @@ def town(weather: str, everything: list[str]) -> App:
         "weather",
         OpenAPIProvider(
             f"{weather}/openapi.json",
-            rules=[Rule("resource", operations=["stations"])],
+            rules=[RouteRule("resource", ids=["stations"])],
             uri="weather://service",
             allow_loopback=True,
         ),
         arguments("forecast", days=Argument(default=3)),
         describe({"forecast": "How warm it will be, in the town or on the hill."}),
     )
-    app.mount("npm", ProxyProvider(everything, name="everything"), only("get-sum", "echo", kind="tools"))
+    app.mount(
+        "npm",
+        ProxyProvider(everything, name="everything", on_stderr=quiet),
+        only("get-sum", "echo", kind="tools"),
+    )
     return app
+
+
+def quiet(line: str) -> None:
+    """Leave out what the server of npm says when it starts."""
 
 
 def main() -> None:
