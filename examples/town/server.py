@@ -2,7 +2,8 @@
 
     python examples/town/server.py --weather URL [--http PORT] COMMAND...
 
-``--weather``: where the weather service answers (`weather.py`). The command starts the server of npm. With ``--http`` it is served there, else on standard input and output.
+``--weather``: where the weather service answers (`weather.py`). The command starts the server of npm. With ``--http``
+it is served there, else on standard input and output.
 """
 
 import argparse
