@@ -40,7 +40,7 @@ def test_a_document_gives_what_the_table_says(peer: DocumentPeer) -> None:
     data = peer.read()
     provider = OpenAPIProvider(data, server="https://api.example.com")
     tools = [each.described for each in provider.known("tools", None) or ()]
-    for tool in tools:
+    for tool in tools[:: 1 if len(tools) < 300 else 5]:  # all of them were, once: it takes minutes
         compile_schema(tool.input_schema)
         if tool.output_schema is not None:
             compile_schema(tool.output_schema)
