@@ -1,6 +1,4 @@
-"""House rules on the rooms of `extensions/`, and on `openapi/`: each is on public names alone, as one of anybody's would
-be.
-"""
+"""House rules on the rooms of `extensions/`, and on `openapi/`: each is on public names alone, as anybody's is."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import pytest
 from capturing import document, operation, parameter
 
 from dovetail.openapi import DocumentInvalid, OpenAPIProvider
+from dovetail.openapi.documents import MAX_LEVELS
 from dovetail.types import Tool, compile_schema, encode
 
 SERVER = "https://api.example.com"
@@ -370,3 +371,15 @@ def test_parameters_that_no_request_may_have() -> None:
     provider = OpenAPIProvider(document(paths), server=SERVER)
     assert [(each.id, each.parameters) for each in provider.operations] == [("a", ())]
     assert len(provider.left_out) == 3
+
+
+@pytest.mark.parametrize("key", ["not", "items", "allOf", "properties", "additionalProperties"])
+def test_a_schema_as_deep_as_a_document_may_be(key) -> None:
+    """It is described whole; whether a value fits, the API has to say where it is too deep to be checked here."""
+    schema: Any = {"type": "string"}
+    for _ in range(MAX_LEVELS // 2 - 15 if key in ("allOf", "properties") else MAX_LEVELS - 20):
+        schema = {key: {"allOf": [schema], "properties": {"p": schema}}.get(key, schema)}
+    whole = {"type": "object", "required": ["it"], "properties": {"it": schema}}
+    for limit in (100, 1_000_000):
+        (tool,) = tools(body(whole), max_schema=limit).values()
+        assert tool.input_schema["required"] == ["it"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -462,3 +463,41 @@ def test_rules_that_make_no_sense() -> None:
             server="https://example.com",
             rules=[RouteRule("resource")],
         )
+
+
+async def test_a_call_that_is_given_up_ends_its_request() -> None:
+    async with offered(document({"/p": {"get": operation()}})) as (client, server):
+        server.answers.append(b"")
+        call = asyncio.create_task(client.call_tool("it", {}))
+        while not server.requests:  # noqa: ASYNC110 - the server keeps a list, and tells nobody
+            await asyncio.sleep(0.005)
+        (serving,) = server.serving
+        call.cancel()
+        await asyncio.wait_for(asyncio.shield(serving), 10)
+
+
+async def test_arguments_are_not_checked_by_a_schema_that_can_not_be_compiled() -> None:
+    """The API has to say then what does not fit."""
+    schemas: dict[str, Any] = {
+        f"S{n}": {
+            "type": "object",
+            "properties": {side: {"$ref": f"#/components/schemas/S{n + 1}"} for side in "ab"},
+        }
+        for n in range(30)
+    }
+    given = document(
+        {
+            "/p": {
+                "post": operation(
+                    requestBody={
+                        "required": True,
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/S0"}}},
+                    }
+                )
+            }
+        },
+        components={"schemas": {**schemas, "S30": {"type": "string"}}},
+    )
+    async with offered(given) as (client, server):
+        await client.call_tool("it", {"a": {"b": {}}})
+        assert server.last.body == b'{"a":{"b":{}}}'

@@ -17,7 +17,7 @@ from shop_service import service
 from dovetail import App, Client
 from dovetail.errors import InvalidParams
 from dovetail.openapi import OpenAPIProvider, RouteRule
-from dovetail.types import ImageContent, TextContent
+from dovetail.types import ImageContent, TextContent, ToolAnnotations
 
 
 @asynccontextmanager
@@ -125,7 +125,8 @@ async def test_answers_of_every_kind() -> None:
 
 async def test_annotations_say_what_the_method_means() -> None:
     async with client_of() as client:
-        said = {each.name: each.annotations for each in (await client.list_tools()).tools}
+        tools = (await client.list_tools()).tools
+        said = {each.name: each.annotations or ToolAnnotations() for each in tools}
         assert said["find_part"].read_only_hint is True
         assert (said["add_part"].read_only_hint, said["add_part"].idempotent_hint) == (False, False)
         assert (said["change_part"].idempotent_hint, said["change_part"].destructive_hint) == (True, True)

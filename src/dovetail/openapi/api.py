@@ -46,7 +46,7 @@ __all__ = ["API", "OfferedOperation", "DocumentOptions"]
 
 log = get_logger("dovetail.openapi")
 
-_REDIRECTS: Final = 3
+MAX_REDIRECTS: Final = 3
 _DESCRIPTION: Final = 2000
 _SAFE: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
 _IDEMPOTENT: Final = (*_SAFE, "PUT", "DELETE")
@@ -213,7 +213,7 @@ class API:
             **_joined(request.headers),
         }
         url = request.url
-        for _ in range(_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             answer = await self._fetcher.send(request.method, url, body=request.body, headers=headers)
             target = answer.headers.get("location", "")
             if (
@@ -229,7 +229,7 @@ class API:
             except FetchRefused:
                 return answer
             url = following
-        raise FetchFailed(f"it redirects more than {_REDIRECTS} times")
+        raise FetchFailed(f"it redirects more than {MAX_REDIRECTS} times")
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -38,7 +38,7 @@ _OURS: Final = frozenset(
     )
 )
 _VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
-_MOST: Final = 20_000
+MAX_OPERATIONS: Final = 20_000
 """Operations that a document may have."""
 
 
@@ -124,8 +124,8 @@ def operations_of(document: Document) -> tuple[list[APIOperation], list[LeftOut]
             if not isinstance(item.get(method), dict):
                 continue
             label = f"{method.upper()} {path}"
-            if len(found) >= _MOST:
-                raise DocumentInvalid(f"the document has more than {_MOST} operations")
+            if len(found) >= MAX_OPERATIONS:
+                raise DocumentInvalid(f"the document has more than {MAX_OPERATIONS} operations")
             try:
                 found.append(_operation(document, path, method, item))
             except DocumentInvalid as problem:

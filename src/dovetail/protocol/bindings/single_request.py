@@ -111,11 +111,11 @@ def single_reply(body: bytes, content_type: str) -> Raw:
     for data in reversed(messages):
         try:
             message = read(data)
+            error = read_error(message.body) if message.kind is Kind.ERROR else None
         except Malformed as problem:
             raise RemoteProtocolError(f"the answer is no message: {problem}") from None
         if message.kind is Kind.RESULT:
             return message.body
-        if message.kind is Kind.ERROR:
-            error = read_error(message.body)
+        if error is not None:
             raise rpc_error(error.code, error.message, error.data)
     raise RemoteProtocolError("there is no answer to the request")
