@@ -45,7 +45,7 @@ from ..types import (
     encode,
     reader,
 )
-from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, asking_part
+from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, announced, asking_part
 from .parking import ParkedCall, Parking, PendingQuestions
 from .passing import Passing, current
 from .questions import PassedQuestion, carried, plain_params
@@ -247,6 +247,7 @@ class Forwarder:
                 progress=None if call.progress_token is None else passing.progress,
                 meta=meta,
                 log_level=level,
+                capabilities=announced(call.peer.capabilities),
                 timeout=self._timeout,
             )
         finally:
