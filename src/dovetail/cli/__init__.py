@@ -1,4 +1,4 @@
-"""The command line: ``dovetail run|worker|dev|list|call|tasks|read|prompt|complete|auth|store|completion``.
+"""The command line: ``dovetail run|proxy|worker|dev|list|call|tasks|read|prompt|complete|auth|store|completion``.
 
 `main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
 `dovetail.cli.run`, which imports the standard library and the author's file; so does ``worker``, which works off the
@@ -24,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .run import main as run
 
         return run(words[1:])
+    if words[:1] == ["proxy"]:
+        from .proxy import main as proxy
+
+        return proxy(words[1:])
     if words[:1] == ["worker"]:
         from .worker import main as worker
 

@@ -25,6 +25,7 @@ GROUP: Final = "dovetail.commands"
 CORE: Final = frozenset(
     {
         "run",
+        "proxy",
         "worker",
         "dev",
         "list",

@@ -101,6 +101,14 @@ def run(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     return serve(words)
 
 
+@commands.command(name="proxy")
+def proxy(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Serve what another server offers, on another transport. See `dovetail proxy --help`."""
+    from .proxy import main as serve
+
+    return serve(words)
+
+
 @commands.command(name="worker")
 def worker(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     """Work off the tasks of the App in a Python file, without serving it. See `dovetail worker --help`."""

@@ -21,6 +21,7 @@ except ImportError as missing:
 from ..protocol.revisions import REVISIONS
 from .applications import ApplicationCommand
 from .dev import DevCommand
+from .proxy import ProxyCommand
 from .run import RunCommand
 from .worker import WorkerCommand
 
@@ -92,6 +93,7 @@ def _described(words: tuple[str, ...], command: Commands, *, grouping: bool = Fa
 
 _PARSERS: Final[dict[tuple[str, ...], type[argparse.ArgumentParser]]] = {
     ("run",): RunCommand,
+    ("proxy",): ProxyCommand,
     ("worker",): WorkerCommand,
     ("dev",): DevCommand,
 }

@@ -7,7 +7,6 @@ that one origin and nowhere else, and not over plain http to another machine. Wh
 """
 
 import os
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from .answering import TerminalHandlers
 from .coercion import pairs
 from .exits import UsageError
 from .screen import ProgressBar, Screen
-from .sources import Sources, from_environment
+from .sources import Sources, header_of, variable_of
 from .targets import place_of
 
 __all__ = ["CommonOptions", "CommandSession"]
@@ -38,7 +37,6 @@ _PATIENCE = 5.0
 _LIMIT = 600.0
 _TOKEN = "DOVETAIL_TOKEN"  # noqa: S105 - the name of the variable that holds it
 _STORE = "DOVETAIL_CLIENT_STORE"
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @Parameter(name="*")
@@ -134,7 +132,7 @@ class CommandSession:
             raise UsageError("--timeout is a number of seconds above zero")
         if common.quiet and common.verbose:
             raise UsageError("--quiet and --verbose exclude each other")
-        self._headers = dict(map(_header, common.header))
+        self._headers = dict(map(header_of, common.header))
         self._place.refuse(
             http_only=[*(["--header"] if common.header else ()), *(["--auth"] if common.auth else ())],
             process_only=["--env"] if common.env else (),
@@ -155,7 +153,7 @@ class CommandSession:
         if self._headers:
             options["headers"] = self._headers
         if common.env:
-            options["env"] = dict(map(_variable, common.env))
+            options["env"] = dict(map(variable_of, common.env))
         return options
 
     async def _authorize(self) -> str:
@@ -244,28 +242,3 @@ class CommandSession:
             problem.add_note(
                 f"{place.shown} was taken as {place.url}; write the URL with its scheme if that is not it"
             )
-
-
-def _variable(word: str) -> tuple[str, str]:
-    """``KEY=VALUE``, or ``KEY`` with the value it has here."""
-    name, equals, value = word.partition("=")
-    if not name:
-        raise UsageError(f"--env {word!r} is not KEY=VALUE, or KEY")
-    if not equals:
-        if name not in os.environ:
-            raise UsageError(f"--env {name}: the environment has no {name!r}; KEY=VALUE sets one")
-        value = os.environ[name]
-    return name, value
-
-
-def _header(word: str) -> tuple[str, str]:
-    name, colon, value = word.partition(":")
-    name = name.strip()
-    if not colon or not name:
-        raise UsageError("a header is written as 'Name: value'")
-    value = from_environment(value.strip(), f"--header {name}")
-    if not (value.isascii() and value.isprintable() and _NAME.fullmatch(name)):
-        raise UsageError(
-            f"the header {name!r} holds what no header can: only visible ASCII characters and spaces"
-        )
-    return name, value

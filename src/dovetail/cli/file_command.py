@@ -22,20 +22,25 @@ class FileCommand(argparse.ArgumentParser, ABC):
     A mistake in the options raises `UsageError` instead of ending the process.
     """
 
+    words = "Words after -- are the file's own (sys.argv)."
+
     def __init__(self, name: str, description: str) -> None:
         super().__init__(
             prog=f"dovetail {name}",
             description=description,
-            epilog="Words after -- are the file's own (sys.argv). "
-            "Exit codes: 0 stopped, 2 usage, 3 cannot start, 130 interrupted.",
+            epilog=f"{self.words} Exit codes: 0 stopped, 2 usage, 3 cannot start, 130 interrupted.",
             allow_abbrev=False,
         )
+        self.add_place()
+        self.set_defaults(log_level=None, log_format=None)
+
+    def add_place(self) -> None:
+        """The argument that says what it lives with."""
         self.add_argument(
             "file",
             metavar="FILE[:app]",
             help="the file; without a name: app, server, mcp, or the only App in it",
         )
-        self.set_defaults(log_level=None, log_format=None)
 
     def add_logging(self, json: str) -> None:
         """The options of commands that log; ``json``: what lines of JSON are there for."""

@@ -14,7 +14,7 @@ from ..loading import load_app
 from .exits import UsageError
 from .file_command import FileCommand, be_program, lend_store_at
 
-__all__ = ["address_of", "main"]
+__all__ = ["RunCommand", "address_of", "main", "run_app"]
 
 TRANSPORTS: Final = ("stdio", "http", "unix")
 _HTTP: Final = {
@@ -41,8 +41,8 @@ def main(arguments: Sequence[str]) -> int:
 class RunCommand(FileCommand):
     """See `FileCommand`."""
 
-    def __init__(self) -> None:
-        super().__init__("run", "Serve the App in a Python file.")
+    def __init__(self, name: str = "run", description: str = "Serve the App in a Python file.") -> None:
+        super().__init__(name, description)
         add = self.add_argument
         add("--transport", choices=TRANSPORTS, help="default: stdio")
         add("--http", metavar="[HOST:]PORT", help="serve over HTTP at this address (port 0: any free one)")
@@ -112,7 +112,7 @@ class RunCommand(FileCommand):
         transport, how = checked
         if "store" in how:
             how["store"] = lend_store_at(how["store"])
-        _run(_load(options.file, transport), transport, how)
+        run_app(_load(options.file, transport), transport, how)
 
     def log_json(self, level: str) -> None:
         """See `FileCommand`. Each call has a line of its own."""
@@ -164,7 +164,7 @@ def _load(place: str, transport: str) -> Any:
         return load_app(place)
 
 
-def _run(app: Any, transport: str, how: dict[str, Any]) -> None:
+def run_app(app: Any, transport: str, how: dict[str, Any]) -> None:
     """Serve. Raises `UsageError` where workers would share nothing, and what `App.run` raises."""
     if how.get("workers", 1) < 2:
         app.run(transport, **how)

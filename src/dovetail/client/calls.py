@@ -38,6 +38,7 @@ from ..protocol.types import (
     CacheableResult,
     CallToolParams,
     CallToolResult,
+    ClientCapabilities,
     ElicitParams,
     InputRequired,
     ListPromptsResult,
@@ -98,11 +99,13 @@ class CallSettings(Struct, frozen=True, kw_only=True):
 
 
 class ForwardSettings(CallSettings, frozen=True, kw_only=True):
-    """Of a request that is passed on: ``log_level``: least severe log messages wanted, for this request (stateless
-    era). What its error demands of a person is for who made the request first, so nothing is recovered from that.
+    """Of a request that is passed on. ``log_level``: least severe log messages wanted, ``capabilities``: what is
+    announced, both for this request (stateless era). What its error demands of a person is for who made the request
+    first, so nothing is recovered from that.
     """
 
     log_level: LogLevel | None = None
+    capabilities: ClientCapabilities | None = None
 
 
 PLAIN: Final = CallSettings()
@@ -359,6 +362,7 @@ class Caller:
             progress=how.progress or options.progress,
             meta=None if how.meta is None else own_meta(how.meta, options.additions.declared),
             log_level=self._log_level(how) if link.stateless else None,
+            capabilities=how.capabilities if isinstance(how, ForwardSettings) else None,
             header_parameters=self.catalogue.headers(params.name) if mirrored else (),
         )
 

@@ -18,6 +18,7 @@ from ..protocol.revisions import Era, Feature
 from ..protocol.types import (
     CallToolParams,
     CallToolResult,
+    ClientCapabilities,
     CompleteParams,
     CompleteResult,
     Completion,
@@ -568,20 +569,23 @@ class Client:
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
         log_level: LogLevel | None = None,
+        capabilities: ClientCapabilities | None = None,
     ) -> Raw | InputRequired:
         """Send a request on that somebody else made, and give its result as it came: as JSON that was not read, or as
         what it asks for.
 
         ``params``: a value of the protocol's, or members; what is JSON already is a `msgspec.Raw`, and is sent as it
         is. ``meta``: as that of `call_tool`; members that a client may not say are left out. ``log_level``: the least
-        severe log messages wanted of this request, in the stateless era. Nothing is kept, checked against a schema or
-        asked: see `dovetail.proxy`. Raises as `request` does.
+        severe log messages wanted of this request, ``capabilities``: what is announced in it, both in the stateless
+        era; there, what is asked is given as an `InputRequired`. Nothing is kept, checked against a schema or asked:
+        see `dovetail.proxy`. Raises as `request` does.
         """
         how = ForwardSettings(
             timeout=timeout,
             progress=progress,
             meta=passed_meta(meta, self._options.additions.declared),
             log_level=log_level,
+            capabilities=capabilities,
         )
         return await self._caller.forward(method, params, how)
 

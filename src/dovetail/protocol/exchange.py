@@ -253,6 +253,15 @@ class ClientExchange:
             names.META_PROGRESS_TOKEN.encode(),
         )
 
+    def _saying(self, capabilities: ClientCapabilities) -> bytes:
+        """What is constant in the ``_meta`` of requests that announce these capabilities."""
+        members = {
+            names.META_PROTOCOL_VERSION: self.profile.revision,
+            names.META_CLIENT_INFO: self.profile.projection.apply(self.info),
+            names.META_CLIENT_CAPABILITIES: self.profile.projection.apply(capabilities),
+        }
+        return codec.encode(members)
+
     def choose(self, supported: Sequence[str], ours: Sequence[str] = STATELESS) -> str | None:
         """The newest revision of the era that both sides speak, or None."""
         return next((revision for revision in reversed(ours) if revision in supported), None)
@@ -266,11 +275,15 @@ class ClientExchange:
         *,
         progress_token: ProgressToken | None = None,
         log_level: LogLevel | None = None,
+        capabilities: ClientCapabilities | None = None,
     ) -> bytes:
-        """A request as bytes, its ``_meta`` complete. Raises `FeatureUnavailable` as `check_method` does."""
-        capabilities: ServerCapabilities | None = None if self.server is None else self.server.capabilities
-        check_method(method, self.profile, capabilities, self._profiles)
-        if type(progress_token) is int and not meta and log_level is None:
+        """A request as bytes, its ``_meta`` complete. ``capabilities``: what is announced in it, in place of our own.
+
+        Raises `FeatureUnavailable` as `check_method` does.
+        """
+        offered: ServerCapabilities | None = None if self.server is None else self.server.capabilities
+        check_method(method, self.profile, offered, self._profiles)
+        if type(progress_token) is int and not meta and log_level is None and capabilities is None:
             head = self._reporting % progress_token
             return messages.request(id, method, messages.join(head, self.profile.encode(params)))
         own: Meta = {}
@@ -280,7 +293,11 @@ class ClientExchange:
             own[names.META_PROGRESS_TOKEN] = progress_token
         if log_level is not None:
             own[names.META_LOG_LEVEL] = log_level
-        head = _META_MEMBER % messages.join(self._constant, codec.encode(own)) if own else self._head
+        constant = self._constant if capabilities is None else self._saying(capabilities)
+        if own or capabilities is not None:
+            head = _META_MEMBER % messages.join(constant, codec.encode(own))
+        else:
+            head = self._head
         return messages.request(id, method, messages.join(head, self.profile.encode(params)))
 
     def cancellation(self, id: RequestId, reason: str | None = None) -> bytes:

@@ -45,7 +45,7 @@ from ..types import (
     encode,
     reader,
 )
-from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, asking_part
+from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, announced, asking_part
 from .parking import ParkedCall, Parking, PendingQuestions
 from .passing import Passing, current
 from .questions import PassedQuestion, carried, plain_params
@@ -169,6 +169,7 @@ class Forwarder:
         async def body(ctx: Context) -> Result | Encoded:
             outcome, final = first, None
             answers: dict[str, Any] = {}
+            used: set[str] = set()
             for number in range(1, MAX_ROUNDS + 1):
                 apart = (
                     contextvars.copy_context()
@@ -195,12 +196,14 @@ class Forwarder:
                 if outcome is None:
                     assert final is not None  # noqa: S101 - a trip without questions has it
                     return final
+                named = {key: key if key not in used else f"{key}-{number}" for key in outcome.asked}
+                used.update(named.values())
                 asked = {
-                    f"{number}-{key}": PassedQuestion(each["method"], each["params"])
+                    named[key]: PassedQuestion(each["method"], each["params"])
                     for key, each in outcome.asked.items()
                 }
                 given = await ctx.ask(**asked)
-                answers = {key.partition("-")[2]: answer for key, answer in given.items()}
+                answers = {key: given[name] for key, name in named.items()}
             raise InternalError(f"{self._label()} asked {MAX_ROUNDS} times without coming to an end")
 
         return await asking(call, channel, body)
@@ -247,6 +250,7 @@ class Forwarder:
                 progress=None if call.progress_token is None else passing.progress,
                 meta=meta,
                 log_level=level,
+                capabilities=announced(call.peer.capabilities),
                 timeout=self._timeout,
             )
         finally:

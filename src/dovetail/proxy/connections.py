@@ -181,8 +181,10 @@ class UpstreamConnections:
     def _key(self, call: Call, channel: Channel, capabilities: ClientCapabilities) -> tuple[Hashable, bool]:
         """What the callers of a connection have in common; and whether one call needs it to itself."""
         owner = channel.principal.key if self._credentials is not None else ""
+        if self.stateless:
+            return (owner, encode(NOTHING)), False  # each request says what its caller can do
         said = encode(capabilities)
-        if self._share == "all" or self.stateless:
+        if self._share == "all":
             return (owner, said), False
         session = channel.session_id
         if session is not None:
@@ -291,6 +293,15 @@ class UpstreamConnections:
             await asyncio.gather(*self._closing, return_exceptions=True)
 
 
+def announced(capabilities: ClientCapabilities) -> ClientCapabilities:
+    """What of a caller's capabilities is announced to a stateless upstream, with each call: all but its extensions,
+    whose results could not be passed on.
+    """
+    if capabilities.extensions is None and capabilities.tasks is None:
+        return capabilities
+    return msgspec.structs.replace(capabilities, extensions=None, tasks=None)
+
+
 def asking_part(capabilities: ClientCapabilities) -> ClientCapabilities:
     """What of a caller's capabilities is announced to the upstream: what it may be asked."""
     if capabilities.roots is None and capabilities.sampling is None and capabilities.elicitation is None:
@@ -324,12 +335,12 @@ def _extension(connection: Connection, capabilities: ClientCapabilities) -> Exte
 
 
 __all__ = [
-    "Connection",
-    "UpstreamConnections",
     "NOTHING",
-    "Credentials",
+    "Connection",
     "ConnectionUse",
+    "Credentials",
     "Share",
+    "UpstreamConnections",
+    "announced",
     "asking_part",
-    "plain_params",
 ]
