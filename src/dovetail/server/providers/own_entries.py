@@ -6,6 +6,8 @@ Specification: none.
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from ...protocol.call import Call
 from ...protocol.errors import MethodNotFound
 from ...protocol.types import Prompt, Resource, ResourceTemplate, Result, Tool
@@ -173,7 +175,9 @@ class OwnEntries(Provider):
         if found is None:
             if len(self._provided) > 2 * sum(len(each) for each in self._registries.values()) + 100:
                 self._provided.clear()  # entries that were removed
-            found = self._provided[entry] = self._made(entry, registry.guarded.get(name))
+            found = self._provided[entry] = replace(
+                self._made(entry, registry.guarded.get(name)), tags=registry.tags.get(name, frozenset())
+            )
         return found
 
     def _made(self, entry: Any, needed: Requirement | None) -> Provided[Any]:
