@@ -44,6 +44,7 @@ from .checks import (
     check_texts,
     check_uri,
     check_variables,
+    chosen_tags,
     decorator,
     described,
     described_app,
@@ -637,7 +638,8 @@ class App:
 
     def _offer(self, registry: Registry[E], plan: Plan, key: str, entry: E, options: PromptOptions) -> None:
         needed = requirement(plan, options.get("scopes"), options.get("allow"))
-        registry.add(plan, key, entry, needed, replace=options.get("replace", False))
+        tags = chosen_tags(plan, options.get("tags"))
+        registry.add(plan, key, entry, needed, tags=tags, replace=options.get("replace", False))
 
     def _plan(self, fn: Callable[..., Any]) -> Plan:
         return inspect_function(fn, injectables=INJECTABLES)

@@ -358,12 +358,13 @@ class Catalog:
 class _ListenerAccess:
     """What a listener, who is judged, may hear of."""
 
-    __slots__ = ("_catalog", "_known", "_principal")
+    __slots__ = ("_catalog", "_hid", "_known", "_principal")
 
     def __init__(self, catalog: Catalog, principal: Principal) -> None:
         self._catalog = catalog
         self._principal = principal
         self._known = [catalog.fingerprint(kind, principal) for kind in _LISTS]
+        self._hid = [catalog.hides(kind, principal) for kind in _LISTS]
 
     def hears(self, change: Change) -> bool:
         """Whether the listener is to hear of a change."""
@@ -373,9 +374,11 @@ class _ListenerAccess:
             return True  # whoever brings that kind of change was asked when the listener came
         place, now = _LISTS.index(change.kind), self._catalog.fingerprint(change.kind, self._principal)
         before, self._known[place] = self._known[place], now
+        hides = self._catalog.hides(change.kind, self._principal)
+        hid, self._hid[place] = self._hid[place], hides
         # A list that changed in another process is the same here. Who sees all of it may hear of that; for all others
-        # it may be a change of something that they can't see.
-        return now != before or not self._catalog.hides(change.kind, self._principal)
+        # it may be a change of something that they can't see, or that they could not see before it was removed.
+        return now != before or not (hides or hid)
 
 
 def _tools(items: list[Any], cursor: str | None) -> ListToolsResult:

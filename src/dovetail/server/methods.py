@@ -187,7 +187,6 @@ class Methods:
             if self._catalog.mounted is None:
                 raise
             await self._catalog.mounted.find_resource(call, channel, uri)
-            self._catalog.check_subscriptions([uri], channel)
             _session(channel).subscribe(uri)
             await self._catalog.mounted.watch([uri])
         else:

@@ -15,6 +15,7 @@ Specification: server/tools, server/resources, server/prompts, server/utilities/
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
@@ -47,8 +48,9 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
     prompt; it raises what the caller is told. ``complete``: what suggests values for the arguments of a prompt and the
     variables of a template, given the ``completion/complete`` (default: nothing does). ``tags``: words to choose by,
     which clients don't see. ``version``: of several that have the same name, the one that is higher is used unless the
-    call says which. ``task``: how a tool may be run as a task, if it may; ``asks_first``: it asks for input before it
-    begins.
+    call says which. ``scopes``: what a caller's token needs to use it, all of them; without, it is listed all the same,
+    so that clients can ask for them. ``task``: how a tool may be run as a task, if it may; ``asks_first``: it asks for
+    input before it begins.
     """
 
     described: T
@@ -56,6 +58,7 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
     complete: Handler | None = None
     tags: frozenset[str] = frozenset()
     version: str | None = None
+    scopes: tuple[str, ...] = ()
     task: TaskOptions | None = None
     asks_first: bool = False
 
@@ -150,7 +153,7 @@ class Provider:
         if resource is not None:
             return resource
         return await _found(
-            self.list_templates, call, channel, lambda each: _fits(each.described.uri_template, uri)
+            self.list_templates, call, channel, lambda each: fits(each.described.uri_template, uri)
         )
 
     async def find_template(
@@ -252,14 +255,14 @@ async def _found(
     pages: Callable[[Call, Channel, str | None], Any],
     call: Call,
     channel: Channel,
-    fits: Callable[[Provided[Any]], bool],
+    wanted: Callable[[Provided[Any]], bool],
 ) -> Any:
-    """The first thing of a list that fits, None where none does."""
+    """The first thing of a list that is wanted, None where none is."""
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         page = await pages(call, channel, cursor)
         for each in page.items:
-            if fits(each):
+            if wanted(each):
                 return each
         if page.next is None or page.next == cursor:
             break
@@ -267,11 +270,26 @@ async def _found(
     return None
 
 
-def _fits(template: str, uri: str) -> bool:
+def fits(template: str, uri: str) -> bool:
+    """Whether a URI can be made of a template."""
     try:
-        return URITemplate(template).match(uri) is not None
+        return _parsed(template).match(uri) is not None
     except ValueError:
         return False
+
+
+def known_reader(provider: Provider, uri: str, principal: Principal | None) -> Provided[Any] | None:
+    """The resource that a provider is known to show a caller under a URI, or the template that the URI fits."""
+    found = provider.known_one("resources", uri, principal)
+    if found is not None:
+        return found
+    templates = provider.known("templates", principal) or ()
+    return next((each for each in templates if fits(each.name, uri)), None)
+
+
+@lru_cache(maxsize=1000)
+def _parsed(template: str) -> URITemplate:
+    return URITemplate(template)
 
 
 @asynccontextmanager
@@ -279,4 +297,15 @@ async def _nothing() -> AsyncGenerator[None]:
     yield
 
 
-__all__ = ["ALL", "AskingRunner", "ListKind", "Offer", "ProvidedPage", "Provided", "Provider", "name_of"]
+__all__ = [
+    "ALL",
+    "AskingRunner",
+    "ListKind",
+    "Offer",
+    "ProvidedPage",
+    "Provided",
+    "Provider",
+    "fits",
+    "known_reader",
+    "name_of",
+]
