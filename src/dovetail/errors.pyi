@@ -15,6 +15,7 @@ from dovetail.auth.login import (
     TokensChanged,
 )
 from dovetail.client.results import OutputInvalid, ToolFailed
+from dovetail.codegen.typed_client import SurfaceChanged
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
 from dovetail.protocol.errors import (
     Closed,
@@ -155,6 +156,7 @@ __all__ = [
     "StoreVersionMismatch",
     "StreamEnded",
     "StreamUnknown",
+    "SurfaceChanged",
     "Suspend",
     "TaskCancelled",
     "TaskExists",

@@ -34,6 +34,7 @@ ASKED = [
             "run",
             "worker",
             "dev",
+            "gen",
             "list",
             "call",
             "tasks",

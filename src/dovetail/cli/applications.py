@@ -34,6 +34,7 @@ CORE: Final = frozenset(
         "prompt",
         "complete",
         "auth",
+        "gen",
         "store",
         "completion",
     }

@@ -35,6 +35,7 @@ from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
 from .connecting import CommandSession, CommonOptions
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
+from .generating import gen
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
 from .saving import OutputFile
@@ -87,6 +88,7 @@ commands = Commands(
 
 
 commands.command(authorization)
+commands.command(gen)
 commands.command(store)
 commands.command(tasks)
 
