@@ -35,6 +35,7 @@ ASKED = [
             "worker",
             "dev",
             "gen",
+            "new",
             "list",
             "call",
             "tasks",

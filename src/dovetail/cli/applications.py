@@ -35,6 +35,7 @@ CORE: Final = frozenset(
         "complete",
         "auth",
         "gen",
+        "new",
         "store",
         "completion",
     }

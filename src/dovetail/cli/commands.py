@@ -36,6 +36,7 @@ from .completion import Shell, script
 from .connecting import CommandSession, CommonOptions
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
 from .generating import gen
+from .new_project import new
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
 from .saving import OutputFile
@@ -89,6 +90,7 @@ commands = Commands(
 
 commands.command(authorization)
 commands.command(gen)
+commands.command(new)
 commands.command(store)
 commands.command(tasks)
 
