@@ -54,6 +54,7 @@ async def gen(
     kept = None if check is None else _kept(_place(check, "--check"))
     async with session.connected() as client:
         surface = await surface_of(client)
+    session.saw((*surface.tools, *surface.resources, *surface.resource_templates, *surface.prompts))
     source = generate(surface, typed_dict=typed_dict, source=_named(target, words))
     if check is not None:
         if kept == source:
