@@ -8,7 +8,6 @@ query there, and of a command only its first word.
 import shlex
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 try:
     from cyclopts import Parameter
@@ -102,9 +101,12 @@ def _named(target: str, words: list[str] | None) -> str:
     """The target as it may stand in a file that is kept and shown to others."""
     if words:
         return f"... -- {shlex.quote(words[0])}{' ...' if words[1:] else ''}"
-    if "://" in target:
-        parts = urlsplit(target)
-        host = parts.netloc.rpartition("@")[2]
-        return shlex.quote(f"{parts.scheme}://{host}{parts.path}{'?...' if parts.query else ''}")
     first, space, _ = target.partition(" ")
-    return f"{shlex.quote(f'{first} ...')}" if space and not Path(target).exists() else shlex.quote(target)
+    if space and not Path(target).exists():
+        return shlex.quote(f"{first} ...")
+    if target.endswith(".py"):
+        return shlex.quote(target)
+    place, query, _ = target.partition("?")
+    scheme, slashes, rest = place.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return shlex.quote(f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}{'?...' if query else ''}")

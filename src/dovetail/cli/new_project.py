@@ -63,7 +63,7 @@ def new(
             raise UsageError(f"{name}/{place} can't be written: {problem.strerror}") from None
     screen = Screen(quiet=quiet)
     for place in made:
-        screen.note(f"  {name}/{place}")
+        screen.note(f"wrote {name}/{place}")
     screen.note(f"next: cd {name} && pip install -e '.[test]' && pytest")
     return OK
 
