@@ -47,6 +47,7 @@ def test_check_says_whether_it_would_change(folder, run):
     """0 where it would not, 1 where it would, or where there is none; nothing is written."""
     assert run("gen", "server.py", "-q", "-o", "tools.py") == (0, "", "")
     assert run("gen", "server.py", "--check", "tools.py") == (0, "", "")
+    assert run("gen", "--check", "tools.py", "./server.py:app") == (0, "", "")
     (folder / "server.py").write_text(SERVER.replace("grams: int", "grams: float"))
     before = (folder / "tools.py").read_text()
     code, out, err = run("gen", "server.py", "--check", "tools.py")

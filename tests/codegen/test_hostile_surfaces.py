@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import keyword
 import time
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from written import check_harmless, formatted, loaded
+from written import check_harmless, complaints, formatted, loaded
 
 from dovetail.codegen import BlockingTypedClient, ServerSurface, TypedClient, generate
 from dovetail.types import Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool
@@ -267,3 +268,42 @@ def test_schemas_that_are_too_large_are_bounded():
     assert time.process_time() - begun < 30
     check_harmless(text)
     assert len(text) < 12_000_000
+
+
+def test_values_that_python_can_not_write():
+    """Numbers of thousands of digits, and values that are deeper than Python can follow."""
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    members = {
+        "a": {"default": deep, "enum": [10**6000, 1]},
+        "b": {"const": -(10**6000)},
+        "c": {"const": deep},
+    }
+    schema = {"type": "object", "properties": members, "required": ["b"]}
+    tools = (Tool(name="t", input_schema=schema, output_schema={"enum": [10**6000, deep]}),)
+    text = generate(ServerSurface(revision="x", tools=tools))
+    check_harmless(text)
+    assert (
+        "        b: int,\n        a: int | UnsetType = UNSET,\n        c: list[Any] | UnsetType = UNSET,\n"
+        in text
+    )
+
+
+def test_modules_of_hostile_servers_type_check(tmp_path):
+    """By the strictest rules: whatever the names are, each method does what its signature says."""
+    texts = []
+
+    @settings(SETTINGS, max_examples=30, derandomize=True, database=None)
+    @given(surfaces, st.booleans())
+    def gather(surface, typed_dict):
+        texts.append(generate(surface, typed_dict=typed_dict))
+
+    gather()
+    names = ["keys", "items", "get", "pop", "clear", "copy", "update", "values", "mro", "fromkeys", "x"]
+    members = {"type": "object", "properties": {each: {"type": "integer"} for each in names}}
+    tools = tuple(Tool(name=each, input_schema=members, output_schema=members) for each in names)
+    texts += [generate(ServerSurface(revision="x", tools=tools), typed_dict=each) for each in (False, True)]
+    for number, text in enumerate(texts):
+        (tmp_path / f"written_{number}.py").write_text(text)
+    assert complaints(tmp_path) == []

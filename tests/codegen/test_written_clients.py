@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import warnings
@@ -11,13 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from written import check_harmless, formatted, loaded, module_of, surface
+from written import check_harmless, complaints, formatted, loaded, module_of, surface
 
 from dovetail import App, Client, ImageContent, LocalProtocolError, ToolResult
 from dovetail.client import ToolFailed
 from dovetail.codegen import UNSET, SurfaceChanged, generate
 
-PYRIGHT = str(Path(sys.executable).with_name("basedpyright"))
 USE = """
 from written import BlockingPostOfficeClient, Circle, Node, Point, PostOfficeClient, Square
 
@@ -172,11 +170,7 @@ async def test_it_type_checks_strictly_and_finds_mistakes(app, tmp_path):
     (tmp_path / "written.py").write_text(generate(found))
     (tmp_path / "as_dicts.py").write_text(generate(found, typed_dict=True))
     (tmp_path / "use.py").write_text(USE)
-    (tmp_path / "pyrightconfig.json").write_text(
-        json.dumps({"typeCheckingMode": "strict", "pythonVersion": "3.11", "failOnWarnings": True})
-    )
-    command = [PYRIGHT, "--pythonpath", sys.executable, "--outputjson", "-p", str(tmp_path)]
-    problems = json.loads(output_of(command, tmp_path))["generalDiagnostics"]
+    problems = complaints(tmp_path)
     lines = {(Path(each["file"]).name, each["range"]["start"]["line"]) for each in problems}
     wrong = {("use.py", at) for at, line in enumerate(USE.split("\n")) if "# wrong" in line}
     assert lines == wrong, problems

@@ -6,15 +6,18 @@ import ast
 import importlib.util
 import io
 import itertools
+import json
 import subprocess
 import sys
 import tokenize
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from dovetail import Client
 from dovetail.codegen import ServerSurface, generate, surface_of
 
+PYRIGHT = str(Path(sys.executable).with_name("basedpyright"))
 RUFF = str(Path(sys.executable).with_name("ruff"))
 IMPORTS = {
     "__future__",
@@ -59,6 +62,17 @@ def formatted(source: str) -> str:
     """What the formatter makes of it."""
     command = [RUFF, "format", "--isolated", "--line-length", "110", "--stdin-filename", "tools.py", "-"]
     return subprocess.run(command, input=source.encode(), capture_output=True, check=True).stdout.decode()
+
+
+def complaints(folder: Path) -> list[dict[str, Any]]:
+    """What the type checker has to say against the files of a folder, by the strictest rules."""
+    strict = {"typeCheckingMode": "strict", "pythonVersion": "3.11", "failOnWarnings": True}
+    (folder / "pyrightconfig.json").write_text(json.dumps(strict))
+    command = [PYRIGHT, "--pythonpath", sys.executable, "--outputjson", "-p", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    found = json.loads(done.stdout)
+    assert found["summary"]["filesAnalyzed"] >= len(list(folder.glob("*.py")))
+    return found["generalDiagnostics"]
 
 
 def check_harmless(source: str) -> ast.Module:

@@ -295,7 +295,7 @@ def _method_lines(method: _WrittenMethod, *, awaits: bool) -> Iterator[str]:
     pairs = [f"                {quoted(member.name)}: {name}," for name, member in method.parameters]
     if method.further is not None:
         pairs.insert(0, f"                **({method.further[0]} or {{}}),")
-    if method.calls != "_read" or pairs:
+    if method.before[-1] != "None":  # a resource has no variables
         call += ["            {", *pairs, "            },"] if pairs else ["            {},"]
     call += [f"            {each}," for each in (*method.after, *method.options)]
     skip = "  # fmt: skip" if any(len(line) > LINE for line in call) else ""

@@ -297,7 +297,7 @@ class _SchemaReading:
                 each = todo.pop()
                 if each not in seen:
                     target = self._at(each)
-                    seen[each] = json.dumps(target, sort_keys=True)
+                    seen[each] = _as_json(target)
                     todo += _pointers(target)
             self._keys[pointer] = json.dumps([pointer, sorted(seen.items())])
         return self._keys[pointer]
@@ -333,7 +333,15 @@ def shown_default(schema: Any) -> str:
     """The default of a schema as JSON in one line; "" if it has none."""
     if not isinstance(schema, dict) or "default" not in schema:
         return ""
-    return one_line(json.dumps(cast("Schema", schema)["default"], ensure_ascii=False))
+    return one_line(_as_json(cast("Schema", schema)["default"]))
+
+
+def _as_json(value: Any) -> str:
+    """A value as JSON; three dots for one that Python can't write, being too deep or a number of too many digits."""
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    except (RecursionError, ValueError):
+        return "..."
 
 
 def _joined(one: Schema, other: Schema) -> Schema:
@@ -358,11 +366,16 @@ def _joined(one: Schema, other: Schema) -> Schema:
 
 def _of_values(values: Sequence[Any]) -> Node:
     """The values of an enumeration; their kinds where they can't be written down."""
-    plain = [each for each in values if each is None or isinstance(each, (str, int))]
+    plain = [each for each in values if each is None or isinstance(each, str) or _is_small(each)]
     short = all(not isinstance(each, str) or len(each) <= _LONGEST_VALUE for each in plain)
     if plain and len(plain) == len(values) <= MAX_MEMBERS and short:
         return union([Literals(tuple(plain))])
     return union(_of_value(each) for each in values[:MAX_MEMBERS])
+
+
+def _is_small(value: Any) -> bool:
+    """Whether a value is a boolean, or a whole number of 64 bits."""
+    return isinstance(value, int) and -(2**63) <= value < 2**64
 
 
 def _of_value(value: Any) -> Node:

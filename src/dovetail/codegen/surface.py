@@ -107,7 +107,7 @@ def _pieces(schema: Any, depth: int) -> Iterable[str]:
             elif key == "required" and isinstance(value, list):
                 yield repr(sorted(map(str, cast("list[Any]", value))))
             elif key in _VALUES:
-                yield repr(cast("Any", value))
+                yield _shown(value)
             else:
                 yield from _pieces(value, depth + 1)
         yield "}"
@@ -118,4 +118,12 @@ def _pieces(schema: Any, depth: int) -> Iterable[str]:
             yield ","
         yield "]"
     else:
-        yield repr(cast("Any", schema)) if depth < _DEEPEST else "..."
+        yield _shown(schema) if depth < _DEEPEST else "..."
+
+
+def _shown(value: Any) -> str:
+    """A value as text; three dots for one that is too deep, or a number of too many digits."""
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):
+        return "..."
