@@ -107,6 +107,7 @@ _lazy = LazyNames(
             "TooManyTasks",
             "ValueTooLarge",
         ),
+        "dovetail.codegen.typed_client": ("SurfaceChanged",),
         "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),
         "dovetail.testing.clock": ("StoodStill",),
     },

@@ -15,6 +15,7 @@ from dovetail.auth.login import (
     TokensChanged,
 )
 from dovetail.client.results import OutputInvalid, ToolFailed
+from dovetail.codegen.typed_client import SurfaceChanged
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
 from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
@@ -171,6 +172,7 @@ __all__ = [
     "StoreVersionMismatch",
     "StreamEnded",
     "StreamUnknown",
+    "SurfaceChanged",
     "Suspend",
     "TaskCancelled",
     "TaskExists",

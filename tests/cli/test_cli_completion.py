@@ -34,6 +34,8 @@ ASKED = [
             "run",
             "worker",
             "dev",
+            "gen",
+            "new",
             "list",
             "call",
             "tasks",

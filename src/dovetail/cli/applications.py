@@ -35,6 +35,8 @@ CORE: Final = frozenset(
         "prompt",
         "complete",
         "auth",
+        "gen",
+        "new",
         "store",
         "completion",
     }

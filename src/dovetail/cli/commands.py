@@ -36,6 +36,8 @@ from .completion import Shell, script
 from .connecting import CommandSession, CommonOptions
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
 from .exporting import export
+from .generating import gen
+from .new_project import new
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
 from .saving import OutputFile
@@ -89,6 +91,8 @@ commands = Commands(
 
 commands.command(authorization)
 commands.command(export)
+commands.command(gen)
+commands.command(new)
 commands.command(store)
 commands.command(tasks)
 
@@ -167,6 +171,7 @@ async def list_all(
                 except RPCError as problem:  # costs this kind, not the others
                     missed = missed or problem
         info, instructions = client.server_info, client.instructions
+    session.saw(item for items in found.values() for item in items)
     if common.json:
         session.screen.json(found)
     else:
@@ -211,6 +216,7 @@ async def call(
     out = OutputFile(session.screen, output, tool)
     async with session.connected() as client:
         there = await _tools(client)
+        session.saw(there or ())
         known = next((each for each in there or () if each.name == tool), None)
         names = [each.name for each in there or ()]
         schema = known.input_schema if known is not None else {}
@@ -294,6 +300,7 @@ async def prompt(
     out = OutputFile(session.screen, output, name)
     async with session.connected() as client:
         there = await _prompts(client)
+        session.saw(there)
         known = next((each for each in there if each.name == name), None)
         if known is not None:
             check_names(arguments, [each.name for each in known.arguments or ()], f"argument of {name!r}")

@@ -7,10 +7,11 @@ that one origin and nowhere else, and not over plain http to another machine. Wh
 """
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+import re
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 try:
@@ -120,6 +121,7 @@ class CommandSession:
             pairs(common.answer, self.sources), yes=common.yes, apart=self.bar.hidden
         )
         self._place = place_of(target, words)
+        self._word = "" if words else target
         self._options = self._settled()
         if tasks:
             from ..extensions.tasks import tasks as what_knows_tasks  # no other command pays for it
@@ -155,6 +157,16 @@ class CommandSession:
         if common.env:
             options["env"] = dict(map(variable_of, common.env))
         return options
+
+    def saw(self, items: Iterable[Any]) -> None:
+        """Keep the names of what the server listed, for completion. Where that can't be, the command goes on."""
+        from .seen import keep_seen, names_seen, seen_target
+
+        try:
+            keep_seen(seen_target(self._word, self._place.kind), names_seen(items))
+        except OSError as problem:
+            if self.common.verbose:
+                self.screen.note(f"names are not kept for completion: {problem}")
 
     async def _authorize(self) -> str:
         """Settle what shows who we are; gives its name for the error that says it did not do."""

@@ -60,6 +60,7 @@ from .connection import ClientConnection
 from .listening import Subscription
 from .options import ClientOptions, Options, settle
 from .own_meta import own_meta, passed_meta
+from .resource_values import expanded, resource_into
 from .results import ToolResult
 from .server_warnings import ServerWarning
 from .started_calls import StartedCall, starter_of
@@ -333,17 +334,57 @@ class Client:
             for template in page.resource_templates:
                 yield template
 
-    async def read(self, uri: str | Resource, **options: Unpack[CallOptions]) -> ReadResourceResult:
+    @overload
+    async def read(
+        self,
+        uri: str | Resource,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        into: None = None,
+        **options: Unpack[CallOptions],
+    ) -> ReadResourceResult: ...
+
+    @overload
+    async def read(
+        self,
+        uri: str | Resource,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        into: type[T],
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+
+    async def read(
+        self,
+        uri: str | Resource,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        into: type[Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Any:
         """What a resource holds. Raises `ResourceNotFound` or `InvalidParams`.
 
         ``uri``: one that the server listed, or a `Resource` or `ResourceLink` that it gave, is sent as it came. Of any
         other, characters beyond ASCII are percent-encoded; with spaces or control characters it is a
-        `LocalProtocolError`. So it is wherever a URI is given. ``options``: see `CallOptions`.
+        `LocalProtocolError`. So it is wherever a URI is given. ``variables``: of a template, which ``uri`` is then;
+        `LocalProtocolError` for one that it does not have. ``into``: a type for the one content of the resource: `str`,
+        `bytes`, or what its JSON is converted to; `RemoteProtocolError` where that does not fit. ``options``: see
+        `CallOptions`.
         Specification: server/resources.
         """
+        if variables is not None:
+            if not isinstance(uri, str):
+                raise LocalProtocolError("variables are for a template, which is text, not for a Resource")
+            uri = expanded(uri, variables)
         params = ReadResourceParams(uri=self._caller.catalogue.uri(uri))
         found = await self._caller.call(names.RESOURCES_READ, params, ReadResourceResult, how_of(options))
-        return _complete(found)
+        if into is None or isinstance(found, InputRequired):
+            return _complete(found)
+        try:
+            return resource_into(params.uri, found, into)
+        except DovetailError as problem:
+            problem.of_call(names.RESOURCES_READ, self._connection.link.server)
+            raise
 
     async def subscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
         """Hear of updates of a resource, and of what is below it, by the ``on_change`` callback. Works in both eras.
