@@ -46,9 +46,11 @@ PUBLIC = {
     "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.revisions": "the revisions as data",
+    "dovetail.schemas": "JSON Schema as clients and servers read it",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
     "dovetail.server": "the types of what an app takes and gives",
     "dovetail.stores": "stores, their contracts and their errors",
+    "dovetail.surface": "what a server shows, as a value: written down, compared, looked over",
     "dovetail.telemetry": "seeing what goes on: spans, metrics, logs of calls, audit records",
     "dovetail.testing": "what tests of servers and clients are built from",
     "dovetail.testing.store_contract": "the suite that defines a store",
@@ -85,6 +87,7 @@ GIVEN = {
     "Session",
     "Subscription",
     "ToolResult",
+    "Validator",
 }
 #: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
 #: leaves it out, and no page has to show it.
@@ -121,6 +124,7 @@ NOT_PUBLIC = {
         ],
         "a `Context` puts a question by them; an author hands questions to `Context.ask`",
     ),
+    "Validator.misfits": "a server reads by it what was nearly right",
     "TokenCheck.checker": "an endpoint makes of it what judges tokens",
     **dict.fromkeys(
         [f"{store}.{name}" for store in ("MemoryKeyValue",) for name in ("put", "swap", "reserve")],

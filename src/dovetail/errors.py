@@ -49,6 +49,14 @@ _lazy = LazyNames(
             "UserRejected",
             "rpc_error",
         ),
+        "dovetail.protocol.header_parameters": ("InvalidHeaderAnnotation",),
+        "dovetail.protocol.schema.screening": (
+            "ExternalReference",
+            "InvalidSchema",
+            "SchemaError",
+            "SchemaTooLarge",
+            "UnknownDialect",
+        ),
         "dovetail.server.signature": ("RegistrationError",),
         "dovetail.server.data": ("AnswerTooLarge", "OutputMismatch"),
         "dovetail.server.media": ("MediaTooLarge",),
@@ -98,6 +106,7 @@ _lazy = LazyNames(
             "ValueTooLarge",
         ),
         "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),
+        "dovetail.surface.snapshot": ("SurfaceUnreadable",),
         "dovetail.testing.clock": ("StoodStill",),
     },
 )

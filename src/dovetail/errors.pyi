@@ -50,7 +50,15 @@ from dovetail.protocol.errors import (
     UserRejected,
     rpc_error,
 )
+from dovetail.protocol.header_parameters import InvalidHeaderAnnotation
 from dovetail.protocol.paging import InvalidCursor
+from dovetail.protocol.schema.screening import (
+    ExternalReference,
+    InvalidSchema,
+    SchemaError,
+    SchemaTooLarge,
+    UnknownDialect,
+)
 from dovetail.runtime.extension import InvalidExtension
 from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
@@ -82,6 +90,7 @@ from dovetail.stores.errors import (
     TooManyTasks,
     ValueTooLarge,
 )
+from dovetail.surface.snapshot import SurfaceUnreadable
 from dovetail.testing.clock import StoodStill
 from dovetail.transports.http1.server.runner import AddressUnavailable
 
@@ -103,6 +112,7 @@ __all__ = [
     "Diverged",
     "DovetailError",
     "EventsTrimmed",
+    "ExternalReference",
     "FeatureUnavailable",
     "FetchFailed",
     "FetchRefused",
@@ -112,8 +122,10 @@ __all__ = [
     "InternalError",
     "InvalidCursor",
     "InvalidExtension",
+    "InvalidHeaderAnnotation",
     "InvalidParams",
     "InvalidRequest",
+    "InvalidSchema",
     "JournalTooLarge",
     "KeyInvalid",
     "LifespanFailed",
@@ -140,6 +152,8 @@ __all__ = [
     "RequestCancelled",
     "RequestTimeout",
     "ResourceNotFound",
+    "SchemaError",
+    "SchemaTooLarge",
     "ScopeRefused",
     "SealBroken",
     "SealTooLarge",
@@ -155,6 +169,7 @@ __all__ = [
     "StoreVersionMismatch",
     "StreamEnded",
     "StreamUnknown",
+    "SurfaceUnreadable",
     "Suspend",
     "TaskCancelled",
     "TaskExists",
@@ -168,6 +183,7 @@ __all__ = [
     "TransportError",
     "URLElicitationRequired",
     "Unanswered",
+    "UnknownDialect",
     "UnsupportedVersion",
     "UserRejected",
     "ValueTooLarge",

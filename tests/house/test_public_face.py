@@ -57,17 +57,6 @@ NEVER_OUT = {
     ),
     "it becomes a `FetchRefused`": ("dovetail.security.addresses.AddressRefused",),
     "it becomes a `RegistrationError`, or a warning of a client": (
-        "dovetail.protocol.header_parameters.InvalidHeaderAnnotation",
-        *(
-            f"dovetail.protocol.schema.screening.{name}"
-            for name in (
-                "SchemaError",
-                "ExternalReference",
-                "InvalidSchema",
-                "SchemaTooLarge",
-                "UnknownDialect",
-            )
-        ),
         *(
             "dovetail.protocol.uri_template.syntax.TemplateError",
             "dovetail.protocol.uri_template.syntax.TemplateTooLong",

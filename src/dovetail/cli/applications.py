@@ -36,6 +36,8 @@ CORE: Final = frozenset(
         "auth",
         "store",
         "completion",
+        "snapshot",
+        "diff",
     }
 )
 """The commands of Dovetail itself."""

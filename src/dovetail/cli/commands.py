@@ -42,6 +42,7 @@ from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
 from .storing import store
 from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest
+from .surfaces import diff, snapshot
 from .tasking import handed_out, tasks
 
 __all__ = ["commands", "main"]
@@ -89,6 +90,8 @@ commands = Commands(
 commands.command(authorization)
 commands.command(store)
 commands.command(tasks)
+commands.command(snapshot)
+commands.command(diff)
 
 
 @commands.command(name="run")
@@ -392,7 +395,7 @@ def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     ours, command = words[:at], words[at + 1 :]
     if not command or not ours:
         return words, None
-    place = 2 if ours[0] == tasks.name[0] else 1
+    place = len(ours) if ours[0] == "diff" else 2 if ours[0] == tasks.name[0] else 1
     return [*ours[:place], command[0], *ours[place:]], command
 
 
