@@ -38,6 +38,7 @@ PUBLIC = {
     "dovetail.auth.providers": "checks of tokens, ready for well-known issuers",
     "dovetail.cli": "the command line, as a function",
     "dovetail.client": "the client, and the types of its options and handlers",
+    "dovetail.doctor": "what a connection needs, looked into step by step",
     "dovetail.errors": "every error",
     "dovetail.extensions": "what additions to the protocol and middleware are made of",
     "dovetail.extensions.authorization": "the extensions of authorization, as values",

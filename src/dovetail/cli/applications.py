@@ -38,6 +38,7 @@ CORE: Final = frozenset(
         "completion",
         "snapshot",
         "diff",
+        "doctor",
     }
 )
 """The commands of Dovetail itself."""

@@ -34,6 +34,7 @@ from .authorizing import authorization
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
 from .connecting import CommandSession, CommonOptions
+from .doctor import doctor
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
@@ -92,6 +93,7 @@ commands.command(store)
 commands.command(tasks)
 commands.command(snapshot)
 commands.command(diff)
+commands.command(doctor)
 
 
 @commands.command(name="run")

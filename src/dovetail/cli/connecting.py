@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 try:
@@ -177,6 +177,16 @@ class CommandSession:
         except LocalProtocolError as problem:
             raise UsageError(f"{_TOKEN}: {problem}") from None
         return _TOKEN
+
+    @property
+    def shown(self) -> str:
+        """The target, as it was written."""
+        return self._place.shown
+
+    async def settled(self) -> tuple[Any, ClientOptions]:
+        """What a client is made of: its target, and its options with what shows who we are."""
+        await self._authorize()
+        return self._place.target, self._options
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[Client]:

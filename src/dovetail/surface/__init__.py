@@ -16,6 +16,7 @@ _lazy = LazyNames(
     {
         "dovetail.surface.changes": ("SEVERITIES", "Severity", "SurfaceChange"),
         "dovetail.surface.comparing": ("compare",),
+        "dovetail.surface.linting": ("LintFinding", "lint"),
         "dovetail.surface.snapshot": ("Surface", "SurfaceUnreadable"),
         "dovetail.surface.taking": ("take_surface",),
     },

@@ -2,15 +2,18 @@
 
 from dovetail.surface.changes import SEVERITIES, Severity, SurfaceChange
 from dovetail.surface.comparing import compare
+from dovetail.surface.linting import LintFinding, lint
 from dovetail.surface.snapshot import Surface, SurfaceUnreadable
 from dovetail.surface.taking import take_surface
 
 __all__ = [
+    "LintFinding",
     "SEVERITIES",
     "Severity",
     "Surface",
     "SurfaceChange",
     "SurfaceUnreadable",
     "compare",
+    "lint",
     "take_surface",
 ]

@@ -20,10 +20,10 @@ class SurfaceChange(Struct, frozen=True, kw_only=True):
     """One difference between two surfaces.
 
     ``severity``: "breaking" (who kept to the old surface is refused, or misled), "possible" (it may break: that
-    could not be decided), "warning" (what models read has changed, and they may act by it),
-    "compatible" or "cosmetic". ``kind``: "server", "tool", "resource", "template" or "prompt"; ``name``: its name, its
-    URI, or "". ``where``: a JSON pointer into the file of the surface. ``what`` says in words what is different, ``why``
-    what that does to callers, or "". ``example``: a value that shows it, or UNSET.
+    could not be decided), "warning" (what models read has changed, and they may act by it), "compatible" or "cosmetic".
+    ``kind``: "server", "tool", "resource", "template" or "prompt"; ``name``: its name, its URI, or "". ``where``: a
+    JSON pointer into the file of the surface. ``what`` says in words what is different, ``why`` what that does to
+    callers, or "". ``example``: a value that shows it, or UNSET.
     """
 
     severity: Severity
