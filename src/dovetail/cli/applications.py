@@ -39,6 +39,8 @@ CORE: Final = frozenset(
         "snapshot",
         "diff",
         "doctor",
+        "bench",
+        "conformance",
     }
 )
 """The commands of Dovetail itself."""

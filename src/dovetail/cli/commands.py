@@ -31,8 +31,10 @@ from ..protocol.uri_template.template import URITemplate
 from . import tables
 from .applications import Installed, epilogue, installed
 from .authorizing import authorization
+from .bench import bench
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
+from .conformance import conformance
 from .connecting import CommandSession, CommonOptions
 from .doctor import doctor
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
@@ -75,8 +77,8 @@ end after `--`, as in `dovetail call add -a a=1 -a b=2 -- python server.py`.
 
 Secrets come from the environment: DOVETAIL_TOKEN is sent to a URL as its bearer token.
 
-Exit codes: 0 done, 1 the tool failed, 2 usage, 3 no server, 4 an error of the server, or nothing of that name, 5 no
-answer in time, 6 a login is needed, 70 a fault of dovetail, 130 interrupted.
+Exit codes: 0 done, 1 the tool failed, or something differs or does not pass, 2 usage, 3 no server, 4 an error of the
+server, or nothing of that name, 5 no answer in time, 6 a login is needed, 70 a fault of dovetail, 130 interrupted.
 """
 
 commands = Commands(
@@ -94,6 +96,8 @@ commands.command(tasks)
 commands.command(snapshot)
 commands.command(diff)
 commands.command(doctor)
+commands.command(bench)
+commands.command(conformance)
 
 
 @commands.command(name="run")

@@ -40,7 +40,7 @@ Least = Literal["breaking", "possible", "warning", "compatible", "cosmetic"]
 _LOOKS: Final[dict[Severity, tuple[str, str]]] = {
     "breaking": ("breaks", "bold red"),
     "possible": ("may break", "yellow"),
-    "warning": ("read this", "magenta"),
+    "warning": ("reworded", "magenta"),
     "compatible": ("compatible", "green"),
     "cosmetic": ("cosmetic", "dim"),
 }

@@ -23,7 +23,7 @@ from ..surface.taking import take_surface
 __all__ = ["SurfaceCheck", "updating"]
 
 _VARIABLE: Final = "DOVETAIL_UPDATE_SURFACES"
-_WORDS: Final = {"breaking": "BREAKS", "possible": "may break", "warning": "said anew"}
+_WORDS: Final = {"breaking": "BREAKS", "possible": "may break", "warning": "reworded"}
 
 
 def updating() -> bool:
