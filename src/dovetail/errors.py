@@ -49,6 +49,7 @@ _lazy = LazyNames(
             "UserRejected",
             "rpc_error",
         ),
+        "dovetail.protocol.header_parameters": ("InvalidHeaderAnnotation",),
         "dovetail.protocol.schema.screening": (
             "ExternalReference",
             "InvalidSchema",
@@ -109,6 +110,7 @@ _lazy = LazyNames(
         ),
         "dovetail.codegen.typed_client": ("SurfaceChanged",),
         "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),
+        "dovetail.surface.snapshot": ("SurfaceUnreadable",),
         "dovetail.testing.clock": ("StoodStill",),
     },
 )

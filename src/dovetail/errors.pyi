@@ -52,6 +52,7 @@ from dovetail.protocol.errors import (
     UserRejected,
     rpc_error,
 )
+from dovetail.protocol.header_parameters import InvalidHeaderAnnotation
 from dovetail.protocol.paging import InvalidCursor
 from dovetail.protocol.schema.screening import (
     ExternalReference,
@@ -93,6 +94,7 @@ from dovetail.stores.errors import (
     TooManyTasks,
     ValueTooLarge,
 )
+from dovetail.surface.snapshot import SurfaceUnreadable
 from dovetail.testing.clock import StoodStill
 from dovetail.transports.http1.server.runner import AddressUnavailable
 
@@ -125,6 +127,7 @@ __all__ = [
     "InternalError",
     "InvalidCursor",
     "InvalidExtension",
+    "InvalidHeaderAnnotation",
     "InvalidParams",
     "InvalidRequest",
     "InvalidSchema",
@@ -173,6 +176,7 @@ __all__ = [
     "StreamEnded",
     "StreamUnknown",
     "SurfaceChanged",
+    "SurfaceUnreadable",
     "Suspend",
     "TaskCancelled",
     "TaskExists",

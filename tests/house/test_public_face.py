@@ -56,9 +56,6 @@ NEVER_OUT = {
         "dovetail.protocol.envelope.Malformed",
     ),
     "it becomes a `FetchRefused`": ("dovetail.security.addresses.AddressRefused",),
-    "it becomes a `RegistrationError`, or a warning of a client": (
-        "dovetail.protocol.header_parameters.InvalidHeaderAnnotation",
-    ),
     "it becomes a `HeaderMismatch`, or a `LocalProtocolError`": (
         "dovetail.protocol.bindings.headers.InvalidHeaderValue",
     ),

@@ -1,4 +1,5 @@
-"""The command line: ``dovetail run|proxy|worker|dev|list|call|tasks|read|prompt|complete|auth|store|gen|new|completion``.
+"""The command line: ``dovetail run|proxy|worker|dev|list|call|tasks|read|prompt|complete|auth|store|export|gen|new``
+and ``snapshot|diff|doctor|bench|conformance|completion``.
 
 `main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
 `dovetail.cli.run`, which imports the standard library and the author's file; so does ``worker``, which works off the

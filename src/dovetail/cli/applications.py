@@ -39,6 +39,11 @@ CORE: Final = frozenset(
         "new",
         "store",
         "completion",
+        "snapshot",
+        "diff",
+        "doctor",
+        "bench",
+        "conformance",
     }
 )
 """The commands of Dovetail itself."""

@@ -31,9 +31,12 @@ from ..protocol.uri_template.template import URITemplate
 from . import tables
 from .applications import Installed, epilogue, installed
 from .authorizing import authorization
+from .bench import bench
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
+from .conformance import conformance
 from .connecting import CommandSession, CommonOptions
+from .doctor import doctor
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
 from .exporting import export
 from .generating import gen
@@ -45,6 +48,7 @@ from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
 from .storing import store
 from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest
+from .surfaces import diff, snapshot
 from .tasking import handed_out, tasks
 
 __all__ = ["commands", "main"]
@@ -76,8 +80,8 @@ end after `--`, as in `dovetail call add -a a=1 -a b=2 -- python server.py`.
 
 Secrets come from the environment: DOVETAIL_TOKEN is sent to a URL as its bearer token.
 
-Exit codes: 0 done, 1 the tool failed, 2 usage, 3 no server, 4 an error of the server, or nothing of that name, 5 no
-answer in time, 6 a login is needed, 70 a fault of dovetail, 130 interrupted.
+Exit codes: 0 done, 1 the tool failed, or something differs or does not pass, 2 usage, 3 no server, 4 an error of the
+server, or nothing of that name, 5 no answer in time, 6 a login is needed, 70 a fault of dovetail, 130 interrupted.
 """
 
 commands = Commands(
@@ -95,6 +99,11 @@ commands.command(gen)
 commands.command(new)
 commands.command(store)
 commands.command(tasks)
+commands.command(snapshot)
+commands.command(diff)
+commands.command(doctor)
+commands.command(bench)
+commands.command(conformance)
 
 
 @commands.command(name="run")
@@ -409,7 +418,7 @@ def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     ours, command = words[:at], words[at + 1 :]
     if not command or not ours:
         return words, None
-    place = 2 if ours[0] in (tasks.name[0], export.name[0]) else 1
+    place = {"diff": len(ours), tasks.name[0]: 2, export.name[0]: 2}.get(ours[0], 1)
     return [*ours[:place], command[0], *ours[place:]], command
 
 

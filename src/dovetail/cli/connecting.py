@@ -7,7 +7,6 @@ that one origin and nowhere else, and not over plain http to another machine. Wh
 """
 
 import os
-import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -187,6 +186,16 @@ class CommandSession:
         except LocalProtocolError as problem:
             raise UsageError(f"{_TOKEN}: {problem}") from None
         return _TOKEN
+
+    @property
+    def shown(self) -> str:
+        """The target, as it was written."""
+        return self._place.shown
+
+    async def settled(self) -> tuple[Any, ClientOptions]:
+        """What a client is made of: its target, and its options with what shows who we are."""
+        await self._authorize()
+        return self._place.target, self._options
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[Client]:

@@ -140,6 +140,11 @@ class StdioTransport:
         """The program's name. Its arguments are left out, because they may hold secrets."""
         return program_name(self.command)
 
+    @property
+    def exit_status(self) -> int | None:
+        """The status that the server ended with (negative: the number of a signal); None if it runs, or never did."""
+        return None if self._process is None else self._process.exit_status
+
     def stderr_tail(self, lines: int | None = None) -> str:
         """The last lines of standard error, as plain text."""
         return "" if self._process is None else self._process.stderr_tail(lines)
