@@ -45,6 +45,7 @@ PUBLIC = {
     "dovetail.extensions.tasks.dbos": "tasks run by the durable engine DBOS",
     "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
+    "dovetail.recording": "recorded conversations, and replaying them",
     "dovetail.revisions": "the revisions as data",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
     "dovetail.server": "the types of what an app takes and gives",
@@ -77,6 +78,8 @@ GIVEN = {
     "BlockingStartedCall",
     "BlockingSubscription",
     "Call",
+    "CaptureLink",
+    "CapturedExchange",
     "Channel",
     "Context",
     "OAuthCredentials",
@@ -95,6 +98,11 @@ NOT_PUBLIC = {
     "App.adopt_store": "`run` and `asgi` call it",
     "App.share_keys": "`run` calls it before it forks",
     "BlockingClient.forgotten": "the end of the interpreter calls it",
+    **dict.fromkeys(
+        ["CaptureWriter.put", "CaptureWriter.mark", "CaptureWriter.next_exchange"],
+        "what a link and an exchange are told goes through them",
+    ),
+    "CaptureLink.tracker": "the writer knows by it in which revision a message was said",
     "Call.forget": "transports let go of what is large by it",
     "Call.message": "the engines make it; an author has `members`, `raw` and `params`",
     **dict.fromkeys(

@@ -97,6 +97,8 @@ _lazy = LazyNames(
             "TooManyTasks",
             "ValueTooLarge",
         ),
+        "dovetail.capture.lines": ("CaptureInvalid",),
+        "dovetail.recording.serving": ("NotRecorded",),
         "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),
         "dovetail.testing.clock": ("StoodStill",),
     },

@@ -14,6 +14,7 @@ from dovetail.auth.login import (
     TokenRefused,
     TokensChanged,
 )
+from dovetail.capture.lines import CaptureInvalid
 from dovetail.client.results import OutputInvalid, ToolFailed
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
 from dovetail.protocol.errors import (
@@ -51,6 +52,7 @@ from dovetail.protocol.errors import (
     rpc_error,
 )
 from dovetail.protocol.paging import InvalidCursor
+from dovetail.recording.serving import NotRecorded
 from dovetail.runtime.extension import InvalidExtension
 from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
@@ -93,6 +95,7 @@ __all__ = [
     "AuthenticationFailed",
     "AuthorizationError",
     "AuthorizationUnavailable",
+    "CaptureInvalid",
     "Closed",
     "ConnectFailed",
     "ConnectionLost",
@@ -126,6 +129,7 @@ __all__ = [
     "MessageTooLarge",
     "MethodNotFound",
     "MissingCapability",
+    "NotRecorded",
     "NotShared",
     "OutcomeUnknown",
     "OutputInvalid",

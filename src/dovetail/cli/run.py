@@ -1,4 +1,4 @@
-"""``dovetail run FILE[:app]``: serve the app in a file, on stdio unless told otherwise.
+"""``dovetail run FILE[:app]``: serve the app in a file, or a recording (``.jsonl``), on stdio unless told otherwise.
 
 Only the standard library is imported before the author's file, and then the transport. Also ``python -m
 dovetail.cli.run FILE``, which is how a client runs a file with an app in it.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any, Final
 
-from ..loading import load_app
+from ..loading import CannotLoad, load_app
 from .exits import UsageError
 from .file_command import FileCommand, be_program, lend_store_at
 
@@ -42,7 +42,7 @@ class RunCommand(FileCommand):
     """See `FileCommand`."""
 
     def __init__(self) -> None:
-        super().__init__("run", "Serve the App in a Python file.")
+        super().__init__("run", "Serve the App in a Python file, or what a recording (.jsonl) has.")
         add = self.add_argument
         add("--transport", choices=TRANSPORTS, help="default: stdio")
         add("--http", metavar="[HOST:]PORT", help="serve over HTTP at this address (port 0: any free one)")
@@ -158,10 +158,24 @@ def _load(place: str, transport: str) -> Any:
     """The app. On stdio what the file prints while it is imported goes to standard error: the output is the
     wire.
     """
+    if place.endswith(".jsonl"):
+        return _recorded(place)
     if transport != "stdio":
         return load_app(place)
     with redirect_stdout(sys.stderr):
         return load_app(place)
+
+
+def _recorded(path: str) -> Any:
+    """An app that answers as a recording did. Raises `CannotLoad`."""
+    from ..recording import Capture, replay_app
+
+    try:
+        return replay_app(Capture.read(path))
+    except OSError as problem:
+        raise CannotLoad(f"{path!r} can't be read: {problem.strerror or problem}") from None
+    except ValueError as problem:  # a `CaptureInvalid`, or a recording without answers
+        raise CannotLoad(str(problem)) from None
 
 
 def _run(app: Any, transport: str, how: dict[str, Any]) -> None:
