@@ -34,6 +34,8 @@ ASKED = [
             "run",
             "worker",
             "dev",
+            "record",
+            "replay",
             "list",
             "call",
             "tasks",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ __all__ = [
     "HTTPPart",
     "Mark",
     "Sender",
+    "capture_schema",
     "encode_line",
 ]
 
@@ -40,14 +42,14 @@ class CaptureInvalid(ValueError):
 
 class CaptureHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The first line. ``capture``: the number of the format. ``began``: when, as RFC 3339 in UTC. ``software``: what
-    wrote it. ``place``: where it listened: in a client, between the pipes of a host and a server, or as an HTTP relay.
-    ``redacted``: whether secrets were looked for.
+    wrote it. ``place``: where it listened: in a client, in a server, between the pipes of a host and a server, or as an
+    HTTP relay. ``redacted``: whether secrets were looked for.
     """
 
     capture: int
     began: str
     software: str = ""
-    place: Literal["client", "pipe", "relay", ""] = ""
+    place: Literal["client", "server", "pipe", "relay", ""] = ""
     redacted: bool = True
 
 
@@ -121,3 +123,8 @@ _encoder: Final = msgspec.json.Encoder()
 def encode_line(line: CaptureHeader | CaptureLine) -> bytes:
     """A line as bytes, its line end included."""
     return _encoder.encode(line) + b"\n"
+
+
+def capture_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the format: each line of a capture is an instance of it."""
+    return _any.decode(Path(__file__).with_name("capture.schema.json").read_bytes())

@@ -29,7 +29,7 @@ from msgspec import Struct
 from ..protocol import codec, names
 from ..protocol.bindings.headers import InvalidHeaderValue, decode_value
 
-__all__ = ["PLACEHOLDER", "Redaction", "Redactor"]
+__all__ = ["PLACEHOLDER", "Redaction", "Redactor", "is_active"]
 
 PLACEHOLDER: Final = re.compile(r"\[redacted-[0-9]+\]")
 
@@ -53,6 +53,10 @@ _HARMLESS: Final = frozenset({names.META_PROGRESS_TOKEN.lower(), "maxtokens", "s
 _SCHEMAS: Final = frozenset({"inputSchema", "outputSchema", "requestedSchema"})
 _CAPABILITIES: Final = frozenset({"capabilities", names.META_CLIENT_CAPABILITIES})
 _VALUES: Final = frozenset({"arguments", "structuredContent", "content"})
+#: What stands under these is a word of the protocol, where it is not inside of a value.
+_WORDS_OF_PROTOCOL: Final = frozenset(
+    {"jsonrpc", "method", "role", "mode", "action", "resultType", "type", "level", "protocolVersion"}
+)
 _SAMPLES: Final = frozenset({"default", "const", "example", "examples"})
 _QUESTIONS: Final = "inputRequests"
 _ANSWERS: Final = "inputResponses"
@@ -114,17 +118,17 @@ class Redaction(Struct, frozen=True, kw_only=True):
             except re.error as problem:
                 raise ValueError(f"{pattern!r} is no regular expression: {problem}") from None
 
-    @property
-    def active(self) -> bool:
-        """Whether there is any rule."""
-        return self.defaults or bool(self.names or self.pointers or self.patterns)
+
+def is_active(rules: Redaction) -> bool:
+    """Whether there is any rule."""
+    return rules.defaults or bool(rules.names or rules.pointers or rules.patterns)
 
 
 class Redactor:
     """Takes what is secret out of the messages of one capture."""
 
     def __init__(self, rules: Redaction) -> None:
-        self._rules = rules
+        self._rules, self._active = rules, is_active(rules)
         self._names = {each.lower() for each in rules.names}
         self._kept = {each.lower() for each in rules.keep}
         self._pointers = [_parts(each) for each in rules.pointers]
@@ -146,16 +150,20 @@ class Redactor:
 
     def body(self, value: Any) -> Any:
         """A message, as plain values, without its secrets. Raises RecursionError for one that is nested too deeply."""
-        if not self._rules.active:
+        if not self._active:
             return value
         found = _Search(self).value(value, ())
-        return self._without_known(found) if self._scanned else found
+        return self._without_known(found, values=False) if self._scanned else found
 
     def text(self, text: str) -> str:
         """A text without what looks like a secret, or is known to be one."""
+        return self._scrubbed(self.by_looks(text))
+
+    def by_looks(self, text: str) -> str:
+        """A text without what looks like a secret."""
         for pattern in self._patterns:
             text = pattern.sub(self._replaced, text)
-        return self._scrubbed(text)
+        return text
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> dict[str, str]:
         """HTTP headers, names in lower case; of several of a name all values, joined as HTTP joins them."""
@@ -168,7 +176,7 @@ class Redactor:
 
     def target(self, target: str) -> str:
         """The path and the query of a request, or a whole URL."""
-        if not self._rules.active:
+        if not self._active:
             return target
         try:
             parts = urlsplit(target)
@@ -191,6 +199,11 @@ class Redactor:
             return True
         return self._rules.defaults and _sounds_secret(name, isinstance(value, (int, float)))
 
+    def is_sure(self, name: str) -> bool:
+        """Whether what stands under a name is a secret for sure, and not perhaps the key of an entry."""
+        lowered = name.lower()
+        return lowered in self._names or any(each.lower() in _WORDS for each in _PARTS.findall(name[-256:]))
+
     def learn(self, name: str) -> None:
         """A schema calls what stands under a name secret."""
         if self._rules.defaults:
@@ -208,7 +221,7 @@ class Redactor:
         return self.placeholder(value) if value and self.is_secret(name) else self.text(value)
 
     def _header(self, name: str, value: str) -> str:
-        if not self._rules.active:
+        if not self._active:
             return value
         stem = name.removeprefix(names.HEADER_PARAM_PREFIX)
         if not self.is_secret(stem) and not self.is_secret(name):
@@ -243,17 +256,25 @@ class Redactor:
                 text = pattern.sub(self._placeholders[secret], text)
         return text
 
-    def _without_known(self, value: Any) -> Any:
+    def _without_known(self, value: Any, *, values: bool) -> Any:
+        """A message without known secrets in its texts. ``values``: its names are somebody's, not the protocol's."""
         if isinstance(value, str):
             return self._scrubbed(value)
         if isinstance(value, dict):
-            members = cast("dict[str, Any]", value)
-            return {self._scrubbed(name): self._without_known(item) for name, item in members.items()}
+            found: dict[str, Any] = {}
+            for name, item in cast("dict[str, Any]", value).items():
+                if name in _WORDS_OF_PROTOCOL and not values:
+                    found[name] = item
+                else:
+                    below = self._without_known(item, values=values or name in _VALUES)
+                    found[self._scrubbed(name) if values else name] = below
+            return found
         if isinstance(value, list):
-            return [self._without_known(item) for item in cast("list[Any]", value)]
+            return [self._without_known(item, values=values) for item in cast("list[Any]", value)]
         return value
 
 
+_WORD: Final = re.compile(r"[A-Za-z]*|[0-9]*|.{1,7}")
 _COOKIE: Final = re.compile(r"([^=;,\s]+)=([^;,\s]+)")
 
 
@@ -268,24 +289,27 @@ class _Search:
         if redactor.pointed(path):
             return self.leaves(value, numbers=True)
         if isinstance(value, str):
-            return redactor.text(value)
+            return redactor.by_looks(value)
         if isinstance(value, list):
             return [self.value(item, (*path, str(at))) for at, item in enumerate(cast("list[Any]", value))]
         if isinstance(value, dict):
             members = cast("dict[str, Any]", value)
-            return {redactor.text(name): self._member(name, item, path) for name, item in members.items()}
+            return {redactor.by_looks(name): self._member(name, item, path) for name, item in members.items()}
         return value
 
-    def leaves(self, value: Any, *, numbers: bool) -> Any:
-        """All texts below a secret, and all numbers, if those are."""
+    def leaves(self, value: Any, *, numbers: bool, sure: bool = True) -> Any:
+        """All texts below a secret, and all numbers, if those are. ``sure``: they are looked for elsewhere, too, though
+        they may be words.
+        """
         if isinstance(value, dict):
             members = cast("dict[str, Any]", value)
-            return {name: self.leaves(item, numbers=numbers) for name, item in members.items()}
+            return {name: self.leaves(item, numbers=numbers, sure=sure) for name, item in members.items()}
         if isinstance(value, list):
-            return [self.leaves(item, numbers=numbers) for item in cast("list[Any]", value)]
+            return [self.leaves(item, numbers=numbers, sure=sure) for item in cast("list[Any]", value)]
         if isinstance(value, str):
             known = not value or PLACEHOLDER.fullmatch(value)
-            return value if known else self._redactor.placeholder(value)
+            scanned = sure or not _WORD.fullmatch(value)
+            return value if known else self._redactor.placeholder(value, scanned=scanned)
         if numbers and isinstance(value, (int, float)) and not isinstance(value, bool):
             return self._redactor.placeholder(codec.encode(value).decode())
         return value
@@ -303,7 +327,7 @@ class _Search:
         if redactor.is_secret(name, cast("object", item)):
             if name == _STATE and isinstance(item, str):  # it is long, and nobody repeats it but the client
                 return redactor.placeholder(item, scanned=False) if item else item
-            return self.leaves(item, numbers=redactor.is_secret(name, 0))
+            return self.leaves(item, numbers=redactor.is_secret(name, 0), sure=redactor.is_sure(name))
         return self.value(item, below)
 
     def _question(self, key: str, item: dict[str, Any], path: tuple[str, ...], *, answer: bool) -> Any:

@@ -28,7 +28,7 @@ from ..logs import get_logger
 from ..protocol import codec, names
 from ..protocol.bindings.sse import EventTooLarge, SSEParser
 from .lines import FORMAT, CaptureHeader, CaptureLine, HTTPPart, Mark, Sender, encode_line
-from .redaction import Redaction, Redactor
+from .redaction import Redaction, Redactor, is_active
 from .tracking import RevisionTracker, era_of
 
 __all__ = ["MAX_BYTES", "MAX_MESSAGE", "CaptureLink", "CaptureWriter", "CapturedExchange"]
@@ -60,7 +60,7 @@ class CaptureWriter:
         redaction: Redaction | None = None,
         max_bytes: int = MAX_BYTES,
         max_message: int = MAX_MESSAGE,
-        place: Literal["client", "pipe", "relay"] = "client",
+        place: Literal["client", "server", "pipe", "relay"] = "client",
     ) -> None:
         if max_bytes < _LAST_LINE * 2 or max_message < 1:
             raise ValueError(f"max_bytes is at least {_LAST_LINE * 2}, max_message at least 1")
@@ -79,7 +79,7 @@ class CaptureWriter:
                     began=_now(),
                     software=f"dovetail {_version()}",
                     place=place,
-                    redacted=rules.active,
+                    redacted=is_active(rules),
                 )
             )
         )

@@ -27,6 +27,8 @@ CORE: Final = frozenset(
         "run",
         "worker",
         "dev",
+        "record",
+        "replay",
         "list",
         "call",
         "tasks",

@@ -37,6 +37,7 @@ from .connecting import CommandSession, CommonOptions
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
+from .replaying import replay
 from .saving import OutputFile
 from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
@@ -87,6 +88,7 @@ commands = Commands(
 
 
 commands.command(authorization)
+commands.command(replay, name="replay")
 commands.command(store)
 commands.command(tasks)
 
@@ -113,6 +115,14 @@ def dev(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     from .dev import main as serve
 
     return serve(words)
+
+
+@commands.command(name="record")
+def record(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Stand between a host and its server, and record what the two say. See `dovetail record --help`."""
+    from .record import main as stand_between
+
+    return stand_between(words)
 
 
 @commands.command
@@ -386,13 +396,13 @@ def _applications() -> Installed:
 
 def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     """The words for us, and the command after ``--``, whose place as TARGET it then takes."""
-    if "--" not in words or words[:1] in (["run"], ["worker"], ["dev"]):
+    if "--" not in words or words[:1] in (["run"], ["worker"], ["dev"], ["record"]):
         return words, None
     at = words.index("--")
     ours, command = words[:at], words[at + 1 :]
     if not command or not ours:
         return words, None
-    place = 2 if ours[0] == tasks.name[0] else 1
+    place = 2 if ours[0] in (tasks.name[0], "replay") else 1
     return [*ours[:place], command[0], *ours[place:]], command
 
 

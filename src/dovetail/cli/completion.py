@@ -21,6 +21,7 @@ except ImportError as missing:
 from ..protocol.revisions import REVISIONS
 from .applications import ApplicationCommand
 from .dev import DevCommand
+from .record import RecordCommand
 from .run import RunCommand
 from .worker import WorkerCommand
 
@@ -28,7 +29,7 @@ __all__ = ["SHELLS", "CompletedCommand", "Option", "Shell", "known_commands", "s
 
 Shell = Literal["bash", "zsh", "fish"]
 SHELLS: Final[tuple[Shell, ...]] = ("bash", "zsh", "fish")
-_FILES: Final = frozenset({"--output", "--store", "--uds"})
+_FILES: Final = frozenset({"--output", "--record", "--store", "--uds"})
 _VALUES: Final = {"--revision": REVISIONS}
 
 
@@ -94,6 +95,7 @@ _PARSERS: Final[dict[tuple[str, ...], type[argparse.ArgumentParser]]] = {
     ("run",): RunCommand,
     ("worker",): WorkerCommand,
     ("dev",): DevCommand,
+    ("record",): RecordCommand,
 }
 _HELP_OPTION: Final = Option(("--help", "-h"), "Show the help.")
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
 try:
@@ -82,6 +82,9 @@ class CommonOptions:
             help="KEY=VALUE for a server that is started, or KEY to hand on ours; may be repeated.",
         ),
     ] = field(default_factory=list[str])
+    record: Annotated[
+        str, Parameter(help="Record what is said in this file, made anew, without what is secret.")
+    ] = ""
     timeout: Annotated[float, Parameter(help="Seconds to wait for an answer or for progress.")] = 60.0
     log: Annotated[
         LogLevel | None,
@@ -154,6 +157,8 @@ class CommandSession:
             options["log_level"] = common.log
         if self._headers:
             options["headers"] = self._headers
+        if common.record:
+            options["record"] = common.record
         if common.env:
             options["env"] = dict(map(_variable, common.env))
         return options
@@ -191,6 +196,14 @@ class CommandSession:
                 yield client
         if self.answers.problem is not None:
             raise self.answers.problem
+
+    async def reach(self) -> tuple[Any, ClientOptions]:
+        """Where the server is, and the options that say how to reach it, for what is no client."""
+        await self._authorize()
+        known = cast("dict[str, Any]", self._options)
+        names = ("headers", "auth", "env", "record", "on_stderr")
+        given = cast("ClientOptions", {name: known[name] for name in names if name in known})
+        return self._place.target, given
 
     @asynccontextmanager
     async def _keeping(self) -> AsyncGenerator[None]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..loading import CannotLoad, load_app
 from .exits import UsageError
-from .file_command import FileCommand, be_program, lend_store_at
+from .file_command import FileCommand, be_program, lend_store_at, record_at
 
 __all__ = ["address_of", "main"]
 
@@ -48,6 +48,7 @@ class RunCommand(FileCommand):
         add("--http", metavar="[HOST:]PORT", help="serve over HTTP at this address (port 0: any free one)")
         add("--uds", metavar="PATH", help="a unix socket: for HTTP, or for lines with --transport unix")
         self._add_http()
+        self.add_record()
         self.add_logging(json=", one for each call as well")
         self.add_verbose()
 
@@ -112,7 +113,9 @@ class RunCommand(FileCommand):
         transport, how = checked
         if "store" in how:
             how["store"] = lend_store_at(how["store"])
-        _run(_load(options.file, transport), transport, how)
+        app = _load(options.file, transport)
+        record_at(options.record)
+        _run(app, transport, how)
 
     def log_json(self, level: str) -> None:
         """See `FileCommand`. Each call has a line of its own."""
@@ -131,6 +134,8 @@ def _plan(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         )
     if options.uds and transport == "stdio":
         raise UsageError("--uds and --transport stdio exclude each other")
+    if options.record and (options.workers or 1) > 1:
+        raise UsageError("--record takes one worker: several processes can't write one file")
     if transport == "unix" and not options.uds:
         raise UsageError("--transport unix needs --uds PATH")
     how: dict[str, Any] = {name: value for name in _HTTP if (value := getattr(options, name)) is not None}

@@ -6,7 +6,7 @@ its requests to a server and says what differs.
 Specification: none; docs/recording.md.
 """
 
-from ..capture.lines import CaptureHeader, CaptureInvalid, CaptureLine, HTTPPart, Mark, Sender
+from ..capture.lines import CaptureHeader, CaptureInvalid, CaptureLine, HTTPPart, Mark, Sender, capture_schema
 from ..capture.reading import Capture
 from ..capture.redaction import Redaction
 from ..capture.writing import CapturedExchange, CaptureLink, CaptureWriter
@@ -31,6 +31,7 @@ __all__ = [
     "Redaction",
     "ReplayReport",
     "Sender",
+    "capture_schema",
     "replay",
     "replay_app",
 ]

@@ -55,13 +55,13 @@ _MADE_UP: Final = ("requestState", "nextCursor", "taskId")
 
 
 class CallReplay(Struct, kw_only=True):
-    """What came of one request: its ``line`` in the recording, what it was about (``what``), and where the outcome
+    """What came of one request: its ``line`` in the recording, what it was ``about``, and where the outcome
     ``differs``; ``problem`` says what kept it from an outcome at all.
     """
 
     line: int
     method: str
-    what: str = ""
+    about: str = ""
     differs: list[Difference] = field(default_factory=list[Difference])
     problem: str = ""
 
@@ -83,7 +83,7 @@ class ReplayReport(Struct, kw_only=True):
 
     def __str__(self) -> str:
         return "\n".join(
-            f"line {each.line}, {each.method} {each.what}".rstrip() + f": {text}"
+            f"line {each.line}, {each.method} {each.about}".rstrip() + f": {text}"
             for each in self.calls
             for text in ([each.problem] if each.problem else map(str, each.differs))
         )
@@ -156,7 +156,7 @@ class _LinkReplay:
         self._name = talk.name
         self._moves: list[RecordedCall | ClientNotice] = sorted(
             [
-                *(each for each in talk.calls if each.link == link),
+                *(each for each in talk.calls if each.link == link and not _probes(each)),
                 *(each for each in talk.notices if each.link == link),
             ],
             key=lambda each: each.line,
@@ -227,7 +227,7 @@ class _LinkReplay:
             await self._transport.listen()
 
     async def _call(self, call: RecordedCall) -> CallReplay:
-        found = CallReplay(line=call.line, method=call.method, what=_about(call.params))
+        found = CallReplay(line=call.line, method=call.method, about=_about(call.params))
         self._ids += 1
         running = self._running[self._ids] = _Running(call, self._ids)
         try:
@@ -465,6 +465,11 @@ class _LinkReplay:
         if found is not None:
             self._questions.remove(found)
         return found
+
+
+def _probes(call: RecordedCall) -> bool:
+    """Whether a request was an attempt to open a session that came to nothing: another one followed."""
+    return call.method in _OPENING and call.result is None
 
 
 def _counts(step: ServerNotice | RecordedQuestion) -> bool:

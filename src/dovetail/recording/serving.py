@@ -26,7 +26,7 @@ from ..types import Result, decode, encode
 from .matching import Difference, differences, fits
 from .talk import RecordedCall, RecordedQuestion, ServerNotice, Talk, plain_params
 
-__all__ = ["NotRecorded", "replay_app"]
+__all__ = ["NotRecorded", "ReplayServer", "replay_app"]
 
 _IDENTIFIER: Final = "io.dovetail/recorded"
 _ANSWERS: Final = "inputResponses"
@@ -55,31 +55,14 @@ def replay_app(capture: Capture, *, strict: bool = False) -> App:
     ones; by default the last answer is repeated, and whatever is answered is taken. Raises ValueError for a recording
     in which no request was answered. Requests that the recording does not have are answered with `NotRecorded`.
     """
-    talk = Talk(capture)
-    spoken = [each for each in talk.revisions if each in PROFILES]
-    revisions = [each for each in PROFILES if each in spoken]
-    if not revisions:
-        raise ValueError(f"{capture.name} can't be served: no request in it was answered, in any revision")
-    server = _ReplayServer(talk, strict=strict)
-    info = talk.server_info
-    return App(
-        _text(info.get("name")) or "recording",
-        version=_text(info.get("version")) or "0",
-        title=_text(info.get("title")) or None,
-        description=_text(info.get("description")) or None,
-        revisions=revisions,
-        rate_limit=None,
-        middleware=[server.answer],
-        extensions=[server.extension()],
-        telemetry=(),
-    )
+    return ReplayServer(capture, strict=strict).app()
 
 
-class _ReplayServer:
+class ReplayServer:
     """What stands in the place of all handlers. ``strict``: see `replay_app`."""
 
-    def __init__(self, talk: Talk, *, strict: bool) -> None:
-        self._talk = talk
+    def __init__(self, capture: Capture, *, strict: bool = False) -> None:
+        self._talk = Talk(capture)
         self._strict = strict
         self._used: set[int] = set()
         self._begun: set[int] = set()
@@ -87,7 +70,36 @@ class _ReplayServer:
         self._waiting: list[asyncio.Future[None]] = []
         self._serving: Serving | None = None
 
-    def extension(self) -> Extension:
+    def app(self) -> App:
+        """The app. Raises ValueError for a recording in which no request was answered."""
+        talk = self._talk
+        spoken = [each for each in talk.revisions if each in PROFILES]
+        revisions = [each for each in PROFILES if each in spoken]
+        if not revisions:
+            raise ValueError(f"{talk.name} can't be served: no request in it was answered, in any revision")
+        info = talk.server_info
+        return App(
+            _text(info.get("name")) or "recording",
+            version=_text(info.get("version")) or "0",
+            title=_text(info.get("title")) or None,
+            description=_text(info.get("description")) or None,
+            revisions=revisions,
+            rate_limit=None,
+            middleware=[self.answer],
+            extensions=[self._extension()],
+            telemetry=(),
+        )
+
+    @property
+    def unasked(self) -> list[RecordedCall]:
+        """The recorded requests that nobody has made; those that open a session or ask whether anybody is there do not
+        count.
+        """
+        return [
+            each for each in self._talk.calls if each.line not in self._used and each.method not in _UNCOUNTED
+        ]
+
+    def _extension(self) -> Extension:
         """What brings the methods that no revision has; it is not announced, for the recorded answers say what is."""
         known = {each.method for each in self._talk.calls if each.method not in PROFILES.methods}
         methods = [
@@ -292,6 +304,8 @@ class _ReplayServer:
             self._waiting.append(waiter)
             await waiter
 
+
+_UNCOUNTED: Final = frozenset({names.INITIALIZE, names.DISCOVER, names.PING})
 
 _STEERING: Final = frozenset(
     {
