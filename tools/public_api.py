@@ -102,7 +102,6 @@ NOT_PUBLIC = {
         ["CaptureWriter.put", "CaptureWriter.mark", "CaptureWriter.next_exchange"],
         "what a link and an exchange are told goes through them",
     ),
-    "CaptureLink.tracker": "the writer knows by it in which revision a message was said",
     "Call.forget": "transports let go of what is large by it",
     "Call.message": "the engines make it; an author has `members`, `raw` and `params`",
     **dict.fromkeys(

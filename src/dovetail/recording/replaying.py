@@ -21,13 +21,14 @@ from ..capture.reading import Capture
 from ..capture.redaction import PLACEHOLDER
 from ..client.options import ClientOptions, settle
 from ..client.targets import Target, place_of
-from ..errors import DovetailError, RPCError
+from ..errors import DovetailError, HTTPStatusError, RPCError
 from ..protocol import envelope, messages, names
 from ..protocol.bindings.headers import mirror
 from ..protocol.envelope import Kind, Message
 from ..protocol.header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
+from ..protocol.opening import may_be_http_sse
 from ..revisions import PROFILES
-from ..transports.client_transport import Outgoing, Transport
+from ..transports.client_transport import Outgoing, ReceivedResponse, Transport
 from ..types import DECODE_ERRORS, decode, encode
 from .matching import Difference, differences, fits, ignored
 from .talk import ClientNotice, RecordedCall, RecordedQuestion, ServerNotice, Talk, plain_params
@@ -235,7 +236,7 @@ class _LinkReplay:
                 raise self._lost
             if call.answered:
                 async with asyncio.timeout(self._rules.timeout):
-                    reply = await self._transport.request(self._outgoing(running))
+                    reply = await self._requested(running)
                 self._compare(found, running, reply.message)
             else:
                 await self._unanswered(found, running)
@@ -248,6 +249,20 @@ class _LinkReplay:
         finally:
             del self._running[running.id]
         return found
+
+    async def _requested(self, running: _Running) -> ReceivedResponse:
+        """The response to a request. A server that refuses to be opened may have the transport of 2024-11-05 alone."""
+        out = self._outgoing(running)
+        try:
+            return await self._transport.request(out)
+        except HTTPStatusError as problem:
+            offer: Any = getattr(self._transport, "fall_back_to_sse", None)
+            if out.method != names.INITIALIZE or offer is None or not may_be_http_sse(problem.status):
+                raise
+            before, self._transport = self._transport, offer()
+            await before.close()
+            await self._transport.open(self)
+            return await self._transport.request(out)
 
     async def _unanswered(self, found: CallReplay, running: _Running) -> None:
         """A call that had no answer: it is given up once as much was told of it as before."""
