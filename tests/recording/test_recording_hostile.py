@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dovetail.recording import (
     CaptureLink,
     CaptureWriter,
     Redaction,
+    replay,
     replay_app,
 )
 from dovetail.testing import replayed
@@ -268,3 +270,52 @@ def test_nothing_can_be_served_of_a_recording_without_answers(tmp_path: Path) ->
     text = written(tmp_path, call({}))
     with pytest.raises(ValueError, match="no request in it was answered"):
         replay_app(Capture.parse(text.encode()))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"jsonrpc": "2.0", "id": {"a": []}, "method": "tools/call", "params": []},
+        {"jsonrpc": "2.0", "id": [1], "result": 7},
+        {"jsonrpc": "2.0", "id": 1, "error": {"code": "x"}},
+        {"method": 7},
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": {}}},
+        {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": []}},
+        {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": 7}},
+        [[], 1, {"id": 1, "result": {"_meta": 7, "serverInfo": 1}}],
+        "text",
+        None,
+    ],
+)
+async def test_a_recording_of_nonsense_is_served_as_far_as_it_makes_sense(body: Any, tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    async with Client(app, record=path) as client:
+        await client.call_tool("add", {"a": 1, "b": 2})
+    lines = path.read_bytes().splitlines()
+    # A replay sends what clients sent, and all that is sent in a test is checked: these come from servers alone.
+    senders = ("server",) if "progress" in str(body) or "uri" in str(body) else ("client", "server")
+    odd = [
+        json.dumps(
+            {"n": 900 + at, "seconds": 1, "time": "", "link": 1, "sender": sender, "body": body}
+        ).encode()
+        for at, sender in enumerate(senders)
+    ]
+    capture = Capture.parse(b"\n".join([*lines[:4], *odd, *lines[4:], *odd, b""]))
+    async with Client(replay_app(capture)) as client:
+        assert (await client.call_tool("add", {"a": 1, "b": 2})).into(int) == 3
+    report = await replay(capture, app, request_timeout=5.0)
+    assert [each.same for each in report.calls if each.about == "'add'"] == [True]
+
+
+def test_large_recordings_are_read_in_good_time() -> None:
+    message = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}}
+    lines = ['{"capture":1,"began":""}']
+    for n in range(1, 20_001):
+        asked = {"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": {"name": "x"}}
+        for sender, body in (("client", asked), ("server", message), ("server", {"id": n, "result": {}})):
+            line = {"n": n, "seconds": 0, "time": "", "link": 1, "sender": sender, "body": body}
+            lines.append(json.dumps({**line, "revision": "2025-11-25"}))
+    capture = Capture.parse("\n".join([*lines, ""]).encode())
+    began = time.process_time()
+    replay_app(capture)
+    assert time.process_time() - began < 10  # at the square of its length it would take minutes

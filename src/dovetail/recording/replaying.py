@@ -12,7 +12,9 @@ Specification: basic/lifecycle, basic/patterns; docs/recording.md, "Replay".
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, Unpack, cast
 
 from msgspec import Struct, field
@@ -169,6 +171,8 @@ class _LinkReplay:
         self._running: dict[int, _Running] = {}
         self._tasks: dict[int, asyncio.Task[CallReplay]] = {}
         self._answering: set[asyncio.Task[None]] = set()
+        self._begun: list[RecordedCall] = []
+        self._over = asyncio.Event()
         self._ids = 0
         self._values: dict[str, Any] = {}
         self._headers: dict[str, tuple[HeaderParameter, ...]] = {}
@@ -185,14 +189,25 @@ class _LinkReplay:
                 if isinstance(move, ClientNotice):
                     await self._notify(move)
                     continue
-                before = [task for line, task in self._tasks.items() if self._precedes(line, move)]
+                before = [
+                    self._tasks[each.line]
+                    for each in self._unended()
+                    if 0 < each.answered < move.line or (each.cancelled and _ends(each))
+                ]
                 if before:
                     await asyncio.wait(before)
+                await self._acknowledged()
                 self._tasks[move.line] = asyncio.create_task(self._call(move))
+                self._begun.append(move)
                 if move.method in _OPENING:
                     await asyncio.wait([self._tasks[move.line]])
                 else:
                     await asyncio.sleep(0)  # it goes out before the next one does
+            ending = [self._tasks[each.line] for each in self._moves if _ends(each)]
+            if ending:
+                await asyncio.wait(ending)
+            await self._acknowledged()
+            self._over.set()
             report.calls += [await task for task in self._tasks.values()]
         finally:
             for task in (*self._tasks.values(), *self._answering):
@@ -204,11 +219,20 @@ class _LinkReplay:
                 pass  # it is gone, or never had one
             await self._transport.close()
 
-    def _precedes(self, line: int, move: RecordedCall) -> bool:
-        call = next(each for each in self._moves if each.line == line)
-        return isinstance(call, RecordedCall) and (
-            0 < call.answered < move.line or (call.cancelled and call.method != names.SUBSCRIPTIONS_LISTEN)
-        )
+    async def _acknowledged(self) -> None:
+        """Wait until each subscription that was acknowledged is so again: what follows may change what it tells of."""
+        for running in tuple(self._running.values()):
+            if running.call.method == names.SUBSCRIPTIONS_LISTEN and running.call.steps:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._rules.timeout):
+                        while not running.told and running.id in self._running:
+                            running.changed.clear()
+                            await running.changed.wait()
+
+    def _unended(self) -> list[RecordedCall]:
+        """The calls that were begun and have not ended."""
+        self._begun = [each for each in self._begun if not self._tasks[each.line].done()]
+        return self._begun
 
     async def _notify(self, move: ClientNotice) -> None:
         if move.method == names.NOTIFY_CANCELLED:
@@ -248,6 +272,7 @@ class _LinkReplay:
             found.problem = f"the answer can't be read: {problem}"
         finally:
             del self._running[running.id]
+            running.changed.set()
         return found
 
     async def _requested(self, running: _Running) -> ReceivedResponse:
@@ -276,10 +301,10 @@ class _LinkReplay:
                     waiter = asyncio.ensure_future(running.changed.wait())
                     await asyncio.wait((task, waiter), return_when=asyncio.FIRST_COMPLETED)
                     waiter.cancel()
-            if call.method == names.SUBSCRIPTIONS_LISTEN and not task.done():
-                others = [each for line, each in self._tasks.items() if line != call.line]
-                if others:
-                    await asyncio.wait(others, timeout=self._rules.timeout)
+                if call.method == names.SUBSCRIPTIONS_LISTEN and not task.done():
+                    over = asyncio.ensure_future(self._over.wait())
+                    await asyncio.wait((task, over), return_when=asyncio.FIRST_COMPLETED)
+                    over.cancel()
             if task.done():
                 task.result()
                 found.problem = "it was answered, and was given up before its answer when it was recorded"
@@ -340,8 +365,9 @@ class _LinkReplay:
         return value
 
     def _revision(self, line: int) -> str:
-        calls = [each for each in self._moves if isinstance(each, RecordedCall) and each.line < line]
-        return calls[-1].revision if calls else ""
+        at = bisect_left(self._moves, line, key=lambda each: each.line)
+        before = (each for each in reversed(self._moves[:at]) if isinstance(each, RecordedCall))
+        return next((each.revision for each in before), "")
 
     # What comes back
 
@@ -372,7 +398,7 @@ class _LinkReplay:
                 expected = {**expected, "supportedVersions": result.get("supportedVersions")}
             found.differs += ignored(differences(expected, result), rules.ignore)
         asked = [each.method for each in call.steps if isinstance(each, RecordedQuestion)]
-        found.differs += differences(asked, running.asked, "/questions")
+        found.differs += differences(self._sure(asked), self._sure(running.asked), "/questions")
         if rules.strict:
             told = [(each.method, _told(each.params)) for each in call.steps if _counts(each)]
             found.differs += differences(
@@ -380,6 +406,12 @@ class _LinkReplay:
                 [[method, _told(params)] for method, params in running.told],
                 "/told",
             )
+
+    def _sure(self, questions: list[str]) -> list[str]:
+        """Those that belong to a call for sure: servers ask for roots, and whether anybody is there, when they like."""
+        return [
+            each for each in questions if self._rules.strict or each not in (names.ROOTS_LIST, names.PING)
+        ]
 
     def _learn(self, recorded: Any, found: Any) -> None:
         """Note what the server makes up: it is sent back as it is now."""
@@ -485,6 +517,11 @@ class _LinkReplay:
 def _probes(call: RecordedCall) -> bool:
     """Whether a request was an attempt to open a session that came to nothing: another one followed."""
     return call.method in _OPENING and call.result is None
+
+
+def _ends(move: RecordedCall | ClientNotice) -> bool:
+    """Whether a move comes to an end by itself."""
+    return isinstance(move, RecordedCall) and move.method != names.SUBSCRIPTIONS_LISTEN
 
 
 def _counts(step: ServerNotice | RecordedQuestion) -> bool:

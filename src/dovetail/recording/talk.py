@@ -116,7 +116,11 @@ class Talk:
         self.notices: Final[list[ClientNotice]] = []
         self._exchanges: dict[int, list[RecordedCall]] = {}
         self._questions: dict[tuple[int, Any], RecordedQuestion] = {}
-        self._open: list[RecordedCall] = []
+        self._open: dict[int, list[RecordedCall]] = {}
+        self._waiting: dict[tuple[int, Any], RecordedCall] = {}
+        self._marked: dict[tuple[int, str, str], RecordedCall] = {}
+        self._last: dict[int, RecordedCall] = {}
+        self._latest: RecordedCall | None = None
         for line in capture:
             for message in _messages(line):
                 self._take(line, message)
@@ -169,7 +173,7 @@ class Talk:
             else:
                 self._from_server(line, id, method, params)
         elif line.sender == "client":
-            question = self._questions.pop((line.link, id), None)
+            question = self._questions.pop((line.link, _key(id)), None)
             if question is not None:
                 question.result, question.error = _outcome(message)
         else:
@@ -178,9 +182,9 @@ class Talk:
     def _from_client(self, line: CaptureLine, id: Any, method: str, params: dict[str, Any]) -> None:
         if id is None:
             if method == names.NOTIFY_CANCELLED:
-                for each in self._open:
-                    if each.link == line.link and each.id == params.get("requestId"):
-                        each.cancelled = True
+                given_up = self._waiting.get((line.link, _key(params.get("requestId"))))
+                if given_up is not None:
+                    given_up.cancelled = True
             self.notices.append(ClientNotice(line=line.n, link=line.link, method=method, params=params))
             return
         call = RecordedCall(
@@ -194,19 +198,25 @@ class Talk:
             headers={} if line.http is None else line.http.headers,
         )
         self.calls.append(call)
-        self._open.append(call)
+        self._waiting[line.link, _key(id)] = call
+        self._marked[line.link, "id", str(id)] = call
+        if call.token is not None:
+            self._marked[line.link, "token", str(call.token)] = call
+        if method not in _LASTING:
+            self._open.setdefault(line.link, []).append(call)
+            self._last[line.link] = self._latest = call
         if line.http is not None:
             self._exchanges.setdefault(line.http.exchange, []).append(call)
 
     def _from_server(self, line: CaptureLine, id: Any, method: str, params: dict[str, Any]) -> None:
         step: ServerNotice | RecordedQuestion
         if id is None:
-            last = next((each for each in reversed(self.calls) if each.method not in _LASTING), None)
+            last = self._latest
             step = ServerNotice(line=line.n, method=method, params=params)
             if last is not None:
                 step.after, step.answered = last.line, bool(last.answered)
         else:
-            step = self._questions[line.link, id] = RecordedQuestion(
+            step = self._questions[line.link, _key(id)] = RecordedQuestion(
                 line=line.n, id=id, method=method, params=params
             )
         whose = self._whose(line, step)
@@ -219,28 +229,26 @@ class Talk:
 
     def _whose(self, line: CaptureLine, step: ServerNotice | RecordedQuestion) -> RecordedCall | None:
         """The call that something belongs to which the server said; the last one for what belongs to none."""
-        here = [each for each in self.calls if each.link == line.link]
         meta = step.params.get(names.META)
         marks: dict[str, Any] = cast("dict[str, Any]", meta) if isinstance(meta, dict) else {}
         subscription = marks.get(names.META_SUBSCRIPTION_ID)
         if subscription is not None:
-            return next((each for each in reversed(here) if str(each.id) == str(subscription)), None)
+            return self._marked.get((line.link, "id", str(subscription)))
         if step.method == names.NOTIFY_PROGRESS:
-            token = step.params.get(names.META_PROGRESS_TOKEN)
-            return next((each for each in reversed(here) if each.token == token and token is not None), None)
+            return self._marked.get((line.link, "token", str(step.params.get(names.META_PROGRESS_TOKEN))))
         change = isinstance(step, ServerNotice) and step.change is not None
         exchange = self._exchanges.get(0 if line.http is None else line.http.exchange)
         if exchange and not change:
             return exchange[-1]
-        here = [each for each in here if each.method not in _LASTING]
-        waiting = [each for each in here if not each.answered and not each.cancelled]
-        return waiting[-1] if waiting else here[-1] if here else None
+        waiting = [each for each in self._open.get(line.link, ()) if not each.answered and not each.cancelled]
+        self._open[line.link] = waiting
+        return waiting[-1] if waiting else self._last.get(line.link)
 
     def _answer(self, line: CaptureLine, id: Any, message: dict[str, Any]) -> None:
         exchange = [] if line.http is None else self._exchanges.get(line.http.exchange, [])
         found = next((each for each in exchange if each.id == id and not each.answered), None)
         if found is None:
-            found = next((each for each in self._open if each.link == line.link and each.id == id), None)
+            found = self._waiting.get((line.link, _key(id)))
         if found is None and id is None and len(exchange) == 1:
             found = exchange[0]  # an error about a request whose id could not be read
         if found is None or found.answered:
@@ -248,7 +256,8 @@ class Talk:
         found.result, found.error = _outcome(message)
         found.answered, found.cancelled = line.n, False
         found.revision = found.revision or line.revision
-        self._open.remove(found)
+        if self._waiting.get((line.link, _key(id))) is found:
+            del self._waiting[line.link, _key(id)]
 
     def _ended(self, line: CaptureLine) -> None:
         """The response to an HTTP request ended: where it was broken off in the stateless era, the request was given
@@ -281,6 +290,11 @@ def _messages(line: CaptureLine) -> Iterator[dict[str, Any]]:
     for each in cast("list[Any]", value) if isinstance(value, list) else [value]:
         if isinstance(each, dict):
             yield cast("dict[str, Any]", each)
+
+
+def _key(id: Any) -> Any:
+    """An id as a key: a recording may have anything in its place."""
+    return id if isinstance(id, (int, str)) else repr(id)
 
 
 def _outcome(message: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
