@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from dovetail import Client
 from dovetail.capture.writing import CaptureWriter
 from dovetail.recording import Capture, replay, replay_app
 from dovetail.recording.relay import HTTPRelay
-from dovetail.testing import served
+from dovetail.recording.tapping import record_servers
+from dovetail.testing import Transport, connected, served
 
 Run = Callable[..., tuple[int, str, str]]
 SERVER = Path(__file__).with_name("recorded_app.py")
@@ -227,3 +229,65 @@ def test_the_command_ends_with_1_where_something_differs(tmp_path: Path, run: Ru
     assert differing["differs"] == [{"pointer": "/content/0/text", "recorded": "4", "found": "3"}]
     assert run("replay", str(path), str(SERVER), "--ignore", "/content/0/text")[0] == 0
     assert run("replay", str(tmp_path / "none.jsonl"), str(SERVER))[0] == 2
+
+
+@pytest.mark.parametrize("revision", ERAS)
+@pytest.mark.parametrize("transport", ["memory", "http"])
+async def test_a_server_records_what_it_hears_and_says(
+    transport: Transport, revision: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "talk.jsonl"
+    writer = CaptureWriter(path, place="server")
+    end = record_servers(writer)
+    try:
+        async with connected(app, transport=transport, revision=revision, elicitation=answer) as client:
+            came = await conversation(client)
+    finally:
+        end()
+        writer.close()
+    assert PASSWORD not in path.read_text("utf-8")
+    async with Client(replay_app(Capture.read(path)), revision=revision, elicitation=answer) as client:
+        assert await conversation(client) == came
+
+
+async def test_the_commands_that_serve_and_relay_record(tmp_path: Path) -> None:
+    """A server at a port that records itself, and a relay before it, both as commands."""
+    served_at, relayed_at = tmp_path / "server.jsonl", tmp_path / "relay.jsonl"
+    server = await begun(*DOVETAIL, "run", str(SERVER), "--http", "0", "--record", str(served_at))
+    relay = await begun(*DOVETAIL, "record", "-o", str(relayed_at), server.url, "--http", "0")
+    async with Client(relay.url) as client:
+        assert (await client.call_tool("add", {"a": 1, "b": 2})).into(int) == 3
+    assert await relay.ended() == 0
+    assert await server.ended() == 0
+    for path, place in ((served_at, "server"), (relayed_at, "relay")):
+        capture = Capture.read(path)
+        assert capture.header.place == place
+        async with Client(replay_app(capture)) as client:
+            assert (await client.call_tool("add", {"a": 1, "b": 2})).into(int) == 3
+
+
+class Begun:
+    """A server that was started: its ``url``."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+
+    async def ended(self) -> int:
+        """End it as its operator would; gives its exit code."""
+        self.process.terminate()
+        assert self.process.stderr is not None
+        await self.process.stderr.read()
+        return await self.process.wait()
+
+
+async def begun(*command: str) -> Begun:
+    """Start a server, which says where it is."""
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    said = ""
+    while found := re.search(r"http://\S+", said) or (await process.stderr.readline()).decode():
+        if isinstance(found, re.Match):
+            return Begun(process, found[0].rstrip("."))
+        said += found
+    raise AssertionError(f"it did not start: {said}")

@@ -233,7 +233,8 @@ def test_a_response_that_never_had_a_head_or_came_twice_is_recorded_all_the_same
     exchange.end()
     exchange = link.request("GET", "/mcp", [], None)
     exchange.begin(200, [("content-type", "text/event-stream; charset=utf-8")])
-    exchange.feed(b'id: 1\ndata: {"jsonrpc":"2.0","method":"x"}\n\n: comment\n\nda')
+    link.request("POST", "/mcp", [("Mcp-Session-Id", "session-of-mine")], None)
+    exchange.feed(b'id: session-of-mine/1\ndata: {"jsonrpc":"2.0","method":"x"}\n\n: comment\n\nda')
     exchange.feed(b"ta: no JSON\n\ndata: " + b"x" * 500 + b"\n\n")
     exchange.feed(b"event: odd\ndata: {}\n\n")
     exchange.end()
@@ -247,7 +248,7 @@ def test_a_response_that_never_had_a_head_or_came_twice_is_recorded_all_the_same
     assert [each.http.end for each in lines if each.http] == ["broken", "", "", "", "", "complete"]
     assert [each.text for each in lines] == ["", "", "", "no JSON", "", ""]
     assert lines[2].http is not None
-    assert lines[2].http.id == "1"
+    assert lines[2].http.id == "[redacted-1]/1"
 
 
 async def test_a_test_runs_against_a_recording(tmp_path: Path) -> None:

@@ -130,7 +130,11 @@ class CaptureWriter:
             if http is not None:
                 redactor = self._redactor
                 http = msgspec.structs.replace(
-                    http, headers=redactor.headers(headers), target=redactor.target(http.target)
+                    http,
+                    headers=redactor.headers(headers),
+                    target=redactor.target(http.target),
+                    event=redactor.text(http.event),
+                    id=redactor.text(http.id),
                 )
             self._add(
                 link=link.number,
