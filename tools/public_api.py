@@ -50,6 +50,7 @@ PUBLIC = {
     "dovetail.openapi": "APIs that an OpenAPI document describes, and an app's tools for plain HTTP clients",
     "dovetail.providers": "where what an app offers comes from besides its functions, and how it is shown",
     "dovetail.proxy": "another server, offered by an app",
+    "dovetail.recording": "recorded conversations, and replaying them",
     "dovetail.revisions": "the revisions as data",
     "dovetail.schemas": "JSON Schema as clients and servers read it",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
@@ -84,6 +85,8 @@ GIVEN = {
     "BlockingStartedCall",
     "BlockingSubscription",
     "Call",
+    "CaptureLink",
+    "CapturedExchange",
     "Channel",
     "Context",
     "OAuthCredentials",
@@ -103,6 +106,10 @@ NOT_PUBLIC = {
     "App.adopt_store": "`run` and `asgi` call it",
     "App.share_keys": "`run` calls it before it forks",
     "BlockingClient.forgotten": "the end of the interpreter calls it",
+    **dict.fromkeys(
+        ["CaptureWriter.put", "CaptureWriter.mark", "CaptureWriter.next_exchange"],
+        "what a link and an exchange are told goes through them",
+    ),
     "Call.forget": "transports let go of what is large by it",
     "Call.message": "the engines make it; an author has `members`, `raw` and `params`",
     **dict.fromkeys(

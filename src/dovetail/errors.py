@@ -109,6 +109,8 @@ _lazy = LazyNames(
             "ValueTooLarge",
         ),
         "dovetail.codegen.typed_client": ("SurfaceChanged",),
+        "dovetail.capture.lines": ("CaptureInvalid",),
+        "dovetail.recording.serving": ("NotRecorded",),
         "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),
         "dovetail.surface.snapshot": ("SurfaceUnreadable",),
         "dovetail.testing.clock": ("StoodStill",),

@@ -14,6 +14,7 @@ from dovetail.auth.login import (
     TokenRefused,
     TokensChanged,
 )
+from dovetail.capture.lines import CaptureInvalid
 from dovetail.client.results import OutputInvalid, ToolFailed
 from dovetail.codegen.typed_client import SurfaceChanged
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
@@ -63,6 +64,7 @@ from dovetail.protocol.schema.screening import (
 )
 from dovetail.protocol.uri_template.syntax import TemplateError, TemplateTooLong, URITooLong
 from dovetail.proxy.parking import ParkingLost
+from dovetail.recording.serving import NotRecorded
 from dovetail.runtime.extension import InvalidExtension
 from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
@@ -106,6 +108,7 @@ __all__ = [
     "AuthenticationFailed",
     "AuthorizationError",
     "AuthorizationUnavailable",
+    "CaptureInvalid",
     "Closed",
     "ConnectFailed",
     "ConnectionLost",
@@ -143,6 +146,7 @@ __all__ = [
     "MessageTooLarge",
     "MethodNotFound",
     "MissingCapability",
+    "NotRecorded",
     "NotShared",
     "OutcomeUnknown",
     "OutputInvalid",

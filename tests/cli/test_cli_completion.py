@@ -36,6 +36,8 @@ ASKED = [
             "dev",
             "gen",
             "new",
+            "record",
+            "replay",
             "list",
             "call",
             "tasks",

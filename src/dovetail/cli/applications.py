@@ -28,6 +28,8 @@ CORE: Final = frozenset(
         "proxy",
         "worker",
         "dev",
+        "record",
+        "replay",
         "list",
         "call",
         "tasks",

@@ -43,6 +43,7 @@ from .generating import gen
 from .new_project import new
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
+from .replaying import replay
 from .saving import OutputFile
 from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
@@ -97,6 +98,7 @@ commands.command(authorization)
 commands.command(export)
 commands.command(gen)
 commands.command(new)
+commands.command(replay, name="replay")
 commands.command(store)
 commands.command(tasks)
 commands.command(snapshot)
@@ -136,6 +138,14 @@ def dev(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     from .dev import main as serve
 
     return serve(words)
+
+
+@commands.command(name="record")
+def record(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Stand between a host and its server, and record what the two say. See `dovetail record --help`."""
+    from .record import main as stand_between
+
+    return stand_between(words)
 
 
 @commands.command
@@ -412,13 +422,13 @@ def _applications() -> Installed:
 
 def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     """The words for us, and the command after ``--``, whose place as TARGET it then takes."""
-    if "--" not in words or words[:1] in (["run"], ["worker"], ["dev"]):
+    if "--" not in words or words[:1] in (["run"], ["worker"], ["dev"], ["record"]):
         return words, None
     at = words.index("--")
     ours, command = words[:at], words[at + 1 :]
     if not command or not ours:
         return words, None
-    place = {"diff": len(ours), tasks.name[0]: 2, export.name[0]: 2}.get(ours[0], 1)
+    place = {"diff": len(ours), tasks.name[0]: 2, export.name[0]: 2, "replay": 2}.get(ours[0], 1)
     return [*ours[:place], command[0], *ours[place:]], command
 
 

@@ -24,6 +24,7 @@ from ..protocol.revisions import REVISIONS
 from .applications import ApplicationCommand
 from .dev import DevCommand
 from .proxy import ProxyCommand
+from .record import RecordCommand
 from .run import RunCommand
 from .worker import WorkerCommand
 
@@ -31,7 +32,7 @@ __all__ = ["SHELLS", "CompletedCommand", "Option", "Shell", "known_commands", "s
 
 Shell = Literal["bash", "zsh", "fish"]
 SHELLS: Final[tuple[Shell, ...]] = ("bash", "zsh", "fish")
-_FILES: Final = frozenset({"--check", "--output", "--store", "--uds"})
+_FILES: Final = frozenset({"--check", "--output", "--record", "--store", "--uds"})
 _NAMED: Final[dict[tuple[str, ...], str]] = {
     ("call",): "tool",
     ("prompt",): "prompt",
@@ -105,6 +106,7 @@ _PARSERS: Final[dict[tuple[str, ...], type[argparse.ArgumentParser]]] = {
     ("proxy",): ProxyCommand,
     ("worker",): WorkerCommand,
     ("dev",): DevCommand,
+    ("record",): RecordCommand,
 }
 _HELP_OPTION: Final = Option(("--help", "-h"), "Show the help.")
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
 try:
@@ -80,6 +80,9 @@ class CommonOptions:
             help="KEY=VALUE for a server that is started, or KEY to hand on ours; may be repeated.",
         ),
     ] = field(default_factory=list[str])
+    record: Annotated[
+        str, Parameter(help="Record what is said in this file, made anew, without what is secret.")
+    ] = ""
     timeout: Annotated[float, Parameter(help="Seconds to wait for an answer or for progress.")] = 60.0
     log: Annotated[
         LogLevel | None,
@@ -153,6 +156,8 @@ class CommandSession:
             options["log_level"] = common.log
         if self._headers:
             options["headers"] = self._headers
+        if common.record:
+            options["record"] = common.record
         if common.env:
             options["env"] = dict(map(variable_of, common.env))
         return options
@@ -210,6 +215,14 @@ class CommandSession:
                 yield client
         if self.answers.problem is not None:
             raise self.answers.problem
+
+    async def reach(self) -> tuple[Any, ClientOptions]:
+        """Where the server is, and the options that say how to reach it, for what is no client."""
+        await self._authorize()
+        known = cast("dict[str, Any]", self._options)
+        names = ("headers", "auth", "env", "record", "on_stderr")
+        given = cast("ClientOptions", {name: known[name] for name in names if name in known})
+        return self._place.target, given
 
     @asynccontextmanager
     async def _keeping(self) -> AsyncGenerator[None]:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from ..loading import CannotLoad, split_place
 from .exits import INTERRUPTED, NO_SERVER, OK, UsageError, tell
 
-__all__ = ["FileCommand", "be_program", "lend_store_at"]
+__all__ = ["FileCommand", "be_program", "lend_store_at", "record_at"]
 
 
 class FileCommand(argparse.ArgumentParser, ABC):
@@ -47,6 +47,10 @@ class FileCommand(argparse.ArgumentParser, ABC):
         add = self.add_argument
         add("--log-level", choices=("debug", "info", "warning", "error"), help="log to standard error")
         add("--log-format", choices=("text", "json"), help=f"json: lines of JSON{json} (from info on)")
+
+    def add_record(self) -> None:
+        """The option of commands that serve."""
+        self.add_argument("--record", metavar="FILE", help="record there what clients and the server say")
 
     def add_verbose(self) -> None:
         """The last option of each."""
@@ -117,6 +121,19 @@ def lend_store_at(url: str) -> Any:
         raise UsageError(f"--store: {problem}") from None
     lend_store(store)
     return store
+
+
+def record_at(path: str | None) -> None:
+    """Record what the servers of this process say and hear. Raises `UsageError`."""
+    if path is None:
+        return
+    from ..capture.writing import CaptureWriter
+    from ..recording.tapping import record_servers
+
+    try:
+        record_servers(CaptureWriter(path, place="server"))
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"--record {path!r}: {getattr(problem, 'strerror', None) or problem}") from None
 
 
 def _divide(words: list[str]) -> tuple[list[str], list[str]]:

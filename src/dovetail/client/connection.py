@@ -358,6 +358,8 @@ class ClientConnection:
             working.cancel()
             await asyncio.wait((working,), timeout=5)
         await self._close_auth()
+        if self.options.record is not None:
+            self.options.record.close()
 
     async def _leaving(self) -> bool:
         """Have the store know what is to be known. Whether the session goes on without us."""
