@@ -187,85 +187,88 @@ def test_path_items_and_parameters_that_refer_in_a_circle() -> None:
 WRONG: list[Any] = [None, True, 1, "x", [], [[]], {"x": []}, [{"a": 1}]]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=repr)
-def test_values_of_wrong_types_are_as_if_they_were_not_there(wrong) -> None:
-    """A member of every kind has a value of another kind: nothing but typed errors comes of it."""
-    good = {
-        "openapi": "3.0.3",
-        "info": {"title": "T", "version": "1"},
-        "servers": [{"url": "https://{v}.example.com", "variables": {"v": {"default": "a", "enum": ["a"]}}}],
-        "security": [{"key": []}],
-        "tags": [],
-        "paths": {
-            "/p/{id}": {
-                "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
-                "post": {
-                    "operationId": "it",
-                    "tags": ["t"],
-                    "summary": "s",
-                    "deprecated": True,
-                    "parameters": [
-                        {
-                            "name": "q",
-                            "in": "query",
-                            "style": "form",
-                            "explode": True,
-                            "content": {"application/json": {"schema": {}}},
-                        }
-                    ],
-                    "requestBody": {
-                        "required": True,
-                        "content": {
-                            "multipart/form-data": {
-                                "schema": {
-                                    "type": "object",
-                                    "properties": {"f": {"type": "string", "format": "binary"}},
-                                },
-                                "encoding": {"f": {"contentType": "image/png"}},
-                            }
-                        },
-                    },
-                    "responses": {
-                        "200": {
-                            "description": "",
-                            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/S"}}},
+GOOD: dict[str, Any] = {
+    "openapi": "3.0.3",
+    "info": {"title": "T", "version": "1"},
+    "servers": [{"url": "https://{v}.example.com", "variables": {"v": {"default": "a", "enum": ["a"]}}}],
+    "security": [{"key": []}],
+    "tags": [],
+    "paths": {
+        "/p/{id}": {
+            "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+            "post": {
+                "operationId": "it",
+                "tags": ["t"],
+                "summary": "s",
+                "deprecated": True,
+                "parameters": [
+                    {
+                        "name": "q",
+                        "in": "query",
+                        "style": "form",
+                        "explode": True,
+                        "content": {"application/json": {"schema": {}}},
+                    }
+                ],
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "multipart/form-data": {
+                            "schema": {
+                                "type": "object",
+                                "properties": {"f": {"type": "string", "format": "binary"}},
+                            },
+                            "encoding": {"f": {"contentType": "image/png"}},
                         }
                     },
                 },
+                "responses": {
+                    "200": {
+                        "description": "",
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/S"}}},
+                    }
+                },
+            },
+        }
+    },
+    "components": {
+        "schemas": {
+            "S": {
+                "type": "object",
+                "nullable": True,
+                "required": ["a"],
+                "enum": [1],
+                "properties": {
+                    "a": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "exclusiveMinimum": True,
+                        "format": "int32",
+                        "pattern": "a",
+                        "items": {},
+                        "allOf": [{}],
+                    }
+                },
             }
         },
-        "components": {
-            "schemas": {
-                "S": {
-                    "type": "object",
-                    "nullable": True,
-                    "required": ["a"],
-                    "enum": [1],
-                    "properties": {
-                        "a": {
-                            "type": "integer",
-                            "minimum": 1,
-                            "exclusiveMinimum": True,
-                            "format": "int32",
-                            "pattern": "a",
-                            "items": {},
-                            "allOf": [{}],
-                        }
-                    },
-                }
-            },
-            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X"}},
-        },
-    }
+        "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X"}},
+    },
+}
 
-    def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        members = (
-            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-        )
-        return [path, *(each for key, member in members for each in places(member, (*path, key)))]
 
-    for path in places(good):
-        broken = json.loads(json.dumps(good))
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to each part of a value."""
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    return [path, *(each for key, member in members for each in places(member, (*path, key)))]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+def test_values_of_wrong_types_are_as_if_they_were_not_there(wrong) -> None:
+    """A member of every kind has a value of another kind: nothing but typed errors comes of it."""
+    for path in places(GOOD):
+        broken = json.loads(json.dumps(GOOD))
         if not path:
             continue
         holder = broken
