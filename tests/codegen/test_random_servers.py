@@ -49,7 +49,7 @@ def kept(typed: Any, raw: Any) -> bool:
     return typed == raw
 
 
-@settings(CALM, max_examples=80)
+@settings(CALM, max_examples=40)
 @given(shape=SHAPES, data=st.data(), typed_dict=st.booleans())
 def test_typed_calls_give_what_the_client_gives(
     shape: Shape, data: st.DataObject, typed_dict: bool, tmp_path_factory: pytest.TempPathFactory
