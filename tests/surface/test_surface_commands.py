@@ -248,7 +248,7 @@ def test_the_fixture(pytester, monkeypatch):
     test = "\n\nasync def test_surface(surface_snapshot):\n    await surface_snapshot(app)\n"
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_it=SERVER + test)
-    run = lambda *words: pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)  # noqa: E731 - once
+    run = lambda *words: pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)  # noqa: E731 - short, and used here alone
     assert run().ret == 0
     assert (pytester.path / "surfaces" / "post.json").is_file()
     assert run().ret == 0

@@ -30,6 +30,7 @@ except ImportError as missing:
     ) from missing
 
 from ..client import Client
+from ..protocol import names
 from ..protocol.safe_text import one_line
 from .connecting import CommandSession, CommonOptions
 from .exits import FAILED, OK, UsageError
@@ -48,7 +49,7 @@ _GENERAL: Final = frozenset(
         "server-session-lifecycle",
         "server-stateless",
         "logging-set-level",
-        "ping",
+        names.PING,
         "tools-list",
     }
     | {"resources-list", "prompts-list", "dns-rebinding-protection", "http-header-validation"}
@@ -113,16 +114,16 @@ async def conformance(
     async with Client(place, **options) as client:
         revision, offered = client.revision, client.server_capabilities
     command = [npx, "--yes", f"{PACKAGE}@{suite}"]
-    names = _chosen(await _asked(command), revision, only or [], everything=everything)
+    chosen = _chosen(await _asked(command), revision, only or [], everything=everything)
     if not only:
-        names = [
+        chosen = [
             each
-            for each in names
+            for each in chosen
             if each not in _OFFERED or getattr(offered, _OFFERED[each], None) is not None
         ]
-    session.screen.note(f"{len(names)} scenarios of {PACKAGE} {suite}, revision {revision}")
+    session.screen.note(f"{len(chosen)} scenarios of {PACKAGE} {suite}, revision {revision}")
     results: list[ScenarioResult] = []
-    for name in names:
+    for name in chosen:
         result = await _scenario(command, place, name, revision)
         results.append(result)
         if not common.json:

@@ -29,11 +29,11 @@ class Step(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    status: StepStatus
+    status: Literal["ok", "warning", "failed", "not reached"]
     what: str
     advice: tuple[str, ...] = ()
     facts: dict[str, Any] = {}
-    cause: Cause = ""
+    cause: Literal["", "unreachable", "login", "timeout", "protocol"] = ""
     seconds: float = 0.0
 
     def to_wire(self) -> dict[str, Any]:
