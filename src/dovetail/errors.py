@@ -49,6 +49,7 @@ _lazy = LazyNames(
             "UserRejected",
             "rpc_error",
         ),
+        "dovetail.server.ambient": ("NoContext",),
         "dovetail.server.signature": ("RegistrationError",),
         "dovetail.server.data": ("AnswerTooLarge", "OutputMismatch"),
         "dovetail.server.media": ("MediaTooLarge",),

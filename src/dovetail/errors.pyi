@@ -60,6 +60,7 @@ from dovetail.security.authenticator import AuthenticationFailed, InsufficientSc
 from dovetail.security.fetching import FetchFailed, FetchRefused
 from dovetail.security.safe_paths import PathRefused
 from dovetail.security.sealing import SealBroken, SealTooLarge
+from dovetail.server.ambient import NoContext
 from dovetail.server.data import AnswerTooLarge, OutputMismatch
 from dovetail.server.forms import AnswerInvalid
 from dovetail.server.keys_and_store import NotShared
@@ -126,6 +127,7 @@ __all__ = [
     "MessageTooLarge",
     "MethodNotFound",
     "MissingCapability",
+    "NoContext",
     "NotShared",
     "OutcomeUnknown",
     "OutputInvalid",

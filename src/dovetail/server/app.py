@@ -326,6 +326,18 @@ class App:
         """Stop offering a prompt. Raises KeyError when there is none of that name."""
         self._catalog.prompts.remove(name)
 
+    def include(self, thing: object, /, *, prefix: str = "") -> None:
+        """Offer what is marked of an object, or in a module: methods and functions under `dovetail.tool`,
+        `dovetail.resource`, `dovetail.prompt` and `dovetail.completion`. May be called at any time.
+
+        ``prefix``: put before the names of its tools and prompts, so that several objects of a class can be included.
+        Raises `RegistrationError`, for a class in place of an object and where nothing is marked too; then nothing of
+        it is offered.
+        """
+        from .including import include
+
+        include(self, thing, prefix)
+
     # Completion, custom methods
 
     def completion(self, ref: str, argument: str) -> Callable[[F], F]:
