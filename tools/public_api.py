@@ -45,6 +45,7 @@ PUBLIC = {
     "dovetail.extensions.tasks.dbos": "tasks run by the durable engine DBOS",
     "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
+    "dovetail.middleware": "ready middleware, and what one of your own is written with",
     "dovetail.revisions": "the revisions as data",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
     "dovetail.server": "the types of what an app takes and gives",

@@ -663,6 +663,10 @@ class _ConnectionChannel(Channel):
     def session_id(self) -> str | None:
         return None if self.session is None else self._connection.session_id
 
+    @property
+    def caller_id(self) -> str | None:
+        return self._connection.session_id if self.principal.is_anonymous else self.principal.key
+
     async def read_session(self) -> SessionState:
         return await super().read_session() if self.session is None else self.session.state
 

@@ -9,7 +9,7 @@ library's task group, an awaited task that somebody else cancelled) is a failure
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import CodeType, FrameType
 from typing import Any, Final, TypeVar
 
@@ -83,7 +83,8 @@ class EncodedResponse(Struct, frozen=True, gc=False):
 
 
 class Dispatcher:
-    """Answers calls. ``handlers`` by method name; ``middleware`` outermost first.
+    """Answers calls. ``handlers`` by method name; ``middleware`` outermost first, each around the methods that it names
+    in an attribute ``methods``, or around all.
 
     ``unwatched``: whether a call that begins has to say so, by ``watch`` (see `dovetail.runtime.stalls`).
     """
@@ -99,7 +100,10 @@ class Dispatcher:
         middleware: Sequence[Middleware] = (),
         profiles: Profiles = PROFILES,
     ) -> None:
-        self._handlers = {name: _compose(handler, middleware) for name, handler in handlers.items()}
+        self._handlers = {
+            name: _compose(handler, [layer for layer in middleware if _concerns(layer, name)])
+            for name, handler in handlers.items()
+        }
         self._stamps: Final = {
             revision: messages.Stamp(profile, info)
             for revision, profile in profiles.items()
@@ -185,6 +189,12 @@ def error_response(call: Call, problem: RPCError) -> EncodedResponse:
 def shutdown_response(call: Call) -> EncodedResponse:
     """What answers a call that the end of the server cancelled."""
     return error_response(call, InternalError("the server is shutting down, and cancelled the call"))
+
+
+def _concerns(layer: Middleware, method: str) -> bool:
+    """Whether a middleware is to stand around a method."""
+    methods: Collection[str] | None = getattr(layer, "methods", None)
+    return methods is None or method in methods
 
 
 def _compose(handler: Handler, middleware: Sequence[Middleware]) -> Handler:

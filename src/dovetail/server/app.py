@@ -683,6 +683,10 @@ class App:
             for each in self._extensions:
                 if each.lifespan is not None:
                     await stack.enter_async_context(each.lifespan(self._serving()))
+            for layer in self._middleware:
+                entered: Callable[[Serving], AbstractAsyncContextManager[Any]] | None
+                if (entered := getattr(layer, "lifespan", None)) is not None:
+                    await stack.enter_async_context(entered(self._serving()))
             if self._lifespan is not None:
                 self._runner_state.state = await stack.enter_async_context(self._lifespan(self))
             if self._hub.relay is not None:
