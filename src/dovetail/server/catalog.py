@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ..protocol.call import Call
 from ..protocol.errors import ResourceNotFound
-from ..protocol.listening import Change, everything
+from ..protocol.listening import Change, everything, parents_of
 from ..protocol.messages import CachedResult
 from ..protocol.paging import CursorPosition, decode_cursor, encode_cursor, page, resume, shortened
 from ..protocol.revisions import Feature, Profile
@@ -164,12 +164,17 @@ class Catalog:
         return bool((self.tools if kind == "tools" else self.prompts).hidden(principal))
 
     def may_hear(self, uri: str, principal: Principal) -> bool:
-        """Whether a caller, who is judged, may hear of a resource."""
+        """Whether a caller, who is judged, may hear of a resource. One that is no entry is judged as the nearest entry
+        that it is below of.
+        """
         if not (self.resources.guarded or self.templates.guarded):
             return True
-        registry, name, _ = self._locate(uri)
-        needed = None if registry is None else registry.guarded.get(name)
-        return needed is None or needed.holds(principal)
+        for each in (uri, *parents_of(uri)):
+            registry, name, _ = self._locate(each)
+            if registry is not None:
+                needed = registry.guarded.get(name)
+                return needed is None or needed.holds(principal)
+        return True
 
     def _locate(self, uri: str) -> tuple[Registry[ResourceEntry] | None, str, dict[str, str | list[str]]]:
         """The registry and name of the entry that reads a URI, and the variables in it."""
