@@ -51,6 +51,7 @@ PUBLIC = {
     "dovetail.providers": "where what an app offers comes from besides its functions, and how it is shown",
     "dovetail.proxy": "another server, offered by an app",
     "dovetail.recording": "recorded conversations, and replaying them",
+    "dovetail.middleware": "ready middleware, and what one of your own is written with",
     "dovetail.revisions": "the revisions as data",
     "dovetail.schemas": "JSON Schema as clients and servers read it",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",

@@ -59,6 +59,7 @@ _lazy = LazyNames(
         ),
         "dovetail.protocol.uri_template.syntax": ("TemplateError", "TemplateTooLong", "URITooLong"),
         "dovetail.openapi.errors": ("DocumentInvalid",),
+        "dovetail.server.ambient": ("NoContext",),
         "dovetail.server.signature": ("RegistrationError",),
         "dovetail.server.data": ("AnswerTooLarge", "OutputMismatch"),
         "dovetail.server.media": ("MediaTooLarge",),

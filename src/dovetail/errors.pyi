@@ -74,6 +74,7 @@ from dovetail.security.authenticator import AuthenticationFailed, InsufficientSc
 from dovetail.security.fetching import FetchFailed, FetchRefused
 from dovetail.security.safe_paths import PathRefused
 from dovetail.security.sealing import SealBroken, SealTooLarge
+from dovetail.server.ambient import NoContext
 from dovetail.server.data import AnswerTooLarge, OutputMismatch
 from dovetail.server.forms import AnswerInvalid
 from dovetail.server.keys_and_store import NotShared
@@ -146,6 +147,7 @@ __all__ = [
     "MessageTooLarge",
     "MethodNotFound",
     "MissingCapability",
+    "NoContext",
     "NotRecorded",
     "NotShared",
     "OutcomeUnknown",

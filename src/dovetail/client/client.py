@@ -513,9 +513,9 @@ class Client:
 
         ``resources``: URIs to hear of updates of, and of what is below them (``notes://a/b``); True is the same as
         ``resource_list``: changes of the list. ``further``: what extensions bring, as members of the filter
-        (``{"taskIds": ["7"]}``); only since 2026-07-28. ``again``: after a loss listen anew, and report everything as
-        changed, since changes may have been missed; else a loss raises. ``options``: see `CallOptions`; ``timeout`` is
-        for the server's agreement. Works in both eras.
+        (``{"taskIds": ["7"]}``); only since 2026-07-28. ``again``: after a loss, or an end by the server, listen anew,
+        and report everything as changed, since changes may have been missed; else a loss raises. ``options``: see
+        `CallOptions`; ``timeout`` is for the server's agreement. Works in both eras.
         Specification: basic/patterns/subscriptions.
         """
         if isinstance(resources, (str, bytes, Resource)):

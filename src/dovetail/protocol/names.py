@@ -61,6 +61,7 @@ META_WRAPPED: Final = "io.dovetail/wrapped"  # ours: structured content was put 
 META_TRACEPARENT: Final = "traceparent"
 META_TRACESTATE: Final = "tracestate"
 META_BAGGAGE: Final = "baggage"
+META_PASSING: Final = frozenset({META_PROGRESS_TOKEN, META_TRACEPARENT, META_TRACESTATE, META_BAGGAGE})
 
 # HTTP. Header names are case-insensitive; ours are lower case, as ASGI delivers them.
 HEADER_PREFIX: Final = "mcp-"

@@ -380,6 +380,18 @@ class App:
 
         return OwnEntries(self.name, self._catalog, self._completers)
 
+    def include(self, thing: object, /, *, prefix: str = "") -> None:
+        """Offer what is marked of an object, or in a module: methods and functions under `dovetail.tool`,
+        `dovetail.resource`, `dovetail.prompt` and `dovetail.completion`. May be called at any time.
+
+        ``prefix``: put before the names of its tools and prompts, so that several objects of a class can be included.
+        Raises `RegistrationError`, for a class in place of an object and where nothing is marked too; then nothing of
+        it is offered.
+        """
+        from .including import include
+
+        include(self, thing, prefix)
+
     # Completion, custom methods
 
     def completion(self, ref: str, argument: str) -> Callable[[F], F]:
@@ -733,6 +745,10 @@ class App:
                     await stack.enter_async_context(each.lifespan(self._serving()))
             if self._catalog.mounted is not None:
                 await stack.enter_async_context(self._catalog.mounted.living())
+            for layer in self._middleware:
+                entered: Callable[[Serving], AbstractAsyncContextManager[Any]] | None
+                if (entered := getattr(layer, "lifespan", None)) is not None:
+                    await stack.enter_async_context(entered(self._serving()))
             if self._lifespan is not None:
                 self._runner_state.state = await stack.enter_async_context(self._lifespan(self))
             if self._hub.relay is not None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 from ..protocol.call import Call
 from ..protocol.errors import ResourceNotFound
 from ..protocol.header_parameters import HeaderParameter
-from ..protocol.listening import Change, everything
+from ..protocol.listening import Change, everything, parents_of
 from ..protocol.messages import CachedResult
 from ..protocol.paging import CursorPosition, decode_cursor, encode_cursor, page, resume, shortened
 from ..protocol.revisions import Feature, Profile
@@ -258,21 +258,18 @@ class Catalog:
         """Whether a caller, who is judged, may hear of a resource."""
         if not (self.resources.guarded or self.templates.guarded) and self.mounted is None:
             return True
-        registry, name, _ = self.locate(uri)
-        if registry is None and self.mounted is not None:
-            return self.mounted.hears(uri, principal)
-        return self._may_hear_own(registry, name, principal)
+        if not self.may_hear_of_own(uri, principal):
+            return False
+        return self.mounted is None or self.locate(uri)[0] is not None or self.mounted.hears(uri, principal)
 
     def may_hear_of_own(self, uri: str, principal: Principal) -> bool:
-        """The same, as far as the app's own entries go."""
-        registry, name, _ = self.locate(uri)
-        return self._may_hear_own(registry, name, principal)
-
-    def _may_hear_own(
-        self, registry: Registry[ResourceEntry] | None, name: str, principal: Principal
-    ) -> bool:
-        needed = None if registry is None else registry.guarded.get(name)
-        return needed is None or needed.holds(principal)
+        """The same, as far as the app's own entries go. What is none is judged as the nearest that it is below of."""
+        for each in (uri, *parents_of(uri)):
+            registry, name, _ = self.locate(each)
+            if registry is not None:
+                needed = registry.guarded.get(name)
+                return needed is None or needed.holds(principal)
+        return True
 
     def locate(self, uri: str) -> tuple[Registry[ResourceEntry] | None, str, dict[str, str | list[str]]]:
         """The registry and name of the entry that reads a URI, and the variables in it."""

@@ -178,7 +178,7 @@ class AppProvider(Provider):
             return result(**members)
 
         asked = call if call.method == method else _asking_for_list(call, method)
-        left = typed(await composed(give, self._middleware)(asked, channel), result)
+        left = typed(await composed(give, self._middleware, method)(asked, channel), result)
         by_name = {each.name: each for each in found}
         described: list[Any] = getattr(left, member, [])
         return [
@@ -263,7 +263,7 @@ class AppProvider(Provider):
         def answer(call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
             if self._handlers is None:  # now all is registered
                 made = self._make_handlers()
-                self._handlers = {name: composed(each, self._middleware) for name, each in made.items()}
+                self._handlers = {name: composed(each, self._middleware, name) for name, each in made.items()}
             handler = self._handlers.get(method)
             if handler is None:
                 raise MethodNotFound(f"{self._name} does not have the method {method!r}")
