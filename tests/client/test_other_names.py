@@ -1,5 +1,6 @@
 """Names that other libraries have for what an App or a Client has: who writes one is told what to write instead."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from dovetail import App, Client, LocalProtocolError
-from dovetail.client.other_names import MEANT_OF_CLIENT
-from dovetail.server.other_names import MEANT_OF_APP
+from dovetail.client import ClientOptions
+from dovetail.client.other_names import MEANT_OF_CLIENT, MEANT_OF_CLIENT_OPTIONS
+from dovetail.server import HTTPOptions
+from dovetail.server.other_names import MEANT_OF_APP, MEANT_OF_SERVING, MEANT_OF_TRANSPORTS
 
 FORMER = {
     *(
@@ -22,9 +25,7 @@ FORMER = {
         "protocol_version",
     )
 }
-OF_SERVERS = {
-    *("mount", "enable", "disable", "add_middleware", "http_app", "run_async", "from_openapi", "list_tools")
-}
+OF_SERVERS = {*("enable", "disable", "add_middleware", "http_app", "run_async", "from_openapi", "list_tools")}
 
 
 @pytest.mark.parametrize("name", sorted(MEANT_OF_APP))
@@ -95,3 +96,61 @@ def test_a_client_that_is_refused_leaves_no_word_at_the_end_of_the_interpreter(t
     assert ended.returncode == 1
     assert "did you mean 'timeout'?" in ended.stderr
     assert "Exception ignored" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", sorted(MEANT_OF_CLIENT_OPTIONS))
+async def test_an_option_by_another_librarys_name_says_what_to_write(name: str) -> None:
+    """Of a client, and of a call."""
+    other: dict[str, Any] = {name: None}
+    with pytest.raises(LocalProtocolError) as caught:
+        Client(App("x"), **other)
+    assert str(caught.value) == f"a client has no option {name!r}; {MEANT_OF_CLIENT_OPTIONS[name]}"
+    async with Client(App("x")) as client:
+        with pytest.raises(LocalProtocolError) as caught:
+            await client.list_tools(**other)
+    assert str(caught.value) == f"a call has no option {name!r}; {MEANT_OF_CLIENT_OPTIONS[name]}"
+
+
+def test_an_option_that_is_to_be_written_is_there() -> None:
+    known = {*ClientOptions.__annotations__, *inspect.signature(App).parameters}
+    assert not MEANT_OF_CLIENT_OPTIONS.keys() & ClientOptions.__annotations__.keys()
+    for told in MEANT_OF_CLIENT_OPTIONS.values():
+        for name in re.findall(r"(\w+)=", told):
+            assert name in known, told
+
+
+@pytest.mark.parametrize("name", sorted(MEANT_OF_SERVING))
+def test_an_option_of_serving_by_another_librarys_name(name: str) -> None:
+    """It is told wherever HTTP is served, and nowhere else."""
+    other: dict[str, Any] = {name: None}
+    told = MEANT_OF_SERVING[name]
+    with pytest.raises(TypeError) as caught:
+        App("x").run("http", **other)
+    assert str(caught.value) == f"there is no option {name!r} for the transport 'http'; {told}"
+    with pytest.raises(TypeError) as caught:
+        App("x").asgi(**other)
+    assert str(caught.value) == f"App.asgi has no option {name!r}; {told}"
+    with pytest.raises(TypeError, match=r"for the transport 'stdio'; (did you mean|there are)"):
+        App("x").run(**other)
+    known = {*HTTPOptions.__annotations__, *inspect.signature(App).parameters}
+    assert name not in known
+    for option in re.findall(r"(\w+)=", told):
+        assert option in known, told
+
+
+@pytest.mark.parametrize("name", sorted(MEANT_OF_TRANSPORTS))
+def test_a_transport_by_another_librarys_name(name: str) -> None:
+    other: Any = name
+    with pytest.raises(ValueError, match=f"^there is no transport {name!r}; ") as caught:
+        App("x").run(other)
+    assert str(caught.value).endswith(MEANT_OF_TRANSPORTS[name])
+
+
+async def test_handlers_of_a_low_level_server_are_told_apart() -> None:
+    """Who registered lists and calls by hand is told of tools, and not only of a client."""
+    app: Any = App("x")
+    for name in ("list_tools", "call_tool"):
+        with pytest.raises(AttributeError, match=r"write `@app\.tool` for each, or `app\.add_tool"):
+            getattr(app, name)
+    with pytest.raises(AttributeError, match=r"write `@app\.method\(name\)`"):
+        _ = app.add_request_handler

@@ -19,6 +19,7 @@ from dovetail import (
     App,
     CallToolResult,
     Client,
+    CompletionContext,
     GetPromptResult,
     Icon,
     Image,
@@ -493,6 +494,23 @@ def test_completers_and_methods_twice_are_refused() -> None:
     refused(lambda: app.method("com.example/x")(function({})), "answered already, by give")
     for name in ("tools/call", "rpc.x", "notifications/x", ""):
         refused(lambda name=name: app.method(name)(function({})), "name|method of the protocol")
+
+
+async def test_a_completer_may_leave_open_whether_anything_is_settled() -> None:
+    """`CompletionContext | None`, as others have it, is the same as without None."""
+    app = App("x")
+
+    @app.prompt
+    def p(a: str, b: str) -> str:
+        return a + b
+
+    @app.completion("p", "b")
+    def words(typed: str, settled: CompletionContext | None) -> list[str]:
+        return [f"{typed}{(settled and settled.arguments) or {}}"]
+
+    async with Client(app) as client:
+        assert (await client.complete("p", "b", "x", context={"a": "1"})).values == ["x{'a': '1'}"]
+        assert (await client.complete("p", "b", "x")).values == ["x{}"]
 
 
 async def test_a_completer_gives_values_of_enumerations_and_no_letters() -> None:

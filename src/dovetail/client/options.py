@@ -255,8 +255,12 @@ def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
         if name not in known:
             from difflib import get_close_matches  # only ever needed for what is wrong
 
+            from .other_names import MEANT_OF_CLIENT_OPTIONS
+
             near = get_close_matches(name, known := list(known), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            hint = MEANT_OF_CLIENT_OPTIONS.get(name) or (
+                f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            )
             raise LocalProtocolError(f"{what} has no option {name!r}; {hint}")
 
 

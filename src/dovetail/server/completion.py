@@ -73,7 +73,9 @@ class Completers:
 
 def _wants(plan: Plan) -> tuple[bool, ...]:
     """Per input, whether it is the context of settled arguments rather than the value typed so far."""
-    wants = tuple(parameter.annotation is CompletionContext for parameter in plan.inputs)
+    wants = tuple(
+        parameter.annotation in (CompletionContext, CompletionContext | None) for parameter in plan.inputs
+    )
     if wants.count(False) != 1 or len(wants) > 2:
         raise plan.refuse(
             "a completer takes the text typed so far as its one parameter, and if it likes a "

@@ -227,7 +227,10 @@ _OPTIONS: Final[Mapping[str, type]] = {"stdio": StdioOptions, "http": HTTPOption
 def check_options(transport: str, options: Mapping[str, Any]) -> None:
     """Raise ValueError for a transport that does not exist, TypeError for an option that it does not have."""
     if transport not in _OPTIONS:
-        raise ValueError(f'there is no transport {transport!r}; there are "stdio", "http" and "unix"')
+        from .other_names import MEANT_OF_TRANSPORTS  # for mistakes alone
+
+        told = MEANT_OF_TRANSPORTS.get(transport, 'there are "stdio", "http" and "unix"')
+        raise ValueError(f"there is no transport {transport!r}; {told}")
     known = _OPTIONS[transport].__annotations__
     for name in options:
         if name not in known:
@@ -250,5 +253,9 @@ def check_endpoint_options(options: Mapping[str, Any]) -> None:
 def _hint(name: str, known: Mapping[str, Any]) -> str:
     from difflib import get_close_matches  # only ever needed for what is wrong
 
+    from .other_names import MEANT_OF_SERVING
+
+    if name in MEANT_OF_SERVING and "sessions" in known:  # of HTTP
+        return f"; {MEANT_OF_SERVING[name]}"
     near = get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"

@@ -119,7 +119,8 @@ class Session:
 
 
 _INSTEAD: Final = (
-    "keep what belongs to a caller in a store of your own under ctx.principal.key, what belongs to one piece of work "
+    "what asks or tells the client is of the context itself, ctx.sample or ctx.log; keep what belongs to a caller in a "
+    "store of your own under ctx.principal.key, what belongs to one piece of work "
     "under a handle that the tool returns and takes as an argument, and what is needed between two questions in "
     "ctx.step; ctx.session_id is None where there is no session"
 )
@@ -161,17 +162,24 @@ def _read(key: str, data: Raw, into: Any) -> Any:
 
 
 _ELSEWHERE: Final = {
+    "can_send_request": "see `ctx.client.capabilities`",
     "check_client_capability": "see `ctx.client.capabilities`",
+    "client_capabilities": "see `ctx.client.capabilities`",
     "client_params": "see `ctx.client`",
     "create_message": "write `await ctx.sample(...)`",
     "elicit": "write `await ctx.elicit(message, form)`",
     "elicit_form": "write `await ctx.elicit(message, form)`",
     "elicit_url": "write `await ctx.elicit_url(message, url)`",
     "list_roots": "write `await ctx.roots()`",
+    "protocol_version": "write `ctx.revision`",
+    "report_progress": "write `await ctx.progress(progress, total, message)`",
     "send_elicit_complete": "write `await ctx.elicitation_complete(id)`",
     "send_log_message": "write `await ctx.log(level, data)`",
+    "send_notification": "write `await ctx.progress(...)`, `await ctx.log(...)` or `app.resource_updated(uri)`",
+    "send_ping": "open streams are kept alive without one",
     "send_progress_notification": "write `await ctx.progress(progress, total, message)`",
     "send_prompt_list_changed": "clients are told by themselves when a prompt is added or removed",
+    "send_request": "write `await ctx.elicit(...)`, `await ctx.sample(...)` or `await ctx.roots()`",
     "send_resource_list_changed": "clients are told by themselves when a resource is added or removed",
     "send_resource_updated": "write `app.resource_updated(uri)`",
     "send_tool_list_changed": "clients are told by themselves when a tool is added or removed",
