@@ -1,6 +1,7 @@
 """The names of `dovetail.providers` for type checkers. Written by: python tools/public_api.py --write"""
 
 from dovetail.server.catalog import ListKind
+from dovetail.server.providers.files import Files
 from dovetail.server.providers.provider import Offer, Provided, ProvidedPage, Provider
 from dovetail.server.providers.ready import (
     Argument,
@@ -21,6 +22,7 @@ from dovetail.server.providers.transform import Transform
 __all__ = [
     "Argument",
     "Described",
+    "Files",
     "ListKind",
     "Offer",
     "Provided",
