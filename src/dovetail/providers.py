@@ -13,6 +13,7 @@ _lazy = LazyNames(
     __name__,
     {
         "dovetail.server.catalog": ("ListKind",),
+        "dovetail.server.providers.files": ("Files",),
         "dovetail.server.providers.provider": (
             "AskingRunner",
             "Offer",

@@ -2,6 +2,7 @@
 
 from dovetail.server.catalog import ListKind
 from dovetail.server.providers.provider import AskingRunner, Offer, Provided, ProvidedPage, Provider
+from dovetail.server.providers.files import Files
 from dovetail.server.providers.ready import (
     Argument,
     Described,
@@ -22,6 +23,7 @@ __all__ = [
     "Argument",
     "AskingRunner",
     "Described",
+    "Files",
     "ListKind",
     "Offer",
     "Provided",

@@ -57,6 +57,7 @@ META_SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
 META_MISSING: Final = (
     "io.dovetail/requiredCapabilities"  # ours: why a tool failed, for clients before 2026-07-28
 )
+META_SIZE: Final = "io.dovetail/size"  # ours: of a part of a resource, the bytes of the whole
 META_WRAPPED: Final = "io.dovetail/wrapped"  # ours: structured content was put into an object
 META_TRACEPARENT: Final = "traceparent"
 META_TRACESTATE: Final = "tracestate"

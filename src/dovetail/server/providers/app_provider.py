@@ -161,7 +161,9 @@ class AppProvider(Provider):
 
     async def _left(self, kind: ListKind, found: Provided[Any] | None, call: Call, channel: Channel) -> Any:
         """What was found, if the app's middleware leaves it in a list."""
-        if found is None:
+        if found is None or (
+            found.whole is not None and await self._left("resources", found.whole, call, channel) is None
+        ):
             return None
         answered = self._answered(kind, found)
         left = await self._listed(kind, [answered], call, channel) if self._middleware else [answered]

@@ -49,8 +49,9 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
     variables of a template, given the ``completion/complete`` (default: nothing does). ``tags``: words to choose by,
     which clients don't see. ``version``: of several that have the same name, the one that is higher is used unless the
     call says which. ``scopes``: what a caller's token needs to use it, all of them; without, it is listed all the same,
-    so that clients can ask for them. ``task``: how a tool may be run as a task, if it may; ``asks_first``: it asks for
-    input before it begins.
+    so that clients can ask for them. ``whole``: where a URI that a template reads is a part of a resource, or another
+    name for it: that resource, and whoever does not see it reads no part of it. ``task``: how a tool may be run as a
+    task, if it may; ``asks_first``: it asks for input before it begins.
     """
 
     described: T
@@ -59,6 +60,7 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
     tags: frozenset[str] = frozenset()
     version: str | None = None
     scopes: tuple[str, ...] = ()
+    whole: "Provided[Resource] | None" = None
     task: TaskOptions | None = None
     asks_first: bool = False
 

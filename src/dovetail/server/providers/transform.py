@@ -146,7 +146,13 @@ class Transformed(Provider):
             return None
         if isinstance(found.described, Resource):
             return self._named("resources", found, channel, uri)
-        return self._show["templates"](found, asking(channel))
+        principal = asking(channel)
+        if found.whole is not None:
+            whole = self._show["resources"](found.whole, principal)
+            if whole is None:
+                return None
+            found = replace(found, whole=whole)
+        return self._show["templates"](found, principal)
 
     async def find_template(
         self, call: Call, channel: Channel, template: str
