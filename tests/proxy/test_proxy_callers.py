@@ -69,8 +69,8 @@ async def test_an_upstream_that_is_not_there_costs_its_own_part_and_comes_back(t
         )
 
         async def there() -> None:
-            while "late_hello" not in [tool.name async for tool in client.tools(fresh=True)]:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)  # it tells nobody that it is there
+            while "late_hello" not in [tool.name async for tool in client.tools(fresh=True)]:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.1)
 
         await asyncio.wait_for(there(), 30)
         assert (await client.call_tool("late_hello")).text == "hello"
