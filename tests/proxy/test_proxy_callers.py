@@ -143,6 +143,34 @@ async def test_sessions_of_callers_are_sessions_of_the_upstream() -> None:
         assert (await ada.call_tool("remember", {"word": "c"})).text == "a c"
 
 
+async def test_a_shared_connection_asks_nobody_in_place_of_another() -> None:
+    """Where the connection does not tell which of several calls asks, nobody is asked."""
+    app = proxy_app(counting([]), revision=STATEFUL, share="all")
+    asked: dict[str, int] = {"ada": 0, "bob": 0}
+
+    def person(name: str) -> Any:
+        async def answer(_request: Any) -> str:
+            asked[name] += 1
+            return name
+
+        return answer
+
+    async def one(name: str) -> list[str]:
+        async with Client(app, revision=STATEFUL, elicitation=person(name)) as client:
+            return [await said(client) for _ in range(10)]
+
+    async def said(client: Client) -> str:
+        try:
+            return (await client.call_tool("ask")).text
+        except InternalError as refused:
+            return refused.message
+
+    async with Client(app):
+        ada, bob = await asyncio.gather(one("ada"), one("bob"))
+    assert "bob" not in ada
+    assert "ada" not in bob
+
+
 async def test_connections_are_bounded_and_closed_when_unused() -> None:
     provider = ProxyProvider(counting([]), revision=STATEFUL, max_connections=3)
     app = App("front")
