@@ -303,11 +303,10 @@ class ClientExchange:
             own[names.META_PROGRESS_TOKEN] = progress_token
         if log_level is not None:
             own[names.META_LOG_LEVEL] = log_level
-        constant = self._constant if capabilities is None else self._saying(capabilities)
-        if own or capabilities is not None:
-            head = _META_MEMBER % messages.join(constant, codec.encode(own))
+        if capabilities is not None:
+            head = _META_MEMBER % messages.join(self._saying(capabilities), codec.encode(own))
         else:
-            head = self._head
+            head = _META_MEMBER % messages.join(self._constant, codec.encode(own)) if own else self._head
         return messages.request(id, method, messages.join(head, self.profile.encode(params)))
 
     def cancellation(self, id: RequestId, reason: str | None = None) -> bytes:
