@@ -1,8 +1,8 @@
 """The names of `dovetail.providers` for type checkers. Written by: python tools/public_api.py --write"""
 
 from dovetail.server.catalog import ListKind
-from dovetail.server.providers.provider import AskingRunner, Offer, Provided, ProvidedPage, Provider
 from dovetail.server.providers.files import Files
+from dovetail.server.providers.provider import AskingRunner, Offer, Provided, ProvidedPage, Provider
 from dovetail.server.providers.ready import (
     Argument,
     Described,

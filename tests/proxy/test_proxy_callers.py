@@ -69,8 +69,8 @@ async def test_an_upstream_that_is_not_there_costs_its_own_part_and_comes_back(t
         )
 
         async def there() -> None:
-            while "late_hello" not in [tool.name async for tool in client.tools(fresh=True)]:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)  # it tells nobody that it is there
+            while "late_hello" not in [tool.name async for tool in client.tools(fresh=True)]:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.1)
 
         await asyncio.wait_for(there(), 30)
         assert (await client.call_tool("late_hello")).text == "hello"
@@ -141,6 +141,34 @@ async def test_sessions_of_callers_are_sessions_of_the_upstream() -> None:
         assert (await ada.call_tool("remember", {"word": "a"})).text == "a"
         assert (await bob.call_tool("remember", {"word": "b"})).text == "b"
         assert (await ada.call_tool("remember", {"word": "c"})).text == "a c"
+
+
+async def test_a_shared_connection_asks_nobody_in_place_of_another() -> None:
+    """Where the connection does not tell which of several calls asks, nobody is asked."""
+    app = proxy_app(counting([]), revision=STATEFUL, share="all")
+    asked: dict[str, int] = {"ada": 0, "bob": 0}
+
+    def person(name: str) -> Any:
+        async def answer(_request: Any) -> str:
+            asked[name] += 1
+            return name
+
+        return answer
+
+    async def one(name: str) -> list[str]:
+        async with Client(app, revision=STATEFUL, elicitation=person(name)) as client:
+            return [await said(client) for _ in range(10)]
+
+    async def said(client: Client) -> str:
+        try:
+            return (await client.call_tool("ask")).text
+        except InternalError as refused:
+            return refused.message
+
+    async with Client(app):
+        ada, bob = await asyncio.gather(one("ada"), one("bob"))
+    assert "bob" not in ada
+    assert "ada" not in bob
 
 
 async def test_connections_are_bounded_and_closed_when_unused() -> None:

@@ -207,6 +207,7 @@ class Exchange:
         )
 
 
+_MAX_SAID: Final = 64
 _META_MEMBER: Final = b'{"%b":%%b}' % names.META.encode()
 #: Members of `_meta` that a request has from its maker alone.
 _FILLED: Final = frozenset(
@@ -235,10 +236,12 @@ class ClientExchange:
         self._profiles = profiles
         self.profile: Profile = profiles[revision]
         self._constant = self._head = self._reporting = b""
+        self._said: dict[bytes, bytes] = {}
         self.speak(revision)
 
     def speak(self, revision: str) -> None:
         """Use this revision from now on."""
+        self._said.clear()
         self.profile = self._profiles[revision]
         members = {
             names.META_PROTOCOL_VERSION: revision,
@@ -255,12 +258,19 @@ class ClientExchange:
 
     def _saying(self, capabilities: ClientCapabilities) -> bytes:
         """What is constant in the ``_meta`` of requests that announce these capabilities."""
+        key = codec.encode(capabilities)
+        found = self._said.get(key)
+        if found is not None:
+            return found
         members = {
             names.META_PROTOCOL_VERSION: self.profile.revision,
             names.META_CLIENT_INFO: self.profile.projection.apply(self.info),
             names.META_CLIENT_CAPABILITIES: self.profile.projection.apply(capabilities),
         }
-        return codec.encode(members)
+        if len(self._said) >= _MAX_SAID:
+            self._said.clear()
+        found = self._said[key] = codec.encode(members)
+        return found
 
     def choose(self, supported: Sequence[str], ours: Sequence[str] = STATELESS) -> str | None:
         """The newest revision of the era that both sides speak, or None."""
@@ -293,11 +303,10 @@ class ClientExchange:
             own[names.META_PROGRESS_TOKEN] = progress_token
         if log_level is not None:
             own[names.META_LOG_LEVEL] = log_level
-        constant = self._constant if capabilities is None else self._saying(capabilities)
-        if own or capabilities is not None:
-            head = _META_MEMBER % messages.join(constant, codec.encode(own))
+        if capabilities is not None:
+            head = _META_MEMBER % messages.join(self._saying(capabilities), codec.encode(own))
         else:
-            head = self._head
+            head = _META_MEMBER % messages.join(self._constant, codec.encode(own)) if own else self._head
         return messages.request(id, method, messages.join(head, self.profile.encode(params)))
 
     def cancellation(self, id: RequestId, reason: str | None = None) -> bytes:

@@ -338,6 +338,8 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
         if hinted and isinstance(result, CacheableResult) and result.ttl_ms is None:
             return replace(result, ttl_ms=0, cache_scope="private")
         return result
+    if client.era == "stateful" and not (profile.stateless and (hinted or _META_MARK in bytes(body))):
+        return bytes(body)
     members = _members(body)
     members.pop("resultType", None)
     if not profile.has(Feature.CACHE_HINTS):
@@ -361,6 +363,7 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
     return msgspec.json.encode(members)
 
 
+_META_MARK: Final = b'"_meta"'
 _members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _HINTS: Final = ("ttlMs", "cacheScope")
 _ZERO: Final = Raw(b"0")

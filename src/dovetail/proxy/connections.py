@@ -42,11 +42,14 @@ _IDENTIFIER: Final = "io.dovetail/proxy"
 
 
 class Connection:
-    """One connection to the upstream, and the calls that go over it."""
+    """One connection to the upstream, and the calls that go over it. ``exclusive``: a call has it to itself.
+    ``one_caller``: all calls are of one session of callers, or of one call.
+    """
 
     def __init__(self, client_of: Callable[["Connection"], Client], now: float) -> None:
         self.calls: dict[int, Passing] = {}
         self.exclusive = False
+        self.one_caller = False
         self.uses = 0
         self.used = now
         self.level: str | None = None
@@ -54,11 +57,9 @@ class Connection:
 
     async def answer(self, call: Call, _asked: Asked) -> Result:
         """Pass what the upstream asks to the caller that it is for. Raises an `RPCError`."""
-        passing = current.get()
-        if passing is None or passing not in self.calls.values():
-            passing = next(iter(self.calls.values()), None)
+        passing = self._meant(any_of_them=self.one_caller)
         if passing is None:
-            raise InternalError("nobody is there whom this could be asked")
+            raise InternalError("nobody can tell whom this is to be asked: say it on the stream of the call")
         params = plain_params(call.raw)
         row = call.profile.server_requests[call.method]
         if not passing.call.profile.stateless and passing.park is None:
@@ -68,11 +69,18 @@ class Connection:
 
     def log(self, notice: MessageNotice) -> None:
         """A log message: to the call that it came with, to nobody where that is not known."""
-        passing = current.get()
-        if passing is None and len(self.calls) == 1:
-            passing = next(iter(self.calls.values()))
+        passing = self._meant(any_of_them=False)
         if passing is not None:
             passing.log(notice)
+
+    def _meant(self, *, any_of_them: bool) -> Passing | None:
+        """The call that something belongs to: the one in whose context it came; else the only one, or ``any_of_them``
+        where all are of one caller.
+        """
+        passing = current.get()
+        if passing is not None and id(passing) in self.calls:
+            return passing
+        return next(iter(self.calls.values()), None) if any_of_them or len(self.calls) == 1 else None
 
 
 class ConnectionUse:
@@ -157,6 +165,7 @@ class UpstreamConnections:
             connection = await self._made(key, capabilities, channel.principal)
         if passing is not None:
             connection.exclusive = alone
+            connection.one_caller = alone or channel.session_id in key[2:]
         lease = ConnectionUse(connection, passing, self._released)
         try:
             if connection.client.state != "ready":
@@ -178,7 +187,9 @@ class UpstreamConnections:
         connection.used = asyncio.get_running_loop().time()
         return connection
 
-    def _key(self, call: Call, channel: Channel, capabilities: ClientCapabilities) -> tuple[Hashable, bool]:
+    def _key(
+        self, call: Call, channel: Channel, capabilities: ClientCapabilities
+    ) -> tuple[tuple[Any, ...], bool]:
         """What the callers of a connection have in common; and whether one call needs it to itself."""
         owner = channel.principal.key if self._credentials is not None else ""
         if self.stateless:

@@ -150,7 +150,10 @@ class Parking:
                 "the call that waited for these answers is gone: its time was up, or another process of this server had"
                 " it; part of its work may be done. Send the request again without its state to begin anew"
             )
-        self._timers.pop(id).cancel()
+        if (
+            timer := self._timers.pop(id, None)
+        ) is not None:  # none while the same request is answered already
+            timer.cancel()
         return found
 
     def done(self, parked: ParkedCall) -> None:
