@@ -7,6 +7,7 @@ import test_protected_scopes as scopes
 from test_protected_scopes import *  # noqa: F403 - the same tests, of a mounted app
 
 from dovetail import App
+from dovetail.server.providers.composition import Composition
 
 del test_those_who_see_the_same_share_the_bytes  # noqa: F821 - it looks into the registry of the app itself
 del test_a_stream_ends_with_the_token_that_opened_it  # noqa: F821 - it removes a tool of the app itself
@@ -33,6 +34,8 @@ async def test_those_who_see_the_same_share_the_bytes_of_what_is_mounted():
         for n in range(50):
             who = await caller(sub=f"user-{n}", scope=scopes.EVERYTHING if n % 2 else "notes:read")
             await who.ask("tools/list", {})
-        assert len(app._catalog.mounted._pages) == 1
+        composition = app._catalog.mounted
+        assert isinstance(composition, Composition)
+        assert len(composition._pages) == 1
         await (await caller(sub="root")).ask("tools/list", {})
-        assert len(app._catalog.mounted._pages) == 2
+        assert len(composition._pages) == 2

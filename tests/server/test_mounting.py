@@ -33,8 +33,10 @@ from dovetail.providers import (
 )
 from dovetail.revisions import STATEFUL, STATELESS
 from dovetail.types import (
+    CallToolParams,
     CallToolResult,
     EmbeddedResource,
+    GetPromptResult,
     ListToolsResult,
     ResourceContents,
     ResourceLink,
@@ -44,6 +46,12 @@ from dovetail.types import (
 
 BOTH = pytest.mark.parametrize("revision", [STATELESS[-1], STATEFUL[-1]])
 EVERY = pytest.mark.parametrize("revision", [*STATELESS, *STATEFUL])
+
+
+def said(prompt: GetPromptResult) -> str:
+    content = prompt.messages[0].content
+    assert isinstance(content, TextContent)
+    return content.text
 
 
 def shop(name: str = "shop", **options: Any) -> App:
@@ -112,9 +120,7 @@ async def test_everything_of_an_app_is_there_under_its_prefix(revision: str) -> 
         assert (found.contents[0].uri, found.contents[0].text) == ("shop://a/books", "Emma")
         found = await client.read("shop://a/book/7")
         assert (found.contents[0].uri, found.contents[0].text) == ("shop://a/book/7", "book 7")
-        assert (await client.get_prompt("a_review", {"title": "Emma"})).messages[
-            0
-        ].content.text == "Review Emma."
+        assert said(await client.get_prompt("a_review", {"title": "Emma"})) == "Review Emma."
         if revision != "2024-11-05":  # it can't say that it completes
             assert (await client.complete("a_review", "title", "Em")).values == ["Emma"]
             assert (await client.complete("shop://a/book/{number}", "number", "1")).values == ["10"]
@@ -214,7 +220,9 @@ async def test_a_list_goes_through_all_in_pages(revision: str) -> None:
             *[f"{letter}_t{number}" for letter in "ab" for number in range(5)],
         ]
         assert all(len(page) >= 3 for page in pages[:-1])
-        for bad in ("x", "AAAA", (await client.list_tools()).next_cursor[:-2] + "AA"):
+        cursor = (await client.list_tools()).next_cursor
+        assert cursor is not None
+        for bad in ("x", "AAAA", cursor[:-2] + "AA"):
             with pytest.raises(InvalidParams, match="cursor"):
                 await client.list_tools(bad, fresh=True)
 
@@ -364,7 +372,8 @@ async def test_mounted_tools_run_as_tasks_where_both_have_them() -> None:
 @BOTH
 async def test_transforms_change_what_is_shown_and_what_is_used(revision: str) -> None:
     def louder(result: CallToolResult) -> CallToolResult:
-        return replace(result, content=[replace(each, text=each.text.upper()) for each in result.content])
+        texts = [each.text for each in result.content if isinstance(each, TextContent)]
+        return replace(result, content=[TextContent(text=text.upper()) for text in texts])
 
     app = App("town")
     app.mount(
@@ -395,7 +404,7 @@ async def test_transforms_change_what_is_shown_and_what_is_used(revision: str) -
         assert (await client.read("shop://a/all")).contents[0].uri == "shop://a/all"
         with pytest.raises((InvalidParams, ResourceNotFound), match="there is no resource"):
             await client.read("shop://a/books")
-        assert (await client.get_prompt("a_judge", {"title": "x"})).messages[0].content.text == "Review x."
+        assert said(await client.get_prompt("a_judge", {"title": "x"})) == "Review x."
         assert (await client.complete("a_judge", "title", "Em")).values == ["Emma"]
         for gone in ("a_find", "a_lend", "search", "a_review"):
             with pytest.raises(InvalidParams):
@@ -461,6 +470,9 @@ async def test_resources_that_results_name_have_the_prefix_too() -> None:
     outer.mount("in", inner)
     async with Client(outer) as client:
         link, embedded, text = (await client.call_tool("in_links")).content
+        assert isinstance(link, ResourceLink)
+        assert isinstance(embedded, EmbeddedResource)
+        assert isinstance(text, TextContent)
         assert (link.uri, embedded.resource.uri, text.text) == (
             "shop://in/books",
             "shop://in/books",
@@ -495,6 +507,7 @@ class Rows(Provider):
 
     def _made(self, name: str) -> Provided[Tool]:
         async def answer(call: Call, channel: Channel) -> CallToolResult:
+            assert isinstance(call.params, CallToolParams)
             return CallToolResult(content=[TextContent(text=call.params.name)])
 
         header = {"type": "string", "x-mcp-header": "Region"}
@@ -569,7 +582,7 @@ async def test_what_can_t_be_mounted_is_refused_where_it_stands() -> None:
         (shop(), "-a", "letter or a digit"),
     ):
         with pytest.raises(RegistrationError, match=said) as refused:
-            app.mount(prefix, what)
+            app.mount(prefix, what)  # pyright: ignore[reportArgumentType]
         assert "test_mounting.py:" in str(refused.value)
     async with Client(app) as client:
         await client.ping()
