@@ -5,11 +5,12 @@ process of the suite, and `verdicts` reads what it wrote. As many run at once as
 one server suite run one after the other against one server of their own, for they share what it offers. What measures
 time runs alone at the end. Every process has its time limit and a process group of its own, which dies with it.
 
-    python conformance/run.py [--only NAME ...] [--keep] [--cluster ENGINE]
+    python conformance/run.py [--only NAME ...] [--keep] [--cluster ENGINE] [--proxy REVISION]
 
 ``--only NAME`` runs the scenarios whose name is or starts with NAME. ``--keep`` keeps what the suites wrote.
 ``--cluster redis`` (or ``postgres``, ``sqlite``) runs the server scenarios alone, each suite against three workers that
-share such a store, behind a proxy that gives each request to the next worker.
+share such a store, behind a proxy that gives each request to the next worker. ``--proxy REVISION`` runs them against
+``dovetail proxy``, which speaks this revision with the server that it starts ("auto": what that speaks).
 Exit status 0 only if nothing unexpected happened: no failure, no warning, no stale entry among the expected failures.
 """
 
@@ -50,12 +51,14 @@ class Runner:
         expected: dict[str, set[str]],
         results: Path,
         engine: str | None = None,
+        proxied: str | None = None,
     ) -> None:
         self.scenarios = scenarios
         self.outcomes: list[Outcome] = []
         self._expected = expected
         self._results = results
         self._engine = engine
+        self._proxied = proxied
         self._width = max((len(each.suite) for each in scenarios), default=0)
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._folders = 0
@@ -86,7 +89,7 @@ class Runner:
     async def _server_suite(self, suite: str, scenarios: Iterable[Scenario]) -> None:
         folder = self._results / f"server {suite}"
         folder.mkdir()
-        async with serving.served(self._engine, folder) as server:
+        async with serving.served(self._engine, folder, self._proxied) as server:
             for scenario in scenarios:
                 await self._scenario(scenario, ["server", "--url", server.url])
                 server.check()
@@ -189,12 +192,12 @@ async def main(arguments: argparse.Namespace) -> int:
     expected = verdicts.read_expected()
     wrong = verdicts.check_list(expected, plan)
     scenarios = chosen(plan, arguments.only)
-    if arguments.cluster is not None:
+    if arguments.cluster is not None or arguments.proxy is not None:
         scenarios = [each for each in scenarios if each.role == "server"]
     results = CACHE / f"results-{os.getpid()}"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
-    runner = Runner(scenarios, expected, results, arguments.cluster)
+    runner = Runner(scenarios, expected, results, arguments.cluster, arguments.proxy)
     began = time.monotonic()
     say(f"{len(scenarios)} scenarios, {os.cpu_count()} at once")
     try:
@@ -221,6 +224,9 @@ if __name__ == "__main__":
         choices=serving.ENGINES,
         metavar="ENGINE",
         help="the server scenarios against three workers",
+    )
+    parser.add_argument(
+        "--proxy", metavar="REVISION", help="the server scenarios through a proxy that speaks this revision"
     )
     try:
         sys.exit(asyncio.run(main(parser.parse_args())))

@@ -41,19 +41,24 @@ class Served:
 
 
 @asynccontextmanager
-async def served(engine: str | None, folder: Path) -> AsyncIterator[Served]:
-    """The everything server: alone, or as three workers that share a store of this kind. What they print is in the
-    folder. Raises `SetUpError`.
+async def served(engine: str | None, folder: Path, proxied: str | None = None) -> AsyncIterator[Served]:
+    """The everything server: alone, behind ``dovetail proxy`` that speaks a revision with it, or as three workers that
+    share a store of this kind. What they print is in the folder. Raises `SetUpError`.
     """
-    way = _alone(folder) if engine is None else _clustered(engine, folder)
+    way = _alone(folder, proxied) if engine is None else _clustered(engine, folder)
     async with way as found:
         yield found
 
 
 @asynccontextmanager
-async def _alone(folder: Path) -> AsyncIterator[Served]:
+async def _alone(folder: Path, proxied: str | None) -> AsyncIterator[Served]:
     port, output = free_port(), folder / "output.txt"
-    async with process_of([sys.executable, str(HERE / "server.py"), "--port", str(port)], output) as process:
+    server = [sys.executable, str(HERE / "server.py")]
+    command = [*server, "--port", str(port)]
+    if proxied is not None:
+        proxy = [sys.executable, "-m", "dovetail", "proxy", "--http", str(port), "--revision", proxied]
+        command = [*proxy, "--", *server, "--stdio"]
+    async with process_of(command, output) as process:
         await _ready(port, process, output)
 
         def check() -> None:

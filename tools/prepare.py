@@ -18,7 +18,9 @@ import time
 from every_python import arguments, installed, plan
 from workspace import ROOT
 
-PEERS = "import sys; sys.path.insert(0, 'tests'); from interop.installing import install; install(print)"
+PEERS = (
+    "import sys; sys.path[:0] = ['tests', 'tools']; from interop.installing import install; install(print)"
+)
 COLLECT = ["-m", "pytest", "--collect-only", "-qq", "-p", "no:xdist", "-p", "no:cacheprovider"]
 
 

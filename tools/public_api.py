@@ -38,6 +38,8 @@ PUBLIC = {
     "dovetail.auth.providers": "checks of tokens, ready for well-known issuers",
     "dovetail.cli": "the command line, as a function",
     "dovetail.client": "the client, and the types of its options and handlers",
+    "dovetail.codegen": "typed clients of one server, written as a module",
+    "dovetail.doctor": "what a connection needs, looked into step by step",
     "dovetail.errors": "every error",
     "dovetail.extensions": "what additions to the protocol and middleware are made of",
     "dovetail.extensions.authorization": "the extensions of authorization, as values",
@@ -45,11 +47,17 @@ PUBLIC = {
     "dovetail.extensions.tasks.dbos": "tasks run by the durable engine DBOS",
     "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
+    "dovetail.openapi": "APIs that an OpenAPI document describes, and an app's tools for plain HTTP clients",
     "dovetail.providers": "where what an app offers comes from besides its functions, and how it is shown",
+    "dovetail.proxy": "another server, offered by an app",
+    "dovetail.recording": "recorded conversations, and replaying them",
+    "dovetail.middleware": "ready middleware, and what one of your own is written with",
     "dovetail.revisions": "the revisions as data",
+    "dovetail.schemas": "JSON Schema as clients and servers read it",
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
     "dovetail.server": "the types of what an app takes and gives",
     "dovetail.stores": "stores, their contracts and their errors",
+    "dovetail.surface": "what a server shows, as a value: written down, compared, looked over",
     "dovetail.telemetry": "seeing what goes on: spans, metrics, logs of calls, audit records",
     "dovetail.testing": "what tests of servers and clients are built from",
     "dovetail.testing.store_contract": "the suite that defines a store",
@@ -78,6 +86,8 @@ GIVEN = {
     "BlockingStartedCall",
     "BlockingSubscription",
     "Call",
+    "CaptureLink",
+    "CapturedExchange",
     "Channel",
     "Context",
     "OAuthCredentials",
@@ -86,6 +96,7 @@ GIVEN = {
     "Session",
     "Subscription",
     "ToolResult",
+    "Validator",
 }
 #: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
 #: leaves it out, and no page has to show it.
@@ -96,6 +107,10 @@ NOT_PUBLIC = {
     "App.adopt_store": "`run` and `asgi` call it",
     "App.share_keys": "`run` calls it before it forks",
     "BlockingClient.forgotten": "the end of the interpreter calls it",
+    **dict.fromkeys(
+        ["CaptureWriter.put", "CaptureWriter.mark", "CaptureWriter.next_exchange"],
+        "what a link and an exchange are told goes through them",
+    ),
     "Call.forget": "transports let go of what is large by it",
     "Call.message": "the engines make it; an author has `members`, `raw` and `params`",
     **dict.fromkeys(
@@ -122,6 +137,7 @@ NOT_PUBLIC = {
         ],
         "a `Context` puts a question by them; an author hands questions to `Context.ask`",
     ),
+    "Validator.misfits": "a server reads by it what was nearly right",
     "TokenCheck.checker": "an endpoint makes of it what judges tokens",
     **dict.fromkeys(
         [f"{store}.{name}" for store in ("MemoryKeyValue",) for name in ("put", "swap", "reserve")],

@@ -16,6 +16,9 @@ _lazy = LazyNames(
     {
         "dovetail.server.app": ("App",),
         "dovetail.server.context": ("Context",),
+        "dovetail.server.ambient": ("NoContext",),
+        "dovetail.server.current_context": ("current_context",),
+        "dovetail.server.including": ("completion", "prompt", "resource", "tool"),
         "dovetail.server.messages": ("assistant", "user"),
         "dovetail.server.forms": ("Form",),
         "dovetail.server.markers": (

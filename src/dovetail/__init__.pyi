@@ -63,9 +63,12 @@ from dovetail.runtime.journals import OutcomeUnknown
 from dovetail.runtime.service import LifespanFailed
 from dovetail.security.authenticator import InsufficientScope
 from dovetail.security.principal import Principal
+from dovetail.server.ambient import NoContext
 from dovetail.server.app import App
 from dovetail.server.context import Context
+from dovetail.server.current_context import current_context
 from dovetail.server.forms import Form
+from dovetail.server.including import completion, prompt, resource, tool
 from dovetail.server.markers import Ask, Depends, Doc, Header, Length, Pattern, Range, Secret, Titles
 from dovetail.server.media import Audio, File, Image
 from dovetail.server.messages import assistant, user
@@ -120,6 +123,7 @@ __all__ = [
     "MessageTooLarge",
     "MethodNotFound",
     "MissingCapability",
+    "NoContext",
     "OutcomeUnknown",
     "ParseError",
     "Pattern",
@@ -158,6 +162,11 @@ __all__ = [
     "UnsupportedVersion",
     "UserRejected",
     "assistant",
+    "completion",
+    "current_context",
+    "prompt",
+    "resource",
+    "tool",
     "user",
     "visit_first",
     "__version__",

@@ -14,8 +14,11 @@ from dovetail.auth.login import (
     TokenRefused,
     TokensChanged,
 )
+from dovetail.capture.lines import CaptureInvalid
 from dovetail.client.results import OutputInvalid, ToolFailed
+from dovetail.codegen.typed_client import SurfaceChanged
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
+from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
     Closed,
     ConnectFailed,
@@ -50,7 +53,18 @@ from dovetail.protocol.errors import (
     UserRejected,
     rpc_error,
 )
+from dovetail.protocol.header_parameters import InvalidHeaderAnnotation
 from dovetail.protocol.paging import InvalidCursor
+from dovetail.protocol.schema.screening import (
+    ExternalReference,
+    InvalidSchema,
+    SchemaError,
+    SchemaTooLarge,
+    UnknownDialect,
+)
+from dovetail.protocol.uri_template.syntax import TemplateError, TemplateTooLong, URITooLong
+from dovetail.proxy.parking import ParkingLost
+from dovetail.recording.serving import NotRecorded
 from dovetail.runtime.extension import InvalidExtension
 from dovetail.runtime.journals import JournalTooLarge, OutcomeUnknown
 from dovetail.runtime.redemptions import AnswerNotKept
@@ -60,6 +74,7 @@ from dovetail.security.authenticator import AuthenticationFailed, InsufficientSc
 from dovetail.security.fetching import FetchFailed, FetchRefused
 from dovetail.security.safe_paths import PathRefused
 from dovetail.security.sealing import SealBroken, SealTooLarge
+from dovetail.server.ambient import NoContext
 from dovetail.server.data import AnswerTooLarge, OutputMismatch
 from dovetail.server.forms import AnswerInvalid
 from dovetail.server.keys_and_store import NotShared
@@ -82,6 +97,7 @@ from dovetail.stores.errors import (
     TooManyTasks,
     ValueTooLarge,
 )
+from dovetail.surface.snapshot import SurfaceUnreadable
 from dovetail.testing.clock import StoodStill
 from dovetail.transports.http1.server.runner import AddressUnavailable
 
@@ -93,6 +109,7 @@ __all__ = [
     "AuthenticationFailed",
     "AuthorizationError",
     "AuthorizationUnavailable",
+    "CaptureInvalid",
     "Closed",
     "ConnectFailed",
     "ConnectionLost",
@@ -101,8 +118,10 @@ __all__ = [
     "DiscoveryFailed",
     "Dismissed",
     "Diverged",
+    "DocumentInvalid",
     "DovetailError",
     "EventsTrimmed",
+    "ExternalReference",
     "FeatureUnavailable",
     "FetchFailed",
     "FetchRefused",
@@ -112,8 +131,10 @@ __all__ = [
     "InternalError",
     "InvalidCursor",
     "InvalidExtension",
+    "InvalidHeaderAnnotation",
     "InvalidParams",
     "InvalidRequest",
+    "InvalidSchema",
     "JournalTooLarge",
     "KeyInvalid",
     "LifespanFailed",
@@ -126,10 +147,13 @@ __all__ = [
     "MessageTooLarge",
     "MethodNotFound",
     "MissingCapability",
+    "NoContext",
+    "NotRecorded",
     "NotShared",
     "OutcomeUnknown",
     "OutputInvalid",
     "OutputMismatch",
+    "ParkingLost",
     "ParseError",
     "PathRefused",
     "RPCError",
@@ -140,6 +164,8 @@ __all__ = [
     "RequestCancelled",
     "RequestTimeout",
     "ResourceNotFound",
+    "SchemaError",
+    "SchemaTooLarge",
     "ScopeRefused",
     "SealBroken",
     "SealTooLarge",
@@ -155,10 +181,14 @@ __all__ = [
     "StoreVersionMismatch",
     "StreamEnded",
     "StreamUnknown",
+    "SurfaceChanged",
+    "SurfaceUnreadable",
     "Suspend",
     "TaskCancelled",
     "TaskExists",
     "TaskLost",
+    "TemplateError",
+    "TemplateTooLong",
     "TimedOut",
     "TokenRefused",
     "TokensChanged",
@@ -166,8 +196,10 @@ __all__ = [
     "ToolError",
     "ToolFailed",
     "TransportError",
+    "URITooLong",
     "URLElicitationRequired",
     "Unanswered",
+    "UnknownDialect",
     "UnsupportedVersion",
     "UserRejected",
     "ValueTooLarge",

@@ -13,7 +13,14 @@ _lazy = LazyNames(
     __name__,
     {
         "dovetail.server.catalog": ("ListKind",),
-        "dovetail.server.providers.provider": ("Offer", "ProvidedPage", "Provided", "Provider"),
+        "dovetail.server.providers.files": ("Files",),
+        "dovetail.server.providers.provider": (
+            "AskingRunner",
+            "Offer",
+            "ProvidedPage",
+            "Provided",
+            "Provider",
+        ),
         "dovetail.server.providers.ready": (
             "Argument",
             "Described",

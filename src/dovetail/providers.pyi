@@ -1,7 +1,8 @@
 """The names of `dovetail.providers` for type checkers. Written by: python tools/public_api.py --write"""
 
 from dovetail.server.catalog import ListKind
-from dovetail.server.providers.provider import Offer, Provided, ProvidedPage, Provider
+from dovetail.server.providers.files import Files
+from dovetail.server.providers.provider import AskingRunner, Offer, Provided, ProvidedPage, Provider
 from dovetail.server.providers.ready import (
     Argument,
     Described,
@@ -20,7 +21,9 @@ from dovetail.server.providers.transform import Transform
 
 __all__ = [
     "Argument",
+    "AskingRunner",
     "Described",
+    "Files",
     "ListKind",
     "Offer",
     "Provided",

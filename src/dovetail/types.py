@@ -13,8 +13,11 @@ from .protocol.types import __all__ as _all
 _lazy = LazyNames(
     __name__,
     {
+        "dovetail.protocol.bindings.single_request": ("SingleRequest", "single_reply", "single_request"),
         "dovetail.protocol.codec": ("DECODE_ERRORS", "Reader", "decode", "encode", "reader"),
+        "dovetail.protocol.schema.validator": ("Validator", "Violation", "compile_schema", "explain"),
         "dovetail.protocol.types": tuple(_all),
+        "dovetail.protocol.uri_template.template": ("URITemplate",),
     },
 )
 __getattr__ = _lazy.find

@@ -1,6 +1,8 @@
 """The names of `dovetail.types` for type checkers. Written by: python tools/public_api.py --write"""
 
+from dovetail.protocol.bindings.single_request import SingleRequest, single_reply, single_request
 from dovetail.protocol.codec import DECODE_ERRORS, Reader, decode, encode, reader
+from dovetail.protocol.schema.validator import Validator, Violation, compile_schema, explain
 from dovetail.protocol.types import (
     EXTRA_KEY,
     LOG_LEVELS,
@@ -105,6 +107,7 @@ from dovetail.protocol.types import (
     UnknownContent,
     Wire,
 )
+from dovetail.protocol.uri_template.template import URITemplate
 
 __all__ = [
     "AcknowledgedNotice",
@@ -200,6 +203,7 @@ __all__ = [
     "ServerCapabilities",
     "SetLevelParams",
     "Settings",
+    "SingleRequest",
     "SubscribeParams",
     "SubscriptionFilter",
     "TextContent",
@@ -209,9 +213,16 @@ __all__ = [
     "ToolExecution",
     "ToolResultContent",
     "ToolUseContent",
+    "URITemplate",
     "UnknownContent",
+    "Validator",
+    "Violation",
     "Wire",
+    "compile_schema",
     "decode",
     "encode",
+    "explain",
     "reader",
+    "single_reply",
+    "single_request",
 ]

@@ -312,3 +312,23 @@ async def test_a_fetcher_is_usable_again_after_close_and_in_another_loop() -> No
 
 def test_seen_is_what_came() -> None:
     assert Seen("POST", "/", {}, {}, b"a=b").form == {"a": "b"}
+
+
+async def test_plain_http_elsewhere_is_let_through_by_name_alone() -> None:
+    """`allow_http` opens no address: the ranges stay what they were."""
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["10.0.0.1"]
+
+    async with Fetcher(resolve=resolve) as fetcher:
+        with pytest.raises(FetchRefused, match="https"):
+            await fetcher.send("PUT", "http://inside.example/x", body=b"{}")
+    assert asked == []
+    async with Fetcher(allow_http=True, resolve=resolve) as fetcher:
+        with pytest.raises(FetchRefused, match="private"):
+            await fetcher.send("PUT", "http://inside.example/x", body=b"{}")
+        with pytest.raises(FetchRefused, match="loopback"):
+            await fetcher.send("GET", "http://127.0.0.1:1/x")
+    assert asked == ["inside.example"]

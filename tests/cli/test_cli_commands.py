@@ -342,3 +342,21 @@ def test_list_names_types_that_are_defined_elsewhere(run, tmp_path):
         "texts?: (string | integer)[]",
     ):
         assert words in out, words
+
+
+def test_export_openapi(run, tmp_path):
+    """A document that a validator takes, on standard output or in a file."""
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
+    code, out, _ = run("export", "openapi", TARGET, "--server", "https://api.example", "--bearer")
+    assert code == 0
+    document = result_of(out)
+    OpenAPIV31SpecValidator(document).validate()
+    assert document["servers"] == [{"url": "https://api.example"}]
+    assert document["security"] == [{"bearer": []}]
+    assert "/tools/add" in document["paths"]
+    place = tmp_path / "api.json"
+    code, out, err = run("export", "openapi", "-o", str(place), "--", *COMMAND)
+    assert (code, out) == (0, "")
+    assert str(place) in err
+    assert json.loads(place.read_text())["paths"] == document["paths"]

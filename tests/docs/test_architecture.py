@@ -18,6 +18,7 @@ from page_blocks import ROOT, pages
 from dovetail import App, Client
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATEFUL, STATELESS
+from dovetail.server.ambient import AMBIENCE
 
 PAGE = ROOT / "ARCHITECTURE.md"
 SOURCE = ROOT / "src" / "dovetail"
@@ -78,6 +79,12 @@ def told_frames(order: str) -> list[str]:
     )
     assert found is not None, order
     return [" ".join(line.split()[:2]) for line in found[1].splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def nobody_asks_which_call_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a program that does not import `dovetail.current_context`; here, other tests may have."""
+    monkeypatch.setattr(AMBIENCE, "used", False)
 
 
 def the_app(seen: list[str]) -> App:

@@ -17,6 +17,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 LISTEN = b"subscriptions/listen"
 
 
+async def hear(events: Any, *wanted: Change) -> None:
+    """Hear of all of these. Of a list that changed a moment before, too, one is told again within a second, and nobody
+    waits for that here: it may come between.
+    """
+    left = set(wanted)
+    while left:
+        change = await anext(events)
+        assert change in wanted or change.kind in ("tools", "prompts", "resources")
+        left.discard(change)
+
+
 async def test_tools_come_and_go(client: Client, tag: str) -> None:
     with pytest.raises(InvalidParams):
         await client.call_tool(tag)
@@ -39,19 +50,19 @@ async def test_changes_are_heard_by_listening(client: Client, cell: Cell, tag: s
         assert agreed.resources_list_changed
         assert agreed.resource_subscriptions == [NOTE]
         await client.call_tool("grow", {"name": tag})
-        assert await anext(events) == Change("tools")
+        await hear(events, Change("tools"))
         assert tag in [tool.name async for tool in client.tools()]
         await client.call_tool("shrink", {"name": tag})
-        assert await anext(events) == Change("tools")
+        await hear(events, Change("tools"))
         assert tag not in [tool.name async for tool in client.tools()]
         await client.call_tool("grow_others", {"name": tag})
-        assert {await anext(events), await anext(events)} == {Change("prompts"), Change("resources")}
+        await hear(events, Change("prompts"), Change("resources"))
         assert tag in [prompt.name async for prompt in client.prompts()]
         assert f"made://{tag}" in [resource.uri async for resource in client.resources()]
         await client.call_tool("shrink_others", {"name": tag})
-        assert {await anext(events), await anext(events)} == {Change("prompts"), Change("resources")}
+        await hear(events, Change("prompts"), Change("resources"))
         await client.call_tool("touch", {"uri": NOTE})
-        assert await anext(events) == Change("resource", NOTE)
+        await hear(events, Change("resource", NOTE))
 
 
 async def test_the_first_change_after_listening_is_heard(spot: Spot, tag: str) -> None:
@@ -138,11 +149,16 @@ async def test_lists_are_heard_by_callback(spot: Spot, tag: str) -> None:
     """Nobody says when listening for the callback has begun, so the tools change until it is heard."""
     if not spot.cell.has("changes"):
         return
-    heard = asyncio.create_task(spot.host.changes.get())
+
+    async def told() -> None:
+        while await spot.host.changes.get() != Change("tools"):
+            pass  # of another list, which changed a moment before
+
+    heard = asyncio.create_task(told())
     while not heard.done():
         await spot.say("grow", name=tag)
         await spot.say("shrink", name=tag)
-    assert await heard == Change("tools")
+    await heard
 
 
 async def test_a_change_makes_what_was_kept_stale(client: Client, cell: Cell, tag: str) -> None:
@@ -152,11 +168,11 @@ async def test_a_change_makes_what_was_kept_stale(client: Client, cell: Cell, ta
     async with client.listen(tools=True) as events:
         before = [tool.name async for tool in client.tools()]
         await client.call_tool("grow", {"name": tag})
-        await anext(events)
-        assert [tool.name async for tool in client.tools()] == [*before, tag]
+        while [tool.name async for tool in client.tools()] != [*before, tag]:
+            await anext(events)  # an earlier change of it may be told once more before this one
         await client.call_tool("shrink", {"name": tag})
-        await anext(events)
-        assert [tool.name async for tool in client.tools()] == before
+        while [tool.name async for tool in client.tools()] != before:
+            await anext(events)
 
 
 async def test_what_does_not_exist_can_not_be_subscribed_to(client: Client, cell: Cell) -> None:

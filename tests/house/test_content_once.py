@@ -19,6 +19,7 @@ MAY = {
     "src/dovetail/protocol/types/content.py": "is the place",
     "src/dovetail/protocol/types/__init__.py": "exports them",
     "src/dovetail/__init__.py": "exports them",
+    "src/dovetail/openapi/responses.py": "makes four of them from what an API answered",
     "src/dovetail/server/media.py": "makes three of them from bytes and files",
 }
 

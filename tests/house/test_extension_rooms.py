@@ -1,4 +1,4 @@
-"""House rules on the rooms of `extensions/`: each is on public names alone, as an extension of anybody's would be."""
+"""House rules on the rooms of `extensions/`, and on `openapi/`: each is on public names alone, as anybody's is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from test_applications import private_names, public
 ROOMS = [
     each for each in library_sources() if each.parts[:2] == ("dovetail", "extensions") and each.parts[2:]
 ]
+
+
+OPENAPI = [each for each in library_sources() if each.parts[:2] == ("dovetail", "openapi")]
 
 
 def reaches_out(source: Source) -> Iterator[str]:
@@ -30,6 +33,11 @@ def test_there_are_rooms() -> None:
 @pytest.mark.parametrize("rule", [private_names, reaches_out], ids=lambda rule: rule.__name__)
 def test_rooms_use_public_names(rule) -> None:
     assert findings(rule, ROOMS) == ""
+
+
+def test_openapi_uses_public_names() -> None:
+    assert "src/dovetail/openapi/provider.py" in [each.name for each in OPENAPI]
+    assert findings(private_names, OPENAPI) == ""
 
 
 def test_the_contract_names_every_room() -> None:

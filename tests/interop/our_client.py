@@ -1,5 +1,5 @@
 """Our client as a driver: the command line of `peers/stepping.py`, and `--wire FILE`; `--everything` for that
-server.
+server, `--record FILE` for a recording.
 
 Follows: no page of the specification; the steps are those of `steps.py`.
 """
@@ -219,7 +219,9 @@ class EverythingSteps(OurSteps):
 
 
 @contextlib.asynccontextmanager
-async def connect_to(target: Target, kind: type[OurSteps]) -> AsyncIterator[OurSteps]:
+async def connect_to(
+    target: Target, kind: type[OurSteps], recording: str | None = None
+) -> AsyncIterator[OurSteps]:
     """Open a connection, in the revision asked for or in whatever a question finds out."""
     revision = "auto" if target.probe else target.revision
     logged: asyncio.Queue[object] = asyncio.Queue()
@@ -230,6 +232,7 @@ async def connect_to(target: Target, kind: type[OurSteps]) -> AsyncIterator[OurS
         sampling=lambda _params: MODEL_SAYS,
         roots=[ROOT],
         logging=lambda notice: logged.put_nowait(notice.data),
+        record=recording,
     ) as client:
         yield kind(client, logged)
 
@@ -242,4 +245,9 @@ if __name__ == "__main__":
     if "--everything" in sys.argv:
         sys.argv.remove("--everything")
         steps = EverythingSteps
-    main(lambda target: connect_to(target, steps))
+    recording: str | None = None
+    if "--record" in sys.argv:
+        at = sys.argv.index("--record")
+        recording = sys.argv[at + 1]
+        del sys.argv[at : at + 2]
+    main(lambda target: connect_to(target, steps, recording))

@@ -327,3 +327,60 @@ async def test_those_of_one_loop_can_be_told_alone() -> None:
 
 async def _subscribed(hub: Hub) -> HubSubscription:
     return hub.subscribe(everything)
+
+
+async def test_a_list_that_changes_again_and_again_is_told_of_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    now = [loop.time()]
+    begun = now[0]
+    monkeypatch.setattr(loop, "time", lambda: now[0])
+    hub = Hub()
+    told: list[tuple[str, float]] = []
+
+    def take(change: Change) -> bool:
+        told.append((change.kind, round(now[0] - begun, 3)))
+        return True
+
+    async def turns(seconds: float) -> None:
+        for _ in range(20):
+            now[0] += seconds / 20
+            await asyncio.sleep(0)
+
+    subscription = hub.subscribe(everything, try_deliver=take)
+    task = loop.create_task(anext(aiter(subscription), None))
+    await asyncio.sleep(0)
+    for _ in range(1000):  # five seconds
+        hub.publish(Change("tools"))
+        now[0] += 0.005
+        await asyncio.sleep(0)
+    assert told[0] == ("tools", 0.005), "the first is told at once"
+    assert 7 <= len(told) <= 9, "after 0.1 seconds, 0.2, 0.4, 0.8, and then one in each"
+    hub.publish(updated(1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert told[-1][0] == "resource", "which waits for nothing"
+    count = len(told)
+    await turns(1.5)
+    assert [kind for kind, _ in told[count:]] == ["tools"], "one tells of what came last"
+    await turns(5)
+    assert len(told) == count + 1
+    hub.publish(Change("tools"))
+    await turns(0.01)
+    assert len(told) == count + 2, "after some quiet the next one is told at once"
+    monkeypatch.undo()
+    subscription.close()
+    await task
+
+
+async def test_what_was_held_back_is_told_before_the_end() -> None:
+    hub = Hub()
+    one = await listener(hub)
+    hub.publish(Change("tools"))
+    await one.has(1)
+    hub.publish(Change("tools"))
+    hub.publish(Change("prompts"))
+    hub.close()
+    await one.task
+    assert one.all == [Change("tools"), Change("prompts"), Change("tools")]

@@ -78,6 +78,9 @@ async def test_a_change_reaches_the_listeners_of_all_processes_in_both_eras(work
         await client.call_tool("touch", {"uris": ["note://b", "note://other", "note://a"]})
         for each in subscriptions:
             assert await heard(each, 2) == ["note://b", "note://a"]
+        await client.call_tool("touch", {"uris": ["note://ab", "note://a/below"]})
+        for each in subscriptions:
+            assert await heard(each, 1) == ["note://a/below"]
 
 
 @pytest.mark.parametrize("how", ["sync", "async", "thread"])

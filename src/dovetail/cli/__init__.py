@@ -1,12 +1,13 @@
-"""The command line: ``dovetail run|worker|dev|list|call|tasks|read|prompt|complete|auth|store|completion``.
+"""The command line: ``dovetail run|proxy|worker|dev|record|list|call|tasks|read|prompt|complete|replay|auth|store`` and
+``export|gen|new|snapshot|diff|doctor|bench|conformance|completion``.
 
 `main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
 `dovetail.cli.run`, which imports the standard library and the author's file; so does ``worker``, which works off the
-tasks of an app (`dovetail.cli.worker`). ``dev`` serves a file that is being
-written (`dovetail.cli.dev`), and needs none of the command line's own packages either. The other commands are a client
-for people and scripts (`dovetail.cli.commands`); only they load cyclopts and rich. A first word that is none of these
-may be the command of an application that is installed (`dovetail.cli.applications`). Exit codes are in
-`dovetail.cli.exits`.
+tasks of an app (`dovetail.cli.worker`). ``dev`` serves a file that is being written (`dovetail.cli.dev`), and needs
+none of the command line's own packages either, nor does ``record``, which hosts start in the place of a server
+(`dovetail.cli.record`). The other commands are a client for people and scripts (`dovetail.cli.commands`); only they
+load cyclopts and rich. A first word that is none of these may be the command of an application that is installed
+(`dovetail.cli.applications`). Exit codes are in `dovetail.cli.exits`.
 """
 
 import sys
@@ -24,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .run import main as run
 
         return run(words[1:])
+    if words[:1] == ["proxy"]:
+        from .proxy import main as proxy
+
+        return proxy(words[1:])
     if words[:1] == ["worker"]:
         from .worker import main as worker
 
@@ -32,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .dev import main as dev
 
         return dev(words[1:])
+    if words[:1] == ["record"]:
+        from .record import main as record
+
+        return record(words[1:])
     if words in (["--version"], ["-V"]):
         import dovetail
 

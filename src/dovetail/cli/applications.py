@@ -25,8 +25,11 @@ GROUP: Final = "dovetail.commands"
 CORE: Final = frozenset(
     {
         "run",
+        "proxy",
         "worker",
         "dev",
+        "record",
+        "replay",
         "list",
         "call",
         "tasks",
@@ -34,8 +37,15 @@ CORE: Final = frozenset(
         "prompt",
         "complete",
         "auth",
+        "gen",
+        "new",
         "store",
         "completion",
+        "snapshot",
+        "diff",
+        "doctor",
+        "bench",
+        "conformance",
     }
 )
 """The commands of Dovetail itself."""

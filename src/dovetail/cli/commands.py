@@ -31,17 +31,25 @@ from ..protocol.uri_template.template import URITemplate
 from . import tables
 from .applications import Installed, epilogue, installed
 from .authorizing import authorization
+from .bench import bench
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
+from .conformance import conformance
 from .connecting import CommandSession, CommonOptions
+from .doctor import doctor
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
+from .exporting import export
+from .generating import gen
+from .new_project import new
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
+from .replaying import replay
 from .saving import OutputFile
 from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
 from .storing import store
 from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest
+from .surfaces import diff, snapshot
 from .tasking import handed_out, tasks
 
 __all__ = ["commands", "main"]
@@ -73,8 +81,8 @@ end after `--`, as in `dovetail call add -a a=1 -a b=2 -- python server.py`.
 
 Secrets come from the environment: DOVETAIL_TOKEN is sent to a URL as its bearer token.
 
-Exit codes: 0 done, 1 the tool failed, 2 usage, 3 no server, 4 an error of the server, or nothing of that name, 5 no
-answer in time, 6 a login is needed, 70 a fault of dovetail, 130 interrupted.
+Exit codes: 0 done, 1 the tool failed, or something differs or does not pass, 2 usage, 3 no server, 4 an error of the
+server, or nothing of that name, 5 no answer in time, 6 a login is needed, 70 a fault of dovetail, 130 interrupted.
 """
 
 commands = Commands(
@@ -87,14 +95,31 @@ commands = Commands(
 
 
 commands.command(authorization)
+commands.command(export)
+commands.command(gen)
+commands.command(new)
+commands.command(replay, name="replay")
 commands.command(store)
 commands.command(tasks)
+commands.command(snapshot)
+commands.command(diff)
+commands.command(doctor)
+commands.command(bench)
+commands.command(conformance)
 
 
 @commands.command(name="run")
 def run(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     """Serve the App in a Python file: on stdio, over HTTP or on a unix socket. See `dovetail run --help`."""
     from .run import main as serve
+
+    return serve(words)
+
+
+@commands.command(name="proxy")
+def proxy(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Serve what another server offers, on another transport. See `dovetail proxy --help`."""
+    from .proxy import main as serve
 
     return serve(words)
 
@@ -113,6 +138,14 @@ def dev(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     from .dev import main as serve
 
     return serve(words)
+
+
+@commands.command(name="record")
+def record(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Stand between a host and its server, and record what the two say. See `dovetail record --help`."""
+    from .record import main as stand_between
+
+    return stand_between(words)
 
 
 @commands.command
@@ -157,6 +190,7 @@ async def list_all(
                 except RPCError as problem:  # costs this kind, not the others
                     missed = missed or problem
         info, instructions = client.server_info, client.instructions
+    session.saw(item for items in found.values() for item in items)
     if common.json:
         session.screen.json(found)
     else:
@@ -201,6 +235,7 @@ async def call(
     out = OutputFile(session.screen, output, tool)
     async with session.connected() as client:
         there = await _tools(client)
+        session.saw(there or ())
         known = next((each for each in there or () if each.name == tool), None)
         names = [each.name for each in there or ()]
         schema = known.input_schema if known is not None else {}
@@ -284,6 +319,7 @@ async def prompt(
     out = OutputFile(session.screen, output, name)
     async with session.connected() as client:
         there = await _prompts(client)
+        session.saw(there)
         known = next((each for each in there if each.name == name), None)
         if known is not None:
             check_names(arguments, [each.name for each in known.arguments or ()], f"argument of {name!r}")
@@ -386,13 +422,13 @@ def _applications() -> Installed:
 
 def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     """The words for us, and the command after ``--``, whose place as TARGET it then takes."""
-    if "--" not in words or words[:1] in (["run"], ["worker"], ["dev"]):
+    if "--" not in words or words[:1] in (["run"], ["worker"], ["dev"], ["record"]):
         return words, None
     at = words.index("--")
     ours, command = words[:at], words[at + 1 :]
     if not command or not ours:
         return words, None
-    place = 2 if ours[0] == tasks.name[0] else 1
+    place = {"diff": len(ours), tasks.name[0]: 2, export.name[0]: 2, "replay": 2}.get(ours[0], 1)
     return [*ours[:place], command[0], *ours[place:]], command
 
 

@@ -2,12 +2,14 @@
 
 Theory of operation. What there is to complete is read from the commands themselves (cyclopts' for the client commands,
 argparse's for ``run`` and ``dev``, the metadata of applications for theirs) and written into one script for each shell.
-The script starts nothing, so a TAB is quick, and never runs a server or reaches one: names of tools are not completed
-for that reason. Each script knows where it is by the first words after ``dovetail``, which is where a command is; so a
-tool that is called ``list`` is none.
+The script starts nothing, so a TAB is quick, and never runs a server or reaches one: targets, and names of tools and
+others with their arguments, are those that commands before it saw (`dovetail.cli.seen`). Nothing that is read there is
+ever expanded by the shell. Each script knows where it is by the first words after ``dovetail``, which is where a
+command is; so a tool that is called ``list`` is none.
 """
 
 import argparse
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
@@ -21,6 +23,8 @@ except ImportError as missing:
 from ..protocol.revisions import REVISIONS
 from .applications import ApplicationCommand
 from .dev import DevCommand
+from .proxy import ProxyCommand
+from .record import RecordCommand
 from .run import RunCommand
 from .worker import WorkerCommand
 
@@ -28,7 +32,14 @@ __all__ = ["SHELLS", "CompletedCommand", "Option", "Shell", "known_commands", "s
 
 Shell = Literal["bash", "zsh", "fish"]
 SHELLS: Final[tuple[Shell, ...]] = ("bash", "zsh", "fish")
-_FILES: Final = frozenset({"--output", "--store", "--uds"})
+_FILES: Final = frozenset({"--check", "--output", "--record", "--store", "--uds"})
+_NAMED: Final[dict[tuple[str, ...], str]] = {
+    ("call",): "tool",
+    ("prompt",): "prompt",
+    ("read",): "resource template",
+    ("complete",): "prompt template",
+}
+"""What is named after the target of a command."""
 _VALUES: Final = {"--revision": REVISIONS}
 
 
@@ -92,8 +103,10 @@ def _described(words: tuple[str, ...], command: Commands, *, grouping: bool = Fa
 
 _PARSERS: Final[dict[tuple[str, ...], type[argparse.ArgumentParser]]] = {
     ("run",): RunCommand,
+    ("proxy",): ProxyCommand,
     ("worker",): WorkerCommand,
     ("dev",): DevCommand,
+    ("record",): RecordCommand,
 }
 _HELP_OPTION: Final = Option(("--help", "-h"), "Show the help.")
 
@@ -151,12 +164,36 @@ def _inside(commands: Sequence[CompletedCommand], group: tuple[str, ...]) -> lis
 # The scripts
 
 _BASH: Final = r"""# Completion of dovetail for bash: source <(dovetail completion bash)
+_dovetail_seen() {
+    local seen=${DOVETAIL_COMPLETION-${XDG_STATE_HOME:-$HOME/.local/state}/dovetail/completion}
+    local at=$1 target kind name arguments each sign='=' head=${whole%"$cur"}
+    [[ $names != 'prompt template' ]] || sign=''
+    local -a found=() listed=()
+    [[ -r $seen ]] || return 0
+    while IFS=$'\t' read -r target kind name arguments; do
+        if [[ $at == 0 ]]; then [[ $kind != target || $target == /* ]] || found+=("$target")
+        elif [[ $target != "${given[0]}" && $target != "$PWD/${given[0]#./}" ]]; then continue
+        elif [[ $at == 1 ]]; then [[ " $names " != *" $kind "* ]] || found+=("$name")
+        elif [[ " $names " == *" $kind "* && $name == "${given[1]}" ]]; then
+            IFS=' ' read -ra listed <<< "$arguments"
+            for each in "${listed[@]}"; do found+=("$each$sign"); done
+        fi
+    done < "$seen"
+    for each in "${found[@]}"; do
+        [[ $each != "$whole"* ]] || COMPREPLY+=("${each#"$head"}")
+    done
+    if [[ $at != [01] && -n ${COMPREPLY[0]} ]] && type compopt > /dev/null 2>&1; then compopt -o nospace; fi
+    if [[ $at == 0 && ${#COMPREPLY[@]} -gt 0 && $whole == *:* ]]; then file=''; fi
+}
 _dovetail() {
     local IFS=$' \t\n' cur=$2 at word prev='' skip='' place=0
-    local commands='' options='' valued='' files='' values='' file=''
-    local -a words
+    local commands='' options='' valued='' files='' values='' file='' names='' whole=''
+    local -a words given=()
     read -ra words <<< "${COMP_LINE:0:COMP_POINT}"
-    [[ ${COMP_LINE:COMP_POINT-1:1} == [[:space:]] ]] || words=("${words[@]:0:${#words[@]}-1}")
+    if [[ ${COMP_LINE:COMP_POINT-1:1} != [[:space:]] ]]; then
+        whole=${words[${#words[@]}-1]}
+        words=("${words[@]:0:${#words[@]}-1}")
+    fi
     at=${words[1]}
     words=("${words[@]:2}")
     case $at in
@@ -170,7 +207,7 @@ _dovetail() {
         if [[ -n $skip ]]; then skip=''
         elif [[ $word == -- ]]; then place=command; break
         elif [[ " $valued " == *" $word "* ]]; then skip=1
-        elif [[ $word != -* ]]; then place=$((place + 1))
+        elif [[ $word != -* ]]; then place=$((place + 1)); given+=("$word")
         fi
     done
     IFS=$'\n'
@@ -183,6 +220,7 @@ _dovetail() {
         esac
         if [[ -n $values ]]; then IFS=' '; COMPREPLY=($(compgen -W "$values" -- "$cur"))
         elif [[ " $files " == *" $prev "* ]]; then file=1; COMPREPLY=($(compgen -f -- "$cur"))
+        elif [[ $prev == -a || $prev == --arg ]]; then _dovetail_seen 2
         fi
     elif [[ -n $commands && $cur != -* ]]; then
         IFS=' '; COMPREPLY=($(compgen -W "$commands" -- "$cur"))
@@ -190,6 +228,9 @@ _dovetail() {
         IFS=' '; COMPREPLY=($(compgen -W "$options" -- "$cur"))
     elif [[ $place == 0 && -n $files ]]; then
         file=1; COMPREPLY=($(compgen -f -X '!*.py' -- "$cur"; compgen -d -- "$cur"))
+        _dovetail_seen 0
+    elif [[ $place != 0 && -n $names ]]; then
+        _dovetail_seen "$place"
     fi
     if [[ -n $file ]] && type compopt > /dev/null 2>&1; then compopt -o filenames; fi
 }
@@ -218,6 +259,7 @@ def _bash(commands: Sequence[CompletedCommand]) -> str:
             named["files"].append("TARGET")
         if command.words == ("completion",):
             named["commands"] = list(SHELLS)
+        named["names"] = _NAMED.get(command.words, "").split()
         said = "; ".join(f"{key}={_quoted(' '.join(names))}" for key, names in named.items() if names)
         cases.append(f"    {_quoted(at)}) {said} ;;")
         for option in command.options:
@@ -234,8 +276,27 @@ def _bash(commands: Sequence[CompletedCommand]) -> str:
 
 _ZSH: Final = """#compdef dovetail
 # Completion of dovetail for zsh: source <(dovetail completion zsh), or this file as _dovetail in a folder of $fpath.
+_dovetail_seen() {
+    local seen=${DOVETAIL_COMPLETION-${XDG_STATE_HOME:-$HOME/.local/state}/dovetail/completion}
+    local at=$1 names=" $2 " sign='=' target kind name arguments each
+    local -a found listed
+    [[ $2 != 'prompt template' ]] || sign=''
+    if [[ -r $seen ]]; then
+        while IFS=$'\\t' read -r target kind name arguments; do
+            if [[ $at == 0 ]]; then [[ $kind != target || $target == /* ]] || found+=("$target")
+            elif [[ $target != "$line[1]" && $target != "$PWD/${line[1]#./}" ]]; then continue
+            elif [[ $at == 1 ]]; then [[ $names != *" $kind "* ]] || found+=("$name")
+            elif [[ $names == *" $kind "* && $name == "$line[2]" ]]; then
+                listed=(${(s: :)arguments})
+                for each in $listed; do found+=("$each$sign"); done
+            fi
+        done < "$seen"
+    fi
+    if [[ $at == 2 && -n $sign ]]; then compadd -S '' -a found; else compadd -a found; fi
+    [[ $at != 0 ]] || _files -g '*.py(-.)'
+}
 _dovetail() {
-    local -a found
+    local -a found line
 @BODY@
 }
 if [[ $funcstack[1] == _dovetail ]]; then _dovetail "$@"; else compdef _dovetail dovetail; fi
@@ -285,6 +346,8 @@ def _arguments(command: CompletedCommand) -> str:
         value = ""
         if option.valued:
             action = f"({' '.join(option.choices)})" if option.choices else "_files" if option.file else " "
+            if option.names[0] == "--arg" and command.words in _NAMED:
+                action = f'{{_dovetail_seen 2 "{_NAMED[command.words]}"}}'
             value = f":{option.names[0].lstrip('-')}:{action}"
         for name in option.names:
             once = "*" if option.often else f"({' '.join(option.names)})"
@@ -292,8 +355,13 @@ def _arguments(command: CompletedCommand) -> str:
     if command.words == ("completion",):
         specs.append(_quoted(f"1:shell:({' '.join(SHELLS)})"))
     elif command.file:
-        specs.append(_quoted("1:target:_files -g '*.py(-.)'"))
-    specs.append(_quoted("*: : "))
+        specs.append(_quoted("1:target:{_dovetail_seen 0}"))
+    names = _NAMED.get(command.words)
+    if names is not None:
+        specs.append(_quoted(f'2:name:{{_dovetail_seen 1 "{names}"}}'))
+        specs.append(_quoted(f'*:argument:{{_dovetail_seen 2 "{names}"}}'))
+    else:
+        specs.append(_quoted("*: : "))
     return f"_arguments -S {' '.join(specs)}"
 
 
@@ -309,6 +377,44 @@ function __dovetail_at
 end
 function __dovetail_choosing
     test (count (commandline -opc)) -eq (math (count $argv) + 1); and __dovetail_at $argv
+end
+function __dovetail_seen
+    set -l seen $HOME/.local/state/dovetail/completion
+    if set -q XDG_STATE_HOME; and test -n "$XDG_STATE_HOME"
+        set seen $XDG_STATE_HOME/dovetail/completion
+    end
+    if set -q DOVETAIL_COMPLETION
+        set seen $DOVETAIL_COMPLETION
+    end
+    test -r "$seen"; or return
+    set -l names (string split ' ' -- $argv[1])
+    set -l sign '='
+    test "$argv[1]" = 'prompt template'; and set sign ''
+    set -l given
+    set -l skip 0
+    for word in (commandline -opc)[3..]
+        if test $skip = 1
+            set skip 0
+        else if contains -- $word $argv[2..]
+            set skip 1
+        else if not string match -q -- '-*' $word
+            set -a given $word
+        end
+    end
+    set -l file $PWD/(string replace -r '^\\./' '' -- "$given[1]")
+    while read -d \\t -l target kind name arguments
+        if test (count $given) -eq 0
+            test $kind = target; and not string match -q '/*' -- $target; and echo $target
+        else if test $target = "$given[1]" -o $target = $file; and contains -- $kind $names
+            if test (count $given) -eq 1
+                echo $name
+            else if test $name = "$given[2]" -a -n "$arguments"
+                for each in (string split ' ' -- $arguments)
+                    echo $each$sign
+                end
+            end
+        end
+    end <$seen
 end
 complete -c dovetail -f
 complete -c dovetail -n __dovetail_choosing -l version -d 'Show the version'
@@ -330,13 +436,23 @@ def _fish(commands: Sequence[CompletedCommand]) -> str:
                 words.append("-r -F" if option.file else "-x")
             if option.choices:
                 words += ["-a", _quoted(" ".join(option.choices))]
+            elif option.names[0] == "--arg" and command.words in _NAMED:
+                words += ["-k", "-a", _quoted(_seen_in_fish(command))]
             lines.append(_fished(here, *words, "-d", _quoted(option.about)))
         if command.words == ("completion",):
             lines.append(_fished(f"__dovetail_choosing {command.words[0]}", "-a", _quoted(" ".join(SHELLS))))
         elif command.file:
             choosing = f"__dovetail_choosing {' '.join(command.words)}"
             lines.append(_fished(choosing, "-k", "-a", "'(__fish_complete_suffix .py)'"))
+            names = _NAMED.get(command.words, "")
+            lines.append(_fished(here if names else choosing, "-k", "-a", _quoted(_seen_in_fish(command))))
     return f"{_FISH}{chr(10).join(lines)}\n"
+
+
+def _seen_in_fish(command: CompletedCommand) -> str:
+    """The call of fish's function: what is named after the target, and the options that take a word with them."""
+    valued = [name for option in command.options if option.valued for name in option.names]
+    return f"(__dovetail_seen {' '.join([json.dumps(_NAMED.get(command.words, '')), *valued])})"
 
 
 def _fished(where: str, *words: Any) -> str:

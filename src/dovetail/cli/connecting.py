@@ -7,11 +7,10 @@ that one origin and nowhere else, and not over plain http to another machine. Wh
 """
 
 import os
-import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
 try:
@@ -29,7 +28,7 @@ from .answering import TerminalHandlers
 from .coercion import pairs
 from .exits import UsageError
 from .screen import ProgressBar, Screen
-from .sources import Sources, from_environment
+from .sources import Sources, header_of, variable_of
 from .targets import place_of
 
 __all__ = ["CommonOptions", "CommandSession"]
@@ -38,7 +37,6 @@ _PATIENCE = 5.0
 _LIMIT = 600.0
 _TOKEN = "DOVETAIL_TOKEN"  # noqa: S105 - the name of the variable that holds it
 _STORE = "DOVETAIL_CLIENT_STORE"
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @Parameter(name="*")
@@ -82,6 +80,9 @@ class CommonOptions:
             help="KEY=VALUE for a server that is started, or KEY to hand on ours; may be repeated.",
         ),
     ] = field(default_factory=list[str])
+    record: Annotated[
+        str, Parameter(help="Record what is said in this file, made anew, without what is secret.")
+    ] = ""
     timeout: Annotated[float, Parameter(help="Seconds to wait for an answer or for progress.")] = 60.0
     log: Annotated[
         LogLevel | None,
@@ -122,6 +123,7 @@ class CommandSession:
             pairs(common.answer, self.sources), yes=common.yes, apart=self.bar.hidden
         )
         self._place = place_of(target, words)
+        self._word = "" if words else target
         self._options = self._settled()
         if tasks:
             from ..extensions.tasks import tasks as what_knows_tasks  # no other command pays for it
@@ -134,7 +136,7 @@ class CommandSession:
             raise UsageError("--timeout is a number of seconds above zero")
         if common.quiet and common.verbose:
             raise UsageError("--quiet and --verbose exclude each other")
-        self._headers = dict(map(_header, common.header))
+        self._headers = dict(map(header_of, common.header))
         self._place.refuse(
             http_only=[*(["--header"] if common.header else ()), *(["--auth"] if common.auth else ())],
             process_only=["--env"] if common.env else (),
@@ -154,9 +156,21 @@ class CommandSession:
             options["log_level"] = common.log
         if self._headers:
             options["headers"] = self._headers
+        if common.record:
+            options["record"] = common.record
         if common.env:
-            options["env"] = dict(map(_variable, common.env))
+            options["env"] = dict(map(variable_of, common.env))
         return options
+
+    def saw(self, items: Iterable[Any]) -> None:
+        """Keep the names of what the server listed, for completion. Where that can't be, the command goes on."""
+        from .seen import keep_seen, names_seen, seen_target
+
+        try:
+            keep_seen(seen_target(self._word, self._place.kind), names_seen(items))
+        except OSError as problem:
+            if self.common.verbose:
+                self.screen.note(f"names are not kept for completion: {problem}")
 
     async def _authorize(self) -> str:
         """Settle what shows who we are; gives its name for the error that says it did not do."""
@@ -178,6 +192,16 @@ class CommandSession:
             raise UsageError(f"{_TOKEN}: {problem}") from None
         return _TOKEN
 
+    @property
+    def shown(self) -> str:
+        """The target, as it was written."""
+        return self._place.shown
+
+    async def settled(self) -> tuple[Any, ClientOptions]:
+        """What a client is made of: its target, and its options with what shows who we are."""
+        await self._authorize()
+        return self._place.target, self._options
+
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[Client]:
         """The open client. What was wrong with ``--answer`` is raised at the end, as `UsageError`."""
@@ -191,6 +215,14 @@ class CommandSession:
                 yield client
         if self.answers.problem is not None:
             raise self.answers.problem
+
+    async def reach(self) -> tuple[Any, ClientOptions]:
+        """Where the server is, and the options that say how to reach it, for what is no client."""
+        await self._authorize()
+        known = cast("dict[str, Any]", self._options)
+        names = ("headers", "auth", "env", "record", "on_stderr")
+        given = cast("ClientOptions", {name: known[name] for name in names if name in known})
+        return self._place.target, given
 
     @asynccontextmanager
     async def _keeping(self) -> AsyncGenerator[None]:
@@ -244,28 +276,3 @@ class CommandSession:
             problem.add_note(
                 f"{place.shown} was taken as {place.url}; write the URL with its scheme if that is not it"
             )
-
-
-def _variable(word: str) -> tuple[str, str]:
-    """``KEY=VALUE``, or ``KEY`` with the value it has here."""
-    name, equals, value = word.partition("=")
-    if not name:
-        raise UsageError(f"--env {word!r} is not KEY=VALUE, or KEY")
-    if not equals:
-        if name not in os.environ:
-            raise UsageError(f"--env {name}: the environment has no {name!r}; KEY=VALUE sets one")
-        value = os.environ[name]
-    return name, value
-
-
-def _header(word: str) -> tuple[str, str]:
-    name, colon, value = word.partition(":")
-    name = name.strip()
-    if not colon or not name:
-        raise UsageError("a header is written as 'Name: value'")
-    value = from_environment(value.strip(), f"--header {name}")
-    if not (value.isascii() and value.isprintable() and _NAME.fullmatch(name)):
-        raise UsageError(
-            f"the header {name!r} holds what no header can: only visible ASCII characters and spaces"
-        )
-    return name, value

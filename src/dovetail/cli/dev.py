@@ -15,7 +15,7 @@ from typing import Any
 
 from ..loading import split_place
 from .exits import UsageError
-from .file_command import FileCommand
+from .file_command import FileCommand, record_at
 from .run import address_of
 
 __all__ = ["main"]
@@ -44,6 +44,7 @@ class DevCommand(FileCommand):
             action="store_true",
             help="serve an app that asks who is calling to anybody on this machine",
         )
+        self.add_record()
         self.add_verbose()
 
     def check(self, options: argparse.Namespace) -> dict[str, Any]:
@@ -54,6 +55,7 @@ class DevCommand(FileCommand):
         """See `FileCommand`."""
         from ..devserver.server import serve
 
+        record_at(options.record)
         serve(options.file, list(words), **checked)
 
 

@@ -2,7 +2,7 @@
 
 ====  =======================================================================
 0     done
-1     the tool said that it failed (``isError``)
+1     the tool said that it failed (``isError``); two surfaces differ; a measurement or a suite had failures
 2     the command line makes no sense
 3     the server can't be reached, can't be started, or went away
 4     the server answered with an error, has nothing of that name, or broke the protocol

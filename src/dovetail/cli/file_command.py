@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from ..loading import CannotLoad, split_place
 from .exits import INTERRUPTED, NO_SERVER, OK, UsageError, tell
 
-__all__ = ["FileCommand", "be_program", "lend_store_at"]
+__all__ = ["FileCommand", "be_program", "lend_store_at", "record_at"]
 
 
 class FileCommand(argparse.ArgumentParser, ABC):
@@ -22,26 +22,35 @@ class FileCommand(argparse.ArgumentParser, ABC):
     A mistake in the options raises `UsageError` instead of ending the process.
     """
 
+    words = "Words after -- are the file's own (sys.argv)."
+
     def __init__(self, name: str, description: str) -> None:
         super().__init__(
             prog=f"dovetail {name}",
             description=description,
-            epilog="Words after -- are the file's own (sys.argv). "
-            "Exit codes: 0 stopped, 2 usage, 3 cannot start, 130 interrupted.",
+            epilog=f"{self.words} Exit codes: 0 stopped, 2 usage, 3 cannot start, 130 interrupted.",
             allow_abbrev=False,
         )
+        self.add_place()
+        self.set_defaults(log_level=None, log_format=None)
+
+    def add_place(self) -> None:
+        """The argument that says what it lives with."""
         self.add_argument(
             "file",
             metavar="FILE[:app]",
             help="the file; without a name: app, server, mcp, or the only App in it",
         )
-        self.set_defaults(log_level=None, log_format=None)
 
     def add_logging(self, json: str) -> None:
         """The options of commands that log; ``json``: what lines of JSON are there for."""
         add = self.add_argument
         add("--log-level", choices=("debug", "info", "warning", "error"), help="log to standard error")
         add("--log-format", choices=("text", "json"), help=f"json: lines of JSON{json} (from info on)")
+
+    def add_record(self) -> None:
+        """The option of commands that serve."""
+        self.add_argument("--record", metavar="FILE", help="record there what clients and the server say")
 
     def add_verbose(self) -> None:
         """The last option of each."""
@@ -112,6 +121,19 @@ def lend_store_at(url: str) -> Any:
         raise UsageError(f"--store: {problem}") from None
     lend_store(store)
     return store
+
+
+def record_at(path: str | None) -> None:
+    """Record what the servers of this process say and hear. Raises `UsageError`."""
+    if path is None:
+        return
+    from ..capture.writing import CaptureWriter
+    from ..recording.tapping import record_servers
+
+    try:
+        record_servers(CaptureWriter(path, place="server"))
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"--record {path!r}: {getattr(problem, 'strerror', None) or problem}") from None
 
 
 def _divide(words: list[str]) -> tuple[list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""``dovetail run FILE[:app]``: serve the app in a file, on stdio unless told otherwise.
+"""``dovetail run FILE[:app]``: serve the app in a file, or a recording (``.jsonl``), on stdio unless told otherwise.
 
 Only the standard library is imported before the author's file, and then the transport. Also ``python -m
 dovetail.cli.run FILE``, which is how a client runs a file with an app in it.
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any, Final
 
-from ..loading import load_app
+from ..loading import CannotLoad, load_app
 from .exits import UsageError
-from .file_command import FileCommand, be_program, lend_store_at
+from .file_command import FileCommand, be_program, lend_store_at, record_at
 
-__all__ = ["address_of", "main"]
+__all__ = ["RunCommand", "address_of", "main", "run_app"]
 
 TRANSPORTS: Final = ("stdio", "http", "unix")
 _HTTP: Final = {
@@ -41,13 +41,18 @@ def main(arguments: Sequence[str]) -> int:
 class RunCommand(FileCommand):
     """See `FileCommand`."""
 
-    def __init__(self) -> None:
-        super().__init__("run", "Serve the App in a Python file.")
+    def __init__(
+        self,
+        name: str = "run",
+        description: str = "Serve the App in a Python file, or what a recording (.jsonl) has.",
+    ) -> None:
+        super().__init__(name, description)
         add = self.add_argument
         add("--transport", choices=TRANSPORTS, help="default: stdio")
         add("--http", metavar="[HOST:]PORT", help="serve over HTTP at this address (port 0: any free one)")
         add("--uds", metavar="PATH", help="a unix socket: for HTTP, or for lines with --transport unix")
         self._add_http()
+        self.add_record()
         self.add_logging(json=", one for each call as well")
         self.add_verbose()
 
@@ -112,7 +117,9 @@ class RunCommand(FileCommand):
         transport, how = checked
         if "store" in how:
             how["store"] = lend_store_at(how["store"])
-        _run(_load(options.file, transport), transport, how)
+        app = _load(options.file, transport)
+        record_at(options.record)
+        run_app(app, transport, how)
 
     def log_json(self, level: str) -> None:
         """See `FileCommand`. Each call has a line of its own."""
@@ -131,6 +138,8 @@ def _plan(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         )
     if options.uds and transport == "stdio":
         raise UsageError("--uds and --transport stdio exclude each other")
+    if options.record and (options.workers or 1) > 1:
+        raise UsageError("--record takes one worker: several processes can't write one file")
     if transport == "unix" and not options.uds:
         raise UsageError("--transport unix needs --uds PATH")
     how: dict[str, Any] = {name: value for name in _HTTP if (value := getattr(options, name)) is not None}
@@ -158,13 +167,27 @@ def _load(place: str, transport: str) -> Any:
     """The app. On stdio what the file prints while it is imported goes to standard error: the output is the
     wire.
     """
+    if place.endswith(".jsonl"):
+        return _recorded(place)
     if transport != "stdio":
         return load_app(place)
     with redirect_stdout(sys.stderr):
         return load_app(place)
 
 
-def _run(app: Any, transport: str, how: dict[str, Any]) -> None:
+def _recorded(path: str) -> Any:
+    """An app that answers as a recording did. Raises `CannotLoad`."""
+    from ..recording import Capture, replay_app
+
+    try:
+        return replay_app(Capture.read(path))
+    except OSError as problem:
+        raise CannotLoad(f"{path!r} can't be read: {problem.strerror or problem}") from None
+    except ValueError as problem:  # a `CaptureInvalid`, or a recording without answers
+        raise CannotLoad(str(problem)) from None
+
+
+def run_app(app: Any, transport: str, how: dict[str, Any]) -> None:
     """Serve. Raises `UsageError` where workers would share nothing, and what `App.run` raises."""
     if how.get("workers", 1) < 2:
         app.run(transport, **how)

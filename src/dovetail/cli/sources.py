@@ -7,6 +7,7 @@ people's texts: it is the option that says so (``--args @FILE``, ``-a key@=FILE`
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -15,10 +16,11 @@ from ..last_resort import say
 from .exits import UsageError
 from .terminal import interruptible
 
-__all__ = ["STANDARD_INPUT", "Sources", "from_environment"]
+__all__ = ["STANDARD_INPUT", "Sources", "from_environment", "header_of", "variable_of"]
 
 STANDARD_INPUT: Final = "-"
 _ENVIRONMENT: Final = "env:"
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class Sources:
@@ -80,3 +82,29 @@ def from_environment(text: str, option: str) -> str:
     if not value:
         raise UsageError(f"{option}: the environment has no {name!r}, or it is empty")
     return f"{before}{space}{value}"
+
+
+def header_of(word: str) -> tuple[str, str]:
+    """Name and value of a header, as ``--header`` has it. Raises `UsageError`."""
+    name, colon, value = word.partition(":")
+    name = name.strip()
+    if not colon or not name:
+        raise UsageError("a header is written as 'Name: value'")
+    value = from_environment(value.strip(), f"--header {name}")
+    if not (value.isascii() and value.isprintable() and _HEADER_NAME.fullmatch(name)):
+        raise UsageError(
+            f"the header {name!r} holds what no header can: only visible ASCII characters and spaces"
+        )
+    return name, value
+
+
+def variable_of(word: str) -> tuple[str, str]:
+    """``KEY=VALUE``, or ``KEY`` with the value it has here, as ``--env`` takes it. Raises `UsageError`."""
+    name, equals, value = word.partition("=")
+    if not name:
+        raise UsageError(f"--env {word!r} is not KEY=VALUE, or KEY")
+    if not equals:
+        if name not in os.environ:
+            raise UsageError(f"--env {name}: the environment has no {name!r}; KEY=VALUE sets one")
+        value = os.environ[name]
+    return name, value

@@ -340,9 +340,37 @@ class BlockingClient:
         """All prompts."""
         return self._iterate(self._client.prompts(**options))
 
-    def read(self, uri: str | Resource, **options: Unpack[CallOptions]) -> ReadResourceResult:
-        """What a resource holds."""
-        return self._wait(self._client.read(uri, **options))
+    @overload
+    def read(
+        self,
+        uri: str | Resource,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        into: None = None,
+        **options: Unpack[CallOptions],
+    ) -> ReadResourceResult: ...
+
+    @overload
+    def read(
+        self,
+        uri: str | Resource,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        into: type[T],
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+
+    def read(
+        self,
+        uri: str | Resource,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        into: type[Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Any:
+        """What a resource holds. See `Client.read`."""
+        read: Any = self._client.read
+        return self._wait(read(uri, variables, into=into, **options))
 
     def get_prompt(
         self,

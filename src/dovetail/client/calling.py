@@ -9,6 +9,7 @@ Specification: client/elicitation, client/sampling, client/roots.
 import asyncio
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from .answers import CallInfo
@@ -29,10 +30,22 @@ async def call_handler(handler: Callable[..., Any], *arguments: Any, call: CallI
 
 def takes_call(handler: Callable[..., Any], given: int = 1) -> bool:
     """Whether a handler needs one more positional argument than what it is ``given``: the call."""
+    function = getattr(handler, "__func__", None)
+    return _needs(handler, given + 1) if function is None else _method_needs(function, given + 2)
+
+
+@lru_cache(maxsize=256)
+def _method_needs(function: Callable[..., Any], number: int) -> bool:
+    """As `_needs`; a program has few methods that are handlers, and may give them with each call."""
+    return _needs(function, number)
+
+
+def _needs(handler: Callable[..., Any], number: int) -> bool:
+    """Whether a handler has to be given so many positional arguments."""
     try:
         parameters = inspect.signature(handler).parameters.values()
     except (TypeError, ValueError):
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [each for each in parameters if each.kind in positional and each.default is each.empty]
-    return len(needed) == given + 1
+    return len(needed) == number

@@ -38,6 +38,7 @@ from ..protocol.types import (
     CacheableResult,
     CallToolParams,
     CallToolResult,
+    ClientCapabilities,
     ElicitParams,
     InputRequired,
     ListPromptsResult,
@@ -95,6 +96,16 @@ class CallSettings(Struct, frozen=True, kw_only=True):
     progress: ProgressHandler | None = None
     meta: Mapping[str, Any] | None = None
     fresh: bool = False
+
+
+class ForwardSettings(CallSettings, frozen=True, kw_only=True):
+    """Of a request that is passed on. ``log_level``: least severe log messages wanted, ``capabilities``: what is
+    announced, both for this request (stateless era). What its error demands of a person is for who made the request
+    first, so nothing is recovered from that.
+    """
+
+    log_level: LogLevel | None = None
+    capabilities: ClientCapabilities | None = None
 
 
 PLAIN: Final = CallSettings()
@@ -350,9 +361,29 @@ class Caller:
             maximum=maximum,
             progress=how.progress or options.progress,
             meta=None if how.meta is None else own_meta(how.meta, options.additions.declared),
-            log_level=self.log_level if link.stateless else None,
+            log_level=self._log_level(how) if link.stateless else None,
+            capabilities=how.capabilities if isinstance(how, ForwardSettings) else None,
             header_parameters=self.catalogue.headers(params.name) if mirrored else (),
         )
+
+    def _log_level(self, how: CallSettings) -> LogLevel | None:
+        return how.log_level if isinstance(how, ForwardSettings) else self.log_level
+
+    async def forward(
+        self, method: str, params: Params | Mapping[str, Any], how: CallSettings
+    ) -> Raw | InputRequired:
+        """The result of a request that is passed on, as it came. Raises as `trip` does, and `RemoteProtocolError` for a
+        result of an unknown type.
+        """
+        body = await self.trip(method, params if isinstance(params, Params) else dict(params), how)
+        link = self.connection.link
+        if not link.profile.has(Feature.RESULT_TYPE):
+            return body
+        try:
+            return asks(body, may_ask=method in _CALLS, method=method) or body
+        except RemoteProtocolError as problem:
+            problem.of_call(method, link.server)
+            raise
 
     def limits(self, how: CallSettings) -> tuple[float | None, float | None]:
         """Seconds without an answer or progress, and in all. Raises `LocalProtocolError` for what is no time."""
@@ -389,6 +420,8 @@ class Caller:
                 raise problem
             await self._respeak(link, problem)
         elif isinstance(problem, URLElicitationRequired):
+            if isinstance(how, ForwardSettings):
+                raise problem
             await self._visit(link, problem, self._info(method, params, how))
 
     async def _relist(self, tool: str) -> None:

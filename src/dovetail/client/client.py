@@ -18,6 +18,7 @@ from ..protocol.revisions import Era, Feature
 from ..protocol.types import (
     CallToolParams,
     CallToolResult,
+    ClientCapabilities,
     CompleteParams,
     CompleteResult,
     Completion,
@@ -36,6 +37,7 @@ from ..protocol.types import (
     ListToolsParams,
     ListToolsResult,
     LogLevel,
+    Params,
     PingParams,
     Prompt,
     PromptReference,
@@ -53,11 +55,12 @@ from ..protocol.types import (
 from .answers import ProgressHandler
 from .arguments import as_json, as_plain, as_texts
 from .blocking import BlockingClient
-from .calls import Caller, CallOptions, CallSettings, Seconds, how_of
+from .calls import Caller, CallOptions, CallSettings, ForwardSettings, Seconds, how_of
 from .connection import ClientConnection
 from .listening import Subscription
 from .options import ClientOptions, Options, settle
-from .own_meta import own_meta
+from .own_meta import own_meta, passed_meta
+from .resource_values import expanded, resource_into
 from .results import ToolResult
 from .server_warnings import ServerWarning
 from .started_calls import StartedCall, starter_of
@@ -331,17 +334,57 @@ class Client:
             for template in page.resource_templates:
                 yield template
 
-    async def read(self, uri: str | Resource, **options: Unpack[CallOptions]) -> ReadResourceResult:
+    @overload
+    async def read(
+        self,
+        uri: str | Resource,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        into: None = None,
+        **options: Unpack[CallOptions],
+    ) -> ReadResourceResult: ...
+
+    @overload
+    async def read(
+        self,
+        uri: str | Resource,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        into: type[T],
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+
+    async def read(
+        self,
+        uri: str | Resource,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        into: type[Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Any:
         """What a resource holds. Raises `ResourceNotFound` or `InvalidParams`.
 
         ``uri``: one that the server listed, or a `Resource` or `ResourceLink` that it gave, is sent as it came. Of any
         other, characters beyond ASCII are percent-encoded; with spaces or control characters it is a
-        `LocalProtocolError`. So it is wherever a URI is given. ``options``: see `CallOptions`.
+        `LocalProtocolError`. So it is wherever a URI is given. ``variables``: of a template, which ``uri`` is then;
+        `LocalProtocolError` for one that it does not have. ``into``: a type for the one content of the resource: `str`,
+        `bytes`, or what its JSON is converted to; `RemoteProtocolError` where that does not fit. ``options``: see
+        `CallOptions`.
         Specification: server/resources.
         """
+        if variables is not None:
+            if not isinstance(uri, str):
+                raise LocalProtocolError("variables are for a template, which is text, not for a Resource")
+            uri = expanded(uri, variables)
         params = ReadResourceParams(uri=self._caller.catalogue.uri(uri))
         found = await self._caller.call(names.RESOURCES_READ, params, ReadResourceResult, how_of(options))
-        return _complete(found)
+        if into is None or isinstance(found, InputRequired):
+            return _complete(found)
+        try:
+            return resource_into(params.uri, found, into)
+        except DovetailError as problem:
+            problem.of_call(names.RESOURCES_READ, self._connection.link.server)
+            raise
 
     async def subscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
         """Hear of updates of a resource, and of what is below it, by the ``on_change`` callback. Works in both eras.
@@ -470,9 +513,9 @@ class Client:
 
         ``resources``: URIs to hear of updates of, and of what is below them (``notes://a/b``); True is the same as
         ``resource_list``: changes of the list. ``further``: what extensions bring, as members of the filter
-        (``{"taskIds": ["7"]}``); only since 2026-07-28. ``again``: after a loss listen anew, and report everything as
-        changed, since changes may have been missed; else a loss raises. ``options``: see `CallOptions`; ``timeout`` is
-        for the server's agreement. Works in both eras.
+        (``{"taskIds": ["7"]}``); only since 2026-07-28. ``again``: after a loss, or an end by the server, listen anew,
+        and report everything as changed, since changes may have been missed; else a loss raises. ``options``: see
+        `CallOptions`; ``timeout`` is for the server's agreement. Works in both eras.
         Specification: basic/patterns/subscriptions.
         """
         if isinstance(resources, (str, bytes, Resource)):
@@ -557,6 +600,35 @@ class Client:
         how = CallSettings(timeout=timeout, progress=progress, meta=meta or None)
         body = await self._caller.typed(method, members, how, known_only=not self._options.additions.declared)
         return codec.decode(body) if into is None else self._connection.link.read(method, body, into)
+
+    async def forward(
+        self,
+        method: str,
+        params: Params | Mapping[str, Any],
+        *,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+        log_level: LogLevel | None = None,
+        capabilities: ClientCapabilities | None = None,
+    ) -> Raw | InputRequired:
+        """Send a request on that somebody else made, and give its result as it came: as JSON that was not read, or as
+        what it asks for.
+
+        ``params``: a value of the protocol's, or members; what is JSON already is a `msgspec.Raw`, and is sent as it
+        is. ``meta``: as that of `call_tool`; members that a client may not say are left out. ``log_level``: the least
+        severe log messages wanted of this request, ``capabilities``: what is announced in it, both in the stateless
+        era; there, what is asked is given as an `InputRequired`. Nothing is kept, checked against a schema or asked:
+        see `dovetail.proxy`. Raises as `request` does.
+        """
+        how = ForwardSettings(
+            timeout=timeout,
+            progress=progress,
+            meta=passed_meta(meta, self._options.additions.declared),
+            log_level=log_level,
+            capabilities=capabilities,
+        )
+        return await self._caller.forward(method, params, how)
 
     async def notify(
         self,

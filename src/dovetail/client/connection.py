@@ -346,7 +346,7 @@ class ClientConnection:
         for callback_queue in self.callback_queues:
             callback_queue.close()
         for subscription in tuple(self._subscriptions):
-            subscription.ended()
+            subscription.ended(final=True)
         link, working = self._link, self._working
         for retired in tuple(self._retired):
             await retired.close(quietly=True)
@@ -358,6 +358,8 @@ class ClientConnection:
             working.cancel()
             await asyncio.wait((working,), timeout=5)
         await self._close_auth()
+        if self.options.record is not None:
+            self.options.record.close()
 
     async def _leaving(self) -> bool:
         """Have the store know what is to be known. Whether the session goes on without us."""
@@ -693,6 +695,10 @@ class ClientConnection:
         if offered is not None:
             for change in missed_in_session(self._held, offered):
                 self.heard(change)
+
+    def forget(self, change: Change) -> None:
+        """Keep nothing more of what may have changed."""
+        self._changed(change)
 
     def heard(self, change: Change) -> None:
         """The host's callback is told of a change that no subscription brought."""

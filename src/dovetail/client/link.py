@@ -45,6 +45,7 @@ from ..protocol.session import ClientSession
 from ..protocol.types import (
     CallToolParams,
     CancelledNotice,
+    ClientCapabilities,
     Implementation,
     LogLevel,
     Params,
@@ -124,7 +125,8 @@ class _CallInProgress(Struct, frozen=True, gc=False):
 class RequestSettings(Struct, frozen=True, kw_only=True):
     """How a request is to be made: its limits in seconds, who hears of progress, what goes beside the parameters.
 
-    ``call``: an author's code runs for it, which may take its time, tell of progress, and ask.
+    ``call``: an author's code runs for it, which may take its time, tell of progress, and ask. ``capabilities``: what
+    is announced with it in the stateless era, None for the client's own.
     """
 
     call: bool = False
@@ -135,6 +137,7 @@ class RequestSettings(Struct, frozen=True, kw_only=True):
     log_level: LogLevel | None = None
     header_parameters: Sequence[HeaderParameter] = ()
     started: Callable[[RequestId], None] | None = None
+    capabilities: ClientCapabilities | None = None
 
 
 class Link:
@@ -351,7 +354,13 @@ class Link:
         if self.stateless:
             exchange = self.exchange
             data = exchange.request(
-                id, method, typed, meta, progress_token=token, log_level=settings.log_level
+                id,
+                method,
+                typed,
+                meta,
+                progress_token=token,
+                log_level=settings.log_level,
+                capabilities=settings.capabilities,
             )
             headers = (
                 self._mirrored(method, params, settings.header_parameters) if self.transport.http else ()
@@ -524,7 +533,11 @@ class Link:
             return await self.questions.answer(call.method, call.params, call.profile, asker)
         from .extension_questions import AskedOverLink  # for those whose extensions answer any
 
-        return await further.answer(call, AskedOverLink(self, asker))
+        self.questions.open += 1
+        try:
+            return await further.answer(call, AskedOverLink(self, asker))
+        finally:
+            self.questions.open -= 1
 
     def _response(self, data: bytes) -> Outgoing:
         revision = self.profile.revision if self.opened else ""

@@ -5,8 +5,10 @@ carry its id, the first acknowledges it, its response ends it gracefully, a fail
 loss. In the stateful era list changes come unasked and resources are subscribed to one by one; the same object
 filters them.
 
-Iterating gives `Change`s. A graceful end ends the iteration; a loss raises, or, with ``again``, is followed by
-listening anew. What waits to be read is bounded and coalesced: a change that waits already is not added twice.
+Iterating gives `Change`s. A graceful end ends the iteration, a loss raises; with ``again``, both are followed by
+listening anew: a server ends streams when it is replaced, or a token expires. Once the new stream is acknowledged, and
+not before, all that is listened to counts as changed: whoever reads it anew then misses nothing that comes later. What
+waits to be read is bounded and coalesced: a change that waits already is not added twice.
 Specification: basic/patterns/subscriptions; server/resources "Subscriptions" (2025-11-25).
 """
 
@@ -51,6 +53,7 @@ RETRIES: Final = 8
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
 _PATIENCE: Final = 5.0  # seconds for the stream of a stateful server to open before listening goes on without
+_PARTING: Final = 1.0  # seconds for the response of a subscription whose end was told
 _SETTLED: Final = 10.0  # seconds after which a loss is no longer part of the trouble before
 
 
@@ -71,6 +74,10 @@ class SubscriptionOwner(Protocol):
 
     def heard(self, change: Change) -> None:
         """Tell the host's callback of a change."""
+        ...
+
+    def forget(self, change: Change) -> None:
+        """Keep nothing more of what may have changed."""
         ...
 
     async def hold_resource(self, uri: str, settings: RequestSettings | None = None) -> None:
@@ -119,6 +126,8 @@ class Subscription:
         self._task: asyncio.Task[None] | None = None
         self._held: list[str] = []
         self._link: Link | None = None
+        self._reopening = False
+        self._parted = asyncio.Event()
 
     async def __aenter__(self) -> "Subscription":
         await self.open()
@@ -236,10 +245,16 @@ class Subscription:
         self.acknowledged = notice.notifications
         if self._acked is not None and not self._acked.done():
             self._acked.set_result(None)
+        if self._reopening:
+            self._reopening = False
+            self.missed()
 
-    def ended(self) -> None:
-        """The server said that it ends the subscription."""
-        self._finish(None)
+    def ended(self, *, final: bool = False) -> None:
+        """The server said that it ends the subscription; ``final``: or the client does."""
+        if final or not self.again or self._acked is None or not self._acked.done():
+            self._finish(None)
+        else:
+            self._parted.set()
 
     def lost(self, link: Link, error: DovetailError, *, final: bool) -> None:
         """The connection is gone; ``final``: for good."""
@@ -249,6 +264,7 @@ class Subscription:
     def missed(self) -> None:
         """Changes may have been missed: everything that is listened to counts as changed."""
         for change in self._everything():
+            self._owner.forget(change)  # or whoever reads it anew would get what was kept
             self.put(change)
             if self.background:
                 self._owner.heard(change)
@@ -308,16 +324,11 @@ class Subscription:
             first = (
                 self._acked is None or not self._acked.done()
             )  # the first attempt is the caller's to repeat
-            if (
-                error is None
-                or first
-                or self._over
-                or not self.again
-                or not isinstance(error, TransportError)
-            ):
+            lost = error is None or isinstance(error, TransportError)
+            if first or self._over or not self.again or not lost:
                 self._finish(error)
                 return
-            log.info("the subscription was lost (%s); listening again", error)
+            log.info("the subscription ended (%s); listening again", error or "the server said so")
             if loop.time() - begun > _SETTLED:
                 attempts, pause = 0, _FIRST_PAUSE
             attempts += 1
@@ -328,7 +339,7 @@ class Subscription:
             except DovetailError as problem:
                 self._finish(problem)
                 return
-            self.missed()
+            self._reopening = True
         self._finish(
             ConnectionLost(f"the subscription to {link.describe()} was lost {RETRIES} times in a row")
         )
@@ -338,12 +349,24 @@ class Subscription:
         settings = RequestSettings(
             started=self._started, meta=None if self._settings is None else self._settings.meta
         )
+        self._parted.clear()
+        asking = asyncio.ensure_future(
+            link.ask(names.SUBSCRIPTIONS_LISTEN, ListenParams(notifications=self._wanted), settings)
+        )
+        parted = asyncio.ensure_future(self._parted.wait())
         try:
-            await link.ask(names.SUBSCRIPTIONS_LISTEN, ListenParams(notifications=self._wanted), settings)
+            await asyncio.wait((asking, parted), return_when=asyncio.FIRST_COMPLETED)
+            # On a shared channel a server says so first; its response, if there is one, comes with it.
+            await asyncio.wait((asking,), timeout=_PARTING)
+            if asking.done():
+                await asking
         except DovetailError as problem:
             return problem
         finally:
             self.id = None
+            for each in (asking, parted):
+                each.cancel()
+            await asyncio.wait((asking, parted))
         return None
 
     def _started(self, id: RequestId) -> None:

@@ -4,6 +4,7 @@ A capability is declared exactly when something is there to serve it.
 Specification: basic/lifecycle "Capability Negotiation", basic/versioning "Capabilities".
 """
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any, Final, Literal, TypedDict, cast
 
 from msgspec import Struct
 
+from ..capture.writing import CaptureWriter
 from ..protocol.errors import LocalProtocolError
 from ..protocol.revisions import REVISIONS, STATEFUL, STATELESS
 from ..protocol.types import (
@@ -85,6 +87,8 @@ class ClientOptions(TypedDict, total=False):
       standard error, as text without control characters (at most 8 KiB; longer lines come in pieces); a plain function
       that must not block. By default the lines go to `sys.stderr`; with None nobody is told, and only a
       `ServerExited` says what came last.
+    * ``record``: the path of a file, made anew, that gets a line for each message, without its secrets; or a
+      `dovetail.recording.CaptureWriter`, which stays the caller's to close.
     * ``telemetry``: who watches what goes on, from `dovetail.telemetry`; by default what was switched on for the whole
       program, and () for nobody.
     """
@@ -118,6 +122,7 @@ class ClientOptions(TypedDict, total=False):
     env: Mapping[str, str] | None
     cwd: str | Path | None
     on_stderr: StderrHandler | None
+    record: str | os.PathLike[str] | CaptureWriter | None
     telemetry: Observer | Iterable[Observer] | None
 
 
@@ -162,6 +167,7 @@ class Options(Struct, frozen=True, kw_only=True):
     env: Any = None
     cwd: Any = None
     on_stderr: Any = to_stderr
+    record: Any = None
     telemetry: Any = None
     additions: Extensions = NO_EXTENSIONS
     observer: ObserverGroup = NO_OBSERVER
@@ -212,6 +218,10 @@ def settle(given: ClientOptions) -> Options:
         from .client_records import client_store  # whoever keeps nothing imports nothing
 
         own["store"] = client_store(store)
+    if (record := given.get("record")) is not None:
+        from .recorded import recorder_of  # whoever records nothing imports nothing
+
+        own["record"] = recorder_of(record)
     try:
         own["observer"] = observer_of(given.get("telemetry"))
     except TypeError as problem:

@@ -61,3 +61,17 @@ def _problem(key: str, value: Any, extensions: Collection[str]) -> str | None:
         if any(each.rpartition("/")[0] == prefix for each in extensions):
             return check_meta_key(key, reserved_rule="none")
     return check_meta_key(key, reserved_rule="second-label")
+
+
+def passed_meta(meta: Mapping[str, Any] | None, extensions: Collection[str] | None) -> dict[str, Any] | None:
+    """Those of somebody else's members that may be said in a request of one's own; without a progress token, which is
+    that of another request. None where there are none.
+    """
+    if not meta:
+        return None
+    found = {
+        key: value
+        for key, value in meta.items()
+        if key != names.META_PROGRESS_TOKEN and _problem(key, value, extensions or ()) is None
+    }
+    return found or None

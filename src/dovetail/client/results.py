@@ -121,11 +121,11 @@ class ToolResult:
             except codec.DECODE_ERRORS:
                 value = self.text
         try:
-            return _convert(value, kind)
+            return converted(value, kind)
         except (msgspec.MsgspecError, ValueError, TypeError) as problem:
             if isinstance(value, dict) and set(cast("dict[str, Any]", value)) == {WRAPPED}:
                 try:
-                    return _convert(cast("dict[str, Any]", value)[WRAPPED], kind)
+                    return converted(cast("dict[str, Any]", value)[WRAPPED], kind)
                 except (msgspec.MsgspecError, ValueError, TypeError):
                     pass
             name = getattr(kind, "__name__", str(kind))
@@ -136,6 +136,7 @@ class ToolResult:
         return f"<ToolResult of {self.tool!r}: {state}, {len(self.content)} blocks>"
 
 
-def _convert(value: Any, kind: type[T]) -> T:
+def converted(value: Any, kind: type[T]) -> T:
+    """A value as a type that msgspec or pydantic reads. Raises what these raise."""
     validate = getattr(kind, "model_validate", None)
     return validate(value) if validate is not None else msgspec.convert(value, kind)

@@ -6,7 +6,7 @@ Specification: basic/versioning, "Extension Negotiation".
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeVar, overload
 
 from msgspec import UNSET, Struct
 
@@ -19,6 +19,7 @@ from .results import ToolResult
 
 __all__ = ["BlockingStartedCall", "CallStatus", "StartedCall", "starter_of"]
 
+T = TypeVar("T")
 _MISSING: Final = (
     "this client can't start a call and wait for it later: give it an extension that can, such as"
     " Client(..., extensions=[tasks()]) with `tasks` of dovetail.extensions.tasks"
@@ -64,11 +65,26 @@ class StartedCall(Protocol):
         """The same as `result`, with the client's own limits."""
         ...
 
+    @overload
     async def result(
-        self, *, timeout: Seconds = UNSET, progress: ProgressHandler | None = None
-    ) -> ToolResult:
-        """Wait for the result; the client's handlers answer what the call asks. Who is cancelled, or out of time,
-        leaves it running. Raises what the call failed with, and as `Client.call_tool` does.
+        self, *, into: None = None, timeout: Seconds = UNSET, progress: ProgressHandler | None = None
+    ) -> ToolResult: ...
+
+    @overload
+    async def result(
+        self, *, into: type[T], timeout: Seconds = UNSET, progress: ProgressHandler | None = None
+    ) -> T: ...
+
+    async def result(
+        self,
+        *,
+        into: type[Any] | None = None,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+    ) -> Any:
+        """Wait for the result, or with ``into`` for its value as a type; the client's handlers answer what the call
+        asks. Who is cancelled, or out of time, leaves it running. Raises what the call failed with, and as
+        `Client.call_tool` does.
         """
         ...
 
@@ -112,9 +128,26 @@ class BlockingStartedCall:
         """The tool that was called."""
         return self._call.tool
 
-    def result(self, *, timeout: Seconds = UNSET, progress: ProgressHandler | None = None) -> ToolResult:
+    @overload
+    def result(
+        self, *, into: None = None, timeout: Seconds = UNSET, progress: ProgressHandler | None = None
+    ) -> ToolResult: ...
+
+    @overload
+    def result(
+        self, *, into: type[T], timeout: Seconds = UNSET, progress: ProgressHandler | None = None
+    ) -> T: ...
+
+    def result(
+        self,
+        *,
+        into: type[Any] | None = None,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+    ) -> Any:
         """Wait for the result. See `StartedCall.result`."""
-        return self._wait(self._call.result(timeout=timeout, progress=progress))
+        call: Any = self._call
+        return self._wait(call.result(into=into, timeout=timeout, progress=progress))
 
     def status(self) -> CallStatus:
         """How it is now."""

@@ -7,6 +7,7 @@ target                           transport
 ``http+unix:///path.sock:/mcp``  HTTP over a unix socket; the part after the last colon is the path
 ``unix:/path.sock``              messages as lines over a unix socket
 ``server.py``, a `Path`          the file, run by this Python; or the app in it, if the file does not run it (`scripts`)
+``talk.jsonl``                   a recording, which answers as the server in it did (`dovetail.recording`)
 any other text, or a list        a command (`command_lines`), started with its standard streams as the transport
 an app                           memory, in this process; anything with a ``service``
 a transport                      itself
@@ -18,6 +19,7 @@ Specification: basic/transports.
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
@@ -78,8 +80,12 @@ def _place_of(target: Target, options: Options) -> ClientTarget:
     if isinstance(target, (list, tuple)):
         return _command([str(part) for part in cast("Sequence[Any]", target)], options)
     if hasattr(target, "service"):
-        return _memory(target)
+        return _memory(target, options)
     if hasattr(target, "request") and hasattr(target, "open"):
+        if options.record is not None:
+            raise LocalProtocolError(
+                "a transport of your own can't be recorded; give the client a URL, a command or an app"
+            )
         transport = cast("Transport", target)
         return ClientTarget(lambda: transport, key=_nowhere, process=False, again=False)
     raise LocalProtocolError(
@@ -92,9 +98,11 @@ def _text(target: str, options: Options) -> ClientTarget:
         return _http(target, options)
     scheme, colon, rest = target.partition(":")
     if colon and scheme.lower() == "unix":
-        return _unix(unquote(rest.removeprefix("//")))
+        return _unix(unquote(rest.removeprefix("//")), options)
     if target.endswith(".py") and Path(target).is_file():
         return _script(Path(target), options)
+    if target.endswith(".jsonl") and Path(target).is_file():
+        return _command([sys.executable, "-m", "dovetail.cli.run", target], options)
     command = split(target)
     if len(command) == 1 and command[0].endswith(".py"):
         raise ConnectFailed(f"there is no file {command[0]!r}")
@@ -111,7 +119,11 @@ def _http(url: str, options: Options) -> ClientTarget:
     def make() -> Transport:
         from ..transports.http_client.transport import HTTPTransport
 
-        return HTTPTransport(url, headers=options.headers, auth=auth)
+        record = options.record
+        if record is None:
+            return HTTPTransport(url, headers=options.headers, auth=auth)
+        around = partial(record.backend, target=url)
+        return HTTPTransport(url, headers=options.headers, auth=auth, around=around)
 
     def key() -> str | None:
         return selection.of_url(url, options.headers, auth)
@@ -167,11 +179,11 @@ def _place_of_tokens(options: Options) -> Callable[[], Any] | None:
     return place
 
 
-def _unix(path: str) -> ClientTarget:
+def _unix(path: str, options: Options) -> ClientTarget:
     def make() -> Transport:
         from ..transports.unix.client import UnixTransport
 
-        return UnixTransport(path)
+        return UnixTransport(path, **_channel(options, path))
 
     def key() -> str:
         return selection.of_socket(path)
@@ -200,8 +212,15 @@ def _command(command: Sequence[str], options: Options) -> ClientTarget:
 
     def make() -> Transport:
         from ..transports.stdio.client import StdioTransport
+        from ..transports.stdio.launching import program_name
 
-        return StdioTransport(command, env=options.env, cwd=options.cwd, on_stderr=options.on_stderr)
+        return StdioTransport(
+            command,
+            env=options.env,
+            cwd=options.cwd,
+            on_stderr=options.on_stderr,
+            **_channel(options, program_name(command)),
+        )
 
     def key() -> str | None:
         return selection.of_command(command, options.env, options.cwd)
@@ -209,13 +228,18 @@ def _command(command: Sequence[str], options: Options) -> ClientTarget:
     return ClientTarget(make, key=key, process=True, again=True)
 
 
-def _memory(target: Any) -> ClientTarget:
+def _memory(target: Any, options: Options) -> ClientTarget:
     def make() -> Transport:
         from ..transports.memory import MemoryTransport
 
-        return MemoryTransport(target.service)
+        return MemoryTransport(target.service, **_channel(options, "an app in this process"))
 
     return ClientTarget(make, key=_nowhere, process=False, again=True)
+
+
+def _channel(options: Options, target: str) -> dict[str, Any]:
+    """What makes the channel of a transport that leads to ``target``, where it is not the usual one."""
+    return {} if options.record is None else {"channel": options.record.channel(target)}
 
 
 def _nowhere() -> None:

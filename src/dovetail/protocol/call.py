@@ -81,6 +81,17 @@ class Call(Struct, frozen=True, eq=False, gc=False):
         found = self.members.get(names.META)
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
+    @property
+    def custom_meta(self) -> dict[str, Any]:
+        """What the caller put into ``_meta`` beyond what the protocol has there; nothing that passes with each call, as
+        a progress token and a trace do.
+        """
+        return {
+            key: item
+            for key, item in self.meta.items()
+            if key not in names.META_PASSING and not key.startswith(names.META_PREFIX)
+        }
+
     def forget(self) -> None:
         """Let go of the message, and of what may be large in its parameters: what is still to be done needs only what
         was read of them. Of the parameters as they came, ``_meta`` stays.

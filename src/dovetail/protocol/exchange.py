@@ -207,6 +207,7 @@ class Exchange:
         )
 
 
+_MAX_SAID: Final = 64
 _META_MEMBER: Final = b'{"%b":%%b}' % names.META.encode()
 #: Members of `_meta` that a request has from its maker alone.
 _FILLED: Final = frozenset(
@@ -235,10 +236,12 @@ class ClientExchange:
         self._profiles = profiles
         self.profile: Profile = profiles[revision]
         self._constant = self._head = self._reporting = b""
+        self._said: dict[bytes, bytes] = {}
         self.speak(revision)
 
     def speak(self, revision: str) -> None:
         """Use this revision from now on."""
+        self._said.clear()
         self.profile = self._profiles[revision]
         members = {
             names.META_PROTOCOL_VERSION: revision,
@@ -253,6 +256,22 @@ class ClientExchange:
             names.META_PROGRESS_TOKEN.encode(),
         )
 
+    def _saying(self, capabilities: ClientCapabilities) -> bytes:
+        """What is constant in the ``_meta`` of requests that announce these capabilities."""
+        key = codec.encode(capabilities)
+        found = self._said.get(key)
+        if found is not None:
+            return found
+        members = {
+            names.META_PROTOCOL_VERSION: self.profile.revision,
+            names.META_CLIENT_INFO: self.profile.projection.apply(self.info),
+            names.META_CLIENT_CAPABILITIES: self.profile.projection.apply(capabilities),
+        }
+        if len(self._said) >= _MAX_SAID:
+            self._said.clear()
+        found = self._said[key] = codec.encode(members)
+        return found
+
     def choose(self, supported: Sequence[str], ours: Sequence[str] = STATELESS) -> str | None:
         """The newest revision of the era that both sides speak, or None."""
         return next((revision for revision in reversed(ours) if revision in supported), None)
@@ -266,11 +285,15 @@ class ClientExchange:
         *,
         progress_token: ProgressToken | None = None,
         log_level: LogLevel | None = None,
+        capabilities: ClientCapabilities | None = None,
     ) -> bytes:
-        """A request as bytes, its ``_meta`` complete. Raises `FeatureUnavailable` as `check_method` does."""
-        capabilities: ServerCapabilities | None = None if self.server is None else self.server.capabilities
-        check_method(method, self.profile, capabilities, self._profiles)
-        if type(progress_token) is int and not meta and log_level is None:
+        """A request as bytes, its ``_meta`` complete. ``capabilities``: what is announced in it, in place of our own.
+
+        Raises `FeatureUnavailable` as `check_method` does.
+        """
+        offered: ServerCapabilities | None = None if self.server is None else self.server.capabilities
+        check_method(method, self.profile, offered, self._profiles)
+        if type(progress_token) is int and not meta and log_level is None and capabilities is None:
             head = self._reporting % progress_token
             return messages.request(id, method, messages.join(head, self.profile.encode(params)))
         own: Meta = {}
@@ -280,7 +303,10 @@ class ClientExchange:
             own[names.META_PROGRESS_TOKEN] = progress_token
         if log_level is not None:
             own[names.META_LOG_LEVEL] = log_level
-        head = _META_MEMBER % messages.join(self._constant, codec.encode(own)) if own else self._head
+        if capabilities is not None:
+            head = _META_MEMBER % messages.join(self._saying(capabilities), codec.encode(own))
+        else:
+            head = _META_MEMBER % messages.join(self._constant, codec.encode(own)) if own else self._head
         return messages.request(id, method, messages.join(head, self.profile.encode(params)))
 
     def cancellation(self, id: RequestId, reason: str | None = None) -> bytes:

@@ -41,7 +41,7 @@ class InvalidHeaderAnnotation(DovetailError, ValueError):
     ``path``: where, in property names from the root of the input schema. ``reason``: why.
     """
 
-    def __init__(self, path: _Path, reason: str) -> None:
+    def __init__(self, path: tuple[str, ...], reason: str) -> None:
         where = ".".join(path) or "the root"
         super().__init__(f"{names.X_MCP_HEADER} at {where} of the input schema: {reason}")
         self.path = path
@@ -55,9 +55,9 @@ class HeaderParameter(Struct, frozen=True):
     case. ``kind``: the JSON type of the parameter.
     """
 
-    path: _Path
+    path: tuple[str, ...]
     header: str
-    kind: ParameterKind
+    kind: Literal["string", "integer", "boolean"]
 
 
 def header_parameters(input_schema: object) -> tuple[HeaderParameter, ...]:

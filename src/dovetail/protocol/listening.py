@@ -125,6 +125,22 @@ def is_below(uri: str, parent: str) -> bool:
     return uri[len(parent)] == ":" and "://" not in parent  # a part of a URN, not a port
 
 
+@lru_cache(maxsize=64)
+def parents_of(uri: str) -> tuple[str, ...]:
+    """All that a resource is below of, by their names (`is_below`), the nearest first."""
+    ends = (
+        end
+        for end in range(len(uri) - 1, 0, -1)
+        if uri[end] in _BELOW or uri[end - 1] == "/" or uri[end] == ":"
+    )
+    return tuple(uri[:end] for end in ends if is_below(uri, uri[:end]))
+
+
+def is_heard(uri: str, subscribed: Collection[str]) -> bool:
+    """Whether who subscribed to these is told of a resource: of one of them, or of what is below one."""
+    return uri in subscribed or (bool(subscribed) and any(each in subscribed for each in parents_of(uri)))
+
+
 def everything(_: Change) -> bool:
     """Whether somebody hears of a change who may hear of any."""
     return True
@@ -158,7 +174,7 @@ class Listening:
         """Whether this subscription is to hear of a change."""
         kind, honoured = change.kind, self.honoured
         if kind == "resource":
-            return change.uri in self._uris
+            return is_heard(change.uri, self._uris)
         if change.notification:
             return kind in self._further and change.uri in self._further[kind][1]
         if kind == "tools":

@@ -57,10 +57,12 @@ META_SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
 META_MISSING: Final = (
     "io.dovetail/requiredCapabilities"  # ours: why a tool failed, for clients before 2026-07-28
 )
+META_SIZE: Final = "io.dovetail/size"  # ours: of a part of a resource, the bytes of the whole
 META_WRAPPED: Final = "io.dovetail/wrapped"  # ours: structured content was put into an object
 META_TRACEPARENT: Final = "traceparent"
 META_TRACESTATE: Final = "tracestate"
 META_BAGGAGE: Final = "baggage"
+META_PASSING: Final = frozenset({META_PROGRESS_TOKEN, META_TRACEPARENT, META_TRACESTATE, META_BAGGAGE})
 
 # HTTP. Header names are case-insensitive; ours are lower case, as ASGI delivers them.
 HEADER_PREFIX: Final = "mcp-"

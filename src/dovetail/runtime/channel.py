@@ -87,7 +87,8 @@ class Channel:
     ``lean``: what is large of the request is let go of once it was read. ``durable``: what keeps a call that outlives
     its requests; ``stops_at_body``: `BodyReached` is raised in place of running what asks before it begins. ``asking``:
     what the handler's questions go through in place of `ask`, given the same; whoever puts something there asks by what
-    was there before it, or by `ask`.
+    was there before it, or by `ask`. ``failing``: given what the author's function raised, before it becomes an answer,
+    gives what it is answered as; whoever puts something there hands on to what was there before it.
     """
 
     principal: Principal = ANONYMOUS
@@ -105,6 +106,7 @@ class Channel:
     lapse: Callable[[], None] | None = None
     durable: DurableCall | None = None
     asking: Callable[[str, bytes], Awaitable[Raw]] | None = None
+    failing: Callable[[Exception], Exception] | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -115,6 +117,13 @@ class Channel:
     def session_id(self) -> str | None:
         """What stands for the session of the call, the same for all its calls; None where there is no session."""
         return None
+
+    @property
+    def caller_id(self) -> str | None:
+        """What tells who calls from all others: a principal's key, else a session or a connection that is nobody
+        else's. None where nothing does: for whoever has no name, over HTTP and without a session.
+        """
+        return self.session_id if self.principal.is_anonymous else self.principal.key
 
     async def read_session(self) -> SessionState:
         """The newest record of the session. Raises `FeatureUnavailable` where there is none, and `StoreError`."""

@@ -33,7 +33,7 @@ from ..protocol.errors import (
     Unanswered,
     rpc_error,
 )
-from ..protocol.listening import Change, missed_in_session
+from ..protocol.listening import Change, is_heard, missed_in_session
 from ..protocol.revisions import Feature, Profile
 from ..protocol.session import NEW, READY, ServerSession, SessionState
 from ..protocol.types.notifications import CancelledNotice
@@ -597,7 +597,7 @@ class ServerConnection:
         state = self._session.state
         if state.phase != READY:
             return False
-        return change.kind != "resource" or change.uri in state.subscriptions
+        return change.kind != "resource" or is_heard(change.uri, state.subscriptions)
 
     def _missed(self) -> Iterator[Change]:
         """All that the session may have missed, each once."""
@@ -662,6 +662,10 @@ class _ConnectionChannel(Channel):
     @property
     def session_id(self) -> str | None:
         return None if self.session is None else self._connection.session_id
+
+    @property
+    def caller_id(self) -> str | None:
+        return self._connection.session_id if self.principal.is_anonymous else self.principal.key
 
     async def read_session(self) -> SessionState:
         return await super().read_session() if self.session is None else self.session.state

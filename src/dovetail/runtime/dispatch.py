@@ -9,7 +9,7 @@ library's task group, an awaited task that somebody else cancelled) is a failure
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import CodeType, FrameType
 from typing import Any, Final, TypeVar
 
@@ -83,7 +83,8 @@ class EncodedResponse(Struct, frozen=True, gc=False):
 
 
 class Dispatcher:
-    """Answers calls. ``handlers`` by method name; ``middleware`` outermost first.
+    """Answers calls. ``handlers`` by method name; ``middleware`` outermost first, each around the methods that it names
+    in an attribute ``methods``, or around all.
 
     ``unwatched``: whether a call that begins has to say so, by ``watch`` (see `dovetail.runtime.stalls`).
     """
@@ -99,7 +100,7 @@ class Dispatcher:
         middleware: Sequence[Middleware] = (),
         profiles: Profiles = PROFILES,
     ) -> None:
-        self._handlers = {name: composed(handler, middleware) for name, handler in handlers.items()}
+        self._handlers = {name: composed(handler, middleware, name) for name, handler in handlers.items()}
         self._stamps: Final = {
             revision: messages.Stamp(profile, info)
             for revision, profile in profiles.items()
@@ -187,11 +188,18 @@ def shutdown_response(call: Call) -> EncodedResponse:
     return error_response(call, InternalError("the server is shutting down, and cancelled the call"))
 
 
-def composed(handler: Handler, middleware: Sequence[Middleware]) -> Handler:
-    """A handler with layers around it, the first outermost."""
+def composed(handler: Handler, middleware: Sequence[Middleware], method: str) -> Handler:
+    """The handler of a method with those layers around it that concern it, the first outermost."""
+    middleware = [layer for layer in middleware if _concerns(layer, method)]
     for layer in reversed(middleware):
         handler = around(layer, handler)
     return handler
+
+
+def _concerns(layer: Middleware, method: str) -> bool:
+    """Whether a middleware is to stand around a method."""
+    methods: Collection[str] | None = getattr(layer, "methods", None)
+    return methods is None or method in methods
 
 
 def around(layer: Middleware, inner: Handler) -> Handler:

@@ -118,7 +118,7 @@ class ServedTool(Struct, frozen=True, kw_only=True):
 
 
 class Serving(Protocol):
-    """What a server offers to the lifespan of an extension."""
+    """What a server offers to the lifespan of an extension, or of a middleware."""
 
     @property
     def name(self) -> str:
@@ -133,6 +133,12 @@ class Serving(Protocol):
     @property
     def tools(self) -> Sequence[ServedTool]:
         """What it offers now, to whomever."""
+        ...
+
+    def find_tool(self, name: str, channel: Channel | None = None) -> ServedTool | None:
+        """The tool of that name; with the ``channel`` of a call, if its caller may call it. Raises `InsufficientScope`
+        where the caller lacks scopes, as the call would.
+        """
         ...
 
     def publish(self, change: Change) -> None:

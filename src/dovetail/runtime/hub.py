@@ -5,6 +5,10 @@ costs one entry, and is told once. A listener that can take a change without wai
 next turns of its event loop all such listeners are handed what waits for them, so many in each turn that whatever
 else the loop has to do gets its turn too.
 
+A list that changes a thousand times in a row is told of at once, and then ever more seldom (`CALM`, twice as long each
+time, up to `LONGEST_CALM`), the last time after the last change. That is counted once for all listeners of an event
+loop: nobody has a timer of its own.
+
 Over many processes a `ChangeRelay` passes on what is published (`relay`), and tells the hub what others published
 (`tell`). Where some of that may have been lost on the way, everyone is told of all that they may have missed (`doubt`):
 who listens says what that is (``doubted``), and it is handed over one by one, so that it takes no memory, however
@@ -25,7 +29,11 @@ MAX_WAITING = 10_000
 AT_ONCE = 100
 #: How many changes one of them is handed in one turn.
 AT_ONCE_EACH = 1_000
+#: Seconds in which a list that changes again and again is told of once: of the first pause, and of the longest.
+CALM = 0.1
+LONGEST_CALM = 1.0
 _LONG = 30 * 24 * 3600.0
+_LISTS = frozenset({"tools", "prompts", "resources"})
 
 
 class HubSubscription:
@@ -206,12 +214,24 @@ class Relay(Protocol):
         ...
 
 
+class _Calm:
+    """When changes of lists may be told again in one event loop, after which pause, and which wait for that."""
+
+    __slots__ = ("due", "held", "pause")
+
+    def __init__(self) -> None:
+        self.due: dict[Change, float] = {}
+        self.pause: dict[Change, float] = {}
+        self.held: set[Change] = set()
+
+
 class Hub:
     """Where changes are published. ``relay``: what brings those that are published here to other processes."""
 
     def __init__(self) -> None:
         self.relay: Relay | None = None
         self._subscriptions: dict[asyncio.AbstractEventLoop, dict[HubSubscription, None]] = {}
+        self._calm: dict[asyncio.AbstractEventLoop, _Calm] = {}
 
     def subscribe(
         self,
@@ -262,17 +282,53 @@ class Hub:
         if not self._subscriptions:
             return
         here = _running_loop()
-        for loop, group in tuple(self._subscriptions.items()):
+        for loop in tuple(self._subscriptions):
             if only is not None and loop is not only:
                 continue
             if loop is here:
-                _tell(loop, tuple(group), change)
+                self._tell_in(loop, change)
             else:
                 with suppress(RuntimeError):  # that loop is closed: nobody listens any more
-                    loop.call_soon_threadsafe(_tell, loop, tuple(group), change)
+                    loop.call_soon_threadsafe(self._tell_in, loop, change)
+
+    def _tell_in(self, loop: asyncio.AbstractEventLoop, change: Change | None) -> None:
+        """Tell all subscriptions of one loop, on that loop; of a list that was told of a moment ago, later."""
+        if change is not None and change.kind in _LISTS and self._holds(loop, change):
+            return
+        _tell(loop, tuple(self._subscriptions.get(loop, ())), change)
+
+    def _holds(self, loop: asyncio.AbstractEventLoop, change: Change) -> bool:
+        """Whether a change is held back for a while; if not, the next one is."""
+        calm = self._calm.get(loop)
+        if calm is None:
+            self._calm = {each: kept for each, kept in self._calm.items() if not each.is_closed()}
+            calm = self._calm[loop] = _Calm()
+        if change in calm.held:
+            return True
+        now, due, pause = loop.time(), calm.due.get(change, 0.0), calm.pause.get(change, 0.0)
+        if due > now:
+            calm.held.add(change)
+            loop.call_at(due, self._tell_held, loop, calm, change)
+            return True
+        quiet = now - due >= pause
+        self._told(calm, change, now, CALM if quiet else min(2 * pause, LONGEST_CALM))
+        return False
+
+    def _tell_held(self, loop: asyncio.AbstractEventLoop, calm: _Calm, change: Change) -> None:
+        if change in calm.held:
+            calm.held.discard(change)
+            self._told(calm, change, loop.time(), min(2 * calm.pause[change], LONGEST_CALM))
+            _tell(loop, tuple(self._subscriptions.get(loop, ())), change)
+
+    def _told(self, calm: _Calm, change: Change, now: float, pause: float) -> None:
+        calm.pause[change], calm.due[change] = pause, now + pause
 
     def close(self) -> None:
-        """End all subscriptions gracefully."""
+        """End all subscriptions gracefully; what was held back is told before."""
+        here = _running_loop()
+        if here is not None and (calm := self._calm.get(here)) is not None:
+            for change in tuple(calm.held):
+                self._tell_held(here, calm, change)
         for group in tuple(self._subscriptions.values()):
             for subscription in tuple(group):
                 subscription.close()

@@ -25,7 +25,7 @@ _lazy = LazyNames(
             "InsufficientScope",
             "Protection",
         ),
-        "dovetail.security.callers": ("network_of",),
+        "dovetail.security.callers": ("caller_of", "network_of"),
         "dovetail.security.client_auth": ("AuthSetting", "ClientAuth", "Refusal"),
         "dovetail.security.fetching": (
             "FetchFailed",

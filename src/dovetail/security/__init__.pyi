@@ -11,7 +11,7 @@ from dovetail.security.authenticator import (
     InsufficientScope,
     Protection,
 )
-from dovetail.security.callers import network_of
+from dovetail.security.callers import caller_of, network_of
 from dovetail.security.client_auth import AuthSetting, ClientAuth, Refusal
 from dovetail.security.fetching import (
     Fetched,
@@ -56,6 +56,7 @@ __all__ = [
     "SealTooLarge",
     "Sealer",
     "SharedRateLimiter",
+    "caller_of",
     "get_logger",
     "network_of",
     "one_line",

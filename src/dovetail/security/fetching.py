@@ -128,9 +128,9 @@ class Fetcher:
     """Fetches from public https URLs, safely; see the module. For any event loop.
 
     ``allow_loopback``: this machine too, also over http. ``allow_private``: private ranges too, over https.
-    ``timeout``: seconds for a whole exchange. ``limit``: bytes of an answer's body. ``ssl``: a context, for
-    private authorities. ``resolve``: another resolver, for tests. Raises ImportError, which names the extra,
-    at the first fetch without aiohttp.
+    ``allow_http``: without encryption elsewhere, too. ``timeout``: seconds for a whole exchange. ``limit``: bytes of
+    an answer's body. ``ssl``: a context, for private authorities. ``resolve``: another resolver, for tests. Raises
+    ImportError, which names the extra, at the first fetch without aiohttp.
     """
 
     def __init__(
@@ -138,12 +138,14 @@ class Fetcher:
         *,
         allow_loopback: bool = False,
         allow_private: bool = False,
+        allow_http: bool = False,
         timeout: float = 10.0,
         limit: int = 256 * 1024,
         ssl: tls.SSLContext | None = None,
         resolve: Resolve | None = None,
     ) -> None:
         self._policy = AddressPolicy(allow_loopback, allow_private)
+        self._allow_http = allow_http
         self._timeout = timeout
         self._limit = limit
         self._ssl = ssl
@@ -194,6 +196,17 @@ class Fetcher:
         """POST ``value`` as JSON; see `post_form`."""
         return await self._post(url, msgspec.json.encode(value), "application/json", headers)
 
+    async def send(
+        self, method: str, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Fetched:
+        """Send a request of any method, with whatever status it is answered. A redirect is an answer like any other.
+
+        ``url`` goes out as it stands, not a character of it escaped anew. Raises `FetchRefused` and `FetchFailed`.
+        """
+        parse_url(url)
+        async with self._bounded(url):
+            return await self._exchange(method, url, body, headers or {})
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -236,12 +249,15 @@ class Fetcher:
     ) -> Fetched:
         self._check(location)
         http = _aiohttp()
+        import yarl  # what aiohttp reads URLs with
+
+        local = location.is_local_name or (location.scheme == "http" and not self._allow_http)
         try:
             async with (
-                self._session(http, local=location.scheme == "http" or location.is_local_name) as session,
+                self._session(http, local=local) as session,
                 session.request(
                     method,
-                    url,
+                    yarl.URL(url, encoded=True),
                     data=body,
                     headers={"accept-encoding": "identity", "user-agent": "dovetail", **headers},
                     allow_redirects=False,
@@ -261,7 +277,8 @@ class Fetcher:
     def _check(self, location: Location) -> None:
         """What can be told before a name is resolved."""
         policy = self._policy
-        if location.scheme == "http" and not (policy.allow_loopback and location.is_local_name):
+        alone = policy.allow_loopback and location.is_local_name
+        if location.scheme == "http" and not (self._allow_http or alone):
             raise FetchRefused(
                 f"http://{location.host} is not fetched: it must be https, or this machine where that is allowed"
             )

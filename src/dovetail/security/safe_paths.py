@@ -26,7 +26,7 @@ from typing import BinaryIO, Final
 
 from ..protocol.errors import DovetailError
 
-__all__ = ["PathRefused", "open_within", "safe_join"]
+__all__ = ["PathRefused", "is_plain_name", "open_within", "safe_join"]
 
 _MAX_PART: Final = 255
 _MAX_PATH: Final = 4096
@@ -94,6 +94,11 @@ def open_within(root: str | os.PathLike[str], relative: str) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a text is the name of a file or directory, and nothing else, on every system."""
+    return not _objection(name)
 
 
 def _names(path: str) -> Iterator[str]:

@@ -95,5 +95,9 @@ def may_use(needed: Requirement | None, channel: Channel) -> bool:
 
 def demand(channel: Channel, scopes: Sequence[str]) -> None:
     """Raise `InsufficientScope` unless the caller has all of these."""
-    if is_judged(channel.principal, channel.transport) and not channel.principal.scopes.issuperset(scopes):
+    if (
+        scopes
+        and is_judged(channel.principal, channel.transport)
+        and not channel.principal.scopes.issuperset(scopes)
+    ):
         raise InsufficientScope(scopes)

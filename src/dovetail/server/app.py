@@ -44,6 +44,7 @@ from .checks import (
     check_texts,
     check_uri,
     check_variables,
+    chosen_tags,
     decorator,
     described,
     described_app,
@@ -348,6 +349,7 @@ class App:
         circular = isinstance(what, App) and what._is_made_of(self)
         late = self._service is not None and self._service.started
         more: dict[str, Any] = {"extensions": self._extensions, "circular": circular, "late": late}
+        more["runner_state"] = self._runner_state
         mount(self._catalog, self._own_entries(), prefix, what, transforms, **more)
         if isinstance(what, App):
             self._parts = (*self._parts, what)
@@ -369,6 +371,7 @@ class App:
                 handlers=lambda: self._handlers()[1],
                 middleware=self._middleware,
                 service=lambda: self.service,
+                instructions=lambda: self.instructions,
             )
         return self._provider
 
@@ -376,6 +379,18 @@ class App:
         from .providers.own_entries import OwnEntries
 
         return OwnEntries(self.name, self._catalog, self._completers)
+
+    def include(self, thing: object, /, *, prefix: str = "") -> None:
+        """Offer what is marked of an object, or in a module: methods and functions under `dovetail.tool`,
+        `dovetail.resource`, `dovetail.prompt` and `dovetail.completion`. May be called at any time.
+
+        ``prefix``: put before the names of its tools and prompts, so that several objects of a class can be included.
+        Raises `RegistrationError`, for a class in place of an object and where nothing is marked too; then nothing of
+        it is offered.
+        """
+        from .including import include
+
+        include(self, thing, prefix)
 
     # Completion, custom methods
 
@@ -635,7 +650,8 @@ class App:
 
     def _offer(self, registry: Registry[E], plan: Plan, key: str, entry: E, options: PromptOptions) -> None:
         needed = requirement(plan, options.get("scopes"), options.get("allow"))
-        registry.add(plan, key, entry, needed, replace=options.get("replace", False))
+        tags = chosen_tags(plan, options.get("tags"))
+        registry.add(plan, key, entry, needed, tags=tags, replace=options.get("replace", False))
 
     def _plan(self, fn: Callable[..., Any]) -> Plan:
         return inspect_function(fn, injectables=INJECTABLES)
@@ -729,6 +745,10 @@ class App:
                     await stack.enter_async_context(each.lifespan(self._serving()))
             if self._catalog.mounted is not None:
                 await stack.enter_async_context(self._catalog.mounted.living())
+            for layer in self._middleware:
+                entered: Callable[[Serving], AbstractAsyncContextManager[Any]] | None
+                if (entered := getattr(layer, "lifespan", None)) is not None:
+                    await stack.enter_async_context(entered(self._serving()))
             if self._lifespan is not None:
                 self._runner_state.state = await stack.enter_async_context(self._lifespan(self))
             if self._hub.relay is not None:

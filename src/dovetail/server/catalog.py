@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 from ..protocol.call import Call
 from ..protocol.errors import ResourceNotFound
 from ..protocol.header_parameters import HeaderParameter
-from ..protocol.listening import Change, everything
+from ..protocol.listening import Change, everything, parents_of
 from ..protocol.messages import CachedResult
 from ..protocol.paging import CursorPosition, decode_cursor, encode_cursor, page, resume, shortened
 from ..protocol.revisions import Feature, Profile
@@ -53,6 +53,13 @@ _LIST_OF: Final[dict[str, ListKind]] = {
 
 class Mounted(Protocol):
     """What is mounted on an app; see `Composition`. Apps on which nothing is mounted load nothing of it."""
+
+    @property
+    def instructions(self) -> str | None: ...
+
+    async def watch(self, uris: Sequence[str]) -> None: ...
+
+    async def unwatch(self, uris: Sequence[str]) -> None: ...
 
     @property
     def single_use(self) -> bool: ...
@@ -251,21 +258,18 @@ class Catalog:
         """Whether a caller, who is judged, may hear of a resource."""
         if not (self.resources.guarded or self.templates.guarded) and self.mounted is None:
             return True
-        registry, name, _ = self.locate(uri)
-        if registry is None and self.mounted is not None:
-            return self.mounted.hears(uri, principal)
-        return self._may_hear_own(registry, name, principal)
+        if not self.may_hear_of_own(uri, principal):
+            return False
+        return self.mounted is None or self.locate(uri)[0] is not None or self.mounted.hears(uri, principal)
 
     def may_hear_of_own(self, uri: str, principal: Principal) -> bool:
-        """The same, as far as the app's own entries go."""
-        registry, name, _ = self.locate(uri)
-        return self._may_hear_own(registry, name, principal)
-
-    def _may_hear_own(
-        self, registry: Registry[ResourceEntry] | None, name: str, principal: Principal
-    ) -> bool:
-        needed = None if registry is None else registry.guarded.get(name)
-        return needed is None or needed.holds(principal)
+        """The same, as far as the app's own entries go. What is none is judged as the nearest that it is below of."""
+        for each in (uri, *parents_of(uri)):
+            registry, name, _ = self.locate(each)
+            if registry is not None:
+                needed = registry.guarded.get(name)
+                return needed is None or needed.holds(principal)
+        return True
 
     def locate(self, uri: str) -> tuple[Registry[ResourceEntry] | None, str, dict[str, str | list[str]]]:
         """The registry and name of the entry that reads a URI, and the variables in it."""
@@ -351,12 +355,13 @@ class Catalog:
 class _ListenerAccess:
     """What a listener, who is judged, may hear of."""
 
-    __slots__ = ("_catalog", "_known", "_principal")
+    __slots__ = ("_catalog", "_hid", "_known", "_principal")
 
     def __init__(self, catalog: Catalog, principal: Principal) -> None:
         self._catalog = catalog
         self._principal = principal
         self._known = [catalog.fingerprint(kind, principal) for kind in _LISTS]
+        self._hid = [catalog.hides(kind, principal) for kind in _LISTS]
 
     def hears(self, change: Change) -> bool:
         """Whether the listener is to hear of a change."""
@@ -366,9 +371,11 @@ class _ListenerAccess:
             return True  # whoever brings that kind of change was asked when the listener came
         place, now = _LISTS.index(change.kind), self._catalog.fingerprint(change.kind, self._principal)
         before, self._known[place] = self._known[place], now
+        hides = self._catalog.hides(change.kind, self._principal)
+        hid, self._hid[place] = self._hid[place], hides
         # A list that changed in another process is the same here. Who sees all of it may hear of that; for all others
-        # it may be a change of something that they can't see.
-        return now != before or not self._catalog.hides(change.kind, self._principal)
+        # it may be a change of something that they can't see, or that they could not see before it was removed.
+        return now != before or not (hides or hid)
 
 
 def _tools(items: list[Any], cursor: str | None) -> ListToolsResult:

@@ -155,6 +155,21 @@ def check_texts(refuse: Refuse, **texts: object) -> None:
             raise refuse(f"{name}= is a text, and was given {f'{text!r}'[:100]}")
 
 
+def chosen_tags(plan: Plan, tags: object) -> frozenset[str]:
+    """The tags that an author gave. Raises `RegistrationError`."""
+    if tags is None:
+        return frozenset()
+    if isinstance(tags, str):
+        raise plan.refuse(f"tags is a list of texts: [{tags!r}]")
+    given = (
+        list(cast("Sequence[object]", tags)) if isinstance(tags, (list, tuple, set, frozenset)) else [tags]
+    )
+    for tag in given:
+        if not isinstance(tag, str) or not tag:
+            raise plan.refuse(f"a tag is a text, and {f'{tag!r}'[:100]} is none")
+    return frozenset(cast("list[str]", given))
+
+
 def as_icons(refuse: Refuse, icons: object) -> list[Icon] | None:
     """Icons as an author gave them: `Icon`s, or dicts as they go over the wire. Raises what ``refuse`` makes."""
     if icons is None:

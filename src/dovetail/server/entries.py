@@ -156,6 +156,8 @@ class ToolEntry:
         Before, there was none, and -32600 would say that the request was wrong: so it is a result that a model can
         read, and what is missing stands in its ``_meta``.
         """
+        if channel.failing is not None:
+            problem = channel.failing(problem)
         if isinstance(problem, MissingCapability) and not call.profile.stateless:
             return replace(_error(problem.message), meta={names.META_MISSING: problem.required})
         if isinstance(problem, RPCError):
@@ -222,7 +224,7 @@ class ResourceEntry:
                 value = await self._runner.demanded(call, channel, visits)
             return self._result(call, uri, value)
         except Exception as problem:  # noqa: BLE001 - raised again, or told and logged, in one place
-            _tell(self._called, problem, mask=self._mask_errors)
+            _tell(self._called, problem, channel, mask=self._mask_errors)
 
     def _result(self, call: Call, uri: str, value: Any) -> ReadResourceResult | InputRequired:
         if isinstance(value, InputRequired):
@@ -266,7 +268,7 @@ class PromptEntry:
                 value = await self._runner.demanded(call, channel, visits)
             return self._result(value)
         except Exception as problem:  # noqa: BLE001 - raised again, or told and logged, in one place
-            _tell(f"prompt {self.prompt.name!r}", problem, mask=self._mask_errors)
+            _tell(f"prompt {self.prompt.name!r}", problem, channel, mask=self._mask_errors)
 
     def _result(self, value: Any) -> GetPromptResult | InputRequired:
         return value if isinstance(value, InputRequired) else self._said.result(value)
@@ -283,10 +285,12 @@ def hinted(result: R, ttl_ms: int, scope: CacheScope) -> R:
     )
 
 
-def _tell(what: str, problem: Exception, *, mask: bool) -> NoReturn:
+def _tell(what: str, problem: Exception, channel: Channel, *, mask: bool) -> NoReturn:
     """Raise what a resource or prompt that failed is answered with; anything unforeseen is logged here. To be called
     in the handler of the exception.
     """
+    if channel.failing is not None:
+        problem = channel.failing(problem)
     if isinstance(problem, FeatureUnavailable):
         _log_lack(f"the {what}", problem)
     if isinstance(problem, (RPCError, FeatureUnavailable, ToolError, Declined, Dismissed)):

@@ -140,6 +140,13 @@ class Methods:
     def _announced(self, channel: Channel) -> ServerCapabilities:
         return self._extensions.offered(offering.kept(self.capabilities(), channel), channel)
 
+    def _told(self) -> str | None:
+        """The app's instructions, or those of what is mounted on it."""
+        mounted = self._catalog.mounted
+        return (
+            self._instructions if self._instructions is not None or mounted is None else mounted.instructions
+        )
+
     # Opening and steering
 
     async def _initialize(self, call: Call, channel: Channel) -> bytes:
@@ -148,7 +155,7 @@ class Methods:
             cast("InitializeParams", call.params),
             info=self._info,
             capabilities=self._announced(channel),
-            instructions=self._instructions,
+            instructions=self._told(),
             supported=self._served.stateful,
         )
         # The call was made before a revision was agreed; its answer is the first message in the one that now is.
@@ -158,7 +165,7 @@ class Methods:
         return DiscoverResult(
             supported_versions=self._served.announced,
             capabilities=self._announced(channel),
-            instructions=self._instructions,
+            instructions=self._told(),
             ttl_ms=_DISCOVER_TTL_MS,
             cache_scope="public" if channel.principal.is_anonymous else "private",
         )
@@ -180,13 +187,18 @@ class Methods:
             if self._catalog.mounted is None:
                 raise
             await self._catalog.mounted.find_resource(call, channel, uri)
-            self._catalog.check_subscriptions([uri], channel)
-        _session(channel).subscribe(uri)
+            _session(channel).subscribe(uri)
+            await self._catalog.mounted.watch([uri])
+        else:
+            _session(channel).subscribe(uri)
         return _EMPTY
 
     async def _unsubscribe(self, call: Call, channel: Channel) -> Result:
         offering.check_subscriptions(channel)
-        _session(channel).unsubscribe(_ascii(cast("SubscribeParams", call.params).uri))
+        uri = _ascii(cast("SubscribeParams", call.params).uri)
+        if self._catalog.mounted is not None and uri in _session(channel).state.subscriptions:
+            await self._catalog.mounted.unwatch([uri])
+        _session(channel).unsubscribe(uri)
         return _EMPTY
 
     # Lists
@@ -297,7 +309,10 @@ class Methods:
         tells = self._extensions.telling(further, call.peer.capabilities)
         listening = Listening(call.id, params.notifications, self.capabilities(), call.profile, further)
         del further
-        self._catalog.check_subscriptions(params.notifications.resource_subscriptions or (), channel)
+        uris = params.notifications.resource_subscriptions or ()
+        self._catalog.check_subscriptions(uris, channel)
+        watched = self._catalog.mounted if uris else None
+        uris = uris if watched is not None else ()
         del params
         call.forget()  # it goes on for days, and needs only what was read of it
         hears = self._catalog.hearing(channel.principal, channel.transport)
@@ -313,12 +328,16 @@ class Methods:
         )
         channel.lapse = subscription.close
         try:
+            if watched is not None:
+                await watched.watch(uris)
             await channel.emit(listening.acknowledgement())
             async for change in subscription:
                 await channel.emit(listening.message(change))
         finally:
             subscription.close()
             channel.lapse = None  # or both would keep each other, and all that was subscribed to
+            if watched is not None:
+                await watched.unwatch(uris)
         if channel.shared:
             with suppress(OSError, TransportError):
                 await channel.emit(listening.ending())

@@ -4,15 +4,20 @@ Specification: none.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from ..protocol.call import Call
+from ..runtime.channel import Channel
 from ..runtime.extension import Extensions
 from .catalog import Catalog
+from .context import Context
+from .injection import INJECTABLES
 from .providers.composition import Composition
-from .providers.provider import Provider
+from .providers.provider import AskingRunner, Provider
 from .providers.ready import namespace
-from .signature import RegistrationError
+from .running import Runner, RunnerState
+from .signature import RegistrationError, inspect_function
 
 
 def mount(
@@ -25,6 +30,7 @@ def mount(
     extensions: Extensions,
     circular: bool,
     late: bool,
+    runner_state: RunnerState,
 ) -> None:
     """Mount something on the app that has this catalog. ``circular``: it is that app, or that app is mounted on it.
     ``late``: the app runs. Raises `RegistrationError`.
@@ -61,8 +67,26 @@ def mount(
             " extensions=[tasks()], too",
             where=where,
         )
+    shown.mounted(_asking(runner_state))
     catalog.mounted = composition
     composition.mount(shown)
+
+
+def _asking(runner_state: RunnerState) -> AskingRunner:
+    """How things of a provider ask: as an author's function does that wants a `Context`."""
+    runner: Runner | None = None
+
+    def ask(call: Call, channel: Channel, body: Callable[[Context], Awaitable[Any]]) -> Awaitable[Any]:
+        nonlocal runner
+        if runner is None:
+            runner = Runner(inspect_function(_provided, injectables=INJECTABLES), runner_state)
+        return runner.run(call, channel, (body,))
+
+    return ask
+
+
+async def _provided(body: Any, ctx: Context) -> Any:
+    return await body(ctx)
 
 
 def _caller() -> str:

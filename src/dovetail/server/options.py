@@ -4,7 +4,7 @@ resource or a prompt beside its function, once for decorators and for `App.add_t
 Nothing of a transport is imported for it: a server on stdio pays for no HTTP.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from os import PathLike
 from typing import Any, Final, Literal, Protocol, Required, TypedDict
@@ -67,6 +67,8 @@ class PromptOptions(TypedDict, total=False):
       request; the same request gets the same reply, any other is refused (it needs a store that all workers share).
     * ``scopes``: what a caller's token needs, all of them; ``allow``: a predicate on the `Principal`: who is not
       allowed does not see the entry, who lacks scopes does, so that it can ask for them.
+    * ``tags``: words by which transforms choose what they show of an app that is mounted (`dovetail.providers.only`,
+      `dovetail.providers.hide`); clients are not told.
     * ``replace``: put this one in the place of another of that name or URI; without it, what is taken is refused.
     """
 
@@ -79,6 +81,7 @@ class PromptOptions(TypedDict, total=False):
     single_use: bool
     scopes: Sequence[str] | None
     allow: Allow | None
+    tags: Collection[str] | None
     replace: bool
 
 

@@ -44,7 +44,7 @@ EVERYTHING: Final = RegistryView(_NOTHING, private=False, binding=b"")
 
 class Registry(Generic[T]):
     """The entries of one kind, in the order in which they were added. ``seen``: there was one at some time.
-    ``guarded``: what it takes to use those entries that require something.
+    ``guarded``: what it takes to use those entries that require something; ``tags`` of those that have any.
     """
 
     def __init__(self, kind: Kind, what: str, publish: Callable[[Change], None]) -> None:
@@ -59,10 +59,18 @@ class Registry(Generic[T]):
         self._kept = 0
         self._prints: dict[frozenset[str], int] = {}
         self.guarded: dict[str, Requirement] = {}
+        self.tags: dict[str, frozenset[str]] = {}
         self.seen = False
 
     def add(
-        self, plan: Plan, name: str, entry: T, needed: Requirement | None = None, *, replace: bool = False
+        self,
+        plan: Plan,
+        name: str,
+        entry: T,
+        needed: Requirement | None = None,
+        *,
+        tags: frozenset[str] = _NOTHING,
+        replace: bool = False,
     ) -> None:
         """Add an entry, made from ``plan``. Raises `RegistrationError` for a name that is taken, unless it is to take
         the place of that entry.
@@ -75,6 +83,9 @@ class Registry(Generic[T]):
         self.guarded.pop(name, None)
         if needed is not None:
             self.guarded[name] = needed
+        self.tags.pop(name, None)
+        if tags:
+            self.tags[name] = tags
         self._plans[name] = plan
         self._entries[name] = entry
         self._added += 1
@@ -88,6 +99,7 @@ class Registry(Generic[T]):
         del self._plans[name]
         del self._numbers[name]
         self.guarded.pop(name, None)
+        self.tags.pop(name, None)
         self._changed()
 
     def get(self, name: str) -> T | None:

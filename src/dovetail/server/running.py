@@ -31,6 +31,7 @@ from ..runtime.channel import Channel
 from ..runtime.dispatch import answers
 from ..runtime.journals import Journals
 from ..runtime.rounds import Diverged, Rounds, Suspend, UsePolicy, ends_round
+from .ambient import AMBIENCE, AmbientCall
 from .app_scope import AppScope
 from .context import Context, clean_ups_of, demand_visits, opened_rounds, reached_body, run_apart
 from .injection import Injector
@@ -197,7 +198,12 @@ class Runner:
         ``context``: if the caller made it already. Raises what the function raises, `TimedOut`, and `InvalidParams`
         for state that is not valid here.
         """
-        if self._direct and context is None and getattr(call.params, "request_state", None) is None:
+        if (
+            self._direct
+            and context is None
+            and not AMBIENCE.used
+            and getattr(call.params, "request_state", None) is None
+        ):
             return self.plan.invoke(values, ())
         if self._timeout is None:
             return self._run(call, channel, values, context)
@@ -336,12 +342,16 @@ class Runner:
 
     async def _asked(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
         """Run the body; addresses that it demands to be visited are asked as the revision asks for them."""
+        running = AmbientCall(context) if AMBIENCE.used else None
         try:
             if self._simple:
                 return await self.plan.invoke(values, self._injector.fill_at_once(context))
             return await self._in_time(context, channel, values)
         except URLElicitationRequired as visits:
             await demand_visits(context, visits)
+        finally:
+            if running is not None:
+                running.end()
 
     async def _in_time(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
         if self._timeout is None:

@@ -31,6 +31,15 @@ class ServingApp:
         own = [entry.served for entry in self._catalog.tools.all()]
         return own if self._catalog.mounted is None else [*own, *self._catalog.mounted.served_tools()]
 
+    def find_tool(self, name: str, channel: Channel | None = None) -> ServedTool | None:
+        """The tool of that name, if the caller may call it. Raises `InsufficientScope`."""
+        entry = self._tools.get(name)
+        if entry is None or (
+            channel is not None and self._tools.guarded and not self._tools.admits(name, channel)
+        ):
+            return None
+        return entry.served
+
     def publish(self, change: Change) -> None:
         """Tell all who listen of a change. Never waits; may be called from any task or thread."""
         self._service.hub.publish(change)

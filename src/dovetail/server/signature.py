@@ -140,7 +140,7 @@ def inspect_function(function: Callable[..., Any], *, injectables: Mapping[type,
     it, or it ``| None``) become. Raises `RegistrationError`.
     """
     code_owner = _code_owner(function)
-    name = getattr(code_owner, "__name__", None) or type(function).__name__
+    name = _name(function, code_owner)
     where = _where(code_owner)
 
     def refuse(problem: str, parameter: str | None = None) -> RegistrationError:
@@ -240,7 +240,8 @@ def _unannotated(name: str, owner: Any, injectables: Mapping[type, Any]) -> str:
         holder = f"{kind}()" if name == "self" else kind
         return (
             f"is a method of {kind}, of which there is no object yet where the class is being written; register the"
-            f" bound method afterwards, as in `app.add_tool({holder}.{function})` (or add_resource, add_prompt)"
+            f" bound method afterwards, as in `app.add_tool({holder}.{function})` (or add_resource, add_prompt), or"
+            f" mark it with dovetail's @tool and write `app.include({kind}())`"
         )
     for kind in injectables:
         if name in _ABBREVIATED.get(kind.__name__, ()):
@@ -380,6 +381,19 @@ def _code_owner(function: Any) -> Any:
         else:
             break
     return function
+
+
+def _name(function: Any, owner: Any) -> str:
+    """What a function is called; an object that can be called, by its class, and a class by its own name."""
+    name: str | None = getattr(owner, "__name__", None)
+    if name in ("__call__", "__init__"):
+        while isinstance(function, functools.partial):
+            function = cast("functools.partial[Any]", function).func
+        if getattr(function, "__name__", name) != name:
+            return str(function.__name__)
+        if not inspect.ismethod(function):
+            return type(function).__name__
+    return name or str(type(function).__name__)
 
 
 def where_of(function: Any) -> str:

@@ -26,6 +26,7 @@ _lazy = LazyNames(
         "dovetail.telemetry.audit": ("Audit", "AuditRecord", "Decision"),
         "dovetail.telemetry.call_log": ("CallLog",),
         "dovetail.telemetry.opentelemetry": ("OpenTelemetry",),
+        "dovetail.telemetry.redaction": ("redacted",),
         "dovetail.telemetry.prometheus": ("Prometheus",),
         "dovetail.telemetry.instrumentation": ("DovetailInstrumentor", "instrument", "uninstrument"),
     },

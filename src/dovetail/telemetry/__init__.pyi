@@ -14,6 +14,7 @@ from dovetail.telemetry.call_log import CallLog
 from dovetail.telemetry.instrumentation import DovetailInstrumentor, instrument, uninstrument
 from dovetail.telemetry.opentelemetry import OpenTelemetry
 from dovetail.telemetry.prometheus import Prometheus
+from dovetail.telemetry.redaction import redacted
 
 __all__ = [
     "Audit",
@@ -31,5 +32,6 @@ __all__ = [
     "Role",
     "digest_of",
     "instrument",
+    "redacted",
     "uninstrument",
 ]

@@ -33,7 +33,7 @@ _BRANCHES: Final = ("allOf", "anyOf", "oneOf")
 _SINGLE: Final = ("if", "then", "else")
 
 
-def redacted(arguments: bytes, schema: _Schema | None, *, limit: int) -> Any:
+def redacted(arguments: bytes, schema: Mapping[str, Any] | None, *, limit: int) -> Any:
     """Plain values, of at most ``limit`` bytes as JSON; `CUT` for what is longer or can't be read."""
     try:
         values: Any = codec.decode(arguments) if arguments else {}

@@ -19,6 +19,7 @@ _lazy = LazyNames(
     {
         "dovetail.testing.answers": ("Answers",),
         "dovetail.testing.clock": ("StoodStill", "VirtualLoop", "run_virtual"),
+        "dovetail.testing.recordings": ("replayed",),
         "dovetail.testing.serving": ("Transport", "connected", "served"),
         "dovetail.testing.wire": ("Frame", "watch_wire"),
     },

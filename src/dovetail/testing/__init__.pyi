@@ -2,6 +2,7 @@
 
 from dovetail.testing.answers import Answers
 from dovetail.testing.clock import StoodStill, VirtualLoop, run_virtual
+from dovetail.testing.recordings import replayed
 from dovetail.testing.serving import Transport, connected, served
 from dovetail.testing.wire import Frame, watch_wire
 
@@ -12,6 +13,7 @@ __all__ = [
     "Transport",
     "VirtualLoop",
     "connected",
+    "replayed",
     "run_virtual",
     "served",
     "watch_wire",

@@ -13,6 +13,8 @@ revision and each transport, with the replay check on:
 
 Redefine ``mcp_overrides`` (dependencies to use in place of others) or ``mcp_options`` (more options of `Client`) where
 a test needs them. ``connect`` is for tests that connect by themselves: ``async with connect(app) as client``.
+``surface_snapshot`` holds what an app, or a client's server, shows against a file that is reviewed
+: ``await surface_snapshot(shop)``; ``pytest --update-surfaces`` writes it.
 ``@pytest.mark.mcp(revisions=[...], transports=[...])`` narrows what a test, a class or a module runs over, and so do
 ``mcp_revisions`` and ``mcp_transports`` in the configuration for all. The names say "mcp" because ``client`` is what
 other plugins call theirs.
@@ -38,6 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of the configuration."""
     parser.addini("mcp_revisions", "the revisions that `mcp_client` and `connect` run over", "args")
     parser.addini("mcp_transports", "the transports that `mcp_client` and `connect` run over", "args")
+    parser.addoption(
+        "--update-surfaces",
+        action="store_true",
+        help="write the files of `surface_snapshot` anew, instead of comparing (or DOVETAIL_UPDATE_SURFACES=1)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,6 +109,18 @@ def mcp_overrides() -> dict[Any, Callable[..., Any]]:
 def mcp_options() -> dict[str, Any]:
     """More options for ``mcp_client``, as of `Client`; none, unless redefined."""
     return {}
+
+
+@pytest.fixture
+def surface_snapshot(request: pytest.FixtureRequest) -> Any:
+    """Hold a surface against its file: ``await surface_snapshot(app)``, or of a client, or a `Surface`.
+
+    The file is ``surfaces/NAME.json`` beside the test, NAME being that of the server, or what is given as ``name=``.
+    """
+    from .surface_check import SurfaceCheck, updating
+
+    update = bool(request.config.getoption("--update-surfaces")) or updating()
+    return SurfaceCheck(request.path.parent / "surfaces", update=update)
 
 
 @pytest.fixture

@@ -13,18 +13,19 @@ from ..protocol.errors import Closed
 from ..runtime.connection import ServerConnection
 from ..runtime.service import Service
 from .client_transport import Outgoing, ReceivedResponse, Receiver
-from .shared_channel import SharedChannel
+from .shared_channel import ChannelMaker, SharedChannel
 
 
 class MemoryTransport:
-    """A client's transport to a service in the same process."""
+    """A client's transport to a service in the same process. ``channel``: what makes the channel."""
 
     name = "memory"
     http = False
     shared = True
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, channel: ChannelMaker = SharedChannel) -> None:
         self._service = service
+        self._make_channel = channel
         self._channel: SharedChannel | None = None
         self._connection: ServerConnection | None = None
 
@@ -32,7 +33,7 @@ class MemoryTransport:
         """Connect; the app's lifespan is entered if nobody did so before, and left with the last such client."""
         await self._service.enter()
         self._connection = ServerConnection(self._service, self._from_server, transport=self.name)
-        self._channel = SharedChannel(self.name, self._connection.receive)
+        self._channel = self._make_channel(self.name, self._connection.receive)
         self._channel.attach(receiver)
 
     def request(self, out: Outgoing) -> CoroutineType[Any, Any, ReceivedResponse]:

@@ -37,7 +37,7 @@ from ..protocol.errors import (
 from ..runtime import tap
 from .client_transport import Outgoing, ReceivedResponse, Receiver
 
-__all__ = ["QUEUE_BYTES", "QUEUE_MESSAGES", "SharedChannel", "link"]
+__all__ = ["QUEUE_BYTES", "QUEUE_MESSAGES", "ChannelMaker", "SharedChannel", "link"]
 
 QUEUE_MESSAGES: Final = 1000
 """Messages that may wait to be handed over before the reader is asked to pause."""
@@ -269,3 +269,7 @@ class SharedChannel:
         error = self._end or self._ending
         if error is not None:
             raise not_sent(error)
+
+
+ChannelMaker = Callable[..., SharedChannel]
+"""What makes the channel of a transport: `SharedChannel`, or what takes the same and does more."""

@@ -10,7 +10,7 @@ from task_server import NAME, STATELESS, VENDOR, TaskServer, content, tasks_for_
 from waiting import until
 
 from dovetail import Client, FeatureUnavailable, InvalidParams, LocalProtocolError, RequestTimeout
-from dovetail.client import ElicitRequest
+from dovetail.client import ElicitRequest, OutputInvalid
 from dovetail.extensions.tasks import names
 from dovetail.extensions.tasks.errors import TaskLost
 
@@ -40,6 +40,9 @@ async def test_a_handle_is_waited_for_when_it_suits() -> None:
         assert result.value == "done"
         seen = len(server.sent(names.GET))
         assert (await started.result()) is result
+        assert await started.result(into=str) == "done"
+        with pytest.raises(OutputInvalid, match="'bake' is no int"):
+            await started.result(into=int)
         assert len(server.sent(names.GET)) == seen
     assert len(server.sent("tools/call")) == 1
 
@@ -186,4 +189,5 @@ def test_the_blocking_client_has_the_same() -> None:
         assert [each.status for each in started.updates()] == ["working", "completed"]
         assert started.status().ended
         assert client.reopen(text).result().value == "done"
+        assert client.reopen(text).result(into=str) == "done"
         started.cancel()

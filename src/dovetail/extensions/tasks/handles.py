@@ -7,7 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -94,10 +94,26 @@ class TaskHandle:
     def __await__(self) -> Generator[Any, None, ToolResult]:
         return self.result().__await__()
 
+    @overload
     async def result(
-        self, *, timeout: Seconds = UNSET, progress: ProgressHandler | None = None
-    ) -> ToolResult:
-        """Wait for the result, and have the client's handlers answer what the task asks."""
+        self, *, into: None = None, timeout: Seconds = UNSET, progress: ProgressHandler | None = None
+    ) -> ToolResult: ...
+
+    @overload
+    async def result(
+        self, *, into: type[T], timeout: Seconds = UNSET, progress: ProgressHandler | None = None
+    ) -> T: ...
+
+    async def result(
+        self,
+        *,
+        into: type[Any] | None = None,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+    ) -> Any:
+        """Wait for the result, and have the client's handlers answer what the task asks. ``into``: a type for its
+        value.
+        """
         if self._result is None:
             assert self._task is not None  # noqa: S101 - a handle has one or the other
             token = order.set(Order(resume=self._task))
@@ -105,7 +121,7 @@ class TaskHandle:
                 self._result = await self._client.call_tool(self._tool, timeout=timeout, progress=progress)
             finally:
                 order.reset(token)
-        return self._result
+        return self._result if into is None else self._result.into(into)
 
     async def status(self) -> CallStatus:
         """How the task is now. Raises `TaskLost`, and as `Client.request` does."""

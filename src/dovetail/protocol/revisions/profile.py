@@ -7,7 +7,7 @@ Code above ``protocol/`` asks a profile for a `Feature` or for an encoding and n
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast, get_args
 
 from msgspec import Struct
 from msgspec.structs import fields, replace
@@ -27,6 +27,8 @@ from .features import Feature
 from .projection import Projection
 
 Era = Literal["stateful", "stateless"]
+_MARKS: Final = frozenset({"resultType", "ttlMs", "cacheScope"})
+"""Members of results that only the stateless era has."""
 DEFINED_CODES: Final = frozenset({HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION})
 
 
@@ -101,6 +103,12 @@ class Profile(Struct, frozen=True, eq=False):
         express.
         """
         return codec.encode(self.projection.apply(value))
+
+    def carries(self, other: "Profile", kind: type) -> bool:
+        """Whether values of a type, as another revision has them, are right in this one as they are: all but the marks
+        of the stateless era.
+        """
+        return self is other or _carries(self, other, kind)
 
     def has(self, feature: Feature) -> bool:
         """Whether the revision has the feature."""
@@ -226,3 +234,28 @@ def _marked(methods: dict[str, Method], **facts: Iterable[str]) -> dict[str, Met
         for name in names:
             methods[name] = replace(methods[name], **{fact: True})
     return methods
+
+
+@lru_cache(maxsize=1024)
+def _carries(here: Profile, there: Profile, kind: type) -> bool:
+    needed = frozenset({Feature.ANY_STRUCTURED_CONTENT, Feature.CONTENT_LISTS}) & there.features
+    if not (here.content >= there.content and here.features >= needed):
+        return False
+    nothing = frozenset[str]()
+    return all(
+        here.absent.get(each, nothing) <= there.absent.get(each, nothing) | _MARKS
+        for each in _within(kind, set())
+    )
+
+
+def _within(kind: Any, found: set[Any]) -> set[Any]:
+    """The Structs that values of a type may be made of."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        if kind not in found:
+            found.add(kind)
+            for each in codec.fields(kind):
+                _within(each.type, found)
+    else:
+        for part in get_args(kind):
+            _within(part, found)
+    return found

@@ -24,7 +24,7 @@ _QUERY: Final = ("?", "&")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
-class _Capture(Struct, frozen=True):
+class _VariableMatch(Struct, frozen=True):
     """One hole in a row. ``stops``: characters it cannot hold. ``cut``: separator of an exploded value."""
 
     name: str
@@ -39,7 +39,7 @@ class _Segments(Struct):
     """Texts around captures: one more text than captures, the first and last possibly empty."""
 
     texts: list[str] = field(default_factory=lambda: [""])
-    captures: list[_Capture] = field(default_factory=list[_Capture])
+    captures: list[_VariableMatch] = field(default_factory=list[_VariableMatch])
     spans: bool = False
     in_query: bool = False
 
@@ -47,7 +47,7 @@ class _Segments(Struct):
         self.texts[-1] += text
         self.in_query = self.in_query or "?" in text
 
-    def add_capture(self, template: str, capture: _Capture) -> None:
+    def add_capture(self, template: str, capture: _VariableMatch) -> None:
         if self.captures and not self.texts[-1]:
             raise _unmatchable(
                 template,
@@ -131,7 +131,7 @@ def _add(template: str, row: _Segments, part: Part) -> None:
         cut = (lead if rule.named else rule.between) if spec.explode else ""
         row.add_text(lead)
         own_stops = "" if spans else stops
-        row.add_capture(template, _Capture(spec.name, own_stops, spans, cut, spec.prefix, part.offset))
+        row.add_capture(template, _VariableMatch(spec.name, own_stops, spans, cut, spec.prefix, part.offset))
 
 
 class Matcher(Struct, frozen=True):
@@ -198,7 +198,7 @@ def _lay(row: _Segments, text: str, values: Values) -> bool:
     return start < end and _take(captures[spanning], text[start:end], values)
 
 
-def _take(capture: _Capture, raw: str, values: Values) -> bool:
+def _take(capture: _VariableMatch, raw: str, values: Values) -> bool:
     if any(stop in raw for stop in capture.stops):
         return False
     pieces = raw.split(capture.cut) if capture.cut else [raw]

@@ -56,7 +56,7 @@ _USE: Final[dict[ListKind, str]] = {
 
 class AppProvider(Provider):
     """What the app called ``name`` offers. ``entries`` gives what it has, with all that is mounted on it; ``handlers``
-    its methods; ``service`` the app as transports see it.
+    its methods; ``service`` the app as transports see it; ``instructions`` what it says of its use.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class AppProvider(Provider):
         handlers: Callable[[], Mapping[str, Handler]],
         middleware: Sequence[Middleware],
         service: Callable[[], Service],
+        instructions: Callable[[], str | None],
     ) -> None:
         self._name = name
         self._entries = entries
@@ -74,6 +75,7 @@ class AppProvider(Provider):
         self._handlers: dict[str, Handler] | None = None
         self._middleware = middleware
         self._service = service
+        self._instructions = instructions
 
     @property
     def label(self) -> str:
@@ -84,6 +86,11 @@ class AppProvider(Provider):
     def offers(self) -> frozenset[Offer]:
         """What the app has had so far."""
         return self._entries().offers
+
+    @property
+    def instructions(self) -> str | None:
+        """What the app says of its use, or what is mounted on it."""
+        return self._instructions() or self._entries().instructions
 
     @property
     def single_use(self) -> bool:
@@ -154,7 +161,9 @@ class AppProvider(Provider):
 
     async def _left(self, kind: ListKind, found: Provided[Any] | None, call: Call, channel: Channel) -> Any:
         """What was found, if the app's middleware leaves it in a list."""
-        if found is None:
+        if found is None or (
+            found.whole is not None and await self._left("resources", found.whole, call, channel) is None
+        ):
             return None
         answered = self._answered(kind, found)
         left = await self._listed(kind, [answered], call, channel) if self._middleware else [answered]
@@ -171,7 +180,7 @@ class AppProvider(Provider):
             return result(**members)
 
         asked = call if call.method == method else _asking_for_list(call, method)
-        left = typed(await composed(give, self._middleware)(asked, channel), result)
+        left = typed(await composed(give, self._middleware, method)(asked, channel), result)
         by_name = {each.name: each for each in found}
         described: list[Any] = getattr(left, member, [])
         return [
@@ -212,6 +221,14 @@ class AppProvider(Provider):
         """The scopes that a caller lacks to hear of a resource."""
         return self._entries().lacking(uri, principal)
 
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to a resource."""
+        await self._entries().watch(uri)
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less."""
+        await self._entries().unwatch(uri)
+
     # Its life
 
     def life(self, publish: Callable[[Change], None]) -> AbstractAsyncContextManager[None]:
@@ -248,7 +265,7 @@ class AppProvider(Provider):
         def answer(call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
             if self._handlers is None:  # now all is registered
                 made = self._make_handlers()
-                self._handlers = {name: composed(each, self._middleware) for name, each in made.items()}
+                self._handlers = {name: composed(each, self._middleware, name) for name, each in made.items()}
             handler = self._handlers.get(method)
             if handler is None:
                 raise MethodNotFound(f"{self._name} does not have the method {method!r}")

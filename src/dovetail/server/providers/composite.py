@@ -2,8 +2,8 @@
 
 Theory of operation. A list goes through the providers one after the other; its cursor says in which of them it goes on,
 and with which cursor of theirs. Before something is listed, the providers before it are asked whether they have a thing
-of that name, if they may. A provider that fails costs its own part of a list, which is logged; a look-up that finds
-nothing elsewhere gets its error.
+of that name, if they may; a URI that fits a template of one before is that one's. A provider that fails costs its own
+part of a list, which is logged; a look-up that finds nothing elsewhere gets its error.
 
 Specification: none.
 """
@@ -21,7 +21,7 @@ from ...protocol.types import Prompt, Resource, ResourceTemplate, Tool
 from ...runtime.channel import Channel
 from ...security.principal import Principal
 from ..catalog import ListKind
-from .provider import Offer, Provided, ProvidedPage, Provider
+from .provider import MAX_PAGES, Offer, Provided, ProvidedPage, Provider, fits, known_reader
 
 log = get_logger("dovetail.server")
 
@@ -67,6 +67,11 @@ class Composite(Provider):
         """Whether anything requires that callers are known."""
         return any(source.guarded for source in self.sources)
 
+    @property
+    def instructions(self) -> str | None:
+        """What they say of their use."""
+        return "\n\n".join(said for source in self.sources if (said := source.instructions)) or None
+
     # Lists
 
     async def list_tools(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Tool]:
@@ -94,9 +99,9 @@ class Composite(Provider):
     ) -> ProvidedPage[Any]:
         """What is listed from a place on."""
         place, inner = self._place(cursor)
-        found: list[Any] = []
+        found: dict[str, Any] = {}
         partial = False
-        while place < len(self.sources) and len(found) < self._page_size:
+        for _ in range(MAX_PAGES):  # a page may be empty, and another follow
             following: str | None = None
             try:
                 page = await LIST[kind](self.sources[place])(call, channel, inner)
@@ -108,14 +113,15 @@ class Composite(Provider):
             else:
                 partial = partial or page.partial
                 following = None if page.next == inner else page.next
-                found += [
-                    each
-                    for each in page.items
-                    if not await self._is_shadowed(kind, each.name, place, call, channel)
-                ]
+                for each in page.items:
+                    if not await self._is_shadowed(kind, each.name, place, call, channel):
+                        found.setdefault(each.name, each)
             place, inner = (place, following) if following is not None else (place + 1, None)
-        following = f"{place}:{inner or ''}" if place < len(self.sources) else None
-        return ProvidedPage(found, following, partial)
+            if place >= len(self.sources):
+                return ProvidedPage(list(found.values()), None, partial)
+            if len(found) >= self._page_size:
+                break
+        return ProvidedPage(list(found.values()), f"{place}:{inner or ''}", partial)
 
     def _place(self, cursor: str | None) -> tuple[int, str | None]:
         """Where a list goes on. Raises `InvalidCursor`."""
@@ -127,15 +133,14 @@ class Composite(Provider):
         return int(place), inner or None
 
     async def _is_shadowed(self, kind: ListKind, name: str, place: int, call: Call, channel: Channel) -> bool:
-        """Whether a thing of that name comes before those of a provider."""
+        """Whether what answers to that name comes before those of a provider."""
         for source in self.sources[:place]:
             if source.may_have(kind, name):
                 try:
-                    there: Provided[Any] | None = await FIND[kind](source)(call, channel, name)
+                    if await FIND[kind](source)(call, channel, name) is not None:
+                        return True
                 except Exception:  # noqa: BLE001, S112 - it was told when that provider was listed
                     continue
-                if there is not None and there.name == name:
-                    return True
         return False
 
     # One thing
@@ -186,12 +191,16 @@ class Composite(Provider):
     def known(self, kind: ListKind, principal: Principal | None) -> Sequence[Provided[Any]] | None:
         """All that a caller sees in a list, where all of them can say it."""
         first: dict[str, Provided[Any]] = {}
+        templates: list[str] = []
         for source in self.sources:
             known = source.known(kind, principal)
             if known is None:
                 return None
             for each in known:
-                first.setdefault(each.name, each)
+                if not any(fits(template, each.name) for template in templates):
+                    first.setdefault(each.name, each)
+            if kind == "resources":
+                templates += [each.name for each in source.known("templates", principal) or ()]
         return list(first.values())
 
     def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
@@ -203,7 +212,8 @@ class Composite(Provider):
 
     def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
         """What is equal as long as a caller sees the same list."""
-        prints = tuple(source.fingerprint(kind, principal) for source in self.sources)
+        kinds: tuple[ListKind, ...] = (kind, "templates") if kind == "resources" else (kind,)
+        prints = tuple(source.fingerprint(each, principal) for source in self.sources for each in kinds)
         return None if None in prints else prints
 
     def knows(self, kind: ListKind, name: str) -> bool:
@@ -215,18 +225,45 @@ class Composite(Provider):
         return any(source.may_have(kind, name) for source in self.sources)
 
     def hears(self, uri: str, principal: Principal) -> bool:
-        """Whether a caller may hear of a resource: what the first says that may have it."""
-        return next(
-            (source.hears(uri, principal) for source in self.sources if source.may_have("resources", uri)),
-            True,
-        )
+        """Whether a caller may hear of a resource: what the first says that is known to show it, and all before that
+        may have it.
+        """
+        hidden = False
+        for source in self.sources:
+            if source.may_have("resources", uri):
+                if source.fingerprint("resources", principal) is None:
+                    if not source.hears(uri, principal):
+                        return False
+                elif known_reader(source, uri, principal) is not None:
+                    return source.hears(uri, principal)
+                else:
+                    hidden = True
+        return not hidden
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
-        """The scopes that a caller lacks to hear of a resource: what the first says that may have it."""
-        return next(
-            (source.lacking(uri, principal) for source in self.sources if source.may_have("resources", uri)),
-            (),
-        )
+        """The scopes that a caller lacks to hear of a resource: of the first that shows it, or asks for any."""
+        for source in self.sources:
+            if source.may_have("resources", uri):
+                lacking = source.lacking(uri, principal)
+                if lacking or known_reader(source, uri, principal) is not None:
+                    return lacking
+        return ()
+
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to a resource."""
+        await self._tell_each(uri, lambda source: source.watch(uri))
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less."""
+        await self._tell_each(uri, lambda source: source.unwatch(uri))
+
+    async def _tell_each(self, uri: str, tell: Callable[[Provider], Awaitable[None]]) -> None:
+        for source in self.sources:
+            if source.may_have("resources", uri):
+                try:
+                    await tell(source)
+                except Exception as problem:  # noqa: BLE001 - told in the log; a listener hears of the others
+                    _tell(source, f"changes of {uri[:256]!r} may not be told", problem)
 
     # Their lives
 

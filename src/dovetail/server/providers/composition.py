@@ -30,12 +30,14 @@ from ...protocol.types import (
     ListToolsResult,
     PageParams,
     PromptReference,
+    ReadResourceResult,
     Result,
 )
 from ...runtime.channel import Channel
 from ...runtime.dispatch import Encoded
 from ...runtime.extension import Extensions, ServedTool
 from ...security.principal import Principal
+from ..access import demand
 from ..catalog import ListKind
 from ..entries import hinted
 from .composite import LIST, Composite
@@ -99,6 +101,21 @@ class Composition:
         return what in self._mounted.offers
 
     @property
+    def instructions(self) -> str | None:
+        """What the providers say of their use."""
+        return self._mounted.instructions
+
+    async def watch(self, uris: Sequence[str]) -> None:
+        """Somebody listens to these resources."""
+        for uri in uris:
+            await self._mounted.watch(uri)
+
+    async def unwatch(self, uris: Sequence[str]) -> None:
+        """One listener less for each."""
+        for uri in uris:
+            await self._mounted.unwatch(uri)
+
+    @property
     def single_use(self) -> bool:
         """Whether the state of calls of anything mounted counts once."""
         return self._mounted.single_use
@@ -138,8 +155,8 @@ class Composition:
     def hides(self, kind: str, principal: Principal) -> bool:
         """Whether there is anything mounted that a caller, who is judged, can't see."""
         return any(
-            (seen := source.known(each, principal)) is not None
-            and len(seen) < len(source.known(each, None) or ())
+            (seen := source.fingerprint(each, principal)) is not None
+            and seen != source.fingerprint(each, None)
             for source in self._mounted.sources
             for each in _OF_CHANGE[kind]
         )
@@ -200,6 +217,7 @@ class Composition:
         found = await self._mounted.find_tool(call, channel, params.name)
         if found is None:
             raise InvalidParams(f"there is no tool {params.name[:128]!r}")
+        demand(channel, found.scopes)
         self._check_headers(found, call, channel)
         answer = found.answer
         if self._extensions.run_tasks:
@@ -227,13 +245,17 @@ class Composition:
     async def read(self, call: Call, channel: Channel, uri: str) -> Result | Encoded:
         """Read a mounted resource. Raises `ResourceNotFound`."""
         found = await self.find_resource(call, channel, uri)
-        return await found.answer(call, channel)
+        result = await found.answer(call, channel)
+        if isinstance(result, ReadResourceResult) and call.profile.has(Feature.CACHE_HINTS):
+            return hinted(result, 0, "private")
+        return result
 
     async def find_resource(self, call: Call, channel: Channel, uri: str) -> Provided[Any]:
-        """The mounted resource or template that reads a URI. Raises `ResourceNotFound`."""
+        """The mounted resource or template that reads a URI. Raises `ResourceNotFound`, and `InsufficientScope`."""
         found = await self._mounted.find_resource(call, channel, uri)
         if found is None:
             raise ResourceNotFound(f"there is no resource {uri[:256]!r}", uri=uri[:2048])
+        demand(channel, found.scopes)
         return found
 
     async def get_prompt(self, call: Call, channel: Channel) -> Result | Encoded:
@@ -242,6 +264,7 @@ class Composition:
         found = await self._mounted.find_prompt(call, channel, params.name)
         if found is None:
             raise InvalidParams(f"there is no prompt {params.name[:128]!r}")
+        demand(channel, found.scopes)
         return await found.answer(call, channel)
 
     async def complete(self, call: Call, channel: Channel) -> Result | Encoded:
@@ -253,10 +276,13 @@ class Composition:
             missing = f"there is no prompt {ref.name[:128]!r}"
         else:
             found = await self._mounted.find_template(call, channel, ref.uri)
-            found = found or await self._mounted.find_resource(call, channel, ref.uri)
+            if found is None:
+                found = await self._mounted.find_resource(call, channel, ref.uri)
+                found = found if found is None or found.name == ref.uri else None  # a template that it fits
             missing = f"there is no resource or template {ref.uri[:128]!r}"
         if found is None:
             raise InvalidParams(missing)
+        demand(channel, found.scopes)
         if found.complete is None:
             return CompleteResult(completion=Completion(values=[]))
         return await found.complete(call, channel)

@@ -6,12 +6,15 @@ Specification: none.
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from ...protocol.call import Call
 from ...protocol.errors import MethodNotFound
 from ...protocol.types import Prompt, Resource, ResourceTemplate, Result, Tool
 from ...runtime.channel import Channel
 from ...runtime.dispatch import Encoded
 from ...security.principal import Principal
+from ..access import Requirement
 from ..catalog import Catalog, ListKind
 from ..completion import Completers
 from ..entries import PromptEntry, ResourceEntry, ToolEntry
@@ -111,13 +114,18 @@ class OwnEntries(Provider):
     async def _find(self, kind: ListKind, channel: Channel, name: str) -> Any:
         registry = self._registries[kind]
         entry = registry.get(name)
-        return None if entry is None or name in registry.hidden_from(channel) else self._of(entry)
+        return (
+            None
+            if entry is None or name in registry.hidden_from(channel)
+            else self._of(registry, name, entry)
+        )
 
     async def _page(
         self, kind: ListKind, call: Call, channel: Channel, cursor: str | None
     ) -> ProvidedPage[Any]:
-        part, following = self._catalog.part(self._registries[kind], call, channel, cursor)
-        return ProvidedPage([self._of(entry) for _, entry in part], following)
+        registry = self._registries[kind]
+        part, following = self._catalog.part(registry, call, channel, cursor)
+        return ProvidedPage([self._of(registry, name, entry) for name, entry in part], following)
 
     # What can be known without waiting
 
@@ -125,7 +133,7 @@ class OwnEntries(Provider):
         """All that a caller sees in a list."""
         registry = self._registries[kind]
         hidden = frozenset[str]() if principal is None else registry.hidden(principal)
-        return [self._of(entry) for name, entry in registry.named() if name not in hidden]
+        return [self._of(registry, name, entry) for name, entry in registry.named() if name not in hidden]
 
     def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
         """The entry of a name, if a caller sees it."""
@@ -135,7 +143,7 @@ class OwnEntries(Provider):
             principal is not None and registry.guarded and name in registry.hidden(principal)
         ):
             return None
-        return self._of(entry)
+        return self._of(registry, name, entry)
 
     def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
         """What is equal as long as a caller sees the same list."""
@@ -161,28 +169,37 @@ class OwnEntries(Provider):
 
     # Its things
 
-    def _of(self, entry: Any) -> Provided[Any]:
+    def _of(self, registry: Registry[Any], name: str, entry: Any) -> Provided[Any]:
         """An entry as it is given to others, the same each time."""
         found = self._provided.get(entry)
         if found is None:
             if len(self._provided) > 2 * sum(len(each) for each in self._registries.values()) + 100:
                 self._provided.clear()  # entries that were removed
-            found = self._provided[entry] = self._made(entry)
+            found = self._provided[entry] = replace(
+                self._made(entry, registry.guarded.get(name)), tags=registry.tags.get(name, frozenset())
+            )
         return found
 
-    def _made(self, entry: Any) -> Provided[Any]:
+    def _made(self, entry: Any, needed: Requirement | None) -> Provided[Any]:
+        scopes = () if needed is None else needed.scopes
         completed = _by_the_app if len(self._completers) else None
         if isinstance(entry, ToolEntry):
-            task, asks_first = entry.served.task, entry.served.asks_first
-            return Provided(described=entry.tool, answer=_by_the_app, task=task, asks_first=asks_first)
+            return Provided(
+                described=entry.tool,
+                answer=_by_the_app,
+                scopes=scopes,
+                task=entry.served.task,
+                asks_first=entry.served.asks_first,
+            )
         if isinstance(entry, PromptEntry):
-            return Provided(described=entry.prompt, answer=_by_the_app, complete=completed)
+            return Provided(described=entry.prompt, answer=_by_the_app, complete=completed, scopes=scopes)
         if isinstance(entry, ResourceEntry):
             described: Any = entry.described
             return Provided(
                 described=described,
                 answer=_by_the_app,
                 complete=None if entry.template is None else completed,
+                scopes=scopes,
             )
         raise TypeError(f"a {type(entry).__name__} is no entry of a catalog")
 

@@ -13,9 +13,10 @@ name what was called, tools may run as tasks, and nobody hears of a change in wh
 Specification: server/tools, server/resources, server/prompts, server/utilities/pagination.
 """
 
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, Generic, Literal, TypeVar
+from functools import lru_cache
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -29,6 +30,7 @@ from ...runtime.dispatch import Handler
 from ...runtime.extension import TaskOptions
 from ...security.principal import Principal
 from ..catalog import ListKind
+from ..context import Context
 
 T = TypeVar("T", Tool, Resource, ResourceTemplate, Prompt)
 Offer = Literal["tools", "resources", "prompts", "completions"]
@@ -46,8 +48,10 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
     prompt; it raises what the caller is told. ``complete``: what suggests values for the arguments of a prompt and the
     variables of a template, given the ``completion/complete`` (default: nothing does). ``tags``: words to choose by,
     which clients don't see. ``version``: of several that have the same name, the one that is higher is used unless the
-    call says which. ``task``: how a tool may be run as a task, if it may; ``asks_first``: it asks for input before it
-    begins.
+    call says which. ``scopes``: what a caller's token needs to use it, all of them; without, it is listed all the same,
+    so that clients can ask for them. ``whole``: where a URI that a template reads is a part of a resource, or another
+    name for it: that resource, and whoever does not see it reads no part of it. ``task``: how a tool may be run as a
+    task, if it may; ``asks_first``: it asks for input before it begins.
     """
 
     described: T
@@ -55,6 +59,8 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
     complete: Handler | None = None
     tags: frozenset[str] = frozenset()
     version: str | None = None
+    scopes: tuple[str, ...] = ()
+    whole: "Provided[Resource] | None" = None
     task: TaskOptions | None = None
     asks_first: bool = False
 
@@ -74,6 +80,21 @@ class ProvidedPage(Struct, Generic[T], frozen=True):
     partial: bool = False
 
 
+class AskingRunner(Protocol):
+    """How what a provider has may ask the client: runs ``body`` for a call, with a `Context` that can ask.
+
+    In the stateless era the body runs again in each round of the call, over what was answered and done before, and what
+    this gives is `InputRequired` where a round ends with questions; so it is for calls that outlive their requests.
+    Raises what the body raises, and `InvalidParams` for request state that is not valid here.
+    """
+
+    def __call__(
+        self, call: Call, channel: Channel, body: Callable[[Context], Awaitable[Any]]
+    ) -> Awaitable[Any]:
+        """See the class."""
+        ...
+
+
 class Provider:
     """A source of tools, resources, templates and prompts. Override what it has; every method has a default.
 
@@ -87,6 +108,11 @@ class Provider:
     def label(self) -> str:
         """What people know it by, in logs and errors."""
         return type(self).__name__
+
+    @property
+    def instructions(self) -> str | None:
+        """What models should know of its use; told where the app that it is mounted on has nothing to say itself."""
+        return None
 
     @property
     def offers(self) -> frozenset[Offer]:
@@ -129,7 +155,7 @@ class Provider:
         if resource is not None:
             return resource
         return await _found(
-            self.list_templates, call, channel, lambda each: _fits(each.described.uri_template, uri)
+            self.list_templates, call, channel, lambda each: fits(each.described.uri_template, uri)
         )
 
     async def find_template(
@@ -177,6 +203,12 @@ class Provider:
         """The scopes that a caller lacks to hear of a resource: it is told which, and can ask for them."""
         return ()
 
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to changes of a resource from now on, once more."""
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less. Of sessions that were lost, nobody tells."""
+
     @property
     def single_use(self) -> bool:
         """Whether the state of calls of anything that it has counts once."""
@@ -188,6 +220,9 @@ class Provider:
         return False
 
     # Its life
+
+    def mounted(self, asking: "AskingRunner") -> None:
+        """Called when it is mounted, before it lives. ``asking``: how its things may ask the client that uses them."""
 
     def life(self, publish: Callable[[Change], None]) -> AbstractAsyncContextManager[None]:
         """Around the time in which it is served. ``publish`` tells of a change in what it has; it may be called from
@@ -222,14 +257,14 @@ async def _found(
     pages: Callable[[Call, Channel, str | None], Any],
     call: Call,
     channel: Channel,
-    fits: Callable[[Provided[Any]], bool],
+    wanted: Callable[[Provided[Any]], bool],
 ) -> Any:
-    """The first thing of a list that fits, None where none does."""
+    """The first thing of a list that is wanted, None where none is."""
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         page = await pages(call, channel, cursor)
         for each in page.items:
-            if fits(each):
+            if wanted(each):
                 return each
         if page.next is None or page.next == cursor:
             break
@@ -237,11 +272,26 @@ async def _found(
     return None
 
 
-def _fits(template: str, uri: str) -> bool:
+def fits(template: str, uri: str) -> bool:
+    """Whether a URI can be made of a template."""
     try:
-        return URITemplate(template).match(uri) is not None
+        return _parsed(template).match(uri) is not None
     except ValueError:
         return False
+
+
+def known_reader(provider: Provider, uri: str, principal: Principal | None) -> Provided[Any] | None:
+    """The resource that a provider is known to show a caller under a URI, or the template that the URI fits."""
+    found = provider.known_one("resources", uri, principal)
+    if found is not None:
+        return found
+    templates = provider.known("templates", principal) or ()
+    return next((each for each in templates if fits(each.name, uri)), None)
+
+
+@lru_cache(maxsize=1000)
+def _parsed(template: str) -> URITemplate:
+    return URITemplate(template)
 
 
 @asynccontextmanager
@@ -249,4 +299,15 @@ async def _nothing() -> AsyncGenerator[None]:
     yield
 
 
-__all__ = ["ALL", "ListKind", "Offer", "ProvidedPage", "Provided", "Provider", "name_of"]
+__all__ = [
+    "ALL",
+    "AskingRunner",
+    "ListKind",
+    "Offer",
+    "ProvidedPage",
+    "Provided",
+    "Provider",
+    "fits",
+    "known_reader",
+    "name_of",
+]

@@ -318,7 +318,9 @@ class Argument(Struct, frozen=True, kw_only=True):
 
 
 def arguments(tool: str, **changes: Argument) -> Transform:
-    """Change arguments of a tool, by their names: other names, other words, defaults, values that are fixed."""
+    """Change arguments of a tool, by their names: other names, other words, defaults, values that are fixed. Names that
+    the tool does not have are left alone.
+    """
     return _Arguments(tool, changes)
 
 
@@ -335,6 +337,12 @@ class _Arguments(Transform):
     def tool(self, found: Provided[Tool], principal: Principal | None) -> Provided[Tool]:
         if found.described.name != self._tool:
             return found
+        has = found.described.input_schema.get("properties")
+        if (
+            has and not self._changes.keys() <= has.keys()
+        ):  # another transform, or another version, took some away
+            left = {old: each for old, each in self._changes.items() if old in has}
+            return _Arguments(self._tool, left).tool(found, principal)
         shown = replace(found.described, input_schema=self._schema(found.described.input_schema))
         return replace(found, described=shown, answer=self._answer(found.answer))
 

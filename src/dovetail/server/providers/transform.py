@@ -24,7 +24,7 @@ from ...protocol.types import Prompt, Resource, ResourceTemplate, Tool
 from ...runtime.channel import Channel
 from ...security.principal import Principal
 from ..access import is_judged
-from .provider import ListKind, Offer, Provided, ProvidedPage, Provider
+from .provider import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider, known_reader
 
 _MAX_PRINTS: Final = 1000
 
@@ -91,6 +91,11 @@ class Transformed(Provider):
         return self._inner.label
 
     @property
+    def instructions(self) -> str | None:
+        """What the provider says of its use."""
+        return self._inner.instructions
+
+    @property
     def offers(self) -> frozenset[Offer]:
         """What the provider may have."""
         return self._inner.offers
@@ -141,7 +146,13 @@ class Transformed(Provider):
             return None
         if isinstance(found.described, Resource):
             return self._named("resources", found, channel, uri)
-        return self._show["templates"](found, asking(channel))
+        principal = asking(channel)
+        if found.whole is not None:
+            whole = self._show["resources"](found.whole, principal)
+            if whole is None:
+                return None
+            found = replace(found, whole=whole)
+        return self._show["templates"](found, principal)
 
     async def find_template(
         self, call: Call, channel: Channel, template: str
@@ -209,17 +220,46 @@ class Transformed(Provider):
     def hears(self, uri: str, principal: Principal) -> bool:
         """Whether a caller may hear of a change in a resource."""
         inner = self._transform.inner_name("resources", uri)
-        if inner is None or not self._inner.hears(inner, principal):
-            return False
-        found = self._inner.known_one("resources", inner, principal)
-        return found is None or self._show["resources"](found, principal) is not None
+        return (
+            inner is not None
+            and self._inner.hears(inner, principal)
+            and not self._hides(uri, inner, principal)
+        )
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
         """The scopes that a caller lacks to hear of a resource."""
         inner = self._transform.inner_name("resources", uri)
-        return () if inner is None else self._inner.lacking(inner, principal)
+        if inner is None or self._hides(uri, inner, principal):
+            return ()
+        return self._inner.lacking(inner, principal)
+
+    def _hides(self, uri: str, inner: str, principal: Principal) -> bool:
+        """Whether what reads a URI, as far as it is known, is not shown to a caller."""
+        found = known_reader(self._inner, inner, principal)
+        if found is None:
+            return False
+        if not isinstance(found.described, Resource):
+            return self._show["templates"](found, principal) is None
+        shown = self._show["resources"](found, principal)
+        return shown is None or shown.name != uri
+
+    async def watch(self, uri: str) -> None:
+        """Somebody listens to a resource."""
+        inner = self._transform.inner_name("resources", uri)
+        if inner is not None:
+            await self._inner.watch(inner)
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less."""
+        inner = self._transform.inner_name("resources", uri)
+        if inner is not None:
+            await self._inner.unwatch(inner)
 
     # Its life
+
+    def mounted(self, asking: AskingRunner) -> None:
+        """Called when it is mounted."""
+        self._inner.mounted(asking)
 
     @asynccontextmanager
     async def _life(self, publish: Callable[[Change], None]) -> AsyncGenerator[None]:

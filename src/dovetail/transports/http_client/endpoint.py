@@ -16,7 +16,7 @@ Specification: 2025-11-25 basic/transports "Streamable HTTP"; basic/authorizatio
 import asyncio
 import re
 import ssl as tls
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ...logs import get_logger
@@ -56,12 +56,14 @@ class HTTPEndpoint:
         ssl: tls.SSLContext | None,
         unix_socket: str | None,
         connect_timeout: float,
+        around: Callable[[HTTPBackend], HTTPBackend] | None = None,
     ) -> None:
         self.target: Final = EndpointURL(url, unix_socket=unix_socket)
         self.url: Final = self.target.url
         self.shown: Final = self.target.shown
         self.connect_timeout: Final = connect_timeout
         self.given: Final = backend
+        self.around: Final = around
         self.ssl: Final = ssl
         self._source: Final = headers
         self.auth: Final = auth
@@ -139,9 +141,10 @@ class HTTPEndpoint:
     def _new_backend(self) -> HTTPBackend:
         from ..http1.client.http1_backend import HTTP1Backend
 
-        return HTTP1Backend(
+        backend = HTTP1Backend(
             unix_socket=self.target.unix_socket, ssl=self.ssl, connect_timeout=self.connect_timeout
         )
+        return backend if self.around is None else self.around(backend)
 
     def _usable(self) -> HTTPBackend:
         self.check()

@@ -8,6 +8,7 @@ Specification: 2024-11-05 basic/transports, "HTTP with SSE".
 
 import asyncio
 import ssl as tls
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urljoin
 
@@ -60,6 +61,7 @@ class HTTPSSETransport:
         max_message: int = 64 * 1024 * 1024,
         connect_timeout: float = 10.0,
         send_timeout: float = 30.0,
+        around: Callable[[HTTPBackend], HTTPBackend] | None = None,
     ) -> None:
         self.endpoint: Final = HTTPEndpoint(
             url,
@@ -69,6 +71,7 @@ class HTTPSSETransport:
             ssl=ssl,
             unix_socket=unix_socket,
             connect_timeout=connect_timeout,
+            around=around,
         )
         self._max_message = max_message
         self._send_timeout = send_timeout

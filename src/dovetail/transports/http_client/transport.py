@@ -17,6 +17,7 @@ Specification: 2025-11-25 basic/transports, "Streamable HTTP"; 2026-07-28 basic/
 
 import asyncio
 import ssl as tls
+from collections.abc import Callable
 from typing import Final
 
 from ...logs import get_logger
@@ -59,11 +60,11 @@ class HTTPTransport:
     become an Authorization header. ``headers``: more headers, or a function (async or not) that gives them
     for each request. ``auth``: gives the credentials for each request, and is asked when one is refused; it
     stays the caller's to close. ``backend``: an `HTTPBackend`, which then stays the caller's to close; by default
-    our own (`backend`), which leaves proxies of the environment to aiohttp. ``ssl``: a context for the
-    default backend. ``max_message``: bytes of one message (default 64 MiB). ``connect_timeout``: seconds (default
-    10). ``send_timeout``: seconds a server has to accept a notification or response (default 30).
-    ``resume_attempts``: tries in a row, without a new event, to resume a broken stream (default 8). Raises
-    `LocalProtocolError` for a URL or headers that cannot be used.
+    our own (`backend`), which leaves proxies of the environment to aiohttp. ``around``: what stands around that one,
+    and closes it. ``ssl``: a context for the default backend. ``max_message``: bytes of one message (default 64 MiB).
+    ``connect_timeout``: seconds (default 10). ``send_timeout``: seconds a server has to accept a notification or
+    response (default 30). ``resume_attempts``: tries in a row, without a new event, to resume a broken stream (default
+    8). Raises `LocalProtocolError` for a URL or headers that cannot be used.
     """
 
     name: str = "http"
@@ -83,6 +84,7 @@ class HTTPTransport:
         connect_timeout: float = 10.0,
         send_timeout: float = 30.0,
         resume_attempts: int = 8,
+        around: Callable[[HTTPBackend], HTTPBackend] | None = None,
     ) -> None:
         self.endpoint: Final = HTTPEndpoint(
             url,
@@ -92,6 +94,7 @@ class HTTPTransport:
             ssl=ssl,
             unix_socket=unix_socket,
             connect_timeout=connect_timeout,
+            around=around,
         )
         self._max_message = max_message
         self._send_timeout = send_timeout
@@ -246,6 +249,7 @@ class HTTPTransport:
             max_message=self._max_message,
             connect_timeout=endpoint.connect_timeout,
             send_timeout=self._send_timeout,
+            around=endpoint.around,
         )
 
     # One call

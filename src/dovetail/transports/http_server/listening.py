@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache, partial
 
-from ...protocol.listening import Change, change_in, everything, missed_in_session
+from ...protocol.listening import Change, change_in, everything, is_heard, missed_in_session
 from ...protocol.revisions import Feature, Profile
 from ...protocol.session import READY
 from ...runtime import tap
@@ -353,7 +353,7 @@ class GetStreams:
         state = await self._sessions.state(live.id)
         if state is None:
             return False
-        if state.phase == READY and (change.kind != "resource" or change.uri in state.subscriptions):
+        if state.phase == READY and (change.kind != "resource" or is_heard(change.uri, state.subscriptions)):
             message = _message(change, self._service.profiles[state.revision])
             if tap.listeners:
                 tap.note(live.link, "server", True, "http", message, state.revision)

@@ -22,7 +22,7 @@ from ...protocol.bindings.lines import DEFAULT_MAX_LINE, LineTooLong
 from ...protocol.errors import Closed, DovetailError, LocalProtocolError, MessageTooLarge, not_sent
 from ..client_transport import Outgoing, ReceivedResponse, Receiver
 from ..deadlines import nothing_sent
-from ..shared_channel import SharedChannel
+from ..shared_channel import ChannelMaker, SharedChannel
 from .descriptor_io import PeerGone
 from .launching import program_name
 from .process import OutputHandlers, ServerProcess
@@ -42,7 +42,8 @@ class StdioTransport:
     inherited. ``cwd``: where to start it. ``on_stderr`` gets each line of standard error (None: only the end
     is kept, for errors) and ``on_noise`` each line of standard output that is no message, as plain text.
     ``max_message``: bytes of one message (default 64 MiB). ``grace``: seconds between the steps of ending it
-    (default 2). ``send_timeout``: seconds it may leave its input unread (default 30).
+    (default 2). ``send_timeout``: seconds it may leave its input unread (default 30). ``channel``: what makes the
+    channel (default: `SharedChannel`).
     """
 
     name: str = "stdio"
@@ -60,6 +61,7 @@ class StdioTransport:
         max_message: int = DEFAULT_MAX_LINE,
         grace: float = 2.0,
         send_timeout: float = 30.0,
+        channel: ChannelMaker = SharedChannel,
     ) -> None:
         self.command: Final = tuple(command)
         self.noise = 0
@@ -70,6 +72,7 @@ class StdioTransport:
         self._max_message = max_message
         self._grace = grace
         self._send_timeout = send_timeout
+        self._make_channel = channel
         self._channel: SharedChannel | None = None
         self._process: ServerProcess | None = None
         self._started = asyncio.Event()
@@ -84,7 +87,7 @@ class StdioTransport:
         if self._process is not None:
             await self._process.close(self._grace)
         self._started = asyncio.Event()
-        channel = self._channel = SharedChannel(self.name, self._write, pressure=self._press)
+        channel = self._channel = self._make_channel(self.name, self._write, pressure=self._press)
         channel.attach(receiver)
         try:
             process = await ServerProcess.start(
@@ -139,6 +142,11 @@ class StdioTransport:
     def describe(self) -> str:
         """The program's name. Its arguments are left out, because they may hold secrets."""
         return program_name(self.command)
+
+    @property
+    def exit_status(self) -> int | None:
+        """The status that the server ended with (negative: the number of a signal); None if it runs, or never did."""
+        return None if self._process is None else self._process.exit_status
 
     def stderr_tail(self, lines: int | None = None) -> str:
         """The last lines of standard error, as plain text."""

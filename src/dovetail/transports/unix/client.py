@@ -25,7 +25,7 @@ from ...protocol.errors import (
     not_sent,
 )
 from ..client_transport import Outgoing, ReceivedResponse, Receiver
-from ..shared_channel import SharedChannel
+from ..shared_channel import ChannelMaker, SharedChannel
 
 __all__ = ["UnixTransport"]
 
@@ -36,7 +36,8 @@ class UnixTransport:
     """A server that listens on a unix socket. It follows `client_transport.Transport`.
 
     ``path``: the socket. ``max_message``: bytes of one message (default 64 MiB). ``connect_timeout`` (default
-    10) and ``send_timeout``, for a server that does not read (default 30), are in seconds.
+    10) and ``send_timeout``, for a server that does not read (default 30), are in seconds. ``channel``: what makes the
+    channel (default: `SharedChannel`).
     """
 
     name: str = "unix"
@@ -50,11 +51,13 @@ class UnixTransport:
         max_message: int = DEFAULT_MAX_LINE,
         connect_timeout: float = 10.0,
         send_timeout: float = 30.0,
+        channel: ChannelMaker = SharedChannel,
     ) -> None:
         self.path: Final = os.fspath(path)
         self._max_message = max_message
         self._connect_timeout = connect_timeout
         self._send_timeout = send_timeout
+        self._make_channel = channel
         self._channel: SharedChannel | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -81,7 +84,7 @@ class UnixTransport:
             writer.transport.abort()
             raise Closed("this transport was closed while it opened")
         self._writer = writer
-        channel = self._channel = SharedChannel(self.name, self._write)
+        channel = self._channel = self._make_channel(self.name, self._write)
         channel.attach(receiver)
         self._reading = asyncio.create_task(self._read(reader, channel), name="dovetail: read unix socket")
 

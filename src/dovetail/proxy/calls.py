@@ -1,0 +1,372 @@
+"""Passing calls on, whichever eras the caller and the upstream are of.
+
+Theory of operation. Parameters go to the upstream as they came, the caller's capabilities and log level with them, and
+the result comes back in its own bytes. Where the upstream asks:
+
+==================  =====================================  ===================================================
+caller              stateful upstream: a request           stateless upstream: "input required"
+==================  =====================================  ===================================================
+stateful            the same request to the caller         requests to the caller, then the call again
+stateless           "input required"; the call is parked   "input required"; its state in ours, sealed
+==================  =====================================  ===================================================
+
+A caller of the stateless era is asked through the rounds of the app that the proxy is mounted on (`AskingRunner`): what
+the upstream said before is recorded there like a step, sealed and bound to the caller and the call.
+
+Specification: basic/patterns/mrtr; client/elicitation, client/sampling, client/roots.
+"""
+
+import asyncio
+import contextvars
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import Raw, Struct, field
+from msgspec.structs import replace
+
+from ..errors import InternalError, MissingCapability, RPCError
+from ..extensions import Call, Channel, Encoded, Result
+from ..logs import get_logger
+from ..protocol import names
+from ..providers import AskingRunner
+from ..revisions import PROFILES, Feature
+from ..server.context import Context
+from ..types import (
+    CacheableResult,
+    CallToolResult,
+    InputRequired,
+    LogLevel,
+    Params,
+    RetryParams,
+    TextContent,
+    decode,
+    encode,
+    reader,
+)
+from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, announced, asking_part
+from .parking import ParkedCall, Parking, PendingQuestions
+from .passing import Passing, current
+from .questions import PassedQuestion, carried, plain_params
+
+log = get_logger("dovetail.proxy")
+
+MAX_ROUNDS: Final = 16
+"""Times that an upstream may ask in one call, or answer that it is not done yet."""
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+
+
+class _Outcome(Struct, frozen=True):
+    """What a trip to the upstream came to: questions, for the journal."""
+
+    asked: dict[str, dict[str, Any]]
+    state: str | None = None
+    parked: str | None = None
+
+
+class Forwarder:
+    """Passes calls on. ``park``: how long one waits for the answers of its caller, in seconds; ``timeout``: for a sign
+    of life of the upstream.
+    """
+
+    def __init__(
+        self,
+        connections: UpstreamConnections,
+        *,
+        park: float,
+        timeout: float | None,
+        label: Callable[[], str],
+    ) -> None:
+        self.asking: AskingRunner | None = None
+        self._timeout = timeout
+        self._connections = connections
+        self._parking = Parking(park)
+        self._label = label
+
+    def close(self) -> None:
+        """Take back all that waits for its callers."""
+        self._parking.close()
+
+    async def answer(self, call: Call, channel: Channel) -> Result | Encoded:
+        """What the upstream answers. Raises the upstream's `RPCError`, and what its client raises.
+
+        That the caller can't be asked is told as an app tells it: in the stateful era, to a tool's caller by a result.
+        """
+        try:
+            return await self._answer(call, channel)
+        except MissingCapability as problem:
+            if call.profile.stateless or call.method != names.TOOLS_CALL:
+                raise
+            said = TextContent(text=problem.message)
+            return CallToolResult(content=[said], is_error=True, meta={names.META_MISSING: problem.required})
+
+    async def _answer(self, call: Call, channel: Channel) -> Result | Encoded:
+        by_rounds = call.profile.stateless or channel.durable is not None
+        if by_rounds and getattr(call.params, "request_state", None) is not None:
+            return await self._by_rounds(call, channel, None)
+        passing = Passing(call, channel)
+        lease = await self._connections.lease(call, channel, passing)
+        connection = lease.connection
+        if (
+            by_rounds
+            and connection.client.era == "stateful"
+            and asking_part(call.peer.capabilities) is not NOTHING
+        ):
+            return await self._parkable(call, channel, lease, passing)
+        with lease:
+            body = await self._send(connection, passing, call.params)
+            if isinstance(body, InputRequired):
+                if by_rounds:
+                    return await self._by_rounds(call, channel, _outcome(body))
+                body = await self._by_requests(connection, passing, body)
+            return result_for(call, connection, body)
+
+    # Stateful callers
+
+    async def _by_requests(self, connection: Connection, passing: Passing, required: InputRequired) -> Raw:
+        """Ask by requests what a stateless upstream wants to know, until it has a result."""
+        pause = 0.0
+        for _ in range(MAX_ROUNDS):
+            answers: dict[str, Raw] | None = None
+            if required.input_requests is not None:
+                answers = await _asked_by_requests(passing, required)
+            if not required.input_requests:
+                pause = await _waited(pause)
+            again = _again(passing.call, answers, required.request_state)
+            body = await self._send(connection, passing, again)
+            if not isinstance(body, InputRequired):
+                return body
+            required = body
+        raise InternalError(f"{self._label()} asked {MAX_ROUNDS} times without coming to an end")
+
+    # Stateless callers
+
+    async def _parkable(
+        self, call: Call, channel: Channel, lease: ConnectionUse, passing: Passing
+    ) -> Result | Encoded:
+        """Send a call whose upstream may ask during it."""
+        connection = lease.connection
+        parked = ParkedCall(connection, passing, lease.release)
+
+        async def work() -> Raw:
+            return cast("Raw", await self._send(connection, passing, call.params))
+
+        parked.begin(work)
+        came = await parked.came_to(0)
+        if isinstance(came, PendingQuestions):
+            self._parking.park(parked)
+            return await self._by_rounds(call, channel, _parked_outcome(parked, came))
+        return result_for(call, connection, came)
+
+    async def _by_rounds(self, call: Call, channel: Channel, first: _Outcome | None) -> Result | Encoded:
+        """Go on in rounds of the caller's. ``first``: what the first trip came to, where this is its request."""
+        asking = self.asking
+        if asking is None:
+            raise InternalError("the proxy is not mounted on an app, so it can't ask its callers")
+
+        async def body(ctx: Context) -> Result | Encoded:
+            outcome, final = first, None
+            answers: dict[str, Any] = {}
+            used: set[str] = set()
+            for number in range(1, MAX_ROUNDS + 1):
+                apart = (
+                    contextvars.copy_context()
+                )  # an upstream in this process must not find itself in a step of ours
+
+                async def trip(
+                    number: int = number,
+                    before: _Outcome | None = outcome,
+                    answers: dict[str, Any] = answers,
+                    apart: contextvars.Context = apart,
+                ) -> _Outcome | None:
+                    nonlocal final
+                    if number == 1 and before is not None:
+                        return before
+                    assert before is not None  # noqa: S101 - the first is recorded in every state
+                    work = self._trip(number - 1, call, channel, before, answers)
+                    found = await asyncio.create_task(work, context=apart)
+                    if isinstance(found, _Outcome):
+                        return found
+                    final = found
+                    return None
+
+                outcome = await ctx.step(f"upstream-{number}", trip, into=_Outcome | None)
+                if outcome is None:
+                    assert final is not None  # noqa: S101 - a trip without questions has it
+                    return final
+                named = {key: key if key not in used else f"{key}-{number}" for key in outcome.asked}
+                used.update(named.values())
+                asked = {
+                    named[key]: PassedQuestion(each["method"], each["params"])
+                    for key, each in outcome.asked.items()
+                }
+                given = await ctx.ask(**asked)
+                answers = {key: given[name] for key, name in named.items()}
+            raise InternalError(f"{self._label()} asked {MAX_ROUNDS} times without coming to an end")
+
+        return await asking(call, channel, body)
+
+    async def _trip(
+        self, step: int, call: Call, channel: Channel, before: _Outcome, answers: Mapping[str, Any]
+    ) -> "_Outcome | Result | Encoded":
+        """Bring the upstream the answers to what it asked."""
+        given = {key: Raw(encode(answer)) for key, answer in answers.items()}
+        if before.parked is not None:
+            parked = self._parking.take(before.parked)
+            parked.passing.went_on(call, channel)
+            try:
+                came = await parked.came_to(step, given)
+            except BaseException:
+                self._parking.done(parked)
+                raise
+            if isinstance(came, PendingQuestions):
+                self._parking.park(parked)
+                return _parked_outcome(parked, came)
+            self._parking.done(parked)
+            return result_for(call, parked.connection, came)
+        passing = Passing(call, channel)
+        with await self._connections.lease(call, channel, passing) as connection:
+            body = await self._send(connection, passing, _again(call, given, before.state))
+            if isinstance(body, InputRequired):
+                return _outcome(body)
+            return result_for(call, connection, body)
+
+    # Sending
+
+    async def _send(self, connection: Connection, passing: Passing, params: Params) -> Raw | InputRequired:
+        """One trip to the upstream, and what it says meanwhile told. Raises as `Client.forward` does."""
+        call, client = passing.call, connection.client
+        level = call.log_level
+        if level is not None and level != connection.level and client.era == "stateful":
+            await _set_level(connection, level)
+        meta = None if params.meta is None else _meta(call.raw).meta
+        token = current.set(passing)
+        try:
+            return await client.forward(
+                call.method,
+                params if params.meta is None else replace(params, meta=None),
+                progress=None if call.progress_token is None else passing.progress,
+                meta=meta,
+                log_level=level,
+                capabilities=announced(call.peer.capabilities),
+                timeout=self._timeout,
+            )
+        finally:
+            current.reset(token)
+            await passing.said()
+
+
+class _MetaMember(Struct, frozen=True):
+    meta: dict[str, Any] | None = field(default=None, name="_meta")
+
+
+_meta: Final = msgspec.json.Decoder(_MetaMember).decode
+
+
+async def _set_level(connection: Connection, level: LogLevel) -> None:
+    """Tell a stateful upstream what its caller wants to hear."""
+    offered = connection.client.server_capabilities
+    connection.level = level
+    if offered is not None and offered.logging is not None:
+        try:
+            await connection.client.set_log_level(level)
+        except RPCError as problem:
+            log.debug("the upstream did not take the log level %s: %s", level, problem)
+
+
+async def _asked_by_requests(passing: Passing, required: InputRequired) -> dict[str, Raw]:
+    """The caller's answers, by request. Raises the caller's `RPCError`."""
+    profile = passing.call.profile
+
+    async def ask(method: str, params: Raw) -> Raw:
+        asked = profile.encode(carried(method, params, profile))
+        return (await passing.ask(method, Raw(asked))).copy()
+
+    asking = {
+        key: asyncio.ensure_future(ask(each.method, each.params))
+        for key, each in (required.input_requests or {}).items()
+    }
+    try:
+        await asyncio.gather(*asking.values())
+        return {key: each.result() for key, each in asking.items()}
+    finally:
+        for each in asking.values():
+            each.cancel()
+
+
+async def _waited(pause: float) -> float:
+    """Wait before an upstream that asked nothing is called again; how long the next time."""
+    await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
+    return min(pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+
+
+def _again(call: Call, answers: Mapping[str, Raw] | None, state: str | None) -> RetryParams:
+    """The parameters of the call with answers. Raises `InternalError` for a method that can't be asked."""
+    params = call.params
+    if not isinstance(params, RetryParams):
+        raise InternalError(f"{call.method} must not ask for input")
+    return replace(params, input_responses=None if answers is None else dict(answers), request_state=state)
+
+
+def _outcome(required: InputRequired) -> _Outcome:
+    """What a stateless upstream asks, to be recorded."""
+    asked = {
+        key: {"method": each.method, "params": decode(plain_params(each.params))}
+        for key, each in (required.input_requests or {}).items()
+    }
+    return _Outcome(asked, state=required.request_state)
+
+
+def _parked_outcome(parked: ParkedCall, came: PendingQuestions) -> _Outcome:
+    """What a stateful upstream asks, to be recorded."""
+    asked = {
+        key: {"method": method, "params": decode(params)} for key, (method, params) in came.questions.items()
+    }
+    return _Outcome(asked, parked=parked.id)
+
+
+def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encoded:
+    """A result of the upstream's as its caller is given it: its bytes, where the caller's revision can carry them."""
+    client = connection.client
+    profile = call.profile
+    row = profile.client_requests[call.method]
+    hinted = profile.has(Feature.CACHE_HINTS) and issubclass(row.result, CacheableResult)
+    if not profile.carries(PROFILES[client.revision], row.result):
+        result = reader(row.result).keep(body)
+        if hinted and isinstance(result, CacheableResult) and result.ttl_ms is None:
+            return replace(result, ttl_ms=0, cache_scope="private")
+        return result
+    if client.era == "stateful" and not (profile.stateless and (hinted or _META_MARK in bytes(body))):
+        return bytes(body)
+    members = _members(body)
+    members.pop("resultType", None)
+    if not profile.has(Feature.CACHE_HINTS):
+        for name in _HINTS:
+            members.pop(name, None)
+    elif hinted:
+        members.setdefault("ttlMs", _ZERO)
+        members.setdefault("cacheScope", _PRIVATE)
+    meta = members.get("_meta")
+    if meta is not None and profile.stateless:
+        decoded = decode(meta)
+        if names.META_MISSING in decoded and client.era == "stateful":
+            raise MissingCapability(
+                "the tool asks what this client did not declare",
+                data={"requiredCapabilities": decoded[names.META_MISSING]},
+            )
+        said = {key: each for key, each in decoded.items() if key != names.META_SERVER_INFO}
+        del members["_meta"]
+        if said:
+            return Result(meta=said, extra=members)
+    return msgspec.json.encode(members)
+
+
+_META_MARK: Final = b'"_meta"'
+_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_HINTS: Final = ("ttlMs", "cacheScope")
+_ZERO: Final = Raw(b"0")
+_PRIVATE: Final = Raw(b'"private"')
+
+__all__ = ["Forwarder", "result_for"]

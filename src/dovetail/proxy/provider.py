@@ -1,0 +1,278 @@
+"""`ProxyProvider`: another server's tools, resources and prompts, as a provider.
+
+Theory of operation. Lists and calls go to the upstream as they are asked for, over a connection that stays open
+(`connections`), and what comes back is passed on in the bytes that it came in, unless the caller's revision can't carry
+them. What the upstream asks during a call goes to the caller of that call, whichever eras the two are of: see `calls`.
+
+Specification: server/tools, server/resources, server/prompts, server/utilities/completion.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, Final, Unpack
+
+from ..client import Client, ClientOptions, Target
+from ..errors import DovetailError, InternalError, LocalProtocolError, MethodNotFound, RPCError
+from ..extensions import Call, Change, Channel, Encoded, Handler, Result
+from ..logs import get_logger
+from ..protocol import names
+from ..providers import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider
+from ..revisions import PROFILES
+from ..types import Prompt, Resource, ResourceTemplate, ServerCapabilities, Tool
+from .calls import Forwarder
+from .connections import Connection, Credentials, Share, UpstreamConnections
+from .lists import Lists
+
+log = get_logger("dovetail.proxy")
+
+MAX_WATCHED: Final = 10_000
+"""Resources whose changes are heard of at a time."""
+_OURS: Final = ("elicitation", "approve", "sampling", "roots", "logging", "progress", "rounds")
+
+
+class ProxyProvider(Provider):
+    """What another server offers: ``app.mount("weather", ProxyProvider("https://weather.example/mcp"))``.
+
+    ``target`` and ``options`` are those of `dovetail.Client`, but for what it is asked and told: that goes to the
+    callers. ``name``: what people know the upstream by, in errors and logs (default: what it calls itself).
+
+    ``share``: "caller": each session of callers has a connection of its own to a stateful upstream, and callers
+    without a session one for each principal; a stateless upstream, which keeps nothing, is reached over one for all.
+    "all": one for all in any case, for an upstream that keeps nothing between calls; what it asks reaches the caller
+    only where the connection tells which call it is for. ``credentials``: gives the options (``auth``, ``headers``) of
+    the connections of a principal, so that lists and calls are those of that principal; without it all callers have
+    the credentials of ``options``. The caller's own token and headers are never sent to the upstream.
+
+    ``max_connections``: beyond these, a call is refused until one is unused (64). ``idle``: seconds after which an
+    unused one is closed (300). ``list_timeout``: seconds that the upstream has for a page of a list (10).
+    ``park``: seconds that a call at a stateful upstream waits for the answers of a caller of the stateless era (300).
+    Raises `LocalProtocolError` for options that can't be.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        name: str = "",
+        share: Share = "caller",
+        credentials: Credentials | None = None,
+        max_connections: int = 64,
+        idle: float = 300.0,
+        list_timeout: float = 10.0,
+        park: float = 300.0,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        for each in _OURS:
+            if each in options:
+                raise LocalProtocolError(
+                    f"a proxy has no option {each!r}: what its upstream asks and tells goes to its callers"
+                )
+        if isinstance(target, Client):
+            raise LocalProtocolError("a proxy makes its own clients: give it what the client was given")
+        if share not in ("caller", "all"):
+            raise LocalProtocolError(f'share is "caller" or "all", not {share!r}')
+        self._name = name
+        self._main: Connection | None = None
+        self._publish: Callable[[Change], None] | None = None
+        self._watched: dict[str, int] = {}
+        self._lists = Lists(list_timeout)
+        self._connections = UpstreamConnections(
+            target,
+            options,
+            credentials=credentials,
+            share=share,
+            limit=max_connections,
+            idle=idle,
+            changed=self._changed,
+        )
+        self._caller = Forwarder(
+            self._connections, park=park, timeout=options.get("timeout"), label=lambda: self.label
+        )
+        self._uses: Final = {kind: self._by(kind) for kind in ("use", "complete")}
+
+    @property
+    def label(self) -> str:
+        """What people know the upstream by."""
+        if self._name:
+            return self._name
+        main = self._main
+        info = None if main is None or main.client.state != "ready" else main.client.server_info
+        return "the upstream server" if info is None else (info.title or info.name)[:100]
+
+    @property
+    def offers(self) -> frozenset[Offer]:
+        """What the upstream offers; anything, as long as that is not known."""
+        offered = None
+        if self._main is not None:
+            with suppress(LocalProtocolError):
+                offered = self._main.client.server_capabilities
+        if offered is None:
+            return frozenset(("tools", "resources", "prompts", "completions"))
+        known: Mapping[Offer, Any] = {
+            "tools": offered.tools,
+            "resources": offered.resources,
+            "prompts": offered.prompts,
+            "completions": offered.completions,
+        }
+        unsaid = PROFILES[self._main.client.revision].absent.get(ServerCapabilities, ()) if self._main else ()
+        return frozenset(kind for kind, there in known.items() if there is not None or kind in unsaid)
+
+    @property
+    def instructions(self) -> str | None:
+        """What the upstream says of its use."""
+        main = self._main
+        return None if main is None or main.client.state != "ready" else main.client.instructions
+
+    async def watch(self, uri: str) -> None:
+        """Hear of changes of a resource, for one listener more. Raises as `Client.subscribe` does."""
+        self._watched[uri] = self._watched.get(uri, 0) + 1
+        if self._watched[uri] > 1 or len(self._watched) > MAX_WATCHED:
+            return
+        main = await self._connections.main()
+        offered = main.client.server_capabilities
+        if offered is not None and offered.resources is not None and offered.resources.subscribe:
+            await main.client.subscribe(uri)
+
+    async def unwatch(self, uri: str) -> None:
+        """One listener less. Raises as `Client.unsubscribe` does."""
+        left = self._watched.get(uri, 0) - 1
+        if left > 0:
+            self._watched[uri] = left
+        elif self._watched.pop(uri, None) is not None:
+            main = await self._connections.main()
+            await main.client.unsubscribe(uri)
+
+    # Lists
+
+    async def list_tools(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Tool]:
+        """A page of the upstream's tools."""
+        return await self._page("tools", call, channel, cursor)
+
+    async def list_resources(
+        self, call: Call, channel: Channel, cursor: str | None
+    ) -> ProvidedPage[Resource]:
+        """A page of the upstream's resources."""
+        return await self._page("resources", call, channel, cursor)
+
+    async def list_templates(
+        self, call: Call, channel: Channel, cursor: str | None
+    ) -> ProvidedPage[ResourceTemplate]:
+        """A page of the upstream's resource templates."""
+        return await self._page("templates", call, channel, cursor)
+
+    async def list_prompts(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Prompt]:
+        """A page of the upstream's prompts."""
+        return await self._page("prompts", call, channel, cursor)
+
+    async def find_tool(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+        """The upstream's tool of a name."""
+        return self._provided("tools", await self._found("tools", call, channel, name))
+
+    async def find_prompt(self, call: Call, channel: Channel, name: str) -> Provided[Prompt] | None:
+        """The upstream's prompt of a name."""
+        return self._provided("prompts", await self._found("prompts", call, channel, name))
+
+    async def find_template(
+        self, call: Call, channel: Channel, template: str
+    ) -> Provided[ResourceTemplate] | None:
+        """The upstream's template that is written so."""
+        return self._provided("templates", await self._found("templates", call, channel, template))
+
+    async def find_resource(
+        self, call: Call, channel: Channel, uri: str
+    ) -> Provided[Resource] | Provided[ResourceTemplate] | None:
+        """The resource of a URI: to be read any, if the upstream has resources at all, for it need not list what it
+        names in results.
+        """
+        if "resources" not in self.offers:
+            return None
+        if call.method != names.RESOURCES_READ:
+            return await super().find_resource(call, channel, uri)
+        return self._provided("resources", Resource(uri=uri, name=uri))
+
+    async def _page(
+        self, kind: ListKind, call: Call, channel: Channel, cursor: str | None
+    ) -> ProvidedPage[Any]:
+        try:
+            with await self._connections.lease(call, channel) as connection:
+                page = await self._lists.page(kind, connection, cursor)
+        except MethodNotFound:
+            return ProvidedPage()
+        except RPCError:
+            raise
+        except DovetailError as problem:
+            raise self._failed(problem) from problem
+        return ProvidedPage([self._provided(kind, each) for each in page.items], page.next)
+
+    async def _found(self, kind: ListKind, call: Call, channel: Channel, name: str) -> Any:
+        try:
+            with await self._connections.lease(call, channel) as connection:
+                return await self._lists.find(kind, connection, name)
+        except MethodNotFound:
+            return None
+        except RPCError:
+            raise
+        except DovetailError as problem:
+            raise self._failed(problem) from problem
+
+    def _provided(self, kind: ListKind, described: Any) -> Any:
+        if described is None:
+            return None
+        complete = self._uses["complete"] if kind in ("prompts", "templates") else None
+        return Provided(described=described, answer=self._uses["use"], complete=complete)
+
+    # Using
+
+    def _by(self, _kind: str) -> Handler:
+        async def answer(call: Call, channel: Channel) -> Result | Encoded:
+            try:
+                return await self._caller.answer(call, channel)
+            except RPCError:
+                raise
+            except DovetailError as problem:
+                raise self._failed(problem) from problem
+
+        return answer
+
+    def _failed(self, problem: DovetailError) -> InternalError:
+        """What a caller is told of an upstream that gave no answer."""
+        log.warning("%s: %s", self.label, problem)
+        failure = InternalError(f"{self.label}: {type(problem).__name__}: it gave no answer")
+        failure.retry_safe = problem.retry_safe
+        return failure
+
+    # Its life
+
+    def mounted(self, asking: AskingRunner) -> None:
+        """Called when it is mounted."""
+        self._caller.asking = asking
+
+    def life(self, publish: Callable[[Change], None]) -> AbstractAsyncContextManager[None]:
+        """Around the time in which it is served: connected to the upstream, which may come later."""
+        return self._live(publish)
+
+    @asynccontextmanager
+    async def _live(self, publish: Callable[[Change], None]) -> AsyncGenerator[None]:
+        self._publish = publish
+        tidying = asyncio.create_task(self._connections.tidy())
+        try:
+            try:
+                self._main = await self._connections.main()
+            except DovetailError as problem:
+                log.warning("%s is not there yet: %s", self.label, problem)
+            yield
+        finally:
+            self._publish = None
+            tidying.cancel()
+            await asyncio.gather(tidying, return_exceptions=True)
+            self._caller.close()
+            await self._connections.close()
+
+    def _changed(self, connection: Connection, change: Change) -> None:
+        self._lists.changed(connection, change)
+        if self._publish is not None:
+            self._publish(change)
+
+
+__all__ = ["ProxyProvider"]

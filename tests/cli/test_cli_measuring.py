@@ -1,0 +1,146 @@
+"""`dovetail bench` and `dovetail conformance`: what is sent, what is told, and how they end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dovetail.cli import main
+
+SERVER = '''
+from dovetail import App, ToolError
+
+app = App("counted", version="1.0")
+calls = []
+
+
+@app.tool
+async def work(number: int) -> int:
+    """Work."""
+    with open("calls", "a") as file:
+        file.write("x")
+    return number
+
+
+@app.tool
+async def fail() -> str:
+    """Fail."""
+    raise ToolError("out of order")
+'''
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server that notes each call, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "server.py").write_text(SERVER)
+    return "server.py"
+
+
+def test_no_tool_is_called_unless_named(server, run):
+    """What is measured by default changes nothing."""
+    code, out, err = run("bench", server, "--seconds", "0.3", "--concurrency", "3")
+    assert code == 0
+    assert "requests/s" in out
+    assert "p50" in out
+    assert "alone, without network and work" in out
+    assert "lists of the tools, 3 at once" in err
+    assert not Path("calls").exists()
+
+
+def test_a_named_tool_is_called(server, run):
+    """As often as is told, and a few times before."""
+    words = ("bench", server, "--seconds", "0.3", "--tool", "work", "--args", '{"number": 3}', "--json")
+    code, out, _ = run(*words)
+    found = json.loads(out)
+    assert code == 0
+    assert found["requests"] + 20 == len(Path("calls").read_text())
+    assert 0 < found["latency"]["p50"] <= found["latency"]["p99"] <= found["latency"]["max"]
+    assert found["client"]["alonePerSecond"] > 0
+
+
+def test_what_fails_is_counted(server, run):
+    """And there is nothing to measure where the first request fails."""
+    code, _, err = run("bench", server, "--seconds", "0.3", "--tool", "fail")
+    assert (code, "out of order" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--seconds", "0"), ("--concurrency", "0"), ("--args", "{}"), ("--tool", "work", "--args", "[]")],
+)
+def test_what_makes_no_sense(server, run, words):
+    assert run("bench", server, *words)[0] == 2
+
+
+NPX = """#!{python}
+import json, pathlib, sys
+words = sys.argv[1:]
+if "list" in words:
+    print("Server scenarios (test against a server):")
+    for name in ("ping", "tools-list", "resources-list", "tools-call-simple-text"):
+        print(f"  - {{name}} [2025-11-25,2026-07-28]")
+    sys.exit()
+name = words[words.index("--scenario") + 1]
+folder = pathlib.Path(words[words.index("-o") + 1], name)
+folder.mkdir()
+checks = [{{"id": name, "description": "d", "status": "SUCCESS"}}]
+if name == "tools-call-simple-text":
+    checks = [{{"id": name, "description": "d", "status": "FAILURE", "errorMessage": "no such tool"}}]
+checks.append({{"id": "x", "description": "d", "status": "FAILURE", "errorMessage": "Not testable: no tool"}})
+folder.joinpath("checks.json").write_text(json.dumps(checks))
+"""
+
+
+def programs(folder, version):
+    """A node and an npx that answer as the suite does."""
+    there = folder / "bin"
+    there.mkdir()
+    for name, text in (("node", f"#!/bin/sh\necho {version}\n"), ("npx", NPX.format(python=sys.executable))):
+        (there / name).write_text(text)
+        (there / name).chmod(0o755)
+    return str(there)
+
+
+@pytest.fixture
+def url(server):
+    """The same server, over HTTP."""
+    command = [sys.executable, "-m", "dovetail", "run", server, "--http", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    yield "http://" + line.split("http://")[1].split()[0]
+    process.terminate()
+    process.communicate()
+
+
+def test_the_suite_is_run(url, run, tmp_path, monkeypatch):
+    """The scenarios that any server can pass, unless all are asked for."""
+    monkeypatch.setenv("PATH", programs(tmp_path, "v22.1.0"))
+    code, out, err = run("conformance", url)
+    assert code == 0, err
+    assert "ok       ping  1 checks passed, 1 need tools of the suite" in out
+    assert "resources-list" not in out, "the server has no resources"
+    assert "2 of 2 scenarios passed" in out
+    code, out, _ = run("conformance", url, "--all", "--json")
+    (failed,) = [each for each in json.loads(out)["scenarios"] if each["problems"]]
+    assert (code, failed["name"]) == (1, "tools-call-simple-text")
+    assert "no such tool" in failed["problems"][0]
+    assert run("conformance", url, "--only", "nothing")[0] == 2
+
+
+def test_where_there_is_no_node(url, run, tmp_path, monkeypatch):
+    """It says what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = run("conformance", url)
+    assert (code, "install Node 22 or later, with npx" in err) == (2, True)
+    monkeypatch.setenv("PATH", programs(tmp_path, "v18.0.0"))
+    assert "is v18" in run("conformance", url)[2]
+
+
+def test_the_suite_talks_to_a_url(server):
+    assert main(["conformance", server]) == 2

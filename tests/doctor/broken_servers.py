@@ -1,0 +1,115 @@
+"""Servers that are broken on purpose: over TLS, over HTTP, as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ipaddress
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+class Authority:
+    """Issues certificates. ``path``: its own, as a file."""
+
+    def __init__(self, folder: Path, name: str = "The authority") -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        own = self._made(self._name, self._key, ca=True, days=100, names=())
+        self.path = folder / "authority.pem"
+        self.path.write_bytes(own.public_bytes(serialization.Encoding.PEM))
+
+    def context(self, *names: str, days: int = 90, itself: bool = False) -> ssl.SSLContext:
+        """What a server speaks TLS by. ``names``: what the certificate is for; ``itself``: it vouches for itself."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        made = self._made(name, key, ca=False, days=days, names=names, itself=itself)
+        path = self._folder / f"{names[0]}{days}{itself}.pem"
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            + made.public_bytes(serialization.Encoding.PEM)
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
+
+    def _made(self, name, key, *, ca, days, names, itself=False):
+        alternatives = [
+            x509.IPAddress(ipaddress.ip_address(each)) if each[0].isdigit() else x509.DNSName(each)
+            for each in names
+        ]
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name if itself else self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - datetime.timedelta(days=200))
+            .not_valid_after(NOW + datetime.timedelta(days=days, hours=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if alternatives:
+            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        return builder.sign(key if itself else self._key, hashes.SHA256())
+
+
+Answer = Callable[[str, dict[str, str]], bytes | None]
+
+
+@contextlib.asynccontextmanager
+async def answering(answer: Answer, context: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
+    """A server that answers each request by a function of its first line and headers; None: it stays silent."""
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, ssl.SSLError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            headers = {
+                name.lower(): value.strip()
+                for name, _, value in (line.partition(":") for line in head[1:] if line)
+            }
+            await reader.readexactly(int(headers.get("content-length", 0)))
+            told = answer(head[0], headers)
+            if told is None:
+                await reader.read()
+            else:
+                writer.write(told)
+                await writer.drain()
+        writer.close()
+        with contextlib.suppress(OSError, ssl.SSLError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def http(status: str, body: str = "", *headers: str, media: str = "application/json") -> bytes:
+    """An answer of HTTP/1.1, after which the connection ends."""
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {media}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", body]).encode()

@@ -1,0 +1,289 @@
+"""A directory of files as resources: what is listed, read in parts, refused, completed and told of."""
+
+import asyncio
+import base64
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dovetail import App
+from dovetail.providers import Files, hide
+from wire_of_server import Wire
+from wires import Connect
+
+ERAS = ("2025-11-25", "2026-07-28")
+ROOT = "files://docs"
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    root = tmp_path / "docs"
+    (root / "guides" / "deep").mkdir(parents=True)
+    (root / "start.md").write_text("# Start\n")
+    (root / "guides" / "a b.md").write_text("spaced")
+    (root / "guides" / "deep" / "z.txt").write_text("deep")
+    (root / "logo.png").write_bytes(b"\x89PNG\r\n\0\xff")
+    (root / ".secret.md").write_text("hidden")
+    (root / "guides" / ".git").mkdir()
+    (root / "guides" / ".git" / "config.md").write_text("hidden")
+    (tmp_path / "outside.md").write_text("outside")
+    (root / "link.md").symlink_to(tmp_path / "outside.md")
+    (root / "linked").symlink_to(tmp_path)
+    return root
+
+
+def serving(docs: Path, *transforms: Any, page_size: int = 1000, **options: Any) -> App:
+    app = App("library", page_size=page_size, rate_limit=None)
+    app.mount(None, Files(docs, ROOT, **{"watch": None, **options}), *transforms)
+    return app
+
+
+async def listed(wire: Wire) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    params: dict[str, Any] = {}
+    while True:
+        result = await wire.result("resources/list", params)
+        found += result["resources"]
+        if "nextCursor" not in result:
+            return found
+        params = {"cursor": result["nextCursor"]}
+
+
+async def read(wire: Wire, path: str) -> dict[str, Any]:
+    return (await wire.result("resources/read", {"uri": f"{ROOT}/{path}"}))["contents"][0]
+
+
+@pytest.mark.parametrize("revision", ERAS)
+async def test_files_are_listed_in_the_order_of_their_names(
+    connect: Connect, docs: Path, revision: str
+) -> None:
+    found = await listed(await connect(serving(docs), revision))
+    uris = [each["uri"] for each in found]
+    assert uris == [
+        ROOT,
+        f"{ROOT}/guides/a%20b.md",
+        f"{ROOT}/guides/deep/z.txt",
+        f"{ROOT}/logo.png",
+        f"{ROOT}/start.md",
+    ]
+    start = found[-1]
+    assert (start["name"], start["mimeType"], start["size"]) == ("start.md", "text/markdown", 8)
+    assert start["annotations"]["lastModified"].endswith("Z")
+
+
+async def test_a_pattern_chooses_and_what_it_does_not_choose_is_not_read(
+    connect: Connect, docs: Path
+) -> None:
+    wire = await connect(serving(docs, pattern="**/*.md"), ERAS[-1])
+    assert [each["name"] for each in await listed(wire)] == ["docs", "a b.md", "start.md"]
+    await wire.error("resources/read", {"uri": f"{ROOT}/logo.png"})
+
+
+@pytest.mark.parametrize("revision", ERAS)
+async def test_text_is_text_and_all_else_is_bytes(connect: Connect, docs: Path, revision: str) -> None:
+    wire = await connect(serving(docs), revision)
+    assert (await read(wire, "start.md"))["text"] == "# Start\n"
+    assert (await read(wire, "guides/a%20b.md"))["text"] == "spaced"
+    logo = await read(wire, "logo.png")
+    assert (base64.b64decode(logo["blob"]), logo["mimeType"]) == (b"\x89PNG\r\n\0\xff", "image/png")
+    (docs / "odd").write_bytes(b"caf\xe9")
+    assert base64.b64decode((await read(wire, "odd"))["blob"]) == b"caf\xe9"
+    directory = await read(wire, "guides")
+    assert (directory["text"], directory["mimeType"]) == ("a b.md\ndeep/\n", "inode/directory")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../outside.md",
+        "%2e%2e/outside.md",
+        "guides/%2e%2e/%2e%2e/outside.md",
+        "..%2foutside.md",
+        "link.md",
+        "linked/outside.md",
+        "linked",
+        ".secret.md",
+        "guides/.git/config.md",
+        "guides/.git",
+        "start.md%00",
+        "start.md%00.txt",
+        "/start.md",
+        "//start.md",
+        "guides%5ca b.md",
+        "C:/start.md",
+        "start.md::$DATA",
+        "con",
+        "aux.md",
+        "start.md.",
+        "start.md%20",
+        "guides//a%20b.md",
+        "%252e%252e/outside.md",
+    ],
+)
+@pytest.mark.parametrize("revision", ERAS)
+async def test_nothing_outside_hidden_or_odd_is_read(
+    connect: Connect, docs: Path, revision: str, path: str
+) -> None:
+    wire = await connect(serving(docs), revision)
+    for query in ("", "?offset=0&limit=100"):
+        told = await wire.error("resources/read", {"uri": f"{ROOT}/{path}{query}".replace(" ", "%20")})
+        assert str(docs.parent) not in told["message"]
+
+
+async def test_what_is_no_file_is_neither_listed_nor_opened(connect: Connect, docs: Path) -> None:
+    os.mkfifo(docs / "pipe.md")
+    wire = await connect(serving(docs), ERAS[-1])
+    assert "pipe.md" not in [each["name"] for each in await listed(wire)]
+    await wire.error("resources/read", {"uri": f"{ROOT}/pipe.md"})
+
+
+@pytest.mark.parametrize("revision", ERAS)
+async def test_the_parts_of_a_text_join_to_the_whole(connect: Connect, docs: Path, revision: str) -> None:
+    text = "häßlich ✓ 🙂 " * 20
+    (docs / "long.txt").write_text(text)
+    size = len(text.encode())
+    wire = await connect(serving(docs), revision)
+    parts = [await read(wire, f"long.txt?offset={offset}&limit=16") for offset in range(0, size, 16)]
+    assert "".join(each["text"] for each in parts) == text
+    assert all(each["_meta"] == {"io.dovetail/size": size} for each in parts)
+    assert (await read(wire, "long.txt?offset=100000"))["text"] == ""
+    whole = base64.b64decode((await read(wire, "logo.png?offset=2&limit=16"))["blob"])
+    assert whole == b"NG\r\n\0\xff"
+
+
+@pytest.mark.parametrize("query", ["?offset=x", "?limit=0", "?limit=-1", "?offset=1e3", "?limit=9"])
+async def test_a_part_that_is_none_is_refused(connect: Connect, docs: Path, query: str) -> None:
+    wire = await connect(serving(docs), ERAS[-1])
+    told = await wire.error("resources/read", {"uri": f"{ROOT}/start.md{query}"})
+    assert told["code"] == -32602
+    assert "is a number of bytes" in told["message"]
+
+
+@pytest.mark.parametrize("revision", ERAS)
+async def test_a_file_that_is_too_large_says_how_it_is_read(
+    connect: Connect, docs: Path, revision: str
+) -> None:
+    (docs / "large.txt").write_text("x" * 100)
+    wire = await connect(serving(docs, max_bytes=64), revision)
+    told = await wire.error("resources/read", {"uri": f"{ROOT}/large.txt"})
+    assert "has 100 bytes, and 64 can be read at once: add ?offset=0&limit=64" in told["message"]
+    assert len((await read(wire, "large.txt?offset=0&limit=999"))["text"]) == 64
+    assert len((await read(wire, "large.txt?offset=64"))["text"]) == 36
+
+
+@pytest.mark.parametrize("page_size", [1, 7, 1000])
+async def test_pages_have_each_file_once(connect: Connect, tmp_path: Path, page_size: int) -> None:
+    root = tmp_path / "many"
+    for number in range(1203):
+        path = root / f"d{number % 7}" / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    wire = await connect(serving(root, page_size=page_size), ERAS[-1])
+    found = [each["uri"] for each in await listed(wire)]
+    assert len(found) == len(set(found)) == 1204
+    assert found == sorted(found)
+
+
+async def test_a_file_that_vanishes_between_list_and_read_is_not_there(connect: Connect, docs: Path) -> None:
+    wire = await connect(serving(docs), ERAS[-1])
+    assert f"{ROOT}/start.md" in [each["uri"] for each in await listed(wire)]
+    (docs / "start.md").unlink()
+    told = await wire.error("resources/read", {"uri": f"{ROOT}/start.md"})
+    assert told["data"]["uri"] == f"{ROOT}/start.md"
+
+
+async def test_a_file_that_is_hidden_is_not_read_in_parts_either(connect: Connect, docs: Path) -> None:
+    wire = await connect(serving(docs, hide(f"{ROOT}/start.md")), ERAS[-1])
+    for path in ("start.md", "start.md?offset=0", "%73tart.md", "%73tart.md?limit=16"):
+        await wire.error("resources/read", {"uri": f"{ROOT}/{path}"})
+    assert (await read(wire, "guides/%61%20b.md"))["text"] == "spaced"
+
+
+@pytest.mark.parametrize("revision", ERAS)
+async def test_paths_are_completed(connect: Connect, docs: Path, revision: str) -> None:
+    wire = await connect(serving(docs), revision)
+    template = (await wire.result("resources/templates/list"))["resourceTemplates"][0]["uriTemplate"]
+
+    async def suggested(typed: str) -> list[str]:
+        ref = {"type": "ref/resource", "uri": template}
+        argument = {"name": "path", "value": typed}
+        return (await wire.result("completion/complete", {"ref": ref, "argument": argument}))["completion"][
+            "values"
+        ]
+
+    assert await suggested("") == ["guides/", "logo.png", "start.md"]
+    assert await suggested("guides/d") == ["guides/deep/"]
+    assert await suggested("../") == await suggested("linked/") == await suggested(".") == []
+
+
+async def test_the_file_system_is_asked_in_threads(
+    connect: Connect, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[int] = set()
+    scandir = os.scandir
+
+    def recorded(path: Any = ".") -> Any:
+        asked.add(threading.get_ident())
+        return scandir(path)
+
+    wire = await connect(serving(docs), ERAS[-1])
+    monkeypatch.setattr(os, "scandir", recorded)
+    await listed(wire)
+    assert asked
+    assert threading.get_ident() not in asked
+
+
+@pytest.mark.parametrize("revision", ERAS)
+async def test_who_listens_hears_of_files_and_directories(
+    connect: Connect, docs: Path, revision: str
+) -> None:
+    wire = await connect(serving(docs, watch=0.01), revision)
+    heard_of = [f"{ROOT}/start.md", f"{ROOT}/guides"]
+    if wire.stateless:
+        wanted = {"resourcesListChanged": True, "resourceSubscriptions": heard_of}
+        await wire.start("listening", "subscriptions/listen", {"notifications": wanted})
+        await wire.next()
+    else:
+        for uri in heard_of:
+            await wire.result("resources/subscribe", {"uri": uri})
+
+    async def hears(method: str, uri: str = "") -> None:
+        while (told := await wire.next())["method"] != method or (uri and told["params"]["uri"] != uri):
+            pass
+
+    (docs / "start.md").write_text("changed, and longer")
+    await hears("notifications/resources/updated", f"{ROOT}/start.md")
+    (docs / "guides" / "new.md").write_text("new")
+    await hears("notifications/resources/list_changed")
+    await hears("notifications/resources/updated", f"{ROOT}/guides")
+    (docs / "guides" / "new.md").unlink()
+    await hears("notifications/resources/list_changed")
+    await hears("notifications/resources/updated", f"{ROOT}/guides")
+
+
+@pytest.mark.parametrize(
+    "path, options, told",
+    [
+        ("missing", {}, "is no directory"),
+        (".", {"uri": "docs"}, "is no URI for a directory"),
+        (".", {"uri": "files://docs?x=1"}, "is no URI for a directory"),
+        (".", {"pattern": "../*"}, "is none: write"),
+        (".", {"pattern": "a**"}, "is none: write"),
+        (".", {"watch": 0}, "watch above 0 seconds"),
+    ],
+)
+def test_what_can_not_be_is_refused(tmp_path: Path, path: str, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Files(tmp_path / path, **{"uri": ROOT, **options})
+
+
+async def test_nothing_is_left_when_it_was_served(docs: Path) -> None:
+    wire = Wire(serving(docs, watch=0.01), ERAS[-1])
+    await wire.open()
+    assert any(task.get_name() == "dovetail-watched-files" for task in asyncio.all_tasks())
+    await wire.close()
+    await wire.app.service.stop()
+    assert not any(task.get_name() == "dovetail-watched-files" for task in asyncio.all_tasks())

@@ -1,0 +1,177 @@
+"""What is listed is what can be used, in every method, by every caller, however apps are composed."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import Phase, given, settings
+from visible_apps import (
+    CALLERS,
+    CHANGES,
+    ID,
+    KINDS,
+    TREES,
+    WHO,
+    Built,
+    CallerWire,
+    EntrySpec,
+    SourceSpec,
+    candidates,
+    name_in,
+)
+
+from dovetail.protocol.uri_template.template import URITemplate
+
+ERAS = ("2025-11-25", "2026-07-28")
+METHODS = {"tools": "tools/call", "prompts": "prompts/get", "resources": "resources/read"}
+_REFERENCES = {"prompts": ("ref/prompt", "name", "topic"), "templates": ("ref/resource", "uri", "name")}
+
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+EXAMPLES = int(os.environ.get("VISIBILITY_EXAMPLES", "25"))
+
+Lists = dict[str, dict[str, str]]
+
+
+@asynccontextmanager
+async def callers(built: Built, revision: str, who: list[str]) -> AsyncGenerator[dict[str, CallerWire]]:
+    """A wire for each kind of caller."""
+    wires = {each: CallerWire(built.app, revision, *CALLERS[each]) for each in who}
+    try:
+        for wire in wires.values():
+            await wire.open()
+        yield wires
+    finally:
+        for wire in wires.values():
+            await wire.close()
+        await built.app.service.stop()
+
+
+async def lists_of(wire: CallerWire) -> Lists:
+    """What a caller is shown: by kind, what each name stands for."""
+    found: Lists = {}
+    for kind in KINDS:
+        listed = await wire.listed(kind)
+        names = [name_in(kind, item) for item in listed]
+        assert len(names) == len(set(names)), f"twice in one list: {names}"
+        found[kind] = {name: item["_meta"][ID] for name, item in zip(names, listed, strict=True)}
+    return found
+
+
+async def check_uses(who: str, wire: CallerWire, shown: Lists, everybody: dict[str, set[str]]) -> None:
+    """What can be used is what was listed, and is that very thing."""
+    for kind, method in (("tools", "tools/call"), ("prompts", "prompts/get")):
+        for name in candidates(kind, everybody[kind]):
+            used = await wire.use(method, {"name": name, **({"arguments": {}} if kind == "tools" else {})})
+            listed = shown[kind].get(name)
+            assert used in (listed or "", "scopes" if listed else ""), (who, method, name, used, listed)
+    for uri, fits in _uris(everybody).items():
+        used = await wire.use("resources/read", {"uri": uri})
+        exact = shown["resources"].get(uri)
+        if exact is not None:
+            assert used in (exact, "scopes"), (who, uri, used, exact)
+        else:
+            ways = {shown["templates"][template] for template in fits if template in shown["templates"]}
+            assert used in {*ways, ""} or (used == "scopes" and ways), (who, uri, used, ways)
+            alone = (
+                "only-here" in uri and len(fits) == 1
+            )  # a URI of its own may be hidden, and is not read then
+            assert used or not (alone and ways), (who, uri, "is listed, and can't be read", ways)
+        if not wire.stateless:
+            heard = await wire.use("resources/subscribe", {"uri": uri})
+            assert {"": "", "scopes": "scopes"}.get(used, "done") == heard, (who, uri, used, heard)
+    for kind in ("prompts", "templates"):
+        reference, member, argument = _REFERENCES[kind]
+        for name in candidates(kind, everybody[kind]):
+            given_of = {"name": "rest" if "{+rest}" in name else argument, "value": ""}
+            ref = {"type": reference, member: name}
+            used = await wire.use("completion/complete", {"ref": ref, "argument": given_of})
+            listed = shown[kind].get(name)
+            if listed is None:
+                assert used == "", (who, "completes", name, used)
+            else:
+                assert used in (listed, "scopes", "nothing to suggest", ""), (who, name, used, listed)
+
+
+def _uris(everybody: dict[str, set[str]]) -> dict[str, list[str]]:
+    """URIs to try, and the templates that each fits."""
+    templates = candidates("templates", everybody["templates"])
+    uris = {*candidates("resources", everybody["resources"])}
+    for template in templates:
+        parsed = URITemplate(template)
+        uris.add(parsed.expand(dict.fromkeys(parsed.variables, "only-here")))
+    return {
+        uri: [each for each in templates if URITemplate(each).match(uri) is not None] for uri in sorted(uris)
+    }
+
+
+async def check_cursors(wires: dict[str, CallerWire]) -> None:
+    """A cursor of one named caller is refused for all others."""
+    for who, wire in wires.items():
+        for method, cursors in wire.cursors.items():
+            for other, their in wires.items():
+                if CALLERS[who][1].key != CALLERS[other][1].key:
+                    answer = await their.request(method, {"cursor": cursors[0]})
+                    assert answer.get("error", {}).get("code") == -32602, (who, other, method, answer)
+
+
+async def check_tree(spec: SourceSpec, revision: str, asking: list[str]) -> None:
+    """Everything about one tree of apps in one revision."""
+    built = Built(spec)
+    async with callers(built, revision, asking) as wires:
+        shown = {who: await lists_of(wire) for who, wire in wires.items()}
+        everybody = {kind: {name for each in shown.values() for name in each[kind]} for kind in KINDS}
+        for who, wire in wires.items():
+            await check_uses(who, wire, shown[who], everybody)
+            assert await lists_of(wire) == shown[who], "the same list, kept or not"
+        await check_cursors(wires)
+
+
+@pytest.mark.parametrize("revision", ERAS)
+@settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
+@given(spec=TREES, asking=WHO)
+def test_what_is_listed_is_what_can_be_used(spec: SourceSpec, asking: list[str], revision: str) -> None:
+    asyncio.run(check_tree(spec, revision, asking))
+
+
+async def check_change(
+    spec: SourceSpec, revision: str, asking: list[str], change: tuple[int, EntrySpec, bool]
+) -> None:
+    """Who hears of a change in one of the apps."""
+    built = Built(spec)
+    place, entry, remove = change
+    kind = "resources" if entry.kind == "templates" else entry.kind
+    async with callers(built, revision, ["here", *(each for each in asking if each != "here")]) as wires:
+        before = {who: await lists_of(wire) for who, wire in wires.items()}
+        for wire in wires.values():
+            await wire.listen()
+        had = {who: wire.offered.copy() for who, wire in wires.items()}
+        built.change(place, entry, remove)
+        for _ in range(200):  # there is nothing to wait for but other tasks
+            await asyncio.sleep(0)
+        now = {who: await lists_of(wire) for who, wire in wires.items()}
+        shown = now["here"][entry.kind] != before["here"][entry.kind]
+        for who, wire in wires.items():
+            heard = wire.heard()
+            changed = now[who][entry.kind] != before[who][entry.kind]
+            assert not changed or kind in heard or entry.kind not in had[who], (who, "did not hear")
+            transport, principal = CALLERS[who]
+            judged = transport == "http" or not principal.is_anonymous
+            told = all(each.source.dynamic or _can_tell(each.source) for each in spec.mounts)
+            if entry.need == "root" and judged and principal.subject != "root" and told and shown:
+                assert changed or kind not in heard, (who, "heard of what it may not know of")
+
+
+def _can_tell(spec: SourceSpec) -> bool:
+    """Whether what each caller sees of it is known without waiting."""
+    return not (spec.dynamic or spec.filtered) and all(_can_tell(each.source) for each in spec.mounts)
+
+
+@pytest.mark.parametrize("revision", ERAS)
+@settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
+@given(spec=TREES, asking=WHO, change=CHANGES)
+def test_who_sees_a_change_hears_of_it(
+    spec: SourceSpec, asking: list[str], change: tuple[int, EntrySpec, bool], revision: str
+) -> None:
+    asyncio.run(check_change(spec, revision, asking, change))
