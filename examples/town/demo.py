@@ -21,10 +21,10 @@ sys.path.insert(0, str(HERE))
 from rich import box  # noqa: E402 - after the folder of the example was put on the path
 from rich.console import Console  # noqa: E402 - as above
 from rich.table import Table  # noqa: E402 - as above
+from town import town  # noqa: E402 - as above
 
 from dovetail import Client  # noqa: E402 - as above
 from dovetail.testing import served  # noqa: E402 - as above
-from server import town  # noqa: E402 - as above
 
 PATIENCE = 60.0
 ERAS = {"2026-07-28": "stateless", "2025-11-25": "stateful"}

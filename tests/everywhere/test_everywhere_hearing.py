@@ -21,7 +21,7 @@ from dovetail.protocol.revisions import STATELESS
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("fresh")]
 ERAS = pytest.mark.parametrize("revision", ["2024-11-05", "2025-11-25", STATELESS[-1]])
 WAYS = pytest.mark.parametrize("way", ["memory", "http", "unix"])
-FOLDER = "notes://work"
+FOLDER = "notes://desk"
 
 
 def make_app() -> App:
@@ -31,7 +31,7 @@ def make_app() -> App:
     def folder() -> str:
         return "all of them"
 
-    @app.resource("notes://work/{name}")
+    @app.resource("notes://desk/{name}")
     def note(name: str) -> str:
         return name
 
@@ -62,11 +62,11 @@ async def test_what_is_below_a_resource_reaches_who_listens_to_it(
         Client(target, revision=revision) as client,
         client.listen(resources=[FOLDER]) as events,
     ):
-        app.resource_updated("notes://workshop")
-        app.resource_updated("notes://work/plan")
-        assert await anext(events) == Change("resource", "notes://work/plan")
-        app.resource_updated("notes://work/plan#end")
-        assert await anext(events) == Change("resource", "notes://work/plan#end")
+        app.resource_updated("notes://desks")
+        app.resource_updated("notes://desk/plan")
+        assert await anext(events) == Change("resource", "notes://desk/plan")
+        app.resource_updated("notes://desk/plan#end")
+        assert await anext(events) == Change("resource", "notes://desk/plan#end")
         app.resource_updated(FOLDER)
         assert await anext(events) == Change("resource", FOLDER)
 

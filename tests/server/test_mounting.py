@@ -582,7 +582,7 @@ async def test_what_can_t_be_mounted_is_refused_where_it_stands() -> None:
         (shop(), "-a", "letter or a digit"),
     ):
         with pytest.raises(RegistrationError, match=said) as refused:
-            app.mount(prefix, what)  # pyright: ignore[reportArgumentType]
+            app.mount(prefix, what)  # pyright: ignore[reportArgumentType] - the mistakes
         assert "test_mounting.py:" in str(refused.value)
     async with Client(app) as client:
         await client.ping()

@@ -83,8 +83,8 @@ class StartedCall(Protocol):
         progress: ProgressHandler | None = None,
     ) -> Any:
         """Wait for the result, or with ``into`` for its value as a type; the client's handlers answer what the call
-        asks. Who is cancelled, or out of time, leaves it running. Raises what the call failed with, and as
-        `Client.call_tool` does.
+        asks. ``timeout``: seconds (None: no limit; default: the client's). Who is cancelled, or out of time, leaves it
+        running. Raises what the call failed with, and as `Client.call_tool` does.
         """
         ...
 

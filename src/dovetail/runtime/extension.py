@@ -136,8 +136,9 @@ class Serving(Protocol):
         ...
 
     def find_tool(self, name: str, channel: Channel | None = None) -> ServedTool | None:
-        """The tool of that name; with the ``channel`` of a call, if its caller may call it. Raises `InsufficientScope`
-        where the caller lacks scopes, as the call would.
+        """The tool of that name, its own or one that is mounted, as far as that is known without waiting; with the
+        ``channel`` of a call, if its caller may call it. Raises `InsufficientScope` where the caller lacks scopes, as
+        the call would.
         """
         ...
 

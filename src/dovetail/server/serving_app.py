@@ -33,12 +33,11 @@ class ServingApp:
 
     def find_tool(self, name: str, channel: Channel | None = None) -> ServedTool | None:
         """The tool of that name, if the caller may call it. Raises `InsufficientScope`."""
-        entry = self._tools.get(name)
-        if entry is None or (
-            channel is not None and self._tools.guarded and not self._tools.admits(name, channel)
-        ):
-            return None
-        return entry.served
+        tools, mounted = self._catalog.tools, self._catalog.mounted
+        entry = tools.get(name)
+        if entry is None:
+            return None if mounted is None else mounted.served_tool(name, channel)
+        return entry.served if channel is None or not tools.guarded or tools.admits(name, channel) else None
 
     def publish(self, change: Change) -> None:
         """Tell all who listen of a change. Never waits; may be called from any task or thread."""

@@ -142,6 +142,17 @@ class Composition:
                     found.setdefault(each.name, _served(each))
         return list(found.values())
 
+    def served_tool(self, name: str, channel: Channel | None) -> ServedTool | None:
+        """The mounted tool of a name, as far as that is known without waiting; with a ``channel``, if its caller may
+        call it. Raises `InsufficientScope`.
+        """
+        found = self._mounted.known_one("tools", name, None if channel is None else asking(channel))
+        if found is None:
+            return None
+        if channel is not None:
+            demand(channel, found.scopes)
+        return _served(found)
+
     def fingerprint(self, kind: str, principal: Principal) -> Hashable:
         """What changes when what a caller, who is judged, can see of a list does, or may have."""
         return tuple(

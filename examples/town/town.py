@@ -1,6 +1,6 @@
 """The town: one server that is made of five.
 
-    python examples/town/server.py --weather URL [--http PORT] COMMAND...
+    python examples/town/town.py --weather URL [--http PORT] COMMAND...
 
 ``--weather``: where the weather service answers (`weather.py`). The command starts the server of npm. With ``--http``
 it is served there, else on standard input and output.
@@ -55,7 +55,7 @@ def quiet(line: str) -> None:
 
 def main() -> None:
     """Serve it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Serve the town.")
     parser.add_argument("--weather", required=True, help="the URL of the weather service")
     parser.add_argument("--http", type=int, help="the port to serve on")
     parser.add_argument("everything", nargs="+", help="the command of the server of npm")
