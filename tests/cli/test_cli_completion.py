@@ -50,6 +50,8 @@ ASKED = [
             "doctor",
             "bench",
             "conformance",
+            "export",
+            "proxy",
         },
     ),
     ("dovetail ca", {"call"}),

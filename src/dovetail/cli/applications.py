@@ -26,6 +26,7 @@ CORE: Final = frozenset(
     {
         "run",
         "proxy",
+        "export",
         "worker",
         "dev",
         "record",
