@@ -34,8 +34,9 @@ from dovetail.middleware import (
     result_of,
 )
 from dovetail.protocol.revisions import REVISIONS
+from dovetail.providers import Provided, Provider
 from dovetail.stores import SQLiteStore
-from dovetail.types import ListToolsResult
+from dovetail.types import ListToolsResult, Tool
 
 BOTH = pytest.mark.parametrize("revision", [REVISIONS[-2], REVISIONS[-1]])
 
@@ -352,16 +353,40 @@ async def test_each_caller_has_its_own_allowance_of_each_tool() -> None:
         assert (await answer_to(app, ada, "order", {"number": 1}))["data"]["retryAfter"] > 0
 
 
-async def test_tools_that_are_not_named_have_a_limit_each_and_names_of_none_are_not_counted() -> None:
+async def test_tools_that_are_not_named_have_a_limit_each_and_those_that_are_not_known_share_one() -> None:
     limit = ToolRateLimit({"sure": (0.001, 1)}, others=(0.001, 1))
     async with Client(large(shop(limit))) as client:
         await client.call_tool("rows", {"count": 1})
         await client.call_tool("texts", {"count": 1})
         with pytest.raises(RPCError, match="too many calls of 'rows'; try again in"):
             await client.call_tool("rows", {"count": 1})
-        for _ in range(3):
-            with pytest.raises(InvalidParams, match="there is no tool"):
-                await client.call_tool("nothing of that name")
+        with pytest.raises(InvalidParams, match="there is no tool"):
+            await client.call_tool("nothing of that name")
+        with pytest.raises(RPCError, match="too many calls of such tools; try again in"):
+            await client.call_tool("nothing of another name")
+
+
+class Found(Provider):
+    """Tools of which nobody knows before they are looked for."""
+
+    async def find_tool(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+        async def answer(call: Call, channel: Channel) -> CallToolResult:
+            return CallToolResult(content=[TextContent(text=name)])
+
+        return Provided(described=Tool(name=name, input_schema={"type": "object"}), answer=answer)
+
+
+@BOTH
+async def test_tools_of_providers_that_have_to_look_are_limited_too(revision: str) -> None:
+    app = App("town", middleware=[ToolRateLimit({"in_named": (0.001, 1)}, others=(0.001, 2))])
+    app.mount("in", Found())
+    async with Client(app, revision=revision) as client:
+        for name, calls in (("in_named", 1), ("in_a", 1), ("in_b", 1)):
+            for _ in range(calls):
+                await client.call_tool(name, {})
+        for name in ("in_named", "in_c"):
+            with pytest.raises(RPCError, match="too many calls of"):
+                await client.call_tool(name, {})
 
 
 async def test_with_a_store_the_allowance_is_that_of_all_processes(tmp_path: Any) -> None:

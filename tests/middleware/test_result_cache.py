@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from middleware_calls import CallerChannel, answer_to, person, text_of
 
-from dovetail import App, Client, Context, Principal, ToolAnnotations, ToolError
+from dovetail import App, Client, Context, InvalidParams, Principal, ToolAnnotations, ToolError
 from dovetail.extensions.tasks import tasks
 from dovetail.middleware import ResultCache
 from dovetail.protocol.revisions import REVISIONS
@@ -163,6 +163,21 @@ async def test_calls_for_the_same_wait_for_the_first(revision: str) -> None:
         counting.gate.set()
     assert {call.result().text for call in calls} == {"a for nobody, number 1"}
     assert counting.runs == 1
+
+
+@BOTH
+async def test_answers_of_mounted_tools_are_kept_too(revision: str) -> None:
+    counting = Counting(ResultCache(60))
+    town = App("town", middleware=[ResultCache(60)])
+    inner = App("inner")
+    inner.add_tool(counting.look, annotations=READS)
+    town.mount("in", inner)
+    async with Client(town, revision=revision) as client:
+        first = (await client.call_tool("in_look", {"word": "a"})).text
+        assert (await client.call_tool("in_look", {"word": "a"})).text == first
+        inner.remove_tool("look")
+        with pytest.raises(InvalidParams, match="there is no tool"):
+            await client.call_tool("in_look", {"word": "a"})
 
 
 async def test_whoever_takes_back_the_first_call_takes_nothing_from_the_others() -> None:

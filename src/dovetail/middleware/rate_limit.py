@@ -3,7 +3,7 @@
 Theory of operation. A token bucket for each tool and caller, beside the one that an app has for all of a caller's calls
 (``App(rate_limit=...)``). Where the app has a store that others share, so are the buckets: `SharedRateLimiter` takes
 some calls out of them at once, so most calls ask nobody. Tools that are named share nothing; all others have one table,
-in which only tools that exist have a place.
+in which only tools that are known to exist have a place of their own.
 
 Specification: server/tools, "Security Considerations" ("rate limit tool invocations").
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from dovetail.errors import RateLimited
 from dovetail.extensions import Call, Channel, Encoded, Handler, Result, Serving
@@ -32,8 +33,9 @@ class ToolRateLimit(AppMiddleware):
     """Limits the calls of tools, for each caller: ``App(middleware=[ToolRateLimit({"search": (2.0, 10)})])``.
 
     ``limits``: by name of the tool, how many calls a second in the long run, and how many at once. ``others``: the same
-    for each tool that is not named (None: they have no limit). The caller is the principal, a machine's by its network;
-    without one the network, and all of this machine are one. Each round of a call that asks counts, as it is a request;
+    for each tool that is not named (None: they have no limit); those that a provider does not know without waiting
+    share one. The caller is the principal, a machine's by its network; without one the network, and all of this machine
+    are one. Each round of a call that asks counts, as it is a request;
     the runs of a task do not. Beyond a limit a call is answered with `RateLimited`, which says when to try again.
     Raises ValueError for a rate that is not above zero and a burst below 1.
     """
@@ -67,9 +69,10 @@ class ToolRateLimit(AppMiddleware):
 
     def __call__(self, call: Call, channel: Channel, handler: Handler) -> Awaitable[Result | Encoded]:
         """See `Middleware`. Raises `RateLimited`."""
-        tool = self.known_tool(call)
-        limiter = self._limiters.get(tool if tool in self._limiters else _OTHERS)
-        if not tool or limiter is None or channel.durable is not None:
+        params: Any = call.params
+        tool = params.name if params.name in self._limiters else self.known_tool(call)
+        limiter = self._limiters.get(tool, self._limiters.get(_OTHERS))
+        if limiter is None or channel.durable is not None:
             return handler(call, channel)
         wait = limiter.take((tool, caller_of(channel.principal, channel.remote)))
         if isinstance(wait, (int, float)):
@@ -88,5 +91,6 @@ def _refuse(tool: str, wait: float) -> None:
     """Raise `RateLimited` where there is something to wait for, in seconds."""
     if wait > 0:
         seconds = math.ceil(wait * 1000) / 1000  # never too early
+        of = f"of {tool!r}" if tool else "of such tools"
         told = "1 second" if math.ceil(wait) == 1 else f"{math.ceil(wait)} seconds"
-        raise RateLimited(f"too many calls of {tool!r}; try again in {told}", data={"retryAfter": seconds})
+        raise RateLimited(f"too many calls {of}; try again in {told}", data={"retryAfter": seconds})

@@ -45,6 +45,7 @@ from .provider import Provided, Provider
 from .transform import asking
 
 _MAX_KEPT: Final = 16 * 1024 * 1024
+_MAX_SERVED: Final = 10_000
 _OF_CHANGE: Final[dict[str, tuple[ListKind, ...]]] = {
     "tools": ("tools",),
     "prompts": ("prompts",),
@@ -85,6 +86,7 @@ class Composition:
         self._changes: dict[tuple[int, str], int] = {}
         self._pages: OrderedDict[Hashable, CachedResult] = OrderedDict()
         self._kept = 0
+        self._served: dict[str, ServedTool] = {}
 
     def mount(self, provider: Provider) -> None:
         """Add a provider, after all that are there."""
@@ -151,7 +153,13 @@ class Composition:
             return None
         if channel is not None:
             demand(channel, found.scopes)
-        return _served(found)
+        served, before = _served(found), self._served.get(name)
+        if before == served:
+            return before  # the same as long as it is described so, for those who keep what it gave
+        if len(self._served) >= _MAX_SERVED:
+            self._served.clear()
+        self._served[name] = served
+        return served
 
     def fingerprint(self, kind: str, principal: Principal) -> Hashable:
         """What changes when what a caller, who is judged, can see of a list does, or may have."""
