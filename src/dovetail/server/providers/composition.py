@@ -45,6 +45,8 @@ from .provider import Provided, Provider
 from .transform import asking
 
 _MAX_KEPT: Final = 16 * 1024 * 1024
+_MAX_ANNOTATED: Final = 10_000
+"""Tools of which is kept what headers repeat."""
 _OF_CHANGE: Final[dict[str, tuple[ListKind, ...]]] = {
     "tools": ("tools",),
     "prompts": ("prompts",),
@@ -85,6 +87,7 @@ class Composition:
         self._changes: dict[tuple[int, str], int] = {}
         self._pages: OrderedDict[Hashable, CachedResult] = OrderedDict()
         self._kept = 0
+        self._parameters: dict[str, tuple[Any, tuple[HeaderParameter, ...]]] = {}
 
     def mount(self, provider: Provider) -> None:
         """Add a provider, after all that are there."""
@@ -241,12 +244,22 @@ class Composition:
         """
         if channel.transport != "http" or not call.profile.stateless or self.knows("tools", found.name):
             return
-        parameters = header_parameters(found.described.input_schema)
+        parameters = self._annotated(found)
         if parameters:
             params: Any = call.params
             given = codec.tree(codec.decode(params.arguments)) if params.arguments else None
             headers = {name: value.encode("latin-1", "replace") for name, value in channel.headers.items()}
             check_parameters(headers, given, parameters)
+
+    def _annotated(self, found: Provided[Any]) -> tuple[HeaderParameter, ...]:
+        """The arguments that headers repeat in a call of a tool; gone through once for each schema that it has."""
+        schema = found.described.input_schema
+        kept = self._parameters.get(found.name)
+        if kept is None or kept[0] is not schema:
+            if len(self._parameters) >= _MAX_ANNOTATED:
+                self._parameters.clear()
+            kept = self._parameters[found.name] = schema, header_parameters(schema)
+        return kept[1]
 
     def header_parameters(self, name: str, principal: Principal | None) -> tuple[HeaderParameter, ...]:
         """The arguments that headers repeat in a call of a tool known without waiting, if the caller sees it."""
