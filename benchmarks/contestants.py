@@ -7,7 +7,8 @@ workers.
 * kit: which tools there are. ``calls``: ``add`` and as many more as make ``tools``; ``nested``: the sum of
   a hundred items, once for each way to write their type; ``large``: ``make`` and ``take`` texts of any size;
   ``streams``: ``add``, and what reports, asks and tells of changes;
-  ``tasks``: ``add``, ``late``, ``last`` and ``ask`` as tasks
+  ``tasks``: ``add``, ``late``, ``last`` and ``ask`` as tasks; ``text``: ``add``, whose result is text alone;
+  ``proxy``: those of the server that ``BENCH_UPSTREAM`` names, a URL or a command, as JSON
 * mode (HTTP): ``default``; for revision 2025-11-25 ``plain`` (no session, JSON), ``json`` (session, JSON),
   ``sse`` (session, event streams with a priming event and an event log), ``sessions`` (with no option set);
   ``crowd``: as default, with room for 10,000 sessions of one caller; ``waiting``: the same for tasks
@@ -108,6 +109,12 @@ class Contestant:
     def serve_stdio(self, kit: str = "calls") -> Process:
         """A server on stdio, just started."""
         return self._start(("stdio", kit, "default", 5, 0, 1), cores=self.cores.server, piped=True)
+
+    def stdio_command(self, kit: str) -> list[str]:
+        """How somebody else starts its server on stdio: with its variables, on cores of their own."""
+        variables = [f"{name}={value}" for name, value in self.environment.items()]
+        command = (*self.server["stdio"], "stdio", kit, "default", "5", "0", "1")
+        return ["/usr/bin/env", *variables, *map(str, command)]
 
     def call(self, *words: str | int) -> Process:
         """A client, just started; its output is a pipe to us."""

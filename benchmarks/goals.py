@@ -114,6 +114,8 @@ _FASTEST = Goal(1, "share", "fastest peer", label="no slower than the fastest pe
 # The load, which has to read a quarter of a megabyte each time, is the limit of the rate: CPU tells the servers apart.
 _LIST = Goal(300, figure="cpu", label="at least 300 x mcp (CPU)")
 _TASKS = Goal(10, against=FASTMCP, figure="cpu", label="at least 10 x fastmcp (CPU)")
+_PROXY = (Goal(10, against=FASTMCP),)
+_THROUGH = (Goal(2.5, "at most", label="at most 2.5 x a direct call"),)
 _AHEAD = Goal(1, against=TYPESCRIPT, label="ahead of the TypeScript SDK")
 _COPIES = Goal(3, "at most", figure="copies", label="at most 3 copies in memory")
 
@@ -219,6 +221,10 @@ ROWS: tuple[Row, ...] = (
         False,
         (Goal(1.5, "at most", label="at most 1.5 x two plain calls"),),
     ),
+    Row("a call through a proxy, before HTTP", "proxy http", "rate", "/s", True, _PROXY, "cpu"),
+    Row("... over a direct call (CPU of all)", "proxy http", "calls", "x", False, _THROUGH),
+    Row("a call through a proxy, before stdio", "proxy stdio", "rate", "/s", True, _PROXY, "cpu"),
+    Row("... over a direct call (CPU of all)", "proxy stdio", "calls", "x", False, _THROUGH),
     Row(
         "a call in a session, sessions in memory",
         "session memory",

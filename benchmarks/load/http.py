@@ -14,9 +14,10 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..figures import percentile
-from ..processes import Broken, Process
+from ..processes import Broken
 from .answers import Reader, message, passes
 from .waiting import TIMEOUT, Lookout
 from .wire import Json, Request, encoded, http, initialize, initialized, stateful_headers
@@ -36,6 +37,20 @@ class Script:
     request: Request
     expected: bytes
     follow: Follow | None = None
+
+
+class Watched(Protocol):
+    """What the load asks of a server, which may be several processes. ``apart``: none of its cores is the load's."""
+
+    apart: bool
+
+    def cpu(self) -> float:
+        """Seconds of CPU used so far."""
+        ...
+
+    def check(self) -> None:
+        """Raises `Broken` if it has ended."""
+        ...
 
 
 class Connection:
@@ -130,7 +145,7 @@ class Load:
         }
 
 
-def run(server: Process, connections: Sequence[Connection], seconds: float, *, least: int = 3) -> Load:
+def run(server: Watched, connections: Sequence[Connection], seconds: float, *, least: int = 3) -> Load:
     """Run all scripts for so long, and until ``least`` exchanges are over. Raises `Broken` at the first wrong
     answer.
     """
@@ -150,7 +165,7 @@ def run(server: Process, connections: Sequence[Connection], seconds: float, *, l
 
 
 def _loop(
-    server: Process,
+    server: Watched,
     lookout: Lookout,
     by_number: dict[int, Connection],
     connections: Iterable[Connection],

@@ -6,7 +6,7 @@ or more measures.
 
 from __future__ import annotations
 
-from . import calls, catalogue, clients, memory, payloads, pipes, scaling, starting, streaming, tasks
+from . import calls, catalogue, clients, memory, payloads, pipes, proxies, scaling, starting, streaming, tasks
 from .turn import Group, Turn
 
 __all__ = ["Group", "Turn", "groups"]
@@ -23,6 +23,7 @@ def groups() -> tuple[Group, ...]:
         *memory.GROUPS,
         *clients.GROUPS,
         *streaming.GROUPS,
+        *proxies.GROUPS,
         *scaling.GROUPS,
         *tasks.GROUPS,
     )

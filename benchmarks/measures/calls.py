@@ -7,7 +7,7 @@ import re
 from ..contestants import FASTMCP, FLOOR, MCP, MCP_FAST, OURS, TYPESCRIPT
 from ..load import http, wire
 from ..load.answers import unchunked
-from ..processes import Broken, Process
+from ..processes import Broken
 from .turn import Group, Turn
 
 THREE = b'"text":"3"'
@@ -19,7 +19,7 @@ def stateless_request(port: int) -> wire.Request:
     return wire.stateless(port, "tools/call", ADD)
 
 
-def load(turn: Turn, server: Process, connections: list[http.Connection]) -> http.Load:
+def load(turn: Turn, server: http.Watched, connections: list[http.Connection]) -> http.Load:
     """Warm up, then measure. Closes the connections."""
     try:
         http.run(server, connections, turn.pace.warm)

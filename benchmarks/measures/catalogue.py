@@ -29,7 +29,7 @@ def five(turn: Turn) -> None:
         turn.record("call of 5", call_load(turn, server, port).sample())
 
 
-def call_load(turn: Turn, server: http.Process, port: int) -> http.Load:
+def call_load(turn: Turn, server: http.Watched, port: int) -> http.Load:
     """The load of calls."""
     scripts = [http.Script(stateless_request(port), THREE) for _ in range(CONNECTIONS)]
     return load(turn, server, [http.Connection(port, script) for script in scripts])

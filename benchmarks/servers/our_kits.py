@@ -9,6 +9,7 @@ import msgspec
 import pydantic
 
 from dovetail import App, Context
+from dovetail.types import TextContent
 
 
 class ItemStruct(msgspec.Struct):
@@ -87,6 +88,11 @@ async def add(a: int, b: int) -> int:
     return a + b
 
 
+async def add_as_text(a: int, b: int) -> TextContent:
+    """Add two numbers, and give the sum as text alone."""
+    return TextContent(text=str(a + b))
+
+
 async def late(seconds: float) -> str:
     """Work for so long, and give the time of the end."""
     await asyncio.sleep(seconds)
@@ -123,6 +129,9 @@ def register(app: App, kit: str) -> None:
         app.add_resource(note, "note://a")
     if kit == "tasks":
         register_tasks(app)
+        return
+    if kit == "text":
+        app.add_tool(add_as_text, name="add")
         return
     kits = {
         "nested": (nested_struct, nested_dataclass, nested_model),

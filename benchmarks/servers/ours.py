@@ -37,12 +37,19 @@ def extensions(kit: str, mode: str) -> list[Any]:
 
 transport, kit, mode = sys.argv[1:4]
 tools, port, workers = map(int, sys.argv[4:7])
-app = App(
-    "measured",
-    version="1",
-    store=roomy() if mode == "crowd" else store(),
-    extensions=extensions(kit, mode),
-)
+if kit == "proxy":
+    import json
+
+    from dovetail.proxy import proxy_app
+
+    app = proxy_app(json.loads(os.environ["BENCH_UPSTREAM"]), name="measured")
+else:
+    app = App(
+        "measured",
+        version="1",
+        store=roomy() if mode == "crowd" else store(),
+        extensions=extensions(kit, mode),
+    )
 
 if kit == "calls":
 
@@ -57,7 +64,7 @@ if kit == "calls":
 
     for number in range(1, tools):
         app.add_tool(other, name=f"tool_{number:05}")
-else:
+elif kit != "proxy":
     from our_kits import register
 
     register(app, kit)

@@ -70,6 +70,24 @@ async def test_large_messages_do_not_crawl():
     await server.close()
 
 
+async def test_what_is_said_in_one_turn_leaves_together_and_whole():
+    chunks = (
+        "import json, os, sys\n"
+        "while data := os.read(0, 1 << 20): print(json.dumps([data.count(b'\\n'), len(data)]), flush=True)"
+    )
+    peer = Peer()
+    server = await peer.start([sys.executable, "-c", chunks])
+    for _ in range(40):
+        await server.send(b"{}")
+    await peer.until(lambda: peer.lines)
+    assert json.loads(peer.lines[0]) == [40, 120]
+    for _ in range(3):
+        await server.send(b'"' + b"x" * 100_000 + b'"')  # what is much does not wait for more
+    await server.send(b"{}")
+    await server.close()  # and nothing is lost that was said in the turn of the end
+    assert sum(json.loads(line)[1] for line in peer.lines) == 120 + 3 * 100_003 + 3
+
+
 @pytest.mark.parametrize(
     "command,reason",
     [

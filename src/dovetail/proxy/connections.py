@@ -38,6 +38,9 @@ Credentials = Callable[[Principal], Mapping[str, Any] | Awaitable[Mapping[str, A
 _PAUSE: Final = 1.0
 """Seconds after a failure to connect in which no other attempt is made."""
 NOTHING: Final = ClientCapabilities()
+_NOTHING: Final = encode(NOTHING)
+_MAIN: Final = ("", _NOTHING)
+"""The connection of the proxy itself."""
 _IDENTIFIER: Final = "io.dovetail/proxy"
 
 
@@ -155,7 +158,7 @@ class UpstreamConnections:
         capabilities = asking_part(call.peer.capabilities)
         if self.stateless is None and self._credentials is None:
             await self.main()  # which finds out what the upstream speaks
-        key, alone = self._key(call, channel, capabilities)
+        key, alone = self._key(channel, capabilities)
         there = self._all.get(key, ())
         if passing is None:  # a list: nothing is asked for it
             connection = there[0] if there else None
@@ -179,7 +182,7 @@ class UpstreamConnections:
         """The connection of the proxy itself, open: callers that can't be asked anything and have no session may share
         it. Raises what opening it raises.
         """
-        key = ("", encode(NOTHING))
+        key = _MAIN
         found = self._all.get(key)
         connection = found[0] if found else self._make(key, NOTHING, {})
         if connection.client.state != "ready":
@@ -187,13 +190,18 @@ class UpstreamConnections:
         connection.used = asyncio.get_running_loop().time()
         return connection
 
-    def _key(
-        self, call: Call, channel: Channel, capabilities: ClientCapabilities
-    ) -> tuple[tuple[Any, ...], bool]:
+    def at_hand(self, call: Call, channel: Channel) -> Connection | None:
+        """The connection for a list, if it is open."""
+        if self.stateless is None:
+            return None
+        there = self._all.get(self._key(channel, asking_part(call.peer.capabilities))[0])
+        return there[0] if there and there[0].client.state == "ready" else None
+
+    def _key(self, channel: Channel, capabilities: ClientCapabilities) -> tuple[tuple[Any, ...], bool]:
         """What the callers of a connection have in common; and whether one call needs it to itself."""
         owner = channel.principal.key if self._credentials is not None else ""
         if self.stateless:
-            return (owner, encode(NOTHING)), False  # each request says what its caller can do
+            return (owner, _NOTHING), False  # each request says what its caller can do
         said = encode(capabilities)
         if self._share == "all":
             return (owner, said), False
@@ -267,7 +275,7 @@ class UpstreamConnections:
             (each.used, key, each)
             for key, found in self._all.items()
             for each in found
-            if not each.uses and key != ("", encode(NOTHING))
+            if not each.uses and key != _MAIN
         ]
         if not unused:
             return False
@@ -292,7 +300,7 @@ class UpstreamConnections:
             limit = asyncio.get_running_loop().time() - self._idle
             for key, found in list(self._all.items()):
                 for each in list(found):
-                    if not each.uses and each.used < limit and key != ("", encode(NOTHING)):
+                    if not each.uses and each.used < limit and key != _MAIN:
                         self._drop(key, each)
 
     async def close(self) -> None:

@@ -94,6 +94,11 @@ class Lists:
             known.pages[kind, cursor] = page
         return page
 
+    def at_hand(self, kind: ListKind, connection: Connection, name: str) -> Any:
+        """The thing of that name, if it is known already."""
+        known = self._known.get(connection)
+        return None if known is None or kind not in known.named else known.named[kind].get(name)
+
     async def find(self, kind: ListKind, connection: Connection, name: str) -> Any:
         """The thing of that name, None where there is none. Raises as `page` does."""
         known = self._of(connection)

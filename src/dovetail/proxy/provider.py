@@ -206,6 +206,9 @@ class ProxyProvider(Provider):
         return ProvidedPage([self._provided(kind, each) for each in page.items], page.next)
 
     async def _found(self, kind: ListKind, call: Call, channel: Channel, name: str) -> Any:
+        there = self._connections.at_hand(call, channel)
+        if there is not None and (found := self._lists.at_hand(kind, there, name)) is not None:
+            return found
         try:
             with await self._connections.lease(call, channel) as connection:
                 return await self._lists.find(kind, connection, name)

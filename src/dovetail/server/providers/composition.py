@@ -45,7 +45,8 @@ from .provider import Provided, Provider
 from .transform import asking
 
 _MAX_KEPT: Final = 16 * 1024 * 1024
-_MAX_SERVED: Final = 10_000
+_MAX_DESCRIBED: Final = 10_000
+"""Tools of which is kept what can be said of them, and what headers repeat."""
 _OF_CHANGE: Final[dict[str, tuple[ListKind, ...]]] = {
     "tools": ("tools",),
     "prompts": ("prompts",),
@@ -87,6 +88,7 @@ class Composition:
         self._pages: OrderedDict[Hashable, CachedResult] = OrderedDict()
         self._kept = 0
         self._served: dict[str, ServedTool] = {}
+        self._parameters: dict[str, tuple[Any, tuple[HeaderParameter, ...]]] = {}
 
     def mount(self, provider: Provider) -> None:
         """Add a provider, after all that are there."""
@@ -156,7 +158,7 @@ class Composition:
         served, before = _served(found), self._served.get(name)
         if before == served:
             return before  # the same as long as it is described so, for those who keep what it gave
-        if len(self._served) >= _MAX_SERVED:
+        if len(self._served) >= _MAX_DESCRIBED:
             self._served.clear()
         self._served[name] = served
         return served
@@ -249,12 +251,22 @@ class Composition:
         """
         if channel.transport != "http" or not call.profile.stateless or self.knows("tools", found.name):
             return
-        parameters = header_parameters(found.described.input_schema)
+        parameters = self._annotated(found)
         if parameters:
             params: Any = call.params
             given = codec.tree(codec.decode(params.arguments)) if params.arguments else None
             headers = {name: value.encode("latin-1", "replace") for name, value in channel.headers.items()}
             check_parameters(headers, given, parameters)
+
+    def _annotated(self, found: Provided[Any]) -> tuple[HeaderParameter, ...]:
+        """The arguments that headers repeat in a call of a tool; gone through once for each schema that it has."""
+        schema = found.described.input_schema
+        kept = self._parameters.get(found.name)
+        if kept is None or kept[0] is not schema:
+            if len(self._parameters) >= _MAX_DESCRIBED:
+                self._parameters.clear()
+            kept = self._parameters[found.name] = schema, header_parameters(schema)
+        return kept[1]
 
     def header_parameters(self, name: str, principal: Principal | None) -> tuple[HeaderParameter, ...]:
         """The arguments that headers repeat in a call of a tool known without waiting, if the caller sees it."""

@@ -54,6 +54,9 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 _OBJECT: Final = re.compile(rb'\s*\{\s*["}]')
 
+_TOGETHER: Final = 64 * 1024
+"""Bytes that may wait for the end of a turn of the loop."""
+
 _DRAIN: Final = 0.25
 """Seconds that output may still come after the process ended, if a descendant keeps the pipes open."""
 
@@ -119,6 +122,10 @@ class ServerProcess:
         self._hurry: asyncio.Future[None] = self._loop.create_future()
         self._room = asyncio.Event()
         self._room.set()
+        self._lines: list[
+            bytes
+        ] = []  # what is said in one turn of the loop leaves in one write, and wakes once
+        self._gathered = 0
         self._held: deque[bytes] = deque()
         self._paused = False
         self._delivering = False
@@ -190,7 +197,13 @@ class ServerProcess:
                     f"the server {program_name(self.command)} has not read its input for {self._send_timeout:g} s;"
                     " nothing was sent"
                 ) from None
-        self._input().write(frame(message))
+        self._input()
+        self._lines.append(frame(message))
+        self._gathered += len(message)
+        if self._gathered > _TOGETHER:
+            self._write()
+        elif len(self._lines) == 1:
+            self._loop.call_soon(self._write)
 
     def pause(self) -> None:
         """Deliver no more lines until `resume`; the server blocks once the pipe is full."""
@@ -418,6 +431,13 @@ class ServerProcess:
             raise PeerGone(f"the server {program_name(self.command)} has closed its input; nothing was sent")
         return pipe
 
+    def _write(self) -> None:
+        """Let go of what was said in this turn. Where the server is gone meanwhile, its end is told to who waits."""
+        lines, self._lines, self._gathered = self._lines, [], 0
+        pipe: Any = None if self._transport is None else self._transport.get_pipe_transport(0)
+        if lines and pipe is not None and not self._input_gone and not self._left.done():
+            pipe.write(b"".join(lines))
+
     def _finish_if_read(self) -> None:
         if self._left.done() and not self._open and not self._held:
             self._finish()
@@ -477,6 +497,7 @@ class ServerProcess:
         self, transport: asyncio.SubprocessTransport, group: ProcessGroup, grace: float
     ) -> None:
         pipe: Any = transport.get_pipe_transport(0)
+        self._write()
         if pipe is not None:
             pipe.close()
         if not await self._ended_within(grace) and not (group.ask() and await self._ended_within(grace)):

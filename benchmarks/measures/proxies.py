@@ -1,0 +1,72 @@
+"""tools/call over HTTP through a proxy, in 2026-07-28, with the same server behind all: ours, on stdio and over HTTP.
+
+The tool gives text alone: a number as structured content, as the revision has it, not every proxy passes on.
+Each turn also calls that server directly, so that what the way through the proxy costs is known by calls of the same
+minute. CPU is that of the proxy and of the server behind it together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from ..contestants import FASTMCP, OURS
+from ..load import http
+from ..processes import Process
+from .calls import THREE, load, stateless_request
+from .turn import Group, Turn
+
+CONNECTIONS = 16
+KIT = "text"
+
+
+def proxied(turn: Turn) -> None:
+    """The call directly, and through proxies before a server on stdio and one over HTTP."""
+    server, port = turn.everyone[OURS].serve_http(KIT)
+    with server:
+        direct = _load(turn, server, port).sample()
+        with turn.measure("proxy http"), _proxy(turn, f"http://127.0.0.1:{port}/mcp") as (proxy, front):
+            _record(turn, "proxy http", _load(turn, _Both(proxy, server), front), direct)
+    with turn.measure("proxy stdio"), _proxy(turn, turn.everyone[OURS].stdio_command(KIT)) as (proxy, front):
+        _record(turn, "proxy stdio", _load(turn, proxy, front), direct)
+
+
+class _Both:
+    """Two processes as one: what the load asks of a server."""
+
+    def __init__(self, first: Process, second: Process) -> None:
+        self._both = (first, second)
+        self.apart = first.apart
+
+    def cpu(self) -> float:
+        """Seconds of CPU of both."""
+        return sum(each.cpu() for each in self._both)
+
+    def check(self) -> None:
+        """Raises `Broken` if one has ended."""
+        for each in self._both:
+            each.check()
+
+
+@contextmanager
+def _proxy(turn: Turn, upstream: str | list[str]) -> Generator[tuple[Process, int]]:
+    """A fresh proxy, and its port."""
+    who = replace(turn.who, environment={**turn.who.environment, "BENCH_UPSTREAM": json.dumps(upstream)})
+    process, port = who.serve_http("proxy")
+    with process:
+        yield process, port
+
+
+def _load(turn: Turn, server: http.Watched, port: int) -> http.Load:
+    scripts = [http.Script(stateless_request(port), THREE) for _ in range(CONNECTIONS)]
+    return load(turn, server, [http.Connection(port, script) for script in scripts])
+
+
+def _record(turn: Turn, measure: str, came: http.Load, direct: dict[str, float]) -> None:
+    sample = came.sample()
+    turn.record(measure, sample | {"calls": sample["cpu"] / direct["cpu"]})
+
+
+GROUPS = (Group(("proxy http", "proxy stdio"), proxied, (OURS, FASTMCP)),)
