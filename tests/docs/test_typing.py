@@ -24,8 +24,8 @@ PAIRS = (
     ('App("x").asgi(path="/")', 'App("x").asgi(host="::1")'),
     ('Client("x", auth=OAuth())', 'Client("x", auth="sesame")'),
     ('Client("x", timeout=3)', 'Client("x", timout=3)'),
-    ('App("x").tool(title="a")', 'App("x").tool(tags=["a"])'),
-    ('App("x").resource("x://y", title="a")', 'App("x").resource("x://y", tags=["a"])'),
+    ('App("x").tool(title="a")', 'App("x").tool(titel="a")'),
+    ('App("x").resource("x://y", title="a")', 'App("x").resource("x://y", titel="a")'),
     ("print(dovetail.SessionEnded)", "print(dovetail.NoSuchName)"),
     ("print(dovetail.security.Sealer)", "print(dovetail.security.NoSuchName)"),
 )

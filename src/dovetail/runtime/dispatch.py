@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 
 from ..logs import get_logger
-from ..protocol import messages
+from ..protocol import messages, names
 from ..protocol.call import Call
 from ..protocol.errors import (
     Declined,
@@ -31,8 +31,10 @@ from ..protocol.errors import (
 from ..protocol.messages import CachedResult
 from ..protocol.revisions import PROFILES
 from ..protocol.revisions.profiles import Profiles
+from ..protocol.types.content import TextContent
 from ..protocol.types.metadata import Implementation
 from ..protocol.types.requests import Result
+from ..protocol.types.tools import CallToolResult
 from ..security.authenticator import InsufficientScope
 from .channel import Channel
 
@@ -134,7 +136,12 @@ class Dispatcher:
         except FeatureUnavailable as problem:
             return error_response(call, InvalidRequest(str(problem)))
         except (ToolError, Declined, Dismissed) as problem:
-            # Meant for the caller to read; a tool makes an error result of it, all else has protocol errors alone.
+            # Meant for the caller to read. A tool has results for that, also where middleware or a provider raised it;
+            # all else has protocol errors alone.
+            if call.method == names.TOOLS_CALL:
+                return self._reply(
+                    call, CallToolResult(content=[TextContent(text=str(problem))], is_error=True)
+                )
             return error_response(call, InternalError(str(problem)))
         except asyncio.CancelledError:
             if channel.abandoned:
