@@ -170,7 +170,7 @@ def described(entry: reference.Entry) -> Iterator[str]:
             yield from ("", "You are given one; how it is made is not public.")
         yield from ("", *shown(reference.example_of(entry)), *options(entry.name))
         for name in reference.methods_of(value):
-            kind = "attribute" if isinstance(vars(value)[name], property) else "method"
+            kind = "attribute" if isinstance(reference.members_of(value)[name], property) else "method"
             yield from ("", *heading(name, "-"), f".. auto{kind}:: {entry.dotted}.{name}", "")
             yield from shown(reference.example_of_method(entry.name, name))
             yield from options(f"{entry.name}.{name}")

@@ -98,6 +98,8 @@ GIVEN = {
     "ToolResult",
     "Validator",
 }
+#: Classes that are not public and whose members are those of the public class that is built on them.
+BUILT_ON = {"AppEntries"}
 #: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
 #: leaves it out, and no page has to show it.
 NOT_PUBLIC = {

@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "docs")]
 
 from page_blocks import Block  # noqa: E402 - what the tests read the pages with
 from page_uses import Key, uses  # noqa: E402 - it lies beside this file, too
-from public_api import EVERY, GIVEN, NOT_PUBLIC, PROGRAMS, names_of  # noqa: E402 - it lies beside this file, wherever this is
+from public_api import BUILT_ON, EVERY, GIVEN, NOT_PUBLIC, PROGRAMS, names_of  # noqa: E402 - it lies beside this file, wherever this is
 
 #: Classes whose methods are all looked up by users, and so shown one by one.
 SHOWN = (
@@ -87,11 +87,17 @@ def module(package: str) -> ModuleType:
     return importlib.import_module(package)
 
 
+def members_of(kind: type) -> dict[str, Any]:
+    """What stands in a class, and in what it is built on as `BUILT_ON` says."""
+    built_on = [each for each in reversed(kind.__mro__[1:]) if each.__name__ in BUILT_ON]
+    return {name: value for each in (*built_on, kind) for name, value in vars(each).items()}
+
+
 def methods_of(kind: type) -> list[str]:
     """The methods and properties of a class that its users call."""
     return [
         name
-        for name, value in vars(kind).items()
+        for name, value in members_of(kind).items()
         if not name.startswith(("_", "test_"))  # a contract suite is a class of tests
         and f"{kind.__name__}.{name}" not in NOT_PUBLIC
         and (inspect.isroutine(value) or isinstance(value, (property, staticmethod, classmethod)))
@@ -105,7 +111,7 @@ def made_by_users(kind: type) -> bool:
 
 def hidden_of(kind: type) -> list[str]:
     """The methods and properties of a class that `NOT_PUBLIC` names."""
-    return [name for name in vars(kind) if f"{kind.__name__}.{name}" in NOT_PUBLIC]
+    return [name for name in members_of(kind) if f"{kind.__name__}.{name}" in NOT_PUBLIC]
 
 
 def typed_options(function: Callable[..., Any]) -> list[type]:

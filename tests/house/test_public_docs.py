@@ -37,7 +37,7 @@ def documented() -> Iterator[tuple[str, Any, str]]:
             yield entry.dotted, value, own
             if inspect.isclass(value) and value.__module__.startswith("dovetail"):
                 for name in reference.methods_of(value):
-                    member = vars(value)[name]
+                    member = reference.members_of(value)[name]
                     plain = getattr(member, "__func__", getattr(member, "fget", member))
                     yield f"{entry.dotted}.{name}", plain, own_text(plain)
 

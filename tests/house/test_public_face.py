@@ -16,7 +16,7 @@ import re
 import sys
 import textwrap
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -159,8 +159,8 @@ def shows(kind: type, name: str) -> bool:
     return not name.startswith("_") or (name.startswith("__") and name.endswith("__"))
 
 
-def of_public(dotted: str, value: Any) -> Iterator[str]:
-    """What the signatures of a public name leave out."""
+def of_public(dotted: str, value: Any, *, instead: Iterable[str] = ()) -> Iterator[str]:
+    """What the signatures of a public name leave out. ``instead``: members that are not looked at."""
     value = value if inspect.isclass(value) else inspect.unwrap(value)
     node = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
     names = vars(sys.modules[value.__module__])
@@ -168,6 +168,8 @@ def of_public(dotted: str, value: Any) -> Iterator[str]:
         yield from of_function(dotted, node, names)
     elif isinstance(node, ast.ClassDef):
         for each in node.body:
+            if getattr(each, "name", "") in instead:
+                continue
             if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and shows(value, each.name):
                 yield from of_function(f"{dotted}.{each.name}", each, names)
             elif (
@@ -209,7 +211,7 @@ def unsaid(dotted: str, value: Any) -> Iterator[str]:
                 each.__name__, each
             )  # what a hidden base gives, the class shows
             if own and each.__module__.startswith("dovetail"):
-                yield from of_public(dotted, each)
+                yield from of_public(dotted, each, instead=() if each is value else vars(value))
     else:
         yield from of_alias(dotted, value)
 
@@ -254,7 +256,10 @@ def mentions(dotted: str, value: Any) -> Iterator[str]:
     }
     texts = {dotted: value.__doc__}
     if inspect.isclass(value):
-        texts |= {f"{dotted}.{name}": vars(value)[name].__doc__ for name in reference.methods_of(value)}
+        texts |= {
+            f"{dotted}.{name}": reference.members_of(value)[name].__doc__
+            for name in reference.methods_of(value)
+        }
     known = {name for names in exported().values() for name in names}
     for owner, text in texts.items():
         for found in MENTION.findall(text or ""):
