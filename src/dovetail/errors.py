@@ -111,6 +111,7 @@ _lazy = LazyNames(
         ),
         "dovetail.codegen.typed_client": ("SurfaceChanged",),
         "dovetail.capture.lines": ("CaptureInvalid",),
+        "dovetail.host.server_states": ("ServerUnavailable",),
         "dovetail.recording.serving": ("NotRecorded",),
         "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),
         "dovetail.surface.snapshot": ("SurfaceUnreadable",),

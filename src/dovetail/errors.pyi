@@ -18,6 +18,7 @@ from dovetail.capture.lines import CaptureInvalid
 from dovetail.client.results import OutputInvalid, ToolFailed
 from dovetail.codegen.typed_client import SurfaceChanged
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
+from dovetail.host.server_states import ServerUnavailable
 from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
     Closed,
@@ -170,6 +171,7 @@ __all__ = [
     "SealBroken",
     "SealTooLarge",
     "ServerExited",
+    "ServerUnavailable",
     "SessionEnded",
     "SessionExists",
     "StoodStill",

@@ -90,6 +90,8 @@ class Client:
     """
 
     def __init__(self, target: Target, **options: Unpack[ClientOptions]) -> None:
+        self._target = target
+        self._given = options
         self._options = settle(options)
         self._caller = _caller(self._options)
         self._connection = ClientConnection(
@@ -102,6 +104,18 @@ class Client:
     def sync(target: Target, **options: Unpack[ClientOptions]) -> BlockingClient:
         """The same client for programs without an event loop: ``with Client.sync("weather.py") as client: ...``."""
         return BlockingClient(lambda: Client(target, **options))
+
+    @property
+    def target(self) -> Target:
+        """What the client was pointed at, as it was given."""
+        return self._target
+
+    @property
+    def options(self) -> ClientOptions:
+        """The options that the client was given, a copy: another client of the same server is
+        ``Client(client.target, **{**client.options, "timeout": 5})``. There may be secrets among them.
+        """
+        return self._given.copy()
 
     # Life
 

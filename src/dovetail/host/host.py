@@ -1,0 +1,359 @@
+"""`Host`: many servers behind one face.
+
+Theory of operation. Each server is kept up by a task of its own (`hosted_server`), so a slow or broken one holds nobody
+up: lists have what the others offer, and calls of it fail with what is wrong. Tools have names that are unique over all
+servers (`naming`), from which a call finds its server. What happens is told as events (`events`).
+
+Specification: architecture, "Host"; client best practices.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, cast
+
+from msgspec import UNSET, Struct
+
+from ..client import Client, ProgressHandler, Seconds
+from ..errors import Closed, DovetailError, LocalProtocolError, LoginRequired, RequestTimeout, TransportError
+from ..security import one_line
+from ..types import Completion, GetPromptResult, Prompt, ReadResourceResult, Resource, ResourceReference, Tool
+from .events import EventReader, EventTeller, HostEvent
+from .hosted_server import HostedServer, Upkeep
+from .naming import check_server_name, prompt_name, server_of, tool_name
+from .results import HostResult, ResultLimits, result_of
+
+__all__ = ["Host", "HostPrompt", "HostResource", "HostTool"]
+
+MAX_INSTRUCTIONS: Final = 4_000
+"""Characters of a server's instructions that go into those of the host."""
+_MOST: Final = 256
+
+
+class HostTool(Struct, frozen=True, kw_only=True):
+    """A tool of a host. ``name``: for models, unique over all servers; ``tool``: as ``server`` lists it, untrusted."""
+
+    name: str
+    server: str
+    tool: Tool
+
+    def definition(self) -> dict[str, Any]:
+        """What a model is told: ``name``, ``description``, ``input_schema``."""
+        return {
+            "name": self.name,
+            "description": self.tool.description or self.tool.title or "",
+            "input_schema": self.tool.input_schema,
+        }
+
+
+class HostPrompt(Struct, frozen=True, kw_only=True):
+    """A prompt of a host. ``name``: as a person types it, ``/server:prompt``."""
+
+    name: str
+    server: str
+    prompt: Prompt
+
+
+class HostResource(Struct, frozen=True, kw_only=True):
+    """A resource of a ``server`` of a host. It is read by both: servers may use the same URI."""
+
+    server: str
+    resource: Resource
+
+
+class Host:
+    """Many servers: ``async with Host({"files": "files.py", "web": "https://example.com/mcp"}) as host: ...``.
+
+    ``servers``: by the names that they are to have, what a `Client` takes; or a `Client` that was not opened, whose
+    target and options are taken for clients of the host's own. ``on_event``: called at once with each `HostEvent`, must
+    not block. ``patience``: seconds that a list or a call waits for a server that is being connected (10).
+    ``connect_timeout``: seconds that connecting may take where nobody has to log in (30). ``attempts``: failures in a
+    row after which a server is left alone until it is restarted (8). ``limits``: of results.
+
+    Raises `LocalProtocolError` for a name that no server can have.
+    """
+
+    def __init__(
+        self,
+        servers: Mapping[str, Any],
+        *,
+        on_event: Callable[[HostEvent], Any] | None = None,
+        patience: float = 10.0,
+        connect_timeout: float = 30.0,
+        attempts: int = 8,
+        limits: ResultLimits = ResultLimits(),
+    ) -> None:
+        if len(servers) > _MOST:
+            raise LocalProtocolError(f"a host has at most {_MOST} servers, not {len(servers)}")
+        self._upkeep = Upkeep(patience=patience, connect_timeout=connect_timeout, attempts=attempts)
+        self._limits = limits
+        self._teller = EventTeller(on_event)
+        self._servers: dict[str, HostedServer] = {}
+        self._opened = False
+        for name, given in servers.items():
+            self._servers[name] = self._made(name, given)
+
+    def _made(self, name: str, given: Any) -> HostedServer:
+        check_server_name(name)
+        target, options = (
+            (given.target, dict(given.options))
+            if hasattr(given, "target") and hasattr(given, "options")
+            else (given, {})
+        )
+        return HostedServer(
+            name,
+            target,
+            cast("dict[str, Any]", options),
+            handlers={},
+            upkeep=self._upkeep,
+            tell=partial(self._tell, name),
+        )
+
+    def _tell(self, server: str, kind: Any, value: Any) -> None:
+        self._teller.tell(kind, server, value)
+
+    # Life
+
+    async def open(self) -> "Host":
+        """Begin to connect to all servers, side by side. Waits for none of them. Does nothing when open."""
+        self._opened = True
+        for server in self._servers.values():
+            server.start()
+        return self
+
+    async def close(self) -> None:
+        """Let go of all servers; those that were started are ended. Idempotent, bounded."""
+        await asyncio.gather(*(server.close() for server in self._servers.values()))
+        self._teller.close()
+
+    async def __aenter__(self) -> "Host":
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Servers
+
+    @property
+    def servers(self) -> Mapping[str, HostedServer]:
+        """The servers by their names."""
+        return dict(self._servers)
+
+    def server(self, name: str) -> HostedServer:
+        """The server of this name. Raises `LocalProtocolError` if there is none."""
+        try:
+            return self._servers[name]
+        except KeyError:
+            known = ", ".join(self._servers) or "none"
+            raise LocalProtocolError(f"the host has no server {name!r}; it has: {known}") from None
+
+    async def add(self, name: str, target: Any) -> HostedServer:
+        """One more server, as the constructor takes them; it is connected at once if the host is open.
+
+        Raises `LocalProtocolError` for a name that is taken, or that no server can have.
+        """
+        if name in self._servers:
+            raise LocalProtocolError(f"the host has a server {name!r} already; remove it first")
+        server = self._servers[name] = self._made(name, target)
+        if self._opened:
+            server.start()
+        return server
+
+    async def remove(self, name: str) -> None:
+        """Let go of a server. Raises `LocalProtocolError` if there is none."""
+        server = self.server(name)
+        del self._servers[name]
+        await server.close()
+
+    def restart(self, name: str) -> None:
+        """Connect to a server from the beginning: after a login, or once what was wrong is mended. A server that the
+        host started is ended and started again. Raises `LocalProtocolError` if there is none.
+        """
+        self.server(name).restart()
+
+    async def settled(self, timeout: float | None = None) -> bool:
+        """Wait until every server is ready, failed, or needs a login; whether all got there in ``timeout`` seconds."""
+        waits = [
+            server.wait_for("ready", "failed", "needs_login", timeout=timeout)
+            for server in self._servers.values()
+        ]
+        found = await asyncio.gather(*waits, return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException) and not isinstance(each, RequestTimeout):
+                raise each
+        return not any(isinstance(each, BaseException) for each in found)
+
+    def events(self) -> EventReader:
+        """Everything that happens from now on: ``async for event in host.events(): ...``."""
+        return self._teller.reader()
+
+    # What they offer
+
+    async def tools(self, *, fresh: bool = False) -> list[HostTool]:
+        """The tools of all servers, by server and then as they list them. Of a server that has no connection, what it
+        listed before. ``fresh``: ask all of them.
+        """
+        found: list[HostTool] = []
+        every = list(self._servers.values())
+        for server, tools in zip(
+            every, await asyncio.gather(*(each.tools(fresh=fresh) for each in every)), strict=True
+        ):
+            found += self._named(server, tools)
+        return found
+
+    def _named(self, server: HostedServer, tools: Mapping[str, Tool]) -> list[HostTool]:
+        """Tools with their names for models. Two that would share one differ in nothing that a digest shows: the first
+        counts.
+        """
+        named: dict[str, HostTool] = {}
+        for own, tool in tools.items():
+            name = tool_name(server.name, own)
+            named.setdefault(name, HostTool(name=name, server=server.name, tool=tool))
+        return list(named.values())
+
+    async def tool(self, name: str) -> HostTool:
+        """The tool of this name. Raises `LocalProtocolError` if there is none, `ServerUnavailable` if nobody knows."""
+        server = self._server_in(name, "tool")
+        found = {each.name: each for each in self._named(server, await server.tools())}
+        if name not in found:
+            await server.usable()  # else it may have the tool, and can't say so
+            raise LocalProtocolError(f"the server {server.name!r} has no tool that is called {name!r} here")
+        return found[name]
+
+    def _server_in(self, name: str, what: str) -> HostedServer:
+        server = self._servers.get(server_of(name))
+        if server is None:
+            raise LocalProtocolError(
+                f"there is no {what} {name!r} in this host; it begins with no server's name"
+            )
+        return server
+
+    async def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: Seconds = UNSET,
+        progress: ProgressHandler | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> HostResult:
+        """Call a tool by its name in this host. A failure of the tool is a result with ``is_error``.
+
+        A server that is being connected is waited for. A call that was refused before any work, because a session or a
+        connection was gone, is made once more when there is another. ``timeout``: seconds without an answer or
+        progress; ``progress``, ``meta``: as of `Client.call_tool`. Raises what that raises, `ServerUnavailable`, and
+        `LocalProtocolError` for an unknown name.
+        """
+        found = await self.tool(name)
+        server = self._servers[found.server]
+        settings: dict[str, Any] = {"timeout": timeout, "progress": progress, "meta": meta}
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                raw = await self._used(
+                    server, lambda client: client.call_tool(found.tool.name, arguments, **settings)
+                )
+        except TimeoutError as problem:
+            if isinstance(problem, DovetailError):
+                raise
+            raise RequestTimeout(
+                f"{name!r} took longer than the {self._limits.seconds} seconds of a call"
+            ) from None
+        return result_of(name, server.name, raw, self._limits)
+
+    async def _used(self, server: HostedServer, use: Callable[[Client], Any]) -> Any:
+        """What comes of a call, made twice where the first did no work for want of a connection."""
+        client = await server.usable()
+        try:
+            return await use(client)
+        except (TransportError, RequestTimeout, Closed) as problem:
+            server.doubt(problem)
+            if not problem.retry_safe or isinstance(problem, LoginRequired) or server.state == "closed":
+                raise
+            return await use(await server.usable())
+        except DovetailError as problem:
+            server.doubt(problem)
+            raise
+
+    async def resources(self) -> list[HostResource]:
+        """The resources of all servers that can be asked now. What fails is told as an event."""
+
+        async def of(server: HostedServer) -> list[HostResource]:
+            try:
+                client = await server.usable()
+                offered = client.server_capabilities
+                if offered is not None and offered.resources is None:
+                    return []
+                return [HostResource(server=server.name, resource=each) async for each in client.resources()]
+            except DovetailError as problem:
+                server.doubt(problem)
+                self._tell(server.name, "warning", f"its resources could not be listed: {problem}")
+                return []
+
+        lists = await asyncio.gather(*(of(server) for server in self._servers.values()))
+        return [each for found in lists for each in found]
+
+    async def read(self, server: str, uri: str | Resource) -> ReadResourceResult:
+        """What a resource of a server holds. Raises what `Client.read` raises, and `ServerUnavailable`."""
+        return await self._used(self.server(server), lambda client: client.read(uri))
+
+    async def prompts(self) -> list[HostPrompt]:
+        """The prompts of all servers, as `tools`."""
+        every = list(self._servers.values())
+        lists = await asyncio.gather(*(each.prompts() for each in every))
+        return [
+            HostPrompt(name=prompt_name(server.name, own), server=server.name, prompt=prompt)
+            for server, found in zip(every, lists, strict=True)
+            for own, prompt in found.items()
+        ]
+
+    async def prompt(self, name: str, arguments: Mapping[str, Any] | None = None) -> GetPromptResult:
+        """The messages of a prompt, by its name in this host (``/server:prompt``). Raises as `call` does."""
+        server = self._server_in(name, "prompt")
+        own = name[len(prompt_name(server.name, "")) :]
+        return await self._used(server, lambda client: client.get_prompt(own, arguments))
+
+    async def complete(
+        self, name: str, argument: str, value: str = "", context: Mapping[str, str] | None = None
+    ) -> Completion:
+        """Suggestions for an argument of a prompt (``/server:prompt``). Raises as `call` does."""
+        server = self._server_in(name, "prompt")
+        own = name[len(prompt_name(server.name, "")) :]
+        from ..types import PromptReference
+
+        return await self._used(
+            server, lambda client: client.complete(PromptReference(name=own), argument, value, context)
+        )
+
+    async def complete_template(
+        self,
+        server: str,
+        template: str,
+        variable: str,
+        value: str = "",
+        context: Mapping[str, str] | None = None,
+    ) -> Completion:
+        """Suggestions for a variable of a resource template of a server. Raises as `call` does."""
+        ref = ResourceReference(uri=template)
+        return await self._used(
+            self.server(server), lambda client: client.complete(ref, variable, value, context)
+        )
+
+    def instructions(self) -> str:
+        """What the ready servers say about their use, for a system prompt: each below its name, and bounded.
+
+        It is what servers wrote: a model has to be told to trust it no more than their results.
+        """
+        parts: list[str] = []
+        for server in self._servers.values():
+            text = server.instructions.strip()
+            if len(text) > MAX_INSTRUCTIONS:
+                text = f"{text[:MAX_INSTRUCTIONS]} [cut]"
+            if text:
+                lines = "\n".join(f"> {one_line(line)}" for line in text.splitlines())
+                parts.append(
+                    f"Server {server.name} (its tools begin with {tool_name(server.name, '')}):\n{lines}"
+                )
+        return "\n\n".join(parts)
