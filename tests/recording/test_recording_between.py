@@ -69,11 +69,11 @@ def test_every_byte_passes_both_ways_and_the_exit_code(tmp_path: Path) -> None:
 def test_signals_reach_the_server_once_and_end_the_recorder_alike(number: int, tmp_path: Path) -> None:
     path = tmp_path / "talk.jsonl"
     script = (
-        "import signal, sys, time\n"
+        "import os, signal, sys, time\n"
         "got = []\n"
         "def hear(*_):\n"
         "    got.append(1)\n"
-        "    print('heard', flush=True)\n"
+        "    os.write(1, b'heard\\n')\n"
         f"signal.signal({int(number)}, hear)\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"

@@ -148,7 +148,11 @@ async def check_change(
             await wire.listen()
         had = {who: wire.offered.copy() for who, wire in wires.items()}
         built.change(place, entry, remove)
-        for _ in range(200):  # there is nothing to wait for but other tasks
+        while any(
+            calm.held for calm in built.app.service.hub._calm.values()
+        ):  # told a moment ago, so told again later
+            await asyncio.sleep(0.005)
+        for _ in range(200):  # there is nothing else to wait for but other tasks
             await asyncio.sleep(0)
         now = {who: await lists_of(wire) for who, wire in wires.items()}
         shown = now["here"][entry.kind] != before["here"][entry.kind]

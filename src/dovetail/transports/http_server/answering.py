@@ -186,7 +186,7 @@ async def refuse(send: Send, refusal: HTTPRefusal, extra: HeaderList, revision: 
 
 def new_link() -> str:
     """What one exchange is called on the `tap`."""
-    return f"http-{next(_links)}"
+    return f"http-request-{next(_links)}"
 
 
 def heard(body: bytes, revision: str | None) -> str:
