@@ -32,10 +32,11 @@ class ToolRateLimit(AppMiddleware):
     """Limits the calls of tools, for each caller: ``App(middleware=[ToolRateLimit({"search": (2.0, 10)})])``.
 
     ``limits``: by name of the tool, how many calls a second in the long run, and how many at once. ``others``: the same
-    for each tool that is not named (None: they have no limit). The caller is the principal, a machine's by its network;
-    without one the network, and all of this machine are one. Each round of a call that asks counts, as it is a request;
-    the runs of a task do not. Beyond a limit a call is answered with `RateLimited`, which says when to try again.
-    Raises ValueError for a rate that is not above zero and a burst below 1.
+    for each tool that is not named (None: they have no limit); a tool of a provider that has to be asked what it has,
+    such as an app with middleware, has a limit where it is named. The caller is the principal, a machine's by its
+    network; without one the network, and all of this machine are one. Each round of a call that asks counts, as it is a
+    request; the runs of a task do not. Beyond a limit a call is answered with `RateLimited`, which says when to try
+    again. Raises ValueError for a rate that is not above zero and a burst below 1.
     """
 
     methods = methods_with(CallToolParams)
@@ -67,7 +68,9 @@ class ToolRateLimit(AppMiddleware):
 
     def __call__(self, call: Call, channel: Channel, handler: Handler) -> Awaitable[Result | Encoded]:
         """See `Middleware`. Raises `RateLimited`."""
-        tool = self.known_tool(call)
+        params = call.params
+        named = params.name if isinstance(params, CallToolParams) else ""
+        tool = named if named in self._limiters else self.known_tool(call)
         limiter = self._limiters.get(tool if tool in self._limiters else _OTHERS)
         if not tool or limiter is None or channel.durable is not None:
             return handler(call, channel)
