@@ -86,6 +86,23 @@ async def test_mounted_tools_are_kept_for_their_caller_alone() -> None:
     assert runs == ["ada", "bob"]
 
 
+async def test_who_lacks_a_scope_gets_nothing_that_is_kept_of_a_mounted_tool() -> None:
+    inner = App("inner")
+
+    @inner.tool(scopes=["read"])
+    async def secret() -> str:
+        return "the secret"
+
+    app = App("outer", middleware=[ResultCache(60, public=["in_secret"])])
+    app.mount("in", inner)
+    async with Client(app):
+        allowed, other = CallerChannel(person("ada", "read")), CallerChannel(person("bob"))
+        assert text_of(await answer_to(app, allowed, "in_secret")) == "the secret"
+        refused = await answer_to(app, other, "in_secret")
+        assert "the secret" not in json.dumps(refused)
+        assert refused["code"] < 0
+
+
 # Limits
 
 
