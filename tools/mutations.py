@@ -2,9 +2,10 @@
 
 Theory of operation. ``tests/must/mutations.toml`` names, for rows of ``tests/requirements.csv``, the line of the
 library or an application that keeps them, and how to break it. For each entry the line is broken in a copy, and the
-tests tagged with these rows are run against it, those of a row until one fails: one of each row has to. What survives
-is a rule that nothing holds. Nothing in the tree is touched, whenever this ends: each worker has a copy in a folder for
-temporary files, in which only the broken file is written anew.
+tests tagged with these rows are run against it, those of a row until one fails: one of each row has to. What is
+promised and stands in no row has its words in ``promise``, and in ``tests`` where it is tried: one of those has to
+fail. What survives is a rule that nothing holds. Nothing in the tree is touched, whenever this ends: each worker has a
+copy in a folder for temporary files, in which only the broken file is written anew.
 
     python tools/mutations.py                     all of them
     python tools/mutations.py R2607-MRTR-001 ...  those of some rows (the start of an id will do), areas or files
@@ -75,13 +76,22 @@ class Change:
 
 @dataclass(frozen=True)
 class Mutation:
-    """One entry: ``rows``, and the ``changes`` that break them together: one, unless two lines keep the rule."""
+    """One entry: ``rows``, and the ``changes`` that break them together: one, unless two lines keep the rule. In the
+    place of rows, a ``promise`` that no row has, and the ``tests`` (files or tests in them) that try it.
+    """
 
     rows: tuple[str, ...]
     changes: tuple[Change, ...]
+    promise: str = ""
+    tests: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """What its line keeps: the rows, or the promise."""
+        return self.rows or (self.promise,)
 
     def __str__(self) -> str:
-        return f"{', '.join(self.rows)} at {self.changes[0]}"
+        return f"{', '.join(self.kept)} at {self.changes[0]}"
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,10 @@ def table() -> list[Mutation]:
         entries = tomllib.load(file)["mutation"]
     return [
         Mutation(
-            tuple(each["rows"]),
+            tuple(each.get("rows", ())),
             tuple(Change(one["file"], one["line"], one["broken"]) for one in (each, *each.get("also", ()))),
+            each.get("promise", ""),
+            tuple(each.get("tests", ())),
         )
         for each in entries
     ]
@@ -137,12 +149,23 @@ def misfits(mutations: Sequence[Mutation]) -> list[str]:
     for each in mutations:
         wrong += [f"{row} is no MUST row" for row in each.rows if row not in must_rows()]
         wrong += [f"{row} has no tagged test" for row in each.rows if row not in tagged()]
+        wrong += [f"{each}: rows, or a promise and its tests"] if bool(each.rows) == bool(each.tests) else []
+        wrong += [f"{each}: there is no {test}" for test in each.tests if not is_there(test)]
         for change in each.changes:
             try:
                 compile(change.apply(change.within(PACKAGES).read_text("utf-8")), change.file, "exec")
             except (OSError, ValueError, SyntaxError) as problem:
                 wrong.append(f"{', '.join(each.rows)}: {problem}")
     return wrong
+
+
+def is_there(test: str) -> bool:
+    """Whether there is a file of tests, or a function in it (``tests/x/test_y.py::test_z``)."""
+    path, _, name = test.partition("::")
+    if not (ROOT / path).is_file():
+        return False
+    found = ast.walk(ast.parse((ROOT / path).read_text("utf-8"))) if name else ()
+    return not name or any(getattr(node, "name", "") == name for node in found)
 
 
 def without_a_line(mutations: Sequence[Mutation]) -> dict[str, str]:
@@ -156,10 +179,13 @@ def run_tests(
 ) -> subprocess.CompletedProcess[str]:
     """Run the tests of some rows against a copy of the package."""
     files = sorted({str(path.relative_to(ROOT)) for row in rows for path in tagged()[row]})
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-    command += ["--timeout=60", f"--requirements={','.join(rows)}", *files]
+    return run_pytest(source, *options, f"--requirements={','.join(rows)}", *files, seconds=seconds)
+
+
+def run_pytest(source: Path, *words: str, seconds: float | None) -> subprocess.CompletedProcess[str]:
+    """Run some tests against a copy of the package."""
     return subprocess.run(
-        command,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=60", *words],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(source), "CI": "1"},
         stdin=subprocess.DEVNULL,
@@ -188,23 +214,29 @@ def fate(mutation: Mutation, source: Path) -> Fate:
         whole.setdefault(path, text)
         path.write_text(change.apply(text), "utf-8")
     try:
-        ran = run_tests(mutation.rows, source, "--until-each-fails", "-p", "no:xdist")
+        if mutation.tests:
+            ran = run_pytest(source, "-x", "-p", "no:xdist", *mutation.tests, seconds=SECONDS)
+        else:
+            ran = run_tests(mutation.rows, source, "--until-each-fails", "-p", "no:xdist")
     except subprocess.TimeoutExpired:
         return Fate(problem=f"its tests took more than {SECONDS:g} s: break it so that nothing waits")
     finally:
         for path, text in whole.items():
             path.write_text(text, "utf-8")
     said = [line for line in ran.stdout.splitlines() if line.startswith(_HELD)]
-    if ran.returncode not in _RAN or not said:
+    if ran.returncode not in _RAN or not (said or mutation.tests):
         return Fate(problem=f"its tests could not be run:\n{(ran.stdout + ran.stderr)[-2000:]}")
-    return Fate(tuple(said[-1].removeprefix(_HELD).split()), seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    if mutation.tests:
+        return Fate(() if ran.returncode else mutation.kept, seconds=seconds)
+    return Fate(tuple(said[-1].removeprefix(_HELD).split()), seconds=seconds)
 
 
 def chosen(mutations: Sequence[Mutation], words: Sequence[str]) -> list[Mutation]:
-    """Those whose rows, areas or files begin with one of the words; all without any."""
+    """Those whose rows, promises, areas or files begin with one of the words; all without any."""
 
     def meant(each: Mutation) -> bool:
-        names = (*each.rows, *(one.file for one in each.changes), *(must_rows()[row] for row in each.rows))
+        names = (*each.kept, *(one.file for one in each.changes), *(must_rows()[row] for row in each.rows))
         return any(name.startswith(tuple(words)) for name in names)
 
     return [each for each in mutations if not words or meant(each)]
@@ -219,7 +251,7 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "words", nargs="*", metavar="WORD", help="a row (its start will do), an area or a file"
+        "words", nargs="*", metavar="WORD", help="a row or a promise (its start will do), an area or a file"
     )
     parser.add_argument(
         "--broken", action="store_true", help="do not run the tests as they are first, to see that they pass"
@@ -245,7 +277,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     if options.check:
         rows = {row for each in mutations for row in each.rows}
-        print(f"mutations: {len(mutations)} entries fit, {len(rows)} rows")
+        promises = sum(not each.rows for each in mutations)
+        print(f"mutations: {len(mutations)} entries fit, {len(rows)} rows, {promises} promises")
         return 0
     if options.left:
         left = without_a_line(mutations)
@@ -257,18 +290,23 @@ def main(arguments: Sequence[str]) -> int:
         sources: SimpleQueue[Path] = SimpleQueue()
         for number in range(os.cpu_count() or 2):
             sources.put(copied(Path(scratch) / str(number)))
-        every = tuple(sorted({row for each in some for row in each.rows}))
-        if every and not options.broken:
-            print(
-                f"mutations: {len(some)} lines, {len(every)} rows; first the tests as they are ...",
-                flush=True,
-            )
-            source = copied(Path(scratch) / "whole")
-            whole = run_tests(every, source, "-x", "-n", str(os.cpu_count() or 2), seconds=None)
-            if whole.returncode:
-                print(whole.stdout[-3000:], "mutations: these fail already", sep="\n")
+        if some and not options.broken:
+            print(f"mutations: {len(some)} lines; first the tests as they are ...", flush=True)
+            if told := failing(some, copied(Path(scratch) / "whole")):
+                print(told, "mutations: these fail already", sep="\n")
                 return 1
         return report(some, sources, began)
+
+
+def failing(mutations: Sequence[Mutation], source: Path) -> str:
+    """What the tests of some entries say that fail as the source is; "" where none does."""
+    side_by_side = ("-x", "-n", str(os.cpu_count() or 2))
+    ran: list[subprocess.CompletedProcess[str]] = []
+    if rows := tuple(sorted({row for each in mutations for row in each.rows})):
+        ran.append(run_tests(rows, source, *side_by_side, seconds=None))
+    if tests := sorted({test for each in mutations for test in each.tests}):
+        ran.append(run_pytest(source, *side_by_side, *tests, seconds=None))
+    return "\n".join(each.stdout[-3000:] for each in ran if each.returncode)
 
 
 def report(mutations: Sequence[Mutation], sources: SimpleQueue[Path], began: float) -> int:
@@ -281,11 +319,11 @@ def report(mutations: Sequence[Mutation], sources: SimpleQueue[Path], began: flo
         finally:
             sources.put(source)
 
-    every = {row for each in mutations for row in each.rows}
+    areas = {name: must_rows().get(name, "(promises)") for each in mutations for name in each.kept}
     alive: set[str] = set()
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         for number, (mutation, end) in enumerate(zip(mutations, pool.map(one, mutations), strict=True), 1):
-            alive.update(mutation.rows if end.problem else end.held)
+            alive.update(mutation.kept if end.problem else end.held)
             if end.problem:
                 print(f"UNTESTED: {mutation}: {end.problem}", flush=True)
             elif end.held:
@@ -294,11 +332,12 @@ def report(mutations: Sequence[Mutation], sources: SimpleQueue[Path], began: flo
                 print(f"slow: {end.seconds:.0f} s for {mutation}", flush=True)
             if number % 10 == 0:
                 print(f"  {number}/{len(mutations)} after {time.monotonic() - began:.0f} s", flush=True)
-    all_of, noticed = (Counter(must_rows()[row] for row in rows) for rows in (every, every - alive))
+    all_of = Counter(areas.values())
+    noticed = Counter(area for name, area in areas.items() if name not in alive)
     for area, count in sorted(all_of.items()):
         print(f"{area:<16} {noticed[area]:>4} of {count:>4}")
     print(
-        f"mutations: {noticed.total()} of {all_of.total()} rows notice their broken line"
+        f"mutations: {noticed.total()} of {all_of.total()} rows and promises notice their broken line"
         f" ({100 * noticed.total() / max(1, all_of.total()):.0f} %; {len(mutations)} lines),"
         f" {time.monotonic() - began:.0f} s"
     )

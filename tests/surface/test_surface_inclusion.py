@@ -11,6 +11,8 @@ from schema_pairs import as_described, pairs, values
 
 from dovetail.surface.inclusion import Inclusion
 
+SLOW = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
+
 
 def validator(schema: Any) -> Any:
     """An independent judge, or None for a schema that is none."""
@@ -20,10 +22,7 @@ def validator(schema: Any) -> Any:
         return None
 
 
-UNUSUAL = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-
-
-@settings(max_examples=400, deadline=None, suppress_health_check=UNUSUAL)
+@settings(max_examples=400, deadline=None, suppress_health_check=SLOW)
 @given(pairs(), st.lists(values(), min_size=12, max_size=12))
 def test_what_is_proven_holds(pair, tried):
     """No value that the sender gives, as described, is refused by the receiver when nothing was found."""

@@ -25,7 +25,7 @@ except ImportError as missing:
 from ..protocol.safe_text import in_place, one_line, safe
 from ..surface.changes import SEVERITIES, Severity, SurfaceChange
 from ..surface.comparing import compare
-from ..surface.inclusion import shown
+from ..surface.misfits import shown
 from ..surface.snapshot import Surface, SurfaceUnreadable
 from ..surface.taking import take_surface
 from .connecting import CommandSession, CommonOptions

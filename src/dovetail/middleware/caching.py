@@ -9,8 +9,8 @@ given, the app is asked whether this caller may call the tool, as for any call.
 Calls for the same at the same time wait for the first. If that gives an answer that may be kept, they all get it; if it
 fails, or asks something, each of them goes on alone; if its client takes it back, another one is the first.
 
-Kept are results of type `CallToolResult` that are no failure, of calls that brought no answers to questions and are no
-task. What is kept is bounded in number and in bytes; what was not used for longest goes first.
+Kept are results of type `CallToolResult` that are no failure, of calls during which the client was asked nothing and
+that are no task. What is kept is bounded in number and in bytes; what was not used for longest goes first.
 
 Specification: none; what clients keep is told by hints: server/utilities/caching.
 """
@@ -22,21 +22,25 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from dovetail.extensions import Call, Channel, Encoded, Handler, Result, ServedTool
-from dovetail.types import DECODE_ERRORS, CallToolParams, CallToolResult, decode, encode
+from dovetail.types import DECODE_ERRORS, CallToolParams, CallToolResult, encode
 
+from .questions import HeardQuestions
 from .results import methods_with
 from .serving import AppMiddleware
 
 __all__ = ["ResultCache"]
 
 _TASK: Final = b'"task"'
-_canonical: Final = msgspec.json.Encoder(order="sorted")
+#: Numbers as they are written: as floats, some that differ would be one.
+_arguments: Final = msgspec.json.Decoder(float_hook=Decimal)
+_canonical: Final = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 
 class _CachedAnswer(Struct):
@@ -144,7 +148,7 @@ class ResultCache(AppMiddleware):
             whose = [caller, sorted(principal.scopes), principal.claims]
         params: Any = call.params
         try:
-            arguments: Any = decode(params.arguments) if params.arguments else {}
+            arguments: Any = _arguments.decode(params.arguments) if params.arguments else {}
             able = encode(call.peer.capabilities)
             whole = _canonical.encode([name, call.profile.revision, whose, arguments, call.custom_meta, able])
         except (*DECODE_ERRORS, TypeError):
@@ -175,8 +179,9 @@ class ResultCache(AppMiddleware):
         """Be the first."""
         mine = self._under_way[key] = _CallUnderWay()
         try:
-            result = await handler(call, channel)
-            if type(result) is CallToolResult and not result.is_error:
+            with HeardQuestions(channel) as questions:
+                result = await handler(call, channel)
+            if type(result) is CallToolResult and not result.is_error and not questions.asked:
                 mine.result = result
                 self._keep(key, tool, result)
             return result
@@ -191,7 +196,7 @@ class ResultCache(AppMiddleware):
         kept = self._kept.get(key)
         if kept is None:
             return None
-        if kept.tool is not tool or kept.until <= self._clock():
+        if not _is_same(kept.tool, tool) or kept.until <= self._clock():
             self._forget(key)
             return None
         self._kept.move_to_end(key)
@@ -211,3 +216,10 @@ class ResultCache(AppMiddleware):
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._size -= kept.size
+
+
+def _is_same(kept: ServedTool, tool: ServedTool) -> bool:
+    """Whether a tool is still the one that it was. One that is mounted is described anew for each call, by the same
+    schema as long as it is registered.
+    """
+    return kept is tool or (kept.tool.input_schema is tool.tool.input_schema and kept == tool)

@@ -23,7 +23,6 @@ import time
 from collections.abc import Awaitable
 from typing import Any, Final
 
-from msgspec import Raw
 from msgspec.structs import replace
 
 from dovetail.errors import StoreError, ToolError, TransportError
@@ -40,6 +39,7 @@ from dovetail.types import (
 )
 
 from .failures import Failures
+from .questions import HeardQuestions
 from .results import methods_with
 from .serving import AppMiddleware
 
@@ -88,7 +88,11 @@ class Retries(AppMiddleware):
     async def _insist(self, call: Call, channel: Channel, handler: Handler) -> Result | Encoded:
         end = time.monotonic() + self._within
         pause = self._backoff
-        with _AttemptNotes(channel) as notes, Failures(channel) as failures:
+        with (
+            HeardQuestions(channel) as questions,
+            _ToldProgress(channel) as told,
+            Failures(channel) as failures,
+        ):
             for _ in range(1, self._attempts):
                 failures.last = None
                 latest = end - pause
@@ -96,21 +100,21 @@ class Retries(AppMiddleware):
                     # What is large in a request is let go of once it was read: each attempt has its own.
                     result = await handler(replace(call, params=replace(call.params)), channel)
                     failed = failures.last if isinstance(result, CallToolResult) and result.is_error else None
-                    if failed is None or not self._goes_on(call, failed, notes, latest):
+                    if failed is None or questions.asked or not self._goes_on(call, failed, latest):
                         return result
                 except Exception as problem:
                     failed = failures.last or problem
-                    if not self._goes_on(call, failed, notes, latest):
+                    if questions.asked or not self._goes_on(call, failed, latest):
                         raise
                 log.info("%s failed with %s, and is tried again", call.method, type(failed).__name__)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - spreads attempts, keeps no secret
                 pause *= 2
-                notes.again()
+                told.again()
             return await handler(call, channel)
 
-    def _goes_on(self, call: Call, failed: Exception, notes: _AttemptNotes, latest: float) -> bool:
+    def _goes_on(self, call: Call, failed: Exception, latest: float) -> bool:
         """Whether a call that failed so may be made again, is in time for it, and might do better."""
-        if notes.asked or time.monotonic() > latest:
+        if time.monotonic() > latest:
             return False
         if isinstance(failed, ToolError) and failed.retry_safe:
             return True
@@ -126,35 +130,28 @@ class Retries(AppMiddleware):
         return hints is not None and bool(hints.read_only_hint or hints.idempotent_hint)
 
 
-class _AttemptNotes:
-    """What a client heard of a call so far, while it is entered. ``asked``: it was asked something."""
+class _ToldProgress:
+    """What a client was told of the progress of a call so far, while it is entered."""
 
     def __init__(self, channel: Channel) -> None:
-        self.asked = False
         self._channel = channel
         self._repeated = False
         self._reached: float | None = None
-        self._ask = channel.asking or channel.ask
-        self._before = channel.asking
+        self._before = {name: vars(channel)[name] for name in ("tell", "emit") if name in vars(channel)}
         self._tell, self._emit = channel.tell, channel.emit
 
-    def __enter__(self) -> _AttemptNotes:
-        self._channel.asking = self._asking
+    def __enter__(self) -> _ToldProgress:
         vars(self._channel).update(tell=self._telling, emit=self._emitting)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._channel.asking = self._before
         for name in ("tell", "emit"):
             vars(self._channel).pop(name, None)
+        vars(self._channel).update(self._before)  # of another one of these around it
 
     def again(self) -> None:
         """Another attempt begins."""
         self._repeated = True
-
-    async def _asking(self, method: str, params: bytes) -> Raw:
-        self.asked = True
-        return await self._ask(method, params)
 
     def _telling(self, message: bytes) -> bool:
         reached = _progress_in(message)

@@ -28,7 +28,7 @@ class AppMiddleware:
         """Around the app's life, which may be lived more than once at a time. Raises ValueError for a second app: what
         is kept of one is no other's.
         """
-        if self._entered and self.serving is not None and self.serving.name != serving.name:
+        if self._entered and self.serving is not None and self.serving != serving:
             raise ValueError(
                 f"one {type(self).__name__} was given to the apps {self.serving.name!r} and {serving.name!r}; give each"
                 " its own"

@@ -12,7 +12,6 @@ from collections.abc import Awaitable
 from typing import Final, Literal
 
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from dovetail.errors import InternalError
 from dovetail.extensions import Call, Channel, Encoded, Handler, Result
@@ -73,7 +72,7 @@ class SizeLimit(AppMiddleware):
         )
         if not isinstance(result, CallToolResult):
             raise InternalError(f"{told}; ask for less at once")
-        if self._cuts and not self._promises(call):
+        if self._cuts and not self._promises(call, result):
             return self._cut(result, size)
         text = TextContent(
             text=f"{told[0].upper()}{told[1:]}. Ask for less at once, with narrower arguments."
@@ -86,18 +85,20 @@ class SizeLimit(AppMiddleware):
             return False
         size = 0
         for block in result.content:
-            if not isinstance(block, TextContent) or block.annotations or block.meta:
+            if not isinstance(block, TextContent) or block.annotations or block.meta or block.extra:
                 return False
             size += len(block.text) * _CHARACTER + _AROUND
         return size < self._most and not result.extra
 
-    def _promises(self, call: Call) -> bool:
-        """Whether the tool says what its answer looks like."""
+    def _promises(self, call: Call, result: CallToolResult) -> bool:
+        """Whether the tool says what its answer looks like; of one that has to be asked for, its answer tells."""
         params = call.params
         if self.serving is None or not isinstance(params, CallToolParams):
             return False
         served = self.serving.find_tool(params.name)
-        return served is not None and served.tool.output_schema is not None
+        if served is None:
+            return result.structured_content is not UNSET
+        return served.tool.output_schema is not None
 
     def _cut(self, result: CallToolResult, size: int) -> CallToolResult:
         """As much of the texts, in their order, as there is room for; and what is left out."""
@@ -110,7 +111,7 @@ class SizeLimit(AppMiddleware):
                 kept.append(block)
                 room -= taken
             elif isinstance(block, TextContent) and not left_out and room > _AROUND:
-                kept.append(replace(block, text=_beginning(block.text, room - _AROUND)))
+                kept.append(TextContent(text=_beginning(block.text, room - _AROUND)))  # nothing beside it
                 left_out, room = left_out + 1, 0
             else:
                 left_out += 1

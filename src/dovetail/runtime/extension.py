@@ -118,7 +118,7 @@ class ServedTool(Struct, frozen=True, kw_only=True):
 
 
 class Serving(Protocol):
-    """What a server offers to the lifespan of an extension, or of a middleware."""
+    """What a server offers to the lifespan of an extension, or of a middleware. Those of one server are equal."""
 
     @property
     def name(self) -> str:

@@ -17,13 +17,19 @@ from .catalog import Catalog
 
 
 class ServingApp:
-    """The app called ``name`` while it runs; see `Serving`."""
+    """The app called ``name`` while it runs; see `Serving`. It equals that of another life of the same app."""
 
     def __init__(self, name: str, service: Service, store: Store | None, catalog: Catalog) -> None:
         self.name = name
         self.store = store
         self._service = service
         self._catalog = catalog
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ServingApp) and self._catalog is other._catalog
+
+    def __hash__(self) -> int:
+        return id(self._catalog)
 
     @property
     def tools(self) -> Sequence[ServedTool]:

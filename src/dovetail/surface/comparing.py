@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from .changes import SEVERITIES, Severity, SurfaceChange
-from .inclusion import shown
+from .misfits import shown
 from .schema_changes import Direction, schema_changes
 from .snapshot import Surface
 

@@ -19,24 +19,32 @@ Specification: JSON Schema 2020-12 (core and validation); none of the protocol's
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final, cast
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from .samples import NOTHING, bounds, sample, samples
+from .misfits import Misfit, distinct, kinds_in_words, plain_number, shown, weight
+from .samples import (
+    NOTHING,
+    around,
+    bounds,
+    list_of,
+    list_with,
+    object_of,
+    other_texts,
+    sample,
+    samples,
+)
 from .shapes import BRANCHING, SchemaTree, Shape, as_node, matches, members_of, names_in, same_schema
 
-__all__ = ["MAX_STEPS", "Inclusion", "Misfit", "shown"]
+__all__ = ["MAX_STEPS", "Inclusion"]
 
 MAX_STEPS: Final = 20_000
 """Pairs of places that are looked at for one pair of schemas."""
 _DEEPEST: Final = 48
 _TRIED: Final = 12
-_SHOWN: Final = 60
 #: What is compared as a whole: no rule here says what it takes to keep one of them.
 _OPAQUE: Final = (
     *(
@@ -52,31 +60,6 @@ _OPAQUE: Final = (
     ),
     *("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef", "propertyNames"),
 )
-_MANY: Final = {
-    "null": "null",
-    "boolean": "true and false",
-    "integer": "whole numbers",
-    "fraction": "numbers with a fraction",
-    "string": "texts",
-    "array": "lists",
-    "object": "objects",
-}
-
-
-class Misfit(Struct, frozen=True, kw_only=True):
-    """Something that the sender's schema takes and the receiver's does not, or may not.
-
-    ``path``: names of members from the root; "[]" stands for the items of a list, "*" for members that nobody
-    describes. ``keyword``: of the receiver's schema. ``what``: which values, as a plural. ``examples``: some of them,
-    at first for this place, in the end for the root. ``sure``: whether the rule leaves no doubt.
-    """
-
-    path: tuple[str, ...] = ()
-    keyword: str
-    what: str
-    examples: tuple[Any, ...] = ()
-    sure: bool = True
-    proven: bool = False
 
 
 class Inclusion:
@@ -104,7 +87,7 @@ class Inclusion:
             found.append(
                 Misfit(keyword="$schema", what="values that another dialect reads otherwise", sure=False)
             )
-        return [self._confirm(each) for each in _distinct(found)]
+        return [self._confirm(each) for each in distinct(found)]
 
     def _confirm(self, found: Misfit) -> Misfit:
         """Have examples decide: one that only the sender takes is a proof; if none is, there is doubt."""
@@ -160,7 +143,7 @@ class Inclusion:
             return []
         for parts in self._parts(sender, receiver):
             split = [each for part in parts for each in self._included(part, receiver, depth)]
-            if not split or _weight(split) < _weight(found) or len(sender.types) > 1:
+            if not split or weight(split) < weight(found) or len(sender.types) > 1:
                 return split
             return found
         return found
@@ -204,7 +187,7 @@ class Inclusion:
             )
             if refused:
                 examples = tuple(samples(sender, refused))
-                found.append(Misfit(keyword="type", what=_kinds_in_words(refused), examples=examples))
+                found.append(Misfit(keyword="type", what=kinds_in_words(refused), examples=examples))
                 if refused == sender.types:
                     continue
             for rule in _RULES:
@@ -220,7 +203,7 @@ class Inclusion:
             if keyword in node:
                 values = [node[keyword]] if keyword == "const" else cast("list[Any]", node[keyword])
                 told = ", ".join(map(shown, values[:5])) if isinstance(values, list) else ""  # pyright: ignore[reportUnnecessaryIsInstance] - a peer's schema may hold anything
-                tried = [*samples(sender), *_other_texts(sender)]
+                tried = [*samples(sender), *other_texts(sender)]
                 yield Misfit(keyword=keyword, what=f"values other than {told}", examples=tuple(tried))
 
     def _numbers(self, sender: Shape, node: dict[str, Any], depth: int) -> Iterator[Misfit]:
@@ -231,11 +214,11 @@ class Inclusion:
         asked = self._receiver.shape([{word: node[word] for word in _BOUNDS if word in node}])
         least, most, over, under = bounds(asked)
         if least is not None and not _reaches(low, below, least, over, whole=whole):
-            tried = _around(low if low is not None else least - 1, least, whole=whole)
-            yield Misfit(keyword="minimum", what=f"numbers below {_plain_number(least)}", examples=tried)
+            tried = around(low if low is not None else least - 1, least, whole=whole)
+            yield Misfit(keyword="minimum", what=f"numbers below {plain_number(least)}", examples=tried)
         if most is not None and not _reaches(_minus(high), above, -most, under, whole=whole):
-            tried = _around(high if high is not None else most + 1, most, whole=whole)
-            yield Misfit(keyword="maximum", what=f"numbers above {_plain_number(most)}", examples=tried)
+            tried = around(high if high is not None else most + 1, most, whole=whole)
+            yield Misfit(keyword="maximum", what=f"numbers above {plain_number(most)}", examples=tried)
         step = node.get("multipleOf")
         if isinstance(step, int | float) and not isinstance(step, bool) and step > 0:
             steps = [Fraction(str(each)) for each in sender.all("multipleOf", (int, float)) if each > 0]
@@ -255,7 +238,7 @@ class Inclusion:
             yield replace(misfit, examples=(text,) if len(text) == length else ())
         pattern = node.get("pattern")
         if isinstance(pattern, str) and pattern not in sender.all("pattern", str):
-            tried = tuple(_other_texts(sender))
+            tried = tuple(other_texts(sender))
             yield Misfit(keyword="pattern", what=f"texts that do not match {shown(pattern)}", examples=tried)
         for word, about in (("format", "that are no"), ("contentEncoding", "that are no")):
             form = node.get(word)
@@ -283,7 +266,7 @@ class Inclusion:
         most = min((int(each) for each in sender.all("maxItems", (int, float))), default=None)
         least = max((int(each) for each in sender.all("minItems", (int, float))), default=0)
         for misfit in self._counted(sender, node, ("minItems", "maxItems"), "lists", "items"):
-            yield replace(misfit, examples=tuple(_list_of(sender, int(misfit.examples[0]))))
+            yield replace(misfit, examples=tuple(list_of(sender, int(misfit.examples[0]))))
         asked = self._receiver.shape([{word: node[word] for word in _LISTS if word in node}])
         described = max(sender.prefix(), asked.prefix())
         for index in range(described + 1):
@@ -292,7 +275,7 @@ class Inclusion:
             inner = self._included(sender.item(index), asked.item(index), depth + 1)
             place = "[]" if index == described and not described else f"[{index}]"
             for misfit in inner:
-                lists = [_list_with(sender, index, each, least) for each in misfit.examples]
+                lists = [list_with(sender, index, each, least) for each in misfit.examples]
                 yield replace(misfit, path=(place, *misfit.path), examples=tuple(lists))
         kept = any(each.get("uniqueItems") is True for each in sender.nodes) or (
             most is not None and most < 2
@@ -305,7 +288,7 @@ class Inclusion:
     def _members(self, sender: Shape, node: dict[str, Any], depth: int) -> Iterator[Misfit]:
         if "object" not in sender.types:
             return
-        required, start = sender.required(), _object_of(sender)
+        required, start = sender.required(), object_of(sender)
         for name in names_in(node.get("required")):
             if name not in required:
                 without = {other: each for other, each in start.items() if other != name}
@@ -352,7 +335,7 @@ class Inclusion:
         self, sender: Shape, name: str, place: tuple[str, ...], said: Shape, asked: Iterable[Any], depth: int
     ) -> Iterator[Misfit]:
         """What of the values of a member does not fit."""
-        start = _object_of(sender)
+        start = object_of(sender)
         receiver = self._receiver.shape(asked)
         if receiver.never and said.types:
             examples = tuple({**start, name: each} for each in samples(said)) if name else ()
@@ -368,7 +351,7 @@ class Inclusion:
         promised = max([len(sender.required()), *sender.all("minProperties", (int, float))])
         if isinstance(least, int | float) and least > promised:
             what = f"objects of fewer than {shown(least)} members"
-            yield Misfit(keyword="minProperties", what=what, examples=(_object_of(sender),))
+            yield Misfit(keyword="minProperties", what=what, examples=(object_of(sender),))
         if isinstance(most, int | float):
             limits = sender.all("maxProperties", (int, float))
             limits += [] if sender.is_free() or sender.by_pattern() else [len(sender.described())]
@@ -395,7 +378,7 @@ class Inclusion:
                     and name not in promised
                     and trigger in self._sent(sender, {trigger: True})
                 ):
-                    start, value = _object_of(sender), sample(sender.member(trigger))
+                    start, value = object_of(sender), sample(sender.member(trigger))
                     examples = (
                         ()
                         if value is NOTHING
@@ -427,7 +410,7 @@ class Inclusion:
                 for other in sender.nodes
             )
             if not kept and self._concerns(sender, keyword):
-                examples = (*samples(sender), _object_of(sender, every=True))
+                examples = (*samples(sender), object_of(sender, every=True))
                 yield Misfit(
                     keyword=keyword,
                     what=f"values that the rule {keyword!r} refuses",
@@ -485,7 +468,7 @@ class Inclusion:
             if not found:
                 return index, []
             missed.append((index, found))
-        best = min(missed, key=lambda each: _weight(each[1]))
+        best = min(missed, key=lambda each: weight(each[1]))
         tried = [example for _, found in missed for each in found for example in each.examples[:3]]
         if len(branches) == 1 or all(each.path for each in best[1]):
             return best
@@ -494,7 +477,7 @@ class Inclusion:
             refused = sender.types - taken
             if refused:
                 examples = tuple(samples(sender, refused))
-                return best[0], [Misfit(keyword=keyword, what=_kinds_in_words(refused), examples=examples)]
+                return best[0], [Misfit(keyword=keyword, what=kinds_in_words(refused), examples=examples)]
         what = f"values that none of {len(branches)} alternatives takes"
         return best[0], [Misfit(keyword=keyword, what=what, examples=(*tried, *samples(sender)), sure=False)]
 
@@ -512,31 +495,6 @@ _RULES: Final[tuple[_Rule, ...]] = (
     *(Inclusion._listed, Inclusion._numbers, Inclusion._texts, Inclusion._lists, Inclusion._members),  # pyright: ignore[reportPrivateUsage] - the class is above, and the table is its own
     *(Inclusion._dependents, Inclusion._whole, Inclusion._any, Inclusion._one),  # pyright: ignore[reportPrivateUsage] - as above
 )
-
-
-def shown(value: Any) -> str:
-    """A value as JSON, cut where it is long."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
-
-
-def _distinct(found: Iterable[Misfit]) -> list[Misfit]:
-    """Each once: alternatives tell the same several times. Their examples are all tried."""
-    kept: dict[tuple[Any, ...], Misfit] = {}
-    for each in found:
-        key = (each.path, each.keyword, each.what)
-        before = kept.get(key)
-        examples = each.examples if before is None else (*before.examples, *each.examples)
-        kept[key] = replace(each, examples=examples, sure=each.sure or (before is not None and before.sure))
-    return list(kept.values())
-
-
-def _weight(found: list[Misfit]) -> tuple[int, int]:
-    """How bad misfits are: a wrong type says that the alternative was not meant."""
-    return sum(1 for each in found if each.keyword == "type" and not each.path), len(found)
 
 
 def _plain(shape: Shape) -> bool:
@@ -566,16 +524,6 @@ def _apart(one: Shape, other: Shape) -> bool:
     )
 
 
-def _kinds_in_words(refused: frozenset[str]) -> str:
-    kinds = set(refused)
-    if {"integer", "fraction"} <= kinds:
-        kinds -= {"fraction"}
-    words = {**_MANY, "integer": "numbers"} if {"integer", "fraction"} <= refused else _MANY
-    if len(kinds) >= 6:
-        return "values of any other type"
-    return ", ".join(words[each] for each in _MANY if each in kinds)
-
-
 def _reaches(low: Fraction | None, below: bool, least: Fraction, over: bool, *, whole: bool) -> bool:
     """Whether a lower bound is at least as tight as another one."""
     if low is None:
@@ -589,53 +537,3 @@ def _reaches(low: Fraction | None, below: bool, least: Fraction, over: bool, *, 
 
 def _minus(bound: Fraction | None) -> Fraction | None:
     return None if bound is None else -bound
-
-
-def _around(*bounds: Fraction, whole: bool) -> tuple[Any, ...]:
-    """Numbers at and beside some bounds, to be tried."""
-    found: list[Any] = []
-    for each in bounds:
-        near = (each, each - 1, each + 1) if whole else (each, each - Fraction(1, 2), each + Fraction(1, 2))
-        found += [int(number) if number.denominator == 1 else float(number) for number in near]
-    return tuple(dict.fromkeys(found))
-
-
-def _plain_number(bound: Fraction) -> str:
-    return shown(int(bound) if bound.denominator == 1 else float(bound))
-
-
-def _other_texts(sender: Shape) -> list[str]:
-    """Texts that may fit, to be held against a pattern or a list."""
-    if "string" not in sender.types:
-        return []
-    found = [each for each in samples(sender, frozenset({"string"})) if isinstance(each, str)]
-    length = len(found[0]) if found else 1
-    return [*found, "~" * max(length, 1), "A" * max(length, 1), "0" * max(length, 1), "a b", "-"]
-
-
-def _list_of(sender: Shape, count: int) -> list[Any]:
-    if count > 256:
-        return []
-    items = [sample(sender.item(index)) for index in range(count)]
-    if NOTHING in items:
-        return []
-    different = [
-        index if isinstance(each, int) and not isinstance(each, bool) else each
-        for index, each in enumerate(items)
-    ]
-    return [items, different]
-
-
-def _list_with(sender: Shape, index: int, item: Any, least: int) -> list[Any]:
-    """A list that has a value at an index."""
-    before = [sample(sender.item(each)) for each in range(index)]
-    return [*before, item, *([item] * (min(least, 64) - index - 1))]
-
-
-def _object_of(sender: Shape, *, every: bool = False) -> dict[str, Any]:
-    """An object that may fit: with what is required, or with ``every`` member described."""
-    if every:
-        names = sorted(sender.described())
-        return {name: each for name in names if (each := sample(sender.member(name))) is not NOTHING}
-    (found,) = samples(sender, frozenset({"object"})) or [{}]
-    return dict(cast("dict[str, Any]", found))

@@ -10,11 +10,21 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .shapes import Shape
 
-__all__ = ["NOTHING", "bounds", "sample", "samples"]
+__all__ = [
+    "NOTHING",
+    "around",
+    "bounds",
+    "list_of",
+    "list_with",
+    "object_of",
+    "other_texts",
+    "sample",
+    "samples",
+]
 
 NOTHING: Final = object()
 """No value was found."""
@@ -126,3 +136,49 @@ def bounds(shape: Shape) -> tuple[Fraction | None, Fraction | None, bool, bool]:
                 if keyword == "maximum" and (high is None or (-bound[0], bound[1]) > (-high, above)):
                     high, above = bound
     return low, high, below, above
+
+
+def around(*bounds: Fraction, whole: bool) -> tuple[Any, ...]:
+    """Numbers at and beside some bounds, to be tried."""
+    found: list[Any] = []
+    for each in bounds:
+        near = (each, each - 1, each + 1) if whole else (each, each - Fraction(1, 2), each + Fraction(1, 2))
+        found += [int(number) if number.denominator == 1 else float(number) for number in near]
+    return tuple(dict.fromkeys(found))
+
+
+def other_texts(sender: Shape) -> list[str]:
+    """Texts that may fit, to be held against a pattern or a list."""
+    if "string" not in sender.types:
+        return []
+    found = [each for each in samples(sender, frozenset({"string"})) if isinstance(each, str)]
+    length = len(found[0]) if found else 1
+    return [*found, "~" * max(length, 1), "A" * max(length, 1), "0" * max(length, 1), "a b", "-"]
+
+
+def list_of(sender: Shape, count: int) -> list[Any]:
+    if count > 256:
+        return []
+    items = [sample(sender.item(index)) for index in range(count)]
+    if NOTHING in items:
+        return []
+    different = [
+        index if isinstance(each, int) and not isinstance(each, bool) else each
+        for index, each in enumerate(items)
+    ]
+    return [items, different]
+
+
+def list_with(sender: Shape, index: int, item: Any, least: int) -> list[Any]:
+    """A list that has a value at an index."""
+    before = [sample(sender.item(each)) for each in range(index)]
+    return [*before, item, *([item] * (min(least, 64) - index - 1))]
+
+
+def object_of(sender: Shape, *, every: bool = False) -> dict[str, Any]:
+    """An object that may fit: with what is required, or with ``every`` member described."""
+    if every:
+        names = sorted(sender.described())
+        return {name: each for name in names if (each := sample(sender.member(name))) is not NOTHING}
+    (found,) = samples(sender, frozenset({"object"})) or [{}]
+    return dict(cast("dict[str, Any]", found))

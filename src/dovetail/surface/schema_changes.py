@@ -19,7 +19,8 @@ from msgspec import UNSET, UnsetType
 
 from ..schemas import InvalidHeaderAnnotation, header_parameters
 from .changes import Severity
-from .inclusion import Inclusion, Misfit, shown
+from .inclusion import Inclusion
+from .misfits import Misfit, shown
 from .shapes import SchemaTree, Shape, members_of, same_schema, schemas_in
 
 __all__ = ["Direction", "SchemaChange", "schema_changes"]

@@ -16,7 +16,7 @@ from typing import Any, Final
 from ..client import Client
 from ..surface.changes import SurfaceChange
 from ..surface.comparing import compare
-from ..surface.inclusion import shown
+from ..surface.misfits import shown
 from ..surface.snapshot import Surface
 from ..surface.taking import take_surface
 
