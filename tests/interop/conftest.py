@@ -19,6 +19,7 @@ from interop.foreign_servers import install_foreign, servers
 from interop.foreign_ways import WAYS
 from interop.installing import Peers, install
 from interop.steps import STEPS
+from interop.talks import Talks
 from interop.task_steps import TASK_STEPS
 
 MATRIX = "interop-matrix"
@@ -57,6 +58,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def peers() -> Peers:
     """The commands of the peers."""
     return install(lambda _text: None)
+
+
+@pytest.fixture(scope="session")
+def talks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Talks:
+    """The recordings of this run's cells, whichever worker made them."""
+    base = tmp_path_factory.getbasetemp()
+    return Talks((base.parent if hasattr(request.config, "workerinput") else base) / "talks")
 
 
 @pytest.hookimpl

@@ -93,11 +93,14 @@ def converse(
     folder: Path,
     script: Script = ALL,
     variables: Mapping[str, str] | None = None,
+    talk: Path | None = None,
 ) -> Outcome:
-    """Run a cell in a folder of its own. ``variables``: more of the server's environment, over HTTP."""
+    """Run a cell in a folder of its own. ``variables``: more of the server's environment, over HTTP. ``talk``: where
+    our side, whichever it is, records the conversation.
+    """
     outcome = Outcome(dict.fromkeys(script.steps, NOT_REACHED))
-    server = server_command(cell, peers, folder, script)
-    driver = driver_command(cell, peers, folder, script)
+    server = server_command(cell, peers, folder, script, talk)
+    driver = driver_command(cell, peers, folder, script, talk)
     if cell.transport == "stdio":
         # The folder marks the process; our server has it in --wire, and the others let it pass.
         given = server if cell.role == "client" else [*server, str(folder)]
@@ -138,12 +141,14 @@ def crowd(guests: list[Cell], peers: Peers, folder: Path) -> Outcome:
     return outcome
 
 
-def server_command(cell: Cell, peers: Peers, folder: Path, script: Script = ALL) -> list[str]:
-    """The server's command; over HTTP the port is still to come."""
+def server_command(
+    cell: Cell, peers: Peers, folder: Path, script: Script = ALL, talk: Path | None = None
+) -> list[str]:
+    """The server's command; over HTTP the port is still to come. ``talk``: where ours records."""
     names = {"everything": {"http": "streamableHttp"}}
     transport = names.get(cell.peer, {}).get(cell.transport, cell.transport)
     if cell.role == "client":
-        wire = ["--wire", str(folder / "server.wire")]
+        wire = ["--wire", str(folder / "server.wire"), *recording(talk)]
         return [sys.executable, script.our_server, *wire, "--revisions", *cell.offered, "--", cell.transport]
     return [*peers.command(cell.peer, script.server), transport]
 
@@ -155,16 +160,24 @@ def path_of(cell: Cell) -> str:
     return "/mcp/sse" if cell.role == "client" else "/sse"
 
 
-def driver_command(cell: Cell, peers: Peers, folder: Path, script: Script = ALL) -> list[str]:
-    """The client's command, up to where the server is."""
+def driver_command(
+    cell: Cell, peers: Peers, folder: Path, script: Script = ALL, talk: Path | None = None
+) -> list[str]:
+    """The client's command, up to where the server is. ``talk``: where ours records."""
     if cell.role == SERVER:
-        command = [sys.executable, script.our_client, "--wire", str(folder / "client.wire")]
+        wire = ["--wire", str(folder / "client.wire"), *recording(talk)]
+        command = [sys.executable, script.our_client, *wire]
         if cell.peer == "everything":
             command.append("--everything")
     else:
         command = peers.command(cell.peer, script.client)
     probe = ["--probe"] if cell.probe else []
     return [*command, "--transport", cell.transport, "--revision", cell.negotiated, *probe]
+
+
+def recording(talk: Path | None) -> list[str]:
+    """What has our side record its conversation."""
+    return [] if talk is None else ["--record", str(talk)]
 
 
 def drive(command: list[str], cell: Cell, folder: Path) -> str:
@@ -244,8 +257,28 @@ def listens(process: subprocess.Popen[bytes], port: int) -> bool:
     until = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return True
+            if is_listener(process, port):
+                return True
         time.sleep(0.05)
+    return False
+
+
+def is_listener(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Whether it is this process, or one that it started, that listens there: another may have been quicker to take the
+    port. Only Linux tells; elsewhere it is.
+    """
+    tables = [table for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")) if table.exists()]
+    if not tables:
+        return True
+    lines = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
+    wanted = {f"socket:[{each[9]}]" for each in lines if each[1].endswith(f":{port:04X}") and each[3] == "0A"}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(entry.name)) == process.pid:
+                for file in (entry / "fd").iterdir():
+                    with contextlib.suppress(OSError):
+                        if os.readlink(file) in wanted:
+                            return True
     return False
 
 

@@ -1,6 +1,7 @@
 """Our server, with what `steps.py` says every server offers.
 
-`our_server.py --wire FILE --revisions R... -- stdio`, or `http PORT` or `sse PORT` at its end. With `CLUSTER_STORE` in
+`our_server.py --wire FILE --revisions R... -- stdio`, or `http PORT` or `sse PORT` at its end; `--record FILE` for a
+recording. With `CLUSTER_STORE` in
 the environment it is one of several workers: everything is kept there, also what its own tools remember, and `PID` in
 the name of the file is its process.
 
@@ -16,6 +17,8 @@ import os
 from wire_file import record
 
 from dovetail import App, Context, ToolError
+from dovetail.recording import CaptureWriter
+from dovetail.recording.tapping import record_servers
 from dovetail.stores import MemoryStore, PostgresStore, RedisStore, SQLiteStore, Store
 
 
@@ -174,8 +177,11 @@ def main() -> None:
     parser.add_argument("port", type=int, nargs="?")
     parser.add_argument("--wire", required=True)
     parser.add_argument("--revisions", nargs="+", required=True)
+    parser.add_argument("--record")
     given = parser.parse_args()
     record(given.wire.replace("PID", str(os.getpid())))
+    if given.record:
+        record_servers(CaptureWriter(given.record, place="server"))
     app = build(given.revisions)
     if given.transport == "stdio":
         app.run()

@@ -20,6 +20,7 @@ from interop.conversation import Outcome, converse, crowd
 from interop.installing import Peers
 from interop.judging import complaints, faults_of, judge, known_breaches
 from interop.steps import STATEFUL, STATELESS, STEPS, WORKS, Cell, Expectation, cells, expectations
+from interop.talks import Talks
 from oracle.checker import Oracle
 
 EXPECTED = expectations()
@@ -31,11 +32,13 @@ def test_cell(
     cell: Cell,
     peers: Peers,
     folder: Path,
+    talks: Talks,
     oracle: Oracle,
     record_property: Callable[[str, object], None],
 ) -> None:
     """The conversation goes as expected, and what our side says in it keeps to the schemas."""
-    outcome = converse(cell, peers, folder)
+    outcome = converse(cell, peers, folder, talk=talks.path(cell))
+    talks.keep(cell, outcome)
     faults = known_breaches(faults_of(outcome, oracle), EXPECTED[cell])
     marks = judge(outcome, EXPECTED[cell])
     record_property(MATRIX, [str(cell), marks])

@@ -13,7 +13,7 @@ from dovetail.types import compile_schema, encode
 from interop.installing import ROOT
 from interop.openapi_peers import DocumentPeer, documents
 
-HEADER = "| API | package | OpenAPI | MB | tools | with an output schema | left out | MB of the list |"
+HEADER = "| API | package | OpenAPI | MB | tools | with an output schema | left out | partly open | MB of the list |"
 
 
 def table() -> dict[str, list[str]]:
@@ -58,6 +58,19 @@ def test_a_document_gives_what_the_table_says(peer: DocumentPeer) -> None:
         str(len(tools)),
         str(promised),
         str(len(provider.left_out)),
+        str(len(provider.left_open)),
         f"{size / 1e6:.1f}",
     ]
     assert found == row
+
+
+@pytest.mark.timeout(300)
+def test_what_is_left_open_is_had_by_a_higher_limit() -> None:
+    (peer,) = (each for each in documents() if each.api == "Kubernetes")
+    provider = OpenAPIProvider(peer.read(), server="https://api.example.com")
+    assert "io.k8s.api.core.v1.PodSpec" in provider.left_open["createCoreV1NamespacedPod"]
+    whole = OpenAPIProvider(peer.read(), server="https://api.example.com", max_schema=1_000_000)
+    assert whole.left_open == {}
+    tools = {each.described.name: each.described for each in whole.known("tools", None) or ()}
+    definitions = tools["createCoreV1NamespacedPod"].input_schema["$defs"]
+    assert "containers" in definitions["io.k8s.api.core.v1.PodSpec"]["properties"]

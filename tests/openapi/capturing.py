@@ -31,17 +31,21 @@ class Captured:
 
 @dataclass
 class Capturing:
-    """``answers``: what is answered next, first to last (empty: nothing); then `OK`."""
+    """``answers``: what is answered next, first to last (empty: nothing); then `OK`. ``connections``: how many there
+    were.
+    """
 
     url: str = ""
     requests: list[Captured] = field(default_factory=list)
     answers: list[bytes] = field(default_factory=list)
     serving: dict[asyncio.Task[Any], asyncio.StreamWriter] = field(default_factory=dict)
+    connections: int = 0
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         task = asyncio.current_task()
         assert task is not None
+        self.connections += 1
         self.serving[task] = writer
         try:
             while True:

@@ -48,6 +48,8 @@ _NUMBERS: Final = frozenset(
 #: A name that ends in one of these, or is it.
 _LAST: Final = frozenset({"key", "keys", "auth", "signature"})
 _PAIRS: Final = (("session", "id"), ("request", "state"), ("code", "verifier"))
+#: Variables of a query that say which session it is.
+_SESSIONS: Final = frozenset({"session", "sid", "sessid"})
 #: Names of the protocol that only sound so.
 _HARMLESS: Final = frozenset({names.META_PROGRESS_TOKEN.lower(), "maxtokens", "stopreason"})
 _SCHEMAS: Final = frozenset({"inputSchema", "outputSchema", "requestedSchema"})
@@ -185,7 +187,8 @@ class Redactor:
             return self.text(target)
         if pairs:
             query = "&".join(
-                f"{quote(name)}={quote(self._named(name, value), safe='[]')}" for name, value in pairs
+                f"{quote(name)}={quote(self._named(name, value, _SESSIONS), safe='[]')}"
+                for name, value in pairs
             )
             target = parts._replace(query=query).geturl()
         return self.text(target)
@@ -217,8 +220,10 @@ class Redactor:
             for each in self._pointers
         )
 
-    def _named(self, name: str, value: str) -> str:
-        return self.placeholder(value) if value and self.is_secret(name) else self.text(value)
+    def _named(self, name: str, value: str, more: frozenset[str]) -> str:
+        sounds = self._rules.defaults and name.lower() in more and name.lower() not in self._kept
+        secret = value and (sounds or self.is_secret(name))
+        return self.placeholder(value) if secret else self.text(value)
 
     def _header(self, name: str, value: str) -> str:
         if not self._active:

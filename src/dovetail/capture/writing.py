@@ -42,6 +42,8 @@ MAX_MESSAGE: Final = 16 * 1024 * 1024
 """Bytes of a message that is kept, by default (16 MiB); of a longer one only its length is."""
 
 _LAST_LINE: Final = 1024
+_ENDPOINT: Final = "endpoint"
+"""The event of the HTTP+SSE transport (2024-11-05) that says where messages go."""
 
 
 class CaptureWriter:
@@ -125,7 +127,8 @@ class CaptureWriter:
         with self._lock:
             if self._file is None:
                 return
-            fields, value = ({"omitted": omitted}, None) if omitted else self._content(data)
+            place = http is not None and http.event == _ENDPOINT
+            fields, value = ({"omitted": omitted}, None) if omitted else self._content(data, place=place)
             revision = link.tracker.heard(sender, value, stated)
             if http is not None:
                 redactor = self._redactor
@@ -153,8 +156,10 @@ class CaptureWriter:
                 target = self._redactor.target(target)
                 self._add(link=link.number, transport=link.transport, mark=mark, target=target)
 
-    def _content(self, data: bytes | None) -> tuple[dict[str, Any], Any]:
-        """The members of a line that carry a message, and the message as plain values if it is any."""
+    def _content(self, data: bytes | None, *, place: bool = False) -> tuple[dict[str, Any], Any]:
+        """The members of a line that carry a message, and the message as plain values if it is any. ``place``: it is
+        where messages are to be sent.
+        """
         if not data:
             return {}, None
         if len(data) > self.max_message:
@@ -167,10 +172,12 @@ class CaptureWriter:
         except (*codec.DECODE_ERRORS, OverflowError, TypeError):
             pass  # then it is a text, or nothing of the kind
         try:
-            return {"text": self._redactor.text(data.decode())}, None
+            text = data.decode()
+            shown = self._redactor.target(text) if place else self._redactor.text(text)
+            return {"text": shown}, None
         except UnicodeDecodeError:
-            shown = self._redactor.text(data.decode("latin-1")).encode("latin-1", "replace")
-            return {"base64": base64.b64encode(shown).decode("ascii")}, None
+            plain = self._redactor.text(data.decode("latin-1")).encode("latin-1", "replace")
+            return {"base64": base64.b64encode(plain).decode("ascii")}, None
 
     def _add(self, **members: Any) -> None:
         self._count += 1
@@ -209,13 +216,14 @@ class CaptureWriter:
 
 
 class CaptureLink:
-    """One connection in a capture."""
+    """One connection in a capture. ``endpoint``: where its server said that messages go (HTTP+SSE), else empty."""
 
     def __init__(self, writer: CaptureWriter, number: int, transport: str) -> None:
         self.writer: Final = writer
         self.number: Final = number
         self.transport: Final = transport
         self.tracker: Final = RevisionTracker()
+        self.endpoint = ""
 
     def message(self, sender: Sender, data: bytes) -> None:
         """A message on a channel that carries nothing but messages."""
@@ -281,6 +289,8 @@ class CapturedExchange:
                 self._link.writer.max_message
             )  # what follows is read from its next event on
         for event in events:
+            if event.event == _ENDPOINT:
+                self._link.endpoint = event.data.decode("utf-8", "replace")
             kind = "" if event.event == "message" else event.event
             http = HTTPPart(exchange=self._number, event=kind, id=event.id)
             self._link.writer.put(self._link, "server", event.data, http, (), self._stated)

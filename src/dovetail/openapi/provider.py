@@ -32,6 +32,7 @@ from dovetail.types import (
     Tool,
     URITemplate,
     decode,
+    encode,
 )
 
 from .api import API, DocumentOptions, OfferedOperation
@@ -45,8 +46,12 @@ from .rules import RouteRule
 
 __all__ = ["OpenAPIProvider"]
 
-_PAGE: Final = 200
-"""Tools of one page."""
+PAGE: Final = 200
+"""Tools of one page, at most."""
+
+PAGE_BYTES: Final = 256 * 1024
+"""Bytes of the tools of one page, if there is more than one (256 KiB)."""
+
 _NOT_IN_VARIABLES: Final = re.compile(r"[^A-Za-z0-9_]")
 _ABSENT: Final = 404
 
@@ -173,6 +178,18 @@ class OpenAPIProvider(Provider):
         """The operations of the document that could not be taken, and why."""
         return list(self._api.left_out) if self._api is not None else []
 
+    @property
+    def left_open(self) -> dict[str, list[str]]:
+        """The definitions that are left open in the schemas of a tool or resource, by its name: a higher ``max_schema``
+        has them.
+        """
+        offered = self._api.offered if self._api is not None else []
+        found = {
+            each.name: [*each.plan.left_open, *(each.output.left_open if each.output is not None else ())]
+            for each in offered
+        }
+        return {name: list(dict.fromkeys(left)) for name, left in found.items() if left}
+
     # What there is
 
     def known(self, kind: ListKind, principal: Principal | None) -> Sequence[Provided[Any]] | None:
@@ -225,7 +242,9 @@ class OpenAPIProvider(Provider):
     # Its life
 
     def life(self, publish: Callable[[Change], None]) -> AbstractAsyncContextManager[None]:
-        """Fetch the document where that is still to be done. Raises what that raises."""
+        """Fetch the document where that is still to be done, and keep connections to the API meanwhile. Raises what
+        fetching raises.
+        """
         return self._life(publish)
 
     @asynccontextmanager
@@ -234,7 +253,8 @@ class OpenAPIProvider(Provider):
             self._take(await fetch_document(self._url, fetcher=self._document_fetcher))
             publish(Change("tools"))
             publish(Change("resources"))
-        yield
+        async with self._fetcher.keeping():
+            yield
 
     # Reading and calling
 
@@ -357,5 +377,10 @@ def _page(items: list[Provided[Any]], cursor: str | None) -> ProvidedPage[Any]:
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 9):
         raise InvalidParams("this cursor is none of this list's")
     start = int(cursor or 0)
-    following = start + _PAGE
+    following, size = start, 0
+    for each in items[start : start + PAGE]:
+        size += len(encode(each.described))
+        if size > PAGE_BYTES and following > start:
+            break
+        following += 1
     return ProvidedPage(items[start:following], str(following) if following < len(items) else None)

@@ -4,7 +4,7 @@ Theory of operation. Clients are given this one's address in the place of the se
 sent on, to the same path at the origin of the server; its response is passed back piece by piece as it comes, so that
 streams flow. What a relay must not pass on (what is said of the connection) is left out, and compression is not asked
 for, since it could not be read. Requests belong to the link of their session; those without one to one link, or to a
-new one where they open a session.
+new one where they open a session. In the transport of 2024-11-05 a GET opens one, which says where its messages go.
 
 It listens on this machine alone, and judges Host and Origin as every server of ours does: a page in a browser must not
 reach through it what it could not reach without it.
@@ -18,7 +18,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from ..capture.writing import CapturedExchange, CaptureLink, CaptureWriter
 from ..errors import DovetailError, LocalProtocolError
@@ -74,6 +74,7 @@ class HTTPRelay:
         self._policy = OriginPolicy()
         self._backend: HTTP1Backend | None = None
         self._sessions: OrderedDict[str, CaptureLink] = OrderedDict()
+        self._streams: list[tuple[str, CaptureLink]] = []
         self._link: CaptureLink | None = None
         self._open: set[asyncio.Task[Any]] = set()
 
@@ -125,7 +126,7 @@ class HTTPRelay:
         query = scope.get("query_string") or b""
         path: bytes = scope.get("raw_path") or scope["path"].encode()
         target = path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
-        link, opens = self._link_of(headers, body)
+        link, opens = self._link_of(method, target, headers, body)
         sent = [
             (name, value)
             for name, value in headers
@@ -167,12 +168,22 @@ class HTTPRelay:
             exchange.end(broken=not response.ended)
             response.close()
 
-    def _link_of(self, headers: list[tuple[str, str]], body: bytes) -> tuple[CaptureLink, bool]:
-        """The link that a request belongs to, and whether it opens one."""
-        session = next((value for name, value in headers if name.lower() == names.HEADER_SESSION), None)
+    def _link_of(
+        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes
+    ) -> tuple[CaptureLink, bool]:
+        """The link that a request belongs to, and whether its response may name the session of that."""
+        given = {name.lower(): value for name, value in headers}
+        session = given.get(names.HEADER_SESSION)
         if session is not None and session in self._sessions:
             self._sessions.move_to_end(session)
             return self._sessions[session], False
+        if session is None and method == "GET" and names.MEDIA_SSE in given.get("accept", ""):
+            stream = self._writer.link("http", self._origin + target)
+            self._streams = [*self._streams[1 - _SESSIONS :], (target, stream)]
+            return stream, False
+        for path, stream in self._streams:
+            if stream.endpoint and urljoin(self._origin + path, stream.endpoint) == self._origin + target:
+                return stream, False
         opens = _opens(body)
         if opens or self._link is None:
             found = self._writer.link("http", self._origin + self.path)

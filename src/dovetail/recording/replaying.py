@@ -119,8 +119,8 @@ async def replay(
     )
     report = ReplayReport()
     try:
-        for link in talk.links:
-            replayed = _LinkReplay(talk, link, place.make(), rules)
+        for links in talk.conversations:
+            replayed = _LinkReplay(talk, links, place.make(), rules)
             await replayed.run(report)
     finally:
         if place.auth is not None:
@@ -151,16 +151,16 @@ class _Running:
 
 
 class _LinkReplay:
-    """One connection of a recording, made again."""
+    """One connection of a recording, made again; or several, whose requests stand each for itself."""
 
-    def __init__(self, talk: Talk, link: int, transport: Transport, rules: _Rules) -> None:
+    def __init__(self, talk: Talk, links: list[int], transport: Transport, rules: _Rules) -> None:
         self._transport = transport
         self._rules = rules
         self._name = talk.name
         self._moves: list[RecordedCall | ClientNotice] = sorted(
             [
-                *(each for each in talk.calls if each.link == link and not _probes(each)),
-                *(each for each in talk.notices if each.link == link),
+                *(each for each in talk.calls if each.link in links and not _probes(each)),
+                *(each for each in talk.notices if each.link in links),
             ],
             key=lambda each: each.line,
         )
@@ -278,16 +278,20 @@ class _LinkReplay:
     async def _requested(self, running: _Running) -> ReceivedResponse:
         """The response to a request. A server that refuses to be opened may have the transport of 2024-11-05 alone."""
         out = self._outgoing(running)
+        offer: Any = getattr(self._transport, "fall_back_to_sse", None)
         try:
-            return await self._transport.request(out)
+            reply = await self._transport.request(out)
+            code = envelope.read_error(reply.message.body).code if reply.message.kind is Kind.ERROR else None
+            refused = code is not None and may_be_http_sse(reply.status, code)
+            if out.method != names.INITIALIZE or offer is None or not refused:
+                return reply
         except HTTPStatusError as problem:
-            offer: Any = getattr(self._transport, "fall_back_to_sse", None)
             if out.method != names.INITIALIZE or offer is None or not may_be_http_sse(problem.status):
                 raise
-            before, self._transport = self._transport, offer()
-            await before.close()
-            await self._transport.open(self)
-            return await self._transport.request(out)
+        before, self._transport = self._transport, offer()
+        await before.close()
+        await self._transport.open(self)
+        return await self._transport.request(out)
 
     async def _unanswered(self, found: CallReplay, running: _Running) -> None:
         """A call that had no answer: it is given up once as much was told of it as before."""

@@ -63,8 +63,8 @@ class RecordedQuestion(Struct, kw_only=True):
 class RecordedCall(Struct, kw_only=True, eq=False):
     """A request of a client's, and what belongs to it. ``line``: its number. ``params`` are as they were; of ``result``
     and ``error`` one is None, both where there was no answer. ``answered``: the line of the answer, 0 for none.
-    ``cancelled``: the client gave it up. ``later``: changes that were told after its answer, and before the next
-    request.
+    ``cancelled``: the client gave it up. ``alone``: it was an HTTP request of the stateless era, and belongs to its
+    connection in no way. ``later``: changes that were told after its answer, and before the next request.
     """
 
     line: int
@@ -74,6 +74,7 @@ class RecordedCall(Struct, kw_only=True, eq=False):
     params: dict[str, Any]
     revision: str = ""
     http: bool = False
+    alone: bool = False
     headers: dict[str, str] = field(default_factory=dict[str, str])
     steps: list[ServerNotice | RecordedQuestion] = field(
         default_factory=list["ServerNotice | RecordedQuestion"]
@@ -126,11 +127,20 @@ class Talk:
                 self._take(line, message)
             if line.http is not None and line.http.end:
                 self._ended(line)
+            if line.mark == "close":
+                self._closed(line)
 
     @property
     def links(self) -> list[int]:
         """See the class."""
         return sorted({each.link for each in (*self.calls, *self.notices)})
+
+    @property
+    def conversations(self) -> list[list[int]]:
+        """The links in which something was said, those together whose requests stand each for itself."""
+        bound = {each.link for each in self.calls if not each.alone}
+        together = [each for each in self.links if each not in bound]
+        return sorted([*([each] for each in self.links if each in bound), *([together] if together else [])])
 
     @property
     def revisions(self) -> list[str]:
@@ -195,6 +205,7 @@ class Talk:
             params=params,
             revision=line.revision,
             http=line.http is not None,
+            alone=line.transport == "http" and line.era == "stateless",
             headers={} if line.http is None else line.http.headers,
         )
         self.calls.append(call)
@@ -255,7 +266,8 @@ class Talk:
             return
         found.result, found.error = _outcome(message)
         found.answered, found.cancelled = line.n, False
-        found.revision = found.revision or line.revision
+        opened = found.method == names.INITIALIZE and found.result is not None  # in what the server chose
+        found.revision = (line.revision if opened else "") or found.revision or line.revision
         if self._waiting.get((line.link, _key(id))) is found:
             del self._waiting[line.link, _key(id)]
 
@@ -267,6 +279,12 @@ class Talk:
             return
         for each in self._exchanges.get(line.http.exchange, ()):
             if not each.answered and line.era == "stateless":
+                each.cancelled = True
+
+    def _closed(self, line: CaptureLine) -> None:
+        """A link ended: a request of the stateless era that had it for itself was given up by that."""
+        for each in self._open.get(line.link, ()):
+            if each.alone and not each.answered:
                 each.cancelled = True
 
 

@@ -1,7 +1,7 @@
 """What a server in this process says and hears, as a capture.
 
 Theory of operation. Every transport tells the wire tap of each message; what servers are told of becomes a line.
-Headers are not on the tap, so they are not in such a capture.
+Headers are not on the tap, so they are not in such a capture. Where a client goes away without a word, its link ends.
 
 Specification: none; docs/recording.md.
 """
@@ -24,6 +24,11 @@ def record_servers(writer: CaptureWriter) -> Callable[[], None]:
     """Record each message of all servers in this process, until the function that this gives is called."""
     links: OrderedDict[str, CaptureLink] = OrderedDict()
 
+    def gone(name: str) -> None:
+        link = links.pop(name, None)
+        if link is not None:
+            link.mark("close")
+
     def heard(frame: tap.Frame) -> None:
         if frame.role != "server":
             return
@@ -34,4 +39,10 @@ def record_servers(writer: CaptureWriter) -> Callable[[], None]:
                 links.popitem(last=False)
         link.message("server" if frame.sent else "client", frame.data)
 
-    return tap.add(heard)
+    ends = (tap.add(heard), tap.add_leaver(gone))
+
+    def end() -> None:
+        for each in ends:
+            each()
+
+    return end

@@ -28,12 +28,26 @@ class Frame(Struct, frozen=True):
 
 
 listeners: Final[list[Callable[[Frame], None]]] = []
+leavers: Final[list[Callable[[str], None]]] = []
+"""Who hears of the links whose client went away before it had its answer, where no message says so."""
 
 
 def add(listener: Callable[[Frame], None]) -> Callable[[], None]:
     """Hear of every frame from now on. Gives the function that ends it."""
     listeners.append(listener)
     return lambda: listeners.remove(listener)
+
+
+def add_leaver(listener: Callable[[str], None]) -> Callable[[], None]:
+    """Hear of every client that leaves from now on. Gives the function that ends it."""
+    leavers.append(listener)
+    return lambda: leavers.remove(listener)
+
+
+def left(link: str) -> None:
+    """Tell that the client of a link is gone."""
+    for listener in tuple(leavers):
+        listener(link)
 
 
 def note(link: str, role: Role, sent: bool, transport: str, data: bytes, revision: str | None = None) -> None:

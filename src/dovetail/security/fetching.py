@@ -6,7 +6,7 @@ that two parsers could read differently). Then the name is resolved once, every 
 and the connection goes to exactly those addresses, so that a second look-up cannot move it elsewhere; an IP
 literal is checked as well. A GET follows at most three redirects, and only within its origin; a POST, which
 carries credentials, follows none. There are no cookies, no ``.netrc``, no proxies of the environment, no
-compression and no kept connection.
+compression, and no connection is kept: but within `Fetcher.keeping`, for an API that is called again and again.
 
 Plain http is for loopback only, and only when that was allowed; names that mean this machine (``localhost`` and below)
 lead nowhere else, whatever a resolver says.
@@ -20,7 +20,8 @@ import asyncio
 import re
 import socket
 import ssl as tls
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import ModuleType
@@ -40,6 +41,10 @@ _MAX_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_HEADERS: Final = 128
 _MAX_HEADER: Final = 16 * 1024
+KEEP_ALIVE: Final = 4.0
+"""Seconds that a connection is kept unused: less than servers keep theirs (5 s and more), for a request that meets the
+end of its connection may or may not have been carried out.
+"""
 _NAME: Final = re.compile(
     r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,62})\.)*[a-z0-9_](?:[a-z0-9_-]{0,62})\.?"
 )
@@ -150,6 +155,7 @@ class Fetcher:
         self._limit = limit
         self._ssl = ssl
         self._resolve = resolve or _resolve
+        self._kept: dict[asyncio.AbstractEventLoop, _KeptSessions] = {}
 
     @property
     def allow_loopback(self) -> bool:
@@ -207,6 +213,23 @@ class Fetcher:
         async with self._bounded(url):
             return await self._exchange(method, url, body, headers or {})
 
+    @asynccontextmanager
+    async def keeping(self) -> AsyncGenerator[None]:
+        """Keep connections between requests that are made meanwhile, in this event loop. Each leads to addresses that
+        were checked when it was made, to one origin; nothing of an answer is kept.
+        """
+        loop = asyncio.get_running_loop()
+        kept = self._kept.setdefault(loop, _KeptSessions())
+        kept.users += 1
+        try:
+            yield
+        finally:
+            kept.users -= 1
+            if not kept.users:
+                del self._kept[loop]
+                for session in kept.sessions.values():
+                    await session.close()
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -214,7 +237,9 @@ class Fetcher:
         await self.close()
 
     async def close(self) -> None:
-        """Nothing stays open between two fetches, so there is nothing to do; part of the contract all the same."""
+        """Nothing stays open between two fetches but within `keeping`, so there is nothing to do; part of the contract
+        all the same.
+        """
 
     async def _post(self, url: str, body: bytes, kind: str, headers: Mapping[str, str] | None) -> Fetched:
         parse_url(url)
@@ -254,7 +279,7 @@ class Fetcher:
         local = location.is_local_name or (location.scheme == "http" and not self._allow_http)
         try:
             async with (
-                self._session(http, local=local) as session,
+                self._entered(http, local=local) as session,
                 session.request(
                     method,
                     yarl.URL(url, encoded=True),
@@ -306,17 +331,32 @@ class Fetcher:
                 raise FetchFailed(f"{shown(url)} answered with more than {self._limit} bytes")
         return bytes(body)
 
-    def _session(self, http: Any, *, local: bool) -> Any:
-        """A session for one exchange: nothing is left open between two of them. ``local``: it must not leave this
-        machine, whatever a resolver takes the name for; it has no encryption, or a name that means this machine.
+    @asynccontextmanager
+    async def _entered(self, http: Any, *, local: bool) -> AsyncGenerator[Any]:
+        """The session for an exchange: one that is kept, or one for it alone."""
+        kept = self._kept.get(asyncio.get_running_loop())
+        if kept is not None:
+            if local not in kept.sessions:
+                kept.sessions[local] = self._session(http, local=local, keep=True)
+            yield kept.sessions[local]
+            return
+        async with self._session(http, local=local, keep=False) as session:
+            yield session
+
+    def _session(self, http: Any, *, local: bool, keep: bool) -> Any:
+        """A session. ``local``: it must not leave this machine, whatever a resolver takes the name for; it has no
+        encryption, or a name that means this machine. ``keep``: connections are left open between two exchanges.
         """
+        life: dict[str, Any] = (
+            {"keepalive_timeout": KEEP_ALIVE, "limit": 0} if keep else {"force_close": True}
+        )
         policy = _LoopbackOnly(self._policy.allow_loopback) if local else self._policy
         return http.ClientSession(
             connector=http.TCPConnector(
                 ssl=True if self._ssl is None else self._ssl,
                 resolver=_pinning(http, policy, self._resolve),
                 use_dns_cache=False,
-                force_close=True,
+                **life,
             ),
             cookie_jar=http.DummyCookieJar(),
             timeout=http.ClientTimeout(total=None),
@@ -362,6 +402,14 @@ def shown(url: str) -> str:
     authority, slash, path = rest.partition("/")
     safe = f"{before}{separator}{authority.rpartition('@')[2]}{slash}{path}"
     return "".join(character if character.isprintable() else "?" for character in safe)
+
+
+class _KeptSessions:
+    """Sessions that are kept, by whether they must not leave this machine, and for how many."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.sessions: dict[bool, Any] = {}
 
 
 class _FetchTimeout:

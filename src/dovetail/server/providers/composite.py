@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Final
 
 from ...logs import get_logger
+from ...protocol import codec
 from ...protocol.call import Call
 from ...protocol.errors import DovetailError, InternalError, InvalidParams, RPCError
 from ...protocol.listening import Change
@@ -24,6 +25,9 @@ from ..catalog import ListKind
 from .provider import MAX_PAGES, Offer, Provided, ProvidedPage, Provider, fits, known_reader
 
 log = get_logger("dovetail.server")
+
+PAGE_BYTES: Final = 512 * 1024
+"""Bytes of things, from which on no more of a provider's pages are put on a page (512 KiB)."""
 
 LIST: Final[dict[ListKind, Callable[[Provider], Callable[..., Awaitable[ProvidedPage[Any]]]]]] = {
     "tools": lambda source: source.list_tools,
@@ -100,7 +104,7 @@ class Composite(Provider):
         """What is listed from a place on."""
         place, inner = self._place(cursor)
         found: dict[str, Any] = {}
-        partial = False
+        partial, size = False, 0
         for _ in range(MAX_PAGES):  # a page may be empty, and another follow
             following: str | None = None
             try:
@@ -116,10 +120,11 @@ class Composite(Provider):
                 for each in page.items:
                     if not await self._is_shadowed(kind, each.name, place, call, channel):
                         found.setdefault(each.name, each)
+                        size += len(codec.encode(each.described))
             place, inner = (place, following) if following is not None else (place + 1, None)
             if place >= len(self.sources):
                 return ProvidedPage(list(found.values()), None, partial)
-            if len(found) >= self._page_size:
+            if len(found) >= self._page_size or size >= PAGE_BYTES:
                 break
         return ProvidedPage(list(found.values()), f"{place}:{inner or ''}", partial)
 

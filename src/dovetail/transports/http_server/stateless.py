@@ -102,6 +102,7 @@ class Stateless:
             except asyncio.CancelledError:
                 if watch.take_gone():
                     if not channel.revoked:
+                        tap.left(link)
                         return
                     reply = error_response(
                         call, InvalidRequest("the token that the call came with is good no more")
