@@ -18,6 +18,14 @@ from dovetail.capture.lines import CaptureInvalid
 from dovetail.client.results import OutputInvalid, ToolFailed
 from dovetail.codegen.typed_client import SurfaceChanged
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
+from dovetail.host.configuration.errors import (
+    ConfigurationChanged,
+    ConfigurationError,
+    ConfigurationUnreadable,
+    NotApproved,
+    SecretsUnavailable,
+    VariableMissing,
+)
 from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
     Closed,
@@ -111,6 +119,9 @@ __all__ = [
     "AuthorizationUnavailable",
     "CaptureInvalid",
     "Closed",
+    "ConfigurationChanged",
+    "ConfigurationError",
+    "ConfigurationUnreadable",
     "ConnectFailed",
     "ConnectionLost",
     "CredentialsUnbound",
@@ -148,6 +159,7 @@ __all__ = [
     "MethodNotFound",
     "MissingCapability",
     "NoContext",
+    "NotApproved",
     "NotRecorded",
     "NotShared",
     "OutcomeUnknown",
@@ -169,6 +181,7 @@ __all__ = [
     "ScopeRefused",
     "SealBroken",
     "SealTooLarge",
+    "SecretsUnavailable",
     "ServerExited",
     "SessionEnded",
     "SessionExists",
@@ -203,5 +216,6 @@ __all__ = [
     "UnsupportedVersion",
     "UserRejected",
     "ValueTooLarge",
+    "VariableMissing",
     "rpc_error",
 ]

@@ -46,6 +46,9 @@ CORE: Final = frozenset(
         "doctor",
         "bench",
         "conformance",
+        "servers",
+        "install",
+        "uninstall",
     }
 )
 """The commands of Dovetail itself."""
