@@ -47,6 +47,7 @@ PUBLIC = {
     "dovetail.extensions.tasks.dbos": "tasks run by the durable engine DBOS",
     "dovetail.extensions.tasks.listing": "the tasks that a server has of a client's",
     "dovetail.host": "many servers behind one face, with consent: what a program with a model in it needs",
+    "dovetail.host.configuration": "the servers that a person has configured, in the files of hosts and in our own",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.openapi": "APIs that an OpenAPI document describes, and an app's tools for plain HTTP clients",
     "dovetail.providers": "where what an app offers comes from besides its functions, and how it is shown",

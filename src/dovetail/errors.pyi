@@ -18,6 +18,14 @@ from dovetail.capture.lines import CaptureInvalid
 from dovetail.client.results import OutputInvalid, ToolFailed
 from dovetail.codegen.typed_client import SurfaceChanged
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
+from dovetail.host.configuration.errors import (
+    ConfigurationChanged,
+    ConfigurationError,
+    ConfigurationUnreadable,
+    NotApproved,
+    SecretsUnavailable,
+    VariableMissing,
+)
 from dovetail.host.server_states import ServerUnavailable
 from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
@@ -112,6 +120,9 @@ __all__ = [
     "AuthorizationUnavailable",
     "CaptureInvalid",
     "Closed",
+    "ConfigurationChanged",
+    "ConfigurationError",
+    "ConfigurationUnreadable",
     "ConnectFailed",
     "ConnectionLost",
     "CredentialsUnbound",
@@ -149,6 +160,7 @@ __all__ = [
     "MethodNotFound",
     "MissingCapability",
     "NoContext",
+    "NotApproved",
     "NotRecorded",
     "NotShared",
     "OutcomeUnknown",
@@ -170,6 +182,7 @@ __all__ = [
     "ScopeRefused",
     "SealBroken",
     "SealTooLarge",
+    "SecretsUnavailable",
     "ServerExited",
     "ServerUnavailable",
     "SessionEnded",
@@ -205,5 +218,6 @@ __all__ = [
     "UnsupportedVersion",
     "UserRejected",
     "ValueTooLarge",
+    "VariableMissing",
     "rpc_error",
 ]

@@ -47,6 +47,9 @@ CORE: Final = frozenset(
         "doctor",
         "bench",
         "conformance",
+        "servers",
+        "install",
+        "uninstall",
     }
 )
 """The commands of Dovetail itself."""

@@ -34,18 +34,22 @@ from .authorizing import authorization
 from .bench import bench
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
+from .configured import parted
 from .conformance import conformance
 from .connecting import CommandSession, CommonOptions
 from .doctor import doctor
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
 from .exporting import export
 from .generating import gen
+from .installing import install as install_server
+from .installing import uninstall
 from .new_project import new
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
 from .replaying import replay
 from .saving import OutputFile
 from .screen import Screen, forget_output
+from .servers import servers
 from .sources import STANDARD_INPUT
 from .storing import store
 from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest
@@ -76,8 +80,8 @@ Save = Annotated[
 Words = Annotated[list[str] | None, Parameter(parse=False)]
 _HELP: Final = """The Model Context Protocol on the command line.
 
-TARGET is a URL (localhost:8000/mcp is one), a .py file with an App in it, or a command: quoted as one word, or at the
-end after `--`, as in `dovetail call add -a a=1 -a b=2 -- python server.py`.
+TARGET is a URL (localhost:8000/mcp is one), a .py file with an App in it, a name of `dovetail servers`, or a command:
+quoted as one word, or at the end after `--`, as in `dovetail call add -a a=1 -a b=2 -- python server.py`.
 
 Secrets come from the environment: DOVETAIL_TOKEN is sent to a URL as its bearer token.
 
@@ -104,6 +108,9 @@ commands.command(tasks)
 commands.command(snapshot)
 commands.command(diff)
 commands.command(doctor)
+commands.command(servers)
+commands.command(install_server, name="install")
+commands.command(uninstall)
 commands.command(bench)
 commands.command(conformance)
 
@@ -385,6 +392,7 @@ def main(words: Sequence[str]) -> int:
     words, command = _divide(list(words))
     verbose = "-v" in words or "--verbose" in words
     try:
+        words = parted(words) if command is None else words
         if not words or words[0] in commands.help_flags:
             commands.help_epilogue = epilogue(_applications())
         function, bound, ignored = commands.parse_args(words, exit_on_error=False, print_error=False)
@@ -428,7 +436,14 @@ def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
     ours, command = words[:at], words[at + 1 :]
     if not command or not ours:
         return words, None
-    place = {"diff": len(ours), tasks.name[0]: 2, export.name[0]: 2, "replay": 2}.get(ours[0], 1)
+    place = {
+        "diff": len(ours),
+        tasks.name[0]: 2,
+        export.name[0]: 2,
+        "replay": 2,
+        "install": 2,
+        servers.name[0]: 3,
+    }.get(ours[0], 1)
     return [*ours[:place], command[0], *ours[place:]], command
 
 

@@ -136,7 +136,10 @@ class CommandSession:
             raise UsageError("--timeout is a number of seconds above zero")
         if common.quiet and common.verbose:
             raise UsageError("--quiet and --verbose exclude each other")
-        self._headers = dict(map(header_of, common.header))
+        given = dict(map(header_of, common.header))
+        known = {name.lower() for name in given}
+        configured = {name: each for name, each in self._place.headers.items() if name.lower() not in known}
+        self._headers = {**configured, **given}
         self._place.refuse(
             http_only=[*(["--header"] if common.header else ()), *(["--auth"] if common.auth else ())],
             process_only=["--env"] if common.env else (),
@@ -152,6 +155,7 @@ class CommandSession:
             "logging": self.screen.logged,
             "on_stderr": self.screen.said,
         }
+        options |= self._place.options
         if common.log is not None:
             options["log_level"] = common.log
         if self._headers:
@@ -159,7 +163,7 @@ class CommandSession:
         if common.record:
             options["record"] = common.record
         if common.env:
-            options["env"] = dict(map(variable_of, common.env))
+            options["env"] = {**self._place.env, **dict(map(variable_of, common.env))}
         return options
 
     def saw(self, items: Iterable[Any]) -> None:

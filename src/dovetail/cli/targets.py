@@ -4,6 +4,7 @@
 TARGET                    means
 ========================  =================================================================
 ``localhost:8000/mcp``    ``http://`` on this machine, ``https://`` on any other
+``weather``               the server of that name in our configuration (`dovetail.cli.configured`)
 ``server.py:name``        the app of that name in the file, as with ``dovetail run``
 anything else             what `dovetail.client.targets` says: a URL, a file, a command
 ========================  =================================================================
@@ -13,10 +14,12 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from ..client import ClientOptions
 from ..loading import split_place
 from ..security.fetching import FetchRefused, parse_url
+from .configured import named, usable
 from .exits import UsageError
 
 __all__ = ["CommandTarget", "place_of"]
@@ -27,13 +30,26 @@ _ADDRESS: Final = re.compile(
 
 
 class CommandTarget:
-    """A target, settled. ``kind``: "http", "socket" or "process"; ``guessed``: the URL was written without a scheme."""
+    """A target, settled. ``kind``: "http", "socket" or "process"; ``guessed``: the URL was written without a scheme;
+    ``options``: those of the client that belong to it, with its ``env`` and ``headers``.
+    """
 
-    def __init__(self, target: Any, kind: str, *, shown: str, guessed: bool = False) -> None:
+    def __init__(
+        self,
+        target: Any,
+        kind: str,
+        *,
+        shown: str,
+        guessed: bool = False,
+        options: ClientOptions | None = None,
+    ) -> None:
         self.target = target
         self.kind = kind
         self.shown = shown
         self.guessed = guessed
+        self.options: ClientOptions = options or {}
+        known = cast("dict[str, dict[str, str]]", self.options)
+        self.env, self.headers = known.get("env", {}), known.get("headers", {})
 
     @property
     def url(self) -> str:
@@ -55,8 +71,10 @@ class CommandTarget:
             )
 
 
-def place_of(word: str, command: Sequence[str] | None = None) -> CommandTarget:
-    """The place that a word means; ``command``: the words after ``--``, which are one instead."""
+def place_of(word: str, command: Sequence[str] | None = None, *, configured: bool = True) -> CommandTarget:
+    """The place that a word means; ``command``: the words after ``--``, which are one instead. ``configured``: whether
+    names of our configuration count.
+    """
     if command:
         return CommandTarget(list(command), "process", shown=command[0])
     scheme = word.partition(":")[0].lower()
@@ -70,6 +88,11 @@ def place_of(word: str, command: Sequence[str] | None = None) -> CommandTarget:
     file, name = split_place(word)
     if name and file.suffix == ".py" and file.is_file():
         return CommandTarget([sys.executable, "-m", "dovetail.cli.run", word], "process", shown=word)
+    definition = named(word) if configured else None
+    if definition is not None:
+        target, options = usable(definition)
+        kind = "process" if definition.transport == "stdio" else "http"
+        return CommandTarget(target, kind, shown=word, options=options)
     return CommandTarget(word, "process", shown=word)
 
 

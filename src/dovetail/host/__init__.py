@@ -5,25 +5,21 @@ What a program with a model inside needs besides the model. It stands on the cli
 Specification: architecture, "Host"; client best practices.
 """
 
-from .events import EventKind, EventReader, HostEvent
-from .host import Host, HostPrompt, HostResource, HostTool
-from .hosted_server import HostedServer
-from .results import HostBlob, HostResult, ResultLimits
-from .server_states import ServerState, ServerStatus, ServerUnavailable
+# pyright: reportUnsupportedDunderAll=false
+# The stub beside this file has the types; `python tools/public_api.py --write` writes it from this table.
 
-__all__ = [
-    "EventKind",
-    "EventReader",
-    "Host",
-    "HostBlob",
-    "HostEvent",
-    "HostPrompt",
-    "HostResource",
-    "HostResult",
-    "HostTool",
-    "HostedServer",
-    "ResultLimits",
-    "ServerState",
-    "ServerStatus",
-    "ServerUnavailable",
-]
+from ..lazy_names import LazyNames
+
+_lazy = LazyNames(
+    __name__,
+    {
+        "dovetail.host.events": ("EventKind", "EventReader", "HostEvent"),
+        "dovetail.host.host": ("Host", "HostPrompt", "HostResource", "HostTool"),
+        "dovetail.host.hosted_server": ("HostedServer",),
+        "dovetail.host.results": ("HostBlob", "HostResult", "ResultLimits"),
+        "dovetail.host.server_states": ("ServerState", "ServerStatus", "ServerUnavailable"),
+    },
+)
+__getattr__ = _lazy.find
+__dir__ = _lazy.shown
+__all__ = list(_lazy.names)
