@@ -33,6 +33,7 @@ _lazy = LazyNames(
             "only",
             "rename",
             "tag",
+            "versions",
             "visible",
         ),
         "dovetail.server.providers.transform": ("Transform",),

@@ -15,6 +15,7 @@ from dovetail.server.providers.ready import (
     only,
     rename,
     tag,
+    versions,
     visible,
 )
 from dovetail.server.providers.transform import Transform
@@ -39,5 +40,6 @@ __all__ = [
     "only",
     "rename",
     "tag",
+    "versions",
     "visible",
 ]

@@ -226,11 +226,20 @@ class App:
         runner = self._runner(plan, options, once=options.get("once", False))
         more: dict[str, Any] = {"mask_errors": self._mask_errors, "extensions": self._extensions}
         entry = ToolEntry(tool, runner, arguments, output, task=task, **more)
-        self._offer(self._catalog.tools, plan, tool.name, entry, options)
+        registry, key = self._catalog.tools, tool.name
+        version = options.get("version")
+        if version is not None or self._catalog.versions is not None:
+            from .tool_versions import place_of
 
-    def remove_tool(self, name: str) -> None:
-        """Stop offering a tool. Raises KeyError when there is none of that name."""
-        self._catalog.tools.remove(name)
+            registry, key = place_of(
+                plan, tool.name, version, self._catalog, self._own_entries, self._extensions
+            )
+        self._offer(registry, plan, key, entry, options)
+
+    def remove_tool(self, name: str, *, version: str | None = None) -> None:
+        """Stop offering a tool, or one ``version`` of it. Raises KeyError when there is none."""
+        if self._catalog.versions is None or not self._catalog.versions.remove(name, version):
+            self._catalog.tools.remove(name if version is None else f"{name} in the version {version}")
 
     # Resources
 

@@ -11,7 +11,7 @@ Specification: server/tools, server/resources, server/prompts.
 
 import inspect
 from collections.abc import Callable, Iterator
-from functools import partialmethod
+from functools import partial, partialmethod
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final, Protocol, TypeVar, Unpack, cast, overload
 
@@ -35,7 +35,7 @@ class MemberRegistrar(Protocol):
         """See `App.add_tool`."""
         ...
 
-    def remove_tool(self, name: str) -> None:
+    def remove_tool(self, name: str, *, version: str | None = None) -> None:
         """See `App.remove_tool`."""
         ...
 
@@ -146,13 +146,16 @@ def _register(
         return
     if mark.kind == "resource":
         app.add_resource(fn, mark.subject, **options)
-        remove, key = app.remove_resource, mark.subject
+        remove: Callable[[str], None] = app.remove_resource
+        key = mark.subject
+    elif mark.kind == "tool":
+        options["name"] = key = prefix + options["name"]
+        app.add_tool(fn, **options)
+        remove = partial(app.remove_tool, version=options.get("version"))
     else:
         options["name"] = key = prefix + options["name"]
-        add, remove = (
-            (app.add_tool, app.remove_tool) if mark.kind == "tool" else (app.add_prompt, app.remove_prompt)
-        )
-        add(fn, **options)
+        app.add_prompt(fn, **options)
+        remove = app.remove_prompt
     if not options.get("replace"):  # what was replaced is gone
         undo.append(lambda: remove(key))
 
