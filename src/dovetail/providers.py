@@ -37,6 +37,7 @@ _lazy = LazyNames(
             "visible",
         ),
         "dovetail.server.providers.transform": ("Transform",),
+        "dovetail.server.python_files": ("PythonFiles",),
     },
 )
 __getattr__ = _lazy.find

@@ -19,6 +19,7 @@ from dovetail.server.providers.ready import (
     visible,
 )
 from dovetail.server.providers.transform import Transform
+from dovetail.server.python_files import PythonFiles
 
 __all__ = [
     "Argument",
@@ -30,6 +31,7 @@ __all__ = [
     "Provided",
     "ProvidedPage",
     "Provider",
+    "PythonFiles",
     "Sees",
     "Transform",
     "arguments",

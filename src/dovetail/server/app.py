@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Literal, NoReturn, TypeVar, Unpack, overload
 
 from ..logs import get_logger
-from ..protocol import names
 from ..protocol.listening import Change
 from ..protocol.revisions import Method
 from ..protocol.types import (
@@ -411,12 +410,14 @@ class App:
         """
 
         def register(fn: F) -> F:
-            plan = self._plan(fn)
-            kind = names.REF_RESOURCE if "://" in ref or "{" in ref else names.REF_PROMPT
-            self._completers.add(kind, ref, argument, self._runner(plan, {}))
+            self._completers.add(ref, argument, self._runner(self._plan(fn), {}))
             return fn
 
         return register
+
+    def remove_completion(self, ref: str, argument: str) -> None:
+        """Suggest no values for an argument any more. Raises KeyError when there were none."""
+        self._completers.remove(ref, argument)
 
     def method(self, name: str, /, *, timeout: float | None = None) -> Callable[[F], F]:
         """Answer a method of your own, with a function like a tool's; register it before the app runs.
