@@ -33,9 +33,11 @@ _lazy = LazyNames(
             "only",
             "rename",
             "tag",
+            "versions",
             "visible",
         ),
         "dovetail.server.providers.transform": ("Transform",),
+        "dovetail.server.python_files": ("PythonFiles",),
     },
 )
 __getattr__ = _lazy.find

@@ -15,9 +15,11 @@ from dovetail.server.providers.ready import (
     only,
     rename,
     tag,
+    versions,
     visible,
 )
 from dovetail.server.providers.transform import Transform
+from dovetail.server.python_files import PythonFiles
 
 __all__ = [
     "Argument",
@@ -29,6 +31,7 @@ __all__ = [
     "Provided",
     "ProvidedPage",
     "Provider",
+    "PythonFiles",
     "Sees",
     "Transform",
     "arguments",
@@ -39,5 +42,6 @@ __all__ = [
     "only",
     "rename",
     "tag",
+    "versions",
     "visible",
 ]

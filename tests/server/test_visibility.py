@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,8 @@ from visible_apps import (
     ID,
     KINDS,
     TREES,
+    VERSION,
+    VERSIONS,
     WHO,
     Built,
     CallerWire,
@@ -23,15 +25,25 @@ from visible_apps import (
 )
 
 from dovetail.protocol.uri_template.template import URITemplate
+from dovetail.runtime import hub
 
 ERAS = ("2025-11-25", "2026-07-28")
 METHODS = {"tools": "tools/call", "prompts": "prompts/get", "resources": "resources/read"}
+ALL_VERSIONS = ("1", "2", "9", "10")
 _REFERENCES = {"prompts": ("ref/prompt", "name", "topic"), "templates": ("ref/resource", "uri", "name")}
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 EXAMPLES = int(os.environ.get("VISIBILITY_EXAMPLES", "25"))
 
 Lists = dict[str, dict[str, str]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _at_once() -> Iterator[None]:
+    """A list that changes twice in a moment is told of twice, so that there is no pause to wait for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub, "CALM", 0.0)
+        yield
 
 
 @asynccontextmanager
@@ -56,6 +68,10 @@ async def lists_of(wire: CallerWire) -> Lists:
         names = [name_in(kind, item) for item in listed]
         assert len(names) == len(set(names)), f"twice in one list: {names}"
         found[kind] = {name: item["_meta"][ID] for name, item in zip(names, listed, strict=True)}
+        if kind == "tools":
+            for item in listed:
+                wire.versions[item["name"]] = item["_meta"].get(VERSIONS, [])
+                assert item["_meta"].get(VERSION) == next(iter(wire.versions[item["name"]]), None)
     return found
 
 
@@ -66,6 +82,8 @@ async def check_uses(who: str, wire: CallerWire, shown: Lists, everybody: dict[s
             used = await wire.use(method, {"name": name, **({"arguments": {}} if kind == "tools" else {})})
             listed = shown[kind].get(name)
             assert used in (listed or "", "scopes" if listed else ""), (who, method, name, used, listed)
+            if kind == "tools":
+                await check_versions(who, wire, name, listed)
     for uri, fits in _uris(everybody).items():
         used = await wire.use("resources/read", {"uri": uri})
         exact = shown["resources"].get(uri)
@@ -92,6 +110,23 @@ async def check_uses(who: str, wire: CallerWire, shown: Lists, everybody: dict[s
                 assert used == "", (who, "completes", name, used)
             else:
                 assert used in (listed, "scopes", "nothing to suggest", ""), (who, name, used, listed)
+
+
+async def check_versions(who: str, wire: CallerWire, name: str, listed: str | None) -> None:
+    """Each version that is told of can be asked for, the first is the listed one, and there are no others."""
+    told = wire.versions.get(name, []) if listed else []
+    assert told == sorted(told, key=int, reverse=True)
+    used = {
+        each: await wire.use("tools/call", {"name": name, "arguments": {}}, each) for each in ALL_VERSIONS
+    }
+    if listed and not told:  # it has no versions; who lacks its scopes hears of these first
+        assert set(used.values()) in ({""}, {"scopes"}), (who, name, used)
+        return
+    assert {each for each in used if used[each]} == set(told), (who, name, used, told)
+    ids = [id for id in used.values() if id not in ("", "scopes")]
+    assert len(ids) == len(set(ids)), (who, name, used)
+    if told:
+        assert used[told[0]] in (listed, "scopes")
 
 
 def _uris(everybody: dict[str, set[str]]) -> dict[str, list[str]]:
@@ -148,10 +183,7 @@ async def check_change(
             await wire.listen()
         had = {who: wire.offered.copy() for who, wire in wires.items()}
         built.change(place, entry, remove)
-        while any(
-            calm.held for calm in built.app.service.hub._calm.values()
-        ):  # told a moment ago, so told again later
-            await asyncio.sleep(0.005)
+        await asyncio.sleep(built.held_back())  # what was told a moment ago is told again later
         for _ in range(200):  # there is nothing else to wait for but other tasks
             await asyncio.sleep(0)
         now = {who: await lists_of(wire) for who, wire in wires.items()}

@@ -38,6 +38,7 @@ from dovetail.providers import (
     only,
     rename,
     tag,
+    versions,
     visible,
 )
 from dovetail.runtime.channel import Channel
@@ -46,6 +47,8 @@ from dovetail.security.principal import ANONYMOUS, Principal
 from wire_of_server import Wire
 
 ID = "dev.example/id"
+VERSION = "io.dovetail/version"
+VERSIONS = "io.dovetail/versions"
 KINDS = ("tools", "resources", "templates", "prompts")
 NAMES: dict[str, tuple[str, ...]] = {
     "tools": ("t1", "t2", "p_t1"),
@@ -58,13 +61,14 @@ ISSUER = "https://id.example"
 
 
 class EntrySpec(Struct, frozen=True):
-    """One entry. ``need``: what it requires: nothing, a scope, or to be root."""
+    """One entry. ``need``: what it requires: nothing, a scope, or to be root; ``version``: a tool's, if it has one."""
 
     kind: str
     name: str
     need: str = ""
     completes: bool = False
     id: str = ""
+    version: str | None = None
 
 
 class SourceSpec(Struct, frozen=True):
@@ -100,12 +104,16 @@ CALLERS: dict[str, tuple[str, Principal]] = {
 
 @st.composite
 def _entries(draw: st.DrawFn) -> tuple[EntrySpec, ...]:
-    found: dict[tuple[str, str], EntrySpec] = {}
+    found: dict[tuple[str, str, str | None], EntrySpec] = {}
+    has_versions: dict[str, bool] = {}
     for _ in range(draw(st.integers(0, 6))):
         kind = draw(st.sampled_from(KINDS))
         name = draw(st.sampled_from(NAMES[kind]))
         need = draw(st.sampled_from(("", "", "a", "b", "root")))
-        found[kind, name] = EntrySpec(kind, name, need, draw(st.booleans()))
+        version = draw(st.sampled_from((None, "1", "2", "10"))) if kind == "tools" else None
+        if kind == "tools" and has_versions.setdefault(name, version is not None) is (version is None):
+            continue  # an app is told so
+        found[kind, name, version] = EntrySpec(kind, name, need, draw(st.booleans()), version=version)
     return tuple(found.values())
 
 
@@ -120,6 +128,7 @@ _TRANSFORMS = st.lists(
         st.tuples(st.just("visible"), st.sampled_from(["root", "blue", "tagged", "unclear"])),
         st.tuples(st.just("only"), st.sampled_from(["t1", "r*", "*1"])),
         st.tuples(st.just("hide"), st.sampled_from(["t1", "r*", "p*"])),
+        st.tuples(st.just("versions"), st.sampled_from([{"below": "10"}, {"at_least": "2"}])),
         st.tuples(st.just("hide tagged"), st.just("red")),
         st.tuples(st.just("tag"), st.just("red")),
         st.tuples(st.just("describe"), st.just("t1")),
@@ -207,12 +216,18 @@ class Built:
         if not remove:
             self.add(app, entry, completes=False)
 
+    def held_back(self) -> float:
+        """Seconds until all is told that was published."""
+        now = asyncio.get_running_loop().time()
+        calms = self.app.service.hub._calm.values()
+        return max((calm.due[change] - now for calm in calms for change in calm.held), default=0.0)
+
     def add(self, app: App, entry: EntrySpec, *, completes: bool = True) -> None:
         """Register an entry."""
         id, needs = self.id(entry), _needs(entry.need)
         options: dict[str, Any] = {"meta": {ID: id}, "replace": True, **needs}
         if entry.kind == "tools":
-            app.add_tool(_tool(id), name=entry.name, **options)
+            app.add_tool(_tool(id), name=entry.name, version=entry.version, **options)
         elif entry.kind == "prompts":
             app.add_prompt(_prompt(id), name=entry.name, **options)
         else:
@@ -293,6 +308,7 @@ def _transform(what: str, how: Any) -> Any:
         "hide": lambda: hide(how),
         "hide tagged": lambda: hide(tags=[how]),
         "tag": lambda: tag(how),
+        "versions": lambda: versions(**how),
         "describe": lambda: describe({how: Described(title="Other", description="Other words")}),
         "arguments": lambda: arguments(how, x=Argument(name="y", default=3)),
         "results": lambda: map_results(lambda result: result),
@@ -384,6 +400,7 @@ def _provided(entry: EntrySpec, id: str) -> Provided[Any]:
         answer=answer,
         complete=complete if entry.completes else None,
         scopes=(entry.need,) if entry.need in ("a", "b") else (),
+        version=entry.version,
     )
 
 
@@ -398,6 +415,7 @@ class CallerWire(Wire):
         self.connection = ServerConnection(app.service, self._take, transport=transport, principal=principal)
         self.cursors: dict[str, list[str]] = {}
         self.offered: set[str] = set()
+        self.versions: dict[str, list[str]] = {}
 
     async def listed(self, kind: str) -> list[dict[str, Any]]:
         """All pages of a list; none where there is no such method."""
@@ -419,9 +437,9 @@ class CallerWire(Wire):
             self.cursors.setdefault(method, []).append(cursor)
         raise AssertionError("a list without an end")
 
-    async def use(self, method: str, params: dict[str, Any]) -> str:
+    async def use(self, method: str, params: dict[str, Any], version: str | None = None) -> str:
         """What a use comes to: what was used, "scopes" where these lack, or nothing where there is no such thing."""
-        answer = await self.request(method, params)
+        answer = await self.request(method, params, meta=None if version is None else {VERSION: version})
         if "error" in answer:
             error = answer["error"]
             if "scopes" in error.get("data", {}) or "scope" in error["message"]:

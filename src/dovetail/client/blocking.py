@@ -258,6 +258,7 @@ class BlockingClient:
         timeout: Seconds = UNSET,
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
+        version: str | None = None,
     ) -> ToolResult: ...
 
     @overload
@@ -270,6 +271,7 @@ class BlockingClient:
         timeout: Seconds = UNSET,
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
+        version: str | None = None,
     ) -> T: ...
 
     def call_tool(
@@ -281,10 +283,13 @@ class BlockingClient:
         timeout: Seconds = UNSET,
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
+        version: str | None = None,
     ) -> Any:
         """See `Client.call_tool`."""
         return self._wait(
-            self._client.call_tool(name, arguments, into=into, timeout=timeout, progress=progress, meta=meta)
+            self._client.call_tool(
+                name, arguments, into=into, timeout=timeout, progress=progress, meta=meta, version=version
+            )
         )
 
     def start_tool(
@@ -295,9 +300,12 @@ class BlockingClient:
         ttl: float | None = None,
         timeout: Seconds = UNSET,
         meta: Mapping[str, Any] | None = None,
+        version: str | None = None,
     ) -> BlockingStartedCall:
         """Start a tool, and wait for its result later. See `Client.start_tool`."""
-        started = self._wait(self._client.start_tool(name, arguments, ttl=ttl, timeout=timeout, meta=meta))
+        started = self._wait(
+            self._client.start_tool(name, arguments, ttl=ttl, timeout=timeout, meta=meta, version=version)
+        )
         return BlockingStartedCall(started, self._wait, self._iterate)
 
     def reopen(self, text: str) -> BlockingStartedCall:

@@ -128,10 +128,15 @@ class Catalogue:
         entry = self._entries.get(name)
         return () if entry is None else entry.headers
 
-    def check(self, result: ToolResult) -> None:
-        """Raise `OutputInvalid` when a tool's output is not what its schema promises."""
+    def check(self, result: ToolResult, version: str | None = None) -> None:
+        """Raise `OutputInvalid` when a tool's output is not what its schema promises. ``version``: the one that was
+        asked for, whose schema may be another than that of the one which is listed.
+        """
         entry = self._entries.get(result.tool)
         if entry is None:
+            return
+        if version is not None and (entry.tool.meta or {}).get(names.META_VERSION) != version:
+            result.unchecked_because = f"version {version[:64]!r} of the tool is not the one that was listed"
             return
         if entry.tool.output_schema is None:
             result.unchecked_because = "the tool has no output schema"

@@ -59,7 +59,7 @@ from .calls import Caller, CallOptions, CallSettings, ForwardSettings, Seconds, 
 from .connection import ClientConnection
 from .listening import Subscription
 from .options import ClientOptions, Options, settle
-from .own_meta import own_meta, passed_meta
+from .own_meta import of_version, own_meta, passed_meta
 from .resource_values import expanded, resource_into
 from .results import ToolResult
 from .server_warnings import ServerWarning
@@ -222,6 +222,7 @@ class Client:
         timeout: Seconds = UNSET,
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
+        version: str | None = None,
     ) -> ToolResult: ...
 
     @overload
@@ -234,6 +235,7 @@ class Client:
         timeout: Seconds = UNSET,
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
+        version: str | None = None,
     ) -> T: ...
 
     async def call_tool(
@@ -245,21 +247,23 @@ class Client:
         timeout: Seconds = UNSET,
         progress: ProgressHandler | None = None,
         meta: Mapping[str, Any] | None = None,
+        version: str | None = None,
     ) -> Any:
         """Call a tool. A failure of the tool is a result with ``is_error``; with ``into`` it raises `ToolFailed`.
 
         ``arguments``: values that can be JSON: dataclasses, pydantic models, paths, dates, enums and the like included.
-        ``into``: a type that the value is converted to. ``timeout``: seconds
-        without an answer or progress. Raises `OutputInvalid` when the output breaks the schema of the last listing;
-        `ToolResult.checked` says whether it was held against one. With ``rounds="manual"`` the result may be an
-        `InputRequired`.
+        ``into``: a type that the value is converted to. ``timeout``: seconds without an answer or progress.
+        ``version``: which of several versions of a tool to call (default: the highest); a server of ours refuses
+        one that there is not, others may know nothing of versions. Raises `OutputInvalid` when the output breaks the
+        schema of the last listing; `ToolResult.checked` says whether it was held against one. With
+        ``rounds="manual"`` the result may be an `InputRequired`.
         Specification: server/tools.
         """
         if arguments is None:
             params = CallToolParams(name=name)
         else:
             params = CallToolParams(name=name, arguments=Raw(as_json("the arguments", arguments)))
-        how = CallSettings(timeout=timeout, progress=progress, meta=meta)
+        how = CallSettings(timeout=timeout, progress=progress, meta=of_version(meta, version))
         found = await self._caller.call(names.TOOLS_CALL, params, CallToolResult, how)
         if isinstance(found, InputRequired):
             return found
@@ -267,7 +271,7 @@ class Client:
             found = self._caller.without_null(name, found)
         result = ToolResult(name, found)
         try:
-            self._caller.catalogue.check(result)
+            self._caller.catalogue.check(result, version)
             return result if into is None else result.into(into)
         except DovetailError as problem:
             problem.of_call(names.TOOLS_CALL, self._connection.link.server)
@@ -281,6 +285,7 @@ class Client:
         ttl: float | None = None,
         timeout: Seconds = UNSET,
         meta: Mapping[str, Any] | None = None,
+        version: str | None = None,
     ) -> StartedCall:
         """Start a tool, and wait for its result later: ``started = await client.start_tool("bake")``, then
         ``result = await started``, or in another process `reopen` what ``started.save()`` gave.
@@ -288,9 +293,10 @@ class Client:
         Needs an extension that can (``Client(..., extensions=[tasks()])``); else raises `FeatureUnavailable`. Where the
         server answers at once, the result is there already. ``ttl``: seconds that the server is asked to keep the
         result for, where the revision lets a client ask (2025-11-25). ``timeout``: until the server has taken the call.
-        Raises as `call_tool` does.
+        ``version`` as for `call_tool`, which this raises as well.
         """
         starter = starter_of(self._options.additions)
+        meta = of_version(meta, version)
         return await starter.start(self, name, arguments, ttl=ttl, timeout=timeout, meta=meta)
 
     def reopen(self, text: str) -> StartedCall:

@@ -63,6 +63,11 @@ def _problem(key: str, value: Any, extensions: Collection[str]) -> str | None:
     return check_meta_key(key, reserved_rule="second-label")
 
 
+def of_version(meta: Mapping[str, Any] | None, version: str | None) -> Mapping[str, Any] | None:
+    """The members with the version of a tool that is asked for, if one is."""
+    return meta if version is None else {**(meta or {}), names.META_VERSION: version}
+
+
 def passed_meta(meta: Mapping[str, Any] | None, extensions: Collection[str] | None) -> dict[str, Any] | None:
     """Those of somebody else's members that may be said in a request of one's own; without a progress token, which is
     that of another request. None where there are none.

@@ -46,10 +46,11 @@ from ..runtime.channel import Channel
 from ..runtime.dispatch import EncodedResponse
 from ..runtime.extension import Extension
 from ..runtime.service import Service
-from ..server import keys_and_store
+from ..server import keys_and_store, python_files
 from ..server.app import App
 from . import frames
 from .authors_files import AuthorsFiles
+from .watching import INTERVAL
 
 __all__ = ["main"]
 
@@ -480,6 +481,7 @@ def main(arguments: list[str]) -> int:
     try:
         hello = frames.read_hello(sock)
         keys_and_store.lend(hello.keys, hello.store)
+        python_files.watch_in_development(INTERVAL)
         logging.getLogger("dovetail").addHandler(_LogWatch())
         rounds.watchers.append(_note_rounds)
         try:

@@ -36,8 +36,8 @@ class ToolRateLimit(AppMiddleware):
     for each tool that is not named (None: they have no limit); those that a provider does not know without waiting
     share one. The caller is the principal, a machine's by its network; without one the network, and all of this machine
     are one. Each round of a call that asks counts, as it is a request; the runs of a task do not. Beyond a limit a call
-    is answered with `RateLimited`, which says when to try again. Raises ValueError for a rate that is not above zero and
-    a burst below 1.
+    is answered with `RateLimited`, which says when to try again. Raises ValueError for a rate that is not above zero
+    and a burst below 1.
     """
 
     methods = methods_with(CallToolParams)

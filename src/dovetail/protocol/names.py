@@ -58,6 +58,8 @@ META_MISSING: Final = (
     "io.dovetail/requiredCapabilities"  # ours: why a tool failed, for clients before 2026-07-28
 )
 META_SIZE: Final = "io.dovetail/size"  # ours: of a part of a resource, the bytes of the whole
+META_VERSION: Final = "io.dovetail/version"  # ours: of a tool, the version that is listed or asked for
+META_VERSIONS: Final = "io.dovetail/versions"  # ours: of a tool, all versions that there are, highest first
 META_WRAPPED: Final = "io.dovetail/wrapped"  # ours: structured content was put into an object
 META_TRACEPARENT: Final = "traceparent"
 META_TRACESTATE: Final = "tracestate"

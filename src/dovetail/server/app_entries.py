@@ -7,7 +7,6 @@ there and then, naming function, parameter, file and line.
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
-from ..protocol import names
 from ..protocol.listening import Change
 from ..protocol.types import (
     Annotations,
@@ -142,11 +141,20 @@ class AppEntries:
         runner = self._runner(plan, options, once=options.get("once", False))
         more: dict[str, Any] = {"mask_errors": self._mask_errors, "extensions": self._extensions}
         entry = ToolEntry(tool, runner, arguments, output, task=task, **more)
-        self._offer(self._catalog.tools, plan, tool.name, entry, options)
+        registry, key = self._catalog.tools, tool.name
+        version = options.get("version")
+        if version is not None or self._catalog.versions is not None:
+            from .tool_versions import place_of
 
-    def remove_tool(self, name: str) -> None:
-        """Stop offering a tool. Raises KeyError when there is none of that name."""
-        self._catalog.tools.remove(name)
+            registry, key = place_of(
+                plan, tool.name, version, self._catalog, self._own_entries, self._extensions
+            )
+        self._offer(registry, plan, key, entry, options)
+
+    def remove_tool(self, name: str, *, version: str | None = None) -> None:
+        """Stop offering a tool, or one ``version`` of it. Raises KeyError when there is none."""
+        if self._catalog.versions is None or not self._catalog.versions.remove(name, version):
+            self._catalog.tools.remove(name if version is None else f"{name} in the version {version}")
 
     # Resources
 
@@ -302,12 +310,14 @@ class AppEntries:
         """
 
         def register(fn: F) -> F:
-            plan = self._plan(fn)
-            kind = names.REF_RESOURCE if "://" in ref or "{" in ref else names.REF_PROMPT
-            self._completers.add(kind, ref, argument, self._runner(plan, {}))
+            self._completers.add(ref, argument, self._runner(self._plan(fn), {}))
             return fn
 
         return register
+
+    def remove_completion(self, ref: str, argument: str) -> None:
+        """Suggest no values for an argument any more. Raises KeyError when there were none."""
+        self._completers.remove(ref, argument)
 
     def method(self, name: str, /, *, timeout: float | None = None) -> Callable[[F], F]:
         """Answer a method of your own, with a function like a tool's; register it before the app runs.

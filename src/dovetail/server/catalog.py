@@ -105,6 +105,12 @@ class Mounted(Protocol):
     async def complete(self, call: Call, channel: Channel) -> Result | Encoded: ...
 
 
+class VersionedTools(Protocol):
+    """The tools of an app that have versions; see `OwnVersions`. Apps that have none load nothing of it."""
+
+    def remove(self, name: str, version: str | None) -> bool: ...
+
+
 class Catalog:
     """The entries of an app. ``name``: the app's, for cursors. ``page_size`` bounds one page of a list, ``list_ttl``
     (seconds) is for clients that cache.
@@ -122,6 +128,7 @@ class Catalog:
         self.publish = publish
         self._app = name.encode("utf-8", "surrogatepass")
         self.mounted: Mounted | None = None
+        self.versions: VersionedTools | None = None
 
     def list_tools(self, call: Call, channel: Channel) -> CachedResult:
         """A page of tools, encoded."""

@@ -36,12 +36,12 @@ class Completers:
     def __len__(self) -> int:
         return len(self._runners)
 
-    def add(self, kind: str, subject: str, argument: str, runner: Runner) -> None:
-        """Complete an argument of a prompt (``kind`` of `names.REF_PROMPT`) or template with a function.
+    def add(self, subject: str, argument: str, runner: Runner) -> None:
+        """Complete an argument of a prompt or template with a function.
 
         Raises `RegistrationError`: for a second one, and for a function that can't be one.
         """
-        plan = runner.plan
+        plan, kind = runner.plan, _kind_of(subject)
         check_returns(plan, "a completer")
         if hints.without_markers(plan.returns) is str:
             raise plan.refuse(
@@ -52,6 +52,10 @@ class Completers:
                 f"{argument!r} of {subject!r} is completed already, by {other[0].plan.name}() in {other[0].plan.where}"
             )
         self._runners[kind, subject, argument] = (runner, _wants(runner.plan))
+
+    def remove(self, subject: str, argument: str) -> None:
+        """Complete an argument no more. Raises KeyError when nothing did."""
+        del self._runners[_kind_of(subject), subject, argument]
 
     async def complete(self, call: Call, channel: Channel) -> CompleteResult:
         """The suggestions. An argument nobody completes has none."""
@@ -69,6 +73,11 @@ class Completers:
         completion = _limited(await runner.run(call, channel, values))
         check_size(completion)
         return CompleteResult(completion=completion)
+
+
+def _kind_of(subject: str) -> str:
+    """Whether it is a resource or template that is called so, or a prompt."""
+    return names.REF_RESOURCE if "://" in subject or "{" in subject else names.REF_PROMPT
 
 
 def _wants(plan: Plan) -> tuple[bool, ...]:

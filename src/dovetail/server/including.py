@@ -11,7 +11,7 @@ Specification: server/tools, server/resources, server/prompts.
 
 import inspect
 from collections.abc import Callable, Iterator
-from functools import partialmethod
+from functools import partial, partialmethod
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final, Protocol, TypeVar, Unpack, cast, overload
 
@@ -22,7 +22,7 @@ from .checks import author_line, known_options, misused
 from .options import PromptOptions, ResourceOptions, ToolOptions
 from .signature import RegistrationError
 
-__all__ = ["MemberRegistrar", "completion", "include", "prompt", "resource", "tool"]
+__all__ = ["MemberRegistrar", "completion", "include", "include_marked", "prompt", "resource", "tool"]
 
 F = TypeVar("F")
 _MARKS: Final = "__dovetail_marks__"
@@ -35,7 +35,7 @@ class MemberRegistrar(Protocol):
         """See `App.add_tool`."""
         ...
 
-    def remove_tool(self, name: str) -> None:
+    def remove_tool(self, name: str, *, version: str | None = None) -> None:
         """See `App.remove_tool`."""
         ...
 
@@ -57,6 +57,10 @@ class MemberRegistrar(Protocol):
 
     def completion(self, ref: str, argument: str) -> Callable[[Any], Any]:
         """See `App.completion`."""
+        ...
+
+    def remove_completion(self, ref: str, argument: str) -> None:
+        """See `App.remove_completion`."""
         ...
 
 
@@ -124,42 +128,52 @@ def completion(ref: str, argument: str) -> Callable[[F], F]:
 
 def include(app: MemberRegistrar, thing: object, prefix: str) -> None:
     """Register what is marked of an object, or in a module. ``prefix``: before the names of tools and prompts. Raises
-    `RegistrationError`; nothing is registered then.
+    `RegistrationError`, where nothing is marked, too; nothing is registered then.
     """
-    undo: list[Callable[[], None]] = []
+    if not include_marked(app, thing, prefix):
+        what = "function" if isinstance(thing, ModuleType) else "method"
+        raise _refused(
+            f"nothing of {_shown(thing)} is marked; put @tool, @resource(...), @prompt or @completion(...) of dovetail"
+            f" on each {what} that is to be offered"
+        )
+
+
+def include_marked(app: MemberRegistrar, thing: object, prefix: str = "") -> list[Callable[[], None]]:
+    """The same, where nothing may be marked, too; gives what takes each back."""
+    undo: list[tuple[Callable[[], None], bool]] = []
     try:
         for fn, mark in _found(thing):
-            _register(app, fn, mark, prefix, undo)
+            undo.append((_register(app, fn, mark, prefix), bool(mark.options.get("replace"))))
     except BaseException:
-        for each in reversed(undo):
-            each()
+        for each, replaced in reversed(undo):
+            if not replaced:  # what was replaced is gone
+                each()
         raise
+    return [each for each, _ in undo]
 
 
-def _register(
-    app: MemberRegistrar, fn: Callable[..., Any], mark: _Mark, prefix: str, undo: list[Callable[[], None]]
-) -> None:
+def _register(app: MemberRegistrar, fn: Callable[..., Any], mark: _Mark, prefix: str) -> Callable[[], None]:
+    """Offer a function as its mark says; gives what takes it back."""
     options = dict(mark.options)
     if mark.kind == "completion":
         of_prompt = "://" not in mark.subject and "{" not in mark.subject
-        app.completion(prefix + mark.subject if of_prompt else mark.subject, mark.argument)(fn)
-        return
+        subject = prefix + mark.subject if of_prompt else mark.subject
+        app.completion(subject, mark.argument)(fn)
+        return partial(app.remove_completion, subject, mark.argument)
     if mark.kind == "resource":
         app.add_resource(fn, mark.subject, **options)
-        remove, key = app.remove_resource, mark.subject
-    else:
-        options["name"] = key = prefix + options["name"]
-        add, remove = (
-            (app.add_tool, app.remove_tool) if mark.kind == "tool" else (app.add_prompt, app.remove_prompt)
-        )
-        add(fn, **options)
-    if not options.get("replace"):  # what was replaced is gone
-        undo.append(lambda: remove(key))
+        return partial(app.remove_resource, mark.subject)
+    options["name"] = name = prefix + options["name"]
+    if mark.kind == "tool":
+        app.add_tool(fn, **options)
+        return partial(app.remove_tool, name, version=options.get("version"))
+    app.add_prompt(fn, **options)
+    return partial(app.remove_prompt, name)
 
 
 def _found(thing: object) -> list[tuple[Callable[..., Any], _Mark]]:
-    """All that is marked, with what is to be called for it; completions last, for they are never taken back. Raises
-    `RegistrationError` where there is nothing.
+    """All that is marked, with what is to be called for it; completions last. Raises `RegistrationError` for what has
+    no marked members.
     """
     if isinstance(thing, type):
         raise _refused(
@@ -180,12 +194,6 @@ def _found(thing: object) -> list[tuple[Callable[..., Any], _Mark]]:
         for mark in marks:
             options = mark.options if mark.options.get("name") else {**mark.options, "name": name}
             found.append((fn, replace(mark, options=options)))
-    if not found:
-        what = "function" if isinstance(thing, ModuleType) else "method"
-        raise _refused(
-            f"nothing of {_shown(thing)} is marked; put @tool, @resource(...), @prompt or @completion(...) of dovetail"
-            f" on each {what} that is to be offered"
-        )
     return sorted(found, key=lambda each: each[1].kind == "completion")
 
 

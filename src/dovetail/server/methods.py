@@ -238,6 +238,8 @@ class Methods:
             if self._catalog.mounted is None:
                 raise InvalidParams(f"there is no tool {name[:128]!r}")
             answer = self._catalog.mounted.call_tool
+        elif params.meta is not None and params.meta.version is not None:
+            raise InvalidParams(f"the tool {name[:128]!r} has no versions, and the call asks for one")
         else:
             answer = entry.answer
         if self._limiter is not None and (admitted := self._limit(self._limiter, channel)) is not None:

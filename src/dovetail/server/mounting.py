@@ -43,18 +43,7 @@ def mount(
         raise RegistrationError("an app can't be mounted on itself", where=where)
     if late:
         raise RegistrationError(f"{provider.label} comes too late: mount before the app runs", where=where)
-    composition = catalog.mounted
-    if composition is None:
-        composition = Composition(
-            own,
-            name=own.label,
-            page_size=catalog.page_size,
-            ttl_ms=catalog.ttl_ms,
-            extensions=extensions,
-            publish=catalog.publish,
-        )
-    elif not isinstance(composition, Composition):
-        raise TypeError(f"{composition!r:.100} is no Composition")
+    composition = composition_of(catalog, own, extensions)
     try:
         shown = provider.transformed(*transforms)
         shown = shown if prefix is None else shown.transformed(namespace(prefix))
@@ -70,6 +59,23 @@ def mount(
     shown.mounted(_asking(runner_state))
     catalog.mounted = composition
     composition.mount(shown)
+
+
+def composition_of(catalog: Catalog, own: Provider, extensions: Extensions) -> Composition:
+    """What is mounted on the app that has this catalog, or what is to be."""
+    composition = catalog.mounted
+    if composition is None:
+        return Composition(
+            own,
+            name=own.label,
+            page_size=catalog.page_size,
+            ttl_ms=catalog.ttl_ms,
+            extensions=extensions,
+            publish=catalog.publish,
+        )
+    if not isinstance(composition, Composition):
+        raise TypeError(f"{composition!r:.100} is no Composition")
+    return composition
 
 
 def _asking(runner_state: RunnerState) -> AskingRunner:
@@ -97,4 +103,4 @@ def _caller() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
 
 
-__all__ = ["mount"]
+__all__ = ["composition_of", "mount"]

@@ -91,6 +91,9 @@ class ToolOptions(PromptOptions, total=False):
     * ``annotations``: hints for clients. ``input_schema``: given by hand, the function takes one dict;
       ``output_schema``: of what it gives. Both default to what the function's annotations say.
     * ``strict``: as for the app, whose setting it replaces.
+    * ``version``: of several tools of one name, each with its version, the highest is listed, and called unless the
+      call says which. A text such as "2" or "1.10-beta": parts are compared one by one, numbers as numbers, and words
+      come before the end. Clients are told in ``_meta`` (``io.dovetail/version``, ``io.dovetail/versions``).
     * ``once``: from the first question on, each step runs once however often the client sends the call again, and it
       gets the same final answer; all that ``single_use`` means, it means too.
     * ``task``: whether it may be run as a task, "optional", "required" or "forbidden" (default), or `TaskOptions`; it
@@ -100,6 +103,7 @@ class ToolOptions(PromptOptions, total=False):
     annotations: ToolAnnotations | None
     once: bool
     strict: bool | None
+    version: str | None
     task: TaskSupport | TaskOptions
     input_schema: JSONSchema | None
     output_schema: JSONSchema | None

@@ -35,8 +35,8 @@ LOG_LEVELS: tuple[LogLevel, ...] = (
 
 
 class RequestMeta(Wire, frozen=True, kw_only=True):
-    """The members of a request's ``_meta`` that the protocol itself reads. The whole object stays in the raw
-    params.
+    """The members of a request's ``_meta`` that the protocol itself reads, and the version of a tool that a call asks
+    for. The whole object stays in the raw params.
     """
 
     progress_token: ProgressToken | None = None
@@ -44,6 +44,7 @@ class RequestMeta(Wire, frozen=True, kw_only=True):
     client_info: Implementation | None = field(default=None, name=names.META_CLIENT_INFO)
     client_capabilities: ClientCapabilities | None = field(default=None, name=names.META_CLIENT_CAPABILITIES)
     log_level: LogLevel | None = field(default=None, name=names.META_LOG_LEVEL)
+    version: str | None = field(default=None, name=names.META_VERSION)
 
 
 class Params(Wire, frozen=True, kw_only=True):

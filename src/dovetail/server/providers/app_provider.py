@@ -37,8 +37,9 @@ from ...runtime.dispatch import Encoded, Handler, Middleware, composed
 from ...runtime.service import Service
 from ...security.principal import Principal
 from ..catalog import ListKind
-from .calls import typed
+from .calls import of_version, typed
 from .provider import Offer, Provided, ProvidedPage, Provider, name_of
+from .versions import asked_version, chosen, marked
 
 _LISTS: Final[dict[ListKind, tuple[str, type[Result], str]]] = {
     "tools": (names.TOOLS_LIST, ListToolsResult, "tools"),
@@ -129,7 +130,14 @@ class AppProvider(Provider):
 
     async def find_tool(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
         """The tool of a name, if the caller may know of it."""
-        return await self._left("tools", await self._entries().find_tool(call, channel, name), call, channel)
+        return chosen(await self.tool_versions(call, channel, name), asked_version(call))
+
+    async def tool_versions(self, call: Call, channel: Channel, name: str) -> Sequence[Provided[Tool]]:
+        """All versions of the tool of a name that the caller may know of."""
+        found = [
+            self._answered("tools", each) for each in await self._entries().tool_versions(call, channel, name)
+        ]
+        return await self._listed("tools", found, call, channel) if found and self._middleware else found
 
     async def find_resource(
         self, call: Call, channel: Channel, uri: str
@@ -174,19 +182,23 @@ class AppProvider(Provider):
     ) -> list[Provided[Any]]:
         """What the app's middleware leaves of a list, and as it describes it."""
         method, result, member = _LISTS[kind]
+        described = [
+            each.described if each.version is None else marked(each.described, each.version) for each in found
+        ]
 
         async def give(_call: Call, _channel: Channel) -> Result | Encoded:
-            members: dict[str, Any] = {member: [each.described for each in found]}
+            members: dict[str, Any] = {member: list(described)}
             return result(**members)
 
         asked = call if call.method == method else _asking_for_list(call, method)
         left = typed(await composed(give, self._middleware, method)(asked, channel), result)
-        by_name = {each.name: each for each in found}
-        described: list[Any] = getattr(left, member, [])
+        by_name = {name_of(one): each for one, each in zip(described, found, strict=True)}
+        by_version = {_key(one): each for one, each in zip(described, found, strict=True)}
+        remaining: list[Any] = getattr(left, member, [])
         return [
             each if each.described is one else replace(each, described=one)
-            for one in described
-            if (each := by_name.get(name_of(one))) is not None
+            for one in remaining
+            if (each := by_version.get(_key(one)) or by_name.get(name_of(one))) is not None
         ]
 
     # What can be known without waiting
@@ -259,7 +271,10 @@ class AppProvider(Provider):
     def _answered(self, kind: ListKind, found: Provided[Any]) -> Provided[Any]:
         """A thing, answered for by the app as a client's request would be."""
         complete = found.complete and self._by(names.COMPLETION_COMPLETE)
-        return replace(found, answer=self._by(_USE[kind]), complete=complete)
+        answer = self._by(_USE[kind])
+        if found.version is not None:
+            answer = _in_version(answer, found.version)
+        return replace(found, answer=answer, complete=complete)
 
     def _by(self, method: str) -> Handler:
         def answer(call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
@@ -278,6 +293,21 @@ def _asking_for_list(call: Call, method: str) -> Call:
     """The call as one for a list, which is what middleware that looks at lists is asked."""
     kind = call.profile.client_requests[method].params
     return replace(call, method=method, params=kind(meta=call.params.meta))
+
+
+def _in_version(handler: Handler, version: str) -> Handler:
+    """The app is told which version of its tool was chosen: what it would choose itself may not be shown."""
+
+    def answer(call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
+        return handler(of_version(call, channel, version), channel)
+
+    return answer
+
+
+def _key(described: Any) -> tuple[str, object]:
+    """What a thing is known by in a list: its name, and of a tool that has versions which one it is."""
+    version = (described.meta or {}).get(names.META_VERSION) if isinstance(described, Tool) else None
+    return name_of(described), version
 
 
 def _any(_: Change) -> bool:

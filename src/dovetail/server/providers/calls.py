@@ -21,6 +21,7 @@ from ...protocol.types import (
     PromptReference,
     ReadResourceParams,
     ReadResourceResult,
+    RequestMeta,
     ResourceLink,
     Result,
 )
@@ -44,6 +45,18 @@ def renamed(call: Call, channel: Channel, name: str) -> Call:
     inner = replace(call, params=params)
     if channel.lean and isinstance(params, CallToolParams):
         call.forget()  # what is large of it is the inner one's now, to let go of once it was read
+    return inner
+
+
+def of_version(call: Call, channel: Channel, version: str) -> Call:
+    """The same call of a tool, about that version of it."""
+    params: Any = call.params
+    if not isinstance(params, CallToolParams):
+        return call
+    meta = replace(params.meta or RequestMeta(), version=version)
+    inner = replace(call, params=replace(params, meta=meta))
+    if channel.lean:
+        call.forget()  # as above
     return inner
 
 
@@ -82,4 +95,4 @@ def has_uris(result: Result | Encoded) -> bool:
     return not isinstance(result, msgspec.Struct) or isinstance(result, (ReadResourceResult, GetPromptResult))
 
 
-__all__ = ["has_uris", "renamed", "typed", "with_uris"]
+__all__ = ["has_uris", "of_version", "renamed", "typed", "with_uris"]

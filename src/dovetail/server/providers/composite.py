@@ -10,6 +10,7 @@ Specification: none.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import reduce
 from typing import Any, Final
 
 from ...logs import get_logger
@@ -23,6 +24,7 @@ from ...runtime.channel import Channel
 from ...security.principal import Principal
 from ..catalog import ListKind
 from .provider import MAX_PAGES, Offer, Provided, ProvidedPage, Provider, fits, known_reader
+from .versions import asked_version, chosen, is_shadowed, joined
 
 log = get_logger("dovetail.server")
 
@@ -103,7 +105,7 @@ class Composite(Provider):
     ) -> ProvidedPage[Any]:
         """What is listed from a place on."""
         place, inner = self._place(cursor)
-        found: dict[str, Any] = {}
+        found: dict[tuple[str, str | None], Any] = {}
         partial, size = False, 0
         for _ in range(MAX_PAGES):  # a page may be empty, and another follow
             following: str | None = None
@@ -118,8 +120,8 @@ class Composite(Provider):
                 partial = partial or page.partial
                 following = None if page.next == inner else page.next
                 for each in page.items:
-                    if not await self._is_shadowed(kind, each.name, place, call, channel):
-                        found.setdefault(each.name, each)
+                    if not await self._is_shadowed(kind, each, place, call, channel):
+                        found.setdefault((each.name, each.version), each)
                         size += len(codec.encode(each.described))
             place, inner = (place, following) if following is not None else (place + 1, None)
             if place >= len(self.sources):
@@ -137,12 +139,20 @@ class Composite(Provider):
             raise InvalidCursor
         return int(place), inner or None
 
-    async def _is_shadowed(self, kind: ListKind, name: str, place: int, call: Call, channel: Channel) -> bool:
+    async def _is_shadowed(
+        self, kind: ListKind, thing: Provided[Any], place: int, call: Call, channel: Channel
+    ) -> bool:
         """Whether what answers to that name comes before those of a provider."""
+        name, version = thing.name, thing.version
         for source in self.sources[:place]:
             if source.may_have(kind, name):
                 try:
-                    if await FIND[kind](source)(call, channel, name) is not None:
+                    if version is None:
+                        if await FIND[kind](source)(call, channel, name) is not None:
+                            return True
+                    elif any(
+                        is_shadowed(thing, each) for each in await source.tool_versions(call, channel, name)
+                    ):
                         return True
                 except Exception:  # noqa: BLE001, S112 - it was told when that provider was listed
                     continue
@@ -151,8 +161,17 @@ class Composite(Provider):
     # One thing
 
     async def find_tool(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
-        """The first tool of that name."""
-        return await self._find("tools", call, channel, name)
+        """The first tool of that name, of all its versions the one that the call is about."""
+        return chosen(await self.tool_versions(call, channel, name), asked_version(call))
+
+    async def tool_versions(self, call: Call, channel: Channel, name: str) -> Sequence[Provided[Tool]]:
+        """All versions of the first tool of that name. Raises what the provider raised that failed, if no other has
+        one.
+        """
+        found: list[Sequence[Provided[Tool]]] = await self._asked(
+            "tools", call, channel, name, lambda source: source.tool_versions, _has_no_versions
+        )
+        return found[0] if len(found) == 1 else reduce(joined, found, [])
 
     async def find_resource(
         self, call: Call, channel: Channel, uri: str
@@ -172,30 +191,48 @@ class Composite(Provider):
 
     async def _find(self, kind: ListKind, call: Call, channel: Channel, name: str) -> Any:
         """The first thing of that name. Raises what the provider raised that failed, if no other has one."""
+        found = await self._asked(kind, call, channel, name, FIND[kind], _is_enough)
+        return found[0] if found else None
+
+    async def _asked(
+        self,
+        kind: ListKind,
+        call: Call,
+        channel: Channel,
+        name: str,
+        ask: Callable[[Provider], Callable[..., Awaitable[Any]]],
+        enough: Callable[[list[Any]], bool],
+    ) -> list[Any]:
+        """What those say that have something of that name, one after the other until it is enough. Raises what the
+        provider raised that failed, if no other has anything.
+        """
+        found: list[Any] = []
         failure: Exception | None = None
         for source in self.sources:
             if not source.may_have(kind, name):
                 continue
             try:
-                found: Provided[Any] | None = await FIND[kind](source)(call, channel, name)
+                said: Any = await ask(source)(call, channel, name)
             except RPCError as problem:
                 failure = failure or problem
             except Exception as problem:  # noqa: BLE001 - told in the log, and to who asks if nobody else has it
                 _tell(source, f"it can't say whether it has {name[:128]!r}", problem)
-                said = str(problem) if isinstance(problem, DovetailError) else "it failed"
-                failure = failure or InternalError(f"{source.label}: {said}")
+                told = str(problem) if isinstance(problem, DovetailError) else "it failed"
+                failure = failure or InternalError(f"{source.label}: {told}")
             else:
-                if found is not None:
-                    return found
-        if failure is not None:
+                if said:
+                    found.append(said)
+                    if enough(found):
+                        break
+        if failure is not None and not found:
             raise failure
-        return None
+        return found
 
     # What can be known without waiting
 
     def known(self, kind: ListKind, principal: Principal | None) -> Sequence[Provided[Any]] | None:
         """All that a caller sees in a list, where all of them can say it."""
-        first: dict[str, Provided[Any]] = {}
+        first: dict[str, list[Provided[Any]]] = {}
         templates: list[str] = []
         for source in self.sources:
             known = source.known(kind, principal)
@@ -203,17 +240,22 @@ class Composite(Provider):
                 return None
             for each in known:
                 if not any(fits(template, each.name) for template in templates):
-                    first.setdefault(each.name, each)
+                    before = first.setdefault(each.name, [])
+                    if not before or not any(is_shadowed(each, other) for other in before):
+                        before.append(each)
             if kind == "resources":
                 templates += [each.name for each in source.known("templates", principal) or ()]
-        return list(first.values())
+        return [each for versions in first.values() for each in versions]
 
     def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
-        """The first thing of that name that is known."""
+        """The first thing of that name that is known, the highest of several versions."""
+        versions: list[Provided[Any]] = []
         for source in self.sources:
             if source.may_have(kind, name) and (found := source.known_one(kind, name, principal)) is not None:
-                return found
-        return None
+                if found.version is None:
+                    return chosen(versions, None) or found
+                versions.append(found)
+        return chosen(versions, None)
 
     def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
         """What is equal as long as a caller sees the same list."""
@@ -282,6 +324,15 @@ class Composite(Provider):
             for source in self.sources:
                 await stack.enter_async_context(source.life(publish))
             yield
+
+
+def _is_enough(found: list[Any]) -> bool:
+    return bool(found)
+
+
+def _has_no_versions(found: list[Sequence[Provided[Tool]]]) -> bool:
+    """Whether what has been found is a tool without versions, beside which there is no other of its name."""
+    return found[0][0].version is None
 
 
 def _tell(source: Provider, what: str, problem: Exception) -> None:

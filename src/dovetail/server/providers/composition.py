@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from ...protocol import codec
 from ...protocol.bindings.headers import check_parameters
 from ...protocol.call import Call
@@ -43,6 +45,7 @@ from ..entries import hinted
 from .composite import LIST, Composite
 from .provider import Provided, Provider
 from .transform import asking
+from .versions import asked_version, highest_first, marked
 
 _MAX_KEPT: Final = 16 * 1024 * 1024
 _MAX_DESCRIBED: Final = 10_000
@@ -84,7 +87,7 @@ class Composition:
         self._ttl_ms = ttl_ms
         self._extensions = extensions
         self._publish = publish
-        self._changes: dict[tuple[int, str], int] = {}
+        self._changes: dict[tuple[Provider, str], int] = {}
         self._pages: OrderedDict[Hashable, CachedResult] = OrderedDict()
         self._kept = 0
         self._served: dict[str, ServedTool] = {}
@@ -93,6 +96,13 @@ class Composition:
     def mount(self, provider: Provider) -> None:
         """Add a provider, after all that are there."""
         self._mounted.sources.append(provider)
+        self._announce(provider)
+
+    def mount_first(self, provider: Provider) -> None:
+        """Add a provider, before all that are there; at any time, if it tells of its changes itself and has no life."""
+        self._mounted.sources.insert(0, provider)
+
+    def _announce(self, provider: Provider) -> None:
         offers = provider.offers
         for kind in _OF_CHANGE:
             if kind in offers:
@@ -166,10 +176,10 @@ class Composition:
     def fingerprint(self, kind: str, principal: Principal) -> Hashable:
         """What changes when what a caller, who is judged, can see of a list does, or may have."""
         return tuple(
-            self._changes.get((place, kind), 0)
+            self._changes.get((source, kind), 0)
             if (found := source.fingerprint(each, principal)) is None
             else found
-            for place, source in enumerate(self._mounted.sources)
+            for source in self._mounted.sources
             for each in _OF_CHANGE[kind]
         )
 
@@ -210,7 +220,8 @@ class Composition:
         inner = None if cursor is None else decode_part_cursor(cursor, binding)
         page = await LIST[kind](self.everything)(call, channel, inner)
         following = None if page.next is None else encode_part_cursor(page.next, binding)
-        result = _BUILD[kind]([each.described for each in page.items], following)
+        items = await self._listed(page.items, call, channel) if kind == "tools" else page.items
+        result = _BUILD[kind]([each.described for each in items], following)
         if call.profile.has(Feature.CACHE_HINTS):
             public = seen is not None and not owner and not self.everything.guarded
             result = hinted(result, 0 if page.partial else self._ttl_ms, "public" if public else "private")
@@ -219,6 +230,23 @@ class Composition:
             # A list of one page has no cursor in it, and is the same for all who see it.
             self._keep(seen if cursor is None and following is None else (seen, cursor, owner), body)
         return body
+
+    async def _listed(
+        self, items: Sequence[Provided[Any]], call: Call, channel: Channel
+    ) -> Sequence[Provided[Any]]:
+        """Some tools as they are listed: of those with versions the highest alone, which says which ones there are."""
+        if all(each.version is None for each in items):
+            return items
+        found: list[Provided[Any]] = []
+        for each in items:
+            if each.version is None:
+                found.append(each)
+                continue
+            versions = await self.everything.tool_versions(call, channel, each.name)
+            texts = highest_first(other.version for other in versions if other.version is not None)
+            if texts and texts[0] == each.version:
+                found.append(replace(each, described=marked(each.described, each.version, texts)))
+        return found
 
     def _keep(self, key: Hashable, body: CachedResult) -> None:
         size = 2 * len(body)
@@ -237,7 +265,9 @@ class Composition:
         params: Any = call.params
         found = await self._mounted.find_tool(call, channel, params.name)
         if found is None:
-            raise InvalidParams(f"there is no tool {params.name[:128]!r}")
+            version = asked_version(call)
+            of_it = "" if version is None else f" in the version {version[:64]!r}"
+            raise InvalidParams(f"there is no tool {params.name[:128]!r}{of_it}")
         demand(channel, found.scopes)
         self._check_headers(found, call, channel)
         answer = found.answer
@@ -324,13 +354,13 @@ class Composition:
     async def living(self) -> AsyncGenerator[None]:
         """Around the life of the app: the lives of all that is mounted, in order."""
         async with AsyncExitStack() as stack:
-            for place, source in enumerate(self._mounted.sources):
-                await stack.enter_async_context(source.life(self._publishing(place)))
+            for source in self._mounted.sources:
+                await stack.enter_async_context(source.life(self._publishing(source)))
             yield
 
-    def _publishing(self, place: int) -> Callable[[Change], None]:
+    def _publishing(self, source: Provider) -> Callable[[Change], None]:
         def publish(change: Change) -> None:
-            self._changes[place, change.kind] = self._changes.get((place, change.kind), 0) + 1
+            self._changes[source, change.kind] = self._changes.get((source, change.kind), 0) + 1
             self._publish(change)
 
         return publish

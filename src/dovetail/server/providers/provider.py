@@ -14,7 +14,7 @@ Specification: server/tools, server/resources, server/prompts, server/utilities/
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import lru_cache
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
@@ -31,6 +31,7 @@ from ...runtime.extension import TaskOptions
 from ...security.principal import Principal
 from ..catalog import ListKind
 from ..context import Context
+from .versions import asked_version, chosen
 
 T = TypeVar("T", Tool, Resource, ResourceTemplate, Prompt)
 Offer = Literal["tools", "resources", "prompts", "completions"]
@@ -47,11 +48,12 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
     ``described``: as clients see it. ``answer``: what answers a call of the tool, a read of the resource, a get of the
     prompt; it raises what the caller is told. ``complete``: what suggests values for the arguments of a prompt and the
     variables of a template, given the ``completion/complete`` (default: nothing does). ``tags``: words to choose by,
-    which clients don't see. ``version``: of several that have the same name, the one that is higher is used unless the
-    call says which. ``scopes``: what a caller's token needs to use it, all of them; without, it is listed all the same,
-    so that clients can ask for them. ``whole``: where a URI that a template reads is a part of a resource, or another
-    name for it: that resource, and whoever does not see it reads no part of it. ``task``: how a tool may be run as a
-    task, if it may; ``asks_first``: it asks for input before it begins.
+    which clients don't see. ``version``: of several tools that have the same name, the one that is higher is listed,
+    and used unless the call says which (`Provider.tool_versions`). ``scopes``: what a caller's token needs to use it,
+    all of them; without, it is listed all the same, so that clients can ask for them. ``whole``: where a URI that a
+    template reads is a part of a resource, or another name for it: that resource, and whoever does not see it reads no
+    part of it. ``task``: how a tool may be run as a task, if it may; ``asks_first``: it asks for input before it
+    begins.
     """
 
     described: T
@@ -142,8 +144,20 @@ class Provider:
         return ProvidedPage()
 
     async def find_tool(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
-        """The tool of a name, None for one that there is not for who asks (default: looks through the list)."""
-        return await _found(self.list_tools, call, channel, lambda each: each.described.name == name)
+        """The tool of a name, None for one that there is not for who asks; of several versions the one that the call is
+        about, or the highest (default: one of `tool_versions`).
+        """
+        return chosen(await self.tool_versions(call, channel, name), asked_version(call))
+
+    async def tool_versions(self, call: Call, channel: Channel, name: str) -> Sequence[Provided[Tool]]:
+        """All versions of the tool of a name, for who asks; a tool without versions is one (default: looks through the
+        list, or gives what `find_tool` does where that is overridden). Override it, rather than `find_tool`, where a
+        tool may have several.
+        """
+        if type(self).find_tool is not Provider.find_tool:
+            found = await self.find_tool(call, channel, name)
+            return () if found is None else (found,)
+        return [each async for each in _listed(self.list_tools, call, channel) if each.described.name == name]
 
     async def find_resource(
         self, call: Call, channel: Channel, uri: str
@@ -179,8 +193,10 @@ class Provider:
         return None
 
     def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
-        """The thing of a name, or URI template, where `known` has one (default: looks through it)."""
-        return next((each for each in self.known(kind, principal) or () if each.name == name), None)
+        """The thing of a name, or URI template, where `known` has one, the highest of several versions (default: looks
+        through it).
+        """
+        return chosen([each for each in self.known(kind, principal) or () if each.name == name], None)
 
     def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
         """What is equal as long as a caller sees the same list, None where `known` is (default: a hash of `known`)."""
@@ -260,16 +276,25 @@ async def _found(
     wanted: Callable[[Provided[Any]], bool],
 ) -> Any:
     """The first thing of a list that is wanted, None where none is."""
+    async with aclosing(_listed(pages, call, channel)) as listed:
+        async for each in listed:
+            if wanted(each):
+                return each
+    return None
+
+
+async def _listed(
+    pages: Callable[[Call, Channel, str | None], Any], call: Call, channel: Channel
+) -> AsyncGenerator[Provided[Any]]:
+    """A list, page by page."""
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         page = await pages(call, channel, cursor)
         for each in page.items:
-            if wanted(each):
-                return each
+            yield each
         if page.next is None or page.next == cursor:
             break
         cursor = page.next
-    return None
 
 
 def fits(template: str, uri: str) -> bool:

@@ -30,6 +30,7 @@ from ...security.principal import Principal
 from .calls import has_uris, renamed, typed, with_uris
 from .provider import ListKind, Provided
 from .transform import Transform
+from .versions import version_key
 
 log = get_logger("dovetail.server")
 
@@ -200,6 +201,22 @@ def only(*names: str, tags: Collection[str] = (), kind: ListKind | None = None) 
 def hide(*names: str, tags: Collection[str] = (), kind: ListKind | None = None) -> Transform:
     """Show all but what has one of these names (URIs, URI templates) or one of these tags; as `only`."""
     return _Chosen(_chosen(names, tags, kind, others=True))
+
+
+def versions(*, at_least: str | None = None, below: str | None = None) -> Transform:
+    """Show of tools that have versions (`dovetail.server.ToolOptions`) those from ``at_least`` on and ``below`` another
+    one; of each the highest is listed, and called. What has no versions is shown all the same.
+    """
+    least = None if at_least is None else version_key(at_least)[:1]
+    limit = None if below is None else version_key(below)[:1]
+
+    def sees(found: Provided[Any], _principal: Principal | None) -> bool:
+        if found.version is None:
+            return True
+        place = version_key(found.version)[:1]
+        return (least is None or place >= least) and (limit is None or place < limit)
+
+    return _Chosen(sees)
 
 
 def _chosen(names: Iterable[str], tags: Collection[str], kind: ListKind | None, *, others: bool) -> Sees:
@@ -442,5 +459,6 @@ __all__ = [
     "only",
     "rename",
     "tag",
+    "versions",
     "visible",
 ]

@@ -25,6 +25,7 @@ from ...runtime.channel import Channel
 from ...security.principal import Principal
 from ..access import is_judged
 from .provider import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider, known_reader
+from .versions import asked_version, chosen
 
 _MAX_PRINTS: Final = 1000
 
@@ -131,10 +132,15 @@ class Transformed(Provider):
         return self._page("prompts", channel, await self._inner.list_prompts(call, channel, cursor))
 
     async def find_tool(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
-        """The tool that is shown under a name."""
+        """The tool that is shown under a name, of its versions that are shown."""
+        return chosen(await self.tool_versions(call, channel, name), asked_version(call))
+
+    async def tool_versions(self, call: Call, channel: Channel, name: str) -> Sequence[Provided[Tool]]:
+        """All versions of a tool that are shown under a name."""
         inner = self._transform.inner_name("tools", name)
-        found = None if inner is None else await self._inner.find_tool(call, channel, inner)
-        return self._named("tools", found, channel, name)
+        found = () if inner is None else await self._inner.tool_versions(call, channel, inner)
+        shown = (self._named("tools", each, channel, name) for each in found)
+        return [each for each in shown if each is not None]
 
     async def find_resource(
         self, call: Call, channel: Channel, uri: str
@@ -192,7 +198,9 @@ class Transformed(Provider):
         inner = self._transform.inner_name(kind, name)
         found = None if inner is None else self._inner.known_one(kind, inner, principal)
         shown = None if found is None else self._show[kind](found, principal)
-        return shown if shown is not None and shown.name == name else None
+        if shown is not None and shown.name == name:
+            return shown
+        return None if found is None or found.version is None else super().known_one(kind, name, principal)
 
     def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
         """What is equal as long as a caller sees the same list."""
