@@ -39,6 +39,7 @@ from .access import requirement
 from .arguments import ArgumentsPlan
 from .catalog import Catalog
 from .checks import (
+    NotHere,
     as_struct,
     check_name,
     check_texts,
@@ -235,7 +236,7 @@ class App:
     # Resources
 
     @known_options("a resource")
-    def resource(self, uri: str, /, **options: Unpack[ResourceOptions]) -> Callable[[F], F]:
+    def resource(self, uri: str, **options: Unpack[ResourceOptions]) -> Callable[[F], F]:
         """Offer a function as a resource, or with variables in the URI (RFC 6570) as a template.
 
         Options: `ResourceOptions`. Raises `RegistrationError`.
@@ -332,6 +333,7 @@ class App:
 
     # What others offer
 
+    @known_options("App.mount")
     def mount(self, prefix: str | None, what: Mountable, *transforms: Callable[[Any], Any]) -> None:
         """Offer what another app, or any `dovetail.providers.Provider`, offers; before the app runs.
 
@@ -780,3 +782,5 @@ def _no_such_name(self: object, name: str) -> NoReturn:
 
 
 setattr(App, "__getattr__", _no_such_name)  # noqa: B010 - type checkers would take any name
+for _name in ("as_proxy", "from_client", "from_fastapi", "from_openapi"):  # what others ask the class for
+    setattr(App, _name, NotHere(_name, _no_such_name))
