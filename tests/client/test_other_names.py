@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dovetail import App, Client, LocalProtocolError
+from dovetail import App, Client, LocalProtocolError, RegistrationError
 from dovetail.client import ClientOptions
 from dovetail.client.other_names import MEANT_OF_CLIENT, MEANT_OF_CLIENT_OPTIONS
 from dovetail.server import HTTPOptions
@@ -154,3 +154,27 @@ async def test_handlers_of_a_low_level_server_are_told_apart() -> None:
             getattr(app, name)
     with pytest.raises(AttributeError, match=r"write `@app\.method\(name\)`"):
         _ = app.add_request_handler
+
+
+@pytest.mark.parametrize("name", ["as_proxy", "from_client", "from_fastapi", "from_openapi"])
+def test_what_others_ask_the_class_for(name: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(App, name)
+    assert str(caught.value) == f"an App has no {name!r}; {MEANT_OF_APP[name]}"
+    assert not hasattr(App, name)
+
+
+@pytest.mark.parametrize(
+    "prefix, what, told",
+    [
+        (App("weather"), "weather", "the prefix comes first"),
+        ("far", "https://far.example/mcp", r"write ProxyProvider\(target\), of dovetail.proxy"),
+        ("far", ["python", "far.py"], r"write ProxyProvider\(target\), of dovetail.proxy"),
+        ("far", 3, "it is no app and no Provider"),
+    ],
+)
+def test_what_can_not_be_mounted_says_what_to_write(prefix: Any, what: Any, told: str) -> None:
+    with pytest.raises(RegistrationError, match=told) as caught:
+        App("x").mount(prefix, what)
+    assert caught.value.where is not None
+    assert "test_other_names.py:" in caught.value.where

@@ -386,3 +386,19 @@ def test_a_schema_as_deep_as_a_document_may_be(key) -> None:
     for limit in (100, 1_000_000):
         (tool,) = tools(body(whole), max_schema=limit).values()
         assert tool.input_schema["required"] == ["it"]
+
+
+@pytest.mark.parametrize(
+    "id, summary, description, read",
+    [
+        ("create_user_users_post", "Create User", "For admins only.", "For admins only."),
+        ("createUser", "Create a user", "For admins only.", "Create a user\n\nFor admins only."),
+        ("createUser", "Create user", "", "Create user"),
+        ("", "Create a user", "Create a user, for admins.", "Create a user, for admins."),
+        ("", "New", "For admins only.", "New\n\nFor admins only."),
+    ],
+)
+def test_a_summary_that_is_the_name_adds_nothing(id: str, summary: str, description: str, read: str) -> None:
+    described = {"operationId": id, "summary": summary, "description": description}
+    (tool,) = tools(document({"/users": {"post": described}})).values()
+    assert tool.description == read

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playing import capabilities, play
 
-from dovetail import App, Context, ElicitURL
+from dovetail import App, Context, ElicitURL, LocalProtocolError
 from dovetail.protocol.revisions import REVISIONS, STATELESS
 from dovetail.server.questions import visit_first
 
@@ -76,3 +76,9 @@ async def test_addresses_are_not_demanded_of_a_client_that_declared_none(revisio
     app, _ = make_app()
     wire = await connect(app, revision, {"elicitation": {}} if revision >= "2025-06-18" else {})
     assert await wire.lacking("demand") == {"elicitation": {"url": {}}}
+
+
+@pytest.mark.parametrize("visits", [(), ("Link it", "https://example.com/mailbox"), (None,)])
+def test_what_is_no_address_is_refused_where_it_is_said(visits: Any) -> None:
+    with pytest.raises(LocalProtocolError, match=r"visit_first\(ElicitURL\(text, url\)\)"):
+        visit_first(*visits)

@@ -30,13 +30,14 @@ WAYS: dict[str, tuple[Callable[..., Any], str]] = {
     "@app.prompt": (lambda **options: app.prompt(**options)(fn), "a prompt"),
     "app.add_prompt": (lambda **options: app.add_prompt(fn, **options), "a prompt"),
     "App": (lambda **options: App("x", **options), "App(...)"),
+    "App.mount": (lambda **options: App("y").mount("x", app, **options), "App.mount"),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_option_that_is_none_says_what_to_write(way: str) -> None:
     make, what = WAYS[way]
-    for name, told in MEANT_OF_OPTIONS["App" if way == "App" else "entry"].items():
+    for name, told in MEANT_OF_OPTIONS[way if way.startswith("App") else "entry"].items():
         with pytest.raises(RegistrationError) as caught:
             make(**{name: None})
         assert caught.value.problem == f"{what} has no option {name!r}; {told}"
@@ -44,7 +45,7 @@ def test_an_option_that_is_none_says_what_to_write(way: str) -> None:
         assert "test_option_names.py:" in caught.value.where
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [each for each in WAYS if each != "App.mount"])
 def test_a_slip_names_the_nearest(way: str) -> None:
     make, _ = WAYS[way]
     with pytest.raises(TypeError, match=r"has no option 'titel'; did you mean 'title'\?"):
@@ -57,6 +58,7 @@ def test_no_advice_is_about_an_option_that_is_there() -> None:
     signatures = {
         "entry": [App.add_tool, App.add_resource, App.add_prompt],
         "App": [App],
+        "App.mount": [App.mount],
     }
     for kind, advice in MEANT_OF_OPTIONS.items():
         for each in signatures[kind]:

@@ -253,10 +253,17 @@ def _mended(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, A
 def _description(operation: APIOperation) -> str:
     """What a model reads of an operation."""
     said = [each.strip() for each in (operation.summary, operation.description) if each.strip()]
-    if len(said) == 2 and said[1].startswith(said[0]):
+    # A summary that is the operation's name in other letters, as frameworks write it, adds nothing to a description.
+    if len(said) == 2 and (
+        said[1].startswith(said[0]) or _letters(operation.id).startswith(_letters(said[0]))
+    ):
         del said[0]
     text = "\n\n".join([*(["Deprecated."] if operation.deprecated else []), *said]) or operation.label
     return text if len(text) <= _DESCRIPTION else f"{text[:_DESCRIPTION]}..."
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).lower()
 
 
 def _annotations(operation: APIOperation) -> ToolAnnotations:

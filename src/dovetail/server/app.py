@@ -16,7 +16,7 @@ from ..security.limits import RateLimiter
 from ..security.sealing import Sealer
 from ..stores.contracts import KeyValue, Store
 from .app_entries import AppEntries
-from .checks import described_app, known_options, served
+from .checks import NotHere, described_app, known_options, served
 from .keys_and_store import KeysAndStore, NotShared, NotSharedByWorkers
 from .methods import Methods
 from .options import (
@@ -422,3 +422,5 @@ def _no_such_name(self: object, name: str) -> NoReturn:
 
 
 setattr(App, "__getattr__", _no_such_name)  # noqa: B010 - type checkers would take any name
+for _name in ("as_proxy", "from_client", "from_fastapi", "from_openapi"):  # what others ask the class for
+    setattr(App, _name, NotHere(_name, _no_such_name))

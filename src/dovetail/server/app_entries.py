@@ -159,7 +159,7 @@ class AppEntries:
     # Resources
 
     @known_options("a resource")
-    def resource(self, uri: str, /, **options: Unpack[ResourceOptions]) -> Callable[[F], F]:
+    def resource(self, uri: str, **options: Unpack[ResourceOptions]) -> Callable[[F], F]:
         """Offer a function as a resource, or with variables in the URI (RFC 6570) as a template.
 
         Options: `ResourceOptions`. Raises `RegistrationError`.
@@ -256,6 +256,7 @@ class AppEntries:
 
     # What others offer
 
+    @known_options("App.mount")
     def mount(self, prefix: str | None, what: Mountable, *transforms: Callable[[Any], Any]) -> None:
         """Offer what another app, or any `dovetail.providers.Provider`, offers; before the app runs.
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import collections.abc
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, cast, get_origin
 
@@ -47,7 +47,7 @@ from .pydantic_models import Adapted
 from .signature import MISSING, Parameter, Plan
 from .withheld import redacted, sensitive
 
-__all__ = ["ArgumentsPlan", "BadArguments", "integral", "owner"]
+__all__ = ["ArgumentsPlan", "BadArguments", "integral", "nearest", "owner"]
 
 _MAX_LINES: Final = 10
 _MAX_TEXT: Final = 300
@@ -327,7 +327,7 @@ class ArgumentsPlan:
             unknown = owner(
                 path, islice((each for each in arguments if each not in properties), _MAX_LINES * 2)
             )
-            return f"{path}: no such argument; {_nearest(unknown or path, properties)}"
+            return f"{path}: no such argument; {nearest(unknown or path, properties)}"
         if violation.keyword == "required":
             return (
                 f"{path}: required but missing; expected {self._wanted_at(path, name)}{taken_as(violation)}"
@@ -434,9 +434,10 @@ def owner(path: str, names: Iterable[str]) -> str | None:
     return None
 
 
-def _nearest(name: str, known: dict[str, Any]) -> str:
+def nearest(name: str, known: Collection[str], *, of: str = "tool") -> str:
+    """What is said beside an argument that there is not: what it may have meant, of those that a tool or prompt has."""
     if not known:
-        return "the tool takes no arguments"
+        return f"the {of} takes no arguments"
     import difflib  # for what went wrong
 
     close = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)

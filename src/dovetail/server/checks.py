@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 from msgspec import Struct
 
@@ -96,6 +96,23 @@ def known_options(what: str) -> Callable[[F], F]:
         return cast("F", call)
 
     return checked
+
+
+class NotHere:
+    """An attribute of a class that it does not have, so that who asks the class itself is told what to write, too.
+
+    ``told`` is the ``__getattr__`` of its instances, and raises AttributeError.
+    """
+
+    def __init__(self, name: str, told: Callable[[object, str], NoReturn]) -> None:
+        self._name = name
+        self._told = told
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        self._told(owner if instance is None else instance, self._name)
+
+    def __set__(self, instance: object, value: object) -> NoReturn:
+        self._told(instance, self._name)  # so that nobody who lists the methods of the class takes it for one
 
 
 def misused(given: object, decorator: str, right: str) -> RegistrationError:

@@ -252,8 +252,9 @@ class PromptEntry:
     async def get(
         self, call: Call, channel: Channel, arguments: Mapping[str, str]
     ) -> GetPromptResult | InputRequired:
-        """The messages of the prompt. Raises `InvalidParams` for missing or bad arguments."""
+        """The messages of the prompt. Raises `InvalidParams` for arguments that are missing, bad or not its own."""
         context = await self._runner.judged(call, channel)
+        self._texts.refuse_strangers(arguments)
         values = self._texts.read(arguments)
         try:
             if self.single_use and context is not None:

@@ -3,7 +3,6 @@
 Specification: none.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from ..protocol.call import Call
 from ..runtime.channel import Channel
 from ..runtime.extension import Extensions
 from .catalog import Catalog
+from .checks import author_line
 from .context import Context
 from .injection import INJECTABLES
 from .providers.composition import Composition
@@ -35,10 +35,16 @@ def mount(
     """Mount something on the app that has this catalog. ``circular``: it is that app, or that app is mounted on it.
     ``late``: the app runs. Raises `RegistrationError`.
     """
-    where = _caller()
+    where = author_line()
+    if not isinstance(prefix, str | None):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
+        raise RegistrationError(
+            f"the prefix comes first, and {prefix!r:.100} is no text; write app.mount('weather', other), or None for no"
+            " prefix",
+            where=where,
+        )
     provider = what.provide() if hasattr(what, "provide") else None
     if not isinstance(provider, Provider):
-        raise RegistrationError(f"{what!r:.100} can't be mounted: it is no app and no Provider", where=where)
+        raise RegistrationError(f"{what!r:.100} can't be mounted: {_no_provider(what)}", where=where)
     if circular:
         raise RegistrationError("an app can't be mounted on itself", where=where)
     if late:
@@ -95,12 +101,11 @@ async def _provided(body: Any, ctx: Context) -> Any:
     return await body(ctx)
 
 
-def _caller() -> str:
-    """Where the author's code says `App.mount`."""
-    frame = inspect.currentframe()
-    for _ in range(3):
-        frame = frame and frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+def _no_provider(what: object) -> str:
+    """Why something that can't be mounted can't, and what to write."""
+    if isinstance(what, str | list | dict):
+        return "for a server that is somewhere else write ProxyProvider(target), of dovetail.proxy"
+    return "it is no app and no Provider"
 
 
 __all__ = ["composition_of", "mount"]

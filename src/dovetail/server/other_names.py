@@ -32,7 +32,7 @@ def told_of_option(what: str, name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     known = list(known)
-    kind = "App" if what.startswith("App") else "entry"
+    kind = {"App(...)": "App", "App.mount": "App.mount"}.get(what, "entry")
     meant = MEANT_OF_OPTIONS[kind].get(name)
     near = get_close_matches(name, known, n=1)
     if meant is None:
@@ -102,6 +102,9 @@ MEANT: Final[dict[str, str]] = {
 """By name, what to write here."""
 
 _MOUNT: Final = "write `app.mount(prefix, other)`, with another App or a `dovetail.providers.Provider`"
+_PROXY: Final = (
+    "write `proxy_app(target)`, or `app.mount(prefix, ProxyProvider(target))`, of `dovetail.proxy`"
+)
 _TRANSFORM: Final = "write them where it is mounted: `app.mount(prefix, other, transform, ...)`"
 _CLIENT: Final = "connect a client to it, `async with Client(app) as client`, and write `{}`"
 _RESOURCE: Final = "write `@app.resource(uri)` for each"
@@ -114,16 +117,18 @@ MEANT_OF_APP: Final[dict[str, str]] = {
     "add_request_handler": "write `@app.method(name)`",
     "add_template": "write `app.add_resource(fn, uri)`, with variables in the URI",
     "add_transform": _TRANSFORM,
-    "as_proxy": "add tools with `app.add_tool(fn, input_schema=...)` that call the other server by a Client",
+    "as_proxy": _PROXY,
     "call_tool": f"{_OFFER}; to call one, {_CLIENT.format('await client.call_tool(name, arguments)')}",
     "create_initialization_options": "write `app.run()`, which needs none",
-    "disable": "write `app.remove_tool(name)`, or say who may see an entry by its option `allow`",
-    "enable": "write `app.add_tool(fn)`",
+    "disable": "write `app.remove_tool(name)`, or `app.mount(prefix, other, hide(...))` of `dovetail.providers`, or "
+    "say who may see an entry by its option `allow`",
+    "enable": "write `app.add_tool(fn)`, or `app.mount(prefix, other, only(...))` of `dovetail.providers`",
     "experimental": "write `App(..., extensions=[tasks()])`, of `dovetail.extensions.tasks`",
-    "from_fastapi": "add tools with `app.add_tool(fn, input_schema=...)` that make the requests",
-    "from_openapi": "add tools with `app.add_tool(fn, input_schema=...)` that make the requests",
+    "from_client": _PROXY,
+    "from_fastapi": "write `app.mount(None, OpenAPIProvider(api.openapi(), server=url))`, of `dovetail.openapi`",
+    "from_openapi": "write `app.mount(None, OpenAPIProvider(document, server=url))`, of `dovetail.openapi`",
     "get_capabilities": "capabilities follow from what is registered",
-    "get_context": "a function that is to have one takes a parameter `ctx: Context`",
+    "get_context": "a function that is to have one takes a parameter `ctx: Context`; far below it, `current_context()`",
     "get_prompt": f"write `@app.prompt`; to get one, {_CLIENT.format('await client.get_prompt(name, arguments)')}",
     "get_tools": _CLIENT.format("client.tools()"),
     "http_app": "write `app.asgi()`; the App itself is an ASGI application too",
@@ -232,8 +237,15 @@ MEANT_OF_OPTIONS: Final[dict[str, dict[str, str]]] = {
         "warn_on_duplicate_tools": _DUPLICATES,
         "transport_security": "say it when it runs: `allowed_hosts=` and `allowed_origins=`",
     },
+    "App.mount": {
+        "as_proxy": "write `app.mount(prefix, other)`",
+        "namespace": "the prefix comes first; write `app.mount('weather', other)`",
+        "provider": "write `app.mount(prefix, provider)`",
+        "server": "write `app.mount(prefix, other)`",
+        "tool_names": "write `app.mount(prefix, other, rename({...}))`, of `dovetail.providers`",
+    },
 }
-"""By name, what to write with an option of a tool, resource or prompt, and of an `App`."""
+"""By name, what to write with an option of a tool, resource or prompt, of an `App`, and of what is mounted."""
 
 MEANT_OF_SERVING: Final[dict[str, str]] = {
     "event_store": "write `store=`: streams can be resumed anyway",

@@ -298,8 +298,16 @@ def visit_first(
 ) -> URLElicitationRequired:
     """The error to raise when nothing can be done before the person has visited addresses.
 
-    It is -32042 in 2025-11-25; in 2026-07-28 the addresses are asked in a round instead.
+    It is -32042 in 2025-11-25; in 2026-07-28 the addresses are asked in a round instead. Raises `LocalProtocolError`
+    for what is no `ElicitURL`, or for none at all.
     """
+    given: tuple[object, ...] = visits  # authors' code is not always checked
+    for each in given or (None,):
+        if not isinstance(each, ElicitURL):
+            raise LocalProtocolError(
+                "visit_first takes the addresses as visit_first(ElicitURL(text, url)), one or several"
+                + (f", not {each!r:.100}" if given else "; there was none")
+            )
     listed = [
         {"mode": "url", "message": each.message, "url": each.url, "elicitationId": each.elicitation_id}
         for each in visits

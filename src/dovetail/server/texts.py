@@ -5,7 +5,7 @@ parameter says, by the rules for the arguments of a tool with leniency asked for
 for lists and objects the text is read as JSON. Constraints and defaults count as they do for tools.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ..protocol.errors import InvalidParams
 from . import native
-from .arguments import ArgumentsPlan, BadArguments
+from .arguments import ArgumentsPlan, BadArguments, nearest
 from .signature import Parameter, Plan
 
 
@@ -27,6 +27,13 @@ class TextArguments:
         self._plans = {
             each.name: ArgumentsPlan(replace(plan, inputs=(each,)), strict=False) for each in plan.inputs
         }
+
+    def refuse_strangers(self, names: Iterable[str]) -> None:
+        """Raise `InvalidParams` for an argument of a prompt that it does not have; the nearest that it has is named."""
+        for name in names:
+            if name not in self._plans:
+                told = nearest(name, self._plans, of="prompt")
+                raise InvalidParams(f"{name[:100]}: no such argument; {told}")
 
     def read(self, texts: Mapping[str, str | list[str]]) -> tuple[Any, ...]:
         """The values, in the order of the signature. Raises `InvalidParams` naming what is missing or does
