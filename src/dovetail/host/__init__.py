@@ -2,7 +2,7 @@
 
 What a program with a model inside needs besides the model. It stands on the client's public face.
 
-Specification: architecture, "Host"; client best practices.
+Specification: architecture; client best practices.
 """
 
 # pyright: reportUnsupportedDunderAll=false

@@ -48,8 +48,8 @@ from .transform import asking
 from .versions import asked_version, highest_first, marked
 
 _MAX_KEPT: Final = 16 * 1024 * 1024
-_MAX_DESCRIBED: Final = 10_000
-"""Tools of which is kept what can be said of them, and what headers repeat."""
+_MAX_ANNOTATED: Final = 10_000
+"""Tools of which is kept what headers repeat."""
 _OF_CHANGE: Final[dict[str, tuple[ListKind, ...]]] = {
     "tools": ("tools",),
     "prompts": ("prompts",),
@@ -90,7 +90,6 @@ class Composition:
         self._changes: dict[tuple[Provider, str], int] = {}
         self._pages: OrderedDict[Hashable, CachedResult] = OrderedDict()
         self._kept = 0
-        self._served: dict[str, ServedTool] = {}
         self._parameters: dict[str, tuple[Any, tuple[HeaderParameter, ...]]] = {}
 
     def mount(self, provider: Provider) -> None:
@@ -165,13 +164,7 @@ class Composition:
             return None
         if channel is not None:
             demand(channel, found.scopes)
-        served, before = _served(found), self._served.get(name)
-        if before == served:
-            return before  # the same as long as it is described so, for those who keep what it gave
-        if len(self._served) >= _MAX_DESCRIBED:
-            self._served.clear()
-        self._served[name] = served
-        return served
+        return _served(found)
 
     def fingerprint(self, kind: str, principal: Principal) -> Hashable:
         """What changes when what a caller, who is judged, can see of a list does, or may have."""
@@ -293,7 +286,7 @@ class Composition:
         schema = found.described.input_schema
         kept = self._parameters.get(found.name)
         if kept is None or kept[0] is not schema:
-            if len(self._parameters) >= _MAX_DESCRIBED:
+            if len(self._parameters) >= _MAX_ANNOTATED:
                 self._parameters.clear()
             kept = self._parameters[found.name] = schema, header_parameters(schema)
         return kept[1]
