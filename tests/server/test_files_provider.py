@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from dovetail import App
 from dovetail.providers import Files, hide
+from dovetail.server.providers.file_tree import FileTree
 from wire_of_server import Wire
 from wires import Connect
 
@@ -250,18 +252,20 @@ async def test_who_listens_hears_of_files_and_directories(
         for uri in heard_of:
             await wire.result("resources/subscribe", {"uri": uri})
 
-    async def hears(method: str, uri: str = "") -> None:
-        while (told := await wire.next())["method"] != method or (uri and told["params"]["uri"] != uri):
-            pass
+    async def hears(*wanted: str) -> None:
+        """In any order: a list that changed a moment ago is told of a little later."""
+        missing = set(wanted)
+        while missing:
+            told = await wire.next()
+            missing.discard(told["method"].rpartition("/")[2])
+            missing.discard(told.get("params", {}).get("uri", ""))
 
     (docs / "start.md").write_text("changed, and longer")
-    await hears("notifications/resources/updated", f"{ROOT}/start.md")
+    await hears(f"{ROOT}/start.md")
     (docs / "guides" / "new.md").write_text("new")
-    await hears("notifications/resources/list_changed")
-    await hears("notifications/resources/updated", f"{ROOT}/guides")
+    await hears("list_changed", f"{ROOT}/guides")
     (docs / "guides" / "new.md").unlink()
-    await hears("notifications/resources/list_changed")
-    await hears("notifications/resources/updated", f"{ROOT}/guides")
+    await hears("list_changed", f"{ROOT}/guides")
 
 
 @pytest.mark.parametrize(
@@ -287,3 +291,149 @@ async def test_nothing_is_left_when_it_was_served(docs: Path) -> None:
     await wire.close()
     await wire.app.service.stop()
     assert not any(task.get_name() == "dovetail-watched-files" for task in asyncio.all_tasks())
+
+
+@pytest.mark.parametrize("function", ["open", "scandir", "stat", "lstat"])
+def test_a_link_that_is_put_there_meanwhile_leads_nowhere(
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    """A directory becomes a link to the outside just before the file system is asked, for the first time, the second
+    one and so on, in each thing that is done with it.
+    """
+    inside, aside, outside = docs / "guides", tmp_path / "aside", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a b.md").write_text("longer than what is inside")
+    (outside / "only-outside.md").write_text("secret")
+    (outside / "deep").mkdir()
+    tree, asked = FileTree(docs, "**"), getattr(os, function)
+    calls, swap_at = 0, 0
+
+    def swapping(*values: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == swap_at:
+            inside.rename(aside)
+            inside.symlink_to(outside)
+        return asked(*values, **options)
+
+    uses: dict[str, Any] = {
+        "names": lambda: tree.names("guides", 100),
+        "listing": lambda: [(tree.listing("guides") or b"").decode()],
+        "page": lambda: [f"{each.path} {each.size}" for each in tree.page(None, 100)[0]],
+        "snapshot": lambda: list(tree.snapshot() or ()),
+        "read": lambda: [str(tree.read("guides/a b.md", 0, 100))],
+        "find": lambda: [str(each.size) for each in [tree.find("guides/a b.md")] if each],
+    }
+    for use, done in uses.items():
+        for swap_at in range(1, 30):
+            calls = 0
+            with monkeypatch.context() as patch:
+                patch.setattr(os, function, swapping)
+                seen = done()
+            if aside.exists():
+                inside.unlink()
+                aside.rename(inside)
+            found = [each for each in seen if "only-outside" in each or "26" in each or "longer" in each]
+            assert not found, (use, swap_at, seen)
+
+
+async def test_a_large_directory_is_listed_once_in_pages_and_read_in_parts(
+    connect: Connect, tmp_path: Path
+) -> None:
+    for number in range(5000):
+        (tmp_path / f"{number:04}.txt").touch()
+    wire = await connect(serving(tmp_path, max_bytes=1000), ERAS[-1])
+    found = await listed(wire)
+    assert [each["name"] for each in found[1:]] == [f"{number:04}.txt" for number in range(5000)]
+    whole = await wire.request("resources/read", {"uri": ROOT})
+    assert "has 45000 bytes" in whole["error"]["message"]
+    text = ""
+    while len(text) < 45000:
+        part = (await wire.result("resources/read", {"uri": f"{ROOT}?offset={len(text)}&limit=990"}))[
+            "contents"
+        ][0]
+        assert (part["mimeType"], part["_meta"]) == ("inode/directory", {"io.dovetail/size": 45000})
+        text += part["text"]
+    assert text == "".join(f"{number:04}.txt\n" for number in range(5000))
+
+
+async def test_a_deep_tree_ends_somewhere(connect: Connect, tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for depth in range(1500):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        if depth in (61, 62, 63, 1499):
+            os.close(os.open("f.txt", os.O_CREAT | os.O_WRONLY, dir_fd=below))
+        os.close(here)
+        here = below
+    os.close(here)
+    wire = await connect(serving(tmp_path), ERAS[-1])
+    uris = [f"{ROOT}/{'d/' * depth}f.txt" for depth in (62, 63, 64)]
+    assert [each["uri"] for each in (await listed(wire))[1:]] == uris[1::-1]
+    assert list(FileTree(tmp_path, "**").snapshot() or ()) == [
+        each.removeprefix(f"{ROOT}/") for each in uris[:2]
+    ]
+    assert "error" in await wire.request("resources/read", {"uri": uris[2]})
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="every name is Unicode there")
+async def test_names_that_are_no_text_are_not_shown(connect: Connect, docs: Path) -> None:
+    os.close(os.open(os.fsencode(docs) + b"/\xff.md", os.O_CREAT | os.O_WRONLY))
+    (docs / "e\u0301 \u202e \U0001f4d6.md").write_text("odd")
+    (docs / "\u00e9.md").write_text("composed")
+    wire = await connect(serving(docs), ERAS[-1])
+    uris = {each["name"]: each["uri"] for each in await listed(wire)}
+    assert all(uri.isascii() for uri in uris.values())
+    assert (await wire.result("resources/read", {"uri": uris["e\u0301 \u202e \U0001f4d6.md"]}))["contents"][
+        0
+    ]["text"] == "odd"
+    assert (await read(wire, "%C3%A9.md"))["text"] == "composed"
+    for path in ("%FF.md", "e%CC%81.md", "%C3%89.md", "START.md"):
+        assert "error" in await wire.request("resources/read", {"uri": f"{ROOT}/{path}"})
+
+
+def test_a_file_that_grows_while_it_is_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"x" * 100)
+    tree, fstat = FileTree(tmp_path, "**"), os.fstat
+
+    def growing(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
+        with path.open("ab") as file:
+            file.write(b"y" * 100)
+        return status
+
+    monkeypatch.setattr(os, "fstat", growing)
+    data, size = tree.read("log.txt", 0, 1000) or (b"", 0)
+    assert len(data) <= size
+
+
+async def test_many_changes_leave_the_loop_to_others(connect: Connect, tmp_path: Path) -> None:
+    """Thousands of files that change at once, told to many who listen."""
+    for number in range(300):
+        (tmp_path / f"{number:04}.txt").touch()
+    app = serving(tmp_path, watch=0.01)
+    heard: list[int] = []
+    async with asyncio.timeout(50), asyncio.TaskGroup() as group:
+        ready = asyncio.Barrier(11)
+
+        async def listen() -> None:
+            wire = Wire(app, ERAS[-1])
+            await wire.open()
+            wanted = {"resourceSubscriptions": [ROOT]}
+            await wire.start("listening", "subscriptions/listen", {"notifications": wanted})
+            await wire.next()
+            await ready.wait()
+            uris: set[str] = set()
+            while len(uris) < 300:
+                uris.add((await wire.next())["params"]["uri"])
+            heard.append(len(uris))
+            await wire.close()
+
+        for _ in range(10):
+            group.create_task(listen())
+        await ready.wait()
+        for number in range(300):
+            (tmp_path / f"{number:04}.txt").write_bytes(b"changed")
+    assert heard == [300] * 10
+    await app.service.stop()

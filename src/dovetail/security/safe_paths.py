@@ -20,13 +20,14 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from ..protocol.errors import DovetailError
 
-__all__ = ["PathRefused", "is_plain_name", "open_within", "safe_join"]
+__all__ = ["PathRefused", "directory_within", "is_plain_name", "open_within", "safe_join"]
 
 _MAX_PART: Final = 255
 _MAX_PATH: Final = 4096
@@ -37,6 +38,14 @@ _DEVICE: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _CAN_WALK: Final = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+# Without O_NONBLOCK, opening a named pipe would wait for its writer for ever.
+_FILE: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOCTTY", 0)
+)
 
 
 class PathRefused(DovetailError):
@@ -82,7 +91,7 @@ def open_within(root: str | os.PathLike[str], relative: str) -> BinaryIO:
     if not names:
         raise PathRefused(relative, "it names no file")
     try:
-        descriptor = _walk(root, names) if _CAN_WALK else _open_checked(root, names)
+        descriptor = _walk(root, names, _FILE) if _CAN_WALK else _open_checked(root, names)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
             raise PathRefused(relative, "a part of it is a link or not a directory") from None
@@ -94,6 +103,33 @@ def open_within(root: str | os.PathLike[str], relative: str) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+@contextmanager
+def directory_within(root: str | os.PathLike[str], relative: str) -> Generator[int | Path]:
+    """The directory ``relative`` ("" for the root) below ``root``, opened as `open_within` opens a file: something for
+    `os.scandir`, and where it is a descriptor for ``dir_fd=``, as long as this lasts.
+
+    Raises `PathRefused`, or `OSError`, which in the body is one of the body's.
+    """
+    names = list(_names(relative)) if relative else []
+    if not _CAN_WALK:
+        path = Path(root).resolve().joinpath(*names)
+        _refuse_links(Path(root).resolve(), names)
+        yield path
+        _refuse_links(Path(root).resolve(), names)
+        return
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        descriptor = _walk(root, names, flags | os.O_NOFOLLOW) if names else os.open(root, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
+            raise PathRefused(relative, "a part of it is a link or not a directory") from None
+        raise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def is_plain_name(name: str) -> bool:
@@ -132,8 +168,8 @@ def _objection(name: str) -> str:
     return ""
 
 
-def _walk(root: str | os.PathLike[str], names: list[str]) -> int:
-    """Open the last of ``names``, going down from the root by open directories only."""
+def _walk(root: str | os.PathLike[str], names: list[str], flags: int) -> int:
+    """Open the last of ``names`` with these flags, going down from the root by open directories only."""
     directory_flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
     here = os.open(root, directory_flags)
     try:
@@ -141,8 +177,6 @@ def _walk(root: str | os.PathLike[str], names: list[str]) -> int:
             below = os.open(name, directory_flags | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = below
-        # Without O_NONBLOCK, opening a named pipe would wait for its writer for ever.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
         return os.open(names[-1], flags, dir_fd=here)
     finally:
         os.close(here)
@@ -152,11 +186,8 @@ def _open_checked(root: str | os.PathLike[str], names: list[str]) -> int:
     """Where directories cannot be held open (Windows): refuse links before, compare the file after opening
     it.
     """
-    base = path = Path(root).resolve()
-    for name in names:
-        path /= name
-        if path.is_symlink() or _is_junction(path):
-            raise OSError(errno.ELOOP, "a link")
+    base = Path(root).resolve()
+    path = _refuse_links(base, names)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0))
     try:
         resolved = path.resolve(strict=True)
@@ -167,6 +198,16 @@ def _open_checked(root: str | os.PathLike[str], names: list[str]) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _refuse_links(base: Path, names: list[str]) -> Path:
+    """The path of these names; raises `OSError` where one of them is a link."""
+    path = base
+    for name in names:
+        path /= name
+        if path.is_symlink() or _is_junction(path):
+            raise OSError(errno.ELOOP, "a link")
+    return path
 
 
 def _is_junction(path: Path) -> bool:

@@ -16,10 +16,11 @@ import importlib
 import itertools
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import decode_source
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Final
 
 from ..security.safe_paths import PathRefused, open_within
@@ -62,15 +63,15 @@ class PrivatePackage:
         for each, is_package in ((init, True), (f"{path}.py", False)):
             source = self._source(each)
             if source is not None:
-                spec = ModuleSpec(
-                    fullname, _SourceLoader(source, str(self.root / each)), is_package=is_package
-                )
-                spec.origin = str(self.root / each)
+                filename = str(self.root / each)
+                loader = _SourceLoader(source, filename, is_package=is_package)
+                spec = ModuleSpec(fullname, loader, origin=filename, is_package=is_package)
                 spec.has_location = True
                 return spec
         folder = self.root / path
         if folder.is_dir() and not folder.is_symlink():
-            return ModuleSpec(fullname, _SourceLoader(b"", ""), is_package=True)
+            loader = _SourceLoader(b"", str(folder), is_package=True)
+            return ModuleSpec(fullname, loader, is_package=True)
         return None
 
     def _source(self, path: str) -> bytes | None:
@@ -81,16 +82,22 @@ class PrivatePackage:
             return None
 
 
-class _SourceLoader(Loader):
-    """Runs a source that was read."""
+class _SourceLoader(InspectLoader):
+    """Runs a source that was read, of a module or (empty) of a folder."""
 
-    def __init__(self, source: bytes, filename: str) -> None:
+    def __init__(self, source: bytes, filename: str, *, is_package: bool) -> None:
         self._source = source
         self._filename = filename
+        self._is_package = is_package
 
-    def exec_module(self, module: ModuleType) -> None:
-        if self._filename:
-            exec(compile(self._source, self._filename, "exec", dont_inherit=True), vars(module))  # noqa: S102 - the author's code
+    def get_source(self, fullname: str) -> str:
+        return decode_source(self._source)
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self._source, self._filename)
+
+    def is_package(self, fullname: str) -> bool:
+        return self._is_package
 
 
 class _Finder(MetaPathFinder):

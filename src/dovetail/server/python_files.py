@@ -84,7 +84,7 @@ class PythonFiles(App):
         """All files that offer something, anew. This blocks: it runs the authors' code."""
         package = PrivatePackage(self._tree.root)
         loaded: _Loaded = {}
-        for path in seen:
+        for path in sorted(seen, key=lambda each: each.split("/")):
             if not any(part.startswith("_") for part in path.split("/")):
                 try:
                     loaded[path] = package.load(path)

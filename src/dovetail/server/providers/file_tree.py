@@ -11,14 +11,17 @@ Specification: server/resources, "Security Considerations".
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ...security.safe_paths import PathRefused, is_plain_name, open_within, safe_join
+from ...security.safe_paths import PathRefused, directory_within, is_plain_name, open_within
 
 MAX_WATCHED: Final = 100_000
 """Files that are compared over time; of directories with more, changes are not seen."""
+MAX_DEPTH: Final = 64
+"""Parts of a path; what lies deeper is not shown."""
 _BESIDE_PATTERN: Final = re.compile(r"\*\*|\*|\?|[^*?]+")
 
 
@@ -39,18 +42,18 @@ class FileTree:
         self.root = Path(root).resolve()
         if not self.root.is_dir():
             raise ValueError(f"{str(root)!r} is no directory")
-        self._base = os.path.join(self.root, "")
         self._fits = _compiled(pattern)
         self._folds = _folds_case(self.root)
 
     def page(self, after: str | None, count: int) -> tuple[list[FoundFile], str | None]:
         """At most ``count`` files after a path, and the path to go on after, None at the end."""
         found: list[FoundFile] = []
-        for path in self._walk("", tuple(after.split("/")) if after else ()):
-            if len(found) == count:
-                return found, found[-1].path
-            if (file := self._look(path)) is not None:
-                found.append(file)
+        with closing(self._walk("", tuple(after.split("/")) if after else ())) as paths:
+            for path in paths:
+                if len(found) == count:
+                    return found, found[-1].path
+                if (file := self._look(path)) is not None:
+                    found.append(file)
         return found, None
 
     def find(self, path: str) -> FoundFile | None:
@@ -70,9 +73,10 @@ class FileTree:
             return None
         try:
             with open_within(self.root, path) as file:
-                size = os.fstat(file.fileno()).st_size
                 file.seek(offset)
-                return file.read(limit), size
+                data = file.read(limit)
+                size = os.fstat(file.fileno()).st_size  # afterwards: it may be growing, or shrinking
+                return data, max(size, offset + len(data)) if data else size
         except (OSError, PathRefused):
             return None
 
@@ -81,10 +85,16 @@ class FileTree:
         if path and not self._is_shown(path):
             return False
         try:
-            inside = safe_join(self.root, path) if path else self.root
-            return inside.is_dir() and str(inside) == str(self.root / path)  # no link on the way
+            with directory_within(self.root, path):
+                return True
         except (OSError, PathRefused):
             return False
+
+    def listing(self, path: str) -> bytes | None:
+        """The names of what is shown in a directory, a line each; None where there is no such directory."""
+        if not self.is_directory(path):
+            return None
+        return "".join(f"{each}\n" for each in self.names(path, MAX_WATCHED)).encode()
 
     def names(self, directory: str, count: int) -> list[str]:
         """At most ``count`` names of what is shown in a directory, with a slash after those of directories."""
@@ -100,18 +110,28 @@ class FileTree:
     def snapshot(self) -> dict[str, int] | None:
         """What all files look like from outside, by path; None for more than `MAX_WATCHED`."""
         found: dict[str, int] = {}
-        for path in self._walk("", ()):
+        waiting = [""]
+        while waiting:
+            directory = waiting.pop()
             try:
-                status = os.lstat(self._base + path)
-            except OSError:
-                continue
-            found[path] = hash((status.st_mtime_ns, status.st_size, status.st_ino))
-            if len(found) > MAX_WATCHED:
-                return None
+                with directory_within(self.root, directory) as opened:
+                    for name, is_directory in _scanned(opened):
+                        path = f"{directory}/{name}" if directory else name
+                        if is_directory:
+                            if path.count("/") + 1 < MAX_DEPTH:
+                                waiting.append(path)
+                        elif self._fits.fullmatch(path) and (status := _status(opened, name)) is not None:
+                            found[path] = hash((status.st_mtime_ns, status.st_size, status.st_ino))
+                            if len(found) > MAX_WATCHED:
+                                return None
+            except (OSError, PathRefused):
+                continue  # it went while we looked
         return found
 
-    def _walk(self, directory: str, after: tuple[str, ...]) -> Iterator[str]:
+    def _walk(self, directory: str, after: tuple[str, ...]) -> Generator[str]:
         """Paths that fit, in order, after one that is given by its parts."""
+        if directory.count("/") + 1 >= MAX_DEPTH:
+            return
         for name, is_directory in self._entries(directory, after[0] if after else ""):
             path = f"{directory}/{name}" if directory else name
             at_place = bool(after) and name == after[0]
@@ -122,32 +142,25 @@ class FileTree:
 
     def _entries(self, directory: str, first: str = "") -> list[tuple[str, bool]]:
         """The names in a directory that may be shown, in order from ``first`` on, and whether they are directories."""
-        found: list[tuple[str, bool]] = []
         try:
-            with os.scandir(f"{self._base}{directory}") as entries:
-                for each in entries:
-                    name = each.name
-                    if name >= first and name[0] != "." and is_plain_name(name):
-                        if each.is_file(follow_symlinks=False):
-                            found.append((name, False))
-                        elif each.is_dir(follow_symlinks=False):
-                            found.append((name, True))
-        except OSError:
+            with directory_within(self.root, directory) as opened:
+                return sorted(_scanned(opened, first))
+        except (OSError, PathRefused):
             return []  # it went while we looked
-        found.sort()
-        return found
 
     def _look(self, path: str) -> FoundFile | None:
+        directory, _, name = path.rpartition("/")
         try:
-            status = os.lstat(self._base + path)
-        except OSError:
+            with directory_within(self.root, directory) as opened:
+                status = _status(opened, name)
+        except (OSError, PathRefused):
             return None
-        return FoundFile(path, status.st_size, status.st_mtime) if stat.S_ISREG(status.st_mode) else None
+        return None if status is None else FoundFile(path, status.st_size, status.st_mtime)
 
     def _is_shown(self, path: str) -> bool:
         """Whether a path has no hidden part, and is written as its names are."""
         parts = path.split("/")
-        if any(part.startswith(".") or not part for part in parts):
+        if len(parts) > MAX_DEPTH or any(part.startswith(".") or not part for part in parts):
             return False
         if not self._folds:
             return True
@@ -157,6 +170,30 @@ class FileTree:
             )
         except (OSError, ValueError):
             return False
+
+
+def _scanned(opened: int | Path, first: str = "") -> Iterator[tuple[str, bool]]:
+    """The names in a directory that may be shown, from ``first`` on, and whether they are directories."""
+    with os.scandir(opened) as entries:
+        for each in entries:
+            name = each.name
+            if name >= first and name[0] != "." and is_plain_name(name):
+                if each.is_file(follow_symlinks=False):
+                    yield name, False
+                elif each.is_dir(follow_symlinks=False):
+                    yield name, True
+
+
+def _status(opened: int | Path, name: str) -> os.stat_result | None:
+    """What a regular file in a directory looks like; None for what is none."""
+    try:
+        if isinstance(opened, Path):
+            status = os.lstat(opened / name)
+        else:
+            status = os.stat(name, dir_fd=opened, follow_symlinks=False)
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -194,4 +231,4 @@ def _folds_case(root: Path) -> bool:
         return False
 
 
-__all__ = ["MAX_WATCHED", "FileTree", "FoundFile"]
+__all__ = ["MAX_DEPTH", "MAX_WATCHED", "FileTree", "FoundFile"]

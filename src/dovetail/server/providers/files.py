@@ -50,6 +50,7 @@ _DIRECTORY: Final = "inode/directory"
 _SAFE: Final = "/-._~!$&'()*+,;=:@"
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._~!$&'()*+,;=:@%/-]+")
 _SHARE: Final = 20
+_AT_ONCE: Final = 100
 
 
 class Files(Provider):
@@ -91,6 +92,7 @@ class Files(Provider):
         self._scopes = tuple(scopes)
         self._tags = frozenset(tags)
         self._template = URITemplate(f"{uri}/{{+path}}{{?offset,limit}}")
+        self._root_template = URITemplate(f"{uri}{{?offset,limit}}")
 
     @property
     def label(self) -> str:
@@ -148,7 +150,9 @@ class Files(Provider):
         """Whether a URI is below its own."""
         if kind == "templates":
             return name == self._template.template
-        return kind == "resources" and (name == self._uri or name.startswith(self._uri + "/"))
+        return kind == "resources" and (
+            name == self._uri or name.startswith((f"{self._uri}/", f"{self._uri}?"))
+        )
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
         """The scopes that a caller lacks."""
@@ -165,14 +169,14 @@ class Files(Provider):
 
     def _path(self, uri: str) -> str | None:
         """The path that a URI is about, None for one of somebody else."""
-        if uri == self._uri:
-            return ""
         variables = self._variables(uri)
         return None if variables is None else variables["path"]
 
     def _variables(self, uri: str) -> dict[str, Any] | None:
+        """The path of a URI, "" for the directory itself, and the part that is asked for."""
         try:
-            return self._template.match(uri)
+            found = self._root_template.match(uri)
+            return self._template.match(uri) if found is None else {**found, "path": ""}
         except ValueError:
             return None
 
@@ -213,7 +217,7 @@ class Files(Provider):
     async def _read(self, call: Call, channel: Channel) -> Result:
         params: Any = call.params
         uri: str = params.uri
-        variables = {"path": ""} if uri == self._uri else self._variables(uri)
+        variables = self._variables(uri)
         if variables is None:
             raise _not_there(uri)
         path = variables["path"]
@@ -221,28 +225,24 @@ class Files(Provider):
         most = self._max_bytes if limit is None else min(limit, self._max_bytes)
         # Four bytes more on both sides show where the characters end.
         start = max(offset - 4, 0)
-        found = (
-            await asyncio.to_thread(self._tree.read, path, start, most + offset - start + 4) if path else None
-        )
+        length = most + offset - start + 4
+        found = await asyncio.to_thread(self._tree.read, path, start, length) if path else None
+        mime_type = _mime_type(path)
         if found is None:
-            return await self._read_directory(path, uri)
+            listing, mime_type = await asyncio.to_thread(self._tree.listing, path), _DIRECTORY
+            if listing is None:
+                raise _not_there(uri)
+            found = listing[start : start + length], len(listing)
         data, size = found
         if limit is None and size - offset > most:
             raise InvalidParams(
                 f"{uri[:256]} has {size} bytes, and {most} can be read at once: add ?offset={offset}&limit={most}, and"
                 " go on from there"
             )
-        contents = _contents(uri, path, data, before=offset - start, most=most)
+        contents = _contents(uri, mime_type, data, before=offset - start, most=most)
         if offset or limit is not None:
             contents.meta = {names.META_SIZE: size}
         return ReadResourceResult(contents=[contents.made()])
-
-    async def _read_directory(self, path: str, uri: str) -> Result:
-        if not await asyncio.to_thread(self._tree.is_directory, path):
-            raise _not_there(uri)
-        found = await asyncio.to_thread(self._tree.names, path, 1000)
-        text = "".join(f"{each}\n" for each in found)
-        return ReadResourceResult(contents=[ResourceContents(uri=uri, mime_type=_DIRECTORY, text=text)])
 
     async def _complete(self, call: Call, channel: Channel) -> Result:
         params: Any = call.params
@@ -304,8 +304,10 @@ class Files(Provider):
                 publish(Change("resources"))
             # What came or went is a change of its directory, too: that is what reading the directory shows.
             changed |= {path.rpartition("/")[0] for path in known.keys() ^ now.keys()}
-            for path in sorted(changed):
+            for place, path in enumerate(sorted(changed)):
                 publish(Change("resource", self._shown(path)))
+                if place % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)  # there may be many, and many who listen
             known = now
 
 
@@ -320,9 +322,8 @@ class _Contents:
         return ResourceContents(**self.members, meta=self.meta)
 
 
-def _contents(uri: str, path: str, data: bytes, *, before: int, most: int) -> _Contents:
+def _contents(uri: str, mime_type: str | None, data: bytes, *, before: int, most: int) -> _Contents:
     """What was read, without the bytes before and after it that show where characters end."""
-    mime_type = _mime_type(path)
     start, end = before, min(before + most, len(data))
     if b"\0" not in data:
         first, last = _character(data, start), _character(data, end)
