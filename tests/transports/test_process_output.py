@@ -20,7 +20,7 @@ from server_peer import (
 from dovetail.protocol.errors import ServerExited, TransportError
 from dovetail.transports.stdio import process
 from dovetail.transports.stdio.descriptor_io import PeerGone
-from dovetail.transports.stdio.output_tail import OutputTail, plain_text
+from dovetail.transports.stdio.output_tail import OutputTail, last_words, plain_text
 from dovetail.transports.stdio.process import OutputHandlers, ServerProcess
 
 
@@ -284,3 +284,26 @@ async def test_a_server_that_closed_its_input():
     with pytest.raises(PeerGone, match="closed its input"):
         await flood(server, b"{}")
     await server.close(0.1)
+
+
+async def test_of_a_traceback_the_error_and_its_place_are_told(tmp_path):
+    (tmp_path / "broken.py").write_text("def look():\n    raise LookupError('no such\\ntable')\n\n\nlook()\n")
+    (tmp_path / "unread.py").write_text("x = (\n")
+    for name, told in (
+        ("broken.py", "it last wrote: LookupError: no such\ntable (File "),
+        ("unread.py", "it last wrote: SyntaxError: '(' was never closed (File "),
+    ):
+        peer = Peer()
+        server = await peer.start([sys.executable, str(tmp_path / name)])
+        await asyncio.wait_for(server.exited.wait(), 10)
+        error = server.exit_error()
+        assert told in str(error)
+        assert f'{tmp_path / name}", line ' in str(error)
+        assert "^" not in str(error)
+        assert error.stderr.count("File ") >= 1, "what was written is kept as it was"
+        await server.close()
+
+
+def test_last_words_that_are_no_traceback_are_told_whole():
+    for text in ("", "one\ntwo", '  File "x.py", line 3', "Traceback (most recent call last):\nnothing"):
+        assert last_words(text) == text

@@ -19,7 +19,7 @@ from typing import Final
 
 from ...protocol.safe_text import safe
 
-__all__ = ["MAX_LINE", "OutputTail", "plain_text"]
+__all__ = ["MAX_LINE", "OutputTail", "last_words", "plain_text"]
 
 MAX_LINE: Final = 8 * 1024
 """Bytes of a line that is given out; a longer one comes in pieces."""
@@ -42,6 +42,21 @@ def plain_text(data: bytes) -> str:
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return safe(_CONTROLS.sub("", _ESCAPES.sub("", text)))
+
+
+def last_words(text: str) -> str:
+    """What a process said at its end. Of a traceback of Python's that is the error, with the place where it was raised,
+    without the frames before it.
+    """
+    lines = text.splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    if not frames:
+        return text
+    after = frames[-1] + 1
+    while after < len(lines) and lines[after].startswith("    "):
+        after += 1  # the line of source, and what marks a part of it
+    said = "\n".join(lines[after:])
+    return f"{said} ({lines[frames[-1]].strip()})" if said else text
 
 
 class OutputTail:

@@ -42,7 +42,7 @@ from ...protocol.errors import Closed, ConnectFailed, ServerExited, TransportErr
 from ..deadlines import nothing_sent
 from .descriptor_io import PeerGone
 from .launching import INHERITED, check_directory, child_environment, program_name, resolve_command
-from .output_tail import OutputTail, plain_text
+from .output_tail import OutputTail, last_words, plain_text
 from .process_group import ProcessGroup, process_group_of
 
 __all__ = ["OutputHandlers", "ServerProcess"]
@@ -225,8 +225,13 @@ class ServerProcess:
 
     def exit_error(self) -> ServerExited:
         """The error for calls that the end of the server left open: how it ended, and its last words."""
-        last = self.stderr_tail(10).strip()[-_NOISE_SHOWN:]
-        said = f"; it last wrote: {last}" if last else "; it wrote nothing to standard error"
+        whole = self.stderr_tail(10)
+        last = whole.strip()[-_NOISE_SHOWN:]
+        said = (
+            f"; it last wrote: {last_words(whole).strip()[-_NOISE_SHOWN:]}"
+            if last
+            else "; it wrote nothing to standard error"
+        )
         return ServerExited(
             f"the server {program_name(self.command)} {_how(self.exit_status)}{said}",
             status=self.exit_status,
