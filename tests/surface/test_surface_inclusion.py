@@ -22,7 +22,7 @@ def validator(schema: Any) -> Any:
         return None
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
 @given(pairs(), st.lists(values(), min_size=12, max_size=12))
 def test_what_is_proven_holds(pair, tried):
     """No value that the sender gives, as described, is refused by the receiver when nothing was found."""

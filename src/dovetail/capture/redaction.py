@@ -17,6 +17,7 @@ Specification: none; docs/recording.md, "What is left out".
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -37,8 +38,8 @@ PLACEHOLDER: Final = re.compile(r"\[redacted-[0-9]+\]")
 _WORDS: Final = frozenset(
     {
         "accesskey", "apikey", "assertion", "authorization", "bearer", "cookie", "cookies", "credential", "credentials",
-        "cvv", "dpop", "jwt", "otp", "passcode", "passphrase", "passwd", "password", "passwords", "pin", "privatekey",
-        "pwd", "secret", "secretkey", "secrets", "ssn", "token", "tokens",
+        "csrf", "cvv", "dpop", "jwt", "otp", "passcode", "passphrase", "passwd", "password", "passwords", "pin",
+        "privatekey", "pwd", "secret", "secretkey", "secrets", "ssn", "token", "tokens", "xsrf",
     }
 )  # fmt: skip
 #: Of these, a number is one, too.
@@ -46,10 +47,23 @@ _NUMBERS: Final = frozenset(
     {"cvv", "otp", "passcode", "passwd", "password", "pin", "pwd", "secret", "secrets", "ssn"}
 )
 #: A name that ends in one of these, or is it.
-_LAST: Final = frozenset({"key", "keys", "auth", "signature"})
-_PAIRS: Final = (("session", "id"), ("request", "state"), ("code", "verifier"))
-#: Variables of a query that say which session it is.
-_SESSIONS: Final = frozenset({"session", "sid", "sessid"})
+_LAST: Final = frozenset({"key", "keys", "auth", "pass", "signature"})
+_PAIRS: Final = (
+    ("session", "id"), ("request", "state"), ("code", "verifier"), ("authorization", "code"), ("auth", "code"),
+    ("device", "code"), ("user", "code"),
+)  # fmt: skip
+#: How words end that others were put together with.
+_ENDS: Final = ("apikey", "passwd", "password", "secret", "sessionid", "token")
+#: Variables of a query that say which session or which login it is.
+_IN_QUERIES: Final = frozenset({"assertion", "code", "session", "sessid", "sid", "sig", "state"})
+#: Headers whose names don't sound so.
+_HEADERS: Final = frozenset({"authentication-info", "proxy-authentication-info"})
+#: Members that name what stands beside them, and what they may name.
+_NAMING: Final = ("name", "key", "header", "variable")
+_NAMED: Final = frozenset({"value", "val", "content", "values"})
+#: Members that may hold bytes in base64.
+_BYTES: Final = frozenset({"blob", "data"})
+_LONGEST_BYTES: Final = 1024 * 1024
 #: Names of the protocol that only sound so.
 _HARMLESS: Final = frozenset({names.META_PROGRESS_TOKEN.lower(), "maxtokens", "stopreason"})
 _SCHEMAS: Final = frozenset({"inputSchema", "outputSchema", "requestedSchema"})
@@ -65,9 +79,10 @@ _ANSWERS: Final = "inputResponses"
 _PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 _NAME_PATTERN: Final = (
-    r"(?:[A-Za-z0-9_-]{0,32}[_-])?(?:access_?token|refresh_?token|id_?token|token|client_?secret|secret|password|passwd"
-    r"|passphrase|api_?key|apikey|access_?key|private_?key|credentials?)"
+    r"(?:[A-Za-z0-9_-]{0,32}[_-])?(?:access_?token|refresh_?token|id_?token|auth_?token|token|client_?secret|secret"
+    r"|password|passwd|passphrase|api[_-]?key|access_?key|private_?key|secret_?key|credentials?)"
 )
+_TO_LINE_END: Final = r"[\"']?([^\s\"']{4,4096})[\"']?[ \t\r]{0,8}$"
 #: What a text shows by its looks; the first group that takes part is the secret.
 _PATTERNS: Final = tuple(
     re.compile(each)
@@ -79,9 +94,19 @@ _PATTERNS: Final = tuple(
         r"\b(xox[a-z]-[A-Za-z0-9-]{8,})",
         r"\b((?:AKIA|ASIA)[0-9A-Z]{16})\b",
         r"\b(AIza[0-9A-Za-z_-]{35})",
-        r"(-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[A-Za-z0-9+/=\s\\]*(?:-----END [A-Z ]{0,32}PRIVATE KEY-----)?)",
+        r"(-----BEGIN [A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s\\:.,()]*"  # noqa: ISC004 - one pattern
+        r"(?:-----END [A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----)?)",
         r"\b[A-Za-z][A-Za-z0-9+.-]{1,32}://[^\s/:@]{0,256}:([^\s/@]{1,256})@",
+        r"\b[A-Za-z][A-Za-z0-9+.-]{1,32}://(?=[^\s/:@]{0,256}[0-9])([^\s/:@]{16,256})@",
         rf"(?i)\b{_NAME_PATTERN}=([^\s&\"'<>;,]{{1,4096}})",
+        rf"(?i)\b{_NAME_PATTERN}\s{{0,4}}=\s{{0,4}}\\?[\"']([^\"'\\]{{1,4096}})",
+        r"\b[A-Z0-9_]{0,64}_(?:KEY|TOKEN|SECRET|PASS|PWD|AUTH)\s{0,4}[=:]\s{0,4}[\"']?([^\s\"']{6,4096})",
+        rf"(?im)^[ \t-]{{0,64}}[\"']?{_NAME_PATTERN}[\"']?[ \t]{{0,8}}:[ \t]{{0,8}}{_TO_LINE_END}",
+        rf"(?i)\b{_NAME_PATTERN}\s{{0,4}}:\s{{0,4}}(?=[^\s\"']{{0,256}}[0-9])([^\s\"',;]{{8,4096}})",
+        r"(?im)^[ \t]{0,8}(?:(?:proxy-)?authorization|(?:set-)?cookie)[ \t]{0,8}:[ \t]{0,8}([^\r\n]{4,8192})\r?$",
+        rf"(?i)(?<![\w-])--?{_NAME_PATTERN}[ =]{{1,4}}[\"']?([^\s\"']{{4,4096}})",
+        r"(?<![\w-])(?:-u|--user)[ =]{1,4}[\"']?[^\s:\"']{1,256}:([^\s\"']{1,4096})",
+        r"(?:[?&]|^)(?:code|state|sid|session|sig|assertion|(?:user|device)_code|code_verifier)=([^\s&\"'<>#]{8,4096})",
         rf"(?i)[\"']{_NAME_PATTERN}\\?[\"']\s{{0,8}}:\s{{0,8}}\\?[\"']([^\"'\\]{{1,4096}})",
     )
 )
@@ -136,18 +161,23 @@ class Redactor:
         self._pointers = [_parts(each) for each in rules.pointers]
         self._patterns = (*(_PATTERNS if rules.defaults else ()), *map(re.compile, rules.patterns))
         self._placeholders: dict[str, str] = {}
+        self._count = 0
         self._scanned: dict[str, re.Pattern[str]] = {}
 
     def placeholder(self, secret: str, *, scanned: bool = True) -> str:
         """What stands for a secret. ``scanned``: it is looked for in other texts from now on."""
         found = self._placeholders.get(secret)
         if found is None:
-            found = self._placeholders[secret] = f"[redacted-{len(self._placeholders) + 1}]"
+            self._count += 1
+            found = self._placeholders[secret] = f"[redacted-{self._count}]"
         if scanned and _SCANNED <= len(secret) <= _LONG and len(self._scanned) < _MOST:
             quoted = re.escape(secret)
             self._scanned.setdefault(
                 secret, re.compile(quoted if len(secret) >= _ANYWHERE else rf"(?<!\w){quoted}(?!\w)")
             )
+            for other in _written_otherwise(secret):
+                self._placeholders.setdefault(other, found)
+                self._scanned.setdefault(other, re.compile(re.escape(other)))
         return found
 
     def body(self, value: Any) -> Any:
@@ -166,6 +196,20 @@ class Redactor:
         for pattern in self._patterns:
             text = pattern.sub(self._replaced, text)
         return text
+
+    def in_place(self, text: str, found: Any) -> str:
+        """JSON without the secrets that ``found`` is without: written as it was, where that can be."""
+        found = self._without_known(found, values=True)
+        shown = self._scrubbed(text)
+        try:
+            return shown if codec.decode(shown.encode()) == found else codec.encode(found).decode()
+        except codec.DECODE_ERRORS:
+            return codec.encode(found).decode()
+
+    def hides_wide(self, data: bytes) -> bool:
+        """Whether bytes are a text in UTF-16 with a secret in it, which nothing could be put in the place of."""
+        wide = (data.decode(each, "ignore") for each in ("utf-16-le", "utf-16-be"))
+        return b"\0" in data and any(self.text(each) != each for each in wide)
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> dict[str, str]:
         """HTTP headers, names in lower case; of several of a name all values, joined as HTTP joins them."""
@@ -187,7 +231,7 @@ class Redactor:
             return self.text(target)
         if pairs:
             query = "&".join(
-                f"{quote(name)}={quote(self._named(name, value, _SESSIONS), safe='[]')}"
+                f"{quote(name)}={quote(self._named(name, value, _IN_QUERIES), safe='[]')}"
                 for name, value in pairs
             )
             target = parts._replace(query=query).geturl()
@@ -229,6 +273,8 @@ class Redactor:
         if not self._active:
             return value
         stem = name.removeprefix(names.HEADER_PARAM_PREFIX)
+        if name in _HEADERS and self._rules.defaults and name not in self._kept:
+            return self.placeholder(value)
         if not self.is_secret(stem) and not self.is_secret(name):
             try:
                 plain = decode_value(value)
@@ -294,13 +340,61 @@ class _Search:
         if redactor.pointed(path):
             return self.leaves(value, numbers=True)
         if isinstance(value, str):
-            return redactor.by_looks(value)
+            return self.text(value)
         if isinstance(value, list):
-            return [self.value(item, (*path, str(at))) for at, item in enumerate(cast("list[Any]", value))]
+            return self._items(cast("list[Any]", value), path)
         if isinstance(value, dict):
             members = cast("dict[str, Any]", value)
-            return {redactor.by_looks(name): self._member(name, item, path) for name, item in members.items()}
+            beside = self._is_named_secret(members)
+            return {
+                redactor.by_looks(name): self.leaves(item, numbers=True)
+                if beside and name in _NAMED
+                else self._member(name, item, path)
+                for name, item in members.items()
+            }
         return value
+
+    def text(self, text: str) -> str:
+        """A text; JSON in it is looked at as that."""
+        if text.lstrip()[:1] in _OPENS and len(text) <= _LONGEST_BYTES:
+            try:
+                value = codec.decode(text.encode())
+                found = self.value(value, _INSIDE)
+            except (*codec.DECODE_ERRORS, RecursionError, UnicodeEncodeError):
+                return self._redactor.by_looks(text)
+            return text if found == value else self._redactor.in_place(text, found)
+        return self._redactor.by_looks(text)
+
+    def bytes(self, text: str) -> str:
+        """Bytes in base64, which may be a text."""
+        if len(text) > _LONGEST_BYTES:
+            return text
+        try:
+            plain = base64.b64decode(text, validate=True).decode()
+        except ValueError:
+            return self.text(text)
+        found = self._redactor.text(self.text(plain))
+        return text if found == plain else base64.b64encode(found.encode()).decode()
+
+    def _items(self, items: list[Any], path: tuple[str, ...]) -> list[Any]:
+        """Those of a list. What follows the option of a command, such as ``--token``, is its value."""
+        found: list[Any] = []
+        option = False
+        for at, item in enumerate(items):
+            if option and isinstance(item, str):
+                found.append(self.leaves(item, numbers=True))
+            else:
+                found.append(self.value(item, (*path, str(at))))
+            name = item.lstrip("-") if isinstance(item, str) and item.startswith("-") else ""
+            option = bool(name) and "=" not in name and self._redactor.is_secret(name)
+        return found
+
+    def _is_named_secret(self, members: dict[str, Any]) -> bool:
+        """Whether one member names what another one holds, and that is a secret."""
+        if _NAMED.isdisjoint(members):
+            return False
+        said = (members.get(each) for each in _NAMING)
+        return any(isinstance(each, str) and self._redactor.is_secret(each) for each in said)
 
     def leaves(self, value: Any, *, numbers: bool, sure: bool = True) -> Any:
         """All texts below a secret, and all numbers, if those are. ``sure``: they are looked for elsewhere, too, though
@@ -326,7 +420,10 @@ class _Search:
             return self._schema(cast("dict[str, Any]", item), below)
         if above in (_QUESTIONS, _ANSWERS) and not _VALUES.intersection(path) and isinstance(item, dict):
             return self._question(name, cast("dict[str, Any]", item), below, answer=above == _ANSWERS)
-        declared = not _CAPABILITIES.isdisjoint(path) and _VALUES.isdisjoint(path)  # names of what there is
+        names_only = not _CAPABILITIES.isdisjoint(path) and _VALUES.isdisjoint(path)  # of what there is
+        declared = names_only and not isinstance(item, str)
+        if name in _BYTES and isinstance(item, str) and not redactor.pointed(below):
+            return self.bytes(item)
         if declared or isinstance(item, bool) or item is None or redactor.pointed(below):
             return self.value(item, below)
         if redactor.is_secret(name, cast("object", item)):
@@ -383,6 +480,17 @@ class _Search:
 
 
 _STATE: Final = "requestState"
+_OPENS: Final = ("{", "[")
+_INSIDE: Final = ("arguments",)
+"""The place of JSON in a text: its names are somebody's, not the protocol's."""
+
+
+def _written_otherwise(secret: str) -> set[str]:
+    """A secret as it stands in URLs, and as base64."""
+    if len(secret) < _ANYWHERE:
+        return set()
+    data = secret.encode("utf-8", "surrogatepass")
+    return {quote(data, safe=""), quote(data), base64.b64encode(data).decode().rstrip("=")} - {secret}
 
 
 @lru_cache(maxsize=4096)
@@ -394,7 +502,9 @@ def _sounds_secret(name: str, number: bool) -> bool:
         return not _NUMBERS.isdisjoint(words)
     if not _WORDS.isdisjoint(words) or (words and words[-1] in _LAST):
         return True
-    return any(pair == both for pair in pairwise(words) for both in _PAIRS)
+    return any(pair == both for pair in pairwise(words) for both in _PAIRS) or any(
+        each.endswith(_ENDS) for each in words
+    )
 
 
 def _parts(pointer: str) -> tuple[str, ...]:

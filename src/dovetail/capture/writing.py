@@ -173,9 +173,13 @@ class CaptureWriter:
             pass  # then it is a text, or nothing of the kind
         try:
             text = data.decode()
+            if b"\0" in data and self._redactor.hides_wide(data):
+                return {"omitted": len(data)}, None
             shown = self._redactor.target(text) if place else self._redactor.text(text)
             return {"text": shown}, None
         except UnicodeDecodeError:
+            if self._redactor.hides_wide(data):
+                return {"omitted": len(data)}, None
             plain = self._redactor.text(data.decode("latin-1")).encode("latin-1", "replace")
             return {"base64": base64.b64encode(plain).decode("ascii")}, None
 
