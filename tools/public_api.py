@@ -91,13 +91,16 @@ GIVEN = {
     "CapturedExchange",
     "Channel",
     "Context",
+    "Dialect",
     "OAuthCredentials",
     "Form",
+    "HostFormat",
     "Request",
     "Session",
     "Subscription",
     "ToolResult",
     "Validator",
+    "VariableSyntax",
 }
 #: What stands in a public class without being meant for those who use it, each with whom it is for. The reference
 #: leaves it out, and no page has to show it.
