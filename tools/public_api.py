@@ -92,15 +92,18 @@ GIVEN = {
     "CapturedExchange",
     "Channel",
     "Context",
-    "OAuthCredentials",
+    "Dialect",
     "EventReader",
     "Form",
+    "HostFormat",
     "HostedServer",
+    "OAuthCredentials",
     "Request",
     "Session",
     "Subscription",
     "ToolResult",
     "Validator",
+    "VariableSyntax",
 }
 #: Classes that are not public and whose members are those of the public class that is built on them.
 BUILT_ON = {"AppEntries"}

@@ -127,7 +127,7 @@ class PageRun:
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", text],
             cwd=self.folder,
-            env=_environment(),
+            env=_environment(self.folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -146,7 +146,7 @@ class PageRun:
             server = subprocess.Popen(
                 ["bash", "-e", "-c", text],
                 cwd=self.folder,
-                env=_environment(),
+                env=_environment(self.folder),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -189,10 +189,13 @@ def _pattern(line: str) -> str:
     return ".*(?:\n.*)*" if line == "..." else re.escape(line).replace(re.escape("..."), ".*")
 
 
-def _environment() -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
+    """What a reader's shell has, with a home of the page's own."""
+    home = folder / ".home"
+    home.mkdir(exist_ok=True)
     programs = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-    kept = {key: os.environ[key] for key in ("HOME", "LANG", "TMPDIR", "PYTHONPATH") if key in os.environ}
-    return {**kept, "PATH": programs, "COLUMNS": "100", "NO_COLOR": "1"}
+    kept = {key: os.environ[key] for key in ("LANG", "TMPDIR", "PYTHONPATH") if key in os.environ}
+    return {**kept, "HOME": str(home), "PATH": programs, "COLUMNS": "100", "NO_COLOR": "1"}
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -1,5 +1,5 @@
 """The command line: ``dovetail run|proxy|worker|dev|record|list|call|tasks|read|prompt|complete|replay|auth|store`` and
-``export|gen|new|snapshot|diff|doctor|bench|conformance|completion``.
+``export|gen|new|snapshot|diff|doctor|bench|conformance|completion|servers|install|uninstall``.
 
 `main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
 `dovetail.cli.run`, which imports the standard library and the author's file; so does ``worker``, which works off the

@@ -41,7 +41,7 @@ def definition_of(
     if place.kind == "http":
         if env:
             raise UsageError("--env is for servers that are started; for one at a URL there is --header")
-        name = name or name_of(word)
+        name = name or name_of(place.url)
         return ServerDefinition(
             name=name, transport="sse" if sse else "http", url=place.url, headers=dict(headers)
         )

@@ -23,7 +23,6 @@ except ImportError as missing:
 from ..host.configuration import (
     HOSTS,
     Approvals,
-    ConfigurationError,
     ConfigurationFile,
     ServerDefinition,
     ServerSecrets,
@@ -35,7 +34,8 @@ from ..host.configuration import (
     secrets_in_clear,
     translated,
 )
-from ..host.configuration.variables import Variables
+from ..host.configuration.errors import ConfigurationError
+from ..host.configuration.variables import Variables, parts_of
 from ..protocol.safe_text import in_place
 from .agreeing import agreed, show_command, write_agreed
 from .entering import definition_of, found_program, headers_of, variables_of
@@ -372,8 +372,6 @@ def _asked(name: str, key: str, *, environment: bool = True) -> str:
 
 def _keys(definition: ServerDefinition | None) -> set[str]:
     """The secrets in the keyring that an entry names."""
-    from ..host.configuration.variables import parts_of
-
     if definition is None:
         return set()
     texts = [*definition.command_line, definition.cwd, definition.url]

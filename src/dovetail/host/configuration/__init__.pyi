@@ -5,14 +5,6 @@ from dovetail.host.configuration.clear_text import ClearSecret, hidden, moved_to
 from dovetail.host.configuration.dangers import dangers_of
 from dovetail.host.configuration.definitions import ServerDefinition, ServerTransport
 from dovetail.host.configuration.entries import translated
-from dovetail.host.configuration.errors import (
-    ConfigurationChanged,
-    ConfigurationError,
-    ConfigurationUnreadable,
-    NotApproved,
-    SecretsUnavailable,
-    VariableMissing,
-)
 from dovetail.host.configuration.files import ConfigurationChange, ConfigurationFile
 from dovetail.host.configuration.hosts import HOSTS, Dialect, HostFormat, host_named
 from dovetail.host.configuration.resolving import resolve
@@ -23,19 +15,13 @@ __all__ = [
     "Approvals",
     "ClearSecret",
     "ConfigurationChange",
-    "ConfigurationChanged",
-    "ConfigurationError",
     "ConfigurationFile",
-    "ConfigurationUnreadable",
     "Dialect",
     "HOSTS",
     "HostFormat",
-    "NotApproved",
-    "SecretsUnavailable",
     "ServerDefinition",
     "ServerSecrets",
     "ServerTransport",
-    "VariableMissing",
     "VariableSyntax",
     "Variables",
     "dangers_of",

@@ -28,7 +28,7 @@ LARGEST: Final = 32 * 2**20
 def read_whole(path: Path) -> bytes | None:
     """What is in a file, None where there is none. Raises `ConfigurationUnreadable`, also for more than 32 MiB."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opened_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigurationUnreadable(f"{str(path)!r} is no file")
             data = file.read(LARGEST + 1)
@@ -41,6 +41,11 @@ def read_whole(path: Path) -> bytes | None:
             f"{str(path)!r} is larger than {LARGEST >> 20} MiB; no configuration is"
         )
     return data
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    """Open without waiting for whoever is at the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def replace_whole(
