@@ -18,6 +18,9 @@ from dovetail.capture.lines import CaptureInvalid
 from dovetail.client.results import OutputInvalid, ToolFailed
 from dovetail.codegen.typed_client import SurfaceChanged
 from dovetail.extensions.tasks.errors import TaskCancelled, TaskLost
+from dovetail.host.consent import ConsentRefused
+from dovetail.host.decisions import DecisionsUnreadable
+from dovetail.host.policy import PolicyInvalid
 from dovetail.host.server_states import ServerUnavailable
 from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
@@ -114,7 +117,9 @@ __all__ = [
     "Closed",
     "ConnectFailed",
     "ConnectionLost",
+    "ConsentRefused",
     "CredentialsUnbound",
+    "DecisionsUnreadable",
     "Declined",
     "DiscoveryFailed",
     "Dismissed",
@@ -157,6 +162,7 @@ __all__ = [
     "ParkingLost",
     "ParseError",
     "PathRefused",
+    "PolicyInvalid",
     "RPCError",
     "RateLimited",
     "RegistrationError",

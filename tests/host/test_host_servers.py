@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,9 +23,11 @@ from dovetail import (
     RequestTimeout,
     ServerExited,
 )
-from dovetail.host import EventReader, Host, HostEvent, ResultLimits, ServerStatus, ServerUnavailable
+from dovetail.host import EventReader, HostEvent, HostPolicy, ResultLimits, ServerStatus, ServerUnavailable
+from dovetail.host import Host as ConsentingHost
 from dovetail.testing import served
 
+Host = partial(ConsentingHost, policy=HostPolicy(default="allow"))
 MORTAL = """
 import asyncio, os, sys
 from dovetail import App, Context

@@ -143,11 +143,17 @@ class HostedServer:
         while self._closing:
             await asyncio.wait(tuple(self._closing))
 
-    async def usable(self) -> Client:
-        """The client, once it can be used. Raises `ServerUnavailable`, `Closed`."""
+    async def usable(self, *, waited_for: bool = False) -> Client:
+        """The client, once it can be used. ``waited_for``: the time that the server has been connecting for counts.
+
+        Raises `ServerUnavailable`, `Closed`.
+        """
         if self.state in ("connecting", "degraded"):
+            seconds = self._upkeep.patience
+            if waited_for:
+                seconds = max(0.0, self._states.since + seconds - time.monotonic())
             with suppress(RequestTimeout):  # said below
-                await self._states.wait(("ready", "failed", "needs_login"), self._upkeep.patience)
+                await self._states.wait(("ready", "failed", "needs_login"), seconds)
         if self.state == "closed":
             raise Closed("the host is closed")
         if self.state != "ready" or self._client is None:
@@ -325,6 +331,11 @@ class HostedServer:
         client = self._client
         return (client.instructions or "") if client is not None and self.state == "ready" else ""
 
+    @property
+    def known_tools(self) -> Mapping[str, Tool]:
+        """Its tools by its own names, as they were read last."""
+        return self._tools
+
     async def tools(self, *, fresh: bool = False) -> Mapping[str, Tool]:
         """Its tools by its own names: what was read last, read anew where it said that they changed, or ``fresh``."""
         await self._refresh(fresh=fresh)
@@ -338,7 +349,7 @@ class HostedServer:
     async def _refresh(self, *, fresh: bool) -> None:
         """Read what changed, if it can be read now."""
         try:
-            client = await self.usable()
+            client = await self.usable(waited_for=True)
         except ServerUnavailable:
             return
         if fresh:
