@@ -181,7 +181,9 @@ class ConsentGate:
             arguments,
             server=request.server,
             kind=request.kind,
-            name=request.visit.url if request.visit is not None else request.name,
+            name=request.name
+            if request.address is None
+            else "".join(request.address[:2]),  # no secret of a query
             fingerprint="" if request.tool is None else fingerprint_of(definition_of(request.tool)),
             **members,
         )

@@ -18,9 +18,25 @@ from typing import Any, Final, TypeVar
 
 from msgspec import UNSET
 
-from ..client import Client, ElicitationHandler, ProgressHandler, RootsSource, SamplingHandler, Seconds
+from ..client import (
+    Client,
+    ElicitationHandler,
+    ProgressHandler,
+    RootsSource,
+    SamplingHandler,
+    Seconds,
+    ToolResult,
+)
 from ..client.arguments import as_plain
-from ..errors import Closed, DovetailError, LocalProtocolError, LoginRequired, RequestTimeout, TransportError
+from ..errors import (
+    Closed,
+    DovetailError,
+    LocalProtocolError,
+    LoginRequired,
+    RemoteProtocolError,
+    RequestTimeout,
+    TransportError,
+)
 from ..logs import get_logger
 from ..security import one_line
 from ..types import (
@@ -36,7 +52,7 @@ from .consent import ConsentHandler, ConsentKind, ConsentRefused, ConsentRequest
 from .decisions import Decisions, identity_of
 from .events import EventReader, EventTeller, HostEvent
 from .gate import ConsentGate
-from .hosted_server import HostedServer, Upkeep
+from .hosted_server import MAX_LISTED, HostedServer, Upkeep
 from .naming import check_server_name, prompt_name, server_of, tool_name
 from .offers import HostPrompt, HostResource, HostTool
 from .policy import HostPolicy
@@ -50,7 +66,8 @@ __all__ = ["Host"]
 log = get_logger("dovetail.host")
 MAX_INSTRUCTIONS: Final = 4_000
 """Characters of a server's instructions that go into those of the host."""
-_MOST: Final = 256
+MAX_SERVERS: Final = 256
+"""Servers that a host has at most when it is made."""
 _CHANGES: Final = 3
 T = TypeVar("T")
 
@@ -100,8 +117,8 @@ class Host:
         attempts: int = 8,
         limits: ResultLimits = ResultLimits(),
     ) -> None:
-        if len(servers) > _MOST:
-            raise LocalProtocolError(f"a host has at most {_MOST} servers, not {len(servers)}")
+        if len(servers) > MAX_SERVERS:
+            raise LocalProtocolError(f"a host has at most {MAX_SERVERS} servers, not {len(servers)}")
         self._upkeep = Upkeep(patience=patience, connect_timeout=connect_timeout, attempts=attempts)
         self._limits = limits
         self._teller = EventTeller(on_event)
@@ -313,18 +330,24 @@ class Host:
         progress; ``progress``, ``meta``: as of `Client.call_tool`. Raises what that raises, `ServerUnavailable`, and
         `LocalProtocolError` for an unknown name.
         """
-        found, given = await self._allowed(
+        found, given, request = await self._allowed(
             name, None if arguments is None else as_plain("the arguments", arguments)
         )
-        server = self._servers[found.server]
+        server, agreed = self.server(found.server), definition_of(found.tool)
         settings: dict[str, Any] = {"timeout": timeout, "progress": progress, "meta": meta}
+
+        async def use(client: Client) -> ToolResult:
+            now = server.known_tools.get(found.tool.name)
+            if now is None or definition_of(now) != agreed:  # it was connected anew meanwhile
+                raise ConsentRefused(
+                    f"the tool {name!r} is not what was agreed to any more", request=request, by="policy"
+                )
+            return await client.call_tool(found.tool.name, given, **settings)
 
         async def run() -> HostResult:
             async with asyncio.timeout(self._limits.seconds) as clock:
                 try:
-                    raw = await self._used(
-                        server, lambda client: client.call_tool(found.tool.name, given, **settings)
-                    )
+                    raw = await self._used(server, use)
                 except asyncio.CancelledError:
                     if clock.expired():
                         raise RequestTimeout(
@@ -337,8 +360,11 @@ class Host:
 
     async def _allowed(
         self, name: str, arguments: dict[str, Any] | None
-    ) -> tuple[HostTool, dict[str, Any] | None]:
-        """The tool, and with what it may be called. Asked again if it changed while a person looked at it."""
+    ) -> tuple[HostTool, dict[str, Any] | None, ConsentRequest]:
+        """The tool, with what it may be called, and what was agreed to. Asked again if it changed while a person
+        looked at it; nobody is asked about a server that can't be used.
+        """
+        await self._server_in(name, "tool").usable()
         found = await self.tool(name)
         looked_at = 0
         while True:
@@ -359,7 +385,7 @@ class Host:
             now = await self.tool(name)
             if definition_of(now.tool) == definition_of(found.tool):
                 given: Any = arguments if answer.replacement is None else answer.replacement
-                return now, given
+                return now, given, request
             found = now
 
     async def _noted(self, server: str, kind: ConsentKind, name: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -416,7 +442,12 @@ class Host:
                 offered = client.server_capabilities
                 if offered is not None and offered.resources is None:
                     return []
-                return [HostResource(server=server.name, resource=each) async for each in client.resources()]
+                found: list[HostResource] = []
+                async for each in client.resources():
+                    if len(found) >= MAX_LISTED:
+                        raise RemoteProtocolError(f"it lists more than {MAX_LISTED} resources")
+                    found.append(HostResource(server=server.name, resource=each))
+                return found
             except DovetailError as problem:
                 server.doubt(problem)
                 self._tell(server.name, "warning", f"its resources could not be listed: {problem}")

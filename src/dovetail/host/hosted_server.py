@@ -260,7 +260,7 @@ class HostedServer:
 
     def _new_client(self) -> Client:
         given = self._options
-        options: dict[str, Any] = {**given, "restart": False}
+        options: dict[str, Any] = {**given, "restart": False, "rounds": "auto"}
         heard: dict[str, Callable[..., Any]] = {
             "on_state": partial(self._on_state, self._generation),
             "on_stderr": self._on_stderr,

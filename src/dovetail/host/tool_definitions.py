@@ -61,7 +61,8 @@ def hidden_in(definition: Mapping[str, Any]) -> tuple[str, ...]:
     """Characters that nobody sees, by where they are: "description: 12 hidden characters (U+E0041, ...)"."""
     found: list[str] = []
     for part, value in definition.items():
-        counted = Counter(each for text in _texts(value) for each in text if _is_hidden(each))
+        odd = (text for text in _texts(value) if not (text.isascii() and text.isprintable()))
+        counted = Counter(each for text in odd for each in text if _is_hidden(each))
         if counted:
             points = ", ".join(f"U+{ord(each):04X}" for each in sorted(counted)[:_SHOWN])
             more = ", ..." if len(counted) > _SHOWN else ""
