@@ -311,6 +311,31 @@ async def test_what_is_kept_holds_in_the_next_process_for_the_same_server_alone(
     assert list(Decisions(path)) == []
 
 
+async def test_what_was_taken_back_elsewhere_holds_no_more_and_what_the_policy_allowed_is_known(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "decisions.json"
+    shop, person = Shop(), Person(Approve(remember="always"))
+    async with Host({"shop": shop.app}, consent=person, decisions=Decisions(path)) as host:
+        await host.call("shop__buy", {"thing": "hat"})
+        written = path.stat().st_mtime_ns
+        await host.call("shop__buy", {"thing": "hat"})
+        assert path.stat().st_mtime_ns == written
+        Decisions(path).forget("shop")
+        await host.call("shop__buy", {"thing": "hat"})
+        assert len(person.asked) == 2
+        path.unlink()
+        await host.call("shop__buy", {"thing": "hat"})
+        assert len(person.asked) == 3
+    Decisions(path).forget()
+    allows = HostPolicy(default="allow")
+    async with Host({"shop": shop.app}, policy=allows, decisions=Decisions(path)) as host:
+        await host.call("shop__buy", {"thing": "hat"})
+    shop.describe("Sells your house.")
+    async with Host({"shop": shop.app}, policy=allows, decisions=Decisions(path)) as host:
+        assert (await refused(host, "shop__buy", thing="hat")).by == "nobody"
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -78,12 +78,21 @@ class Decisions:
         self._path = None if path is None else Path(path)
         self._kept = _Kept()
         self._session: list[RememberedDecision] = []
-        self._shown_in_session: dict[str, dict[str, dict[str, Any]]] = {}
-        if self._path is not None and self._path.exists():
-            self._kept = _read(self._path)
+        self._version: tuple[int, ...] | None = None
+        self._read_again()
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[RememberedDecision]:
+        self._read_again()
         return iter([*self._session, *self._kept.decisions])
+
+    def _read_again(self) -> None:
+        """Take in what another process wrote, or took back."""
+        if self._path is None:
+            return
+        version = _version_of(self._path)
+        if version != self._version:
+            self._kept = _Kept() if version is None else _read(self._path)
+            self._version = version
 
     def find(
         self, server: str, identity: str, kind: ConsentKind, tool: str, arguments: Mapping[str, Any] | None
@@ -105,6 +114,7 @@ class Decisions:
     def remember(self, decision: RememberedDecision) -> None:
         """Note a decision; one that is ``kept`` is written. Raises OSError."""
         if decision.kept and self._path is not None:
+            self._read_again()
             self._kept.decisions.append(decision)
             self._write()
         else:
@@ -112,36 +122,33 @@ class Decisions:
 
     def shown(self, server: str, identity: str, tool: str) -> Mapping[str, Any] | None:
         """The definition of a tool that was agreed to last, if any was."""
-        place = f"{server} {identity}"
-        for all_of_them in (self._shown_in_session, self._kept.shown):
-            if tool in (of_server := all_of_them.get(place, {})):
-                return of_server[tool]
-        return None
+        self._read_again()
+        return self._kept.shown.get(f"{server} {identity}", {}).get(tool)
 
-    def show(self, server: str, identity: str, tool: Tool, *, keep: bool) -> None:
-        """This definition was agreed to. ``keep``: in the file. Raises OSError."""
-        place, definition = f"{server} {identity}", definition_of(tool)
-        self._shown_in_session.setdefault(place, {})[tool.name] = definition
-        if self._path is not None and (keep or tool.name in self._kept.shown.get(place, {})):
-            self._kept.shown.setdefault(place, {})[tool.name] = definition
+    def show(self, server: str, identity: str, tool: Tool) -> None:
+        """This definition was agreed to, by whom or what ever. Raises OSError."""
+        definition = definition_of(tool)
+        if self.shown(server, identity, tool.name) != definition:
+            self._kept.shown.setdefault(f"{server} {identity}", {})[tool.name] = definition
             self._write()
 
     def forget(self, server: str | None = None) -> None:
         """Take back all decisions; of one server only, where it is named. Raises OSError."""
+        self._read_again()
         self._session = [each for each in self._session if server not in (None, each.server)]
         self._kept.decisions = [each for each in self._kept.decisions if server not in (None, each.server)]
-        for shown in (self._shown_in_session, self._kept.shown):
-            for place in [each for each in shown if server is None or each.split(" ")[0] == server]:
-                del shown[place]
-        if self._path is not None:
-            self._write()
+        for place in [each for each in self._kept.shown if server is None or each.split(" ")[0] == server]:
+            del self._kept.shown[place]
+        self._write()
 
     def new_session(self) -> None:
         """What was decided for the session holds no more."""
         self._session.clear()
 
     def _write(self) -> None:
-        path = cast("Path", self._path)
+        path = self._path
+        if path is None:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # for its owner alone
         try:
@@ -153,6 +160,16 @@ class Decisions:
         except BaseException:
             os.unlink(name)
             raise
+        self._version = _version_of(path)
+
+
+def _version_of(path: Path) -> tuple[int, ...] | None:
+    """Which file this is now, and which version of it; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _read(path: Path) -> _Kept:

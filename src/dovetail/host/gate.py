@@ -67,8 +67,7 @@ class ConsentGate:
             if by == "person" and answer.remember != "once":
                 self._remember(request, answer)
             if isinstance(answer, Approve) and request.tool is not None:
-                keep = answer.remember == "always"
-                self.decisions.show(request.server, self._identities[request.server], request.tool, keep=keep)
+                self.decisions.show(request.server, self._identities[request.server], request.tool)
         except Exception as problem:
             log.exception("a decision could not be recorded")
             raise ConsentRefused(

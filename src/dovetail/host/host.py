@@ -143,7 +143,7 @@ class Host:
         self._questions: dict[str, ServerQuestions] = {}
         self._sources: dict[str, None] = {}
         self._servers: dict[str, HostedServer] = {}
-        self._opened = False
+        self._opened = self._closed = False
         for name, given in servers.items():
             self._servers[name] = self._made(name, given)
 
@@ -173,14 +173,23 @@ class Host:
     # Life
 
     async def open(self) -> "Host":
-        """Begin to connect to all servers, side by side. Waits for none of them. Does nothing when open."""
+        """Begin to connect to all servers, side by side. Waits for none of them. Does nothing when open.
+
+        Raises `Closed`.
+        """
+        self._check()
         self._opened = True
         for server in self._servers.values():
             server.start()
         return self
 
+    def _check(self) -> None:
+        if self._closed:
+            raise Closed("the host is closed; make another")
+
     async def close(self) -> None:
         """Let go of all servers; those that were started are ended. Idempotent, bounded."""
+        self._closed = True
         await asyncio.gather(*(server.close() for server in self._servers.values()))
         self._teller.close()
 
@@ -210,8 +219,9 @@ class Host:
     async def add(self, name: str, target: Any) -> HostedServer:
         """One more server, as the constructor takes them; it is connected at once if the host is open.
 
-        Raises `LocalProtocolError` for a name that is taken, or that no server can have.
+        Raises `LocalProtocolError` for a name that is taken, or that no server can have; `Closed`.
         """
+        self._check()
         if name in self._servers:
             raise LocalProtocolError(f"the host has a server {name!r} already; remove it first")
         server = self._servers[name] = self._made(name, target)
@@ -334,7 +344,8 @@ class Host:
             name, None if arguments is None else as_plain("the arguments", arguments)
         )
         server, agreed = self.server(found.server), definition_of(found.tool)
-        settings: dict[str, Any] = {"timeout": timeout, "progress": progress, "meta": meta}
+        heard = None if progress is None else server.progress_for(progress)
+        settings: dict[str, Any] = {"timeout": timeout, "progress": heard, "meta": meta}
 
         async def use(client: Client) -> ToolResult:
             now = server.known_tools.get(found.tool.name)

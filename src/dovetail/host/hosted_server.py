@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ..client import Client, ServerWarning, StateChange
+from ..client import Client, ProgressHandler, ServerWarning, StateChange
 from ..errors import (
     Closed,
     DovetailError,
@@ -36,12 +36,14 @@ from ..errors import (
     TransportError,
 )
 from ..extensions import Change
+from ..logs import get_logger
 from ..types import MessageNotice, ProgressNotice, Prompt, ServerCapabilities, Tool
 from .events import EventKind
 from .server_states import ServerState, ServerStates, ServerStatus, ServerUnavailable
 
 __all__ = ["MAX_LISTED", "STDERR_LINES", "HostedServer", "Upkeep"]
 
+log = get_logger("dovetail.host")
 STDERR_LINES: Final = 500
 """The last lines that a started server wrote to standard error, which are kept."""
 MAX_LISTED: Final = 10_000
@@ -173,9 +175,8 @@ class HostedServer:
         self._doubted = problem
         self._doubt.set()
         if self.state == "ready":
-            self._states.now(
-                "degraded", problem
-            )  # at once: whoever makes a call now waits for what comes of it
+            # At once: whoever makes a call now waits for what comes of it.
+            self._states.now("degraded", problem)
 
     async def _live(self) -> None:
         failures = 0
@@ -233,7 +234,9 @@ class HostedServer:
             return (
                 problem if isinstance(problem, DovetailError) else RequestTimeout("it did not answer in time")
             )
-        except (DovetailError, OSError, ValueError, ImportError) as problem:
+        except Exception as problem:  # whatever it is, the server is looked after further
+            if not isinstance(problem, (DovetailError, OSError, ImportError)):
+                log.exception("connecting to the server %s failed", self.name)
             self._retire()
             return problem
         return None if client.state == "ready" else self._doubted
@@ -313,6 +316,10 @@ class HostedServer:
 
     def _on_log(self, notice: MessageNotice) -> None:
         self._tell("log", notice)
+
+    def progress_for(self, own: ProgressHandler) -> ProgressHandler:
+        """Who hears of the progress of a call that has a handler of its ``own``: that, and events."""
+        return _both(self._on_progress, own)
 
     def _on_progress(self, notice: ProgressNotice) -> None:
         self._tell("progress", notice)
