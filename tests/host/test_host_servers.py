@@ -181,6 +181,17 @@ async def test_a_server_that_can_not_be_started_is_left_alone_until_it_is_mended
     assert late.state == "closed"
 
 
+async def test_connecting_is_broken_off_by_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "mute.py"
+    path.write_text(MUTE)
+    async with Host({"mute": [sys.executable, str(path)]}, connect_timeout=3600) as host:
+        assert not await host.settled(0.2)
+        path.write_text(MORTAL)
+        host.restart("mute")
+        await host.server("mute").wait_for("ready", timeout=20)
+        assert int((await host.call("mute__pid")).text) > 0
+
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]

@@ -97,6 +97,7 @@ class HostedServer:
         self._doubted: BaseException | None = None
         self._restart = False
         self._generation = 0
+        self._clock: asyncio.Timeout | None = None
         self._tools: dict[str, Tool] = {}
         self._prompts: dict[str, Prompt] = {}
         self._stale: set[str] = set()
@@ -131,6 +132,8 @@ class HostedServer:
         """Connect from the beginning: a started server is ended and started again. Gives up no other server."""
         self._restart = True
         self._doubt.set()
+        if self._clock is not None:  # whatever is being waited for, such as a login
+            self._clock.reschedule(asyncio.get_running_loop().time())
         if self.state not in ("new", "closed"):
             self._states.now("connecting")
 
@@ -225,7 +228,7 @@ class HostedServer:
         try:
             client = self._client = self._new_client()
             seconds = None if "auth" in self._options else self._upkeep.connect_timeout
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as self._clock:
                 await client.open()
                 self._stale = {"tools", "prompts"}
                 await self._read_lists(client)
@@ -239,6 +242,8 @@ class HostedServer:
                 log.exception("connecting to the server %s failed", self.name)
             self._retire()
             return problem
+        finally:
+            self._clock = None
         return None if client.state == "ready" else self._doubted
 
     async def _until_lost(self) -> BaseException | None:
