@@ -30,9 +30,10 @@ help: ## say what there is
 	@printf 'Dovetail. Make targets:\n\n'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
-demo: setup-demo ## run the examples: every kind of client, a task that survives a kill, a server made of five
+demo: setup-demo ## run the examples: every kind of client, a task that survives a kill, a host, a server made of five
 	@$(PY) examples/library/demo.py
 	@$(PY) examples/report/demo.py
+	@$(PY) examples/host/demo.py
 	@node=$$($(PY) tools/npm_packages.py examples/town/package.json .cache/town) && \
 	    $(PY) examples/town/demo.py "$$node" .cache/town
 

@@ -111,6 +111,9 @@ _lazy = LazyNames(
         ),
         "dovetail.codegen.typed_client": ("SurfaceChanged",),
         "dovetail.capture.lines": ("CaptureInvalid",),
+        "dovetail.host.consent": ("ConsentRefused",),
+        "dovetail.host.decisions": ("DecisionsUnreadable",),
+        "dovetail.host.policy": ("PolicyInvalid",),
         "dovetail.host.server_states": ("ServerUnavailable",),
         "dovetail.host.configuration.errors": (
             "ConfigurationChanged",

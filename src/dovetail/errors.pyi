@@ -26,6 +26,9 @@ from dovetail.host.configuration.errors import (
     SecretsUnavailable,
     VariableMissing,
 )
+from dovetail.host.consent import ConsentRefused
+from dovetail.host.decisions import DecisionsUnreadable
+from dovetail.host.policy import PolicyInvalid
 from dovetail.host.server_states import ServerUnavailable
 from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
@@ -125,7 +128,9 @@ __all__ = [
     "ConfigurationUnreadable",
     "ConnectFailed",
     "ConnectionLost",
+    "ConsentRefused",
     "CredentialsUnbound",
+    "DecisionsUnreadable",
     "Declined",
     "DiscoveryFailed",
     "Dismissed",
@@ -169,6 +174,7 @@ __all__ = [
     "ParkingLost",
     "ParseError",
     "PathRefused",
+    "PolicyInvalid",
     "RPCError",
     "RateLimited",
     "RegistrationError",

@@ -55,6 +55,14 @@ def test_the_report():
         assert text in done.stdout
 
 
+def test_the_host():
+    """Five servers, of which two are no use, and a person; the demo compares the transcript itself."""
+    words = [sys.executable, str(EXAMPLES / "host" / "demo.py")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=55, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert "another process: True" in done.stdout
+
+
 def test_the_demo_with_plain_ascii(tmp_path):
     """An output that knows no more than ASCII is no reason to fail."""
     code = (

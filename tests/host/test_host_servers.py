@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ import pytest
 from dovetail import (
     App,
     Client,
+    Closed,
     Context,
     HTTPStatusError,
     Image,
@@ -22,9 +24,11 @@ from dovetail import (
     RequestTimeout,
     ServerExited,
 )
-from dovetail.host import EventReader, Host, HostEvent, ResultLimits, ServerStatus, ServerUnavailable
+from dovetail.host import EventReader, HostEvent, HostPolicy, ResultLimits, ServerStatus, ServerUnavailable
+from dovetail.host import Host as ConsentingHost
 from dovetail.testing import served
 
+Host = partial(ConsentingHost, policy=HostPolicy(default="allow"))
 MORTAL = """
 import asyncio, os, sys
 from dovetail import App, Context
@@ -175,6 +179,17 @@ async def test_a_server_that_can_not_be_started_is_left_alone_until_it_is_mended
         host.restart("late")
         assert int((await host.call("late__pid")).text) > 0
     assert late.state == "closed"
+
+
+async def test_connecting_is_broken_off_by_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "mute.py"
+    path.write_text(MUTE)
+    async with Host({"mute": [sys.executable, str(path)]}, connect_timeout=3600) as host:
+        assert not await host.settled(0.2)
+        path.write_text(MORTAL)
+        host.restart("mute")
+        await host.server("mute").wait_for("ready", timeout=20)
+        assert int((await host.call("mute__pid")).text) > 0
 
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -380,6 +395,42 @@ async def test_a_call_has_a_time_in_all(tmp_path: Path) -> None:
         with pytest.raises(RequestTimeout, match="'a__busy' took longer"):
             await host.call("a__busy")
         assert time.monotonic() - began < 10
+
+
+async def test_a_handler_of_a_call_and_events_both_hear_of_its_progress() -> None:
+    app = App("steps")
+
+    @app.tool
+    async def step(ctx: Context) -> str:
+        await ctx.progress(1, 1)
+        return "done"
+
+    told: list[HostEvent] = []
+    heard: list[Any] = []
+    own: list[Any] = []
+    client = Client(app, progress=lambda notice, call: own.append(call))
+    async with Host({"a": client}, on_event=told.append) as host:
+        await host.call("a__step")
+        await host.call("a__step", progress=heard.append)
+    assert len([event for event in told if event.kind == "progress"]) == 2
+    assert (len(heard), [call.name for call in own]) == (1, ["step"])
+
+
+async def test_what_is_closed_stays_closed() -> None:
+    host = Host({"one": greeter()})
+    await host.close()
+    await host.close()
+    for use in (host.open(), host.add("two", greeter()), host.call("one__hello", {"who": "x"})):
+        with pytest.raises(Closed):
+            await use
+    assert host.server("one").state == "closed"
+
+
+async def test_a_target_that_is_none_fails_alone() -> None:
+    async with Host({"number": 7, "odd": Client("x", timeout=1), "memory": greeter()}) as host:
+        assert await host.settled(20)
+        assert [server.state for server in host.servers.values()] == ["failed", "failed", "ready"]
+        assert host.server("number").status.retry_in is None
 
 
 async def test_servers_come_and_go() -> None:

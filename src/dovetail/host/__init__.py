@@ -1,8 +1,8 @@
-"""Hosts: many servers kept up side by side, their tools under names that are unique.
+"""Hosts: many servers kept up side by side, their tools under names that are unique, and consent to what they do.
 
 What a program with a model inside needs besides the model. It stands on the client's public face.
 
-Specification: architecture; client best practices.
+Specification: architecture; client best practices; server/tools, "Security Considerations".
 """
 
 # pyright: reportUnsupportedDunderAll=false
@@ -13,11 +13,34 @@ from ..lazy_names import LazyNames
 _lazy = LazyNames(
     __name__,
     {
+        "dovetail.host.consent": (
+            "Approve",
+            "ConsentAnswer",
+            "ConsentHandler",
+            "ConsentKind",
+            "ConsentRefused",
+            "ConsentRequest",
+            "Refuse",
+            "Remember",
+        ),
+        "dovetail.host.decisions": ("Decisions", "DecisionsUnreadable", "RememberedDecision"),
         "dovetail.host.events": ("EventKind", "EventReader", "HostEvent"),
-        "dovetail.host.host": ("Host", "HostPrompt", "HostResource", "HostTool"),
+        "dovetail.host.host": ("Host",),
         "dovetail.host.hosted_server": ("HostedServer",),
+        "dovetail.host.offers": ("HostPrompt", "HostResource", "HostTool"),
+        "dovetail.host.policy": (
+            "HostPolicy",
+            "PolicyDecision",
+            "PolicyFlow",
+            "PolicyInvalid",
+            "PolicyRule",
+            "PolicyVerdict",
+        ),
+        "dovetail.host.questions": ("SamplingBudget",),
+        "dovetail.host.records": ("HostRecord", "RecordSink"),
         "dovetail.host.results": ("HostBlob", "HostResult", "ResultLimits"),
         "dovetail.host.server_states": ("ServerState", "ServerStatus", "ServerUnavailable"),
+        "dovetail.host.tool_definitions": ("ToolChange",),
     },
 )
 __getattr__ = _lazy.find

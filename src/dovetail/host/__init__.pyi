@@ -1,24 +1,68 @@
 """The names of `dovetail.host` for type checkers. Written by: python tools/public_api.py --write"""
 
+from dovetail.host.consent import (
+    Approve,
+    ConsentAnswer,
+    ConsentHandler,
+    ConsentKind,
+    ConsentRefused,
+    ConsentRequest,
+    Refuse,
+    Remember,
+)
+from dovetail.host.decisions import Decisions, DecisionsUnreadable, RememberedDecision
 from dovetail.host.events import EventKind, EventReader, HostEvent
-from dovetail.host.host import Host, HostPrompt, HostResource, HostTool
+from dovetail.host.host import Host
 from dovetail.host.hosted_server import HostedServer
+from dovetail.host.offers import HostPrompt, HostResource, HostTool
+from dovetail.host.policy import (
+    HostPolicy,
+    PolicyDecision,
+    PolicyFlow,
+    PolicyInvalid,
+    PolicyRule,
+    PolicyVerdict,
+)
+from dovetail.host.questions import SamplingBudget
+from dovetail.host.records import HostRecord, RecordSink
 from dovetail.host.results import HostBlob, HostResult, ResultLimits
 from dovetail.host.server_states import ServerState, ServerStatus, ServerUnavailable
+from dovetail.host.tool_definitions import ToolChange
 
 __all__ = [
+    "Approve",
+    "ConsentAnswer",
+    "ConsentHandler",
+    "ConsentKind",
+    "ConsentRefused",
+    "ConsentRequest",
+    "Decisions",
+    "DecisionsUnreadable",
     "EventKind",
     "EventReader",
     "Host",
     "HostBlob",
     "HostEvent",
+    "HostPolicy",
     "HostPrompt",
+    "HostRecord",
     "HostResource",
     "HostResult",
     "HostTool",
     "HostedServer",
+    "PolicyDecision",
+    "PolicyFlow",
+    "PolicyInvalid",
+    "PolicyRule",
+    "PolicyVerdict",
+    "RecordSink",
+    "Refuse",
+    "Remember",
+    "RememberedDecision",
     "ResultLimits",
+    "SamplingBudget",
     "ServerState",
     "ServerStatus",
     "ServerUnavailable",
+    "ToolChange",
 ]

@@ -2,64 +2,74 @@
 
 Theory of operation. Each server is kept up by a task of its own (`hosted_server`), so a slow or broken one holds nobody
 up: lists have what the others offer, and calls of it fail with what is wrong. Tools have names that are unique over all
-servers (`naming`), from which a call finds its server. What happens is told as events (`events`).
+servers (`naming`), from which a call finds its server. All that is done for a model, and all that servers ask, passes
+one gate (`gate`). What happens is told as events (`events`).
 
 Specification: architecture, "Host"; client best practices.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
-from ..client import Client, ProgressHandler, Seconds
-from ..errors import Closed, DovetailError, LocalProtocolError, LoginRequired, RequestTimeout, TransportError
+from ..client import (
+    Client,
+    ElicitationHandler,
+    ProgressHandler,
+    RootsSource,
+    SamplingHandler,
+    Seconds,
+    ToolResult,
+)
+from ..client.arguments import as_plain
+from ..errors import (
+    Closed,
+    DovetailError,
+    LocalProtocolError,
+    LoginRequired,
+    RemoteProtocolError,
+    RequestTimeout,
+    TransportError,
+)
+from ..logs import get_logger
 from ..security import one_line
-from ..types import Completion, GetPromptResult, Prompt, ReadResourceResult, Resource, ResourceReference, Tool
+from ..types import (
+    Completion,
+    GetPromptResult,
+    PromptReference,
+    ReadResourceResult,
+    Resource,
+    ResourceReference,
+    Tool,
+)
+from .consent import ConsentHandler, ConsentKind, ConsentRefused, ConsentRequest
+from .decisions import Decisions, identity_of
 from .events import EventReader, EventTeller, HostEvent
-from .hosted_server import HostedServer, Upkeep
+from .gate import ConsentGate
+from .hosted_server import MAX_LISTED, HostedServer, Upkeep
 from .naming import check_server_name, prompt_name, server_of, tool_name
+from .offers import HostPrompt, HostResource, HostTool
+from .policy import HostPolicy
+from .questions import QuestionSettings, SamplingBudget, ServerQuestions
+from .records import HostRecord, HostRecorder, RecordSink
 from .results import HostResult, ResultLimits, result_of
+from .tool_definitions import changes_of, definition_of, hidden_in
 
-__all__ = ["Host", "HostPrompt", "HostResource", "HostTool"]
+__all__ = ["Host"]
 
+log = get_logger("dovetail.host")
 MAX_INSTRUCTIONS: Final = 4_000
 """Characters of a server's instructions that go into those of the host."""
-_MOST: Final = 256
-
-
-class HostTool(Struct, frozen=True, kw_only=True):
-    """A tool of a host. ``name``: for models, unique over all servers; ``tool``: as ``server`` lists it, untrusted."""
-
-    name: str
-    server: str
-    tool: Tool
-
-    def definition(self) -> dict[str, Any]:
-        """What a model is told: ``name``, ``description``, ``input_schema``."""
-        return {
-            "name": self.name,
-            "description": self.tool.description or self.tool.title or "",
-            "input_schema": self.tool.input_schema,
-        }
-
-
-class HostPrompt(Struct, frozen=True, kw_only=True):
-    """A prompt of a host. ``name``: as a person types it, ``/server:prompt``."""
-
-    name: str
-    server: str
-    prompt: Prompt
-
-
-class HostResource(Struct, frozen=True, kw_only=True):
-    """A resource of a ``server`` of a host. It is read by both: servers may use the same URI."""
-
-    server: str
-    resource: Resource
+MAX_SERVERS: Final = 256
+"""Servers that a host has at most when it is made."""
+_CHANGES: Final = 3
+T = TypeVar("T")
 
 
 class Host:
@@ -67,9 +77,21 @@ class Host:
 
     ``servers``: by the names that they are to have, what a `Client` takes; or a `Client` that was not opened, whose
     target and options are taken for clients of the host's own. ``on_event``: called at once with each `HostEvent`, must
-    not block. ``patience``: seconds that a list or a call waits for a server that is being connected (10).
-    ``connect_timeout``: seconds that connecting may take where nobody has to log in (30). ``attempts``: failures in a
-    row after which a server is left alone until it is restarted (8). ``limits``: of results.
+    not block.
+
+    ``consent``: asked before anything is done that the ``policy`` does not allow or deny; a plain function runs in a
+    thread. Without it, all of that is refused. ``policy``: a `HostPolicy`. ``decisions``: a `Decisions`, to keep what
+    was decided for the next time. ``audit``: where a `HostRecord` of each decision and call goes: a function that must
+    not block, or the path of a file to append to; with ``audit_arguments`` also what calls were made with.
+
+    ``elicitation``: shows a form, as of `Client`. ``open_address``: opens an address that a person agreed to visit,
+    where neither model nor program can look in, such as `webbrowser.open`; "done" says that the person has been there.
+    ``sampling``: runs the model, within the ``sampling_budget`` of a server; with ``review_answers`` its answers pass
+    ``consent``, too. ``roots``: the folders that servers may be told of.
+
+    ``patience``: seconds that a call waits for a server that is being connected, and that lists wait for it in all
+    (10). ``connect_timeout``: seconds that connecting may take where nobody has to log in (30). ``attempts``: failures
+    in a row after which a server is left alone until it is restarted (8). ``limits``: of results.
 
     Raises `LocalProtocolError` for a name that no server can have.
     """
@@ -79,36 +101,71 @@ class Host:
         servers: Mapping[str, Any],
         *,
         on_event: Callable[[HostEvent], Any] | None = None,
+        consent: ConsentHandler | None = None,
+        policy: HostPolicy = HostPolicy(),
+        decisions: Decisions | None = None,
+        audit: RecordSink | str | os.PathLike[str] | None = None,
+        audit_arguments: bool = False,
+        elicitation: ElicitationHandler | None = None,
+        open_address: Callable[[str], Any] | None = None,
+        sampling: SamplingHandler | None = None,
+        sampling_budget: SamplingBudget = SamplingBudget(),
+        review_answers: bool = False,
+        roots: RootsSource | None = None,
         patience: float = 10.0,
         connect_timeout: float = 30.0,
         attempts: int = 8,
         limits: ResultLimits = ResultLimits(),
     ) -> None:
-        if len(servers) > _MOST:
-            raise LocalProtocolError(f"a host has at most {_MOST} servers, not {len(servers)}")
+        if len(servers) > MAX_SERVERS:
+            raise LocalProtocolError(f"a host has at most {MAX_SERVERS} servers, not {len(servers)}")
         self._upkeep = Upkeep(patience=patience, connect_timeout=connect_timeout, attempts=attempts)
         self._limits = limits
         self._teller = EventTeller(on_event)
+        self._recorder = HostRecorder(audit, arguments=audit_arguments, tell=self._recorded)
+        self._identities: dict[str, str] = {}
+        self._gate = ConsentGate(
+            consent,
+            policy,
+            Decisions() if decisions is None else decisions,
+            self._recorder,
+            identities=self._identities,
+            listed=lambda name: self._servers[name].known_tools,
+        )
+        self._answering = QuestionSettings(
+            elicitation=elicitation,
+            open_address=open_address,
+            sampling=sampling,
+            budget=sampling_budget,
+            review_answers=review_answers,
+            roots=roots,
+        )
+        self._questions: dict[str, ServerQuestions] = {}
+        self._sources: dict[str, None] = {}
         self._servers: dict[str, HostedServer] = {}
-        self._opened = False
+        self._opened = self._closed = False
         for name, given in servers.items():
             self._servers[name] = self._made(name, given)
 
     def _made(self, name: str, given: Any) -> HostedServer:
         check_server_name(name)
-        target, options = (
-            (given.target, dict(given.options))
-            if hasattr(given, "target") and hasattr(given, "options")
-            else (given, {})
-        )
+        its_own = hasattr(given, "target") and hasattr(given, "options")
+        target: Any = given.target if its_own else given
+        options: dict[str, Any] = dict(given.options) if its_own else {}
+        self._identities[name] = identity_of(target, options)
+        questions = ServerQuestions(name, self._gate, self._answering, options, lambda: tuple(self._sources))
+        self._questions[name] = questions
         return HostedServer(
             name,
             target,
-            cast("dict[str, Any]", options),
-            handlers={},
+            options,
+            handlers=questions.handlers(),
             upkeep=self._upkeep,
             tell=partial(self._tell, name),
         )
+
+    def _recorded(self, record: HostRecord) -> None:
+        self._teller.tell(record.event, record.server, record)
 
     def _tell(self, server: str, kind: Any, value: Any) -> None:
         self._teller.tell(kind, server, value)
@@ -116,14 +173,23 @@ class Host:
     # Life
 
     async def open(self) -> "Host":
-        """Begin to connect to all servers, side by side. Waits for none of them. Does nothing when open."""
+        """Begin to connect to all servers, side by side. Waits for none of them. Does nothing when open.
+
+        Raises `Closed`.
+        """
+        self._check()
         self._opened = True
         for server in self._servers.values():
             server.start()
         return self
 
+    def _check(self) -> None:
+        if self._closed:
+            raise Closed("the host is closed; make another")
+
     async def close(self) -> None:
         """Let go of all servers; those that were started are ended. Idempotent, bounded."""
+        self._closed = True
         await asyncio.gather(*(server.close() for server in self._servers.values()))
         self._teller.close()
 
@@ -153,8 +219,9 @@ class Host:
     async def add(self, name: str, target: Any) -> HostedServer:
         """One more server, as the constructor takes them; it is connected at once if the host is open.
 
-        Raises `LocalProtocolError` for a name that is taken, or that no server can have.
+        Raises `LocalProtocolError` for a name that is taken, or that no server can have; `Closed`.
         """
+        self._check()
         if name in self._servers:
             raise LocalProtocolError(f"the host has a server {name!r} already; remove it first")
         server = self._servers[name] = self._made(name, target)
@@ -165,7 +232,7 @@ class Host:
     async def remove(self, name: str) -> None:
         """Let go of a server. Raises `LocalProtocolError` if there is none."""
         server = self.server(name)
-        del self._servers[name]
+        del self._servers[name], self._questions[name]
         await server.close()
 
     def restart(self, name: str) -> None:
@@ -185,6 +252,15 @@ class Host:
             if isinstance(each, BaseException) and not isinstance(each, RequestTimeout):
                 raise each
         return not any(isinstance(each, BaseException) for each in found)
+
+    def new_session(self) -> None:
+        """Begin another conversation: what was decided for the session holds no more, budgets are whole again, and
+        nothing of the results before is in it. Call it when the model's context is a new one, and not before.
+        """
+        self._gate.decisions.new_session()
+        self._sources.clear()
+        for questions in self._questions.values():
+            questions.new_session()
 
     def events(self) -> EventReader:
         """Everything that happens from now on: ``async for event in host.events(): ...``."""
@@ -211,8 +287,25 @@ class Host:
         named: dict[str, HostTool] = {}
         for own, tool in tools.items():
             name = tool_name(server.name, own)
-            named.setdefault(name, HostTool(name=name, server=server.name, tool=tool))
+            if name not in named:
+                named[name] = self._shown(name, server.name, tool)
         return list(named.values())
+
+    def _shown(self, name: str, server: str, tool: Tool) -> HostTool:
+        definition = definition_of(tool)
+        before = self._gate.decisions.shown(server, self._identities[server], tool.name)
+        return HostTool(
+            name=name,
+            server=server,
+            tool=tool,
+            shadows=tuple(
+                each.name
+                for each in self._servers.values()
+                if each.name != server and tool.name in each.known_tools
+            ),
+            hidden=hidden_in(definition),
+            changed=() if before is None else changes_of(before, definition),
+        )
 
     async def tool(self, name: str) -> HostTool:
         """The tool of this name. Raises `LocalProtocolError` if there is none, `ServerUnavailable` if nobody knows."""
@@ -247,21 +340,95 @@ class Host:
         progress; ``progress``, ``meta``: as of `Client.call_tool`. Raises what that raises, `ServerUnavailable`, and
         `LocalProtocolError` for an unknown name.
         """
-        found = await self.tool(name)
-        server = self._servers[found.server]
-        settings: dict[str, Any] = {"timeout": timeout, "progress": progress, "meta": meta}
-        try:
-            async with asyncio.timeout(self._limits.seconds):
-                raw = await self._used(
-                    server, lambda client: client.call_tool(found.tool.name, arguments, **settings)
+        found, given, request = await self._allowed(
+            name, None if arguments is None else as_plain("the arguments", arguments)
+        )
+        server, agreed = self.server(found.server), definition_of(found.tool)
+        heard = None if progress is None else server.progress_for(progress)
+        settings: dict[str, Any] = {"timeout": timeout, "progress": heard, "meta": meta}
+
+        async def use(client: Client) -> ToolResult:
+            now = server.known_tools.get(found.tool.name)
+            if now is None or definition_of(now) != agreed:  # it was connected anew meanwhile
+                raise ConsentRefused(
+                    f"the tool {name!r} is not what was agreed to any more", request=request, by="policy"
                 )
-        except TimeoutError as problem:
-            if isinstance(problem, DovetailError):
-                raise
-            raise RequestTimeout(
-                f"{name!r} took longer than the {self._limits.seconds} seconds of a call"
-            ) from None
-        return result_of(name, server.name, raw, self._limits)
+            return await client.call_tool(found.tool.name, given, **settings)
+
+        async def run() -> HostResult:
+            async with asyncio.timeout(self._limits.seconds) as clock:
+                try:
+                    raw = await self._used(server, use)
+                except asyncio.CancelledError:
+                    if clock.expired():
+                        raise RequestTimeout(
+                            f"{name!r} took longer than the {self._limits.seconds} seconds of a call"
+                        ) from None
+                    raise
+            return result_of(name, server.name, raw, self._limits)
+
+        return await self._noted(server.name, "tool", name, run)
+
+    async def _allowed(
+        self, name: str, arguments: dict[str, Any] | None
+    ) -> tuple[HostTool, dict[str, Any] | None, ConsentRequest]:
+        """The tool, with what it may be called, and what was agreed to. Asked again if it changed while a person
+        looked at it; nobody is asked about a server that can't be used.
+        """
+        await self._server_in(name, "tool").usable()
+        found = await self.tool(name)
+        looked_at = 0
+        while True:
+            request = ConsentRequest(
+                kind="tool",
+                server=found.server,
+                name=name,
+                tool=found.tool,
+                arguments=arguments or {},
+                shadows=found.shadows,
+                sources=tuple(self._sources),
+            )
+            if (looked_at := looked_at + 1) > _CHANGES:
+                raise ConsentRefused(
+                    f"the tool {name!r} changes while it is looked at", request=request, by="policy"
+                )
+            answer = await self._gate.passed(request)
+            now = await self.tool(name)
+            if definition_of(now.tool) == definition_of(found.tool):
+                given: Any = arguments if answer.replacement is None else answer.replacement
+                return now, given, request
+            found = now
+
+    async def _noted(self, server: str, kind: ConsentKind, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """What comes of something that was allowed: recorded, and part of the conversation from now on."""
+        began, outcome = time.monotonic(), "ok"
+        self._sources[server] = None
+        try:
+            result = await work()
+            outcome = "tool_error" if isinstance(result, HostResult) and result.is_error else "ok"
+            return result
+        except BaseException as problem:
+            outcome = type(problem).__name__
+            raise
+        finally:
+            duration = time.monotonic() - began
+            self._recorder.put(
+                "call", server=server, kind=kind, name=name, outcome=outcome, duration=duration
+            )
+
+    async def _read_from(
+        self,
+        server: HostedServer,
+        kind: ConsentKind,
+        name: str,
+        arguments: Mapping[str, Any] | None,
+        use: Callable[[Client], Awaitable[T]],
+    ) -> T:
+        request = ConsentRequest(
+            kind=kind, server=server.name, name=name, arguments=arguments, sources=tuple(self._sources)
+        )
+        await self._gate.passed(request)
+        return await self._noted(server.name, kind, name, lambda: self._used(server, use))
 
     async def _used(self, server: HostedServer, use: Callable[[Client], Any]) -> Any:
         """What comes of a call, made twice where the first did no work for want of a connection."""
@@ -286,7 +453,12 @@ class Host:
                 offered = client.server_capabilities
                 if offered is not None and offered.resources is None:
                     return []
-                return [HostResource(server=server.name, resource=each) async for each in client.resources()]
+                found: list[HostResource] = []
+                async for each in client.resources():
+                    if len(found) >= MAX_LISTED:
+                        raise RemoteProtocolError(f"it lists more than {MAX_LISTED} resources")
+                    found.append(HostResource(server=server.name, resource=each))
+                return found
             except DovetailError as problem:
                 server.doubt(problem)
                 self._tell(server.name, "warning", f"its resources could not be listed: {problem}")
@@ -297,7 +469,10 @@ class Host:
 
     async def read(self, server: str, uri: str | Resource) -> ReadResourceResult:
         """What a resource of a server holds. Raises what `Client.read` raises, and `ServerUnavailable`."""
-        return await self._used(self.server(server), lambda client: client.read(uri))
+        name = uri.uri if isinstance(uri, Resource) else uri
+        return await self._read_from(
+            self.server(server), "resource", name, None, lambda client: client.read(uri)
+        )
 
     async def prompts(self) -> list[HostPrompt]:
         """The prompts of all servers, as `tools`."""
@@ -313,7 +488,10 @@ class Host:
         """The messages of a prompt, by its name in this host (``/server:prompt``). Raises as `call` does."""
         server = self._server_in(name, "prompt")
         own = name[len(prompt_name(server.name, "")) :]
-        return await self._used(server, lambda client: client.get_prompt(own, arguments))
+        given = None if arguments is None else as_plain("the arguments", arguments)
+        return await self._read_from(
+            server, "prompt", own, given, lambda client: client.get_prompt(own, given)
+        )
 
     async def complete(
         self, name: str, argument: str, value: str = "", context: Mapping[str, str] | None = None
@@ -321,8 +499,6 @@ class Host:
         """Suggestions for an argument of a prompt (``/server:prompt``). Raises as `call` does."""
         server = self._server_in(name, "prompt")
         own = name[len(prompt_name(server.name, "")) :]
-        from ..types import PromptReference
-
         return await self._used(
             server, lambda client: client.complete(PromptReference(name=own), argument, value, context)
         )

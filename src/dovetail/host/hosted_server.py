@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ..client import Client, ServerWarning, StateChange
+from ..client import Client, ProgressHandler, ServerWarning, StateChange
 from ..errors import (
     Closed,
     DovetailError,
@@ -36,12 +36,14 @@ from ..errors import (
     TransportError,
 )
 from ..extensions import Change
+from ..logs import get_logger
 from ..types import MessageNotice, ProgressNotice, Prompt, ServerCapabilities, Tool
 from .events import EventKind
 from .server_states import ServerState, ServerStates, ServerStatus, ServerUnavailable
 
 __all__ = ["MAX_LISTED", "STDERR_LINES", "HostedServer", "Upkeep"]
 
+log = get_logger("dovetail.host")
 STDERR_LINES: Final = 500
 """The last lines that a started server wrote to standard error, which are kept."""
 MAX_LISTED: Final = 10_000
@@ -95,6 +97,7 @@ class HostedServer:
         self._doubted: BaseException | None = None
         self._restart = False
         self._generation = 0
+        self._clock: asyncio.Timeout | None = None
         self._tools: dict[str, Tool] = {}
         self._prompts: dict[str, Prompt] = {}
         self._stale: set[str] = set()
@@ -129,6 +132,8 @@ class HostedServer:
         """Connect from the beginning: a started server is ended and started again. Gives up no other server."""
         self._restart = True
         self._doubt.set()
+        if self._clock is not None:  # whatever is being waited for, such as a login
+            self._clock.reschedule(asyncio.get_running_loop().time())
         if self.state not in ("new", "closed"):
             self._states.now("connecting")
 
@@ -143,11 +148,17 @@ class HostedServer:
         while self._closing:
             await asyncio.wait(tuple(self._closing))
 
-    async def usable(self) -> Client:
-        """The client, once it can be used. Raises `ServerUnavailable`, `Closed`."""
+    async def usable(self, *, waited_for: bool = False) -> Client:
+        """The client, once it can be used. ``waited_for``: the time that the server has been connecting for counts.
+
+        Raises `ServerUnavailable`, `Closed`.
+        """
         if self.state in ("connecting", "degraded"):
+            seconds = self._upkeep.patience
+            if waited_for:
+                seconds = max(0.0, self._states.since + seconds - time.monotonic())
             with suppress(RequestTimeout):  # said below
-                await self._states.wait(("ready", "failed", "needs_login"), self._upkeep.patience)
+                await self._states.wait(("ready", "failed", "needs_login"), seconds)
         if self.state == "closed":
             raise Closed("the host is closed")
         if self.state != "ready" or self._client is None:
@@ -167,9 +178,8 @@ class HostedServer:
         self._doubted = problem
         self._doubt.set()
         if self.state == "ready":
-            self._states.now(
-                "degraded", problem
-            )  # at once: whoever makes a call now waits for what comes of it
+            # At once: whoever makes a call now waits for what comes of it.
+            self._states.now("degraded", problem)
 
     async def _live(self) -> None:
         failures = 0
@@ -218,7 +228,7 @@ class HostedServer:
         try:
             client = self._client = self._new_client()
             seconds = None if "auth" in self._options else self._upkeep.connect_timeout
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as self._clock:
                 await client.open()
                 self._stale = {"tools", "prompts"}
                 await self._read_lists(client)
@@ -227,9 +237,13 @@ class HostedServer:
             return (
                 problem if isinstance(problem, DovetailError) else RequestTimeout("it did not answer in time")
             )
-        except (DovetailError, OSError, ValueError, ImportError) as problem:
+        except Exception as problem:  # whatever it is, the server is looked after further
+            if not isinstance(problem, (DovetailError, OSError, ImportError)):
+                log.exception("connecting to the server %s failed", self.name)
             self._retire()
             return problem
+        finally:
+            self._clock = None
         return None if client.state == "ready" else self._doubted
 
     async def _until_lost(self) -> BaseException | None:
@@ -254,7 +268,7 @@ class HostedServer:
 
     def _new_client(self) -> Client:
         given = self._options
-        options: dict[str, Any] = {**given, "restart": False}
+        options: dict[str, Any] = {**given, "restart": False, "rounds": "auto"}
         heard: dict[str, Callable[..., Any]] = {
             "on_state": partial(self._on_state, self._generation),
             "on_stderr": self._on_stderr,
@@ -308,6 +322,10 @@ class HostedServer:
     def _on_log(self, notice: MessageNotice) -> None:
         self._tell("log", notice)
 
+    def progress_for(self, own: ProgressHandler) -> ProgressHandler:
+        """Who hears of the progress of a call that has a handler of its ``own``: that, and events."""
+        return _both(self._on_progress, own)
+
     def _on_progress(self, notice: ProgressNotice) -> None:
         self._tell("progress", notice)
 
@@ -325,6 +343,11 @@ class HostedServer:
         client = self._client
         return (client.instructions or "") if client is not None and self.state == "ready" else ""
 
+    @property
+    def known_tools(self) -> Mapping[str, Tool]:
+        """Its tools by its own names, as they were read last."""
+        return self._tools
+
     async def tools(self, *, fresh: bool = False) -> Mapping[str, Tool]:
         """Its tools by its own names: what was read last, read anew where it said that they changed, or ``fresh``."""
         await self._refresh(fresh=fresh)
@@ -338,7 +361,7 @@ class HostedServer:
     async def _refresh(self, *, fresh: bool) -> None:
         """Read what changed, if it can be read now."""
         try:
-            client = await self.usable()
+            client = await self.usable(waited_for=True)
         except ServerUnavailable:
             return
         if fresh:

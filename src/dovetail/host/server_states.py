@@ -17,6 +17,7 @@ Specification: none.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, Literal, get_args
 
@@ -62,11 +63,12 @@ class ServerUnavailable(DovetailError):
 
 
 class ServerStates:
-    """The state of one server. ``tell`` hears of each."""
+    """The state of one server. ``tell`` hears of each. ``since``: when it came, by the monotonic clock."""
 
     def __init__(self, name: str, tell: Callable[[ServerStatus], None]) -> None:
         self.name = name
         self.current = ServerStatus("new")
+        self.since = time.monotonic()
         self._tell = tell
         self._waiters: set[tuple[frozenset[str], asyncio.Future[ServerStatus]]] = set()
 
@@ -85,6 +87,8 @@ class ServerStates:
         self.current = ServerStatus(state, cause, retry_in, before.connections + connected)
         if self.current == before:
             return
+        if state != before.state:
+            self.since = time.monotonic()
         for wanted, waiter in tuple(self._waiters):
             self._answer(wanted, waiter)
         self._tell(self.current)

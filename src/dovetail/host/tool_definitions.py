@@ -1,0 +1,93 @@
+"""What a tool was when somebody agreed to it, and what has become of it: fingerprints, changes, hidden characters.
+
+Theory of operation. Whatever a model reads of a tool, and whatever decides what a call of it means, is its definition:
+all that the server lists but icons and ``_meta``. Its fingerprint is a digest of that. A server may change a definition
+at any time; who agreed to the one before has not agreed to this one, and is shown what is different.
+
+Text may hold characters that a person does not see and a model reads: tags, marks of direction, joiners of nothing,
+variation selectors. They are found, and named by their code points.
+
+Specification: server/tools, "Security Considerations".
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+from unicodedata import category
+
+from msgspec import Struct
+
+from ..types import Tool
+
+__all__ = ["ToolChange", "changes_of", "definition_of", "fingerprint_of", "hidden_in"]
+
+_NOT_READ: Final = ("_meta", "icons")
+_SEEN: Final = frozenset("\n\t\r\u200c\u200d")  # the joiners are parts of words and of emoji
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_SELECTORS: Final = range(0xE0100, 0xE01F0)  # marks by their category, invisible all the same
+_SHOWN: Final = 8
+
+
+class ToolChange(Struct, frozen=True):
+    """A part of a tool's definition that is not what it was: ``before`` and ``after`` as JSON, empty for nothing."""
+
+    part: str
+    before: str
+    after: str
+
+
+def definition_of(tool: Tool) -> dict[str, Any]:
+    """All of a tool that a model or a caller goes by, as the server wrote it."""
+    return {name: value for name, value in tool.to_wire().items() if name not in _NOT_READ}
+
+
+def fingerprint_of(definition: Mapping[str, Any]) -> str:
+    """A digest of a definition."""
+    return hashlib.sha256(_text(definition).encode("ascii")).hexdigest()
+
+
+def changes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[ToolChange, ...]:
+    """What is different."""
+    parts = sorted(before.keys() | after.keys())
+    texts = [
+        (part, *(_text(each[part]) if part in each else "" for each in (before, after))) for part in parts
+    ]
+    return tuple(ToolChange(part, old, new) for part, old, new in texts if old != new)
+
+
+def hidden_in(definition: Mapping[str, Any]) -> tuple[str, ...]:
+    """Characters that nobody sees, by where they are: "description: 12 hidden characters (U+E0041, ...)"."""
+    found: list[str] = []
+    for part, value in definition.items():
+        odd = (text for text in _texts(value) if not (text.isascii() and text.isprintable()))
+        counted = Counter(each for text in odd for each in text if _is_hidden(each))
+        if counted:
+            points = ", ".join(f"U+{ord(each):04X}" for each in sorted(counted)[:_SHOWN])
+            more = ", ..." if len(counted) > _SHOWN else ""
+            found.append(f"{part}: {counted.total()} hidden characters ({points}{more})")
+    return tuple(found)
+
+
+def _is_hidden(character: str) -> bool:
+    if character.isascii():
+        return not character.isprintable() and character not in _SEEN
+    return ord(character) in _SELECTORS or (character not in _SEEN and category(character) in _HIDDEN)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, names of members included. What is nested is bounded by what is read at all."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, member in cast("dict[str, Any]", value).items():
+            yield name
+            yield from _texts(member)
+    elif isinstance(value, list):
+        for member in cast("list[Any]", value):
+            yield from _texts(member)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
