@@ -47,6 +47,7 @@ CORE: Final = frozenset(
         "bench",
         "conformance",
         "servers",
+        "export",
         "install",
         "uninstall",
     }
