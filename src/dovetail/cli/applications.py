@@ -48,6 +48,7 @@ CORE: Final = frozenset(
         "bench",
         "conformance",
         "servers",
+        "export",
         "install",
         "uninstall",
     }

@@ -168,7 +168,12 @@ async def remove(name: str, /, *, write: Write = False) -> int:
 
 @servers.command
 async def approve(
-    name: str, /, *, yes: Annotated[bool, Parameter(("--yes", "-y"), negative="")] = False
+    name: str,
+    /,
+    *,
+    yes: Annotated[
+        bool, Parameter(("--yes", "-y"), negative="", help="Agree to it, without being asked.")
+    ] = False,
 ) -> int:
     """Look at a server that was added or changed by something else, and agree to it."""
     screen = Screen()

@@ -11,8 +11,6 @@ from dovetail.cli import main
 class MemoryKeyring(keyring.backend.KeyringBackend):
     """A keyring for the length of a test."""
 
-    priority = 1  # pyright: ignore[reportAssignmentType] - as the library says to write it
-
     def __init__(self):
         super().__init__()
         self.kept = {}

@@ -18,6 +18,7 @@ from .errors import ConfigurationError, ConfigurationUnreadable
 
 __all__ = ["YAMLText"]
 
+_BREAKS: Final = re.compile("[\x85\u2028\u2029]|\r(?!\n)")
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -54,6 +55,7 @@ class YAMLText:
         """The text with this value at a path, whose missing mappings are made. Where mappings stand on both sides, only
         the members that differ are touched. Raises `ConfigurationError`.
         """
+        self._check()
         node = self._root
         for depth, name in enumerate(path):
             found = _member(node, name)
@@ -76,6 +78,7 @@ class YAMLText:
 
     def remove(self, path: Sequence[str]) -> "YAMLText":
         """The text without what stands at a path; itself where nothing does. Comments stay."""
+        self._check()
         node = self._root
         for depth, name in enumerate(path):
             found = _member(node, name)
@@ -89,6 +92,15 @@ class YAMLText:
                 return self._flow(path[: depth + 1], found[1], path[depth + 1 :], None)
             node = found[1]
         return self
+
+    def _check(self) -> None:
+        """Refuse a text whose lines are not the same to every reader."""
+        found = _BREAKS.search(self.text)
+        if found is not None:
+            raise ConfigurationError(
+                f"{self._where} has the character U+{ord(found[0]):04X}, which only some readers of YAML take for an "
+                "end of a line; write it as an escape first"
+            )
 
     def _replaced(self, path: Sequence[str], found: tuple[Any, Any], value: Any) -> "YAMLText":
         old = self.get(path)
