@@ -33,7 +33,6 @@ from ..errors import (
     DovetailError,
     LocalProtocolError,
     LoginRequired,
-    RemoteProtocolError,
     RequestTimeout,
     TransportError,
 )
@@ -456,7 +455,8 @@ class Host:
                 found: list[HostResource] = []
                 async for each in client.resources():
                     if len(found) >= MAX_LISTED:
-                        raise RemoteProtocolError(f"it lists more than {MAX_LISTED} resources")
+                        self._tell(server.name, "warning", f"it lists more than {MAX_LISTED} resources")
+                        break
                     found.append(HostResource(server=server.name, resource=each))
                 return found
             except DovetailError as problem:
