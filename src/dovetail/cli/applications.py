@@ -48,7 +48,6 @@ CORE: Final = frozenset(
         "bench",
         "conformance",
         "servers",
-        "export",
         "install",
         "uninstall",
     }
