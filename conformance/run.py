@@ -197,6 +197,8 @@ async def main(arguments: argparse.Namespace) -> int:
     results = CACHE / f"results-{os.getpid()}"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
+    if arguments.proxy is not None:
+        expected = verdicts.behind_proxy(expected, stateful=arguments.proxy.startswith(("2024", "2025")))
     runner = Runner(scenarios, expected, results, arguments.cluster, arguments.proxy)
     began = time.monotonic()
     say(f"{len(scenarios)} scenarios, {os.cpu_count()} at once")

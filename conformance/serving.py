@@ -56,7 +56,17 @@ async def _alone(folder: Path, proxied: str | None) -> AsyncIterator[Served]:
     server = [sys.executable, str(HERE / "server.py")]
     command = [*server, "--port", str(port)]
     if proxied is not None:
-        proxy = [sys.executable, "-m", "dovetail", "proxy", "--http", str(port), "--revision", proxied]
+        proxy = [
+            sys.executable,
+            "-m",
+            "dovetail",
+            "proxy",
+            "--http",
+            str(port),
+            "--revision",
+            proxied,
+            "--tasks",
+        ]
         command = [*proxy, "--", *server, "--stdio"]
     async with process_of(command, output) as process:
         await _ready(port, process, output)

@@ -66,6 +66,8 @@ class ProxyCommand(RunCommand):
             help="whether callers share a stateful connection",
         )
 
+        add("--tasks", action="store_true", help="let what it runs as tasks be tasks here, too")
+
     def act(
         self, options: argparse.Namespace, checked: tuple[str, dict[str, Any]], words: Sequence[str]
     ) -> None:
@@ -81,7 +83,13 @@ class ProxyCommand(RunCommand):
             how["store"] = lend_store_at(how["store"])
         from ..proxy import proxy_app
 
-        app = proxy_app(place.target, name=options.name, share=options.share, **_client(place, options))
+        app = proxy_app(
+            place.target,
+            name=options.name,
+            tasks=options.tasks,
+            share=options.share,
+            **_client(place, options),
+        )
         run_app(app, transport, how)
 
 

@@ -62,7 +62,7 @@ from .link import Link, RequestSettings, name_of, result_of
 from .options import Options, check_names, check_seconds
 from .own_meta import own_meta
 from .resolving import ResultResolver
-from .rounds import asks, check_result_type, drive
+from .rounds import asks, check_result_type, drive, is_added
 from .server_warnings import ServerWarning
 
 R = TypeVar("R")
@@ -380,6 +380,9 @@ class Caller:
         if not link.profile.has(Feature.RESULT_TYPE):
             return body
         try:
+            capabilities = how.capabilities if isinstance(how, ForwardSettings) else None
+            if capabilities is not None and capabilities.extensions and is_added(body, method):
+                return body
             return asks(body, may_ask=method in _CALLS, method=method) or body
         except RemoteProtocolError as problem:
             problem.of_call(method, link.server)

@@ -638,7 +638,8 @@ class Client:
         ``params``: a value of the protocol's, or members; what is JSON already is a `msgspec.Raw`, and is sent as it
         is. ``meta``: as that of `call_tool`; members that a client may not say are left out. ``log_level``: the least
         severe log messages wanted of this request, ``capabilities``: what is announced in it, both in the stateless
-        era; there, what is asked is given as an `InputRequired`. Nothing is kept, checked against a schema or asked:
+        era; there, what is asked is given as an `InputRequired`, and where they announce extensions, a result of a type
+        that one adds is given as it came. Nothing is kept, checked against a schema or asked:
         see `dovetail.proxy`. Raises as `request` does.
         """
         how = ForwardSettings(

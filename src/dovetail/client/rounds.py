@@ -75,6 +75,11 @@ def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
     return required
 
 
+def is_added(body: Raw, method: str) -> bool:
+    """Whether a result is of a type that is not the protocol's own. Raises `RemoteProtocolError`."""
+    return result_type(body, method) not in (names.RESULT_COMPLETE, names.RESULT_INPUT_REQUIRED)
+
+
 def check_result_type(body: Raw, method: str, *, complete: bool, known_only: bool) -> str:
     """Hold the type of a result of the stateless era against those there are, and give it; ``complete``: against that
     one alone.

@@ -32,9 +32,10 @@ from ..logs import get_logger
 from ..protocol import names
 from ..providers import AskingRunner
 from ..revisions import PROFILES, Feature
-from ..server.context import Context
+from ..server.context import Context, reached_body
 from ..types import (
     CacheableResult,
+    CallToolParams,
     CallToolResult,
     InputRequired,
     LogLevel,
@@ -46,9 +47,11 @@ from ..types import (
     reader,
 )
 from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, announced, asking_part
+from .lists import MAX_THINGS
 from .parking import ParkedCall, Parking, PendingQuestions
 from .passing import Passing, current
 from .questions import PassedQuestion, carried, plain_params
+from .upstream_tasks import as_task, followed, knowing, state_of, takes_tasks, task_in, task_of, wants_tasks
 
 log = get_logger("dovetail.proxy")
 
@@ -84,29 +87,31 @@ class Forwarder:
         self._connections = connections
         self._parking = Parking(park)
         self._label = label
+        self._tasks: set[str] = set()  # tools that the upstream runs for those who know tasks alone
 
     def close(self) -> None:
         """Take back all that waits for its callers."""
         self._parking.close()
 
-    async def answer(self, call: Call, channel: Channel) -> Result | Encoded:
-        """What the upstream answers. Raises the upstream's `RPCError`, and what its client raises.
+    async def answer(self, call: Call, channel: Channel, support: str = "") -> Result | Encoded:
+        """What the upstream answers. Raises the upstream's `RPCError`, and what its client raises. ``support``: as of
+        `Passing`.
 
         That the caller can't be asked is told as an app tells it: in the stateful era, to a tool's caller by a result.
         """
         try:
-            return await self._answer(call, channel)
+            return await self._answer(call, channel, support)
         except MissingCapability as problem:
             if call.profile.stateless or call.method != names.TOOLS_CALL:
                 raise
             said = TextContent(text=problem.message)
             return CallToolResult(content=[said], is_error=True, meta={names.META_MISSING: problem.required})
 
-    async def _answer(self, call: Call, channel: Channel) -> Result | Encoded:
+    async def _answer(self, call: Call, channel: Channel, support: str) -> Result | Encoded:
         by_rounds = call.profile.stateless or channel.durable is not None
         if by_rounds and getattr(call.params, "request_state", None) is not None:
-            return await self._by_rounds(call, channel, None)
-        passing = Passing(call, channel)
+            return await self._by_rounds(call, channel, None, support)
+        passing = Passing(call, channel, support)
         lease = await self._connections.lease(call, channel, passing)
         connection = lease.connection
         if (
@@ -119,7 +124,7 @@ class Forwarder:
             body = await self._send(connection, passing, call.params)
             if isinstance(body, InputRequired):
                 if by_rounds:
-                    return await self._by_rounds(call, channel, _outcome(body))
+                    return await self._by_rounds(call, channel, _outcome(body), support)
                 body = await self._by_requests(connection, passing, body)
             return result_for(call, connection, body)
 
@@ -157,10 +162,12 @@ class Forwarder:
         came = await parked.came_to(0)
         if isinstance(came, PendingQuestions):
             self._parking.park(parked)
-            return await self._by_rounds(call, channel, _parked_outcome(parked, came))
+            return await self._by_rounds(call, channel, _parked_outcome(parked, came), passing.support)
         return result_for(call, connection, came)
 
-    async def _by_rounds(self, call: Call, channel: Channel, first: _Outcome | None) -> Result | Encoded:
+    async def _by_rounds(
+        self, call: Call, channel: Channel, first: _Outcome | None, support: str
+    ) -> Result | Encoded:
         """Go on in rounds of the caller's. ``first``: what the first trip came to, where this is its request."""
         asking = self.asking
         if asking is None:
@@ -185,7 +192,7 @@ class Forwarder:
                     if number == 1 and before is not None:
                         return before
                     assert before is not None  # noqa: S101 - the first is recorded in every state
-                    work = self._trip(number - 1, call, channel, before, answers)
+                    work = self._trip(number - 1, Passing(call, channel, support), before, answers)
                     found = await asyncio.create_task(work, context=apart)
                     if isinstance(found, _Outcome):
                         return found
@@ -196,22 +203,25 @@ class Forwarder:
                 if outcome is None:
                     assert final is not None  # noqa: S101 - a trip without questions has it
                     return final
+                if task_of(outcome.state) is not None and channel.stops_at_body:
+                    raise reached_body(ctx)  # from here on it is a task of this app's, too
                 named = {key: key if key not in used else f"{key}-{number}" for key in outcome.asked}
                 used.update(named.values())
                 asked = {
                     named[key]: PassedQuestion(each["method"], each["params"])
                     for key, each in outcome.asked.items()
                 }
-                given = await ctx.ask(**asked)
+                given = await ctx.ask(**asked) if asked or task_of(outcome.state) is None else {}
                 answers = {key: given[name] for key, name in named.items()}
             raise InternalError(f"{self._label()} asked {MAX_ROUNDS} times without coming to an end")
 
         return await asking(call, channel, body)
 
     async def _trip(
-        self, step: int, call: Call, channel: Channel, before: _Outcome, answers: Mapping[str, Any]
+        self, step: int, passing: Passing, before: _Outcome, answers: Mapping[str, Any]
     ) -> "_Outcome | Result | Encoded":
         """Bring the upstream the answers to what it asked."""
+        call, channel = passing.call, passing.channel
         given = {key: Raw(encode(answer)) for key, answer in answers.items()}
         if before.parked is not None:
             parked = self._parking.take(before.parked)
@@ -226,7 +236,6 @@ class Forwarder:
                 return _parked_outcome(parked, came)
             self._parking.done(parked)
             return result_for(call, parked.connection, came)
-        passing = Passing(call, channel)
         with await self._connections.lease(call, channel, passing) as connection:
             body = await self._send(connection, passing, _again(call, given, before.state))
             if isinstance(body, InputRequired):
@@ -236,22 +245,72 @@ class Forwarder:
     # Sending
 
     async def _send(self, connection: Connection, passing: Passing, params: Params) -> Raw | InputRequired:
-        """One trip to the upstream, and what it says meanwhile told. Raises as `Client.forward` does."""
+        """One trip to the upstream, to the end of the task that it may become, and what it says meanwhile told. Raises
+        as `Client.forward` does.
+        """
+        client, channel = connection.client, passing.channel
+
+        async def send(
+            method: str, params: Any, *, tasks: bool = False, patient: bool = False
+        ) -> Raw | InputRequired:
+            return await self._forward(connection, passing, method, params, tasks=tasks, patient=patient)
+
+        if not isinstance(params, CallToolParams):
+            return await send(passing.call.method, params)
+        if client.era == "stateful":
+            wanted = passing.support == "required" or (passing.support and channel.durable is not None)
+            if wanted and takes_tasks(client.server_capabilities):
+                return await as_task(send, params)
+            return await send(passing.call.method, params)
+        task = task_of(params.request_state)
+        if task is not None:
+            return await followed(send, passing.channel, task, params.input_responses)
+        tasks = channel.stops_at_body or params.name in self._tasks
+        try:
+            body = await send(passing.call.method, params, tasks=tasks)
+        except MissingCapability as refusal:
+            if tasks or not wants_tasks(refusal):
+                raise
+            if len(self._tasks) >= MAX_THINGS:
+                self._tasks.clear()
+            self._tasks.add(params.name)
+            tasks, body = True, await send(passing.call.method, params, tasks=True)
+        task = task_in(body) if tasks else None
+        if task is None:
+            return body
+        if channel.stops_at_body:
+            return InputRequired(request_state=state_of(task))
+        return await followed(send, passing.channel, task, None)
+
+    async def _forward(
+        self,
+        connection: Connection,
+        passing: Passing,
+        method: str,
+        params: Any,
+        *,
+        tasks: bool,
+        patient: bool,
+    ) -> Raw | InputRequired:
+        """One request to the upstream. Raises as `Client.forward` does."""
         call, client = passing.call, connection.client
         level = call.log_level
         if level is not None and level != connection.level and client.era == "stateful":
             await _set_level(connection, level)
-        meta = None if params.meta is None else _meta(call.raw).meta
+        said = call.params.meta is not None
+        announced_now = announced(call.peer.capabilities)
         token = current.set(passing)
         try:
             return await client.forward(
-                call.method,
-                params if params.meta is None else replace(params, meta=None),
+                method,
+                replace(params, meta=None)
+                if isinstance(params, Params) and params.meta is not None
+                else params,
                 progress=None if call.progress_token is None else passing.progress,
-                meta=meta,
+                meta=_meta(call.raw).meta if said else None,
                 log_level=level,
-                capabilities=announced(call.peer.capabilities),
-                timeout=self._timeout,
+                capabilities=knowing(announced_now) if tasks else announced_now,
+                timeout=None if patient else self._timeout,
             )
         finally:
             current.reset(token)

@@ -2,10 +2,10 @@
 
 Theory of operation. What belongs to a client in the protocol belongs to a connection: state, log level, the answers to
 what is asked. So a stateful upstream gets a connection for each session of callers, and for callers without sessions
-(those of the stateless era) one for each principal; while a call of such a caller may be asked something, it has a
-connection to itself, so that nobody else can be asked in its place. A stateless upstream is told everything with each
-request, so all callers with the same capabilities share a connection. Where the upstream gets credentials by principal,
-no two principals share anything.
+(those of the stateless era) one for each pipe, which is one caller's, or for each principal; while a call of a caller
+over HTTP may be asked something, it has a connection to itself, so that nobody else can be asked in its place. A
+stateless upstream is told everything with each request, so all callers with the same capabilities share a connection.
+Where the upstream gets credentials by principal, no two principals share anything.
 
 A connection announces what its callers can do, and nothing else; what the upstream asks is passed to the call that it
 came with. Connections that nobody used for a while are closed; of too many, the one that was unused longest goes.
@@ -29,6 +29,7 @@ from ..server.questions import Elicit, Roots, Sample
 from ..types import ClientCapabilities, MessageNotice, encode, reader
 from .passing import Passing, current
 from .questions import carried, plain_params
+from .upstream_tasks import METHODS
 
 log = get_logger("dovetail.proxy")
 
@@ -116,7 +117,9 @@ class ConnectionUse:
 
 
 class UpstreamConnections:
-    """All connections of a proxy. ``target`` and ``options`` are those of `Client`; ``changed`` is told of changes."""
+    """All connections of a proxy. ``target`` and ``options`` are those of `Client`; ``changed`` is told of changes,
+    ``opened`` of each connection before it is used.
+    """
 
     def __init__(
         self,
@@ -128,6 +131,7 @@ class UpstreamConnections:
         limit: int,
         idle: float,
         changed: Callable[[Connection, Change], None],
+        opened: Callable[[Connection], Awaitable[None]],
     ) -> None:
         self._target = target
         self._options = options
@@ -136,6 +140,7 @@ class UpstreamConnections:
         self._limit = limit
         self._idle = idle
         self._changed = changed
+        self._opened = opened
         self._all: dict[Hashable, list[Connection]] = {}
         self._failed: dict[Hashable, tuple[float, DovetailError]] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -168,7 +173,7 @@ class UpstreamConnections:
             connection = await self._made(key, capabilities, channel.principal)
         if passing is not None:
             connection.exclusive = alone
-            connection.one_caller = alone or channel.session_id in key[2:]
+            connection.one_caller = alone or "session" in key
         lease = ConnectionUse(connection, passing, self._released)
         try:
             if connection.client.state != "ready":
@@ -209,6 +214,10 @@ class UpstreamConnections:
         if session is not None:
             return (owner, said, "session", session), False
         alone = capabilities != NOTHING
+        if (
+            alone and channel.principal.is_anonymous and channel.caller_id is not None
+        ):  # a pipe is one caller's
+            return (owner, said, "session", channel.caller_id), False
         return (
             owner,
             said,
@@ -256,6 +265,7 @@ class UpstreamConnections:
         token = current.set(passing)  # what is asked while it opens is asked for this call
         try:
             await connection.client.open()
+            await self._opened(connection)
         except DovetailError as problem:
             self._failed[key] = loop.time(), problem
             raise
@@ -346,6 +356,7 @@ def _extension(connection: Connection, capabilities: ClientCapabilities) -> Exte
 
     return Extension(
         identifier=_IDENTIFIER,
+        methods=METHODS,
         client_capabilities=announce,
         questions=[
             ExtensionQuestion(name=each.method, answer=connection.answer) for each in (Elicit, Sample, Roots)

@@ -32,9 +32,12 @@ current: Final[ContextVar["Passing | None"]] = ContextVar("dovetail_passing", de
 
 
 class Passing:
-    """A call that is passed on. ``call`` and ``channel`` are of its caller's request, and change with each round."""
+    """A call that is passed on. ``call`` and ``channel`` are of its caller's request, and change with each round.
+    ``support``: how the upstream lists that its tool may be a task ("optional", "required"; 2025-11-25).
+    """
 
-    def __init__(self, call: Call, channel: Channel) -> None:
+    def __init__(self, call: Call, channel: Channel, support: str = "") -> None:
+        self.support = support
         self.call = call
         self.channel = channel
         self.park: Callable[[str, Raw], Awaitable[Raw]] | None = None

@@ -12,22 +12,30 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final, Unpack
 
+from msgspec.structs import replace
+
 from ..client import Client, ClientOptions, Target
 from ..errors import DovetailError, InternalError, LocalProtocolError, MethodNotFound, RPCError
-from ..extensions import Call, Change, Channel, Encoded, Handler, Result
+from ..extensions import Call, Change, Channel, Encoded, Handler, Result, TaskOptions
 from ..logs import get_logger
 from ..protocol import names
 from ..providers import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider
 from ..revisions import PROFILES
-from ..types import Prompt, Resource, ResourceTemplate, ServerCapabilities, Tool
+from ..types import Prompt, Resource, ResourceTemplate, ServerCapabilities, Tool, ToolExecution
 from .calls import Forwarder
 from .connections import Connection, Credentials, Share, UpstreamConnections
 from .lists import Lists
+from .upstream_tasks import makes_tasks
 
 log = get_logger("dovetail.proxy")
 
 MAX_WATCHED: Final = 10_000
 """Resources whose changes are heard of at a time."""
+FIRST_WAIT: Final = 2.0
+"""Seconds that serving waits for the upstream, to announce what it offers; clients that find out the era of a server on
+stdio wait no longer than five.
+"""
+_TASK: Final = TaskOptions(poll=1.0)
 _OURS: Final = ("elicitation", "approve", "sampling", "roots", "logging", "progress", "rounds")
 
 
@@ -85,11 +93,15 @@ class ProxyProvider(Provider):
             limit=max_connections,
             idle=idle,
             changed=self._changed,
+            opened=self._subscribe_all,
         )
         self._caller = Forwarder(
             self._connections, park=park, timeout=options.get("timeout"), label=lambda: self.label
         )
-        self._uses: Final = {kind: self._by(kind) for kind in ("use", "complete")}
+        self._uses: Final = {
+            kind: self._by("" if kind in ("use", "complete") else kind)
+            for kind in ("use", "complete", "optional", "required")
+        }
 
     @property
     def label(self) -> str:
@@ -130,9 +142,10 @@ class ProxyProvider(Provider):
         if self._watched[uri] > 1 or len(self._watched) > MAX_WATCHED:
             return
         main = await self._connections.main()
-        offered = main.client.server_capabilities
-        if offered is not None and offered.resources is not None and offered.resources.subscribe:
-            await main.client.subscribe(uri)
+        await _subscribe(main, uri)
+        for each in self._others(main):
+            with suppress(DovetailError):  # what is lost there is lost with that connection
+                await _subscribe(each, uri)
 
     async def unwatch(self, uri: str) -> None:
         """One listener less. Raises as `Client.unsubscribe` does."""
@@ -141,7 +154,25 @@ class ProxyProvider(Provider):
             self._watched[uri] = left
         elif self._watched.pop(uri, None) is not None:
             main = await self._connections.main()
+            for each in self._others(main):
+                with suppress(DovetailError):
+                    await each.client.unsubscribe(uri)
             await main.client.unsubscribe(uri)
+
+    def _others(self, main: Connection) -> list[Connection]:
+        """Connections that hear of their own changes alone: those to a stateful upstream, which may be processes."""
+        if self._connections.stateless:
+            return []
+        return [each for each in self._connections.open_ones() if each is not main]
+
+    async def _subscribe_all(self, connection: Connection) -> None:
+        """A connection was opened: it hears of what is listened to from its beginning."""
+        if connection.client.era == "stateful":
+            for uri in list(self._watched):
+                try:
+                    await _subscribe(connection, uri)
+                except RPCError as problem:
+                    log.debug("%s: not subscribed to %s: %s", self.label, uri[:128], problem)
 
     # Lists
 
@@ -222,15 +253,31 @@ class ProxyProvider(Provider):
     def _provided(self, kind: ListKind, described: Any) -> Any:
         if described is None:
             return None
+        if kind == "tools":
+            return self._provided_tool(described)
         complete = self._uses["complete"] if kind in ("prompts", "templates") else None
         return Provided(described=described, answer=self._uses["use"], complete=complete)
 
+    def _provided_tool(self, tool: Tool) -> Provided[Tool]:
+        """A tool, which may be run as a task of the app's own where the upstream has tasks: its body is the call."""
+        support = None if tool.execution is None else tool.execution.task_support
+        if support in ("optional", "required"):  # none has to be one: a plain call is followed to its end
+            shown = replace(tool, execution=ToolExecution(task_support="optional"))
+            return Provided(described=shown, answer=self._uses[support], task=_TASK)
+        main = self._main
+        makes = (
+            self._connections.stateless and main is not None and makes_tasks(main.client.server_capabilities)
+        )
+        return Provided(
+            described=tool, answer=self._uses["use"], task=_TASK if makes else None, asks_first=bool(makes)
+        )
+
     # Using
 
-    def _by(self, _kind: str) -> Handler:
+    def _by(self, support: str) -> Handler:
         async def answer(call: Call, channel: Channel) -> Result | Encoded:
             try:
-                return await self._caller.answer(call, channel)
+                return await self._caller.answer(call, channel, support)
             except RPCError:
                 raise
             except DovetailError as problem:
@@ -259,23 +306,35 @@ class ProxyProvider(Provider):
     async def _live(self, publish: Callable[[Change], None]) -> AsyncGenerator[None]:
         self._publish = publish
         tidying = asyncio.create_task(self._connections.tidy())
+        beginning = asyncio.create_task(self._begin())
         try:
-            try:
-                self._main = await self._connections.main()
-            except DovetailError as problem:
-                log.warning("%s is not there yet: %s", self.label, problem)
+            await asyncio.wait({beginning}, timeout=FIRST_WAIT)
             yield
         finally:
             self._publish = None
             tidying.cancel()
-            await asyncio.gather(tidying, return_exceptions=True)
+            beginning.cancel()
+            await asyncio.gather(tidying, beginning, return_exceptions=True)
             self._caller.close()
             await self._connections.close()
+
+    async def _begin(self) -> None:
+        try:
+            self._main = await self._connections.main()
+        except DovetailError as problem:
+            log.warning("%s is not there yet: %s", self.label, problem)
 
     def _changed(self, connection: Connection, change: Change) -> None:
         self._lists.changed(connection, change)
         if self._publish is not None:
             self._publish(change)
+
+
+async def _subscribe(connection: Connection, uri: str) -> None:
+    """Hear of changes of a resource over a connection, where the upstream tells of any."""
+    offered = connection.client.server_capabilities
+    if offered is not None and offered.resources is not None and offered.resources.subscribe:
+        await connection.client.subscribe(uri)
 
 
 __all__ = ["ProxyProvider"]

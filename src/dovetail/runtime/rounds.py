@@ -111,6 +111,7 @@ class Rounds:
     __slots__ = (
         *(
             "_body",
+            "_carried",
             "_channel",
             "_closed_with",
             "_durable",
@@ -144,6 +145,7 @@ class Rounds:
         rehearsal: bool = False,
     ) -> None:
         self._durable = None if rehearsal else channel.durable
+        self._carried: Mapping[str, Raw] = {}
         self._journals = journals
         self._channel = channel
         self._received = received
@@ -234,11 +236,15 @@ class Rounds:
         else:
             journal = rounds.load_durable(params.request_state)
             journal.accept(params.input_responses or {})
+        carried = dict(journal.steps)
         journal.steps.update(
             (name, result) for name, result in durable.steps.items() if not name.startswith(_BEGUN)
         )
         journals.assign(journal, channel)
-        return cls(journals, channel, ReceivedState(journal, b""), body=asyncio.current_task(), policy=policy)
+        received = ReceivedState(journal, b"")
+        made = cls(journals, channel, received, body=asyncio.current_task(), policy=policy)
+        made._carried = carried
+        return made
 
     def rehearse(self) -> "Rounds":
         """The same journal once more, for a run of the same task that only shows whether it asks the same."""
@@ -517,13 +523,14 @@ class Rounds:
         return rounds.required(requests, state)
 
     def kept(self) -> str:
-        """The journal as a call that outlives its requests keeps it: without its steps, which are recorded already.
-        Raises `ToolError`.
+        """The journal as a call that outlives its requests keeps it: without the steps that are recorded already. What
+        was done before there was such a call is recorded nowhere else. Raises `ToolError`.
         """
         journal = self._journal
         if journal.round >= rounds.MAX_DURABLE_ROUNDS:
             raise ToolError(f"the call asked {rounds.MAX_DURABLE_ROUNDS} times without coming to an end")
-        data = codec.encode(replace(journal, steps={}))
+        steps = journal.steps if self._durable is None else dict(self._carried)
+        data = codec.encode(replace(journal, steps=steps))
         if len(data) > MAX_JOURNAL:
             raise JournalTooLarge(MAX_JOURNAL)
         return data.decode()

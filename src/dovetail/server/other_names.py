@@ -188,7 +188,6 @@ MEANT_OF_OPTIONS: Final[dict[str, dict[str, str]]] = {
         "structured_output": "annotate what the function returns: structured content and its schema follow from that",
         "tool_serializer": "return the text itself, or a `CallToolResult`",
         "uri_template": "write the template as the URI, `@app.resource('notes://{day}')`",
-        "version": "write it into `meta=` or the name",
     },
     "App": {
         "auth_server_provider": "write `auth=Protected(...)`, of `dovetail.auth`",

@@ -229,13 +229,14 @@ class ServerTaskRunner:
         except StoreError:
             return  # the next renewal finds out
         if record is None or record.ended or record.holder != self._holder:
-            self._stop(id)
+            self._stop(id, cancelled=record is None or record.ended)
 
-    def _stop(self, id: str) -> None:
+    def _stop(self, id: str, *, cancelled: bool = False) -> None:
         """End a run whose task is over, or another worker's."""
         found = self._running.get(id)
         if found is not None and not found[0].lost:
             found[0].lost = True
+            found[0].cancelled = cancelled
             found[1].cancel()
 
 

@@ -24,7 +24,7 @@ from dovetail.errors import InternalError, RPCError
 from dovetail.extensions import Call, Channel, Encoded
 from dovetail.security import get_logger
 from dovetail.stores import KeyInvalid, StoreClosed, StoreError, TaskRecord, ValueTooLarge
-from dovetail.types import CallToolResult, InputRequired, Result, decode
+from dovetail.types import DECODE_ERRORS, CallToolResult, InputRequired, Result, decode, reader
 
 from . import names, views
 from .records import NOTHING, Reached, TaskData
@@ -232,16 +232,12 @@ class TaskRun(Channel):
         elif self._failure is not None and data.failures < data.retries:
             await self._try_again()
         else:
+            if not isinstance(result, Result):
+                result = _read(result)
             data.is_error = isinstance(result, CallToolResult) and bool(result.is_error)
-            data.result = Raw(self._written(call, result))
+            data.result = Raw(call.profile.encode(views.complete(result)))
             data.message = ""
             await self._move("completed")
-
-    def _written(self, call: Call, result: Result | Encoded) -> bytes:
-        """The result as the client would have got it."""
-        if not isinstance(result, Result):
-            return result
-        return call.profile.encode(views.complete(result))
 
     async def _end_with(self, problem: RPCError, code: int) -> None:
         self._data.error, self._data.message = views.error_of(problem, code), problem.message
@@ -351,3 +347,11 @@ class TaskRun(Channel):
         text = f"what came of the task has {problem.size} bytes, and {problem.limit} can be kept"
         data.result, data.message = NOTHING, text
         data.error = views.error_of(InternalError(text), -32603)
+
+
+def _read(result: Encoded) -> Result:
+    """A result that came encoded: what marks it as complete, and as an error, is the task's as well."""
+    try:
+        return reader(CallToolResult).keep(Raw(result))
+    except DECODE_ERRORS:  # it is passed on as it is, and does not fit
+        return reader(Result).keep(Raw(result))

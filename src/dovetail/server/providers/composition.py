@@ -90,6 +90,7 @@ class Composition:
         self._changes: dict[tuple[Provider, str], int] = {}
         self._pages: OrderedDict[Hashable, CachedResult] = OrderedDict()
         self._kept = 0
+        self._tasks: dict[str, ServedTool] = {}
         self._parameters: dict[str, tuple[Any, tuple[HeaderParameter, ...]]] = {}
 
     def mount(self, provider: Provider) -> None:
@@ -148,7 +149,7 @@ class Composition:
 
     def served_tools(self) -> Sequence[ServedTool]:
         """Mounted tools that may run as tasks."""
-        found: dict[str, ServedTool] = {}
+        found = dict(self._tasks)
         for source in self._mounted.sources:
             for each in source.known("tools", None) or ():
                 if each.task is not None:
@@ -161,10 +162,17 @@ class Composition:
         """
         found = self._mounted.known_one("tools", name, None if channel is None else asking(channel))
         if found is None:
-            return None
+            return self._tasks.get(name) if channel is None else None
         if channel is not None:
             demand(channel, found.scopes)
         return _served(found)
+
+    def _note_tasks(self, found: Provided[Any]) -> None:
+        """A tool that may run as a task was seen: what runs tasks has to know of it, and a provider need not say it."""
+        if found.task is not None and found.name not in self._tasks:
+            if len(self._tasks) >= _MAX_ANNOTATED:
+                self._tasks.clear()
+            self._tasks[found.name] = _served(found)
 
     def fingerprint(self, kind: str, principal: Principal) -> Hashable:
         """What changes when what a caller, who is judged, can see of a list does, or may have."""
@@ -213,8 +221,12 @@ class Composition:
         inner = None if cursor is None else decode_part_cursor(cursor, binding)
         page = await LIST[kind](self.everything)(call, channel, inner)
         following = None if page.next is None else encode_part_cursor(page.next, binding)
-        items = await self._listed(page.items, call, channel) if kind == "tools" else page.items
-        result = _BUILD[kind]([each.described for each in items], following)
+        shown: list[Any] = (
+            [self._as_task(each) for each in await self._listed(page.items, call, channel)]
+            if kind == "tools"
+            else [each.described for each in page.items]
+        )
+        result = _BUILD[kind](shown, following)
         if call.profile.has(Feature.CACHE_HINTS):
             public = seen is not None and not owner and not self.everything.guarded
             result = hinted(result, 0 if page.partial else self._ttl_ms, "public" if public else "private")
@@ -241,6 +253,14 @@ class Composition:
                 found.append(replace(each, described=marked(each.described, each.version, texts)))
         return found
 
+    def _as_task(self, found: Provided[Any]) -> Any:
+        """A tool as it is listed: that it may be a task is said where it may be one here."""
+        if found.task is None or not self._extensions.run_tasks:
+            tool = found.described
+            return tool if tool.execution is None else replace(tool, execution=None)
+        self._note_tasks(found)
+        return found.described
+
     def _keep(self, key: Hashable, body: CachedResult) -> None:
         size = 2 * len(body)
         if size > _MAX_KEPT // 4:
@@ -265,6 +285,7 @@ class Composition:
         self._check_headers(found, call, channel)
         answer = found.answer
         if self._extensions.run_tasks:
+            self._note_tasks(found)
             answer = self._extensions.around_tool(_served(found), answer)
         return await answer(call, channel)
 
