@@ -32,6 +32,7 @@ from dovetail.providers import (
     visible,
 )
 from dovetail.revisions import STATEFUL, STATELESS
+from dovetail.testing import served
 from dovetail.types import (
     CallToolParams,
     CallToolResult,
@@ -553,6 +554,20 @@ async def test_a_provider_that_fails_costs_itself_alone(
         rows.fails = None
         assert [each.name async for each in client.tools()] == ["r_a", "s_find", "s_lend"]
         assert (await client.call_tool("r_a")).text == "a"
+
+
+async def test_a_tool_that_says_wrongly_what_headers_repeat_is_called_all_the_same() -> None:
+    class Wrong(Rows):
+        def _made(self, name: str) -> Provided[Tool]:
+            schema = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "a b"}}}
+            return replace(super()._made(name), described=Tool(name=name, input_schema=schema))
+
+    app = App("town")
+    app.mount("r", Wrong("a"))
+    async with served(app) as url, Client(url, revision=STATELESS[-1]) as client:
+        given = {"name": "r_a", "arguments": {"region": "north"}}
+        answer = await client.request("tools/call", given)
+        assert answer["content"] == [{"type": "text", "text": "a"}]
 
 
 async def test_a_provider_that_gives_the_same_cursor_again_ends() -> None:

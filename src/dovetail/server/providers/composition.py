@@ -18,7 +18,7 @@ from ...protocol import codec
 from ...protocol.bindings.headers import check_parameters
 from ...protocol.call import Call
 from ...protocol.errors import InvalidParams, ResourceNotFound
-from ...protocol.header_parameters import HeaderParameter, header_parameters
+from ...protocol.header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
 from ...protocol.listening import Change
 from ...protocol.messages import CachedResult
 from ...protocol.paging import decode_part_cursor, encode_part_cursor
@@ -309,13 +309,13 @@ class Composition:
         if kept is None or kept[0] is not schema:
             if len(self._parameters) >= _MAX_ANNOTATED:
                 self._parameters.clear()
-            kept = self._parameters[found.name] = schema, header_parameters(schema)
+            kept = self._parameters[found.name] = schema, _mirrored(schema)
         return kept[1]
 
     def header_parameters(self, name: str, principal: Principal | None) -> tuple[HeaderParameter, ...]:
         """The arguments that headers repeat in a call of a tool known without waiting, if the caller sees it."""
         found = self._mounted.known_one("tools", name, principal)
-        return () if found is None else header_parameters(found.described.input_schema)
+        return () if found is None else _mirrored(found.described.input_schema)
 
     async def read(self, call: Call, channel: Channel, uri: str) -> Result | Encoded:
         """Read a mounted resource. Raises `ResourceNotFound`."""
@@ -378,6 +378,14 @@ class Composition:
             self._publish(change)
 
         return publish
+
+
+def _mirrored(schema: Any) -> tuple[HeaderParameter, ...]:
+    """The arguments that headers repeat: none of a schema that says it wrongly, as that of another server may."""
+    try:
+        return header_parameters(schema)
+    except InvalidHeaderAnnotation:
+        return ()
 
 
 def _served(found: Provided[Any]) -> ServedTool:
