@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dovetail.server.ambient import AMBIENCE
+from dovetail.server.running import AMBIENCE
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from page_blocks import ROOT, pages
 from dovetail import App, Client
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATEFUL, STATELESS
-from dovetail.server.ambient import AMBIENCE
+from dovetail.server.running import AMBIENCE
 
 PAGE = ROOT / "ARCHITECTURE.md"
 SOURCE = ROOT / "src" / "dovetail"

@@ -12,7 +12,7 @@ import pytest
 from dovetail import App, Client, Depends, NoContext, current_context
 from dovetail.protocol.revisions import REVISIONS
 from dovetail.runtime import tap
-from dovetail.server.ambient import AMBIENCE
+from dovetail.server.running import AMBIENCE
 
 EVERY = pytest.mark.parametrize("revision", REVISIONS)
 
@@ -197,7 +197,7 @@ LATE = """
 import asyncio
 from dovetail import App, Client
 from dovetail.runtime import tap
-from dovetail.server.ambient import AMBIENCE
+from dovetail.server.running import AMBIENCE
 
 app = App("late", mask_errors=False)
 

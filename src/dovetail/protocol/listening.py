@@ -174,7 +174,7 @@ class Listening:
         """Whether this subscription is to hear of a change."""
         kind, honoured = change.kind, self.honoured
         if kind == "resource":
-            return is_heard(change.uri, self._uris)
+            return change.uri in self._uris or is_heard(change.uri, self._uris)
         if change.notification:
             return kind in self._further and change.uri in self._further[kind][1]
         if kind == "tools":

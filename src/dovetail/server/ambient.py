@@ -1,4 +1,4 @@
-"""Which call runs: what `current_context` finds, and whether anybody asks for it.
+"""Which call runs: what `current_context` finds. Loaded once anybody may ask for it.
 
 Theory of operation. A body that runs is noted in a context variable, which the tasks that it starts inherit and the
 thread of a plain function gets. That is done from the moment on at which a program imports `current_context`; in all
@@ -16,7 +16,7 @@ from typing import Final
 from ..protocol.errors import LocalProtocolError
 from .context import Context
 
-__all__ = ["AMBIENCE", "RUNNING", "NoContext", "AmbientCall"]
+__all__ = ["RUNNING", "AmbientCall", "NoContext"]
 
 
 class NoContext(LocalProtocolError):
@@ -38,14 +38,4 @@ class AmbientCall:
         RUNNING.reset(self._token)
 
 
-class Ambience:
-    """``used``: somebody may ask which call runs."""
-
-    __slots__ = ("used",)
-
-    def __init__(self) -> None:
-        self.used = False
-
-
 RUNNING: Final[ContextVar[AmbientCall]] = ContextVar("dovetail-running-call")
-AMBIENCE: Final = Ambience()

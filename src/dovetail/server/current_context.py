@@ -12,8 +12,9 @@ import sys
 from types import FrameType
 
 from ..runtime.dispatch import call_in
-from .ambient import AMBIENCE, RUNNING, NoContext
+from .ambient import RUNNING, NoContext
 from .context import Context
+from .running import AMBIENCE
 
 __all__ = ["current_context"]
 

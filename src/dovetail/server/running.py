@@ -31,7 +31,6 @@ from ..runtime.channel import Channel
 from ..runtime.dispatch import answers
 from ..runtime.journals import Journals
 from ..runtime.rounds import Diverged, Rounds, Suspend, UsePolicy, ends_round
-from .ambient import AMBIENCE, AmbientCall
 from .app_scope import AppScope
 from .context import Context, clean_ups_of, demand_visits, opened_rounds, reached_body, run_apart
 from .injection import Injector
@@ -48,6 +47,18 @@ OBEDIENCE: Final = 1.0
 """Seconds that a function has to end once it was cancelled at its deadline; then its caller is answered without it."""
 MOST_DEFIANT: Final = 32
 """Calls of one function that may go on like that; beyond them it is not run."""
+
+
+class Ambience:
+    """``used``: somebody may ask which call runs, by `current_context`."""
+
+    __slots__ = ("used",)
+
+    def __init__(self) -> None:
+        self.used = False
+
+
+AMBIENCE: Final = Ambience()
 
 
 class TimedOut(ToolError):
@@ -342,7 +353,7 @@ class Runner:
 
     async def _asked(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
         """Run the body; addresses that it demands to be visited are asked as the revision asks for them."""
-        running = AmbientCall(context) if AMBIENCE.used else None
+        running = _noted(context) if AMBIENCE.used else None
         try:
             if self._simple:
                 return await self.plan.invoke(values, self._injector.fill_at_once(context))
@@ -421,3 +432,10 @@ class SilentChannel(Channel):
 def told(questions: Iterable[str]) -> str:
     """The keys of questions, for people."""
     return ", ".join(repr(key) for key in sorted(questions)) or "nothing"
+
+
+def _noted(context: Context) -> Any:
+    """The note that a body runs; see `dovetail.server.ambient`."""
+    from .ambient import AmbientCall  # where nobody asks which call runs it is not loaded
+
+    return AmbientCall(context)

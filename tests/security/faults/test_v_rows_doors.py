@@ -304,11 +304,14 @@ def test_v59_v36_nothing_goes_through_a_shell_or_runs_text() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.keyword) and node.arg == "shell"
     ]
-    assert sorted(found) == [
-        "auth/login/person.py: webbrowser.open",  # the address is checked where it is opened, and no shell sees it
-        "host/configuration/yaml_text.py: yaml.compose",  # with the SafeLoader, of a file of the person's own
-        "host/configuration/yaml_text.py: yaml.safe_load",
-    ]
+    assert (
+        sorted(found)
+        == [
+            "auth/login/person.py: webbrowser.open",  # the address is checked where it is opened, and no shell sees it
+            "host/configuration/yaml_text.py: yaml.compose",  # with the SafeLoader, of a file of the person's own
+            "host/configuration/yaml_text.py: yaml.safe_load",
+        ]
+    )
     assert not shells
     starters = {
         name
