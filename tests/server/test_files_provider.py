@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import os
+import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -357,7 +359,9 @@ async def test_a_large_directory_is_listed_once_in_pages_and_read_in_parts(
     assert text == "".join(f"{number:04}.txt\n" for number in range(5000))
 
 
-async def test_a_deep_tree_ends_somewhere(connect: Connect, tmp_path: Path) -> None:
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """A directory in which directories are deeper in one another than Python's own functions can go."""
     here = os.open(tmp_path, os.O_RDONLY)
     for depth in range(1500):
         os.mkdir("d", dir_fd=here)
@@ -367,12 +371,15 @@ async def test_a_deep_tree_ends_somewhere(connect: Connect, tmp_path: Path) -> N
         os.close(here)
         here = below
     os.close(here)
-    wire = await connect(serving(tmp_path), ERAS[-1])
+    yield tmp_path
+    subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)  # which pytest could not
+
+
+async def test_a_deep_tree_ends_somewhere(connect: Connect, deep: Path) -> None:
+    wire = await connect(serving(deep), ERAS[-1])
     uris = [f"{ROOT}/{'d/' * depth}f.txt" for depth in (62, 63, 64)]
     assert [each["uri"] for each in (await listed(wire))[1:]] == uris[1::-1]
-    assert list(FileTree(tmp_path, "**").snapshot() or ()) == [
-        each.removeprefix(f"{ROOT}/") for each in uris[:2]
-    ]
+    assert list(FileTree(deep, "**").snapshot() or ()) == [each.removeprefix(f"{ROOT}/") for each in uris[:2]]
     assert "error" in await wire.request("resources/read", {"uri": uris[2]})
 
 
