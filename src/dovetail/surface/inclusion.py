@@ -305,14 +305,15 @@ class Inclusion:
             if not asked and "additionalProperties" in node:
                 asked.append(node["additionalProperties"])
             yield from self._member(sender, name, (name,), sender.member(name), asked, depth)
-        for pattern, said in sender.by_pattern().items():
-            same = [patterns[pattern]] if pattern in patterns else []
-            others = [each for other, each in patterns.items() if other != pattern]
-            more = [] if pattern in patterns else [node.get("additionalProperties", True)]
-            yield from self._member(sender, "", (f"/{pattern}/",), said, [*same, *others, *more], depth)
+        said_by, more = sender.by_pattern(), node.get("additionalProperties", True)
+        # a pattern that both have is looked at once, by itself: what it matches here, it matches there
+        new = [each for pattern, each in patterns.items() if pattern not in said_by]
+        for pattern, said in said_by.items():
+            asked = [patterns[pattern], *new] if pattern in patterns else [*new, more]
+            for misfit in self._member(sender, "", (f"/{pattern}/",), said, asked, depth):
+                yield replace(misfit, sure=misfit.sure and not new)  # who knows whether a name matches both
         if self._open_ended(sender):
-            more = [*patterns.values(), node.get("additionalProperties", True)]
-            yield from self._member(sender, "anything", ("*",), sender.others(), more, depth)
+            yield from self._member(sender, "anything", ("*",), sender.others(), [*new, more], depth)
         yield from self._member_counts(sender, node)
 
     def _sent(self, sender: Shape, asked: Mapping[str, Any]) -> set[str]:
@@ -400,14 +401,8 @@ class Inclusion:
                 continue
             if keyword == "not" and self._not(sender, node):
                 continue
-            depends = keyword in ("if", "then", "else", "minContains", "maxContains", "contains")
-            group = [each for each in _GROUPS[keyword] if each in node] if depends else [keyword]
             kept = not keyword.startswith(("unevaluated", "$")) and any(
-                all(
-                    each in other and same_schema(other[each], node[each], self._sender, self._receiver)
-                    for each in group
-                )
-                for other in sender.nodes
+                self._as_it_is(other, node, keyword) for other in sender.nodes
             )
             if not kept and self._concerns(sender, keyword):
                 examples = (*samples(sender), object_of(sender, every=True))
@@ -417,6 +412,16 @@ class Inclusion:
                     examples=examples,
                     sure=False,
                 )
+
+    def _as_it_is(self, other: dict[str, Any], node: dict[str, Any], keyword: str) -> bool:
+        """Whether a schema of the sender has a keyword, and those that it is read with, as the receiver has it."""
+        words = [each for each in _GROUPS.get(keyword, (keyword,)) if each in node]
+        if "contains" in words and other.get("minContains", 1) != node.get("minContains", 1):
+            return False  # the one that need not be said: without it, one is asked for
+        return all(
+            each in other and same_schema(other[each], node[each], self._sender, self._receiver)
+            for each in words
+        )
 
     @staticmethod
     def _concerns(sender: Shape, keyword: str) -> bool:
@@ -510,8 +515,7 @@ def _apart(one: Shape, other: Shape) -> bool:
     if not one.types & other.types:
         return True
     if one.types & other.types != frozenset({"object"}):
-        listed = one.values()
-        return listed is not None and all(other.tree.fits(other, each) is False for each in listed)
+        return False
     for name in one.required() & other.required():
         mine, theirs = one.member(name), other.member(name)
         if not mine.types & theirs.types:

@@ -114,7 +114,7 @@ class SchemaTree:
     def broken(self) -> str:
         """Why it is no schema that can be used; "" for one that is."""
         try:
-            compile_schema(self.root)
+            self._validators[frozenset({id(self.root)})] = compile_schema(self.root)
         except (SchemaError, ValueError) as problem:
             return str(problem)
         return ""
