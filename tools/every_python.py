@@ -32,19 +32,21 @@ CORE = (
     "tests/server",
     "tests/client",
     "tests/rounds",
-    "tests/transports",
     "tests/everywhere",
-    "tests/must",
 )
 #: What `make test` has run on its Python and no other could see differently, and why that is so.
 SAME_ON_ALL = {
     "tests/house": "rules for the text of the sources and the names in them, which are one text on every Python",
     "tests/distributions": "what is in a wheel: the wheels are of pure Python, and one serves every version",
-    "tests/docs/test_reference.py": "the site is built from the same pages, by the Python of `make docs`",
-    "tests/docs/test_typing.py": "the type checker runs on no Python, and reads for the version in pyproject.toml",
+    "tests/docs": "pages are made of what all other tests run on each Python; the type checker and the site are one",
+    "tests/codegen": "what is written is text that the type checker reads for the version in pyproject.toml",
+    "tests/surface": "schemas and what they say of one another are values, which no Python changes",
+    "tests/doctor": "what ails a server is seen on the wire",
+    "tests/measuring": "the measures of `make bench`, which takes one Python",
     "tests/cost/test_cost_of_a_call.py::test_instructions_of_a_call": "the bound is a count of one interpreter's",
-    "tests/cluster/test_cluster_crash.py": "what a killed process leaves is bytes in a store, which no Python changes",
-    "tests/extensions/tasks_crash": "the same, of tasks",
+    "tests/cluster": "what a killed process leaves is bytes in a store, which no Python changes",
+    "tests/security/test_soak.py": "what is held is counted by the server, the same on each Python",
+    "tests/extensions/tasks_crash": "as of the cluster, of tasks",
     "tests/interop": "what peers say and take is bytes, which all other tests hold to the schemas on each Python",
 }
 
