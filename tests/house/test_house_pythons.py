@@ -115,13 +115,19 @@ def test_what_only_the_first_python_runs_is_there_and_is_no_more_than_that() -> 
 
 
 def test_what_only_the_first_python_runs_depends_on_none() -> None:
-    """It reads text: a test that runs in an event loop belongs to every Python. Except what judges other programs, or
-    what a store holds when one was killed.
+    """It reads text: a test that runs in an event loop belongs to every Python. Except what judges other programs, what
+    a store holds when one was killed, and pages and tools that stand on what all other tests run.
     """
     of_others = (
         "tests/distributions",
+        "tests/docs",
+        "tests/codegen",
+        "tests/surface",
+        "tests/doctor",
+        "tests/measuring",
         "tests/interop",
-        "tests/cluster/test_cluster_crash.py",
+        "tests/cluster",
+        "tests/security/test_soak.py",
         "tests/extensions/tasks_crash",
     )
     for each in TOOL["SAME_ON_ALL"]:
