@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from post_office import post_office
+from codegen_server import post_office
 
 from dovetail import App
 

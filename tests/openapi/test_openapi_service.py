@@ -4,35 +4,26 @@ understood is what the tool was given, and what it answered is what the tool giv
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from shop_service import service
 
 from dovetail import App, Client
 from dovetail.errors import InvalidParams
 from dovetail.openapi import OpenAPIProvider, RouteRule
+from dovetail.testing import served
 from dovetail.types import ImageContent, TextContent, ToolAnnotations
 
 
 @asynccontextmanager
 async def running() -> AsyncIterator[str]:
     """The service, on a port of its own."""
-    server = uvicorn.Server(uvicorn.Config(service, port=0, log_level="critical", lifespan="off"))
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells it by this alone
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await task
+    async with served(service) as url:
+        yield url.removesuffix("/mcp")
 
 
 @asynccontextmanager

@@ -13,29 +13,22 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-import uvicorn
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from dovetail import App, Context, Header, Image, ToolError
 from dovetail.openapi import OpenAPIProvider, describe, rest
+from dovetail.testing import served
 from dovetail.types import Implementation, Tool
 
 
 @asynccontextmanager
 async def plain_client(app: App, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A plain client of an app, over sockets."""
-    config = uvicorn.Config(rest(app, **options), port=0, log_level="critical")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells it by this alone
-        await asyncio.sleep(0.01)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    try:
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        await task
+    async with (
+        served(rest(app, **options)) as url,
+        httpx.AsyncClient(base_url=url.removesuffix("/mcp"), trust_env=False) as client,
+    ):
+        yield client
 
 
 def add_others(app: App) -> None:

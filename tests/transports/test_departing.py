@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 from http_serving import Bench, Prober, QuietServer, serving, until
 
 from dovetail import App
+from dovetail.protocol import names
+from dovetail.revisions import STATELESS
 from dovetail.transports.http_server.asgi import HTTPApp
 from dovetail.transports.http_server.head import Head
 from dovetail.transports.http_server.limits import EndpointLimits
@@ -53,6 +57,27 @@ async def test_streams_end_when_the_server_no_longer_listens_and_another_one_is_
     async with serving(app, lifespan="off") as port:
         again = Prober(port)
         assert (await again.ask("server/discover")).status == 200
+
+
+async def test_a_handler_that_an_ended_server_left_behind_ends_nobody() -> None:
+    """Two servers of one process that do not end in the order in which they began leave the handler of one."""
+    gone = uvicorn.Server(uvicorn.Config(App("gone").asgi()))
+    gone.should_exit = True
+    before = signal.signal(signal.SIGTERM, gone.handle_exit)
+    transport = httpx.ASGITransport(App("here").asgi())  # mounted: nobody begins or ends its lifespan
+    meta = {names.META_PROTOCOL_VERSION: STATELESS[-1], names.META_CLIENT_CAPABILITIES: {}}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": names.DISCOVER, "params": {"_meta": meta}}
+    headers = {"accept": "application/json, text/event-stream", "mcp-protocol-version": STATELESS[-1]}
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9") as client:
+            for _ in range(3):
+                answer = await client.post(
+                    "/mcp", json=asked, headers={**headers, "mcp-method": names.DISCOVER}
+                )
+                assert answer.status_code == 200, answer.text
+                await asyncio.sleep(0.05)  # for whoever would end it
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def test_a_call_that_outlasts_the_drain_is_answered(caplog: pytest.LogCaptureFixture) -> None:

@@ -73,7 +73,7 @@ def docstring(lines: Iterable[str], indent: str) -> list[str]:
         said[0] = f"'{said[0][1:]}"
     if said[-1].endswith('"'):
         said[-1] = f"{said[-1][:-1]}'"
-    if len(said) == 1 and len(indent) + len(said[0]) + 6 <= LINE:
+    if len(said) == 1:  # however long it is: so formatters leave it
         return [f'{indent}"""{said[0]}"""']
     return [
         f'{indent}"""{said[0]}',

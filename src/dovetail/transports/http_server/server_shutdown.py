@@ -114,7 +114,10 @@ class UvicornHost:
             return None
         server: Any = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
         tasks = getattr(getattr(server, "server_state", None), "tasks", None)
-        return cls(server) if isinstance(tasks, set) and hasattr(server, "should_exit") else None
+        # One that was asked to end before anything was served is not the one that serves: its handler was left behind.
+        return (
+            cls(server) if isinstance(tasks, set) and getattr(server, "should_exit", None) is False else None
+        )
 
     def keep(self, what: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that the server waits for before it ends."""
