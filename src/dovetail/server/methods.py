@@ -311,10 +311,10 @@ class Methods:
         tells = self._extensions.telling(further, call.peer.capabilities)
         listening = Listening(call.id, params.notifications, self.capabilities(), call.profile, further)
         del further
-        uris = params.notifications.resource_subscriptions or ()
-        self._catalog.check_subscriptions(uris, channel)
-        watched = self._catalog.mounted if uris else None
-        uris = uris if watched is not None else ()
+        watched = params.notifications.resource_subscriptions or ()
+        self._catalog.check_subscriptions(watched, channel)
+        if self._catalog.mounted is None:
+            watched = ()  # nobody but what is mounted asks who listens
         del params
         call.forget()  # it goes on for days, and needs only what was read of it
         hears = self._catalog.hearing(channel.principal, channel.transport)
@@ -330,16 +330,16 @@ class Methods:
         )
         channel.lapse = subscription.close
         try:
-            if watched is not None:
-                await watched.watch(uris)
+            if watched and self._catalog.mounted is not None:
+                await self._catalog.mounted.watch(watched)
             await channel.emit(listening.acknowledgement())
             async for change in subscription:
                 await channel.emit(listening.message(change))
         finally:
             subscription.close()
             channel.lapse = None  # or both would keep each other, and all that was subscribed to
-            if watched is not None:
-                await watched.unwatch(uris)
+            if watched and self._catalog.mounted is not None:
+                await self._catalog.mounted.unwatch(watched)
         if channel.shared:
             with suppress(OSError, TransportError):
                 await channel.emit(listening.ending())

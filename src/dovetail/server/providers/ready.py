@@ -247,7 +247,7 @@ class _EachKind(Transform):
     """A transform that does the same with things of all kinds."""
 
     def each(self, found: Provided[Any], principal: Principal | None) -> Provided[Any] | None:
-        raise NotImplementedError
+        raise NotImplementedError  # each transform below says what it does with one thing
 
     def tool(self, found: Provided[Tool], principal: Principal | None) -> Provided[Tool] | None:
         return self.each(found, principal)
