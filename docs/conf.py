@@ -5,6 +5,7 @@ Docstrings write names in single back-quotes and code in double ones; whatever o
 
 # Sphinx reads these as globals of this file; their spelling is Sphinx's.
 import re
+from functools import cache
 
 from sphinx.util.nodes import make_refnode
 
@@ -68,11 +69,22 @@ def find_by_name(app, env, node, contnode):
     if not any(part[:1].isupper() for part in target.split(".")):
         return None  # most of these are parameters
     objects = env.get_domain("py").objects
-    for name in sorted(objects, key=len):
-        if name == target or name.endswith(f".{target}"):
-            entry = objects[name]
-            return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name)
-    return None
+    name = by_their_ends(tuple(objects)).get(target)
+    if name is None:
+        return None
+    entry = objects[name]
+    return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name)
+
+
+@cache
+def by_their_ends(names):
+    """The shortest dotted name for each end of one: ``App.tool`` and ``tool`` for ``dovetail.App.tool``."""
+    found = {}
+    for name in sorted(names, key=len):
+        parts = name.split(".")
+        for begin in range(len(parts)):
+            found.setdefault(".".join(parts[begin:]), name)
+    return found
 
 
 def setup(app):

@@ -85,10 +85,10 @@ async def create_tasks(store: SQLiteStore) -> None:
     await asyncio.gather(*(one(f"t{number}") for number in range(8)))
 
 
-async def work_tasks(store: SQLiteStore, holder: str) -> None:
-    """Claim tasks and end them until nothing waits and nothing is held."""
-    while (wait := await store.tasks.next_due(["q"])) is not None:
-        await asyncio.sleep(wait)
+async def work_tasks(store: SQLiteStore, holder: str, *, forever: bool = False) -> None:
+    """Claim tasks and end them until nothing waits and nothing is held, or until killed."""
+    while (wait := await store.tasks.next_due(["q"])) is not None or forever:
+        await asyncio.sleep(0.05 if wait is None else wait)
         for record in await store.tasks.claim(holder, {"q": 8}, limit=3, lease=2):
             say("claimed", record.id, record.attempts)
             recorded = await store.tasks.record(
@@ -111,6 +111,8 @@ async def main(job: str, path: str, *rest: str) -> None:
             await create_tasks(store)
         elif job == "work_tasks":
             await work_tasks(store, rest[0])
+        elif job == "work_tasks_until_killed":
+            await work_tasks(store, rest[0], forever=True)
         else:
             await fill(store)
 

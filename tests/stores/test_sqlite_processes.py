@@ -111,7 +111,8 @@ async def test_tasks_of_a_killed_process_are_done_by_others(tmp_path: Path) -> N
     async with aclosing(SQLiteStore(path)) as store:
         for number in range(tasks):
             await store.tasks.create(a_task(f"{number}", owner=f"o{number % 3}"), max_unended=tasks)
-        workers = [start("work_tasks", path, f"w{number}") for number in range(3)]
+        jobs = ["work_tasks_until_killed", "work_tasks", "work_tasks"]
+        workers = [start(job, path, f"w{number}") for number, job in enumerate(jobs)]
         with workers[0] as killed:
             first = stream(killed.stdout)
             said = [await asyncio.to_thread(first.readline) for _ in range(5)]
