@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,19 @@ if "list" in words:
 name = words[words.index("--scenario") + 1]
 folder = pathlib.Path(words[words.index("-o") + 1], name)
 folder.mkdir()
+if name == "ping":
+    import urllib.request
+    about = {{"clientInfo": {{"name": "suite", "version": "1"}}, "capabilities": {{}}}}
+    opening = {{"protocolVersion": "2025-11-25", **about}}
+    for method, params in (("initialize", opening), ("tools/list", {{}})):
+        message = {{"jsonrpc": "2.0", "id": method, "method": method, "params": params}}
+        headers = {{"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}}
+        url = words[words.index("--url") + 1]
+        asked = urllib.request.Request(url, json.dumps(message).encode(), headers)
+        try:
+            urllib.request.urlopen(asked).read()
+        except urllib.error.HTTPError as refused:
+            pathlib.Path("refused").write_text(str(refused.code))
 checks = [{{"id": name, "description": "d", "status": "SUCCESS"}}]
 if name == "tools-call-simple-text":
     checks = [{{"id": name, "description": "d", "status": "FAILURE", "errorMessage": "no such tool"}}]
@@ -126,11 +141,90 @@ def test_the_suite_is_run(url, run, tmp_path, monkeypatch):
     assert "ok       ping  1 checks passed, 1 need tools of the suite" in out
     assert "resources-list" not in out, "the server has no resources"
     assert "2 of 2 scenarios passed" in out
+    assert "ok       messages  " in out
+    assert "of the server's, nothing wrong" in out
     code, out, _ = run("conformance", url, "--all", "--json")
     (failed,) = [each for each in json.loads(out)["scenarios"] if each["problems"]]
     assert (code, failed["name"]) == (1, "tools-call-simple-text")
     assert "no such tool" in failed["problems"][0]
     assert run("conformance", url, "--only", "nothing")[0] == 2
+
+
+class Protected(http.server.BaseHTTPRequestHandler):
+    """A server that lets in who has the token, and whose messages have faults."""
+
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers.get("Authorization") != "Bearer hush":
+            return self.answer(401, {"error": "who are you?"}, "WWW-Authenticate", "Bearer")
+        results = {
+            "initialize": {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "x", "version": "1"},
+            },
+            "tools/list": {"tools": [{"name": "t", "inputSchema": {"type": "anything"}}, {"name": 5}]},
+        }
+        if "id" not in message:
+            return self.answer(202, None)
+        result = results.get(message["method"])
+        if result is None:
+            error = {"code": -32601, "message": "no such method"}
+            return self.answer(200, {"jsonrpc": "2.0", "id": message["id"], "error": error})
+        return self.answer(200, {"jsonrpc": "2.0", "id": message["id"], "result": result})
+
+    def answer(self, status: int, body: object, *header: str) -> None:
+        """An answer in JSON."""
+        data = b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if header:
+            self.send_header(*header)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def protected(tmp_path, monkeypatch):
+    """The URL of one, and a suite that runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", programs(tmp_path, "v22.1.0"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Protected)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/mcp"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("way", ["token", "header"])
+def test_credentials_let_the_suite_in_and_all_is_judged(way, protected, run, tmp_path, monkeypatch):
+    """No credentials are among the words of the suite; what the server says is held against its revision."""
+    monkeypatch.setenv("DOVETAIL_TOKEN" if way == "token" else "MINE", "hush")
+    words = ("--header", "Authorization: Bearer env:MINE") if way == "header" else ()
+    code, out, err = run("conformance", protected, *words, "--only", "ping", "--record", "talk.jsonl")
+    assert code == 1, err
+    assert not (tmp_path / "refused").exists()
+    assert "ok       ping  1 checks passed" in out
+    assert "FAILED   messages  " in out
+    assert "tools/list 2025-11-25: the result does not fit: " in out
+    assert "1 of 1 scenarios passed" in out
+    assert "hush" not in (tmp_path / "talk.jsonl").read_text()
+    found = json.loads(run("conformance", protected, *words, "--only", "ping", "--json")[1])["messages"]
+    assert [each["method"] for each in found["faults"]] == ["tools/list"]
+    assert found["judged"] > found["faults"][0]["count"]
+
+
+@pytest.mark.hostile
+def test_without_them_it_says_how_to_log_in(protected, run):
+    code, _, err = run("conformance", protected, "--only", "ping")
+    assert (code, "asks for authorization" in err) == (6, True)
 
 
 def test_where_there_is_no_node(url, run, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from dovetail.client import Client
 from dovetail.client.command_lines import split
 from dovetail.client.scripts import runs_itself
-from dovetail.protocol.errors import LocalProtocolError
+from dovetail.protocol.errors import LocalProtocolError, ServerExited
 
 APP = "from dovetail import App\napp = App('garden')\n"
 GUARD = "if __name__ == '__main__':\n"
@@ -115,6 +115,40 @@ async def test_both_are_started_as_they_want(tmp_path: Path) -> None:
         async with Client(path) as client:
             assert client.server_info is not None
             assert client.server_info.name == name
+
+
+NEVER_RUN = {
+    "an app from elsewhere": (
+        "from garden import app\n",
+        [],
+        "if server.py only makes its app, end it with app.run()",
+    ),
+    "named as a command": (APP, [sys.executable, "-u"], "or start it with: dovetail run server.py"),
+    "what it wrote": (
+        "print('ready')\nimport sys\nsys.stderr.write('bye')\n",
+        [],
+        "it last wrote: bye; if server.py",
+    ),
+    "no file": (
+        APP,
+        [sys.executable, "-c", "import server"],
+        "goes on until its input ends: look for what starts it",
+    ),
+}
+
+
+@pytest.mark.parametrize("text, command, told", NEVER_RUN.values(), ids=NEVER_RUN)
+async def test_what_only_makes_its_app_is_told_to_run_it(
+    text: str, command: list[str], told: str, tmp_path: Path
+) -> None:
+    """It ends at once, as if all were well."""
+    (tmp_path / "garden.py").write_text(APP)
+    (tmp_path / "server.py").write_text(text)
+    target = [*command, str(tmp_path / "server.py")] if command else tmp_path / "server.py"
+    with pytest.raises(ServerExited, match=r"exited with status 0 without a message; it ") as caught:
+        async with Client(target, env={"PYTHONPATH": str(tmp_path)}):
+            pass
+    assert told in str(caught.value)
 
 
 # Command lines

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import datetime
 import ipaddress
+import json
 import ssl
+import sys
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -66,12 +68,16 @@ class Authority:
         return builder.sign(key if itself else self._key, hashes.SHA256())
 
 
-Answer = Callable[[str, dict[str, str]], bytes | None]
+Answer = Callable[[str, dict[str, str], bytes], bytes | None]
+
+
+class Unfinished(bytes):
+    """What is written of an answer that goes no further; the connection stays open."""
 
 
 @contextlib.asynccontextmanager
 async def answering(answer: Answer, context: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
-    """A server that answers each request by a function of its first line and headers; None: it stays silent."""
+    """A server that answers each request by a function of its first line, headers and body; None: it stays silent."""
 
     tasks: set[asyncio.Task[None]] = set()
 
@@ -83,13 +89,13 @@ async def answering(answer: Answer, context: ssl.SSLContext | None = None) -> As
                 name.lower(): value.strip()
                 for name, _, value in (line.partition(":") for line in head[1:] if line)
             }
-            await reader.readexactly(int(headers.get("content-length", 0)))
-            told = answer(head[0], headers)
-            if told is None:
-                await reader.read()
-            else:
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            told = answer(head[0], headers, body)
+            if told is not None:
                 writer.write(told)
                 await writer.drain()
+            if told is None or isinstance(told, Unfinished):
+                await reader.read()
         writer.close()
         with contextlib.suppress(OSError, ssl.SSLError):
             await writer.wait_closed()
@@ -113,3 +119,52 @@ def http(status: str, body: str = "", *headers: str, media: str = "application/j
         *headers,
     ]
     return "\r\n".join([*lines, "", body]).encode()
+
+
+TOOL = {"name": "greet", "description": "Greet.", "inputSchema": {"type": "object"}}
+INITIALIZED = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {"tools": {}},
+    "serverInfo": {"name": "plain", "version": "1"},
+}
+
+
+def replies(message: dict[str, Any], **otherwise: Any) -> dict[str, Any] | None:
+    """What a small server of 2025-11-25 says to a message. ``otherwise``: other results, by method."""
+    results = {"initialize": INITIALIZED, "ping": {}, "tools/list": {"tools": [TOOL]}, **otherwise}
+    if "id" not in message:
+        return None
+    if message["method"] in results:
+        return {"jsonrpc": "2.0", "id": message["id"], "result": results[message["method"]]}
+    return {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "no such method"}}
+
+
+def speaking(**otherwise: Any) -> Answer:
+    """An endpoint of that server."""
+
+    def answer(line: str, headers: dict[str, str], body: bytes) -> bytes:
+        if not line.startswith("POST"):
+            return http("405 Method Not Allowed")
+        reply = replies(json.loads(body), **otherwise)
+        return http("202 Accepted") if reply is None else http("200 OK", json.dumps(reply))
+
+    return answer
+
+
+def at_path(path: str, answer: Answer, elsewhere: bytes) -> Answer:
+    """What answers at one path, and the same bytes at all others."""
+    return lambda line, headers, body: answer(line, headers, body) if line.split()[1] == path else elsewhere
+
+
+def program(write: str, otherwise: dict[str, Any] | None = None, *, before: str = "") -> list[str]:
+    """That server as a command. ``write``: a statement that writes the bytes of ``reply``; ``before``: what is done
+    first; ``otherwise``: other results, by method.
+    """
+    text = (
+        f"import json, sys\nsys.path[:0] = [{str(Path(__file__).parent)!r}]\n{before}\n"
+        "from broken_servers import replies\n"
+        "for line in sys.stdin:\n"
+        f"    reply = replies(json.loads(line), **{otherwise or {}!r})\n"
+        f"    if reply is not None:\n        {write}\n        sys.stdout.flush()\n"
+    )
+    return [sys.executable, "-c", text]

@@ -140,7 +140,7 @@ async def test_what_is_no_endpoint(answer, said):
     assert said in step.what
 
 
-def unprotected(line, headers):
+def unprotected(line, headers, body):
     """It answers anybody, and any page."""
     return http("400 Bad Request", "{}", "Access-Control-Allow-Origin: *")
 
@@ -154,7 +154,7 @@ async def test_pages_of_other_origins_are_let_in():
 
 
 async def test_a_page_with_the_visitors_credentials():
-    def reflect(line, headers):
+    def reflect(line, headers, body):
         allowed = f"Access-Control-Allow-Origin: {headers.get('origin', '*')}"
         return http("400 Bad Request", "{}", allowed, "Access-Control-Allow-Credentials: true")
 
@@ -178,7 +178,7 @@ REFUSALS = {
 async def test_a_refusal_that_leads_nowhere(headers, said):
     seen = []
 
-    def refuse(line, given):
+    def refuse(line, given, body):
         seen.append(given)
         return http("404 Not Found") if "well-known" in line else http("401 Unauthorized", "", *headers)
 
@@ -193,7 +193,7 @@ async def test_a_refusal_that_leads_nowhere(headers, said):
 
 
 async def test_metadata_of_another_resource():
-    def told(line, headers):
+    def told(line, headers, body):
         if "well-known" in line:
             return http("200 OK", '{"resource": "https://other.example/mcp", "authorization_servers": []}')
         return http("401 Unauthorized", "", 'WWW-Authenticate: Bearer scope="read"')

@@ -86,6 +86,23 @@ def test_what_is_no_document(given, told) -> None:
         OpenAPIProvider(given)
 
 
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        ("absent.yaml", "there is no file 'absent.yaml' in "),
+        (".", "the file '.' can't be read: Is a directory"),
+        ("a\0b", "can't be read"),
+        ("openapi: 3.1.0\npaths: {}", "a text is the path of a file; give a document itself as bytes"),
+        ('{"openapi": "3.1.0"}', "a text is the path of a file"),
+    ],
+    ids=["absent", "folder", "no path", "YAML", "JSON"],
+)
+def test_a_file_that_cannot_be_read(given, told, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DocumentInvalid, match=told):
+        OpenAPIProvider(given)
+
+
 def test_what_is_larger_than_allowed(tmp_path) -> None:
     path = tmp_path / "large.json"
     path.write_bytes(json.dumps(body({})).encode())

@@ -12,6 +12,7 @@ import pytest
 from capturing import Capturing, answer, capturing, document, operation, parameter
 
 from dovetail import App, Client, Principal, ToolResult
+from dovetail.errors import FetchRefused, LifespanFailed
 from dovetail.openapi import DocumentInvalid, OpenAPIProvider, RouteRule
 from dovetail.types import AudioContent, EmbeddedResource, TextContent
 
@@ -125,25 +126,37 @@ async def test_no_argument_ends_a_part_of_a_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "server",
+    "server, option",
     [
-        "http://127.0.0.1:1",
-        "https://127.0.0.1:1",
-        "https://10.0.0.1",
-        "https://169.254.169.254",
-        "https://[::1]",
-        "https://localhost",
-        "https://100.100.100.200",
-        "http://example.com",
+        ("http://127.0.0.1:1", "allow_loopback"),
+        ("https://127.0.0.1:1", "allow_loopback"),
+        ("https://10.0.0.1", "allow_private"),
+        ("https://169.254.169.254", ""),
+        ("https://[::1]", "allow_loopback"),
+        ("https://localhost", "allow_loopback"),
+        ("https://100.100.100.200", ""),
+        ("http://example.com", "allow_http"),
     ],
 )
-async def test_what_is_no_public_https_address_is_refused(server) -> None:
+async def test_what_is_no_public_https_address_is_refused(server, option) -> None:
+    """With the option that would allow it, where there is one."""
     app = App("front")
     app.mount(None, OpenAPIProvider(document({"/p": {"get": operation()}}), server=server))
     async with Client(app) as client:
         found = await client.call_tool("it", {})
         assert found.is_error
         assert "was not sent" in found.text
+        assert found.text.endswith(f"; {option}=True would allow it" if option else ")")
+
+
+async def test_so_is_a_document_there() -> None:
+    app = App("front")
+    app.mount(None, OpenAPIProvider("http://127.0.0.1:1/openapi.json"))
+    with pytest.raises(LifespanFailed, match=r"; allow_loopback=True would allow it$") as caught:
+        async with Client(app):
+            pass
+    assert isinstance(caught.value.__cause__, FetchRefused)
+    assert caught.value.__cause__.allowed_by == "allow_loopback"
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,7 @@ async def test_operations_become_resources_where_a_rule_says_so() -> None:
         assert {each.name for each in (await client.list_tools()).tools} == {"find_part", "remove_part"}
         (picture,) = (await client.list_resources()).resources
         assert picture.uri == "api://shop/picture"
+        assert picture.mime_type is None, "the document has none"
         found = (await client.read("api://shop/picture")).contents[0]
         assert (found.blob, found.mime_type) == (base64.b64encode(b"\x89PNG").decode(), "image/png")
         templates = (await client.list_resource_templates()).resource_templates
@@ -151,6 +152,7 @@ async def test_operations_become_resources_where_a_rule_says_so() -> None:
             "api://shop/numbers/{count}",
             "api://shop/search{?limit,tags*}",
         ]
+        assert {each.mime_type for each in templates} == {"application/json"}
         assert (await client.read("api://shop/numbers/3")).contents[0].text == "[0,1,2]"
         assert (await client.read("api://shop/search?limit=5&tags=a&tags=b")).contents[
             0

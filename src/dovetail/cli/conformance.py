@@ -4,6 +4,10 @@ Theory of operation. The suite is a package of npm; `npx` runs it in a pinned ve
 its scenarios call tools that the suite itself prescribes ("test_simple_text"), which no ordinary server has. So by
 default those run that any server can pass; ``--all`` runs them all. Each scenario is a process of its own, and what it
 found is read from the file it writes, never from its prose.
+
+The suite talks to a relay of ours, which adds the credentials that the options name, so that a protected server can be
+tried, and keeps what is said. When the suite has ended, each message of the server's is held against the types of its
+revision (`dovetail.recording.judging`): the suite looks at what its scenarios are about, this at everything.
 """
 
 import asyncio
@@ -32,8 +36,10 @@ except ImportError as missing:
 from ..client import Client
 from ..protocol import names
 from ..protocol.safe_text import one_line
+from ..recording.judging import MessageFault
 from .connecting import CommandSession, CommonOptions
 from .exits import FAILED, OK, UsageError
+from .relaying import relayed
 
 __all__ = ["conformance"]
 
@@ -41,6 +47,7 @@ PACKAGE: Final = "@modelcontextprotocol/conformance"
 RELEASE: Final = "0.2.0-alpha.12"
 _OLDEST_NODE: Final = 22
 _LIMIT: Final = 120.0
+_TOLD: Final = 20
 _SETUP: Final = 300.0
 #: The scenarios that need nothing of a server but that it speaks the protocol.
 _GENERAL: Final = frozenset(
@@ -54,6 +61,8 @@ _GENERAL: Final = frozenset(
     }
     | {"resources-list", "prompts-list", "dns-rebinding-protection", "http-header-validation"}
 )
+#: The scenario whose point is what a relay would not pass on: it goes to the server itself, without credentials.
+_DIRECT: Final = "dns-rebinding-protection"
 #: What a server has to offer for a scenario to mean anything.
 _OFFERED: Final = {
     "logging-set-level": "logging",
@@ -98,9 +107,10 @@ async def conformance(
     common: CommonOptions = CommonOptions(),
     words: Annotated[list[str] | None, Parameter(parse=False)] = None,
 ) -> int:
-    """Run the official conformance suite against a server at a URL. Needs Node 22 or later.
+    """Run the official conformance suite against a server at a URL, and judge all that it said. Needs Node 22 or later.
 
-    The revision is that of --revision, by default the newest that the server speaks. Ends with 1 where a check failed.
+    The revision is that of --revision, by default the newest that the server speaks. With credentials (--header,
+    --auth, DOVETAIL_TOKEN) the suite is let in by them. Ends with 1 where a check failed, or a message was wrong.
     """
     session = CommandSession(target, words, common)
     place, options = await session.settled()
@@ -110,31 +120,54 @@ async def conformance(
         )
     if not re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", suite):
         raise UsageError(f"--suite {suite!r} is no version, such as {RELEASE}")
-    npx = await _npx()
-    async with Client(place, **options) as client:
-        revision, offered = client.revision, client.server_capabilities
-    command = [npx, "--yes", f"{PACKAGE}@{suite}"]
-    chosen = _chosen(await _asked(command), revision, only or [], everything=everything)
-    if not only:
-        chosen = [
-            each
-            for each in chosen
-            if each not in _OFFERED or getattr(offered, _OFFERED[each], None) is not None
-        ]
-    session.screen.note(f"{len(chosen)} scenarios of {PACKAGE} {suite}, revision {revision}")
+    if common.store:
+        raise UsageError("--store has no effect here: each scenario is a client of its own")
+    command = [await _npx(), "--yes", f"{PACKAGE}@{suite}"]
     results: list[ScenarioResult] = []
-    for name in chosen:
-        result = await _scenario(command, place, name, revision)
-        results.append(result)
-        if not common.json:
-            _show(session, result)
+    async with relayed(place, options) as relay:
+        async with Client(place, **relay.options) as client:
+            revision, offered = client.revision, client.server_capabilities
+        chosen = _chosen(await _asked(command), revision, only or [], everything=everything)
+        if not only:
+            chosen = _sensible(chosen, offered, protected=bool({"auth", "headers"} & options.keys()))
+        session.screen.note(f"{len(chosen)} scenarios of {PACKAGE} {suite}, revision {revision}")
+        for name in chosen:
+            result = await _scenario(command, place if name == _DIRECT else relay.url, name, revision)
+            results.append(result)
+            if not common.json:
+                _show(session, result)
+        faults, messages = relay.judged()
     bad = [each for each in results if each.problems]
     if common.json:
-        scenarios = [msgspec.to_builtins(each) for each in results]
-        session.screen.json({"suite": suite, "revision": revision, "scenarios": scenarios})
+        scenarios, wrong = ([msgspec.to_builtins(each) for each in found] for found in (results, faults))
+        said = {"judged": messages, "faults": wrong}
+        session.screen.json({"suite": suite, "revision": revision, "scenarios": scenarios, "messages": said})
     else:
+        _show_messages(session, faults, messages)
         session.screen.line(f"{len(results) - len(bad)} of {len(results)} scenarios passed", "bold")
-    return FAILED if bad else OK
+    return FAILED if bad or faults else OK
+
+
+def _sensible(chosen: Sequence[str], offered: Any, *, protected: bool) -> list[str]:
+    """The scenarios that mean something to a server that offers this. ``protected``: it lets no stranger in."""
+    return [
+        each
+        for each in chosen
+        if (each not in _OFFERED or getattr(offered, _OFFERED[each], None) is not None)
+        and not (protected and each == _DIRECT)
+    ]
+
+
+def _show_messages(session: CommandSession, faults: Sequence[MessageFault], messages: int) -> None:
+    word, style = ("FAILED", "red") if faults else ("ok", "green")
+    told = f"{messages} of the server's, {len(faults) or 'nothing'} wrong"
+    session.screen.line(f"{word:8} messages  {told}", style)
+    for each in faults[:_TOLD]:
+        times = f" ({each.count} times)" if each.count > 1 else ""
+        where = " ".join(part for part in (each.method, each.revision) if part)
+        session.screen.line(f"{'':8} {one_line(where)}: {one_line(each.what)}{times}")
+    if len(faults) > _TOLD:
+        session.screen.line(f"{'':8} and {len(faults) - _TOLD} more: --json has them all")
 
 
 def _show(session: CommandSession, result: ScenarioResult) -> None:

@@ -48,6 +48,11 @@ async def doctor(
     """
     if not 0 < patience < float("inf"):
         raise UsageError("--patience is a number of seconds above zero")
+    if common.record or common.store:
+        option = "--record" if common.record else "--store"
+        raise UsageError(
+            f"{option} is for one conversation, and the doctor has many: use it with dovetail list"
+        )
     session = CommandSession(target, words, common)
     place, options = await session.settled()
     options["on_stderr"] = None if common.json or not common.verbose else session.screen.said

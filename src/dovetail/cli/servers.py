@@ -38,21 +38,10 @@ from ..host.configuration.errors import ConfigurationError
 from ..host.configuration.variables import Variables, parts_of
 from ..protocol.safe_text import in_place
 from .agreeing import agreed, show_command, write_agreed
-from .entering import definition_of, found_program, headers_of, variables_of
+from .entering import found_program
+from .entry_options import EntryOptions, FileOptions, Project, Words, Write, WriteOptions
 from .exits import FAILED, OK, UsageError
-from .installing import (
-    Env,
-    FileOption,
-    Header,
-    InClear,
-    Project,
-    Replace,
-    Scope,
-    Write,
-    add_to,
-    opened,
-    refuse_clear,
-)
+from .installing import add_to, refuse_clear
 from .screen import Screen
 from .terminal import interruptible
 
@@ -60,7 +49,6 @@ __all__ = ["servers"]
 
 _OURS: Final = "dovetail"
 Host = Annotated[str, Parameter(help="Whose configuration (default: our own).")]
-Words = Annotated[list[str] | None, Parameter(parse=False)]
 AsJSON = Annotated[bool, Parameter("--json", negative="", help="As JSON, secrets hidden.")]
 
 servers = Commands("servers", help="Name servers, and look at what hosts have configured.")
@@ -75,7 +63,7 @@ def list_all(host: str = "", /, *, project: Project = "", json: AsJSON = False) 
     for name in [host_named(host).name] if host else HOSTS:
         for scope in HOSTS[name].scopes:
             try:
-                file = opened(name, scope, project, "")
+                file = FileOptions(scope, project).opened(name)
                 entries, wrong = file.servers, file.unreadable
             except ConfigurationError as problem:
                 screen.note(str(problem), "yellow")
@@ -98,14 +86,12 @@ def show(
     /,
     *,
     host: Host = _OURS,
-    scope: Scope = "",
-    project: Project = "",
-    file: FileOption = "",
+    file: FileOptions = FileOptions(),
     json: AsJSON = False,
 ) -> int:
     """Show one server: the whole command or the URL, what stands out in it, and whether it was approved."""
     screen = Screen()
-    place = opened(host, scope, project, file)
+    place = file.opened(host)
     definition = _one(place, name)
     if json:
         screen.json(_plain(definition) | {"file": str(place.path), "dangers": list(dangers_of(definition))})
@@ -124,8 +110,7 @@ async def add(
     target: str,
     /,
     *,
-    env: Env = [],  # noqa: B006 - never changed; cyclopts shows it in the help
-    header: Header = [],  # noqa: B006 - as above
+    entry: EntryOptions = EntryOptions(),
     secret: Annotated[
         list[str],
         Parameter(
@@ -133,30 +118,21 @@ async def add(
             help="KEY: a variable of the server whose value is asked for, or taken from the environment, and kept in "
             "the system's keyring; may be repeated. ${keyring:KEY} stands for it elsewhere.",
         ),
-    ] = [],  # noqa: B006 - as above
-    sse: Annotated[
-        bool, Parameter(negative="", help="The URL is one of the HTTP+SSE of 2024-11-05.")
-    ] = False,
-    replace: Replace = False,
-    in_clear: InClear = False,
-    write: Write = False,
+    ] = [],  # noqa: B006 - never changed; cyclopts shows it in the help
+    writing: WriteOptions = WriteOptions(),
     words: Words = None,
 ) -> int:
     """Give a server a name that every command takes: dovetail servers add weather server.py, dovetail list weather."""
-    variables = variables_of(env)
-    at_url = any("${keyring:" in each for each in header)
-    if not at_url:
-        variables |= {key: f"${{keyring:{key}}}" for key in secret}
-    definition = definition_of(name, target, words, env=variables, headers=headers_of(header), sse=sse)
+    definition = entry.entry(name, target, words, secrets=secret)
     kept = {key: _asked(name, key) for key in secret}
-    return await _add(Screen(), definition, kept, replace=replace, in_clear=in_clear, write=write)
+    return await _add(Screen(), definition, kept, writing)
 
 
 @servers.command
 async def remove(name: str, /, *, write: Write = False) -> int:
     """Take a server out of our configuration, with its approval and its secrets."""
     screen = Screen()
-    place = opened(_OURS, "", "", "")
+    place = ConfigurationFile(_OURS)
     definition = place.servers.get(name)
     code = await write_agreed(screen, place, place.without_server(name), write=write)
     if code == OK:
@@ -177,7 +153,7 @@ async def approve(
 ) -> int:
     """Look at a server that was added or changed by something else, and agree to it."""
     screen = Screen()
-    definition = _one(opened(_OURS, "", "", ""), name)
+    definition = _one(ConfigurationFile(_OURS), name)
     show_command(screen, definition)
     if not yes:
         said = await agreed(f"Agree to {in_place(name)}?")
@@ -194,7 +170,7 @@ def secret(name: str, key: str, /) -> int:
     """Keep a secret of a server in the system's keyring: asked for, or from standard input. ${keyring:KEY} in its entry
     stands for it.
     """
-    _one(opened(_OURS, "", "", ""), name)
+    _one(ConfigurationFile(_OURS), name)
     ServerSecrets().set(name, key, _asked(name, key, environment=False))
     Screen().note(f"{key} of {name} is in the keyring")
     return OK
@@ -205,16 +181,12 @@ async def import_from(
     host: str,
     /,
     *names: str,
-    scope: Scope = "",
-    project: Project = "",
-    file: FileOption = "",
-    replace: Replace = False,
-    in_clear: InClear = False,
-    write: Write = False,
+    file: FileOptions = FileOptions(),
+    writing: WriteOptions = WriteOptions(),
 ) -> int:
     """Take servers of a host into our configuration: those named, or all. Secrets go to the keyring."""
     screen = Screen()
-    source = opened(host, scope, project, file)
+    source = file.opened(host)
     if source.host.name == _OURS:
         raise UsageError("these are our own servers already")
     code = OK
@@ -226,9 +198,9 @@ async def import_from(
                 f"{definition.name}: left out, since only {source.host.title} knows it: {', '.join(left)}"
             )
         kept: dict[str, str] = {}
-        if not in_clear:
+        if not writing.in_clear:
             ours, kept = moved_to_keyring(ours)
-        code = max(code, await _add(screen, ours, kept, replace=replace, in_clear=in_clear, write=write))
+        code = max(code, await _add(screen, ours, kept, writing))
         if wanted := sorted(_keys(ours) - kept.keys()):
             screen.note(
                 f"still to be given: {'; '.join(f'dovetail servers secret {ours.name} {key}' for key in wanted)}"
@@ -241,12 +213,8 @@ async def export_to(
     host: str,
     /,
     *names: str,
-    scope: Scope = "",
-    project: Project = "",
-    file: FileOption = "",
-    replace: Replace = False,
-    in_clear: InClear = False,
-    write: Write = False,
+    file: FileOptions = FileOptions(),
+    writing: WriteOptions = WriteOptions(),
 ) -> int:
     """Write servers of our configuration into that of a host: those named, or all. A secret of the keyring becomes an
     input where the host asks for such; elsewhere it is written only with --in-clear.
@@ -256,7 +224,7 @@ async def export_to(
     if target.name == _OURS:
         raise UsageError("these are our own servers already")
     code = OK
-    for definition in _chosen(opened(_OURS, "", "", ""), names):
+    for definition in _chosen(ConfigurationFile(_OURS), names):
         ready, inputs = definition, list[dict[str, Any]]()
         keys = sorted(_keys(definition))
         if keys and "input" in target.variables.kinds:
@@ -270,15 +238,10 @@ async def export_to(
                 }
                 for key in keys
             ]
-        elif keys and in_clear:
+        elif keys and writing.in_clear:
             ready = _with(definition, _filled(definition.name, keys))
-        place = opened(host, scope, project, file)
-        code = max(
-            code,
-            await add_to(
-                screen, place, ready, replace=replace, in_clear=in_clear, write=write, inputs=inputs
-            ),
-        )
+        place = file.opened(host)
+        code = max(code, await add_to(screen, place, ready, writing, inputs=inputs))
     return code
 
 
@@ -292,7 +255,7 @@ def doctor(host: str = "", /, *, project: Project = "") -> int:
     for name in [host_named(host).name] if host else HOSTS:
         for scope in HOSTS[name].scopes:
             try:
-                file = opened(name, scope, project, "")
+                file = FileOptions(scope, project).opened(name)
                 told = [*_file_findings(file), *((each, what) for each, what in file.unreadable.items())]
                 told += [(each.name, what) for each in file.servers.values() for what in _findings(each)]
             except ConfigurationError as problem:
@@ -343,16 +306,13 @@ async def _add(
     screen: Screen,
     definition: ServerDefinition,
     secrets: dict[str, str],
-    *,
-    replace: bool,
-    in_clear: bool,
-    write: bool,
+    writing: WriteOptions,
 ) -> int:
     """Write into our own file; then it is approved, and its secrets are kept."""
-    refuse_clear(definition, in_clear=in_clear)
+    refuse_clear(definition, in_clear=writing.in_clear)
     keyring = ServerSecrets() if secrets else None
-    place = opened(_OURS, "", "", "")
-    code = await add_to(screen, place, definition, replace=replace, in_clear=in_clear, write=write)
+    place = ConfigurationFile(_OURS)
+    code = await add_to(screen, place, definition, writing)
     if code == OK:
         for key, value in secrets.items():
             if keyring is not None:

@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, Unpack, cast
 
+from msgspec.structs import replace
+
 from ..client import Client, ClientOptions, Target
 from ..client.options import settle
 from ..client.targets import place_of
 from ..protocol.errors import ConnectFailed, DovetailError
 from ..security.fetching import FetchRefused, parse_url
 from ..transports.stdio.client import StdioTransport
+from .advising import ON_LINES, failure
+from .authorization_checks import check_authorization
 from .findings import Diagnosis, Step
 from .http_probes import (
     HTTPProbe,
-    check_authorization,
     check_endpoint,
     check_origins,
     check_sessions,
@@ -33,7 +36,6 @@ from .protocol_checks import (
     check_opening,
     check_revisions,
     check_surface,
-    failure,
 )
 
 __all__ = ["diagnose", "examine"]
@@ -121,9 +123,18 @@ async def _at_url(url: str, patience: float, options: ClientOptions) -> AsyncIte
         if answer is None or step.status == "failed":
             return
         yield await check_origins(probe, reached[0], answer)
-        yield await check_authorization(probe, answer, patience)
+        asked = await check_authorization(probe, answer, patience)
+        yield asked
         async for step in _of_url_client(probe, url, patience, options):
-            yield step
+            yield _after_authorization(step, asked)
+
+
+def _after_authorization(step: Step, asked: Step) -> Step:
+    """A step that wants a login, with what has to be mended before there can be one."""
+    if step.cause != "login" or not asked.advice or asked.facts.get("status") != 401:
+        return step
+    first = "mend what the step authorization says: until then nobody can log in by themselves"
+    return replace(step, advice=(first, *step.advice))
 
 
 async def _of_url_client(
@@ -168,14 +179,16 @@ async def _of_process(command: list[str], options: ClientOptions) -> AsyncIterat
     whole: dict[str, Any] = {**options, "env": None, "cwd": None}
     client = Client(process.transport, **cast("ClientOptions", whole))
     opened = await check_opening(client)
-    yield opened
-    if opened.status != "failed":
-        async for step in _of_open(client):
-            yield step
-    yield process.check_output()
     if opened.status == "failed":
-        await client.close()
+        await client.close()  # what it writes at its end counts as well
+        known = process.advice() or (ON_LINES if opened.cause == "timeout" else ())
+        yield replace(opened, advice=(*known, *opened.advice))
+        yield process.check_output()
         return
+    yield opened
+    async for step in _of_open(client):
+        yield step
+    yield process.check_output()
     yield await process.check_end(client)
 
 
@@ -194,6 +207,8 @@ async def _of_open(client: Client) -> AsyncIterator[Step]:
     """What an open client finds."""
     step, surface = await check_listing(client)
     yield step
+    if step.cause == "unreachable":
+        return
     if surface is not None:
         yield check_surface(surface)
     try:

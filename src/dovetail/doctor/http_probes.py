@@ -1,18 +1,20 @@
-"""What an endpoint answers to plain HTTP: to nothing, to strangers, to pages of other origins; and its documents.
+"""What an endpoint answers to plain HTTP: to nothing, to strangers, to pages of other origins.
 
 Theory of operation. Every request here is made by hand and carries no credentials, whatever the client has: what is
 asked is how the server treats somebody it does not know. No redirect is followed, answers are cut at 64 KiB, and of an
 event stream only the head is read. The one message that is sent is ``ping``, which changes nothing.
 
 Specification: basic/transports, "Streamable HTTP", "Security Warning"; 2025-11-25 "Session Management";
-basic/authorization; RFC 9728, RFC 8414, RFC 6750.
+basic/transports/streamable-http (2026-07-28).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl as tls
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Final, Self
 from urllib.parse import urljoin, urlsplit
@@ -21,29 +23,29 @@ import msgspec
 from msgspec import Struct
 
 from ..auth.challenges import Challenge, parse_challenges
-from ..auth.login.discovery import discover_server
-from ..auth.login.problems import AuthorizationError
-from ..auth.metadata import MetadataInvalid, ProtectedResourceMetadata, parse_protected_resource
-from ..auth.resources import canonical_resource, protected_resource_urls
 from ..protocol import names
-from ..protocol.errors import METHOD_NOT_FOUND, DovetailError, TransportError
+from ..protocol.errors import METHOD_NOT_FOUND, TransportError
 from ..security.addresses import is_loopback
-from ..security.fetching import Fetcher, FetchFailed, parse_url
+from ..security.fetching import parse_url
 from .findings import Step
 
 __all__ = [
     "HTTPProbe",
     "ProbeAnswer",
-    "check_authorization",
     "check_endpoint",
     "check_origins",
     "check_sessions",
+    "leads_here",
 ]
 
 _MOST: Final = 64 * 1024
+_HEAD: Final = 4096
 _STREAM: Final = 0.5
+_ACCEPT: Final = f"{names.MEDIA_JSON}, {names.MEDIA_SSE}"
+_USUAL: Final = ("/mcp", "/", "/sse")
 _FOREIGN: Final = "https://dovetail-doctor.invalid"
 _PING: Final = {"jsonrpc": names.JSONRPC_VERSION, "id": "doctor", "method": names.PING}
+_NOT_TOLD: Final = (401, 403, 405, 406, 415, 421, 429)
 _WEB: Final = ("text/html", "application/xhtml+xml")
 
 
@@ -62,6 +64,20 @@ class ProbeAnswer(Struct, frozen=True):
     def media(self) -> str:
         """The media type, without its parameters."""
         return self.header("content-type").partition(";")[0].strip().lower()
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is an event stream."""
+        return self.status == 200 and self.media == names.MEDIA_SSE
+
+    @property
+    def is_of_protocol(self) -> bool:
+        """Whether a server of the protocol gave it: a message, or a refusal that asks for a token."""
+        if self.status == 401:
+            return any(each.scheme in ("bearer", "dpop") for each in self.challenges)
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return "jsonrpc" in msgspec.json.decode(self.body, type=dict[str, Any])
+        return False
 
     @property
     def challenges(self) -> tuple[Challenge, ...]:
@@ -121,10 +137,30 @@ class HTTPProbe:
         except (aiohttp.ClientError, OSError, ValueError) as problem:
             raise TransportError(f"{method} has no answer that is HTTP: {problem}") from None
 
-    async def ping(self, **headers: str) -> ProbeAnswer:
+    async def ping(self, *, url: str = "", **headers: str) -> ProbeAnswer:
         """A ``ping`` as a client of the stateful era sends one, outside of any session."""
-        accept = f"{names.MEDIA_JSON}, {names.MEDIA_SSE}"
-        return await self.send("POST", {"accept": accept, **headers}, _PING)
+        return await self.send("POST", {"accept": _ACCEPT, **headers}, _PING, url=url)
+
+    async def beginning(self) -> bytes:
+        """What there is of an answer to a ``ping`` that does not come whole: its first bytes, if there are any."""
+        location = parse_url(self.url)
+        context = tls.create_default_context() if location.scheme == "https" else None
+        body = msgspec.json.encode(_PING)
+        head = (
+            f"POST {location.path or '/'}{location.query and '?'}{location.query} HTTP/1.1\r\n"
+            f"Host: {urlsplit(self.url).netloc}\r\nUser-Agent: dovetail-doctor\r\nAccept: {_ACCEPT}\r\n"
+            f"Content-Type: {names.MEDIA_JSON}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        found, writer = b"", None
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(min(self._timeout, _STREAM)):
+                reader, writer = await asyncio.open_connection(location.host, location.port, ssl=context)
+                writer.write(head.encode("ascii") + body)
+                while len(found) < _HEAD and (piece := await reader.read(_HEAD)):
+                    found += piece
+        if writer is not None:
+            writer.transport.abort()
+        return found
 
     @staticmethod
     async def _read(response: Any) -> bytes:
@@ -142,18 +178,14 @@ async def check_endpoint(probe: HTTPProbe) -> tuple[Step, ProbeAnswer | None]:
     try:
         posted = await probe.ping()
     except TransportError as problem:
-        slow = "no answer to" in str(problem)
-        advice = (
-            "something takes the connection and does not answer: look into the server's log",
-            "a proxy in front of it may wait for a server that is not there",
-        )
-        cause = "timeout" if slow else "protocol"
-        return Step(name="http", status="failed", what=str(problem), advice=advice, cause=cause), None
+        return await _unanswered(probe, problem), None
     others: dict[str, int] = {}
+    stream = False
     for method in ("GET", "OPTIONS"):
         try:
             answer = await probe.send(method, {"accept": names.MEDIA_SSE if method == "GET" else "*/*"})
             others[method] = answer.status
+            stream = stream or (method == "GET" and answer.is_stream)
         except TransportError:
             others[method] = 0
     facts: dict[str, Any] = {
@@ -163,7 +195,9 @@ async def check_endpoint(probe: HTTPProbe) -> tuple[Step, ProbeAnswer | None]:
         "server": posted.header("server"),
     }
     seconds = time.perf_counter() - began
-    status, what, advice = _judged(probe.url, posted, others)
+    status, what, advice = _judged(probe.url, posted, others, stream=stream)
+    if status != "ok" and posted.status < 500 and not stream:
+        advice = await _elsewhere(probe) or advice
     cause = "protocol" if status == "failed" else ""
     step = Step(
         name="http", status=status, what=what, advice=advice, facts=facts, cause=cause, seconds=seconds
@@ -171,13 +205,72 @@ async def check_endpoint(probe: HTTPProbe) -> tuple[Step, ProbeAnswer | None]:
     return step, posted
 
 
-def _judged(url: str, posted: ProbeAnswer, others: dict[str, int]) -> tuple[Any, str, tuple[str, ...]]:
-    """What the answers of an endpoint say: status, words, advice."""
+async def _unanswered(probe: HTTPProbe, problem: TransportError) -> Step:
+    """The step where a message got no answer: what there was of one, and what to do."""
+    if "no answer to" not in str(problem):
+        advice = ("check the port: what listens there does not speak HTTP",)
+        return Step(name="http", status="failed", what=str(problem), advice=advice, cause="protocol")
+    begun = await probe.beginning()
+    if begun:
+        head = begun.partition(b"\r\n")[0].decode("latin-1")[:80]
+        part = "body" if b"\r\n\r\n" in begun else "head"
+        what = f"{problem} that comes whole: it begins with {head!r}, and its {part} does not end"
+        advice = (
+            "have it end the head with an empty line, and send what it has: something writes a part and waits"
+            if part == "head"
+            else "look for a Content-Length that is too large, or a stream that is not called text/event-stream",
+        )
+        return Step(name="http", status="failed", what=what, advice=advice, cause="timeout")
+    advice = (
+        "something takes the connection and does not answer: look into the server's log",
+        "a proxy in front of it may wait for a server that is not there",
+    )
+    return Step(name="http", status="failed", what=str(problem), advice=advice, cause="timeout")
+
+
+async def _elsewhere(probe: HTTPProbe) -> tuple[str, ...]:
+    """What to do where a URL is no endpoint, if one of the usual places is; else nothing."""
+    parts = urlsplit(probe.url)
+    path = parts.path or "/"
+    other = path.rstrip("/") if path != "/" and path.endswith("/") else f"{path}/"
+    page = False
+    for place in dict.fromkeys((other, *_USUAL)):
+        url = parts._replace(path=place, query="", fragment="").geturl()
+        if place == path:
+            continue
+        try:
+            posted = await probe.ping(url=url)
+            if posted.is_of_protocol:
+                return (f"use {url}: a server of the protocol answers there",)
+            got = await probe.send("GET", {"accept": names.MEDIA_SSE}, url=url)
+        except TransportError:
+            continue
+        if got.is_stream:
+            return (f"use {url}: a server of HTTP+SSE (2024-11-05) seems to be there",)
+        page = page or (place == "/" and got.media in _WEB)
+    if page:
+        return (
+            "check the path: no server of the protocol is there, at /mcp, or at /sse",
+            "at / there is a web page, which may say where it is",
+        )
+    return ()
+
+
+def _judged(
+    url: str, posted: ProbeAnswer, others: dict[str, int], *, stream: bool
+) -> tuple[Any, str, tuple[str, ...]]:
+    """What the answers of an endpoint say: status, words, advice. ``stream``: GET is answered with events."""
     told = f"POST {posted.status}, " + ", ".join(
         f"{method} {code or 'no answer'}" for method, code in others.items()
     )
     if posted.status in (301, 302, 303, 307, 308):
         place = urljoin(url, posted.header("location"))
+        if urlsplit(place).hostname != urlsplit(url).hostname:
+            advice = (
+                f"if people log in at {urlsplit(place).hostname}, have what sends them there let this path through",
+                f"else use that URL: {place}",
+            )
+            return "failed", f"it redirects to another host: {place}", advice
         return "failed", f"it redirects to {place}", (f"use that URL, if it is the server's: {place}",)
     if posted.status == 404:
         path = urlsplit(url).path.strip("/")
@@ -198,6 +291,11 @@ def _judged(url: str, posted: ProbeAnswer, others: dict[str, int]) -> tuple[Any,
     if posted.media in _WEB and posted.status < 400:
         advice = ("this is a web page: check the path; most servers are at /mcp",)
         return "failed", f"{told}: it answers with a web page", advice
+    if posted.status == 405 and stream:
+        advice = (
+            "serve Streamable HTTP as well: HTTP+SSE is deprecated, and not every client speaks it any more",
+        )
+        return "warning", f"{told}: it speaks the HTTP+SSE of 2024-11-05 alone", advice
     if posted.status == 405:
         advice = ("check the path; a server of HTTP+SSE (2024-11-05) takes GET there, and is spoken to, too",)
         return "warning", f"{told}: it takes no messages by POST", advice
@@ -221,8 +319,9 @@ def _error_code(answer: ProbeAnswer) -> int | None:
 async def check_origins(probe: HTTPProbe, address: str, before: ProbeAnswer) -> Step:
     """How it treats a page of another origin, and a name that is not its own."""
     location = parse_url(probe.url)
-    local = location.is_local_name or _is_loopback(address)
+    local = location.is_local_name or leads_here(address)
     try:
+        owned = await probe.ping(origin=f"{location.scheme}://{urlsplit(probe.url).netloc}")
         paged = await probe.ping(origin=_FOREIGN)
         named = await probe.ping(host="dovetail-doctor.invalid")
         asked = await probe.send(
@@ -249,9 +348,13 @@ async def check_origins(probe: HTTPProbe, address: str, before: ProbeAnswer) -> 
         advice = ("name the origins that may read it; with credentials, never all",)
         what = "a page of any origin may use it with the visitor's credentials"
         return Step(name="origins", status="warning", what=what, advice=advice, facts=facts)
+    if before.status == 403 and owned.status != 403:
+        advice = ("let requests without an Origin header pass: only browsers send one",)
+        what = f"without an Origin header it refuses everybody (403); with its own it answers {owned.status}"
+        return Step(name="origins", status="warning", what=what, advice=advice, facts=facts)
     refused = paged.status in (400, 403, 421) and paged.status != before.status
-    if not refused and before.status in (401, 403):
-        what = "not told: strangers are refused in any case"
+    if not refused and before.status in _NOT_TOLD:
+        what = f"not told: strangers are refused in any case ({before.status})"
         return Step(name="origins", status="ok", what=what, facts=facts)
     if not refused and local:
         advice = (
@@ -291,142 +394,8 @@ async def check_sessions(probe: HTTPProbe) -> Step:
     return Step(name="sessions", status="warning", what=what, advice=advice, facts=facts)
 
 
-async def check_authorization(probe: HTTPProbe, before: ProbeAnswer, timeout: float) -> Step:
-    """Whether it wants credentials, whether it says which, and whether its documents lead to who gives them."""
-    wanted = before.status == 401
-    bearer = next((each for each in before.challenges if each.scheme in ("bearer", "dpop")), None)
-    facts: dict[str, Any] = {"status": before.status, "scopes": list(bearer.scopes) if bearer else []}
-    metadata, place, trouble = await _metadata(probe, bearer)
-    if metadata is None and not wanted:
-        if trouble:
-            advice = ("mend the document, or take it away",)
-            return Step(name="authorization", status="warning", what=trouble, advice=advice, facts=facts)
-        return Step(name="authorization", status="ok", what="none is asked for", facts=facts)
-    problems: list[tuple[str, str]] = []
-    if wanted and not before.headers.get("www-authenticate"):
-        problems.append(
-            (
-                "the refusal has no WWW-Authenticate header",
-                "send one with 401: clients read there where to log in",
-            )
-        )
-    elif wanted and bearer is None:
-        problems.append(
-            (
-                "the refusal asks for no bearer token",
-                "ask for one: WWW-Authenticate: Bearer resource_metadata=...",
-            )
-        )
-    elif wanted and bearer is not None and not bearer.parameters.get("resource_metadata"):
-        problems.append(
-            (
-                "the challenge does not name its metadata",
-                "add resource_metadata, so that clients need not guess",
-            )
-        )
-    if trouble:
-        problems.append(
-            (trouble, f"serve the metadata of RFC 9728 at {protected_resource_urls(probe.url)[0]}")
-        )
-    if metadata is not None:
-        facts |= {"metadata": place, "servers": metadata.authorization_servers or []}
-        facts["scopes"] = facts["scopes"] or metadata.scopes_supported or []
-        problems += await _servers(probe, metadata, facts, timeout)
-    said = "a login is asked for" if wanted else "not asked for here, and described"
-    issuers = ", ".join(metadata.authorization_servers or []) if metadata is not None else ""
-    if issuers:
-        said += f"; {issuers} gives out tokens"
-    if facts["scopes"]:
-        said += f", for {' '.join(facts['scopes'][:12])}"
-    if problems:
-        what = "; ".join([said, *(each for each, _ in problems)])
-        advice = tuple(dict.fromkeys(each for _, each in problems))
-        return Step(name="authorization", status="warning", what=what, advice=advice, facts=facts)
-    return Step(name="authorization", status="ok", what=said, facts=facts)
-
-
-async def _metadata(
-    probe: HTTPProbe, bearer: Challenge | None
-) -> tuple[ProtectedResourceMetadata | None, str, str]:
-    """The metadata of the resource, where they stand, and what is wrong with them."""
-    named = bearer.parameters.get("resource_metadata", "") if bearer is not None else ""
-    places = protected_resource_urls(probe.url)
-    if named:
-        try:
-            if parse_url(named).origin != parse_url(probe.url).origin:
-                return None, "", f"the challenge leads to another origin: {named}"
-        except DovetailError:
-            return None, "", f"the challenge names no URL: {named}"
-        places = list(dict.fromkeys([named, *places]))
-    missed = ""
-    for place in places:
-        try:
-            answer = await probe.send("GET", {"accept": names.MEDIA_JSON}, url=place)
-        except TransportError as problem:
-            missed = missed or f"{place}: {problem}"
-            continue
-        if answer.status != 200 or answer.body.lstrip()[:1] != b"{":
-            if place == named or answer.status >= 500:
-                missed = missed or f"{place} answers with status {answer.status}"
-            continue
-        try:
-            found = parse_protected_resource(answer.body)
-        except MetadataInvalid as problem:
-            return None, "", f"{place}: {problem}"
-        return found, place, _resource_named(found, probe.url)
-    if not missed and bearer is not None:
-        missed = "there are no metadata of the protected resource"
-    return None, "", missed
-
-
-def _resource_named(found: ProtectedResourceMetadata, url: str) -> str:
-    """What is wrong with the name of the resource."""
-    try:
-        named, own = canonical_resource(found.resource), canonical_resource(url)
-    except ValueError as problem:
-        return f"the metadata name no resource: {problem}"
-    parts = urlsplit(own)
-    if named in (own, f"{parts.scheme}://{parts.netloc}"):
-        return ""
-    return f"the metadata are about {found.resource}, which is not this server: clients refuse them"
-
-
-async def _servers(
-    probe: HTTPProbe, metadata: ProtectedResourceMetadata, facts: dict[str, Any], timeout: float
-) -> list[tuple[str, str]]:
-    """What is wrong with the authorization servers that a resource names."""
-    if not metadata.authorization_servers:
-        return [("no authorization server is named", "name one in authorization_servers")]
-    location = parse_url(probe.url)
-    found: list[tuple[str, str]] = []
-    fetcher = Fetcher(allow_loopback=location.is_local_name or _is_loopback(location.host), timeout=timeout)
-    for issuer in metadata.authorization_servers[:4]:
-        try:
-            server = await discover_server(fetcher, issuer)
-        except (AuthorizationError, FetchFailed, DovetailError) as problem:
-            found.append(
-                (str(problem), f"serve the metadata of {issuer} at its well-known address (RFC 8414)")
-            )
-            continue
-        if "S256" not in (server.code_challenge_methods_supported or []):
-            found.append(
-                (
-                    f"{issuer} does not say that it takes PKCE",
-                    "have it list S256: clients MUST refuse it otherwise",
-                )
-            )
-        ways = {
-            "registration": server.registration_endpoint is not None,
-            "metadata document": bool(server.client_id_metadata_document_supported),
-        }
-        facts.setdefault("clients", {})[issuer] = [name for name, there in ways.items() if there]
-        if not any(ways.values()):
-            advice = "clients need an id that is agreed on before (--client-id), or let them register"
-            found.append((f"{issuer} lets no client register by itself", advice))
-    return found
-
-
-def _is_loopback(host: str) -> bool:
+def leads_here(host: str) -> bool:
+    """Whether a host of a URL is an address of this machine."""
     try:
         return is_loopback(ip_address(host.partition("%")[0]))
     except ValueError:

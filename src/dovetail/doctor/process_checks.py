@@ -19,6 +19,7 @@ from ..client import Client
 from ..protocol.errors import ConnectFailed
 from ..transports.stdio.client import StdioTransport
 from ..transports.stdio.launching import child_environment, resolve_command
+from .advising import advice_on_output
 from .findings import Step
 
 __all__ = ["ProcessExamination", "check_program"]
@@ -76,6 +77,10 @@ class ProcessExamination:
         self._lines += 1
         self._stderr = [*self._stderr[-_KEPT + 1 :], line[:300]]
 
+    def advice(self) -> tuple[str, ...]:
+        """What to do about what it wrote, as far as that can be told; nothing otherwise."""
+        return advice_on_output(self._noise, self._stderr)
+
     def check_output(self) -> Step:
         """What it wrote that was no message."""
         facts = {
@@ -88,7 +93,7 @@ class ProcessExamination:
         if self._lines:
             said += f", the last: {self._stderr[-1]}"
         if self._noises:
-            advice = (
+            advice = self.advice() or (
                 "write logs to standard error: standard output is for messages alone, and some clients give up there",
                 "in Python, print(..., file=sys.stderr), and a logging handler that writes there, too",
             )
@@ -99,6 +104,19 @@ class ProcessExamination:
 
     async def check_end(self, client: Client) -> Step:
         """Close its input, and see that it ends."""
+        status = self.transport.exit_status
+        if status is not None:
+            await client.close()
+            what = f"it had ended by itself before its input did, with status {status}"
+            advice = ("have it go on until its input ends, whatever it is asked",)
+            return Step(
+                name="end",
+                status="failed",
+                what=what,
+                advice=advice,
+                facts={"status": status},
+                cause="protocol",
+            )
         began = time.perf_counter()
         await client.close()
         await self.transport.close()

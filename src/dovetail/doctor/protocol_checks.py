@@ -15,55 +15,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..client import Client
-from ..protocol.errors import (
-    ConnectFailed,
-    DovetailError,
-    FeatureUnavailable,
-    HTTPStatusError,
-    LoginRequired,
-    RequestTimeout,
-    RPCError,
-    ServerExited,
-)
+from ..protocol.errors import DovetailError
 from ..protocol.revisions import PROFILES, REVISIONS
 from ..protocol.types import DiscoverParams, PingParams
 from ..surface.linting import lint
 from ..surface.snapshot import Surface
 from ..surface.taking import take_surface
-from .findings import Cause, Step
+from .advising import failure
+from .findings import Step
 
-__all__ = ["check_latency", "check_listing", "check_opening", "check_revisions", "check_surface", "failure"]
+__all__ = ["check_latency", "check_listing", "check_opening", "check_revisions", "check_surface"]
 
 _PINGS: Final = 9
 _SLOW: Final = 1.0
 _TOLD: Final = 8
-
-
-def failure(name: str, problem: BaseException, *, advice: tuple[str, ...] = ()) -> Step:
-    """The step that ended with an error: why, and what to do about it."""
-    cause: Cause = "protocol"
-    status = problem.status if isinstance(problem, HTTPStatusError) else None
-    if isinstance(problem, LoginRequired) or status in (401, 403):
-        cause = "login"
-        advice = (*advice, "log in (--auth), or give a token: the variable DOVETAIL_TOKEN, or --header")
-    elif isinstance(problem, RequestTimeout):
-        cause = "timeout"
-        advice = (*advice, "look into what the server does meanwhile, or wait longer (--timeout)")
-    elif isinstance(problem, ServerExited):
-        cause = "unreachable"
-        advice = (
-            *advice,
-            "start it by hand, in this folder and with this environment, and read what it says",
-        )
-    elif isinstance(problem, ConnectFailed):
-        cause = "unreachable"
-    elif isinstance(problem, FeatureUnavailable):
-        advice = (*advice, "the two sides speak no revision in common: update the older one")
-    elif isinstance(problem, RPCError):
-        advice = (*advice, "look for this error in the server's log")
-    notes = getattr(problem, "__notes__", ())
-    what = str(problem) or type(problem).__name__
-    return Step(name=name, status="failed", what=what, advice=(*advice, *notes), cause=cause)
 
 
 async def check_opening(client: Client) -> Step:

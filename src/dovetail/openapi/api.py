@@ -30,7 +30,7 @@ from dovetail.types import (
 )
 
 from .credentials import APICredentials
-from .documents import Document
+from .documents import Document, refusal_text
 from .errors import DocumentInvalid
 from .operations import APIOperation, LeftOut, operations_of
 from .plain import is_mapping, mapping
@@ -168,7 +168,7 @@ class API:
         try:
             return await self._sent(request)
         except FetchRefused as problem:
-            raise ToolError(f"{operation.label} was not sent: {problem}") from None
+            raise ToolError(f"{operation.label} was not sent: {refusal_text(problem)}") from None
         except FetchFailed as problem:
             known = (
                 "it may be called again."

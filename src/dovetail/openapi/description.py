@@ -17,30 +17,16 @@ from urllib.parse import quote
 
 from dovetail.types import Implementation, Prompt, Resource, ResourceTemplate, Tool
 
+from .keywords import MANY, NAMED, ONE
 from .plain import is_mapping, items, mapping
 
 __all__ = ["describe"]
 
 _OTHER: Final = re.compile(r"[^A-Za-z0-9._-]+")
-_ONE: Final = frozenset(
-    (
-        *(
-            "additionalItems",
-            "additionalProperties",
-            "contains",
-            "contentSchema",
-            "else",
-            "if",
-            "items",
-            "not",
-        ),
-        *("propertyNames", "then", "unevaluatedItems", "unevaluatedProperties"),
-    )
-)
-_MANY: Final = frozenset(("allOf", "anyOf", "items", "oneOf", "prefixItems"))
-_NAMED: Final = frozenset(
-    ("$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties")
-)
+# A tool's schema may be of an older draft, with keywords that 2020-12 has no longer.
+_ONE: Final = ONE | {"additionalItems"}
+_MANY: Final = MANY | {"items"}
+_NAMED: Final = NAMED | {"$defs", "definitions", "dependencies"}
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "description": "What went wrong (RFC 9457).",

@@ -18,13 +18,22 @@ from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
+from dovetail.errors import FetchRefused
 from dovetail.security import Fetcher
 
 from .errors import DocumentInvalid
 from .plain import mapping, text
 from .yaml_text import read_yaml
 
-__all__ = ["MAX_DOCUMENT", "MAX_LEVELS", "Document", "DocumentSource", "fetch_document", "read_document"]
+__all__ = [
+    "MAX_DOCUMENT",
+    "MAX_LEVELS",
+    "Document",
+    "DocumentSource",
+    "fetch_document",
+    "read_document",
+    "refusal_text",
+]
 
 MAX_DOCUMENT: Final = 64 * 1024 * 1024
 """Bytes that a document may have."""
@@ -100,7 +109,7 @@ def read_document(source: DocumentSource, *, url: str | None = None, limit: int 
     """Read a document: plain values, the bytes of one in JSON or YAML, or the path of a file.
 
     ``url``: where it is from, for servers that are relative to it. ``limit``: the bytes that it may have. Raises
-    `DocumentInvalid`, OSError for a file that can't be read, and ImportError, which names the extra.
+    `DocumentInvalid`, also for a file that can't be read, and ImportError, which names the extra.
     """
     if isinstance(source, Mapping):
         try:
@@ -110,10 +119,7 @@ def read_document(source: DocumentSource, *, url: str | None = None, limit: int 
     elif isinstance(source, bytes):
         data = source
     else:
-        path = Path(source)
-        if path.stat().st_size > limit:
-            raise DocumentInvalid(f"{path} has more than {limit} bytes; raise limit= if it is meant to")
-        data = path.read_bytes()
+        data = _read(source, limit)
     if len(data) > limit:
         raise DocumentInvalid(f"the document has {len(data)} bytes, more than the {limit} of limit=")
     value = _parsed(data)  # what an alias of YAML repeats was counted there
@@ -132,10 +138,37 @@ async def fetch_document(
     ImportError, which names the extra.
     """
     way = fetcher or Fetcher(limit=MAX_DOCUMENT, timeout=60.0)
-    answer = await way.get(url, accept="application/json, application/yaml;q=0.9, */*;q=0.5", headers=headers)
+    try:
+        answer = await way.get(
+            url, accept="application/json, application/yaml;q=0.9, */*;q=0.5", headers=headers
+        )
+    except FetchRefused as problem:
+        raise FetchRefused(refusal_text(problem), allowed_by=problem.allowed_by) from None
     if answer.status != 200:
         raise DocumentInvalid(f"{url} answered with status {answer.status}, not with a document")
     return read_document(answer.body, url=answer.url)
+
+
+def refusal_text(problem: FetchRefused) -> str:
+    """Why a URL is not fetched, with the option that would allow it."""
+    return f"{problem}; {problem.allowed_by}=True would allow it" if problem.allowed_by else str(problem)
+
+
+def _read(source: str | os.PathLike[str], limit: int) -> bytes:
+    """The bytes of a file. Raises `DocumentInvalid`."""
+    path = Path(source)
+    try:
+        if path.stat().st_size > limit:
+            raise DocumentInvalid(f"{path} has more than {limit} bytes; raise limit= if it is meant to")
+        return path.read_bytes()
+    except (OSError, ValueError) as problem:
+        if isinstance(source, str) and ("\n" in source or source.lstrip()[:1] == "{"):
+            told = "a text is the path of a file; give a document itself as bytes: text.encode()"
+        elif isinstance(problem, FileNotFoundError):
+            told = f"there is no file {str(path)!r} in {str(Path.cwd())!r}"
+        else:
+            told = f"the file {str(path)!r} can't be read: {getattr(problem, 'strerror', None) or problem}"
+        raise DocumentInvalid(told) from None
 
 
 def _parsed(data: bytes) -> Any:

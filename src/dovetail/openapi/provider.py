@@ -41,7 +41,7 @@ from .documents import MAX_DOCUMENT, Document, DocumentSource, fetch_document, r
 from .errors import DocumentInvalid
 from .operations import APIOperation, LeftOut
 from .plain import mapping
-from .responses import contents_of, failure_text
+from .responses import contents_of, failure_text, media_of
 from .rules import RouteRule
 
 __all__ = ["OpenAPIProvider"]
@@ -99,8 +99,8 @@ class OpenAPIProvider(Provider):
     http; ``allow_private``: to private addresses too; ``allow_http``: without encryption elsewhere, too; ``ssl``: a
     context, for private authorities. ``limit``: bytes of the document (default 64 MiB).
 
-    Raises `DocumentInvalid`, ValueError for options that don't fit the document, OSError for a file that can't be read,
-    and ImportError, which names the extra; for a URL when the app starts.
+    Raises `DocumentInvalid` (also for a file that can't be read), ValueError for options that don't fit the document,
+    and ImportError, which names the extra; for a URL when the app starts, `FetchRefused` and `FetchFailed` as well.
     """
 
     def __init__(
@@ -289,6 +289,7 @@ class OpenAPIProvider(Provider):
             "name": offered.name,
             "title": offered.tool.title,
             "description": offered.tool.description,
+            "mime_type": media_of(operation),
         }
         readable = self._readable[uri] = _ReadableOperation(offered, uri, variables)
         answer = self._reader(api, readable)

@@ -38,7 +38,7 @@ from .plain import is_mapping, mapping, text
 from .plans import is_json
 from .schemas import Schemas
 
-__all__ = ["WRAPPED", "contents_of", "failure", "output_of", "result_of"]
+__all__ = ["WRAPPED", "contents_of", "failure", "media_of", "output_of", "result_of"]
 
 WRAPPED: Final = "result"
 """The member that holds a value whose schema is none of an object's."""
@@ -66,9 +66,7 @@ def output_of(operation: APIOperation, schemas: Schemas, limit: int) -> Output |
 
     ``limit``: bytes that the schema may have, about. Raises `DocumentInvalid`.
     """
-    good = {status: media for status, media in operation.responses.items() if status[:1] == "2"}
-    if not good and "DEFAULT" in operation.responses:
-        good = {"DEFAULT": operation.responses["DEFAULT"]}
+    good = _good(operation)
     if not good or not all(good.values()):
         return None
     found: list[Any] = []
@@ -88,6 +86,22 @@ def output_of(operation: APIOperation, schemas: Schemas, limit: int) -> Output |
         promised = root
     schema, left = schemas.complete(promised, limit)
     return Output(schema, wraps, tuple(left))
+
+
+def media_of(operation: APIOperation) -> str | None:
+    """The media type of good answers; None where the document has none, several, or a range of them."""
+    types = {
+        each.type.partition(";")[0].strip().lower() for media in _good(operation).values() for each in media
+    }
+    return types.pop() if len(types) == 1 and "*" not in "".join(types) else None
+
+
+def _good(operation: APIOperation) -> dict[str, tuple[MediaType, ...]]:
+    """The good answers of an operation, by their status."""
+    good = {status: media for status, media in operation.responses.items() if status[:1] == "2"}
+    if not good and "DEFAULT" in operation.responses:
+        return {"DEFAULT": operation.responses["DEFAULT"]}
+    return good
 
 
 def _first(media: tuple[MediaType, ...]) -> MediaType:

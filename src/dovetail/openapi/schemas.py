@@ -29,6 +29,7 @@ from dovetail.types import compile_schema
 
 from .documents import Document
 from .errors import DocumentInvalid
+from .keywords import MANY, NAMED, ONE
 from .plain import flag, is_mapping, is_schema, items, mapping
 
 __all__ = ["Direction", "Schemas"]
@@ -36,24 +37,6 @@ __all__ = ["Direction", "Schemas"]
 Direction: TypeAlias = Literal["sent", "received"]
 
 _TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
-_ONE: Final = frozenset(
-    (
-        *(
-            "additionalProperties",
-            "contains",
-            "contentSchema",
-            "else",
-            "if",
-            "items",
-            "not",
-            "propertyNames",
-            "then",
-        ),
-        *("unevaluatedItems", "unevaluatedProperties"),
-    )
-)
-_MANY: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_NAMED: Final = frozenset({"dependentSchemas", "patternProperties", "properties"})
 _TEXTS: Final = frozenset(
     {"contentEncoding", "contentMediaType", "description", "format", "pattern", "title"}
 )
@@ -171,7 +154,7 @@ class Schemas:
         """What JSON Schema knows of a schema's members."""
         found: dict[str, Any] = {}
         for key, value in given.items():
-            if key in _NAMED:
+            if key in NAMED:
                 named = mapping(value)
                 if key == "properties":
                     found[key] = self._properties(named)
@@ -179,10 +162,10 @@ class Schemas:
                     found[key] = self._each({name: named[name] for name in named if _compiles(name)})
                 else:
                     found[key] = self._each(named)
-            elif key in _ONE:
+            elif key in ONE:
                 if is_schema(value):
                     found[key] = self.translated(value)
-            elif key in _MANY:
+            elif key in MANY:
                 branches = [self.translated(each) for each in items(value) if is_schema(each)]
                 if branches:
                     found[key] = branches
@@ -224,7 +207,7 @@ class Schemas:
             found["type"] = [kind, "null"] if kind != "null" else kind
         elif kind is not None:
             found["type"] = list(dict.fromkeys([*items(kind), "null"]))
-        beside = [key for key in (*_MANY, "not") if key in found]
+        beside = [key for key in (*MANY, "not") if key in found]
         if not beside:
             return found
         about = {key: found.pop(key) for key in ("title", "description", "default") if key in found}
@@ -282,11 +265,11 @@ def _used(schema: Any) -> Iterator[str]:
         if isinstance(reference, str):
             yield reference.removeprefix(_REFERENCE)
         for key, value in members.items():
-            if key in _NAMED:
+            if key in NAMED:
                 level += mapping(value).values()
-            elif key in _ONE:
+            elif key in ONE:
                 level.append(value)
-            elif key in _MANY:
+            elif key in MANY:
                 level += items(value)
 
 
@@ -296,11 +279,11 @@ def _opened(schema: Any, opened: frozenset[str]) -> Any:
         return schema
     found: dict[str, Any] = {}
     for key, value in schema.items():
-        if key in _NAMED:
+        if key in NAMED:
             found[key] = {name: _opened(each, opened) for name, each in mapping(value).items()}
-        elif key in _MANY:
+        elif key in MANY:
             found[key] = [_opened(each, opened) for each in items(value)]
-        elif key in _ONE:
+        elif key in ONE:
             found[key] = _opened(value, opened)
         else:
             found[key] = value

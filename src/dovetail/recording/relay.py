@@ -24,6 +24,7 @@ from ..capture.writing import CapturedExchange, CaptureLink, CaptureWriter
 from ..errors import DovetailError, LocalProtocolError
 from ..protocol import names
 from ..protocol.bindings.origins import OriginPolicy
+from ..security.client_auth import ClientAuth
 from ..transports.http1.client.http1_backend import HTTP1Backend
 from ..transports.http1.client.http_backend import BackendResponse
 from ..types import DECODE_ERRORS, decode
@@ -56,12 +57,20 @@ _NOT_GIVEN: Final = _OF_CONNECTION | {"content-encoding"}
 
 class HTTPRelay:
     """An ASGI application that passes requests on to the origin of ``url``, and records them. ``headers`` are sent with
-    each, in place of those that the client sends under these names. Raises `LocalProtocolError` for a URL that is none.
+    each, in place of those that the client sends under these names; so are those of ``auth``, which stays the caller's
+    to close, and is not asked again where the server refuses them. Raises `LocalProtocolError` for a URL that is none.
     """
 
     drain_limit: float = 5.0
 
-    def __init__(self, url: str, writer: CaptureWriter, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        writer: CaptureWriter,
+        *,
+        headers: Mapping[str, str] | None = None,
+        auth: ClientAuth | None = None,
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise LocalProtocolError(f"{url!r} is no URL of a server: it begins with http:// or https://")
@@ -71,6 +80,7 @@ class HTTPRelay:
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._headers = {name.lower(): value for name, value in (headers or {}).items()}
         self._writer = writer
+        self._auth = auth
         self._policy = OriginPolicy()
         self._backend: HTTP1Backend | None = None
         self._sessions: OrderedDict[str, CaptureLink] = OrderedDict()
@@ -127,12 +137,17 @@ class HTTPRelay:
         path: bytes = scope.get("raw_path") or scope["path"].encode()
         target = path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
         link, opens = self._link_of(method, target, headers, body)
+        try:
+            ours = await self._ours(method, target)
+        except DovetailError as problem:
+            await _answer(send, 502, f"there are no credentials for the server: {problem}")
+            return
         sent = [
             (name, value)
             for name, value in headers
-            if name.lower() not in _NOT_SENT and name.lower() not in self._headers
+            if name.lower() not in _NOT_SENT and name.lower() not in ours
         ]
-        sent += self._headers.items()
+        sent += ours.items()
         exchange = link.request(method, target, sent, body or None)
         try:
             response = await backend.request(method, self._origin + target, sent, body or None)
@@ -150,6 +165,13 @@ class HTTPRelay:
             while len(self._sessions) > _SESSIONS:
                 self._sessions.popitem(last=False)
         await self._pass_back(response, exchange, receive, send)
+
+    async def _ours(self, method: str, target: str) -> dict[str, str]:
+        """What is sent in any case. Raises what getting credentials raises."""
+        if self._auth is None:
+            return self._headers
+        given = await self._auth.headers(method, self._origin + target)
+        return {**self._headers, **{name.lower(): value for name, value in given.items()}}
 
     async def _pass_back(
         self, response: BackendResponse, exchange: CapturedExchange, receive: Any, send: Any

@@ -75,9 +75,13 @@ _SPECIAL_6: Final = tuple(
 
 
 class AddressRefused(DovetailError):
-    """An address that must not be reached. Nothing was sent."""
+    """An address that must not be reached. Nothing was sent. ``allowed_by``: the option that would allow it, or ""."""
 
     retry_safe = True
+
+    def __init__(self, message: str, *, allowed_by: str = "") -> None:
+        super().__init__(message)
+        self.allowed_by = allowed_by
 
 
 class AddressPolicy:
@@ -100,7 +104,8 @@ class AddressPolicy:
             raise AddressRefused("not an IP address in its usual notation") from None
         kind = self._kind(address)
         if kind is not None:
-            raise AddressRefused(f"the address {address} is not a public one ({kind})")
+            option = {"loopback": "allow_loopback", "private": "allow_private"}.get(kind, "")
+            raise AddressRefused(f"the address {address} is not a public one ({kind})", allowed_by=option)
 
     def _kind(self, address: IPv4Address | IPv6Address) -> str | None:
         """What is wrong with an address; None: nothing."""

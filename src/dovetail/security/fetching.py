@@ -73,8 +73,13 @@ fetch_watcher: Final[ContextVar[FetchWatcher | None]] = ContextVar("dovetail_fet
 
 class FetchRefused(DovetailError):
     """A URL that is not fetched, for its scheme, its form, its address, or where it redirects to: use a public https
-    URL, or allow what the text names.
+    URL, or allow what the text names. ``allowed_by``: the option of a `Fetcher` that would allow it, such as
+    "allow_loopback"; "" where none does.
     """
+
+    def __init__(self, message: str, *, allowed_by: str = "") -> None:
+        super().__init__(message)
+        self.allowed_by = allowed_by
 
 
 class FetchFailed(TransportError):
@@ -292,11 +297,11 @@ class Fetcher:
                 self._check_coding(found, url)
                 return Fetched(response.status, found, await self._body(response, url), url)
         except AddressRefused as problem:
-            raise FetchRefused(f"{shown(url)} is not fetched: {problem}") from None
+            raise _refused(shown(url), problem) from None
         except (OSError, RuntimeError, ValueError, http.ClientError) as problem:
             inner = problem.__cause__
             if isinstance(inner, AddressRefused):
-                raise FetchRefused(f"{shown(url)} is not fetched: {inner}") from None
+                raise _refused(shown(url), inner) from None
             raise FetchFailed(f"{shown(url)} cannot be fetched: {_reason(problem)}") from None
 
     def _check(self, location: Location) -> None:
@@ -305,7 +310,8 @@ class Fetcher:
         alone = policy.allow_loopback and location.is_local_name
         if location.scheme == "http" and not (self._allow_http or alone):
             raise FetchRefused(
-                f"http://{location.host} is not fetched: it must be https, or this machine where that is allowed"
+                f"http://{location.host} is not fetched: it must be https, or this machine where that is allowed",
+                allowed_by="allow_loopback" if location.is_local_name else "allow_http",
             )
         try:
             address = ip_address(location.host)
@@ -314,7 +320,7 @@ class Fetcher:
         try:
             policy.check(address)
         except AddressRefused as problem:
-            raise FetchRefused(f"{location.scheme}://{location.host} is not fetched: {problem}") from None
+            raise _refused(f"{location.scheme}://{location.host}", problem) from None
 
     @staticmethod
     def _check_coding(headers: Mapping[str, str], url: str) -> None:
@@ -436,6 +442,10 @@ def _literal(host: str, url: str) -> None:
         ip_address(host)
     except ValueError:
         raise FetchRefused(f"the host of {shown(url)} is not an IP address in its usual notation") from None
+
+
+def _refused(where: str, problem: AddressRefused) -> FetchRefused:
+    return FetchRefused(f"{where} is not fetched: {problem}", allowed_by=problem.allowed_by)
 
 
 async def _resolve(host: str, port: int) -> list[str]:

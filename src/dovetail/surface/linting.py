@@ -28,6 +28,7 @@ __all__ = ["LintFinding", "lint"]
 
 _Kind = Literal["server", "tool", "resource", "template", "prompt"]
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_FOR_MODELS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _TEMPLATE: Final = re.compile(
     r"(?:[^{}]|\{[+#./;?&]?[A-Za-z0-9_.%]+(?:\*|:[0-9]+)?(?:,[A-Za-z0-9_.%]+(?:\*|:[0-9]+)?)*\})*"
@@ -128,6 +129,11 @@ def _tool(tool: Tool) -> Iterator[LintFinding]:
     if not _NAME.fullmatch(tool.name):
         advice = "use 1 to 128 of letters, digits, _, - and .: some clients and models refuse others"
         yield _of("warning", "tool", tool.name, "its name has other characters than clients expect", advice)
+    elif not _FOR_MODELS.fullmatch(tool.name):
+        advice = (
+            "use 1 to 64 of letters, digits, _ and -: many models take no others, so hosts have to rename it"
+        )
+        yield _of("warning", "tool", tool.name, "its name is none that all models take", advice)
     if not (tool.description or "").strip():
         yield _of(
             "warning", "tool", tool.name, "it has no description", "say what it does and when to use it"

@@ -26,7 +26,14 @@ from typing import Final
 
 from ...protocol.errors import ConnectFailed
 
-__all__ = ["INHERITED", "check_directory", "child_environment", "program_name", "resolve_command"]
+__all__ = [
+    "INHERITED",
+    "check_directory",
+    "child_environment",
+    "program_name",
+    "python_file",
+    "resolve_command",
+]
 
 WINDOWS: Final = sys.platform == "win32"
 
@@ -142,6 +149,21 @@ def program_name(command: Sequence[str]) -> str:
     if script is None:
         return f"{name!r}" if rest < 1 else f"{name!r} (with {rest} argument{'s' if rest > 1 else ''})"
     return f"{script!r}, run by {name!r}"
+
+
+_PYTHONS: Final = re.compile(
+    r"(python|pypy|uv|uvx|poetry|pipenv|pdm|hatch|rye|run)[0-9.t]*(\.exe)?", re.IGNORECASE
+)
+
+
+def python_file(command: Sequence[str]) -> str:
+    """The Python file that a command runs as its program, if it says so plainly: its name, or ""."""
+    for part in command:
+        if part.endswith(".py"):
+            return os.path.basename(part) if "\0" not in part and os.path.isfile(part) else ""
+        if not (part.startswith("-") and part != "-m") and not _PYTHONS.fullmatch(PurePath(part).name):
+            return ""
+    return ""
 
 
 def _script(command: Sequence[str]) -> str | None:

@@ -41,7 +41,14 @@ from ...protocol.bindings.lines import DEFAULT_MAX_LINE, LineSplitter, LineTooLo
 from ...protocol.errors import Closed, ConnectFailed, ServerExited, TransportError
 from ..deadlines import nothing_sent
 from .descriptor_io import PeerGone
-from .launching import INHERITED, check_directory, child_environment, program_name, resolve_command
+from .launching import (
+    INHERITED,
+    check_directory,
+    child_environment,
+    program_name,
+    python_file,
+    resolve_command,
+)
 from .output_tail import OutputTail, last_words, plain_text
 from .process_group import ProcessGroup, process_group_of
 
@@ -115,6 +122,7 @@ class ServerProcess:
         self._send_timeout = send_timeout
         self._tail = OutputTail(stderr_bytes, self._tell if calls.on_stderr is not None else None)
         self._telling = self._told_of_failure = False
+        self._spoke = False
         self._last_words = self._words_seen = 0
         self._loop = asyncio.get_running_loop()
         self._left: asyncio.Future[None] = self._loop.create_future()
@@ -232,11 +240,22 @@ class ServerProcess:
             if last
             else "; it wrote nothing to standard error"
         )
+        if self.exit_status == 0 and not self._spoke:
+            said = f" without a message{said}; {self._instead()}"
         return ServerExited(
             f"the server {program_name(self.command)} {_how(self.exit_status)}{said}",
             status=self.exit_status,
             stderr=last,
         )
+
+    def _instead(self) -> str:
+        """What to do about a program that ends at once, as if all were well."""
+        file = python_file(self.command)
+        if file:
+            return (
+                f"if {file} only makes its app, end it with app.run(), or start it with: dovetail run {file}"
+            )
+        return "a server goes on until its input ends: look for what starts it"
 
     async def close(self, grace: float = 2.0) -> None:
         """End the server: its input ends; after ``grace`` seconds SIGTERM, after ``grace`` more SIGKILL.
@@ -396,6 +415,7 @@ class ServerProcess:
     def _dispatch(self, line: bytes) -> None:
         line = line.removeprefix(_BYTE_ORDER_MARK)
         if _may_be_message(line):
+            self._spoke = True
             self._guard(self._calls.on_line, line)
         elif self._calls.on_noise is not None:
             self._guard(self._calls.on_noise, plain_text(line[: 4 * _NOISE_SHOWN])[:_NOISE_SHOWN])
