@@ -36,12 +36,10 @@ from ..server.context import Context, reached_body
 from ..types import (
     CacheableResult,
     CallToolParams,
-    CallToolResult,
     InputRequired,
     LogLevel,
     Params,
     RetryParams,
-    TextContent,
     decode,
     encode,
     reader,
@@ -96,18 +94,7 @@ class Forwarder:
     async def answer(self, call: Call, channel: Channel, support: str = "") -> Result | Encoded:
         """What the upstream answers. Raises the upstream's `RPCError`, and what its client raises. ``support``: as of
         `Passing`.
-
-        That the caller can't be asked is told as an app tells it: in the stateful era, to a tool's caller by a result.
         """
-        try:
-            return await self._answer(call, channel, support)
-        except MissingCapability as problem:
-            if call.profile.stateless or call.method != names.TOOLS_CALL:
-                raise
-            said = TextContent(text=problem.message)
-            return CallToolResult(content=[said], is_error=True, meta={names.META_MISSING: problem.required})
-
-    async def _answer(self, call: Call, channel: Channel, support: str) -> Result | Encoded:
         by_rounds = call.profile.stateless or channel.durable is not None
         if by_rounds and getattr(call.params, "request_state", None) is not None:
             return await self._by_rounds(call, channel, None, support)

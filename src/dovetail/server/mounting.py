@@ -76,6 +76,7 @@ def composition_of(catalog: Catalog, own: Provider, extensions: Extensions) -> C
             name=own.label,
             page_size=catalog.page_size,
             ttl_ms=catalog.ttl_ms,
+            mask_errors=catalog.mask_errors,
             extensions=extensions,
             publish=catalog.publish,
         )
