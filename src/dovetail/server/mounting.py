@@ -62,6 +62,8 @@ def mount(
             " extensions=[tasks()], too",
             where=where,
         )
+    if prefix:
+        provider.mounted_under(prefix)
     shown.mounted(_asking(runner_state))
     catalog.mounted = composition
     composition.mount(shown)
