@@ -65,6 +65,7 @@ _lazy = LazyNames(
         "dovetail.server.media": ("MediaTooLarge",),
         "dovetail.server.running": ("TimedOut",),
         "dovetail.protocol.paging": ("InvalidCursor",),
+        "dovetail.proxy.failures": ("UpstreamFailed",),
         "dovetail.proxy.parking": ("ParkingLost",),
         "dovetail.runtime.redemptions": ("AnswerNotKept",),
         "dovetail.runtime.rounds": ("Diverged", "Suspend"),

@@ -75,6 +75,7 @@ from dovetail.protocol.schema.screening import (
     UnknownDialect,
 )
 from dovetail.protocol.uri_template.syntax import TemplateError, TemplateTooLong, URITooLong
+from dovetail.proxy.failures import UpstreamFailed
 from dovetail.proxy.parking import ParkingLost
 from dovetail.recording.serving import NotRecorded
 from dovetail.runtime.extension import InvalidExtension
@@ -222,6 +223,7 @@ __all__ = [
     "Unanswered",
     "UnknownDialect",
     "UnsupportedVersion",
+    "UpstreamFailed",
     "UserRejected",
     "ValueTooLarge",
     "VariableMissing",

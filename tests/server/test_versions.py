@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -137,6 +138,84 @@ async def test_what_asks_goes_on_in_the_version_that_was_asked_for(revision: str
     async with Client(app, revision=revision, elicitation=yes) as client:
         assert (await client.call_tool("ask", version="1")).text == "True in 1"
         assert (await client.call_tool("ask")).text == "True in 2"
+
+
+def asking(app: App, version: str, **options: Any) -> None:
+    """A version of a tool that asks once."""
+
+    async def ask(ctx: Context) -> str:
+        return f"{await ctx.elicit('sure?', bool)} in {version}"
+
+    app.add_tool(ask, name="ask", version=version, **options)
+
+
+YES = {"action": "accept", "content": {"value": True}}
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+async def test_state_of_one_version_is_none_of_another(mounted: bool) -> None:
+    """A version that comes between two rounds answers none that an older one began, nor does one that is asked for."""
+    inner = App("inner", keys=["k" * 32])
+    asking(inner, "1")
+    app = inner
+    if mounted:
+        app = App("outer", keys=["k" * 32])
+        app.mount(None, inner)
+
+    def request(version: str | None, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        params: dict[str, Any] = {"name": "ask", "arguments": {}}
+        if version is not None:
+            params["_meta"] = {VERSION: version}
+        if state is not None:
+            (key,) = state["inputRequests"]
+            params |= {"requestState": state["requestState"], "inputResponses": {key: YES}}
+        return params
+
+    async with Client(app, revision=STATELESS[-1], rounds="manual", elicitation=lambda _: True) as client:
+
+        async def said(*of: Any) -> Any:
+            return await client.request("tools/call", request(*of))
+
+        plain, first = await said(None), await said("1")
+        assert (await said(None, plain))["content"][0]["text"] == "True in 1"
+        assert (await said("1", plain))["content"][0]["text"] == "True in 1"
+        asking(inner, "2")
+        for version, begun in ((None, plain), ("2", plain), ("2", first), (None, first)):
+            with pytest.raises(InvalidParams, match="the request state is not valid for this request"):
+                await said(version, begun)
+        for begun in (plain, first):
+            assert (await said("1", begun))["content"][0]["text"] == "True in 1"
+        assert (await said(None, await said(None)))["content"][0]["text"] == "True in 2"
+
+
+async def test_a_call_of_a_session_goes_on_in_the_version_that_it_began_in() -> None:
+    app = App("asking")
+    asking(app, "1")
+
+    async def late(*_: Any) -> bool:
+        if "ask" not in renewed:
+            renewed.append("ask")
+            asking(app, "2")
+        return True
+
+    renewed: list[str] = []
+    async with Client(app, revision=STATEFUL[-1], elicitation=late) as client:
+        assert (await client.call_tool("ask")).text == "True in 1"
+        assert (await client.call_tool("ask")).text == "True in 2"
+
+
+@BOTH
+async def test_a_task_goes_on_in_the_version_that_it_began_in(revision: str) -> None:
+    app = App("asking", extensions=[tasks()])
+
+    asking(app, "1", task="optional")
+
+    async def late(*_: Any) -> bool:
+        asking(app, "2", task="optional")
+        return True
+
+    async with Client(app, revision=revision, extensions=[tasks()], elicitation=late) as client:
+        assert (await (await client.start_tool("ask")).result()).text == "True in 1"
 
 
 @BOTH

@@ -279,7 +279,7 @@ class ClientConnection:
 
     def describe(self) -> str:
         """Names the server in messages."""
-        return "a server" if self._link is None else self._link.describe()
+        return self.target.make().describe() if self._link is None else self._link.describe()
 
     @property
     def _is_left(self) -> bool:
@@ -517,14 +517,18 @@ class ClientConnection:
             while self._restarts and now - self._restarts[0] > RESTART_WINDOW:
                 self._restarts.popleft()
             if len(self._restarts) >= MAX_RESTARTS:
-                log.error("the server ended %d times in a short while and is not started again", MAX_RESTARTS)
+                log.error(
+                    "%s ended %d times in a short while and is not started again",
+                    self.describe(),
+                    MAX_RESTARTS,
+                )
                 self.states.now("lost", error)
                 for subscription in tuple(self._subscriptions):
                     subscription.lost(lost, error, final=True)
                 return
             pause = min(0.1 * 2 ** len(self._restarts), _LONGEST_PAUSE)
             self._restarts.append(now)
-            log.warning("the server is gone (%s); starting it again", error)
+            log.warning("%s is gone (%s); starting it again", self.describe(), error)
             self.states.now("renewing", error)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
             old = self._link

@@ -117,19 +117,24 @@ _journals: Final = codec.reader(Journal)
 
 
 def binding_of(method: str, params: RetryParams, *, principal: str, audience: str) -> bytes:
-    """What request state is bound to. Arguments in another order of keys give the same binding."""
+    """What request state is bound to. Arguments in another order of keys give the same binding; another version of a
+    tool does not.
+    """
     import hashlib
 
     subject: Any = None
     arguments: Any = None
+    version: list[str] = []
     if isinstance(params, CallToolParams):
         subject = params.name
+        if params.meta is not None and params.meta.version is not None:
+            version = [params.meta.version]
         arguments = codec.decode(params.arguments) if params.arguments else {}
     elif isinstance(params, GetPromptParams):
         subject, arguments = params.name, params.arguments or {}
     elif isinstance(params, ReadResourceParams):
         subject = params.uri
-    whole = _canonical.encode([method, subject, arguments, principal, audience])
+    whole = _canonical.encode([method, subject, arguments, principal, audience, *version])
     return hashlib.sha256(whole).digest()
 
 

@@ -9,7 +9,8 @@ Specification: none; of what passes, that of the two sides.
 
 from .app import proxy_app
 from .connections import Credentials, Share
+from .failures import UpstreamFailed
 from .parking import ParkingLost
 from .provider import ProxyProvider
 
-__all__ = ["Credentials", "ParkingLost", "ProxyProvider", "Share", "proxy_app"]
+__all__ = ["Credentials", "ParkingLost", "ProxyProvider", "Share", "UpstreamFailed", "proxy_app"]

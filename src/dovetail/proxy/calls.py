@@ -36,17 +36,16 @@ from ..server.context import Context, reached_body
 from ..types import (
     CacheableResult,
     CallToolParams,
-    CallToolResult,
     InputRequired,
     LogLevel,
     Params,
     RetryParams,
-    TextContent,
     decode,
     encode,
     reader,
 )
 from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, announced, asking_part
+from .failures import unanswered
 from .lists import MAX_THINGS
 from .parking import ParkedCall, Parking, PendingQuestions
 from .passing import Passing, current
@@ -96,18 +95,7 @@ class Forwarder:
     async def answer(self, call: Call, channel: Channel, support: str = "") -> Result | Encoded:
         """What the upstream answers. Raises the upstream's `RPCError`, and what its client raises. ``support``: as of
         `Passing`.
-
-        That the caller can't be asked is told as an app tells it: in the stateful era, to a tool's caller by a result.
         """
-        try:
-            return await self._answer(call, channel, support)
-        except MissingCapability as problem:
-            if call.profile.stateless or call.method != names.TOOLS_CALL:
-                raise
-            said = TextContent(text=problem.message)
-            return CallToolResult(content=[said], is_error=True, meta={names.META_MISSING: problem.required})
-
-    async def _answer(self, call: Call, channel: Channel, support: str) -> Result | Encoded:
         by_rounds = call.profile.stateless or channel.durable is not None
         if by_rounds and getattr(call.params, "request_state", None) is not None:
             return await self._by_rounds(call, channel, None, support)
@@ -144,7 +132,7 @@ class Forwarder:
             if not isinstance(body, InputRequired):
                 return body
             required = body
-        raise InternalError(f"{self._label()} asked {MAX_ROUNDS} times without coming to an end")
+        raise unanswered(f"it asked {MAX_ROUNDS} times without coming to an end")
 
     # Stateless callers
 
@@ -213,7 +201,7 @@ class Forwarder:
                 }
                 given = await ctx.ask(**asked) if asked or task_of(outcome.state) is None else {}
                 answers = {key: given[name] for key, name in named.items()}
-            raise InternalError(f"{self._label()} asked {MAX_ROUNDS} times without coming to an end")
+            raise unanswered(f"it asked {MAX_ROUNDS} times without coming to an end")
 
         return await asking(call, channel, body)
 
@@ -260,11 +248,11 @@ class Forwarder:
         if client.era == "stateful":
             wanted = passing.support == "required" or (passing.support and channel.durable is not None)
             if wanted and takes_tasks(client.server_capabilities):
-                return await as_task(send, params)
+                return await as_task(send, params, label=self._label())
             return await send(passing.call.method, params)
         task = task_of(params.request_state)
         if task is not None:
-            return await followed(send, passing.channel, task, params.input_responses)
+            return await followed(send, passing.channel, task, params.input_responses, label=self._label())
         tasks = channel.stops_at_body or params.name in self._tasks
         try:
             body = await send(passing.call.method, params, tasks=tasks)
@@ -280,7 +268,7 @@ class Forwarder:
             return body
         if channel.stops_at_body:
             return InputRequired(request_state=state_of(task))
-        return await followed(send, passing.channel, task, None)
+        return await followed(send, passing.channel, task, None, label=self._label())
 
     async def _forward(
         self,
@@ -332,7 +320,7 @@ async def _set_level(connection: Connection, level: LogLevel) -> None:
         try:
             await connection.client.set_log_level(level)
         except RPCError as problem:
-            log.debug("the upstream did not take the log level %s: %s", level, problem)
+            log.debug("%s did not take the log level %s: %s", connection.client.describe(), level, problem)
 
 
 async def _asked_by_requests(passing: Passing, required: InputRequired) -> dict[str, Raw]:

@@ -27,6 +27,7 @@ from ..extensions import Asked, Call, Change, Channel, Extension, ExtensionQuest
 from ..logs import get_logger
 from ..server.questions import Elicit, Roots, Sample
 from ..types import ClientCapabilities, MessageNotice, encode, reader
+from .failures import unanswered
 from .passing import Passing, current
 from .questions import carried, plain_params
 from .upstream_tasks import METHODS
@@ -133,7 +134,7 @@ class UpstreamConnections:
         changed: Callable[[Connection, Change], None],
         opened: Callable[[Connection], Awaitable[None]],
     ) -> None:
-        self._target = target
+        self.target: Final = target
         self._options = options
         self._credentials = credentials
         self._share = share
@@ -158,7 +159,7 @@ class UpstreamConnections:
     async def lease(self, call: Call, channel: Channel, passing: Passing | None = None) -> ConnectionUse:
         """The connection for a call, open; without ``passing`` one for a list.
 
-        Raises what opening it raises, and `InternalError` where there are too many.
+        Raises what opening it raises, and `UpstreamFailed` where there are too many.
         """
         capabilities = asking_part(call.peer.capabilities)
         if self.stateless is None and self._credentials is None:
@@ -233,7 +234,9 @@ class UpstreamConnections:
             given = self._credentials(principal)
             options = await given if inspect.isawaitable(given) else given
         if self.many >= self._limit and not self._evict():
-            raise InternalError(f"{self._limit} connections to the upstream are in use; try again later")
+            raise unanswered(
+                f"all {self._limit} connections to it are in use; try again later", retry_safe=True
+            )
         return self._make(key, capabilities, options)
 
     def _make(
@@ -251,7 +254,7 @@ class UpstreamConnections:
 
             own = {"extensions": extensions, "logging": connection.log, "on_change": changed}
             whole: Any = {"restart": True, **given, **options, **own}
-            return Client(self._target, **whole)
+            return Client(self.target, **whole)
 
         connection = Connection(client_of, asyncio.get_running_loop().time())
         self._all.setdefault(key, []).append(connection)
@@ -267,6 +270,7 @@ class UpstreamConnections:
             await connection.client.open()
             await self._opened(connection)
         except DovetailError as problem:
+            problem.retry_safe = True  # nothing was sent of what it is opened for
             self._failed[key] = loop.time(), problem
             raise
         finally:

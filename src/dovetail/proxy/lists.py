@@ -15,10 +15,11 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from ..errors import RemoteProtocolError, RequestTimeout
 from ..extensions import Change
+from ..protocol.errors import in_seconds
 from ..providers import ListKind
 from .connections import Connection
+from .failures import unanswered
 
 MAX_THINGS: Final = 10_000
 """Things of one kind that an upstream may list."""
@@ -89,7 +90,9 @@ class Lists:
                     prompts = await client.list_prompts(cursor)
                     page = ListedPage(prompts.prompts, prompts.next_cursor)
         except TimeoutError:
-            raise RequestTimeout(f"the {kind} were not listed within {self._timeout:g} seconds") from None
+            raise unanswered(
+                f"it did not list its {kind} within {in_seconds(self._timeout)}", retry_safe=True
+            ) from None
         if _tells(connection, kind) and before == known.changes and len(known.pages) < MAX_THINGS // 10:
             known.pages[kind, cursor] = page
         return page
@@ -126,9 +129,7 @@ class Lists:
             if page.next is None or page.next in seen:
                 break
             if len(named) >= MAX_THINGS or len(seen) >= MAX_THINGS:
-                raise RemoteProtocolError(
-                    f"the upstream lists more than {MAX_THINGS} {kind}, or pages of them"
-                )
+                raise unanswered(f"it lists more than {MAX_THINGS} {kind}, or pages of them")
             seen.add(page.next)
             cursor = page.next
         known.named[kind] = named

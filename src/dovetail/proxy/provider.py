@@ -10,20 +10,23 @@ Specification: server/tools, server/resources, server/prompts, server/utilities/
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import cached_property
 from typing import Any, Final, Unpack
 
 from msgspec.structs import replace
 
 from ..client import Client, ClientOptions, Target
-from ..errors import DovetailError, InternalError, LocalProtocolError, MethodNotFound, RPCError
+from ..errors import DovetailError, LocalProtocolError, MethodNotFound, RPCError
 from ..extensions import Call, Change, Channel, Encoded, Handler, Result, TaskOptions
 from ..logs import get_logger
 from ..protocol import names
 from ..providers import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider
 from ..revisions import PROFILES
+from ..security.limits import LogThrottle
 from ..types import Prompt, Resource, ResourceTemplate, ServerCapabilities, Tool, ToolExecution
 from .calls import Forwarder
 from .connections import Connection, Credentials, Share, UpstreamConnections
+from .failures import UpstreamFailed, failure_of
 from .lists import Lists
 from .upstream_tasks import makes_tasks
 
@@ -43,7 +46,8 @@ class ProxyProvider(Provider):
     """What another server offers: ``app.mount("weather", ProxyProvider("https://weather.example/mcp"))``.
 
     ``target`` and ``options`` are those of `dovetail.Client`, but for what it is asked and told: that goes to the
-    callers. ``name``: what people know the upstream by, in errors and logs (default: what it calls itself).
+    callers. ``name``: what people know the upstream by, in errors and logs (default: the
+    prefix that it is mounted under, else what it calls itself, or where it is).
 
     ``share``: "caller": each session of callers has a connection of its own to a stateful upstream, and callers
     without a session one for each principal; a stateless upstream, which keeps nothing, is reached over one for all.
@@ -85,6 +89,7 @@ class ProxyProvider(Provider):
         self._publish: Callable[[Change], None] | None = None
         self._watched: dict[str, int] = {}
         self._lists = Lists(list_timeout)
+        self._seldom = LogThrottle()
         self._connections = UpstreamConnections(
             target,
             options,
@@ -110,7 +115,19 @@ class ProxyProvider(Provider):
             return self._name
         main = self._main
         info = None if main is None or main.client.state != "ready" else main.client.server_info
-        return "the upstream server" if info is None else (info.title or info.name)[:100]
+        return self._described if info is None else (info.title or info.name)[:100]
+
+    @cached_property
+    def _described(self) -> str:
+        """Where the upstream is, without secrets."""
+        try:
+            return Client(self._connections.target).describe()
+        except DovetailError:  # there is no such file yet, or ever: who connects is told
+            return "the upstream server"
+
+    def mounted_under(self, prefix: str) -> None:
+        """Called with the prefix that it is mounted under."""
+        self._name = self._name or prefix
 
     @property
     def offers(self) -> frozenset[Offer]:
@@ -230,10 +247,8 @@ class ProxyProvider(Provider):
                 page = await self._lists.page(kind, connection, cursor)
         except MethodNotFound:
             return ProvidedPage()
-        except RPCError:
-            raise
         except DovetailError as problem:
-            raise self._failed(problem) from problem
+            raise self._told(problem) from problem
         return ProvidedPage([self._provided(kind, each) for each in page.items], page.next)
 
     async def _found(self, kind: ListKind, call: Call, channel: Channel, name: str) -> Any:
@@ -245,10 +260,8 @@ class ProxyProvider(Provider):
                 return await self._lists.find(kind, connection, name)
         except MethodNotFound:
             return None
-        except RPCError:
-            raise
         except DovetailError as problem:
-            raise self._failed(problem) from problem
+            raise self._told(problem) from problem
 
     def _provided(self, kind: ListKind, described: Any) -> Any:
         if described is None:
@@ -278,19 +291,20 @@ class ProxyProvider(Provider):
         async def answer(call: Call, channel: Channel) -> Result | Encoded:
             try:
                 return await self._caller.answer(call, channel, support)
-            except RPCError:
-                raise
             except DovetailError as problem:
-                raise self._failed(problem) from problem
+                raise self._told(problem) from problem
 
         return answer
 
-    def _failed(self, problem: DovetailError) -> InternalError:
-        """What a caller is told of an upstream that gave no answer."""
-        log.warning("%s: %s", self.label, problem)
-        failure = InternalError(f"{self.label}: {type(problem).__name__}: it gave no answer")
-        failure.retry_safe = problem.retry_safe
-        return failure
+    def _told(self, problem: DovetailError) -> RPCError:
+        """What a caller is told of a problem with the upstream, and the log seldom: the upstream's own errors are told
+        as they are.
+        """
+        if isinstance(problem, RPCError) and not isinstance(problem, UpstreamFailed):
+            return problem
+        if self._seldom.due(type(problem)):
+            log.warning("%s: %s (said once a minute)", self.label, problem)
+        return failure_of(self.label, problem)
 
     # Its life
 

@@ -18,7 +18,6 @@ from msgspec import UNSET, Raw, Struct, field
 
 from ..errors import (
     DovetailError,
-    InternalError,
     InvalidParams,
     InvalidRequest,
     MissingCapability,
@@ -40,6 +39,7 @@ from ..types import (
     encode,
     reader,
 )
+from .failures import unanswered
 
 log = get_logger("dovetail.proxy")
 
@@ -129,12 +129,13 @@ def task_of(state: str | None) -> str | None:
 
 
 async def followed(
-    send: SendPassed, channel: Channel, task: str, answers: Mapping[str, Any] | None
+    send: SendPassed, channel: Channel, task: str, answers: Mapping[str, Any] | None, *, label: str
 ) -> Raw | InputRequired:
     """What a task of a stateless upstream comes to, given answers to what it asked: its result, or what it asks next.
+    ``label``: what people know the upstream by.
 
     Who is cancelled here has it cancelled, unless ``channel`` is of a call that somebody goes on with. Raises the error
-    that it came to, and `InternalError` where it was cancelled.
+    that it came to, and `UpstreamFailed` where it was cancelled.
     """
     about = {names.TASK_ID: task}
     try:
@@ -154,12 +155,14 @@ async def followed(
             pause = min(pause * _SLOWER, max(_SHORTEST, min(longest, _LONGEST)))
     except asyncio.CancelledError:
         if channel.durable is None or channel.cancelled:
-            await _given_up(send, task)
+            await _given_up(send, task, label)
         raise
 
 
-async def as_task(send: SendPassed, params: CallToolParams) -> Raw:
-    """What a call that a stateful upstream runs as a task comes to. What it asks comes as requests, meanwhile."""
+async def as_task(send: SendPassed, params: CallToolParams, *, label: str) -> Raw:
+    """What a call that a stateful upstream runs as a task comes to. What it asks comes as requests, meanwhile.
+    ``label``: as of `followed`.
+    """
     members: dict[str, Any] = {"name": params.name, "task": {}}
     if params.arguments:
         members["arguments"] = params.arguments
@@ -178,12 +181,12 @@ async def as_task(send: SendPassed, params: CallToolParams) -> Raw:
                 if await _ended(send, about):
                     return _without_relation(_raw(await send(names.RESULT, about, patient=True)))
     except asyncio.CancelledError:
-        await _given_up(send, made)
+        await _given_up(send, made, label)
         raise
 
 
 async def _ended(send: SendPassed, about: Mapping[str, Any]) -> bool:
-    """Wait until a task of a stateful upstream has ended. Raises `InternalError` where it was cancelled."""
+    """Wait until a task of a stateful upstream has ended. Raises `UpstreamFailed` where it was cancelled."""
     pause = _SHORTEST
     while True:
         try:
@@ -191,14 +194,14 @@ async def _ended(send: SendPassed, about: Mapping[str, Any]) -> bool:
         except DECODE_ERRORS as problem:
             raise RemoteProtocolError(f"the upstream's task can't be read: {str(problem)[:200]}") from None
         if found.status == "cancelled":
-            raise InternalError("the upstream cancelled the call")
+            raise unanswered("it cancelled the call")
         if found.status in ENDED or found.status == "input_required":
             return found.status in ENDED
         await asyncio.sleep(pause)
         pause = min(pause * _SLOWER, _POLL)
 
 
-async def _given_up(send: SendPassed, task: str) -> None:
+async def _given_up(send: SendPassed, task: str, label: str) -> None:
     """Nobody waits any more: tell the upstream, without waiting long for it to hear that."""
 
     async def tell() -> None:
@@ -206,7 +209,7 @@ async def _given_up(send: SendPassed, task: str) -> None:
             async with asyncio.timeout(PARTING):
                 await send(names.CANCEL, {names.TASK_ID: task}, tasks=True)
         except (DovetailError, TimeoutError) as problem:
-            log.info("the upstream was not told that nobody waits for its task: %s", problem)
+            log.info("%s was not told that nobody waits for its task: %s", label, problem)
 
     await asyncio.shield(asyncio.ensure_future(tell()))
 
@@ -229,7 +232,7 @@ def _raw(body: Raw | InputRequired) -> Raw:
 
 def _end_of(task: DetailedTask) -> Raw:
     if task.status == "cancelled":
-        raise InternalError("the upstream cancelled the call")
+        raise unanswered("it cancelled the call")
     if task.status == "failed":
         if task.error is UNSET:
             raise RemoteProtocolError("the upstream's task failed, and it does not say by which error")

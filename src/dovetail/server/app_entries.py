@@ -92,7 +92,9 @@ class AppEntries:
         self._runner_state = RunnerState(
             threads=threads, journals=keys_and_store.journals, replay_check=replay_check
         )
-        self._catalog = Catalog(self._hub.publish, name=name, page_size=page_size, list_ttl=list_ttl)
+        self._catalog = Catalog(
+            self._hub.publish, name=name, page_size=page_size, list_ttl=list_ttl, mask_errors=mask_errors
+        )
         self._completers = Completers()
         self._custom: dict[str, MethodEntry] = {}
         self._routes: list[tuple[tuple[str, Callable[..., Any]], dict[str, Any]]] = []

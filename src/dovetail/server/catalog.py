@@ -113,11 +113,17 @@ class VersionedTools(Protocol):
 
 class Catalog:
     """The entries of an app. ``name``: the app's, for cursors. ``page_size`` bounds one page of a list, ``list_ttl``
-    (seconds) is for clients that cache.
+    (seconds) is for clients that cache. ``mask_errors``: what fails unforeseen says nothing of why.
     """
 
     def __init__(
-        self, publish: Callable[[Change], None], *, name: str, page_size: int, list_ttl: float
+        self,
+        publish: Callable[[Change], None],
+        *,
+        name: str,
+        page_size: int,
+        list_ttl: float,
+        mask_errors: bool,
     ) -> None:
         self.tools: Registry[ToolEntry] = Registry("tools", "tool", publish)
         self.resources: Registry[ResourceEntry] = Registry("resources", "resource", publish)
@@ -125,6 +131,7 @@ class Catalog:
         self.prompts: Registry[PromptEntry] = Registry("prompts", "prompt", publish)
         self.page_size = page_size
         self.ttl_ms = int(max(list_ttl, 0.0) * 1000)
+        self.mask_errors = mask_errors
         self.publish = publish
         self._app = name.encode("utf-8", "surrogatepass")
         self.mounted: Mounted | None = None

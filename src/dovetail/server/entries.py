@@ -150,29 +150,8 @@ class ToolEntry:
         return result
 
     def _failed(self, call: Call, channel: Channel, problem: Exception) -> CallToolResult:
-        """What the model is told of a failure; protocol errors are raised again. To be called in the handler.
-
-        A client that can't be asked is told by an error of the protocol where that has one (basic/index, "_meta").
-        Before, there was none, and -32600 would say that the request was wrong: so it is a result that a model can
-        read, and what is missing stands in its ``_meta``.
-        """
-        if channel.failing is not None:
-            problem = channel.failing(problem)
-        if isinstance(problem, MissingCapability) and not call.profile.stateless:
-            return replace(_error(problem.message), meta={names.META_MISSING: problem.required})
-        if isinstance(problem, RPCError):
-            raise problem
-        if isinstance(problem, FeatureUnavailable):
-            _log_lack(f"the tool {self.name!r}", problem)
-            return _error(str(problem))
-        if isinstance(problem, (ToolError, Declined, Dismissed)):
-            return _error(str(problem))
-        log.exception("the tool %r failed", self.name)
-        if channel.durable is not None:
-            channel.durable.failed(problem)
-        return _error(
-            f"The tool {self.name!r} failed." if self._mask_errors else f"{type(problem).__name__}: {problem}"
-        )
+        """What the model is told of a failure. Raises and is called as `failed_tool`."""
+        return failed_tool(self.name, call, channel, problem, mask=self._mask_errors)
 
 
 class ResourceEntry:
@@ -224,7 +203,7 @@ class ResourceEntry:
                 value = await self._runner.demanded(call, channel, visits)
             return self._result(call, uri, value)
         except Exception as problem:  # noqa: BLE001 - raised again, or told and logged, in one place
-            _tell(self._called, problem, channel, mask=self._mask_errors)
+            tell_failure(self._called, problem, channel, mask=self._mask_errors)
 
     def _result(self, call: Call, uri: str, value: Any) -> ReadResourceResult | InputRequired:
         if isinstance(value, InputRequired):
@@ -269,7 +248,7 @@ class PromptEntry:
                 value = await self._runner.demanded(call, channel, visits)
             return self._result(value)
         except Exception as problem:  # noqa: BLE001 - raised again, or told and logged, in one place
-            _tell(f"prompt {self.prompt.name!r}", problem, channel, mask=self._mask_errors)
+            tell_failure(f"prompt {self.prompt.name!r}", problem, channel, mask=self._mask_errors)
 
     def _result(self, value: Any) -> GetPromptResult | InputRequired:
         return value if isinstance(value, InputRequired) else self._said.result(value)
@@ -286,7 +265,32 @@ def hinted(result: R, ttl_ms: int, scope: CacheScope) -> R:
     )
 
 
-def _tell(what: str, problem: Exception, channel: Channel, *, mask: bool) -> NoReturn:
+def failed_tool(name: str, call: Call, channel: Channel, problem: Exception, *, mask: bool) -> CallToolResult:
+    """What the model is told of a tool that failed; protocol errors are raised again. To be called in the handler of
+    the exception.
+
+    A client that can't be asked is told by an error of the protocol where that has one (basic/index, "_meta").
+    Before, there was none, and -32600 would say that the request was wrong: so it is a result that a model can
+    read, and what is missing stands in its ``_meta``.
+    """
+    if channel.failing is not None:
+        problem = channel.failing(problem)
+    if isinstance(problem, MissingCapability) and not call.profile.stateless:
+        return replace(_error(problem.message), meta={names.META_MISSING: problem.required})
+    if isinstance(problem, RPCError):
+        raise problem
+    if isinstance(problem, FeatureUnavailable):
+        _log_lack(f"the tool {name!r}", problem)
+        return _error(str(problem))
+    if isinstance(problem, (ToolError, Declined, Dismissed)):
+        return _error(str(problem))
+    log.exception("the tool %r failed", name)
+    if channel.durable is not None:
+        channel.durable.failed(problem)
+    return _error(f"The tool {name!r} failed." if mask else f"{type(problem).__name__}: {problem}")
+
+
+def tell_failure(what: str, problem: Exception, channel: Channel, *, mask: bool) -> NoReturn:
     """Raise what a resource or prompt that failed is answered with; anything unforeseen is logged here. To be called
     in the handler of the exception.
     """

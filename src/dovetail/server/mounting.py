@@ -62,6 +62,8 @@ def mount(
             " extensions=[tasks()], too",
             where=where,
         )
+    if prefix:
+        provider.mounted_under(prefix)
     shown.mounted(_asking(runner_state))
     catalog.mounted = composition
     composition.mount(shown)
@@ -76,6 +78,7 @@ def composition_of(catalog: Catalog, own: Provider, extensions: Extensions) -> C
             name=own.label,
             page_size=catalog.page_size,
             ttl_ms=catalog.ttl_ms,
+            mask_errors=catalog.mask_errors,
             extensions=extensions,
             publish=catalog.publish,
         )

@@ -30,6 +30,8 @@ TASK_IDS: Final = "taskIds"
 TASK_ID: Final = "taskId"
 
 META_RELATED: Final = "io.modelcontextprotocol/related-task"
+#: Of a tool, the version that a call is about: see `dovetail.App.tool`.
+META_VERSION: Final = "io.dovetail/version"
 META_IMMEDIATE: Final = "io.modelcontextprotocol/model-immediate-response"
 
 TOOLS_CALL: Final = "tools/call"

@@ -20,7 +20,16 @@ from msgspec import Raw, Struct, field
 from dovetail.extensions import Call, Principal
 from dovetail.server import Peer
 from dovetail.stores import TaskRecord
-from dovetail.types import ClientCapabilities, Implementation, InputRequest, LogLevel, decode, encode, reader
+from dovetail.types import (
+    CallToolParams,
+    ClientCapabilities,
+    Implementation,
+    InputRequest,
+    LogLevel,
+    decode,
+    encode,
+    reader,
+)
 
 from . import names
 from .wire import TaskError, TaskStatus
@@ -70,10 +79,10 @@ class StoredCall(Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, call: Call, principal: Principal, transport: str) -> "StoredCall":
-        """What is stored of a call."""
+        """What is stored of a call, with the version of its tool that was chosen: all its runs are of that one."""
         return cls(
             call.method,
-            Raw(bytes(call.raw)),
+            _of_version(call),
             call.profile.revision,
             StoredCaller.of(principal),
             call.peer.info,
@@ -208,6 +217,20 @@ _data: Final = reader(TaskData)
 def _names(key: str) -> Iterator[str]:
     yield key
     yield from (f"{key}-{number}" for number in count(2))
+
+
+def _of_version(call: Call) -> Raw:
+    """The parameters of a call as they came, but for the version of its tool, which may have been chosen since."""
+    params, raw = call.params, Raw(bytes(call.raw))
+    version = None
+    if isinstance(params, CallToolParams) and params.meta is not None:
+        version = params.meta.version
+    if version is None:
+        return raw
+    members = _members.read(raw)
+    meta = _members.read(members.get("_meta", _EMPTY))
+    members["_meta"] = Raw(encode({**meta, names.META_VERSION: Raw(encode(version))}))
+    return Raw(encode(members))
 
 
 def status_of(record: TaskRecord) -> TaskStatus:

@@ -51,7 +51,7 @@ def renamed(call: Call, channel: Channel, name: str) -> Call:
 def of_version(call: Call, channel: Channel, version: str) -> Call:
     """The same call of a tool, about that version of it."""
     params: Any = call.params
-    if not isinstance(params, CallToolParams):
+    if not isinstance(params, CallToolParams) or (params.meta is not None and params.meta.version == version):
         return call
     meta = replace(params.meta or RequestMeta(), version=version)
     inner = replace(call, params=replace(params, meta=meta))

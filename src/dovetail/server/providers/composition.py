@@ -10,6 +10,7 @@ Specification: server/utilities/pagination, server/utilities/caching.
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -17,7 +18,15 @@ from msgspec.structs import replace
 from ...protocol import codec
 from ...protocol.bindings.headers import check_parameters
 from ...protocol.call import Call
-from ...protocol.errors import InvalidParams, ResourceNotFound
+from ...protocol.errors import (
+    Declined,
+    Dismissed,
+    InvalidParams,
+    MissingCapability,
+    ResourceNotFound,
+    RPCError,
+    ToolError,
+)
 from ...protocol.header_parameters import HeaderParameter, InvalidHeaderAnnotation, header_parameters
 from ...protocol.listening import Change
 from ...protocol.messages import CachedResult
@@ -31,6 +40,7 @@ from ...protocol.types import (
     ListResourceTemplatesResult,
     ListToolsResult,
     PageParams,
+    Prompt,
     PromptReference,
     ReadResourceResult,
     Result,
@@ -41,7 +51,8 @@ from ...runtime.extension import Extensions, ServedTool
 from ...security.principal import Principal
 from ..access import demand
 from ..catalog import ListKind
-from ..entries import hinted
+from ..entries import failed_tool, hinted, tell_failure
+from .calls import of_version
 from .composite import LIST, Composite
 from .provider import Provided, Provider
 from .transform import asking
@@ -67,7 +78,8 @@ _BUILD: Final[dict[ListKind, Callable[[list[Any], str | None], Any]]] = {
 
 class Composition:
     """``own``: what the app called ``name`` has itself. ``page_size``: entries of one page, at least where there are so
-    many; ``ttl_ms``: for clients that cache. ``publish`` tells of changes.
+    many; ``ttl_ms``: for clients that cache. ``mask_errors``: what fails unforeseen says nothing of why. ``publish``
+    tells of changes.
     """
 
     def __init__(
@@ -77,6 +89,7 @@ class Composition:
         name: str,
         page_size: int,
         ttl_ms: int,
+        mask_errors: bool,
         extensions: Extensions,
         publish: Callable[[Change], None],
     ) -> None:
@@ -85,6 +98,7 @@ class Composition:
         self._own = own
         self._name = name.encode("utf-8", "surrogatepass")
         self._ttl_ms = ttl_ms
+        self._mask_errors = mask_errors
         self._extensions = extensions
         self._publish = publish
         self._changes: dict[tuple[Provider, str], int] = {}
@@ -283,11 +297,33 @@ class Composition:
             raise InvalidParams(f"there is no tool {params.name[:128]!r}{of_it}")
         demand(channel, found.scopes)
         self._check_headers(found, call, channel)
-        answer = found.answer
-        if self._extensions.run_tasks:
-            self._note_tasks(found)
-            answer = self._extensions.around_tool(_served(found), answer)
-        return await answer(call, channel)
+        if found.version is not None:
+            call = of_version(call, channel, found.version)  # what goes on later goes on in it
+        if not self._extensions.run_tasks:
+            return await self._called(found, call, channel)
+        self._note_tasks(found)
+        return await self._extensions.around_tool(_served(found), partial(self._called, found))(call, channel)
+
+    async def _called(self, found: Provided[Any], call: Call, channel: Channel) -> Result | Encoded:
+        """Call a tool, whose failures are told as those of an app's own tools are."""
+        try:
+            return await found.answer(call, channel)
+        except Exception as problem:
+            if _is_told(problem) and not (
+                isinstance(problem, MissingCapability) and not call.profile.stateless
+            ):
+                raise
+            return failed_tool(found.name, call, channel, problem, mask=self._mask_errors)
+
+    async def _used(self, found: Provided[Any], call: Call, channel: Channel) -> Result | Encoded:
+        """Use what is no tool. Raises what the caller is told."""
+        try:
+            return await found.answer(call, channel)
+        except Exception as problem:
+            if _is_told(problem):
+                raise
+            kind = "prompt" if isinstance(found.described, Prompt) else "resource"
+            tell_failure(f"{kind} {found.name!r}", problem, channel, mask=self._mask_errors)
 
     def _check_headers(self, found: Provided[Any], call: Call, channel: Channel) -> None:
         """Raise `HeaderMismatch` where a header contradicts an argument that it repeats: for tools that are not known
@@ -320,7 +356,7 @@ class Composition:
     async def read(self, call: Call, channel: Channel, uri: str) -> Result | Encoded:
         """Read a mounted resource. Raises `ResourceNotFound`."""
         found = await self.find_resource(call, channel, uri)
-        result = await found.answer(call, channel)
+        result = await self._used(found, call, channel)
         if isinstance(result, ReadResourceResult) and call.profile.has(Feature.CACHE_HINTS):
             return hinted(result, 0, "private")
         return result
@@ -340,7 +376,7 @@ class Composition:
         if found is None:
             raise InvalidParams(f"there is no prompt {params.name[:128]!r}")
         demand(channel, found.scopes)
-        return await found.answer(call, channel)
+        return await self._used(found, call, channel)
 
     async def complete(self, call: Call, channel: Channel) -> Result | Encoded:
         """Suggest values for an argument of something mounted. Raises `InvalidParams` for what there is not."""
@@ -378,6 +414,11 @@ class Composition:
             self._publish(change)
 
         return publish
+
+
+def _is_told(problem: Exception) -> bool:
+    """Whether somebody foresaw a failure, and says what its caller is told."""
+    return isinstance(problem, (RPCError, ToolError, Declined, Dismissed))
 
 
 def _mirrored(schema: Any) -> tuple[HeaderParameter, ...]:

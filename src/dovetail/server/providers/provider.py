@@ -240,6 +240,9 @@ class Provider:
     def mounted(self, asking: "AskingRunner") -> None:
         """Called when it is mounted, before it lives. ``asking``: how its things may ask the client that uses them."""
 
+    def mounted_under(self, prefix: str) -> None:
+        """Called with the prefix that it is mounted under, before `mounted`; without one, it is not called."""
+
     def life(self, publish: Callable[[Change], None]) -> AbstractAsyncContextManager[None]:
         """Around the time in which it is served. ``publish`` tells of a change in what it has; it may be called from
         any task or thread, and never waits.

@@ -269,6 +269,10 @@ class Transformed(Provider):
         """Called when it is mounted."""
         self._inner.mounted(asking)
 
+    def mounted_under(self, prefix: str) -> None:
+        """Called with the prefix that it is mounted under."""
+        self._inner.mounted_under(prefix)
+
     @asynccontextmanager
     async def _life(self, publish: Callable[[Change], None]) -> AsyncGenerator[None]:
         show = self._transform.shown_uri
