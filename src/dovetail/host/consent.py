@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ..client import ElicitRequest, Visit
 from ..errors import DovetailError
-from ..protocol.safe_text import in_place
+from ..security import in_place
 from ..types import CreateMessageParams, CreateMessageResult, Tool
 from .tool_definitions import ToolChange
 

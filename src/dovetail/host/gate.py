@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from ..client.calling import call_handler
+from ..client import call_handler
 from ..logs import get_logger
 from ..types import Tool
 from .consent import Approve, ConsentAnswer, ConsentHandler, ConsentRefused, ConsentRequest, Refuse

@@ -26,8 +26,8 @@ from ..client import (
     SamplingHandler,
     Seconds,
     ToolResult,
+    plain_arguments,
 )
-from ..client.arguments import as_plain
 from ..errors import (
     Closed,
     DovetailError,
@@ -340,7 +340,7 @@ class Host:
         `LocalProtocolError` for an unknown name.
         """
         found, given, request = await self._allowed(
-            name, None if arguments is None else as_plain("the arguments", arguments)
+            name, None if arguments is None else plain_arguments(arguments)
         )
         server, agreed = self.server(found.server), definition_of(found.tool)
         heard = None if progress is None else server.progress_for(progress)
@@ -488,7 +488,7 @@ class Host:
         """The messages of a prompt, by its name in this host (``/server:prompt``). Raises as `call` does."""
         server = self._server_in(name, "prompt")
         own = name[len(prompt_name(server.name, "")) :]
-        given = None if arguments is None else as_plain("the arguments", arguments)
+        given = None if arguments is None else plain_arguments(arguments)
         return await self._read_from(
             server, "prompt", own, given, lambda client: client.get_prompt(own, given)
         )

@@ -15,8 +15,15 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from ..client import Decline, ElicitationHandler, ElicitRequest, RootsSource, SamplingHandler, Visit
-from ..client.calling import call_handler
+from ..client import (
+    Decline,
+    ElicitationHandler,
+    ElicitRequest,
+    RootsSource,
+    SamplingHandler,
+    Visit,
+    call_handler,
+)
 from ..errors import UserRejected
 from ..types import CreateMessageParams, CreateMessageResult, Root, TextContent
 from .consent import ConsentRefused, ConsentRequest, warnings_of_address
