@@ -65,9 +65,9 @@ class ConsentGate:
         try:
             self._record(request, allowed=isinstance(answer, Approve), by=by, why=why)
             if by == "person" and answer.remember != "once":
-                self._remember(request, answer)
+                await self._remember(request, answer)
             if isinstance(answer, Approve) and request.tool is not None:
-                self.decisions.show(request.server, self._identities[request.server], request.tool)
+                await self._show(request.server, request.tool)
         except Exception as problem:
             log.exception("a decision could not be recorded")
             raise ConsentRefused(
@@ -154,24 +154,34 @@ class ConsentGate:
         settled = _settled(answer)
         return settled, "person", "" if isinstance(settled, Approve) else "the person said no"
 
-    def _remember(self, request: ConsentRequest, answer: Approve | Refuse) -> None:
+    async def _show(self, server: str, tool: Tool) -> None:
+        """Keep the definition that was agreed to."""
+        identity = self._identities[server]
+        if self.decisions.shown(server, identity, tool.name) != definition_of(tool):
+            await asyncio.to_thread(
+                self.decisions.show, server, identity, tool
+            )  # it may wait for another host
+
+    async def _remember(self, request: ConsentRequest, answer: Approve | Refuse) -> None:
         own_name = request.tool.name if request.tool is not None else request.name
         name = "" if answer.reach == "server" else own_name
         matching = answer.matching if isinstance(answer, Approve) else None
         exact = answer.reach == "arguments" and matching is None
-        self.decisions.remember(
-            RememberedDecision(
-                server=request.server,
-                identity=self._identities[request.server],
-                kind=request.kind,
-                allowed=isinstance(answer, Approve),
-                tool=name,
-                fingerprint=self._print(request, name),
-                arguments=canonical(request.arguments) if exact else None,
-                matching=None if matching is None else dict(matching),
-                kept=answer.remember == "always",
-            )
+        decision = RememberedDecision(
+            server=request.server,
+            identity=self._identities[request.server],
+            kind=request.kind,
+            allowed=isinstance(answer, Approve),
+            tool=name,
+            fingerprint=self._print(request, name),
+            arguments=canonical(request.arguments) if exact else None,
+            matching=None if matching is None else dict(matching),
+            kept=answer.remember == "always",
         )
+        if decision.kept:
+            await asyncio.to_thread(self.decisions.remember, decision)  # it may wait for another host
+        else:
+            self.decisions.remember(decision)
 
     def _record(self, request: ConsentRequest, **members: Any) -> None:
         arguments = "" if request.arguments is None else canonical(request.arguments)
