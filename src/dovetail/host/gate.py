@@ -4,21 +4,30 @@ Theory of operation. The policy is asked first; what it denies is refused. What 
 decided on the same: a tool whose definition is not the one that was shown is asked for again, with what changed, also
 where the policy allows it. So is one with characters that nobody sees, until somebody agreed to it. Then the person is
 asked, one question after the other; what was decided meanwhile answers those that wait. Where nobody is there to ask,
-the answer is no. Everything is recorded before it is done.
+the answer is no. Everything is recorded before it is done. An address is shown each time that somebody is to go there:
+what was agreed to of another one says nothing of it.
 
 Specification: server/tools, "Security Considerations"; index, "Security and Trust & Safety".
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ..client import call_handler
 from ..logs import get_logger
 from ..types import Tool
-from .consent import Approve, ConsentAnswer, ConsentHandler, ConsentRefused, ConsentRequest, Refuse
+from .consent import (
+    Approve,
+    ConsentAnswer,
+    ConsentHandler,
+    ConsentKind,
+    ConsentRefused,
+    ConsentRequest,
+    Refuse,
+)
 from .decisions import Decisions, RememberedDecision, canonical, fingerprint_of_tools
 from .policy import HostPolicy
 from .records import HostRecorder
@@ -27,6 +36,7 @@ from .tool_definitions import changes_of, definition_of, fingerprint_of, hidden_
 __all__ = ["ConsentGate"]
 
 log = get_logger("dovetail.host")
+_SEEN_EACH_TIME: Final[tuple[ConsentKind, ...]] = ("visit", "login")  # another address may come next
 
 
 class ConsentGate:
@@ -64,7 +74,7 @@ class ConsentGate:
         answer, by, why = decided
         try:
             self._record(request, allowed=isinstance(answer, Approve), by=by, why=why)
-            if by == "person" and answer.remember != "once":
+            if by == "person" and answer.remember != "once" and _may_be_remembered(request, answer):
                 await self._remember(request, answer)
             if isinstance(answer, Approve) and request.tool is not None:
                 await self._show(request.server, request.tool)
@@ -116,7 +126,10 @@ class ConsentGate:
             request.arguments,
         )
         return [
-            each for each in found if not each.allowed or each.fingerprint == self._print(request, each.tool)
+            each
+            for each in found
+            if not each.allowed
+            or (request.kind not in _SEEN_EACH_TIME and each.fingerprint == self._print(request, each.tool))
         ]
 
     def _print(self, request: ConsentRequest, reach: str) -> str:
@@ -194,8 +207,13 @@ class ConsentGate:
             if request.address is None
             else "".join(request.address[:2]),  # no secret of a query
             fingerprint="" if request.tool is None else fingerprint_of(definition_of(request.tool)),
+            scopes=(request.scopes or ()) if request.kind == "login" else (),
             **members,
         )
+
+
+def _may_be_remembered(request: ConsentRequest, answer: Approve | Refuse) -> bool:
+    return isinstance(answer, Refuse) or request.kind not in _SEEN_EACH_TIME
 
 
 def _settled(answer: ConsentAnswer) -> Approve | Refuse:

@@ -152,7 +152,14 @@ class Host:
         target: Any = given.target if its_own else given
         options: dict[str, Any] = dict(given.options) if its_own else {}
         self._identities[name] = identity_of(target, options)
-        questions = ServerQuestions(name, self._gate, self._answering, options, lambda: tuple(self._sources))
+        questions = ServerQuestions(
+            name,
+            self._gate,
+            self._answering,
+            options,
+            lambda: tuple(self._sources),
+            login_begins=partial(self._login_begins, name),
+        )
         self._questions[name] = questions
         return HostedServer(
             name,
@@ -162,6 +169,10 @@ class Host:
             upkeep=self._upkeep,
             tell=partial(self._tell, name),
         )
+
+    def _login_begins(self, name: str) -> None:
+        if (server := self._servers.get(name)) is not None:
+            server.login_begins()
 
     def _recorded(self, record: HostRecord) -> None:
         self._teller.tell(record.event, record.server, record)
@@ -386,6 +397,7 @@ class Host:
                 arguments=arguments or {},
                 shadows=found.shadows,
                 sources=tuple(self._sources),
+                scopes=await self._questions[found.server].scopes(),
             )
             if (looked_at := looked_at + 1) > _CHANGES:
                 raise ConsentRefused(
@@ -424,7 +436,12 @@ class Host:
         use: Callable[[Client], Awaitable[T]],
     ) -> T:
         request = ConsentRequest(
-            kind=kind, server=server.name, name=name, arguments=arguments, sources=tuple(self._sources)
+            kind=kind,
+            server=server.name,
+            name=name,
+            arguments=arguments,
+            sources=tuple(self._sources),
+            scopes=await self._questions[server.name].scopes(),
         )
         await self._gate.passed(request)
         return await self._noted(server.name, kind, name, lambda: self._used(server, use))
