@@ -17,6 +17,7 @@ _lazy = LazyNames(
         "dovetail.protocol.codec": ("DECODE_ERRORS", "Reader", "decode", "encode", "reader"),
         "dovetail.protocol.schema.validator": ("Validator", "Violation", "compile_schema", "explain"),
         "dovetail.protocol.types": tuple(_all),
+        "dovetail.protocol.types.content": ("ContentType", "content_type"),
         "dovetail.protocol.uri_template.template": ("URITemplate",),
     },
 )

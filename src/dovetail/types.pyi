@@ -107,6 +107,7 @@ from dovetail.protocol.types import (
     UnknownContent,
     Wire,
 )
+from dovetail.protocol.types.content import ContentType, content_type
 from dovetail.protocol.uri_template.template import URITemplate
 
 __all__ = [
@@ -124,6 +125,7 @@ __all__ = [
     "CompletionArgument",
     "CompletionContext",
     "ContentBlock",
+    "ContentType",
     "CreateMessageParams",
     "CreateMessageResult",
     "DECODE_ERRORS",
@@ -219,6 +221,7 @@ __all__ = [
     "Violation",
     "Wire",
     "compile_schema",
+    "content_type",
     "decode",
     "encode",
     "explain",

@@ -10,6 +10,7 @@ from dovetail.client import ElicitRequest, Visit
 from dovetail.host import (
     Approve,
     ConsentRequest,
+    Decisions,
     Host,
     HostPolicy,
     HostRecord,
@@ -122,6 +123,39 @@ async def test_an_address_is_opened_once_a_person_saw_all_of_it_and_agreed(revis
     assert f"https://[login.example.org:8443]{'/start/' + 'x' * 3000}?q=1#end" in request.text()
     assert "The server stranger wants you to visit an address." in request.text()
     assert "Log in there." in request.text()
+
+
+@REVISIONS
+@pytest.mark.requirement("R2511-ELICITATION-048", "R2607-ELICITATION-037")
+async def test_each_address_is_shown_whatever_was_agreed_to_before(revision: str, tmp_path: Path) -> None:
+    """The next one may lead elsewhere: neither the session nor a file remembers that a person agreed."""
+    opened: list[str] = []
+    asked: list[str] = []
+    answers: list[Any] = [
+        Approve(remember="session"),
+        Approve(remember="always", reach="server"),
+        True,
+        False,
+    ]
+
+    def consent(request: ConsentRequest) -> Any:
+        asked.append(request.visit.url if request.visit else "")
+        return answers.pop(0)
+
+    server = Client(curious(), revision=revision)
+    decisions = Decisions(tmp_path / "decisions.json")
+    async with Host(
+        {"stranger": server},
+        policy=HostPolicy(rules=(CALLS,)),
+        consent=consent,
+        decisions=decisions,
+        open_address=opened.append,
+    ) as host:
+        for agreed in (True, True, True, False):
+            assert (await host.call("stranger__visit")).text == ("agreed" if agreed else "declined")
+    assert asked == [ADDRESS] * 4
+    assert opened == [ADDRESS] * 3
+    assert not list(decisions)
 
 
 @pytest.mark.requirement("R2511-ELICITATION-051", "R2607-ELICITATION-040")

@@ -145,6 +145,14 @@ class Redaction(Struct, frozen=True, kw_only=True):
             except re.error as problem:
                 raise ValueError(f"{pattern!r} is no regular expression: {problem}") from None
 
+    def text(self, text: str) -> str:
+        """A text with ``[redacted-1]`` and so on in the place of what looks like a secret."""
+        return Redactor(self).by_looks(text)
+
+    def is_secret(self, name: str, value: object = "") -> bool:
+        """Whether what stands under a name is a secret. ``value``: what does; a number seldom is one."""
+        return Redactor(self).is_secret(name, value)
+
 
 def is_active(rules: Redaction) -> bool:
     """Whether there is any rule."""

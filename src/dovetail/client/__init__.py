@@ -21,7 +21,9 @@ from .answers import (
     Visit,
     WarningHandler,
 )
+from .arguments import plain_arguments
 from .blocking import BlockingClient, BlockingSubscription
+from .calling import call_handler
 from .calls import CallOptions, Seconds
 from .client import Client
 from .listening import Subscription
@@ -74,4 +76,6 @@ __all__ = [
     "Visit",
     "WarningHandler",
     "WarningKind",
+    "call_handler",
+    "plain_arguments",
 ]

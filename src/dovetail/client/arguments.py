@@ -33,6 +33,16 @@ def as_plain(what: str, value: Mapping[str, Any]) -> dict[str, Any]:
     return codec.decode(as_json(what, value))
 
 
+def plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call as the JSON values that they are sent as: what msgspec writes, and paths, models and URLs
+    of pydantic, other mappings and sequences. For those who look at a call before it is made: who shows it to a person,
+    or holds it against rules. Raises `LocalProtocolError` for what can't be JSON.
+
+    Specification: server/tools, "Calling Tools".
+    """
+    return as_plain("the arguments", arguments)
+
+
 def as_texts(what: str, value: Mapping[str, Any]) -> dict[str, str]:
     """A mapping whose values are text: what is no text is written as JSON. Raises `LocalProtocolError`."""
     plain = as_plain(what, value)

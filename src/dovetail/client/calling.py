@@ -16,7 +16,12 @@ from .answers import CallInfo
 
 
 async def call_handler(handler: Callable[..., Any], *arguments: Any, call: CallInfo | None = None) -> Any:
-    """What the handler gives, awaited if need be. Raises what it raises."""
+    """What a handler of a client gives, called as clients call theirs: a coroutine function on the loop, a plain one in
+    a thread, since asking a person blocks. For handlers that are made of others. ``call``: the last argument of a
+    handler that wants one more than ``arguments``, such as `ElicitRequest.call`. Raises what the handler raises.
+
+    Specification: client/elicitation, client/sampling, client/roots.
+    """
     if takes_call(handler, len(arguments)):
         arguments = (*arguments, call)
     method = inspect.getattr_static(

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ..client import ElicitRequest, Visit
 from ..errors import DovetailError
-from ..protocol.safe_text import in_place
+from ..security import in_place
 from ..types import CreateMessageParams, CreateMessageResult, Tool
 from .tool_definitions import ToolChange
 
@@ -34,7 +34,7 @@ __all__ = [
     "warnings_of_address",
 ]
 
-ConsentKind = Literal["tool", "resource", "prompt", "form", "visit", "sampling", "answer", "roots"]
+ConsentKind = Literal["tool", "resource", "prompt", "form", "visit", "login", "sampling", "answer", "roots"]
 Remember = Literal["once", "session", "always"]
 _LABELS: Final = 5
 
@@ -44,13 +44,18 @@ class ConsentRequest(Struct, frozen=True, kw_only=True):
 
     By ``kind``: "tool": a model wants ``tool`` called with ``arguments``, ``name`` is the tool's in this host.
     "resource", "prompt": ``name`` is to be read, with ``arguments``. "form": the server wants ``form`` filled in.
-    "visit": it wants the person to go to an address (``visit``). "sampling": it wants the model to answer ``sampling``;
-    "answer": the model's ``answer`` is to be sent to it. "roots": it wants to know the folders ``roots``.
+    "visit": it wants the person to go to an address (``visit``). "login": it wants the person to log in there, so that
+    it can be used with ``scopes``; without an address, the credentials of the program are to have these. "sampling":
+    it wants the model to answer ``sampling``; "answer": the model's ``answer`` is to be sent to it. "roots": it wants
+    to know the folders ``roots``.
 
     ``why``: what led to the question. ``changed``: how the tool differs from the one that was agreed to last.
     ``shadows``: other servers that have a tool of the same name. ``hidden``: characters in the tool's definition that
     nobody sees. ``sources``: servers whose results are in the conversation, from which something may flow to this one.
     ``warnings``: what is suspicious about the address.
+
+    ``scopes``: of a login, those that it asks for; else those of the token that the server is used with, None where
+    nobody knows them. ``added``: those of a login that the token before it had not.
     """
 
     kind: ConsentKind
@@ -69,6 +74,8 @@ class ConsentRequest(Struct, frozen=True, kw_only=True):
     hidden: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    scopes: tuple[str, ...] | None = ()
+    added: tuple[str, ...] = ()
 
     @property
     def address(self) -> tuple[str, str, str] | None:
@@ -81,7 +88,7 @@ class ConsentRequest(Struct, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """The whole question in lines that are safe to show."""
-        lines = [_HEADS[self.kind].format(server=self.server, name=in_place(self.name))]
+        lines = [self._head().format(server=self.server, name=in_place(self.name))]
         if self.tool is not None:
             lines.append(f"  it says of itself: {in_place(self.tool.description or '(nothing)')}")
             if self.tool.annotations is not None:
@@ -101,6 +108,11 @@ class ConsentRequest(Struct, frozen=True, kw_only=True):
         told = [each.to_wire() for each in (self.sampling, self.answer) if each is not None]
         lines += [f"  text: {in_place(_json(each))}" for each in told]
         lines += [f"  folder: {in_place(each)}" for each in self.roots]
+        if self.scopes:
+            what = "scopes that it asks for" if self.kind == "login" else "scopes of the login"
+            lines.append(f"  {what}: {', '.join(map(in_place, self.scopes))}")
+        if self.added:
+            lines.append(f"  MORE THAN BEFORE: {', '.join(map(in_place, self.added))}")
         lines += [f"  CHANGED since it was agreed to: {_change(each)}" for each in self.changed]
         lines += [f"  HIDDEN: {in_place(each)}" for each in self.hidden]
         lines += [f"  WARNING: {in_place(each)}" for each in self.warnings]
@@ -110,6 +122,11 @@ class ConsentRequest(Struct, frozen=True, kw_only=True):
             lines.append(f"  results in the conversation: {', '.join(self.sources)}")
         return "\n".join(lines)
 
+    def _head(self) -> str:
+        if self.kind == "login" and self.visit is None:
+            return "The server {server} wants more of the credentials that it is used with."
+        return _HEADS[self.kind]
+
 
 _HEADS: Final[Mapping[ConsentKind, str]] = {
     "tool": "The model wants to call {name} of the server {server}.",
@@ -117,6 +134,7 @@ _HEADS: Final[Mapping[ConsentKind, str]] = {
     "prompt": "The prompt {name} of the server {server} is to be used.",
     "form": "The server {server} asks for information.",
     "visit": "The server {server} wants you to visit an address.",
+    "login": "The server {server} wants you to log in.",
     "sampling": "The server {server} wants the model to answer.",
     "answer": "The model's answer is to be sent to the server {server}.",
     "roots": "The server {server} wants to know your folders.",
@@ -129,6 +147,8 @@ class Approve(Struct, frozen=True, kw_only=True):
     "server" lists now. ``matching``: any arguments of the tool in which those named are texts that fit these patterns
     (``*``, ``?``, ``[...]``; a text with a ``..`` among its steps fits none). ``replacement``: what is to be used in
     place of the arguments, of the request to the model, or of its answer.
+
+    An address is never agreed to beforehand: of visits and logins no approval is remembered, only refusals.
     """
 
     remember: Remember = "once"

@@ -5,16 +5,20 @@ of where it leads (the command with its environment and folder, the URL with its
 that leads elsewhere is a stranger. A decision on a tool holds for the definition that was shown; the definitions are
 kept, so that a change can be shown. A refusal goes before an approval.
 
-The file is JSON, written whole into a new file that then takes its place, for nobody else to read.
+The file is JSON, written whole into a new file that then takes its place, for nobody else to read. Several processes
+may write it: each change is made under a lock (`file_lock`), on what the file says then, so none takes back what
+another one noted. What a process leaves that dies while it writes is taken away by the next one.
 
 Specification: server/tools, "Security Considerations".
 """
 
+import glob
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -24,6 +28,7 @@ from msgspec import Struct
 from ..errors import DovetailError
 from ..types import Tool
 from .consent import ConsentKind
+from .file_lock import locked
 from .patterns import arguments_fit
 from .tool_definitions import definition_of, fingerprint_of
 
@@ -38,6 +43,7 @@ __all__ = [
 
 MAX_FILE: Final = 64 * 1024 * 1024
 """Bytes of a file of decisions."""
+_PART: Final = ".part"
 
 
 class RememberedDecision(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,27 +78,29 @@ class DecisionsUnreadable(DovetailError):
 
 
 class Decisions:
-    """Decisions of a session, and with ``path`` those that are kept. Raises `DecisionsUnreadable`, OSError."""
+    """Decisions of a session, and with ``path`` those that are kept, in a file that several hosts may use at once.
+    Beside it lies the lock file that they share (``NAME.lock``). Raises `DecisionsUnreadable`, OSError.
+    """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._path = None if path is None else Path(path)
-        self._kept = _Kept()
+        self._read_last: tuple[tuple[int, ...] | None, _Kept] = (None, _Kept())  # a version and what it says
         self._session: list[RememberedDecision] = []
-        self._version: tuple[int, ...] | None = None
-        self._read_again()
+        self._kept()
 
     def __iter__(self) -> Iterator[RememberedDecision]:
-        self._read_again()
-        return iter([*self._session, *self._kept.decisions])
+        return iter([*self._session, *self._kept().decisions])
 
-    def _read_again(self) -> None:
-        """Take in what another process wrote, or took back."""
+    def _kept(self) -> _Kept:
+        """What the file says now, whoever wrote it."""
+        known, kept = self._read_last
         if self._path is None:
-            return
+            return kept
         version = _version_of(self._path)
-        if version != self._version:
-            self._kept = _Kept() if version is None else _read(self._path)
-            self._version = version
+        if version != known:
+            kept = _Kept() if version is None else _read(self._path)
+            self._read_last = (version, kept)
+        return kept
 
     def find(
         self, server: str, identity: str, kind: ConsentKind, tool: str, arguments: Mapping[str, Any] | None
@@ -112,55 +120,81 @@ class Decisions:
         return sorted(found, key=lambda each: each.allowed)
 
     def remember(self, decision: RememberedDecision) -> None:
-        """Note a decision; one that is ``kept`` is written. Raises OSError."""
-        if decision.kept and self._path is not None:
-            self._read_again()
-            self._kept.decisions.append(decision)
-            self._write()
-        else:
+        """Note a decision; one that is ``kept`` is written, which may wait for another process. Raises OSError, also
+        (TimeoutError) where that one does not let go of the file in 10 seconds.
+        """
+        if not decision.kept or self._path is None:
             self._session.append(decision)
+            return
+
+        def noted(kept: _Kept) -> None:
+            if decision not in kept.decisions:
+                kept.decisions.append(decision)
+
+        self._change(noted)
 
     def shown(self, server: str, identity: str, tool: str) -> Mapping[str, Any] | None:
         """The definition of a tool that was agreed to last, if any was."""
-        self._read_again()
-        return self._kept.shown.get(f"{server} {identity}", {}).get(tool)
+        return self._kept().shown.get(f"{server} {identity}", {}).get(tool)
 
     def show(self, server: str, identity: str, tool: Tool) -> None:
-        """This definition was agreed to, by whom or what ever. Raises OSError."""
+        """This definition was agreed to, by whom or what ever. Raises OSError, as `remember`."""
         definition = definition_of(tool)
+
+        def noted(kept: _Kept) -> None:
+            kept.shown.setdefault(f"{server} {identity}", {})[tool.name] = definition
+
         if self.shown(server, identity, tool.name) != definition:
-            self._kept.shown.setdefault(f"{server} {identity}", {})[tool.name] = definition
-            self._write()
+            self._change(noted)
 
     def forget(self, server: str | None = None) -> None:
-        """Take back all decisions; of one server only, where it is named. Raises OSError."""
-        self._read_again()
+        """Take back all decisions; of one server only, where it is named. Raises OSError, as `remember`."""
         self._session = [each for each in self._session if server not in (None, each.server)]
-        self._kept.decisions = [each for each in self._kept.decisions if server not in (None, each.server)]
-        for place in [each for each in self._kept.shown if server is None or each.split(" ")[0] == server]:
-            del self._kept.shown[place]
-        self._write()
+
+        def without(kept: _Kept) -> None:
+            kept.decisions = [each for each in kept.decisions if server not in (None, each.server)]
+            kept.shown = {
+                place: tools
+                for place, tools in kept.shown.items()
+                if server not in (None, place.split(" ")[0])
+            }
+
+        self._change(without)
 
     def new_session(self) -> None:
         """What was decided for the session holds no more."""
         self._session.clear()
 
-    def _write(self) -> None:
+    def _change(self, change: Callable[[_Kept], None]) -> None:
+        """Change what is kept, on top of what others wrote. Readers see it before or after, never between."""
         path = self._path
         if path is None:
+            change(self._kept())
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # for its owner alone
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(self._kept), indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
+        with locked(path):
+            kept = _Kept() if _version_of(path) is None else _read(path)
+            change(kept)
+            _write(path, kept)
+            self._read_last = (_version_of(path), kept)
+
+
+def _write(path: Path, kept: _Kept) -> None:
+    """Put it into the place of what there is. Whoever has the lock is the only one to write here."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????{_PART}"):
+        with suppress(OSError):  # it costs no more than its room
+            left.unlink()
+    handle, name = tempfile.mkstemp(_PART, f".{path.name}.", path.parent)  # for its owner alone
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(kept), indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
             os.unlink(name)
-            raise
-        self._version = _version_of(path)
+        raise
 
 
 def _version_of(path: Path) -> tuple[int, ...] | None:

@@ -4,21 +4,30 @@ Theory of operation. The policy is asked first; what it denies is refused. What 
 decided on the same: a tool whose definition is not the one that was shown is asked for again, with what changed, also
 where the policy allows it. So is one with characters that nobody sees, until somebody agreed to it. Then the person is
 asked, one question after the other; what was decided meanwhile answers those that wait. Where nobody is there to ask,
-the answer is no. Everything is recorded before it is done.
+the answer is no. Everything is recorded before it is done. An address is shown each time that somebody is to go there:
+what was agreed to of another one says nothing of it.
 
 Specification: server/tools, "Security Considerations"; index, "Security and Trust & Safety".
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from ..client.calling import call_handler
+from ..client import call_handler
 from ..logs import get_logger
 from ..types import Tool
-from .consent import Approve, ConsentAnswer, ConsentHandler, ConsentRefused, ConsentRequest, Refuse
+from .consent import (
+    Approve,
+    ConsentAnswer,
+    ConsentHandler,
+    ConsentKind,
+    ConsentRefused,
+    ConsentRequest,
+    Refuse,
+)
 from .decisions import Decisions, RememberedDecision, canonical, fingerprint_of_tools
 from .policy import HostPolicy
 from .records import HostRecorder
@@ -27,6 +36,7 @@ from .tool_definitions import changes_of, definition_of, fingerprint_of, hidden_
 __all__ = ["ConsentGate"]
 
 log = get_logger("dovetail.host")
+_SEEN_EACH_TIME: Final[tuple[ConsentKind, ...]] = ("visit", "login")  # another address may come next
 
 
 class ConsentGate:
@@ -64,10 +74,10 @@ class ConsentGate:
         answer, by, why = decided
         try:
             self._record(request, allowed=isinstance(answer, Approve), by=by, why=why)
-            if by == "person" and answer.remember != "once":
-                self._remember(request, answer)
+            if by == "person" and answer.remember != "once" and _may_be_remembered(request, answer):
+                await self._remember(request, answer)
             if isinstance(answer, Approve) and request.tool is not None:
-                self.decisions.show(request.server, self._identities[request.server], request.tool)
+                await self._show(request.server, request.tool)
         except Exception as problem:
             log.exception("a decision could not be recorded")
             raise ConsentRefused(
@@ -116,7 +126,10 @@ class ConsentGate:
             request.arguments,
         )
         return [
-            each for each in found if not each.allowed or each.fingerprint == self._print(request, each.tool)
+            each
+            for each in found
+            if not each.allowed
+            or (request.kind not in _SEEN_EACH_TIME and each.fingerprint == self._print(request, each.tool))
         ]
 
     def _print(self, request: ConsentRequest, reach: str) -> str:
@@ -154,24 +167,34 @@ class ConsentGate:
         settled = _settled(answer)
         return settled, "person", "" if isinstance(settled, Approve) else "the person said no"
 
-    def _remember(self, request: ConsentRequest, answer: Approve | Refuse) -> None:
+    async def _show(self, server: str, tool: Tool) -> None:
+        """Keep the definition that was agreed to."""
+        identity = self._identities[server]
+        if self.decisions.shown(server, identity, tool.name) != definition_of(tool):
+            await asyncio.to_thread(
+                self.decisions.show, server, identity, tool
+            )  # it may wait for another host
+
+    async def _remember(self, request: ConsentRequest, answer: Approve | Refuse) -> None:
         own_name = request.tool.name if request.tool is not None else request.name
         name = "" if answer.reach == "server" else own_name
         matching = answer.matching if isinstance(answer, Approve) else None
         exact = answer.reach == "arguments" and matching is None
-        self.decisions.remember(
-            RememberedDecision(
-                server=request.server,
-                identity=self._identities[request.server],
-                kind=request.kind,
-                allowed=isinstance(answer, Approve),
-                tool=name,
-                fingerprint=self._print(request, name),
-                arguments=canonical(request.arguments) if exact else None,
-                matching=None if matching is None else dict(matching),
-                kept=answer.remember == "always",
-            )
+        decision = RememberedDecision(
+            server=request.server,
+            identity=self._identities[request.server],
+            kind=request.kind,
+            allowed=isinstance(answer, Approve),
+            tool=name,
+            fingerprint=self._print(request, name),
+            arguments=canonical(request.arguments) if exact else None,
+            matching=None if matching is None else dict(matching),
+            kept=answer.remember == "always",
         )
+        if decision.kept:
+            await asyncio.to_thread(self.decisions.remember, decision)  # it may wait for another host
+        else:
+            self.decisions.remember(decision)
 
     def _record(self, request: ConsentRequest, **members: Any) -> None:
         arguments = "" if request.arguments is None else canonical(request.arguments)
@@ -184,8 +207,13 @@ class ConsentGate:
             if request.address is None
             else "".join(request.address[:2]),  # no secret of a query
             fingerprint="" if request.tool is None else fingerprint_of(definition_of(request.tool)),
+            scopes=(request.scopes or ()) if request.kind == "login" else (),
             **members,
         )
+
+
+def _may_be_remembered(request: ConsentRequest, answer: Approve | Refuse) -> bool:
+    return isinstance(answer, Refuse) or request.kind not in _SEEN_EACH_TIME
 
 
 def _settled(answer: ConsentAnswer) -> Approve | Refuse:

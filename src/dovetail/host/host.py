@@ -26,8 +26,8 @@ from ..client import (
     SamplingHandler,
     Seconds,
     ToolResult,
+    plain_arguments,
 )
-from ..client.arguments import as_plain
 from ..errors import (
     Closed,
     DovetailError,
@@ -152,7 +152,14 @@ class Host:
         target: Any = given.target if its_own else given
         options: dict[str, Any] = dict(given.options) if its_own else {}
         self._identities[name] = identity_of(target, options)
-        questions = ServerQuestions(name, self._gate, self._answering, options, lambda: tuple(self._sources))
+        questions = ServerQuestions(
+            name,
+            self._gate,
+            self._answering,
+            options,
+            lambda: tuple(self._sources),
+            login_begins=partial(self._login_begins, name),
+        )
         self._questions[name] = questions
         return HostedServer(
             name,
@@ -162,6 +169,10 @@ class Host:
             upkeep=self._upkeep,
             tell=partial(self._tell, name),
         )
+
+    def _login_begins(self, name: str) -> None:
+        if (server := self._servers.get(name)) is not None:
+            server.login_begins()
 
     def _recorded(self, record: HostRecord) -> None:
         self._teller.tell(record.event, record.server, record)
@@ -340,7 +351,7 @@ class Host:
         `LocalProtocolError` for an unknown name.
         """
         found, given, request = await self._allowed(
-            name, None if arguments is None else as_plain("the arguments", arguments)
+            name, None if arguments is None else plain_arguments(arguments)
         )
         server, agreed = self.server(found.server), definition_of(found.tool)
         heard = None if progress is None else server.progress_for(progress)
@@ -386,6 +397,7 @@ class Host:
                 arguments=arguments or {},
                 shadows=found.shadows,
                 sources=tuple(self._sources),
+                scopes=await self._questions[found.server].scopes(),
             )
             if (looked_at := looked_at + 1) > _CHANGES:
                 raise ConsentRefused(
@@ -424,7 +436,12 @@ class Host:
         use: Callable[[Client], Awaitable[T]],
     ) -> T:
         request = ConsentRequest(
-            kind=kind, server=server.name, name=name, arguments=arguments, sources=tuple(self._sources)
+            kind=kind,
+            server=server.name,
+            name=name,
+            arguments=arguments,
+            sources=tuple(self._sources),
+            scopes=await self._questions[server.name].scopes(),
         )
         await self._gate.passed(request)
         return await self._noted(server.name, kind, name, lambda: self._used(server, use))
@@ -488,7 +505,7 @@ class Host:
         """The messages of a prompt, by its name in this host (``/server:prompt``). Raises as `call` does."""
         server = self._server_in(name, "prompt")
         own = name[len(prompt_name(server.name, "")) :]
-        given = None if arguments is None else as_plain("the arguments", arguments)
+        given = None if arguments is None else plain_arguments(arguments)
         return await self._read_from(
             server, "prompt", own, given, lambda client: client.get_prompt(own, given)
         )

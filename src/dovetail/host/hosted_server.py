@@ -167,6 +167,11 @@ class HostedServer:
             )
         return self._client
 
+    def login_begins(self) -> None:
+        """A person is asked to log in. While that takes its time, nobody waits for this server."""
+        if self.state in ("connecting", "degraded"):
+            self._states.now("needs_login", LoginRequired("a person is asked to log in", status=401))
+
     def doubt(self, problem: BaseException) -> None:
         """A call failed in a way that says something of the connection: it is looked after."""
         if isinstance(problem, (TransportError, RequestTimeout)) or (

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..protocol.safe_text import safe
+from ..security import passage
 from ..types import Prompt, Resource, Tool
 from .tool_definitions import ToolChange
 
@@ -34,7 +34,7 @@ class HostTool(Struct, frozen=True, kw_only=True):
         """
         return {
             "name": self.name,
-            "description": safe(self.tool.description or self.tool.title or ""),
+            "description": passage(self.tool.description or self.tool.title or ""),
             "input_schema": self.tool.input_schema,
         }
 

@@ -21,6 +21,11 @@ Nothing is decided by what a server says of itself or of its tools.
     kind = "visit"
     host = "*.example"
 
+    [[rules]]
+    decision = "ask"
+    kind = "tool"
+    scope = ["admin", "*:write"]
+
     [[flows]]
     source = "mail"
     target = "web"
@@ -39,7 +44,7 @@ from msgspec import Struct
 
 from ..errors import DovetailError
 from .consent import ConsentKind, ConsentRequest
-from .patterns import arguments_fit, name_fits
+from .patterns import arguments_fit, name_fits, scopes_fit
 
 __all__ = ["HostPolicy", "PolicyDecision", "PolicyFlow", "PolicyInvalid", "PolicyRule", "PolicyVerdict"]
 
@@ -61,8 +66,12 @@ class PolicyVerdict(NamedTuple):
 
 class PolicyRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is decided where everything fits: patterns of the ``server``, of the ``kind`` (see `ConsentRequest`), of the
-    ``tool`` by the server's own name (or prompt, or URI), of ``arguments`` by their names, and of the ``host`` of an
-    address to visit.
+    ``tool`` by the server's own name (or prompt, or URI), of ``arguments`` by their names, of the ``host`` of an
+    address to visit, and of scopes: those that a login asks for, else those of the token that the server is used with.
+    A rule of visits is one of logins with an address, too.
+
+    ``scope``: one pattern or several. A rule that allows fits where there are scopes and all of them fit; one that
+    denies or asks, where any does, or nobody knows them (a token of one's own).
     """
 
     decision: PolicyDecision
@@ -71,13 +80,14 @@ class PolicyRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tool: str = "*"
     arguments: Mapping[str, str] = {}
     host: str = "*"
+    scope: str | tuple[str, ...] = "*"
 
     def fits(self, request: ConsentRequest) -> bool:
         """Whether the rule is for this."""
         own_name = request.tool.name if request.tool is not None else request.name
         if not (
             name_fits(self.server, request.server)
-            and name_fits(self.kind, request.kind)
+            and self._fits_kind(request)
             and name_fits(self.tool, own_name)
         ):
             return False
@@ -85,7 +95,15 @@ class PolicyRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             request.visit is None or not name_fits(self.host.lower(), request.visit.host.lower())
         ):
             return False
+        if self.scope != "*":
+            patterns = (self.scope,) if isinstance(self.scope, str) else self.scope
+            if not scopes_fit(patterns, request.scopes, every=self.decision == "allow"):
+                return False
         return arguments_fit(self.arguments, request.arguments, in_doubt=self.decision == "deny")
+
+    def _fits_kind(self, request: ConsentRequest) -> bool:
+        visits = request.kind == "login" and request.visit is not None
+        return name_fits(self.kind, request.kind) or (visits and name_fits(self.kind, "visit"))
 
 
 class PolicyFlow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,8 +3,9 @@
 Theory of operation. A host declares what it has something for: forms where there is a handler that shows them,
 addresses where somebody can agree to a visit, the model and folders where they were given. A form is shown under the
 host's own name of the server. Nothing is fetched from an address, and it is opened only by ``open_address``, once a
-person agreed. The model answers within a budget for each server and session, and its answer may be looked over before
-it is sent. A server that may not know the folders is told of none.
+person agreed; a login goes the same way, and names the scopes that it asks for. The model answers within a budget for
+each server and session, and its answer may be looked over before it is sent. A server that may not know the folders is
+told of none.
 
 Specification: client/elicitation, "Security Considerations"; client/sampling, "User Interaction Model"; client/roots.
 """
@@ -15,12 +16,20 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from ..client import Decline, ElicitationHandler, ElicitRequest, RootsSource, SamplingHandler, Visit
-from ..client.calling import call_handler
+from ..client import (
+    Decline,
+    ElicitationHandler,
+    ElicitRequest,
+    RootsSource,
+    SamplingHandler,
+    Visit,
+    call_handler,
+)
 from ..errors import UserRejected
 from ..types import CreateMessageParams, CreateMessageResult, Root, TextContent
 from .consent import ConsentRefused, ConsentRequest, warnings_of_address
 from .gate import ConsentGate
+from .logins import HostedLogin, added_to, scopes_in
 
 __all__ = ["QuestionSettings", "SamplingBudget", "ServerQuestions"]
 
@@ -55,6 +64,8 @@ class ServerQuestions:
         settings: QuestionSettings,
         own: Mapping[str, Any],
         sources: Callable[[], tuple[str, ...]],
+        *,
+        login_begins: Callable[[], None],
     ) -> None:
         self._server = server
         self._gate = gate
@@ -66,6 +77,10 @@ class ServerQuestions:
         self._sampling: Any = own.get("sampling") or settings.sampling
         self._roots = own.get("roots") if own.get("roots") is not None else settings.roots
         self._requests = self._tokens = 0
+        self._login_begins = login_begins
+        auth = own.get("auth")
+        self._login = None if auth is None else HostedLogin(auth, self._log_in, self._more_scopes)
+        self._has_headers = bool(own.get("headers"))
 
     def new_session(self) -> None:
         """The budget is whole again."""
@@ -78,7 +93,13 @@ class ServerQuestions:
             "approve": None if self._open is None else self._visit,
             "sampling": None if self._sampling is None else self._sample,
             "roots": None if self._roots is None else self._folders,
-        }
+        } | ({} if self._login is None else {"auth": self._login})
+
+    async def scopes(self) -> tuple[str, ...] | None:
+        """The scopes of the token that the server is used with; None where nobody knows them."""
+        if self._login is not None:
+            return await self._login.scopes()
+        return None if self._has_headers else ()
 
     def _request(self, kind: Any, **members: Any) -> ConsentRequest:
         return ConsentRequest(kind=kind, server=self._server, sources=self._sources(), **members)
@@ -104,6 +125,34 @@ class ServerQuestions:
             return await call_handler(self._open, visit, call=visit.call)
         done = await call_handler(self._open, visit.url)
         return "done" if done == "done" else True
+
+    async def _log_in(self, visit: Any) -> Any:
+        """Whether the person goes to the address of a `dovetail.auth.login.LoginVisit`; "done" where the host has
+        opened it.
+        """
+        self._login_begins()
+        shown = Visit(server=self._named(visit.server), message=visit.message, url=visit.url, host=visit.host)
+        scopes = scopes_in(visit.url)
+        added = added_to(await self.scopes(), scopes)
+        request = self._request(
+            "login", visit=shown, scopes=scopes, added=added, warnings=warnings_of_address(shown)
+        )
+        try:
+            await self._gate.passed(request)
+        except ConsentRefused:
+            return False
+        if self._open is None:
+            return True
+        if self._opens_visits:
+            return await call_handler(self._open, shown)
+        await call_handler(self._open, visit.url)
+        return "done"
+
+    async def _more_scopes(self, wanted: tuple[str, ...]) -> None:
+        before = await self.scopes()
+        scopes = tuple(dict.fromkeys((*(before or ()), *wanted)))
+        added = tuple(each for each in wanted if each not in (before or ()))
+        await self._gate.passed(self._request("login", scopes=scopes, added=added))
 
     async def _sample(self, params: CreateMessageParams) -> CreateMessageResult:
         budget = self._settings.budget

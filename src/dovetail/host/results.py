@@ -16,8 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ..client import ToolResult
-from ..protocol.types.content import content_type
-from ..types import Resource, ResourceContents
+from ..types import Resource, ResourceContents, content_type
 
 __all__ = ["HostBlob", "HostResult", "ResultLimits", "result_of"]
 

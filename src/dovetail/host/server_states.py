@@ -8,7 +8,8 @@ state            meaning
 ``ready``        calls go out at once
 ``degraded``     it was ready, and was lost or does not answer; it is looked after at once, and calls wait for it
 ``failed``       no connection; another attempt comes in ``retry_in`` seconds, or none unless it is restarted
-``needs_login``  it wants credentials that the client does not have; nothing is tried until it is restarted
+``needs_login``  it wants credentials that the client does not have: a person is being asked to log in, after which it
+                 is ready; or that came to nothing, and nothing is tried until it is restarted
 ``closed``       the host was closed
 ===============  ==================================================================================================
 

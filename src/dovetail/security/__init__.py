@@ -16,7 +16,7 @@ _lazy = LazyNames(
     {
         "dovetail.logs": ("get_logger",),
         "dovetail.protocol.bindings.origins": ("Authority", "Origin", "parse_host", "parse_origin"),
-        "dovetail.protocol.safe_text": ("one_line",),
+        "dovetail.protocol.safe_text": ("in_place", "one_line", "passage"),
         "dovetail.security.authenticator": (
             "AuthenticationFailed",
             "Authenticator",

@@ -2,7 +2,7 @@
 
 from dovetail.logs import get_logger
 from dovetail.protocol.bindings.origins import Authority, Origin, parse_host, parse_origin
-from dovetail.protocol.safe_text import one_line
+from dovetail.protocol.safe_text import in_place, one_line, passage
 from dovetail.security.authenticator import (
     AuthenticationFailed,
     Authenticator,
@@ -58,11 +58,13 @@ __all__ = [
     "SharedRateLimiter",
     "caller_of",
     "get_logger",
+    "in_place",
     "network_of",
     "one_line",
     "open_within",
     "parse_host",
     "parse_origin",
     "parse_url",
+    "passage",
     "safe_join",
 ]

@@ -158,7 +158,8 @@ class OAuth(_Setting):
     authorization server takes such.
 
     ``redirect_uri``: where the browser comes back to, if that is registered by hand; by default a free port on this
-    machine. ``approve``: asked with a `LoginVisit` before the person is sent off; False or None to stay away.
+    machine. ``approve``: asked with a `LoginVisit` before the person is sent off; False or None to stay away, "done"
+    where it has opened the address itself.
     ``open_browser``: opens an address, False if it can't. ``announce``: told of the address, to show it. ``paste``:
     given the address, asks for the one that the person ended up at. All may be plain functions, which run in a thread,
     or async. ``timeout``: seconds for a person to log in (300). ``offline_access``: ask for a refresh token where that

@@ -9,6 +9,7 @@ network is `dovetail.security.Fetcher`.
 Specification: basic/authorization; OAuth 2.1.
 """
 
+from ..challenges import Challenge, parse_challenges, render_challenge
 from ..dpop import DPOP_ALGORITHMS, DPoPKey, NonceRequired, ProofChecker, ProofInvalid
 from ..metadata import ClientMetadata, MetadataInvalid, parse_client
 from ..pkce import challenge_of, is_challenge, new_verifier, verifies
@@ -16,6 +17,9 @@ from ..resources import canonical_resource
 from ..signed import Compact, KeyUnusable, SignatureInvalid, VerifyingKey, read_compact
 
 __all__ = [
+    "Challenge",
+    "parse_challenges",
+    "render_challenge",
     "canonical_resource",
     "ClientMetadata",
     "MetadataInvalid",

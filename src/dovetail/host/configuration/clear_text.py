@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ...capture.redaction import Redaction, Redactor
+from ...capture.redaction import Redaction
 from .definitions import ServerDefinition
 from .hosts import HOSTS
 from .variables import parts_of
@@ -42,7 +42,7 @@ def hidden(definition: ServerDefinition) -> ServerDefinition:
     def shown(place: str, values: Mapping[str, str]) -> dict[str, str]:
         return {name: _HIDDEN if (place, name) in names else each for name, each in values.items()}
 
-    looks = Redactor(Redaction()).by_looks
+    looks = Redaction().text
     return replace(
         definition,
         args=tuple(looks(each) for each in definition.args),
@@ -67,20 +67,20 @@ def moved_to_keyring(definition: ServerDefinition) -> tuple[ServerDefinition, di
 
 
 def _found(definition: ServerDefinition) -> Iterator[ClearSecret]:
-    redactor = Redactor(Redaction())
+    rules = Redaction()
     syntax = HOSTS[definition.host].variables
 
     def clear(text: str) -> bool:
         return bool(text) and all(isinstance(each, str) for each in parts_of(text, syntax))
 
     for name, value in definition.env.items():
-        if clear(value) and (redactor.is_secret(name, value) or redactor.by_looks(value) != value):
+        if clear(value) and (rules.is_secret(name, value) or rules.text(value) != value):
             yield ClearSecret("env", name)
     for name, value in definition.headers.items():
-        if clear(value) and (redactor.is_secret(name, value) or redactor.by_looks(value) != value):
+        if clear(value) and (rules.is_secret(name, value) or rules.text(value) != value):
             yield ClearSecret("headers", name)
     for number, value in enumerate(definition.args, 1):
-        if clear(value) and redactor.by_looks(value) != value:
+        if clear(value) and rules.text(value) != value:
             yield ClearSecret("args", str(number))
-    if clear(definition.url) and redactor.by_looks(definition.url) != definition.url:
+    if clear(definition.url) and rules.text(definition.url) != definition.url:
         yield ClearSecret("url", "")

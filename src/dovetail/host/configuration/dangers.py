@@ -14,7 +14,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 from urllib.parse import urlsplit
 
-from ...protocol.safe_text import in_place
+from ...security import in_place
 from .definitions import ServerDefinition
 
 __all__ = ["dangers_of"]

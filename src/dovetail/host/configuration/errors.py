@@ -1,6 +1,6 @@
 """What goes wrong with files of configuration, with what stands in them, and with the secrets beside them."""
 
-from ...protocol.errors import DovetailError
+from ...errors import DovetailError
 
 __all__ = [
     "ConfigurationChanged",
