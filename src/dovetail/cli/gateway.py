@@ -46,6 +46,12 @@ class GatewayCommand(RunCommand):
             "--format", default=_OURS, metavar="HOST", help="the host whose form FILE has (default: dovetail)"
         )
         add("--only", action="append", default=[], metavar="NAME", help="serve this server; may be repeated")
+        add(
+            "-r",
+            "--revision",
+            default="auto",
+            help="speak this revision with them (default: what each speaks)",
+        )
         add("--name", default="gateway", help="what the server calls itself (default: gateway)")
         add("--bare-names", action="store_true", help="call things what their servers call them")
         add("--tasks", action="store_true", help="let what they run as tasks be tasks here, too")
@@ -183,6 +189,7 @@ def _servers(options: argparse.Namespace) -> dict[str, Any]:
                 return ServerSecrets().get(name, which)
 
             target, client = resolve(entries[name], Variables(secrets=secret))
+            client["revision"] = options.revision
             found[name] = Client(target, **client)
     except ConfigurationError as problem:
         raise UsageError(str(problem)) from None
