@@ -51,6 +51,8 @@ ASKED = [
             "bench",
             "conformance",
             "proxy",
+            "gateway",
+            "remote",
             "export",
             "servers",
             "install",

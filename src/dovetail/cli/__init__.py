@@ -1,5 +1,5 @@
-"""The command line: ``dovetail run|proxy|worker|dev|record|list|call|tasks|read|prompt|complete|replay|auth|store`` and
-``export|gen|new|snapshot|diff|doctor|bench|conformance|completion|servers|install|uninstall``.
+"""The command line: ``dovetail run|proxy|gateway|remote|worker|dev|record|list|call|tasks|read|prompt|complete`` and
+``replay|auth|store|export|gen|new|snapshot|diff|doctor|bench|conformance|completion|servers|install|uninstall``.
 
 `main` looks at the first word only. ``run`` starts a server, which must not pay for the rest: it goes through
 `dovetail.cli.run`, which imports the standard library and the author's file; so does ``worker``, which works off the
@@ -29,6 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .proxy import main as proxy
 
         return proxy(words[1:])
+    if words[:1] == ["gateway"]:
+        from .gateway import main as gateway
+
+        return gateway(words[1:])
+    if words[:1] == ["remote"]:
+        from .remote import main as remote
+
+        return remote(words[1:])
     if words[:1] == ["worker"]:
         from .worker import main as worker
 

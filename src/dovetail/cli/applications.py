@@ -26,6 +26,8 @@ CORE: Final = frozenset(
     {
         "run",
         "proxy",
+        "gateway",
+        "remote",
         "export",
         "worker",
         "dev",

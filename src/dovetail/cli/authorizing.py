@@ -126,17 +126,18 @@ class LoginCommandOptions:
 
 
 class TerminalLogin:
-    """The person at the terminal, as `OAuth` meets them."""
+    """The person at the terminal, as `OAuth` meets them. ``piped``: there is no terminal, and perhaps a browser."""
 
-    def __init__(self, *, command: str = "", browser: bool = True) -> None:
+    def __init__(self, *, command: str = "", browser: bool = True, piped: bool = False) -> None:
         self._screen = Screen()
         self._terminal = Terminal()
+        self._piped = piped
         self._command = command
         self._browser = browser
 
     def approve(self, visit: LoginVisit) -> bool:
         """Show the address whole. Raises `LoginFailed` where nobody is there to log in."""
-        if self._command and not self._terminal.there:
+        if self._command and not self._terminal.there and not self._piped:
             raise LoginFailed(f"nobody is here to log in; log in first: {self._command}")
         self._screen.err.print(Text(f"\nLog in to {one_line(visit.server)}", style="bold"), soft_wrap=True)
         self._screen.err.print(Text(f"  at {one_line(visit.host)}, by this address:\n", style="dim"))
@@ -175,20 +176,20 @@ class TerminalLogin:
                 tokens=KeyringTokens() if choice.keyring else FileTokens(),
                 approve=self.approve,
                 open_browser=None if self._browser else _no_browser,
-                paste=self.paste,
+                paste=None if self._piped else self.paste,
                 timeout=timeout,
             )
         except ValueError as problem:
             raise UsageError(str(problem)) from None
 
 
-async def stored_login(url: str) -> Any:
-    """What ``--auth`` means for a target: the login kept for it, or a new one. Raises `UsageError` for what is no
-    URL.
+async def stored_login(url: str, *, piped: bool = False) -> Any:
+    """What ``--auth`` means for a target: the login kept for it, or a new one. ``piped``: standard input is no
+    person's, so a new one needs a browser. Raises `UsageError` for what is no URL.
     """
     place = _url(url)
     choice = await _choice_for(place) or Choice()
-    return TerminalLogin(command=f"dovetail auth login {place}").oauth(choice)
+    return TerminalLogin(command=f"dovetail auth login {place}", piped=piped).oauth(choice)
 
 
 @authorization.command

@@ -131,6 +131,22 @@ def proxy(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     return serve(words)
 
 
+@commands.command(name="gateway")
+def gateway(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Serve the servers of a configuration as one. See `dovetail gateway --help`."""
+    from .gateway import main as serve
+
+    return serve(words)
+
+
+@commands.command(name="remote")
+def remote(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Serve what a server at a URL offers on stdio, with a login. See `dovetail remote --help`."""
+    from .remote import main as serve
+
+    return serve(words)
+
+
 @commands.command(name="worker")
 def worker(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
     """Work off the tasks of the App in a Python file, without serving it. See `dovetail worker --help`."""

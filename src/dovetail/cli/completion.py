@@ -23,8 +23,10 @@ except ImportError as missing:
 from ..protocol.revisions import REVISIONS
 from .applications import ApplicationCommand
 from .dev import DevCommand
+from .gateway import GatewayCommand
 from .proxy import ProxyCommand
 from .record import RecordCommand
+from .remote import RemoteCommand
 from .run import RunCommand
 from .worker import WorkerCommand
 
@@ -104,6 +106,8 @@ def _described(words: tuple[str, ...], command: Commands, *, grouping: bool = Fa
 _PARSERS: Final[dict[tuple[str, ...], type[argparse.ArgumentParser]]] = {
     ("run",): RunCommand,
     ("proxy",): ProxyCommand,
+    ("gateway",): GatewayCommand,
+    ("remote",): RemoteCommand,
     ("worker",): WorkerCommand,
     ("dev",): DevCommand,
     ("record",): RecordCommand,

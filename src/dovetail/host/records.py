@@ -32,7 +32,8 @@ class HostRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``server``, ``kind``, ``name``: of the `ConsentRequest`. ``allowed``, and ``by`` whom or what: "policy",
     "remembered", "person", "nobody"; ``why``: in words. ``outcome`` of a call: "ok", "tool_error", or the name of the
     error; ``duration`` in seconds. ``digest``: of the arguments; ``arguments``: as JSON, where they are wanted.
-    ``fingerprint``: of the tool's definition. ``scopes``: that a login asked for.
+    ``fingerprint``: of the tool's definition. ``scopes``: that a login asked for. ``principal``: who called, at a
+    gateway that knows its callers: a digest, unless names are asked for.
     """
 
     time: float
@@ -49,6 +50,7 @@ class HostRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     arguments: str = ""
     fingerprint: str = ""
     scopes: tuple[str, ...] = ()
+    principal: str = ""
 
 
 RecordSink = Callable[[HostRecord], Any]

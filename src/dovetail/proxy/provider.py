@@ -16,7 +16,7 @@ from typing import Any, Final, Unpack
 from msgspec.structs import replace
 
 from ..client import Client, ClientOptions, Target
-from ..errors import DovetailError, LocalProtocolError, MethodNotFound, RPCError
+from ..errors import DovetailError, FeatureUnavailable, LocalProtocolError, MethodNotFound, RPCError
 from ..extensions import Call, Change, Channel, Encoded, Handler, Result, TaskOptions
 from ..logs import get_logger
 from ..protocol import names
@@ -58,8 +58,9 @@ class ProxyProvider(Provider):
 
     ``max_connections``: beyond these, a call is refused until one is unused (64). ``idle``: seconds after which an
     unused one is closed (300). ``list_timeout``: seconds that the upstream has for a page of a list (10).
-    ``park``: seconds that a call at a stateful upstream waits for the answers of a caller of the stateless era (300).
-    Raises `LocalProtocolError` for options that can't be.
+    ``first_wait``: seconds that serving waits for the upstream, to announce what it offers (2); None: it is connected
+    to when something is asked of it, or by `connect`. ``park``: seconds that a call at a stateful upstream waits for
+    the answers of a caller of the stateless era (300). Raises `LocalProtocolError` for options that can't be.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class ProxyProvider(Provider):
         max_connections: int = 64,
         idle: float = 300.0,
         list_timeout: float = 10.0,
+        first_wait: float | None = FIRST_WAIT,
         park: float = 300.0,
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -85,6 +87,7 @@ class ProxyProvider(Provider):
         if share not in ("caller", "all"):
             raise LocalProtocolError(f'share is "caller" or "all", not {share!r}')
         self._name = name
+        self._first_wait = first_wait
         self._main: Connection | None = None
         self._publish: Callable[[Change], None] | None = None
         self._watched: dict[str, int] = {}
@@ -245,7 +248,7 @@ class ProxyProvider(Provider):
         try:
             with await self._connections.lease(call, channel) as connection:
                 page = await self._lists.page(kind, connection, cursor)
-        except MethodNotFound:
+        except (MethodNotFound, FeatureUnavailable):
             return ProvidedPage()
         except DovetailError as problem:
             raise self._told(problem) from problem
@@ -258,7 +261,7 @@ class ProxyProvider(Provider):
         try:
             with await self._connections.lease(call, channel) as connection:
                 return await self._lists.find(kind, connection, name)
-        except MethodNotFound:
+        except (MethodNotFound, FeatureUnavailable):
             return None
         except DovetailError as problem:
             raise self._told(problem) from problem
@@ -319,22 +322,30 @@ class ProxyProvider(Provider):
     @asynccontextmanager
     async def _live(self, publish: Callable[[Change], None]) -> AsyncGenerator[None]:
         self._publish = publish
-        tidying = asyncio.create_task(self._connections.tidy())
-        beginning = asyncio.create_task(self._begin())
+        tasks = [asyncio.create_task(self._connections.tidy())]
         try:
-            await asyncio.wait({beginning}, timeout=FIRST_WAIT)
+            if self._first_wait is not None:
+                tasks.append(asyncio.create_task(self._begin()))
+                await asyncio.wait(tasks[1:], timeout=self._first_wait)
             yield
         finally:
             self._publish = None
-            tidying.cancel()
-            beginning.cancel()
-            await asyncio.gather(tidying, beginning, return_exceptions=True)
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._caller.close()
             await self._connections.close()
 
+    async def connect(self) -> Client:
+        """Connect to the upstream, where the connection of the proxy itself is not open, and give its client: what that
+        says of itself, and its states. It is the proxy's: close it by ending the proxy. Raises what opening it raises.
+        """
+        self._main = await self._connections.main()
+        return self._main.client
+
     async def _begin(self) -> None:
         try:
-            self._main = await self._connections.main()
+            await self.connect()
         except DovetailError as problem:
             log.warning("%s is not there yet: %s", self.label, problem)
 

@@ -1,0 +1,122 @@
+"""`Gateway`: many servers as one.
+
+Theory of operation. A gateway is an `App` with one thing mounted on it: the servers, each a proxy under its name
+(`server`), asked side by side (`servers`). So what an app has, a gateway has: both eras on stdio and HTTP,
+authorization, rate limits, stores that workers share, telemetry. What a host has is used as it is: names, states,
+policies, records.
+
+Specification: architecture; basic/authorization, "Token Passthrough" ("Security Best Practices").
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..errors import LocalProtocolError
+from ..extensions.tasks import tasks as running_tasks
+from ..host import HostPolicy, RecordSink
+from ..host.host import MAX_SERVERS
+from ..host.naming import check_server_name
+from ..host.records import HostRecorder
+from ..proxy import Credentials, ProxyProvider, Share
+from ..server.app import App
+from .door import GatewayDoor
+from .names import ServerNames
+from .server import GatewayServer
+from .servers import GatewayServers
+
+__all__ = ["Gateway"]
+
+_NOT_THEIRS: Final = frozenset(
+    {"elicitation", "approve", "sampling", "roots", "logging", "progress", "rounds"}
+)
+
+
+class Gateway:
+    """Many servers as one: ``Gateway({"files": "files.py", "web": "https://example.com/mcp"}).app.run("http")``.
+
+    ``servers``: by the names that they are to have, what a `Client` takes; or a `Client` that was not opened, whose
+    target and options are taken. A tool or prompt is ``server__name``, a resource ``scheme://server/...``; with
+    ``bare_names`` all are called what their servers call them, and of two of one name the first server's counts.
+
+    ``policy``: a `HostPolicy`, by which calls are let in; "ask" asks the caller's person, and is a no where the
+    caller's client can't. Without it all calls are let in. ``audit``: where a `HostRecord` of each decision and call
+    goes: a function that must not block, or the path of a file to append to; with ``audit_arguments`` also what calls
+    were made with, with ``audit_identities`` the names of callers in place of digests.
+
+    ``credentials``: by server, what gives the client's options (``auth``, ``headers``) for a principal; no two
+    principals share a connection to such a server. The caller's own token and headers are never sent on. ``share``,
+    ``tasks``: as of `dovetail.proxy.proxy_app`, for all servers. ``patience``: seconds that a list waits for one server
+    (10).
+
+    ``options`` are those of `App`: ``auth``, ``rate_limit``, ``store``, ``telemetry`` and the others. Raises
+    `LocalProtocolError` for a name that no server can have, credentials for a server that there is not, a policy with
+    flows; what `ProxyProvider` and `App` raise.
+    """
+
+    def __init__(
+        self,
+        servers: Mapping[str, Any],
+        *,
+        name: str = "gateway",
+        bare_names: bool = False,
+        policy: HostPolicy | None = None,
+        audit: RecordSink | str | os.PathLike[str] | None = None,
+        audit_arguments: bool = False,
+        audit_identities: bool = False,
+        credentials: Mapping[str, Credentials] | None = None,
+        share: Share = "caller",
+        tasks: bool = False,
+        patience: float = 10.0,
+        **options: Any,
+    ) -> None:
+        if len(servers) > MAX_SERVERS:
+            raise LocalProtocolError(f"a gateway has at most {MAX_SERVERS} servers, not {len(servers)}")
+        own = dict(credentials or {})
+        if unknown := sorted(own.keys() - servers.keys()):
+            known = ", ".join(servers) or "none"
+            raise LocalProtocolError(
+                f"there are credentials for {unknown[0]!r}, and no such server; there are: {known}"
+            )
+        recorder = (
+            None if audit is None else HostRecorder(audit, arguments=audit_arguments, tell=lambda _: None)
+        )
+        door = GatewayDoor(policy, recorder, identities=audit_identities)
+        self._servers: dict[str, GatewayServer] = {}
+        for each, given in servers.items():
+            proxy = _proxy(each, given, own.get(each), share=share, patience=patience)
+            names = ServerNames(check_server_name(each), bare=bare_names)
+            self._servers[each] = GatewayServer(each, proxy, names, door, kept_up=each not in own)
+        if tasks:
+            options["extensions"] = [*(options.get("extensions") or ()), running_tasks()]
+        self.app: Final = App(name, **options)
+        every = list(self._servers.values())
+        self.app.mount(None, GatewayServers(name, every, door, bare=bare_names, patience=patience))
+
+    @property
+    def servers(self) -> Mapping[str, GatewayServer]:
+        """The servers by their names."""
+        return dict(self._servers)
+
+
+def _proxy(
+    name: str, given: Any, credentials: Credentials | None, *, share: Share, patience: float
+) -> ProxyProvider:
+    """The proxy of one server. Raises `LocalProtocolError` for options that can't be."""
+    its_own = hasattr(given, "target") and hasattr(given, "options")
+    target: Any = given.target if its_own else given
+    client: dict[str, Any] = dict(given.options) if its_own else {}
+    if refused := sorted(client.keys() & _NOT_THEIRS):
+        raise LocalProtocolError(
+            f"the server {name!r} has the option {refused[0]!r}: what servers ask and tell goes to the callers of a"
+            " gateway"
+        )
+    return ProxyProvider(
+        target,
+        name=name,
+        share=share,
+        credentials=credentials,
+        list_timeout=patience,
+        first_wait=None,
+        **client,
+    )

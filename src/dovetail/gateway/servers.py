@@ -1,0 +1,108 @@
+"""The servers of a gateway as one source: asked side by side, found by name.
+
+Theory of operation. Names say which server a thing is of, so a look-up asks that one alone. A list asks all servers at
+once, and has what those gave that answered in time: one that is slow or away costs its own part, and the list says that
+it is not whole. Serving begins when all servers are settled, or after a moment, whichever is first.
+
+Specification: server/utilities/pagination.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+from ..errors import DovetailError, InvalidParams, RequestTimeout
+from ..extensions import Call, Change, Channel
+from ..logs import get_logger
+from ..providers import AskingRunner, ListKind, Provided, ProvidedPage
+from ..server.providers.composite import LIST, Composite
+from .door import GatewayDoor
+from .server import GatewayServer
+
+__all__ = ["GatewayServers"]
+
+log = get_logger("dovetail.gateway")
+FIRST_WAIT: Final = 2.0
+"""Seconds that serving waits for the servers; clients that find out the era of a server on stdio wait no longer than
+five.
+"""
+_PAGE: Final = 1000
+
+
+class GatewayServers(Composite):
+    """``servers`` in their order, which counts where ``bare`` names may be those of several."""
+
+    def __init__(
+        self, label: str, servers: Sequence[GatewayServer], door: GatewayDoor, *, bare: bool, patience: float
+    ) -> None:
+        super().__init__(label, list(servers), page_size=_PAGE)
+        self._servers = servers
+        self._door = door
+        self._bare = bare
+        self._patience = patience
+
+    async def _page(
+        self, kind: ListKind, call: Call, channel: Channel, cursor: str | None
+    ) -> ProvidedPage[Any]:
+        """All first pages, asked for at once; pages after the first of a server come one after the other."""
+        if cursor is not None:
+            return await super()._page(kind, call, channel, cursor)
+        pages = await asyncio.gather(*(self._first(kind, each, call, channel) for each in self._servers))
+        found: dict[str, Provided[Any]] = {}
+        partial = False
+        for place, page in enumerate(pages):
+            partial = partial or page is None or page.partial
+            for each in () if page is None else page.items:
+                if not (self._bare or kind in ("resources", "templates")) or not await self._is_shadowed(
+                    kind, each, place, call, channel
+                ):
+                    found.setdefault(each.name, each)
+            if page is not None and page.next is not None:
+                return ProvidedPage(list(found.values()), f"{place}:{page.next}", partial)
+        return ProvidedPage(list(found.values()), None, partial)
+
+    async def _first(
+        self, kind: ListKind, server: GatewayServer, call: Call, channel: Channel
+    ) -> ProvidedPage[Any] | None:
+        """The first page of a server, None where it did not come in time, or the server is known to be away."""
+        if server.status.state in ("failed", "needs_login"):
+            return None
+        try:
+            async with asyncio.timeout(self._patience):
+                return await LIST[kind](server)(call, channel, None)
+        except InvalidParams:
+            raise  # the caller's own
+        except TimeoutError:
+            log.warning("%s: its %s were not listed within %g seconds", server.name, kind, self._patience)
+        except DovetailError as problem:
+            log.warning("%s: its %s are not listed: %s", server.name, kind, problem)
+        except Exception:
+            log.exception("%s: its %s are not listed", server.name, kind)
+        return None
+
+    def mounted(self, asking: AskingRunner) -> None:
+        """Called when it is mounted."""
+        self._door.asking = asking
+        for each in self._servers:
+            each.mounted(asking)
+
+    def life(self, publish: Callable[[Change], None]) -> AbstractAsyncContextManager[None]:
+        """Around the time in which all of them are served."""
+        return self._live_together(publish)
+
+    @asynccontextmanager
+    async def _live_together(self, publish: Callable[[Change], None]) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            for each in self._servers:
+                await stack.enter_async_context(each.life(publish))
+            await asyncio.gather(*(_settled(each) for each in self._servers))
+            yield
+
+
+async def _settled(server: GatewayServer) -> None:
+    """Wait until it is known what has become of a server, for a moment."""
+    try:
+        await server.wait_for("new", "ready", "failed", "needs_login", timeout=FIRST_WAIT)
+    except RequestTimeout:
+        log.info("%s is not there yet", server.name)
