@@ -247,9 +247,10 @@ class ProxyProvider(Provider):
     ) -> ProvidedPage[Any]:
         try:
             with await self._connections.lease(call, channel) as connection:
-                page = await self._lists.page(kind, connection, cursor)
-        except (MethodNotFound, FeatureUnavailable):
-            return ProvidedPage()
+                try:
+                    page = await self._lists.page(kind, connection, cursor)
+                except (MethodNotFound, FeatureUnavailable):
+                    return ProvidedPage()
         except DovetailError as problem:
             raise self._told(problem) from problem
         return ProvidedPage([self._provided(kind, each) for each in page.items], page.next)
@@ -260,9 +261,10 @@ class ProxyProvider(Provider):
             return found
         try:
             with await self._connections.lease(call, channel) as connection:
-                return await self._lists.find(kind, connection, name)
-        except (MethodNotFound, FeatureUnavailable):
-            return None
+                try:
+                    return await self._lists.find(kind, connection, name)
+                except (MethodNotFound, FeatureUnavailable):
+                    return None
         except DovetailError as problem:
             raise self._told(problem) from problem
 
