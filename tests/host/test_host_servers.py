@@ -126,7 +126,7 @@ async def test_a_list_waits_for_a_slow_server_no_longer_than_it_may() -> None:
         assert not await host.settled(0.01)
         with pytest.raises(ServerUnavailable, match="it is connecting"):
             await host.call("mute__x")
-        with pytest.raises(RequestTimeout, match="'mute' was not ready within 0.01 seconds; it is connecting"):
+        with pytest.raises(RequestTimeout, match="'mute' was not ready in time"):
             await host.server("mute").wait_for("ready", timeout=0.01)
 
 

@@ -16,16 +16,17 @@ caller alone. A state changes before anybody is told of it, and all are told in 
 Specification: none; what ends a session is in basic/lifecycle and basic/transports "Session Management" (2025-11-25).
 """
 
-from collections.abc import Callable, Collection
-from typing import Any, Literal, get_args
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, Literal, get_args
 
 from msgspec import Struct
 
-from ..protocol.errors import Closed, DovetailError, copy_of, in_seconds
+from ..protocol.errors import Closed, DovetailError, LocalProtocolError, RequestTimeout, copy_of, in_seconds
 from .callbacks import CallbackQueue
-from .state_waiters import StateWaiters
 
 State = Literal["new", "opening", "ready", "renewing", "lost", "closed"]
+STATES: Final[tuple[str, ...]] = get_args(State)
 
 
 class StateChange(Struct, frozen=True):
@@ -43,17 +44,13 @@ class StateChange(Struct, frozen=True):
 StateHandler = Callable[[StateChange], Any]
 
 
-class States(StateWaiters[State]):
-    """The state of one connection. ``callback_queue``: tells the host's callback. What `wait` raises where a state
-    can't come any more: see `Client.wait_for`.
-    """
-
-    STATES = get_args(State)
+class States:
+    """The state of one connection. ``callback_queue``: tells the host's callback."""
 
     def __init__(self, callback_queue: CallbackQueue | None) -> None:
-        super().__init__()
         self.current = StateChange("new")
         self._callback_queue = callback_queue
+        self._waiters: set[tuple[frozenset[str], asyncio.Future[State]]] = set()
 
     def now(self, state: State, cause: DovetailError | None = None, *, renewed: bool = False) -> None:
         """Note a state and tell of it. ``renewed``: the server was opened anew."""
@@ -61,17 +58,42 @@ class States(StateWaiters[State]):
         if before.state in (state, "closed"):
             return
         self.current = StateChange(state, cause, before.renewals + renewed)
-        self.changed()
+        for wanted, waiter in tuple(self._waiters):
+            self._tell(wanted, waiter)
         if self._callback_queue is not None:
             self._callback_queue.put(self.current)
 
-    def _outcome(self, wanted: Collection[str]) -> State | Exception | None:
-        now = self.current
-        if now.state in wanted:
-            return now.state
-        if now.state == "closed":
-            return Closed("the client is closed")
-        return copy_of(now.cause) if now.state == "lost" and now.cause is not None else None
+    async def wait(self, wanted: tuple[str, ...], seconds: float | None) -> State:
+        """Wait until the state is one of these; gives it. Raises what can't come any more: see `Client.wait_for`."""
+        for each in wanted:
+            if each not in STATES:
+                raise LocalProtocolError(f"there is no state {each!r}; the states are {', '.join(STATES)}")
+        if not wanted:
+            raise LocalProtocolError('say which state to wait for, such as wait_for("ready")')
+        waiter: asyncio.Future[State] = asyncio.get_running_loop().create_future()
+        entry = (frozenset(wanted), waiter)
+        self._waiters.add(entry)
+        self._tell(*entry)
+        try:
+            await asyncio.wait((waiter,), timeout=seconds)
+            if waiter.done():
+                return waiter.result()
+        finally:
+            self._waiters.discard(entry)
+            if not waiter.cancel() and not waiter.cancelled():
+                waiter.exception()  # whoever was cancelled meanwhile does not ask for it
+        raise RequestTimeout(
+            f"the client was not {' or '.join(wanted)} within {in_seconds(seconds or 0.0)}; it is {self.current.state}"
+        )
 
-    def _late(self, wanted: Collection[str], seconds: float) -> str:
-        return f"the client was not {' or '.join(wanted)} within {in_seconds(seconds)}; it is {self.current.state}"
+    def _tell(self, wanted: frozenset[str], waiter: "asyncio.Future[State]") -> None:
+        """Let a waiter go if its state is there, or can't come by itself any more."""
+        now = self.current
+        if waiter.done():
+            return
+        if now.state in wanted:
+            waiter.set_result(now.state)
+        elif now.state == "closed":
+            waiter.set_exception(Closed("the client is closed"))
+        elif now.state == "lost" and now.cause is not None:
+            waiter.set_exception(copy_of(now.cause))

@@ -17,20 +17,20 @@ A state changes before anybody is told of it, and all are told in order.
 Specification: none.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Collection
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-from ..client.state_waiters import StateWaiters
-from ..errors import Closed, DovetailError
-from ..protocol.errors import in_seconds
+from ..errors import Closed, DovetailError, LocalProtocolError, RequestTimeout
 from ..security import one_line
 
 __all__ = ["ServerState", "ServerStates", "ServerStatus", "ServerUnavailable"]
 
 ServerState = Literal["new", "connecting", "ready", "degraded", "failed", "needs_login", "closed"]
+STATES: Final[tuple[str, ...]] = get_args(ServerState)
 
 
 class ServerStatus(Struct, frozen=True):
@@ -63,19 +63,15 @@ class ServerUnavailable(DovetailError):
         self.status = status
 
 
-class ServerStates(StateWaiters[ServerStatus]):
-    """The state of one server. ``tell`` hears of each. ``since``: when it came, by the monotonic clock. `wait` raises
-    `Closed` where a state can't come any more.
-    """
-
-    STATES = get_args(ServerState)
+class ServerStates:
+    """The state of one server. ``tell`` hears of each. ``since``: when it came, by the monotonic clock."""
 
     def __init__(self, name: str, tell: Callable[[ServerStatus], None]) -> None:
-        super().__init__()
         self.name = name
         self.current = ServerStatus("new")
         self.since = time.monotonic()
         self._tell = tell
+        self._waiters: set[tuple[frozenset[str], asyncio.Future[ServerStatus]]] = set()
 
     def now(
         self,
@@ -94,16 +90,35 @@ class ServerStates(StateWaiters[ServerStatus]):
             return
         if state != before.state:
             self.since = time.monotonic()
-        self.changed()
+        for wanted, waiter in tuple(self._waiters):
+            self._answer(wanted, waiter)
         self._tell(self.current)
 
-    def _outcome(self, wanted: Collection[str]) -> ServerStatus | Exception | None:
-        if self.current.state in wanted:
-            return self.current
-        return Closed("the host is closed") if self.current.state == "closed" else None
-
-    def _late(self, wanted: Collection[str], seconds: float) -> str:
-        return (
-            f"the server {self.name!r} was not {' or '.join(wanted)} within {in_seconds(seconds)}; "
-            f"it is {self.current}"
+    async def wait(self, wanted: tuple[str, ...], seconds: float | None) -> ServerStatus:
+        """Wait until the state is one of these. Raises `RequestTimeout`; `Closed` when it can't come any more."""
+        for each in wanted:
+            if each not in STATES:
+                raise LocalProtocolError(f"there is no state {each!r}; the states are {', '.join(STATES)}")
+        waiter: asyncio.Future[ServerStatus] = asyncio.get_running_loop().create_future()
+        entry = (frozenset(wanted), waiter)
+        self._waiters.add(entry)
+        self._answer(*entry)
+        try:
+            await asyncio.wait((waiter,), timeout=seconds)
+            if waiter.done():
+                return waiter.result()
+        finally:
+            self._waiters.discard(entry)
+            if not waiter.cancel() and not waiter.cancelled():
+                waiter.exception()  # whoever was cancelled meanwhile does not ask for it
+        raise RequestTimeout(
+            f"the server {self.name!r} was not {' or '.join(wanted)} in time; it is {self.current}"
         )
+
+    def _answer(self, wanted: frozenset[str], waiter: "asyncio.Future[ServerStatus]") -> None:
+        if waiter.done():
+            return
+        if self.current.state in wanted:
+            waiter.set_result(self.current)
+        elif self.current.state == "closed":
+            waiter.set_exception(Closed("the host is closed"))
