@@ -80,6 +80,8 @@ def of_applications() -> dict[str, str]:
 
 #: All of them.
 EVERY = PUBLIC | of_applications()
+#: Packages that are not public and load their names when they are first used, too.
+LATE = ("dovetail.capture",)
 #: Those that are programs for themselves: what their signatures name is not held to the rule for the library.
 PROGRAMS = ("dovetail.cli", *of_applications())
 
@@ -175,8 +177,8 @@ def listing() -> tuple[str, list[str]]:
 
 
 def stubs() -> Iterator[tuple[Path, str]]:
-    """The stub of each public module whose names are imported when they are first used: where, and its text."""
-    for module in sorted(EVERY):
+    """The stub of each module whose names are imported when they are first used: where, and its text."""
+    for module in sorted((*EVERY, *LATE)):
         loaded = importlib.import_module(module)
         homes: dict[str, tuple[str, ...]] | None = getattr(getattr(loaded, "_lazy", None), "homes", None)
         if homes is not None:

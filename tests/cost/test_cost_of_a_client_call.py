@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -34,6 +35,25 @@ SOURCE = Path(dovetail.__file__).parent
 FUNCTIONS = {"http": 77, "memory": 109}
 #: Functions of ours that a request runs through below the transport, its answer of three headers included.
 OF_A_REQUEST = 25
+#: What ``from dovetail import Client`` does without: it is loaded by clients that use it. Each of them takes time.
+UNNEEDED = (
+    "aiohttp",
+    "dovetail.capture.redaction",
+    "dovetail.capture.writing",
+    "dovetail.server",
+    "dovetail.transports.http1",
+    "dovetail.transports.http_client",
+    "dovetail.transports.stdio.client",
+    "email",
+    "httptools",
+    "importlib.metadata",
+    "jsonschema_rs",
+    "pydantic",
+    "tempfile",
+    "zipfile",
+)
+#: Modules of ours that it loads.
+MOST_MODULES = 119
 #: Functions of ours that a round takes beyond two plain calls, both requests together.
 OF_A_ROUND = 152
 
@@ -341,3 +361,20 @@ async def test_answers_to_requests_that_come_together_leave_together(
     for end in (read, write):
         with suppress(OSError):
             os.close(end)
+
+
+def test_a_client_loads_little_before_it_is_made() -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    loaded, bare = (
+        subprocess.run(
+            [sys.executable, "-I", "-c", f"import asyncio, msgspec, sys; {line}; print(*sys.modules)"],
+            capture_output=True,
+            timeout=60,
+            check=True,
+            env=plain,
+        )
+        for line in ("from dovetail import Client", "pass")
+    )
+    ours = set(loaded.stdout.decode().split()) - set(bare.stdout.decode().split())
+    assert sorted(ours & set(UNNEEDED)) == []
+    assert len([name for name in ours if name.startswith("dovetail")]) <= MOST_MODULES

@@ -36,7 +36,7 @@ LISTENERS = 250
 #: Bytes of a session that nobody uses, and of a stream on which nothing happens, in Python's own allocations. Of the
 #: latter, 1200 are this test's: what a server keeps of a request.
 IDLE_SESSION = 1_500
-IDLE_STREAM = 9_450
+IDLE_STREAM = 9_350
 
 
 @pytest.fixture(autouse=True)

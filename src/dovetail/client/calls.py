@@ -62,7 +62,7 @@ from .link import Link, RequestSettings, name_of, result_of
 from .options import Options, check_names, check_seconds
 from .own_meta import own_meta
 from .resolving import ResultResolver
-from .rounds import asks, check_result_type, drive, is_added
+from .rounds import asks, check_result_type, drive, is_added, plainly_complete
 from .server_warnings import ServerWarning
 
 R = TypeVar("R")
@@ -215,13 +215,18 @@ class Caller:
             body = await self.trip(method, params, how, link)
         required: InputRequired | None = None
         try:
-            if may_ask or link.profile.has(Feature.RESULT_TYPE):
-                required = asks(body, may_ask=may_ask, method=method)
-            if required is not None:
-                if self._options.rounds == "manual":
-                    return required
-                body = await self._rounds(required, link, method, cast("RetryParams", params), how, further)
-            result = link.read(method, body, kind)
+            typed = may_ask or link.profile.has(Feature.RESULT_TYPE)
+            result = plainly_complete(body, kind, typed=typed)
+            if result is None:
+                if typed:
+                    required = asks(body, may_ask=may_ask, method=method)
+                if required is not None:
+                    if self._options.rounds == "manual":
+                        return required
+                    body = await self._rounds(
+                        required, link, method, cast("RetryParams", params), how, further
+                    )
+                result = link.read(method, body, kind)
         except DovetailError as problem:
             problem.of_call(method, link.server)
             raise

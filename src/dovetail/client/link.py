@@ -190,7 +190,7 @@ class Link:
     @property
     def profile(self) -> Profile:
         """The rules of the revision in use."""
-        return self.engine.profile
+        return self.exchange.profile if self.stateless else self.session.profile
 
     @property
     def capabilities(self) -> ServerCapabilities | None:

@@ -9,14 +9,15 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, cast
 
 from msgspec import Struct
 
-from ..capture.writing import CaptureWriter
+import dovetail
+
+from .. import capture
 from ..protocol.errors import LocalProtocolError
 from ..protocol.revisions import REVISIONS, STATEFUL, STATELESS
 from ..protocol.types import (
@@ -122,7 +123,7 @@ class ClientOptions(TypedDict, total=False):
     env: Mapping[str, str] | None
     cwd: str | Path | None
     on_stderr: StderrHandler | None
-    record: str | os.PathLike[str] | CaptureWriter | None
+    record: "str | os.PathLike[str] | capture.CaptureWriter | None"
     telemetry: Observer | Iterable[Observer] | None
 
 
@@ -289,10 +290,7 @@ def check_seconds(name: str, seconds: Any, *, unlimited: bool = True) -> None:
 
 def own_info() -> Implementation:
     """What a client calls itself unless told otherwise."""
-    try:
-        return Implementation(name="dovetail", version=version("dovetail"))
-    except PackageNotFoundError:
-        return Implementation(name="dovetail", version="0")
+    return Implementation(name="dovetail", version=dovetail.__version__)
 
 
 def capabilities_of(options: Options) -> ClientCapabilities:

@@ -10,7 +10,7 @@ Specification: basic/patterns/mrtr, "Client Requirements".
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -21,6 +21,11 @@ from ..protocol.revisions import Profile
 from ..protocol.types import InputRequest, InputRequired, RetryParams
 from .answers import CallInfo
 from .questions import Questions
+
+R = TypeVar("R")
+
+#: What a complete result says of its type.
+_COMPLETE: Final = (None, names.RESULT_COMPLETE)
 
 MAX_ROUNDS: Final = 16
 MAX_QUESTIONS: Final = 64
@@ -73,6 +78,17 @@ def asks(body: Raw, *, may_ask: bool, method: str) -> InputRequired | None:
     if len(required.input_requests or {}) > MAX_QUESTIONS:
         raise RemoteProtocolError(f"{method} asks more than {MAX_QUESTIONS} questions at once")
     return required
+
+
+def plainly_complete(body: Raw, kind: type[R], *, typed: bool) -> R | None:
+    """A result that is complete, and reads as it should: then there is nothing else to be found out about it. None for
+    any other, be it right or wrong. ``typed``: results have types, and this one may be of another.
+    """
+    try:
+        result = codec.reader(kind).keep(body)
+    except codec.DECODE_ERRORS:
+        return None
+    return result if not typed or getattr(result, "result_type", "") in _COMPLETE else None
 
 
 def is_added(body: Raw, method: str) -> bool:

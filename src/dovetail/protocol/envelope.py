@@ -152,6 +152,15 @@ def read(data: bytes) -> Message:
         raise _salvaged(InvalidRequest(_explain(problem)), data) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise _salvaged(ParseError(f"the message is not JSON: {problem}"), data) from None
+    if (  # plainly a result: nothing is to be classified
+        envelope.result is not UNSET
+        and type(envelope.id) is int
+        and envelope.jsonrpc == JSONRPC_VERSION
+        and envelope.method is UNSET
+        and envelope.error is UNSET
+        and memoryview(envelope.result)[0] == _BRACE
+    ):
+        return Message(Kind.RESULT, envelope.id, body=envelope.result)
     return classify(envelope)
 
 

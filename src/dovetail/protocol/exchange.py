@@ -208,6 +208,7 @@ class Exchange:
 
 
 _MAX_SAID: Final = 64
+_EMPTY: Final = len(b"{}")
 _META_MEMBER: Final = b'{"%b":%%b}' % names.META.encode()
 #: Members of `_meta` that a request has from its maker alone.
 _FILLED: Final = frozenset(
@@ -236,12 +237,15 @@ class ClientExchange:
         self._profiles = profiles
         self.profile: Profile = profiles[revision]
         self._constant = self._head = self._reporting = b""
+        self._patterns: dict[str, bytes] = {}
+        self._patterns_for: DiscoverResult | None = None
         self._said: dict[bytes, bytes] = {}
         self.speak(revision)
 
     def speak(self, revision: str) -> None:
         """Use this revision from now on."""
         self._said.clear()
+        self._patterns.clear()
         self.profile = self._profiles[revision]
         members = {
             names.META_PROTOCOL_VERSION: revision,
@@ -291,11 +295,13 @@ class ClientExchange:
 
         Raises `FeatureUnavailable` as `check_method` does.
         """
-        offered: ServerCapabilities | None = None if self.server is None else self.server.capabilities
-        check_method(method, self.profile, offered, self._profiles)
         if type(progress_token) is int and not meta and log_level is None and capabilities is None:
-            head = self._reporting % progress_token
-            return messages.request(id, method, messages.join(head, self.profile.encode(params)))
+            pattern = self._patterns.get(method) if self._patterns_for is self.server else None
+            pattern, body = pattern or self._pattern(method), self.profile.encode(params)
+            if type(id) is int and len(body) > _EMPTY:
+                return pattern % (id, progress_token, memoryview(body)[1:])
+            return messages.request(id, method, messages.join(self._reporting % progress_token, body))
+        self._check(method)
         own: Meta = {}
         if meta:
             own = {key: item for key, item in meta.items() if key not in _FILLED}
@@ -308,6 +314,22 @@ class ClientExchange:
         else:
             head = _META_MEMBER % messages.join(self._constant, codec.encode(own)) if own else self._head
         return messages.request(id, method, messages.join(head, self.profile.encode(params)))
+
+    def _check(self, method: str) -> None:
+        offered: ServerCapabilities | None = None if self.server is None else self.server.capabilities
+        check_method(method, self.profile, offered, self._profiles)
+
+    def _pattern(self, method: str) -> bytes:
+        """What most requests of a method are made of; kept for one that may be sent, as long as the server is the same.
+
+        Raises `FeatureUnavailable`.
+        """
+        self._check(method)
+        if self._patterns_for is not self.server or len(self._patterns) >= _MAX_SAID:
+            self._patterns.clear()
+            self._patterns_for = self.server
+        found = self._patterns[method] = messages.request_pattern(method, self._reporting[:-1])
+        return found
 
     def cancellation(self, id: RequestId, reason: str | None = None) -> bytes:
         """Take a request back, on transports where closing a stream can't say it (stdio)."""

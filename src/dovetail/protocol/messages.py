@@ -98,6 +98,14 @@ def request(id: RequestId, method: str, params: bytes | Raw = b"") -> bytes:
     return head + b',"params":' + bytes(params) + b"}" if params else head + b"}"
 
 
+def request_pattern(method: str, opening: bytes) -> bytes:
+    """A pattern (``%``) of requests, which takes an id that is a number, what ``opening`` takes, and the parameters
+    without their first brace. ``opening``: a pattern of the parameters' first members, up to their last brace.
+    """
+    name = method.encode().replace(b"%", b"%%")
+    return b'{"jsonrpc":"2.0","id":%%d,"method":"%b","params":%b,%%b}' % (name, opening)
+
+
 def join(first: bytes, second: bytes) -> bytes:
     """One object from the members of two; the names must not overlap."""
     if len(second) == 2:

@@ -377,7 +377,8 @@ class _ListenerAccess:
         self._catalog = catalog
         self._principal = principal
         self._known = [catalog.fingerprint(kind, principal) for kind in _LISTS]
-        self._hid = [catalog.hides(kind, principal) for kind in _LISTS]
+        #: Which lists hid something, a bit each: there are as many of these as listeners.
+        self._hid = sum(1 << place for place, kind in enumerate(_LISTS) if catalog.hides(kind, principal))
 
     def hears(self, change: Change) -> bool:
         """Whether the listener is to hear of a change."""
@@ -388,7 +389,8 @@ class _ListenerAccess:
         place, now = _LISTS.index(change.kind), self._catalog.fingerprint(change.kind, self._principal)
         before, self._known[place] = self._known[place], now
         hides = self._catalog.hides(change.kind, self._principal)
-        hid, self._hid[place] = self._hid[place], hides
+        bit = 1 << place
+        hid, self._hid = self._hid & bit, self._hid | bit if hides else self._hid & ~bit
         # A list that changed in another process is the same here. Who sees all of it may hear of that; for all others
         # it may be a change of something that they can't see, or that they could not see before it was removed.
         return now != before or not (hides or hid)

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urljoin, urlsplit
 
 from ...protocol import envelope, names
@@ -29,7 +29,7 @@ from ...protocol.errors import (
     TransportError,
 )
 from ...protocol.types.requests import RequestId
-from ..http1.client.http_backend import BackendResponse
+from ..http1.client.http_backend import BackendResponse, WholeResponse
 
 __all__ = [
     "ERROR_BODY",
@@ -103,6 +103,11 @@ class EndpointResponse:
             return piece
         body, self._body = self._body, b""
         return body
+
+    def whole(self, most: int) -> bytes | None:
+        """See `WholeResponse.whole`; None where the response can't be asked."""
+        take = cast("WholeResponse", self._response).whole if hasattr(self._response, "whole") else None
+        return None if take is None or self._body is not None else take(most)
 
     async def finish(self) -> None:
         """Read a refusal and let go of its connection; `read` gives the body nevertheless."""

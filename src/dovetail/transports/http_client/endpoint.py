@@ -70,6 +70,8 @@ class HTTPEndpoint:
         self.closed = False
         self._backend: HTTPBackend | None = None
         self._fixed: dict[str, str] | None = None
+        #: The headers of the last request, as they were given and as they were sent, where neither can change.
+        self._last: tuple[Headers, Headers] | None = None
         self._waits: set[asyncio.Timeout] = set()
         if auth is not None:
             static = [] if headers is None or callable(headers) else [name.lower() for name in headers]
@@ -114,8 +116,15 @@ class HTTPEndpoint:
         where = url or self.url
         if self.auth is not None:
             return await self._authorized(self.auth, backend, method, where, headers, body, repeatable)
-        callers = await self.headers() if self._fixed is None else self._fixed
-        sent = [_ENCODINGS, *callers.items(), *headers]
+        callers, last = self._fixed, self._last
+        if last is not None and headers is last[0] and callers is not None:
+            sent = last[1]
+        else:
+            changing = callers is None or not isinstance(headers, tuple)
+            if callers is None:
+                callers = await self.headers()
+            sent = (_ENCODINGS, *callers.items(), *headers)
+            self._last = None if changing else (headers, sent)
         return EndpointResponse(
             await backend.request(method, where, sent, body, repeatable=repeatable), callers
         )
@@ -147,10 +156,11 @@ class HTTPEndpoint:
         return backend if self.around is None else self.around(backend)
 
     def _usable(self) -> HTTPBackend:
-        self.check()
-        if self._backend is None:
+        backend = self._backend
+        if self.closed or backend is None:
+            self.check()
             raise LocalProtocolError("this transport is not open yet")
-        return self._backend
+        return backend
 
     async def headers(self) -> dict[str, str]:
         """The caller's headers for one request, the credentials of the URL among them."""

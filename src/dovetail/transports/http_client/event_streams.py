@@ -2,20 +2,21 @@
 
 Theory of operation. Whoever awaits a stream reads it (`EventStreams.follow`); there is no reader task. What is not
 the awaited answer is sorted: an answer to another open call ends that call, anything else goes to the
-receiver, marked with the request on whose stream it came. A call is ended from outside through its
-`asyncio.timeout` scope, which tells our cancellation from that of the caller.
+receiver, marked with the request on whose stream it came. A call is ended from outside by `OpenCall.settle`, whose
+cancellation is told from that of the caller.
 Specification: 2025-11-25 basic/transports, "Sending Messages to the Server", "Listening for Messages from the
 Server".
 """
 
 import asyncio
+from types import TracebackType
 from typing import Final
 
 from ...logs import get_logger
 from ...protocol import envelope
 from ...protocol.bindings.sse import EventTooLarge, SSEParser
 from ...protocol.envelope import Kind, Message
-from ...protocol.errors import ConnectionLost, DovetailError, RemoteProtocolError
+from ...protocol.errors import ConnectionLost, DovetailError, LocalProtocolError, RemoteProtocolError
 from ...protocol.types.requests import RequestId
 from ..client_transport import Outgoing, ReceivedResponse, Receiver
 from . import answers
@@ -30,17 +31,46 @@ _AT_ONCE: Final = 256
 
 
 class OpenCall:
-    """One request whose answer is awaited. ``scope`` ends it from outside, with ``outcome``."""
+    """One request whose answer is awaited inside its ``with`` block; left early where `settle` says the outcome."""
+
+    __slots__ = ("_cancelling", "_outcome", "_struck", "_task")
 
     def __init__(self) -> None:
-        self.scope = asyncio.timeout(None)
-        self.outcome: ReceivedResponse | DovetailError | None = None
+        self._outcome: ReceivedResponse | DovetailError | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._struck = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise LocalProtocolError("a request is awaited inside a task of an event loop")
+        self._task = task
+        self._cancelling = task.cancelling()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        task, self._task = self._task, None
+        ours = self._struck and task is not None and task.uncancel() <= self._cancelling
+        return ours and kind is not None and issubclass(kind, asyncio.CancelledError)
 
     def settle(self, outcome: ReceivedResponse | DovetailError) -> None:
         """End the wait with this outcome, unless it has ended."""
-        if self.outcome is None and not self.scope.expired():
-            self.outcome = outcome
-            self.scope.reschedule(0)
+        if self._outcome is None and self._task is not None:
+            self._outcome = outcome
+            self._task.get_loop().call_soon(self._strike)
+
+    def _strike(self) -> None:
+        if self._task is not None:
+            self._struck = True
+            self._task.cancel()
+
+    def settled(self) -> ReceivedResponse:
+        """The outcome, once the block was left early. Raises it where it is an error."""
+        if isinstance(self._outcome, ReceivedResponse):
+            return self._outcome
+        raise self._outcome or LocalProtocolError("the wait was not ended")
 
 
 class EventStreams:

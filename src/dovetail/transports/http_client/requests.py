@@ -16,6 +16,7 @@ from ...protocol.envelope import Malformed, Message
 from ...protocol.errors import RemoteProtocolError, SessionEnded, TransportError
 from ...runtime import tap
 from ..client_transport import Outgoing
+from ..http1.client.http_backend import Headers
 from ..shared_channel import link
 from . import answers
 from .answers import EndpointResponse
@@ -28,6 +29,10 @@ _MEDIA: Final = (
     ("content-type", names.MEDIA_JSON),
 )
 _NAME: Final = "http"
+#: Sets of headers that are kept, and characters of their values beyond those that all have.
+_MAX_KEPT: Final = 64
+_MAX_MIRRORS: Final = 2048
+_HeaderKey = tuple[str | None, str, tuple[tuple[str, str], ...]]
 
 
 class RequestSender:
@@ -38,6 +43,7 @@ class RequestSender:
         self.session: str | None = None
         self.revision = ""
         self._link = link(_NAME)
+        self._headers: dict[_HeaderKey, Headers] = {}
 
     def post(self, out: Outgoing, session: str | None) -> Awaitable[EndpointResponse]:
         """Send a message."""
@@ -45,9 +51,19 @@ class RequestSender:
             tap.note(self._link, "client", True, _NAME, out.data, out.revision or None)
         if out.revision and not out.stateless:
             self.revision = out.revision
-        headers = self._marks(None if out.stateless else session, out.revision)
-        headers += (*_MEDIA, *out.headers)
+        key = (None if out.stateless else session, out.revision, out.headers)
+        headers = self._headers.get(key) or self._headers_of(key)
         return self.endpoint.request("POST", headers, out.data, repeatable=out.repeatable)
+
+    def _headers_of(self, key: _HeaderKey) -> Headers:
+        """The headers of a message; kept for those like it, of which there are few."""
+        session, revision, mirrors = key
+        headers = (*self._marks(session, revision), *_MEDIA, *mirrors)
+        if len(self._headers) >= _MAX_KEPT:
+            self._headers.clear()
+        if sum(len(value) for _, value in mirrors) <= _MAX_MIRRORS:
+            self._headers[key] = headers
+        return headers
 
     async def get(self, session: str | None, last_event_id: str, revision: str) -> EndpointResponse:
         """Ask for an event stream: the standalone one, or another from its last event on."""

@@ -44,6 +44,7 @@ from .requests import RequestSender
 from .resumption import Resumption
 from .standalone import StandaloneStream
 from .target import HeaderSource
+from .turns import Turns
 
 __all__ = ["HTTPTransport"]
 
@@ -102,7 +103,7 @@ class HTTPTransport:
         self._requests = RequestSender(self.endpoint)
         self._event_streams = EventStreams(self._requests, max_message)
         self._standalone = StandaloneStream(self._requests, self._event_streams, resume_attempts)
-        self._turns = asyncio.Semaphore(_MAX_CALLS)
+        self._turns = Turns(_MAX_CALLS)
 
     # What a client asks of its transport
 
@@ -124,21 +125,22 @@ class HTTPTransport:
         if id in calls:
             raise LocalProtocolError(f"the request id {id!r} is in use")
         call = calls[id] = OpenCall()
+        turns = self._turns
         try:
-            async with call.scope, self._turns:
-                return await self._call(out)
-        except TimeoutError:
-            if isinstance(call.outcome, ReceivedResponse):
-                return call.outcome
-            if call.outcome is not None:
-                raise call.outcome from None
-            raise
+            with call:
+                if not turns.take():
+                    await turns.wait()
+                try:
+                    return await self._call(out)
+                finally:
+                    turns.give_back()
         except DovetailError:
             if self.endpoint.closed:
                 raise closed_in_use("the connection was closed while the call was open") from None
             raise
         finally:
             del calls[id]
+        return call.settled()
 
     async def send(self, out: Outgoing) -> None:
         """POST a notification or a response. Raises like `request`; `TransportError` if it takes too long."""
@@ -266,6 +268,10 @@ class HTTPTransport:
                 return await self._other_status(out, answer, session)
             if opening:
                 session = requests.take_session(answer)
+            elif answer.headers.get("content-type") == names.MEDIA_JSON:
+                body = answer.whole(self._max_message)  # most often it is all there
+                if body is not None:
+                    return self._reply(out, body)
             if answers.is_event_stream(answer):
                 reply = await self._read_stream(out, answer, session)
             else:
@@ -283,16 +289,20 @@ class HTTPTransport:
             raise await self._requests.refused(answer, None)
         body = await answers.read_body(answer, self._max_message, self.describe())
         answer.close()
+        return self._reply(out, body)
+
+    def _reply(self, out: Outgoing, body: bytes) -> ReceivedResponse:
+        """The reply in the body of an answer with status 200. Raises `RemoteProtocolError` where it has none."""
         message = self._requests.opened(body, out.revision)
         if message.id != out.id and out.id is not None:
             message = envelope.under_number(message, (out.id,)) or message
         if message.id != out.id or message.kind in (Kind.REQUEST, Kind.NOTIFICATION):
             if message.kind is Kind.ERROR and message.id is None:
-                return ReceivedResponse(Message(Kind.ERROR, out.id, body=message.body), answer.status)
+                return ReceivedResponse(Message(Kind.ERROR, out.id, body=message.body), 200)
             raise RemoteProtocolError(
                 f"{self.describe()} answered {out.method} with a message that is not its response"
             )
-        return ReceivedResponse(message, answer.status)
+        return ReceivedResponse(message, 200)
 
     async def _read_stream(
         self, out: Outgoing, answer: EndpointResponse, session: str | None

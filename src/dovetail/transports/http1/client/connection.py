@@ -12,6 +12,8 @@ come that the event loop has not handed over yet, the system is asked right befo
 A connection feeds its `HTTP1Response` while that is on its way; once it is whole the two part, and what is yet to be
 read waits in the answer, so that the connection is free for the next request. What is there is read without any wait.
 
+An answer that comes whole, with the head of the one before it, is not parsed again (`repeated_heads`).
+
 What is kept is bounded: the head, and whatever else is no body (interim answers, trailers, the framing of chunks) by
 `HEAD_LIMIT`; of the body `WAITING` bytes that nobody has asked for, then the server has to wait.
 Specification: RFC 9112; RFC 9110 sections 6.4, 8.4 and 15.2.
@@ -28,6 +30,7 @@ from typing import Any, Final, cast
 
 from ....protocol.errors import ConnectionLost
 from .bodies import Unpacker, unpacker_for
+from .repeated_heads import BODILESS, RepeatedAnswerHead
 
 try:
     import httptools
@@ -48,7 +51,6 @@ _JOINED: Final = 64 * 1024
 _PIECE: Final = 256 * 1024
 _MAX_NAMES: Final = 512
 _MAX_NAME: Final = 64
-_BODILESS: Final = frozenset({204, 304})
 _SWITCHING: Final = 101
 _CHUNKED: Final = "chunked"
 _CODINGS: Final = (_CHUNKED, "identity")
@@ -127,6 +129,12 @@ class HTTP1Response:
             else:
                 await self._more()
 
+    def whole(self, most: int) -> bytes | None:
+        """See `http_backend.WholeResponse.whole`."""
+        if not self._done or self._unpacker is not None or self._cut or self._held > most:
+            return None
+        return self._next() if self._pieces else None
+
     @property
     def ended(self) -> bool:
         """See `http_backend.BackendResponse.ended`."""
@@ -177,6 +185,18 @@ class HTTP1Response:
                 self._unpacker = unpacker_for(encoding)
             except zlib.error as problem:
                 self._cut = str(problem)
+        if not self.begun.done():
+            self.begun.set_result(None)
+
+    def came(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """All of it is there, as it was sent."""
+        self.status = status
+        self.headers = headers
+        if body:
+            self._pieces.append(body)
+            self._held = len(body)
+        self._done = True
+        self._connection = None
         if not self.begun.done():
             self.begun.set_result(None)
 
@@ -235,6 +255,7 @@ class HTTPClientConnection(asyncio.Protocol):
         "_over",
         "_parser",
         "_partial",
+        "_repeated",
         "_room",
         "_stopped",
         "_transport",
@@ -265,6 +286,7 @@ class HTTPClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(**_LENIENT)
         self._answer: HTTP1Response | None = None
+        self._repeated: RepeatedAnswerHead | None = None
         self._room: asyncio.Future[None] | None = None
         self._dry = self._lines = 0
         self._heading = self._interim = self._last = self._openended = False
@@ -350,6 +372,12 @@ class HTTPClientConnection(asyncio.Protocol):
         if answer is None:
             self.discard()  # nobody asked for that
             return
+        fresh = not answer.heard and not answer.bodiless
+        if fresh and self._repeated is not None:
+            found = self._repeated.read(data)
+            if found is not None:
+                self._came(answer, self._repeated, *found)
+                return
         answer.heard = True
         self._dry += len(data)
         try:
@@ -360,6 +388,8 @@ class HTTPClientConnection(asyncio.Protocol):
             self._misread(problem)
         if self._over:
             self._over = False
+            if fresh and not self._last:
+                self._repeated = RepeatedAnswerHead.of(data, answer.status, answer.headers)
             self._finish()
 
     def eof_received(self) -> bool:
@@ -432,7 +462,7 @@ class HTTPClientConnection(asyncio.Protocol):
             coding = coding.lower()
             if coding not in _CODINGS:
                 raise _Improper("its transfer encoding was not asked for")
-        bodiless = answer.bodiless or status in _BODILESS
+        bodiless = answer.bodiless or status in BODILESS
         self._openended = coding != _CHUNKED and "content-length" not in headers and not bodiless
         if not parser.should_keep_alive() or answer.bodiless:
             self._last = True
@@ -462,6 +492,15 @@ class HTTPClientConnection(asyncio.Protocol):
             self._over = True
 
     # Ends
+
+    def _came(
+        self, answer: HTTP1Response, head: RepeatedAnswerHead, headers: dict[str, str], body: bytes
+    ) -> None:
+        """A whole answer, of which the parser knows no more."""
+        self._answer = None
+        answer.heard = True
+        answer.came(head.status, headers, body)
+        self._finish()
 
     def _finish(self) -> None:
         """The answer is complete."""

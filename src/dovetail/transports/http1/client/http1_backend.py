@@ -47,6 +47,16 @@ class _Pool(NamedTuple):
     idle: list[HTTPClientConnection]
 
 
+class _Prepared(NamedTuple):
+    """The request of before: the next one is most often like it."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    pool: _Pool | None
+    head: bytes
+
+
 class HTTP1Backend:
     """An `HTTPBackend` of our own. Make and use it inside one running event loop.
 
@@ -73,6 +83,7 @@ class HTTP1Backend:
         self._proxies = trust_env and unix_socket is None
         self._proxied: HTTPBackend | None = None
         self._heads: dict[tuple[object, ...], tuple[_Pool | None, bytes]] = {}
+        self._last: _Prepared | None = None
         self._pools: dict[str, _Pool | None] = {}
         self._idle: dict[tuple[str, str, int], _Pool] = {}
         self._open: set[HTTPClientConnection] = set()
@@ -87,8 +98,11 @@ class HTTP1Backend:
         """Send a request and await the headers of its response; see `HTTPBackend.request`."""
         if self._closed:
             raise Closed("the connection was closed")
-        key = (method, url, *headers)
-        pool, head = self._heads.get(key) or self._prepared(key, method, url, headers)
+        last = self._last
+        if last is not None and headers is last.headers and url == last.url and method == last.method:
+            pool, head = last.pool, last.head
+        else:
+            pool, head = self._prepared(method, url, headers)
         if pool is None:
             return await self._through_proxy().request(method, url, headers, body, repeatable=repeatable)
         if body is None and has_body(method, body):
@@ -119,6 +133,7 @@ class HTTP1Backend:
         """Close all connections; requests that are open fail. Idempotent, bounded."""
         self._closed = True
         self._heads.clear()
+        self._last = None
         if self._sweeper is not None:
             self._sweeper.cancel()
         for attempt in self._attempts:
@@ -137,15 +152,19 @@ class HTTP1Backend:
 
     # Requests
 
-    def _prepared(
-        self, key: tuple[object, ...], method: str, url: str, headers: Headers
-    ) -> tuple[_Pool | None, bytes]:
+    def _prepared(self, method: str, url: str, headers: Headers) -> tuple[_Pool | None, bytes]:
         """Where a request goes, and the head it begins with; both are kept for those like it."""
-        found = (self._pool(url), head_of(method, url, headers))
-        if len(found[1]) <= _MAX_HEAD:
+        key = (method, url, *headers)
+        found = self._heads.get(key)
+        if found is None:
+            found = (self._pool(url), head_of(method, url, headers))
+            if len(found[1]) > _MAX_HEAD:
+                return found
             if len(self._heads) >= _MAX_HEADS:
                 self._heads.clear()
             self._heads[key] = found
+        if isinstance(headers, tuple):  # nobody can change it
+            self._last = _Prepared(method, url, headers, *found)
         return found
 
     def _pool(self, url: str) -> _Pool | None:
@@ -162,6 +181,7 @@ class HTTP1Backend:
             self._pools.clear()
             self._idle.clear()
             self._heads.clear()
+            self._last = None
         self._pools[url] = pool
         return pool
 

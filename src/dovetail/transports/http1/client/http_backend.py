@@ -17,7 +17,7 @@ from typing import Protocol
 
 from ....protocol.errors import ConnectFailed
 
-__all__ = ["ConnectRefused", "Headers", "HTTPBackend", "BackendResponse"]
+__all__ = ["BackendResponse", "ConnectRefused", "HTTPBackend", "Headers", "WholeResponse"]
 
 Headers = Sequence[tuple[str, str]]
 """Names and values of request headers, in order."""
@@ -54,6 +54,17 @@ class BackendResponse(Protocol):
 
     def close(self) -> None:
         """Let go. If the body has not ended, the connection is closed, which tells the server. Idempotent."""
+        ...
+
+
+class WholeResponse(BackendResponse, Protocol):
+    """A response that can also be asked for its body without any wait. None has to be able to."""
+
+    def whole(self, most: int) -> bytes | None:
+        """What is left of the body, if all of it is there, as it was sent, in ``most`` bytes at most.
+
+        None where it is not so, or where nothing is left: `read` says what is the matter.
+        """
         ...
 
 
