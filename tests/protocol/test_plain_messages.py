@@ -44,13 +44,16 @@ def discovered(capabilities: ServerCapabilities) -> DiscoverResult:
 
 @pytest.mark.parametrize("method,params", PARAMETERS)
 @pytest.mark.parametrize("id", [1, 2**62, "c-1"])
-def test_a_plain_request_is_the_one_with_everything_said(method: str, params: Any, id: Any) -> None:
+@pytest.mark.parametrize("said", [None, ClientCapabilities(), ClientCapabilities(experimental={"%d": {}})])
+def test_a_plain_request_is_the_one_with_everything_said(
+    method: str, params: Any, id: Any, said: ClientCapabilities | None
+) -> None:
     """With a token that is a number a pattern is filled in; with text in its place, everything is put together."""
     info = Implementation(name="100% %d", version="%b")
     exchange = ClientExchange(info, ClientCapabilities(experimental={"%s": {}}))
     for _ in range(2):
-        plain = exchange.request(id, method, params, progress_token=17)
-        whole = exchange.request(id, method, params, progress_token="17")
+        plain = exchange.request(id, method, params, progress_token=17, capabilities=said)
+        whole = exchange.request(id, method, params, progress_token="17", capabilities=said)
         assert plain == whole.replace(b'"17"', b"17")
         assert codec.decode(plain)["params"][names.META][names.META_PROGRESS_TOKEN] == 17
 

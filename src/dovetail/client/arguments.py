@@ -18,7 +18,7 @@ _UNFIT: Final = (TypeError, ValueError, RecursionError)
 
 def as_json(what: str, value: Any) -> bytes:
     """A mapping as JSON. ``what`` names it. Raises `LocalProtocolError` for what can't be JSON."""
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise LocalProtocolError(
             f"{what} are given as a dict of names and values, not as a {type(value).__name__}"
         )

@@ -70,6 +70,9 @@ P = TypeVar("P", bound=PageResult)
 
 MAX_PAGES: Final = 10_000
 _SCOPE: Final = "own"
+#: Of an enum a member is looked up in Python, before Python 3.12.
+_ROUNDS: Final = Feature.ROUNDS
+_RESULT_TYPE: Final = Feature.RESULT_TYPE
 _RECOVERABLE: Final = (SessionEnded, HeaderMismatch, UnsupportedVersion, URLElicitationRequired)
 Seconds = float | None | UnsetType
 
@@ -202,10 +205,7 @@ class Caller:
                 return kept
         epoch = self._epoch
         may_ask = (
-            spec is not None
-            and spec.rounds
-            and isinstance(params, RetryParams)
-            and profile.has(Feature.ROUNDS)
+            spec is not None and spec.rounds and isinstance(params, RetryParams) and profile.has(_ROUNDS)
         )
         further: ResultResolver | None = None
         if method in self._options.additions.extended:
@@ -215,7 +215,7 @@ class Caller:
             body = await self.trip(method, params, how, link)
         required: InputRequired | None = None
         try:
-            typed = may_ask or link.profile.has(Feature.RESULT_TYPE)
+            typed = may_ask or link.profile.has(_RESULT_TYPE)
             result = plainly_complete(body, kind, typed=typed)
             if result is None:
                 if typed:

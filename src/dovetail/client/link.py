@@ -72,6 +72,9 @@ _SHOWN: Final = 100
 _DIGITS: Final = 19
 #: Characters of a name whose headers are made anew each time: those of others are remembered.
 _LONG_NAME: Final = 1024
+#: Of an enum a member is looked up in Python, before Python 3.12.
+_RESULT: Final = Kind.RESULT
+_REQUEST_HEADERS: Final = Feature.REQUEST_HEADERS
 #: Requests that no caller made: an error names them only if it is about one of them.
 _OPENING: Final = frozenset({names.DISCOVER, names.INITIALIZE})
 
@@ -374,18 +377,21 @@ class Link:
     def _mirrored(
         self, method: str, params: Any = None, annotated: Sequence[HeaderParameter] = ()
     ) -> tuple[tuple[str, str], ...]:
-        if not self.transport.http or not self.stateless or not self.profile.has(Feature.REQUEST_HEADERS):
+        if not self.transport.http or not self.stateless:
+            return ()
+        profile = self.exchange.profile
+        if not profile.has(_REQUEST_HEADERS):
             return ()
         try:
             if not annotated:
-                name = name_of(self.profile, method, params)
+                name = name_of(profile, method, params)
                 if name is not None and len(name) > _LONG_NAME:
                     return tuple(mirror(method, name))
                 return _mirrored_plainly(method, name)
             arguments: Any = None
             if isinstance(params, CallToolParams) and params.arguments:
                 arguments = codec.decode(params.arguments)
-            return tuple(mirror(method, name_of(self.profile, method, params), arguments, annotated))
+            return tuple(mirror(method, name_of(profile, method, params), arguments, annotated))
         except InvalidHeaderValue as problem:
             raise LocalProtocolError(f"{method} can't be sent over HTTP: {problem}") from None
 
@@ -665,7 +671,7 @@ def _mirrored_plainly(method: str, name: str | None) -> tuple[tuple[str, str], .
 def result_of(reply: ReceivedResponse) -> Raw:
     """The result in a reply. Raises the `RPCError` in it, or `RemoteProtocolError`."""
     message = reply.message
-    if message.kind is Kind.RESULT:
+    if message.kind is _RESULT:
         return message.body
     raise error_of(reply)
 

@@ -21,32 +21,32 @@ from ..transports.deadlines import PausableClock, tick, untick
 
 
 class TimeoutTimer:
-    """One timer for all ``timeouts`` of a link. Made, and used, inside its event loop."""
+    """One timer for all ``timeouts`` of a link, which rings when it is ``due``. Made and used in its event loop."""
 
-    __slots__ = ("_due", "_timeouts", "_timer", "loop")
+    __slots__ = ("_timeouts", "_timer", "due", "loop")
 
     def __init__(self, timeouts: "Mapping[Any, CallTimeout]") -> None:
         self.loop: Final = asyncio.get_running_loop()
         self._timeouts = timeouts
         self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
+        self.due = math.inf
 
     def by(self, due: float) -> None:
         """Ring by this time of the loop at the latest. Early is no harm."""
-        if due < self._due:
+        if due < self.due:
             self.silence()
-            self._due = due
+            self.due = due
             self._timer = self.loop.call_at(due, self._ring)
 
     def silence(self) -> None:
         """Do not ring."""
-        self._due = math.inf
+        self.due = math.inf
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _ring(self) -> None:
-        self._timer, self._due = None, math.inf
+        self._timer, self.due = None, math.inf
         for guard in tuple(self._timeouts.values()):
             guard.look()
 
@@ -108,7 +108,8 @@ class CallTimeout:
         self.unsent = False
 
     def __enter__(self) -> "CallTimeout":
-        loop = self._loop = self._alarm.loop
+        alarm = self._alarm
+        loop = self._loop = alarm.loop
         task = asyncio.current_task(loop)
         if task is None:
             raise LocalProtocolError("a client's methods are awaited inside a task of an event loop")
@@ -122,8 +123,9 @@ class CallTimeout:
             error = self._error
             self._task = None
             raise error
-        if self._due is not None:
-            self._alarm.by(self._due)
+        due = self._due
+        if due is not None and due < alarm.due:
+            alarm.by(due)
         self._token = tick(self)
         return self
 

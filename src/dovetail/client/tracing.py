@@ -11,14 +11,16 @@ from typing import Any, Final
 from ..protocol import names
 from ..protocol.meta_keys import is_baggage, is_traceparent, is_tracestate
 
-_LOADED: Final = ("opentelemetry.propagate", "opentelemetry.trace")
+_PROPAGATE: Final = "opentelemetry.propagate"
+_TRACE: Final = "opentelemetry.trace"
 
 
 def trace_context() -> dict[str, Any]:
     """The members of ``_meta`` that carry the current span; empty without one."""
-    if sys.modules.keys().isdisjoint(_LOADED):
+    modules = sys.modules
+    if _TRACE not in modules and _PROPAGATE not in modules:
         return {}
-    propagate: Any = import_module("opentelemetry.propagate")
+    propagate: Any = import_module(_PROPAGATE)
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     if not carrier:

@@ -51,6 +51,10 @@ class Kind(Enum):
     ERROR = 4
 
 
+#: Of an enum a member is looked up in Python, before Python 3.12.
+_RESULT: Final = Kind.RESULT
+
+
 class Envelope(Struct, frozen=True):
     """A message, opened but not read."""
 
@@ -131,14 +135,16 @@ class Malformed(Exception):
         self.response = response
 
 
-def read(data: bytes) -> Message:
-    """Open one message. Raises `Malformed` with the error to answer."""
+def read(data: bytes, *, answer: bool = False) -> Message:
+    """Open one message. Raises `Malformed` with the error to answer. ``answer``: a response is expected, and no call is
+    looked for.
+    """
     if len(data) > _SMALL_SIZE or not data.isascii() or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
         try:
             check_bounds(data)
         except Malformed as problem:
             raise _salvaged(problem.error, data) from None
-    if data.find(_QUOTED_CALL, 0, _NEAR) >= 0:
+    if not answer and data.find(_QUOTED_CALL, 0, _NEAR) >= 0:
         try:
             call = _plain.decode(data)
         except _UNREADABLE:
@@ -160,7 +166,7 @@ def read(data: bytes) -> Message:
         and envelope.error is UNSET
         and memoryview(envelope.result)[0] == _BRACE
     ):
-        return Message(Kind.RESULT, envelope.id, body=envelope.result)
+        return Message(_RESULT, envelope.id, body=envelope.result)
     return classify(envelope)
 
 

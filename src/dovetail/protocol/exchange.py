@@ -236,8 +236,8 @@ class ClientExchange:
         self.server: DiscoverResult | None = None
         self._profiles = profiles
         self.profile: Profile = profiles[revision]
-        self._constant = self._head = self._reporting = b""
-        self._patterns: dict[str, bytes] = {}
+        self._constant = self._head = b""
+        self._patterns: dict[tuple[str, bytes], bytes] = {}
         self._patterns_for: DiscoverResult | None = None
         self._said: dict[bytes, bytes] = {}
         self.speak(revision)
@@ -254,11 +254,6 @@ class ClientExchange:
         }
         self._constant = codec.encode(members)
         self._head = _META_MEMBER % self._constant
-        # The head of most requests: with a progress token that is a number, and nothing else of their own.
-        self._reporting = b'%b,"%b":%%d}}' % (
-            self._head[:-2].replace(b"%", b"%%"),
-            names.META_PROGRESS_TOKEN.encode(),
-        )
 
     def _saying(self, capabilities: ClientCapabilities) -> bytes:
         """What is constant in the ``_meta`` of requests that announce these capabilities."""
@@ -295,12 +290,13 @@ class ClientExchange:
 
         Raises `FeatureUnavailable` as `check_method` does.
         """
-        if type(progress_token) is int and not meta and log_level is None and capabilities is None:
-            pattern = self._patterns.get(method) if self._patterns_for is self.server else None
-            pattern, body = pattern or self._pattern(method), self.profile.encode(params)
-            if type(id) is int and len(body) > _EMPTY:
+        if type(progress_token) is int and type(id) is int and not meta and log_level is None:
+            said = b"" if capabilities is None else codec.encode(capabilities)
+            pattern = self._patterns.get((method, said)) if self._patterns_for is self.server else None
+            pattern = pattern or self._pattern(method, capabilities, said)
+            body = self.profile.encode(params)
+            if len(body) > _EMPTY:
                 return pattern % (id, progress_token, memoryview(body)[1:])
-            return messages.request(id, method, messages.join(self._reporting % progress_token, body))
         self._check(method)
         own: Meta = {}
         if meta:
@@ -319,16 +315,17 @@ class ClientExchange:
         offered: ServerCapabilities | None = None if self.server is None else self.server.capabilities
         check_method(method, self.profile, offered, self._profiles)
 
-    def _pattern(self, method: str) -> bytes:
-        """What most requests of a method are made of; kept for one that may be sent, as long as the server is the same.
-
-        Raises `FeatureUnavailable`.
+    def _pattern(self, method: str, capabilities: ClientCapabilities | None, said: bytes) -> bytes:
+        """What most requests of a method are made of, that announce these capabilities, encoded ``said``; kept for one
+        that may be sent, as long as the server is the same. Raises `FeatureUnavailable`.
         """
         self._check(method)
         if self._patterns_for is not self.server or len(self._patterns) >= _MAX_SAID:
             self._patterns.clear()
             self._patterns_for = self.server
-        found = self._patterns[method] = messages.request_pattern(method, self._reporting[:-1])
+        constant = self._constant if capabilities is None else self._saying(capabilities)
+        meta = b'%b,"%b":%%d}' % (constant[:-1].replace(b"%", b"%%"), names.META_PROGRESS_TOKEN.encode())
+        found = self._patterns[method, said] = messages.request_pattern(method, _META_MEMBER[:-1] % meta)
         return found
 
     def cancellation(self, id: RequestId, reason: str | None = None) -> bytes:

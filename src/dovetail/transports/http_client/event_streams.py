@@ -52,7 +52,9 @@ class OpenCall:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> bool:
         task, self._task = self._task, None
-        ours = self._struck and task is not None and task.uncancel() <= self._cancelling
+        if not self._struck:
+            return False
+        ours = task is not None and task.uncancel() <= self._cancelling
         return ours and kind is not None and issubclass(kind, asyncio.CancelledError)
 
     def settle(self, outcome: ReceivedResponse | DovetailError) -> None:

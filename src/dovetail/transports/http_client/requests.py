@@ -101,11 +101,11 @@ class RequestSender:
             tap.note(self._link, "client", False, _NAME, data, revision or None)
 
     def opened(self, data: bytes, revision: str) -> Message:
-        """A message that came in. Raises `RemoteProtocolError` if it is none."""
+        """A message that came in: most often a response. Raises `RemoteProtocolError` if it is none."""
         if tap.listeners:
             self.noted(data, revision)
         try:
-            return envelope.read(data)
+            return envelope.read(data, answer=True)
         except Malformed as problem:
             raise answers.malformed(self.endpoint.shown, problem) from None
 

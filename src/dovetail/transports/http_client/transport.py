@@ -51,6 +51,7 @@ __all__ = ["HTTPTransport"]
 _log: Final = get_logger("dovetail.transports")
 
 _MAX_CALLS: Final = 1000
+_RESPONSES: Final = (Kind.RESULT, Kind.ERROR)
 _END_TIME: Final = 5.0
 
 
@@ -296,7 +297,7 @@ class HTTPTransport:
         message = self._requests.opened(body, out.revision)
         if message.id != out.id and out.id is not None:
             message = envelope.under_number(message, (out.id,)) or message
-        if message.id != out.id or message.kind in (Kind.REQUEST, Kind.NOTIFICATION):
+        if message.id != out.id or message.kind not in _RESPONSES:
             if message.kind is Kind.ERROR and message.id is None:
                 return ReceivedResponse(Message(Kind.ERROR, out.id, body=message.body), 200)
             raise RemoteProtocolError(

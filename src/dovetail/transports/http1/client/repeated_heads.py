@@ -28,10 +28,13 @@ _CODINGS: Final = frozenset({"content-encoding", "transfer-encoding"})
 class RepeatedAnswerHead:
     """The head of an answer as the parser read it, for the next ones on its connection."""
 
-    __slots__ = ("_after", "_before", "_headers", "status")
+    __slots__ = ("_after", "_before", "_first", "_headers", "_size", "status")
 
     def __init__(self, before: bytes, after: bytes, status: int, headers: Mapping[str, str]) -> None:
+        length = headers[_LENGTH]
         self.status: Final = status
+        self._first = b"%b%b%b" % (before, length.encode("ascii"), after)
+        self._size = len(self._first) + int(length)
         self._before = before
         self._after = after
         self._headers = dict(headers)
@@ -54,6 +57,9 @@ class RepeatedAnswerHead:
 
     def read(self, data: bytes) -> tuple[dict[str, str], bytes] | None:
         """Headers and body of the one whole answer that ``data`` is; None for anything else."""
+        first = self._first
+        if len(data) == self._size and data.startswith(first):
+            return self._headers.copy(), data[len(first) :]
         before, after = self._before, self._after
         if not data.startswith(before):
             return None
