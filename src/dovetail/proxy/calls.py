@@ -39,6 +39,7 @@ from ..types import (
     InputRequired,
     LogLevel,
     Params,
+    ReadResourceParams,
     RetryParams,
     decode,
     encode,
@@ -46,6 +47,7 @@ from ..types import (
 )
 from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, announced, asking_part
 from .failures import unanswered
+from .kept_results import CacheHints, KeptResults, hints_of, read_subject
 from .lists import MAX_THINGS
 from .parking import ParkedCall, Parking, PendingQuestions
 from .passing import Passing, current
@@ -76,6 +78,7 @@ class Forwarder:
     def __init__(
         self,
         connections: UpstreamConnections,
+        kept: KeptResults,
         *,
         park: float,
         timeout: float | None,
@@ -84,6 +87,7 @@ class Forwarder:
         self.asking: AskingRunner | None = None
         self._timeout = timeout
         self._connections = connections
+        self._kept = kept
         self._parking = Parking(park)
         self._label = label
         self._tasks: set[str] = set()  # tools that the upstream runs for those who know tasks alone
@@ -99,9 +103,13 @@ class Forwarder:
         by_rounds = call.profile.stateless or channel.durable is not None
         if by_rounds and getattr(call.params, "request_state", None) is not None:
             return await self._by_rounds(call, channel, None, support)
+        there = self._connections.at_hand(call, channel)
+        if there is not None and (kept := self._at_hand(call, channel, there)) is not None:
+            return kept
         passing = Passing(call, channel, support)
         lease = await self._connections.lease(call, channel, passing)
         connection = lease.connection
+        changes = self._kept.changes(connection)
         if (
             by_rounds
             and connection.client.era == "stateful"
@@ -113,8 +121,35 @@ class Forwarder:
             if isinstance(body, InputRequired):
                 if by_rounds:
                     return await self._by_rounds(call, channel, _outcome(body), support)
-                body = await self._by_requests(connection, passing, body)
+                return result_for(call, connection, await self._by_requests(connection, passing, body))
+            if may_be_kept(call) and connection.client.era == "stateless":
+                self._keep(call, channel, connection, body, changes)
             return result_for(call, connection, body)
+
+    # Reads that may be kept
+
+    def _at_hand(self, call: Call, channel: Channel, connection: Connection) -> Result | Encoded | None:
+        """What is kept of a read, for its caller; with what is left of its time."""
+        if not may_be_kept(call):
+            return None
+        found = self._kept.get(connection, call.method, _subject(call), channel.principal)
+        if found is None:
+            return None
+        body, hints = found
+        return result_for(call, connection, body if hints is None else lowered(body, hints))
+
+    def _keep(self, call: Call, channel: Channel, connection: Connection, body: Raw, changes: int) -> None:
+        said = _hints.read(body)
+        self._kept.put(
+            connection,
+            call.method,
+            _subject(call),
+            channel.principal,
+            body.copy(),
+            hints_of(said.ttl_ms, said.cache_scope),
+            size=len(body),
+            changes=changes,
+        )
 
     # Stateful callers
 
@@ -374,6 +409,31 @@ def _parked_outcome(parked: ParkedCall, came: PendingQuestions) -> _Outcome:
     return _Outcome(asked, parked=parked.id)
 
 
+def may_be_kept(call: Call) -> bool:
+    """Whether the result of a call may be kept: a read without answers, and without a word to the upstream that is not
+    part of its key.
+    """
+    params = call.params
+    return (
+        isinstance(params, ReadResourceParams)
+        and params.request_state is None
+        and params.input_responses is None
+        and not call.custom_meta
+    )
+
+
+def _subject(call: Call) -> str:
+    params = cast("ReadResourceParams", call.params)
+    return read_subject(params.uri, encode(announced(call.peer.capabilities)))
+
+
+def lowered(body: Raw, hints: CacheHints) -> Raw:
+    """A result that was kept, with what is left of its time."""
+    members = _members(body)
+    members["ttlMs"] = Raw(encode(int(hints.ttl * 1000)))
+    return Raw(encode(members))
+
+
 def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encoded:
     """A result of the upstream's as its caller is given it: its bytes, where the caller's revision can carry them."""
     client = connection.client
@@ -413,6 +473,7 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
 _META_MARK: Final = b'"_meta"'
 _members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _HINTS: Final = ("ttlMs", "cacheScope")
+_hints: Final = reader(CacheableResult)
 _ZERO: Final = Raw(b"0")
 _PRIVATE: Final = Raw(b'"private"')
 

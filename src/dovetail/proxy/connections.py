@@ -16,12 +16,13 @@ Specification: basic/lifecycle, basic/versioning.
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from itertools import count
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Raw
 
-from ..client import Client
+from ..client import Client, StateChange
 from ..errors import DovetailError, InternalError
 from ..extensions import Asked, Call, Change, Channel, Extension, ExtensionQuestion, Principal, Result
 from ..logs import get_logger
@@ -44,14 +45,16 @@ _NOTHING: Final = encode(NOTHING)
 _MAIN: Final = ("", _NOTHING)
 """The connection of the proxy itself."""
 _IDENTIFIER: Final = "io.dovetail/proxy"
+_numbers: Final = count()
 
 
 class Connection:
-    """One connection to the upstream, and the calls that go over it. ``exclusive``: a call has it to itself.
-    ``one_caller``: all calls are of one session of callers, or of one call.
+    """One connection to the upstream, and the calls that go over it. ``number``: no other has it. ``exclusive``: a call
+    has it to itself. ``one_caller``: all calls are of one session of callers, or of one call.
     """
 
     def __init__(self, client_of: Callable[["Connection"], Client], now: float) -> None:
+        self.number: Final = next(_numbers)
         self.calls: dict[int, Passing] = {}
         self.exclusive = False
         self.one_caller = False
@@ -118,8 +121,8 @@ class ConnectionUse:
 
 
 class UpstreamConnections:
-    """All connections of a proxy. ``target`` and ``options`` are those of `Client`; ``changed`` is told of changes,
-    ``opened`` of each connection before it is used.
+    """All connections of a proxy. ``target`` and ``options`` are those of `Client`; ``changed`` is told of changes
+    (None: of any), ``opened`` of each connection before it is used.
     """
 
     def __init__(
@@ -131,7 +134,7 @@ class UpstreamConnections:
         share: Share,
         limit: int,
         idle: float,
-        changed: Callable[[Connection, Change], None],
+        changed: Callable[[Connection, Change | None], None],
         opened: Callable[[Connection], Awaitable[None]],
     ) -> None:
         self.target: Final = target
@@ -245,14 +248,24 @@ class UpstreamConnections:
         def client_of(connection: Connection) -> Client:
             given = dict(self._options)
             extensions = [*given.pop("extensions", ()), _extension(connection, capabilities)]
-            on_change = given.pop("on_change", None)
+            on_change, on_state = given.pop("on_change", None), given.pop("on_state", None)
 
-            def changed(change: Change) -> None:
+            def changed(change: Change) -> Any:
                 self._changed(connection, change)
-                if on_change is not None:
-                    on_change(change)
+                return None if on_change is None else on_change(change)
 
-            own = {"extensions": extensions, "logging": connection.log, "on_change": changed}
+            def stated(change: StateChange) -> Any:
+                if change.state == "ready":  # anew, maybe: nobody knows what changed meanwhile
+                    self._changed(connection, None)
+                return None if on_state is None else on_state(change)
+
+            own = {
+                "extensions": extensions,
+                "logging": connection.log,
+                "on_change": changed,
+                "on_state": stated,
+                "cache": False,  # the proxy keeps results by who asked
+            }
             whole: Any = {"restart": True, **given, **options, **own}
             return Client(self.target, **whole)
 

@@ -1,9 +1,9 @@
 """What the upstream lists: pages as they are asked for, and what is known of each thing by its name.
 
-Theory of operation. A page is the upstream's own, under its own cursor; the client keeps it as long as the upstream's
-hints allow, and here it is kept as long as an upstream that tells of changes told of none. To find a thing by its name,
-all pages are read once and again when the name is not among them; what is known of a thing only has to be good enough
-to pass calls on, for the upstream judges them.
+Theory of operation. A page is the upstream's own, under its own cursor, and kept as `kept_results` says. To find a
+thing by its name, all pages are read once and again when the name is not among them; what is known of a thing only has
+to be good enough to pass calls on, for the upstream judges them. A list that has no end, or takes its time, is given
+up, and not begun again at once.
 
 Specification: server/utilities/pagination, server/utilities/caching.
 """
@@ -14,17 +14,34 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ..extensions import Change
-from ..protocol.errors import in_seconds
+from ..errors import DovetailError
+from ..extensions import Change, Principal
+from ..protocol import names
+from ..protocol.errors import copy_of, in_seconds
 from ..providers import ListKind
+from ..types import PageResult, encode
 from .connections import Connection
 from .failures import unanswered
+from .kept_results import NOT_KEPT, CacheHints, KeptResults, hints_of
 
 MAX_THINGS: Final = 10_000
 """Things of one kind that an upstream may list."""
+MAX_LISTED: Final = 32 * 1024 * 1024
+"""Bytes, as JSON, that they have together (32 MiB)."""
+MAX_PAGES: Final = 1000
+"""Pages that they are listed on."""
+MAX_READING: Final = 60.0
+"""Seconds that all pages may take together."""
 _AGAIN: Final = 1.0
-"""Seconds in which a list is not read again for a name that it does not have."""
+"""Seconds in which a list is not read again for a name that it does not have, or that could not be read."""
+_METHODS: Final[dict[ListKind, str]] = {
+    "tools": names.TOOLS_LIST,
+    "resources": names.RESOURCES_LIST,
+    "templates": names.RESOURCES_TEMPLATES_LIST,
+    "prompts": names.PROMPTS_LIST,
+}
 _OF_CHANGE: Final[dict[str, tuple[ListKind, ...]]] = {
     "tools": ("tools",),
     "prompts": ("prompts",),
@@ -33,107 +50,156 @@ _OF_CHANGE: Final[dict[str, tuple[ListKind, ...]]] = {
 
 
 class ListedPage(Struct, frozen=True):
-    """A page of the upstream's."""
+    """A page of the upstream's. ``size``: bytes of its things, as JSON. ``hints``: for how long it may be kept, and for
+    whom; None where the upstream tells of changes in the list.
+    """
 
     items: Sequence[Any]
-    next: str | None = None
+    next: str | None
+    size: int
+    hints: CacheHints | None
 
 
 class _Known:
     """What is known of the lists of one connection."""
 
     def __init__(self) -> None:
-        self.pages: dict[tuple[ListKind, str | None], ListedPage] = {}
         self.named: dict[ListKind, dict[str, Any]] = {}
         self.read: dict[ListKind, float] = {}
-        self.reading: dict[ListKind, asyncio.Task[None]] = {}
-        self.changes = 0
+        self.failed: dict[ListKind, tuple[float, DovetailError]] = {}
+        self.reading: dict[ListKind, asyncio.Task[dict[str, Any]]] = {}
+        self.stale: set[ListKind] = set()
+
+    def is_recent(self, kind: ListKind) -> bool:
+        """Whether a list was read so shortly ago that it is not read again for a name."""
+        return asyncio.get_running_loop().time() - self.read[kind] < _AGAIN
 
 
 class Lists:
-    """The lists of a proxy's upstream. ``timeout``: seconds for a page."""
+    """The lists of a proxy's upstream. ``timeout``: seconds for a page. ``kept``: where pages are kept."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, kept: KeptResults) -> None:
         self._timeout = timeout
+        self._kept = kept
         self._known: WeakKeyDictionary[Connection, _Known] = WeakKeyDictionary()
 
-    def changed(self, connection: Connection, change: Change) -> None:
-        """The upstream told of a change."""
-        known = self._of(connection)
-        known.changes += 1
-        for kind in _OF_CHANGE.get(change.kind, ()):
-            known.named.pop(kind, None)
-            known.read.pop(kind, None)
-            for key in [key for key in known.pages if key[0] == kind]:
-                del known.pages[key]
+    def changed(self, connection: Connection, change: Change | None) -> None:
+        """The upstream told of a change; or may be another one (None)."""
+        known = self._known.get(connection)
+        if known is None:
+            return
+        if change is None:
+            known.named.clear()
+        else:
+            known.stale.update(_OF_CHANGE.get(change.kind, ()))
 
-    async def page(self, kind: ListKind, connection: Connection, cursor: str | None) -> ListedPage:
-        """A page. Raises as `Client.list_tools` does."""
-        known = self._of(connection)
-        found = known.pages.get((kind, cursor))
+    async def page(
+        self,
+        kind: ListKind,
+        connection: Connection,
+        cursor: str | None,
+        principal: Principal,
+        *,
+        fresh: bool = False,
+    ) -> ListedPage:
+        """A page, for a caller; with what is left of its time. ``fresh``: as it is now. Raises as `Client.list_tools`
+        does.
+        """
+        method, subject = _METHODS[kind], "" if cursor is None else f"c{cursor}"
+        found = None if fresh else self._kept.get(connection, method, subject, principal)
         if found is not None:
-            return found
-        before = known.changes
-        client = connection.client
+            return replace(found[0], hints=found[1])
+        changes = self._kept.changes(connection)
         try:
             async with asyncio.timeout(self._timeout):
-                if kind == "tools":
-                    tools = await client.list_tools(cursor)
-                    page = ListedPage(tools.tools, tools.next_cursor)
-                elif kind == "resources":
-                    resources = await client.list_resources(cursor)
-                    page = ListedPage(resources.resources, resources.next_cursor)
-                elif kind == "templates":
-                    templates = await client.list_resource_templates(cursor)
-                    page = ListedPage(templates.resource_templates, templates.next_cursor)
-                else:
-                    prompts = await client.list_prompts(cursor)
-                    page = ListedPage(prompts.prompts, prompts.next_cursor)
+                page = await _fetched(kind, connection, cursor)
         except TimeoutError:
             raise unanswered(
                 f"it did not list its {kind} within {in_seconds(self._timeout)}", retry_safe=True
             ) from None
-        if _tells(connection, kind) and before == known.changes and len(known.pages) < MAX_THINGS // 10:
-            known.pages[kind, cursor] = page
+        self._kept.put(
+            connection, method, subject, principal, page, page.hints, size=page.size, changes=changes
+        )
         return page
 
     def at_hand(self, kind: ListKind, connection: Connection, name: str) -> Any:
-        """The thing of that name, if it is known already."""
+        """The thing of that name, if it is known already: an upstream that changes again and again has its list read
+        for that once in a while.
+        """
         known = self._known.get(connection)
-        return None if known is None or kind not in known.named else known.named[kind].get(name)
-
-    async def find(self, kind: ListKind, connection: Connection, name: str) -> Any:
-        """The thing of that name, None where there is none. Raises as `page` does."""
-        known = self._of(connection)
-        named = known.named.get(kind)
-        if named is not None and (found := named.get(name)) is not None:
-            return found
-        now = asyncio.get_running_loop().time()
-        if named is not None and now - known.read[kind] < _AGAIN:
+        found = None if known is None or kind not in known.named else known.named[kind].get(name)
+        if known is None or found is None or (kind in known.stale and not known.is_recent(kind)):
             return None
+        return found
+
+    async def find(self, kind: ListKind, connection: Connection, name: str, principal: Principal) -> Any:
+        """The thing of that name, None where there is none. Raises as `page` does."""
+        found = self.at_hand(kind, connection, name)
+        if found is not None:
+            return found
+        known = self._of(connection)
+        if kind in known.named and kind not in known.stale and known.is_recent(kind):
+            return None
+        failed = known.failed.get(kind)
+        if failed is not None and asyncio.get_running_loop().time() - failed[0] < _AGAIN:
+            raise copy_of(failed[1])
         task = known.reading.get(kind)
         if task is None:
-            task = known.reading[kind] = asyncio.create_task(self._read(kind, connection, known))
+            reading = self._read(kind, connection, known, principal)
+            task = known.reading[kind] = asyncio.create_task(reading)
             task.add_done_callback(lambda done: _read(known, kind, done))
-        await asyncio.shield(task)
-        return known.named.get(kind, {}).get(name)
+        return (await asyncio.shield(task)).get(name)
 
-    async def _read(self, kind: ListKind, connection: Connection, known: _Known) -> None:
+    async def _read(
+        self, kind: ListKind, connection: Connection, known: _Known, principal: Principal
+    ) -> dict[str, Any]:
+        """All things of a list by their names, as they are now if they were read before."""
+        fresh = kind in known.named
+        changes = self._kept.changes(connection)
+        try:
+            async with asyncio.timeout(MAX_READING):
+                named = await self._all(kind, connection, principal, fresh=fresh)
+        except TimeoutError:
+            problem = unanswered(
+                f"it did not list all of its {kind} within {in_seconds(MAX_READING)}", retry_safe=True
+            )
+            known.failed[kind] = asyncio.get_running_loop().time(), problem
+            raise problem from None
+        except DovetailError as problem:
+            known.failed[kind] = asyncio.get_running_loop().time(), problem
+            raise
+        known.named[kind] = named
+        known.read[kind] = asyncio.get_running_loop().time()
+        if changes == self._kept.changes(connection):
+            known.stale.discard(kind)
+        else:
+            known.stale.add(kind)
+        return named
+
+    async def _all(
+        self, kind: ListKind, connection: Connection, principal: Principal, *, fresh: bool
+    ) -> dict[str, Any]:
+        """All things of a list by their names."""
         named: dict[str, Any] = {}
+        size = 0
         cursor: str | None = None
         seen: set[str] = set()
         while True:
-            page = await self.page(kind, connection, cursor)
+            page = await self.page(kind, connection, cursor, principal, fresh=fresh)
+            size += page.size
+            if size > MAX_LISTED:
+                raise unanswered(f"its {kind} are more than {MAX_LISTED // 2**20} MiB", retry_safe=True)
             for each in page.items:
                 named.setdefault(_name(each), each)
             if page.next is None or page.next in seen:
-                break
-            if len(named) >= MAX_THINGS or len(seen) >= MAX_THINGS:
-                raise unanswered(f"it lists more than {MAX_THINGS} {kind}, or pages of them")
+                return named
+            if len(named) >= MAX_THINGS or len(seen) >= MAX_PAGES:
+                raise unanswered(
+                    f"it lists more than {MAX_THINGS} {kind}, or on more than {MAX_PAGES} pages",
+                    retry_safe=True,
+                )
             seen.add(page.next)
             cursor = page.next
-        known.named[kind] = named
-        known.read[kind] = asyncio.get_running_loop().time()
 
     def _of(self, connection: Connection) -> _Known:
         known = self._known.get(connection)
@@ -142,10 +208,33 @@ class Lists:
         return known
 
 
-def _read(known: _Known, kind: ListKind, task: "asyncio.Task[None]") -> None:
+def _read(known: _Known, kind: ListKind, task: "asyncio.Task[dict[str, Any]]") -> None:
     known.reading.pop(kind, None)
     if not task.cancelled():
         task.exception()  # whoever waited was told
+
+
+async def _fetched(kind: ListKind, connection: Connection, cursor: str | None) -> ListedPage:
+    """A page as the upstream gives it now."""
+    client = connection.client
+    items: Sequence[Any]
+    if kind == "tools":
+        result: PageResult = await client.list_tools(cursor)
+        items = result.tools
+    elif kind == "resources":
+        result = await client.list_resources(cursor)
+        items = result.resources
+    elif kind == "templates":
+        result = await client.list_resource_templates(cursor)
+        items = result.resource_templates
+    else:
+        result = await client.list_prompts(cursor)
+        items = result.prompts
+    if client.era == "stateless":
+        hints: CacheHints | None = hints_of(result.ttl_ms, result.cache_scope)
+    else:
+        hints = None if _tells(connection, kind) else NOT_KEPT
+    return ListedPage(items, result.next_cursor, sum(len(encode(each)) for each in items), hints)
 
 
 def _name(described: Any) -> str:
@@ -154,11 +243,8 @@ def _name(described: Any) -> str:
 
 
 def _tells(connection: Connection, kind: ListKind) -> bool:
-    """Whether the upstream tells of changes of a list, and its pages carry no hints of their own."""
-    client = connection.client
-    if client.era == "stateless":
-        return False
-    offered = client.server_capabilities
+    """Whether the upstream tells of changes of a list."""
+    offered = connection.client.server_capabilities
     found = None if offered is None else getattr(offered, "resources" if kind == "templates" else kind)
     return found is not None and bool(found.list_changed)
 

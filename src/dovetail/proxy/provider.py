@@ -27,6 +27,7 @@ from ..types import Prompt, Resource, ResourceTemplate, ServerCapabilities, Tool
 from .calls import Forwarder
 from .connections import Connection, Credentials, Share, UpstreamConnections
 from .failures import UpstreamFailed, failure_of
+from .kept_results import KeptResults
 from .lists import Lists
 from .upstream_tasks import makes_tasks
 
@@ -91,7 +92,8 @@ class ProxyProvider(Provider):
         self._main: Connection | None = None
         self._publish: Callable[[Change], None] | None = None
         self._watched: dict[str, int] = {}
-        self._lists = Lists(list_timeout)
+        self._kept = KeptResults(wanted=options.get("cache", True))
+        self._lists = Lists(list_timeout, self._kept)
         self._seldom = LogThrottle()
         self._connections = UpstreamConnections(
             target,
@@ -104,7 +106,7 @@ class ProxyProvider(Provider):
             opened=self._subscribe_all,
         )
         self._caller = Forwarder(
-            self._connections, park=park, timeout=options.get("timeout"), label=lambda: self.label
+            self._connections, self._kept, park=park, timeout=options.get("timeout"), label=lambda: self.label
         )
         self._uses: Final = {
             kind: self._by("" if kind in ("use", "complete") else kind)
@@ -248,12 +250,15 @@ class ProxyProvider(Provider):
         try:
             with await self._connections.lease(call, channel) as connection:
                 try:
-                    page = await self._lists.page(kind, connection, cursor)
+                    page = await self._lists.page(kind, connection, cursor, channel.principal)
                 except (MethodNotFound, FeatureUnavailable):
                     return ProvidedPage()
         except DovetailError as problem:
             raise self._told(problem) from problem
-        return ProvidedPage([self._provided(kind, each) for each in page.items], page.next)
+        items, hints = [self._provided(kind, each) for each in page.items], page.hints
+        if hints is None:  # it tells of changes, so the app may say how long to keep it
+            return ProvidedPage(items, page.next)
+        return ProvidedPage(items, page.next, ttl=hints.ttl, scope="public" if hints.public else "private")
 
     async def _found(self, kind: ListKind, call: Call, channel: Channel, name: str) -> Any:
         there = self._connections.at_hand(call, channel)
@@ -262,7 +267,7 @@ class ProxyProvider(Provider):
         try:
             with await self._connections.lease(call, channel) as connection:
                 try:
-                    return await self._lists.find(kind, connection, name)
+                    return await self._lists.find(kind, connection, name, channel.principal)
                 except (MethodNotFound, FeatureUnavailable):
                     return None
         except DovetailError as problem:
@@ -351,9 +356,10 @@ class ProxyProvider(Provider):
         except DovetailError as problem:
             log.warning("%s is not there yet: %s", self.label, problem)
 
-    def _changed(self, connection: Connection, change: Change) -> None:
+    def _changed(self, connection: Connection, change: Change | None) -> None:
+        self._kept.changed(connection, change)
         self._lists.changed(connection, change)
-        if self._publish is not None:
+        if change is not None and self._publish is not None:
             self._publish(change)
 
 

@@ -164,8 +164,10 @@ class AppProvider(Provider):
         self, kind: ListKind, page: ProvidedPage[Any], call: Call, channel: Channel
     ) -> ProvidedPage[Any]:
         found = [self._answered(kind, each) for each in page.items]
-        left = await self._listed(kind, found, call, channel) if self._middleware else found
-        return replace(page, items=left)
+        if not self._middleware:
+            return replace(page, items=found)
+        left = await self._listed(kind, found, call, channel)  # which may look at who asks
+        return replace(page, items=left, scope="private")
 
     async def _left(self, kind: ListKind, found: Provided[Any] | None, call: Call, channel: Channel) -> Any:
         """What was found, if the app's middleware leaves it in a list."""

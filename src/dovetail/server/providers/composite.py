@@ -23,7 +23,9 @@ from ...protocol.types import Prompt, Resource, ResourceTemplate, Tool
 from ...runtime.channel import Channel
 from ...security.principal import Principal
 from ..catalog import ListKind
+from ..entries import CacheScope
 from .provider import MAX_PAGES, Offer, Provided, ProvidedPage, Provider, fits, known_reader
+from .transform import asking
 from .versions import asked_version, chosen, is_shadowed, joined
 
 log = get_logger("dovetail.server")
@@ -46,12 +48,15 @@ FIND: Final[dict[ListKind, Callable[[Provider], Callable[..., Awaitable[Any]]]]]
 
 
 class Composite(Provider):
-    """``sources`` in their order, to which more may be added. ``page_size``: things of a page, if there are so many."""
+    """``sources`` in their order, to which more may be added. ``page_size``: things of a page, if there are so many.
+    ``ttl``: seconds for which clients may keep what sources list that don't say it.
+    """
 
-    def __init__(self, label: str, sources: list[Provider], *, page_size: int) -> None:
+    def __init__(self, label: str, sources: list[Provider], *, page_size: int, ttl: float) -> None:
         self._label = label
         self.sources = sources
         self._page_size = page_size
+        self._ttl = ttl
 
     @property
     def label(self) -> str:
@@ -107,6 +112,7 @@ class Composite(Provider):
         place, inner = self._place(cursor)
         found: dict[tuple[str, str | None], Any] = {}
         partial, size = False, 0
+        hints = _PageHints(self._ttl)
         for _ in range(MAX_PAGES):  # a page may be empty, and another follow
             following: str | None = None
             try:
@@ -118,6 +124,7 @@ class Composite(Provider):
                 _tell(self.sources[place], f"its {kind} are not listed", problem)
             else:
                 partial = partial or page.partial
+                hints.add(page, self.sources[place].fingerprint(kind, asking(channel)) is not None)
                 following = None if page.next == inner else page.next
                 for each in page.items:
                     if not await self._is_shadowed(kind, each, place, call, channel):
@@ -125,10 +132,22 @@ class Composite(Provider):
                         size += len(codec.encode(each.described))
             place, inner = (place, following) if following is not None else (place + 1, None)
             if place >= len(self.sources):
-                return ProvidedPage(list(found.values()), None, partial)
+                whole = cursor is None or self._has_one_lister(kind)
+                return ProvidedPage(list(found.values()), None, partial, hints.ttl, hints.scope(whole))
             if len(found) >= self._page_size or size >= PAGE_BYTES:
                 break
-        return ProvidedPage(list(found.values()), f"{place}:{inner or ''}", partial)
+        scope = hints.scope(self._has_one_lister(kind))
+        return ProvidedPage(list(found.values()), f"{place}:{inner or ''}", partial, hints.ttl, scope)
+
+    def _has_one_lister(self, kind: ListKind) -> bool:
+        """Whether all pages of a list are those of one source, so that they have the scope that it gives all of its
+        own: others say theirs only once they are asked, and all pages have to have the same.
+        """
+        lists = 0
+        for source in self.sources:
+            known = source.known(kind, None)
+            lists += known is None or len(known) > 0
+        return lists <= 1
 
     def _place(self, cursor: str | None) -> tuple[int, str | None]:
         """Where a list goes on. Raises `InvalidCursor`."""
@@ -324,6 +343,37 @@ class Composite(Provider):
             for source in self.sources:
                 await stack.enter_async_context(source.life(publish))
             yield
+
+
+class _PageHints:
+    """How long a page of several sources may be kept, and for whom. ``unsaid``: as long, where a source says
+    nothing.
+    """
+
+    def __init__(self, unsaid: float) -> None:
+        self._unsaid = unsaid
+        self._shortest: float | None = None
+        self._says = False
+        self._scopes: set[CacheScope | None] = set()
+
+    def add(self, page: ProvidedPage[Any], known: bool) -> None:
+        """A source's page is a part of it. ``known``: without waiting, so that it is the same for all."""
+        self._says = self._says or page.ttl is not None
+        if page.items or page.ttl is not None:
+            ttl = self._unsaid if page.ttl is None else page.ttl
+            self._shortest = ttl if self._shortest is None else min(self._shortest, ttl)
+        self._scopes.add(page.scope or (None if known else "private"))
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds; None where nobody said any."""
+        return self._shortest if self._says else None
+
+    def scope(self, one: bool) -> CacheScope | None:
+        """For whom; None where nobody said it. ``one``: the list has no pages of others."""
+        if "private" in self._scopes or ("public" in self._scopes and not one):
+            return "private"
+        return "public" if "public" in self._scopes else None
 
 
 def _is_enough(found: list[Any]) -> bool:

@@ -52,7 +52,7 @@ from ...security.principal import Principal
 from ..access import demand
 from ..catalog import ListKind
 from ..entries import failed_tool, hinted, tell_failure
-from .calls import of_version
+from .calls import of_version, typed
 from .composite import LIST, Composite
 from .provider import Provided, Provider
 from .transform import asking
@@ -93,8 +93,8 @@ class Composition:
         extensions: Extensions,
         publish: Callable[[Change], None],
     ) -> None:
-        self._mounted = Composite(name, [], page_size=page_size)
-        self.everything = Composite(name, [own, self._mounted], page_size=page_size)
+        self._mounted = Composite(name, [], page_size=page_size, ttl=ttl_ms / 1000)
+        self.everything = Composite(name, [own, self._mounted], page_size=page_size, ttl=ttl_ms / 1000)
         self._own = own
         self._name = name.encode("utf-8", "surrogatepass")
         self._ttl_ms = ttl_ms
@@ -242,8 +242,10 @@ class Composition:
         )
         result = _BUILD[kind](shown, following)
         if call.profile.has(Feature.CACHE_HINTS):
-            public = seen is not None and not owner and not self.everything.guarded
-            result = hinted(result, 0 if page.partial else self._ttl_ms, "public" if public else "private")
+            same = page.scope == "public" or (page.scope is None and seen is not None)
+            public = same and not owner and not self.everything.guarded
+            ttl = self._ttl_ms if page.ttl is None else int(page.ttl * 1000)
+            result = hinted(result, 0 if page.partial else ttl, "public" if public else "private")
         body = CachedResult(call.profile.encode(result))
         if seen is not None and not page.partial:
             # A list of one page has no cursor in it, and is the same for all who see it.
@@ -357,9 +359,14 @@ class Composition:
         """Read a mounted resource. Raises `ResourceNotFound`."""
         found = await self.find_resource(call, channel, uri)
         result = await self._used(found, call, channel)
-        if isinstance(result, ReadResourceResult) and call.profile.has(Feature.CACHE_HINTS):
-            return hinted(result, 0, "private")
-        return result
+        if not call.profile.has(Feature.CACHE_HINTS):
+            return result
+        if found.scopes:
+            result = typed(result, ReadResourceResult)
+        if not isinstance(result, ReadResourceResult):
+            return result
+        result = hinted(result, 0, "private")
+        return replace(result, cache_scope="private") if found.scopes else result
 
     async def find_resource(self, call: Call, channel: Channel, uri: str) -> Provided[Any]:
         """The mounted resource or template that reads a URI. Raises `ResourceNotFound`, and `InsufficientScope`."""

@@ -31,6 +31,7 @@ from ...runtime.extension import TaskOptions
 from ...security.principal import Principal
 from ..catalog import ListKind
 from ..context import Context
+from ..entries import CacheScope
 from .versions import asked_version, chosen
 
 T = TypeVar("T", Tool, Resource, ResourceTemplate, Prompt)
@@ -74,12 +75,16 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
 
 class ProvidedPage(Struct, Generic[T], frozen=True):
     """Some of what a provider has. ``next``: the cursor of the next page, None for the last. ``partial``: something is
-    missing that may be there soon, so nobody should keep it.
+    missing that may be there soon, so nobody should keep it. ``ttl``: for how many seconds clients may keep it
+    (default: as the app says of its lists); ``scope``: "public" where it is the same for whoever may see it, "private"
+    where only who asked may keep it (default: "public" if it can be `known`).
     """
 
     items: Sequence[Provided[T]] = ()
     next: str | None = None
     partial: bool = False
+    ttl: float | None = None
+    scope: CacheScope | None = None
 
 
 class AskingRunner(Protocol):

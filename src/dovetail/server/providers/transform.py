@@ -177,6 +177,8 @@ class Transformed(Provider):
     def _page(self, kind: ListKind, channel: Channel, page: ProvidedPage[Any]) -> ProvidedPage[Any]:
         show, principal = self._show[kind], asking(channel)
         shown = [each for found in page.items if (each := show(found, principal)) is not None]
+        if page.scope is not None and self._transform.by_caller:
+            page = replace(page, scope="private")
         return replace(page, items=shown)
 
     def _named(self, kind: ListKind, found: Provided[Any] | None, channel: Channel, name: str) -> Any:
