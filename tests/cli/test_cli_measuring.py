@@ -29,6 +29,14 @@ async def work(number: int) -> int:
 
 
 @app.tool
+async def fickle() -> None:
+    """Fail every second time, but not the first."""
+    calls.append(1)
+    if len(calls) % 2 == 0:
+        raise ToolError("not now")
+
+
+@app.tool
 async def fail() -> str:
     """Fail."""
     raise ToolError("out of order")
@@ -73,10 +81,65 @@ def test_what_fails_is_counted(server, run):
 
 @pytest.mark.parametrize(
     "words",
-    [("--seconds", "0"), ("--concurrency", "0"), ("--args", "{}"), ("--tool", "work", "--args", "[]")],
+    [
+        ("--seconds", "0"),
+        ("--concurrency", "0"),
+        ("--args", "{}"),
+        ("--tool", "work", "--args", "[]"),
+        ("--against", "x.py", "--compare", "y.json"),
+        ("--store", "x.db"),
+    ],
 )
 def test_what_makes_no_sense(server, run, words):
     assert run("bench", server, *words)[0] == 2
+
+
+def test_a_result_beside_one_that_was_kept(server, run, tmp_path):
+    """And beside that of another target, measured in turns."""
+    code, _, err = run("bench", server, "--seconds", "0.2", "--save", "before.json", "-q")
+    assert code == 0, err
+    kept = json.loads(Path("before.json").read_text())
+    code, out, _ = run("bench", server, "--seconds", "0.2", "--compare", "before.json", "-q")
+    table = out.split("\n\n")[1].splitlines()
+    assert code == 0
+    assert table[0].split() == ["server.py", "before.json"]
+    assert table[1].startswith("requests/s")
+    assert f"{kept['perSecond']:,.0f}" in table[1]
+    assert table[1].endswith("x")
+    assert [line.split()[0] for line in table[2:7]] == list(kept["latency"])
+    code, out, _ = run("bench", server, "--seconds", "0.2", "--against", server, "--json", "-q")
+    found = json.loads(out)
+    assert found["what"] == found["other"]["what"] == "lists of the tools"
+    assert found["ratios"]["perSecond"] == round(found["perSecond"] / found["other"]["perSecond"], 4)
+    code, out, _ = run(
+        "bench",
+        server,
+        "--seconds",
+        "0.1",
+        "--tool",
+        "work",
+        "--args",
+        '{"number": 3}',
+        "--compare",
+        "before.json",
+    )
+    assert "they did not do the same: calls of the tool work, and lists of the tools" in out
+
+
+def test_what_fails_now_and_then_is_named(server, run):
+    """With how often, and how much of all that is."""
+    code, out, _ = run("bench", server, "--seconds", "0.3", "--tool", "fickle", "--concurrency", "1", "-q")
+    assert code == 1
+    (line,) = [each for each in out.splitlines() if each.startswith("failed")]
+    assert line.endswith("%) ToolError: not now")
+
+
+@pytest.mark.parametrize("text", [None, "{}", "no JSON"])
+def test_a_result_that_was_not_kept(text, server, run):
+    if text is not None:
+        Path("before.json").write_text(text)
+    code, _, err = run("bench", server, "--compare", "before.json")
+    assert (code, "--compare 'before.json'" in err) == (2, True)
 
 
 NPX = """#!{python}

@@ -75,6 +75,8 @@ class ProbeAnswer(Struct, frozen=True):
         """Whether a server of the protocol gave it: a message, or a refusal that asks for a token."""
         if self.status == 401:
             return any(each.scheme in ("bearer", "dpop") for each in self.challenges)
+        if self.status == 404 and _error_code(self) != METHOD_NOT_FOUND:
+            return False  # some servers refuse in this form wherever nothing is
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             return "jsonrpc" in msgspec.json.decode(self.body, type=dict[str, Any])
         return False

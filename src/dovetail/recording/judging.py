@@ -44,7 +44,7 @@ class MessageFault(Struct, frozen=True):
     count: int = 1
 
 
-class _Asked(Struct):
+class _JudgedRequest(Struct):
     """A request that was not answered yet."""
 
     method: str
@@ -70,7 +70,7 @@ class _Judging:
 
     def __init__(self) -> None:
         self.messages = 0
-        self._asked: dict[tuple[int, int, Any], _Asked] = {}
+        self._asked: dict[tuple[int, int, Any], _JudgedRequest] = {}
         self._status: dict[int, int] = {}
         self._outputs: dict[tuple[str, str], Validator | None] = {}
 
@@ -101,7 +101,7 @@ class _Judging:
             if isinstance(method, str) and isinstance(id, (int, str)):
                 given = cast("dict[str, Any]", params) if isinstance(params, dict) else {}
                 for exchange in {0, line.http.exchange if line.http is not None else 0}:
-                    self._asked[line.link, exchange, id] = _Asked(method, given)
+                    self._asked[line.link, exchange, id] = _JudgedRequest(method, given)
 
     def _message(self, line: CaptureLine, data: bytes) -> Iterator[MessageFault]:
         def fault(what: str, method: str = "") -> MessageFault:
@@ -132,7 +132,7 @@ class _Judging:
         elif profile is not None:
             yield from (fault(what, asked.method) for what in self._result(profile, asked, message.body))
 
-    def _answered(self, line: CaptureLine, id: Any) -> _Asked | None:
+    def _answered(self, line: CaptureLine, id: Any) -> _JudgedRequest | None:
         """The request that a response belongs to: of the same exchange, or else of the link."""
         exchange = line.http.exchange if line.http is not None else 0
         for place in dict.fromkeys((exchange, 0)):
@@ -141,7 +141,7 @@ class _Judging:
                 return found
         return None
 
-    def _result(self, profile: Profile, asked: _Asked, body: Raw) -> Iterator[str]:
+    def _result(self, profile: Profile, asked: _JudgedRequest, body: Raw) -> Iterator[str]:
         """What is wrong with a result."""
         method = profile.client_requests.get(asked.method)
         if method is None or "task" in asked.params:
@@ -170,7 +170,9 @@ class _Judging:
             yield from _marks(profile, method, plain)
             yield from self._of_tools(profile, asked, plain, value)
 
-    def _of_tools(self, profile: Profile, asked: _Asked, plain: dict[str, Any], value: Any) -> Iterator[str]:
+    def _of_tools(
+        self, profile: Profile, asked: _JudgedRequest, plain: dict[str, Any], value: Any
+    ) -> Iterator[str]:
         """What is wrong with a list of tools, or with what one gave."""
         if asked.method == names.TOOLS_LIST:
             for tool in value.tools:
