@@ -1,5 +1,5 @@
 """tools/call over HTTP through a proxy or a gateway, in 2026-07-28, with the same server behind all: ours, on stdio and
-over HTTP; behind a gateway it is there twelve times, and called under a name with a prefix.
+over HTTP; behind our gateway it is there twelve times, and called under a name with a prefix.
 
 The tool gives text alone: a number as structured content, as the revision has it, not every proxy passes on.
 Each turn also calls that server directly, so that what the way through the proxy costs is known by calls of the same
@@ -22,8 +22,6 @@ from .turn import Group, Turn
 CONNECTIONS = 16
 KIT = "text"
 SERVERS = 12
-_BETWEEN = {OURS: "__", FASTMCP: "_"}
-"""What stands between the name of a server and that of its tool."""
 
 
 def proxied(turn: Turn) -> None:
@@ -38,13 +36,18 @@ def proxied(turn: Turn) -> None:
 
 
 def through_a_gateway(turn: Turn) -> None:
-    """The call directly, and through a gateway before twelve servers over HTTP, by the name that the last one has."""
+    """The call directly, and through a gateway before twelve servers over HTTP, by the name that the last one has; of
+    others through what they have for it, a proxy before one.
+    """
     server, port = turn.everyone[OURS].serve_http(KIT)
     with server:
         direct = _load(turn, server, port).sample()
-        servers = {f"server{number}": f"http://127.0.0.1:{port}/mcp" for number in range(SERVERS)}
-        name = f"server{SERVERS - 1}{_BETWEEN[turn.who.name]}add"
-        with turn.measure("gateway"), _proxy(turn, servers, "gateway") as (gateway, front):
+        upstream: str | dict[str, str]
+        upstream, kit, name = f"http://127.0.0.1:{port}/mcp", "proxy", "add"
+        if turn.who.name == OURS:
+            named = {f"server{number}": upstream for number in range(SERVERS)}
+            upstream, kit, name = named, "gateway", f"server{SERVERS - 1}__add"
+        with turn.measure("gateway"), _proxy(turn, upstream, kit) as (gateway, front):
             _record(turn, "gateway", _load(turn, _Both(gateway, server), front, name), direct)
 
 

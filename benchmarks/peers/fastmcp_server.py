@@ -11,15 +11,13 @@ server = FastMCP("measured", version="1")
 
 
 def proxy():
-    """A proxy before the server that BENCH_UPSTREAM names, or before several, by their names."""
+    """A proxy before the server that BENCH_UPSTREAM names."""
     import json
 
     from fastmcp.client.transports import StdioTransport
     from fastmcp.server import create_proxy
 
     target = json.loads(os.environ["BENCH_UPSTREAM"])
-    if isinstance(target, dict):
-        target = {"mcpServers": {name: {"url": url} for name, url in target.items()}}
     if isinstance(target, list):
         target = StdioTransport(target[0], target[1:])
     return create_proxy(target, name="measured", version="1")
@@ -71,7 +69,7 @@ def main() -> None:
         os.environ |= {"BENCH_KIT": kit, "BENCH_TOOLS": str(tools)}
         uvicorn.run("fastmcp_server:app", factory=True, port=port, workers=workers, log_level="warning")
         return
-    if kit in ("proxy", "gateway"):
+    if kit == "proxy":
         proxy().run("http", show_banner=False, port=port, log_level="WARNING")
         return
     offer(kit, tools)
