@@ -8,7 +8,8 @@ workers.
   a hundred items, once for each way to write their type; ``large``: ``make`` and ``take`` texts of any size;
   ``streams``: ``add``, and what reports, asks and tells of changes;
   ``tasks``: ``add``, ``late``, ``last`` and ``ask`` as tasks; ``text``: ``add``, whose result is text alone;
-  ``proxy``: those of the server that ``BENCH_UPSTREAM`` names, a URL or a command, as JSON
+  ``proxy``: those of the server that ``BENCH_UPSTREAM`` names, a URL or a command, as JSON; ``gateway``: those of
+  several, by their names
 * mode (HTTP): ``default``; for revision 2025-11-25 ``plain`` (no session, JSON), ``json`` (session, JSON),
   ``sse`` (session, event streams with a priming event and an event log), ``sessions`` (with no option set);
   ``crowd``: as default, with room for 10,000 sessions of one caller; ``waiting``: the same for tasks

@@ -225,6 +225,8 @@ ROWS: tuple[Row, ...] = (
     Row("... over a direct call (CPU of all)", "proxy http", "calls", "x", False, _THROUGH),
     Row("a call through a proxy, before stdio", "proxy stdio", "rate", "/s", True, _PROXY, "cpu"),
     Row("... over a direct call (CPU of all)", "proxy stdio", "calls", "x", False, _THROUGH),
+    Row("a call through a gateway, before twelve", "gateway", "rate", "/s", True, _PROXY, "cpu"),
+    Row("... over a direct call (CPU of all)", "gateway", "calls", "x", False, _THROUGH),
     Row(
         "a call in a session, sessions in memory",
         "session memory",

@@ -55,7 +55,8 @@ METHOD = """\
   that wait are at a question that nobody answers, and each was seen to wait; of peers there are 1,000. Engines of
   stores share the load's core: in their rows read the CPU.
 * A call through a proxy is one of 16 connections over HTTP, with the same server of ours behind ours and theirs, over
-  HTTP and on stdio; both share a core, and the CPU is that of both. Set beside it is a direct call over HTTP.
+  HTTP and on stdio; both share a core, and the CPU is that of both. Set beside it is a direct call over HTTP. Our
+  gateway has that server twelve times behind it, and the last one is called; beside it stands fastmcp's proxy.
 * One setting of the peers is no default: bodies of 16 MiB where there is an option for it, as ours takes them.
 """
 PLOTS = (

@@ -6,11 +6,13 @@ one server suite run one after the other against one server of their own, for th
 time runs alone at the end. Every process has its time limit and a process group of its own, which dies with it.
 
     python conformance/run.py [--only NAME ...] [--keep] [--cluster ENGINE] [--proxy REVISION]
+        [--gateway REVISION]
 
 ``--only NAME`` runs the scenarios whose name is or starts with NAME. ``--keep`` keeps what the suites wrote.
 ``--cluster redis`` (or ``postgres``, ``sqlite``) runs the server scenarios alone, each suite against three workers that
 share such a store, behind a proxy that gives each request to the next worker. ``--proxy REVISION`` runs them against
-``dovetail proxy``, which speaks this revision with the server that it starts ("auto": what that speaks).
+``dovetail proxy``, which speaks this revision with the server that it starts ("auto": what that speaks), ``--gateway
+REVISION`` against ``dovetail gateway``, which has that server behind it under its own names.
 Exit status 0 only if nothing unexpected happened: no failure, no warning, no stale entry among the expected failures.
 """
 
@@ -51,14 +53,14 @@ class Runner:
         expected: dict[str, set[str]],
         results: Path,
         engine: str | None = None,
-        proxied: str | None = None,
+        between: serving.Between | None = None,
     ) -> None:
         self.scenarios = scenarios
         self.outcomes: list[Outcome] = []
         self._expected = expected
         self._results = results
         self._engine = engine
-        self._proxied = proxied
+        self._between = between
         self._width = max((len(each.suite) for each in scenarios), default=0)
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._folders = 0
@@ -89,7 +91,7 @@ class Runner:
     async def _server_suite(self, suite: str, scenarios: Iterable[Scenario]) -> None:
         folder = self._results / f"server {suite}"
         folder.mkdir()
-        async with serving.served(self._engine, folder, self._proxied) as server:
+        async with serving.served(self._engine, folder, self._between) as server:
             for scenario in scenarios:
                 await self._scenario(scenario, ["server", "--url", server.url])
                 server.check()
@@ -192,14 +194,18 @@ async def main(arguments: argparse.Namespace) -> int:
     expected = verdicts.read_expected()
     wrong = verdicts.check_list(expected, plan)
     scenarios = chosen(plan, arguments.only)
-    if arguments.cluster is not None or arguments.proxy is not None:
+    between = None
+    for command, revision in (("proxy", arguments.proxy), ("gateway", arguments.gateway)):
+        if revision is not None:
+            between = serving.Between(command, revision)
+    if arguments.cluster is not None or between is not None:
         scenarios = [each for each in scenarios if each.role == "server"]
     results = CACHE / f"results-{os.getpid()}"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
-    if arguments.proxy is not None:
-        expected = verdicts.behind_proxy(expected, stateful=arguments.proxy.startswith(("2024", "2025")))
-    runner = Runner(scenarios, expected, results, arguments.cluster, arguments.proxy)
+    if between is not None:
+        expected = verdicts.behind_proxy(expected, stateful=between.revision.startswith(("2024", "2025")))
+    runner = Runner(scenarios, expected, results, arguments.cluster, between)
     began = time.monotonic()
     say(f"{len(scenarios)} scenarios, {os.cpu_count()} at once")
     try:
@@ -229,6 +235,11 @@ if __name__ == "__main__":
     )
     parser.add_argument(
         "--proxy", metavar="REVISION", help="the server scenarios through a proxy that speaks this revision"
+    )
+    parser.add_argument(
+        "--gateway",
+        metavar="REVISION",
+        help="the server scenarios through a gateway that speaks this revision",
     )
     try:
         sys.exit(asyncio.run(main(parser.parse_args())))

@@ -8,6 +8,7 @@ each request to the next of them, whoever sent it, so a scenario of several requ
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -26,7 +27,7 @@ sys.path.insert(0, str(HERE.parent / "tests" / "cluster"))
 
 from machines import ENGINES, MissingEngine, cluster  # noqa: E402 - found by the line above
 
-__all__ = ["ENGINES", "Served", "process_of", "served", "tail_of"]
+__all__ = ["ENGINES", "Between", "Served", "process_of", "served", "tail_of"]
 
 SERVER_START = 15.0  # seconds until the server has to take connections
 GRACE = 3.0  # seconds between asking a process to end and ending it
@@ -40,34 +41,45 @@ class Served:
     check: Callable[[], None]
 
 
-@asynccontextmanager
-async def served(engine: str | None, folder: Path, proxied: str | None = None) -> AsyncIterator[Served]:
-    """The everything server: alone, behind ``dovetail proxy`` that speaks a revision with it, or as three workers that
-    share a store of this kind. What they print is in the folder. Raises `SetUpError`.
+@dataclass(frozen=True)
+class Between:
+    """What stands between: ``dovetail proxy`` or ``dovetail gateway``, and the ``revision`` that it speaks with the
+    server.
     """
-    way = _alone(folder, proxied) if engine is None else _clustered(engine, folder)
+
+    command: str
+    revision: str
+
+    def words(self, server: Sequence[str], port: int, folder: Path) -> list[str]:
+        """The command that serves the server at a port."""
+        own = ["--http", str(port), "--revision", self.revision, "--tasks"]
+        start = [sys.executable, "-m", "dovetail", self.command, *own]
+        if self.command == "proxy":
+            return [*start, "--", *server]
+        path = folder / "servers.json"
+        path.write_text(
+            json.dumps({"mcpServers": {"everything": {"command": server[0], "args": list(server[1:])}}})
+        )
+        return [*start, "--bare-names", str(path)]
+
+
+@asynccontextmanager
+async def served(engine: str | None, folder: Path, between: Between | None = None) -> AsyncIterator[Served]:
+    """The everything server: alone, behind what stands between, or as three workers that share a store of this kind.
+    What they print is in the folder. Raises `SetUpError`.
+    """
+    way = _alone(folder, between) if engine is None else _clustered(engine, folder)
     async with way as found:
         yield found
 
 
 @asynccontextmanager
-async def _alone(folder: Path, proxied: str | None) -> AsyncIterator[Served]:
+async def _alone(folder: Path, between: Between | None) -> AsyncIterator[Served]:
     port, output = free_port(), folder / "output.txt"
     server = [sys.executable, str(HERE / "server.py")]
     command = [*server, "--port", str(port)]
-    if proxied is not None:
-        proxy = [
-            sys.executable,
-            "-m",
-            "dovetail",
-            "proxy",
-            "--http",
-            str(port),
-            "--revision",
-            proxied,
-            "--tasks",
-        ]
-        command = [*proxy, "--", *server, "--stdio"]
+    if between is not None:
+        command = between.words([*server, "--stdio"], port, folder)
     async with process_of(command, output) as process:
         await _ready(port, process, output)
 

@@ -1,4 +1,5 @@
-"""tools/call over HTTP through a proxy, in 2026-07-28, with the same server behind all: ours, on stdio and over HTTP.
+"""tools/call over HTTP through a proxy or a gateway, in 2026-07-28, with the same server behind all: ours, on stdio and
+over HTTP; behind our gateway it is there twelve times, and called under a name with a prefix.
 
 The tool gives text alone: a number as structured content, as the revision has it, not every proxy passes on.
 Each turn also calls that server directly, so that what the way through the proxy costs is known by calls of the same
@@ -13,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ..contestants import FASTMCP, OURS
-from ..load import http
+from ..load import http, wire
 from ..processes import Process
-from .calls import THREE, load, stateless_request
+from .calls import THREE, load
 from .turn import Group, Turn
 
 CONNECTIONS = 16
 KIT = "text"
+SERVERS = 12
 
 
 def proxied(turn: Turn) -> None:
@@ -31,6 +33,22 @@ def proxied(turn: Turn) -> None:
             _record(turn, "proxy http", _load(turn, _Both(proxy, server), front), direct)
     with turn.measure("proxy stdio"), _proxy(turn, turn.everyone[OURS].stdio_command(KIT)) as (proxy, front):
         _record(turn, "proxy stdio", _load(turn, proxy, front), direct)
+
+
+def through_a_gateway(turn: Turn) -> None:
+    """The call directly, and through a gateway before twelve servers over HTTP, by the name that the last one has; of
+    others through what they have for it, a proxy before one.
+    """
+    server, port = turn.everyone[OURS].serve_http(KIT)
+    with server:
+        direct = _load(turn, server, port).sample()
+        upstream: str | dict[str, str]
+        upstream, kit, name = f"http://127.0.0.1:{port}/mcp", "proxy", "add"
+        if turn.who.name == OURS:
+            named = {f"server{number}": upstream for number in range(SERVERS)}
+            upstream, kit, name = named, "gateway", f"server{SERVERS - 1}__add"
+        with turn.measure("gateway"), _proxy(turn, upstream, kit) as (gateway, front):
+            _record(turn, "gateway", _load(turn, _Both(gateway, server), front, name), direct)
 
 
 class _Both:
@@ -51,16 +69,19 @@ class _Both:
 
 
 @contextmanager
-def _proxy(turn: Turn, upstream: str | list[str]) -> Generator[tuple[Process, int]]:
-    """A fresh proxy, and its port."""
+def _proxy(
+    turn: Turn, upstream: str | list[str] | dict[str, str], kit: str = "proxy"
+) -> Generator[tuple[Process, int]]:
+    """A fresh proxy or gateway, and its port."""
     who = replace(turn.who, environment={**turn.who.environment, "BENCH_UPSTREAM": json.dumps(upstream)})
-    process, port = who.serve_http("proxy")
+    process, port = who.serve_http(kit)
     with process:
         yield process, port
 
 
-def _load(turn: Turn, server: http.Watched, port: int) -> http.Load:
-    scripts = [http.Script(stateless_request(port), THREE) for _ in range(CONNECTIONS)]
+def _load(turn: Turn, server: http.Watched, port: int, name: str = "add") -> http.Load:
+    request = wire.stateless(port, "tools/call", wire.call(name, a=1, b=2))
+    scripts = [http.Script(request, THREE) for _ in range(CONNECTIONS)]
     return load(turn, server, [http.Connection(port, script) for script in scripts])
 
 
@@ -69,4 +90,7 @@ def _record(turn: Turn, measure: str, came: http.Load, direct: dict[str, float])
     turn.record(measure, sample | {"calls": sample["cpu"] / direct["cpu"]})
 
 
-GROUPS = (Group(("proxy http", "proxy stdio"), proxied, (OURS, FASTMCP)),)
+GROUPS = (
+    Group(("proxy http", "proxy stdio"), proxied, (OURS, FASTMCP)),
+    Group(("gateway",), through_a_gateway, (OURS, FASTMCP)),
+)

@@ -43,6 +43,12 @@ if kit == "proxy":
     from dovetail.proxy import proxy_app
 
     app = proxy_app(json.loads(os.environ["BENCH_UPSTREAM"]), name="measured")
+elif kit == "gateway":
+    import json
+
+    from dovetail.gateway import Gateway
+
+    app = Gateway(json.loads(os.environ["BENCH_UPSTREAM"]), name="measured").app
 else:
     app = App(
         "measured",
@@ -64,7 +70,7 @@ if kit == "calls":
 
     for number in range(1, tools):
         app.add_tool(other, name=f"tool_{number:05}")
-elif kit != "proxy":
+elif kit not in ("proxy", "gateway"):
     from our_kits import register
 
     register(app, kit)

@@ -15,7 +15,7 @@ from dovetail import App, Client, Context, InvalidParams, LocalProtocolError
 from dovetail.gateway import Gateway
 from dovetail.providers import Provider
 from dovetail.testing.serving import served
-from dovetail.types import ResourceReference
+from dovetail.types import CallToolResult, ResourceLink, ResourceReference
 
 STATEFUL, STATELESS = "2025-11-25", "2026-07-28"
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", STATEFUL, STATELESS)
@@ -138,6 +138,27 @@ async def test_resources_prompts_and_completions_have_names_of_their_own() -> No
         suggested = await client.complete(ResourceReference(uri="book://library/{title}"), "title", "a")
         assert suggested.values == ["abc"]
         assert "Whisper." in (client.instructions or "")
+
+
+@pytest.mark.parametrize("ours", [STATEFUL, STATELESS])
+@pytest.mark.parametrize("theirs", [STATEFUL, STATELESS])
+async def test_results_name_resources_as_callers_know_them(ours: str, theirs: str) -> None:
+    """Also those with a ``_meta`` of their own, which are not passed in the bytes that they came in."""
+    behind = App("behind")
+
+    @behind.tool
+    async def link(noted: bool) -> CallToolResult:
+        found = ResourceLink(uri="shelf://top", name="top")
+        return CallToolResult(content=[found], meta={"a.example/n": 1} if noted else None)
+
+    gateway = Gateway({"behind": Client(behind, revision=theirs)})
+    async with opened(gateway, ours) as client:
+        for noted in (True, False):
+            result = await client.call_tool("behind__link", {"noted": noted})
+            assert [each.uri for each in result.content if isinstance(each, ResourceLink)] == [
+                "shelf://behind/top"
+            ]
+            assert ((result.meta or {}).get("a.example/n") == 1) is noted
 
 
 async def test_a_name_with_a_digest_is_known_without_a_list() -> None:

@@ -25,6 +25,7 @@ from interop.task_steps import TASK_STEPS
 MATRIX = "interop-matrix"
 TASK_MATRIX = "interop-task-matrix"
 FOREIGN = "foreign-servers"
+FOREIGN_TESTS = ("test_foreign_servers.py", "test_interop_gateway.py")
 MARKS = {"works": "yes", "cannot": "-", "unexpected": "YES?", "broken": "NO!"}
 
 
@@ -37,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Without that, their tests are no part of the run."""
-    if collection_path.name == "test_foreign_servers.py" and not config.getoption("--foreign", default=False):
+    if collection_path.name in FOREIGN_TESTS and not config.getoption("--foreign", default=False):
         return True
     return None
 

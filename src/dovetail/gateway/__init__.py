@@ -6,7 +6,8 @@ states, policies and records; here they become an `App`.
 Specification: none; of what passes, that of the two sides.
 """
 
+from .credentials import PrincipalTokens
 from .gateway import Gateway
 from .server import GatewayServer
 
-__all__ = ["Gateway", "GatewayServer"]
+__all__ = ["Gateway", "GatewayServer", "PrincipalTokens"]

@@ -286,7 +286,8 @@ def _outcome(result: Result | Encoded) -> str:
     if isinstance(result, CallToolResult):
         return "tool_error" if result.is_error else "ok"
     if isinstance(result, Result):
-        return "ok"
+        failed: Any = (result.extra or {}).get("isError", b"")
+        return "tool_error" if bytes(failed) == b"true" else "ok"
     try:
         return "tool_error" if _failure.decode(result).is_error else "ok"
     except msgspec.MsgspecError:

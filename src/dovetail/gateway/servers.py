@@ -14,9 +14,11 @@ from typing import Any, Final
 
 from ..errors import DovetailError, InvalidParams, RequestTimeout
 from ..extensions import Call, Change, Channel
+from ..host.naming import server_of
 from ..logs import get_logger
 from ..providers import AskingRunner, ListKind, Provided, ProvidedPage
 from ..server.providers.composite import LIST, Composite
+from ..types import Prompt, Tool
 from .door import GatewayDoor
 from .server import GatewayServer
 
@@ -38,6 +40,7 @@ class GatewayServers(Composite):
     ) -> None:
         super().__init__(label, list(servers), page_size=_PAGE)
         self._servers = servers
+        self._by_name = {each.name: each for each in servers}
         self._door = door
         self._bare = bare
         self._patience = patience
@@ -80,6 +83,30 @@ class GatewayServers(Composite):
         except Exception:
             log.exception("%s: its %s are not listed", server.name, kind)
         return None
+
+    # One thing
+
+    async def tool_versions(self, call: Call, channel: Channel, name: str) -> Sequence[Provided[Tool]]:
+        """The tool of that name, of the server that is in the name."""
+        if self._bare:
+            return await super().tool_versions(call, channel, name)
+        server = self._by_name.get(server_of(name))
+        return () if server is None else await server.tool_versions(call, channel, name)
+
+    async def find_prompt(self, call: Call, channel: Channel, name: str) -> Provided[Prompt] | None:
+        """The prompt of that name, of the server that is in the name."""
+        if self._bare:
+            return await super().find_prompt(call, channel, name)
+        server = self._by_name.get(server_of(name))
+        return None if server is None else await server.find_prompt(call, channel, name)
+
+    def may_have(self, kind: ListKind, name: str) -> bool:
+        """Whether any could have a thing of that name."""
+        if self._bare or kind in ("resources", "templates"):
+            return super().may_have(kind, name)
+        return server_of(name) in self._by_name
+
+    # Their lives
 
     def mounted(self, asking: AskingRunner) -> None:
         """Called when it is mounted."""

@@ -4,7 +4,7 @@ Specification: server/tools, server/resources, server/prompts, server/utilities/
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -63,8 +63,13 @@ def of_version(call: Call, channel: Channel, version: str) -> Call:
 def typed(result: Result | Encoded, kind: type[R]) -> R | Result:
     """A result as a value, whatever the handler gave; what asks for input stays what it is."""
     if isinstance(result, Result):
-        return result
+        return codec.reader(kind).read(codec.encode(result)) if _is_unread(result) else result
     return codec.reader(kind).read(result)
+
+
+def _is_unread(result: Result) -> bool:
+    """Whether a result is one whose members nobody has read, but for its ``_meta``."""
+    return type(result) is Result and bool(result.extra) and "resultType" not in result.extra
 
 
 def with_uris(result: Result | Encoded, kind: type[Result], show: Callable[[str], str]) -> Result:
@@ -89,10 +94,17 @@ def _shown(content: Any, show: Callable[[str], str]) -> Any:
 
 
 def has_uris(result: Result | Encoded) -> bool:
-    """Whether a result may name resources: one that is encoded may."""
+    """Whether a result may name resources: one that is encoded may, where it has such a member."""
     if isinstance(result, CallToolResult):
         return any(isinstance(each, (ResourceLink, EmbeddedResource)) for each in result.content)
-    return not isinstance(result, msgspec.Struct) or isinstance(result, (ReadResourceResult, GetPromptResult))
+    if not isinstance(result, msgspec.Struct):
+        return _URI in result or _ESCAPE in result
+    return isinstance(result, (ReadResourceResult, GetPromptResult)) or _is_unread(result)
+
+
+_URI: Final = b'"uri"'
+_ESCAPE: Final = b"\\u"
+"""A name may be written with escapes, too."""
 
 
 __all__ = ["has_uris", "of_version", "renamed", "typed", "with_uris"]
