@@ -92,10 +92,8 @@ GIVEN = {
     "CapturedExchange",
     "Channel",
     "Context",
-    "Dialect",
     "EventReader",
     "Form",
-    "HostFormat",
     "HostedServer",
     "OAuthCredentials",
     "Request",
@@ -103,7 +101,6 @@ GIVEN = {
     "Subscription",
     "ToolResult",
     "Validator",
-    "VariableSyntax",
 }
 #: Classes that are not public and whose members are those of the public class that is built on them.
 BUILT_ON = {"AppEntries"}
