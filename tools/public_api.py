@@ -95,10 +95,8 @@ GIVEN = {
     "CapturedExchange",
     "Channel",
     "Context",
-    "Dialect",
     "EventReader",
     "Form",
-    "HostFormat",
     "GatewayServer",
     "HostedServer",
     "OAuthCredentials",
@@ -107,7 +105,6 @@ GIVEN = {
     "Subscription",
     "ToolResult",
     "Validator",
-    "VariableSyntax",
 }
 #: Classes that are not public and whose members are those of the public class that is built on them.
 BUILT_ON = {"AppEntries"}

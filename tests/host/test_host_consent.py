@@ -153,12 +153,15 @@ async def test_a_pattern_of_a_path_is_not_climbed_out_of() -> None:
 
 async def test_a_refusal_that_is_remembered_goes_before_an_approval() -> None:
     shop = Shop()
-    person = Person(Refuse(remember="session", reach="arguments"), Approve(remember="session"))
+    no = Refuse(remember="session", reach="arguments", reason="hats are for sheep")
+    person = Person(no, Approve(remember="session"))
     async with Host({"shop": shop.app}, consent=person) as host:
         await refused(host, "shop__buy", thing="hat")
         await host.call("shop__buy", {"thing": "cap"})
         await host.call("shop__buy", {"thing": "cup"})
-        assert (await refused(host, "shop__buy", thing="hat")).by == "remembered"
+        again = await refused(host, "shop__buy", thing="hat")
+        assert again.by == "remembered"
+        assert str(again).endswith("hats are for sheep")  # a model is told as much as the first time
     assert len(person.asked) == 2
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dovetail import LocalProtocolError
+from dovetail.host import Host, server_name
 from dovetail.host.naming import MAX_TOOL_NAME, check_server_name, prompt_name, server_of, tool_name
 
 TAKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -32,6 +33,33 @@ def test_models_take_each_name_and_no_two_tools_share_one(one: str, a: str, othe
     assert server_of(first) == one
     assert (first == second) == ((one, a) == (other, b))
     assert server_of(prompt_name(one, a)) == one
+
+
+@given(st.lists(SERVERS | st.text(max_size=80), unique=True, max_size=5))
+def test_a_server_that_somebody_called_otherwise_has_a_name_of_its_own(configured: list[str]) -> None:
+    names = [server_name(each) for each in configured]
+    assert all(map(is_server_name, names))
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    "configured, name",
+    [
+        ("git", "git"),
+        ("my server.v2", "my-server-v2-733096bb"),
+        ("my-server-v2-733096bb", "my-server-v2-733096bb-153927f2"),
+        ("github.com/example/a-very-long-name-of-a-server", "github-com-example-a-ve-00f1fffe"),
+        ("\u00e9", "server-4a99557e"),
+    ],
+)
+def test_what_is_left_of_a_name_can_be_read(configured: str, name: str) -> None:
+    assert server_name(configured) == name
+    assert list(Host({server_name(configured): "x"}).servers) == [server_name(configured)]
+
+
+def test_a_name_that_no_host_takes_is_refused_with_what_to_do() -> None:
+    with pytest.raises(LocalProtocolError, match=r"'my server' is not: dovetail\.host\.server_name"):
+        Host({"my server": "x"})
 
 
 @pytest.mark.parametrize(

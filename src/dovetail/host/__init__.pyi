@@ -14,6 +14,7 @@ from dovetail.host.decisions import Decisions, DecisionsUnreadable, RememberedDe
 from dovetail.host.events import EventKind, EventReader, HostEvent
 from dovetail.host.host import Host
 from dovetail.host.hosted_server import HostedServer
+from dovetail.host.naming import server_name
 from dovetail.host.offers import HostPrompt, HostResource, HostTool
 from dovetail.host.policy import (
     HostPolicy,
@@ -65,4 +66,5 @@ __all__ = [
     "ServerStatus",
     "ServerUnavailable",
     "ToolChange",
+    "server_name",
 ]

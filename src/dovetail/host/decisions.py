@@ -51,7 +51,7 @@ class RememberedDecision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``tool``: the tool, prompt or resource; empty for any. ``fingerprint``: of the tool as it was shown; for any tool,
     of those that were listed then. ``arguments``: the very arguments as JSON; ``matching``: patterns of some of them.
-    ``kept``: in the file, beyond the session.
+    ``reason``: of a refusal. ``kept``: in the file, beyond the session.
     """
 
     server: str
@@ -62,6 +62,7 @@ class RememberedDecision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint: str = ""
     arguments: str | None = None
     matching: dict[str, str] | None = None
+    reason: str = ""
     kept: bool = False
 
 

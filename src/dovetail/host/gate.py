@@ -108,7 +108,7 @@ class ConsentGate:
             return Refuse(reason=why), "policy", why
         remembered = self._remembered(request)
         if remembered and not remembered[0].allowed:
-            return Refuse(), "remembered", "it was refused before"
+            return Refuse(reason=remembered[0].reason), "remembered", "it was refused before"
         if remembered and not always:
             return Approve(), "remembered", "it was allowed before"
         if decision == "allow" and not request.changed and not self._unseen(request):
@@ -189,6 +189,7 @@ class ConsentGate:
             fingerprint=self._print(request, name),
             arguments=canonical(request.arguments) if exact else None,
             matching=None if matching is None else dict(matching),
+            reason=answer.reason if isinstance(answer, Refuse) else "",
             kept=answer.remember == "always",
         )
         if decision.kept:

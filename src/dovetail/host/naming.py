@@ -17,7 +17,15 @@ from typing import Final
 
 from ..errors import LocalProtocolError
 
-__all__ = ["MAX_SERVER_NAME", "MAX_TOOL_NAME", "check_server_name", "prompt_name", "server_of", "tool_name"]
+__all__ = [
+    "MAX_SERVER_NAME",
+    "MAX_TOOL_NAME",
+    "check_server_name",
+    "prompt_name",
+    "server_name",
+    "server_of",
+    "tool_name",
+]
 
 MAX_TOOL_NAME: Final = 64
 """Characters that the name of a tool has at most."""
@@ -27,6 +35,7 @@ _BETWEEN: Final = "__"
 _SERVER: Final = re.compile(rf"(?!.*__)[A-Za-z0-9](?:[A-Za-z0-9_-]{{0,{MAX_SERVER_NAME - 2}}}[A-Za-z0-9-])?")
 _REFUSED: Final = re.compile(r"[^A-Za-z0-9_-]")
 _DIGEST: Final = 8
+_DIGESTED_SERVER: Final = re.compile(rf"-[0-9a-f]{{{_DIGEST}}}$")
 _DIGESTED: Final = re.compile(rf"_[0-9a-f]{{{_DIGEST}}}$")
 
 
@@ -35,9 +44,21 @@ def check_server_name(name: str) -> str:
     if not _SERVER.fullmatch(name):
         raise LocalProtocolError(
             f"a server's name is 1 to {MAX_SERVER_NAME} letters, digits, '-' and single '_', and does not begin or end "
-            f"with '_'; {name!r} is not"
+            f"with '_'; {name!r} is not: dovetail.host.server_name gives one for it"
         )
     return name
+
+
+def server_name(configured: str) -> str:
+    """The name that a host takes for a server that somebody called otherwise, as files of other hosts do: itself where
+    that is one, else what is left of it and a digest. A name that looks as if it ended in one gets another, so no two
+    servers have the same.
+    """
+    if _SERVER.fullmatch(configured) and not _DIGESTED_SERVER.search(configured):
+        return configured
+    kept = MAX_SERVER_NAME - _DIGEST - 1
+    plain = re.sub(r"_{2,}|[^A-Za-z0-9_]+", "-", configured)[:kept].strip("_-") or "server"
+    return f"{plain}-{_digest(configured)}"
 
 
 def tool_name(server: str, tool: str) -> str:
@@ -46,8 +67,12 @@ def tool_name(server: str, tool: str) -> str:
     name = f"{server}{_BETWEEN}{plain}"
     if plain == tool and len(name) <= MAX_TOOL_NAME and not _DIGESTED.search(name):
         return name
-    digest = hashlib.sha256(f"{server}\0{tool}".encode("utf-8", "backslashreplace")).hexdigest()[:_DIGEST]
+    digest = _digest(f"{server}\0{tool}")
     return f"{name[: MAX_TOOL_NAME - _DIGEST - 1]}_{digest}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:_DIGEST]
 
 
 def prompt_name(server: str, prompt: str) -> str:

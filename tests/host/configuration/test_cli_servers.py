@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dovetail.cli.entering import name_of
+from dovetail.host.configuration import HOSTS
 
 SERVER = """
 import os
@@ -49,6 +50,35 @@ def test_nothing_is_written_without_a_word(server, run, home):
     assert f'+        "{server}"\n' in out
     assert err == "nothing was written; --write writes it\n"
     assert not (home / ".cursor").exists()
+
+
+@pytest.mark.requirement("RXSEC-SECURITY-018")
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_command_writes_any_host_s_file_without_a_word(host, server, run, home, secrets):
+    """Nor our own, nor what was agreed to, nor a secret."""
+
+    def everything():
+        return {each: each.read_bytes() for each in home.rglob("*") if each.is_file()}
+
+    target = HOSTS[host]
+    if host != "dovetail":
+        assert run("install", host, "--write", "--name", "w", "--env", "A=b", "--", "x", "y")[0] == 0
+    assert run("servers", "add", "mine", "words.py", "--write")[0] == 0
+    assert target.file().exists()
+    before, kept = everything(), dict(secrets)
+    commands = [
+        ["install", host, "--name", "v", "--", "other"],
+        ["install", host, "--replace", "--name", "w" if host != "dovetail" else "mine", "--", "other"],
+        ["uninstall", host, "w" if host != "dovetail" else "mine"],
+        ["servers", "add", "other", "words.py"],
+        ["servers", "remove", "mine"],
+        *([["servers", "import", host], ["servers", "export", host, "mine"]] if host != "dovetail" else []),
+    ]
+    for command in commands:
+        code, _, err = run(*command)
+        assert (code, "--write writes it" in err) == (1, True), command
+    assert everything() == before
+    assert secrets == kept
 
 
 @pytest.mark.requirement("RXSEC-SECURITY-018", "RXSEC-SECURITY-019")

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 
 from ...capture.redaction import Redaction
 from .definitions import ServerDefinition
-from .hosts import HOSTS
 from .variables import parts_of
 
 __all__ = ["ClearSecret", "hidden", "moved_to_keyring", "secrets_in_clear"]
@@ -68,7 +67,7 @@ def moved_to_keyring(definition: ServerDefinition) -> tuple[ServerDefinition, di
 
 def _found(definition: ServerDefinition) -> Iterator[ClearSecret]:
     rules = Redaction()
-    syntax = HOSTS[definition.host].variables
+    syntax = definition.syntax
 
     def clear(text: str) -> bool:
         return bool(text) and all(isinstance(each, str) for each in parts_of(text, syntax))

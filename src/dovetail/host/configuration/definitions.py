@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from .errors import ConfigurationError
+from .hosts import host_named
+from .variables import VariableSyntax
 
 __all__ = ["ServerDefinition", "ServerTransport", "is_name"]
 
@@ -27,7 +29,7 @@ class ServerDefinition:
     ``name``: under which it stands. ``transport``: "stdio" (then ``command``, ``args``, ``env`` and ``cwd`` count),
     "http" or "sse" (then ``url`` and ``headers``). ``enabled``: whether the host uses it. ``extra``: members that one
     host alone knows, as they stand there. ``host``: the host in whose words variables are written, as
-    `dovetail.host.configuration.HOSTS` names it.
+    `dovetail.host.configuration.HOSTS` names it; ``variables``: those words, for a host that is not among these.
 
     Raises `ConfigurationError` for one that can't be: without a command or a URL, or with a part that no process could
     be given.
@@ -44,6 +46,7 @@ class ServerDefinition:
     enabled: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     host: str = "dovetail"
+    variables: VariableSyntax | None = None
 
     def __post_init__(self) -> None:
         if self.transport == "stdio" and not self.command:
@@ -52,6 +55,11 @@ class ServerDefinition:
             raise ConfigurationError(f"the server {self.name!r} has no URL")
         if any("\0" in each for each in (self.command, *self.args, self.cwd, *self.env, *self.env.values())):
             raise ConfigurationError(f"the server {self.name!r} has a NUL in its command")
+
+    @property
+    def syntax(self) -> VariableSyntax:
+        """How variables are written in it. Raises `ConfigurationError` for a host that nobody knows."""
+        return self.variables or host_named(self.host).variables
 
     @property
     def command_line(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from .definitions import ServerDefinition, ServerTransport
 from .errors import ConfigurationError
 from .hosts import HOSTS, Dialect, HostFormat
-from .variables import rendered
+from .variables import VariableSyntax, rendered
 
 __all__ = ["entry_of", "read_entry", "translated"]
 
@@ -46,7 +46,13 @@ def read_entry(name: str, value: Any, host: HostFormat) -> ServerDefinition | No
         enabled=disabled is not True and enabled is not False,
         extra={each: entry[each] for each in entry if each not in _known(dialect)},
         host=host.name,
+        variables=_own_words(host),
     )
+
+
+def _own_words(host: HostFormat) -> VariableSyntax | None:
+    """The words of a host that is not in the table."""
+    return None if HOSTS.get(host.name) == host else host.variables
 
 
 def entry_of(
@@ -89,9 +95,9 @@ def translated(definition: ServerDefinition, host: HostFormat) -> ServerDefiniti
     """A server in the words of another host: variables as it writes them, without what the first one knew alone. The
     same, for the same host. Raises `ConfigurationError` for what it has no words for.
     """
-    if definition.host == host.name:
+    source = definition.syntax
+    if definition.host == host.name and source == host.variables:
         return definition
-    source = HOSTS[definition.host].variables
 
     def said(text: str) -> str:
         return rendered(text, source, host.variables, host.title)
@@ -106,6 +112,7 @@ def translated(definition: ServerDefinition, host: HostFormat) -> ServerDefiniti
         headers={name: said(each) for name, each in definition.headers.items()},
         extra={},
         host=host.name,
+        variables=_own_words(host),
     )
 
 

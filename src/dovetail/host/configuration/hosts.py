@@ -1,15 +1,17 @@
 """The hosts whose files are read and written: where the files are, and what they call things. A table, and no code.
 
-Each row follows the documentation of its host. A host that calls something otherwise is a row more.
+Each row follows the documentation of its host. A host that calls something otherwise is a row more; one that is not
+here is a `HostFormat` of whoever knows it, and is taken wherever these are.
 
 Specification: none; the documentation of each host.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -19,6 +21,8 @@ from .variables import VariableSyntax
 __all__ = ["HOSTS", "Dialect", "HostFormat", "host_named"]
 
 Scope = Literal["user", "project", "local"]
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
+_PLACES: Final = ("home", "xdg", "appdata", "project")
 _CODE: Final = "{appdata}/Code/User"
 
 
@@ -26,10 +30,19 @@ _CODE: Final = "{appdata}/Code/User"
 class Dialect:
     """What the members of an entry are called. An empty name: the host has none of it.
 
-    ``urls``: the members that hold a URL, each with the transport that it means where no type says so; the first one
-    of a transport is written. ``types``: the word for each transport (`type_member`), "" where none is needed.
-    ``disabled``, ``enabled``: the member that switches a server off, or on. ``always``: members that each new entry
-    gets. ``others``: words of the type that mean no server of this protocol.
+    ``command``, ``args``, ``env``, ``cwd``: of a server that is started (by default "command", "args" and "env", and no
+    folder). ``urls``: the members that hold a URL, each with the transport that it means where no type says so; the
+    first one of a transport is written (default: the host has no servers at URLs). ``headers``: of such a server
+    ("headers").
+
+    ``type_member``: the member that says the transport ("type"); ``types``: its word for each transport ("stdio",
+    "http", "sse"), "" where none is written; ``also``: further words that are read, each with its transport, or "" for
+    what the other members say; ``others``: words that mean no server of this protocol.
+
+    ``disabled``, ``enabled``: the member that switches a server off, or on. ``named``: the member that repeats the name
+    of an entry. ``always``: members that each new entry gets, with their values.
+
+    Raises `ConfigurationError` for a transport that there is not, or no word for the command.
     """
 
     command: str = "command"
@@ -47,14 +60,31 @@ class Dialect:
     named: str = ""
     others: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        used = {
+            *(means for _, means in self.urls),
+            *self.types,
+            *(each for each in self.also.values() if each),
+        }
+        if unknown := used - {"stdio", "http", "sse"}:
+            raise ConfigurationError(f"there is no transport {min(unknown)!r}, only stdio, http and sse")
+        if not self.command or not self.args or not self.env:
+            raise ConfigurationError("a dialect has names for the command, its arguments and its environment")
+
 
 @dataclass(frozen=True, slots=True)
 class HostFormat:
-    """A host and its files.
+    """A host and its files. `HOSTS` has those that are known; make one for a host that is not among them.
 
-    ``name``: as commands take it; ``title``: as people do. ``syntax``: "json", "jsonc" (with comments) or "yaml".
-    ``files``: by scope, a template of the path, for one platform alone where it is ``scope:platform``. ``path``: where
-    the servers stand in the file, by scope. ``note``: what a person does so that a change counts.
+    ``name``: as commands take it, in small letters, digits and "-"; ``title``: as people do. ``syntax``: "json",
+    "jsonc" (with comments) or "yaml". ``files``: by scope ("user", "project", "local"; the first is the default), a
+    template of the path, for one platform alone where the key is ``scope:platform`` (as `sys.platform` has it). It may
+    begin with ``{home}``, ``{xdg}`` (the configuration folder of the user), ``{appdata}`` (that of the platform's
+    applications) and ``{project}``. ``path``: the members, from the outside in, below which the servers stand by name.
+    ``dialect``: what an entry calls things; ``variables``: how it writes them (default: the host has none). ``note``:
+    what a person does so that a change counts.
+
+    Raises `ConfigurationError` for one that can't be.
     """
 
     name: str
@@ -65,6 +95,36 @@ class HostFormat:
     dialect: Dialect
     variables: VariableSyntax = field(default_factory=VariableSyntax)
     note: str = ""
+
+    def __post_init__(self) -> None:
+        wrong = (
+            "its name has small letters, digits and '-' only"
+            if not _NAME.fullmatch(self.name)
+            else "its syntax is json, jsonc or yaml"
+            if self.syntax not in ("json", "jsonc", "yaml")
+            else "it says where in the file the servers stand (path)"
+            if not self.path or not all(self.path)
+            else self._wrong_file()
+        )
+        if wrong:
+            raise ConfigurationError(f"the format of the host {self.name!r} can't be used: {wrong}")
+
+    def _wrong_file(self) -> str:
+        scopes = {each.partition(":")[0] for each in self.files}
+        if not scopes or not scopes <= {"user", "project", "local"}:
+            return "its files are of the scopes user, project or local"
+        if missing := scopes - set(self.files):
+            return f"it has no file of the scope {min(missing)!r} for most platforms"
+        for template in self.files.values():
+            try:
+                path = template.format(**dict.fromkeys(_PLACES, "/place"))
+            except (KeyError, IndexError, ValueError):
+                path = ""
+            if not PurePosixPath(path).is_absolute() and not PureWindowsPath(path).is_absolute():
+                return (
+                    f"the file {template!r} begins with one of {', '.join(f'{{{each}}}' for each in _PLACES)}"
+                )
+        return ""
 
     @property
     def scopes(self) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from typing import Any
 from ...client import ClientOptions
 from .definitions import ServerDefinition
 from .errors import ConfigurationError
-from .hosts import HOSTS
 from .variables import Variables
 
 __all__ = ["resolve"]
@@ -25,7 +24,7 @@ def resolve(
     if not definition.enabled:
         raise ConfigurationError(f"the server {definition.name!r} is switched off in the configuration")
     values = variables or Variables()
-    syntax = HOSTS[definition.host].variables
+    syntax = definition.syntax
     where = f"the server {definition.name!r}"
 
     def said(text: str) -> str:

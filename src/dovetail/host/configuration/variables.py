@@ -20,6 +20,8 @@ __all__ = ["Reference", "VariableSyntax", "Variables", "parts_of", "rendered"]
 
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 _BRACES: Final = re.compile(r"\$\{(?P<inside>[^{}$]*)\}|\$(?P<bare>" + _NAME + ")")
+_BY_NAME: Final = "${{{}}}"
+_BY_KIND: Final = "${{env:{}}}"
 _VARIABLE: Final = re.compile(rf"(?P<name>{_NAME})(?::-(?P<default>.*))?", re.DOTALL)
 
 
@@ -38,9 +40,12 @@ class Reference(NamedTuple):
 class VariableSyntax:
     """How a host writes variables.
 
-    ``env``: a variable of the environment, ``{}`` being its name; "" where the host has none. ``default``: whether
-    ``${NAME:-DEFAULT}`` is one. ``bare``: whether ``$NAME`` is. ``kinds``: what may stand before a colon.
-    ``places``: folders by name.
+    ``env``: a variable of the environment: ``"${{{}}}"`` where it is written ``${NAME}``, ``"${{env:{}}}"`` for
+    ``${env:NAME}``, and "" (the default) where the host has none. ``default``: whether ``${NAME:-DEFAULT}`` is one,
+    too; ``bare``: whether ``$NAME`` is. ``kinds``: what may stand before a colon: "env", "input", "keyring", or words
+    that the host alone knows. ``places``: names of folders, such as "workspaceFolder".
+
+    Raises `ConfigurationError` for what is read otherwise than it is written.
     """
 
     env: str = ""
@@ -48,6 +53,16 @@ class VariableSyntax:
     bare: bool = False
     kinds: frozenset[str] = frozenset()
     places: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.env not in ("", _BY_NAME, _BY_KIND):
+            raise ConfigurationError(
+                f"variables of the environment are written as {_BY_NAME!r} or {_BY_KIND!r} says, not as {self.env!r}"
+            )
+        if self.env == _BY_KIND and "env" not in self.kinds:
+            raise ConfigurationError('"env" stands before a colon (env=), so it is one of the kinds')
+        if (self.default or self.bare) and self.env != _BY_NAME:
+            raise ConfigurationError(f"defaults and bare names are for hosts that write {_BY_NAME!r}")
 
 
 @dataclass(frozen=True)
