@@ -51,6 +51,7 @@ PUBLIC = {
     "dovetail.host.configuration": "the servers that a person has configured, in the files of hosts and in our own",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.openapi": "APIs that an OpenAPI document describes, and an app's tools for plain HTTP clients",
+    "dovetail.models": "tools in the words of model APIs, and a client of models",
     "dovetail.providers": "where what an app offers comes from besides its functions, and how it is shown",
     "dovetail.proxy": "another server, offered by an app",
     "dovetail.recording": "recorded conversations, and replaying them",

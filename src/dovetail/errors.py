@@ -124,6 +124,7 @@ _lazy = LazyNames(
             "SecretsUnavailable",
             "VariableMissing",
         ),
+        "dovetail.models.chat_model": ("ModelFailed",),
         "dovetail.recording.serving": ("NotRecorded",),
         "dovetail.extensions.tasks.errors": ("TaskCancelled", "TaskLost"),
         "dovetail.surface.snapshot": ("SurfaceUnreadable",),

@@ -30,6 +30,7 @@ from dovetail.host.consent import ConsentRefused
 from dovetail.host.decisions import DecisionsUnreadable
 from dovetail.host.policy import PolicyInvalid
 from dovetail.host.server_states import ServerUnavailable
+from dovetail.models.chat_model import ModelFailed
 from dovetail.openapi.errors import DocumentInvalid
 from dovetail.protocol.errors import (
     Closed,
@@ -165,6 +166,7 @@ __all__ = [
     "MessageTooLarge",
     "MethodNotFound",
     "MissingCapability",
+    "ModelFailed",
     "NoContext",
     "NotApproved",
     "NotRecorded",

@@ -24,6 +24,7 @@ _lazy = LazyNames(
             "Remember",
         ),
         "dovetail.host.decisions": ("Decisions", "DecisionsUnreadable", "RememberedDecision"),
+        "dovetail.host.discovery": ("AvailableServer", "ToolDiscovery"),
         "dovetail.host.events": ("EventKind", "EventReader", "HostEvent"),
         "dovetail.host.host": ("Host",),
         "dovetail.host.hosted_server": ("HostedServer",),
@@ -42,6 +43,7 @@ _lazy = LazyNames(
         "dovetail.host.results": ("HostBlob", "HostResult", "ResultLimits"),
         "dovetail.host.server_states": ("ServerState", "ServerStatus", "ServerUnavailable"),
         "dovetail.host.tool_definitions": ("ToolChange",),
+        "dovetail.host.tool_index": ("Embed",),
     },
 )
 __getattr__ = _lazy.find

@@ -11,6 +11,7 @@ from dovetail.host.consent import (
     Remember,
 )
 from dovetail.host.decisions import Decisions, DecisionsUnreadable, RememberedDecision
+from dovetail.host.discovery import AvailableServer, ToolDiscovery
 from dovetail.host.events import EventKind, EventReader, HostEvent
 from dovetail.host.host import Host
 from dovetail.host.hosted_server import HostedServer
@@ -29,9 +30,11 @@ from dovetail.host.records import HostRecord, RecordSink
 from dovetail.host.results import HostBlob, HostResult, ResultLimits
 from dovetail.host.server_states import ServerState, ServerStatus, ServerUnavailable
 from dovetail.host.tool_definitions import ToolChange
+from dovetail.host.tool_index import Embed
 
 __all__ = [
     "Approve",
+    "AvailableServer",
     "ConsentAnswer",
     "ConsentHandler",
     "ConsentKind",
@@ -39,6 +42,7 @@ __all__ = [
     "ConsentRequest",
     "Decisions",
     "DecisionsUnreadable",
+    "Embed",
     "EventKind",
     "EventReader",
     "Host",
@@ -66,5 +70,6 @@ __all__ = [
     "ServerStatus",
     "ServerUnavailable",
     "ToolChange",
+    "ToolDiscovery",
     "server_name",
 ]

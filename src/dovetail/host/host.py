@@ -37,6 +37,7 @@ from ..errors import (
     TransportError,
 )
 from ..logs import get_logger
+from ..models import CallAnswer, FormatName, ModelCall
 from ..security import one_line
 from ..types import (
     Completion,
@@ -52,6 +53,7 @@ from .decisions import Decisions, identity_of
 from .events import EventReader, EventTeller, HostEvent
 from .gate import ConsentGate
 from .hosted_server import MAX_LISTED, HostedServer, Upkeep
+from .model_loop import ModelLoop, answer_of
 from .naming import check_server_name, prompt_name, server_of, tool_name
 from .offers import HostPrompt, HostResource, HostTool
 from .policy import HostPolicy
@@ -143,6 +145,7 @@ class Host:
         self._sources: dict[str, None] = {}
         self._servers: dict[str, HostedServer] = {}
         self._opened = self._closed = False
+        self._loop = ModelLoop(self.tools, self._answer)
         for name, given in servers.items():
             self._servers[name] = self._made(name, given)
 
@@ -378,6 +381,32 @@ class Host:
             return result_of(name, server.name, raw, self._limits)
 
         return await self._noted(server.name, "tool", name, run)
+
+    # For a model
+
+    async def tools_for(self, format: FormatName) -> list[Any]:
+        """The tools of all servers, to be handed to a model: definitions for the API of "openai-chat",
+        "openai-responses", "anthropic" or "gemini"; objects of "langchain" or "pydantic-ai", which call the host
+        themselves. Raises `LocalProtocolError` for another format; ImportError without the framework.
+        """
+        return await self._loop.tools_for(format)
+
+    async def run_tool_call(self, format: FormatName, call: ModelCall) -> list[dict[str, Any]]:
+        """Make one call of a model (`dovetail.models.calls_of` finds them), as `call`; the messages that answer it.
+
+        What becomes of it is an answer, also that it was refused, or failed. Raises `Closed`, and `LocalProtocolError`
+        for a format that is none of an API.
+        """
+        return await self._loop.run_tool_call(format, call)
+
+    async def run_tool_calls(self, format: FormatName, response: Any) -> list[dict[str, Any]]:
+        """Make all calls of a model's response, side by side; the messages that answer them, to be appended after the
+        response. None for no calls: then the model has finished. Raises as `run_tool_call`.
+        """
+        return await self._loop.run_tool_calls(format, response)
+
+    async def _answer(self, name: str, arguments: dict[str, Any]) -> CallAnswer:
+        return answer_of(await self.call(name, arguments))
 
     async def _allowed(
         self, name: str, arguments: dict[str, Any] | None

@@ -10,6 +10,7 @@ Specification: server/tools, "Tool Result", "Error Handling".
 
 import base64
 import binascii
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -49,7 +50,8 @@ class HostResult(Struct, frozen=True, kw_only=True):
     """What a tool of a host gave. ``name``: by which it was called; ``server`` and ``tool``: what that stands for.
 
     ``text``: for the model, at most as long as the limits say; ``cut``: whether something of the result is missing from
-    ``text`` and ``blobs``. ``raw`` has all of it. ``is_error``: the tool failed, and ``text`` says how.
+    ``text`` and ``blobs``. ``parts``: the same texts and blobs in the order of the result, each once. ``raw`` has all
+    of it. ``is_error``: the tool failed, and ``text`` says how.
     """
 
     name: str
@@ -59,6 +61,7 @@ class HostResult(Struct, frozen=True, kw_only=True):
     blobs: tuple[HostBlob, ...]
     cut: bool
     raw: ToolResult
+    parts: tuple[str | HostBlob, ...] = ()
 
     @property
     def is_error(self) -> bool:
@@ -74,7 +77,7 @@ class HostResult(Struct, frozen=True, kw_only=True):
 def result_of(name: str, server: str, raw: ToolResult, limits: ResultLimits) -> HostResult:
     """The result, within its limits."""
     texts: list[str] = []
-    blobs: list[HostBlob] = []
+    blobs: dict[int, HostBlob] = {}  # by the place of what stands for each in the texts
     left, cut = limits.blobs, False
     for kind, media_type, encoded, uri in _parts(raw, texts):
         size = len(encoded) * 3 // 4
@@ -85,17 +88,42 @@ def result_of(name: str, server: str, raw: ToolResult, limits: ResultLimits) -> 
             texts.append(f"[{kind}, {media_type}, about {size} bytes, left out: {why}]")
             continue
         left -= len(data)
-        blobs.append(HostBlob(kind=kind, media_type=media_type, data=data, uri=uri))
+        blobs[len(texts)] = HostBlob(kind=kind, media_type=media_type, data=data, uri=uri)
         texts.append(f"[{kind}, {media_type}, {len(data)} bytes]")
     text = "\n".join(texts)
     if not text and raw.has_structured:
-        text = str(raw.value)
+        value: Any = raw.value
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        texts, blobs = [text], {}
+    parts = _in_order(texts, blobs, limits.text)
     if len(text) > limits.text:
         cut = True
-        text = f"{text[: limits.text]}\n[cut: {len(text)} characters, of which {limits.text} are shown]"
+        said = f"[cut: {len(text)} characters, of which {limits.text} are shown]"
+        text = f"{text[: limits.text]}\n{said}"
+        parts.append(said)
     return HostResult(
-        name=name, server=server, tool=raw.tool, text=text, blobs=tuple(blobs), cut=cut, raw=raw
+        name=name,
+        server=server,
+        tool=raw.tool,
+        text=text,
+        blobs=tuple(blobs.values()),
+        cut=cut,
+        raw=raw,
+        parts=tuple(parts),
     )
+
+
+def _in_order(texts: list[str], blobs: dict[int, HostBlob], longest: int) -> list[str | HostBlob]:
+    """Texts and blobs in their places, the texts no longer than ``longest`` in all."""
+    parts: list[str | HostBlob] = []
+    for place, text in enumerate(texts):
+        if place in blobs:
+            parts.append(blobs[place])
+        elif text[:longest]:
+            parts.append(text[:longest])
+            longest -= len(text[:longest]) + 1
+        longest = max(longest, 0)
+    return parts
 
 
 def _parts(raw: ToolResult, texts: list[str]) -> Iterator[tuple[str, str, str, str]]:
