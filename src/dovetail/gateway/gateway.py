@@ -47,7 +47,7 @@ class Gateway:
     ``credentials``: by server, what gives the client's options (``auth``, ``headers``) for a principal; no two
     principals share a connection to such a server. The caller's own token and headers are never sent on. ``share``,
     ``tasks``: as of `dovetail.proxy.proxy_app`, for all servers. ``patience``: seconds that a list waits for one server
-    (10).
+    (10). ``list_ttl``: seconds for which clients may keep lists of servers that don't say it (60).
 
     ``options`` are those of `App`: ``auth``, ``rate_limit``, ``store``, ``telemetry`` and the others. Raises
     `LocalProtocolError` for a name that no server can have, credentials for a server that there is not, a policy with
@@ -68,6 +68,7 @@ class Gateway:
         share: Share = "caller",
         tasks: bool = False,
         patience: float = 10.0,
+        list_ttl: float = 60.0,
         **options: Any,
     ) -> None:
         if len(servers) > MAX_SERVERS:
@@ -89,9 +90,11 @@ class Gateway:
             self._servers[each] = GatewayServer(each, proxy, names, door, kept_up=each not in own)
         if tasks:
             options["extensions"] = [*(options.get("extensions") or ()), running_tasks()]
-        self.app: Final = App(name, **options)
+        self.app: Final = App(name, list_ttl=list_ttl, **options)
         every = list(self._servers.values())
-        self.app.mount(None, GatewayServers(name, every, door, bare=bare_names, patience=patience))
+        self.app.mount(
+            None, GatewayServers(name, every, door, bare=bare_names, patience=patience, ttl=list_ttl)
+        )
 
     @property
     def servers(self) -> Mapping[str, GatewayServer]:

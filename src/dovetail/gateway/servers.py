@@ -17,7 +17,8 @@ from ..extensions import Call, Change, Channel
 from ..host.naming import server_of
 from ..logs import get_logger
 from ..providers import AskingRunner, ListKind, Provided, ProvidedPage
-from ..server.providers.composite import LIST, Composite
+from ..server.providers.composite import LIST, Composite, PageHints
+from ..server.providers.transform import asking
 from ..types import Prompt, Tool
 from .door import GatewayDoor
 from .server import GatewayServer
@@ -36,9 +37,16 @@ class GatewayServers(Composite):
     """``servers`` in their order, which counts where ``bare`` names may be those of several."""
 
     def __init__(
-        self, label: str, servers: Sequence[GatewayServer], door: GatewayDoor, *, bare: bool, patience: float
+        self,
+        label: str,
+        servers: Sequence[GatewayServer],
+        door: GatewayDoor,
+        *,
+        bare: bool,
+        patience: float,
+        ttl: float,
     ) -> None:
-        super().__init__(label, list(servers), page_size=_PAGE)
+        super().__init__(label, list(servers), page_size=_PAGE, ttl=ttl)
         self._servers = servers
         self._by_name = {each.name: each for each in servers}
         self._door = door
@@ -53,17 +61,22 @@ class GatewayServers(Composite):
             return await super()._page(kind, call, channel, cursor)
         pages = await asyncio.gather(*(self._first(kind, each, call, channel) for each in self._servers))
         found: dict[str, Provided[Any]] = {}
-        partial = False
+        partial, hints, one = False, PageHints(self._ttl), self._has_one_lister(kind)
         for place, page in enumerate(pages):
-            partial = partial or page is None or page.partial
-            for each in () if page is None else page.items:
+            if page is None:
+                partial = True
+                continue
+            partial = partial or page.partial
+            hints.add(page, self._servers[place].fingerprint(kind, asking(channel)) is not None)
+            for each in page.items:
                 if not (self._bare or kind in ("resources", "templates")) or not await self._is_shadowed(
                     kind, each, place, call, channel
                 ):
                     found.setdefault(each.name, each)
-            if page is not None and page.next is not None:
-                return ProvidedPage(list(found.values()), f"{place}:{page.next}", partial)
-        return ProvidedPage(list(found.values()), None, partial)
+            if page.next is not None:
+                following = f"{place}:{page.next}"
+                return ProvidedPage(list(found.values()), following, partial, hints.ttl, hints.scope(one))
+        return ProvidedPage(list(found.values()), None, partial, hints.ttl, hints.scope(one=True))
 
     async def _first(
         self, kind: ListKind, server: GatewayServer, call: Call, channel: Channel

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from ..errors import LocalProtocolError, ToolError
 from ..models import CallAnswer, FormatName, ModelCall, OfferedTool
-from ..protocol.safe_text import safe
+from ..security import one_line
 from .host import Host
 from .model_loop import ModelLoop, answer_of
 from .naming import check_server_name, tool_name
@@ -312,7 +312,7 @@ class ToolDiscovery:
                     raise
                 if status.state != "ready":
                     await self._host.remove(name)
-                    raise ToolError(f"the server {name!r} can't be used: it is {safe(str(status))}")
+                    raise ToolError(f"the server {name!r} can't be used: it is {one_line(str(status))}")
                 self._enabled.add(name)
         count = len(await self._host.server(name).tools())
         return _told(

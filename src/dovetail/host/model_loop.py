@@ -17,7 +17,7 @@ from msgspec import UNSET
 from ..errors import Closed, DovetailError, RequestTimeout, TransportError
 from ..models.answers import CallAnswer, ModelCall, OfferedTool
 from ..models.formats import FRAMEWORKS, FormatName, bound_tools, calls_of, messages_of, tool_definitions
-from ..protocol.safe_text import safe
+from ..security import passage
 from .results import HostResult
 
 __all__ = ["ModelLoop", "answer_of"]
@@ -64,7 +64,7 @@ class ModelLoop:
         except Closed:
             raise
         except DovetailError as problem:
-            text = safe(str(problem))[:_LONGEST] or type(problem).__name__
+            text = passage(str(problem))[:_LONGEST] or type(problem).__name__
             if isinstance(problem, (TransportError, RequestTimeout)) and not problem.retry_safe:
                 text = f"{text}. {_UNKNOWN}"
             return CallAnswer(parts=(text,), is_error=True)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ..errors import DovetailError, LocalProtocolError, RequestTimeout
 from ..protocol.bindings.sse import EventTooLarge, SSEParser
-from ..protocol.safe_text import one_line, safe
+from ..security import one_line
 from ..security.fetching import FetchRefused, parse_url
 from .answers import ModelCall, member
 from .openai_chat import calls
@@ -176,7 +176,7 @@ class ChatModel:
         except (msgspec.DecodeError, RecursionError):
             error = body.decode("utf-8", "replace")
         said = member(error, "message") if isinstance(error, Mapping) else error
-        text = one_line(safe(str(said or "")))
+        text = one_line(str(said or ""))
         if self._key:
             text = text.replace(self._key, "...")
         after = response.headers.get("retry-after", "")
@@ -266,9 +266,7 @@ class _AnswerReader:
                 self._on_text(text)
             return whole
         if self._error is not None:
-            raise ModelFailed(
-                f"the model failed while it answered: {one_line(safe(str(self._error)))}", status=200
-            )
+            raise ModelFailed(f"the model failed while it answered: {one_line(str(self._error))}", status=200)
         if not self._texts and not self._calls and self._finish is None:
             raise ModelFailed("the answer ended before there was any of it", status=200)
         found: dict[str, Any] = {"role": "assistant", "content": "".join(self._texts) or None}

@@ -112,7 +112,7 @@ class Composite(Provider):
         place, inner = self._place(cursor)
         found: dict[tuple[str, str | None], Any] = {}
         partial, size = False, 0
-        hints = _PageHints(self._ttl)
+        hints = PageHints(self._ttl)
         for _ in range(MAX_PAGES):  # a page may be empty, and another follow
             following: str | None = None
             try:
@@ -345,7 +345,7 @@ class Composite(Provider):
             yield
 
 
-class _PageHints:
+class PageHints:
     """How long a page of several sources may be kept, and for whom. ``unsaid``: as long, where a source says
     nothing.
     """
