@@ -8,7 +8,8 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -21,13 +22,20 @@ from written import loaded
 from dovetail import Client, ToolResult
 from dovetail.client import BlockingClient, ToolFailed
 from dovetail.codegen import generate, surface_of
+from dovetail.errors import DovetailError
 from dovetail.revisions import REVISIONS
 from dovetail.types import Tool, compile_schema
 
+QUICK: dict[str, Any] = {
+    "slow": {"steps": {"type": "integer", "maximum": 3}},
+    "slow_compute": {"seconds": {"enum": [0, 0.01, 0.02]}},
+}
+"""What else would take its time."""
 Values = st.SearchStrategy[Any]
 DEEPEST = 3
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 WORDS = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=9)
+EVERYTHING = f"{Path(__file__).parents[2] / 'conformance' / 'server.py'}:app"
 PROGRAM = (
     f"import sys\nsys.path[:0] = [{str(Path(__file__).parent)!r}]\nfrom codegen_server import post_office\n"
 )
@@ -41,10 +49,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def url(program: Path) -> Generator[str]:
-    """The post office over HTTP."""
-    command = [sys.executable, "-m", "dovetail", "run", str(program), "--http", "0"]
+@contextmanager
+def over_http(place: str) -> Generator[str]:
+    """A file over HTTP; gives its URL."""
+    command = [sys.executable, "-m", "dovetail", "run", place, "--http", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
@@ -55,6 +63,20 @@ def url(program: Path) -> Generator[str]:
     process.wait()
     log.join()
     process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def url(program: Path) -> Generator[str]:
+    """The post office over HTTP."""
+    with over_http(str(program)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def everything_url() -> Generator[str]:
+    """The everything server over HTTP."""
+    with over_http(EVERYTHING) as url:
+        yield url
 
 
 def values(schema: Any, root: dict[str, Any], depth: int = 0) -> Values:
@@ -98,8 +120,8 @@ def objects(schema: Any, root: dict[str, Any], depth: int) -> Values:
 def arguments(tool: Tool) -> Values:
     """Arguments of a tool, by its schema."""
     schema = tool.input_schema
-    if tool.name == "slow":  # it takes its time
-        schema = {**schema, "properties": {"steps": {"type": "integer", "maximum": 3}}}
+    if tool.name in QUICK:
+        schema = {**schema, "properties": {**schema["properties"], **QUICK[tool.name]}}
     return objects(schema, schema, 0).filter(compile_schema(tool.input_schema).is_valid)
 
 
@@ -187,3 +209,64 @@ def check(runner: asyncio.Runner, client: BlockingClient, awaiting: Any, blockin
 
     calls()
     assert called == methods
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+async def test_each_tool_of_the_everything_server_gives_what_call_tool_gives(
+    transport: str, revision: str, everything_url: str, tmp_path: Path
+) -> None:
+    """Errors as well, and questions that nobody answers; all at once."""
+    command = [sys.executable, "-m", "dovetail", "run", EVERYTHING]
+    async with Client(everything_url if transport == "http" else command, revision=revision) as client:
+        module = loaded(generate(await surface_of(client)), tmp_path)
+        typed = module.DovetailEverythingClient(client)
+        names = {
+            name for name in vars(type(typed)) if not name.startswith(("_", "written", "read_", "prompt_"))
+        }
+        tools = (await client.list_tools()).tools
+        called = {
+            each.name: max((name for name in names if each.name.startswith(name)), key=len) for each in tools
+        }
+        assert len(set(called.values())) == len(tools) == len(names)
+        given = some(tools)
+
+        async def both(tool: Tool) -> None:
+            method = getattr(typed, called[tool.name])
+            kind = get_type_hints(method, vars(module))["return"]
+            into = {} if kind is ToolResult else {"into": kind}
+            plain = settled(client.call_tool(tool.name, given[tool.name], **into))
+            written, wanted = await asyncio.gather(settled(method(**given[tool.name])), plain)
+            assert written == wanted, (tool.name, given[tool.name])
+
+        await asyncio.gather(*(both(each) for each in tools if each.name not in CHANGING))
+
+
+CHANGING = {"test_trigger_tool_change", "test_trigger_prompt_change"}
+"""They add what was not there: a second call of theirs finds something else."""
+
+
+def some(tools: list[Tool]) -> dict[str, Any]:
+    """Random arguments of each."""
+    found: dict[str, Any] = {}
+
+    @settings(
+        deadline=None, max_examples=3, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow]
+    )
+    @given(data=st.data())
+    def draw(data: st.DataObject) -> None:
+        found.update({each.name: data.draw(arguments(each), label=each.name) for each in tools})
+
+    draw()
+    return found
+
+
+async def settled(call: Awaitable[Any]) -> Any:
+    """What comes of a call: the text and content of a result, or the error."""
+    try:
+        given = await call
+    except ToolFailed as problem:
+        given = problem.result
+    except DovetailError as problem:
+        return type(problem), str(problem)
+    return (given.is_error, given.content, given.structured) if isinstance(given, ToolResult) else given
