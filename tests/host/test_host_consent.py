@@ -69,7 +69,14 @@ async def refused(host: Host, name: str, **arguments: Any) -> ConsentRefused:
     return caught.value
 
 
-@pytest.mark.requirement("R2511-TOOLS-001", "R2607-TOOLS-002", "R2511-SECURITY-007", "R2607-SECURITY-007")
+@pytest.mark.requirement(
+    "R2511-TOOLS-001",
+    "R2607-TOOLS-002",
+    "R2511-SECURITY-006",
+    "R2607-SECURITY-006",
+    "R2511-SECURITY-007",
+    "R2607-SECURITY-007",
+)
 async def test_without_anybody_to_ask_nothing_is_called() -> None:
     shop = Shop()
     async with Host({"shop": shop.app}) as host:
@@ -79,7 +86,14 @@ async def test_without_anybody_to_ask_nothing_is_called() -> None:
     assert shop.sold == []
 
 
-@pytest.mark.requirement("R2511-TOOLS-001", "R2607-TOOLS-002", "R2511-TOOLS-002", "R2607-TOOLS-003")
+@pytest.mark.requirement(
+    "R2511-TOOLS-001",
+    "R2607-TOOLS-002",
+    "R2511-TOOLS-002",
+    "R2607-TOOLS-003",
+    "R2511-TOOLS-021",
+    "R2607-TOOLS-043",
+)
 async def test_a_person_sees_what_is_to_be_called_and_may_refuse_it() -> None:
     shop = Shop()
     person = Person(
@@ -428,6 +442,7 @@ async def test_a_policy_is_read_from_a_file(tmp_path: Path) -> None:
             HostPolicy.load(path)
 
 
+@pytest.mark.requirement("R2511-TOOLS-021", "R2607-TOOLS-043")
 async def test_everything_is_written_down_before_it_is_done(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     shop = Shop()

@@ -142,6 +142,31 @@ async def test_a_login_that_was_refused_is_asked_about_again_once_the_server_is_
         assert len(person.asked) == 2
 
 
+async def test_a_question_that_nobody_answers_goes_with_its_connection() -> None:
+    """A restart or a removal takes it back, and holds up no other question."""
+    plain, questions = App("plain"), asyncio.Queue[ConsentRequest]()
+
+    @plain.tool
+    async def x() -> str:
+        return "done"
+
+    async def consent(request: ConsentRequest) -> bool:
+        await questions.put(request)
+        if request.kind == "login":
+            await asyncio.Event().wait()
+        return True
+
+    async with World() as world, Host({"web": world.client(), "plain": plain}, consent=consent) as host:
+        async with asyncio.timeout(WAIT):
+            assert (await questions.get()).kind == "login"
+            host.restart("web")
+            assert (await questions.get()).kind == "login"
+            await host.remove("web")
+            assert (await host.call("plain__x")).text == "done"
+        assert (await questions.get()).kind == "tool"
+        assert world.visits == []
+
+
 async def test_the_host_s_own_way_opens_the_address_and_it_is_opened_once() -> None:
     async with World() as world:
         opened: list[str] = []

@@ -379,6 +379,7 @@ async def test_a_failure_of_a_tool_is_for_the_model() -> None:
         assert failed.text
 
 
+@pytest.mark.requirement("R2511-TOOLS-021", "R2607-TOOLS-043")
 async def test_a_call_has_a_time_in_all(tmp_path: Path) -> None:
     """Progress holds off the timeout of a request, and not this one."""
     app = App("busy")

@@ -18,6 +18,7 @@ import msgspec
 
 from ..client import call_handler
 from ..logs import get_logger
+from ..security import one_line
 from ..types import Tool
 from .consent import (
     Approve,
@@ -224,4 +225,4 @@ def _settled(answer: ConsentAnswer) -> Approve | Refuse:
 
 
 def _what(request: ConsentRequest) -> str:
-    return f"{request.kind} {request.name}".strip() + f" of the server {request.server!r}"
+    return f"{request.kind} {one_line(request.name)}".strip() + f" of the server {request.server!r}"

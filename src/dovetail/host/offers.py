@@ -7,9 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..security import passage
 from ..types import Prompt, Resource, Tool
-from .tool_definitions import ToolChange
+from .tool_definitions import ToolChange, visible, visible_schema
 
 __all__ = ["HostPrompt", "HostResource", "HostTool"]
 
@@ -29,13 +28,13 @@ class HostTool(Struct, frozen=True, kw_only=True):
     changed: tuple[ToolChange, ...] = ()
 
     def definition(self) -> dict[str, Any]:
-        """What a model is told: ``name``, ``description``, ``input_schema``. What nobody sees in the description is
-        written out.
+        """What a model is told: ``name``, ``description``, ``input_schema``. What nobody sees is written out, in the
+        description and in the titles and descriptions of the schema.
         """
         return {
             "name": self.name,
-            "description": passage(self.tool.description or self.tool.title or ""),
-            "input_schema": self.tool.input_schema,
+            "description": visible(self.tool.description or self.tool.title or ""),
+            "input_schema": visible_schema(self.tool.input_schema),
         }
 
 

@@ -45,17 +45,20 @@ _canonical: Final = msgspec.json.Encoder(order="sorted")
 
 
 class WireQuestion(Struct, frozen=True, dict=True):
-    """A question as it goes to the client: a request without envelope."""
+    """A question as it goes to the client: a request without envelope. ``lasting``: the same parameters without what is
+    another each time that the question is put, where there is such a thing.
+    """
 
     method: str
     params: bytes
+    lasting: bytes = b""
 
     @cached_property
     def digest(self) -> str:
         """What tells this question from another."""
         import hashlib  # with all that it brings, a server that never asks needs none of it
 
-        return hashlib.sha256(self.method.encode() + b"\0" + self.params).hexdigest()[:32]
+        return hashlib.sha256(self.method.encode() + b"\0" + (self.lasting or self.params)).hexdigest()[:32]
 
 
 class RecordedAnswer(Struct, frozen=True):

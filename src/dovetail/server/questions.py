@@ -146,6 +146,7 @@ class ElicitURL(Question[None]):
         self.message = message
         self.url = url
         self.elicitation_id = elicitation_id or os.urandom(16).hex()
+        self._own_id = bool(elicitation_id)
 
     def needs(self) -> dict[str, Any]:
         return {"elicitation": {"url": {}}}
@@ -160,6 +161,14 @@ class ElicitURL(Question[None]):
         return ElicitParams(
             message=self.message, mode="url", url=self.url, elicitation_id=self.elicitation_id
         )
+
+    def wire(self, profile: Profile) -> WireQuestion:
+        """The question. An id that nobody gave it is another one when a task puts it again."""
+        question = super().wire(profile)
+        if self._own_id:
+            return question
+        params = ElicitParams(message=self.message, mode="url", url=self.url)
+        return WireQuestion(question.method, question.params, profile.encode(params))
 
     def read(self, answer: Raw) -> None:
         result = _elicited.read(answer)

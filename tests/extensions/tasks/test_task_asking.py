@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from task_peer import ASKS, DECLARED, STATEFUL, STATELESS, TASKS, TaskWire, app_of, wired, yes
 
-from dovetail import App, Context
+from dovetail import App, Client, Context, Declined
+from dovetail.client import Visit
+from dovetail.extensions.tasks import tasks
 from dovetail.extensions.tasks.needs import lacking
 from dovetail.stores import Lease, MemoryStore, SQLiteStore
 from dovetail.types import ClientCapabilities, InputRequest, encode, reader
@@ -193,3 +195,29 @@ def test_what_several_questions_need_is_told_together() -> None:
         for mode in ("url", "form")
     ]
     assert lacking(asked, ClientCapabilities()) == {"elicitation": {"url": {}}}
+
+
+@pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
+@pytest.mark.parametrize("agrees", [True, False])
+@pytest.mark.parametrize("own", [None, "visit-1"])
+async def test_an_address_is_asked_about_once(revision: str, agrees: bool, own: str | None) -> None:
+    """The body runs again with the answer, and its question has another id then: it is the same one all the same."""
+    app = app_of("bank")
+
+    @app.tool(task="required")
+    async def sign(ctx: Context) -> str:
+        try:
+            await ctx.elicit_url("Sign there.", "https://sign.example/", elicitation_id=own)
+        except Declined:
+            return "nobody went"
+        return "went"
+
+    asked: list[Visit] = []
+
+    def approve(visit: Visit) -> bool:
+        asked.append(visit)
+        return agrees
+
+    async with Client(app, revision=revision, extensions=[tasks()], approve=approve) as client:
+        assert (await client.call_tool("sign")).text == ("went" if agrees else "nobody went")
+    assert [each.url for each in asked] == ["https://sign.example/"]
