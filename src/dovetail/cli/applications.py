@@ -46,6 +46,7 @@ CORE: Final = frozenset(
         "diff",
         "doctor",
         "bench",
+        "chat",
         "conformance",
         "servers",
         "install",
