@@ -49,6 +49,7 @@ ASKED = [
             "diff",
             "doctor",
             "bench",
+            "chat",
             "conformance",
             "proxy",
             "gateway",

@@ -22,6 +22,7 @@ STREAMS = ("sys.stdout", "sys.stderr", "stream", "_stream", ".err", ".out")
 #: Functions of one file that write what they are given.
 LOCAL_WRITERS = {
     "src/dovetail/cli/answering.py": "_show",
+    "src/dovetail/cli/chatting.py": "_show",
     "src/dovetail/cli/tables.py": "said.append",
     "src/dovetail/transports/http1/server/runner.py": "_tell",
 }
@@ -40,6 +41,9 @@ CHECKED = {
     ("src/dovetail/cli/answering.py", "each.description()"): "safe to show, by its contract",
     ("src/dovetail/cli/answering.py", "wanted"): "joined from names made safe",
     ("src/dovetail/cli/answering.py", "text"): "_show itself: each call of it is judged",
+    ("src/dovetail/cli/chatting.py", "HELP"): "ours",
+    ("src/dovetail/cli/chatting.py", "request.text()"): "safe to show, by its contract",
+    ("src/dovetail/cli/chatting.py", "text"): "_show itself: each call of it is judged",
     ("src/dovetail/cli/exits.py", "'; '.join(said)"): "each of them one_line",
     ("src/dovetail/last_resort.py", "before"): "the details of `tell`, made by traceback_text and one_line",
     (

@@ -173,3 +173,5 @@ def test_the_whole_url_may_be_given() -> None:
         "https://example.com/v1/chat/completions",
     ):
         assert ChatModel(url, "scripted", key="k").url == "https://example.com/v1/chat/completions"
+    with_query = ChatModel("https://example.com/deployments/a?api-version=1", "scripted")
+    assert with_query.url == "https://example.com/deployments/a/chat/completions?api-version=1"

@@ -26,6 +26,7 @@ from conversations import (
 from dovetail import LocalProtocolError
 from dovetail.models import CallAnswer, ModelCall, bound_tools, calls_of, messages_of, tool_definitions
 from dovetail.models.anthropic import MAX_IMAGE
+from dovetail.models.openai_chat import MAX_DESCRIPTION
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -277,3 +278,20 @@ def test_a_framework_that_is_not_installed_is_named(
 
     with pytest.raises(ImportError, match=f"pip install {package}"):
         bound_tools(format, [Offered("a")], call)
+
+
+@pytest.mark.parametrize("own", ["", "Of the shed."])
+def test_a_description_that_openai_refuses_goes_on_in_the_parameters(own: str) -> None:
+    """Nothing of it is lost."""
+    whole = " ".join(f"word{number}" for number in range(400))
+    schema = {**PLAIN, **({"description": own} if own else {})}
+    for format in ("openai-chat", "openai-responses"):
+        (tool,) = tool_definitions(format, [Offered("a", whole, schema)])
+        told = tool.get("function", tool)
+        assert len(told["description"]) == MAX_DESCRIPTION
+        begun = told["description"].removesuffix(" [goes on in the description of the parameters]")
+        rest = told["parameters"]["description"]
+        assert begun + rest == whole + (f"\n\n{own}" if own else "")
+    (short,) = tool_definitions("openai-chat", [Offered("a", whole[:MAX_DESCRIPTION], PLAIN)])
+    assert short["function"]["description"] == whole[:MAX_DESCRIPTION]
+    assert short["function"]["parameters"] == PLAIN

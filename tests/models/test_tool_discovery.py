@@ -17,6 +17,7 @@ from dovetail.host import (
     HostTool,
     ToolDiscovery,
 )
+from dovetail.host.discovery import MAX_TOLD
 from dovetail.host.tool_index import ToolIndex
 from dovetail.models import ModelCall
 from dovetail.types import Tool
@@ -89,6 +90,21 @@ async def test_the_share_of_the_context_decides(above: bool) -> None:
         discovery = ToolDiscovery(host, context_window=window, share=0.1)
         assert (names(await discovery.tools_for("anthropic")) == META) == above
         assert discovery.progressive == above
+
+
+@pytest.mark.parametrize("number", [MAX_TOLD, MAX_TOLD + 1])
+async def test_more_tools_than_an_api_takes_are_looked_for(number: int) -> None:
+    app = App("many")
+    for each in range(number):
+
+        @app.tool(name=f"t{each}")
+        async def anything() -> str:
+            return ""
+
+    async with Host({"many": app}, policy=ALLOWED) as host:
+        discovery = ToolDiscovery(host, share=1)
+        told = await discovery.tools_for("anthropic")
+    assert len(told) == (number if number == MAX_TOLD else len(META))
 
 
 async def test_a_tool_is_found_read_and_called() -> None:

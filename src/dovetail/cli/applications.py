@@ -48,6 +48,7 @@ CORE: Final = frozenset(
         "diff",
         "doctor",
         "bench",
+        "chat",
         "conformance",
         "servers",
         "install",

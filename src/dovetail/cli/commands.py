@@ -32,6 +32,7 @@ from . import tables
 from .applications import Installed, epilogue, installed
 from .authorizing import authorization
 from .bench import bench
+from .chat import chat
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
 from .completion import Shell, script
 from .configured import parted
@@ -112,6 +113,7 @@ commands.command(servers)
 commands.command(install_server, name="install")
 commands.command(uninstall)
 commands.command(bench)
+commands.command(chat)
 commands.command(conformance)
 
 

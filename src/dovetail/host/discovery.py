@@ -28,8 +28,10 @@ from .naming import check_server_name, tool_name
 from .offers import HostTool
 from .tool_index import Embed, ToolIndex
 
-__all__ = ["AvailableServer", "ToolDiscovery"]
+__all__ = ["MAX_TOLD", "AvailableServer", "ToolDiscovery"]
 
+MAX_TOLD: Final = 128
+"""Tools that a model is told of at once; OpenAI and Google refuse more."""
 _PER_TOKEN: Final = 4
 _FOUND: Final = 8
 _MOST: Final = 50
@@ -77,10 +79,10 @@ class ToolDiscovery:
     """The tools of a ``host`` for one conversation with a model: all of them, or tools to find them by.
 
     ``context_window``: tokens that the model's context has (200,000). ``share``: of it, that definitions may take
-    before the model has to look for tools (0.03); 0: it always has to. ``embed``: makes vectors of texts, for a search
-    by meaning beside the one by words. ``available``: servers that the model may have connected and let go of, by
-    their names; what stands there is started without asking anybody, and asked for before it is called. With any, the
-    model always has to look.
+    before the model has to look for tools (0.03); 0: it always has to. So it has where there are more than 128 tools,
+    which some APIs refuse. ``embed``: makes vectors of texts, for a search by meaning beside the one by words.
+    ``available``: servers that the model may have connected and let go of, by their names; what stands there is
+    started without asking anybody, and asked for before it is called. With any, the model always has to look.
 
     Raises `LocalProtocolError` for a share or a name that makes no sense, and where SQLite has no FTS5.
     """
@@ -137,7 +139,8 @@ class ToolDiscovery:
         tools = await self._tools()
         if self._progressive is None:
             size = sum(len(json.dumps(each.definition(), ensure_ascii=False)) for each in tools.values())
-            self._progressive = bool(self._available) or size > self._room * _PER_TOKEN
+            too_much = size > self._room * _PER_TOKEN or len(tools) > MAX_TOLD
+            self._progressive = bool(self._available) or too_much
         if self._progressive:
             return self._meta.values()
         self._told = {name: None for name in self._told if name in tools}

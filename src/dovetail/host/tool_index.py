@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from operator import mul
 from typing import Any, Final, cast
+from weakref import finalize
 
 from ..client.calling import call_handler
 from ..errors import LocalProtocolError
@@ -51,6 +52,7 @@ class ToolIndex:
         self._names: dict[int, str] = {}
         self._lock = asyncio.Lock()
         self._table = sqlite3.connect(":memory:", check_same_thread=False)
+        finalize(self, self._table.close)  # SQLite warns of a connection that nobody closes
         try:
             self._table.execute(
                 "CREATE VIRTUAL TABLE tools USING fts5("
@@ -97,10 +99,6 @@ class ToolIndex:
             if self._embed is not None:
                 ranked = _joined(ranked, await self._nearest(query, there))
             return [self._tools[name] for name in ranked[:limit]]
-
-    def close(self) -> None:
-        """Let go of the table. Idempotent."""
-        self._table.close()
 
     def _write(self, gone: Sequence[str], come: Sequence[HostTool]) -> None:
         with self._table:

@@ -76,7 +76,8 @@ class ChatModel:
         headers: Mapping[str, str] | None = None,
         timeout: float = 300.0,
     ) -> None:
-        self.url = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
+        path, mark, query = url.partition("?")
+        self.url = f"{path.rstrip('/').removesuffix('/chat/completions')}/chat/completions{mark}{query}"
         self.model = model
         try:
             place = parse_url(self.url)

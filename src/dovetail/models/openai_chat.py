@@ -2,7 +2,7 @@
 
 Theory of operation. A message with role ``tool`` answers a call, and holds text alone. Images, sounds and documents
 follow in a message of the user, which has to come after the answers to all calls of the turn. There is no flag for a
-failure, so the text says it.
+failure, so the text says it. A description that is longer than the API takes goes on in that of the parameters.
 
 Specification: server/tools. Format: Chat Completions, ``tools``, ``tool_calls``.
 """
@@ -14,8 +14,11 @@ from .answers import CallAnswer, MediaPart, ModelCall, OfferedTool, called, memb
 from .media import encoded, kind_of
 from .parameters import parameters_of
 
-__all__ = ["answered", "calls", "media_block", "tools"]
+__all__ = ["MAX_DESCRIPTION", "answered", "calls", "function", "media_block", "tools"]
 
+MAX_DESCRIPTION: Final = 1024
+"""Characters of a description that the API takes; the rest stands in the description of the parameters."""
+_MORE: Final = " [goes on in the description of the parameters]"
 _IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _SOUNDS: Final = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 
@@ -30,6 +33,10 @@ def function(offered: OfferedTool) -> dict[str, Any]:
     told = offered.definition()
     schema, rest = parameters_of(told["input_schema"])
     description = "\n\n".join(each for each in (told.get("description", ""), rest) if each)
+    if len(description) > MAX_DESCRIPTION:
+        end = MAX_DESCRIPTION - len(_MORE)
+        schema["description"] = "\n\n".join(filter(None, (description[end:], schema.get("description"))))
+        description = f"{description[:end]}{_MORE}"
     return {"name": told["name"], "description": description, "parameters": schema}
 
 
