@@ -77,6 +77,8 @@ def passed_meta(meta: Mapping[str, Any] | None, extensions: Collection[str] | No
     found = {
         key: value
         for key, value in meta.items()
-        if key != names.META_PROGRESS_TOKEN and _problem(key, value, extensions or ()) is None
+        if key not in _FILLED
+        and key != names.META_PROGRESS_TOKEN
+        and _problem(key, value, extensions or ()) is None
     }
     return found or None
