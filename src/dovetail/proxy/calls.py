@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
-from ..errors import InternalError, MissingCapability, RPCError
+from ..errors import InternalError, MissingCapability, RemoteProtocolError, RPCError
 from ..extensions import Call, Channel, Encoded, Result
 from ..logs import get_logger
 from ..protocol import names
@@ -100,6 +100,14 @@ class Forwarder:
         """What the upstream answers. Raises the upstream's `RPCError`, and what its client raises. ``support``: as of
         `Passing`.
         """
+        try:
+            return await self._answer(call, channel, support)
+        except msgspec.MsgspecError as problem:
+            raise RemoteProtocolError(
+                f"what answers {call.method} can't be read: {str(problem)[:200]}"
+            ) from None
+
+    async def _answer(self, call: Call, channel: Channel, support: str) -> Result | Encoded:
         by_rounds = call.profile.stateless or channel.durable is not None
         if by_rounds and getattr(call.params, "request_state", None) is not None:
             return await self._by_rounds(call, channel, None, support)
@@ -435,7 +443,11 @@ def lowered(body: Raw, hints: CacheHints) -> Raw:
 
 
 def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encoded:
-    """A result of the upstream's as its caller is given it: its bytes, where the caller's revision can carry them."""
+    """A result of the upstream's as its caller is given it: its bytes, where the caller's revision can carry them.
+    Raises `RemoteProtocolError` for what is no object, and what msgspec raises.
+    """
+    if bytes(memoryview(body)[:1]) != b"{":
+        raise RemoteProtocolError(f"the result of {call.method} is no object")
     client = connection.client
     profile = call.profile
     row = profile.client_requests[call.method]
@@ -457,7 +469,7 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
         members.setdefault("cacheScope", _PRIVATE)
     meta = members.get("_meta")
     if meta is not None and profile.stateless:
-        decoded = decode(meta)
+        decoded = _object(meta)
         if names.META_MISSING in decoded and client.era == "stateful":
             raise MissingCapability(
                 "the tool asks what this client did not declare",
@@ -470,6 +482,7 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
     return msgspec.json.encode(members)
 
 
+_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _META_MARK: Final = b'"_meta"'
 _members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _HINTS: Final = ("ttlMs", "cacheScope")

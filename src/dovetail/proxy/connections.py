@@ -83,12 +83,15 @@ class Connection:
 
     def _meant(self, *, any_of_them: bool) -> Passing | None:
         """The call that something belongs to: the one in whose context it came; else the only one, or ``any_of_them``
-        where all are of one caller.
+        where all are of one caller, whom one that is not parked reaches now.
         """
         passing = current.get()
         if passing is not None and id(passing) in self.calls:
             return passing
-        return next(iter(self.calls.values()), None) if any_of_them or len(self.calls) == 1 else None
+        if not any_of_them and len(self.calls) != 1:
+            return None
+        calls = self.calls.values()
+        return next((each for each in calls if each.reaches_caller()), next(iter(calls), None))
 
 
 class ConnectionUse:

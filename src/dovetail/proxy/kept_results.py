@@ -38,7 +38,7 @@ class CacheHints(Struct, frozen=True):
 NOT_KEPT: Final = CacheHints(0.0, False)
 
 
-class _KeptResult(Struct, frozen=True):
+class _ProxiedResult(Struct, frozen=True):
     """``until``: by the clock of the event loop; None: until a change."""
 
     value: Any
@@ -51,7 +51,7 @@ class KeptResults:
 
     def __init__(self, *, wanted: bool) -> None:
         self._wanted = wanted
-        self._results: Bounded[tuple[int, str, str, str | None], _KeptResult] = Bounded(MAX_KEPT, MAX_BYTES)
+        self._results: Bounded[tuple[int, str, str, str | None], _ProxiedResult] = Bounded(MAX_KEPT, MAX_BYTES)
         self._changes: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
 
     @property
@@ -101,7 +101,7 @@ class KeptResults:
         public = hints is not None and hints.public
         owner = None if public or hints is None else principal.key
         key = (connection.number, method, subject, owner)
-        self._results.put(key, _KeptResult(value, until, public), size + len(subject))
+        self._results.put(key, _ProxiedResult(value, until, public), size + len(subject))
 
     def changed(self, connection: Connection, change: Change | None) -> None:
         """Forget what a change made stale; all of a connection's where what was missed is not known (None)."""

@@ -23,6 +23,8 @@ from .passing import Passing
 
 MAX_PARKED: Final = 256
 """Calls of one proxy that wait for their callers at a time."""
+MAX_KEPT: Final = 8 * 1024 * 1024
+"""Bytes of results that one proxy keeps for callers who lost the reply, for half a minute (8 MiB)."""
 _KEPT: Final = 30.0
 _TURNS: Final = 3
 
@@ -54,6 +56,7 @@ class ParkedCall:
         self._number = 0
         self._lock = asyncio.Lock()
         passing.park = self._ask
+        passing.reaches_caller = self._lock.locked
 
     def begin(self, work: Callable[[], Awaitable[Raw]]) -> None:
         """Send it."""
@@ -91,6 +94,11 @@ class ParkedCall:
         """Take it back at the upstream."""
         if self._task is not None:
             self._task.cancel()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the result that was told; nothing as long as there is none."""
+        return sum(len(each) for each in self._told if isinstance(each, Raw))
 
     @property
     def over(self) -> bool:
@@ -158,7 +166,11 @@ class Parking:
 
     def done(self, parked: ParkedCall) -> None:
         """Its caller was answered: kept a little while, for one that lost the reply."""
-        if parked.id in self._calls:
+        if parked.id not in self._calls:
+            return
+        if sum(each.size for each in self._calls.values()) > MAX_KEPT:
+            self._drop(parked.id)
+        else:
             self._keep(parked, _KEPT)
 
     def close(self) -> None:

@@ -25,6 +25,8 @@ from ..types import LOG_LEVELS, MessageNotice, ProgressNotice
 
 MAX_WAITING: Final = 1000
 """Messages for a caller that wait to leave; of more, the oldest are dropped."""
+MAX_WAITING_BYTES: Final = 1024 * 1024
+"""Bytes that they have together (1 MiB)."""
 _RANK: Final = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 
 current: Final[ContextVar["Passing | None"]] = ContextVar("dovetail_passing", default=None)
@@ -34,6 +36,7 @@ current: Final[ContextVar["Passing | None"]] = ContextVar("dovetail_passing", de
 class Passing:
     """A call that is passed on. ``call`` and ``channel`` are of its caller's request, and change with each round.
     ``support``: how the upstream lists that its tool may be a task ("optional", "required"; 2025-11-25).
+    ``reaches_caller``: its caller has a request open, by which it can be asked.
     """
 
     def __init__(self, call: Call, channel: Channel, support: str = "") -> None:
@@ -41,7 +44,9 @@ class Passing:
         self.call = call
         self.channel = channel
         self.park: Callable[[str, Raw], Awaitable[Raw]] | None = None
-        self._waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
+        self.reaches_caller: Callable[[], bool] = lambda: True
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
         self._sending: asyncio.Task[None] | None = None
 
     def went_on(self, call: Call, channel: Channel) -> None:
@@ -80,15 +85,23 @@ class Passing:
         if self._sending is None and self.channel.tell(message):
             return
         self._waiting.append(message)
+        self._size += len(message)
+        while len(self._waiting) > MAX_WAITING or self._size > MAX_WAITING_BYTES:
+            self._next()
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
+
+    def _next(self) -> bytes:
+        message = self._waiting.popleft()
+        self._size -= len(message)
+        return message
 
     async def _send(self) -> None:
         try:
             while self._waiting:
-                await self.channel.emit(self._waiting.popleft())
+                await self.channel.emit(self._next())
         finally:
             self._sending = None
 
 
-__all__ = ["MAX_WAITING", "Passing", "current"]
+__all__ = ["MAX_WAITING", "MAX_WAITING_BYTES", "Passing", "current"]

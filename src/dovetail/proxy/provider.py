@@ -160,8 +160,11 @@ class ProxyProvider(Provider):
 
     async def watch(self, uri: str) -> None:
         """Hear of changes of a resource, for one listener more. Raises as `Client.subscribe` does."""
-        self._watched[uri] = self._watched.get(uri, 0) + 1
-        if self._watched[uri] > 1 or len(self._watched) > MAX_WATCHED:
+        many = self._watched.get(uri, 0)
+        if not many and len(self._watched) >= MAX_WATCHED:
+            return
+        self._watched[uri] = many + 1
+        if many:
             return
         main = await self._connections.main()
         await _subscribe(main, uri)

@@ -94,6 +94,11 @@ class AppProvider(Provider):
         return self._instructions() or self._entries().instructions
 
     @property
+    def gathers(self) -> bool:
+        """Whether it makes its pages of those of others: of what is mounted on it."""
+        return True
+
+    @property
     def single_use(self) -> bool:
         """Whether the state of calls of anything that it has counts once."""
         return self._entries().single_use

@@ -24,7 +24,7 @@ from ...runtime.channel import Channel
 from ...security.principal import Principal
 from ..catalog import ListKind
 from ..entries import CacheScope
-from .provider import MAX_PAGES, Offer, Provided, ProvidedPage, Provider, fits, known_reader
+from .provider import Offer, Provided, ProvidedPage, Provider, fits, known_reader
 from .transform import asking
 from .versions import asked_version, chosen, is_shadowed, joined
 
@@ -32,6 +32,8 @@ log = get_logger("dovetail.server")
 
 PAGE_BYTES: Final = 512 * 1024
 """Bytes of things, from which on no more of a provider's pages are put on a page (512 KiB)."""
+PAGES_AT_ONCE: Final = 50
+"""Pages of providers that are put on one page: of more, which may be empty, the next request gets the rest."""
 
 LIST: Final[dict[ListKind, Callable[[Provider], Callable[..., Awaitable[ProvidedPage[Any]]]]]] = {
     "tools": lambda source: source.list_tools,
@@ -67,6 +69,11 @@ class Composite(Provider):
     def offers(self) -> frozenset[Offer]:
         """What any of them may have."""
         return frozenset(each for source in self.sources for each in source.offers)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it makes its pages of those of others: of its sources."""
+        return True
 
     @property
     def single_use(self) -> bool:
@@ -113,8 +120,9 @@ class Composite(Provider):
         found: dict[tuple[str, str | None], Any] = {}
         partial, size = False, 0
         hints = PageHints(self._ttl)
-        for _ in range(MAX_PAGES):  # a page may be empty, and another follow
+        for _ in range(PAGES_AT_ONCE):  # a page may be empty, and another follow
             following: str | None = None
+            given_up = False
             try:
                 page = await LIST[kind](self.sources[place])(call, channel, inner)
             except InvalidParams:
@@ -126,6 +134,7 @@ class Composite(Provider):
                 partial = partial or page.partial
                 hints.add(page, self.sources[place].fingerprint(kind, asking(channel)) is not None)
                 following = None if page.next == inner else page.next
+                given_up = following is not None and _has_given_up(self.sources[place], page)
                 for each in page.items:
                     if not await self._is_shadowed(kind, each, place, call, channel):
                         found.setdefault((each.name, each.version), each)
@@ -134,7 +143,7 @@ class Composite(Provider):
             if place >= len(self.sources):
                 whole = cursor is None or self._has_one_lister(kind)
                 return ProvidedPage(list(found.values()), None, partial, hints.ttl, hints.scope(whole))
-            if len(found) >= self._page_size or size >= PAGE_BYTES:
+            if given_up or len(found) >= self._page_size or size >= PAGE_BYTES:
                 break
         scope = hints.scope(self._has_one_lister(kind))
         return ProvidedPage(list(found.values()), f"{place}:{inner or ''}", partial, hints.ttl, scope)
@@ -374,6 +383,11 @@ class PageHints:
         if "private" in self._scopes or ("public" in self._scopes and not one):
             return "private"
         return "public" if "public" in self._scopes else None
+
+
+def _has_given_up(source: Provider, page: ProvidedPage[Any]) -> bool:
+    """Whether a source has gone through as many pages of others as it may for one of its own."""
+    return isinstance(source, Composite) or (source.gathers and not page.items)
 
 
 def _is_enough(found: list[Any]) -> bool:

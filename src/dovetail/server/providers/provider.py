@@ -240,6 +240,11 @@ class Provider:
         """Whether anything that it has requires that callers are known."""
         return False
 
+    @property
+    def gathers(self) -> bool:
+        """Whether it makes its pages of those of others, of which it goes through as many as it may for one."""
+        return False
+
     # Its life
 
     def mounted(self, asking: "AskingRunner") -> None:

@@ -102,6 +102,11 @@ class Transformed(Provider):
         return self._inner.offers
 
     @property
+    def gathers(self) -> bool:
+        """Whether the provider makes its pages of those of others."""
+        return self._inner.gathers
+
+    @property
     def single_use(self) -> bool:
         """Whether the state of calls of anything that it has counts once."""
         return self._inner.single_use
