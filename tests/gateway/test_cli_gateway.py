@@ -152,6 +152,7 @@ async def test_the_door_of_the_command_line(tmp_path: Path) -> None:
         (["servers.json", "--only", "one", "--policy", "none.toml"], "--policy 'none.toml' can't be read"),
         (["servers.json", "--only", "one", "--auth-issuer", "https://x.example"], "go together"),
         (["servers.json", "--only", "one", "--format", "nobody"], "--format 'nobody'"),
+        (["servers.json", "--only", "one", "--patience", "0"], "--patience"),
         (["--format", "vscode"], "name a FILE"),
         (["servers.json", "--only", "one", "--", "x"], "takes no command"),
         (["bad.json"], "'bad'"),

@@ -40,6 +40,8 @@ PACKAGES = (
     "@modelcontextprotocol/server-pdf",
 )
 TWELVE = [each for each in TABLE if each.package in PACKAGES and each.transport == "stdio"]
+#: Lists less to clients that can't be asked, as these can't: so many at least.
+QUESTIONING, LEAST = "server-everything", 10
 CLIENTS = ("mcp", "typescript", "fastmcp")
 
 
@@ -79,7 +81,8 @@ def test_twelve_servers_are_one(
     }
     path = tmp_path / "servers.json"
     path.write_text(json.dumps({"mcpServers": configured}))
-    gateway = [sys.executable, "-m", "dovetail", "gateway", str(path)]
+    # Twelve processes start at once: a list of the ready ones alone would be right, and not what is asked here.
+    gateway = [sys.executable, "-m", "dovetail", "gateway", str(path), "--patience", "50"]
     calls = [[f"{name}__{place.server.call.tool}", place.arguments] for name, place in places.items()]
     command = [*peers.command(client, "gateway_client"), "--command", json.dumps(gateway)]
     command += ["--calls", json.dumps(calls), *(["--probe"] if era == STATELESS else [])]
@@ -97,11 +100,8 @@ def test_twelve_servers_are_one(
     assert came["revision"] == era
     counts = {name: sum(tool.startswith(f"{name}__") for tool in came["tools"]) for name in places}
     said = {name: came["texts"][f"{name}__{place.server.call.tool}"] for name, place in places.items()}
-    assert counts == {name: place.server.tools for name, place in places.items()} | without_questions(counts)
+    wanted = {name: place.server.tools for name, place in places.items()}
+    assert counts.pop(QUESTIONING) in range(LEAST, wanted.pop(QUESTIONING) + 1)
+    assert counts == wanted
     assert {name for name, place in places.items() if place.says not in said[name]} == set(), said
     assert [each for place in places.values() for each in left_behind(place.folder)] == []
-
-
-def without_questions(counts: dict[str, int]) -> dict[str, int]:
-    """What a server lists to a client that can't be asked is less: what `foreign.toml` counts, ours were shown."""
-    return {"server-everything": counts["server-everything"]}

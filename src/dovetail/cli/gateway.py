@@ -61,6 +61,13 @@ class GatewayCommand(RunCommand):
             default="caller",
             help="whether callers share a stateful connection",
         )
+        add(
+            "--patience",
+            type=float,
+            default=10.0,
+            metavar="SECONDS",
+            help="how long a list waits for a server that is slow, or just starting (default: 10)",
+        )
         self._add_door()
 
     def _add_door(self) -> None:
@@ -91,6 +98,8 @@ class GatewayCommand(RunCommand):
         """See `FileCommand`."""
         if words:
             raise UsageError("gateway takes no command; write the servers into a configuration")
+        if not options.patience > 0:
+            raise UsageError("--patience is a number of seconds above 0")
         transport, how = checked
         settings = _app_options(options, transport)
         if "store" in how:
@@ -107,6 +116,7 @@ class GatewayCommand(RunCommand):
             audit_identities=options.audit_identities,
             tasks=options.tasks,
             share=options.share,
+            patience=options.patience,
             **settings,
         )
         run_app(gateway.app, transport, how)
