@@ -51,7 +51,9 @@ class KeptResults:
 
     def __init__(self, *, wanted: bool) -> None:
         self._wanted = wanted
-        self._results: Bounded[tuple[int, str, str, str | None], _ProxiedResult] = Bounded(MAX_KEPT, MAX_BYTES)
+        self._results: Bounded[tuple[int, str, str, str | None], _ProxiedResult] = Bounded(
+            MAX_KEPT, MAX_BYTES
+        )
         self._changes: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
 
     @property
