@@ -17,6 +17,7 @@ _lazy = LazyNames(
     {
         "dovetail.models.answers": ("CallAnswer", "MediaPart", "ModelCall", "OfferedTool"),
         "dovetail.models.formats": (
+            "FRAMEWORKS",
             "FormatName",
             "ToolCaller",
             "bound_tools",

@@ -4,6 +4,7 @@ from dovetail.models.answers import CallAnswer, MediaPart, ModelCall, OfferedToo
 from dovetail.models.chat_content import chat_messages
 from dovetail.models.chat_model import ChatModel, ChatReply, ModelFailed
 from dovetail.models.formats import (
+    FRAMEWORKS,
     FormatName,
     ToolCaller,
     bound_tools,
@@ -17,6 +18,7 @@ __all__ = [
     "CallAnswer",
     "ChatModel",
     "ChatReply",
+    "FRAMEWORKS",
     "FormatName",
     "MediaPart",
     "ModelCall",

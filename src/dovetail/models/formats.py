@@ -35,11 +35,12 @@ _JSON: Final[Mapping[str, str]] = {
     "anthropic": ".anthropic",
     "gemini": ".gemini",
 }
-FRAMEWORKS: Final[Mapping[str, str]] = {
+_BOUND: Final[Mapping[str, str]] = {
     "langchain": ".langchain_tools",
     "pydantic-ai": ".pydantic_ai_tools",
 }
-"""Formats that are objects, and call the tools themselves."""
+FRAMEWORKS: Final = tuple(_BOUND)
+"""The formats that are objects of a framework, which call the tools themselves."""
 
 
 def tool_definitions(format: FormatName, tools: Iterable[OfferedTool]) -> list[dict[str, Any]]:
@@ -72,7 +73,7 @@ def bound_tools(format: FormatName, tools: Iterable[OfferedTool], call: ToolCall
 
     Raises ImportError, which names what is missing; `LocalProtocolError` for a format that has no such objects.
     """
-    module = FRAMEWORKS.get(format)
+    module = _BOUND.get(format)
     if module is None:
         raise LocalProtocolError(f"{_known(format)} has no objects that call tools; use tool_definitions")
     return import_module(module, __package__).tools(tools, call)
@@ -88,7 +89,7 @@ def _module(format: str) -> ModuleType:
 
 
 def _known(format: str) -> str:
-    if format in _JSON or format in FRAMEWORKS:
+    if format in _JSON or format in _BOUND:
         return format
-    known = ", ".join((*_JSON, *FRAMEWORKS))
+    known = ", ".join((*_JSON, *_BOUND))
     raise LocalProtocolError(f"there is no format {format!r} of tools for models; there are: {known}")

@@ -31,7 +31,6 @@ from ...runtime.extension import TaskOptions
 from ...security.principal import Principal
 from ..catalog import ListKind
 from ..context import Context
-from ..entries import CacheScope
 from .versions import asked_version, chosen
 
 T = TypeVar("T", Tool, Resource, ResourceTemplate, Prompt)
@@ -84,7 +83,7 @@ class ProvidedPage(Struct, Generic[T], frozen=True):
     next: str | None = None
     partial: bool = False
     ttl: float | None = None
-    scope: CacheScope | None = None
+    scope: Literal["public", "private"] | None = None
 
 
 class AskingRunner(Protocol):
