@@ -111,15 +111,16 @@ async def test_tasks_of_a_killed_process_are_done_by_others(tmp_path: Path) -> N
     async with aclosing(SQLiteStore(path)) as store:
         for number in range(tasks):
             await store.tasks.create(a_task(f"{number}", owner=f"o{number % 3}"), max_unended=tasks)
-        jobs = ["work_tasks_until_killed", "work_tasks", "work_tasks"]
-        workers = [start(job, path, f"w{number}") for number, job in enumerate(jobs)]
-        with workers[0] as killed:
+        with start("work_tasks_until_killed", path, "w0") as killed:
             first = stream(killed.stdout)
-            said = [await asyncio.to_thread(first.readline) for _ in range(5)]
+            # It has claimed three, and says so of each before it goes on: nobody can have been there first.
+            said = [await asyncio.to_thread(first.readline)]
+            others = [start("work_tasks", path, f"w{number}") for number in (1, 2)]
+            said += [await asyncio.to_thread(first.readline) for _ in range(2)]
             killed.kill()
             lines = [("w0", line) for line in said + first.readlines()]
-        outputs = await asyncio.gather(*(asyncio.to_thread(worker.communicate) for worker in workers[1:]))
-        assert [worker.wait() for worker in workers] == [-signal.SIGKILL, 0, 0]
+        outputs = await asyncio.gather(*(asyncio.to_thread(worker.communicate) for worker in others))
+        assert [worker.wait() for worker in (killed, *others)] == [-signal.SIGKILL, 0, 0]
         lines += [
             (f"w{at}", line)
             for at, (out, _) in enumerate(outputs, 1)

@@ -346,6 +346,7 @@ OPENERS = {
     "capture/reading.py",  # the recording that is named
     "capture/writing.py",
     "cli/applications.py",  # the metadata of what is installed
+    "cli/bench_runs.py",
     "cli/commands.py",
     "cli/conformance.py",  # what the suite that it started has written
     "cli/entering.py",  # the script that is to be installed
@@ -359,6 +360,7 @@ OPENERS = {
     "client/targets.py",
     "dovetail_authserver/assertions.py",
     "host/configuration/writing.py",  # the files of hosts, in the places that are known or named
+    "host/file_lock.py",
     "host/policy.py",  # what its author names, as the next
     "host/records.py",
     "openapi/documents.py",  # the document that the author names; what it refers to is in it
