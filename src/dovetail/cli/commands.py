@@ -8,7 +8,7 @@ the traceback. Standard output carries results only.
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, cast
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 try:
     from cyclopts import App as Commands
@@ -30,32 +30,16 @@ from ..protocol.uri_template.syntax import Expression, parse
 from ..protocol.uri_template.template import URITemplate
 from . import tables
 from .applications import Installed, epilogue, installed
-from .authorizing import authorization
-from .bench import bench
-from .chat import chat
 from .coercion import Pair, arguments_of, object_of, pairs, texts, variables_of
-from .completion import Shell, script
 from .configured import parted
-from .conformance import conformance
 from .connecting import CommandSession, CommonOptions
-from .doctor import doctor
 from .exits import FAULT, INTERRUPTED, OK, USAGE, OutputClosed, UnknownName, UsageError, tell
-from .exporting import export
-from .generating import gen
-from .installing import install as install_server
-from .installing import uninstall
-from .new_project import new
 from .outcomes import failed, show_result
 from .pieces import pieces_of_prompt
-from .replaying import replay
 from .saving import OutputFile
 from .screen import Screen, forget_output
-from .servers import servers
 from .sources import STANDARD_INPUT
-from .storing import store
 from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest
-from .surfaces import diff, snapshot
-from .tasking import handed_out, tasks
 
 __all__ = ["commands", "main"]
 
@@ -99,22 +83,27 @@ commands = Commands(
 )
 
 
-commands.command(authorization)
-commands.command(export)
-commands.command(gen)
-commands.command(new)
-commands.command(replay, name="replay")
-commands.command(store)
-commands.command(tasks)
-commands.command(snapshot)
-commands.command(diff)
-commands.command(doctor)
-commands.command(servers)
-commands.command(install_server, name="install")
-commands.command(uninstall)
-commands.command(bench)
-commands.command(chat)
-commands.command(conformance)
+#: Where the others are. Each is loaded when it is called, or when all are shown.
+_ELSEWHERE: Final = {
+    "auth": "authorizing:authorization",
+    "bench": "bench:bench",
+    "chat": "chat:chat",
+    "conformance": "conformance:conformance",
+    "diff": "surfaces:diff",
+    "doctor": "doctor:doctor",
+    "export": "exporting:export",
+    "gen": "generating:gen",
+    "install": "installing:install",
+    "new": "new_project:new",
+    "replay": "replaying:replay",
+    "servers": "servers:servers",
+    "snapshot": "surfaces:snapshot",
+    "store": "storing:store",
+    "tasks": "tasking:tasks",
+    "uninstall": "installing:uninstall",
+}
+for _name, _place in _ELSEWHERE.items():
+    commands.command(f"{__package__}.{_place}", name=_name)
 
 
 @commands.command(name="run")
@@ -174,12 +163,14 @@ def record(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
 
 
 @commands.command
-def completion(shell: Shell, /) -> int:
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """Print a script that completes commands, options and files in a shell.
 
     bash: source <(dovetail completion bash); zsh: source <(dovetail completion zsh); fish: dovetail completion fish |
     source. Put that into the shell's own start-up file to have it always.
     """
+    from .completion import script
+
     Screen().write(script(shell, commands, _applications().commands.values()))
     return OK
 
@@ -271,6 +262,8 @@ async def call(
             if detach:
                 started = await client.start_tool(tool, arguments)
                 if started.id:
+                    from .tasking import handed_out
+
                     return handed_out(session, started)
                 session.screen.note("the answer came at once: the server made no task of it")
                 result = await started
@@ -412,6 +405,8 @@ def main(words: Sequence[str]) -> int:
     try:
         words = parted(words) if command is None else words
         if not words or words[0] in commands.help_flags:
+            for name in _ELSEWHERE:
+                _ = commands[name]  # loads it, for what it says of itself
             commands.help_epilogue = epilogue(_applications())
         function, bound, ignored = commands.parse_args(words, exit_on_error=False, print_error=False)
         if "words" in ignored:
@@ -456,11 +451,11 @@ def _divide(words: list[str]) -> tuple[list[str], list[str] | None]:
         return words, None
     place = {
         "diff": len(ours),
-        tasks.name[0]: 2,
-        export.name[0]: 2,
+        "tasks": 2,
+        "export": 2,
         "replay": 2,
         "install": 2,
-        servers.name[0]: 3,
+        "servers": 3,
     }.get(ours[0], 1)
     return [*ours[:place], command[0], *ours[place:]], command
 
