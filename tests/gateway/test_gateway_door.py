@@ -174,7 +174,10 @@ async def test_a_caller_that_can_not_be_asked_is_refused_with_a_word(revision: s
 async def test_a_state_that_nobody_gave_opens_no_door(revision: str) -> None:
     """Whatever a caller sends as the state of a round, what is to be asked is not done without it."""
     done: list[str] = []
-    gateway = Gateway({"files": files(done)}, policy=HostPolicy())
+    records: list[tuple[str, str]] = []
+    gateway = Gateway(
+        {"files": files(done)}, policy=HostPolicy(), audit=lambda each: records.append((each.event, each.by))
+    )
     wire = Wire(gateway.app, revision, {"elicitation": {}} if revision == STATELESS else {})
     await wire.open()
     for state in ("x", "door.", "door.x"):
@@ -184,6 +187,8 @@ async def test_a_state_that_nobody_gave_opens_no_door(revision: str) -> None:
     await wire.close()
     await gateway.app.service.stop()
     assert done == []
+    by = "remembered" if revision == STATELESS else "nobody"
+    assert records[0] == ("decision", by), "what is passed on for the server to judge is recorded, too"
 
 
 @ERAS

@@ -2,9 +2,10 @@
 
 Theory of operation. A `HostPolicy` decides, as in a host: deny refuses, and what is always denied is not shown; allow
 lets pass. "Ask" asks the caller's person, by a form; where the caller can't be asked, the answer is no. In the
-stateless era that is a round of the gateway's own: the state of that round begins with a mark, and what comes back with
-it is judged here; the call itself begins after that, and rounds of the server's behind have their own state, which
-nobody has who was not let in. What is not recorded is not done.
+stateless era that is a round of the gateway's own: the state of that round begins with a mark, and what comes back
+with it is judged here; the call itself begins after that, and rounds of the server's behind have their own state,
+which is taken for a sign that the call was let in. So "ask" guards a person against what a model wants, and no server
+against a caller that makes up states: that is what "deny" and scopes are for. What is not recorded is not done.
 
 Flows are refused: a gateway sees calls, and no conversation in which one thing leads to another.
 
@@ -114,11 +115,9 @@ class GatewayDoor:
             request, call = _with_arguments(request, call)
         decided = self._judged(request)
         state = _state(call)
+        if decided is None and state is not None and not state.startswith(_MARK):
+            decided = True, "remembered", "it goes on with a call that was let in before"
         if decided is None:
-            if state is not None and not state.startswith(_MARK):
-                return await self._done(
-                    visited, inner, call, channel
-                )  # whoever has this state was let in before
             request, call = _with_arguments(request, call)
             asked = await self._asked(request, call, channel)
             if isinstance(asked, InputRequired):
