@@ -20,7 +20,7 @@ except ImportError as missing:
 
 import dovetail
 
-from ..client import Client, OutputInvalid
+from ..client import Client, OutputInvalid, StartedCall
 from ..last_resort import install, say
 from ..protocol import codec
 from ..protocol.errors import DovetailError, MethodNotFound, RPCError
@@ -262,9 +262,7 @@ async def call(
             if detach:
                 started = await client.start_tool(tool, arguments)
                 if started.id:
-                    from .tasking import handed_out
-
-                    return handed_out(session, started)
+                    return _handed_out(session, started)
                 session.screen.note("the answer came at once: the server made no task of it")
                 result = await started
             else:
@@ -486,6 +484,12 @@ def _given(session: CommandSession, words: Sequence[str], arg: Sequence[str]) ->
                 f"{pair.key} is the text {pair.value!r}; {pair.key}@={pair.value[1:]} reads the file"
             )
     return found
+
+
+def _handed_out(session: CommandSession, started: StartedCall) -> int:
+    from .tasking import handed_out  # which loads more than a call needs
+
+    return handed_out(session, started)
 
 
 def _document(session: CommandSession, args: str | None) -> dict[str, Any]:
