@@ -24,8 +24,8 @@ INTRO = """\
 <!-- Written by `python -m benchmarks --page results/bench.json`; what people wrote is in benchmarks/notes.md. -->
 
 What a call costs, next to the other implementations and to the *floor*: a server on the same stack that decodes and
-encodes typed messages and does nothing else. Everything here comes from one run of one command on one machine; run it
-on yours.
+encodes typed messages and does nothing else. Each row comes from one run of one command, all of them from one machine;
+run it on yours.
 
 <!-- not run: it takes half an hour -->
 ```bash
