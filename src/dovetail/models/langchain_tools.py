@@ -35,6 +35,7 @@ def tools(offered: Iterable[OfferedTool], call: ToolCaller) -> list[Any]:
         use: Any
 
         def _run(self, /, **arguments: Any) -> Any:
+            # LangChain's own word for a tool that has no synchronous half.
             raise NotImplementedError(f"{self.name} is asynchronous: use ainvoke")
 
         async def _arun(self, /, **arguments: Any) -> tuple[list[dict[str, Any]], Any]:
