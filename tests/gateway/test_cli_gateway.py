@@ -15,6 +15,7 @@ from login_stage import World
 from test_login_cli import Desk
 
 from dovetail import App, Client, Principal
+from dovetail.host import server_name
 from dovetail.testing.serving import served
 
 STATEFUL, STATELESS = "2025-11-25", "2026-07-28"
@@ -105,6 +106,17 @@ async def test_two_on_stdio_and_one_over_http_are_one_on_stdio(revision: str, tm
             assert (await client.call_tool("far__shout", {"word": "a"})).text == "A"
             if revision != "2024-11-05":
                 assert (await client.call_tool("two__ask")).text == "hello Ada"
+
+
+async def test_a_server_may_be_called_anything_in_the_file(tmp_path: Path) -> None:
+    """Files of other hosts have names that no tool may begin with: one of them must not cost all others."""
+    name = server_name("my server.v2")
+    again = {"command": sys.executable, "args": [str(tmp_path / "behind.py")]}
+    command = dovetail("gateway", configured(tmp_path, **{"my server.v2": again}), "--only", "my server.v2")
+    said: list[str] = []
+    async with Client(command, on_stderr=said.append) as client:
+        assert (await client.call_tool(f"{name}__add", {"x": 1, "y": 2})).text == "3"
+    assert f"dovetail: the server 'my server.v2' is called {name} here" in said
 
 
 async def test_both_eras_at_once_over_http(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..last_resort import say
+from ..protocol.safe_text import one_line
 from .exits import UsageError
 from .file_command import lend_store_at
 from .run import RunCommand, run_app
@@ -161,6 +163,7 @@ def _policy(path: str | None) -> Any:
 def _servers(options: argparse.Namespace) -> dict[str, Any]:
     """Clients of the servers that are to be served, by their names. Raises `UsageError`, and `NotApproved`."""
     from ..client import Client
+    from ..host import server_name
     from ..host.configuration import (
         HOSTS,
         Approvals,
@@ -200,7 +203,10 @@ def _servers(options: argparse.Namespace) -> dict[str, Any]:
 
             target, client = resolve(entries[name], Variables(secrets=secret))
             client["revision"] = options.revision
-            found[name] = Client(target, **client)
+            called = server_name(name)
+            if called != name:
+                say(f"dovetail: the server {one_line(name)!r} is called {called} here")
+            found[called] = Client(target, **client)
     except ConfigurationError as problem:
         raise UsageError(str(problem)) from None
     return found
