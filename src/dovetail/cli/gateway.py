@@ -205,7 +205,7 @@ def _servers(options: argparse.Namespace) -> dict[str, Any]:
             client["revision"] = options.revision
             called = server_name(name)
             if called != name:
-                say(f"dovetail: the server {one_line(name)!r} is called {called} here")
+                say(f"dovetail: the server {one_line(name)!r} is called {one_line(called)} here")
             found[called] = Client(target, **client)
     except ConfigurationError as problem:
         raise UsageError(str(problem)) from None
