@@ -200,6 +200,20 @@ def test_any_module_can_be_imported_and_stays_as_it_is_when_formatted(tmp_path_f
     assert formatted(text) == text
 
 
+@pytest.mark.parametrize("title", [None, "\u2028", " ", "one\n   two", "one\n\n    two\n   three"])
+@pytest.mark.parametrize("argument", ['"', "a", "\u2028"])
+def test_texts_without_a_first_line_or_indented_stay_as_they_are_when_formatted(title, argument):
+    """Formatters take away what all lines after the first are indented by."""
+    schema = {"type": "object", "properties": {argument: {"type": "array", "description": title or ""}}}
+    tool = Tool(
+        name="x", title=title, input_schema=schema, output_schema={**schema, "description": title or ""}
+    )
+    surface = ServerSurface(revision="x", info=Implementation(name="x", version="1"), tools=(tool,))
+    for typed_dict in (False, True):
+        text = generate(surface, typed_dict=typed_dict)
+        assert formatted(text) == text
+
+
 @pytest.mark.parametrize("name", [*keyword.kwlist, *BAD])
 def test_no_name_hides_another(tmp_path, name):
     """Of tools, arguments, members: each keeps its name at the server, and gets one that Python takes."""

@@ -75,9 +75,11 @@ def docstring(lines: Iterable[str], indent: str) -> list[str]:
         said[-1] = f"{said[-1][:-1]}'"
     if len(said) == 1:  # however long it is: so formatters leave it
         return [f'{indent}"""{said[0]}"""']
+    # Formatters take away what all later lines are indented by.
+    later = textwrap.dedent("\n".join(said[1:])).split("\n")
     return [
         f'{indent}"""{said[0]}',
-        *(f"{indent}{line}" if line else "" for line in said[1:]),
+        *(f"{indent}{line}" if line else "" for line in later),
         f'{indent}"""',
     ]
 

@@ -152,9 +152,8 @@ class _Writer:
         more = None if further is None else (names.free("further"), further)
         text = "ToolResult" if gives is None else text_of(gives)
         into = "None" if gives is None else "Literal[None]" if gives == NOTHING else text
-        about = [*paragraphs(tool.description or tool.title), *_about_arguments(parameters, more)]
-        if not tool.description and not tool.title:
-            about = [f"Call the tool {one_line(repr(tool.name))}.", *about]
+        about = paragraphs(tool.description or tool.title) or [f"Call the tool {one_line(repr(tool.name))}."]
+        about += _about_arguments(parameters, more)
         return _WrittenMethod(
             self._methods["tool", tool.name],
             about,
