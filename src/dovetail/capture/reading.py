@@ -18,7 +18,7 @@ import msgspec
 from ..logs import get_logger
 from .lines import FORMAT, CaptureHeader, CaptureInvalid, CaptureLine
 
-__all__ = ["Capture"]
+__all__ = ["Capture", "read_header", "read_line"]
 
 _log: Final = get_logger("dovetail.recording")
 _header: Final = msgspec.json.Decoder(CaptureHeader)
@@ -63,14 +63,14 @@ class Capture:
         warnings: list[str] = []
         if not pieces:
             raise CaptureInvalid(f"{name} is no recording: it has no whole line")
-        header = _first(pieces[0], name)
+        header = read_header(pieces[0], name)
         lines: list[CaptureLine] = []
         for at, piece in enumerate(pieces[1:], 2):
             if piece.strip():
-                lines.append(_read(piece, at, name))
+                lines.append(read_line(piece, at, name))
         if torn.strip():
             try:
-                lines.append(_read(torn, len(pieces) + 1, name))
+                lines.append(read_line(torn, len(pieces) + 1, name))
             except CaptureInvalid:
                 warnings.append(f"{name}: the last line is torn, and was read over")
         for each in warnings:
@@ -78,7 +78,8 @@ class Capture:
         return cls(header, lines, name=name, warnings=warnings)
 
 
-def _first(line: bytes, name: str) -> CaptureHeader:
+def read_header(line: bytes, name: str) -> CaptureHeader:
+    """The first line of the file ``name``. Raises `CaptureInvalid`."""
     try:
         found: Any = _any.decode(line)
         number: Any = cast("dict[str, Any]", found).get("capture") if isinstance(found, dict) else None
@@ -93,7 +94,8 @@ def _first(line: bytes, name: str) -> CaptureHeader:
         ) from None
 
 
-def _read(line: bytes, at: int, name: str) -> CaptureLine:
+def read_line(line: bytes, at: int, name: str) -> CaptureLine:
+    """The line number ``at`` of the file ``name``. Raises `CaptureInvalid`."""
     try:
         return _line.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:

@@ -14,7 +14,7 @@ import base64
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,8 +51,9 @@ class CaptureWriter:
 
     ``path``: the file; what it held is gone. It can be read and written by its owner alone (0600). ``redaction``: what
     is secret, and left out; by default what `Redaction` knows. ``max_bytes``: how long the file may get (256 MiB), and
-    ``max_message`` one message of it (16 MiB). ``place``: where the messages come from. Raises OSError for a file that
-    can't be written, ValueError for bounds that are none or a path at which another process records.
+    ``max_message`` one message of it (16 MiB). ``place``: where the messages come from. ``on_write``: called when lines
+    were written, by whatever thread wrote them, so it must not block; what it raises is logged. Raises OSError for a
+    file that can't be written, ValueError for bounds that are none or a path at which another process records.
     """
 
     def __init__(
@@ -63,12 +64,15 @@ class CaptureWriter:
         max_bytes: int = MAX_BYTES,
         max_message: int = MAX_MESSAGE,
         place: Literal["client", "server", "pipe", "relay"] = "client",
+        on_write: Callable[[], None] | None = None,
     ) -> None:
         if max_bytes < _LAST_LINE * 2 or max_message < 1:
             raise ValueError(f"max_bytes is at least {_LAST_LINE * 2}, max_message at least 1")
         self.path: Final = Path(path)
         rules = Redaction() if redaction is None else redaction
         self._redactor = Redactor(rules)
+        self._exact = not is_active(rules)
+        self._on_write = on_write
         self._max_bytes, self.max_message = max_bytes, max_message
         self._lock = Lock()
         self._began = time.monotonic()
@@ -156,6 +160,18 @@ class CaptureWriter:
                 target = self._redactor.target(target)
                 self._add(link=link.number, transport=link.transport, mark=mark, target=target)
 
+    def stderr(self, link: CaptureLink, line: str) -> None:
+        """A line of standard error."""
+        with self._lock:
+            if self._file is not None:
+                data = line.encode("utf-8", "surrogateescape")
+                fields: dict[str, Any] = (
+                    {"omitted": len(data)}
+                    if len(data) > self.max_message
+                    else {"text": self._redactor.text(data.decode("utf-8", "replace"))}
+                )
+                self._add(link=link.number, transport=link.transport, mark="stderr", **fields)
+
     def _content(self, data: bytes | None, *, place: bool = False) -> tuple[dict[str, Any], Any]:
         """The members of a line that carry a message, and the message as plain values if it is any. ``place``: it is
         where messages are to be sent.
@@ -166,6 +182,8 @@ class CaptureWriter:
             return {"omitted": len(data)}, None
         try:
             value = codec.decode(data)
+            if self._exact and b"\n" not in data and b"\r" not in data:
+                return {"body": Raw(data)}, value  # each byte as it was
             return {"body": Raw(codec.encode(self._redactor.body(value)))}, value
         except RecursionError:
             return {"omitted": len(data)}, None  # no name in it could be looked at
@@ -185,7 +203,7 @@ class CaptureWriter:
 
     def _add(self, **members: Any) -> None:
         self._count += 1
-        seconds = round(time.monotonic() - self._began, 6)
+        seconds = round(time.monotonic() - self._began, 9)
         line = encode_line(CaptureLine(n=self._count, seconds=seconds, time=_now(), **members))
         if self._size + len(line) > self._max_bytes - _LAST_LINE:
             last = CaptureLine(n=self._count, seconds=seconds, time=_now(), mark="limit")
@@ -208,6 +226,11 @@ class CaptureWriter:
             self._shut()
             _log.error("the recording %s is not gone on with: %s", self.path, problem.strerror or problem)
         self._size += len(line)
+        if self._on_write is not None:
+            try:
+                self._on_write()
+            except Exception:  # noqa: BLE001 - a fault of whoever watches costs the recording nothing
+                _log.exception("on_write= of the recording %s failed", self.path)
 
     def _shut(self) -> None:
         file, self._file = self._file, None
@@ -243,6 +266,10 @@ class CaptureLink:
         http = HTTPPart(exchange=exchange, method=method, target=target)
         self.writer.put(self, "client", body, http, given, stated)
         return CapturedExchange(self, exchange, stated)
+
+    def stderr(self, line: str) -> None:
+        """A line that the server of this link wrote to standard error, without its line end."""
+        self.writer.stderr(self, line)
 
     def mark(self, mark: Mark, target: str = "") -> None:
         """Something happened that is no message."""

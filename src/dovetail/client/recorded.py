@@ -9,18 +9,21 @@ Specification: none; docs/recording.md.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from ..capture.writing import CapturedExchange, CaptureLink, CaptureWriter
+from ..logs import get_logger
 from ..protocol.errors import LocalProtocolError
 from ..transports.client_transport import Outgoing
 from ..transports.http1.client.http_backend import BackendResponse, Headers, HTTPBackend
 from ..transports.shared_channel import SharedChannel
 
 __all__ = ["Recorder", "recorder_of"]
+
+_log: Final = get_logger("dovetail.recording")
 
 
 class Recorder:
@@ -37,6 +40,25 @@ class Recorder:
             return RecordedChannel(self._writer.link(name, target), name, *given, **options)
 
         return make
+
+    def process(self, target: str, on_stderr: Callable[[str], None] | None) -> dict[str, Any]:
+        """How the transport of a server is made that is started: what it writes besides messages is recorded, too."""
+        links: list[CaptureLink] = []
+
+        def make(name: str, *given: Any, **options: Any) -> SharedChannel:
+            links[:] = [self._writer.link(name, target)]
+            return RecordedChannel(links[0], name, *given, **options)
+
+        def stderr(line: str) -> None:
+            links[0].stderr(line)
+            if on_stderr is not None:
+                on_stderr(line)
+
+        def noise(line: str) -> None:
+            links[0].message("server", line.encode("utf-8", "replace"))
+            _log.warning("the server %s printed something that is no message: %.200s", target, line)
+
+        return {"channel": make, "on_stderr": stderr, "on_noise": noise}
 
     def backend(self, backend: HTTPBackend, target: str) -> HTTPBackend:
         """A backend, recorded."""

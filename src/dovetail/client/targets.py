@@ -218,8 +218,7 @@ def _command(command: Sequence[str], options: Options) -> ClientTarget:
             command,
             env=options.env,
             cwd=options.cwd,
-            on_stderr=options.on_stderr,
-            **_channel(options, program_name(command)),
+            **_process(options, program_name(command)),
         )
 
     def key() -> str | None:
@@ -240,6 +239,13 @@ def _memory(target: Any, options: Options) -> ClientTarget:
 def _channel(options: Options, target: str) -> dict[str, Any]:
     """What makes the channel of a transport that leads to ``target``, where it is not the usual one."""
     return {} if options.record is None else {"channel": options.record.channel(target)}
+
+
+def _process(options: Options, target: str) -> dict[str, Any]:
+    """As `_channel`, of a server that is started."""
+    if options.record is None:
+        return {"on_stderr": options.on_stderr}
+    return options.record.process(target, options.on_stderr)
 
 
 def _nowhere() -> None:

@@ -6,6 +6,7 @@ its requests to a server and says what differs.
 Specification: none; docs/recording.md.
 """
 
+from ..capture.following import CaptureTail, TailedLine
 from ..capture.lines import CaptureHeader, CaptureInvalid, CaptureLine, HTTPPart, Mark, Sender, capture_schema
 from ..capture.reading import Capture
 from ..capture.redaction import Redaction
@@ -22,6 +23,7 @@ __all__ = [
     "CaptureInvalid",
     "CaptureLine",
     "CaptureLink",
+    "CaptureTail",
     "CaptureWriter",
     "CapturedExchange",
     "Difference",
@@ -31,6 +33,7 @@ __all__ = [
     "Redaction",
     "ReplayReport",
     "Sender",
+    "TailedLine",
     "capture_schema",
     "replay",
     "replay_app",
