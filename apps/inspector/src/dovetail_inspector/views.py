@@ -1,0 +1,283 @@
+"""What is shown, as plain data: what the page and the terminal get, and nothing else.
+
+Theory of operation. Each view is a value of its own with members that JSON has; names are in camel case on the wire, as
+in the protocol. Whatever a server said is in them as it came: who shows it makes it safe (the page by text nodes alone,
+the terminal by `dovetail.security.one_line`). ``page/src/api.ts`` says the same in TypeScript, and a test holds the two
+against each other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+__all__ = [
+    "CallKind",
+    "CallState",
+    "CallView",
+    "ConnectionSettings",
+    "ErrorView",
+    "FindingView",
+    "InfoView",
+    "ListView",
+    "ProgressView",
+    "QuestionKind",
+    "QuestionView",
+    "RecordDetail",
+    "RecordKind",
+    "RecordView",
+    "RecordsPage",
+    "ServerState",
+    "ServerTarget",
+    "ServerView",
+    "StateView",
+    "TranscriptView",
+]
+
+
+class View(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
+    """A value that is shown."""
+
+
+class ErrorView(View, frozen=True):
+    """Something failed. ``kind``: the name of the exception; ``message``: what happened and what to do; ``code`` and
+    ``data``: of a protocol error.
+    """
+
+    kind: str
+    message: str
+    code: int | None = None
+    data: Any = None
+
+
+# Servers
+
+ServerState = Literal["idle", "connecting", "ready", "renewing", "lost", "failed", "login"]
+
+
+class ServerTarget(View, frozen=True):
+    """Where a server is: a ``command`` with ``args``, ``env`` and ``cwd``, or a ``url`` with ``headers``."""
+
+    command: str = ""
+    args: list[str] = []
+    env: dict[str, str] = {}
+    cwd: str = ""
+    url: str = ""
+    headers: dict[str, str] = {}
+
+
+class ConnectionSettings(View, frozen=True):
+    """How a server is spoken to. ``revision``: "auto" or one; ``timeout``: seconds of a call; ``roots``: paths or URIs;
+    ``meta``: members for ``_meta`` of each request; ``log_level``: least severe log messages wanted; ``login``: log in by
+    OAuth where the server asks for it; ``step_rounds``: rounds wait for the person one by one; ``sampling``,
+    ``elicitation``: whether these are declared; ``extensions``: identifiers with settings to declare besides tasks.
+    """
+
+    revision: str = "auto"
+    timeout: float = 60.0
+    roots: list[str] = []
+    meta: dict[str, Any] = {}
+    log_level: str = ""
+    login: bool = True
+    step_rounds: bool = False
+    sampling: bool = True
+    elicitation: bool = True
+    extensions: dict[str, Any] = {}
+
+
+class ServerView(View, frozen=True):
+    """A server that is looked at. ``source``: where it came from (the command line, a host's file, the person);
+    ``transcript``: the id of its newest conversation; ``error``: why it is not ready.
+    """
+
+    id: str
+    name: str
+    target: ServerTarget
+    settings: ConnectionSettings
+    state: ServerState
+    source: str = ""
+    transcript: str | None = None
+    revision: str = ""
+    era: str = ""
+    renewals: int = 0
+    error: ErrorView | None = None
+
+
+class InfoView(View, frozen=True):
+    """What a connected server says of itself: members as on the wire. ``warnings``: what it got wrong and was put up
+    with.
+    """
+
+    revision: str
+    era: str
+    server_info: dict[str, Any] | None
+    capabilities: dict[str, Any] | None
+    instructions: str | None
+    client_capabilities: dict[str, Any]
+    warnings: list[str] = []
+
+
+class ListView(View, frozen=True):
+    """Everything of one kind that a server lists, members as on the wire. ``notes``: for each entry that has something
+    wrong with it, what a model or a host could not use, by its place in ``items``.
+    """
+
+    items: list[dict[str, Any]]
+    notes: dict[int, list[FindingView]] = {}
+
+
+# Calls
+
+CallKind = Literal["tool", "read", "prompt", "complete", "request", "subscribe", "unsubscribe", "log-level", "ping"]
+CallState = Literal["running", "done", "failed", "cancelled"]
+
+
+class ProgressView(View, frozen=True):
+    """A step of progress. ``at``: seconds since the call began."""
+
+    at: float
+    progress: float
+    total: float | None = None
+    message: str = ""
+
+
+class CallView(View, frozen=True):
+    """Something that was asked of a server. ``params``: as sent; ``result``: as it came, where it is ``done``. ``checked``:
+    whether structured content was held against the tool's schema; ``problem``: what did not fit. ``task``: the id of the
+    task that it became. ``records``: numbers of the records that belong to it.
+    """
+
+    id: str
+    server: str
+    kind: CallKind
+    method: str
+    name: str
+    params: dict[str, Any]
+    state: CallState
+    began: str
+    seconds: float | None = None
+    progress: list[ProgressView] = []
+    result: Any = None
+    error: ErrorView | None = None
+    checked: bool = False
+    problem: str = ""
+    task: str = ""
+    records: list[int] = []
+
+
+QuestionKind = Literal["form", "visit", "sampling", "roots", "round", "login"]
+
+
+class QuestionView(View, frozen=True):
+    """Something that a server asks the person. ``form``: ``message`` and ``schema``. ``visit`` and ``login``: ``message``,
+    ``url`` and the ``host`` as it will be resolved. ``sampling``, ``roots``, ``round``: ``params`` (of a round: its
+    ``inputRequests`` and the number of the round).
+    """
+
+    id: str
+    server: str
+    kind: QuestionKind
+    asked: str
+    call: str | None = None
+    message: str = ""
+    schema: dict[str, Any] | None = None
+    url: str = ""
+    host: str = ""
+    params: dict[str, Any] | None = None
+
+
+# What was said
+
+RecordKind = Literal["request", "notification", "response", "error", "batch", "http", "text", "omitted", "mark", "stderr"]
+
+
+class FindingView(View, frozen=True):
+    """Something wrong with a message. ``where``: a JSON pointer into it, or the name of a header; ``page``: the address of
+    the page that says so.
+    """
+
+    rule: str
+    severity: Literal["error", "warning", "hint"]
+    what: str
+    where: str = ""
+    requirement: str = ""
+    page: str = ""
+
+
+class RecordView(View, frozen=True):
+    """A line of a conversation, in short. ``n``: its number in the capture; ``seconds`` since that began, ``time`` as RFC
+    3339. ``pair``: the number of the request or response that belongs to it, 0 while there is none; ``latency``: of a
+    response, in seconds. ``group``: the number of the request that it belongs to, as questions and rounds of a call do.
+    ``summary``: a few words of what it says. ``size``: bytes. ``findings``: the worst severity, "" for none.
+    """
+
+    n: int
+    seconds: float
+    time: str
+    link: int
+    transport: str
+    sender: str
+    kind: RecordKind
+    revision: str = ""
+    method: str = ""
+    id: Any = None
+    name: str = ""
+    pair: int = 0
+    latency: float | None = None
+    group: int = 0
+    size: int = 0
+    summary: str = ""
+    exchange: int = 0
+    http_method: str = ""
+    target: str = ""
+    status: int = 0
+    event: str = ""
+    end: str = ""
+    findings: str = ""
+
+
+class RecordDetail(View, frozen=True):
+    """A line, whole. ``text``: the message as it came, ``value``: as JSON, where it is any. ``truncated``: bytes of it
+    that are not here (it is longer than what is shown at once; an export has all).
+    """
+
+    record: RecordView
+    headers: dict[str, str] = {}
+    text: str = ""
+    value: Any = None
+    truncated: int = 0
+    findings: list[FindingView] = []
+
+
+class RecordsPage(View, frozen=True):
+    """Lines of a conversation, in order. ``total``: how many there are that match."""
+
+    records: list[RecordView]
+    total: int
+
+
+class TranscriptView(View, frozen=True):
+    """A conversation. ``server``: whose it is, None for a capture that was opened. ``live``: more may come."""
+
+    id: str
+    name: str
+    began: str
+    count: int
+    live: bool
+    server: str | None = None
+    place: str = ""
+    redacted: bool = False
+    findings: dict[str, int] = {}
+
+
+class StateView(View, frozen=True):
+    """All that there is when the page opens; ``seq``: the number of the last event that it contains."""
+
+    version: str
+    revisions: list[str]
+    servers: list[ServerView]
+    transcripts: list[TranscriptView]
+    questions: list[QuestionView]
+    calls: list[CallView]
+    seq: int
