@@ -21,7 +21,7 @@ from dovetail.recording import Capture
 
 from .events import Events
 from .session.calls import CallRequest, Calls
-from .session.questions import OpenQuestions, PersonAnswer
+from .session.questions import PersonQuestions, PersonAnswer
 from .session.server import InspectedServer, ServerWatcher
 from .transcript.transcript import Judge, Transcript
 from .views import CallView, ConnectionSettings, ServerTarget, ServerView, TranscriptView
@@ -42,7 +42,7 @@ class Inspection:
 
     def __init__(self, folder: Path | None = None, *, judge: Callable[[], Judge] | None = None) -> None:
         self.events: Final = Events()
-        self.questions: Final = OpenQuestions(
+        self.questions: Final = PersonQuestions(
             lambda view: self.events.publish("question", view),
             lambda id: self.events.publish("question-closed", {"id": id}),
         )

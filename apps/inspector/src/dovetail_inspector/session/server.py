@@ -28,7 +28,7 @@ from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerSta
 from .asking import QuestionHandlers
 from .calls import CallRequest, Calls
 from .failing import error_view
-from .questions import OpenQuestions
+from .questions import PersonQuestions
 
 __all__ = ["InspectedServer", "NotConnected", "ServerWatcher"]
 
@@ -69,7 +69,7 @@ class InspectedServer:
         *,
         source: str,
         folder: Path,
-        questions: OpenQuestions,
+        questions: PersonQuestions,
         calls: Calls,
         watcher: ServerWatcher,
     ) -> None:
