@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from recorded_app import app
+import msgspec
+from sampled_app import app
 
 from dovetail import Client
 from dovetail.client import ElicitRequest
-from dovetail.recording import Capture, CaptureWriter, Redaction
+from dovetail.recording import Capture, CaptureLine, CaptureWriter, Redaction
 from dovetail.testing import Transport, connected
 
 ERAS = ("2025-11-25", "2026-07-28")
@@ -98,29 +99,25 @@ def tells(method: str, **params: Any) -> dict[str, Any]:
 
 
 def bulk(count: int) -> Iterator[bytes]:
-    """The lines of a long capture, header included: calls that run eight at a time, progress, a question each 100th."""
+    """The lines of a long capture, header included: calls of which eight run at once, with progress and logs."""
     yield json.dumps({"capture": 1, "began": BEGAN, "redacted": False}).encode() + b"\n"
-    head = '{"n":%d,"seconds":%.6f,"time":"2026-01-01T00:00:00.000000Z","link":1,"transport":"stdio","sender":"%s","revision":"2025-11-25","era":"stateful","body":%s}\n'
-    number = 0
-    for call in range(count // 4 + 1):
-        for sender, body in (
-            ("client", '{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"_meta":{"progressToken":%d},"name":"tool-%d","arguments":{"a":%d}}}' % (call, call, call % 20, call)),
-            ("server", '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%d,"progress":1}}' % call),
-            ("server", '{"jsonrpc":"2.0","id":%d,"result":{"content":[{"type":"text","text":"the result of %d"}]}}' % (call - 8, call - 8)),
-            ("server", '{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"at %d"}}' % call),
-        ):  # fmt: skip
-            number += 1
-            if number > count:
-                return
-            yield (head % (number, number / 1000, sender, body)).encode()
+    for number in range(1, count + 1):
+        call, part = divmod(number - 1, 4)
+        said = (
+            client(asks(call, "tools/call", _meta={"progressToken": call}, name=f"tool-{call % 20}")),
+            server(tells("notifications/progress", progressToken=call, progress=1)),
+            server(gives(call - 8, content=[{"type": "text", "text": f"the result of {call - 8}"}])),
+            server(tells("notifications/message", level="info", data=f"at {call}")),
+        )[part]
+        place = {"link": 1, "transport": "stdio", "revision": "2025-11-25", "era": "stateful"}
+        yield (
+            msgspec.json.encode({"n": number, "seconds": number / 1_000, "time": BEGAN, **place, **said})
+            + b"\n"
+        )
 
 
-def read_slowly(lines: Iterable[bytes]) -> Iterator[Any]:
+def read_slowly(lines: Iterable[bytes]) -> Iterator[CaptureLine]:
     """The lines of `bulk` one by one, as a tail gives them."""
-    import msgspec
-
-    from dovetail.recording import CaptureLine
-
     decoder = msgspec.json.Decoder(CaptureLine)
     for number, each in enumerate(lines):
         if number:
