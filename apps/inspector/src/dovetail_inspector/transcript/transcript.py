@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from dovetail.recording import CaptureInvalid, CaptureLine, CaptureTail
+from dovetail.recording import CaptureHeader, CaptureInvalid, CaptureLine, CaptureTail
 
 from ..views import FindingView, RecordDetail, RecordsPage, RecordView, TranscriptView
 from .reading import LineReader
@@ -89,6 +89,14 @@ class Transcript:
     def findings(self) -> dict[int, list[FindingView]]:
         """What is wrong, by the number of the record."""
         return self._findings
+
+    @property
+    def header(self) -> CaptureHeader:
+        """The first line of the capture. Raises `LookupError` while there is none."""
+        found = self._tail.header
+        if found is None:
+            raise LookupError(f"{self.name} has no first line yet")
+        return found
 
     def follow(self, most: int = _AT_ONCE) -> Update:
         """What is new in the file: at most so many records, so that whoever calls can do other things in between."""
