@@ -70,8 +70,10 @@ def _result(view: CallView) -> list[Row]:
     rows: list[Row] = []
     if result.get("isError"):
         rows.append([("The tool says that it failed.", "error")])
-    if view.problem:
-        rows += [[("structured content: ", "error"), (inline(view.problem), "error")]]
+    if view.checked and view.problem:
+        rows += [[("The structured content is wrong: ", "error"), (inline(view.problem), "error")]]
+    elif view.problem:
+        rows += [[(inline(f"not checked: {view.problem}"), "faint")]]
     elif view.checked:
         rows.append([("The structured content is what the tool's schema says.", "good")])
     if "structuredContent" in result:
