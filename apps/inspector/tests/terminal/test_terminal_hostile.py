@@ -70,7 +70,6 @@ def safe(app: InspectorTerminal) -> str:
     """The screen, which has none of what acts, and all of what was said."""
     text = screen_text(app)
     assert not {"\x1b", "\x07", "\u202e", "\u200d", "\x9b"} & set(text)
-    assert "evil.example" not in app.export_screenshot() or "https://evil.example" in text
     return text
 
 

@@ -241,7 +241,7 @@ async def test_a_capture_of_one_face_opens_in_the_other(tmp_path):
             await shown(app, pilot, "Export kitchen")
             app.screen.query_one("#path", Input).value = str(tmp_path / "out.jsonl")
             await pilot.click("#write")
-            await until(lambda: (tmp_path / "out.jsonl").exists() and "Export" not in screen_text(app))
+            await until(lambda: (tmp_path / "out.jsonl").exists() and len(app.screen_stack) == 1)
             await pilot.press("w")
             await pilot.pause()
             app.screen.query_one("#path", Input).value = str(tmp_path / "out.jsonl")
@@ -255,6 +255,7 @@ async def test_a_capture_of_one_face_opens_in_the_other(tmp_path):
         for path in (capture, tmp_path / "out.jsonl"):
             app.screen.query_one("#path", Input).value = str(path)
             await pilot.press("enter")
+            await until(lambda: len(app.screen_stack) == 1)
             await shown(app, pilot, path.name, "records")
             await pilot.press("o")
             await pilot.pause()

@@ -5,6 +5,8 @@ Specification: none; docs/inspector-terminal.md.
 
 from __future__ import annotations
 
+import gc
+
 from ..inspection import Inspection
 
 __all__ = ["run"]
@@ -21,4 +23,11 @@ async def run(inspection: Inspection) -> int:
     del textual
     from .app import InspectorTerminal
 
-    return await InspectorTerminal(inspection).run_async() or 0
+    # What was loaded until now stays; looking it through for garbage again and again is a tenth of a second each time,
+    # which is seen while one scrolls.
+    gc.collect()
+    gc.freeze()
+    try:
+        return await InspectorTerminal(inspection).run_async() or 0
+    finally:
+        gc.unfreeze()

@@ -62,15 +62,16 @@ class DrawnRows(ScrollView, can_focus=True):
         super().notify_style_update()
 
     def look(self, kind: str) -> Style:
-        """How a kind of piece is drawn."""
+        """How a kind of piece is drawn; of "", what is around them."""
         found = self._looks.get(kind)
         if found is None:
-            found = self._looks[kind] = self.get_component_rich_style(f"drawn--{kind}")
+            style = self.get_component_rich_style(f"drawn--{kind}") if kind else self.rich_style
+            found = self._looks[kind] = style
         return found
 
     def strip(self, row: Row, width: int, over: Style | None = None) -> Strip:
         """A row in exactly so many columns. ``over``: laid over how its pieces look."""
-        base = over or self.rich_style
+        base = over or self.look("")
         pieces = [
             Segment(text, self.look(kind) + over if over else self.look(kind)) for text, kind in row if text
         ]
@@ -165,7 +166,7 @@ class RowList(DrawnRows):
         if not self._had and not at:
             return self.strip([(self.empty, "faint")], width)
         if at >= self._had:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self.look(""))
         over = None
         if at == self.cursor:
             over = self.get_component_rich_style("rows--cursor" if self.has_focus else "rows--cursor-away")

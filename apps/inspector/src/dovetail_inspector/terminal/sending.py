@@ -39,7 +39,9 @@ class SendScreen(DialogScreen):
         super().__init__(f"Send to {server.name}")
         self._inspection = inspection
         self._server = server
-        self._message = message or {"method": "ping", "params": {}, "id": "a new one"}
+        self._message = (
+            _without_envelope(message) if message else {"method": "ping", "params": {}, "id": "a new one"}
+        )
 
     def body(self) -> ComposeResult:
         """Called when it is made."""
@@ -76,3 +78,21 @@ class SendScreen(DialogScreen):
             self.complain(problem)
         else:
             put_over(self, CallScreen(self._inspection, view.id))
+
+
+def _without_envelope(message: dict[str, Any]) -> dict[str, Any]:
+    """A message that was recorded, without what the client writes into each message by itself."""
+    params: Any = message.get("params")
+    if not isinstance(params, dict):
+        return message
+    plain = dict(cast("dict[str, Any]", params))
+    meta: Any = plain.pop("_meta", None)
+    if isinstance(meta, dict):
+        written = cast("dict[str, Any]", meta)
+        own = {
+            name: written[name]
+            for name in written
+            if name != "progressToken" and not name.startswith("io.modelcontextprotocol/")
+        }
+        plain |= {"_meta": own} if own else {}
+    return {**message, "params": plain}
