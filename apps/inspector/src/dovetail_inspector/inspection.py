@@ -21,7 +21,7 @@ from dovetail.recording import Capture
 
 from .events import Events
 from .session.calls import CallRequest, Calls
-from .session.questions import PersonQuestions, PersonAnswer
+from .session.questions import PersonAnswer, PersonQuestions
 from .session.server import InspectedServer, ServerWatcher
 from .transcript.transcript import Judge, Transcript
 from .views import CallView, ConnectionSettings, ServerTarget, ServerView, TranscriptView
