@@ -2,15 +2,15 @@
 
 Theory of operation. The JSON schemas are generated from TypeScript, and the generator loses members inherited from an
 interface, ``number`` in some unions, and null. Each function here mends one loss in the definitions of a revision, in
-place, where the definitions have it; where they do not, it leaves them alone. The pages that prove each one, and a value
-that the raw schema refuses, are in the tests of the oracle, which has its own list.
+place, where the definitions have it; where they do not, it leaves them alone. The pages that prove each one, and a
+value that the raw schema refuses, are in the tests of the oracle, which has its own list.
 
 Specification: schema of each revision; client/elicitation "Requested Schema"; basic/utilities/progress; basic/index.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["mend"]
 
@@ -26,9 +26,11 @@ def mend(definitions: Definitions) -> None:
 def _elicited_numbers(definitions: Definitions) -> None:
     """What answers a number of a form may have a fraction."""
     content = definitions.get("ElicitResult", {}).get("properties", {}).get("content", {})
-    values = content.get("additionalProperties")
-    if isinstance(values, dict):
-        for schema in (values, *values.get("anyOf", ())):
+    given = content.get("additionalProperties")
+    if isinstance(given, dict):
+        values = cast("dict[str, Any]", given)
+        alternatives: list[dict[str, Any]] = values.get("anyOf", [])
+        for schema in (values, *alternatives):
             if schema.get("type") == ["string", "integer", "boolean"]:
                 schema["type"] = ["string", "number", "boolean"]
 

@@ -1,11 +1,11 @@
 """The published schemas, definition by definition, and which of them a method has.
 
-Theory of operation. A file holds one revision as it was published, ``schemas/NOTICE`` whose it is. Read, it is brought to one form
-(``$defs``, references into them; nothing in it is read differently by the drafts it is written in), and what the tasks
-extension adds joins the definitions of stateless revisions. Which definition a method has is said by the schema itself:
-a definition whose ``method`` has one value is that of the method, the unions ``ClientRequest`` and the like say who
-sends it, and its result has the name that goes with it, or is the empty one. Everything is read when it is first asked
-for, and kept; callers get copies.
+Theory of operation. A file holds one revision as it was published (``schemas/NOTICE`` says whose it is). Read, it is
+brought to one form (``$defs``, references into them; nothing in it is read differently by the drafts it is written in),
+and what the tasks extension adds joins the definitions of stateless revisions. Which definition a method has is said by
+the schema itself: a definition whose ``method`` has one value is that of the method, the unions ``ClientRequest`` and
+the like say who sends it, and its result has the name that goes with it, or is the empty one. Everything is read when
+it is first asked for, and kept; callers get copies.
 
 Specification: schema of each revision; the extension io.modelcontextprotocol/tasks.
 """
@@ -137,7 +137,10 @@ def _senders(known: Definitions, revision: str, definition: str) -> Iterator[Lit
         union = known.get(f"{sender.title()}{kind}", {})
         branches = {each.get("$ref") for each in union.get("anyOf", ())}
         # A union of one is that one, written out.
-        alone = "properties" in union and union["properties"]["method"] == known[definition]["properties"]["method"]
+        alone = (
+            "properties" in union
+            and union["properties"]["method"] == known[definition]["properties"]["method"]
+        )
         if alone or _REFERENCE + definition in branches:
             yield sender
     if PROFILES[revision].stateless and definition in _printed(_EXTENSION):
