@@ -24,7 +24,7 @@ from ..protocol.bindings.headers import (
     is_session_id,
 )
 from ..protocol.errors import HeaderMismatch
-from ..protocol.revisions import Feature
+from ..protocol.revisions import PROFILES, Feature
 from .envelopes import is_message
 from .heard import Heard, Report, objects, shown
 from .memory import Exchange, Memory, Talk
@@ -84,8 +84,7 @@ def line(line: CaptureLine, exchange: Exchange, memory: Memory, say: Report) -> 
     if http is None:
         return
     if http.method:
-        if http.headers:
-            _request(line, exchange, say)
+        _request(line, exchange, say)
         return
     if http.event == _ENDPOINT:
         exchange.talk.sse = True
@@ -100,8 +99,7 @@ def line(line: CaptureLine, exchange: Exchange, memory: Memory, say: Report) -> 
         exchange.headers = http.headers
         media = http.headers.get("content-type", "").partition(";")[0].strip().lower()
         exchange.stream = media == names.MEDIA_SSE
-        if http.headers:
-            _response(line, exchange, say, media)
+        _response(line, exchange, say, media)
 
 
 def _request(line: CaptureLine, exchange: Exchange, say: Report) -> None:
@@ -203,23 +201,24 @@ def after(line: CaptureLine, exchange: Exchange, memory: Memory, say: Report) ->
     if http.method:
         exchange.notices = line.body is not UNSET and not exchange.calls
         return
-    if (
-        http.end != "complete"
-        or not exchange.stream
-        or exchange.method != "POST"
-        or exchange.listen is not None
-    ):
+    waiting = {key: record for key in exchange.calls if (record := memory.asked.get(key)) is not None}
+    if not http.end or not waiting or exchange.talk.sse:
         return
-    if line.era == "stateless" or not _polls(line):
-        waiting = [record for key in exchange.calls if (record := memory.asked.get(key)) is not None]
-        if waiting and not waiting[0].cancelled and not exchange.talk.sse:
-            said = f"the stream ends, and {shown(waiting[0].method)} is not answered"
-            say("stream-without-response", said, about=waiting[0].line)
+    alone = line.era == "stateless"
+    if exchange.status >= 300 or (alone and http.end == "broken"):
+        for key, record in waiting.items():  # refused or cut off: it may be sent again as it is
+            memory.asked.pop(key)
+            exchange.talk.logging.pop(key, None)
+            if record.token is not None:
+                memory.tokens.pop(record.token)
+    elif http.end == "complete" and exchange.stream and exchange.method == "POST" and exchange.listen is None:
+        first = next(iter(waiting.values()))
+        if (alone or not _polls(line)) and not first.cancelled:
+            said = f"the stream ends, and {shown(first.method)} is not answered"
+            say("stream-without-response", said, about=first.line)
 
 
 def _polls(line: CaptureLine) -> bool:
-    from ..protocol.revisions import PROFILES
-
     profile = PROFILES.get(line.revision)
     return profile is None or profile.has(Feature.POLLING) or profile.has(Feature.RESUMABLE)
 

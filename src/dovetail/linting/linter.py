@@ -55,7 +55,6 @@ _CALLS = (
     http_rules.call,
 )
 _ANSWERS = (
-    session_rules.answer,
     meta_rules.answer,
     capability_rules.answer,
     round_rules.answer,
@@ -151,7 +150,8 @@ class Linter:
                 schema_rules.call(heard)
             return
         if answer_rules.answer(heard):
-            if heard.asked is not None and envelopes.judged(heard):
+            session_rules.answer(heard)
+            if envelopes.judged(heard):
                 for rules in _ANSWERS:
                     rules(heard)
                 schema_rules.answer(heard)

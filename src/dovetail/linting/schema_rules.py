@@ -27,6 +27,7 @@ __all__ = ["answer", "call"]
 
 _INPUT_REQUIRED: Final = "InputRequiredResult"
 _CREATE_TASK: Final = "CreateTaskResult"
+_CUT: Final = "..."
 _PAYLOAD: Final = "GetTaskPayloadResult"
 _STEP: Final = re.compile(
     r"\[(?P<at>\d+)\]|\[(?P<quoted>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')\]|\.?(?P<name>[^.\[\]]+)"
@@ -38,12 +39,12 @@ def call(heard: Heard) -> None:
     shapes = shapes_of(heard.line.revision)[heard.method]
     if "params" not in heard.message:
         if _needs_params(heard.line.revision, shapes.message):
-            _tell(heard, [Violation("", "parameters", "none", "required")], "/params")
+            _tell(heard, [(Violation("", "parameters", "none", "required"), "/params")])
         return
     judge = _validator(heard.line.revision, shapes.message, "params")
     value = heard.message["params"]
     if judge is not None and not judge.is_valid(value, size=heard.size):
-        _tell(heard, judge.check(value, size=heard.size), "/params")
+        _tell(heard, _places(judge, value, heard.size, "/params"))
 
 
 def answer(heard: Heard) -> None:
@@ -64,7 +65,7 @@ def answer(heard: Heard) -> None:
         value, where = heard.message.get("result"), "/result"
         judge = _validator(revision, _definition(heard, value, shapes.result))
     if judge is not None and not judge.is_valid(value, size=heard.size):
-        _tell(heard, judge.check(value, size=heard.size), where)
+        _tell(heard, _places(judge, value, heard.size, where))
 
 
 def _definition(heard: Heard, result: Any, plain: str) -> str:
@@ -130,10 +131,25 @@ def _codes(error: Any) -> int | None:
     return None
 
 
-def _tell(heard: Heard, wrong: list[Violation], where: str) -> None:
+def _places(judge: Validator, value: Any, size: int, where: str) -> list[tuple[Violation, str]]:
+    """What is wrong with a value, each with its place in the message."""
+    wrong, paths = judge.check(value, size=size), judge.misfits(value)
+    if len(wrong) != len(paths):
+        return [(each, where + _pointer(each.path)) for each in wrong]
+    found: list[tuple[Violation, str]] = []
+    for each, (path, keyword) in zip(wrong, paths, strict=True):
+        missing = (
+            _pointer(each.path)[len(_pointer(each.path).rpartition("/")[0]) :]
+            if keyword == "required"
+            else ""
+        )
+        found.append((each, where + pointer(*path) + missing))
+    return found
+
+
+def _tell(heard: Heard, wrong: list[tuple[Violation, str]]) -> None:
     """Tell the first thing that is wrong where no rule has found something."""
-    left = [(each, where + _pointer(each.path)) for each in wrong]
-    left = [(each, place) for each, place in left if not _said(heard, place)]
+    left = [(each, place) for each, place in wrong if not _said(heard, place)]
     if not left:
         return
     first, place = left[0]
@@ -148,6 +164,8 @@ def _tell(heard: Heard, wrong: list[Violation], where: str) -> None:
 
 def _said(heard: Heard, place: str) -> bool:
     """Whether a rule has found something at a place, in it, or around it."""
+    if place.endswith(_CUT):  # a long name
+        return any(each.startswith(place.removesuffix(_CUT)) for each in heard.say.errors)
     return any(
         place == each or (each and place.startswith(f"{each}/")) or each.startswith(f"{place}/")
         for each in heard.say.errors
