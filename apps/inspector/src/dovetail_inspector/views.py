@@ -234,6 +234,8 @@ class FindingView(View, frozen=True):
     where: str = ""
     requirement: str = ""
     page: str = ""
+    sender: str = ""
+    about: int = 0
 
 
 class RecordView(View, frozen=True):
