@@ -13,7 +13,7 @@ import asyncio
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from dovetail.logs import get_logger
 from dovetail.recording import Capture
@@ -23,11 +23,24 @@ from .session.calls import CallRequest, Calls
 from .session.questions import PersonAnswer, PersonQuestions
 from .session.server import InspectedServer, ServerWatcher
 from .transcript.transcript import Transcript
-from .views import CallView, ConnectionSettings, ServerTarget, ServerView, TranscriptView
+from .views import CallView, ConnectionSettings, ListView, ServerTarget, ServerView, TranscriptView
 
-__all__ = ["Inspection"]
+__all__ = ["Inspection", "ListedKind"]
 
 _log: Final = get_logger("dovetail_inspector")
+ListedKind = Literal["tools", "resources", "templates", "prompts"]
+_METHODS: Final = {
+    "tools": "tools/list",
+    "resources": "resources/list",
+    "templates": "resources/templates/list",
+    "prompts": "prompts/list",
+}
+_MEMBERS: Final = {
+    "tools": "tools",
+    "resources": "resources",
+    "templates": "resourceTemplates",
+    "prompts": "prompts",
+}
 _FLUSH: Final = 0.05
 """Seconds for which records are gathered before they are told of."""
 
@@ -128,6 +141,20 @@ class Inspection:
         await server.disconnect()
         self.servers.pop(id, None)
         self.events.publish("server-removed", {"id": id})
+
+    async def listed(self, id: str, kind: ListedKind) -> ListView:
+        """Everything of one kind that a server lists, with what is wrong with each entry. Raises `LookupError`, and
+        what calls raise.
+        """
+        server = self.server(id)
+        transcript = self.transcripts.get(server.transcript or "")
+        before = len(transcript) if transcript is not None else 0
+        items = await server.listed(kind)
+        if transcript is None:
+            return ListView(items=items)
+        while transcript.id in self._dirty:
+            self.catch_up()
+        return ListView(items=items, notes=transcript.notes(_METHODS[kind], _MEMBERS[kind], before))
 
     def call(self, server: str, request: CallRequest) -> CallView:
         """Ask a server for something. Raises `LookupError`."""

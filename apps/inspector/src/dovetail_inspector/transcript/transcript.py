@@ -13,7 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -165,6 +165,23 @@ class Transcript:
         """All lines, from the file, one after the other."""
         for n in range(1, len(self._records) + 1):
             yield self.line(n)
+
+    def notes(self, method: str, member: str, after: int) -> dict[int, list[FindingView]]:
+        """What was found in the entries that a list has in ``member``, by their place in it: of the pages that answered
+        ``method`` after the record with that number.
+        """
+        notes: dict[int, list[FindingView]] = {}
+        first = 0
+        for record in self._records[after:]:
+            if record.kind != "response" or record.method != method:
+                continue
+            for finding in self._findings.get(record.n, ()):
+                place = finding.where.split("/")[1:4]
+                if len(place) == 3 and place[:2] == ["result", member] and place[2].isdecimal():
+                    notes.setdefault(first + int(place[2]), []).append(finding)
+            entries: Any = self.line(record.n).value["result"].get(member)
+            first += len(cast("list[Any]", entries)) if isinstance(entries, list) else 0
+        return notes
 
     def close(self) -> None:
         """Let go of the file."""

@@ -23,17 +23,17 @@ from dovetail import DovetailError
 from dovetail.recording import CaptureInvalid
 from dovetail.revisions import REVISIONS
 
-from ..inspection import Inspection
+from ..inspection import Inspection, ListedKind
 from ..session.calls import CallRequest
 from ..session.failing import error_view
 from ..session.importing import configured_hosts, target_of_host
 from ..session.questions import AnswerRefused, PersonAnswer
-from ..views import ConnectionSettings, ErrorView, ListView, ServerTarget, StateView
+from ..views import ConnectionSettings, ErrorView, ServerTarget, StateView
 from .answers import BadRequest, answer, body_of, refusal
 
 __all__ = ["routes"]
 
-_LISTS: Final = ("tools", "resources", "templates", "prompts")
+_LISTS: Final[tuple[ListedKind, ...]] = ("tools", "resources", "templates", "prompts")
 _MOST_RECORDS: Final = 2000
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -173,12 +173,11 @@ class _Routes:
     async def info(self, request: Request) -> Response:
         return answer(self._inspection.server(request.path_params["id"]).info())
 
-    def lister(self, kind: str) -> Handler:
+    def lister(self, kind: ListedKind) -> Handler:
         """What lists one kind of thing."""
 
         async def listed(request: Request) -> Response:
-            items = await self._inspection.server(request.path_params["id"]).listed(kind)
-            return answer(ListView(items=items))
+            return answer(await self._inspection.listed(request.path_params["id"], kind))
 
         return listed
 
