@@ -6,6 +6,7 @@ its requests to a server and says what differs.
 Specification: none; docs/recording.md.
 """
 
+from ..capture.contents import redacted_lines
 from ..capture.following import CaptureTail, TailedLine
 from ..capture.lines import CaptureHeader, CaptureInvalid, CaptureLine, HTTPPart, Mark, Sender, capture_schema
 from ..capture.reading import Capture
@@ -35,6 +36,7 @@ __all__ = [
     "Sender",
     "TailedLine",
     "capture_schema",
+    "redacted_lines",
     "replay",
     "replay_app",
 ]
