@@ -40,6 +40,10 @@ _AT_ONCE: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+class AnswerAborted(Exception):
+    """The application wants no answer, or no more of one: the connection is broken off as it stands."""
+
+
 class RequestServer(Protocol):
     """What all connections of a server share, as a request sees it."""
 
@@ -165,6 +169,8 @@ class ASGIRequest(Pushing):
                     self._fail(500)
         except asyncio.CancelledError:
             self._fail(503)
+        except AnswerAborted:
+            _reset(self._connection.transport)
         except BaseException:
             log.exception("the application failed")
             self._fail(500)
