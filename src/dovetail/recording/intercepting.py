@@ -12,7 +12,7 @@ Specification: none.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,12 +78,12 @@ class RelayedRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayedResponse:
     """A response on its way back. ``body``: its bytes as they come, without compression; it raises `ConnectionLost`
-    where the server breaks off.
+    where the server breaks off. It is closed when the client has it all, or has left.
     """
 
     status: int
     headers: Sequence[tuple[str, str]]
-    body: AsyncIterator[bytes]
+    body: AsyncGenerator[bytes]
 
 
 Forward = Callable[[RelayedRequest], Awaitable[RelayedResponse]]

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any, Final, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -100,13 +101,18 @@ class HTTPRelay:
     def run(
         self, host: str = "127.0.0.1", port: int = 8001, *, announce: Callable[[str], None] | None = None
     ) -> None:
-        """Serve until a signal ends it (SIGINT, SIGTERM, SIGHUP). ``port`` 0: any free one; ``announce`` gets the line
-        that tells the address (default: standard error). Raises OSError for an address that can't be had, ValueError
-        for one that is not of this machine alone, ImportError without what serves HTTP.
+        """Serve until a signal ends it (SIGINT, SIGTERM, SIGHUP). ``port`` 0: any free one. ``announce`` gets the URL
+        at which clients find the server, once it is served (default: a line on standard error). Raises OSError for an
+        address that can't be had, ValueError for one that is not of this machine alone, ImportError without what serves
+        HTTP.
         """
         from ..transports.http1.server.runner import serve
 
-        serve(self, host, port, path=self.path, announce=announce)
+        def announced(line: str) -> None:
+            if announce is not None:
+                announce(line.rpartition(" ")[2])
+
+        serve(self, host, port, path=self.path, announce=None if announce is None else announced)
 
     async def start(self) -> None:
         """Get ready. Nothing is sent yet."""
@@ -297,7 +303,7 @@ class _PassingOn:
                 response.close()
 
 
-async def _pieces(response: BackendResponse, exchange: CapturedExchange) -> AsyncIterator[bytes]:
+async def _pieces(response: BackendResponse, exchange: CapturedExchange) -> AsyncGenerator[bytes]:
     while chunk := await response.read():
         exchange.feed(chunk)
         yield chunk
@@ -316,8 +322,9 @@ async def _intercepted(
         begun = True
         if _is_stream(response.headers):
             await send({"type": "http.response.body", "body": b"", "more_body": True})
-        async for chunk in response.body:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        async with aclosing(response.body) as body:
+            async for chunk in body:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     except ConnectionResetError:
         raise AnswerAborted("the interceptor breaks the connection off") from None

@@ -170,7 +170,7 @@ class ASGIRequest(Pushing):
         except asyncio.CancelledError:
             self._fail(503)
         except AnswerAborted:
-            _reset(self._connection.transport)
+            self._break_off()
         except BaseException:
             log.exception("the application failed")
             self._fail(500)
@@ -187,8 +187,15 @@ class ASGIRequest(Pushing):
             self.last = True
             self._start(status, fields)
             self._write(text, more=False)
-        elif self._chunked or self._left is not None:
-            self._connection.close()
+        else:
+            self._break_off()
+
+    def _break_off(self) -> None:
+        """End the connection so that the client can tell that its answer is not whole."""
+        if self.complete or self.gone:
+            return
+        if self.begun and (self._chunked or self._left is not None):
+            self._connection.close()  # what was written arrives
         else:
             _reset(self._connection.transport)
 
