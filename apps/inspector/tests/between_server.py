@@ -37,12 +37,5 @@ async def complain() -> str:
     return "done"
 
 
-@app.tool
-async def changing(ctx: Context) -> str:
-    """Say that the tools are others now."""
-    app.tools_changed() if hasattr(app, "tools_changed") else None
-    return "changed"
-
-
 if __name__ == "__main__":
     app.run()

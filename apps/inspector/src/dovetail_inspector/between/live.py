@@ -21,7 +21,7 @@ import struct
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +48,7 @@ __all__ = [
 _log: Final = get_logger("dovetail.inspector")
 _LONGEST_PATH: Final = 100
 """Bytes of a socket's path that every system takes (the least is 104, with a NUL)."""
+_ELSEWHERE: Final = "dovetail-inspect-"
 _LONGEST_ORDER: Final = 1024 * 1024
 _CALLERS: Final = 16
 _PATIENCE: Final = 30.0
@@ -94,13 +95,11 @@ _replies: Final = msgspec.json.Decoder(_Reply)
 _live: Final = msgspec.json.Decoder(LiveRelay)
 
 
-def state_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Where the Inspector keeps what it writes by itself: ``~/.local/state/dovetail/inspect``, or below
-    ``XDG_STATE_HOME``.
+def state_folder() -> Path:
+    """Where the Inspector keeps what it writes by itself: ``~/.local/state/dovetail/inspect``. No variable moves it:
+    hosts give few of theirs to what they start, which would then look elsewhere than a person's Inspector.
     """
-    given = (os.environ if environment is None else environment).get("XDG_STATE_HOME", "")
-    base = Path(given) if given and Path(given).is_absolute() else Path.home() / ".local" / "state"
-    return base / "dovetail" / "inspect"
+    return Path.home() / ".local" / "state" / "dovetail" / "inspect"
 
 
 def live_folder() -> Path:
@@ -114,9 +113,7 @@ def own_folder(folder: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
         if hasattr(os, "getuid") and status.st_uid != os.getuid():
-            raise LiveUnavailable(
-                f"{str(folder)!r} belongs to somebody else; set XDG_STATE_HOME to a folder of yours"
-            )
+            raise LiveUnavailable(f"{str(folder)!r} belongs to somebody else; it has to be yours")
         if status.st_mode & 0o077:
             folder.chmod(0o700)
     except OSError as problem:
@@ -293,7 +290,7 @@ def _listener(folder: Path, name: str, held: ExitStack) -> tuple[socket.socket, 
     """
     path = folder / f"{name}.sock"
     if len(os.fsencode(path)) > _LONGEST_PATH:  # homes may be long, and systems take short paths only
-        path = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="dovetail-inspect-"))) / path.name
+        path = Path(held.enter_context(tempfile.TemporaryDirectory(prefix=_ELSEWHERE))) / path.name
     listener = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     try:
         path.unlink(missing_ok=True)  # of a process that had our number, and was killed
@@ -342,6 +339,8 @@ def _remove(path: Path, relay: LiveRelay) -> None:
     with suppress(OSError):
         if place.name == f"{relay.name}.sock" and place.is_socket():
             place.unlink()
+            if place.parent.name.startswith(_ELSEWHERE):
+                place.parent.rmdir()
     with suppress(OSError):
         path.unlink()
 
