@@ -17,7 +17,9 @@ from typing import Any, Final, Literal
 
 from dovetail.logs import get_logger
 from dovetail.recording import Capture
+from dovetail.surface import Surface, take_surface
 
+from .comparing.surfaces import surface_of_capture
 from .events import Events
 from .session.calls import CallRequest, Calls
 from .session.questions import PersonAnswer, PersonQuestions
@@ -41,6 +43,8 @@ _MEMBERS: Final = {
     "templates": "resourceTemplates",
     "prompts": "prompts",
 }
+_LOOK: Final = 0.2
+"""Seconds between two looks at a capture that another process writes."""
 _FLUSH: Final = 0.05
 """Seconds for which records are gathered before they are told of."""
 
@@ -65,6 +69,7 @@ class Inspection:
         self._given = folder
         self._folder: Path | None = None
         self._count = 0
+        self._snapshots: dict[str, Surface] = {}
         self._dirty: set[str] = set()
         self._news: dict[str, CallView] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -182,6 +187,8 @@ class Inspection:
                 Capture.parse(file.readline(), name=name or path.name)
         id = self._transcript(path, name or path.name, live=live)
         self._wrote(id)
+        if live:
+            self._look_again(id)
         return self.transcripts[id].view()
 
     def take_capture(self, data: bytes, name: str) -> TranscriptView:
@@ -191,6 +198,30 @@ class Inspection:
         path.touch(mode=0o600)
         path.write_bytes(data)
         return self.open_capture(path, name)
+
+    def rename(self, id: str, name: str) -> TranscriptView:
+        """Call a conversation something else. Raises `LookupError`, ValueError for an empty name."""
+        if not name.strip():
+            raise ValueError("a name has a letter at least")
+        found = self.transcript(id)
+        found.name = name.strip()[:200]
+        view = found.view()
+        self.events.publish("transcript", view)
+        return view
+
+    async def take_snapshot(self, server: str) -> tuple[str, Surface]:
+        """Take down what a server shows; gives an id to compare it by. Raises `LookupError`, and what calls raise."""
+        surface = await take_surface(self.server(server).client)
+        id = f"p{len(self._snapshots) + 1}"
+        self._snapshots[id] = surface
+        return id, surface
+
+    def snapshot(self, id: str) -> Surface:
+        """What was taken down, or what a conversation shows of its server. Raises `LookupError` and
+        `SurfaceUnreadable`.
+        """
+        found = self._snapshots.get(id)
+        return surface_of_capture(self.transcript(id).lines()) if found is None else found
 
     def forget(self, id: str) -> None:
         """Look at a conversation no more. Raises `LookupError`."""
@@ -242,6 +273,13 @@ class Inspection:
         else:
             self._news.pop(view.id, None)
             self.events.publish("call", view)
+
+    def _look_again(self, id: str) -> None:
+        """Look now and then for what another process writes."""
+        found = self.transcripts.get(id)
+        if found is not None and found.live and self._loop is not None:
+            self._wrote(id)
+            self._loop.call_later(_LOOK, self._look_again, id)
 
     def _arm(self) -> None:
         if self._flushing is None and self._loop is not None:
