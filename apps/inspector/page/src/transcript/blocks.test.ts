@@ -98,6 +98,18 @@ test("entries are replaced where they are", async () => {
   assert.equal(changes(), before + 1);
 });
 
+test("what was missed is a hole, and asked for", async () => {
+  const { blocks, asked, numbers } = made(0);
+  blocks.append([0, 1]);
+  blocks.grow(25);
+  blocks.want(20, 24);
+  asked[0]!.give({ items: numbers(20, 5), total: 25 });
+  await settled();
+  assert.deepEqual([blocks.total, blocks.at(24), blocks.at(5)], [25, 24, undefined]);
+  void blocks.open(24);
+  assert.equal(asked[1]!.start, 20);
+});
+
 test("a failure is said, and gone with the next success", async () => {
   const { blocks, asked, numbers } = made(10);
   blocks.want(0, 9);

@@ -62,9 +62,15 @@ export class Blocks<T> {
     }
   }
 
-  /** Fetch the first block, whatever it has: how many there are is known then. */
-  async open(): Promise<void> {
-    await this.#fetch(0);
+  /** Fetch the block with this place, whatever is here of it: how many there are is known then. */
+  async open(place = 0): Promise<void> {
+    await this.#fetch(Math.floor(place / this.size));
+  }
+
+  /** There are more now; they are fetched when they are looked at. */
+  grow(total: number): void {
+    this.total = Math.max(this.total, total);
+    this.#changed();
   }
 
   /** Entries were added at the end: kept where the block that they belong to is here and whole so far. */
