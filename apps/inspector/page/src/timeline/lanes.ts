@@ -1,57 +1,64 @@
-// Which row each span stands in: spans of a lane that overlap stand below each other, a child below its parent, and
-// a lane has as many rows as it needs.
+// Which row each span stands in: connection by connection, each with a row for its name and as many as it has lanes.
 
 export interface Placed {
-  readonly id: string;
-  readonly lane: string | number;
+  readonly id: number;
+  readonly link: number;
+  readonly lane: number;
   readonly start: number;
-  readonly end: number | null;
 }
 
-export interface Lane {
-  readonly name: string;
-  /** The first row, from 0, and how many. */
-  readonly first: number;
+export interface Band {
+  readonly link: number;
+  /** The row with the name; the lanes follow. */
+  readonly head: number;
+  readonly lanes: number;
+}
+
+export interface Layout<T extends Placed> {
+  readonly bands: readonly Band[];
   readonly rows: number;
+  /** The spans of each row, by their beginning. */
+  readonly byRow: ReadonlyMap<number, readonly T[]>;
+  readonly rowOf: (span: Placed) => number;
 }
 
-export interface Layout {
-  readonly lanes: readonly Lane[];
-  readonly rows: number;
-  readonly row: ReadonlyMap<string, number>;
+/** Lanes of a connection at most (200): what is beyond shares the last. */
+export const MOST_LANES = 200;
+
+export function laidOut<T extends Placed>(spans: readonly T[]): Layout<T> {
+  const lanes = new Map<number, number>();
+  for (const { link, lane } of spans)
+    lanes.set(link, Math.max(lanes.get(link) ?? 0, Math.min(lane + 1, MOST_LANES)));
+  const bands: Band[] = [];
+  const heads = new Map<number, number>();
+  let rows = 0;
+  for (const link of [...lanes.keys()].sort((a, b) => a - b)) {
+    const count = lanes.get(link)!;
+    bands.push({ link, head: rows, lanes: count });
+    heads.set(link, rows);
+    rows += count + 1;
+  }
+  const rowOf = (span: Placed) => (heads.get(span.link) ?? 0) + 1 + Math.min(span.lane, MOST_LANES - 1);
+  const byRow = new Map<number, T[]>();
+  for (const span of spans.toSorted((a, b) => a.start - b.start || a.id - b.id)) {
+    const row = rowOf(span);
+    const there = byRow.get(row);
+    if (there) there.push(span);
+    else byRow.set(row, [span]);
+  }
+  return { bands, rows, byRow, rowOf };
 }
 
-/** Rows of one lane at most (60): what finds none of its own shares the last. */
-export const MOST_ROWS = 60;
-
-export function laidOut(spans: readonly Placed[], now: number): Layout {
-  const byLane = new Map<string, Placed[]>();
-  for (const span of spans) {
-    const name = String(span.lane);
-    const lane = byLane.get(name);
-    if (lane) lane.push(span);
-    else byLane.set(name, [span]);
-  }
-  const lanes: Lane[] = [];
-  const row = new Map<string, number>();
-  let first = 0;
-  for (const [name, members] of byLane) {
-    const rows = packed(members, now, first, row);
-    lanes.push({ name, first, rows });
-    first += rows;
-  }
-  return { lanes, rows: first, row };
-}
-
-function packed(spans: Placed[], now: number, first: number, row: Map<string, number>): number {
-  const ordered = spans.toSorted((a, b) => a.start - b.start || (b.end ?? now) - (a.end ?? now));
-  const free: number[] = [];
-  for (const span of ordered) {
-    const end = Math.max(span.end ?? now, span.start);
-    let at = free.findIndex((until) => until <= span.start);
-    if (at < 0) at = free.length < MOST_ROWS ? free.length : MOST_ROWS - 1;
-    free[at] = Math.max(end, span.start + 1e-9);
-    row.set(span.id, first + at);
-  }
-  return free.length;
+/** The innermost span of a row at a time, give or take `slack` seconds. */
+export function spanAt<T extends Placed & { readonly end: number | null }>(
+  layout: Layout<T>,
+  row: number,
+  time: number,
+  slack: number,
+): T | undefined {
+  const inside = (layout.byRow.get(row) ?? []).filter(
+    (each) => each.start - slack <= time && (each.end ?? Infinity) + slack >= time,
+  );
+  // What began last is the innermost; of those, the shortest.
+  return inside.reduce<T | undefined>((best, each) => (!best || each.start >= best.start ? each : best), undefined);
 }

@@ -1,40 +1,20 @@
-// How long answers took, as a picture: columns whose borders are 1, 2 and 5 times a power of ten.
+// How long answers took, as a picture: columns of a histogram whose borders were chosen elsewhere.
 
 export interface Column {
-  /** Seconds; `to` is not in it. */
+  /** Seconds; `to` is Infinity for the last. */
   readonly from: number;
   readonly to: number;
   readonly count: number;
 }
 
-const STEPS = [1, 2, 5] as const;
-
-/** Columns from the quickest to the slowest, none left out between. */
-export function histogram(seconds: readonly number[]): Column[] {
-  const counts = new Map<number, number>();
-  for (const each of seconds) {
-    if (!Number.isFinite(each) || each < 0) continue;
-    const column = columnOf(Math.max(each, 1e-6));
-    counts.set(column, (counts.get(column) ?? 0) + 1);
-  }
-  if (counts.size === 0) return [];
-  const first = Math.min(...counts.keys());
-  const last = Math.max(...counts.keys());
-  return Array.from({ length: last - first + 1 }, (_, index) => ({
-    from: border(first + index),
-    to: border(first + index + 1),
-    count: counts.get(first + index) ?? 0,
+/** The columns from the first to the last that has anything. */
+export function columns(bounds: readonly number[], counts: readonly number[]): Column[] {
+  const first = counts.findIndex((each) => each > 0);
+  if (first < 0) return [];
+  const last = counts.findLastIndex((each) => each > 0);
+  return counts.slice(first, last + 1).map((count, index) => ({
+    from: bounds[first + index - 1] ?? 0,
+    to: bounds[first + index] ?? Infinity,
+    count,
   }));
-}
-
-function columnOf(seconds: number): number {
-  let column = Math.floor(Math.log10(seconds)) * 3;
-  while (border(column + 1) <= seconds) column += 1;
-  while (border(column) > seconds) column -= 1;
-  return column;
-}
-
-function border(column: number): number {
-  const step = ((column % 3) + 3) % 3;
-  return Number(`${STEPS[step as 0 | 1 | 2]}e${Math.floor(column / 3)}`);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { laidOut } from "./lanes.ts";
-import { histogram } from "./latencies.ts";
+import { laidOut, MOST_LANES, spanAt } from "./lanes.ts";
+import { columns } from "./latencies.ts";
 import { CLOSEST, panned, revealing, ticks, tickText, zoomed } from "./scale.ts";
 
 const ALL = { start: 0, end: 100 };
@@ -34,36 +34,37 @@ test("marks are round and few", () => {
   assert.deepEqual([tickText(20, 10), tickText(0.25, 0.05), tickText(0.0012, 0.0002)], ["20 s", "250 ms", "1.2 ms"]);
 });
 
-test("spans that overlap stand below each other, lanes one after the other", () => {
-  const layout = laidOut(
-    [
-      { id: "a", lane: "x", start: 0, end: 10 },
-      { id: "b", lane: "x", start: 5, end: 6 },
-      { id: "c", lane: "y", start: 0, end: null },
-      { id: "d", lane: "x", start: 10, end: 11 },
-      { id: "e", lane: "y", start: 19, end: 20 },
-    ],
-    20,
-  );
-  assert.deepEqual(layout.lanes, [
-    { name: "x", first: 0, rows: 2 },
-    { name: "y", first: 2, rows: 2 },
+const span = (id: number, link: number, lane: number, start: number, end: number | null) => ({ id, link, lane, start, end });
+
+test("each connection has a row for its name, then its lanes", () => {
+  const layout = laidOut([span(1, 2, 0, 0, 9), span(2, 1, 0, 0, null), span(3, 1, 1, 5, 6), span(4, 1, 1, 2, 3)]);
+  assert.deepEqual(layout.bands, [
+    { link: 1, head: 0, lanes: 2 },
+    { link: 2, head: 3, lanes: 1 },
   ]);
-  assert.deepEqual(["a", "b", "c", "d", "e"].map((id) => layout.row.get(id)), [0, 1, 2, 0, 3]);
+  assert.equal(layout.rows, 5);
+  assert.deepEqual(layout.byRow.get(2)?.map((each) => each.id), [4, 3]);
 });
 
-test("ten thousand spans at once are laid out in rows that have an end", () => {
-  const spans = Array.from({ length: 10_000 }, (_, index) => ({ id: String(index), lane: 1, start: 0, end: 1 }));
-  const layout = laidOut(spans, 1);
-  assert.equal(layout.rows, 60);
-  assert.equal(layout.row.size, 10_000);
+test("ten thousand lanes share the last row that there is", () => {
+  const layout = laidOut(Array.from({ length: 10_000 }, (_, index) => span(index, 1, index, 0, 1)));
+  assert.equal(layout.rows, MOST_LANES + 1);
+  assert.equal([...layout.byRow.values()].flat().length, 10_000);
 });
 
-test("columns go from the quickest to the slowest, each answer in one", () => {
-  const columns = histogram([0.001, 0.0011, 0.02, 0.005, Number.NaN, 0]);
-  assert.equal(columns.reduce((sum, each) => sum + each.count, 0), 5);
-  const one = columns.find((each) => each.from === 0.001);
-  assert.deepEqual(one, { from: 0.001, to: 0.002, count: 2 });
-  assert.equal(columns.at(-1)!.from, 0.02);
-  assert.deepEqual(histogram([]), []);
+test("what is innermost is hit, with some slack, and nothing beside it", () => {
+  const layout = laidOut([span(1, 1, 0, 0, 10), span(2, 1, 0, 4, 5), span(3, 1, 0, 20, null)]);
+  const hit = (time: number) => spanAt(layout, 1, time, 0.1)?.id;
+  assert.deepEqual([hit(2), hit(4.5), hit(5.05), hit(5.2), hit(15), hit(1000)], [1, 2, 2, 1, undefined, 3]);
+  assert.equal(spanAt(layout, 0, 5, 0.1), undefined);
+});
+
+test("columns go from the first that has anything to the last", () => {
+  assert.deepEqual(columns([1, 2, 5], [0, 3, 0, 1]), [
+    { from: 1, to: 2, count: 3 },
+    { from: 2, to: 5, count: 0 },
+    { from: 5, to: Infinity, count: 1 },
+  ]);
+  assert.deepEqual(columns([1, 2], [0, 0, 0]), []);
+  assert.deepEqual(columns([1, 2], [4, 0, 0]), [{ from: 0, to: 1, count: 4 }]);
 });
