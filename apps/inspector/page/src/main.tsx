@@ -9,6 +9,7 @@ import "./styles/tokens.css";
 import "./styles/page.css";
 import "./styles/components.css";
 import "./styles/shell.css";
+import "./styles/forms.css";
 
 async function open(): Promise<void> {
   const given = new URLSearchParams(location.hash.slice(1));
