@@ -23,7 +23,7 @@ test("where two texts part", () => {
 });
 
 test("the worst comes first, what is unknown last", () => {
-  const change = (severity: string, where: string) => ({ severity, where, what: "", before: null, after: null });
+  const change = (severity: string, where: string) => ({ severity, where, what: "" });
   const order = bySeverity([change("odd", "a"), change("compatible", "b"), change("breaking", "d"), change("breaking", "c")]);
   assert.deepEqual(order.map((each) => each.where), ["c", "d", "b", "a"]);
 });

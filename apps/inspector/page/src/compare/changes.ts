@@ -23,12 +23,19 @@ export interface ComparisonView {
   rows: ComparisonRow[];
 }
 
+/** A difference of two surfaces, as the library's `SurfaceChange.to_wire` has it. */
 export interface SurfaceChange {
   severity: string;
+  kind?: string;
+  name?: string;
   what: string;
+  /** A JSON pointer into the surface. */
   where: string;
-  before: Json;
-  after: Json;
+  /** What that does to callers. */
+  why?: string;
+  before?: Json;
+  after?: Json;
+  example?: Json;
 }
 
 export const KINDS: readonly { kind: RowKind; says: string; mark: string }[] = [
@@ -63,12 +70,12 @@ export function parted(a: string, b: string): { start: string; a: string; b: str
   return { start: a.slice(0, start), a: a.slice(start, a.length - end), b: b.slice(start, b.length - end), end: a.slice(a.length - end) };
 }
 
-const ORDER = ["breaking", "error", "risky", "warning", "compatible", "hint", "info"];
+export const SEVERITIES: readonly string[] = ["breaking", "possible", "warning", "compatible", "cosmetic"];
 
 export function bySeverity(changes: readonly SurfaceChange[]): SurfaceChange[] {
   const rank = (each: SurfaceChange) => {
-    const at = ORDER.indexOf(each.severity);
-    return at < 0 ? ORDER.length : at;
+    const at = SEVERITIES.indexOf(each.severity);
+    return at < 0 ? SEVERITIES.length : at;
   };
   return changes.toSorted((a, b) => rank(a) - rank(b) || a.where.localeCompare(b.where));
 }

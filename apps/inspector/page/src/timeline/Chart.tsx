@@ -135,7 +135,7 @@ export function Chart({ spans, timeline, chosen, choose, enter }: ChartProps) {
       "=": () => look(zoomed({ start, end }, all, 1 / ZOOM, middle)),
       "-": () => look(zoomed({ start, end }, all, ZOOM, middle)),
       "0": () => look(all),
-      Home: () => look(panned({ start, end }, all, -Infinity)),
+      Home: () => look({ start: all.start, end: all.start + length }),
       End: () => look({ start: all.end - length, end: all.end }),
       ArrowLeft: () => (event.shiftKey ? step(-1) : look(panned({ start, end }, all, -length * SHARE))),
       ArrowRight: () => (event.shiftKey ? step(1) : look(panned({ start, end }, all, length * SHARE))),

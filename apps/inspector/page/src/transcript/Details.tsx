@@ -2,18 +2,23 @@
 // with it.
 
 import { useState } from "preact/hooks";
-import type { ErrorView, FindingView, JsonObject, RecordDetail, TranscriptView } from "../api.ts";
+import { errorView, type ErrorView, type FindingView, type JsonObject, type RecordDetail, type TranscriptView } from "../api.ts";
+import { saveCheck } from "../checks/data.ts";
 import { Badge, SeverityBadge } from "../components/Badge.tsx";
 import { Button, CopyButton, IconButton } from "../components/Button.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { JsonView } from "../components/JsonView.tsx";
 import { OuterLink } from "../components/Prose.tsx";
+import { tell } from "../shell/Toasts.tsx";
 import { Headers } from "../network/Headers.tsx";
 import { bytes, counted, duration, since } from "./amounts.ts";
 import { pinned, togglePin } from "./pins.ts";
 import { Resend } from "./Resend.tsx";
 import { visible } from "./shown.ts";
 import { aboutOf, kindOf, said } from "./words.ts";
+
+/** What a check can call. */
+const KEPT = ["tools/call", "resources/read", "prompts/get", "tools/list", "resources/list", "prompts/list"];
 
 interface DetailsProps {
   transcript: TranscriptView;
@@ -41,7 +46,7 @@ export function Details({ transcript, detail, show, find, close }: DetailsProps)
       </header>
       <div class="detail-body scroll" tabIndex={0} role="region" aria-label="Details">
         <Facts detail={detail} show={show} find={find} />
-        <Deeds detail={detail} send={() => send(true)} />
+        <Deeds transcript={transcript} detail={detail} send={() => send(true)} />
         {detail.findings.length > 0 && <Findings findings={detail.findings} find={find} />}
         {Object.keys(detail.headers).length > 0 && (
           <section class="stack">
@@ -115,14 +120,23 @@ function Jump({ n, show }: { n: number; show: (n: number) => void }) {
   );
 }
 
-function Deeds({ detail, send }: { detail: RecordDetail; send: () => void }) {
+function Deeds({ transcript, detail, send }: { transcript: TranscriptView; detail: RecordDetail; send: () => void }) {
   const { record } = detail;
-  const sendable = record.sender === "client" && (record.kind === "request" || record.kind === "notification");
+  if (record.sender !== "client" || (record.kind !== "request" && record.kind !== "notification")) return null;
+  const keep = () => {
+    saveCheck(transcript.id, record.n).then(
+      () => tell("The call is kept among the checks."),
+      (problem: unknown) => tell(errorView(problem)),
+    );
+  };
   return (
     <div class="line">
-      {sendable && (
-        <Button small icon="edit" onClick={send} disabled={detail.truncated > 0}>
-          Edit and send again
+      <Button small icon="edit" onClick={send} disabled={detail.truncated > 0}>
+        Edit and send again
+      </Button>
+      {KEPT.includes(record.method) && (
+        <Button small icon="save" onClick={keep}>
+          Keep as a check
         </Button>
       )}
     </div>

@@ -8,9 +8,10 @@ import { Button } from "../components/Button.tsx";
 import { Dialog } from "../components/Dialog.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { JsonView } from "../components/JsonView.tsx";
+import { JsonEditor } from "../forms/JsonEditor.tsx";
 import { go, path } from "../shell/route.ts";
 import { duration } from "./amounts.ts";
-import { messageOf } from "./resending.ts";
+import { obstacle } from "./resending.ts";
 
 interface ResendProps {
   transcript: TranscriptView;
@@ -22,18 +23,19 @@ export function Resend({ transcript, detail, close }: ResendProps) {
   const ready = servers.value.filter((each) => each.state === "ready");
   const own = ready.find((each) => each.id === transcript.server) ?? ready[0];
   const [server, setServer] = useState(own?.id ?? "");
-  const [text, setText] = useState(() => JSON.stringify(detail.value, null, 2));
+  const [body, setBody] = useState<Json | undefined>(detail.value);
+  const [unread, setUnread] = useState("");
   const [error, fail] = useState<ErrorView | null>(null);
   const [sent, setSent] = useState<CallView | null>(null);
-  const read = messageOf(text);
+  const problem = unread || obstacle(body);
   const call = sent && (callById.value.get(sent.id) ?? sent);
   const send = async () => {
     fail(null);
     setSent(null);
     try {
-      setSent(await post<CallView>(transcriptPath(transcript.id, "send"), { server, body: read.body }));
-    } catch (problem) {
-      fail(errorView(problem));
+      setSent(await post<CallView>(transcriptPath(transcript.id, "send"), { server, body }));
+    } catch (failed) {
+      fail(errorView(failed));
     }
   };
   return (
@@ -56,25 +58,18 @@ export function Resend({ transcript, detail, close }: ResendProps) {
           </select>
           {!ready.length && <span class="field-error">No server is connected: connect to one, and try again.</span>}
         </label>
-        <label class="field">
+        <div class="field">
           <span class="field-label">Message</span>
-          <textarea
-            class="textarea"
-            rows={14}
-            spellcheck={false}
-            aria-invalid={read.problem !== ""}
-            value={text}
-            onInput={(event) => setText(event.currentTarget.value)}
-          />
-          <span class={read.problem ? "field-error" : "field-hint"} role="status">
-            {read.problem || "Id, envelope and headers are made anew, as for any call."}
+          <JsonEditor value={body} change={setBody} label="Message" problem={setUnread} />
+          <span class={problem ? "field-error" : "field-hint"} role="status">
+            {problem || "Id, envelope and headers are made anew, as for any call."}
           </span>
-        </label>
+        </div>
         {error && <ErrorBox error={error} title="It was not sent" />}
         {call && <Outcome call={call} transcript={transcript} />}
         <div class="dialog-foot">
           <Button onClick={close}>Close</Button>
-          <Button kind="primary" type="submit" icon="play" disabled={!server || read.problem !== ""}>
+          <Button kind="primary" type="submit" icon="play" disabled={!server || problem !== ""}>
             Send
           </Button>
         </div>
