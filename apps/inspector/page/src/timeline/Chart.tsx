@@ -30,7 +30,6 @@ export function Chart({ spans, timeline, chosen, choose, enter }: ChartProps) {
   const id = useId();
   const layout = useMemo(() => laidOut(spans), [spans]);
   const all = useMemo(() => wholeOf(timeline), [timeline]);
-  const names = useMemo(() => new Map(timeline.links.map((each) => [each.link, each.name])), [timeline]);
   // Null: all of it, also while there is more of it.
   const seen = useRef<Window | null>(null);
   const drag = useRef<{ x: number; y: number; moved: boolean } | null>(null);
@@ -58,7 +57,6 @@ export function Chart({ spans, timeline, chosen, choose, enter }: ChartProps) {
     if (!at || !canvas.current) return;
     draw(canvas.current, {
       layout,
-      names,
       seen: window_(),
       top: at.scrollTop,
       width: at.clientWidth,
@@ -67,7 +65,7 @@ export function Chart({ spans, timeline, chosen, choose, enter }: ChartProps) {
       chosen,
       colours: colours(at),
     });
-  }, [drawn, layout, names, all, chosen, theme.value]);
+  }, [drawn, layout, all, chosen, theme.value]);
 
   const timeAt = (x: number) => {
     const { start, end } = window_();

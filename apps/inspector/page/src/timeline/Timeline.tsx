@@ -100,6 +100,7 @@ function Spans({ transcript, rest, query, open, go }: ViewProps & { transcript: 
             </Button>
           ))}
         </div>
+        {timeline !== null && timeline.dropped > 0 && <span class="muted">{counted(timeline.dropped, "earlier span")} not shown</span>}
         <span class="grow" />
         {face !== "latencies" && (
           <div class="line tl-kinds" role="group" aria-label="What is shown">

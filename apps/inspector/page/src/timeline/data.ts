@@ -49,13 +49,14 @@ export interface MethodLatency {
 }
 
 export interface TimelineView {
-  links: { link: number; name: string }[];
   spans: Span[];
   latencies: MethodLatency[];
   /** Upper bounds of the histograms, in seconds. */
   bounds: number[];
   /** When the last line was. */
   seconds: number;
+  /** Spans that were so many that the oldest are not here. */
+  dropped: number;
 }
 
 const BAD = ["failed", "error", "broken", "unanswered"];

@@ -56,7 +56,6 @@ export function colours(host: HTMLElement): Colours {
 
 export interface Scene {
   layout: Layout<Span>;
-  names: ReadonlyMap<number, string>;
   seen: Window;
   /** Pixels above the view. */
   top: number;
@@ -107,7 +106,7 @@ function rows(pen: CanvasRenderingContext2D, scene: Scene): void {
     if (band.head < first - 1 || band.head > last) continue;
     const y = AXIS + band.head * ROW - scene.top;
     pen.fillStyle = scene.colours.muted;
-    pen.fillText(scene.names.get(band.link) ?? `connection ${band.link}`, 6, y + ROW / 2 + 1);
+    pen.fillText(`connection ${band.link}`, 6, y + ROW / 2 + 1);
   }
   for (let row = first; row <= last; row += 1) {
     const y = AXIS + row * ROW - scene.top;

@@ -81,21 +81,21 @@ function Facts({ detail: { record }, show, find }: Pick<DetailsProps, "detail" |
       {record.kind === "request" && !record.pair && <Fact name="the answer">none so far</Fact>}
       {record.group > 0 && (
         <Fact name="call">
-          {record.group === record.n ? "it begins one " : <Jump n={record.group} show={show} />}{" "}
-          <Button small kind="quiet" onClick={() => find(`group:${record.group}`)}>
-            All of it
-          </Button>
+          {record.group === record.n ? "it begins one," : <Jump n={record.group} show={show} />}{" "}
+          <button type="button" class="jump" onClick={() => find(`group:${record.group}`)}>
+            all of it
+          </button>
         </Fact>
       )}
       <Fact name="over">
-        {record.transport} {record.link ? `, connection ${record.link}` : ""} {record.revision}
+        {[record.transport, record.link ? `connection ${record.link}` : "", record.revision].filter(Boolean).join(", ")}
       </Fact>
       {record.exchange > 0 && (
         <Fact name="exchange">
           {record.exchange}{" "}
-          <Button small kind="quiet" onClick={() => find(`exchange:${record.exchange}`)}>
-            All of it
-          </Button>
+          <button type="button" class="jump" onClick={() => find(`exchange:${record.exchange}`)}>
+            all of it
+          </button>
         </Fact>
       )}
       <Fact name="size">{bytes(record.size)}</Fact>

@@ -10,12 +10,15 @@ interface RowProps {
   pinned: boolean;
   /** It stands under its call. */
   inner?: boolean;
+  /** A request says how long its answer took, too: where the answer is not beside it. */
+  latency?: boolean;
 }
 
 /** A record as a line of the list. */
-export function Row({ record, pinned, inner }: RowProps) {
+export function Row({ record, pinned, inner, latency }: RowProps) {
   const kind = kindOf(record);
   const about = aboutOf(record);
+  const answered = record.kind !== "request" || latency;
   return (
     <>
       <span class="rec-n">{record.n}</span>
@@ -45,7 +48,7 @@ export function Row({ record, pinned, inner }: RowProps) {
           <span class="seen-by-readers">{record.findings} of the lint</span>
         </span>
       )}
-      <span class="rec-latency">{record.latency === null ? "" : duration(record.latency)}</span>
+      <span class="rec-latency">{record.latency === null || !answered ? "" : duration(record.latency)}</span>
       <span class="rec-size">{record.size ? bytes(record.size) : ""}</span>
     </>
   );

@@ -69,7 +69,7 @@ export function Search({ query, set, quick }: SearchProps) {
           role="combobox"
           spellcheck={false}
           autocomplete="off"
-          placeholder="Search: words, method:tools/call, is:error, -from:server"
+          placeholder="Words, is:error, method:tools/*"
           aria-label="Search the conversation"
           aria-autocomplete="list"
           aria-expanded={offered.length > 0}

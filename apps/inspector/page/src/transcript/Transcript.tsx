@@ -201,7 +201,7 @@ function Records(props: RecordsProps) {
             return (
               <>
                 {byCall && <Turn place={place} inner={inner} open={calls.open.isOpen(entryAt(calls.open.opened, place).head)} toggle={toggle} />}
-                <Row record={record} pinned={pins.includes(record.n)} inner={inner} />
+                <Row record={record} pinned={pins.includes(record.n)} inner={inner} latency={byCall} />
               </>
             );
           }}
