@@ -69,8 +69,8 @@ class ServerTarget(View, frozen=True):
 
 class ConnectionSettings(View, frozen=True):
     """How a server is spoken to. ``revision``: "auto" or one; ``timeout``: seconds of a call; ``roots``: paths or URIs;
-    ``meta``: members for ``_meta`` of each request; ``log_level``: least severe log messages wanted; ``login``: log in by
-    OAuth where the server asks for it; ``step_rounds``: rounds wait for the person one by one; ``sampling``,
+    ``meta``: members for ``_meta`` of each request; ``log_level``: least severe log messages wanted; ``login``: log
+    in by OAuth where the server asks for it; ``step_rounds``: rounds wait for the person one by one; ``sampling``,
     ``elicitation``: whether these are declared; ``extensions``: identifiers with settings to declare besides tasks.
     """
 
@@ -129,7 +129,9 @@ class ListView(View, frozen=True):
 
 # Calls
 
-CallKind = Literal["tool", "read", "prompt", "complete", "request", "subscribe", "unsubscribe", "log-level", "ping"]
+CallKind = Literal[
+    "tool", "read", "prompt", "complete", "request", "subscribe", "unsubscribe", "log-level", "ping"
+]
 CallState = Literal["running", "done", "failed", "cancelled"]
 
 
@@ -143,9 +145,9 @@ class ProgressView(View, frozen=True):
 
 
 class CallView(View, frozen=True):
-    """Something that was asked of a server. ``params``: as sent; ``result``: as it came, where it is ``done``. ``checked``:
-    whether structured content was held against the tool's schema; ``problem``: what did not fit. ``task``: the id of the
-    task that it became. ``records``: numbers of the records that belong to it.
+    """Something that was asked of a server. ``params``: as sent; ``result``: as it came, where it is ``done``.
+    ``checked``: whether structured content was held against the tool's schema; ``problem``: what did not fit.
+    ``task``: the id of the task that it became. ``records``: numbers of the records that belong to it.
     """
 
     id: str
@@ -170,9 +172,9 @@ QuestionKind = Literal["form", "visit", "sampling", "roots", "round", "login"]
 
 
 class QuestionView(View, frozen=True):
-    """Something that a server asks the person. ``form``: ``message`` and ``schema``. ``visit`` and ``login``: ``message``,
-    ``url`` and the ``host`` as it will be resolved. ``sampling``, ``roots``, ``round``: ``params`` (of a round: its
-    ``inputRequests`` and the number of the round).
+    """Something that a server asks the person. ``form``: ``message`` and ``schema``. ``visit`` and ``login``:
+    ``message``, ``url`` and the ``host`` as it will be resolved. ``sampling``, ``roots``, ``round``: ``params`` (of a
+    round: its ``inputRequests`` and the number of the round).
     """
 
     id: str
@@ -189,12 +191,14 @@ class QuestionView(View, frozen=True):
 
 # What was said
 
-RecordKind = Literal["request", "notification", "response", "error", "batch", "http", "text", "omitted", "mark", "stderr"]
+RecordKind = Literal[
+    "request", "notification", "response", "error", "batch", "http", "text", "omitted", "mark", "stderr"
+]
 
 
 class FindingView(View, frozen=True):
-    """Something wrong with a message. ``where``: a JSON pointer into it, or the name of a header; ``page``: the address of
-    the page that says so.
+    """Something wrong with a message. ``where``: a JSON pointer into it, or the name of a header; ``page``: the
+    address of the page that says so.
     """
 
     rule: str
@@ -206,10 +210,10 @@ class FindingView(View, frozen=True):
 
 
 class RecordView(View, frozen=True):
-    """A line of a conversation, in short. ``n``: its number in the capture; ``seconds`` since that began, ``time`` as RFC
-    3339. ``pair``: the number of the request or response that belongs to it, 0 while there is none; ``latency``: of a
-    response, in seconds. ``group``: the number of the request that it belongs to, as questions and rounds of a call do.
-    ``summary``: a few words of what it says. ``size``: bytes. ``findings``: the worst severity, "" for none.
+    """A line of a conversation, in short. ``n``: its number in the capture; ``seconds`` since that began, ``time`` as
+    RFC 3339. ``pair``: the number of the request or response that belongs to it, 0 while there is none; ``latency``:
+    of a response, in seconds. ``group``: the number of the request that it belongs to, as questions and rounds of a
+    call do. ``summary``: a few words of what it says. ``size``: bytes. ``findings``: the worst severity, "" for none.
     """
 
     n: int
