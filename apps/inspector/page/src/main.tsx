@@ -10,6 +10,7 @@ import "./styles/page.css";
 import "./styles/components.css";
 import "./styles/shell.css";
 import "./styles/forms.css";
+import "./styles/views.css";
 
 async function open(): Promise<void> {
   const given = new URLSearchParams(location.hash.slice(1));
