@@ -159,11 +159,13 @@ function Records(props: RecordsProps) {
     } else return;
     event.preventDefault();
   };
-  const choose = (place: number) => {
-    const record = at(place).record;
-    list.current = { place, n: record?.n ?? 0 };
+  const choose = async (place: number) => {
     props.moved();
-    if (record) props.choose(record.n);
+    // What is far away is not here yet; of a whole conversation it is known all the same which it is.
+    if (asked !== "" && !at(place).record) await blocks.open(byCall ? entryAt(calls.open.opened, place).head : place);
+    const n = asked === "" ? place + 1 : (at(place).record?.n ?? 0);
+    list.current = { place, n };
+    if (n) props.choose(n);
   };
   const pins = pinned(transcript.id).value;
   const problem = blocks.problem ?? calls.open.problem;
@@ -191,7 +193,7 @@ function Records(props: RecordsProps) {
           rowHeight={ROW}
           selected={placeAt}
           follow={props.follow}
-          onSelect={choose}
+          onSelect={(place) => void choose(place)}
           {...(byCall ? { onOpen: toggle } : {})}
           onRange={(start, end) => wanted(blocks, byCall, calls.open.opened, start, end)}
           rowData={(place) => rowData(at(place))}
