@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +20,9 @@ from dovetail.recording import Capture
 
 from .events import Events
 from .session.calls import CallRequest, Calls
-from .session.questions import PersonQuestions, PersonAnswer
+from .session.questions import PersonAnswer, PersonQuestions
 from .session.server import InspectedServer, ServerWatcher
-from .transcript.transcript import Judge, Transcript
+from .transcript.transcript import Transcript
 from .views import CallView, ConnectionSettings, ServerTarget, ServerView, TranscriptView
 
 __all__ = ["Inspection"]
@@ -36,11 +35,11 @@ _FLUSH: Final = 0.05
 class Inspection:
     """Servers that are looked at, for one event loop: ``async with Inspection() as inspection: ...``.
 
-    ``folder``: where captures are kept (default: one that is removed at the end). ``judge``: makes what judges the
-    messages of one conversation; None for nobody.
+    ``folder``: where captures are kept (default: one that is removed at the end). ``lint``: whether messages are
+    judged.
     """
 
-    def __init__(self, folder: Path | None = None, *, judge: Callable[[], Judge] | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, lint: bool = True) -> None:
         self.events: Final = Events()
         self.questions: Final = PersonQuestions(
             lambda view: self.events.publish("question", view),
@@ -49,7 +48,7 @@ class Inspection:
         self.calls: Final = Calls(self.questions, self._called)
         self.servers: Final[dict[str, InspectedServer]] = {}
         self.transcripts: Final[dict[str, Transcript]] = {}
-        self._judge = judge
+        self._lint: Final = lint
         self._given = folder
         self._folder: Path | None = None
         self._count = 0
@@ -198,8 +197,7 @@ class Inspection:
         id = f"t{len(self.transcripts) + 1}"
         while id in self.transcripts:
             id += "x"
-        judge = self._judge() if self._judge is not None else None
-        self.transcripts[id] = found = Transcript(id, path, name, server=server, live=live, judge=judge)
+        self.transcripts[id] = found = Transcript(id, path, name, server=server, live=live, lint=self._lint)
         self.events.publish("transcript", found.view())
         return id
 

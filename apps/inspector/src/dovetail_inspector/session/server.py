@@ -28,6 +28,7 @@ from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerSta
 from .asking import QuestionHandlers
 from .calls import CallRequest, Calls
 from .failing import error_view
+from .importing import resolved
 from .questions import PersonQuestions
 
 __all__ = ["InspectedServer", "NotConnected", "ServerWatcher"]
@@ -258,14 +259,13 @@ class InspectedServer:
             options["roots"] = person.roots
         if settings.log_level:
             options["log_level"] = settings.log_level
-        if target.url:
-            if target.headers:
-                options["headers"] = target.headers
-            if settings.login and "authorization" not in {each.lower() for each in target.headers}:
+        place, further = resolved(self.name, target)
+        options |= further
+        if isinstance(place, str) and settings.login:
+            sent = {each.lower() for each in further.get("headers", {})}
+            if "authorization" not in sent:
                 options["auth"] = OAuth(approve=person.log_in, client_name="Dovetail Inspector")
-            return Client(target.url, **options)
-        options |= {"env": target.env or None, "cwd": target.cwd or None}
-        return Client([target.command, *target.args], **options)
+        return Client(place, **options)
 
     def _stated(self, change: StateChange) -> None:
         self._renewals = change.renewals

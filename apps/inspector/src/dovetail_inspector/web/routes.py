@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,7 @@ from dovetail.revisions import REVISIONS
 from ..inspection import Inspection
 from ..session.calls import CallRequest
 from ..session.failing import error_view
+from ..session.importing import configured_hosts, target_of_host
 from ..session.questions import AnswerRefused, PersonAnswer
 from ..views import ConnectionSettings, ErrorView, ListView, ServerTarget, StateView
 from .answers import BadRequest, answer, body_of, refusal
@@ -50,6 +52,12 @@ class _ServerChange(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     settings: ConnectionSettings | None = None
 
 
+class _Import(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    host: str
+    name: str
+    connect: bool = False
+
+
 class _Sent(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     server: str
     body: Any
@@ -61,6 +69,8 @@ def routes(inspection: Inspection) -> list[Route]:
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/api/state", here.state),
         ("POST", "/api/servers", here.add_server),
+        ("POST", "/api/servers/import", here.import_server),
+        ("GET", "/api/hosts", here.hosts),
         ("PATCH", "/api/servers/{id}", here.change_server),
         ("DELETE", "/api/servers/{id}", here.remove_server),
         ("POST", "/api/servers/{id}/connect", here.connect),
@@ -124,6 +134,18 @@ class _Routes:
     async def add_server(self, request: Request) -> Response:
         wanted = await body_of(request, _NewServer)
         server = self._inspection.add(wanted.name, wanted.target, wanted.settings, source="the page")
+        if wanted.connect:
+            server.connect()
+        return answer(server.view, 201)
+
+    async def hosts(self, request: Request) -> Response:
+        del request
+        return answer({"hosts": await asyncio.to_thread(configured_hosts, Path.cwd())})
+
+    async def import_server(self, request: Request) -> Response:
+        wanted = await body_of(request, _Import)
+        target = await asyncio.to_thread(target_of_host, wanted.host, wanted.name, Path.cwd())
+        server = self._inspection.add(wanted.name, target, source=wanted.host)
         if wanted.connect:
             server.connect()
         return answer(server.view, 201)
