@@ -171,19 +171,19 @@ function ToolResult({ call, openResource }: CallPanelProps) {
         <div class="stack">
           <div class="line">
             <h3>Structured content</h3>
-            {call.problem ? (
-              <Badge tone="error">does not fit the tool's schema</Badge>
-            ) : call.checked ? (
-              <Badge tone="ok">fits the tool's schema</Badge>
+            {call.checked ? (
+              <Badge tone={call.problem ? "error" : "ok"}>
+                {call.problem ? "does not fit the tool's schema" : "fits the tool's schema"}
+              </Badge>
             ) : (
-              <Badge>the tool names no schema for it</Badge>
+              <Badge>{call.problem ? "not held against a schema" : "the tool names no schema for it"}</Badge>
             )}
           </div>
           <JsonView value={structured} label="Structured content" depth={4} />
         </div>
       )}
-      {call.problem && (
-        <div class="note-box" data-tone="error">
+      {call.problem && structured !== undefined && (
+        <div class="note-box" data-tone={call.checked ? "error" : "warning"}>
           <Prose text={call.problem} />
         </div>
       )}

@@ -7,6 +7,7 @@ import { FindingsBadge } from "../components/Badge.tsx";
 import { Button, IconButton } from "../components/Button.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { Icon } from "../components/Icon.tsx";
+import { plain } from "../components/odd.ts";
 import { VirtualList } from "../components/VirtualList.tsx";
 import type { Listed } from "./calling.ts";
 
@@ -53,13 +54,16 @@ export function Catalogue({ listed, entries, chosen, choose, what }: CataloguePr
           class="search-input"
           type="search"
           aria-label={`Search ${what}`}
-          placeholder={`Search ${entries.length.toLocaleString("en")} ${what}`}
+          placeholder={`Search ${what}`}
           value={query}
           onInput={(event) => setQuery(event.currentTarget.value)}
           onKeyDown={(event) => {
             if (event.key === "Enter" && fitting[0]) choose(fitting[0].key);
           }}
         />
+        <span class="muted" role="status">
+          {fitting.length.toLocaleString("en")}
+        </span>
         <IconButton icon="refresh" label={`List ${what} again`} onClick={listed.reload} />
       </div>
       {listed.error && (
@@ -96,11 +100,11 @@ function Row({ entry }: { entry: Entry }) {
   return (
     <div class="entry">
       <div class="entry-line">
-        <span class="entry-title mono">{entry.title}</span>
+        <span class="entry-title mono">{plain(entry.title)}</span>
         {entry.badges}
         <FindingsBadge findings={entry.notes} />
       </div>
-      <div class="entry-detail">{entry.detail || "\u00a0"}</div>
+      <div class="entry-detail">{plain(entry.detail) || "\u00a0"}</div>
     </div>
   );
 }

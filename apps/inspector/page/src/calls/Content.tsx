@@ -6,6 +6,7 @@ import type { Json, JsonObject } from "../api.ts";
 import { Badge } from "../components/Badge.tsx";
 import { Button, CopyButton } from "../components/Button.tsx";
 import { JsonView } from "../components/JsonView.tsx";
+import { plain } from "../components/odd.ts";
 import { OuterLink, Prose, webAddress } from "../components/Prose.tsx";
 import { isObject } from "../forms/schema.ts";
 
@@ -167,7 +168,7 @@ function ResourceLink({ block, open }: { block: JsonObject; open: OpenResource }
   return (
     <div class="stack">
       <div class="line">
-        <strong>{text(block["title"]) || text(block["name"]) || "Resource"}</strong>
+        <strong>{plain(text(block["title"]) || text(block["name"])) || "Resource"}</strong>
         {text(block["mimeType"]) && <Badge>{text(block["mimeType"])}</Badge>}
         {typeof block["size"] === "number" && <span class="muted">{block["size"].toLocaleString("en")} bytes</span>}
         {open && (
@@ -176,7 +177,7 @@ function ResourceLink({ block, open }: { block: JsonObject; open: OpenResource }
           </Button>
         )}
       </div>
-      {webAddress(uri) ? <OuterLink address={uri} /> : <span class="mono breaks">{uri}</span>}
+      {webAddress(uri) ? <OuterLink address={uri} /> : <span class="mono breaks">{plain(uri)}</span>}
       {text(block["description"]) && <Prose text={text(block["description"])} />}
     </div>
   );
@@ -188,7 +189,7 @@ export function ResourceContents({ contents }: { contents: JsonObject }) {
   return (
     <div class="stack">
       <div class="line">
-        <span class="mono breaks">{text(contents["uri"])}</span>
+        <span class="mono breaks">{plain(text(contents["uri"]))}</span>
         {type && <Badge>{type}</Badge>}
       </div>
       {typeof contents["text"] === "string" ? (

@@ -9,6 +9,7 @@ const PATHS = {
   up: "M8 13V3M4 7l4-4 4 4",
   down: "M8 3v10M4 9l4 4 4-4",
   right: "M6 3l5 5-5 5",
+  fold: "M3 6l5 5 5-5",
   left: "M10 3L5 8l5 5",
   check: "M3 8.5 6.5 12 13 4",
   lock: "M4 7h8v7H4zM5.5 7V5a2.5 2.5 0 0 1 5 0v2",

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import type { Json } from "../api.ts";
 import { CopyButton } from "./Button.tsx";
 import { Icon } from "./Icon.tsx";
+import { escapedOdd } from "./odd.ts";
 
 const PORTION = 100;
 const LONG = 400;
@@ -54,7 +55,7 @@ function Name({ name }: { name: string | number | undefined }) {
   return <span class="json-name">{typeof name === "number" ? name : spelled(name)}: </span>;
 }
 
-const spelled = (name: string) => (/^[\w$./-]+$/.test(name) ? name : JSON.stringify(name));
+const spelled = (name: string) => (/^[\w$./-]+$/.test(name) ? name : escapedOdd(JSON.stringify(name)));
 
 function Leaf({ value }: { value: null | boolean | number | string }) {
   const [all, showAll] = useState(false);
@@ -63,7 +64,7 @@ function Leaf({ value }: { value: null | boolean | number | string }) {
   const shown = long ? value.slice(0, LONG) : value;
   return (
     <span class="json-value" data-type="string">
-      {JSON.stringify(shown)}
+      {escapedOdd(JSON.stringify(shown))}
       {long && (
         <button type="button" class="json-more" onClick={() => showAll(true)}>
           {value.length - LONG} more characters

@@ -1,5 +1,7 @@
 // A text that somebody else wrote. It is never markup: addresses in it become links that show all of themselves.
 
+import { plain } from "./odd.ts";
+
 const ADDRESS = /https?:\/\/[^\s<>"'`{}|\\^]+/g;
 const LAST = /[.,;:!?)\]]+$/;
 
@@ -16,7 +18,7 @@ export function webAddress(text: string): string | null {
 /** A link to an address of somebody else's: whole, and opened apart from this page. Other schemes are shown as text. */
 export function OuterLink({ address }: { address: string }) {
   const href = webAddress(address);
-  if (!href) return <span class="mono breaks">{address}</span>;
+  if (!href) return <span class="mono breaks">{plain(address)}</span>;
   return (
     <a class="breaks" href={href} target="_blank" rel="noopener noreferrer" referrerpolicy="no-referrer">
       {href}
@@ -41,7 +43,7 @@ export function Prose({ text, mono }: { text: string; mono?: boolean }) {
   const parts = split(text);
   return (
     <div class={mono ? "prose mono" : "prose"}>
-      {parts.map((part, index) => (index % 2 ? <OuterLink key={index} address={part} /> : part))}
+      {parts.map((part, index) => (index % 2 ? <OuterLink key={index} address={part} /> : plain(part)))}
     </div>
   );
 }

@@ -17,19 +17,23 @@ const aria = ({ id, told, wrong, required, absent }: FieldProps) => ({
 // Said to be one type: the checker knows no control whose type is chosen.
 const TYPES: Record<string, string> = { email: "email", uri: "url", password: "password", date: "date" };
 
+const PAUSE = 150;
+
 /** A button that sends a text that has nothing in it, where an empty field means that there is none. */
 function EmptyText({ value, change, absent }: FieldProps) {
   if (!absent || (value !== undefined && value !== "")) return null;
   return (
-    <Button
-      small
-      kind="quiet"
-      pressed={value === ""}
-      title="Send a text without characters, instead of none"
-      onClick={() => change(value === "" ? undefined : "")}
-    >
-      empty text
-    </Button>
+    <span class="empty-text" data-on={value === "" || undefined}>
+      <Button
+        small
+        kind="quiet"
+        pressed={value === ""}
+        title="Send a text without characters, instead of none"
+        onClick={() => change(value === "" ? undefined : "")}
+      >
+        empty text
+      </Button>
+    </span>
   );
 }
 
@@ -41,17 +45,22 @@ export function TextField(props: FieldProps) {
   const shown = typeof value === "string" ? value : value === undefined ? "" : spelled(value);
   const set = (typed: string) => change(typed === "" && absent ? undefined : typed);
   const asked = useRef(0);
-  const type = async (typed: string) => {
+  const type = (typed: string) => {
     set(typed);
-    if (!complete) return;
+    void suggest(typed);
+  };
+  // Asked for once the person pauses; what an older question gives is not shown.
+  const suggest = async (typed: string) => {
     const mine = ++asked.current;
+    await new Promise((resolve) => window.setTimeout(resolve, PAUSE));
+    if (!complete || mine !== asked.current) return;
     const some = await complete(name, typed);
     if (mine === asked.current) offer(some);
   };
   if (plan.kind !== "text") return null;
   if (plan.long || shown.includes("\n"))
     return (
-      <div class="line-of-field">
+      <div class="with-empty">
         <textarea
           class="textarea"
           rows={Math.min(Math.max(shown.split("\n").length, 3), 16)}
@@ -64,19 +73,22 @@ export function TextField(props: FieldProps) {
     );
   return (
     <div class="line-of-field">
-      <input
-        class="input"
-        type={(TYPES[plan.format] ?? "text") as "text"}
-        value={shown}
-        placeholder={plan.examples.length ? spelled(plan.examples[0]!) : placeholder(plan.format)}
-        autocomplete="off"
-        spellcheck={!plan.format}
-        list={complete || plan.examples.length ? listId : undefined}
-        onInput={(event) => void type(event.currentTarget.value)}
-        onFocus={() => complete && void type(shown)}
-        onPaste={(event) => pasted(event, set)}
-        {...aria(props)}
-      />
+      <span class="with-empty">
+        <input
+          class="input"
+          type={(TYPES[plan.format] ?? "text") as "text"}
+          value={shown}
+          placeholder={plan.examples.length ? spelled(plan.examples[0]!) : placeholder(plan.format)}
+          autocomplete="off"
+          spellcheck={!plan.format}
+          list={complete || plan.examples.length ? listId : undefined}
+          onInput={(event) => type(event.currentTarget.value)}
+          onFocus={() => void suggest(shown)}
+          onPaste={(event) => pasted(event, set)}
+          {...aria(props)}
+        />
+        <EmptyText {...props} />
+      </span>
       {(complete || plan.examples.length > 0) && (
         <datalist id={listId}>
           {(complete ? offered : plan.examples.map(spelled)).map((each) => (
@@ -94,7 +106,6 @@ export function TextField(props: FieldProps) {
           new
         </Button>
       )}
-      <EmptyText {...props} />
     </div>
   );
 }

@@ -2,10 +2,11 @@
 // no field knows stay in it. `undefined` is a member that is not there.
 
 import { createContext, type ComponentChildren } from "preact";
-import { useContext, useId, useMemo, useRef, useState } from "preact/hooks";
-import type { Json, JsonObject } from "../api.ts";
+import { useContext, useId, useMemo, useState } from "preact/hooks";
+import type { Json } from "../api.ts";
 import { Badge } from "../components/Badge.tsx";
 import { Button, IconButton } from "../components/Button.tsx";
+import { plain } from "../components/odd.ts";
 import { Prose } from "../components/Prose.tsx";
 import { check, escaped, type Problem } from "./check.ts";
 import { ArrayField, ChoiceField, ObjectField } from "./Composed.tsx";
@@ -88,7 +89,8 @@ interface LabelledProps {
   beside?: ComponentChildren;
 }
 
-const GROUPS = new Set(["object", "array", "choice", "several", "json", "file"]);
+const COMPOSED = new Set(["object", "array", "choice"]);
+const GROUPS = new Set([...COMPOSED, "several", "json", "file"]);
 
 /** A field with its label, description and problems. */
 export function Field({ schema, label, beside, ...at }: LabelledProps) {
@@ -96,15 +98,22 @@ export function Field({ schema, label, beside, ...at }: LabelledProps) {
   const id = useId();
   const made = plan(schema, root, at.value);
   const shown = label ?? (made.title || at.name);
-  const wrong = at.value === undefined && !at.required ? [] : (problems.get(at.pointer) ?? []);
+  // That a member is required stands beside its name; what is not there yet is not called wrong.
+  const wrong = at.value === undefined ? [] : (problems.get(at.pointer) ?? []);
   const hint = hintOf(made);
   const told = [made.description && `${id}-d`, wrong.length && `${id}-p`].filter(Boolean).join(" ") || undefined;
+  const [folded, fold] = useState(false);
+  const composed = COMPOSED.has(made.kind);
   const props: FieldProps = { ...at, plan: made, schema, id, told, wrong: wrong.length > 0 };
   const head = (
     <>
-      <span>{shown}</span>
-      {made.title && at.name && made.title !== at.name && !label && <code class="muted">{at.name}</code>}
-      {at.required && at.absent && <span class="required">required</span>}
+      <span>{plain(shown)}</span>
+      {made.title && at.name && made.title !== at.name && !label && <code class="muted">{plain(at.name)}</code>}
+      {at.required && at.absent && (
+        <span class="required" data-missing={at.value === undefined || undefined}>
+          required
+        </span>
+      )}
       {made.deprecated && <Badge tone="warning">deprecated</Badge>}
       {made.readOnly && <Badge>read only</Badge>}
       {hint && <span class="muted">{hint}</span>}
@@ -117,7 +126,7 @@ export function Field({ schema, label, beside, ...at }: LabelledProps) {
           <Prose text={made.description} />
         </div>
       )}
-      <Control {...props} />
+      {composed ? <Group {...props} folded={folded} /> : <Control {...props} />}
       {wrong.length > 0 && (
         <p class="field-error" id={`${id}-p`}>
           {wrong.join("; ")}
@@ -127,7 +136,7 @@ export function Field({ schema, label, beside, ...at }: LabelledProps) {
   );
   if (!GROUPS.has(made.kind))
     return (
-      <div class="field">
+      <div class="field" data-kind={made.kind}>
         <div class="field-head">
           <label class="field-label" for={id}>
             {head}
@@ -140,10 +149,22 @@ export function Field({ schema, label, beside, ...at }: LabelledProps) {
   return (
     <div class="field" role="group" aria-labelledby={`${id}-l`} aria-describedby={told}>
       <div class="field-head">
+        {composed && at.value !== undefined && (
+          <IconButton
+            icon={folded ? "right" : "fold"}
+            label={folded ? `Unfold ${shown}` : `Fold ${shown}`}
+            onClick={() => fold(!folded)}
+          />
+        )}
         <div class="field-label" id={`${id}-l`}>
           {head}
         </div>
         {beside}
+        {composed && at.absent && !at.required && at.value !== undefined && (
+          <Button small kind="quiet" onClick={() => at.change(undefined)}>
+            Leave out
+          </Button>
+        )}
       </div>
       {rest}
     </div>
@@ -174,52 +195,26 @@ function Control(props: FieldProps) {
     case "json":
       return <JsonField {...props} />;
     default:
-      return <Group {...props} />;
+      return null;
   }
 }
 
-/** What has parts is opened where it is optional and absent: a schema may refer to itself. */
-function Group(props: FieldProps) {
+/** What has parts is there once it is wanted: a schema may refer to itself. */
+function Group(props: FieldProps & { folded: boolean }) {
   const { root } = useContext(Around);
-  const { value, absent, plan: made } = props;
-  const [folded, fold] = useState(false);
-  const before = useRef<Json | undefined>(undefined);
-  if (value === undefined && (absent || made.kind !== "choice"))
+  const { value, plan: made } = props;
+  if (value === undefined)
     return (
       <div>
-        <Button
-          small
-          icon="plus"
-          onClick={() => props.change(before.current ?? initial(props.schema, root) ?? (made.kind === "array" ? [] : {}))}
-        >
+        <Button small icon="plus" onClick={() => props.change(initial(props.schema, root) ?? (made.kind === "array" ? [] : {}))}>
           {props.required ? "Fill in" : "Add"}
         </Button>
       </div>
     );
+  if (props.folded) return <p class="muted mono cut">{JSON.stringify(value).slice(0, 120)}</p>;
   return (
     <div class="group">
-      <div class="group-bar">
-        <IconButton
-          icon={folded ? "right" : "down"}
-          label={folded ? "Unfold" : "Fold"}
-          onClick={() => fold(!folded)}
-        />
-        {folded && <span class="muted mono cut">{JSON.stringify(value)?.slice(0, 80)}</span>}
-        <span class="grow" />
-        {absent && (
-          <Button
-            small
-            kind="quiet"
-            onClick={() => {
-              before.current = value;
-              props.change(undefined);
-            }}
-          >
-            Leave out
-          </Button>
-        )}
-      </div>
-      {!folded && <Parts {...props} />}
+      <Parts {...props} />
     </div>
   );
 }
@@ -231,4 +226,3 @@ function Parts(props: FieldProps) {
 }
 
 export const pointerTo = (pointer: string, name: string | number) => `${pointer}/${escaped(name)}`;
-export type { JsonObject };

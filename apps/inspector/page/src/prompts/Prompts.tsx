@@ -10,6 +10,7 @@ import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { JsonView } from "../components/JsonView.tsx";
+import { plain } from "../components/odd.ts";
 import { Prose } from "../components/Prose.tsx";
 import { Split } from "../components/Split.tsx";
 import { Form } from "../forms/Form.tsx";
@@ -113,8 +114,8 @@ function Prompt({ server, entry, go }: { server: ServerView; entry: Entry; go: (
       onKeyDown={(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && void run()}
     >
       <header class="stack">
-        <h2 class="mono detail-name">{entry.title}</h2>
-        {text(prompt["title"]) && <strong>{text(prompt["title"])}</strong>}
+        <h2 class="mono detail-name">{plain(entry.title)}</h2>
+        {text(prompt["title"]) && <strong>{plain(text(prompt["title"]))}</strong>}
         {text(prompt["description"]) && <Prose text={text(prompt["description"])} />}
         <FindingNotes notes={entry.notes} />
       </header>

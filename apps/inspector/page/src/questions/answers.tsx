@@ -26,7 +26,7 @@ export const RESULT: JsonObject = {
           title: "text",
           type: "object",
           required: ["type", "text"],
-          properties: { type: { const: "text" }, text: { type: "string", maxLength: 1_000_000 } },
+          properties: { type: { const: "text" }, text: { type: "string", contentMediaType: "text/markdown" } },
         },
         {
           title: "image",

@@ -11,6 +11,7 @@ import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { JsonView } from "../components/JsonView.tsx";
+import { plain } from "../components/odd.ts";
 import { Prose } from "../components/Prose.tsx";
 import { Split } from "../components/Split.tsx";
 import { Form } from "../forms/Form.tsx";
@@ -113,8 +114,8 @@ function Resource({ server, uri, entry }: { server: ServerView; uri: string; ent
   return (
     <div class="detail scroll">
       <header class="stack">
-        <h2 class="detail-name">{entry?.title ?? "Resource"}</h2>
-        <p class="mono breaks">{uri}</p>
+        <h2 class="detail-name">{plain(entry?.title ?? "Resource")}</h2>
+        <p class="mono breaks">{plain(uri)}</p>
         <About entry={entry} />
       </header>
       <Reading server={server} uri={uri} />
@@ -204,7 +205,7 @@ function Template({ server, entry }: { server: ServerView; entry: Entry }) {
   return (
     <div class="detail scroll">
       <header class="stack">
-        <h2 class="detail-name">{entry.title}</h2>
+        <h2 class="detail-name">{plain(entry.title)}</h2>
         <p class="mono breaks">{template}</p>
         <About entry={entry} />
       </header>

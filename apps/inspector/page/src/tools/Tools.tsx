@@ -11,6 +11,7 @@ import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { JsonView } from "../components/JsonView.tsx";
+import { plain } from "../components/odd.ts";
 import { Prose } from "../components/Prose.tsx";
 import { Split } from "../components/Split.tsx";
 import { Editor } from "../forms/Editor.tsx";
@@ -144,10 +145,10 @@ function Tool({ server, entry, go }: { server: ServerView; entry: Entry; go: (ad
     <div class="detail scroll" onKeyDown={press}>
       <header class="stack">
         <div class="line">
-          <h2 class="mono detail-name">{entry.title}</h2>
+          <h2 class="mono detail-name">{plain(entry.title)}</h2>
           <Hints tool={tool} />
         </div>
-        {titleOf(tool) && <strong>{titleOf(tool)}</strong>}
+        {titleOf(tool) && <strong>{plain(titleOf(tool))}</strong>}
         {text(tool["description"]) && <Prose text={text(tool["description"])} />}
         <FindingNotes notes={entry.notes} />
       </header>
