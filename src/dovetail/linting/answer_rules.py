@@ -77,6 +77,7 @@ def _record(heard: Heard) -> RequestRecord:
         log_level=level if isinstance(level, str) else None,
         token=None if token is None else (*heard.place, heard.sender, type(token) is str, key_of(token)),
         task="task" in params,
+        versioned=names.META_VERSION in meta,
         cursor=cursor[:1_000] if isinstance(cursor, str) else None,
         exchange=0 if heard.exchange is None else heard.exchange.number,
     )

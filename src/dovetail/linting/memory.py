@@ -68,7 +68,8 @@ def size_of(*texts: object) -> int:
 
 class RequestRecord(Struct):
     """A request that was heard. ``capabilities``: of the client, where the request says them; ``params_hash``: of what
-    a further round has to repeat. ``result_line``: the line of its answer, or 0.
+    a further round has to repeat. ``versioned``: it is about another version of a tool than the one that is listed.
+    ``result_line``: the line of its answer, or 0.
     """
 
     line: int
@@ -81,6 +82,7 @@ class RequestRecord(Struct):
     log_level: str | None = None
     token: Key | None = None
     task: bool = False
+    versioned: bool = False
     cursor: str | None = None
     exchange: int = 0
     params_hash: int = 0
