@@ -39,6 +39,11 @@ class RuleSource(Struct, frozen=True):
     requirement: str
     page: str
 
+    @property
+    def address(self) -> str:
+        """Where the page is read, in the revision of the requirement, or in the newest one."""
+        return page_address(self.page, _revision_of(self.requirement))
+
 
 class Rule(Struct, frozen=True):
     """One rule. ``name``: stable; ``group``: what it is about; ``sentence``: what is wrong where it is found;
