@@ -13,7 +13,7 @@ import sys
 
 from workspace import ROOT
 
-from dovetail.linting import RULES, Rule
+from dovetail.linting import RULES, LintRule
 
 PAGE = ROOT / "docs" / "linting.md"
 BEGIN = "<!-- rules: written by tools/linting_table.py -->\n"
@@ -22,7 +22,7 @@ END = "<!-- end of the rules -->\n"
 
 def tables() -> str:
     """All rules, a table for each group."""
-    groups: dict[str, list[Rule]] = {}
+    groups: dict[str, list[LintRule]] = {}
     for rule in RULES.values():
         groups.setdefault(rule.group, []).append(rule)
     return "\n".join(
@@ -34,7 +34,7 @@ def tables() -> str:
     )
 
 
-def _sources(rule: Rule) -> str:
+def _sources(rule: LintRule) -> str:
     return " ".join(f"[{each.requirement or each.page}]({each.address})" for each in rule.sources)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import linting_table
 import pytest
 
-from dovetail.linting import RULES, Rule
+from dovetail.linting import RULES, LintRule
 from dovetail.revisions import REVISIONS
 from dovetail.specification import SITE
 from dovetail.surface import Surface, lint
@@ -74,7 +74,7 @@ def test_what_lint_finds_in_a_surface_are_rules_of_the_same_weight() -> None:
     found = [each for surface in odd_surfaces() for each in lint(surface)]
     assert len({each.rule for each in found}) > 10
     for each in found:
-        rule: Rule = RULES[each.rule]
+        rule: LintRule = RULES[each.rule]
         if (
             each.rule != "server-info-missing"
         ):  # in a surface that is shown; on the wire it is one hint of many
