@@ -1,9 +1,9 @@
 """What is remembered of the conversations so far, bounded in number and in bytes.
 
-Theory of operation. A `HeardConversation` is a session where there are sessions, else a connection. What grows with what
-is said (requests, tokens, tasks, tools, ...) is in tables of `Memory`, which all conversations share, so that no stream,
-however hostile, makes it larger than their limits together. The least used goes first; where a request may have been
-forgotten, nobody is blamed for an answer to it. Long ids are kept by their hash.
+Theory of operation. A `HeardConversation` is a session where there are sessions, else a connection. What grows with
+what is said (requests, tokens, tasks, tools, ...) is in tables of `Memory`, which all conversations share, so that no
+stream, however hostile, makes it larger than their limits together. The least used goes first; where a request may have
+been forgotten, nobody is blamed for an answer to it. Long ids are kept by their hash.
 
 Specification: none.
 """
