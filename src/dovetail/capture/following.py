@@ -79,11 +79,11 @@ class CaptureTail:
                 end = rest.find(b"\n", start)
 
     def at(self, offset: int, size: int) -> CaptureLine:
-        """The line at a place that `new` named. Raises OSError, and `CaptureInvalid` where no line is."""
+        """The line at a place that `new` named: ``offset`` and ``size`` in bytes. Raises OSError, and `CaptureInvalid` where no line is."""
         return read_line(self.bytes_at(offset, size), 0, str(self.path))
 
     def bytes_at(self, offset: int, size: int) -> bytes:
-        """The bytes there, as they stand in the file. Raises OSError."""
+        """The bytes there, as they stand in the file; ``offset`` and ``size`` in bytes. Raises OSError."""
         pieces: list[bytes] = []
         while size > 0 and (piece := self._read(offset, min(size, _CHUNK))):
             pieces.append(piece)

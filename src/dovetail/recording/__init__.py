@@ -15,6 +15,7 @@ from ..lazy_names import LazyNames
 _lazy = LazyNames(
     __name__,
     {
+        "dovetail.capture.contents": ("redacted_lines",),
         "dovetail.capture.following": ("CaptureTail", "TailedLine"),
         "dovetail.capture.lines": (
             "CaptureHeader",

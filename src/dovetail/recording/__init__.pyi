@@ -1,5 +1,6 @@
 """The names of `dovetail.recording` for type checkers. Written by: python tools/public_api.py --write"""
 
+from dovetail.capture.contents import redacted_lines
 from dovetail.capture.following import CaptureTail, TailedLine
 from dovetail.capture.lines import (
     CaptureHeader,
@@ -55,6 +56,7 @@ __all__ = [
     "TailedLine",
     "VARYING",
     "capture_schema",
+    "redacted_lines",
     "replay",
     "replay_app",
 ]

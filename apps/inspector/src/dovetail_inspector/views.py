@@ -19,6 +19,8 @@ __all__ = [
     "ConnectionSettings",
     "ErrorView",
     "FindingView",
+    "HostServerView",
+    "HostView",
     "InfoView",
     "ListView",
     "ProgressView",
@@ -57,7 +59,9 @@ ServerState = Literal["idle", "connecting", "ready", "renewing", "lost", "failed
 
 
 class ServerTarget(View, frozen=True):
-    """Where a server is: a ``command`` with ``args``, ``env`` and ``cwd``, or a ``url`` with ``headers``."""
+    """Where a server is: a ``command`` with ``args``, ``env`` and ``cwd``, or a ``url`` with ``headers``. ``host``: in
+    whose words variables are written in it, where it came from the file of a host; "" for none at all.
+    """
 
     command: str = ""
     args: list[str] = []
@@ -65,12 +69,35 @@ class ServerTarget(View, frozen=True):
     cwd: str = ""
     url: str = ""
     headers: dict[str, str] = {}
+    host: str = ""
+
+
+class HostServerView(View, frozen=True):
+    """A server in the file of a host. ``target``: its URL or whole command line, variables as they stand there;
+    ``dangers``: what is rarely meant in it.
+    """
+
+    name: str
+    target: str
+    dangers: list[str] = []
+
+
+class HostView(View, frozen=True):
+    """The file of a host: ``name`` with its scope, ``path``, whether it ``exists``, and what could not be read of
+    it."""
+
+    name: str
+    title: str
+    path: str
+    exists: bool
+    servers: list[HostServerView]
+    problem: str = ""
 
 
 class ConnectionSettings(View, frozen=True):
     """How a server is spoken to. ``revision``: "auto" or one; ``timeout``: seconds of a call; ``roots``: paths or URIs;
-    ``meta``: members for ``_meta`` of each request; ``log_level``: least severe log messages wanted; ``login``: log in by
-    OAuth where the server asks for it; ``step_rounds``: rounds wait for the person one by one; ``sampling``,
+    ``meta``: members for ``_meta`` of each request; ``log_level``: least severe log messages wanted; ``login``: log
+    in by OAuth where the server asks for it; ``step_rounds``: rounds wait for the person one by one; ``sampling``,
     ``elicitation``: whether these are declared; ``extensions``: identifiers with settings to declare besides tasks.
     """
 
@@ -129,7 +156,9 @@ class ListView(View, frozen=True):
 
 # Calls
 
-CallKind = Literal["tool", "read", "prompt", "complete", "request", "subscribe", "unsubscribe", "log-level", "ping"]
+CallKind = Literal[
+    "tool", "read", "prompt", "complete", "request", "subscribe", "unsubscribe", "log-level", "ping"
+]
 CallState = Literal["running", "done", "failed", "cancelled"]
 
 
@@ -143,9 +172,9 @@ class ProgressView(View, frozen=True):
 
 
 class CallView(View, frozen=True):
-    """Something that was asked of a server. ``params``: as sent; ``result``: as it came, where it is ``done``. ``checked``:
-    whether structured content was held against the tool's schema; ``problem``: what did not fit. ``task``: the id of the
-    task that it became. ``records``: numbers of the records that belong to it.
+    """Something that was asked of a server. ``params``: as sent; ``result``: as it came, where it is ``done``.
+    ``checked``: whether structured content was held against the tool's schema; ``problem``: what did not fit.
+    ``task``: the id of the task that it became. ``records``: numbers of the records that belong to it.
     """
 
     id: str
@@ -170,9 +199,9 @@ QuestionKind = Literal["form", "visit", "sampling", "roots", "round", "login"]
 
 
 class QuestionView(View, frozen=True):
-    """Something that a server asks the person. ``form``: ``message`` and ``schema``. ``visit`` and ``login``: ``message``,
-    ``url`` and the ``host`` as it will be resolved. ``sampling``, ``roots``, ``round``: ``params`` (of a round: its
-    ``inputRequests`` and the number of the round).
+    """Something that a server asks the person. ``form``: ``message`` and ``schema``. ``visit`` and ``login``:
+    ``message``, ``url`` and the ``host`` as it will be resolved. ``sampling``, ``roots``, ``round``: ``params`` (of a
+    round: its ``inputRequests`` and the number of the round).
     """
 
     id: str
@@ -189,12 +218,14 @@ class QuestionView(View, frozen=True):
 
 # What was said
 
-RecordKind = Literal["request", "notification", "response", "error", "batch", "http", "text", "omitted", "mark", "stderr"]
+RecordKind = Literal[
+    "request", "notification", "response", "error", "batch", "http", "text", "omitted", "mark", "stderr"
+]
 
 
 class FindingView(View, frozen=True):
-    """Something wrong with a message. ``where``: a JSON pointer into it, or the name of a header; ``page``: the address of
-    the page that says so.
+    """Something wrong with a message. ``where``: a JSON pointer into it, or the name of a header; ``page``: the
+    address of the page that says so.
     """
 
     rule: str
@@ -203,13 +234,15 @@ class FindingView(View, frozen=True):
     where: str = ""
     requirement: str = ""
     page: str = ""
+    sender: str = ""
+    about: int = 0
 
 
 class RecordView(View, frozen=True):
-    """A line of a conversation, in short. ``n``: its number in the capture; ``seconds`` since that began, ``time`` as RFC
-    3339. ``pair``: the number of the request or response that belongs to it, 0 while there is none; ``latency``: of a
-    response, in seconds. ``group``: the number of the request that it belongs to, as questions and rounds of a call do.
-    ``summary``: a few words of what it says. ``size``: bytes. ``findings``: the worst severity, "" for none.
+    """A line of a conversation, in short. ``n``: its number in the capture; ``seconds`` since that began, ``time`` as
+    RFC 3339. ``pair``: the number of the request or response that belongs to it, 0 while there is none; ``latency``:
+    of a response, in seconds. ``group``: the number of the request that it belongs to, as questions and rounds of a
+    call do. ``summary``: a few words of what it says. ``size``: bytes. ``findings``: the worst severity, "" for none.
     """
 
     n: int

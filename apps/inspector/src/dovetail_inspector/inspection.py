@@ -1,0 +1,280 @@
+"""The Inspector itself, without a face: the servers, their conversations, what is asked and what waits for the person.
+
+Theory of operation. Everything happens on one event loop. What changes is told as events (`events`), which every face
+follows; a face calls the methods here and keeps nothing that it could not read again. Captures are in a folder of the
+Inspector's own (0700), which is removed at the end unless one was given.
+
+Specification: none; docs/inspector.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from dovetail.logs import get_logger
+from dovetail.recording import Capture
+
+from .events import Events
+from .session.calls import CallRequest, Calls
+from .session.questions import PersonAnswer, PersonQuestions
+from .session.server import InspectedServer, ServerWatcher
+from .transcript.transcript import Transcript
+from .views import CallView, ConnectionSettings, ListView, ServerTarget, ServerView, TranscriptView
+
+__all__ = ["Inspection", "ListedKind"]
+
+_log: Final = get_logger("dovetail_inspector")
+ListedKind = Literal["tools", "resources", "templates", "prompts"]
+_METHODS: Final = {
+    "tools": "tools/list",
+    "resources": "resources/list",
+    "templates": "resources/templates/list",
+    "prompts": "prompts/list",
+}
+_MEMBERS: Final = {
+    "tools": "tools",
+    "resources": "resources",
+    "templates": "resourceTemplates",
+    "prompts": "prompts",
+}
+_FLUSH: Final = 0.05
+"""Seconds for which records are gathered before they are told of."""
+
+
+class Inspection:
+    """Servers that are looked at, for one event loop: ``async with Inspection() as inspection: ...``.
+
+    ``folder``: where captures are kept (default: one that is removed at the end). ``lint``: whether messages are
+    judged.
+    """
+
+    def __init__(self, folder: Path | None = None, *, lint: bool = True) -> None:
+        self.events: Final = Events()
+        self.questions: Final = PersonQuestions(
+            lambda view: self.events.publish("question", view),
+            lambda id: self.events.publish("question-closed", {"id": id}),
+        )
+        self.calls: Final = Calls(self.questions, self._called)
+        self.servers: Final[dict[str, InspectedServer]] = {}
+        self.transcripts: Final[dict[str, Transcript]] = {}
+        self._lint: Final = lint
+        self._given = folder
+        self._folder: Path | None = None
+        self._count = 0
+        self._dirty: set[str] = set()
+        self._news: dict[str, CallView] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flushing: asyncio.TimerHandle | None = None
+        self._watcher: Final = ServerWatcher(
+            lambda server: self.events.publish("server", server.view),
+            self.events.publish,
+            self._captured,
+            self._wrote,
+        )
+
+    async def __aenter__(self) -> Inspection:
+        self._loop = asyncio.get_running_loop()
+        if self._given is not None:
+            self._given.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder = self._given
+        else:
+            self._folder = Path(tempfile.mkdtemp(prefix="dovetail-inspect-"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(each.disconnect() for each in self.servers.values()))
+        await self.calls.end()
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flush()
+        self.events.end()
+        for each in self.transcripts.values():
+            each.close()
+        if self._given is None and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def folder(self) -> Path:
+        """Where captures are kept. Raises RuntimeError before it was entered."""
+        if self._folder is None:
+            raise RuntimeError("use the Inspection with `async with`")
+        return self._folder
+
+    # Servers
+
+    def add(
+        self, name: str, target: ServerTarget, settings: ConnectionSettings | None = None, *, source: str = ""
+    ) -> InspectedServer:
+        """Another server, which is not connected to yet. Raises ValueError for one without a command or URL."""
+        if bool(target.command) == bool(target.url):
+            raise ValueError("a server has either a command or a URL")
+        self._count += 1
+        server = InspectedServer(
+            f"s{self._count}",
+            name or target.url or Path(target.command).name,
+            target,
+            settings or ConnectionSettings(),
+            source=source,
+            folder=self.folder,
+            questions=self.questions,
+            calls=self.calls,
+            watcher=self._watcher,
+        )
+        self.servers[server.id] = server
+        self.events.publish("server", server.view)
+        return server
+
+    def server(self, id: str) -> InspectedServer:
+        """One of them. Raises `LookupError`."""
+        found = self.servers.get(id)
+        if found is None:
+            raise LookupError(f"there is no server {id}")
+        return found
+
+    async def remove(self, id: str) -> None:
+        """Let go of a server; its conversations stay. Raises `LookupError`."""
+        server = self.server(id)
+        await server.disconnect()
+        self.servers.pop(id, None)
+        self.events.publish("server-removed", {"id": id})
+
+    async def listed(self, id: str, kind: ListedKind) -> ListView:
+        """Everything of one kind that a server lists, with what is wrong with each entry. Raises `LookupError`, and
+        what calls raise.
+        """
+        server = self.server(id)
+        transcript = self.transcripts.get(server.transcript or "")
+        before = len(transcript) if transcript is not None else 0
+        items = await server.listed(kind)
+        if transcript is None:
+            return ListView(items=items)
+        while transcript.id in self._dirty:
+            self.catch_up()
+        return ListView(items=items, notes=transcript.notes(_METHODS[kind], _MEMBERS[kind], before))
+
+    def call(self, server: str, request: CallRequest) -> CallView:
+        """Ask a server for something. Raises `LookupError`."""
+        return self.server(server).call(request)
+
+    def answer(self, question: str, answer: PersonAnswer) -> None:
+        """Answer a question. Raises `LookupError`, `AnswerRefused`."""
+        self.questions.answer(question, answer)
+
+    # Conversations
+
+    def transcript(self, id: str) -> Transcript:
+        """One of them. Raises `LookupError`."""
+        found = self.transcripts.get(id)
+        if found is None:
+            raise LookupError(f"there is no conversation {id}")
+        return found
+
+    def open_capture(self, path: Path, name: str = "", *, live: bool = False) -> TranscriptView:
+        """Look at a capture that is there already; with ``live`` one that is still written. Raises OSError, and
+        `CaptureInvalid` for a file that is none.
+        """
+        if not live:
+            with path.open("rb") as file:
+                Capture.parse(file.readline(), name=name or path.name)
+        id = self._transcript(path, name or path.name, live=live)
+        self._wrote(id)
+        return self.transcripts[id].view()
+
+    def take_capture(self, data: bytes, name: str) -> TranscriptView:
+        """Look at a capture that somebody sent. Raises `CaptureInvalid`."""
+        Capture.parse(data.split(b"\n", 1)[0] + b"\n", name=name)
+        path = self.folder / f"opened-{len(self.transcripts) + 1}.jsonl"
+        path.touch(mode=0o600)
+        path.write_bytes(data)
+        return self.open_capture(path, name)
+
+    def forget(self, id: str) -> None:
+        """Look at a conversation no more. Raises `LookupError`."""
+        found = self.transcript(id)
+        del self.transcripts[id]
+        found.close()
+        if found.path.parent == self.folder and self._given is None:
+            found.path.unlink(missing_ok=True)
+        self.events.publish("transcript-removed", {"id": id})
+
+    def views(self) -> tuple[list[ServerView], list[TranscriptView]]:
+        """What there is."""
+        return [each.view for each in self.servers.values()], [
+            each.view() for each in self.transcripts.values()
+        ]
+
+    def catch_up(self) -> None:
+        """Read all that was written until now, and tell of it."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+        self._flush()
+
+    def _captured(self, server: InspectedServer, path: Path) -> str:
+        for each in self.transcripts.values():
+            if each.server == server.id and each.live:
+                each.live = False
+                self.events.publish("transcript", each.view())
+        return self._transcript(path, server.name, server=server.id, live=True)
+
+    def _transcript(self, path: Path, name: str, *, server: str | None = None, live: bool = False) -> str:
+        id = f"t{len(self.transcripts) + 1}"
+        while id in self.transcripts:
+            id += "x"
+        self.transcripts[id] = found = Transcript(id, path, name, server=server, live=live, lint=self._lint)
+        self.events.publish("transcript", found.view())
+        return id
+
+    def _wrote(self, id: str) -> None:
+        """There is something new in a conversation; by any thread."""
+        self._dirty.add(id)
+        if self._flushing is None and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._arm)
+
+    def _called(self, view: CallView) -> None:
+        """A call is another than it was; told of now where it began or ended, else with what gathers meanwhile."""
+        if view.state == "running" and view.progress:
+            self._news[view.id] = view
+            self._arm()
+        else:
+            self._news.pop(view.id, None)
+            self.events.publish("call", view)
+
+    def _arm(self) -> None:
+        if self._flushing is None and self._loop is not None:
+            self._flushing = self._loop.call_later(_FLUSH, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        news, self._news = self._news, {}
+        for view in news.values():
+            self.events.publish("call", view)
+        for id in list(self._dirty):
+            found = self.transcripts.get(id)
+            self._dirty.discard(id)
+            if found is None:
+                continue
+            try:
+                update = found.follow()
+            except Exception:  # noqa: BLE001 - a fault in one conversation costs the others nothing
+                _log.exception("the conversation %s can't be read on", id)
+                continue
+            if update:
+                self.events.publish(
+                    "records", {"transcript": id, "records": update.records, "changed": update.changed}
+                )
+                self._wrote(id)  # perhaps that was not all
+                self._relate(found, update.records)
+
+    def _relate(self, found: Transcript, records: list[Any]) -> None:
+        """Which calls the new requests belong to."""
+        if found.server is None:
+            return
+        for record in records:
+            if record.kind == "request" and record.sender == "client" and record.group == record.n:
+                call = self.calls.unrelated(found.server, record.method, record.name)
+                if call is not None:
+                    self.calls.belongs(call, record.n)

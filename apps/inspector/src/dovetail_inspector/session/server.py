@@ -1,0 +1,286 @@
+"""One server that is looked at: the settings, the connection, the conversation with it.
+
+Theory of operation. Each connection is a `Client` of its own with a capture of its own, unredacted and readable by its
+owner alone, in the folder of the Inspector; nothing is kept of results (``cache=False``), so that what is shown is what
+was said just now. The state of the client becomes the state of the server; what it is told of becomes events.
+
+Specification: basic/lifecycle, basic/versioning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from dovetail import Client, LoginRequired
+from dovetail.auth.login import OAuth
+from dovetail.client import StateChange
+from dovetail.extensions import Extension
+from dovetail.extensions.tasks import tasks
+from dovetail.recording import CaptureWriter, Redaction
+from dovetail.types import MessageNotice
+
+from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerState, ServerTarget, ServerView
+from .asking import QuestionHandlers
+from .calls import CallRequest, Calls
+from .failing import error_view
+from .importing import resolved
+from .questions import PersonQuestions
+
+__all__ = ["InspectedServer", "NotConnected", "ServerWatcher"]
+
+_STATES: Final[dict[str, ServerState]] = {
+    "new": "idle",
+    "opening": "connecting",
+    "ready": "ready",
+    "renewing": "renewing",
+    "lost": "lost",
+    "closed": "idle",
+}
+
+
+class NotConnected(LookupError):
+    """Something was asked of a server that there is no connection to."""
+
+
+class ServerWatcher(msgspec.Struct, frozen=True):
+    """Who is told: ``changed`` of a server that is another now, ``told`` of an event, ``captured`` of a conversation
+    that begins (the path of its capture) and ``wrote`` when there is something new in it.
+    """
+
+    changed: Callable[[InspectedServer], None]
+    told: Callable[[str, dict[str, Any]], None]
+    captured: Callable[[InspectedServer, Path], str]
+    wrote: Callable[[str], None]
+
+
+class InspectedServer:
+    """A server. ``folder``: where its captures go."""
+
+    def __init__(
+        self,
+        id: str,
+        name: str,
+        target: ServerTarget,
+        settings: ConnectionSettings,
+        *,
+        source: str,
+        folder: Path,
+        questions: PersonQuestions,
+        calls: Calls,
+        watcher: ServerWatcher,
+    ) -> None:
+        self.id: Final = id
+        self.name = name
+        self.target = target
+        self.settings = settings
+        self.source: Final = source
+        self.transcript: str | None = None
+        self._folder: Final = folder
+        self._questions: Final = questions
+        self._calls: Final = calls
+        self._watcher: Final = watcher
+        self._client: Client | None = None
+        self._writer: CaptureWriter | None = None
+        self._state: ServerState = "idle"
+        self._error: ErrorView | None = None
+        self._renewals = 0
+        self._count = 0
+        self._lock = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
+
+    @property
+    def view(self) -> ServerView:
+        """It, as it is now."""
+        client = self._client if self._state in ("ready", "renewing") else None
+        return ServerView(
+            id=self.id,
+            name=self.name,
+            target=self.target,
+            settings=self.settings,
+            state=self._state,
+            source=self.source,
+            transcript=self.transcript,
+            revision=client.revision if client is not None else "",
+            era=client.era if client is not None else "",
+            renewals=self._renewals,
+            error=self._error,
+        )
+
+    @property
+    def client(self) -> Client:
+        """The client. Raises `NotConnected`."""
+        if self._client is None or self._state not in ("ready", "renewing"):
+            raise NotConnected(f"{self.name} is not connected; connect to it first")
+        return self._client
+
+    def change(
+        self,
+        *,
+        name: str | None = None,
+        target: ServerTarget | None = None,
+        settings: ConnectionSettings | None = None,
+    ) -> None:
+        """Other settings, which hold from the next connection on."""
+        self.name = name or self.name
+        self.target = target or self.target
+        self.settings = settings or self.settings
+        self._watcher.changed(self)
+
+    def connect(self) -> None:
+        """Begin to connect, anew where it is connected; what comes of it is told. Does nothing while it begins."""
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.get_running_loop().create_task(self._connect(), name=f"connect {self.id}")
+
+    async def connected(self) -> None:
+        """Wait until `connect` came to its end, one way or another."""
+        if self._opening is not None:
+            await asyncio.wait((self._opening,))
+
+    async def disconnect(self) -> None:
+        """Let go of the server; idempotent."""
+        opening, self._opening = self._opening, None
+        if opening is not None and not opening.done():
+            opening.cancel()
+            await asyncio.wait((opening,))
+        async with self._lock:
+            await self._close()
+            self._now("idle")
+
+    def call(self, request: CallRequest) -> CallView:
+        """Begin a call. Raises `NotConnected`."""
+        return self._calls.start(
+            self.id, self.client, request, step=self.settings.step_rounds, meta=self.settings.meta
+        )
+
+    def info(self) -> InfoView:
+        """What the server says of itself. Raises `NotConnected`."""
+        client = self.client
+        info, capabilities = client.server_info, client.server_capabilities
+        return InfoView(
+            revision=client.revision,
+            era=client.era,
+            server_info=None if info is None else info.to_wire(),
+            capabilities=None if capabilities is None else capabilities.to_wire(),
+            instructions=client.instructions,
+            client_capabilities={},
+            warnings=[str(each) for each in client.warnings],
+        )
+
+    async def listed(self, kind: str) -> list[dict[str, Any]]:
+        """All tools, resources, templates or prompts, as the server wrote them. Raises `NotConnected`, and what calls
+        raise.
+        """
+        client = self.client
+        listings: dict[str, Callable[..., AsyncIterator[Any]]] = {
+            "tools": client.tools,
+            "resources": client.resources,
+            "templates": client.resource_templates,
+            "prompts": client.prompts,
+        }
+        return [each.to_wire() async for each in listings[kind](fresh=True)]
+
+    async def _connect(self) -> None:
+        async with self._lock:
+            await self._close()
+            self._error = None
+            self._now("connecting")
+            try:
+                self._client = self._made()
+                await self._client.open()
+            except asyncio.CancelledError:
+                await self._close()
+                raise
+            except Exception as problem:  # noqa: BLE001 - whatever keeps it from connecting: the person sees it
+                await self._close()
+                self._error = error_view(problem)
+                self._now("login" if isinstance(problem, LoginRequired) else "failed")
+            else:
+                self._now("ready")
+
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        writer, self._writer = self._writer, None
+        self._questions.withdraw(self.id)
+        await self._calls.end(self.id)
+        if client is not None:
+            await client.close()
+        if writer is not None:
+            writer.close()
+            if self.transcript is not None:
+                self._watcher.wrote(self.transcript)
+
+    def _made(self) -> Client:
+        """A client by the settings. Raises what `Client` does."""
+        target, settings = self.target, self.settings
+        self._count += 1
+        path = self._folder / f"{self.id}-{self._count}.jsonl"
+        self._writer = writer = CaptureWriter(
+            path,
+            redaction=Redaction(defaults=False),
+            max_bytes=2**40,
+            on_write=lambda: self._watcher.wrote(self.transcript or ""),
+        )
+        self.transcript = self._watcher.captured(self, path)
+        person = QuestionHandlers(
+            self._questions,
+            self.id,
+            lambda: self.settings.roots,
+            lambda call: self._calls.current(self.id, call),
+        )
+        options: dict[str, Any] = {
+            "record": writer,
+            "revision": settings.revision,
+            "timeout": settings.timeout,
+            "max_timeout": None,
+            "cache": False,
+            "on_stderr": None,
+            "on_state": self._stated,
+            "on_change": self._changed,
+            "logging": self._logged,
+            "approve": person.visit,
+            "extensions": [
+                tasks(),
+                *(
+                    Extension(identifier=each, settings=settings.extensions[each])
+                    for each in settings.extensions
+                ),
+            ],
+        }
+        if settings.elicitation:
+            options["elicitation"] = person.fill
+        if settings.sampling:
+            options |= {"sampling": person.sample, "sampling_tools": True}
+        if settings.roots:
+            options["roots"] = person.roots
+        if settings.log_level:
+            options["log_level"] = settings.log_level
+        place, further = resolved(self.name, target)
+        options |= further
+        if isinstance(place, str) and settings.login:
+            sent = {each.lower() for each in further.get("headers", {})}
+            if "authorization" not in sent:
+                options["auth"] = OAuth(approve=person.log_in, client_name="Dovetail Inspector")
+        return Client(place, **options)
+
+    def _stated(self, change: StateChange) -> None:
+        self._renewals = change.renewals
+        if self._opening is not None and not self._opening.done():
+            return  # what comes of connecting is told when it is known
+        if change.cause is not None:
+            self._error = error_view(change.cause)
+        self._now(_STATES[change.state])
+
+    def _changed(self, change: Any) -> None:
+        self._watcher.told("changed", {"server": self.id, "what": change.kind, "uri": change.uri})
+
+    def _logged(self, notice: MessageNotice) -> None:
+        self._watcher.told("log", {"server": self.id, **notice.to_wire()})
+
+    def _now(self, state: ServerState) -> None:
+        self._state = state
+        self._watcher.changed(self)

@@ -1,0 +1,169 @@
+"""Who may come in to the page, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from inspected import kitchen
+
+from dovetail_inspector.inspection import Inspection
+from dovetail_inspector.web.access import Access
+from dovetail_inspector.web.serving import WebFace, listener, serve
+
+JSON = {"content-type": "application/json"}
+
+
+@asynccontextmanager
+async def served(inspection: Inspection, page: Any = None) -> AsyncIterator[tuple[str, Access]]:
+    """The page of an Inspector, on a port of this machine."""
+    with listener(0) as sock:
+        port = sock.getsockname()[1]
+        access = Access(port)
+        started = asyncio.Event()
+        face = WebFace(inspection, access) if page is None else WebFace(inspection, access, page=page)
+        running = asyncio.create_task(serve(face, sock, started=started.set))
+        await started.wait()
+        try:
+            yield f"http://127.0.0.1:{port}", access
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def logged_in(address: str, access: Access) -> AsyncIterator[aiohttp.ClientSession]:
+    """A browser that has the token."""
+    async with aiohttp.ClientSession(address, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        async with session.post("/api/session", json={"token": access.token}) as answer:
+            assert answer.status == 200
+            cookie = answer.headers["set-cookie"].lower()
+            assert "httponly" in cookie
+            assert "samesite=strict" in cookie
+        yield session
+
+
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "127.0.0.1"}, 421),
+        ({"Host": "127.0.0.1.evil.example:PORT"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost:PORT"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://127.0.0.1:PORT", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({}, 200),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_other_pages_and_other_names_are_kept_out(inspection, headers, status, method):
+    async with served(inspection) as (address, access), logged_in(address, access) as session:
+        port = address.rpartition(":")[2]
+        sent = {name: value.replace("PORT", port) for name, value in headers.items()}
+        path = "/api/state" if method == "GET" else "/api/servers"
+        body = {"name": "x", "target": {"url": "http://127.0.0.1:1/mcp"}} if method == "POST" else None
+        async with session.request(method, path, headers=sent, json=body) as answer:
+            assert answer.status == (201 if (status, method) == (200, "POST") else status)
+        assert len(inspection.servers) == (1 if (status, method) == (200, "POST") else 0)
+
+
+async def test_nothing_is_told_without_the_cookie_and_a_wrong_token_gets_none(inspection, tmp_path):
+    (tmp_path / "index.html").write_text("<p nonce=__NONCE__>")
+    async with served(inspection, tmp_path) as (address, access), aiohttp.ClientSession(address) as session:
+        paths = (
+            "/api/state",
+            "/api/events",
+            "/api/servers/s1/tools",
+            "/api/transcripts/t1/records",
+            "/api/nothing",
+        )
+        for path in paths:
+            async with session.get(path) as answer:
+                assert answer.status == 401
+        for token in ("", "x", access.token[:-1], access.token + "x"):
+            async with session.post("/api/session", json={"token": token}) as answer:
+                assert answer.status == 401
+                assert "set-cookie" not in answer.headers
+        async with session.post("/api/session", data=json.dumps({"token": access.token})) as answer:
+            assert answer.status == 415  # what a form of another page could send
+        async with session.get("/", headers={"Cookie": f"{access.cookie_name}=x"}) as answer:
+            text, policy = await answer.text(), answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "__NONCE__" not in text
+            assert text.removeprefix("<p nonce=").removesuffix(">") in policy
+            assert access.token not in text
+        async with session.get("/") as answer:
+            assert text != await answer.text()
+
+
+@pytest.mark.parametrize(
+    "path", ["/assets/../index.html", "/assets/%2e%2e/index.html", "/assets//etc/passwd", "/x"]
+)
+async def test_no_other_file_is_given(inspection, tmp_path, path):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("secret")
+    async with served(inspection, tmp_path) as (address, _):
+        port = int(address.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+        assert b" 404 " in (await reader.read()).split(b"\r\n")[0]
+        writer.close()
+
+
+async def test_events_go_on_where_they_were(inspection, tmp_path):
+    async with served(inspection) as (address, access), logged_in(address, access) as session:
+        await kitchen(inspection, tmp_path)
+        inspection.catch_up()
+
+        async def read(last: int, until: int) -> list[int]:
+            async with session.get("/api/events", headers={"Last-Event-ID": str(last)}) as answer:
+                assert answer.content_type == "text/event-stream"
+                seen: list[int] = []
+                async for line in answer.content:
+                    if line.startswith(b"id: "):
+                        seen.append(int(line[4:]))
+                        if seen[-1] == until:
+                            return seen
+            return seen
+
+        latest = inspection.events.seq
+        assert await read(0, latest) == list(range(1, latest + 1))
+        assert await read(latest - 2, latest) == [latest - 1, latest]
+        async with session.get("/api/events?after=99999") as answer:
+            async for line in answer.content:
+                if line.startswith(b"event: "):
+                    assert line == b"event: reset\n"
+                    break
+
+
+@pytest.mark.parametrize(
+    "method, path, body, status",
+    [
+        ("GET", "/api/servers/s9/info", None, 404),
+        ("GET", "/api/calls/c9", None, 404),
+        ("POST", "/api/questions/q9", {"action": "accept"}, 404),
+        ("POST", "/api/questions/q9", {"action": "burn"}, 400),
+        ("POST", "/api/servers", {"name": "x"}, 400),
+        ("POST", "/api/servers", {"name": "x", "target": {}}, 400),
+        ("POST", "/api/servers", {"name": "x", "target": {"url": "u"}, "more": 1}, 400),
+        ("POST", "/api/captures", {"not": "a capture"}, 400),
+        ("GET", "/api/transcripts/t9/records", None, 404),
+    ],
+)
+async def test_what_can_not_be_done_says_why(inspection, method, path, body, status):
+    async with (
+        served(inspection) as (address, access),
+        logged_in(address, access) as session,
+        session.request(method, path, json=body) as answer,
+    ):
+        assert answer.status == status
+        error = (await answer.json())["error"]
+        assert error["message"]
