@@ -18,6 +18,9 @@ from typing import Any
 
 from dovetail.security import one_line
 
+from .between.command import is_between
+from .between.command import main as between
+
 __all__ = ["main"]
 
 _DEFAULT_PORT = 6280
@@ -32,6 +35,8 @@ def main(words: Sequence[str]) -> int:
     ``words``: those after ``dovetail inspect``. Ends with `SystemExit` for a mistake in them.
     """
     given = list(words)
+    if is_between(given):
+        return between(given)
     command: list[str] = []
     if "--" in given:
         at = given.index("--")

@@ -26,7 +26,7 @@ from .hosts import FoundEntry, entries_named, put_between, taken_out, write
 from .live import LiveRelay, LiveUnavailable, Steering, live_relays
 from .relaying import HostEntry, Relaying, end_like, relay_command, relay_url
 
-__all__ = ["add_options", "main", "run"]
+__all__ = ["add_options", "is_between", "main", "run"]
 
 _OK: Final = 0
 _FAILED: Final = 1
@@ -65,6 +65,12 @@ def main(words: Sequence[str]) -> int:
     except _Mistake as problem:
         return _told(str(problem), _USAGE)
     return run(options)
+
+
+def is_between(words: Sequence[str]) -> bool:
+    """Whether the words after ``dovetail inspect`` are for `main`."""
+    given, _ = split(words)
+    return any(each.partition("=")[0] in ("--between", "--live", "--steer") for each in given)
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -205,6 +211,7 @@ def _changed(
     """Show what would be written, and write it if that is agreed to."""
     change = taken_out(found) if taken else put_between(found, further, at=at)
     sys.stdout.write(f"{passage(change.diff)}\n")
+    sys.stdout.flush()  # before what is asked
     if not options.write and not _agreed():
         return _told("nothing was written; --write writes it", _FAILED)
     write(found, change)
