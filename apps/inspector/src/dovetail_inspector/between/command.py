@@ -243,10 +243,10 @@ def _found(options: argparse.Namespace) -> FoundEntry:
 def _list() -> int:
     for relay in live_relays():
         of = f" ({relay.host}: {relay.server})" if relay.server else ""
-        sys.stdout.write(f"{relay.name}{one_line(of)}  {one_line(relay.url)} {one_line(relay.target)}\n")
-        sys.stdout.write(f"  {one_line(relay.capture)}\n")
+        _show(f"{relay.name}{of}", f"{relay.url} {relay.target}".lstrip())
+        _show("", relay.capture)
         for each in Steering(relay).faults():
-            sys.stdout.write(f"  {each.number}: {one_line(each.fault)} ({each.struck} of {each.matched})\n")
+            _show("", f"{each.number}: {each.fault} ({each.struck} of {each.matched})")
     return _OK
 
 
@@ -256,8 +256,14 @@ def _steer(name: str, faults: Sequence[Fault], gone: Sequence[int]) -> int:
         if not steering.remove(number):
             raise _Mistake(f"the relay {name} has no fault {number}")
     for each in faults:
-        sys.stdout.write(f"{steering.add(each)}\n")
+        number = steering.add(each)
+        sys.stdout.write(f"{one_line(str(number))}\n")
     return _OK
+
+
+def _show(name: str, text: str) -> None:
+    """Two columns, whatever is in them."""
+    sys.stdout.write(f"{one_line(name)}  {one_line(text)}\n")
 
 
 def _running(name: str) -> LiveRelay:

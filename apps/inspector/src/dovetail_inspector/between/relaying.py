@@ -34,7 +34,6 @@ __all__ = ["HostEntry", "Relaying", "relay_command", "relay_url"]
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 """Bytes of a capture, by default (256 MiB); what passes later is not in it, and passes all the same."""
-_NAME: Final = "dovetail inspect"
 
 
 class HostEntry:
@@ -195,5 +194,5 @@ def _new_capture() -> Path:
 
 def _to_stderr(line: str) -> None:
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"{_NAME}: {one_line(line)}\n")
+        sys.stderr.write(f"dovetail inspect: {one_line(line)}\n")
         sys.stderr.flush()
