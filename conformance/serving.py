@@ -8,7 +8,6 @@ each request to the next of them, whoever sent it, so a scenario of several requ
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import verdicts
+from between import Between
 from environment import SetUpError
 
 HERE = Path(__file__).resolve().parent
@@ -27,7 +27,7 @@ sys.path.insert(0, str(HERE.parent / "tests" / "cluster"))
 
 from machines import ENGINES, MissingEngine, cluster  # noqa: E402 - found by the line above
 
-__all__ = ["ENGINES", "Between", "Served", "process_of", "served", "tail_of"]
+__all__ = ["ENGINES", "Served", "process_of", "served", "tail_of"]
 
 SERVER_START = 15.0  # seconds until the server has to take connections
 GRACE = 3.0  # seconds between asking a process to end and ending it
@@ -39,28 +39,6 @@ class Served:
 
     url: str
     check: Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Between:
-    """What stands between: ``dovetail proxy`` or ``dovetail gateway``, and the ``revision`` that it speaks with the
-    server.
-    """
-
-    command: str
-    revision: str
-
-    def words(self, server: Sequence[str], port: int, folder: Path) -> list[str]:
-        """The command that serves the server at a port."""
-        own = ["--http", str(port), "--revision", self.revision, "--tasks"]
-        start = [sys.executable, "-m", "dovetail", self.command, *own]
-        if self.command == "proxy":
-            return [*start, "--", *server]
-        path = folder / "servers.json"
-        path.write_text(
-            json.dumps({"mcpServers": {"everything": {"command": server[0], "args": list(server[1:])}}})
-        )
-        return [*start, "--bare-names", str(path)]
 
 
 @asynccontextmanager

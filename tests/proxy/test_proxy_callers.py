@@ -18,11 +18,13 @@ from dovetail import (
     InternalError,
     InvalidParams,
     LocalProtocolError,
+    MissingCapability,
     Principal,
     RPCError,
 )
 from dovetail.providers import ProvidedPage, Provider
 from dovetail.proxy import ParkingLost, ProxyProvider, proxy_app
+from dovetail.proxy.parking import ParkedCall
 from dovetail.security import Credentials
 from dovetail.testing.serving import served
 
@@ -182,6 +184,66 @@ async def test_connections_are_bounded_and_closed_when_unused() -> None:
     assert provider._connections.many <= 3
     for client in clients:
         await client.close()
+
+
+async def test_questions_that_come_shortly_after_one_another_are_one_round() -> None:
+    """Those that a stateful upstream asks together are requests of their own: the caller is told of all at once."""
+    upstream = App("upstream")
+    asked: list[str] = []
+
+    @upstream.tool
+    async def both(ctx: Context) -> str:
+        async def later() -> str:
+            while not asked:  # noqa: ASYNC110 - until the first has left the process, and a little longer
+                await asyncio.sleep(0.001)
+            return await ctx.elicit("second?", str, key="second")
+
+        return " ".join(await asyncio.gather(ctx.elicit("first?", str, key="first"), later()))
+
+    app = proxy_app(upstream, revision=STATEFUL)
+    ask = ParkedCall._ask
+
+    async def noting(self: ParkedCall, method: str, params: Any) -> Any:
+        asked.append(method)
+        return await ask(self, method, params)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ParkedCall, "_ask", noting)
+        async with Client(
+            app, revision=STATELESS, rounds="manual", elicitation=lambda request: "x"
+        ) as client:
+            required: Any = await client.request("tools/call", {"name": "both", "arguments": {}})
+    messages = [each["params"]["message"] for each in required["inputRequests"].values()]
+    assert messages == ["first?", "second?"]
+
+
+async def test_a_question_that_is_taken_back_at_once_is_nobodys() -> None:
+    """The upstream no longer waits for it when the caller would be told: the call goes on, without an empty round."""
+    upstream = App("upstream")
+
+    @upstream.tool
+    async def hasty(ctx: Context) -> str:
+        question = asyncio.create_task(ctx.elicit("never mind?", str, key="first"))
+        await asyncio.sleep(0.005)
+        question.cancel()
+        return "done"
+
+    app = proxy_app(upstream, revision=STATEFUL)
+    async with Client(app, revision=STATELESS, rounds="manual", elicitation=lambda request: "x") as client:
+        result: Any = await client.request("tools/call", {"name": "hasty", "arguments": {}})
+    assert result["content"][0]["text"] == "done"
+
+
+async def test_who_can_be_asked_is_not_told_to_declare_it_for_an_upstream_that_has_no_way_to_ask() -> None:
+    """A revision without elicitation behind: the result says so, where -32021 would send the caller in a circle."""
+    app = proxy_app(counting([]), revision="2025-03-26")
+    async with Client(app, revision=STATELESS, elicitation=lambda request: "x") as client:
+        result = await client.call_tool("ask")
+    assert result.is_error
+    assert "2025-03-26" in result.text
+    async with Client(app, revision=STATELESS) as client:
+        with pytest.raises(MissingCapability):
+            await client.call_tool("ask")
 
 
 async def test_a_parked_call_that_is_gone_says_so() -> None:

@@ -473,16 +473,27 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
     meta = members.get("_meta")
     if meta is not None and profile.stateless:
         decoded = _object(meta)
-        if names.META_MISSING in decoded and client.era == "stateful":
+        lacking = decoded.pop(names.META_MISSING, None) if client.era == "stateful" else None
+        if lacking is not None and not _is_within(lacking, decode(encode(call.peer.capabilities))):
             raise MissingCapability(
-                "the tool asks what this client did not declare",
-                data={"requiredCapabilities": decoded[names.META_MISSING]},
+                "the tool asks what this client did not declare", data={"requiredCapabilities": lacking}
             )
+        # Else it is the upstream's revision that has no way to ask, and the result says so.
         said = {key: each for key, each in decoded.items() if key != names.META_SERVER_INFO}
         del members["_meta"]
         if said:
             return Result(meta=said, extra=members)
     return msgspec.json.encode(members)
+
+
+def _is_within(lacking: Any, declared: Any) -> bool:
+    """Whether a caller has declared all that an upstream says it lacks."""
+    if not isinstance(lacking, dict):
+        return True
+    return isinstance(declared, dict) and all(
+        name in declared and _is_within(each, declared[name])
+        for name, each in cast("dict[str, Any]", lacking).items()
+    )
 
 
 _object: Final = msgspec.json.Decoder(dict[str, Any]).decode
