@@ -25,11 +25,11 @@ _ALWAYS = {
     "server-sse-polling": "the tool ends the stream of its answer, and the proxy's own stream stays open",
     "tasks-required-task-error": "no tool of a proxy has to be a task: who knows none waits for the answer",
 }
+_ELICITATION = "2025-06-18"
 _BY_KEY = "requests of the stateful era have no keys, so the keys of the questions are the proxy's"
 # By scenario: where it speaks a stateful revision.
 _STATEFUL = {
     "input-required-result-basic-elicitation": _BY_KEY,
-    "input-required-result-ignore-extra-params": _BY_KEY,
     "tasks-mrtr-composition": "in the stateful era a task begins before its first question",
 }
 # By scenario: the first revision behind in which it can pass, and what came with that.
@@ -44,8 +44,9 @@ _SINCE = {
             "input-required-result-non-tool-request",
             "input-required-result-result-type",
             "input-required-result-tampered-state",
+            "input-required-result-validate-input",
         ),
-        ("2025-06-18", "elicitation"),
+        (_ELICITATION, "elicitation"),
     ),
     "elicitation-sep1034-defaults": ("2025-11-25", "defaults of texts, numbers and choices"),
     "elicitation-sep1330-enums": ("2025-11-25", "choices of several, and with titles"),
@@ -92,7 +93,9 @@ class Between:
             for name, (since, what) in _SINCE.items()
             if self.revision < since
         }
-        return _ALWAYS | _STATEFUL | lacking
+        # Where nothing can be asked, the answers that it sends too many of are ignored with all others.
+        extra = {} if self.revision < _ELICITATION else {"input-required-result-ignore-extra-params": _BY_KEY}
+        return _ALWAYS | _STATEFUL | extra | lacking
 
     def expected(self, expected: dict[str, set[str]]) -> dict[str, set[str]]:
         """The scenarios that may fail, by role, given those that may without it."""

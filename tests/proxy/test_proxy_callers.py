@@ -21,12 +21,14 @@ from dovetail import (
     MissingCapability,
     Principal,
     RPCError,
+    TextContent,
 )
 from dovetail.providers import ProvidedPage, Provider
 from dovetail.proxy import ParkingLost, ProxyProvider, proxy_app
 from dovetail.proxy.parking import ParkedCall
 from dovetail.security import Credentials
 from dovetail.testing.serving import served
+from dovetail.types import CallToolResult
 
 STATEFUL, STATELESS = "2025-11-25", "2026-07-28"
 
@@ -184,6 +186,36 @@ async def test_connections_are_bounded_and_closed_when_unused() -> None:
     assert provider._connections.many <= 3
     for client in clients:
         await client.close()
+
+
+async def test_results_that_begin_alike_and_results_that_do_not_pass_alike() -> None:
+    """How results begin is learned from the first of them: what stands in a later one passes all the same, whole."""
+    upstream = App("upstream")
+    results = [
+        CallToolResult(content=[TextContent(text="plain")]),
+        CallToolResult(content=[TextContent(text='a "_meta" in a text, and a "resultType"')]),
+        CallToolResult(content=[TextContent(text="with a meta of its own")], meta={"example.com/own": 1}),
+        CallToolResult(content=[TextContent(text="\u0001 is written with an escape")]),
+        CallToolResult(content=[TextContent(text="a meta below", meta={"example.com/below": 2})]),
+        CallToolResult(content=[TextContent(text="an error")], is_error=True),
+        CallToolResult(content=[], structured_content={"resultType": "none of ours", "_meta": {"a": 1}}),
+    ]
+
+    @upstream.tool
+    async def give(number: int) -> CallToolResult:
+        return results[number]
+
+    async with (
+        Client(upstream, revision=STATELESS) as direct,
+        Client(proxy_app(upstream), revision=STATELESS) as client,
+    ):
+        for number in [*range(len(results)), *reversed(range(len(results)))]:
+            params = {"name": "give", "arguments": {"number": number}}
+            wanted = await direct.request("tools/call", params)
+            came = await client.request("tools/call", params)
+            for each in (wanted, came):
+                each["_meta"].pop("io.modelcontextprotocol/serverInfo")
+            assert came == wanted
 
 
 async def test_questions_that_come_shortly_after_one_another_are_one_round() -> None:
