@@ -80,6 +80,44 @@ async def test_an_upstream_that_is_not_there_costs_its_own_part_and_comes_back(t
         assert (await client.call_tool("late_hello")).text == "hello"
 
 
+@pytest.mark.parametrize("theirs", [STATELESS, STATEFUL])
+async def test_a_proxy_before_a_proxy_does_not_say_that_what_is_away_is_not_there(
+    theirs: str, tmp_path: Path
+) -> None:
+    """The list of the nearer one says that it is not whole; what is missing is called again once it is there."""
+    path = tmp_path / "late.py"
+    path.write_text("import sys; sys.exit(1)")
+    near = App("near")
+
+    @near.tool
+    async def here() -> str:
+        return "here"
+
+    near.mount("late", ProxyProvider([sys.executable, str(path)], name="the late one"))
+    async with Client(proxy_app(near, revision=theirs), revision=STATELESS) as client:
+        for _ in range(2):  # once asked for, and once known
+            with pytest.raises(InternalError, match="may be one of these"):
+                await client.call_tool("late_hello")
+        assert (await client.call_tool("here")).text == "here"
+        path.write_text(
+            "from dovetail import App\napp = App('late')\n\n@app.tool\nasync def hello() -> str:\n    return 'hello'\n"
+            "\n\napp.run()\n"
+        )
+
+        async def said() -> str:
+            while True:
+                try:
+                    return (await client.call_tool("late_hello")).text
+                except InternalError:
+                    await asyncio.sleep(
+                        0.1
+                    )  # nobody tells when a server that is away may be connected to again
+
+        assert await asyncio.wait_for(said(), 30) == "hello"
+        with pytest.raises(InvalidParams, match="there is no tool"):
+            await client.call_tool("late_none")
+
+
 async def test_an_upstream_that_dies_is_started_again(tmp_path: Path) -> None:
     path = tmp_path / "mortal.py"
     path.write_text(

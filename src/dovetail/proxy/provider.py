@@ -261,8 +261,9 @@ class ProxyProvider(Provider):
             raise self._told(problem) from problem
         items, hints = [self._provided(kind, each) for each in page.items], page.hints
         if hints is None:  # it tells of changes, so the app may say how long to keep it
-            return ProvidedPage(items, page.next)
-        return ProvidedPage(items, page.next, ttl=hints.ttl, scope="public" if hints.public else "private")
+            return ProvidedPage(items, page.next, page.partial)
+        scope = "public" if hints.public else "private"
+        return ProvidedPage(items, page.next, page.partial, ttl=hints.ttl, scope=scope)
 
     async def _found(self, kind: ListKind, call: Call, channel: Channel, name: str) -> Any:
         there = self._connections.at_hand(call, channel)
