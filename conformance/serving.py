@@ -8,11 +8,13 @@ each request to the next of them, whoever sent it, so a scenario of several requ
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -60,6 +62,8 @@ async def _alone(folder: Path, between: Between | None) -> AsyncIterator[Served]
         command = between.words([*server, "--stdio"], port, folder)
     async with process_of(command, output) as process:
         await _ready(port, process, output)
+        if between is not None:
+            await asyncio.to_thread(_first_call, f"http://127.0.0.1:{port}/mcp")
 
         def check() -> None:
             if process.returncode is not None:
@@ -126,6 +130,31 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def _first_call(url: str) -> None:
+    """Call as a caller that can be asked, before the suite does: to a server of the stateful era such a call goes on a
+    connection of its own, which on stdio is a process of its own, and the suite gives its answer 600 ms.
+    """
+    prefix = "io.modelcontextprotocol"
+    meta = {f"{prefix}/protocolVersion": "2026-07-28", f"{prefix}/clientCapabilities": {"elicitation": {}}}
+    params = {"name": "test_simple_text", "arguments": {}, "_meta": meta}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "test_simple_text",
+    }
+    request = urllib.request.Request(url, json.dumps(asked).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=SERVER_START) as response:
+            answer = json.loads(response.read())
+    except OSError as problem:
+        raise SetUpError(f"the first call failed: {problem}") from None
+    if "result" not in answer:
+        raise SetUpError(f"the first call failed: {answer}")
 
 
 async def _ready(port: int, process: asyncio.subprocess.Process, output: Path) -> None:
