@@ -310,5 +310,10 @@ def test_what_can_not_be_is_refused() -> None:
         Gateway({"a__b": shed()})
     with pytest.raises(LocalProtocolError, match="'elicitation'"):
         Gateway({"shed": Client(shed(), elicitation=lambda asked: None)})
+    configured: Any = {"mcpServers": {"shed": {"command": "true"}}}
+    file: Any = "servers.json"
+    for given in (configured, configured["mcpServers"], file):
+        with pytest.raises(LocalProtocolError, match="dovetail gateway FILE"):
+            Gateway(given)
     with pytest.raises(LocalProtocolError, match="'mail'"):
         Gateway({"shed": shed()}, credentials={"mail": lambda principal: {}})
