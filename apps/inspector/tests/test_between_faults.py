@@ -138,7 +138,7 @@ def struck(fault: Fault, subjects: list[Subject], sender: str = "server") -> lis
     """Which of some messages a fault strikes."""
     faults = FaultSet("stdio")
     faults.add(fault)
-    return [bool(faults.striking("message", sender, [each])) for each in subjects]  # type: ignore[arg-type] # a word
+    return [bool(faults.striking("message", sender, [each])) for each in subjects]  # type: ignore[arg-type] # one of two words
 
 
 def test_which_messages_are_struck() -> None:
@@ -198,14 +198,14 @@ def test_what_becomes_of_bytes() -> None:
 
 def test_a_pointer_leads_to_what_is_changed() -> None:
     def changed(pointer: str, **value: object) -> object:
-        return json.loads(altered(ChangedMember(pointer=pointer, **value), RESPONSE))  # type: ignore[arg-type] # any JSON
+        return json.loads(altered(ChangedMember(pointer=pointer, **value), RESPONSE))  # type: ignore[arg-type] # any value of JSON
 
     whole = json.loads(RESPONSE)
     assert changed("/id") == {each: whole[each] for each in whole if each != "id"}
     assert changed("/result", value=None) == {**whole, "result": None}
-    assert changed("/result/content/0/text", value=[1])["result"]["content"][0]["text"] == [1]  # type: ignore[index] # of JSON
-    assert changed("/result/content/0")["result"]["content"] == []  # type: ignore[index] # of JSON
-    assert changed("/result/new~1name~0", value=1)["result"]["new/name~"] == 1  # type: ignore[index] # of JSON
+    assert changed("/result/content/0/text", value=[1])["result"]["content"][0]["text"] == [1]  # type: ignore[index] # a value of JSON
+    assert changed("/result/content/0")["result"]["content"] == []  # type: ignore[index] # a value of JSON
+    assert changed("/result/new~1name~0", value=1)["result"]["new/name~"] == 1  # type: ignore[index] # a value of JSON
     for nowhere in ("/result/content/5", "/result/content/x", "/nothing/inside", "/id/inside"):
         assert altered(ChangedMember(pointer=nowhere, value=1), RESPONSE) == RESPONSE
     batch = b"[%s,%s]" % (RESPONSE, RESPONSE)
