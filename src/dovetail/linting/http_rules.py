@@ -121,9 +121,8 @@ def _request(line: CaptureLine, exchange: HTTPExchange, say: LineReport) -> None
         if not is_json_content_type(headers.get("content-type", "")):
             said = f"a message is sent as {shown(headers.get('content-type', 'nothing in particular'))}"
             say("content-type-of-request", said, "content-type")
-    begins = exchange.initializes
-    stateless = line.era == "stateless"
-    if talk.session and not begins and not stateless and names.HEADER_SESSION not in headers and not old:
+    within = talk.session and line.era == "stateful" and not exchange.initializes and not old
+    if within and names.HEADER_SESSION not in headers:
         say(
             "session-header-missing",
             "the server named a session, and the request does not",

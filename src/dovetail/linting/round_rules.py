@@ -97,7 +97,9 @@ def call(heard: Heard) -> None:
         return
     rounds.remove(chosen)
     _state(heard, chosen, state)
-    if chosen.id == key_of(heard.id):
+    # Without the state, it may be a request of somebody else's who shares the connection with whoever was asked back.
+    is_it = heard.exchange is None or (isinstance(state, str) and hash(state) == chosen.state)
+    if is_it and chosen.id == key_of(heard.id):
         heard.say(
             "retry-id-reused",
             f"its id is that of the request that was asked back: {shown(heard.id)}",
@@ -111,15 +113,15 @@ def call(heard: Heard) -> None:
 
 
 def _chosen(rounds: list[RoundState], params: dict[str, Any]) -> RoundState | None:
-    """The round that a request belongs to: that of its state, else that of its answers, else the oldest."""
+    """The round that a request belongs to: that of its state, else the last of its parameters, else the last."""
     state = params.get(_STATE)
     if isinstance(state, str):
         same = next((each for each in rounds if each.state == hash(state)), None)
         if same is not None:
             return same
-    given = objects(params.get(_ANSWERS)).keys()
-    fitting = [each for each in rounds if given and given & each.keys]
-    return next(iter(fitting or rounds), None)
+    now = params_hash(params)
+    alike = [each for each in rounds if each.params_hash == now]
+    return next(reversed(alike or rounds), None)
 
 
 def _state(heard: Heard, chosen: RoundState, state: Any) -> None:
