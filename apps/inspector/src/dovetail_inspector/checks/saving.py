@@ -59,7 +59,9 @@ def check_of_call(
     try:
         found["call"] = call.call()
     except RecursionError:
-        raise CheckNotSaved(f"the parameters in line {record} are so deep that nobody could edit them") from None
+        raise CheckNotSaved(
+            f"the parameters in line {record} are so deep that nobody could edit them"
+        ) from None
     if call.answers:
         found["answers"] = call.answers
     expected = call.expected()
