@@ -39,56 +39,56 @@ def run(path: Path, options: RunOptions | None = None) -> int:
     or the servers: it is told.
     """
     options = options or RunOptions()
-    stream = _Output(options.stream or sys.stdout)
+    told = _ToldResults(options.stream or sys.stdout)
     try:
         file = read_checks(path.read_bytes(), name=str(path), folder=path.parent)
         _asked_for(file, options.settings)
     except OSError as problem:
-        return _refused(stream, f"{path} can't be read: {problem.strerror or problem}")
+        return _refused(told, f"{path} can't be read: {problem.strerror or problem}")
     except CheckFileInvalid as problem:
-        return _refused(stream, str(problem))
+        return _refused(told, str(problem))
     began = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     results: list[CheckResult] = []
     try:
-        asyncio.run(_run(file, options, stream, results))
+        asyncio.run(_run(file, options, told, results))
     except EnvironmentMissing as problem:
-        return _refused(stream, str(problem))
+        return _refused(told, str(problem))
     except KeyboardInterrupt:
-        stream.write("interrupted\n")
+        told.write("interrupted")
         code = INTERRUPTED
     else:
         code = exit_code(results)
-    stream.write(f"{one_line(summary_of(results))}\n")
+    told.write(summary_of(results))
     if options.junit is not None:
         try:
             options.junit.write_bytes(junit(results, began=began, name=path.name))
         except OSError as problem:
-            return _refused(stream, f"{options.junit} can't be written: {problem.strerror or problem}")
+            return _refused(told, f"{options.junit} can't be written: {problem.strerror or problem}")
     return code
 
 
-class _Output:
+class _ToldResults:
     """Where results are told. Whoever reads them may go away, as ``| head`` does; the run goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
 
     def write(self, text: str) -> None:
-        """Tell it at once, as long as anybody reads."""
+        """Tell it at once, in lines of its own, as long as anybody reads."""
         if self._stream is None:
             return
         try:
-            self._stream.write(text)
+            self._stream.write(f"{passage(text)}\n")
             self._stream.flush()
         except BrokenPipeError:
             self._stream = None
 
 
-async def _run(file: CheckFile, options: RunOptions, stream: _Output, results: list[CheckResult]) -> None:
+async def _run(file: CheckFile, options: RunOptions, told: _ToldResults, results: list[CheckResult]) -> None:
     async for each in run_checks(file, options.settings):
         results.append(each)
         if not (options.quiet and each.passed):
-            stream.write(f"{passage(line_of(each))}\n")
+            told.write(line_of(each))
 
 
 def _asked_for(file: CheckFile, settings: CheckSettings) -> None:
@@ -103,6 +103,6 @@ def _asked_for(file: CheckFile, settings: CheckSettings) -> None:
         raise CheckFileInvalid("lint = true needs something that judges messages, and nothing was given")
 
 
-def _refused(stream: _Output, text: str) -> int:
-    stream.write(f"dovetail: {one_line(text)}\n")
+def _refused(told: _ToldResults, text: str) -> int:
+    told.write(f"dovetail: {one_line(text)}")
     return USAGE

@@ -37,7 +37,7 @@ from dovetail.schemas import Validator, compile_schema
 from .answering import CheckAnswering
 from .expecting import CheckOutcome, failures_of
 from .hearing import HeardCell, LineJudge
-from .reading import AUTO, CheckFile, CheckServer, SavedCheck
+from .reading import CheckFile, CheckServer, SavedCheck
 from .variables import Environment, at_pointer, filled, names_in
 
 __all__ = ["CheckCell", "CheckResult", "CheckSettings", "CheckState", "cells_of", "run_checks"]
@@ -294,8 +294,7 @@ class _CellRun:
             **self._answering.options(),
             **self._settings.options,
         }
-        if cell.revision != AUTO:
-            options["revision"] = cell.revision
+        options["revision"] = cell.revision
         if self._heard is not None:
             options["record"] = self._heard.writer
         if declared is None:

@@ -191,7 +191,7 @@ def _changes(
 
 def _exchanged(lines: Iterable[CaptureLine]) -> Iterator[_Exchanged]:
     """What was said, each when it is whole; in the end what has no answer."""
-    waiting = _Waiting()
+    waiting = _WaitingRequests()
     number = 0
     for line in lines:
         for message in messages_of(line):
@@ -218,7 +218,7 @@ def _exchanged(lines: Iterable[CaptureLine]) -> Iterator[_Exchanged]:
     yield from waiting.rest()
 
 
-class _Waiting:
+class _WaitingRequests:
     """Requests without an answer: by exchange and id, and by link and id."""
 
     def __init__(self) -> None:
