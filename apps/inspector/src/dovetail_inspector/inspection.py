@@ -28,6 +28,7 @@ from .views import CallView, ConnectionSettings, ServerTarget, ServerView, Trans
 __all__ = ["Inspection"]
 
 _log: Final = get_logger("dovetail_inspector")
+_LONGEST_NAME: Final = 200
 _FLUSH: Final = 0.05
 """Seconds for which records are gathered before they are told of."""
 
@@ -164,6 +165,15 @@ class Inspection:
         path.touch(mode=0o600)
         path.write_bytes(data)
         return self.open_capture(path, name)
+
+    def rename(self, id: str, name: str) -> TranscriptView:
+        """Call a conversation otherwise. Raises `LookupError`, and ValueError for a name that is none."""
+        found = self.transcript(id)
+        if not name.strip() or len(name) > _LONGEST_NAME:
+            raise ValueError(f"a conversation has a name of 1 to {_LONGEST_NAME} characters")
+        found.name = name.strip()
+        self.events.publish("transcript", found.view())
+        return found.view()
 
     def forget(self, id: str) -> None:
         """Look at a conversation no more. Raises `LookupError`."""

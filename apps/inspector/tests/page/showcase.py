@@ -1,6 +1,6 @@
 """A server with one of everything that the page shows, and with what a hostile one would say.
 
-    python showcase.py         on standard input and output
+python showcase.py         on standard input and output
 """
 
 from __future__ import annotations
@@ -82,7 +82,11 @@ ORDER: dict[str, Any] = {
                 "type": "object",
                 "required": ["sku"],
                 "properties": {
-                    "sku": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]+$", "description": "Such as AB-12."},
+                    "sku": {
+                        "type": "string",
+                        "pattern": "^[A-Z]{2}-[0-9]+$",
+                        "description": "Such as AB-12.",
+                    },
                     "count": {"type": "integer", "minimum": 1, "maximum": 99, "default": 1},
                 },
             },
@@ -99,7 +103,10 @@ ORDER: dict[str, Any] = {
                     "title": "Picked up",
                     "type": "object",
                     "required": ["kind"],
-                    "properties": {"kind": {"const": "pick-up"}, "at": {"type": "string", "format": "date-time"}},
+                    "properties": {
+                        "kind": {"const": "pick-up"},
+                        "at": {"type": "string", "format": "date-time"},
+                    },
                 },
             ]
         },

@@ -63,6 +63,10 @@ class _Sent(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     body: Any
 
 
+class _TranscriptChange(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    name: str
+
+
 def routes(inspection: Inspection) -> list[Route]:
     """The routes of an Inspection."""
     here = _Routes(inspection)
@@ -84,6 +88,8 @@ def routes(inspection: Inspection) -> list[Route]:
         ("GET", "/api/transcripts/{id}/records", here.records),
         ("GET", "/api/transcripts/{id}/records/{n:int}", here.record),
         ("POST", "/api/transcripts/{id}/send", here.send),
+        ("GET", "/api/transcripts/{id}/findings", here.findings),
+        ("PATCH", "/api/transcripts/{id}", here.rename),
         ("DELETE", "/api/transcripts/{id}", here.forget),
         ("POST", "/api/captures", here.open_capture),
     ]
@@ -225,6 +231,13 @@ class _Routes:
             notification="id" not in message,
         )
         return answer(self._inspection.call(wanted.server, call), 201)
+
+    async def findings(self, request: Request) -> Response:
+        return answer({"rules": self._inspection.transcript(request.path_params["id"]).rules()})
+
+    async def rename(self, request: Request) -> Response:
+        wanted = await body_of(request, _TranscriptChange)
+        return answer(self._inspection.rename(request.path_params["id"], wanted.name))
 
     async def forget(self, request: Request) -> Response:
         self._inspection.forget(request.path_params["id"])
