@@ -275,9 +275,7 @@ def a_task_nobody_wanted() -> Said:
 
 def extended(method: str, params: dict[str, Any], said: Said | None = None) -> Said:
     said = said or Said(MODERN).hello()
-    said.client(
-        said.request(method, params, __clientCapabilities=CLIENT | {"extensions": {TASKS: {}}})
-    )
+    said.client(said.request(method, params, __clientCapabilities=CLIENT | {"extensions": {TASKS: {}}}))
     return said
 
 

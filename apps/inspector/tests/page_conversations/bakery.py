@@ -6,12 +6,13 @@ import asyncio
 import sys
 
 from dovetail import App, Context, ToolError
+from dovetail.extensions.tasks import tasks
 
 __all__ = ["HOSTILE", "app"]
 
 HOSTILE = '<img src=x onerror="window.struck=1"><script>window.struck=1</script>\u202egnp\x1b[31m'
 
-app = App("bakery", version="1")
+app = App("bakery", version="1", extensions=[tasks()])
 
 
 @app.tool
@@ -30,6 +31,13 @@ async def rest(seconds: float) -> str:
     """Wait a little."""
     await asyncio.sleep(seconds)
     return "rested"
+
+
+@app.tool(task="optional")
+async def ripen() -> str:
+    """Take very long."""
+    await asyncio.sleep(600)
+    return "ripe"
 
 
 @app.tool

@@ -1,7 +1,7 @@
 // Two conversations: what is the same, what is another, what only one has.
 
 import { useEffect, useState } from "preact/hooks";
-import { errorView, get, type ErrorView, type Json, type TranscriptView } from "../api.ts";
+import { errorView, get, type ErrorView, type Json } from "../api.ts";
 import { transcriptById, transcripts } from "../store.ts";
 import { Button, IconButton } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
@@ -16,14 +16,9 @@ import { useDetail } from "../transcript/detail.ts";
 import { oneLine, visible } from "../transcript/shown.ts";
 import { counts, KINDS, parted, type ComparisonRow, type ComparisonView, type Difference, type RowKind } from "./changes.ts";
 import { Choice } from "./Choice.tsx";
+import { titled } from "./titles.ts";
 
 const ROW = 26;
-
-/** How a conversation is told from others. */
-export function titled(each: TranscriptView): string {
-  const at = each.began.slice(11, 19);
-  return `${each.name}${at ? `, ${at}` : ""}${each.live ? ", live" : ""}`;
-}
 
 export function Conversations({ query, open, go }: ViewProps) {
   const a = query.get("a") ?? "";

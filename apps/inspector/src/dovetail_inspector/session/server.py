@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from dovetail import Client, LoginRequired
+from dovetail import Client, FeatureUnavailable, LoginRequired, MethodNotFound, RPCError
 from dovetail.auth.login import OAuth
 from dovetail.client import StateChange
 from dovetail.extensions import Extension
@@ -184,6 +186,28 @@ class InspectedServer:
         }
         return [each.to_wire() async for each in listings[kind](fresh=True)]
 
+    async def tasks(self) -> list[dict[str, Any]]:
+        """The tasks that the server has of this client's: by its list in the revision that has one, else those of the
+        calls that became tasks, each asked for. Raises `NotConnected`, and what calls raise.
+        """
+        client = self.client
+        if client.era == "stateful":
+            with suppress(MethodNotFound, FeatureUnavailable):
+                found = await client.request("tasks/list", {})
+                return [each for each in found.get("tasks", []) if isinstance(each, dict)]
+        known = {each.task: each for each in self._calls.views if each.server == self.id and each.task}
+        tasks: list[dict[str, Any]] = []
+        for id in known:
+            try:
+                tasks.append(await client.request("tasks/get", {"taskId": id}))
+            except RPCError as problem:
+                tasks.append({"taskId": id, "status": "failed", "statusMessage": str(problem)})
+        return tasks
+
+    async def cancel_task(self, task: str) -> dict[str, Any]:
+        """Ask the server to cancel a task. Raises `NotConnected`, and what calls raise."""
+        return await self.client.request("tasks/cancel", {"taskId": task})
+
     async def _connect(self) -> None:
         async with self._lock:
             await self._close()
@@ -279,7 +303,17 @@ class InspectedServer:
         self._watcher.told("changed", {"server": self.id, "what": change.kind, "uri": change.uri})
 
     def _logged(self, notice: MessageNotice) -> None:
-        self._watcher.told("log", {"server": self.id, **notice.to_wire()})
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        self._watcher.told(
+            "log",
+            {
+                "server": self.id,
+                "time": now,
+                "level": notice.level,
+                "logger": notice.logger,
+                "data": notice.data,
+            },
+        )
 
     def _now(self, state: ServerState) -> None:
         self._state = state

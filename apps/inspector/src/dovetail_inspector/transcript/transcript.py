@@ -13,13 +13,15 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from threading import Lock
+from typing import Any, Final, cast
 
 import msgspec
 
 from dovetail.linting import Finding, Linter
-from dovetail.recording import CaptureInvalid, CaptureLine, CaptureTail
+from dovetail.recording import CaptureHeader, CaptureInvalid, CaptureLine, CaptureTail
 
+from ..timeline.kept import Timeline
 from ..views import FindingView, RecordDetail, RecordsPage, RecordView, RuleView, TranscriptView
 from .reading import LineReader
 from .searching import RecordSearch
@@ -71,6 +73,9 @@ class Transcript:
         self._sizes = array("Q")
         self._findings: dict[int, list[FindingView]] = {}
         self._counts: Counter[str] = Counter()
+        self._timeline = Timeline()
+        self._timed = 0
+        self._reading = Lock()
 
     def __len__(self) -> int:
         return len(self._records)
@@ -186,6 +191,38 @@ class Transcript:
         """All lines, from the file, one after the other."""
         for n in range(1, len(self._records) + 1):
             yield self.line(n)
+
+    def notes(self, method: str, member: str, after: int) -> dict[int, list[FindingView]]:
+        """What was found in the entries that a list has in ``member``, by their place in it: of the pages that answered
+        ``method`` after the record with that number.
+        """
+        notes: dict[int, list[FindingView]] = {}
+        first = 0
+        for record in self._records[after:]:
+            if record.kind != "response" or record.method != method:
+                continue
+            for finding in self._findings.get(record.n, ()):
+                place = finding.where.split("/")[1:4]
+                if len(place) == 3 and place[:2] == ["result", member] and place[2].isdecimal():
+                    notes.setdefault(first + int(place[2]), []).append(finding)
+            entries: Any = self.line(record.n).value["result"].get(member)
+            first += len(cast("list[Any]", entries)) if isinstance(entries, list) else 0
+        return notes
+
+    def timeline(self) -> Timeline:
+        """What happened when, until now. Reads what came since it was last asked: call it in a thread."""
+        with self._reading:
+            for n in range(self._timed + 1, len(self._records) + 1):
+                self._timeline.line(self.line(n))
+                self._timed = n
+        return self._timeline
+
+    @property
+    def header(self) -> CaptureHeader:
+        """The first line of the capture. Raises `CaptureInvalid` where it is not written yet."""
+        if self._tail.header is None:
+            raise CaptureInvalid(f"{self.name} has no line yet")
+        return self._tail.header
 
     def close(self) -> None:
         """Let go of the file."""
