@@ -112,12 +112,12 @@ async def test_findings_are_summed_up_and_lead_to_their_records(desk: Any, tmp_p
     rule = (
         desk.page.get_by_role("region", name="Broken rules")
         .get_by_role("listitem")
-        .filter(has_text="unknown-id")
+        .filter(has_text="response-unknown-id")
     )
     await rule.get_by_role("button", name="3", exact=True).click()
     details = desk.page.get_by_role("article", name="Record 3")
-    await details.get_by_role("region", name="Findings of the lint").get_by_text("unknown-id").wait_for()
-    await details.get_by_role("button", name="unknown-id").click()
+    await details.get_by_role("region", name="Findings of the lint").get_by_text("response-unknown-id").wait_for()
+    await details.get_by_role("button", name="response-unknown-id").click()
     await desk.page.get_by_text("1 record found").wait_for()
 
 

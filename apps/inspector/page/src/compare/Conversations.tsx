@@ -1,7 +1,7 @@
 // Two conversations: what is the same, what is another, what only one has.
 
 import { useEffect, useState } from "preact/hooks";
-import { errorView, get, type ErrorView, type Json } from "../api.ts";
+import { errorView, get, type ErrorView } from "../api.ts";
 import { transcriptById, transcripts } from "../store.ts";
 import { Button, IconButton } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
@@ -189,7 +189,7 @@ function Changes({ changes }: { changes: readonly Difference[] }) {
 
 /** Two values, with what both begin and end with set back. */
 export function Change({ change }: { change: Difference }) {
-  const texts = parted(written(change.a), written(change.b));
+  const texts = parted(change.missing === "a" ? NOTHING : JSON.stringify(change.a), change.missing === "b" ? NOTHING : JSON.stringify(change.b));
   return (
     <tr>
       <th scope="row">
@@ -206,7 +206,7 @@ export function Change({ change }: { change: Difference }) {
 }
 
 const LONG = 120;
-const written = (value: Json | undefined) => (value === undefined ? "nothing" : JSON.stringify(value));
+const NOTHING = "nothing";
 
 function Parted({ start, other, end, side }: { start: string; other: string; end: string; side: "a" | "b" }) {
   const before = start.length > LONG ? `…${start.slice(-LONG)}` : start;
@@ -241,6 +241,14 @@ function Side({ title, transcript, n, go }: { title: string; transcript: string;
       {n === null && <p class="muted">There is nothing like it here.</p>}
       {error && <ErrorBox error={error} />}
       {detail && <Message detail={detail} />}
+      {detail !== null && detail.record.pair > 0 && <Answer transcript={transcript} n={detail.record.pair} />}
     </section>
   );
+}
+
+/** What a request was answered with. */
+function Answer({ transcript, n }: { transcript: string; n: number }) {
+  const { detail, error } = useDetail(transcript, n);
+  if (error) return <ErrorBox error={error} />;
+  return detail && <Message detail={detail} title="Answer" />;
 }

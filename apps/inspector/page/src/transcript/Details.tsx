@@ -172,7 +172,7 @@ export function Findings({ findings, find }: { findings: FindingView[]; find?: (
 }
 
 /** What was said: as JSON where it is any, and as it came. */
-export function Message({ detail }: { detail: RecordDetail }) {
+export function Message({ detail, title = "Message" }: { detail: RecordDetail; title?: string }) {
   const json = detail.value !== null && typeof detail.value === "object";
   const [raw, showRaw] = useState(false);
   if (!detail.text) return null;
@@ -180,7 +180,7 @@ export function Message({ detail }: { detail: RecordDetail }) {
   return (
     <section class="stack">
       <div class="line">
-        <h3>Message</h3>
+        <h3>{title}</h3>
         <span class="grow" />
         {json && (
           <Button small kind="quiet" pressed={raw} onClick={() => showRaw(!raw)}>
@@ -190,7 +190,7 @@ export function Message({ detail }: { detail: RecordDetail }) {
         <CopyButton text={() => (json && !raw ? JSON.stringify(detail.value, null, 2) : detail.text)} label="Copy the message" />
       </div>
       {json && !raw ? (
-        <JsonView value={detail.value as JsonObject} label="Message" depth={6} marks={marks} copy={false} />
+        <JsonView value={detail.value as JsonObject} label={title} depth={6} marks={marks} copy={false} />
       ) : (
         <pre class="raw">{visible(detail.text)}</pre>
       )}
