@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+import bakery
 import pytest
 from test_page_conversations import broken, saved
 
@@ -116,7 +118,11 @@ async def test_findings_are_summed_up_and_lead_to_their_records(desk: Any, tmp_p
     )
     await rule.get_by_role("button", name="3", exact=True).click()
     details = desk.page.get_by_role("article", name="Record 3")
-    await details.get_by_role("region", name="Findings of the lint").get_by_text("response-unknown-id").wait_for()
+    await (
+        details.get_by_role("region", name="Findings of the lint")
+        .get_by_text("response-unknown-id")
+        .wait_for()
+    )
     await details.get_by_role("button", name="response-unknown-id").click()
     await desk.page.get_by_text("1 record found").wait_for()
 
@@ -147,3 +153,66 @@ async def test_tasks_are_followed_and_cancelled(desk: Any) -> None:
     await desk.page.get_by_role("region", name="Tasks").get_by_text("cancelled").first.wait_for()
     while desk.inspection.calls.view(call.id).state == "running":  # noqa: ASYNC110 - nothing else tells of it
         await asyncio.sleep(0.01)
+
+
+async def test_a_call_is_kept_as_a_check_and_run(desk: Any) -> None:
+    server = await desk.baker()
+    view = await desk.call(server, "bake", flour=300)
+    await desk.go(f"s/{server.id}/transcript/{view.records[0]}")
+    await desk.page.get_by_role("button", name="Keep as a check").click()
+    await desk.page.get_by_role("log", name="Notes").get_by_text("kept among the checks").wait_for()
+    await desk.go("a/checks")
+    text = desk.page.get_by_role("textbox", name="The checks, as TOML")
+    assert "flour = 300" in await text.input_value()
+    await desk.page.get_by_role("button", name="Run it").click()
+    results = desk.page.get_by_role("region", name="Results")
+    await results.get_by_text("1 of 1 check passed").wait_for()
+    await text.fill((await text.input_value()).replace("flour = 300", "flour = 301"))
+    await desk.page.get_by_text("changed, not kept yet").wait_for()
+    await results.get_by_role("button", name="Again").click()
+    await results.get_by_text("1 failed, 0 of 1 check passed").wait_for()
+    assert "flour = 301" in desk.inspection.checks.text
+
+
+async def test_faults_of_a_relay_are_put_in_force_counted_and_taken_out(
+    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    await desk.go("a/faults")
+    await desk.page.get_by_role("heading", name="No relay runs").wait_for()
+    words = ["-m", "dovetail", "inspect", "--between", "--", sys.executable, bakery.__file__]
+    relay = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *words,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert relay.stdin is not None
+    assert relay.stdout is not None
+    try:
+        await desk.page.get_by_text("All passes as it is.").wait_for()
+        await desk.page.get_by_text("Put another in force").click()
+        await desk.page.get_by_label(re.compile("^kind")).select_option("wrong-id")
+        await desk.page.get_by_label(re.compile("^method")).fill("ping")
+        await desk.page.get_by_text("wrong-id method=ping", exact=True).wait_for()
+        await desk.page.get_by_role("button", name="Break it").click()
+        row = desk.page.get_by_role("row").filter(has_text="wrong-id method=ping")
+        await row.get_by_role("cell", name="0", exact=True).first.wait_for()
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        ping = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"_meta": meta}}
+        relay.stdin.write(json.dumps(ping).encode() + b"\n")
+        await relay.stdin.drain()
+        assert json.loads(await relay.stdout.readline())["id"] == "wrong"
+        await row.get_by_role("cell", name="1", exact=True).nth(1).wait_for()
+        await row.get_by_role("button", name=re.compile("Take out")).click()
+        await desk.page.get_by_text("All passes as it is.").wait_for()
+        await desk.page.get_by_role("button", name="What passes").click()
+        await desk.page.get_by_role("listbox", name="Records").get_by_text("ping").first.wait_for()
+    finally:
+        relay.stdin.close()
+        await relay.wait()
