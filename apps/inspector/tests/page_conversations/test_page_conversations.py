@@ -80,9 +80,10 @@ def broken(folder: Path) -> Path:
     """A capture with an answer that nobody asked for."""
     place = folder / "broken talk.jsonl"
     lines: list[dict[str, Any]] = [
-        {"n": 1, "sender": "client", "body": {"jsonrpc": "2.0", "id": 1, "method": "ping"}},
-        {"n": 2, "sender": "server", "body": {"jsonrpc": "2.0", "id": 1, "result": {}}},
-        {"n": 3, "sender": "server", "body": {"jsonrpc": "2.0", "id": 77, "result": {}}},
+        {"n": 1, "mark": "open", "target": "broken"},
+        {"n": 2, "sender": "client", "body": {"jsonrpc": "2.0", "id": 1, "method": "ping"}},
+        {"n": 3, "sender": "server", "body": {"jsonrpc": "2.0", "id": 1, "result": {}}},
+        {"n": 4, "sender": "server", "body": {"jsonrpc": "2.0", "id": 77, "result": {}}},
     ]
     always = {"seconds": 0.5, "time": "2026-01-01T00:00:00.500000Z", "link": 1, "transport": "stdio"}
     header = {"capture": 1, "began": "2026-01-01T00:00:00.000000Z", "place": "client", "redacted": True}
@@ -98,7 +99,7 @@ async def test_a_capture_is_opened_renamed_and_removed(desk: Any, tmp_path: Path
     await desk.page.get_by_label("Captures to open").set_input_files(broken(tmp_path))
     await desk.page.get_by_role("listbox", name="Records").get_by_role("option").nth(2).wait_for()
     await desk.go("a/captures")
-    await desk.page.get_by_text("3 records").wait_for()
+    await desk.page.get_by_text("4 records").wait_for()
     await desk.page.get_by_role("button", name="Rename broken talk.jsonl").click()
     await desk.page.get_by_role("textbox", name="Name").fill("a better name")
     await desk.page.get_by_role("button", name="Rename", exact=True).click()

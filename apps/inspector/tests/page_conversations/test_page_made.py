@@ -116,8 +116,8 @@ async def test_findings_are_summed_up_and_lead_to_their_records(desk: Any, tmp_p
         .get_by_role("listitem")
         .filter(has_text="response-unknown-id")
     )
-    await rule.get_by_role("button", name="3", exact=True).click()
-    details = desk.page.get_by_role("article", name="Record 3")
+    await rule.get_by_role("button", name="4", exact=True).click()
+    details = desk.page.get_by_role("article", name="Record 4")
     await (
         details.get_by_role("region", name="Findings of the lint")
         .get_by_text("response-unknown-id")
