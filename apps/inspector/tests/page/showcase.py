@@ -1,12 +1,13 @@
 """A server with one of everything that the page shows, and with what a hostile one would say.
 
-    python showcase.py         on standard input and output
+python showcase.py         on standard input and output
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
+import sys
 import zlib
 from typing import Any
 
@@ -82,7 +83,11 @@ ORDER: dict[str, Any] = {
                 "type": "object",
                 "required": ["sku"],
                 "properties": {
-                    "sku": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]+$", "description": "Such as AB-12."},
+                    "sku": {
+                        "type": "string",
+                        "pattern": "^[A-Z]{2}-[0-9]+$",
+                        "description": "Such as AB-12.",
+                    },
                     "count": {"type": "integer", "minimum": 1, "maximum": 99, "default": 1},
                 },
             },
@@ -99,7 +104,10 @@ ORDER: dict[str, Any] = {
                     "title": "Picked up",
                     "type": "object",
                     "required": ["kind"],
-                    "properties": {"kind": {"const": "pick-up"}, "at": {"type": "string", "format": "date-time"}},
+                    "properties": {
+                        "kind": {"const": "pick-up"},
+                        "at": {"type": "string", "format": "date-time"},
+                    },
                 },
             ]
         },
@@ -283,5 +291,15 @@ def tones(value: str) -> list[str]:
     return [each for each in ("plain", "poetic", "pirate") if each.startswith(value)]
 
 
+def crowd(number: int) -> App:
+    """An app of many tools."""
+    many = App("crowd")
+    for each in range(number):
+        many.add_tool(lambda: "here", name=f"tool_{each}", description=f"This is tool {each} of many.")
+    return many
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        app = crowd(int(sys.argv[1]))
     app.run()
