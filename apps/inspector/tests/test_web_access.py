@@ -159,8 +159,11 @@ async def test_events_go_on_where_they_were(inspection, tmp_path):
     ],
 )
 async def test_what_can_not_be_done_says_why(inspection, method, path, body, status):
-    async with served(inspection) as (address, access), logged_in(address, access) as session:
-        async with session.request(method, path, json=body) as answer:
-            assert answer.status == status
-            error = (await answer.json())["error"]
-            assert error["message"]
+    async with (
+        served(inspection) as (address, access),
+        logged_in(address, access) as session,
+        session.request(method, path, json=body) as answer,
+    ):
+        assert answer.status == status
+        error = (await answer.json())["error"]
+        assert error["message"]

@@ -16,7 +16,7 @@ from dovetail.auth.login import LoginVisit
 from dovetail.client import Accept, CallInfo, Cancel, Decline, ElicitRequest, Visit
 from dovetail.types import CreateMessageParams, reader
 
-from .questions import AnswerRefused, OpenQuestions, PersonAnswer
+from .questions import AnswerRefused, PersonAnswer, PersonQuestions
 
 __all__ = ["QuestionHandlers"]
 
@@ -26,7 +26,7 @@ class QuestionHandlers:
 
     def __init__(
         self,
-        questions: OpenQuestions,
+        questions: PersonQuestions,
         server: str,
         roots: Callable[[], list[str]],
         call_of: Callable[[Any], str | None],

@@ -25,7 +25,7 @@ from dovetail.types import ProgressNotice
 
 from ..views import CallKind, CallView, ErrorView, ProgressView
 from .failing import error_view
-from .questions import AnswerRefused, OpenQuestions
+from .questions import AnswerRefused, PersonQuestions
 
 __all__ = ["CallRequest", "Calls"]
 
@@ -88,7 +88,7 @@ class _InspectedCall(Struct):
 class Calls:
     """The calls of one Inspector. ``told``: called with each view, whenever it is another."""
 
-    def __init__(self, questions: OpenQuestions, told: Callable[[CallView], None]) -> None:
+    def __init__(self, questions: PersonQuestions, told: Callable[[CallView], None]) -> None:
         self._questions: Final = questions
         self._told: Final = told
         self._all: OrderedDict[str, _InspectedCall] = OrderedDict()

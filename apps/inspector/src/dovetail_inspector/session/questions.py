@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ..views import QuestionKind, QuestionView
 
-__all__ = ["PersonAnswer", "AnswerRefused", "OpenQuestions"]
+__all__ = ["PersonAnswer", "AnswerRefused", "PersonQuestions"]
 
 Action = Literal["accept", "decline", "cancel"]
 _MOST: Final = 1000
@@ -38,7 +38,7 @@ class _WaitingQuestion(Struct):
     check: Callable[[PersonAnswer], None] | None
 
 
-class OpenQuestions:
+class PersonQuestions:
     """The questions that wait. ``told``: called with each that comes, and with the id of each that is over."""
 
     def __init__(self, asked: Callable[[QuestionView], None], over: Callable[[str], None]) -> None:
