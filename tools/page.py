@@ -154,7 +154,7 @@ def check() -> None:
     wrong = [
         each
         for path in sources()
-        if path.suffix in (".ts", ".tsx", ".html")
+        if path.suffix in (".ts", ".tsx", ".html") and not path.name.endswith(".test.ts")
         for each in markup(path.relative_to(ROOT).as_posix(), path.read_text())
     ]
     if _ADDRESS.search((PAGE / "package-lock.json").read_text()):

@@ -64,11 +64,18 @@ export default function Checks({ go }: ViewProps) {
     }
     run(false);
   };
-  if (text === null) return error ? <ErrorBox error={error} title="The checks can't be loaded" /> : <div class="loading" aria-busy="true" />;
+  if (text === null)
+    return (
+      <div class="pad stack">
+        <h1>Checks</h1>
+        {error ? <ErrorBox error={error} title="The checks can't be loaded" /> : <div class="loading" aria-busy="true" />}
+      </div>
+    );
   const names = namesIn(text);
   return (
     <div class="rec">
       <div class="rec-tools">
+        <h1 class="seen-by-readers">Checks</h1>
         <Button kind="primary" small icon="play" disabled={running || !names.length} onClick={() => void start()}>
           {running ? "Running…" : `Run ${names.length === 1 ? "it" : `all ${names.length}`}`}
         </Button>

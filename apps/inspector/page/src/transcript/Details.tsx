@@ -36,15 +36,15 @@ export function Details({ transcript, detail, show, find, close }: DetailsProps)
   const [sending, send] = useState(false);
   const isPinned = pinned(transcript.id).value.includes(record.n);
   return (
-    <article class="detail" aria-label={`Record ${record.n}`}>
-      <header class="detail-head">
+    <article class="rec-detail" aria-label={`Record ${record.n}`}>
+      <header class="rec-detail-head">
         <Badge tone={kind.tone}>{kind.text}</Badge>
-        <h2 class="detail-title">{visible(aboutOf(record)) || said(record.sender)}</h2>
+        <h2 class="rec-detail-title">{visible(aboutOf(record)) || said(record.sender)}</h2>
         <span class="grow" />
         <IconButton icon="pin" label={isPinned ? "Let it go" : "Pin"} pressed={isPinned} onClick={() => togglePin(transcript.id, record.n)} />
         <IconButton icon="close" label="Close the details" onClick={close} />
       </header>
-      <div class="detail-body scroll" tabIndex={0} role="region" aria-label="Details">
+      <div class="rec-detail-body scroll" tabIndex={0} role="region" aria-label="Details">
         <Facts detail={detail} show={show} find={find} />
         <Deeds transcript={transcript} detail={detail} send={() => send(true)} />
         {detail.findings.length > 0 && <Findings findings={detail.findings} find={find} />}
