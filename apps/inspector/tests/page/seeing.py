@@ -25,7 +25,9 @@ __all__ = ["SHOWCASE", "Seen", "browser", "find_chromium", "looking", "path"]
 SHOWCASE = Path(__file__).with_name("showcase.py")
 SHOTS = Path(__file__).resolve().parents[4] / "results" / "page"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "chromium-headless-shell")
+PATIENCE = 20_000  # milliseconds: a busy machine takes its time
 # Rules of axe that hold for whole documents, best practices among them.
+expect.set_options(timeout=PATIENCE)
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -129,7 +131,7 @@ async def looking(inspection: Inspection, with_browser: Browser) -> AsyncIterato
         running = asyncio.create_task(serve(WebFace(inspection, access), socket, started=started.set))
         await started.wait()
         context = await with_browser.new_context(viewport={"width": 1180, "height": 820}, locale="en-GB")
-        context.set_default_timeout(4_000)
+        context.set_default_timeout(PATIENCE)
         page = await context.new_page()
         seen = Seen(page, f"http://127.0.0.1:{port}", access)
 

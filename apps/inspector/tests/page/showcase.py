@@ -1,7 +1,7 @@
 """A server with one of everything that the page shows, and with what a hostile one would say.
 
-    python showcase.py         on standard input and output
-    python showcase.py 10000   one of so many tools instead
+python showcase.py         on standard input and output
+python showcase.py 10000   one of so many tools instead
 """
 
 from __future__ import annotations
