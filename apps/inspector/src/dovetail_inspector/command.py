@@ -24,6 +24,7 @@ _DEFAULT_PORT = 6280
 
 _CANNOT_START = 3
 _INTERRUPTED = 130
+_BETWEEN = frozenset({"--between", "--live", "--steer"})
 
 
 def main(words: Sequence[str]) -> int:
@@ -31,13 +32,18 @@ def main(words: Sequence[str]) -> int:
 
     ``words``: those after ``dovetail inspect``. Ends with `SystemExit` for a mistake in them.
     """
-    given = list(words)
-    command: list[str] = []
-    if "--" in given:
-        at = given.index("--")
-        given, command = given[:at], given[at + 1 :]
+    from .between.command import main as between
+    from .between.command import split
+
+    given, command = split(words)
+    if any(each.partition("=")[0] in _BETWEEN for each in given):
+        return between(words)
     parser = _parser()
     options = parser.parse_args(given)
+    if options.run is not None:
+        if command or options.target:
+            parser.error("--run takes its servers from its file")
+        return _run_checks(options)
     if command and options.target:
         parser.error("name a target, or a COMMAND after --, not both")
     if command:
@@ -62,7 +68,10 @@ class _CannotStart(Exception):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dovetail inspect",
-        usage="dovetail inspect [options] [TARGET ...]\n       dovetail inspect [options] -- COMMAND ...",
+        usage="dovetail inspect [options] [TARGET ...]\n"
+        "       dovetail inspect [options] -- COMMAND ...\n"
+        "       dovetail inspect --run checks.toml [--junit FILE]\n"
+        "       dovetail inspect --between ... (see dovetail inspect --between --help)",
         description="Look at MCP servers in the browser: what they offer, what is said, what is wrong with it.",
         epilog="TARGET: a Python file, a URL, or a capture (.jsonl). Exit codes: 0 stopped, 2 usage, 3 cannot start, "
         "130 interrupted.",
@@ -92,8 +101,29 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="keep the captures there (default: they are removed at the end)",
     )
+    add("--checks", metavar="FILE", type=Path, help="the saved calls that the page shows and keeps")
+    add("--tui", action="store_true", help="in the terminal instead of the browser (the extra tui)")
+    add("--run", metavar="FILE", type=Path, help="run the saved calls of a file, without a page")
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --run: this one alone; may be repeated",
+    )
+    add("--junit", metavar="FILE", type=Path, help="with --run: write a report for builds")
     add("--no-browser", action="store_true", help="only print the address")
     return parser
+
+
+def _run_checks(options: argparse.Namespace) -> int:
+    from dovetail.linting import Linter
+
+    from .checks.command import RunOptions, run
+    from .checks.running import CheckSettings
+
+    settings = CheckSettings(names=tuple(options.only), judge=Linter, captures=options.keep)
+    return run(options.run, RunOptions(settings=settings, junit=options.junit))
 
 
 async def _inspect(options: argparse.Namespace) -> None:
@@ -104,7 +134,10 @@ async def _inspect(options: argparse.Namespace) -> None:
         from .web.serving import WebFace, serve
     except ImportError as problem:
         raise _CannotStart(f"{problem}; install it with: pip install dovetail-inspector") from None
-    async with Inspection(options.keep) as inspection:
+    async with Inspection(options.keep, checks=options.checks) as inspection:
+        if options.tui:
+            await _in_terminal(inspection, options)
+            return
         with _listener(options.port) as listener:
             _add_targets(inspection, options)
             port = listener.getsockname()[1]
@@ -119,6 +152,17 @@ async def _inspect(options: argparse.Namespace) -> None:
                         webbrowser.open(address)
 
             await serve(WebFace(inspection, access), listener, started=started)
+
+
+async def _in_terminal(inspection: Any, options: argparse.Namespace) -> None:
+    """Show it in the terminal until the person leaves. Raises `_CannotStart`."""
+    from .terminal.command import run
+
+    _add_targets(inspection, options)
+    try:
+        await run(inspection)
+    except ImportError as problem:
+        raise _CannotStart(str(problem)) from None
 
 
 def _listener(port: int | None) -> socket.socket:

@@ -19,6 +19,7 @@ from dovetail.logs import get_logger
 from dovetail.recording import Capture
 from dovetail.surface import Surface, take_surface
 
+from .checks.book import CheckBook
 from .comparing.surfaces import surface_of_capture
 from .events import Events
 from .session.calls import CallRequest, Calls
@@ -53,10 +54,11 @@ class Inspection:
     """Servers that are looked at, for one event loop: ``async with Inspection() as inspection: ...``.
 
     ``folder``: where captures are kept (default: one that is removed at the end). ``lint``: whether messages are
-    judged.
+    judged. ``checks``: the file of saved calls (default: they are kept here alone).
     """
 
-    def __init__(self, folder: Path | None = None, *, lint: bool = True) -> None:
+    def __init__(self, folder: Path | None = None, *, lint: bool = True, checks: Path | None = None) -> None:
+        self.checks: Final = CheckBook(checks)
         self.events: Final = Events()
         self.questions: Final = PersonQuestions(
             lambda view: self.events.publish("question", view),
