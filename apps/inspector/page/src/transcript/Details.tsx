@@ -39,7 +39,7 @@ export function Details({ transcript, detail, show, find, close }: DetailsProps)
     <article class="rec-detail" aria-label={`Record ${record.n}`}>
       <header class="rec-detail-head">
         <Badge tone={kind.tone}>{kind.text}</Badge>
-        <h2 class="rec-detail-title">{visible(aboutOf(record)) || said(record.sender)}</h2>
+        <h2 class="rec-detail-title">{visible(aboutOf(record)) || said(record.sender) || record.kind}</h2>
         <span class="grow" />
         <IconButton icon="pin" label={isPinned ? "Let it go" : "Pin"} pressed={isPinned} onClick={() => togglePin(transcript.id, record.n)} />
         <IconButton icon="close" label="Close the details" onClick={close} />
