@@ -26,7 +26,7 @@ from pathlib import Path
 from npm_packages import OPTIONS, InstallationFailed, node_binary, npm
 from workspace import ROOT
 
-__all__ = ["BUILT", "PAGE", "PageFailed", "build", "markup"]
+__all__ = ["BUILT", "PAGE", "PageFailed", "build", "markup", "modules"]
 
 PAGE = ROOT / "apps" / "inspector" / "page"
 BUILT = ROOT / "apps" / "inspector" / "src" / "dovetail_inspector" / "web" / "page"
@@ -124,6 +124,13 @@ def build() -> bool:
         return True
 
 
+def modules() -> Path:
+    """The folder of the packages that the page is made and tried with. Raises `PageFailed`."""
+    with _alone():
+        _modules(_node())
+    return MODULES
+
+
 def weights() -> tuple[int, int]:
     """Compressed bytes: of what the first view loads, and of all that is built."""
     sizes = {
@@ -147,7 +154,7 @@ def check() -> None:
     wrong = [
         each
         for path in sources()
-        if path.suffix in (".ts", ".tsx", ".html")
+        if path.suffix in (".ts", ".tsx", ".html") and not path.name.endswith(".test.ts")
         for each in markup(path.relative_to(ROOT).as_posix(), path.read_text())
     ]
     if _ADDRESS.search((PAGE / "package-lock.json").read_text()):
@@ -156,10 +163,8 @@ def check() -> None:
         )
     if wrong:
         raise PageFailed("\n".join(wrong))
-    node = _node()
-    with _alone():
-        _modules(node)
-    _run(node, "node_modules/typescript/bin/tsc", "--noEmit")
+    modules()
+    _run(_node(), "node_modules/typescript/bin/tsc", "--noEmit")
 
 
 def test() -> str:

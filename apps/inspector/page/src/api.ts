@@ -20,6 +20,22 @@ export interface ServerTarget {
   cwd: string;
   url: string;
   headers: Record<string, string>;
+  host: string;
+}
+
+export interface HostServerView {
+  name: string;
+  target: string;
+  dangers: string[];
+}
+
+export interface HostView {
+  name: string;
+  title: string;
+  path: string;
+  exists: boolean;
+  servers: HostServerView[];
+  problem: string;
 }
 
 export interface ConnectionSettings {
@@ -137,6 +153,18 @@ export interface FindingView {
   where: string;
   requirement: string;
   page: string;
+  sender: string;
+  about: number;
+}
+
+export interface RuleView {
+  rule: string;
+  severity: Severity;
+  what: string;
+  requirement: string;
+  page: string;
+  count: number;
+  records: number[];
 }
 
 export interface RecordView {
@@ -224,22 +252,6 @@ export interface CallDraft {
   meta?: JsonObject;
   asTask?: boolean;
   timeout?: number;
-}
-
-export interface HostServer {
-  name: string;
-  command?: string;
-  url?: string;
-  imported: boolean;
-}
-
-export interface Host {
-  name: string;
-  title: string;
-  path: string;
-  exists: boolean;
-  servers: HostServer[];
-  problem: string;
 }
 
 export interface Change {
@@ -358,7 +370,7 @@ export const api = {
       `${transcriptPath(transcript, "records")}?start=${start}&limit=${limit}&query=${part(query)}`,
       signal,
     ),
-  hosts: () => get<{ hosts: Host[] }>("/api/hosts"),
+  hosts: () => get<{ hosts: HostView[] }>("/api/hosts"),
   importServer: (host: string, name: string) => post<ServerView>("/api/servers/import", { host, name }),
 };
 

@@ -3,6 +3,7 @@
 import { render } from "preact";
 import { api, errorView } from "./api.ts";
 import { connection, opening, start } from "./store.ts";
+import { go } from "./shell/route.ts";
 import { Shell } from "./shell/Shell.tsx";
 import { applyTheme } from "./shell/theme.ts";
 import "./styles/tokens.css";
@@ -16,7 +17,7 @@ async function open(): Promise<void> {
   const given = new URLSearchParams(location.hash.slice(1));
   const token = given.get("token");
   if (token) {
-    history.replaceState(null, "", `#${given.get("go") ?? "/"}`);
+    go(given.get("go") ?? "/", 0, true);
     try {
       await api.open(token);
     } catch (problem) {

@@ -30,6 +30,7 @@ __all__ = [
     "RecordKind",
     "RecordView",
     "RecordsPage",
+    "RuleView",
     "ServerState",
     "ServerTarget",
     "ServerView",
@@ -236,6 +237,20 @@ class FindingView(View, frozen=True):
     page: str = ""
     sender: str = ""
     about: int = 0
+
+
+class RuleView(View, frozen=True):
+    """A rule that was broken in a conversation, with what was found the first time. ``count``: how often; ``records``:
+    the numbers of the first messages that break it.
+    """
+
+    rule: str
+    severity: Literal["error", "warning", "hint"]
+    what: str
+    requirement: str
+    page: str
+    count: int
+    records: list[int]
 
 
 class RecordView(View, frozen=True):

@@ -1,12 +1,14 @@
 """A server with one of everything that the page shows, and with what a hostile one would say.
 
 python showcase.py         on standard input and output
+python showcase.py 10000   one of so many tools instead
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
+import sys
 import zlib
 from typing import Any
 
@@ -290,5 +292,15 @@ def tones(value: str) -> list[str]:
     return [each for each in ("plain", "poetic", "pirate") if each.startswith(value)]
 
 
+def crowd(number: int) -> App:
+    """An app of many tools."""
+    many = App("crowd")
+    for each in range(number):
+        many.add_tool(lambda: "here", name=f"tool_{each}", description=f"This is tool {each} of many.")
+    return many
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        app = crowd(int(sys.argv[1]))
     app.run()

@@ -25,7 +25,7 @@ export function CallPanel({ call, openResource }: CallPanelProps) {
   const stop = () => api.cancel(call.id).catch((problem: unknown) => tell(errorView(problem)));
   const first = call.records[0];
   return (
-    <section class="card" aria-label={`Call of ${call.name || call.method}`}>
+    <article class="card" aria-label={`Call of ${call.name || call.method}`}>
       <header class="card-head">
         <CallBadge state={call.state} />
         <strong class="mono cut">{call.name || call.method}</strong>
@@ -55,7 +55,7 @@ export function CallPanel({ call, openResource }: CallPanelProps) {
         {call.error && <ErrorBox error={call.error} />}
         {raw ? <Raw call={call} /> : call.state === "done" && <Outcome call={call} openResource={openResource} />}
       </div>
-    </section>
+    </article>
   );
 }
 

@@ -26,19 +26,19 @@ export function Contents({ blocks, open }: { blocks: Json; open?: OpenResource }
   return (
     <div class="contents">
       {list.map((each, at) => (
-        <Content key={at} block={each} open={open} />
+        <Content key={at} block={each} at={at} open={open} />
       ))}
     </div>
   );
 }
 
-function Content({ block, open }: { block: Json; open: OpenResource }) {
+function Content({ block, at, open }: { block: Json; at: number; open: OpenResource }) {
   if (!isObject(block)) return <JsonView value={block} label="Content of no known kind" />;
   return (
-    <section class="content" aria-label={`Content: ${text(block["type"]) || "unknown"}`}>
+    <div class="content" role="group" aria-label={`Content ${at + 1}: ${text(block["type"]) || "unknown"}`}>
       <Notes block={block} />
       <Body block={block} open={open} />
-    </section>
+    </div>
   );
 }
 

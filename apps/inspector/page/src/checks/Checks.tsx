@@ -56,7 +56,8 @@ export default function Checks({ go }: ViewProps) {
     run(true);
     try {
       const done = await runChecks(names);
-      const others = names ? (results ?? []).filter((each) => !names.includes(each.name)) : [];
+      const again = new Set(done.results.map((each) => each.name));
+      const others = names ? (results ?? []).filter((each) => !again.has(each.name)) : [];
       setResults([...others, ...done.results]);
       fail(null);
     } catch (problem) {
@@ -64,11 +65,18 @@ export default function Checks({ go }: ViewProps) {
     }
     run(false);
   };
-  if (text === null) return error ? <ErrorBox error={error} title="The checks can't be loaded" /> : <div class="loading" aria-busy="true" />;
+  if (text === null)
+    return (
+      <div class="pad stack">
+        <h1>Checks</h1>
+        {error ? <ErrorBox error={error} title="The checks can't be loaded" /> : <div class="loading" aria-busy="true" />}
+      </div>
+    );
   const names = namesIn(text);
   return (
     <div class="rec">
       <div class="rec-tools">
+        <h1 class="seen-by-readers">Checks</h1>
         <Button kind="primary" small icon="play" disabled={running || !names.length} onClick={() => void start()}>
           {running ? "Running…" : `Run ${names.length === 1 ? "it" : `all ${names.length}`}`}
         </Button>
@@ -126,20 +134,27 @@ interface ResultsProps {
 }
 
 function Results({ results, running, again, go }: ResultsProps) {
-  const failed = results.filter((each) => !each.passed).length;
+  const skipped = results.filter((each) => each.state === "skipped").length;
+  const failed = results.filter((each) => !each.passed).length - skipped;
+  const passed = results.length - failed - skipped;
   return (
     <div class="stack">
       <p role="status">
-        <strong>{failed ? `${failed} of ${counted(results.length, "check")} failed` : `All ${counted(results.length, "check")} passed`}</strong>
+        <strong>
+          {failed > 0 && `${failed} failed, `}
+          {passed} of {counted(results.length, "check")} passed
+          {skipped > 0 && `, ${skipped} skipped`}
+        </strong>
       </p>
       <ul class="stack">
         {results.map((each) => {
           const call = each.call ? callById.value.get(each.call) : undefined;
           return (
-            <li key={each.name} class="card">
+            <li key={`${each.name} ${each.cell}`} class="card">
               <div class="card-head">
-                <Badge tone={each.passed ? "ok" : "error"}>{each.passed ? "passed" : "failed"}</Badge>
+                <Badge tone={each.passed ? "ok" : each.state === "skipped" ? "warning" : "error"}>{each.state}</Badge>
                 <strong class="breaks">{visible(each.name)}</strong>
+                {each.cell && <code class="muted">{visible(each.cell)}</code>}
                 <span class="muted">{duration(each.seconds)}</span>
                 <span class="grow" />
                 {call?.records[0] !== undefined && (

@@ -8,6 +8,9 @@ export interface ChecksText {
 
 export interface CheckResult {
   name: string;
+  /** The revision and transport that it ran in, where its file names several. */
+  cell: string;
+  state: string;
   passed: boolean;
   seconds: number;
   failures: string[];

@@ -12,6 +12,7 @@ export default function Compare(props: ViewProps) {
   return (
     <div class="rec">
       <div class="rec-tools">
+        <h1 class="seen-by-readers">Compare</h1>
         <div class="line" role="group" aria-label="What is compared">
           <Button small kind="quiet" pressed={!surfaces} onClick={() => props.open([])}>
             Conversations

@@ -1,29 +1,24 @@
 // Two conversations: what is the same, what is another, what only one has.
 
 import { useEffect, useState } from "preact/hooks";
-import { errorView, get, type ErrorView, type Json, type TranscriptView } from "../api.ts";
+import { errorView, get, type ErrorView } from "../api.ts";
 import { transcriptById, transcripts } from "../store.ts";
 import { Button, IconButton } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
-import { Split } from "../components/Split.tsx";
 import { VirtualList } from "../components/VirtualList.tsx";
 import { path } from "../shell/route.ts";
 import type { ViewProps } from "../shell/views.ts";
 import { counted } from "../transcript/amounts.ts";
+import { Beside } from "../transcript/Beside.tsx";
 import { Message } from "../transcript/Details.tsx";
 import { useDetail } from "../transcript/detail.ts";
 import { oneLine, visible } from "../transcript/shown.ts";
 import { counts, KINDS, parted, type ComparisonRow, type ComparisonView, type Difference, type RowKind } from "./changes.ts";
 import { Choice } from "./Choice.tsx";
+import { titled } from "./titles.ts";
 
 const ROW = 26;
-
-/** How a conversation is told from others. */
-export function titled(each: TranscriptView): string {
-  const at = each.began.slice(11, 19);
-  return `${each.name}${at ? `, ${at}` : ""}${each.live ? ", live" : ""}`;
-}
 
 export function Conversations({ query, open, go }: ViewProps) {
   const a = query.get("a") ?? "";
@@ -84,16 +79,13 @@ export function Conversations({ query, open, go }: ViewProps) {
         <Empty icon="check" title={all.same === rows.length ? `All ${counted(rows.length, "message")} say the same` : "No row of this kind"} />
       ) : !found ? (
         <div class="loading" aria-busy={busy} />
-      ) : row ? (
-        <Split
-          name="compare"
-          label="Width of the list"
-          share={42}
-          first={list}
-          second={<RowDetails row={row} a={a} b={b} close={() => place({ row: "" })} go={go} />}
-        />
       ) : (
-        list
+        <Beside
+          name="compare"
+          share={42}
+          list={list}
+          chosen={row ? <RowDetails row={row} a={a} b={b} close={() => place({ row: "" })} go={go} /> : null}
+        />
       )}
     </div>
   );
@@ -156,15 +148,15 @@ interface RowDetailsProps {
 
 function RowDetails({ row, a, b, close, go }: RowDetailsProps) {
   return (
-    <article class="detail" aria-label="The chosen row">
-      <header class="detail-head">
-        <h2 class="detail-title">
+    <article class="rec-detail" aria-label="The chosen row">
+      <header class="rec-detail-head">
+        <h2 class="rec-detail-title">
           {oneLine(row.method)} {oneLine(row.name)}
         </h2>
         <span class="grow" />
         <IconButton icon="close" label="Close the details" onClick={close} />
       </header>
-      <div class="detail-body scroll" tabIndex={0} role="region" aria-label="What is different">
+      <div class="rec-detail-body scroll" tabIndex={0} role="region" aria-label="What is different">
         {row.changes.length > 0 && <Changes changes={row.changes} />}
         <div class="cmp-sides">
           <Side title="First" transcript={a} n={row.a} go={go} />
@@ -197,7 +189,7 @@ function Changes({ changes }: { changes: readonly Difference[] }) {
 
 /** Two values, with what both begin and end with set back. */
 export function Change({ change }: { change: Difference }) {
-  const texts = parted(written(change.a), written(change.b));
+  const texts = parted(change.missing === "a" ? NOTHING : JSON.stringify(change.a), change.missing === "b" ? NOTHING : JSON.stringify(change.b));
   return (
     <tr>
       <th scope="row">
@@ -214,7 +206,7 @@ export function Change({ change }: { change: Difference }) {
 }
 
 const LONG = 120;
-const written = (value: Json | undefined) => (value === undefined ? "nothing" : JSON.stringify(value));
+const NOTHING = "nothing";
 
 function Parted({ start, other, end, side }: { start: string; other: string; end: string; side: "a" | "b" }) {
   const before = start.length > LONG ? `…${start.slice(-LONG)}` : start;
@@ -249,6 +241,14 @@ function Side({ title, transcript, n, go }: { title: string; transcript: string;
       {n === null && <p class="muted">There is nothing like it here.</p>}
       {error && <ErrorBox error={error} />}
       {detail && <Message detail={detail} />}
+      {detail !== null && detail.record.pair > 0 && <Answer transcript={transcript} n={detail.record.pair} />}
     </section>
   );
+}
+
+/** What a request was answered with. */
+function Answer({ transcript, n }: { transcript: string; n: number }) {
+  const { detail, error } = useDetail(transcript, n);
+  if (error) return <ErrorBox error={error} />;
+  return detail && <Message detail={detail} title="Answer" />;
 }

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { errorView, get, type ErrorView, type ServerView } from "../api.ts";
-import { servers } from "../store.ts";
+import { servers, transcripts } from "../store.ts";
 import { Badge, type Tone } from "../components/Badge.tsx";
 import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
@@ -14,6 +14,7 @@ import { oneLine, visible } from "../transcript/shown.ts";
 import { brief, bySeverity, SEVERITIES, type SurfaceChange } from "./changes.ts";
 import { Choice } from "./Choice.tsx";
 import { snapshots, takeSnapshot } from "./snapshots.ts";
+import { titled } from "./titles.ts";
 
 const TONES: Record<string, Tone> = { breaking: "error", possible: "warning", warning: "warning", compatible: "ok" };
 const SAYS: Record<string, string> = {
@@ -54,7 +55,7 @@ export function Surfaces({ query, open }: ViewProps) {
     work("");
   };
   const ready = servers.value.filter((each) => each.state === "ready");
-  const options = snapshots.value;
+  const options = [...snapshots.value, ...transcripts.value.map((each) => ({ id: each.id, title: `as said in ${titled(each)}` }))];
   return (
     <div class="cmp">
       <div class="cmp-head">
@@ -116,10 +117,10 @@ function Found({ changes }: { changes: readonly SurfaceChange[] }) {
             <div class="card-body">
               <p class="breaks">{visible(each.what)}</p>
               {each.why && <p class="muted">{visible(each.why)}</p>}
-              {(each.before !== undefined || each.after !== undefined) && (
+              {(each.before ?? each.after ?? null) !== null && (
                 <p>
-                  <code class="breaks">{brief(each.before)}</code> <span aria-label="becomes">→</span>{" "}
-                  <code class="breaks">{brief(each.after)}</code>
+                  <code class="breaks">{brief(each.before ?? undefined)}</code> <span aria-label="becomes">→</span>{" "}
+                  <code class="breaks">{brief(each.after ?? undefined)}</code>
                 </p>
               )}
               {each.example !== undefined && (

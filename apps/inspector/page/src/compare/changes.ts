@@ -8,6 +8,8 @@ export interface Difference {
   pointer: string;
   a: Json;
   b: Json;
+  /** "a" or "b" where one of them has nothing there. */
+  missing: "a" | "b" | "";
 }
 
 export interface ComparisonRow {

@@ -107,15 +107,15 @@ export function Field({ schema, label, beside, ...at }: LabelledProps) {
   const props: FieldProps = { ...at, plan: made, schema, id, told, wrong: wrong.length > 0 };
   const head = (
     <>
-      <span>{plain(shown)}</span>
-      {made.title && at.name && made.title !== at.name && !label && <code class="muted">{plain(at.name)}</code>}
+      <span>{plain(shown)}</span>{" "}
+      {made.title && at.name && made.title !== at.name && !label && <code class="muted">{plain(at.name)}</code>}{" "}
       {at.required && at.absent && (
         <span class="required" data-missing={at.value === undefined || undefined}>
           required
         </span>
-      )}
-      {made.deprecated && <Badge tone="warning">deprecated</Badge>}
-      {made.readOnly && <Badge>read only</Badge>}
+      )}{" "}
+      {made.deprecated && <Badge tone="warning">deprecated</Badge>}{" "}
+      {made.readOnly && <Badge>read only</Badge>}{" "}
       {hint && <span class="muted">{hint}</span>}
     </>
   );

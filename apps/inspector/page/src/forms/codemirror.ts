@@ -48,7 +48,7 @@ export function open(parent: HTMLElement, text: string, label: string, typed: (t
       doc: text,
       extensions: [
         EditorView.cspNonce.of(nonce()),
-        EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
+        EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", tabindex: "0" }),
         EditorView.lineWrapping,
         EditorState.tabSize.of(2),
         history(),

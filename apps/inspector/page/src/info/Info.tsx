@@ -64,7 +64,7 @@ function InfoOf({ server }: { server: ServerView }) {
         </div>
       ))}
       <Eras server={server} info={info} />
-      <section class="stack" aria-label="Instructions">
+      <section class="stack">
         <h3>Instructions</h3>
         {info.instructions ? (
           <div class="note-box">
@@ -168,7 +168,7 @@ function Eras({ server, info }: { server: ServerView; info: InfoView }) {
     }
   };
   return (
-    <section class="stack" aria-label="Revisions">
+    <section class="stack">
       <h3>Revision</h3>
       <div class="line">
         <Badge tone="accent">{info.revision}</Badge>

@@ -1,18 +1,8 @@
 // All that is wrong in a conversation, rule by rule, as the Inspector sums it up.
 
-import { get, transcriptPath, type Severity } from "../api.ts";
+import { get, transcriptPath, type RuleView, type Severity } from "../api.ts";
 
-export interface RuleView {
-  rule: string;
-  severity: Severity;
-  /** What was found the first time. */
-  what: string;
-  requirement: string;
-  page: string;
-  count: number;
-  /** The numbers of the first records that break it. */
-  records: number[];
-}
+export type { RuleView };
 
 export const loadRules = (transcript: string) => get<{ rules: RuleView[] }>(transcriptPath(transcript, "findings"));
 

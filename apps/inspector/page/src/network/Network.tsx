@@ -6,11 +6,11 @@ import { Badge } from "../components/Badge.tsx";
 import { Button, IconButton } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
-import { Split } from "../components/Split.tsx";
 import { VirtualList } from "../components/VirtualList.tsx";
 import { path } from "../shell/route.ts";
 import type { ViewProps } from "../shell/views.ts";
 import { bytes, counted, duration, since } from "../transcript/amounts.ts";
+import { Beside } from "../transcript/Beside.tsx";
 import { Message } from "../transcript/Details.tsx";
 import { useDetail } from "../transcript/detail.ts";
 import { oneLine } from "../transcript/shown.ts";
@@ -90,24 +90,23 @@ function ExchangesOf({ transcript, rest, query, open, go }: ViewProps & { transc
       </div>
       {error ? (
         <ErrorBox error={error} title="The exchanges can't be loaded" />
-      ) : exchange ? (
-        <Split
+      ) : (
+        <Beside
           name="network"
-          label="Width of the list"
           share={50}
-          first={list}
-          second={
-            <ExchangeDetails
-              key={exchange.number}
-              transcript={transcript.id}
-              exchange={exchange}
-              close={() => place(0)}
-              show={(n) => go(path(transcript.server ? "s" : "t", transcript.server ?? transcript.id, "transcript", String(n)))}
-            />
+          list={list}
+          chosen={
+            exchange ? (
+              <ExchangeDetails
+                key={exchange.number}
+                transcript={transcript.id}
+                exchange={exchange}
+                close={() => place(0)}
+                show={(n) => go(path(transcript.server ? "s" : "t", transcript.server ?? transcript.id, "transcript", String(n)))}
+              />
+            ) : null
           }
         />
-      ) : (
-        list
       )}
     </div>
   );
@@ -148,16 +147,16 @@ interface DetailsProps {
 
 function ExchangeDetails({ transcript, exchange, show, close }: DetailsProps) {
   return (
-    <article class="detail" aria-label={`Exchange ${exchange.number}`}>
-      <header class="detail-head">
+    <article class="rec-detail" aria-label={`Exchange ${exchange.number}`}>
+      <header class="rec-detail-head">
         <StatusBadge exchange={exchange} />
-        <h2 class="detail-title">
+        <h2 class="rec-detail-title">
           {exchange.method} {oneLine(exchange.target)}
         </h2>
         <span class="grow" />
         <IconButton icon="close" label="Close the details" onClick={close} />
       </header>
-      <div class="detail-body scroll" tabIndex={0} role="region" aria-label="Details of the exchange">
+      <div class="rec-detail-body scroll" tabIndex={0} role="region" aria-label="Details of the exchange">
         <Times exchange={exchange} />
         {exchange.request ? (
           <Part title="Request" transcript={transcript} record={exchange.request} show={show} />

@@ -44,7 +44,7 @@ export function QuestionCard({ question }: { question: QuestionView }) {
   const visit = question.kind === "visit" || question.kind === "login";
   const round = question.params?.["round"];
   return (
-    <section class="card question" aria-label={TITLES[question.kind]}>
+    <article class="card question" aria-label={TITLES[question.kind]}>
       <header class="card-head">
         <strong>{TITLES[question.kind]}</strong>
         {server && <Badge tone="accent">{server.name}</Badge>}
@@ -80,7 +80,7 @@ export function QuestionCard({ question }: { question: QuestionView }) {
           </Button>
         </div>
       </div>
-    </section>
+    </article>
   );
 }
 

@@ -9,6 +9,7 @@ export default function Questions(_: ViewProps) {
   if (!questions.value.length)
     return (
       <Empty icon="question" title="Nobody asks anything">
+        <h1 class="seen-by-readers">Questions</h1>
         <p>
           When a server asks for a form to be filled in, an address to be visited, an answer of your model, or your roots,
           it stands here, and beside the call that it belongs to.

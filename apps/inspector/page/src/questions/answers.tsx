@@ -163,7 +163,7 @@ export function RoundInput({ name, request, value, change }: InputProps) {
   const method = text(request["method"]);
   const params = isObject(request["params"]) ? request["params"] : {};
   return (
-    <section class="card" aria-label={`Asked for: ${name}`}>
+    <article class="card" aria-label={`Asked for: ${name}`}>
       <header class="card-head">
         <strong class="mono">{name}</strong>
         <Badge>{method}</Badge>
@@ -171,7 +171,7 @@ export function RoundInput({ name, request, value, change }: InputProps) {
       <div class="card-body">
         <InputOf {...{ name, method, params, value, change }} />
       </div>
-    </section>
+    </article>
   );
 }
 

@@ -1,21 +1,23 @@
 // Servers that other hosts on this machine know.
 
 import { useEffect, useState } from "preact/hooks";
-import { api, errorView, type ErrorView, type Host } from "../api.ts";
+import { api, errorView, type ErrorView, type HostView } from "../api.ts";
 import { Badge } from "../components/Badge.tsx";
 import { Button } from "../components/Button.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
+import { plain } from "../components/odd.ts";
 import { tell } from "../shell/Toasts.tsx";
+import { servers } from "../store.ts";
 
 export function Import() {
-  const [hosts, setHosts] = useState<Host[] | null>(null);
+  const [hosts, setHosts] = useState<HostView[] | null>(null);
   const [error, setError] = useState<ErrorView | null>(null);
-  const load = () =>
+  useEffect(() => {
     api.hosts().then(
       (found) => setHosts(found.hosts),
       (problem: unknown) => setError(errorView(problem)),
     );
-  useEffect(() => void load(), []);
+  }, []);
   const take = async (host: string, name: string) => {
     try {
       await api.importServer(host, name);
@@ -23,7 +25,6 @@ export function Import() {
     } catch (problem) {
       tell(errorView(problem));
     }
-    await load();
   };
   if (error) return <ErrorBox error={error} />;
   if (!hosts) return <div class="loading" aria-busy="true" />;
@@ -44,10 +45,15 @@ export function Import() {
             {host.servers.map((each) => (
               <li key={each.name} class="import-row">
                 <span>
-                  <strong>{each.name}</strong>
-                  <span class="mono muted breaks"> {each.url || each.command}</span>
+                  <strong>{plain(each.name)}</strong>
+                  <span class="mono muted breaks"> {plain(each.target)}</span>
+                  {each.dangers.map((one) => (
+                    <span key={one} class="import-danger">
+                      {one}
+                    </span>
+                  ))}
                 </span>
-                {each.imported ? (
+                {servers.value.some((one) => one.source === host.name && one.name === each.name) ? (
                   <Badge tone="ok">imported</Badge>
                 ) : (
                   <Button small onClick={() => void take(host.name, each.name)}>

@@ -71,15 +71,15 @@ function objectOf(text: string, what: string): JsonObject {
   return value;
 }
 
-function draftOf(typed: Typed) {
+function draftOf(typed: Typed, host: string) {
   const [command = "", ...args] = words(typed.command);
   if (typed.remote && !typed.url.trim()) throw new Error("Type the address of the server, such as http://127.0.0.1:8000/mcp");
   if (!typed.remote && !command) throw new Error("Type the command that starts the server, such as python server.py");
   const timeout = Number(typed.timeout);
   if (!(timeout > 0)) throw new Error("The timeout has to be a number of seconds above 0");
   const target = typed.remote
-    ? { command: "", args: [], env: {}, cwd: "", url: typed.url.trim(), headers: pairs(typed.headers, ":") }
-    : { command, args, env: pairs(typed.env, "="), cwd: typed.cwd.trim(), url: "", headers: {} };
+    ? { command: "", args: [], env: {}, cwd: "", url: typed.url.trim(), headers: pairs(typed.headers, ":"), host }
+    : { command, args, env: pairs(typed.env, "="), cwd: typed.cwd.trim(), url: "", headers: {}, host };
   const settings = {
     revision: typed.revision,
     timeout,
@@ -110,7 +110,7 @@ export function ServerForm({ server, close }: { server: ServerView | null; close
   const set = (part: Partial<Typed>) => setTyped({ ...typed, ...part });
   const save = async (connect: boolean) => {
     try {
-      const draft = draftOf(typed);
+      const draft = draftOf(typed, server?.target.host ?? "");
       const saved = server ? await api.changeServer(server.id, draft) : await api.addServer({ ...draft, connect });
       // What was changed holds from the next connection on.
       if (server && connect) {

@@ -33,6 +33,7 @@ export function Pane({ address, index, count }: PaneProps) {
   const base = route.kind === "s" || route.kind === "t" ? [route.kind, route.id] : ["a"];
   const title = view ? view.title : "Overview";
   useTitle(index, [title, server?.name ?? transcript?.name ?? ""]);
+  const where = count > 1 ? `, pane ${index + 1}` : "";
   const props: ViewProps = {
     server,
     transcript,
@@ -43,7 +44,7 @@ export function Pane({ address, index, count }: PaneProps) {
     go: (to) => go(to, index),
   };
   return (
-    <section class="pane" aria-label={`${server?.name ?? transcript?.name ?? "Inspector"}: ${title}`}>
+    <section class="pane" aria-label={`${server?.name ?? transcript?.name ?? "Inspector"}: ${title}${where}`}>
       {kind !== "a" && (
         <header class="pane-head">
           {server ? <ServerHead server={server} /> : <TranscriptHead transcript={transcript} />}
@@ -56,7 +57,7 @@ export function Pane({ address, index, count }: PaneProps) {
           <IconButton icon="close" label="Close this pane" onClick={() => closePane(index)} />
         </header>
       )}
-      {kind !== "a" && <Tabs tabs={tabs} chosen={view} base={base} index={index} {...{ server, transcript }} />}
+      {kind !== "a" && <Tabs tabs={tabs} chosen={view} label={`Views${where}`} {...{ base, index, server, transcript }} />}
       <div class="pane-view">
         {view && (
           <Guard key={`${view.id}/${route.id}`}>
@@ -125,6 +126,7 @@ function TranscriptHead({ transcript }: { transcript: TranscriptView | null }) {
 }
 
 interface TabsProps {
+  label: string;
   tabs: View[];
   chosen: View | undefined;
   base: string[];
@@ -133,13 +135,13 @@ interface TabsProps {
   transcript: TranscriptView | null;
 }
 
-function Tabs({ tabs, chosen, base, index, server, transcript }: TabsProps) {
+function Tabs({ label, tabs, chosen, base, index, server, transcript }: TabsProps) {
   const list = useRef<HTMLElement>(null);
   useEffect(() => {
     list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [chosen?.id]);
   return (
-    <nav class="tabs" aria-label="Views" ref={list}>
+    <nav class="tabs" aria-label={label} ref={list}>
       {tabs.map((each) => (
         <a
           key={each.id}

@@ -94,6 +94,7 @@ function Notices() {
 function Closed() {
   return (
     <main class="shell-alone">
+      <h1 class="seen-by-readers">Inspector</h1>
       <Empty icon="lock" title="This page is locked">
         <p>
           Open the address that <code>dovetail inspect</code> printed when it started: it ends with a token that is good

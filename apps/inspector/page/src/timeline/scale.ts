@@ -49,6 +49,7 @@ export function ticks(seen: Window, most: number): { at: number[]; step: number 
 /** How a mark of the scale is written, with as many places as the step has. */
 export function tickText(at: number, step: number): string {
   if (step >= 1) return `${at.toFixed(0)} s`;
+  if (at >= 1) return `${at.toFixed(Math.min(Math.ceil(-Math.log10(step) - 1e-9), 6))} s`;
   if (step >= 1e-3) return `${(at * 1e3).toFixed(0)} ms`;
   return `${(at * 1e3).toFixed(Math.min(Math.ceil(-Math.log10(step) - 3), 6))} ms`;
 }

@@ -181,9 +181,9 @@ function Tool({ server, entry, go }: { server: ServerView; entry: Entry; go: (ad
         <CallPanel key={call.id} call={call} openResource={(uri) => go(path("s", server.id, "resources", uri))} />
       )}
       {made.length > 1 && (
-        <section aria-label="Calls before">
+        <section>
           <h3>Calls of this tool</h3>
-          <ul class="history">
+          <ul class="history" aria-label="Calls of this tool">
             {made
               .slice(-OLDER)
               .reverse()

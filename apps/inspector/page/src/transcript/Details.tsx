@@ -36,15 +36,15 @@ export function Details({ transcript, detail, show, find, close }: DetailsProps)
   const [sending, send] = useState(false);
   const isPinned = pinned(transcript.id).value.includes(record.n);
   return (
-    <article class="detail" aria-label={`Record ${record.n}`}>
-      <header class="detail-head">
+    <article class="rec-detail" aria-label={`Record ${record.n}`}>
+      <header class="rec-detail-head">
         <Badge tone={kind.tone}>{kind.text}</Badge>
-        <h2 class="detail-title">{visible(aboutOf(record)) || said(record.sender)}</h2>
+        <h2 class="rec-detail-title">{visible(aboutOf(record)) || said(record.sender) || record.kind}</h2>
         <span class="grow" />
         <IconButton icon="pin" label={isPinned ? "Let it go" : "Pin"} pressed={isPinned} onClick={() => togglePin(transcript.id, record.n)} />
         <IconButton icon="close" label="Close the details" onClick={close} />
       </header>
-      <div class="detail-body scroll" tabIndex={0} role="region" aria-label="Details">
+      <div class="rec-detail-body scroll" tabIndex={0} role="region" aria-label="Details">
         <Facts detail={detail} show={show} find={find} />
         <Deeds transcript={transcript} detail={detail} send={() => send(true)} />
         {detail.findings.length > 0 && <Findings findings={detail.findings} find={find} />}
@@ -172,7 +172,7 @@ export function Findings({ findings, find }: { findings: FindingView[]; find?: (
 }
 
 /** What was said: as JSON where it is any, and as it came. */
-export function Message({ detail }: { detail: RecordDetail }) {
+export function Message({ detail, title = "Message" }: { detail: RecordDetail; title?: string }) {
   const json = detail.value !== null && typeof detail.value === "object";
   const [raw, showRaw] = useState(false);
   if (!detail.text) return null;
@@ -180,7 +180,7 @@ export function Message({ detail }: { detail: RecordDetail }) {
   return (
     <section class="stack">
       <div class="line">
-        <h3>Message</h3>
+        <h3>{title}</h3>
         <span class="grow" />
         {json && (
           <Button small kind="quiet" pressed={raw} onClick={() => showRaw(!raw)}>
@@ -190,7 +190,7 @@ export function Message({ detail }: { detail: RecordDetail }) {
         <CopyButton text={() => (json && !raw ? JSON.stringify(detail.value, null, 2) : detail.text)} label="Copy the message" />
       </div>
       {json && !raw ? (
-        <JsonView value={detail.value as JsonObject} label="Message" depth={6} marks={marks} copy={false} />
+        <JsonView value={detail.value as JsonObject} label={title} depth={6} marks={marks} copy={false} />
       ) : (
         <pre class="raw">{visible(detail.text)}</pre>
       )}

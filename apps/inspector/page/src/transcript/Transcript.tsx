@@ -6,10 +6,10 @@ import { hear } from "../store.ts";
 import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
-import { Split } from "../components/Split.tsx";
 import { VirtualList } from "../components/VirtualList.tsx";
 import type { ViewProps } from "../shell/views.ts";
 import { counted } from "./amounts.ts";
+import { Beside } from "./Beside.tsx";
 import { useOpenCalls } from "./calls.ts";
 import { useDetail } from "./detail.ts";
 import { DetailFailed, Details } from "./Details.tsx";
@@ -211,23 +211,14 @@ function Records(props: RecordsProps) {
       )}
     </div>
   );
-  if (!chosen) return found;
-  return (
-    <Split
-      name="transcript"
-      label="Width of the list"
-      share={58}
-      first={found}
-      second={<Chosen {...props} />}
-    />
-  );
+  return <Beside name="transcript" share={58} list={found} chosen={chosen ? <Chosen {...props} /> : null} />;
 }
 
 function Chosen({ transcript, chosen, show, find, close }: RecordsProps) {
   const { detail, error } = useDetail(transcript.id, chosen);
   if (error) return <DetailFailed error={error} close={close} />;
   if (!detail) return <div class="loading" aria-busy="true" />;
-  return <Details {...{ transcript, detail, show, find, close }} />;
+  return <Details key={chosen} {...{ transcript, detail, show, find, close }} />;
 }
 
 interface TurnProps {

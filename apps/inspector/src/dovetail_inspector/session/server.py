@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -302,7 +303,17 @@ class InspectedServer:
         self._watcher.told("changed", {"server": self.id, "what": change.kind, "uri": change.uri})
 
     def _logged(self, notice: MessageNotice) -> None:
-        self._watcher.told("log", {"server": self.id, **notice.to_wire()})
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        self._watcher.told(
+            "log",
+            {
+                "server": self.id,
+                "time": now,
+                "level": notice.level,
+                "logger": notice.logger,
+                "data": notice.data,
+            },
+        )
 
     def _now(self, state: ServerState) -> None:
         self._state = state

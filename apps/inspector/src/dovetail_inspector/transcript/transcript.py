@@ -22,7 +22,7 @@ from dovetail.linting import Finding, Linter
 from dovetail.recording import CaptureHeader, CaptureInvalid, CaptureLine, CaptureTail
 
 from ..timeline.kept import Timeline
-from ..views import FindingView, RecordDetail, RecordsPage, RecordView, TranscriptView
+from ..views import FindingView, RecordDetail, RecordsPage, RecordView, RuleView, TranscriptView
 from .reading import LineReader
 from .searching import RecordSearch
 
@@ -135,6 +135,27 @@ class Transcript:
             redacted=header.redacted if header is not None else False,
             findings=dict(self._counts),
         )
+
+    def rules(self, most: int = 100) -> list[RuleView]:
+        """The rules that were broken, each severity of one by itself, in the order in which they were found first; with
+        the numbers of so many messages each.
+        """
+        found: dict[tuple[str, str], tuple[FindingView, list[int]]] = {}
+        for n, findings in sorted(self._findings.items()):
+            for each in findings:
+                found.setdefault((each.rule, each.severity), (each, []))[1].append(n)
+        return [
+            RuleView(
+                rule=first.rule,
+                severity=first.severity,
+                what=first.what,
+                requirement=first.requirement,
+                page=first.page,
+                count=len(numbers),
+                records=list(dict.fromkeys(numbers))[:most],
+            )
+            for first, numbers in found.values()
+        ]
 
     def page(self, start: int = 1, limit: int = 200, query: str = "") -> RecordsPage:
         """Records from number ``start`` on; with a query, of those that match, from the ``start``-th on. Reads the file

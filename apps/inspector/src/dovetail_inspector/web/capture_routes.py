@@ -63,6 +63,7 @@ def capture_routes(inspection: Inspection) -> list[RouteRow]:
         ("GET", "/api/transcripts/{id}/records/{n:int}", here.record),
         ("GET", "/api/transcripts/{id}/timeline", here.timeline),
         ("GET", "/api/transcripts/{id}/export", here.export),
+        ("GET", "/api/transcripts/{id}/findings", here.findings),
         ("POST", "/api/transcripts/{id}/send", here.send),
         ("PATCH", "/api/transcripts/{id}", here.rename),
         ("DELETE", "/api/transcripts/{id}", here.forget),
@@ -95,6 +96,9 @@ class _CaptureRoutes:
                 "dropped": found.dropped,
             }
         )
+
+    async def findings(self, request: Request) -> Response:
+        return answer({"rules": self._of(request).rules()})
 
     async def export(self, request: Request) -> Response:
         found = self._of(request)
