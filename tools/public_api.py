@@ -49,6 +49,7 @@ PUBLIC = {
     "dovetail.gateway": "many servers as one, with a policy, records and credentials of each caller's own",
     "dovetail.host": "many servers behind one face, with consent: what a program with a model in it needs",
     "dovetail.host.configuration": "the servers that a person has configured, in the files of hosts and in our own",
+    "dovetail.linting": "recorded conversations judged against the specification, line by line",
     "dovetail.logs": "loggers whose records are safe to show, and lines of JSON",
     "dovetail.openapi": "APIs that an OpenAPI document describes, and an app's tools for plain HTTP clients",
     "dovetail.models": "tools in the words of model APIs, and a client of models",

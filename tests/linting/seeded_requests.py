@@ -40,7 +40,7 @@ def a_server_that_says_no_name() -> Said:
 @seed("meta-key")
 def a_key_with_a_space() -> Said:
     said = Said().hello()
-    said.client(said.request("tools/list", **{"two words": 1}))
+    said.client(said.request("tools/list", None, **{"two words": 1}))
     return said
 
 

@@ -20,8 +20,10 @@ from dovetail.recording import (
     CaptureWriter,
     Forward,
     HTTPRelay,
+    Redaction,
     RelayedRequest,
     RelayedResponse,
+    redacted_lines,
 )
 from dovetail.testing import served
 
@@ -263,3 +265,22 @@ async def test_it_may_break_the_connection_off_before_and_within_the_answer(tmp_
         process.terminate()
         await process.stderr.read()
         assert await process.wait() == 0
+
+
+def test_what_was_passed_on_in_place_of_a_message_keeps_no_secret(tmp_path: Path) -> None:
+    """Neither when it is written nor when a capture that has it all is gone over later."""
+    message = b'{"jsonrpc":"2.0","id":1,"result":{"api_key":"k-123456789"}}'
+    for defaults in (True, False):
+        path = tmp_path / f"{defaults}.jsonl"
+        writer = CaptureWriter(path, redaction=Redaction(defaults=defaults))
+        link = writer.link("stdio")
+        link.fault("1: change token=k-123456789", message)
+        link.fault("2: truncate", message[:-1], 7)
+        writer.close()
+        assert ("k-123456789" in path.read_text()) == (not defaults)
+        shown = list(redacted_lines(Capture.read(path), twice=True))
+        assert [each.mark for each in shown] == ["open", "fault", "fault"]
+        assert "k-123456789" not in str(shown)
+        assert shown[1].value["result"]
+        assert shown[2].http is not None
+        assert shown[2].http.exchange == 7

@@ -9,7 +9,7 @@ import pytest
 
 from dovetail_inspector.between.faults import (
     KINDS,
-    Change,
+    ChangedMember,
     Delay,
     Drop,
     Duplicate,
@@ -25,7 +25,7 @@ from dovetail_inspector.between.faults import (
     faults_from_toml,
     in_words,
 )
-from dovetail_inspector.between.messages import Conversation, Subject
+from dovetail_inspector.between.messages import Subject, SubjectTracker
 from dovetail_inspector.between.striking import FaultSet, altered
 
 REQUEST = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"a":1}}}'
@@ -102,7 +102,7 @@ def test_faults_are_read_from_a_file(tmp_path: Path) -> None:
     )
     assert faults_from_toml(path) == [
         Delay(seconds=0.5, method="tools/*"),
-        Change(pointer="/result/x", value={"a": [1]}),
+        ChangedMember(pointer="/result/x", value={"a": [1]}),
     ]
     for text, said in (
         ("[[fault]", "no TOML"),
@@ -118,7 +118,7 @@ def test_faults_are_read_from_a_file(tmp_path: Path) -> None:
 
 
 def test_a_response_is_about_what_its_request_was_about() -> None:
-    talk = Conversation()
+    talk = SubjectTracker()
     assert talk.heard("client", json.loads(REQUEST)) == [Subject("tools/call", "add")]
     assert talk.heard("server", {"id": 1, "method": "roots/list"}) == [Subject("roots/list")]
     assert talk.heard("server", json.loads(RESPONSE)) == [Subject("tools/call", "add")]
@@ -138,7 +138,7 @@ def struck(fault: Fault, subjects: list[Subject], sender: str = "server") -> lis
     """Which of some messages a fault strikes."""
     faults = FaultSet("stdio")
     faults.add(fault)
-    return [bool(faults.striking("message", sender, [each])) for each in subjects]  # type: ignore[arg-type] - a word
+    return [bool(faults.striking("message", sender, [each])) for each in subjects]  # type: ignore[arg-type] # a word
 
 
 def test_which_messages_are_struck() -> None:
@@ -165,7 +165,7 @@ def test_faults_come_and_go_and_count() -> None:
     faults = FaultSet("http", lambda: changes.append(1))
     assert not faults
     first, second = faults.add(Drop(method="x")), faults.add(Duplicate())
-    assert [each.fault.copies for each in faults.striking("message", "server", [Subject("y")])] == [2]  # type: ignore[attr-defined] - a Duplicate
+    assert [each.fault.copies for each in faults.striking("message", "server", [Subject("y")])] == [2]  # type: ignore[attr-defined] # a Duplicate
     assert faults.remove(first)
     assert not faults.remove(first)
     (state,) = faults.states()
@@ -198,19 +198,19 @@ def test_what_becomes_of_bytes() -> None:
 
 def test_a_pointer_leads_to_what_is_changed() -> None:
     def changed(pointer: str, **value: object) -> object:
-        return json.loads(altered(Change(pointer=pointer, **value), RESPONSE))  # type: ignore[arg-type] - any JSON
+        return json.loads(altered(ChangedMember(pointer=pointer, **value), RESPONSE))  # type: ignore[arg-type] # any JSON
 
     whole = json.loads(RESPONSE)
     assert changed("/id") == {each: whole[each] for each in whole if each != "id"}
     assert changed("/result", value=None) == {**whole, "result": None}
-    assert changed("/result/content/0/text", value=[1])["result"]["content"][0]["text"] == [1]  # type: ignore[index] - of JSON
-    assert changed("/result/content/0")["result"]["content"] == []  # type: ignore[index] - of JSON
-    assert changed("/result/new~1name~0", value=1)["result"]["new/name~"] == 1  # type: ignore[index] - of JSON
+    assert changed("/result/content/0/text", value=[1])["result"]["content"][0]["text"] == [1]  # type: ignore[index] # of JSON
+    assert changed("/result/content/0")["result"]["content"] == []  # type: ignore[index] # of JSON
+    assert changed("/result/new~1name~0", value=1)["result"]["new/name~"] == 1  # type: ignore[index] # of JSON
     for nowhere in ("/result/content/5", "/result/content/x", "/nothing/inside", "/id/inside"):
-        assert altered(Change(pointer=nowhere, value=1), RESPONSE) == RESPONSE
+        assert altered(ChangedMember(pointer=nowhere, value=1), RESPONSE) == RESPONSE
     batch = b"[%s,%s]" % (RESPONSE, RESPONSE)
     assert [each["id"] for each in json.loads(altered(WrongId(id=3), batch))] == [3, 3]
-    assert altered(Change(pointer="/id"), b"no json") == b"no json"
+    assert altered(ChangedMember(pointer="/id"), b"no json") == b"no json"
 
 
 def test_plain_values_are_taken_strictly() -> None:

@@ -9,6 +9,6 @@ Specification: the pages of each rule; docs/linting.md.
 
 from .findings import Finding
 from .linter import Linter, lint_capture
-from .rules import RULES, Rule, RuleSource, Severity
+from .rules import RULES, LintRule, RuleSource, Severity
 
-__all__ = ["RULES", "Finding", "Linter", "Rule", "RuleSource", "Severity", "lint_capture"]
+__all__ = ["RULES", "Finding", "Linter", "LintRule", "RuleSource", "Severity", "lint_capture"]

@@ -12,7 +12,7 @@ from ..capture.lines import CaptureLine
 from ..protocol import codec, names
 from ..protocol.revisions import Feature
 from .findings import Finding
-from .heard import Heard, Report, other, shown
+from .heard import Heard, LineReport, other, pointer, shown
 from .memory import Key, Memory, RequestRecord, TokenState, key_of, size_of
 
 __all__ = ["answer", "call", "ended", "unanswered", "unreadable"]
@@ -20,6 +20,7 @@ __all__ = ["answer", "call", "ended", "unanswered", "unreadable"]
 _LARGE: Final = 64 * 1024
 #: What a further round adds to its request, and what differs from request to request.
 _OF_ROUNDS: Final = frozenset({names.META, "inputResponses", "requestState"})
+_TOKEN: Final = pointer("params", names.META, names.META_PROGRESS_TOKEN)
 _SUBJECTS: Final = {
     names.TOOLS_CALL: "name",
     names.PROMPTS_GET: "name",
@@ -77,6 +78,7 @@ def _record(heard: Heard) -> RequestRecord:
         log_level=level if isinstance(level, str) else None,
         token=None if token is None else (*heard.place, heard.sender, type(token) is str, key_of(token)),
         task="task" in params,
+        versioned=names.META_VERSION in meta,
         cursor=cursor[:1_000] if isinstance(cursor, str) else None,
         exchange=0 if heard.exchange is None else heard.exchange.number,
     )
@@ -110,18 +112,18 @@ def _token(heard: Heard, record: RequestRecord, key: Key) -> None:
     state = heard.memory.tokens.get(key)
     if state is not None and not state.ended and not state.task:
         said = "its progress token is that of a request that is not answered"
-        heard.say("progress-token-reused", said, "/params/_meta/progressToken", state.line)
+        heard.say("progress-token-reused", said, _TOKEN, state.line)
     new = TokenState(heard.line.n, record.exchange, task=record.task)
     heard.memory.tokens.put(key, new, size_of())
 
 
 def _progress(heard: Heard) -> None:
-    token, amount = heard.params.get("progressToken"), heard.params.get("progress")
+    token, amount = heard.params.get(names.META_PROGRESS_TOKEN), heard.params.get("progress")
     if not isinstance(token, (str, int)):
         return
     key = (*heard.place, other(heard.sender), type(token) is str, key_of(token))
     state = heard.memory.tokens.get(key)
-    where = "/params/progressToken"
+    where = pointer("params", names.META_PROGRESS_TOKEN)
     if state is None:
         if heard.talk.begun and not heard.memory.forgot:
             heard.say("progress-token-unknown", f"no request gave the token {shown(token)}", where)
@@ -237,7 +239,7 @@ def unanswered(memory: Memory) -> list[Finding]:
         line = CaptureLine(
             n=record.line, seconds=0.0, time="", sender=record.sender, revision=record.revision
         )
-        say = Report(line)
+        say = LineReport(line)
         say("unanswered", f"{shown(record.method)} was never answered", sender=other(record.sender))
         found += say.found
     return found

@@ -195,7 +195,7 @@ def _bytes(heard: Heard, value: dict[str, Any], name: str, media: Any, where: st
 
 def _structured(heard: Heard, result: dict[str, Any]) -> None:
     asked = heard.asked
-    if asked is None or result.get("isError") is True:
+    if asked is None or asked.versioned or result.get("isError") is True:
         return
     tool = heard.memory.tools.get((heard.talk.number, asked.subject[:200]))
     if "structuredContent" not in result:

@@ -13,8 +13,8 @@ from ..protocol import names
 from ..protocol.bindings.media import is_json_content_type
 from ..protocol.revisions import PROFILES, Profile
 from ..specification import MethodShapes, method_shapes
-from .heard import Heard, Report, objects, shown
-from .memory import Exchange
+from .heard import Heard, LineReport, objects, shown
+from .memory import HTTPExchange
 
 __all__ = [
     "MAX_BATCH",
@@ -36,7 +36,7 @@ _DEFINED: Final = frozenset({-32020, -32021, -32022})
 _RESERVED: Final = range(-32099, -32019)
 
 
-def should_be_json(line: CaptureLine, exchange: Exchange | None) -> bool:
+def should_be_json(line: CaptureLine, exchange: HTTPExchange | None) -> bool:
     """Whether what a line carries, and is no JSON, has to be a message."""
     if exchange is None:
         return line.transport in _CARRY_NOTHING_ELSE or not line.transport
@@ -55,7 +55,7 @@ def is_message(value: object) -> bool:
     return isinstance(value, dict) and "jsonrpc" in value
 
 
-def batch(items: list[Any], say: Report, *, allowed: bool, revision: str) -> None:
+def batch(items: list[Any], say: LineReport, *, allowed: bool, revision: str) -> None:
     """What is wrong with a batch as such."""
     if not allowed:
         say("batch-not-allowed", f"{len(items)} messages come as one array, and {revision} has no batches")

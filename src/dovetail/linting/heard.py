@@ -12,17 +12,17 @@ from ..protocol import names
 from ..protocol.revisions import Profile
 from ..protocol.safe_text import one_line
 from .findings import Finding
-from .memory import Exchange, Key, Memory, RequestRecord, Talk, key_of
+from .memory import HeardConversation, HTTPExchange, Key, Memory, RequestRecord, key_of
 from .rules import RULES
 
-__all__ = ["Heard", "Report", "items", "member", "objects", "other", "pointer", "shown"]
+__all__ = ["Heard", "LineReport", "items", "member", "objects", "other", "pointer", "shown"]
 
 _LONGEST: Final = 400
 _MOST: Final = 200
 _MOST_WHERE: Final = 300
 
 
-class Report:
+class LineReport:
     """What is found in one line."""
 
     __slots__ = ("_begin", "_line", "_revision", "_sender", "errors", "found")
@@ -81,10 +81,10 @@ class Heard:
         self,
         message: dict[str, Any],
         line: CaptureLine,
-        say: Report,
+        say: LineReport,
         memory: Memory,
-        talk: Talk,
-        exchange: Exchange | None,
+        talk: HeardConversation,
+        exchange: HTTPExchange | None,
         profile: Profile | None,
         size: int,
     ) -> None:

@@ -26,8 +26,8 @@ from ..protocol.bindings.headers import (
 from ..protocol.errors import HeaderMismatch
 from ..protocol.revisions import PROFILES, Feature
 from .envelopes import is_message
-from .heard import Heard, Report, objects, shown
-from .memory import Exchange, Memory, Talk
+from .heard import Heard, LineReport, objects, shown
+from .memory import HeardConversation, HTTPExchange, Memory
 
 __all__ = ["after", "answer", "begin", "call", "initializes", "line"]
 
@@ -51,7 +51,7 @@ def initializes(line: CaptureLine) -> bool:
     return line.body is not UNSET and line.sender == "client" and quoted in bytes(line.body)[:4096]
 
 
-def begin(line: CaptureLine, exchange: Exchange) -> None:
+def begin(line: CaptureLine, exchange: HTTPExchange) -> None:
     """A request: is it of the protocol?"""
     http, talk = line.http, exchange.talk
     if http is None:
@@ -78,7 +78,7 @@ def _carries_message(line: CaptureLine) -> bool:
     return isinstance(value, list) or is_message(value) or (isinstance(value, dict) and "method" in value)
 
 
-def line(line: CaptureLine, exchange: Exchange, memory: Memory, say: Report) -> None:
+def line(line: CaptureLine, exchange: HTTPExchange, memory: Memory, say: LineReport) -> None:
     """What is wrong with the part of HTTP that a line has."""
     http = line.http
     if http is None:
@@ -102,7 +102,7 @@ def line(line: CaptureLine, exchange: Exchange, memory: Memory, say: Report) -> 
         _response(line, exchange, say, media)
 
 
-def _request(line: CaptureLine, exchange: Exchange, say: Report) -> None:
+def _request(line: CaptureLine, exchange: HTTPExchange, say: LineReport) -> None:
     http, headers, talk = line.http, exchange.headers, exchange.talk
     if http is None:
         return
@@ -131,7 +131,7 @@ def _request(line: CaptureLine, exchange: Exchange, say: Report) -> None:
         )
 
 
-def _response(line: CaptureLine, exchange: Exchange, say: Report, media: str) -> None:
+def _response(line: CaptureLine, exchange: HTTPExchange, say: LineReport, media: str) -> None:
     headers, status = exchange.headers, exchange.status
     session = headers.get(names.HEADER_SESSION)
     if (
@@ -181,7 +181,7 @@ def _response(line: CaptureLine, exchange: Exchange, say: Report, media: str) ->
         )
 
 
-def _event(line: CaptureLine, exchange: Exchange, memory: Memory, say: Report) -> None:
+def _event(line: CaptureLine, exchange: HTTPExchange, memory: Memory, say: LineReport) -> None:
     http = line.http
     if http is None:
         return
@@ -193,7 +193,7 @@ def _event(line: CaptureLine, exchange: Exchange, memory: Memory, say: Report) -
     memory.events.put(key, (line.n, content), 200)
 
 
-def after(line: CaptureLine, exchange: Exchange, memory: Memory, say: Report) -> None:
+def after(line: CaptureLine, exchange: HTTPExchange, memory: Memory, say: LineReport) -> None:
     """When a line was read: did the exchange end with what it owes?"""
     http = line.http
     if http is None:
@@ -234,7 +234,7 @@ def call(heard: Heard) -> None:
         _version(heard, exchange.headers, heard.talk)
 
 
-def _version(heard: Heard, headers: dict[str, str], talk: Talk) -> None:
+def _version(heard: Heard, headers: dict[str, str], talk: HeardConversation) -> None:
     """The revision that a session agreed on."""
     profile = heard.profile
     if profile is None or not profile.has(Feature.VERSION_HEADER):
@@ -243,8 +243,8 @@ def _version(heard: Heard, headers: dict[str, str], talk: Talk) -> None:
     if stated is None:
         said = f"the request does not say {names.HEADER_PROTOCOL_VERSION}"
         heard.say("version-header-missing", said, names.HEADER_PROTOCOL_VERSION)
-    elif talk.revision and stated != talk.revision:
-        said = f"the header says {shown(stated)}, and {talk.revision} was agreed on"
+    elif talk.agreed and stated != talk.agreed:
+        said = f"the header says {shown(stated)}, and {talk.agreed} was agreed on"
         heard.say("version-header-other", said, names.HEADER_PROTOCOL_VERSION, talk.initialize_answered)
 
 

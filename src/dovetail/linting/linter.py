@@ -37,8 +37,8 @@ from . import (
     task_rules,
 )
 from .findings import Finding
-from .heard import Heard, Report, pointer
-from .memory import MAX_TALKS, Exchange, Memory, Talk, size_of
+from .heard import Heard, LineReport, pointer
+from .memory import MAX_TALKS, HeardConversation, HTTPExchange, Memory, size_of
 
 __all__ = ["Linter", "lint_capture"]
 
@@ -85,7 +85,7 @@ class Linter:
             if line.mark == "open" and len(self._opened) < MAX_TALKS:
                 self._opened.add(line.link)
             return []
-        say = Report(line)
+        say = LineReport(line)
         exchange = self._exchange(line)
         if exchange is not None and not exchange.ours:
             return []
@@ -109,7 +109,12 @@ class Linter:
         return answer_rules.unanswered(self._memory)
 
     def _body(
-        self, line: CaptureLine, data: bytes, talk: Talk, exchange: Exchange | None, say: Report
+        self,
+        line: CaptureLine,
+        data: bytes,
+        talk: HeardConversation,
+        exchange: HTTPExchange | None,
+        say: LineReport,
     ) -> None:
         try:
             value: Any = codec.decode(data)
@@ -132,7 +137,13 @@ class Linter:
             self._message(value, line, say, talk, exchange, len(data))
 
     def _message(
-        self, value: Any, line: CaptureLine, say: Report, talk: Talk, exchange: Exchange | None, size: int
+        self,
+        value: Any,
+        line: CaptureLine,
+        say: LineReport,
+        talk: HeardConversation,
+        exchange: HTTPExchange | None,
+        size: int,
     ) -> None:
         if not isinstance(value, dict):
             say("not-a-message", "it is no object")
@@ -157,17 +168,17 @@ class Linter:
                 schema_rules.answer(heard)
             answer_rules.ended(heard)
 
-    def _talk(self, line: CaptureLine, session: str = "", *, anew: bool = False) -> Talk:
+    def _talk(self, line: CaptureLine, session: str = "", *, anew: bool = False) -> HeardConversation:
         key = (line.link, session)
         found = None if anew else self._memory.talks.get(key)
         if found is None:
             self._count += 1
-            found = Talk(self._count, line.link, begun=not session and line.link in self._opened)
+            found = HeardConversation(self._count, line.link, begun=not session and line.link in self._opened)
             found.session = session
             self._memory.talks.put(key, found, 500 + len(session))
         return found
 
-    def _exchange(self, line: CaptureLine) -> Exchange | None:
+    def _exchange(self, line: CaptureLine) -> HTTPExchange | None:
         """The exchange of HTTP that a line is of; None where it is of none."""
         http = line.http
         if http is None:
@@ -177,10 +188,10 @@ class Linter:
             session = http.headers.get(names.HEADER_SESSION, "")
             begins = http_rules.initializes(line)
             talk = self._talk(line, session)
-            if begins and not session and talk.initialize:
+            if begins and not session and talk.initialize_asked:
                 talk = self._talk(line, anew=True)
                 talk.begun = True
-            found = Exchange(http.exchange, talk, method=http.method, line=line.n, initializes=begins)
+            found = HTTPExchange(http.exchange, talk, method=http.method, line=line.n, initializes=begins)
             http_rules.begin(line, found)
             self._memory.exchanges.put((http.exchange,), found, size_of(*http.headers.values()))
         if http.status and found.initializes:

@@ -1,7 +1,7 @@
 """What is remembered of the conversations so far, bounded in number and in bytes.
 
-Theory of operation. A `Talk` is one conversation: a session where there are sessions, else a connection. What grows
-with what is said (requests, tokens, tasks, tools, ...) is in tables of `Memory`, which all talks share, so that no
+Theory of operation. A `HeardConversation` is a session where there are sessions, else a connection. What grows with
+what is said (requests, tokens, tasks, tools, ...) is in tables of `Memory`, which all conversations share, so that no
 stream, however hostile, makes it larger than their limits together. The least used goes first; where a request may have
 been forgotten, nobody is blamed for an answer to it. Long ids are kept by their hash.
 
@@ -20,14 +20,14 @@ from ..schemas import HeaderParameter, Validator
 from ..surface import LintFinding
 
 __all__ = [
-    "Exchange",
+    "HTTPExchange",
     "Key",
     "ListenState",
     "Memory",
     "PageState",
     "RequestRecord",
     "RoundState",
-    "Talk",
+    "HeardConversation",
     "TaskState",
     "TokenState",
     "ToolState",
@@ -68,7 +68,8 @@ def size_of(*texts: object) -> int:
 
 class RequestRecord(Struct):
     """A request that was heard. ``capabilities``: of the client, where the request says them; ``params_hash``: of what
-    a further round has to repeat. ``result_line``: the line of its answer, or 0.
+    a further round has to repeat. ``versioned``: it is about another version of a tool than the one that is listed.
+    ``result_line``: the line of its answer, or 0.
     """
 
     line: int
@@ -81,6 +82,7 @@ class RequestRecord(Struct):
     log_level: str | None = None
     token: Key | None = None
     task: bool = False
+    versioned: bool = False
     cursor: str | None = None
     exchange: int = 0
     params_hash: int = 0
@@ -150,11 +152,11 @@ class TaskState(Struct):
     taken: int = 0
 
 
-class Exchange(Struct):
+class HTTPExchange(Struct):
     """One HTTP request and what comes back. ``ours``: it is of the protocol, and not of a login."""
 
     number: int
-    talk: Talk
+    talk: HeardConversation
     method: str = ""
     ours: bool = False
     headers: dict[str, str] = {}
@@ -169,12 +171,12 @@ class Exchange(Struct):
     initializes: bool = False
 
 
-class Talk:
+class HeardConversation:
     """What is known of one conversation."""
 
     __slots__ = (
-        "_once", "begun", "client", "endpoint", "initialize", "initialize_answered", "initialized", "level", "link",
-        "logging", "number", "revision", "server", "session", "speaks_stateless", "sse", "uris",
+        "_once", "agreed", "begun", "client", "endpoint", "initialize_answered", "initialize_asked", "initialized",
+        "level", "link", "logging", "number", "server", "session", "speaks_stateless", "sse", "uris",
     )  # fmt: skip
 
     def __init__(self, number: int, link: int, *, begun: bool) -> None:
@@ -182,10 +184,10 @@ class Talk:
         self.link = link
         #: Whether the beginning of the conversation was seen.
         self.begun = begun
-        self.initialize = 0
+        self.initialize_asked = 0
         self.initialize_answered = 0
         self.initialized = 0
-        self.revision = ""
+        self.agreed = ""
         self.client: dict[str, Any] | None = None
         self.server: dict[str, Any] | None = None
         self.session = ""
@@ -211,7 +213,7 @@ class Memory:
     """All that is remembered. ``forgot``: requests may have been forgotten."""
 
     def __init__(self) -> None:
-        self.talks: Final[Bounded[Key, Talk]] = Bounded(MAX_TALKS, MAX_TABLE_BYTES)
+        self.talks: Final[Bounded[Key, HeardConversation]] = Bounded(MAX_TALKS, MAX_TABLE_BYTES)
         self.asked: Final[Bounded[Key, RequestRecord]] = Bounded(MAX_REQUESTS, MAX_TABLE_BYTES)
         self.ended: Final[Bounded[Key, RequestRecord]] = Bounded(MAX_REQUESTS, MAX_TABLE_BYTES)
         self.tokens: Final[Bounded[Key, TokenState]] = Bounded(MAX_ENTRIES, MAX_TABLE_BYTES)
@@ -220,7 +222,7 @@ class Memory:
         self.pages: Final[Bounded[Key, PageState]] = Bounded(MAX_ENTRIES, MAX_TABLE_BYTES)
         self.tools: Final[Bounded[Key, ToolState]] = Bounded(MAX_ENTRIES, MAX_TABLE_BYTES)
         self.tasks: Final[Bounded[Key, TaskState]] = Bounded(MAX_ENTRIES, MAX_TABLE_BYTES)
-        self.exchanges: Final[Bounded[Key, Exchange]] = Bounded(MAX_ENTRIES, MAX_TABLE_BYTES)
+        self.exchanges: Final[Bounded[Key, HTTPExchange]] = Bounded(MAX_ENTRIES, MAX_TABLE_BYTES)
         self.events: Final[Bounded[Key, tuple[int, int]]] = Bounded(MAX_ENTRIES, MAX_TABLE_BYTES)
         self.pages_judged: Final[Bounded[Key, list[LintFinding]]] = Bounded(_PAGES, MAX_TABLE_BYTES)
         self.forgot = False

@@ -19,6 +19,17 @@ _TRACES: Final = {
     names.META_TRACESTATE: is_tracestate,
     names.META_BAGGAGE: is_baggage,
 }
+_KNOWN: Final = frozenset(
+    {
+        names.META_PROGRESS_TOKEN,
+        names.META_PROTOCOL_VERSION,
+        names.META_CLIENT_INFO,
+        names.META_CLIENT_CAPABILITIES,
+        names.META_LOG_LEVEL,
+        names.META_SUBSCRIPTION_ID,
+        names.META_SERVER_INFO,
+    }
+)
 _SCOPES: Final = ("public", "private")
 _PLAIN_TYPES: Final = (names.RESULT_COMPLETE, names.RESULT_INPUT_REQUIRED)
 _TASK: Final = "task"
@@ -103,5 +114,5 @@ def _keys(heard: Heard, meta: dict[str, Any], where: str) -> None:
         if judge is not None:
             if heard.stateless and not judge(cast("object", value)):
                 heard.say("trace-context", f"{key} is {shown(value)}", where + pointer(key))
-        elif (wrong := check_meta_key(key, reserved_rule="none")) is not None:
+        elif key not in _KNOWN and (wrong := check_meta_key(key, reserved_rule="none")) is not None:
             heard.say("meta-key", wrong, where + pointer(key))

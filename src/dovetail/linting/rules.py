@@ -1,7 +1,7 @@
 """Every rule: how grave it is, what it says, which requirement of the specification it keeps and where that stands.
 
-Theory of operation. A rule may keep requirements of several revisions; `Rule.of` chooses the one for the revision that
-was spoken. The rows of stateful revisions before the last one are those of that one, where they did not differ.
+Theory of operation. A rule may keep requirements of several revisions; `LintRule.of` chooses the one for the revision
+that was spoken. The rows of stateful revisions before the last one are those of that one, where they did not differ.
 ``rules.toml`` beside this file has the rows; docs/linting.md shows them, and a test holds the two equal.
 
 Specification: the pages named in each row.
@@ -21,7 +21,7 @@ from msgspec import Struct
 from ..protocol.revisions import PROFILES, REVISIONS
 from ..specification import page_address
 
-__all__ = ["RULES", "Rule", "RuleSource", "Severity"]
+__all__ = ["RULES", "LintRule", "RuleSource", "Severity"]
 
 _FILE: Final = Path(__file__).with_name("rules.toml")
 
@@ -39,8 +39,13 @@ class RuleSource(Struct, frozen=True):
     requirement: str
     page: str
 
+    @property
+    def address(self) -> str:
+        """Where the page is read, in the revision of the requirement, or in the newest one."""
+        return page_address(self.page, _revision_of(self.requirement))
 
-class Rule(Struct, frozen=True):
+
+class LintRule(Struct, frozen=True):
     """One rule. ``name``: stable; ``group``: what it is about; ``sentence``: what is wrong where it is found;
     ``sources``: where it stands in the specification.
     """
@@ -57,37 +62,32 @@ class Rule(Struct, frozen=True):
 
 
 @cache
-def _source(rule: Rule, revision: str) -> tuple[str, str]:
+def _source(rule: LintRule, revision: str) -> tuple[str, str]:
     profile = PROFILES.get(revision)
     known = [each for each in rule.sources if each.requirement]
     if profile is None or not known:
         first = rule.sources[0]
         return "", page_address(first.page, _revision_of(first.requirement) or revision)
-    own = [each for each in known if _revision_of(each.requirement) == revision]
-    extension = [each for each in known if profile.stateless and not _revision_of(each.requirement)]
-    same_era = [
-        each
-        for each in known
-        if (there := PROFILES.get(_revision_of(each.requirement))) is not None and there.era == profile.era
-    ]
-    chosen = next(
-        iter((*own, *sorted(same_era, key=lambda each: each.requirement, reverse=True), *extension)), None
-    )
+    own = {_revision_of(each.requirement): each for each in reversed(known)}
+    if revision in own:
+        return own[revision].requirement, own[revision].address
+    same_era = [there for there in own if there in PROFILES and PROFILES[there].era == profile.era]
+    chosen = own[max(same_era)] if same_era else own.get("") if profile.stateless else None
     if chosen is None:
         return "", page_address(known[0].page, _revision_of(known[0].requirement))
-    return chosen.requirement, page_address(chosen.page, _revision_of(chosen.requirement) or revision)
+    return chosen.requirement, chosen.address
 
 
 @cache
 def _revision_of(requirement: str) -> str:
     """The revision that a requirement is of: its id begins with the year and the month."""
-    return next((each for each in REVISIONS if requirement[1:5] == each[2:4] + each[5:7]), "")
+    return next((each for each in REVISIONS if requirement.startswith(f"R{each[2:4]}{each[5:7]}")), "")
 
 
-def _read() -> dict[str, Rule]:
+def _read() -> dict[str, LintRule]:
     file: dict[str, list[dict[str, Any]]] = tomllib.loads(_FILE.read_text("utf-8"))
     read = (
-        Rule(
+        LintRule(
             each["name"],
             each["group"],
             each["severity"],
@@ -104,5 +104,5 @@ def _source_of(text: str) -> RuleSource:
     return RuleSource(requirement, page)
 
 
-RULES: Final[Mapping[str, Rule]] = MappingProxyType(_read())
+RULES: Final[Mapping[str, LintRule]] = MappingProxyType(_read())
 """Every rule by its name, in the order of the documentation."""

@@ -87,7 +87,8 @@ def _definition(heard: Heard, result: Any, plain: str) -> str:
 @cache
 def _validator(revision: str, definition: str, part: str = "") -> Validator | None:
     """The compiled definition, or one member of it; None where it takes anything."""
-    if definition == _PAYLOAD or definition not in definition_names(revision):
+    known = definition_names(revision)
+    if definition == _PAYLOAD or definition not in known:
         return None
     schema = definition_schema(revision, definition, member=part)
     return None if set(schema) == {"$schema", "$defs"} else compile_schema(schema)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from ..protocol import names
+
 __all__ = ["mend"]
 
 Definitions = dict[str, dict[str, Any]]
@@ -53,7 +55,7 @@ def _inherited_meta(definitions: Definitions) -> None:
         if "_meta" not in params["properties"]:
             meta: dict[str, Any] = {"type": "object", "additionalProperties": {}}
             if name.endswith("Request"):
-                meta["properties"] = {"progressToken": {"$ref": "#/$defs/ProgressToken"}}
+                meta["properties"] = {names.META_PROGRESS_TOKEN: {"$ref": "#/$defs/ProgressToken"}}
             params["properties"]["_meta"] = meta
 
 

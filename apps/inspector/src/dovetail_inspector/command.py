@@ -18,13 +18,15 @@ from typing import Any
 
 from dovetail.security import one_line
 
+from .between.command import is_between, split
+from .between.command import main as between
+
 __all__ = ["main"]
 
 _DEFAULT_PORT = 6280
 
 _CANNOT_START = 3
 _INTERRUPTED = 130
-_BETWEEN = frozenset({"--between", "--live", "--steer"})
 
 
 def main(words: Sequence[str]) -> int:
@@ -32,12 +34,9 @@ def main(words: Sequence[str]) -> int:
 
     ``words``: those after ``dovetail inspect``. Ends with `SystemExit` for a mistake in them.
     """
-    from .between.command import main as between
-    from .between.command import split
-
-    given, command = split(words)
-    if any(each.partition("=")[0] in _BETWEEN for each in given):
+    if is_between(words):
         return between(words)
+    given, command = split(words)
     parser = _parser()
     options = parser.parse_args(given)
     if options.run is not None:

@@ -26,7 +26,7 @@ from .hosts import FoundEntry, entries_named, put_between, taken_out, write
 from .live import LiveRelay, LiveUnavailable, Steering, live_relays
 from .relaying import HostEntry, Relaying, end_like, relay_command, relay_url
 
-__all__ = ["add_options", "main", "run"]
+__all__ = ["add_options", "is_between", "main", "run", "split"]
 
 _OK: Final = 0
 _FAILED: Final = 1
@@ -65,6 +65,12 @@ def main(words: Sequence[str]) -> int:
     except _Mistake as problem:
         return _told(str(problem), _USAGE)
     return run(options)
+
+
+def is_between(words: Sequence[str]) -> bool:
+    """Whether the words after ``dovetail inspect`` are for `main`."""
+    given, _ = split(words)
+    return any(each.partition("=")[0] in ("--between", "--live", "--steer") for each in given)
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -205,6 +211,7 @@ def _changed(
     """Show what would be written, and write it if that is agreed to."""
     change = taken_out(found) if taken else put_between(found, further, at=at)
     sys.stdout.write(f"{passage(change.diff)}\n")
+    sys.stdout.flush()  # before what is asked
     if not options.write and not _agreed():
         return _told("nothing was written; --write writes it", _FAILED)
     write(found, change)
@@ -236,10 +243,10 @@ def _found(options: argparse.Namespace) -> FoundEntry:
 def _list() -> int:
     for relay in live_relays():
         of = f" ({relay.host}: {relay.server})" if relay.server else ""
-        sys.stdout.write(f"{relay.name}{one_line(of)}  {one_line(relay.url)} {one_line(relay.target)}\n")
-        sys.stdout.write(f"  {one_line(relay.capture)}\n")
+        _show(f"{relay.name}{of}", f"{relay.url} {relay.target}".lstrip())
+        _show("", relay.capture)
         for each in Steering(relay).faults():
-            sys.stdout.write(f"  {each.number}: {one_line(each.fault)} ({each.struck} of {each.matched})\n")
+            _show("", f"{each.number}: {each.fault} ({each.struck} of {each.matched})")
     return _OK
 
 
@@ -249,8 +256,14 @@ def _steer(name: str, faults: Sequence[Fault], gone: Sequence[int]) -> int:
         if not steering.remove(number):
             raise _Mistake(f"the relay {name} has no fault {number}")
     for each in faults:
-        sys.stdout.write(f"{steering.add(each)}\n")
+        number = steering.add(each)
+        sys.stdout.write(f"{one_line(str(number))}\n")
     return _OK
+
+
+def _show(name: str, text: str) -> None:
+    """Two columns, whatever is in them."""
+    sys.stdout.write(f"{one_line(name)}  {one_line(text)}\n")
 
 
 def _running(name: str) -> LiveRelay:

@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 
 __all__ = [
     "KINDS",
-    "Change",
+    "ChangedMember",
     "Cut",
     "Delay",
     "Disconnect",
@@ -31,7 +31,7 @@ __all__ = [
     "Fault",
     "FaultInvalid",
     "HalfClose",
-    "Header",
+    "ChangedHeader",
     "InvalidUTF8",
     "Oversize",
     "Reorder",
@@ -161,7 +161,7 @@ class WrongId(Fault, frozen=True, tag="wrong-id", tag_field="kind"):
     id: int | str = "wrong"
 
 
-class Header(Fault, frozen=True, tag="header", tag_field="kind"):
+class ChangedHeader(Fault, frozen=True, tag="header", tag_field="kind"):
     """An HTTP header has another ``value``; without one it is missing. Of the response, or of the request if the sender
     is the client.
     """
@@ -213,7 +213,7 @@ class InvalidUTF8(Fault, frozen=True, tag="invalid-utf8", tag_field="kind"):
     """A message has a byte in it that UTF-8 never has."""
 
 
-class Change(Fault, frozen=True, tag="change", tag_field="kind"):
+class ChangedMember(Fault, frozen=True, tag="change", tag_field="kind"):
     """What stands at a JSON pointer is another ``value``; without one it is missing."""
 
     pointer: Annotated[str, Meta(pattern=r"^(/[^/]*)+$")]
@@ -221,8 +221,8 @@ class Change(Fault, frozen=True, tag="change", tag_field="kind"):
 
 
 KINDS: Final[tuple[type[Fault], ...]] = (
-    *(Delay, Drop, Duplicate, Reorder, Status, Error, Cut, Truncate, WrongId, Header),
-    *(Drip, HalfClose, Disconnect, Oversize, InvalidUTF8, Change),
+    *(Delay, Drop, Duplicate, Reorder, Status, Error, Cut, Truncate, WrongId, ChangedHeader),
+    *(Drip, HalfClose, Disconnect, Oversize, InvalidUTF8, ChangedMember),
 )
 """All kinds. The word for each is its tag."""
 _WORDS: Final[dict[str, type[Fault]]] = {str(each.__struct_config__.tag): each for each in KINDS}
@@ -255,7 +255,7 @@ def fault_from_words(text: str) -> Fault:
         if not sign:
             raise FaultInvalid(f"{word!r} is written as NAME=VALUE")
         members[name] = value
-    if kind == _tag(Change) and "value" in members:
+    if kind == _tag(ChangedMember) and "value" in members:
         members["value"] = _json(members["value"])
     return fault_of({"kind": kind, **members}, strict=False)
 
@@ -284,7 +284,7 @@ def in_words(fault: Fault) -> str:
     """As it would be written on a command line, which gives the same fault again."""
     members: dict[str, Any] = msgspec.to_builtins(fault)
     kind = members.pop("kind")
-    free = "value" if isinstance(fault, Change) else ""  # the one member that may be any JSON
+    free = "value" if isinstance(fault, ChangedMember) else ""  # the one member that may be any JSON
     return " ".join(
         [
             kind,

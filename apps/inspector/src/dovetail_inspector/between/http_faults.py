@@ -19,9 +19,21 @@ from typing import Final
 
 from dovetail.recording import Forward, HTTPInterceptor, RelayedRequest, RelayedResponse
 
-from .faults import Cut, Delay, Disconnect, Drip, Drop, Duplicate, Error, HalfClose, Header, Reorder, Status
+from .faults import (
+    ChangedHeader,
+    Cut,
+    Delay,
+    Disconnect,
+    Drip,
+    Drop,
+    Duplicate,
+    Error,
+    HalfClose,
+    Reorder,
+    Status,
+)
 from .http_streams import HeldStream, drip, event_data, events, with_data
-from .messages import Conversation, Subject, decoded
+from .messages import Subject, SubjectTracker, decoded
 from .pipe_faults import error_response, seconds_of
 from .striking import FaultSet, Strike, altered
 
@@ -36,13 +48,13 @@ class HTTPFaults(HTTPInterceptor):
 
     def __init__(self, faults: FaultSet) -> None:
         self._faults = faults
-        self._conversations: OrderedDict[int, Conversation] = OrderedDict()
+        self._conversations: OrderedDict[int, SubjectTracker] = OrderedDict()
         self._passed = 0
         self._waiting: list[tuple[int, asyncio.Event]] = []
 
     async def __call__(self, request: RelayedRequest, forward: Forward) -> RelayedResponse:
         """See `HTTPInterceptor`."""
-        own = Conversation()
+        own = SubjectTracker()
         subjects = self._subjects(request, own)
         refusal, request = self._head_of_request(request, subjects)
         if refusal is not None:
@@ -63,17 +75,17 @@ class HTTPFaults(HTTPInterceptor):
             request, response, _Judge(self._faults, request, subjects, (own, self._shared(request)))
         )
 
-    def _subjects(self, request: RelayedRequest, own: Conversation) -> list[Subject]:
+    def _subjects(self, request: RelayedRequest, own: SubjectTracker) -> list[Subject]:
         """What a request is about: its messages, or its verb where it has none."""
         if not request.body:
             return [Subject(request.method)]
         value = decoded(request.body)
         return _first(own.heard("client", value), self._shared(request).heard("client", value))
 
-    def _shared(self, request: RelayedRequest) -> Conversation:
+    def _shared(self, request: RelayedRequest) -> SubjectTracker:
         """What is said on the link of a request, by other requests, too."""
         number = request.link.number
-        found = self._conversations.setdefault(number, Conversation())
+        found = self._conversations.setdefault(number, SubjectTracker())
         self._conversations.move_to_end(number)
         if len(self._conversations) > _LINKS:
             self._conversations.popitem(last=False)
@@ -88,7 +100,7 @@ class HTTPFaults(HTTPInterceptor):
             match strike.fault:
                 case Status() as fault:
                     return _refusal(fault), request
-                case Header() as fault:
+                case ChangedHeader() as fault:
                     request = replace(request, headers=_headers(request.headers, fault))
                 case _:
                     pass
@@ -151,7 +163,7 @@ class HTTPFaults(HTTPInterceptor):
         for strike in self._faults.striking("response", "server", judge.subjects):
             request.link.fault(strike.about, exchange=request.exchange)
             match strike.fault:
-                case Header() as fault:
+                case ChangedHeader() as fault:
                     response = replace(response, headers=_headers(response.headers, fault))
                 case Cut() as fault:
                     cut = fault
@@ -177,7 +189,7 @@ class _Judge:
         faults: FaultSet,
         request: RelayedRequest,
         subjects: Sequence[Subject],
-        conversations: tuple[Conversation, Conversation],
+        conversations: tuple[SubjectTracker, SubjectTracker],
     ) -> None:
         self.subjects: Final = subjects
         self._faults = faults
@@ -316,7 +328,7 @@ def _refusal(fault: Status) -> RelayedResponse:
     return RelayedResponse(status=fault.status, headers=headers, body=_whole(fault.text.encode()))
 
 
-def _headers(headers: Sequence[tuple[str, str]], fault: Header) -> list[tuple[str, str]]:
+def _headers(headers: Sequence[tuple[str, str]], fault: ChangedHeader) -> list[tuple[str, str]]:
     kept = [(name, value) for name, value in headers if name.lower() != fault.name.lower()]
     return kept if fault.value is None else [*kept, (fault.name, fault.value)]
 

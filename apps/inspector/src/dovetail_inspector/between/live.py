@@ -77,21 +77,21 @@ class LiveRelay(Struct, frozen=True, kw_only=True):
     server: str = ""
 
 
-class _Order(Struct, frozen=True, forbid_unknown_fields=True):
+class _SteeringOrder(Struct, frozen=True, forbid_unknown_fields=True):
     do: str
     fault: dict[str, Any] | None = None
     number: int = 0
 
 
-class _Reply(Struct, frozen=True, omit_defaults=True):
+class _SteeringReply(Struct, frozen=True, omit_defaults=True):
     number: int = 0
     removed: bool = False
     faults: list[FaultState] = []
     problem: str = ""
 
 
-_orders: Final = msgspec.json.Decoder(_Order)
-_replies: Final = msgspec.json.Decoder(_Reply)
+_orders: Final = msgspec.json.Decoder(_SteeringOrder)
+_replies: Final = msgspec.json.Decoder(_SteeringReply)
 _live: Final = msgspec.json.Decoder(LiveRelay)
 
 
@@ -193,21 +193,21 @@ class Steering:
 
     def add(self, fault: Fault) -> int:
         """Put a fault in force, and give its number there."""
-        return self._ask(_Order("add", msgspec.to_builtins(fault))).number
+        return self._ask(_SteeringOrder("add", msgspec.to_builtins(fault))).number
 
     def remove(self, number: int) -> bool:
         """Take one out of force; False where there is none of this number."""
-        return self._ask(_Order("remove", number=number)).removed
+        return self._ask(_SteeringOrder("remove", number=number)).removed
 
     def clear(self) -> None:
         """Take all of them out."""
-        self._ask(_Order("clear"))
+        self._ask(_SteeringOrder("clear"))
 
     def faults(self) -> list[FaultState]:
         """Those in force, and how often each struck."""
-        return self._ask(_Order("list")).faults
+        return self._ask(_SteeringOrder("list")).faults
 
-    def _ask(self, order: _Order) -> _Reply:
+    def _ask(self, order: _SteeringOrder) -> _SteeringReply:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as called:
                 called.settimeout(self._timeout)
@@ -262,26 +262,28 @@ class _Orders:
         finally:
             self._room.release()
 
-    def _obeyed(self, line: bytes) -> _Reply:
+    def _obeyed(self, line: bytes) -> _SteeringReply:
         try:
             order = _orders.decode(line)
             match order.do:
                 case "add":
-                    return _Reply(number=self._faults.add(fault_of(order.fault or {})))
+                    return _SteeringReply(number=self._faults.add(fault_of(order.fault or {})))
                 case "remove":
-                    return _Reply(removed=self._faults.remove(order.number))
+                    return _SteeringReply(removed=self._faults.remove(order.number))
                 case "clear":
                     self._faults.clear()
-                    return _Reply()
+                    return _SteeringReply()
                 case "list":
-                    return _Reply(faults=self._faults.states())
+                    return _SteeringReply(faults=self._faults.states())
                 case _:
-                    return _Reply(problem=f"there is no order {order.do!r}: add, remove, clear or list")
+                    return _SteeringReply(
+                        problem=f"there is no order {order.do!r}: add, remove, clear or list"
+                    )
         except (msgspec.MsgspecError, UnicodeDecodeError, FaultInvalid) as problem:
-            return _Reply(problem=str(problem))
+            return _SteeringReply(problem=str(problem))
         except Exception as problem:  # noqa: BLE001 - the caller is told, and the relay goes on
             _log.exception("an order failed")
-            return _Reply(problem=f"{type(problem).__name__}: {problem}")
+            return _SteeringReply(problem=f"{type(problem).__name__}: {problem}")
 
 
 def _listener(folder: Path, name: str, held: ExitStack) -> tuple[socket.socket, str]:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 
-__all__ = ["Conversation", "Subject", "decoded"]
+__all__ = ["SubjectTracker", "Subject", "decoded"]
 
 _OPEN: Final = 10_000
 _CALL: Final = "tools/call"
@@ -27,7 +27,7 @@ class Subject(NamedTuple):
     tool: str = ""
 
 
-class Conversation:
+class SubjectTracker:
     """What was asked on one connection, and is not answered yet."""
 
     def __init__(self) -> None:

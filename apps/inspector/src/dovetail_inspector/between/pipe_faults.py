@@ -19,7 +19,7 @@ import msgspec
 from dovetail.recording import PipeInterceptor, RelayedPipe
 
 from .faults import Cut, Delay, Disconnect, Drip, Drop, Duplicate, Error, HalfClose, Reorder
-from .messages import Conversation, Sender, decoded
+from .messages import Sender, SubjectTracker, decoded
 from .striking import FaultSet, Strike, altered
 
 __all__ = ["PipeFaults", "error_response", "seconds_of"]
@@ -30,7 +30,7 @@ class PipeFaults(PipeInterceptor):
 
     def __init__(self, faults: FaultSet) -> None:
         self._faults = faults
-        self._conversation = Conversation()
+        self._conversation = SubjectTracker()
         self._heard = threading.Lock()
         self._lanes: dict[Sender, _Lane] = {"client": _Lane("client"), "server": _Lane("server")}
 

@@ -22,11 +22,10 @@ from os import getpid, kill
 from pathlib import Path
 from typing import Final
 
-from dovetail.recording import CaptureWriter, HTTPRelay, PipeRelay, Redaction
+from dovetail.recording import CaptureWriter, PipeRelay, Redaction
 from dovetail.security import one_line
 
 from .faults import Fault, Transport
-from .http_faults import HTTPFaults
 from .live import LiveRelay, LiveUnavailable, own_folder, registered, state_folder
 from .pipe_faults import PipeFaults
 from .striking import FaultSet
@@ -35,7 +34,6 @@ __all__ = ["HostEntry", "Relaying", "relay_command", "relay_url"]
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 """Bytes of a capture, by default (256 MiB); what passes later is not in it, and passes all the same."""
-_NAME: Final = "dovetail inspect"
 
 
 class HostEntry:
@@ -142,6 +140,10 @@ def relay_url(
     The address is told to people once it is served. Raises `FaultInvalid` for a fault that is not of HTTP, what
     `Relaying.writer` raises, and what `dovetail.recording.HTTPRelay` and its ``run`` raise.
     """
+    from dovetail.recording import HTTPRelay  # a relay of pipes, which a host waits for, needs neither
+
+    from .http_faults import HTTPFaults
+
     faults = _set(relaying.faults, "http")
     with relaying.writer("http") as writer:
         relay = HTTPRelay(url, writer, headers=headers)
@@ -192,5 +194,5 @@ def _new_capture() -> Path:
 
 def _to_stderr(line: str) -> None:
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"{_NAME}: {one_line(line)}\n")
+        sys.stderr.write(f"dovetail inspect: {one_line(line)}\n")
         sys.stderr.flush()

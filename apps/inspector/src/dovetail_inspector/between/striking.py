@@ -19,7 +19,17 @@ from typing import Any, Final, Literal, cast
 import msgspec
 from msgspec import Struct
 
-from .faults import Change, Fault, FaultInvalid, InvalidUTF8, Oversize, Transport, Truncate, WrongId, in_words
+from .faults import (
+    ChangedMember,
+    Fault,
+    FaultInvalid,
+    InvalidUTF8,
+    Oversize,
+    Transport,
+    Truncate,
+    WrongId,
+    in_words,
+)
 from .messages import Sender, Subject, decoded
 
 __all__ = ["FaultSet", "FaultState", "Strike", "altered"]
@@ -168,7 +178,7 @@ def altered(fault: Fault, data: bytes) -> bytes:
         case InvalidUTF8():
             at = max(data.rfind(b'"'), 0)
             return data[:at] + b"\xff" + data[at:]
-        case Change(pointer=pointer, value=value):
+        case ChangedMember(pointer=pointer, value=value):
             names = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
             return _with(data, names, value)
         case _:

@@ -45,7 +45,7 @@ def check_of_call(
 ) -> dict[str, Any]:
     """The check that expects what a call of a capture gave. ``record``: the number of its request (of its first round);
     ``server``: a target, or a name of the file or of the configuration; ``name``: by default what was called. Raises
-    `CheckNotSaved` for a line that is no request of a client.
+    `CheckNotSaved` for a line that is no request of a client, or one that can't be kept.
     """
     call = _Retraced(record)
     for line in lines:
@@ -56,7 +56,12 @@ def check_of_call(
     if call.method == "":
         raise CheckNotSaved(f"line {record} of the capture is no request of a client")
     found: dict[str, Any] = {"name": name or f"{call.method} {call.subject}".strip(), "server": server}
-    found["call"] = call.call()
+    try:
+        found["call"] = call.call()
+    except RecursionError:
+        raise CheckNotSaved(
+            f"the parameters in line {record} are so deep that nobody could edit them"
+        ) from None
     if call.answers:
         found["answers"] = call.answers
     expected = call.expected()
@@ -81,9 +86,11 @@ def add_check(text: str, check: dict[str, Any]) -> str:
         count += 1
         check = {**check, "name": f"{name} ({count})"}
     gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
-    whole = f"{text}{gap}{toml_of(check)}"
     try:
+        whole = f"{text}{gap}{toml_of(check)}"
         after = tomllib.loads(whole)
+    except RecursionError:
+        raise CheckNotSaved("the check is so deep that TOML can't be read with it") from None
     except tomllib.TOMLDecodeError as problem:
         raise CheckNotSaved(
             f"the file has no place for another [[check]], which would be at its end: {problem}"
