@@ -124,7 +124,7 @@ async def test_tools_are_searched_and_chosen_by_keyboard_alone(seen, showcase):
     await page.keyboard.type("tool sho")
     await seen.check_access()
     await seen.shoot("palette")
-    await page.get_by_role("dialog").get_by_role("option", name="show").first.click()
+    await page.get_by_role("dialog").get_by_text("show", exact=True).click()
     await expect(page.get_by_role("heading", name="show", exact=True)).to_be_visible()
     await seen.shoot("tools")
 
