@@ -47,14 +47,82 @@ def path(*parts: str) -> str:
     return "/" + "/".join(quote(each, safe="") for each in parts)
 
 
+class Served:
+    """The web face of an Inspector on a port of this machine, behind a line that can be cut and mended."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        with listener(0) as found:
+            self.port: int = found.getsockname()[1]
+        self.access = Access(self.port)
+        self._behind = listener(0)
+        self._face = WebFace(inspection, self.access)
+        self._running: asyncio.Task[None] | None = None
+        self._line: asyncio.Server | None = None
+        self._carried: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> None:
+        """Serve."""
+        started = asyncio.Event()
+        self._running = asyncio.create_task(serve(self._face, self._behind, started=started.set))
+        await started.wait()
+        await self.mend()
+
+    async def mend(self) -> None:
+        """Take connections."""
+        self._line = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+
+    def cut(self) -> None:
+        """Take none any more, and lose those that there are."""
+        if self._line is not None:
+            self._line.close()
+        for each in self._carried:
+            each.transport.abort()
+
+    async def stop(self) -> None:
+        """Serve no more."""
+        self.cut()
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        self._behind.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*self._behind.getsockname())
+        self._carried |= {writer, back}
+        try:
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        except OSError:
+            pass  # it was cut, or the browser closed it
+        finally:
+            self._carried -= {writer, back}
+            writer.close()
+            back.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while some := await reader.read(65536):
+        writer.write(some)
+        await writer.drain()
+    writer.close()
+
+
 @dataclass
 class Seen:
     """A page of a browser. ``wrong``: what it complained of (errors, and breaches of its policy)."""
 
     page: Page
-    address: str
-    access: Access
+    served: Served
     wrong: list[str] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """Of the page, without its token."""
+        return f"http://127.0.0.1:{self.served.port}"
+
+    @property
+    def access(self) -> Access:
+        """Who may come in."""
+        return self.served.access
 
     async def open(self, place: str = "/") -> None:
         """Log in with the token, and go to a place."""
@@ -124,27 +192,22 @@ async def browser() -> AsyncIterator[Browser | None]:
 @asynccontextmanager
 async def looking(inspection: Inspection, with_browser: Browser) -> AsyncIterator[Seen]:
     """The page of an Inspector in a browser; at the end it must not have complained."""
-    with listener(0) as socket:
-        port = socket.getsockname()[1]
-        access = Access(port)
-        started = asyncio.Event()
-        running = asyncio.create_task(serve(WebFace(inspection, access), socket, started=started.set))
-        await started.wait()
-        context = await with_browser.new_context(viewport={"width": 1180, "height": 820}, locale="en-GB")
-        context.set_default_timeout(PATIENCE)
-        page = await context.new_page()
-        seen = Seen(page, f"http://127.0.0.1:{port}", access)
+    served = Served(inspection)
+    await served.start()
+    context = await with_browser.new_context(viewport={"width": 1180, "height": 820}, locale="en-GB")
+    context.set_default_timeout(PATIENCE)
+    page = await context.new_page()
+    seen = Seen(page, served)
 
-        def complained(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning"):
-                seen.wrong.append(message.text)
+    def complained(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            seen.wrong.append(message.text)
 
-        page.on("console", complained)
-        page.on("pageerror", lambda problem: seen.wrong.append(str(problem)))
-        try:
-            yield seen
-        finally:
-            await context.close()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-        assert seen.wrong == []
+    page.on("console", complained)
+    page.on("pageerror", lambda problem: seen.wrong.append(str(problem)))
+    try:
+        yield seen
+    finally:
+        await context.close()
+        await served.stop()
+    assert seen.wrong == []

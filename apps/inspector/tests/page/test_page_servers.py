@@ -117,3 +117,22 @@ async def test_servers_of_hosts_on_this_machine_are_imported(seen, inspection, t
     await expect(rows.nth(0).get_by_text("imported")).to_be_visible()
     (server,) = inspection.servers.values()
     assert (server.view.name, server.view.source) == ("shown", "cursor:user")
+
+
+async def test_the_page_goes_on_where_it_was_when_the_inspector_was_away(seen, showcase, inspection):
+    page = seen.page
+    await seen.open(path("s", showcase.view.id, "tools", "echo"))
+    await seen.button("Call").click()
+    await expect(page.get_by_role("article", name="Call of echo").get_by_text("done")).to_be_visible()
+    seen.served.cut()
+    notice = page.get_by_text("The Inspector does not answer.")
+    await expect(notice).to_be_visible()
+    await seen.check_access()
+    inspection.add("added meanwhile", ServerTarget(url="http://127.0.0.1:1/mcp"))
+    await seen.served.mend()
+    await expect(notice).to_be_hidden()
+    await expect(page.get_by_role("link", name="added meanwhile")).to_be_visible()
+    assert all(
+        "ERR_CONNECTION" in each or "ERR_INCOMPLETE" in each or "ERR_EMPTY" in each for each in seen.wrong
+    )
+    seen.wrong.clear()
