@@ -61,6 +61,7 @@ PUBLIC = {
     "dovetail.security": "contracts of who checks, seals and fetches, and safe paths",
     "dovetail.server": "the types of what an app takes and gives",
     "dovetail.stores": "stores, their contracts and their errors",
+    "dovetail.specification": "the published schemas of the revisions, and the addresses of the pages",
     "dovetail.surface": "what a server shows, as a value: written down, compared, looked over",
     "dovetail.telemetry": "seeing what goes on: spans, metrics, logs of calls, audit records",
     "dovetail.testing": "what tests of servers and clients are built from",

@@ -10,7 +10,6 @@ Specification: none; docs/recording.md.
 
 from __future__ import annotations
 
-import base64
 import os
 import stat
 import time
@@ -21,12 +20,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal
 
-import msgspec
-from msgspec import Raw
-
 from ..logs import get_logger
-from ..protocol import codec, names
+from ..protocol import names
 from ..protocol.bindings.sse import EventTooLarge, SSEParser
+from .contents import ENDPOINT, content_of, http_without_secrets
 from .lines import FORMAT, CaptureHeader, CaptureLine, HTTPPart, Mark, Sender, encode_line
 from .redaction import Redaction, Redactor, is_active
 from .tracking import RevisionTracker, era_of
@@ -42,8 +39,6 @@ MAX_MESSAGE: Final = 16 * 1024 * 1024
 """Bytes of a message that is kept, by default (16 MiB); of a longer one only its length is."""
 
 _LAST_LINE: Final = 1024
-_ENDPOINT: Final = "endpoint"
-"""The event of the HTTP+SSE transport (2024-11-05) that says where messages go."""
 
 
 class CaptureWriter:
@@ -131,18 +126,15 @@ class CaptureWriter:
         with self._lock:
             if self._file is None:
                 return
-            place = http is not None and http.event == _ENDPOINT
-            fields, value = ({"omitted": omitted}, None) if omitted else self._content(data, place=place)
+            place = http is not None and http.event == ENDPOINT
+            fields, value = (
+                ({"omitted": omitted}, None)
+                if omitted
+                else content_of(self._redactor, data, self.max_message, exact=self._exact, place=place)
+            )
             revision = link.tracker.heard(sender, value, stated)
             if http is not None:
-                redactor = self._redactor
-                http = msgspec.structs.replace(
-                    http,
-                    headers=redactor.headers(headers),
-                    target=redactor.target(http.target),
-                    event=redactor.text(http.event),
-                    id=redactor.text(http.id),
-                )
+                http = http_without_secrets(self._redactor, http, headers)
             self._add(
                 link=link.number,
                 transport=link.transport,
@@ -172,34 +164,20 @@ class CaptureWriter:
                 )
                 self._add(link=link.number, transport=link.transport, mark="stderr", **fields)
 
-    def _content(self, data: bytes | None, *, place: bool = False) -> tuple[dict[str, Any], Any]:
-        """The members of a line that carry a message, and the message as plain values if it is any. ``place``: it is
-        where messages are to be sent.
-        """
-        if not data:
-            return {}, None
-        if len(data) > self.max_message:
-            return {"omitted": len(data)}, None
-        try:
-            value = codec.decode(data)
-            if self._exact and b"\n" not in data and b"\r" not in data:
-                return {"body": Raw(data)}, value  # each byte as it was
-            return {"body": Raw(codec.encode(self._redactor.body(value)))}, value
-        except RecursionError:
-            return {"omitted": len(data)}, None  # no name in it could be looked at
-        except (*codec.DECODE_ERRORS, OverflowError, TypeError):
-            pass  # then it is a text, or nothing of the kind
-        try:
-            text = data.decode()
-            if b"\0" in data and self._redactor.hides_wide(data):
-                return {"omitted": len(data)}, None
-            shown = self._redactor.target(text) if place else self._redactor.text(text)
-            return {"text": shown}, None
-        except UnicodeDecodeError:
-            if self._redactor.hides_wide(data):
-                return {"omitted": len(data)}, None
-            plain = self._redactor.text(data.decode("latin-1")).encode("latin-1", "replace")
-            return {"base64": base64.b64encode(plain).decode("ascii")}, None
+    def fault(self, link: CaptureLink, about: str, data: bytes | None, http: HTTPPart | None) -> None:
+        """What passes was disturbed on purpose."""
+        with self._lock:
+            if self._file is not None:
+                fields, _ = content_of(self._redactor, data, self.max_message, exact=self._exact)
+                about = self._redactor.text(about)
+                self._add(
+                    link=link.number,
+                    transport=link.transport,
+                    mark="fault",
+                    target=about,
+                    http=http,
+                    **fields,
+                )
 
     def _add(self, **members: Any) -> None:
         self._count += 1
@@ -271,6 +249,13 @@ class CaptureLink:
         """A line that the server of this link wrote to standard error, without its line end."""
         self.writer.stderr(self, line)
 
+    def fault(self, about: str, data: bytes | None = None, exchange: int = 0) -> None:
+        """What passes was disturbed on purpose, and who reads the capture is to know: ``about`` says how, in words.
+        ``data``: what was passed on in place of a message; ``exchange``: the number of the HTTP request it is about.
+        """
+        http = HTTPPart(exchange=exchange) if exchange else None
+        self.writer.fault(self, about, data, http)
+
     def mark(self, mark: Mark, target: str = "") -> None:
         """Something happened that is no message."""
         self.writer.mark(self, mark, target)
@@ -284,7 +269,7 @@ class CapturedExchange:
 
     def __init__(self, link: CaptureLink, number: int, stated: str = "") -> None:
         self._link = link
-        self._number = number
+        self.number: Final = number
         self._stated = stated
         self._head: tuple[int, list[tuple[str, str]]] = (0, [])
         self._pieces: list[bytes] = []
@@ -298,7 +283,7 @@ class CapturedExchange:
         kind = next((value for name, value in self._head[1] if name.lower() == "content-type"), "")
         if kind.partition(";")[0].strip().lower() == names.MEDIA_SSE:
             self._parser = SSEParser(self._link.writer.max_message)
-            http = HTTPPart(exchange=self._number, status=status)
+            http = HTTPPart(exchange=self.number, status=status)
             self._link.writer.put(self._link, "server", None, http, self._head[1], self._stated)
 
     def feed(self, chunk: bytes) -> None:
@@ -320,10 +305,10 @@ class CapturedExchange:
                 self._link.writer.max_message
             )  # what follows is read from its next event on
         for event in events:
-            if event.event == _ENDPOINT:
+            if event.event == ENDPOINT:
                 self._link.endpoint = event.data.decode("utf-8", "replace")
             kind = "" if event.event == "message" else event.event
-            http = HTTPPart(exchange=self._number, event=kind, id=event.id)
+            http = HTTPPart(exchange=self.number, event=kind, id=event.id)
             self._link.writer.put(self._link, "server", event.data, http, (), self._stated)
 
     def end(self, *, broken: bool = False) -> None:
@@ -335,7 +320,7 @@ class CapturedExchange:
         status, headers = self._head
         if self._parser is not None:
             status, headers = 0, []  # they were told when they came
-        http = HTTPPart(exchange=self._number, status=status, end=end)
+        http = HTTPPart(exchange=self.number, status=status, end=end)
         omitted = self._length if self._length > self._link.writer.max_message else 0
         data = b"".join(self._pieces)
         self._link.writer.put(self._link, "server", data, http, headers, self._stated, omitted)

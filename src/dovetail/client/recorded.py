@@ -114,6 +114,8 @@ class RecordedBackend:
             exchange.end(broken=True)
             raise
         exchange.begin(response.status, response.headers.items())
+        if response.ended:  # it has no body, so nobody reads it
+            exchange.end()
         return _RecordedResponse(response, exchange)
 
     async def close(self) -> None:

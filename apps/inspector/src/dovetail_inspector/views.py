@@ -19,6 +19,8 @@ __all__ = [
     "ConnectionSettings",
     "ErrorView",
     "FindingView",
+    "HostServerView",
+    "HostView",
     "InfoView",
     "ListView",
     "ProgressView",
@@ -57,7 +59,9 @@ ServerState = Literal["idle", "connecting", "ready", "renewing", "lost", "failed
 
 
 class ServerTarget(View, frozen=True):
-    """Where a server is: a ``command`` with ``args``, ``env`` and ``cwd``, or a ``url`` with ``headers``."""
+    """Where a server is: a ``command`` with ``args``, ``env`` and ``cwd``, or a ``url`` with ``headers``. ``host``: in
+    whose words variables are written in it, where it came from the file of a host; "" for none at all.
+    """
 
     command: str = ""
     args: list[str] = []
@@ -65,6 +69,29 @@ class ServerTarget(View, frozen=True):
     cwd: str = ""
     url: str = ""
     headers: dict[str, str] = {}
+    host: str = ""
+
+
+class HostServerView(View, frozen=True):
+    """A server in the file of a host. ``target``: its URL or whole command line, variables as they stand there;
+    ``dangers``: what is rarely meant in it.
+    """
+
+    name: str
+    target: str
+    dangers: list[str] = []
+
+
+class HostView(View, frozen=True):
+    """The file of a host: ``name`` with its scope, ``path``, whether it ``exists``, and what could not be read of
+    it."""
+
+    name: str
+    title: str
+    path: str
+    exists: bool
+    servers: list[HostServerView]
+    problem: str = ""
 
 
 class ConnectionSettings(View, frozen=True):
@@ -207,6 +234,8 @@ class FindingView(View, frozen=True):
     where: str = ""
     requirement: str = ""
     page: str = ""
+    sender: str = ""
+    about: int = 0
 
 
 class RecordView(View, frozen=True):

@@ -16,7 +16,7 @@ from dovetail.auth.login import LoginVisit
 from dovetail.client import Accept, CallInfo, Cancel, Decline, ElicitRequest, Visit
 from dovetail.types import CreateMessageParams, reader
 
-from .questions import AnswerRefused, PersonQuestions, PersonAnswer
+from .questions import AnswerRefused, PersonAnswer, PersonQuestions
 
 __all__ = ["QuestionHandlers"]
 

@@ -212,6 +212,7 @@ class Calls:
             self._end(running, "cancelled")
             raise
         except OutputInvalid as problem:
+            self._change(running, checked=True)
             self._end(running, "done", result=problem.result.to_wire(), problem=str(problem))
         except (DovetailError, ValueError, TypeError) as problem:
             self._end(running, "failed", error=error_view(problem))

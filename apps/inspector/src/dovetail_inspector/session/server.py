@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from dovetail import Client, LoginRequired
+from dovetail import Client, FeatureUnavailable, LoginRequired, MethodNotFound, RPCError
 from dovetail.auth.login import OAuth
 from dovetail.client import StateChange
 from dovetail.extensions import Extension
@@ -28,6 +29,7 @@ from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerSta
 from .asking import QuestionHandlers
 from .calls import CallRequest, Calls
 from .failing import error_view
+from .importing import resolved
 from .questions import PersonQuestions
 
 __all__ = ["InspectedServer", "NotConnected", "ServerWatcher"]
@@ -183,6 +185,28 @@ class InspectedServer:
         }
         return [each.to_wire() async for each in listings[kind](fresh=True)]
 
+    async def tasks(self) -> list[dict[str, Any]]:
+        """The tasks that the server has of this client's: by its list in the revision that has one, else those of the
+        calls that became tasks, each asked for. Raises `NotConnected`, and what calls raise.
+        """
+        client = self.client
+        if client.era == "stateful":
+            with suppress(MethodNotFound, FeatureUnavailable):
+                found = await client.request("tasks/list", {})
+                return [each for each in found.get("tasks", []) if isinstance(each, dict)]
+        known = {each.task: each for each in self._calls.views if each.server == self.id and each.task}
+        tasks: list[dict[str, Any]] = []
+        for id in known:
+            try:
+                tasks.append(await client.request("tasks/get", {"taskId": id}))
+            except RPCError as problem:
+                tasks.append({"taskId": id, "status": "failed", "statusMessage": str(problem)})
+        return tasks
+
+    async def cancel_task(self, task: str) -> dict[str, Any]:
+        """Ask the server to cancel a task. Raises `NotConnected`, and what calls raise."""
+        return await self.client.request("tasks/cancel", {"taskId": task})
+
     async def _connect(self) -> None:
         async with self._lock:
             await self._close()
@@ -258,14 +282,13 @@ class InspectedServer:
             options["roots"] = person.roots
         if settings.log_level:
             options["log_level"] = settings.log_level
-        if target.url:
-            if target.headers:
-                options["headers"] = target.headers
-            if settings.login and "authorization" not in {each.lower() for each in target.headers}:
+        place, further = resolved(self.name, target)
+        options |= further
+        if isinstance(place, str) and settings.login:
+            sent = {each.lower() for each in further.get("headers", {})}
+            if "authorization" not in sent:
                 options["auth"] = OAuth(approve=person.log_in, client_name="Dovetail Inspector")
-            return Client(target.url, **options)
-        options |= {"env": target.env or None, "cwd": target.cwd or None}
-        return Client([target.command, *target.args], **options)
+        return Client(place, **options)
 
     def _stated(self, change: StateChange) -> None:
         self._renewals = change.renewals

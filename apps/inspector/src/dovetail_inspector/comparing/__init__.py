@@ -1,0 +1,1 @@
+"""What is different between two conversations (`captures`), and between what two servers show (`surfaces`)."""
