@@ -108,6 +108,7 @@ class Inspection:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flush()
+        self._loop = None  # what is written from here on is looked at by nobody: the files are closed
         self.events.end()
         for each in self.transcripts.values():
             each.close()
