@@ -45,6 +45,7 @@ export interface ConnectionSettings {
   meta: JsonObject;
   logLevel: string;
   login: boolean;
+  stepLogin: boolean;
   stepRounds: boolean;
   sampling: boolean;
   elicitation: boolean;

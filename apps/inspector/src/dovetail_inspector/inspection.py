@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from dovetail.auth.login import TokenStore
 from dovetail.logs import get_logger
 from dovetail.recording import Capture
 from dovetail.surface import Surface, take_surface
@@ -54,10 +55,18 @@ class Inspection:
     """Servers that are looked at, for one event loop: ``async with Inspection() as inspection: ...``.
 
     ``folder``: where captures are kept (default: one that is removed at the end). ``lint``: whether messages are
-    judged. ``checks``: the file of saved calls (default: they are kept here alone).
+    judged. ``checks``: the file of saved calls (default: they are kept here alone). ``tokens``: where the tokens of
+    logins are kept (default: in memory, each server's own).
     """
 
-    def __init__(self, folder: Path | None = None, *, lint: bool = True, checks: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        lint: bool = True,
+        checks: Path | None = None,
+        tokens: TokenStore | None = None,
+    ) -> None:
         self.checks: Final = CheckBook(checks)
         self.events: Final = Events()
         self.questions: Final = PersonQuestions(
@@ -68,6 +77,7 @@ class Inspection:
         self.servers: Final[dict[str, InspectedServer]] = {}
         self.transcripts: Final[dict[str, Transcript]] = {}
         self._lint: Final = lint
+        self._tokens: Final = tokens
         self._given = folder
         self._folder: Path | None = None
         self._count = 0
@@ -98,6 +108,7 @@ class Inspection:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flush()
+        self._loop = None  # what is written from here on is looked at by nobody: the files are closed
         self.events.end()
         for each in self.transcripts.values():
             each.close()
@@ -130,6 +141,7 @@ class Inspection:
             questions=self.questions,
             calls=self.calls,
             watcher=self._watcher,
+            tokens=self._tokens,
         )
         self.servers[server.id] = server
         self.events.publish("server", server.view)

@@ -24,6 +24,7 @@ interface Typed {
   roots: string;
   logLevel: string;
   login: boolean;
+  stepLogin: boolean;
   stepRounds: boolean;
   sampling: boolean;
   elicitation: boolean;
@@ -47,6 +48,7 @@ function typedOf(server: ServerView | null): Typed {
     roots: (settings?.roots ?? []).join("\n"),
     logLevel: settings?.logLevel ?? "",
     login: settings?.login ?? true,
+    stepLogin: settings?.stepLogin ?? false,
     stepRounds: settings?.stepRounds ?? false,
     sampling: settings?.sampling ?? true,
     elicitation: settings?.elicitation ?? true,
@@ -86,6 +88,7 @@ function draftOf(typed: Typed, host: string) {
     roots: lines(typed.roots),
     logLevel: typed.logLevel,
     login: typed.login,
+    stepLogin: typed.stepLogin,
     stepRounds: typed.stepRounds,
     sampling: typed.sampling,
     elicitation: typed.elicitation,
@@ -247,6 +250,7 @@ const SWITCHES = [
   ["login", "Log in where the server asks for it"],
   ["elicitation", "Let it ask me (elicitation)"],
   ["sampling", "Let it ask my model (sampling)"],
+  ["stepLogin", "Stop at each step of a login, to see what is sent and decided"],
   ["stepRounds", "Stop at each round of a call, to see and edit what goes on"],
 ] as const;
 

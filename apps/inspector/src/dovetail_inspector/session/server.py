@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from dovetail import Client, FeatureUnavailable, LoginRequired, MethodNotFound, RPCError
-from dovetail.auth.login import OAuth
+from dovetail.auth.login import TokenStore
 from dovetail.client import StateChange
 from dovetail.extensions import Extension
 from dovetail.extensions.tasks import tasks
@@ -31,6 +31,7 @@ from .asking import QuestionHandlers
 from .calls import CallRequest, Calls
 from .failing import error_view
 from .importing import resolved
+from .logins import ServerLogins
 from .questions import PersonQuestions
 
 __all__ = ["InspectedServer", "NotConnected", "ServerWatcher"]
@@ -55,13 +56,13 @@ class ServerWatcher(msgspec.Struct, frozen=True):
     """
 
     changed: Callable[[InspectedServer], None]
-    told: Callable[[str, dict[str, Any]], None]
+    told: Callable[[str, Any], None]
     captured: Callable[[InspectedServer, Path], str]
     wrote: Callable[[str], None]
 
 
 class InspectedServer:
-    """A server. ``folder``: where its captures go."""
+    """A server. ``folder``: where its captures go; ``tokens``: where those of its logins are kept, None for memory."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class InspectedServer:
         questions: PersonQuestions,
         calls: Calls,
         watcher: ServerWatcher,
+        tokens: TokenStore | None = None,
     ) -> None:
         self.id: Final = id
         self.name = name
@@ -86,8 +88,15 @@ class InspectedServer:
         self._questions: Final = questions
         self._calls: Final = calls
         self._watcher: Final = watcher
+        self.logins: Final = ServerLogins(
+            id,
+            lambda: self.settings.step_login,
+            lambda view: watcher.told("login", view),
+            tokens,
+        )
         self._client: Client | None = None
         self._writer: CaptureWriter | None = None
+        self._place = ""
         self._state: ServerState = "idle"
         self._error: ErrorView | None = None
         self._renewals = 0
@@ -152,6 +161,13 @@ class InspectedServer:
         async with self._lock:
             await self._close()
             self._now("idle")
+
+    async def forget_login(self) -> None:
+        """Let go of the server, and forget its logins, with their tokens. Raises `AuthorizationError` where the place
+        of the tokens can't be used.
+        """
+        await self.disconnect()
+        await self.logins.forget(self._place)
 
     def call(self, request: CallRequest) -> CallView:
         """Begin a call. Raises `NotConnected`."""
@@ -230,6 +246,7 @@ class InspectedServer:
         client, self._client = self._client, None
         writer, self._writer = self._writer, None
         self._questions.withdraw(self.id)
+        self.logins.release()
         await self._calls.end(self.id)
         if client is not None:
             await client.close()
@@ -288,7 +305,8 @@ class InspectedServer:
         if isinstance(place, str) and settings.login:
             sent = {each.lower() for each in further.get("headers", {})}
             if "authorization" not in sent:
-                options["auth"] = OAuth(approve=person.log_in, client_name="Dovetail Inspector")
+                self._place = place
+                options["auth"] = self.logins.auth(person.log_in)
         return Client(place, **options)
 
     def _stated(self, change: StateChange) -> None:

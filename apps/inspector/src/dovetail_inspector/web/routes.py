@@ -32,6 +32,7 @@ from ..views import ConnectionSettings, ErrorView, ServerTarget, StateView
 from .answers import BadRequest, Handler, RouteRow, answer, body_of, refusal
 from .capture_routes import capture_routes
 from .check_routes import check_routes
+from .login_routes import login_routes
 from .relay_routes import relay_routes
 
 __all__ = ["routes"]
@@ -83,6 +84,7 @@ def routes(inspection: Inspection) -> list[Route]:
     ]
     table += capture_routes(inspection)
     table += check_routes(inspection)
+    table += login_routes(inspection)
     table += relay_routes(inspection)
     return [Route(path, _guarded(handler), methods=[method]) for method, path, handler in table]
 
