@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -205,7 +205,7 @@ async def test_it_may_pass_a_request_on_twice_or_not_at_all(tmp_path: Path) -> N
         return await forward(request)
 
     async def never(request: RelayedRequest, forward: Forward) -> RelayedResponse:
-        async def body() -> AsyncIterator[bytes]:
+        async def body() -> AsyncGenerator[bytes]:
             yield b"busy"
 
         request.link.fault("503", b"busy", request.exchange)

@@ -107,7 +107,7 @@ class _CaptureRoutes:
         if form is None or redact not in ("yes", "no"):
             raise BadRequest("format is jsonl, har or otlp; redact is yes or no")
         header: CaptureHeader = found.header
-        lines: Iterable[CaptureLine] = _Lines(found)
+        lines: Iterable[CaptureLine] = _TranscriptLines(found)
         if redact == "yes":
             header, lines = redacted(header, lines)
         name = (
@@ -156,7 +156,7 @@ class _CaptureRoutes:
         return self._inspection.transcript(request.path_params["id"])
 
 
-class _Lines:
+class _TranscriptLines:
     """The lines of a conversation, which can be iterated again."""
 
     def __init__(self, transcript: Transcript) -> None:

@@ -17,7 +17,7 @@ from .answers import RouteRow, answer, body_of
 __all__ = ["login_routes"]
 
 
-class _Step(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _StepWanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     run: bool = False
 
 
@@ -40,7 +40,7 @@ class _LoginRoutes:
 
     async def step(self, request: Request) -> Response:
         """``run``: go on without holding, until this login is over."""
-        wanted = await body_of(request, _Step)
+        wanted = await body_of(request, _StepWanted)
         logins = self._inspection.server(request.path_params["id"]).logins
         logins.step(run=wanted.run)
         return answer(logins.view)
