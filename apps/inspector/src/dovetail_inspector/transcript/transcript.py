@@ -18,10 +18,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-<<<<<<< HEAD
 from dovetail.linting import Finding, Linter
-=======
->>>>>>> tui18
 from dovetail.recording import CaptureHeader, CaptureInvalid, CaptureLine, CaptureTail
 
 from ..timeline.kept import Timeline
@@ -90,14 +87,6 @@ class Transcript:
     def findings(self) -> dict[int, list[FindingView]]:
         """What is wrong, by the number of the record."""
         return self._findings
-
-    @property
-    def header(self) -> CaptureHeader:
-        """The first line of the capture. Raises `LookupError` while there is none."""
-        found = self._tail.header
-        if found is None:
-            raise LookupError(f"{self.name} has no first line yet")
-        return found
 
     def follow(self, most: int = _AT_ONCE) -> Update:
         """What is new in the file: at most so many records, so that whoever calls can do other things in between."""
