@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-auth test test-peers test-pythons check format conformance soak interop bench bench-quick docs requirements mutations lock build clean setup-dev setup-demo
+.PHONY: help demo demo-auth test test-peers test-pythons check format conformance soak interop bench bench-quick docs requirements mutations page lock build clean setup-dev setup-demo
 
 # Only what is said on the command line counts: other programs have a variable of this name in the environment.
 ifeq ($(origin PYTHON),command line)
@@ -80,6 +80,9 @@ requirements: setup-dev ## how many of the specification's MUST rows have a test
 
 mutations: setup-dev ## break the lines that keep MUST rows, one by one, and see their tests fail
 	@$(PY) tools/mutations.py $(ARGS)
+
+page: setup-dev ## build the page of the Inspector, with a Node that nobody has to install; its weight against a budget
+	@$(PY) tools/page.py $(ARGS)
 
 build: setup-dev ## build the wheels of the library and of each application into dist/, and try them beside each other
 	@$(PY) tools/build.py $(ARGS)

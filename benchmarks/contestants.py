@@ -23,9 +23,10 @@ that is no default: bodies of 16 MiB, where there is an option for it, as ours t
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .installing import CACHE, ROOT, Environments
@@ -117,13 +118,18 @@ class Contestant:
         command = (*self.server["stdio"], "stdio", kit, "default", "5", "0", "1")
         return ["/usr/bin/env", *variables, *map(str, command)]
 
-    def call(self, *words: str | int) -> Process:
-        """A client, just started; its output is a pipe to us."""
+    def before(self, upstream: str | Sequence[str] | Mapping[str, object]) -> Contestant:
+        """The same, for the kits that have other servers behind them: these."""
+        return replace(self, environment={**self.environment, "BENCH_UPSTREAM": json.dumps(upstream)})
+
+    def call(self, *words: str | int, spread: bool = False) -> Process:
+        """A client, just started; its output is a pipe to us. ``spread``: on all cores."""
         if self.client is None:
             raise Cannot("it has no client")
         command = (*self.client, *map(str, words))
+        cores = self.cores.every if spread else self.cores.load
         return Process(
-            command, environment=self._variables(), cores=self.cores.load, log=self._log("client"), piped=True
+            command, environment=self._variables(), cores=cores, log=self._log("client"), piped=True
         )
 
     def import_of(self, what: str | None) -> Process:

@@ -124,6 +124,29 @@ def _large(title: str, measure: str) -> Row:
     return Row(title, measure, "ms", "ms", more=False, goals=(_FASTEST, _COPIES), beside="copies")
 
 
+def _user(way: str, transport: str) -> tuple[Row, ...]:
+    """The rows of a client that calls through a proxy or a gateway, held to its own direct calls."""
+    measure = f"user {transport.lower()} {way}"
+    if way == "direct":
+        return (
+            Row(f"a client's call over {transport}, one at a time", measure, "us", "us", more=False),
+            Row("... 16 at once", measure, "rate", "/s", True, (), "cpu"),
+        )
+    return (
+        Row(f"... through a {way}, one at a time", measure, "us", "us", more=False),
+        Row("... over its direct call", measure, "alone", "x", False, _THROUGH),
+        Row(f"... through a {way}, 16 at once", measure, "rate", "/s", True, (), "cpu"),
+        Row("... time over direct calls", measure, "together", "x", False, _THROUGH),
+        Row("... CPU of all, over direct calls", measure, "calls", "x", False, _THROUGH),
+    )
+
+
+USERS = tuple(
+    row
+    for transport in ("HTTP", "stdio")
+    for way in ("direct", "proxy", "gateway")
+    for row in _user(way, transport)
+)
 ROWS: tuple[Row, ...] = (
     replace(_CALL, title=f"{_CALL.title}, 16 connections", goals=_CALL_GOALS),
     replace(
@@ -227,6 +250,7 @@ ROWS: tuple[Row, ...] = (
     Row("... over a direct call (CPU of all)", "proxy stdio", "calls", "x", False, _THROUGH),
     Row("a call through a gateway, before twelve", "gateway", "rate", "/s", True, _PROXY, "cpu"),
     Row("... over a direct call (CPU of all)", "gateway", "calls", "x", False, _THROUGH),
+    *USERS,
     Row(
         "a call in a session, sessions in memory",
         "session memory",

@@ -56,7 +56,13 @@ METHOD = """\
   stores share the load's core: in their rows read the CPU.
 * A call through a proxy is one of 16 connections over HTTP, with the same server of ours behind ours and theirs, over
   HTTP and on stdio; both share a core, and the CPU is that of both. Set beside it is a direct call over HTTP. Our
-  gateway has that server twelve times behind it, and the last one is called; beside it stands fastmcp's proxy.
+  gateway has that server twelve times behind it, and the last one is called; beside it stands fastmcp's proxy. There
+  the load costs nothing, so a direct call is a server's part alone, and one through a proxy that part twice and a
+  client's besides.
+* A client's call is what the user of a client sees: one client of that library calls our server directly, through a
+  proxy, and through a gateway before twelve, all on the same transport, in turns of a quarter of a second and in one
+  run; one call at a time (the median), and 16 at once. Nothing is bound to a core. The CPU is that of client, proxy and
+  server together. A call through a proxy is two such calls, and the passing on.
 * One setting of the peers is no default: bodies of 16 MiB where there is an option for it, as ours takes them.
 """
 PLOTS = (

@@ -3,7 +3,8 @@
 Theory of operation: the suites themselves say what they hold. The stable release runs whole: its active and its pending
 server scenarios and all its client scenarios. The newest release runs what each revision requires, with what that
 revision only reports (pending, extensions, added later), and then everything that it lists and no revision names. So no
-scenario of an installed release is left out, and a scenario that a release gains is run without a change here. The
+scenario of an installed release is left out, and a scenario that a release gains is run without a change here. For the
+revisions before those it has no requirements, but it tags the server scenarios that hold there, and these are run. The
 scenarios for an authorization server build on each other, so they are one run in each revision that they name.
 """
 
@@ -16,8 +17,10 @@ from dataclasses import dataclass, field
 from environment import Release
 
 REVISIONS = ("2025-11-25", "2026-07-28")
-# Measures how long the client waits; it wants the machine for itself.
-TIMED = frozenset({"sse-retry"})
+# Those that the newest release knows by the tags of its server scenarios alone.
+TAGGED = ("2025-03-26", "2025-06-18")
+# Measure how long the client waits, or give an answer 600 ms: they want the machine for themselves.
+TIMED = frozenset({"sse-retry", "server-stateless"})
 # All scenarios for an authorization server together.
 AUTHORIZATION = "authorization-server"
 _ENTRY = re.compile(r"^ +- (?P<name>[^\s\[]+)(?: \[(?P<tag>[^\]]*)\])?$", re.MULTILINE)
@@ -92,6 +95,11 @@ def draw_up(stable: Release, newest: Release) -> Plan:
                 plan.scenarios.append(Scenario(name, role, newest, revision, f"{newest.version} {revision}"))
         for name, tag in listed.items():
             plan.tags.setdefault((role, name), set()).update(tag.split(","))
+            if role == "server":
+                for revision in (each for each in TAGGED if each in tag.split(",")):
+                    plan.scenarios.append(
+                        Scenario(name, role, newest, revision, f"{newest.version} {revision}")
+                    )
             if not any(name in required[revision][role] for revision in REVISIONS):
                 plan.scenarios.append(
                     Scenario(name, role, newest, _revision_of(tag), f"{newest.version} others")

@@ -3,7 +3,8 @@
 Theory of operation: `environment` installs what is needed, `plan` asks the suites what they hold, each scenario is one
 process of the suite, and `verdicts` reads what it wrote. As many run at once as there are processors; the scenarios of
 one server suite run one after the other against one server of their own, for they share what it offers. What measures
-time runs alone at the end. Every process has its time limit and a process group of its own, which dies with it.
+time runs alone: a client's at the end, a server's while all others wait. Every process has its time limit and a process
+group of its own, which dies with it.
 
     python conformance/run.py [--only NAME ...] [--keep] [--cluster ENGINE] [--proxy REVISION]
         [--gateway REVISION]
@@ -11,8 +12,9 @@ time runs alone at the end. Every process has its time limit and a process group
 ``--only NAME`` runs the scenarios whose name is or starts with NAME. ``--keep`` keeps what the suites wrote.
 ``--cluster redis`` (or ``postgres``, ``sqlite``) runs the server scenarios alone, each suite against three workers that
 share such a store, behind a proxy that gives each request to the next worker. ``--proxy REVISION`` runs them against
-``dovetail proxy``, which speaks this revision with the server that it starts ("auto": what that speaks), ``--gateway
-REVISION`` against ``dovetail gateway``, which has that server behind it under its own names.
+``dovetail proxy``, which speaks this revision with the server that it starts ("auto": what that speaks; "all": one
+after the other what the suites know), ``--gateway REVISION`` against ``dovetail gateway``, which has that server behind
+it under its own names.
 Exit status 0 only if nothing unexpected happened: no failure, no warning, no stale entry among the expected failures.
 """
 
@@ -26,14 +28,16 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import between as betweens
 import environment
 import plan as planning
 import serving
 import verdicts
+from between import Between
 from environment import CACHE, SetUpError, say
 from plan import Plan, Scenario
 from serving import process_of
@@ -53,16 +57,18 @@ class Runner:
         expected: dict[str, set[str]],
         results: Path,
         engine: str | None = None,
-        between: serving.Between | None = None,
+        between: Between | None = None,
     ) -> None:
+        self.between = between
+        self.expected = expected
         self.scenarios = scenarios
         self.outcomes: list[Outcome] = []
-        self._expected = expected
         self._results = results
         self._engine = engine
-        self._between = between
         self._width = max((len(each.suite) for each in scenarios), default=0)
-        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self._many = os.cpu_count() or 1
+        self._slots = asyncio.Semaphore(self._many)
+        self._turn = asyncio.Lock()
         self._folders = 0
 
     def unexpected(self) -> list[Outcome]:
@@ -70,28 +76,27 @@ class Runner:
         return [each for each in self.outcomes if not each.good and not self._was_expected(each)]
 
     def _was_expected(self, outcome: Outcome) -> bool:
-        return outcome.scenario.name in self._expected[outcome.scenario.role]
+        return outcome.scenario.name in self.expected[outcome.scenario.role]
 
     async def run(self) -> None:
         """Everything, side by side; then alone what measures time."""
-        untimed = [each for each in self.scenarios if not each.timed]
-        clients = [self._client(each) for each in untimed if each.role == "client"]
+        clients = [self._client(each) for each in self.scenarios if each.role == "client" and not each.timed]
         suites: dict[str, list[Scenario]] = {}
-        for each in untimed:
+        for each in self.scenarios:
             if each.role == "server":
                 suites.setdefault(each.suite, []).append(each)
-        authorities = [self._authority(each) for each in untimed if each.role == "authorization"]
+        authorities = [self._authority(each) for each in self.scenarios if each.role == "authorization"]
         await _all(
             [*(self._server_suite(name, each) for name, each in suites.items()), *clients, *authorities]
         )
         for each in self.scenarios:
-            if each.timed:
+            if each.role == "client" and each.timed:
                 await self._client(each)
 
     async def _server_suite(self, suite: str, scenarios: Iterable[Scenario]) -> None:
         folder = self._results / f"server {suite}"
         folder.mkdir()
-        async with serving.served(self._engine, folder, self._between) as server:
+        async with serving.served(self._engine, folder, self.between) as server:
             for scenario in scenarios:
                 await self._scenario(scenario, ["server", "--url", server.url])
                 server.check()
@@ -123,7 +128,7 @@ class Runner:
         return folder
 
     async def _judged(self, scenario: Scenario, folder: Path, command: list[str]) -> None:
-        async with self._slots:
+        async with self._room(self._many if scenario.timed else 1):
             began = time.monotonic()
             status: int | None = None
             async with process_of(command, folder / "said.txt") as process:
@@ -134,6 +139,15 @@ class Runner:
         outcome = verdicts.judge(scenario, folder, status=status, said=said, seconds=seconds)
         self.outcomes.append(outcome)
         self._tell(outcome)
+
+    @asynccontextmanager
+    async def _room(self, many: int) -> AsyncGenerator[None]:
+        """Wait for so many processors. Whoever wants several is not passed by those who want one."""
+        async with AsyncExitStack() as taken:
+            async with self._turn:
+                for _ in range(many):
+                    await taken.enter_async_context(self._slots)
+            yield
 
     def _tell(self, outcome: Outcome) -> None:
         scenario, done = outcome.scenario, f"{len(self.outcomes):3}/{len(self.scenarios)}"
@@ -171,18 +185,23 @@ def chosen(plan: Plan, only: Sequence[str]) -> list[Scenario]:
     return [each for each in plan.scenarios if not only or any(each.name.startswith(name) for name in only)]
 
 
-def sum_up(runner: Runner, expected: dict[str, set[str]], wrong: list[str]) -> int:
-    """The table, what went wrong once more, and the closing line."""
-    bad = runner.unexpected()
-    for outcome in bad:
-        say(f"\nFAIL  {outcome.scenario.suite}  {outcome.scenario.role}  {outcome.scenario.name}")
-        say_problems(outcome)
-    say("\n" + verdicts.table(runner.outcomes, expected) + "\n")
+def sum_up(runners: Sequence[Runner], wrong: list[str]) -> int:
+    """The tables, what went wrong once more, and the closing line."""
+    for runner in runners:
+        way = betweens.in_words(runner.between)
+        for outcome in runner.unexpected():
+            say(f"\nFAIL  {way}  {outcome.scenario.suite}  {outcome.scenario.role}  {outcome.scenario.name}")
+            say_problems(outcome)
+    for runner in runners:
+        say("\n" + betweens.in_words(runner.between))
+        say(verdicts.table(runner.outcomes, runner.expected))
+    say("")
     for text in wrong:
         say(f"FAIL  {text}")
-    good = sum(1 for each in runner.outcomes if each.good)
-    say(f"{good} passed, {len(bad) + len(wrong)} failed")
-    return 1 if bad or wrong or not runner.outcomes else 0
+    good = sum(1 for runner in runners for each in runner.outcomes if each.good)
+    bad = sum(len(runner.unexpected()) for runner in runners)
+    say(f"{good} passed, {bad + len(wrong)} failed")
+    return 1 if bad or wrong or not good else 0
 
 
 async def main(arguments: argparse.Namespace) -> int:
@@ -194,29 +213,37 @@ async def main(arguments: argparse.Namespace) -> int:
     expected = verdicts.read_expected()
     wrong = verdicts.check_list(expected, plan)
     scenarios = chosen(plan, arguments.only)
-    between = None
-    for command, revision in (("proxy", arguments.proxy), ("gateway", arguments.gateway)):
-        if revision is not None:
-            between = serving.Between(command, revision)
-    if arguments.cluster is not None or between is not None:
+    ways: list[Between | None] = [
+        way for command in betweens.COMMANDS for way in betweens.ways(command, getattr(arguments, command))
+    ]
+    if arguments.cluster is not None or ways:
         scenarios = [each for each in scenarios if each.role == "server"]
     results = CACHE / f"results-{os.getpid()}"
     shutil.rmtree(results, ignore_errors=True)
-    results.mkdir(parents=True)
-    if between is not None:
-        expected = verdicts.behind_proxy(expected, stateful=between.revision.startswith(("2024", "2025")))
-    runner = Runner(scenarios, expected, results, arguments.cluster, between)
-    began = time.monotonic()
-    say(f"{len(scenarios)} scenarios, {os.cpu_count()} at once")
+    runners: list[Runner] = []
     try:
-        await runner.run()
+        for way in ways or [None]:
+            folder = results / (betweens.in_words(way) or "direct")
+            folder.mkdir(parents=True)
+            may_fail = expected if way is None else way.expected(expected)
+            runner = Runner(scenarios, may_fail, folder, arguments.cluster, way)
+            runners.append(runner)
+            began = time.monotonic()
+            say(
+                f"{betweens.in_words(way)}: {len(scenarios)} scenarios, {os.cpu_count()} at once".lstrip(": ")
+            )
+            await runner.run()
+            say(f"\nAll run after {time.monotonic() - began:.0f} s")
+            wrong += [
+                f"{betweens.in_words(way)}: {text}".lstrip(": ")
+                for text in verdicts.stale(may_fail, runner.outcomes)
+            ]
     finally:
         if arguments.keep:
             say(f"What the suites wrote is in {results}")
         else:
             shutil.rmtree(results, ignore_errors=True)
-    say(f"\nAll run after {time.monotonic() - began:.0f} s")
-    return sum_up(runner, expected, wrong + verdicts.stale(expected, runner.outcomes))
+    return sum_up(runners, wrong)
 
 
 if __name__ == "__main__":
@@ -234,12 +261,14 @@ if __name__ == "__main__":
         help="the server scenarios against three workers",
     )
     parser.add_argument(
-        "--proxy", metavar="REVISION", help="the server scenarios through a proxy that speaks this revision"
+        "--proxy",
+        metavar="REVISION",
+        help='the server scenarios through a proxy that speaks this revision; "all": each',
     )
     parser.add_argument(
         "--gateway",
         metavar="REVISION",
-        help="the server scenarios through a gateway that speaks this revision",
+        help='the server scenarios through a gateway that speaks this revision; "all": each',
     )
     try:
         sys.exit(asyncio.run(main(parser.parse_args())))

@@ -14,12 +14,14 @@ import signal
 import socket
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import verdicts
+from between import Between
 from environment import SetUpError
 
 HERE = Path(__file__).resolve().parent
@@ -27,7 +29,7 @@ sys.path.insert(0, str(HERE.parent / "tests" / "cluster"))
 
 from machines import ENGINES, MissingEngine, cluster  # noqa: E402 - found by the line above
 
-__all__ = ["ENGINES", "Between", "Served", "process_of", "served", "tail_of"]
+__all__ = ["ENGINES", "Served", "process_of", "served", "tail_of"]
 
 SERVER_START = 15.0  # seconds until the server has to take connections
 GRACE = 3.0  # seconds between asking a process to end and ending it
@@ -39,28 +41,6 @@ class Served:
 
     url: str
     check: Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Between:
-    """What stands between: ``dovetail proxy`` or ``dovetail gateway``, and the ``revision`` that it speaks with the
-    server.
-    """
-
-    command: str
-    revision: str
-
-    def words(self, server: Sequence[str], port: int, folder: Path) -> list[str]:
-        """The command that serves the server at a port."""
-        own = ["--http", str(port), "--revision", self.revision, "--tasks"]
-        start = [sys.executable, "-m", "dovetail", self.command, *own]
-        if self.command == "proxy":
-            return [*start, "--", *server]
-        path = folder / "servers.json"
-        path.write_text(
-            json.dumps({"mcpServers": {"everything": {"command": server[0], "args": list(server[1:])}}})
-        )
-        return [*start, "--bare-names", str(path)]
 
 
 @asynccontextmanager
@@ -82,6 +62,8 @@ async def _alone(folder: Path, between: Between | None) -> AsyncIterator[Served]
         command = between.words([*server, "--stdio"], port, folder)
     async with process_of(command, output) as process:
         await _ready(port, process, output)
+        if between is not None:
+            await asyncio.to_thread(_first_call, f"http://127.0.0.1:{port}/mcp")
 
         def check() -> None:
             if process.returncode is not None:
@@ -148,6 +130,31 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def _first_call(url: str) -> None:
+    """Call as a caller that can be asked, before the suite does: to a server of the stateful era such a call goes on a
+    connection of its own, which on stdio is a process of its own, and the suite gives its answer 600 ms.
+    """
+    prefix = "io.modelcontextprotocol"
+    meta = {f"{prefix}/protocolVersion": "2026-07-28", f"{prefix}/clientCapabilities": {"elicitation": {}}}
+    params = {"name": "test_simple_text", "arguments": {}, "_meta": meta}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "test_simple_text",
+    }
+    request = urllib.request.Request(url, json.dumps(asked).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=SERVER_START) as response:
+            answer = json.loads(response.read())
+    except OSError as problem:
+        raise SetUpError(f"the first call failed: {problem}") from None
+    if "result" not in answer:
+        raise SetUpError(f"the first call failed: {answer}")
 
 
 async def _ready(port: int, process: asyncio.subprocess.Process, output: Path) -> None:

@@ -25,18 +25,6 @@ DEMANDED = {
     "server-sse-polling": "server-sse-disconnect-resume",
     "authorization-server": "authorization-code-grant",
 }
-# What can't pass through a proxy, and why: by scenario, for any server behind it, and for one of the stateful era.
-_BY_KEY = "requests of the stateful era have no keys, so the keys of the questions are the proxy's"
-THROUGH_PROXY = {
-    "server-sse-polling": "the tool ends the stream of its answer, and the proxy's own stream stays open",
-    "tasks-required-task-error": "no tool of a proxy has to be a task: who knows none waits for the answer",
-}
-THROUGH_STATEFUL_PROXY = {
-    "input-required-result-basic-elicitation": _BY_KEY,
-    "input-required-result-ignore-extra-params": _BY_KEY,
-    "input-required-result-multiple-input-requests": "a body of the stateful era asks one thing after the other",
-    "tasks-mrtr-composition": "in the stateful era a task begins before its first question",
-}
 TAIL = 1500  # characters of output shown for a scenario that did not end well
 
 
@@ -106,12 +94,6 @@ def read_expected(path: Path = EXPECTED) -> dict[str, set[str]]:
         else:
             raise ListError(f"{path.name}:{number}: neither 'server:', 'client:' nor '- scenario': {text}")
     return found
-
-
-def behind_proxy(expected: dict[str, set[str]], stateful: bool) -> dict[str, set[str]]:
-    """The scenarios that may fail through a proxy, by role. ``stateful``: it speaks a stateful revision."""
-    more = THROUGH_PROXY | (THROUGH_STATEFUL_PROXY if stateful else {})
-    return {**expected, "server": expected["server"] | set(more)}
 
 
 def check_list(expected: dict[str, set[str]], plan: Plan) -> list[str]:

@@ -1,8 +1,9 @@
 """Build the wheels of the library and of each application, and try them beside each other: ``make build``.
 
 Theory of operation. Each distribution (`tools/workspace.py`) is built from its folder, with what is installed and
-without asking an index for anything, into ``dist/``. A wheel has to hold its own package and nothing else: the
-library's no application, an application's no library. Then all of them are unpacked into one empty folder, which is put
+without asking an index for anything, into ``dist/``; what is made from other sources, as the Inspector's page
+(`tools/page.py`), is made before. A wheel has to hold its own package, whole, and nothing else: the library's no
+application, an application's no library. Then all of them are unpacked into one empty folder, which is put
 before everything else on the path, and the applications' tests run against that: what works there works where somebody
 installs the wheels, for nothing of the tree is left to be found.
 
@@ -20,6 +21,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from page import PageFailed
+from page import build as build_page
 from workspace import ROOT, Distribution, applications, distributions
 
 __all__ = ["build", "contents", "misplaced", "unpack"]
@@ -69,6 +72,11 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--only"]):
         print(__doc__)
         return 2
+    try:
+        build_page()
+    except PageFailed as problem:
+        print(problem)
+        return 1
     DIST.mkdir(exist_ok=True)
     wheels = {each.name: build(each, DIST) for each in distributions()}
     wrong = [

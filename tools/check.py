@@ -31,6 +31,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", 
 CHECKS: dict[str, list[str]] = {
     "types": [str(SCRIPTS / "basedpyright"), "--pythonpath", sys.executable],
     "house rules": [*PYTEST, "tests/house"],
+    "page": [sys.executable, "tools/page.py", "--check"],
     "imports": LINT_IMPORTS,
     **{
         f"imports of {each.path}": [*LINT_IMPORTS, "--config", f"{each.path}/pyproject.toml"]

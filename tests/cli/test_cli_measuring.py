@@ -276,11 +276,14 @@ def test_credentials_let_the_suite_in_and_all_is_judged(way, protected, run, tmp
     assert not (tmp_path / "refused").exists()
     assert "ok       ping  1 checks passed" in out
     assert "FAILED   messages  " in out
-    assert "tools/list 2025-11-25: the result does not fit: " in out
+    assert "tools/list 2025-11-25: /result/tools/1/inputSchema: expected a value" in out
     assert "1 of 1 scenarios passed" in out
     assert "hush" not in (tmp_path / "talk.jsonl").read_text()
     found = json.loads(run("conformance", protected, *words, "--only", "ping", "--json")[1])["messages"]
-    assert [each["method"] for each in found["faults"]] == ["tools/list"]
+    assert {(each["method"], each["rule"]) for each in found["faults"]} == {
+        ("tools/list", "schema"),
+        ("tools/list", "schema-broken"),
+    }
     assert found["judged"] > found["faults"][0]["count"]
 
 

@@ -32,6 +32,22 @@ def test_an_unknown_tool_of_other_servers(run, how, said):
     assert run("call", f"{PLAIN} {how}", "compct", "--json")[0] == 4
 
 
+def test_a_tool_of_a_server_that_is_away(run, tmp_path):
+    """It is not listed, and may be there all the same: what the server says comes first."""
+    front = tmp_path / "front.py"
+    front.write_text(
+        "from dovetail import App\nfrom dovetail.proxy import ProxyProvider\napp = App('front')\n"
+        "app.mount('late', ProxyProvider('no-such-program'))\n\n\n@app.tool\nasync def here() -> str:\n"
+        "    return 'here'\n"
+    )
+    code, out, err = run("call", str(front), "late_hello")
+    assert (code, out) == (exits.REFUSED, "")
+    said = err.splitlines()[-1]
+    assert "late: it can't be reached" in said
+    assert "it lists no tool 'late_hello' now" in said
+    assert "there is no tool" not in said
+
+
 def test_a_server_that_cannot_list(run):
     """Its tools can be called all the same, and one kind that is broken does not cost the others."""
     assert run("call", f"{PLAIN} listless", "wrapped")[:2] == (0, "hello\n")

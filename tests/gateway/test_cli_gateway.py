@@ -168,6 +168,7 @@ async def test_the_door_of_the_command_line(tmp_path: Path) -> None:
         (["--format", "vscode"], "name a FILE"),
         (["servers.json", "--only", "one", "--", "x"], "takes no command"),
         (["bad.json"], "'bad'"),
+        (["code.json"], "has no servers; in the form of vscode it has: give --format vscode"),
         (["flows.json", "--policy", "flows.toml"], "flows"),
     ],
 )
@@ -175,6 +176,7 @@ def test_what_makes_no_sense_is_said(words: list[str], said: str, tmp_path: Path
     """In one line, before anything is started, and with the exit code of usage or of no server."""
     configured(tmp_path)
     (tmp_path / "bad.json").write_text('{"mcpServers": {"bad": {"args": []}}}')
+    (tmp_path / "code.json").write_text('{"servers": {"a": {"command": "true"}}}')
     (tmp_path / "flows.json").write_text('{"mcpServers": {"a": {"command": "true"}}}')
     (tmp_path / "flows.toml").write_text('[[flows]]\nsource = "a"\ntarget = "b"\n')
     done = subprocess.run(

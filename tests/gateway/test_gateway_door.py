@@ -289,6 +289,7 @@ async def test_records_name_callers_where_names_are_asked_for() -> None:
         assert ("ann" in principals[0]) is identities
 
 
+@pytest.mark.requirement("R2607-AUTH-136", "R2511-AUTH-105")
 async def test_each_principal_has_its_own_credentials_and_no_token_of_a_caller_goes_on() -> None:
     """One server gets those of the principal, the other one its own; nobody gets what the caller showed."""
     seen: list[Mapping[str, str]] = []

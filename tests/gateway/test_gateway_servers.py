@@ -204,6 +204,32 @@ async def test_a_server_that_is_not_there_costs_its_own_part_and_comes_back(tmp_
         assert (await client.call_tool("late__pid")).text.isdecimal()
 
 
+async def test_the_log_says_once_that_a_server_is_away_and_that_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Attempts that fail in the same way are for who looks closely."""
+    path = tmp_path / "late.py"
+    path.write_text("import sys; sys.exit(1)")
+    caplog.set_level("DEBUG", "dovetail.gateway")
+    gateway = Gateway({"late": [sys.executable, str(path)]})
+    async with opened(gateway):
+        server = gateway.servers["late"]
+        for _ in range(3):
+            await server.wait_for("failed", timeout=30)
+            server.restart()
+            await server.wait_for("connecting", timeout=30)
+        await server.wait_for("failed", timeout=30)
+        path.write_text(SERVER)
+        server.restart()
+        await server.wait_for("ready", timeout=30)
+    told = [(each.levelname, each.getMessage()) for each in caplog.records if each.name == "dovetail.gateway"]
+    assert len([text for _, text in told if text.startswith("late: failed")]) >= 4
+    loud = [text for level, text in told if level == "WARNING"]
+    assert len(loud) == 2
+    assert loud[0].startswith("late: failed")
+    assert loud[1] == "late: ready"
+
+
 async def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
     """Its state says so, and the next call finds it."""
     path = tmp_path / "mortal.py"
@@ -284,5 +310,10 @@ def test_what_can_not_be_is_refused() -> None:
         Gateway({"a__b": shed()})
     with pytest.raises(LocalProtocolError, match="'elicitation'"):
         Gateway({"shed": Client(shed(), elicitation=lambda asked: None)})
+    configured: Any = {"mcpServers": {"shed": {"command": "true"}}}
+    file: Any = "servers.json"
+    for given in (configured, configured["mcpServers"], file):
+        with pytest.raises(LocalProtocolError, match="dovetail gateway FILE"):
+            Gateway(given)
     with pytest.raises(LocalProtocolError, match="'mail'"):
         Gateway({"shed": shed()}, credentials={"mail": lambda principal: {}})

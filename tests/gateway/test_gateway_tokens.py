@@ -56,6 +56,7 @@ async def store(tmp_path: Path) -> AsyncGenerator[Store]:
     await opened.aclose()
 
 
+@pytest.mark.requirement("R2607-AUTH-136", "R2511-AUTH-105")
 async def test_each_is_shown_the_token_of_its_own_and_never_what_it_came_with(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,7 +116,7 @@ def test_what_only_the_first_python_runs_is_there_and_is_no_more_than_that() -> 
 
 def test_what_only_the_first_python_runs_depends_on_none() -> None:
     """It reads text: a test that runs in an event loop belongs to every Python. Except what judges other programs, what
-    a store holds when one was killed, and pages and tools that stand on what all other tests run.
+    a store holds when one was killed, what a browser shows, and pages and tools that stand on what all other tests run.
     """
     of_others = (
         "tests/distributions",
@@ -129,6 +129,8 @@ def test_what_only_the_first_python_runs_depends_on_none() -> None:
         "tests/cluster",
         "tests/security/test_soak.py",
         "tests/extensions/tasks_crash",
+        "apps/inspector/tests/page",
+        "apps/inspector/tests/page_conversations",
     )
     for each in TOOL["SAME_ON_ALL"]:
         place = ROOT / each.partition("::")[0]

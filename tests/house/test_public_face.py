@@ -80,6 +80,7 @@ NEVER_OUT = {
         ),
         "dovetail.server.keys_and_store.NotSharedByWorkers",
     ),
+    "a connection is broken off": ("dovetail.transports.http1.server.request.AnswerAborted",),
     "it ends a worker": ("dovetail.transports.http1.server.workers.WorkersNotStarted",),
 }
 

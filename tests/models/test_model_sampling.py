@@ -14,6 +14,8 @@ from dovetail.types import (
     CreateMessageParams,
     EmbeddedResource,
     ImageContent,
+    ModelHint,
+    ModelPreferences,
     ResourceContents,
     SamplingMessage,
     TextContent,
@@ -69,6 +71,30 @@ async def test_a_question_with_all_that_may_be_said() -> None:
         "temperature": 0.5,
         "stop": ["\n"],
     }
+
+
+@pytest.mark.requirement("R2607-SAMPLING-040", "R2511-SAMPLING-034")
+@pytest.mark.parametrize(
+    "hints,answers",
+    [
+        (["claude", "gpt"], "gpt-mini"),
+        (["LARGE", "gpt"], "llama-large"),
+        (["llama"], "llama-small"),
+        (["nobody", "", "large"], "llama-large"),
+        (["nobody"], "llama-small"),
+        ([], "llama-small"),
+    ],
+)
+async def test_the_first_hint_that_fits_a_model_chooses_it(hints: list[str], answers: str) -> None:
+    with model_server(says("done")) as server:
+        models = [ChatModel(server.url, name) for name in ("llama-small", "llama-large", "gpt-mini")]
+        try:
+            wanted = ModelPreferences(hints=[ModelHint(name=name) for name in hints])
+            await sampling_with(*models)(asks(user(TextContent(text="Hello")), model_preferences=wanted))
+        finally:
+            for model in models:
+                await model.close()
+    assert server.asked[0]["model"] == answers
 
 
 async def test_tools_by_names_that_the_api_takes() -> None:

@@ -40,7 +40,7 @@ from oracle.definitions import (
 )
 from oracle.errata import Definitions, Schema, mend
 
-SCHEMAS: Final = Path(__file__).parent / "schemas"
+SCHEMAS: Final = Path(__file__).parents[2] / "src" / "dovetail" / "specification" / "schemas"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 EXTENSION: Final = "tasks-extension"
 """Written down from the extension's schema; what a task came to is held against the result of a tool, which it is."""

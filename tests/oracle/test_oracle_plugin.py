@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -81,7 +82,7 @@ def pytest_configure(config):
 def test_the_plugin_fails_the_tests_that_broke_the_wire(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str]
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(closing.SCHEMAS.parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(closing.__file__).parents[1]))
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(FRAMES + INNER)
     outcome = pytester.runpytest_subprocess("--strict-markers", "-p", "no:cacheprovider", *workers)
@@ -94,7 +95,7 @@ def test_the_plugin_fails_the_tests_that_broke_the_wire(
 def test_a_complete_run_needs_every_revision_both_ways(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(closing.SCHEMAS.parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(closing.__file__).parents[1]))
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(
         FRAMES

@@ -12,7 +12,7 @@ from dovetail.protocol.revisions import PROFILES, REVISIONS, STATEFUL, STATELESS
 from dovetail.protocol.types.content import CONTENT, CONTENT_NAMES
 from dovetail.protocol.types.wire import EXTRA_KEY
 
-SCHEMAS = Path(__file__).parent.parent / "oracle" / "schemas"
+SCHEMAS = Path(__file__).parents[2] / "src" / "dovetail" / "specification" / "schemas"
 
 #: Our type, and the definition it stands for where the name differs.
 DEFINITIONS = {

@@ -50,6 +50,12 @@ WRONG: dict[str, Any] = {
     "kind": {"content": [], "resultType": "no such kind"},
     "asks": {"resultType": "input_required", "inputRequests": {"a": {"method": "x", "params": 7}}},
 }
+HEAD = '{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"hostile","version":"1"}},"resultType":"complete",'
+#: Results as they are written: one that begins as those of good servers do, and one that says the same twice.
+WRITTEN = {
+    "stamped": HEAD + '"content":[]}',
+    "stamped-twice": HEAD + '"content":[],"_meta":{"a":1},"resultType":"complete"}',
+}
 
 
 def call(id: Any, params: dict[str, Any]) -> None:
@@ -73,11 +79,14 @@ def call(id: Any, params: dict[str, Any]) -> None:
         os._exit(3)
     elif name == "pid":
         result(id, text(str(os.getpid())))
+    elif name in WRITTEN:
+        sys.stdout.write(f'{{"jsonrpc":"2.0","id":{json.dumps(id)},"result":{WRITTEN[name]}}}\n')
+        sys.stdout.flush()
     elif name in WRONG:
         result(id, WRONG[name])
 
 
-NAMES = ["flood", "twice", "other", "huge", "never", "hold", "held", "die", "pid", *WRONG]
+NAMES = ["flood", "twice", "other", "huge", "never", "hold", "held", "die", "pid", *WRITTEN, *WRONG]
 for line in sys.stdin:
     asked = json.loads(line)
     method, id = asked.get("method"), asked.get("id")

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from msgspec import Raw
 
 from dovetail import App, Client, Context, InternalError
 from dovetail.extensions import Call, Channel
@@ -110,6 +111,19 @@ async def test_results_that_are_none_are_errors_that_name_who_gave_them(theirs: 
                     "bad: it broke the protocol"
                 ), (name, said)
             assert (await client.call_tool("here")).text == "here"
+
+
+@pytest.mark.hostile
+async def test_what_a_result_says_twice_its_caller_is_told_once() -> None:
+    """Of two the last one counts, as for whoever reads JSON: also where the result begins as the one before did."""
+    app, _ = hostile(NEW)
+    async with Client(app, revision=NEW, timeout=30) as client:
+        for name, own in (("stamped", b""), ("stamped-twice", b'"a":1'), ("stamped", b"")):
+            came = await client.forward("tools/call", {"name": f"bad_{name}", "arguments": {}})
+            data = bytes(cast("Raw", came))
+            assert data.count(b'"_meta"') == data.count(b'"resultType"') == 1, data
+            assert own in data
+            assert b"hostile" not in data
 
 
 @pytest.mark.hostile

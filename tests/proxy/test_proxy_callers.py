@@ -18,13 +18,17 @@ from dovetail import (
     InternalError,
     InvalidParams,
     LocalProtocolError,
+    MissingCapability,
     Principal,
     RPCError,
+    TextContent,
 )
 from dovetail.providers import ProvidedPage, Provider
 from dovetail.proxy import ParkingLost, ProxyProvider, proxy_app
+from dovetail.proxy.parking import ParkedCall
 from dovetail.security import Credentials
 from dovetail.testing.serving import served
+from dovetail.types import CallToolResult
 
 STATEFUL, STATELESS = "2025-11-25", "2026-07-28"
 
@@ -76,6 +80,44 @@ async def test_an_upstream_that_is_not_there_costs_its_own_part_and_comes_back(t
         assert (await client.call_tool("late_hello")).text == "hello"
 
 
+@pytest.mark.parametrize("theirs", [STATELESS, STATEFUL])
+async def test_a_proxy_before_a_proxy_does_not_say_that_what_is_away_is_not_there(
+    theirs: str, tmp_path: Path
+) -> None:
+    """The list of the nearer one says that it is not whole; what is missing is called again once it is there."""
+    path = tmp_path / "late.py"
+    path.write_text("import sys; sys.exit(1)")
+    near = App("near")
+
+    @near.tool
+    async def here() -> str:
+        return "here"
+
+    near.mount("late", ProxyProvider([sys.executable, str(path)], name="the late one"))
+    async with Client(proxy_app(near, revision=theirs), revision=STATELESS) as client:
+        for _ in range(2):  # once asked for, and once known
+            with pytest.raises(InternalError, match="may be one of these"):
+                await client.call_tool("late_hello")
+        assert (await client.call_tool("here")).text == "here"
+        path.write_text(
+            "from dovetail import App\napp = App('late')\n\n@app.tool\nasync def hello() -> str:\n    return 'hello'\n"
+            "\n\napp.run()\n"
+        )
+
+        async def said() -> str:
+            while True:
+                try:
+                    return (await client.call_tool("late_hello")).text
+                except InternalError:
+                    await asyncio.sleep(
+                        0.1
+                    )  # nobody tells when a server that is away may be connected to again
+
+        assert await asyncio.wait_for(said(), 30) == "hello"
+        with pytest.raises(InvalidParams, match="there is no tool"):
+            await client.call_tool("late_none")
+
+
 async def test_an_upstream_that_dies_is_started_again(tmp_path: Path) -> None:
     path = tmp_path / "mortal.py"
     path.write_text(
@@ -96,6 +138,7 @@ async def test_an_upstream_that_dies_is_started_again(tmp_path: Path) -> None:
         assert await asyncio.wait_for(again(), 30) != first
 
 
+@pytest.mark.requirement("R2607-AUTH-136", "R2511-AUTH-105")
 async def test_each_principal_has_its_own_credentials_and_no_token_of_a_caller_goes_on() -> None:
     """What the upstream sees is what `credentials` gave for who calls, and no header of the caller's."""
     seen: list[Mapping[str, str]] = []
@@ -182,6 +225,96 @@ async def test_connections_are_bounded_and_closed_when_unused() -> None:
     assert provider._connections.many <= 3
     for client in clients:
         await client.close()
+
+
+async def test_results_that_begin_alike_and_results_that_do_not_pass_alike() -> None:
+    """How results begin is learned from the first of them: what stands in a later one passes all the same, whole."""
+    upstream = App("upstream")
+    results = [
+        CallToolResult(content=[TextContent(text="plain")]),
+        CallToolResult(content=[TextContent(text='a "_meta" in a text, and a "resultType"')]),
+        CallToolResult(content=[TextContent(text="with a meta of its own")], meta={"example.com/own": 1}),
+        CallToolResult(content=[TextContent(text="\u0001 is written with an escape")]),
+        CallToolResult(content=[TextContent(text="a meta below", meta={"example.com/below": 2})]),
+        CallToolResult(content=[TextContent(text="an error")], is_error=True),
+        CallToolResult(content=[], structured_content={"resultType": "none of ours", "_meta": {"a": 1}}),
+    ]
+
+    @upstream.tool
+    async def give(number: int) -> CallToolResult:
+        return results[number]
+
+    async with (
+        Client(upstream, revision=STATELESS) as direct,
+        Client(proxy_app(upstream), revision=STATELESS) as client,
+    ):
+        for number in [*range(len(results)), *reversed(range(len(results)))]:
+            params = {"name": "give", "arguments": {"number": number}}
+            wanted = await direct.request("tools/call", params)
+            came = await client.request("tools/call", params)
+            for each in (wanted, came):
+                each["_meta"].pop("io.modelcontextprotocol/serverInfo")
+            assert came == wanted
+
+
+async def test_questions_that_come_shortly_after_one_another_are_one_round() -> None:
+    """Those that a stateful upstream asks together are requests of their own: the caller is told of all at once."""
+    upstream = App("upstream")
+    asked: list[str] = []
+
+    @upstream.tool
+    async def both(ctx: Context) -> str:
+        async def later() -> str:
+            while not asked:  # noqa: ASYNC110 - until the first has left the process, and a little longer
+                await asyncio.sleep(0.001)
+            return await ctx.elicit("second?", str, key="second")
+
+        return " ".join(await asyncio.gather(ctx.elicit("first?", str, key="first"), later()))
+
+    app = proxy_app(upstream, revision=STATEFUL)
+    ask = ParkedCall._ask
+
+    async def noting(self: ParkedCall, method: str, params: Any) -> Any:
+        asked.append(method)
+        return await ask(self, method, params)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ParkedCall, "_ask", noting)
+        async with Client(
+            app, revision=STATELESS, rounds="manual", elicitation=lambda request: "x"
+        ) as client:
+            required: Any = await client.request("tools/call", {"name": "both", "arguments": {}})
+    messages = [each["params"]["message"] for each in required["inputRequests"].values()]
+    assert messages == ["first?", "second?"]
+
+
+async def test_a_question_that_is_taken_back_at_once_is_nobodys() -> None:
+    """The upstream no longer waits for it when the caller would be told: the call goes on, without an empty round."""
+    upstream = App("upstream")
+
+    @upstream.tool
+    async def hasty(ctx: Context) -> str:
+        question = asyncio.create_task(ctx.elicit("never mind?", str, key="first"))
+        await asyncio.sleep(0.005)
+        question.cancel()
+        return "done"
+
+    app = proxy_app(upstream, revision=STATEFUL)
+    async with Client(app, revision=STATELESS, rounds="manual", elicitation=lambda request: "x") as client:
+        result: Any = await client.request("tools/call", {"name": "hasty", "arguments": {}})
+    assert result["content"][0]["text"] == "done"
+
+
+async def test_who_can_be_asked_is_not_told_to_declare_it_for_an_upstream_that_has_no_way_to_ask() -> None:
+    """A revision without elicitation behind: the result says so, where -32021 would send the caller in a circle."""
+    app = proxy_app(counting([]), revision="2025-03-26")
+    async with Client(app, revision=STATELESS, elicitation=lambda request: "x") as client:
+        result = await client.call_tool("ask")
+    assert result.is_error
+    assert "2025-03-26" in result.text
+    async with Client(app, revision=STATELESS) as client:
+        with pytest.raises(MissingCapability):
+            await client.call_tool("ask")
 
 
 async def test_a_parked_call_that_is_gone_says_so() -> None:

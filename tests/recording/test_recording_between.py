@@ -17,9 +17,7 @@ from recorded_app import app
 from test_recording_clients import ERAS, KEY, PASSWORD, answer, conversation
 
 from dovetail import Client
-from dovetail.capture.writing import CaptureWriter
-from dovetail.recording import Capture, replay, replay_app
-from dovetail.recording.relay import HTTPRelay
+from dovetail.recording import Capture, CaptureWriter, HTTPRelay, replay, replay_app
 from dovetail.recording.tapping import record_servers
 from dovetail.testing import Transport, connected, served
 
@@ -62,7 +60,11 @@ def test_every_byte_passes_both_ways_and_the_exit_code(tmp_path: Path) -> None:
     assert done.stderr == b"beside"
     assert done.returncode == 7
     lines = list(Capture.read(path))
-    assert {each.sender for each in lines if each.base64 or each.text} == {"client", "server"}
+    assert {each.sender for each in lines if not each.mark and (each.base64 or each.text)} == {
+        "client",
+        "server",
+    }
+    assert [each.text for each in lines if each.mark == "stderr"] == ["beside"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -104,21 +106,19 @@ def test_signals_reach_the_server_once_and_end_the_recorder_alike(number: int, t
 def test_a_killed_recorder_leaves_a_file_that_can_be_read_and_no_server(tmp_path: Path) -> None:
     path = tmp_path / "talk.jsonl"
     told = tmp_path / "ended"
+    os.mkfifo(told)
     script = f"import sys; print('{{}}', flush=True); sys.stdin.read(); open({str(told)!r}, 'w').write('x')"
     with subprocess.Popen(
         recorded(path, sys.executable, "-c", script),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         assert process.stdout.readline() == b"{}\n"
         process.kill()
         process.wait(20)
-        process.stderr.read()  # until the server, whose it is as well, has ended
+        assert told.read_text() == "x"  # waits for the server, which ends at the end of its input
     assert [each.value for each in Capture.read(path) if each.sender == "server"] == [{}]
-    assert told.exists()
 
 
 def test_a_command_that_is_not_there_and_words_that_make_no_sense(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dovetail.protocol.errors import FeatureUnavailable
 from dovetail.server.forms import AnswerInvalid, Form
 from dovetail.server.signature import RegistrationError
 
-SCHEMAS = Path(__file__).parents[1] / "oracle" / "schemas"
+SCHEMAS = Path(__file__).parents[2] / "src" / "dovetail" / "specification" / "schemas"
 
 
 def definition(revision: str, name: str) -> jsonschema.Draft202012Validator:

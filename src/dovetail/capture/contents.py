@@ -88,7 +88,7 @@ def redacted_lines(
 
 
 def _without_secrets(redactor: Redactor, line: CaptureLine) -> CaptureLine:
-    if line.mark is not UNSET:
+    if line.mark is not UNSET and line.mark != "fault":
         return msgspec.structs.replace(
             line, target=redactor.target(line.target), text=redactor.text(line.text)
         )
@@ -103,4 +103,5 @@ def _without_secrets(redactor: Redactor, line: CaptureLine) -> CaptureLine:
     else:
         content, _ = content_of(redactor, data, len(data), place=place)
     plain: dict[str, Any] = {"body": UNSET, "text": "", "base64": "", "omitted": line.omitted}
-    return msgspec.structs.replace(line, http=http, **{**plain, **content})
+    target = redactor.text(line.target)  # of a fault: words, and what was passed on in place of a message
+    return msgspec.structs.replace(line, http=http, target=target, **{**plain, **content})

@@ -79,7 +79,10 @@ class CaptureTail:
                 end = rest.find(b"\n", start)
 
     def at(self, offset: int, size: int) -> CaptureLine:
-        """The line at a place that `new` named: ``offset`` and ``size`` in bytes. Raises OSError, and `CaptureInvalid` where no line is."""
+        """The line at a place that `new` named; ``offset`` and ``size`` in bytes.
+
+        Raises OSError, and `CaptureInvalid` where no line is.
+        """
         return read_line(self.bytes_at(offset, size), 0, str(self.path))
 
     def bytes_at(self, offset: int, size: int) -> bytes:

@@ -33,7 +33,7 @@ FORMAT: Final = 1
 """The number of the format that is written, and the highest that is read."""
 
 Sender = Literal["client", "server"]
-Mark = Literal["open", "close", "limit", "stderr"]
+Mark = Literal["open", "close", "limit", "stderr", "fault"]
 
 
 class CaptureInvalid(ValueError):
@@ -80,7 +80,8 @@ class CaptureLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     A message is in one of these: ``body``, where it is JSON; ``text``, where it is other text; ``base64``, where it is
     none. ``omitted``: how many bytes it had, where it was too long to be kept. ``mark``: "open" (a link began;
     ``target`` says to what), "close" (it ended), "limit" (the capture is full, and nothing that came later is in it),
-    "stderr" (``text`` is a line that a server which was started wrote to standard error).
+    "stderr" (``text`` is a line that a server which was started wrote to standard error), "fault" (a relay was told to
+    disturb what passes: ``target`` says how; a message in it is what was passed on in place of another).
     """
 
     n: int

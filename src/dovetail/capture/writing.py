@@ -164,6 +164,21 @@ class CaptureWriter:
                 )
                 self._add(link=link.number, transport=link.transport, mark="stderr", **fields)
 
+    def fault(self, link: CaptureLink, about: str, data: bytes | None, http: HTTPPart | None) -> None:
+        """What passes was disturbed on purpose."""
+        with self._lock:
+            if self._file is not None:
+                fields, _ = content_of(self._redactor, data, self.max_message, exact=self._exact)
+                about = self._redactor.text(about)
+                self._add(
+                    link=link.number,
+                    transport=link.transport,
+                    mark="fault",
+                    target=about,
+                    http=http,
+                    **fields,
+                )
+
     def _add(self, **members: Any) -> None:
         self._count += 1
         seconds = round(time.monotonic() - self._began, 9)
@@ -234,6 +249,13 @@ class CaptureLink:
         """A line that the server of this link wrote to standard error, without its line end."""
         self.writer.stderr(self, line)
 
+    def fault(self, about: str, data: bytes | None = None, exchange: int = 0) -> None:
+        """What passes was disturbed on purpose, and who reads the capture is to know: ``about`` says how, in words.
+        ``data``: what was passed on in place of a message; ``exchange``: the number of the HTTP request it is about.
+        """
+        http = HTTPPart(exchange=exchange) if exchange else None
+        self.writer.fault(self, about, data, http)
+
     def mark(self, mark: Mark, target: str = "") -> None:
         """Something happened that is no message."""
         self.writer.mark(self, mark, target)
@@ -247,7 +269,7 @@ class CapturedExchange:
 
     def __init__(self, link: CaptureLink, number: int, stated: str = "") -> None:
         self._link = link
-        self._number = number
+        self.number: Final = number
         self._stated = stated
         self._head: tuple[int, list[tuple[str, str]]] = (0, [])
         self._pieces: list[bytes] = []
@@ -261,7 +283,7 @@ class CapturedExchange:
         kind = next((value for name, value in self._head[1] if name.lower() == "content-type"), "")
         if kind.partition(";")[0].strip().lower() == names.MEDIA_SSE:
             self._parser = SSEParser(self._link.writer.max_message)
-            http = HTTPPart(exchange=self._number, status=status)
+            http = HTTPPart(exchange=self.number, status=status)
             self._link.writer.put(self._link, "server", None, http, self._head[1], self._stated)
 
     def feed(self, chunk: bytes) -> None:
@@ -286,7 +308,7 @@ class CapturedExchange:
             if event.event == ENDPOINT:
                 self._link.endpoint = event.data.decode("utf-8", "replace")
             kind = "" if event.event == "message" else event.event
-            http = HTTPPart(exchange=self._number, event=kind, id=event.id)
+            http = HTTPPart(exchange=self.number, event=kind, id=event.id)
             self._link.writer.put(self._link, "server", event.data, http, (), self._stated)
 
     def end(self, *, broken: bool = False) -> None:
@@ -298,7 +320,7 @@ class CapturedExchange:
         status, headers = self._head
         if self._parser is not None:
             status, headers = 0, []  # they were told when they came
-        http = HTTPPart(exchange=self._number, status=status, end=end)
+        http = HTTPPart(exchange=self.number, status=status, end=end)
         omitted = self._length if self._length > self._link.writer.max_message else 0
         data = b"".join(self._pieces)
         self._link.writer.put(self._link, "server", data, http, headers, self._stated, omitted)

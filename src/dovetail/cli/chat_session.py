@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..client import Client
 from ..errors import ConfigurationError, DovetailError, ModelFailed
-from ..host import Decisions, Host, HostEvent, HostPolicy, ToolDiscovery
+from ..host import Decisions, Host, HostEvent, HostPolicy, ToolDiscovery, server_name
 from ..host.configuration import HOSTS, ConfigurationFile
 from ..models import ChatModel, sampling_with
 from .chat_options import ChatOptions
@@ -21,9 +21,7 @@ from .terminal import EndOfInput, Terminal, interruptible
 
 __all__ = ["converse"]
 
-_REFUSED: Final = re.compile(r"[^A-Za-z0-9-]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_LONGEST: Final = 32
 _SETTLE: Final = 15.0
 
 
@@ -94,7 +92,7 @@ def _servers(words: list[str], screen: Screen) -> dict[str, Any]:
             place = place_of(target if sign else name)
             if not sign and place.shown == place.target:
                 raise UsageError(f"{word!r} is no name of `dovetail servers`; give NAME=TARGET")
-            _add(found, name, Client(place.target, **place.options))
+            _add(found, name, Client(place.target, **place.options), screen)
         return found
     if not HOSTS["dovetail"].file().is_file():
         return found
@@ -104,16 +102,18 @@ def _servers(words: list[str], screen: Screen) -> dict[str, Any]:
         except (ConfigurationError, ImportError) as problem:
             screen.note(f"without {name}: {problem}", "yellow")
         else:
-            _add(found, name, Client(place.target, **place.options))
+            _add(found, name, Client(place.target, **place.options), screen)
     return found
 
 
-def _add(found: dict[str, Any], name: str, client: Client) -> None:
-    """Under a name that tools can begin with."""
-    plain = _REFUSED.sub("-", name).strip("-")[:_LONGEST] or "server"
-    if plain in found:
-        raise UsageError(f"two servers would be called {plain!r} here; give one another name: NAME=TARGET")
-    found[plain] = client
+def _add(found: dict[str, Any], name: str, client: Client, screen: Screen) -> None:
+    """Under a name that tools can begin with; another than the person gave is said. Raises `UsageError`."""
+    called = server_name(name)
+    if called in found:
+        raise UsageError(f"two servers would be called {name!r} here; give one another name: NAME=TARGET")
+    if called != name:
+        screen.note(f"the server {name!r} is called {called} here")
+    found[called] = client
 
 
 def _heard(event: HostEvent, screen: Screen, *, verbose: bool) -> None:

@@ -39,7 +39,7 @@ from .pieces import pieces_of_prompt
 from .saving import OutputFile
 from .screen import Screen, forget_output
 from .sources import STANDARD_INPUT
-from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest
+from .suggesting import check_arguments, check_names, names_of, nothing_named, suggest, unlisted
 
 __all__ = ["commands", "main"]
 
@@ -271,7 +271,7 @@ async def call(
             result, wrong = problem.result, problem
         except RPCError as problem:
             if known is None and there is not None:
-                raise nothing_named("tool", tool, names, problem.message) from problem
+                raise unlisted("tool", tool, names, problem) from problem
             raise
     show_result(result, out, json=common.json)
     if wrong is not None:
@@ -344,7 +344,7 @@ async def prompt(
         except RPCError as problem:
             if known is None and there:
                 names = [each.name for each in there]
-                raise nothing_named("prompt", name, names, problem.message) from problem
+                raise unlisted("prompt", name, names, problem) from problem
             raise
     if common.json:
         out.json(result)

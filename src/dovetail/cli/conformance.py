@@ -6,8 +6,8 @@ default those run that any server can pass; ``--all`` runs them all. Each scenar
 found is read from the file it writes, never from its prose.
 
 The suite talks to a relay of ours, which adds the credentials that the options name, so that a protected server can be
-tried, and keeps what is said. When the suite has ended, each message of the server's is held against the types of its
-revision (`dovetail.recording.judging`): the suite looks at what its scenarios are about, this at everything.
+tried, and keeps what is said. When the suite has ended, each message of the server's is held against its
+revision (`dovetail.linting.judging`): the suite looks at what its scenarios are about, this at everything.
 """
 
 import asyncio
@@ -34,9 +34,9 @@ except ImportError as missing:
     ) from missing
 
 from ..client import Client
+from ..linting.judging import MessageFault
 from ..protocol import names
 from ..protocol.safe_text import one_line
-from ..recording.judging import MessageFault
 from .connecting import CommandSession, CommonOptions
 from .exits import FAILED, OK, UsageError
 from .relaying import relayed

@@ -8,6 +8,7 @@ person approved is used. Specification: none.
 import argparse
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -160,6 +161,19 @@ def _policy(path: str | None) -> Any:
         raise UsageError(str(problem)) from None
 
 
+def _other_forms(tried: str, path: Path | None) -> str:
+    """What to do where a file has servers in the form of other hosts."""
+    from ..host.configuration import HOSTS, ConfigurationFile
+    from ..host.configuration.errors import ConfigurationError
+
+    found: list[str] = []
+    for name in HOSTS:
+        with suppress(ConfigurationError, ImportError):
+            if path is not None and name != tried and ConfigurationFile(name, path=path).servers:
+                found.append(name)
+    return f"; in the form of {' or '.join(found[:3])} it has: give --format {found[0]}" if found else ""
+
+
 def _servers(options: argparse.Namespace) -> dict[str, Any]:
     """Clients of the servers that are to be served, by their names. Raises `UsageError`, and `NotApproved`."""
     from ..client import Client
@@ -186,7 +200,7 @@ def _servers(options: argparse.Namespace) -> dict[str, Any]:
         entries, wrong = file.servers, file.unreadable
         wanted = options.only or [*(name for name, each in entries.items() if each.enabled), *wrong]
         if not wanted:
-            raise UsageError(f"{os.fspath(file.path)!r} has no servers")
+            raise UsageError(f"{os.fspath(file.path)!r} has no servers{_other_forms(options.format, path)}")
         found: dict[str, Any] = {}
         for name in wanted:
             if name in wrong:

@@ -136,9 +136,9 @@ def _recorded(options: argparse.Namespace, command: Sequence[str] | None) -> int
 
 
 def _between(command: Sequence[str], writer: Any) -> int:
-    from ..recording.pipes import record_pipe
+    from ..recording.pipes import PipeRelay
 
-    code = record_pipe(command, writer)
+    code = PipeRelay(command, writer).run()
     if code >= 0:
         return code
     writer.close()
@@ -150,13 +150,11 @@ def _between(command: Sequence[str], writer: Any) -> int:
 
 def _relayed(options: argparse.Namespace, writer: Any) -> int:
     from ..recording.relay import HTTPRelay
-    from ..transports.http1.server.runner import serve
     from .run import address_of
 
     relay = HTTPRelay(options.url, writer, headers=dict(map(_header, options.header or ())))
-    where: dict[str, Any] = {"port": 8001, **address_of(options.http)}
     try:
-        serve(relay, path=relay.path, **where)
+        relay.run(**address_of(options.http))
     except (ValueError, OSError) as problem:
         raise UsageError(f"--http: {problem}") from None
     return OK

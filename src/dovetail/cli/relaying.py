@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from ..client import ClientOptions
 from ..client.options import settle
 from ..client.targets import place_of
+from ..linting.judging import MessageFault, judge
 from ..recording import Capture, CaptureWriter, Redaction
-from ..recording.judging import MessageFault, judge
 from ..recording.relay import HTTPRelay
 from ..security.client_auth import ClientAuth
 from ..testing.serving import served

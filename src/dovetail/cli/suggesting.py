@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, cast
 
-from ..protocol.errors import FeatureUnavailable, RPCError
+from ..protocol.errors import FeatureUnavailable, InternalError, RPCError
 from ..protocol.safe_text import one_line
 from .coercion import Pair
 from .exits import UnknownName, UsageError
 
-__all__ = ["check_arguments", "check_names", "instead", "names_of", "nothing_named", "suggest"]
+__all__ = ["check_arguments", "check_names", "instead", "names_of", "nothing_named", "suggest", "unlisted"]
 
 _FEW: Final = 8
 _LONGEST: Final = 200
@@ -73,6 +73,16 @@ def nothing_named(kind: str, name: str, there: Sequence[str], said: str) -> Unkn
     said = one_line(said)
     more = "" if said in ("", text) else f" (the server says: {said})"
     return UnknownName(f"{text}{f'; {hint}' if hint else ''}{more}")
+
+
+def unlisted(kind: str, name: str, there: Sequence[str], problem: RPCError) -> Exception:
+    """What to raise for an error about a name that is not listed: that there is no such thing. But where the server
+    failed, and does not speak of that name, the name may be right and what is behind it away: then that comes first.
+    """
+    if not isinstance(problem, InternalError) or name in problem.message:
+        return nothing_named(kind, name, there, problem.message)
+    problem.add_note(f"it lists no {kind} {name!r} now")
+    return problem
 
 
 async def suggest(problem: RPCError, name: str, *sources: Any) -> None:

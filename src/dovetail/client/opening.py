@@ -34,7 +34,7 @@ from ..protocol.errors import (
 )
 from ..protocol.opening import (
     MODERN_CODES,
-    Finding,
+    EraFinding,
     Verdict,
     common,
     from_error,
@@ -196,7 +196,7 @@ class Opener:
                     raise
                 link.stateless = True
 
-    async def _probe_once(self) -> DiscoverResult | tuple[Finding, DovetailError]:
+    async def _probe_once(self) -> DiscoverResult | tuple[EraFinding, DovetailError]:
         link, options = self._link, self._options
         patience: float | None = options.probe_timeout
         if link.transport.http or not options.stateful or eras.recall(self._key) == "stateless":
@@ -210,22 +210,22 @@ class Opener:
         except HTTPStatusError as problem:
             return from_status(problem.status), problem
         except RemoteProtocolError as problem:
-            return Finding(Verdict.STATEFUL), problem
+            return EraFinding(Verdict.STATEFUL), problem
         except ConnectionLost as loss:
             if link.transport.http or self._renew is None or not options.stateful:
                 raise
             await link.replace(self._renew(), options.max_timeout)
-            return Finding(Verdict.STATEFUL), loss
+            return EraFinding(Verdict.STATEFUL), loss
         return self._judge(reply)
 
-    def _judge(self, reply: ReceivedResponse) -> DiscoverResult | tuple[Finding, DovetailError]:
+    def _judge(self, reply: ReceivedResponse) -> DiscoverResult | tuple[EraFinding, DovetailError]:
         error = self._read(DiscoverResult, reply)
         if isinstance(error, DiscoverResult):
             return error
         if isinstance(error, RPCError):
             told = ErrorObject(code=error.code, message=error.message, data=error.data)
             return from_error(told, status=reply.status), error
-        return Finding(Verdict.STATEFUL), error
+        return EraFinding(Verdict.STATEFUL), error
 
     def _accept(self, result: DiscoverResult) -> bool:
         revision = common(self._options.stateless, result.supported_versions)

@@ -10,7 +10,7 @@ Specification: architecture; basic/authorization, "Token Passthrough" ("Security
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..errors import LocalProtocolError
 from ..extensions.tasks import tasks as running_tasks
@@ -50,8 +50,8 @@ class Gateway:
     (10). ``list_ttl``: seconds for which clients may keep lists of servers that don't say it (60).
 
     ``options`` are those of `App`: ``auth``, ``rate_limit``, ``store``, ``telemetry`` and the others. Raises
-    `LocalProtocolError` for a name that no server can have, credentials for a server that there is not, a policy with
-    flows; what `ProxyProvider` and `App` raise.
+    `LocalProtocolError` for a name that no server can have, for the content of a configuration, credentials for a
+    server that there is not, a policy with flows; what `ProxyProvider` and `App` raise.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Gateway:
         list_ttl: float = 60.0,
         **options: Any,
     ) -> None:
+        _check_kind(servers)
         if len(servers) > MAX_SERVERS:
             raise LocalProtocolError(f"a gateway has at most {MAX_SERVERS} servers, not {len(servers)}")
         own = dict(credentials or {})
@@ -100,6 +101,21 @@ class Gateway:
     def servers(self) -> Mapping[str, GatewayServer]:
         """The servers by their names."""
         return dict(self._servers)
+
+
+def _check_kind(servers: Any) -> None:
+    """Raise `LocalProtocolError` for the file or the content of a configuration, which others take here."""
+    if not isinstance(servers, Mapping):
+        raise LocalProtocolError(
+            "a gateway is given its servers by their names; those of a configuration are served by"
+            " `dovetail gateway FILE`"
+        )
+    for name, given in cast("Mapping[str, Any]", servers).items():
+        if isinstance(given, Mapping):
+            raise LocalProtocolError(
+                f"the server {name!r} is a dict; give what a `Client` takes: a URL, a command as a list, a path or an"
+                " app, or a `Client` with options. A configuration is served by `dovetail gateway FILE`"
+            )
 
 
 def _proxy(

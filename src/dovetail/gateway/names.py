@@ -40,9 +40,7 @@ class ServerNames:
             return self.shown_uri(name)
         found = tool_name(self.server, name)
         if found != self._before + name:
-            if len(self._learned) >= MAX_LEARNED:
-                self._learned.clear()
-            self._learned[found] = name
+            self._learn(found, name)
         return found
 
     def own(self, kind: ListKind, name: str) -> str | None:
@@ -57,7 +55,15 @@ class ServerNames:
         if learned is not None:
             return learned
         own = name[len(self._before) :]
-        return own if tool_name(self.server, own) == name else None
+        if tool_name(self.server, own) != name:
+            return None
+        self._learn(name, own)
+        return own
+
+    def _learn(self, name: str, own: str) -> None:
+        if len(self._learned) >= MAX_LEARNED:
+            self._learned.clear()
+        self._learned[name] = own
 
     def may_have(self, kind: ListKind, name: str) -> bool:
         """Whether the server could have a thing of that name."""

@@ -87,6 +87,7 @@ class GatewayServer(Provider):
             kind: OrderedDict() for kind in _KINDS
         }
         self._sought: dict[ListKind, float] = {}
+        self._trouble = ""
 
     @property
     def status(self) -> ServerStatus:
@@ -371,4 +372,14 @@ class GatewayServer(Provider):
                     publish(Change(kind))
 
     def _told(self, status: ServerStatus) -> None:
-        log.log(_LEVELS.get(status.state, logging.INFO), "%s: %s", self.name, status)
+        """Tell the log what has become of it; of attempts that fail as the one before did, only who looks closely."""
+        said = str(status)
+        level = _LEVELS.get(status.state, logging.INFO)
+        if status.state == "ready":
+            if self._trouble:
+                level = logging.WARNING  # whoever read of the trouble reads that it is over
+            self._trouble = ""
+        elif level == logging.WARNING:
+            level = logging.DEBUG if said == self._trouble else level
+            self._trouble = said
+        log.log(level, "%s: %s", self.name, said)

@@ -2,11 +2,12 @@
 
 Theory of operation. The request is put in the words of the API and the answer back in those of the protocol, tools and
 their results among them. A server calls its tools as it likes, and the API takes few names, so a name that it refuses
-is another in the conversation. Which model answers is the host's to say: preferences are hints. That a person agrees,
-and what a server may use, is looked after by the host (`dovetail.host.SamplingBudget`).
+is another in the conversation. Which models may answer is the host's to say; among them a server's hints choose, in
+their order. That a person agrees, and what a server may use, is looked after by the host
+(`dovetail.host.SamplingBudget`).
 
 Deprecated since 2026-07-28 (SEP-2577), in favour of servers calling a model themselves.
-Specification: client/sampling.
+Specification: client/sampling, "Model Preferences".
 """
 
 import re
@@ -26,12 +27,18 @@ _REFUSED: Final = re.compile(r"[^A-Za-z0-9_-]")
 _REASONS: Final[Mapping[str, str]] = {"stop": "endTurn", "length": "maxTokens", "tool_calls": "toolUse"}
 
 
-def sampling_with(model: ChatModel) -> Callable[[CreateMessageParams], Awaitable[CreateMessageResult]]:
-    """A handler for ``sampling=`` of a `Client` or a `dovetail.host.Host` that asks this model.
+def sampling_with(
+    model: ChatModel, *others: ChatModel
+) -> Callable[[CreateMessageParams], Awaitable[CreateMessageResult]]:
+    """A handler for ``sampling=`` of a `Client` or a `dovetail.host.Host` that asks this model, or one of the
+    ``others`` where a server hints at it.
 
-    What servers may ask, tools included, is asked as they say it: the system prompt, the limit of tokens, the
-    temperature and where to stop. `include_context` and preferences are not followed.
+    A hint is a part of a model's name, in letters of either size; the first that fits one of the models counts. Without
+    one that fits, ``model`` answers. What servers may ask, tools included, is asked as they say it: the system prompt,
+    the limit of tokens, the temperature and where to stop. `include_context` and priorities are not followed: nobody
+    knows here what a model costs. The handler raises as `ChatModel.ask` does.
     """
+    models = (model, *others)
 
     async def handler(params: CreateMessageParams) -> CreateMessageResult:
         offered = params.tools or []
@@ -40,7 +47,7 @@ def sampling_with(model: ChatModel) -> Callable[[CreateMessageParams], Awaitable
         if params.system_prompt:
             messages.insert(0, {"role": "system", "content": params.system_prompt})
         choice = params.tool_choice.mode if params.tool_choice is not None else None
-        reply = await model.ask(
+        reply = await _hinted_at(models, params).ask(
             messages,
             tools=tools([_Named(names[each.name], each) for each in offered]),
             max_tokens=params.max_tokens,
@@ -51,6 +58,17 @@ def sampling_with(model: ChatModel) -> Callable[[CreateMessageParams], Awaitable
         return _result(reply, {written: own for own, written in names.items()})
 
     return handler
+
+
+def _hinted_at(models: Sequence[ChatModel], params: CreateMessageParams) -> ChatModel:
+    """The model that a server would like best, of those there are: the first where it has no wish that fits."""
+    preferences = params.model_preferences
+    for hint in (preferences and preferences.hints) or ():
+        if hint.name:
+            for each in models:
+                if hint.name.casefold() in each.model.casefold():
+                    return each
+    return models[0]
 
 
 class _Named:

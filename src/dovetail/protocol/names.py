@@ -57,6 +57,7 @@ META_SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
 META_MISSING: Final = (
     "io.dovetail/requiredCapabilities"  # ours: why a tool failed, for clients before 2026-07-28
 )
+META_PARTIAL: Final = "io.dovetail/partial"  # ours: of a list, that a part of it could not be listed now
 META_SIZE: Final = "io.dovetail/size"  # ours: of a part of a resource, the bytes of the whole
 META_VERSION: Final = "io.dovetail/version"  # ours: of a tool, the version that is listed or asked for
 META_VERSIONS: Final = "io.dovetail/versions"  # ours: of a tool, all versions that there are, highest first

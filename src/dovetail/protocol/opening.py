@@ -52,47 +52,47 @@ class Verdict(Enum):
     UNDECIDED = "undecided"
 
 
-class Finding(Struct, frozen=True):
+class EraFinding(Struct, frozen=True):
     """A verdict; for RETRY, the ``revisions`` that the server says it speaks."""
 
     verdict: Verdict
     revisions: tuple[str, ...] = ()
 
 
-def from_error(error: ErrorObject, *, status: int | None = None) -> Finding:
+def from_error(error: ErrorObject, *, status: int | None = None) -> EraFinding:
     """What a JSON-RPC error in answer to the probe says. ``status`` is the HTTP status, None on other
     transports.
     """
     if status == _UNAUTHORIZED:
-        return Finding(Verdict.LOGIN)
+        return EraFinding(Verdict.LOGIN)
     if status in _NO_SIGN:
-        return Finding(Verdict.UNDECIDED)
+        return EraFinding(Verdict.UNDECIDED)
     if error.code == METHOD_NOT_FOUND:
-        return Finding(Verdict.STATEFUL)
+        return EraFinding(Verdict.STATEFUL)
     if status is not None and status >= 500:
-        return Finding(Verdict.UNDECIDED)
+        return EraFinding(Verdict.UNDECIDED)
     if error.code == UNSUPPORTED_VERSION:
-        return Finding(Verdict.RETRY, supported_in(error.data))
+        return EraFinding(Verdict.RETRY, supported_in(error.data))
     if error.code in MODERN_CODES:
-        return Finding(Verdict.STATELESS)
-    return Finding(Verdict.STATEFUL)
+        return EraFinding(Verdict.STATELESS)
+    return EraFinding(Verdict.STATEFUL)
 
 
-def from_status(status: int) -> Finding:
+def from_status(status: int) -> EraFinding:
     """What an HTTP answer without a JSON-RPC error in its body says."""
     if status == _UNAUTHORIZED:
-        return Finding(Verdict.LOGIN)
+        return EraFinding(Verdict.LOGIN)
     if status in _NO_SIGN:
-        return Finding(Verdict.UNDECIDED)
+        return EraFinding(Verdict.UNDECIDED)
     old = status < 300 or 400 <= status < 500 or status == _NOT_IMPLEMENTED
-    return Finding(Verdict.STATEFUL if old else Verdict.UNDECIDED)
+    return EraFinding(Verdict.STATEFUL if old else Verdict.UNDECIDED)
 
 
-def from_silence(*, http: bool) -> Finding:
+def from_silence(*, http: bool) -> EraFinding:
     """What no answer within the time for probing says: over stdio an old server may ignore what it does not
     know.
     """
-    return Finding(Verdict.UNDECIDED if http else Verdict.STATEFUL)
+    return EraFinding(Verdict.UNDECIDED if http else Verdict.STATEFUL)
 
 
 def may_be_http_sse(status: int | None, code: int | None = None) -> bool:

@@ -111,13 +111,13 @@ class Forwarder:
         by_rounds = call.profile.stateless or channel.durable is not None
         if by_rounds and getattr(call.params, "request_state", None) is not None:
             return await self._by_rounds(call, channel, None, support)
-        there = self._connections.at_hand(call, channel)
-        if there is not None and (kept := self._at_hand(call, channel, there)) is not None:
+        keeps = may_be_kept(call)
+        if keeps and (kept := self._at_hand(call, channel)) is not None:
             return kept
         passing = Passing(call, channel, support)
         lease = await self._connections.lease(call, channel, passing)
         connection = lease.connection
-        changes = self._kept.changes(connection)
+        changes = self._kept.changes(connection) if keeps else 0
         if (
             by_rounds
             and connection.client.era == "stateful"
@@ -130,15 +130,16 @@ class Forwarder:
                 if by_rounds:
                     return await self._by_rounds(call, channel, _outcome(body), support)
                 return result_for(call, connection, await self._by_requests(connection, passing, body))
-            if may_be_kept(call) and connection.client.era == "stateless":
+            if keeps and connection.client.era == "stateless":
                 self._keep(call, channel, connection, body, changes)
             return result_for(call, connection, body)
 
     # Reads that may be kept
 
-    def _at_hand(self, call: Call, channel: Channel, connection: Connection) -> Result | Encoded | None:
-        """What is kept of a read, for its caller; with what is left of its time."""
-        if not may_be_kept(call):
+    def _at_hand(self, call: Call, channel: Channel) -> Result | Encoded | None:
+        """What is kept of a read that may be, for its caller; with what is left of its time."""
+        connection = self._connections.at_hand(call, channel)
+        if connection is None:
             return None
         found = self._kept.get(connection, call.method, _subject(call), channel.principal)
         if found is None:
@@ -459,6 +460,11 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
             return replace(result, ttl_ms=0, cache_scope="private")
         return result
     reader(row.result).read(body)
+    begins = connection.result_head
+    if begins and not hinted and profile.stateless and data.startswith(begins):
+        rest = data[len(begins) :]
+        if _TYPE_MARK not in rest and _META_MARK not in rest and _ESCAPE not in rest:
+            return b"{" + rest
     own = _TYPE_MARK in data or _ESCAPE in data  # a member that its era does not have would be there twice
     if client.era == "stateful" and not (own or (profile.stateless and (hinted or _META_MARK in data))):
         return data
@@ -473,18 +479,39 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
     meta = members.get("_meta")
     if meta is not None and profile.stateless:
         decoded = _object(meta)
-        if names.META_MISSING in decoded and client.era == "stateful":
+        lacking = decoded.pop(names.META_MISSING, None) if client.era == "stateful" else None
+        if lacking is not None and not _is_within(lacking, decode(encode(call.peer.capabilities))):
             raise MissingCapability(
-                "the tool asks what this client did not declare",
-                data={"requiredCapabilities": decoded[names.META_MISSING]},
+                "the tool asks what this client did not declare", data={"requiredCapabilities": lacking}
             )
+        # Else it is the upstream's revision that has no way to ask, and the result says so.
         said = {key: each for key, each in decoded.items() if key != names.META_SERVER_INFO}
+        if not said and client.era == "stateless":
+            connection.result_head = _result_head(data, meta)
         del members["_meta"]
         if said:
             return Result(meta=said, extra=members)
     return msgspec.json.encode(members)
 
 
+def _result_head(data: bytes, meta: Raw) -> bytes:
+    """How results begin that have nothing of their caller's before their own members; none where this one does not."""
+    kind, said = b'"resultType":"complete"', b'"_meta":%b' % bytes(meta)
+    heads = (b"{%b,%b," % (said, kind), b"{%b,%b," % (kind, said))
+    return next((head for head in heads if len(head) <= _LONGEST_HEAD and data.startswith(head)), b"")
+
+
+def _is_within(lacking: Any, declared: Any) -> bool:
+    """Whether a caller has declared all that an upstream says it lacks."""
+    if not isinstance(lacking, dict):
+        return True
+    return isinstance(declared, dict) and all(
+        name in declared and _is_within(each, declared[name])
+        for name, each in cast("dict[str, Any]", lacking).items()
+    )
+
+
+_LONGEST_HEAD: Final = 4096
 _object: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _META_MARK: Final = b'"_meta"'
 _TYPE_MARK: Final = b'"resultType"'

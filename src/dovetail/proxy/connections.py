@@ -50,7 +50,8 @@ _numbers: Final = count()
 
 class Connection:
     """One connection to the upstream, and the calls that go over it. ``number``: no other has it. ``exclusive``: a call
-    has it to itself. ``one_caller``: all calls are of one session of callers, or of one call.
+    has it to itself. ``one_caller``: all calls are of one session of callers, or of one call. ``result_head``: how
+    results over it begin, up to their first member of interest, where they all begin alike.
     """
 
     def __init__(self, client_of: Callable[["Connection"], Client], now: float) -> None:
@@ -61,6 +62,7 @@ class Connection:
         self.uses = 0
         self.used = now
         self.level: str | None = None
+        self.result_head = b""
         self.client: Final = client_of(self)
 
     async def answer(self, call: Call, _asked: Asked) -> Result:

@@ -51,13 +51,14 @@ _OF_CHANGE: Final[dict[str, tuple[ListKind, ...]]] = {
 
 class ListedPage(Struct, frozen=True):
     """A page of the upstream's. ``size``: bytes of its things, as JSON. ``hints``: for how long it may be kept, and for
-    whom; None where the upstream tells of changes in the list.
+    whom; None where the upstream tells of changes in the list. ``partial``: it says that it could not list everything.
     """
 
     items: Sequence[Any]
     next: str | None
     size: int
     hints: CacheHints | None
+    partial: bool = False
 
 
 class _Known:
@@ -69,6 +70,7 @@ class _Known:
         self.failed: dict[ListKind, tuple[float, DovetailError]] = {}
         self.reading: dict[ListKind, asyncio.Task[dict[str, Any]]] = {}
         self.stale: set[ListKind] = set()
+        self.partial: set[ListKind] = set()
 
     def is_recent(self, kind: ListKind) -> bool:
         """Whether a list was read so shortly ago that it is not read again for a name."""
@@ -133,13 +135,15 @@ class Lists:
         return found
 
     async def find(self, kind: ListKind, connection: Connection, name: str, principal: Principal) -> Any:
-        """The thing of that name, None where there is none. Raises as `page` does."""
+        """The thing of that name, None where there is none. Raises as `page` does, and `UpstreamFailed` where it may be
+        in a part of the list that the upstream does not have now.
+        """
         found = self.at_hand(kind, connection, name)
         if found is not None:
             return found
         known = self._of(connection)
         if kind in known.named and kind not in known.stale and known.is_recent(kind):
-            return None
+            return _missing(known, kind)
         failed = known.failed.get(kind)
         if failed is not None and asyncio.get_running_loop().time() - failed[0] < _AGAIN:
             raise copy_of(failed[1])
@@ -148,7 +152,7 @@ class Lists:
             reading = self._read(kind, connection, known, principal)
             task = known.reading[kind] = asyncio.create_task(reading)
             task.add_done_callback(lambda done: _read(known, kind, done))
-        return (await asyncio.shield(task)).get(name)
+        return (await asyncio.shield(task)).get(name) or _missing(known, kind)
 
     async def _read(
         self, kind: ListKind, connection: Connection, known: _Known, principal: Principal
@@ -158,7 +162,7 @@ class Lists:
         changes = self._kept.changes(connection)
         try:
             async with asyncio.timeout(MAX_READING):
-                named = await self._all(kind, connection, principal, fresh=fresh)
+                named, partial = await self._all(kind, connection, principal, fresh=fresh)
         except TimeoutError:
             problem = unanswered(
                 f"it did not list all of its {kind} within {in_seconds(MAX_READING)}", retry_safe=True
@@ -169,6 +173,7 @@ class Lists:
             known.failed[kind] = asyncio.get_running_loop().time(), problem
             raise
         known.named[kind] = named
+        (known.partial.add if partial else known.partial.discard)(kind)
         known.read[kind] = asyncio.get_running_loop().time()
         if changes == self._kept.changes(connection):
             known.stale.discard(kind)
@@ -178,21 +183,22 @@ class Lists:
 
     async def _all(
         self, kind: ListKind, connection: Connection, principal: Principal, *, fresh: bool
-    ) -> dict[str, Any]:
-        """All things of a list by their names."""
+    ) -> tuple[dict[str, Any], bool]:
+        """All things of a list by their names; whether the upstream could not list everything."""
         named: dict[str, Any] = {}
-        size = 0
+        size, partial = 0, False
         cursor: str | None = None
         seen: set[str] = set()
         while True:
             page = await self.page(kind, connection, cursor, principal, fresh=fresh)
             size += page.size
+            partial = partial or page.partial
             if size > MAX_LISTED:
                 raise unanswered(f"its {kind} are more than {MAX_LISTED // 2**20} MiB", retry_safe=True)
             for each in page.items:
                 named.setdefault(_name(each), each)
             if page.next is None or page.next in seen:
-                return named
+                return named, partial
             if len(named) >= MAX_THINGS or len(seen) >= MAX_PAGES:
                 raise unanswered(
                     f"it lists more than {MAX_THINGS} {kind}, or on more than {MAX_PAGES} pages",
@@ -212,6 +218,15 @@ def _read(known: _Known, kind: ListKind, task: "asyncio.Task[dict[str, Any]]") -
     known.reading.pop(kind, None)
     if not task.cancelled():
         task.exception()  # whoever waited was told
+
+
+def _missing(known: _Known, kind: ListKind) -> None:
+    """Nothing of a name is listed. Raises `UpstreamFailed` where it may be there all the same."""
+    if kind in known.partial:
+        raise unanswered(
+            f"some of its {kind} are not there now, and it may be one of these; try again later",
+            retry_safe=True,
+        )
 
 
 async def _fetched(kind: ListKind, connection: Connection, cursor: str | None) -> ListedPage:
@@ -234,7 +249,9 @@ async def _fetched(kind: ListKind, connection: Connection, cursor: str | None) -
         hints: CacheHints | None = hints_of(result.ttl_ms, result.cache_scope)
     else:
         hints = None if _tells(connection, kind) else NOT_KEPT
-    return ListedPage(items, result.next_cursor, sum(len(encode(each)) for each in items), hints)
+    size = sum(len(encode(each)) for each in items)
+    partial = bool((result.meta or {}).get(names.META_PARTIAL))
+    return ListedPage(items, result.next_cursor, size, hints, partial)
 
 
 def _name(described: Any) -> str:

@@ -26,7 +26,12 @@ MAX_PARKED: Final = 256
 MAX_KEPT: Final = 8 * 1024 * 1024
 """Bytes of results that one proxy keeps for callers who lost the reply, for half a minute (8 MiB)."""
 _KEPT: Final = 30.0
-_TURNS: Final = 3
+_QUIET: Final = 0.02
+"""Seconds in which no further question came: those that an upstream asks together come as requests of their own, one
+write each, and a process may be made to wait between two writes.
+"""
+_MOST: Final = 16
+"""Times that further questions are waited for."""
 
 
 class ParkingLost(InternalError):
@@ -114,13 +119,23 @@ class ParkedCall:
                     raise ParkingLost("the call waited too long for its answers, and was taken back")
                 return task.result()
             if self._open:
-                for _ in range(_TURNS):  # questions that came together go out together
-                    await asyncio.sleep(0)
-                return PendingQuestions(
-                    {key: (method, params) for key, (method, params, _) in self._open.items()}
-                )
+                await self._gather()
+                asked = {key: (method, params) for key, (method, params, _) in self._open.items()}
+                if asked and not task.done():
+                    return PendingQuestions(asked)
+                continue
             self._wake.clear()
             await self._wake.wait()
+
+    async def _gather(self) -> None:
+        """Wait until no further question comes: those that were asked together go out together."""
+        for _ in range(_MOST):
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(_QUIET):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
 
     async def _ask(self, method: str, params: Raw) -> Raw:
         self._number += 1

@@ -28,7 +28,7 @@ from .calls import Forwarder
 from .connections import Connection, Credentials, Share, UpstreamConnections
 from .failures import UpstreamFailed, failure_of
 from .kept_results import KeptResults
-from .lists import Lists
+from .lists import MAX_THINGS, Lists
 from .upstream_tasks import makes_tasks
 
 log = get_logger("dovetail.proxy")
@@ -95,6 +95,7 @@ class ProxyProvider(Provider):
         self._kept = KeptResults(wanted=options.get("cache", True))
         self._lists = Lists(list_timeout, self._kept)
         self._seldom = LogThrottle()
+        self._tools: dict[str, tuple[Tool, Provided[Tool]]] = {}
         self._connections = UpstreamConnections(
             target,
             options,
@@ -260,8 +261,9 @@ class ProxyProvider(Provider):
             raise self._told(problem) from problem
         items, hints = [self._provided(kind, each) for each in page.items], page.hints
         if hints is None:  # it tells of changes, so the app may say how long to keep it
-            return ProvidedPage(items, page.next)
-        return ProvidedPage(items, page.next, ttl=hints.ttl, scope="public" if hints.public else "private")
+            return ProvidedPage(items, page.next, page.partial)
+        scope = "public" if hints.public else "private"
+        return ProvidedPage(items, page.next, page.partial, ttl=hints.ttl, scope=scope)
 
     async def _found(self, kind: ListKind, call: Call, channel: Channel, name: str) -> Any:
         there = self._connections.at_hand(call, channel)
@@ -285,7 +287,19 @@ class ProxyProvider(Provider):
         return Provided(described=described, answer=self._uses["use"], complete=complete)
 
     def _provided_tool(self, tool: Tool) -> Provided[Tool]:
-        """A tool, which may be run as a task of the app's own where the upstream has tasks: its body is the call."""
+        """A tool, which may be run as a task of the app's own where the upstream has tasks: its body is the call. Made
+        once for each that was listed, as long as the same is connected to.
+        """
+        kept = self._tools.get(tool.name)
+        if kept is not None and kept[0] is tool:
+            return kept[1]
+        provided = self._made_tool(tool)
+        if len(self._tools) >= MAX_THINGS:
+            self._tools.clear()
+        self._tools[tool.name] = tool, provided
+        return provided
+
+    def _made_tool(self, tool: Tool) -> Provided[Tool]:
         support = None if tool.execution is None else tool.execution.task_support
         if support in ("optional", "required"):  # none has to be one: a plain call is followed to its end
             shown = replace(tool, execution=ToolExecution(task_support="optional"))
@@ -350,8 +364,11 @@ class ProxyProvider(Provider):
         """Connect to the upstream, where the connection of the proxy itself is not open, and give its client: what that
         says of itself, and its states. It is the proxy's: close it by ending the proxy. Raises what opening it raises.
         """
-        self._main = await self._connections.main()
-        return self._main.client
+        main = await self._connections.main()
+        if main is not self._main:
+            self._tools.clear()  # whether they may be tasks is known now
+            self._main = main
+        return main.client
 
     async def _begin(self) -> None:
         try:
@@ -360,6 +377,7 @@ class ProxyProvider(Provider):
             log.warning("%s is not there yet: %s", self.label, problem)
 
     def _changed(self, connection: Connection, change: Change | None) -> None:
+        self._tools.clear()
         self._kept.changed(connection, change)
         self._lists.changed(connection, change)
         if change is not None and self._publish is not None:

@@ -6,6 +6,8 @@ streams flow. What a relay must not pass on (what is said of the connection) is 
 for, since it could not be read. Requests belong to the link of their session; those without one to one link, or to a
 new one where they open a session. In the transport of 2024-11-05 a GET opens one, which says where its messages go.
 
+With an interceptor, a request and the function that passes it on are handed to that, and what it gives is the response.
+
 It listens on this machine alone, and judges Host and Origin as every server of ours does: a page in a browser must not
 reach through it what it could not reach without it.
 
@@ -16,7 +18,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any, Final, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -27,7 +30,9 @@ from ..protocol.bindings.origins import OriginPolicy
 from ..security.client_auth import ClientAuth
 from ..transports.http1.client.http1_backend import HTTP1Backend
 from ..transports.http1.client.http_backend import BackendResponse
+from ..transports.http1.server.request import AnswerAborted
 from ..types import DECODE_ERRORS, decode
+from .intercepting import HTTPInterceptor, RelayedRequest, RelayedResponse
 
 __all__ = ["HTTPRelay"]
 
@@ -35,6 +40,7 @@ MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes of a request that is passed on (64 MiB); a longer one is refused with 413."""
 
 _SESSIONS: Final = 1000
+_UNREACHED: Final = "the server could not be reached: {}"
 _OF_CONNECTION: Final = frozenset(
     {
         "connection",
@@ -58,7 +64,9 @@ _NOT_GIVEN: Final = _OF_CONNECTION | {"content-encoding"}
 class HTTPRelay:
     """An ASGI application that passes requests on to the origin of ``url``, and records them. ``headers`` are sent with
     each, in place of those that the client sends under these names; so are those of ``auth``, which stays the caller's
-    to close, and is not asked again where the server refuses them. Raises `LocalProtocolError` for a URL that is none.
+    to close, and is not asked again where the server refuses them. ``interceptor``: what decides about each request
+    (default: nothing, all of them pass); it can be set anew at any time, and counts from the next request on. ``path``:
+    that of ``url``, at which clients find the server here. Raises `LocalProtocolError` for a URL that is none.
     """
 
     drain_limit: float = 5.0
@@ -70,6 +78,7 @@ class HTTPRelay:
         *,
         headers: Mapping[str, str] | None = None,
         auth: ClientAuth | None = None,
+        interceptor: HTTPInterceptor | None = None,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -77,6 +86,7 @@ class HTTPRelay:
         if "@" in parts.netloc:
             raise LocalProtocolError("a URL with a password in it can't be relayed; give it as a header")
         self.path: Final = parts.path or "/"
+        self.interceptor = interceptor
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._headers = {name.lower(): value for name, value in (headers or {}).items()}
         self._writer = writer
@@ -87,6 +97,22 @@ class HTTPRelay:
         self._streams: list[tuple[str, CaptureLink]] = []
         self._link: CaptureLink | None = None
         self._open: set[asyncio.Task[Any]] = set()
+
+    def run(
+        self, host: str = "127.0.0.1", port: int = 8001, *, announce: Callable[[str], None] | None = None
+    ) -> None:
+        """Serve until a signal ends it (SIGINT, SIGTERM, SIGHUP). ``port`` 0: any free one. ``announce`` gets the URL
+        at which clients find the server, once it is served (default: a line on standard error). Raises OSError for an
+        address that can't be had, ValueError for one that is not of this machine alone, ImportError without what serves
+        HTTP.
+        """
+        from ..transports.http1.server.runner import serve
+
+        def announced(line: str) -> None:
+            if announce is not None:
+                announce(line.rpartition(" ")[2])
+
+        serve(self, host, port, path=self.path, announce=None if announce is None else announced)
 
     async def start(self) -> None:
         """Get ready. Nothing is sent yet."""
@@ -148,23 +174,46 @@ class HTTPRelay:
             if name.lower() not in _NOT_SENT and name.lower() not in ours
         ]
         sent += ours.items()
+        interceptor = self.interceptor
         exchange = link.request(method, target, sent, body or None)
+        if interceptor is not None:
+
+            async def forward(request: RelayedRequest, exchange: CapturedExchange) -> BackendResponse:
+                url = self._origin + request.target
+                response = await backend.request(
+                    request.method, url, [*request.headers], request.body or None
+                )
+                self._begun(response, exchange, link, opens=opens)
+                return response
+
+            passing = _PassingOn(forward, link, exchange)
+            request = RelayedRequest(
+                method=method, target=target, headers=sent, body=body, link=link, exchange=exchange.number
+            )
+            await _until_left(_intercepted(interceptor, request, passing, send), receive)
+            return
         try:
             response = await backend.request(method, self._origin + target, sent, body or None)
         except DovetailError as problem:
             exchange.end(broken=True)
-            await _answer(send, 502, f"the server could not be reached: {problem}")
+            await _answer(send, 502, _UNREACHED.format(problem))
             return
         except BaseException:
             exchange.end(broken=True)
             raise
+        self._begun(response, exchange, link, opens=opens)
+        await self._pass_back(response, exchange, receive, send)
+
+    def _begun(
+        self, response: BackendResponse, exchange: CapturedExchange, link: CaptureLink, *, opens: bool
+    ) -> None:
+        """The head of a response is there."""
         exchange.begin(response.status, response.headers.items())
         session = response.headers.get(names.HEADER_SESSION)
         if opens and session:
             self._sessions[session] = link
             while len(self._sessions) > _SESSIONS:
                 self._sessions.popitem(last=False)
-        await self._pass_back(response, exchange, receive, send)
 
     async def _ours(self, method: str, target: str) -> dict[str, str]:
         """What is sent in any case. Raises what getting credentials raises."""
@@ -177,16 +226,9 @@ class HTTPRelay:
         self, response: BackendResponse, exchange: CapturedExchange, receive: Any, send: Any
     ) -> None:
         """The response, until it ends or the client goes away, which the server is then told by the end of its own."""
-        flowing = asyncio.ensure_future(_flow(response, exchange, send))
-        leaving = asyncio.ensure_future(_left(receive))
         try:
-            await asyncio.wait((flowing, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if flowing.done():
-                flowing.result()
+            await _until_left(_flow(response, exchange, send), receive)
         finally:
-            for each in (flowing, leaving):
-                each.cancel()
-            await asyncio.wait((flowing, leaving))
             exchange.end(broken=not response.ended)
             response.close()
 
@@ -224,6 +266,90 @@ def _opens(body: bytes) -> bool:
     return isinstance(message, dict) and cast("dict[str, Any]", message).get("method") == names.INITIALIZE
 
 
+class _PassingOn:
+    """A request that an interceptor decides about: what it passes on, as often as it likes. Each time but the first is
+    recorded as a request of its own, for the server hears one.
+    """
+
+    def __init__(
+        self,
+        request: Callable[[RelayedRequest, CapturedExchange], Awaitable[BackendResponse]],
+        link: CaptureLink,
+        exchange: CapturedExchange,
+    ) -> None:
+        self._request = request
+        self._link = link
+        self._first: CapturedExchange | None = exchange
+        self._open: list[tuple[BackendResponse | None, CapturedExchange]] = []
+
+    async def forward(self, request: RelayedRequest) -> RelayedResponse:
+        """See `Forward`."""
+        exchange, self._first = self._first, None
+        if exchange is None:
+            sent = request.headers
+            exchange = self._link.request(request.method, request.target, sent, request.body or None)
+        place = len(self._open)
+        self._open.append((None, exchange))
+        response = await self._request(request, exchange)
+        self._open[place] = (response, exchange)
+        headers = [(name, value) for name, value in response.headers.items() if name not in _NOT_GIVEN]
+        return RelayedResponse(status=response.status, headers=headers, body=_pieces(response, exchange))
+
+    def close(self) -> None:
+        """Nobody wants more of what was passed on."""
+        for response, exchange in self._open:
+            exchange.end(broken=response is None or not response.ended)
+            if response is not None:
+                response.close()
+
+
+async def _pieces(response: BackendResponse, exchange: CapturedExchange) -> AsyncGenerator[bytes]:
+    while chunk := await response.read():
+        exchange.feed(chunk)
+        yield chunk
+    exchange.end()
+
+
+async def _intercepted(
+    interceptor: HTTPInterceptor, request: RelayedRequest, passing: _PassingOn, send: Any
+) -> None:
+    """What an interceptor makes of a request, to the client."""
+    begun = False
+    try:
+        response = await interceptor(request, passing.forward)
+        head = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+        await send({"type": "http.response.start", "status": response.status, "headers": head})
+        begun = True
+        if _is_stream(response.headers):
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+        async with aclosing(response.body) as body:
+            async for chunk in body:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except ConnectionResetError:
+        raise AnswerAborted("the interceptor breaks the connection off") from None
+    except DovetailError as problem:
+        if begun:
+            raise AnswerAborted("the server broke the response off") from None
+        await _answer(send, 502, _UNREACHED.format(problem))
+    finally:
+        passing.close()
+
+
+async def _until_left(work: Any, receive: Any) -> None:
+    """Do something until it is done, or until the client goes away. Raises what it raises."""
+    flowing = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait((flowing, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if flowing.done():
+            flowing.result()
+    finally:
+        for each in (flowing, leaving):
+            each.cancel()
+        await asyncio.wait((flowing, leaving))
+
+
 async def _flow(response: BackendResponse, exchange: CapturedExchange, send: Any) -> None:
     head = [
         (name.encode("latin-1"), value.encode("latin-1"))
@@ -231,11 +357,21 @@ async def _flow(response: BackendResponse, exchange: CapturedExchange, send: Any
         if name not in _NOT_GIVEN
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": head})
+    if _is_stream(
+        response.headers.items()
+    ):  # its client waits for the head, and the first event may be long in coming
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
     while chunk := await response.read():
         exchange.feed(chunk)
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     exchange.end()
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _is_stream(headers: Iterable[tuple[str, str]]) -> bool:
+    return any(
+        name.lower() == "content-type" and value.startswith(names.MEDIA_SSE) for name, value in headers
+    )
 
 
 async def _left(receive: Any) -> None:

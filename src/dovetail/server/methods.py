@@ -203,25 +203,25 @@ class Methods:
 
     # Lists
 
-    async def _list_tools(self, call: Call, channel: Channel) -> bytes:
+    async def _list_tools(self, call: Call, channel: Channel) -> Result | bytes:
         if (mounted := self._mounting("tools")) is not None:
             return await mounted.page("tools", call, channel)
         _offered(call, self._catalog.tools)
         return self._catalog.list_tools(call, channel)
 
-    async def _list_resources(self, call: Call, channel: Channel) -> bytes:
+    async def _list_resources(self, call: Call, channel: Channel) -> Result | bytes:
         if (mounted := self._mounting("resources")) is not None:
             return await mounted.page("resources", call, channel)
         _offered(call, self._catalog.resources, self._catalog.templates)
         return self._catalog.list_resources(call, channel)
 
-    async def _list_templates(self, call: Call, channel: Channel) -> bytes:
+    async def _list_templates(self, call: Call, channel: Channel) -> Result | bytes:
         if (mounted := self._mounting("resources")) is not None:
             return await mounted.page("templates", call, channel)
         _offered(call, self._catalog.resources, self._catalog.templates)
         return self._catalog.list_templates(call, channel)
 
-    async def _list_prompts(self, call: Call, channel: Channel) -> bytes:
+    async def _list_prompts(self, call: Call, channel: Channel) -> Result | bytes:
         if (mounted := self._mounting("prompts")) is not None:
             return await mounted.page("prompts", call, channel)
         _offered(call, self._catalog.prompts)

@@ -12,23 +12,41 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from dovetail.auth.login import TokenStore
 from dovetail.logs import get_logger
 from dovetail.recording import Capture
+from dovetail.surface import Surface, take_surface
 
+from .checks.book import CheckBook
+from .comparing.surfaces import surface_of_capture
 from .events import Events
 from .session.calls import CallRequest, Calls
 from .session.questions import PersonAnswer, PersonQuestions
 from .session.server import InspectedServer, ServerWatcher
-from .transcript.transcript import Judge, Transcript
-from .views import CallView, ConnectionSettings, ServerTarget, ServerView, TranscriptView
+from .transcript.transcript import Transcript
+from .views import CallView, ConnectionSettings, ListView, ServerTarget, ServerView, TranscriptView
 
-__all__ = ["Inspection"]
+__all__ = ["Inspection", "ListedKind"]
 
 _log: Final = get_logger("dovetail_inspector")
+ListedKind = Literal["tools", "resources", "templates", "prompts"]
+_METHODS: Final = {
+    "tools": "tools/list",
+    "resources": "resources/list",
+    "templates": "resources/templates/list",
+    "prompts": "prompts/list",
+}
+_MEMBERS: Final = {
+    "tools": "tools",
+    "resources": "resources",
+    "templates": "resourceTemplates",
+    "prompts": "prompts",
+}
+_LOOK: Final = 0.2
+"""Seconds between two looks at a capture that another process writes."""
 _FLUSH: Final = 0.05
 """Seconds for which records are gathered before they are told of."""
 
@@ -36,11 +54,20 @@ _FLUSH: Final = 0.05
 class Inspection:
     """Servers that are looked at, for one event loop: ``async with Inspection() as inspection: ...``.
 
-    ``folder``: where captures are kept (default: one that is removed at the end). ``judge``: makes what judges the
-    messages of one conversation; None for nobody.
+    ``folder``: where captures are kept (default: one that is removed at the end). ``lint``: whether messages are
+    judged. ``checks``: the file of saved calls (default: they are kept here alone). ``tokens``: where the tokens of
+    logins are kept (default: in memory, each server's own).
     """
 
-    def __init__(self, folder: Path | None = None, *, judge: Callable[[], Judge] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        lint: bool = True,
+        checks: Path | None = None,
+        tokens: TokenStore | None = None,
+    ) -> None:
+        self.checks: Final = CheckBook(checks)
         self.events: Final = Events()
         self.questions: Final = PersonQuestions(
             lambda view: self.events.publish("question", view),
@@ -49,10 +76,12 @@ class Inspection:
         self.calls: Final = Calls(self.questions, self._called)
         self.servers: Final[dict[str, InspectedServer]] = {}
         self.transcripts: Final[dict[str, Transcript]] = {}
-        self._judge = judge
+        self._lint: Final = lint
+        self._tokens: Final = tokens
         self._given = folder
         self._folder: Path | None = None
         self._count = 0
+        self._snapshots: dict[str, Surface] = {}
         self._dirty: set[str] = set()
         self._news: dict[str, CallView] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -79,6 +108,7 @@ class Inspection:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flush()
+        self._loop = None  # what is written from here on is looked at by nobody: the files are closed
         self.events.end()
         for each in self.transcripts.values():
             each.close()
@@ -111,6 +141,7 @@ class Inspection:
             questions=self.questions,
             calls=self.calls,
             watcher=self._watcher,
+            tokens=self._tokens,
         )
         self.servers[server.id] = server
         self.events.publish("server", server.view)
@@ -129,6 +160,20 @@ class Inspection:
         await server.disconnect()
         self.servers.pop(id, None)
         self.events.publish("server-removed", {"id": id})
+
+    async def listed(self, id: str, kind: ListedKind) -> ListView:
+        """Everything of one kind that a server lists, with what is wrong with each entry. Raises `LookupError`, and
+        what calls raise.
+        """
+        server = self.server(id)
+        transcript = self.transcripts.get(server.transcript or "")
+        before = len(transcript) if transcript is not None else 0
+        items = await server.listed(kind)
+        if transcript is None:
+            return ListView(items=items)
+        while transcript.id in self._dirty:
+            self.catch_up()
+        return ListView(items=items, notes=transcript.notes(_METHODS[kind], _MEMBERS[kind], before))
 
     def call(self, server: str, request: CallRequest) -> CallView:
         """Ask a server for something. Raises `LookupError`."""
@@ -156,6 +201,8 @@ class Inspection:
                 Capture.parse(file.readline(), name=name or path.name)
         id = self._transcript(path, name or path.name, live=live)
         self._wrote(id)
+        if live:
+            self._look_again(id)
         return self.transcripts[id].view()
 
     def take_capture(self, data: bytes, name: str) -> TranscriptView:
@@ -165,6 +212,30 @@ class Inspection:
         path.touch(mode=0o600)
         path.write_bytes(data)
         return self.open_capture(path, name)
+
+    def rename(self, id: str, name: str) -> TranscriptView:
+        """Call a conversation something else. Raises `LookupError`, ValueError for an empty name."""
+        if not name.strip():
+            raise ValueError("a name has a letter at least")
+        found = self.transcript(id)
+        found.name = name.strip()[:200]
+        view = found.view()
+        self.events.publish("transcript", view)
+        return view
+
+    async def take_snapshot(self, server: str) -> tuple[str, Surface]:
+        """Take down what a server shows; gives an id to compare it by. Raises `LookupError`, and what calls raise."""
+        surface = await take_surface(self.server(server).client)
+        id = f"p{len(self._snapshots) + 1}"
+        self._snapshots[id] = surface
+        return id, surface
+
+    def snapshot(self, id: str) -> Surface:
+        """What was taken down, or what a conversation shows of its server. Raises `LookupError` and
+        `SurfaceUnreadable`.
+        """
+        found = self._snapshots.get(id)
+        return surface_of_capture(self.transcript(id).lines()) if found is None else found
 
     def forget(self, id: str) -> None:
         """Look at a conversation no more. Raises `LookupError`."""
@@ -198,8 +269,7 @@ class Inspection:
         id = f"t{len(self.transcripts) + 1}"
         while id in self.transcripts:
             id += "x"
-        judge = self._judge() if self._judge is not None else None
-        self.transcripts[id] = found = Transcript(id, path, name, server=server, live=live, judge=judge)
+        self.transcripts[id] = found = Transcript(id, path, name, server=server, live=live, lint=self._lint)
         self.events.publish("transcript", found.view())
         return id
 
@@ -217,6 +287,13 @@ class Inspection:
         else:
             self._news.pop(view.id, None)
             self.events.publish("call", view)
+
+    def _look_again(self, id: str) -> None:
+        """Look now and then for what another process writes."""
+        found = self.transcripts.get(id)
+        if found is not None and found.live and self._loop is not None:
+            self._wrote(id)
+            self._loop.call_later(_LOOK, self._look_again, id)
 
     def _arm(self) -> None:
         if self._flushing is None and self._loop is not None:

@@ -19,8 +19,15 @@ __all__ = [
     "ConnectionSettings",
     "ErrorView",
     "FindingView",
+    "HostServerView",
+    "HostView",
     "InfoView",
     "ListView",
+    "LoginDocumentView",
+    "LoginRequestView",
+    "LoginResponseView",
+    "LoginStepView",
+    "LoginView",
     "ProgressView",
     "QuestionKind",
     "QuestionView",
@@ -28,6 +35,7 @@ __all__ = [
     "RecordKind",
     "RecordView",
     "RecordsPage",
+    "RuleView",
     "ServerState",
     "ServerTarget",
     "ServerView",
@@ -57,7 +65,9 @@ ServerState = Literal["idle", "connecting", "ready", "renewing", "lost", "failed
 
 
 class ServerTarget(View, frozen=True):
-    """Where a server is: a ``command`` with ``args``, ``env`` and ``cwd``, or a ``url`` with ``headers``."""
+    """Where a server is: a ``command`` with ``args``, ``env`` and ``cwd``, or a ``url`` with ``headers``. ``host``: in
+    whose words variables are written in it, where it came from the file of a host; "" for none at all.
+    """
 
     command: str = ""
     args: list[str] = []
@@ -65,12 +75,36 @@ class ServerTarget(View, frozen=True):
     cwd: str = ""
     url: str = ""
     headers: dict[str, str] = {}
+    host: str = ""
+
+
+class HostServerView(View, frozen=True):
+    """A server in the file of a host. ``target``: its URL or whole command line, variables as they stand there;
+    ``dangers``: what is rarely meant in it.
+    """
+
+    name: str
+    target: str
+    dangers: list[str] = []
+
+
+class HostView(View, frozen=True):
+    """The file of a host: ``name`` with its scope, ``path``, whether it ``exists``, and what could not be read of
+    it."""
+
+    name: str
+    title: str
+    path: str
+    exists: bool
+    servers: list[HostServerView]
+    problem: str = ""
 
 
 class ConnectionSettings(View, frozen=True):
     """How a server is spoken to. ``revision``: "auto" or one; ``timeout``: seconds of a call; ``roots``: paths or URIs;
     ``meta``: members for ``_meta`` of each request; ``log_level``: least severe log messages wanted; ``login``: log
-    in by OAuth where the server asks for it; ``step_rounds``: rounds wait for the person one by one; ``sampling``,
+    in by OAuth where the server asks for it; ``step_login``: each step of a login waits for the person;
+    ``step_rounds``: rounds wait for the person one by one; ``sampling``,
     ``elicitation``: whether these are declared; ``extensions``: identifiers with settings to declare besides tasks.
     """
 
@@ -80,6 +114,7 @@ class ConnectionSettings(View, frozen=True):
     meta: dict[str, Any] = {}
     log_level: str = ""
     login: bool = True
+    step_login: bool = False
     step_rounds: bool = False
     sampling: bool = True
     elicitation: bool = True
@@ -125,6 +160,67 @@ class ListView(View, frozen=True):
 
     items: list[dict[str, Any]]
     notes: dict[int, list[FindingView]] = {}
+
+
+# Logins
+
+LoginParty = Literal["client", "server", "authority", "person"]
+
+
+class LoginRequestView(View, frozen=True):
+    """What was sent in a step. ``sent``: the form, query or JSON, with its secrets shortened."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = {}
+    sent: Any = None
+
+
+class LoginResponseView(View, frozen=True):
+    """What came back in a step. ``status``: of HTTP."""
+
+    status: int
+    headers: dict[str, str] = {}
+
+
+class LoginDocumentView(View, frozen=True):
+    """Something to read beside a step. ``omitted``: bytes of it that are not here, for it is too long."""
+
+    title: str
+    content: Any
+    omitted: int = 0
+
+
+class LoginStepView(View, frozen=True):
+    """A step of a login. ``source`` and ``target``: who said something to whom, alike where the client only decided.
+    ``held``: it waits for the person. ``state``: how it went. ``requirement``: the rule that decided, ``decision`` what
+    it decided. ``time``: RFC 3339.
+    """
+
+    id: int
+    kind: str
+    title: str
+    source: LoginParty
+    target: LoginParty
+    state: Literal["done", "missing", "refused", "failed"]
+    held: bool
+    time: str
+    decision: str
+    requirement: str = ""
+    request: LoginRequestView | None = None
+    response: LoginResponseView | None = None
+    documents: list[LoginDocumentView] = []
+
+
+class LoginView(View, frozen=True):
+    """The logins of a server, oldest step first. ``waiting``: whether a step is held; ``stepping``: whether the next
+    will be.
+    """
+
+    server: str
+    steps: list[LoginStepView]
+    waiting: bool
+    stepping: bool
 
 
 # Calls
@@ -207,6 +303,22 @@ class FindingView(View, frozen=True):
     where: str = ""
     requirement: str = ""
     page: str = ""
+    sender: str = ""
+    about: int = 0
+
+
+class RuleView(View, frozen=True):
+    """A rule that was broken in a conversation, with what was found the first time. ``count``: how often; ``records``:
+    the numbers of the first messages that break it.
+    """
+
+    rule: str
+    severity: Literal["error", "warning", "hint"]
+    what: str
+    requirement: str
+    page: str
+    count: int
+    records: list[int]
 
 
 class RecordView(View, frozen=True):

@@ -8,12 +8,14 @@ from inspected import ended, kitchen, until
 from terminals import read, screen_text, shown, terminal
 from textual.widgets import Input, TextArea
 
+from dovetail.linting import Finding
 from dovetail_inspector.inspection import Inspection
 from dovetail_inspector.session.calls import CallRequest
 from dovetail_inspector.terminal.command import run
 from dovetail_inspector.terminal.rows import RowList
 from dovetail_inspector.terminal.transcript import TranscriptView
-from dovetail_inspector.views import ConnectionSettings, FindingView
+from dovetail_inspector.transcript import transcript
+from dovetail_inspector.views import ConnectionSettings
 
 SIZES = [(60, 24), (80, 24), (140, 40)]
 
@@ -165,15 +167,16 @@ async def test_the_transcript_is_searched_and_shown_in_full(inspection, tmp_path
         assert app.current.id == "transcript"
 
 
-async def test_findings_and_logs_are_shown(tmp_path):
+async def test_findings_and_logs_are_shown(tmp_path, monkeypatch):
     class Grumbler:
         """Finds a fault in every request for a tool."""
 
         def line(self, line):
             if isinstance(line.value, dict) and line.value.get("method") == "tools/call":
-                yield line.n, FindingView(rule="odd-one", severity="warning", what="[b]I don't like it[/b]")
+                yield Finding(line.n, "odd-one", "warning", "[b]I don't like it[/b]", "", "", "", "client")
 
-    async with Inspection(judge=Grumbler) as inspection:
+    monkeypatch.setattr(transcript, "Linter", Grumbler)
+    async with Inspection() as inspection:
         server = await kitchen(inspection, tmp_path)
         await ended(inspection, inspection.call(server.id, CallRequest(kind="tool", name="fail")))
         async with terminal(inspection) as (app, pilot):

@@ -1,8 +1,8 @@
 """Getting tokens: what a client can be given as ``auth=``.
 
 Theory of operation. `settings` holds what a caller says, `resolving` makes the `ClientAuth` of it, `credentials` keeps,
-renews and presents tokens. `interactive` and `machine` are the ways to get them; discovery, registration, the token
-endpoint, the callback address and the stores have a module each.
+renews and presents tokens, and `telling` tells of each step. `interactive` and `machine` are the ways to get them;
+discovery, registration, the token endpoint, the callback address and the stores have a module each.
 
 Specification: basic/authorization and its extensions.
 """
@@ -39,7 +39,9 @@ from .settings import (
     WorkloadIdentity,
     discover_login,
 )
+from .steps import LoginExchange, LoginStep, LoginStepKind, LoginStepOutcome
 from .storage import FileTokens, KeyringTokens, MemoryTokens, StoredTokens, TokenStore
+from .telling import LoginStepHandler
 
 __all__ = [
     "OAuth",
@@ -61,6 +63,11 @@ __all__ = [
     "Discovered",
     "AuthorizationServerMetadata",
     "LoginVisit",
+    "LoginStep",
+    "LoginExchange",
+    "LoginStepKind",
+    "LoginStepOutcome",
+    "LoginStepHandler",
     "discover_login",
     "resolve",
     "AuthorizationError",

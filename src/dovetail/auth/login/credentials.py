@@ -49,6 +49,7 @@ from .proofs import Proofs
 from .records import Pointer, Tokens, decode, encode, key_of
 from .scopes import demanded, selected
 from .storage import TokenStore
+from .telling import LoginTeller
 
 __all__ = ["OAuthCredentials", "TokenGrant", "TokenPolicy", "MAX_LOGINS", "SPAN"]
 
@@ -121,6 +122,7 @@ class OAuthCredentials:
         policy: TokenPolicy,
         *,
         clock: Callable[[], float] = time.time,
+        steps: LoginTeller | None = None,
     ) -> None:
         self.url: Final = canonical_resource(url)
         self.extensions = policy.extensions
@@ -130,6 +132,7 @@ class OAuthCredentials:
         self._fetcher = fetcher
         self._policy = policy
         self._clock = clock
+        self._steps = steps or LoginTeller()
         self._place = self.account = key_of("server", self.url, policy.name)
         self._tokens: Tokens | None = None
         self._loaded = False
@@ -164,10 +167,10 @@ class OAuthCredentials:
             if refusal.method == "DELETE":
                 return False
             with _named():
-                return await self._recovery.run(lambda: self._recover(sent, challenges, refusal.attempt))
+                return await self._recovery.run(lambda: self._recover(sent, refusal, challenges))
         if refusal.status == 403 and refusal.method != "DELETE":
             with _named():
-                return await self._step_up(sent, challenges)
+                return await self._step_up(sent, refusal, challenges)
         return False
 
     def answered(self, url: str, headers: Mapping[str, str]) -> None:
@@ -191,15 +194,15 @@ class OAuthCredentials:
     async def log_in(self, scopes: Sequence[str] = ()) -> Tokens:
         """Get tokens now, whatever there is already. Raises `AuthorizationError`, `FetchFailed`, `FetchRefused`."""
         before = await self._load()
-        found = await discover(
-            self._fetcher,
-            self.url,
-            issuer=self._grant.issuer,
-            known=before.issuer if before else None,
-            parents=self._policy.parents,
-        )
-        wanted = selected((), found.scopes, wanted=(*self._policy.scopes, *scopes))
-        return await self._obtain(found, wanted, ())
+        try:
+            found = await self._discovered((), before)
+            wanted = (*self._policy.scopes, *scopes)
+            scopes = selected((), found.scopes, wanted=wanted)
+            await self._steps.scoped(scopes, *_why((), found, wanted, ()))
+            return await self._obtain(found, scopes, ())
+        except DovetailError as problem:
+            await self._steps.failed(problem)
+            raise
 
     async def log_out(self) -> Tokens | None:
         """Forget the tokens, and then end them at the authorization server, if it lets them be revoked. Gives those
@@ -227,6 +230,8 @@ class OAuthCredentials:
             tokens = await self._load()
             if not self._loaded:
                 self._tokens, self._loaded = tokens, True
+                if tokens is not None:
+                    await self._steps.loaded(tokens, "a token of an earlier login is used")
         return self._tokens
 
     async def _load(self) -> Tokens | None:
@@ -249,6 +254,7 @@ class OAuthCredentials:
         await self._store.write(_key_of(pointer), encode(tokens))
         await self._store.write(self._place, encode(pointer))
         self._tokens, self._loaded = tokens, True
+        await self._steps.kept(tokens)
 
     async def _drop(self, tokens: Tokens | None) -> None:
         if tokens is not None:
@@ -277,9 +283,10 @@ class OAuthCredentials:
         """Renew under the lock, unless somebody else has done it meanwhile. ``refused``: a token that the server does
         not take, whatever its time says.
         """
-        with suppress(TokensChanged):  # the lock was lost; whoever has it now may have renewed them
+        async with self._steps.gathered():
+            with suppress(TokensChanged):  # the lock was lost; whoever has it now may have renewed them
+                return await self._renew_locked(stale, refused)
             return await self._renew_locked(stale, refused)
-        return await self._renew_locked(stale, refused)
 
     async def _renew_locked(self, stale: Tokens, refused: str) -> Tokens | None:
         async with self._store.lock(self._place):
@@ -287,6 +294,7 @@ class OAuthCredentials:
             if stored is not None and stored.access_token not in (stale.access_token, refused):
                 if not stored.stale(self._clock()):
                     self._tokens = stored
+                    await self._steps.loaded(stored, "somebody else has renewed the token meanwhile")
                     return stored
                 stale = stored
             if stale.refresh_token is None and self._grant.interactive:
@@ -326,34 +334,31 @@ class OAuthCredentials:
         """The authorization server that gave tokens, from its own metadata: no one else's word counts."""
         server = self._servers.get(tokens.issuer)
         if server is None:
-            server = await discover_server(self._fetcher, tokens.issuer, legacy=tokens.legacy)
+            server = await discover_server(
+                self._fetcher, tokens.issuer, legacy=tokens.legacy, steps=self._steps
+            )
             self._servers[tokens.issuer] = server
         return server
 
     # Refusals
 
-    async def _recover(self, sent: str, challenges: Sequence[Challenge], attempt: int) -> bool:
+    async def _recover(self, sent: str, refusal: Refusal, challenges: Sequence[Challenge]) -> bool:
         self._pause()
         now = self._clock()
         stored = await self._load()
         if stored is not None and stored.access_token != sent and not stored.stale(now):
             self._tokens, self._loaded = stored, True
+            await self._steps.loaded(stored, "another token than the one refused is there already")
             return True
         before = stored or self._tokens
         try:
-            found = await discover(
-                self._fetcher,
-                self.url,
-                challenges,
-                issuer=self._grant.issuer,
-                known=before.issuer if before else None,
-                parents=self._policy.parents,
-            )
+            await self._steps.challenged(refusal, challenges)
+            found = await self._discovered(challenges, before)
             self._servers[found.issuer] = found.server
             same = before is not None and (before.issuer, before.resource) == (found.issuer, found.resource)
             if before is not None and same:
                 just_now = before.access_token == sent and now - before.obtained_at < _FRESH
-                if before.refresh_token is not None and not (just_now and attempt > 1):
+                if before.refresh_token is not None and not (just_now and refusal.attempt > 1):
                     if await self._renewal.run(lambda: self._renew(before, refused=sent)) is not None:
                         return True
                 elif just_now and now - before.login_at < _FRESH:
@@ -364,19 +369,34 @@ class OAuthCredentials:
             early = before is not None and (not before.expired(now) or now - before.login_at < _FRESH)
             if early and self._grant.interactive:
                 self._count_forced(LoginFailed)
-            scopes = selected(
-                demanded(challenges),
-                found.scopes,
-                wanted=self._policy.scopes,
-                before=before.requested if before is not None and same else (),
-            )
+            held = before.requested if before is not None and same else ()
+            scopes = selected(demanded(challenges), found.scopes, wanted=self._policy.scopes, before=held)
+            await self._steps.scoped(scopes, *_why(challenges, found, self._policy.scopes, held))
             await self._obtain(found, scopes, challenges)
-        except AuthorizationError as problem:
-            self._failure = (self._clock(), problem)
+        except (DovetailError, TimeoutError) as problem:
+            await self._fail(problem)
             raise
         return True
 
-    async def _step_up(self, sent: str, challenges: Sequence[Challenge]) -> bool:
+    async def _discovered(self, challenges: Sequence[Challenge], before: Tokens | None) -> Discovered:
+        """Who gives out the tokens, preferably whoever did ``before``. Raises as `discover` does."""
+        return await discover(
+            self._fetcher,
+            self.url,
+            challenges,
+            issuer=self._grant.issuer,
+            known=before.issuer if before else None,
+            parents=self._policy.parents,
+            steps=self._steps,
+        )
+
+    async def _fail(self, problem: Exception) -> None:
+        """A login has failed; one for want of authorization is not tried again at once."""
+        if isinstance(problem, AuthorizationError):
+            self._failure = (self._clock(), problem)
+        await self._steps.failed(problem)
+
+    async def _step_up(self, sent: str, refusal: Refusal, challenges: Sequence[Challenge]) -> bool:
         """Get a token with the scopes that a refusal demands, besides those there are."""
         found = [each for each in challenges if each.parameters.get("error") == "insufficient_scope"]
         wanted = frozenset(demanded(found))
@@ -384,14 +404,40 @@ class OAuthCredentials:
             return False
         if self._tokens is not None and self._tokens.access_token != sent:
             return True
-        return await self._recovery.run(lambda: self._widen(sent, wanted, found))
+        return await self._recovery.run(lambda: self._widen(sent, wanted, refusal, found))
 
-    async def _widen(self, sent: str, wanted: frozenset[str], challenges: Sequence[Challenge]) -> bool:
+    async def _widen(
+        self, sent: str, wanted: frozenset[str], refusal: Refusal, challenges: Sequence[Challenge]
+    ) -> bool:
         self._pause()
         before = await self._load() or self._tokens
         if before is not None and before.access_token != sent:
             self._tokens, self._loaded = before, True
+            await self._steps.loaded(before, "another token than the one refused is there already")
             return True
+        await self._steps.challenged(refusal, challenges)
+        try:
+            self._count_step(wanted, before)
+        except ScopeRefused as problem:
+            await self._steps.failed(problem)
+            raise
+        try:
+            found = await self._discovered(challenges, before)
+            held = (
+                ()
+                if before is None or before.issuer != found.issuer
+                else (*before.requested, *before.granted)
+            )
+            scopes = selected(demanded(challenges), None, wanted=self._policy.scopes, before=held)
+            await self._steps.scoped(scopes, *_why(challenges, found, self._policy.scopes, held))
+            await self._obtain(found, scopes, challenges)
+        except (DovetailError, TimeoutError) as problem:
+            await self._fail(problem)
+            raise
+        return True
+
+    def _count_step(self, wanted: frozenset[str], before: Tokens | None) -> None:
+        """Count what is asked for once more. Raises `ScopeRefused` where it was asked for often enough."""
         times = self._stepped.get(wanted, 0)
         asked = before is not None and wanted <= {*before.requested}
         recent = before is not None and self._clock() - before.obtained_at < _FRESH
@@ -404,40 +450,36 @@ class OAuthCredentials:
             self._stepped.clear()
         self._stepped[wanted] = times + 1
         self._count_forced(ScopeRefused)
-        try:
-            found = await discover(
-                self._fetcher,
-                self.url,
-                challenges,
-                issuer=self._grant.issuer,
-                known=before.issuer if before else None,
-                parents=self._policy.parents,
-            )
-            held = (
-                ()
-                if before is None or before.issuer != found.issuer
-                else (*before.requested, *before.granted)
-            )
-            scopes = selected(demanded(challenges), None, wanted=self._policy.scopes, before=held)
-            await self._obtain(found, scopes, challenges)
-        except AuthorizationError as problem:
-            self._failure = (self._clock(), problem)
-            raise
-        return True
 
     async def _obtain(
         self, found: Discovered, scopes: Sequence[str], challenges: Sequence[Challenge]
     ) -> Tokens:
         """Go through the whole grant and keep what comes of it."""
         self._servers[found.issuer] = found.server
-        tokens = await self._grant.obtain(found, scopes, self._key_for(found, challenges))
+        await self._steps.tell(
+            "resource",
+            f"the token is asked for {said(found.resource)} alone, in both requests",
+            requirement="R2607-AUTH-066",
+            resource=found.resource,
+        )
+        key = self._key_for(found, challenges)
+        if key is not None:
+            reason = "the server demands that" if self._policy.dpop is None else "the settings say so"
+            await self._steps.tell(
+                "proof-key", f"the tokens will be bound to a new key: {reason}", thumbprint=key.thumbprint
+            )
+        tokens = await self._grant.obtain(found, scopes, key)
+        async with self._steps.gathered():
+            await self._keep_locked(tokens)
+        self._failure = None
+        return tokens
+
+    async def _keep_locked(self, tokens: Tokens) -> None:
         try:
             async with self._store.lock(self._place):
                 await self._keep(tokens)
         except AuthorizationUnavailable:  # the store is away: a login is not thrown away for that
             await self._keep(tokens)
-        self._failure = None
-        return tokens
 
     def _count_forced(self, problem: type[AuthorizationError]) -> None:
         """Count what the server brings about by refusing what had not expired; it could do so for ever, with other
@@ -483,6 +525,28 @@ def _named() -> Generator[None]:
 
 def _key_of(record: Pointer | Tokens) -> str:
     return key_of("tokens", record.issuer, record.client_id, record.resource)
+
+
+def _why(
+    challenges: Sequence[Challenge], found: Discovered, wanted: Sequence[str], held: Sequence[str]
+) -> tuple[str, str]:
+    """Why scopes were chosen as they were, and the requirement that says so."""
+    if demanded(challenges):
+        reason, requirement = "those that the challenge demands", "R2607-AUTH-055"
+        if held:
+            reason, requirement = f"{reason}, and those there were before", "R2607-AUTH-056"
+    elif held:
+        reason, requirement = "those there were before", "R2607-AUTH-056"
+    elif wanted:
+        return "those of the settings; the challenge demands none", ""
+    elif found.scopes:
+        reason, requirement = (
+            "those that the server's metadata list, for the challenge demands none",
+            "R2607-AUTH-059",
+        )
+    else:
+        return "neither the challenge nor the metadata name any", "R2607-AUTH-059"
+    return (f"{reason}, with those of the settings" if wanted else reason), requirement
 
 
 def _reason(challenges: Sequence[Challenge], sent: str) -> str:

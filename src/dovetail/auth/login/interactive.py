@@ -14,13 +14,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from ...protocol.errors import DovetailError
 from ...security.fetching import Fetcher, parse_url
+from ...transports.deadlines import deadline
+from .. import pkce
 from ..dpop import DPoPKey
 from ..metadata import AuthorizationServerMetadata
 from .authorization import Attempt, check_address, check_endpoints
@@ -29,16 +31,20 @@ from .discovery import Discovered
 from .identity import Identity
 from .pages import CallbackPage
 from .person import Person
-from .problems import LoginDenied, LoginFailed, LoginTimeout, TokenRefused
+from .problems import DiscoveryFailed, LoginDenied, LoginFailed, LoginTimeout, TokenRefused, said
 from .records import Registration, Tokens
 from .registration import ClientProfile, Registrar, identity_of
 from .scopes import with_offline
 from .storage import TokenStore
+from .telling import Asked, LoginTeller
 from .token_endpoint import TokenEndpoint, TokenReply
 
 __all__ = ["AuthorizationCode", "tokens_of"]
 
 _PATH: Final = "/callback"
+_STRANGERS: Final = (
+    5  # answers of other logins that are told of: whoever is on this machine can send any number
+)
 
 
 class AuthorizationCode:
@@ -54,11 +60,13 @@ class AuthorizationCode:
         server: str,
         redirect_uri: str | None,
         offline: bool,
+        steps: LoginTeller | None = None,
     ) -> None:
         self._profile = profile
         self._person = person
         self._fetcher = fetcher
-        self._registrar = Registrar(profile, store, fetcher)
+        self._steps = steps or LoginTeller()
+        self._registrar = Registrar(profile, store, fetcher, self._steps)
         self._server = server
         self._redirect_uri = redirect_uri
         self._offline = offline
@@ -81,10 +89,13 @@ class AuthorizationCode:
 
     async def obtain(self, found: Discovered, scopes: Sequence[str], dpop: DPoPKey | None) -> Tokens:
         """Log somebody in. Raises `AuthorizationError` of many kinds, `FetchFailed` and `FetchRefused`."""
-        check_endpoints(found.server, assumed=found.assumed, loopback=self._fetcher.allow_loopback)
         wanted = (
             with_offline(tuple(scopes), found.server.scopes_supported) if self._offline else tuple(scopes)
         )
+        if wanted != tuple(scopes):
+            reason = f"{said(found.issuer)} lists offline_access, for refresh tokens"
+            await self._steps.scoped(wanted, reason, "R2607-AUTH-087")
+        await self._check_endpoints(found)
         try:
             return await self._log_in(found, wanted, dpop)
         except TokenRefused as problem:
@@ -137,6 +148,24 @@ class AuthorizationCode:
         """Forget the registration at an issuer."""
         await self._registrar.forget(issuer)
 
+    async def _check_endpoints(self, found: Discovered) -> None:
+        """See to it that a person can be sent there. Raises `DiscoveryFailed`."""
+        try:
+            check_endpoints(found.server, assumed=found.assumed, loopback=self._fetcher.allow_loopback)
+        except DiscoveryFailed as problem:
+            await self._steps.tell(
+                "code-challenge", str(problem), "refused", requirement="R2607-AUTH-116", issuer=found.issuer
+            )
+            raise
+        listed = "is taken for granted without metadata" if found.assumed else "is listed in its metadata"
+        await self._steps.tell(
+            "code-challenge",
+            f"the code is bound to a verifier of ours by {pkce.METHOD}, which {listed}",
+            requirement="R2607-AUTH-113",
+            issuer=found.issuer,
+            method=pkce.METHOD,
+        )
+
     async def _known(self, server: AuthorizationServerMetadata) -> Identity | None:
         given = self._profile.given(server)
         if given is not None:
@@ -152,6 +181,7 @@ class AuthorizationCode:
             redirect_uri = self._redirect_uri or loopback.redirect_uri
             if given is not None:
                 identity = given
+                await self._given(given)
             else:
                 if kept is None or not _covers(kept, redirect_uri, scopes):
                     asked = tuple(
@@ -160,6 +190,8 @@ class AuthorizationCode:
                     kept = await self._registrar.register(
                         found.server, redirect_uri, asked, dpop=dpop is not None
                     )
+                else:
+                    await self._registered_before(kept)
                 redirect_uri = kept.redirect_uri
                 identity = identity_of(kept)
             loopback.check(redirect_uri)
@@ -170,10 +202,9 @@ class AuthorizationCode:
                 resource=found.resource,
                 scopes=scopes,
             )
-            endpoint = self._endpoint(found.server, identity, dpop)
-            login = _Login(attempt, endpoint)
+            login = _Login(attempt)
             loopback.listen_for(login.take)
-            reply = await self._ask(attempt, login)
+            reply = await self._ask(attempt, login, self._endpoint(found.server, identity, dpop))
         start = Tokens(
             issuer=found.issuer,
             client_id=identity.client_id,
@@ -208,24 +239,120 @@ class AuthorizationCode:
                 kept = None  # the port is taken: another one, and a registration for it
         return await stack.enter_async_context(Loopback(path=_PATH)), None
 
-    async def _ask(self, attempt: Attempt, login: _Login) -> TokenReply:
+    async def _given(self, identity: Identity) -> None:
+        document = identity.client_id == self._profile.document
+        how = (
+            "by the document that describes it, which such servers fetch" if document else "by what was given"
+        )
+        self._steps.learn(*identity.confidential)
+        await self._steps.tell(
+            "registration",
+            f"{said(identity.issuer)} knows this client as {said(identity.client_id)}, {how}",
+            requirement="R2607-AUTH-027" if document else "R2607-AUTH-028",
+            client_id=identity.client_id,
+            method=identity.method,
+        )
+
+    async def _registered_before(self, kept: Registration) -> None:
+        self._steps.learn(kept.client_secret)
+        await self._steps.tell(
+            "registration",
+            f"this client was registered at {said(kept.issuer)} before, as {said(kept.client_id)}, and that"
+            " registration covers this login",
+            requirement="R2607-AUTH-036",
+            client_id=kept.client_id,
+            method=kept.method,
+            redirect_uri=kept.redirect_uri,
+        )
+
+    async def _ask(self, attempt: Attempt, login: _Login, endpoint: TokenEndpoint) -> TokenReply:
         url = attempt.url
-        opened = await self._person.send(url, server=self._server, issuer=attempt.issuer)
-        pasting = asyncio.create_task(self._person.bring(url, login.take, opened=opened))
+        self._steps.learn(attempt.verifier)
+        await self._steps.tell(
+            "authorization",
+            f"the person is sent to {said(attempt.issuer)}, to let {said(attempt.client_id)} use"
+            f" {said(attempt.resource)}; the answer has to bring back our state",
+            requirement="R2607-AUTH-060",
+            asked=Asked("GET", url, sent=dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))),
+            redirect_uri=attempt.redirect_uri,
+        )
+        exchange = asyncio.create_task(self._exchange(attempt, login, endpoint), name="dovetail-login")
+        pasting: asyncio.Task[None] | None = None
         try:
-            async with asyncio.timeout(self._person.timeout):
-                await asyncio.wait({pasting, login.over}, return_when=asyncio.FIRST_COMPLETED)
-                if pasting.done() and not login.over.done():
-                    pasting.result()
-                return await asyncio.shield(login.over)
+            # A hook that opens addresses may follow them to the end: the answer can be here before it returns.
+            opened = await self._person.send(url, server=self._server, issuer=attempt.issuer)
+            pasting = asyncio.create_task(self._person.bring(url, login.take, opened=opened))
+            pasting.add_done_callback(lambda _: login.heard.set())
+            await self._answered(attempt, login, pasting)
+            return await exchange
+        finally:
+            login.end(CallbackPage.FAILED)
+            exchange.cancel()
+            await asyncio.gather(exchange, return_exceptions=True)
+            if pasting is not None:
+                pasting.cancel()
+                await asyncio.gather(pasting, return_exceptions=True)
+
+    async def _exchange(self, attempt: Attempt, login: _Login, endpoint: TokenEndpoint) -> TokenReply:
+        """Wait for the answer of the login, and exchange its code. Raises `LoginFailed`, `TokenRefused` and others."""
+        answer = await login.answer
+        try:
+            code = await self._code(attempt, answer)
+            reply = await endpoint.request(attempt.fields(code))
+        except LoginDenied:
+            login.end(CallbackPage.DENIED)
+            raise
+        except BaseException:
+            login.end(CallbackPage.FAILED)
+            raise
+        login.end(CallbackPage.DONE)
+        return reply
+
+    async def _answered(self, attempt: Attempt, login: _Login, pasting: asyncio.Task[None]) -> None:
+        """Wait until the answer is there. The time that the person has stands still while somebody is told."""
+        try:
+            async with deadline(self._person.timeout):
+                while not login.answer.done():
+                    await login.heard.wait()
+                    login.heard.clear()
+                    while login.strangers and not login.answer.done():
+                        await self._stranger(login.strangers.popleft())
+                    if pasting.done() and not login.answer.done():
+                        pasting.result()
         except TimeoutError:
             raise LoginTimeout(
                 f"nobody logged in at {attempt.issuer} within {self._person.timeout:g} s; the login was given up"
             ) from None
-        finally:
-            pasting.cancel()
-            await asyncio.gather(pasting, return_exceptions=True)
-            login.stop()
+
+    async def _stranger(self, answer: dict[str, str]) -> None:
+        await self._steps.tell(
+            "redirect",
+            "an answer came that does not bring back the state of this login; it is not used",
+            "refused",
+            requirement="R2607-AUTH-122",
+            answer=answer,
+        )
+
+    async def _code(self, attempt: Attempt, answer: dict[str, str]) -> str:
+        """The code in an answer. Raises `LoginFailed` and `LoginDenied`."""
+        try:
+            code = attempt.code(answer)
+        except LoginFailed as problem:
+            requirement = "" if isinstance(problem, LoginDenied) else "R2607-AUTH-063"
+            await self._steps.tell(
+                "redirect", str(problem), "refused", requirement=requirement, answer=answer
+            )
+            raise
+        issuer = (
+            "it names its issuer, exactly" if "iss" in answer else "its server announces no issuer in answers"
+        )
+        await self._steps.tell(
+            "redirect",
+            f"the answer brings back our state, for the first time; {issuer}; its code is exchanged now",
+            requirement="R2607-AUTH-063",
+            answer=answer,
+        )
+        return code
 
     def _endpoint(
         self, server: AuthorizationServerMetadata, identity: Identity, dpop: DPoPKey | None
@@ -237,47 +364,42 @@ class AuthorizationCode:
             issuer=server.issuer,
             dpop=dpop,
             nonces=self._nonces,
+            steps=self._steps,
         )
 
 
 class _Login:
-    """Takes the answers that come back, uses the first that belongs here, and says which page to show."""
+    """Takes the answers that come back, hands on the first that belongs here (``answer``), and says which page to show.
+    ``strangers``: the first of those that belong elsewhere. ``heard``: set when there is something new.
+    """
 
-    def __init__(self, attempt: Attempt, endpoint: TokenEndpoint) -> None:
+    def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
-        self._endpoint = endpoint
-        self._taken = False
-        self.over: asyncio.Future[TokenReply] = asyncio.get_running_loop().create_future()
+        self._strange = 0
+        loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[CallbackPage] = loop.create_future()
+        self.answer: asyncio.Future[dict[str, str]] = loop.create_future()
+        self.heard = asyncio.Event()
+        self.strangers: deque[dict[str, str]] = deque()
 
     async def take(self, answer: dict[str, str]) -> CallbackPage:
         """What to show for an answer. The right one is used once; the same again gets the same page."""
         if not self._attempt.is_answer(answer):
+            self._strange += 1
+            if self._strange <= _STRANGERS:
+                self.strangers.append(answer)
+                self.heard.set()
             return CallbackPage.STRANGER
-        if not self._taken:
-            self._taken = True
-            try:
-                code = self._attempt.code(answer)
-                reply = await self._endpoint.request(self._attempt.fields(code))
-            except DovetailError as problem:
-                if not self.over.done():
-                    self.over.set_exception(problem)
-            except BaseException:
-                self.over.cancel()
-                raise
-            else:
-                if not self.over.done():
-                    self.over.set_result(reply)
-        await asyncio.wait([self.over])
-        problem = None if self.over.cancelled() else self.over.exception()
-        if isinstance(problem, LoginDenied):
-            return CallbackPage.DENIED
-        return CallbackPage.DONE if problem is None and not self.over.cancelled() else CallbackPage.FAILED
+        if not self.answer.done() and not self._over.done():
+            self.answer.set_result(answer)
+            self.heard.set()
+        await asyncio.wait([self._over])
+        return self._over.result()
 
-    def stop(self) -> None:
-        """Nobody waits any more: late answers get the page of a failure."""
-        if not self.over.done():
-            self._taken = True
-            self.over.cancel()
+    def end(self, page: CallbackPage) -> None:
+        """It is over, and this is the page of it; late answers get the same."""
+        if not self._over.done():
+            self._over.set_result(page)
 
 
 def tokens_of(reply: TokenReply, before: Tokens, *, by: str) -> Tokens:

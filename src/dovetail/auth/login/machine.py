@@ -31,9 +31,10 @@ from .authorization import check_address
 from .discovery import Discovered, discover_server
 from .identity import NONE, Identity
 from .interactive import tokens_of
-from .problems import AuthorizationError, DiscoveryFailed, TokenRefused
+from .problems import AuthorizationError, DiscoveryFailed, TokenRefused, said
 from .records import Tokens
 from .registration import ClientProfile
+from .telling import LoginTeller
 from .token_endpoint import TokenEndpoint
 
 __all__ = ["AssertionGrant", "ClientCredentialsGrant", "EnterpriseExchange", "TokenSource", "value_of"]
@@ -62,9 +63,10 @@ async def value_of(secret: TokenSource, what: str) -> str:
 class _Machine(ABC):
     """What the grants have in common: one issuer, no person, and renewal from the beginning."""
 
-    def __init__(self, profile: ClientProfile, fetcher: Fetcher) -> None:
+    def __init__(self, profile: ClientProfile, fetcher: Fetcher, steps: LoginTeller | None = None) -> None:
         self._profile = profile
         self._fetcher = fetcher
+        self._steps = steps or LoginTeller()
         self._nonces: dict[str, str] = {}
 
     @property
@@ -111,6 +113,15 @@ class _Machine(ABC):
         identity = self._profile.given(server)
         if identity is None or server.token_endpoint is None:
             raise DiscoveryFailed(f"{server.issuer} has no token endpoint")
+        self._steps.learn(*identity.confidential)
+        if by == "login":
+            await self._steps.tell(
+                "registration",
+                f"{said(server.issuer)} knows this client as {said(identity.client_id)}, which was given",
+                requirement="R2607-AUTH-028",
+                client_id=identity.client_id,
+                method=identity.method,
+            )
         check_address(
             server.token_endpoint,
             f"the token endpoint of {server.issuer}",
@@ -124,6 +135,7 @@ class _Machine(ABC):
             issuer=server.issuer,
             dpop=key,
             nonces=self._nonces,
+            steps=self._steps,
         )
         fields = {
             **await self.fields(server.issuer, start.resource, start.requested),
@@ -145,8 +157,15 @@ class ClientCredentialsGrant(_Machine):
 class AssertionGrant(_Machine):
     """An assertion that the caller has or gets."""
 
-    def __init__(self, profile: ClientProfile, fetcher: Fetcher, *, assertion: TokenSource) -> None:
-        super().__init__(profile, fetcher)
+    def __init__(
+        self,
+        profile: ClientProfile,
+        fetcher: Fetcher,
+        *,
+        assertion: TokenSource,
+        steps: LoginTeller | None = None,
+    ) -> None:
+        super().__init__(profile, fetcher, steps)
         self._assertion = assertion
 
     async def fields(self, issuer: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
@@ -190,8 +209,9 @@ class EnterpriseExchange(_Machine):
         fetcher: Fetcher,
         idp: IdentityProvider,
         subject: SubjectToken,
+        steps: LoginTeller | None = None,
     ) -> None:
-        super().__init__(profile, fetcher)
+        super().__init__(profile, fetcher, steps)
         if subject.type not in (ID_TOKEN, SAML2):
             raise ValueError(f"subject_token_type is {ID_TOKEN} or {SAML2}")
         self._idp = idp
@@ -205,7 +225,7 @@ class EnterpriseExchange(_Machine):
         idp = self._idp
         endpoint = idp.token_endpoint
         if endpoint is None:
-            endpoint = (await discover_server(self._fetcher, idp.issuer)).token_endpoint
+            endpoint = (await discover_server(self._fetcher, idp.issuer, steps=self._steps)).token_endpoint
         check_address(
             endpoint or "", f"the token endpoint of {idp.issuer}", loopback=self._fetcher.allow_loopback
         )
@@ -221,9 +241,8 @@ class EnterpriseExchange(_Machine):
         }
         if scopes:
             fields["scope"] = " ".join(scopes)
-        reply = await TokenEndpoint(self._fetcher, endpoint, identity, issuer=idp.issuer).request(
-            fields, bearer_only=True
-        )
+        exchange = TokenEndpoint(self._fetcher, endpoint, identity, issuer=idp.issuer, steps=self._steps)
+        reply = await exchange.request(fields, bearer_only=True)
         if reply.issued_type != ID_JAG:
             raise TokenRefused(f"{idp.issuer} gave something else than the assertion it was asked for")
         return reply.access_token

@@ -25,6 +25,7 @@ from .identity import BASIC, KEY_JWT, NONE, POST, Identity, SigningKey, method_f
 from .problems import CredentialsUnbound, RegistrationFailed, said
 from .records import Registration, decode, encode, key_of
 from .storage import TokenStore
+from .telling import Asked, LoginTeller
 
 __all__ = ["ClientProfile", "Registrar", "identity_of"]
 
@@ -104,10 +105,13 @@ class ClientProfile:
 class Registrar:
     """Finds or makes registrations, and keeps them by issuer."""
 
-    def __init__(self, profile: ClientProfile, store: TokenStore, fetcher: Fetcher) -> None:
+    def __init__(
+        self, profile: ClientProfile, store: TokenStore, fetcher: Fetcher, steps: LoginTeller | None = None
+    ) -> None:
         self._profile = profile
         self._store = store
         self._fetcher = fetcher
+        self._steps = steps or LoginTeller()
 
     async def kept(self, issuer: str) -> Registration | None:
         """The registration made earlier at an issuer, unless it has expired."""
@@ -143,11 +147,34 @@ class Registrar:
         metadata = self._metadata(server, redirect_uri, scopes, dpop=dpop)
         answer = await self._fetcher.post_json(endpoint, metadata)
         for adjusted in self._adjustments(server, metadata, answer):
+            refused = f"{said(server.issuer)} refuses that with status {answer.status}; another way is tried"
+            asked = Asked("POST", endpoint, answer, metadata)
+            await self._steps.tell(
+                "registration", refused, "refused", requirement="R2607-AUTH-033", asked=asked
+            )
             metadata, answer = adjusted, await self._fetcher.post_json(endpoint, adjusted)
             if answer.status in (200, 201):
                 break
-        made = self._registration(server, metadata, answer)
+        asked = Asked("POST", endpoint, answer, metadata)
+        try:
+            made = self._registration(server, metadata, answer)
+        except RegistrationFailed as problem:
+            await self._steps.tell(
+                "registration", str(problem), "refused", requirement="R2607-AUTH-034", asked=asked
+            )
+            raise
         await self._store.write(self._key(server.issuer), encode(made))
+        self._steps.learn(made.client_secret)
+        await self._steps.tell(
+            "registration",
+            f"{said(server.issuer)} has registered this client as {said(made.client_id)}, which proves itself by"
+            f" {said(made.method)}; that is kept for this issuer alone",
+            requirement="R2607-AUTH-029",
+            asked=asked,
+            client_id=made.client_id,
+            method=made.method,
+            redirect_uri=made.redirect_uri,
+        )
         return made
 
     def _metadata(

@@ -35,6 +35,7 @@ from .machine import (
 from .person import Person
 from .registration import ClientProfile
 from .storage import FileTokens, MemoryTokens, TokenStore
+from .telling import LoginStepHandler, LoginTeller
 
 __all__ = [
     "ClientCredentials",
@@ -57,7 +58,9 @@ class LoginOptions(TypedDict, total=False):
     authorization servers in private networks too; on this machine they are allowed if the MCP server is there itself.
     ``accept_parent_resource``: also log in where the metadata of the server name something above it on its host (RFC
     9728, section 3.3, forbids that; the tokens are then for all of it). ``ssl``: a context for the requests to
-    authorization servers. ``fetch_timeout``: seconds for each of these (10).
+    authorization servers. ``fetch_timeout``: seconds for each of these (10). ``on_step``: called with each `LoginStep`
+    when it has happened, and awaited, if that can be, before the next one begins: the login and all deadlines of calls
+    stand still so long. A `LoginFailed` that it raises ends the login; of anything else one is made.
     """
 
     scopes: Sequence[str]
@@ -67,6 +70,7 @@ class LoginOptions(TypedDict, total=False):
     accept_parent_resource: bool
     ssl: tls.SSLContext | None
     fetch_timeout: float
+    on_step: LoginStepHandler | None
 
 
 class _Setting(ABC):
@@ -87,6 +91,7 @@ class _Setting(ABC):
         self._parents = options.get("accept_parent_resource", False)
         self._ssl = options.get("ssl")
         self._fetch_timeout = options.get("fetch_timeout", 10.0)
+        self._on_step = options.get("on_step")
 
     def client_auth(self, url: str, *, approve: Callable[..., Any] | None = None) -> OAuthCredentials:
         """The `ClientAuth` for the server at ``url``. ``approve``: shown the login address before it is opened.
@@ -101,9 +106,10 @@ class _Setting(ABC):
             ssl=self._ssl,
         )
         store = self._store()
+        steps = LoginTeller(self._on_step)
         return OAuthCredentials(
             url,
-            self._grant(url, store, fetcher, approve),
+            self._grant(url, store, fetcher, approve, steps),
             store,
             fetcher,
             TokenPolicy(
@@ -113,6 +119,7 @@ class _Setting(ABC):
                 parents=self._parents,
                 extensions=self.extensions,
             ),
+            steps=steps,
         )
 
     def with_tokens(self, tokens: TokenStore) -> Self:
@@ -145,6 +152,7 @@ class _Setting(ABC):
         store: TokenStore,
         fetcher: Fetcher,
         approve: Callable[..., Any] | None,
+        steps: LoginTeller,
     ) -> TokenGrant:
         """The way to get tokens for the server at ``url``."""
 
@@ -228,6 +236,7 @@ class OAuth(_Setting):
         store: TokenStore,
         fetcher: Fetcher,
         approve: Callable[..., Any] | None,
+        steps: LoginTeller,
     ) -> TokenGrant:
         return AuthorizationCode(
             self._profile,
@@ -237,6 +246,7 @@ class OAuth(_Setting):
             server=url.partition("?")[0],
             redirect_uri=self._redirect_uri,
             offline=self._offline,
+            steps=steps,
         )
 
     def __repr__(self) -> str:
@@ -279,8 +289,9 @@ class ClientCredentials(_Setting):
         store: TokenStore,
         fetcher: Fetcher,
         approve: Callable[..., Any] | None,
+        steps: LoginTeller,
     ) -> TokenGrant:
-        return ClientCredentialsGrant(self._profile, fetcher)
+        return ClientCredentialsGrant(self._profile, fetcher, steps)
 
     def __repr__(self) -> str:
         return f"ClientCredentials({self._profile.client_id!r}, issuer={self._profile.issuer!r})"
@@ -316,8 +327,9 @@ class WorkloadIdentity(_Setting):
         store: TokenStore,
         fetcher: Fetcher,
         approve: Callable[..., Any] | None,
+        steps: LoginTeller,
     ) -> TokenGrant:
-        return AssertionGrant(self._profile, fetcher, assertion=self._assertion)
+        return AssertionGrant(self._profile, fetcher, assertion=self._assertion, steps=steps)
 
     def __repr__(self) -> str:
         return f"WorkloadIdentity({self._profile.client_id!r}, issuer={self._profile.issuer!r})"
@@ -364,8 +376,9 @@ class EnterpriseManaged(_Setting):
         store: TokenStore,
         fetcher: Fetcher,
         approve: Callable[..., Any] | None,
+        steps: LoginTeller,
     ) -> TokenGrant:
-        return EnterpriseExchange(self._profile, fetcher, self._idp, self._subject)
+        return EnterpriseExchange(self._profile, fetcher, self._idp, self._subject, steps)
 
     def __repr__(self) -> str:
         return f"EnterpriseManaged({self._profile.client_id!r}, issuer={self._profile.issuer!r})"
@@ -377,15 +390,16 @@ async def discover_login(
     allow_private: bool = False,
     accept_parent_resource: bool = False,
     ssl: tls.SSLContext | None = None,
+    on_step: LoginStepHandler | None = None,
 ) -> Discovered:
     """Who gives out the tokens of the MCP server at ``url``, as it says itself. Only public documents are fetched.
-    ``accept_parent_resource``: see `OAuth`.
+    ``accept_parent_resource``, ``on_step``: see `LoginOptions`.
 
     Raises `DiscoveryFailed`, `FetchFailed` and `FetchRefused`.
     """
     fetcher = Fetcher(allow_loopback=_is_local(url), allow_private=allow_private, ssl=ssl)
     try:
-        return await discover(fetcher, url, parents=accept_parent_resource)
+        return await discover(fetcher, url, parents=accept_parent_resource, steps=LoginTeller(on_step))
     finally:
         await fetcher.close()
 

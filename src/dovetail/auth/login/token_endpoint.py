@@ -14,15 +14,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
+from ...protocol.errors import DovetailError
 from ...security.fetching import Fetched, Fetcher, FetchFailed
 from ..dpop import DPoPKey
 from .identity import Identity
 from .problems import AuthorizationError, TokenRefused, said
+from .steps import LoginStepKind, described
+from .telling import Asked, LoginTeller
 
 __all__ = ["TokenEndpoint", "TokenReply"]
 
@@ -30,6 +33,7 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")
 _MAX_LIFE: Final = 10 * 365 * 86400.0
 _NONCE_HEADER: Final = "dpop-nonce"
 _NONCE_WANTED: Final = "use_dpop_nonce"
+_KINDS: Final[dict[str, LoginStepKind]] = {"refresh_token": "refresh"}
 _CONFIDENTIAL: Final = frozenset(
     {
         "assertion", "client_assertion", "client_secret", "code", "code_verifier", "refresh_token", "subject_token",
@@ -52,6 +56,13 @@ class TokenReply(msgspec.Struct, frozen=True, kw_only=True):
         return f"<TokenReply of type {self.token_type}>"
 
 
+class _Exchanged(NamedTuple):
+    """An exchange as steps show it, and its answer, which there is."""
+
+    shown: Asked
+    answer: Fetched
+
+
 class TokenEndpoint:
     """One token endpoint, as one client uses it."""
 
@@ -64,6 +75,7 @@ class TokenEndpoint:
         issuer: str,
         dpop: DPoPKey | None = None,
         nonces: dict[str, str] | None = None,
+        steps: LoginTeller | None = None,
     ) -> None:
         if not url:
             raise AuthorizationError(f"the authorization server {issuer} has no token endpoint")
@@ -73,30 +85,73 @@ class TokenEndpoint:
         self._issuer = issuer
         self._dpop = dpop
         self._nonces = nonces if nonces is not None else {}
+        self._steps = steps or LoginTeller()
 
     async def request(self, fields: Mapping[str, str], *, bearer_only: bool = False) -> TokenReply:
         """Ask for a token. ``bearer_only``: no proof of a key goes with it, and the answer may be of any type.
 
         Raises `TokenRefused`, `FetchFailed` and `FetchRefused`.
         """
-        answer, hidden = await self._send(fields, proof=not bearer_only)
+        kind: LoginStepKind = "assertion" if bearer_only else _KINDS.get(fields["grant_type"], "token")
+        asked, hidden = await self._asked(kind, fields, proof=not bearer_only)
         origin = origin_key(self._url)
-        nonce = answer.headers.get(_NONCE_HEADER, "")
-        wanted = answer.status in (400, 401) and _error_of(answer) == _NONCE_WANTED
+        nonce = asked.answer.headers.get(_NONCE_HEADER, "")
+        wanted = asked.answer.status in (400, 401) and _error_of(asked.answer) == _NONCE_WANTED
         if self._dpop is not None and nonce:
             known, self._nonces[origin] = self._nonces.get(origin), nonce[:1024]
             if wanted and known != nonce:
-                answer, hidden = await self._send(fields, proof=not bearer_only)
-        return self._reply(answer, hidden, any_type=bearer_only)
+                again = "the proof of the key has to hold a nonce of the server's: the same is asked with it"
+                await self._steps.tell(kind, again, "refused", asked=asked.shown)
+                asked, hidden = await self._asked(kind, fields, proof=not bearer_only)
+        try:
+            reply = self._reply(asked.answer, hidden, any_type=bearer_only)
+        except DovetailError as problem:
+            await self._steps.tell(kind, str(problem), "refused", asked=asked.shown)
+            raise
+        await self._granted(kind, reply, asked.shown)
+        return reply
+
+    async def _granted(self, kind: LoginStepKind, reply: TokenReply, asked: Asked) -> None:
+        life = "without an end" if reply.expires_in is None else f"good for {reply.expires_in:g} s"
+        scopes = (
+            "the scopes that were asked for"
+            if reply.scopes is None
+            else f"the scopes {described(reply.scopes)}"
+        )
+        await self._steps.tell(
+            kind,
+            f"{self._issuer} gave a token of the type {said(reply.token_type) or 'none'}, {life}, with {scopes}",
+            requirement="R2607-AUTH-067" if "resource" in (asked.sent or ()) else "",
+            asked=asked,
+            scopes=None if reply.scopes is None else list(reply.scopes),
+            expires_in=reply.expires_in,
+            refresh_token=reply.refresh_token,
+        )
+
+    async def _asked(
+        self, kind: LoginStepKind, fields: Mapping[str, str], *, proof: bool
+    ) -> tuple[_Exchanged, list[str]]:
+        sent, headers, hidden = self._signed(fields, proof=proof)
+        self._steps.learn(*hidden)
+        asked = Asked("POST", self._url, None, sent, headers)
+        try:
+            answer = await self._fetcher.post_form(self._url, sent, headers)
+        except FetchFailed as problem:
+            await self._steps.tell(kind, str(problem), "missing", asked=asked)
+            raise
+        return _Exchanged(asked._replace(answer=answer), answer), hidden
 
     async def tell(self, fields: Mapping[str, str]) -> None:
         """Say something of which only the status of the answer matters. Raises as `request` does."""
-        answer, hidden = await self._send(fields, proof=False)
+        sent, headers, hidden = self._signed(fields, proof=False)
+        answer = await self._fetcher.post_form(self._url, sent, headers)
         if answer.status != 200:
             raise self._refused(answer, _object_of(answer) or {}, hidden)
 
-    async def _send(self, fields: Mapping[str, str], *, proof: bool) -> tuple[Fetched, list[str]]:
-        """The answer, and what it must not be quoted with."""
+    def _signed(
+        self, fields: Mapping[str, str], *, proof: bool
+    ) -> tuple[dict[str, str], dict[str, str], list[str]]:
+        """The form and the headers to send, and what the answer must not be quoted with."""
         sent, headers = dict(fields), dict[str, str]()
         self._identity.sign(self._issuer, sent, headers)
         if proof and self._dpop is not None:
@@ -104,10 +159,7 @@ class TokenEndpoint:
                 "POST", self._url, nonce=self._nonces.get(origin_key(self._url))
             )
         hidden = [value for name, value in sent.items() if name in _CONFIDENTIAL]
-        return await self._fetcher.post_form(self._url, sent, headers), [
-            *hidden,
-            *self._identity.confidential,
-        ]
+        return sent, headers, [*hidden, *self._identity.confidential]
 
     def _reply(self, answer: Fetched, hidden: Sequence[str], *, any_type: bool) -> TokenReply:
         value = _object_of(answer)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from ...protocol import codec
+from ...protocol import codec, names
 from ...protocol.bindings.headers import check_parameters
 from ...protocol.call import Call
 from ...protocol.errors import (
@@ -217,8 +217,8 @@ class Composition:
 
     # Lists
 
-    async def page(self, kind: ListKind, call: Call, channel: Channel) -> CachedResult:
-        """A page of a list, encoded. Raises `InvalidCursor`."""
+    async def page(self, kind: ListKind, call: Call, channel: Channel) -> Result | CachedResult:
+        """A page of a list, encoded where it is whole. Raises `InvalidCursor`."""
         params = call.params
         cursor = params.cursor if isinstance(params, PageParams) else None
         principal = asking(channel)
@@ -246,8 +246,10 @@ class Composition:
             public = same and not owner and not self.everything.guarded
             ttl = self._ttl_ms if page.ttl is None else int(page.ttl * 1000)
             result = hinted(result, 0 if page.partial else ttl, "public" if public else "private")
+        if page.partial:
+            return replace(result, meta={names.META_PARTIAL: True})
         body = CachedResult(call.profile.encode(result))
-        if seen is not None and not page.partial:
+        if seen is not None:
             # A list of one page has no cursor in it, and is the same for all who see it.
             self._keep(seen if cursor is None and following is None else (seen, cursor, owner), body)
         return body

@@ -101,7 +101,7 @@ class Comparison(Struct, frozen=True):
         return "\n".join([head, *(str(each) for each in self.rows if each.kind != "same")])
 
 
-class _Exchanged(NamedTuple):
+class _ComparedExchange(NamedTuple):
     """A request with its outcome, or a notification. ``number``: its place among all that was said; ``held``: what
     counts of it, as one object.
     """
@@ -189,9 +189,9 @@ def _changes(
     return found
 
 
-def _exchanged(lines: Iterable[CaptureLine]) -> Iterator[_Exchanged]:
+def _exchanged(lines: Iterable[CaptureLine]) -> Iterator[_ComparedExchange]:
     """What was said, each when it is whole; in the end what has no answer."""
-    waiting = _Waiting()
+    waiting = _WaitingRequests()
     number = 0
     for line in lines:
         for message in messages_of(line):
@@ -210,7 +210,7 @@ def _exchanged(lines: Iterable[CaptureLine]) -> Iterator[_Exchanged]:
             number += 1
             kind = (str(line.sender), message.name, params_of(message).target)
             held = {} if message.params is UNSET else {"params": bytes(message.params)}
-            said = _Exchanged(number, kind, line.n, held)
+            said = _ComparedExchange(number, kind, line.n, held)
             if message.is_notification:
                 yield said
             elif (oldest := waiting.asked(line, message, said)) is not None:
@@ -218,15 +218,17 @@ def _exchanged(lines: Iterable[CaptureLine]) -> Iterator[_Exchanged]:
     yield from waiting.rest()
 
 
-class _Waiting:
+class _WaitingRequests:
     """Requests without an answer: by exchange and id, and by link and id."""
 
     def __init__(self) -> None:
-        self._open: dict[int, tuple[_Exchanged, tuple[Any, ...], tuple[Any, ...]]] = {}
+        self._open: dict[int, tuple[_ComparedExchange, tuple[Any, ...], tuple[Any, ...]]] = {}
         self._exchanges: dict[tuple[Any, ...], int] = {}
         self._links: dict[tuple[Any, ...], int] = {}
 
-    def asked(self, line: CaptureLine, message: SaidMessage, said: _Exchanged) -> _Exchanged | None:
+    def asked(
+        self, line: CaptureLine, message: SaidMessage, said: _ComparedExchange
+    ) -> _ComparedExchange | None:
         """Remember a request; gives the oldest where there are too many."""
         oldest = self._taken(next(iter(self._open))) if len(self._open) >= MOST_OPEN else None
         link, exchange = _keys(line, str(line.sender), message.id)
@@ -234,7 +236,7 @@ class _Waiting:
         self._links[link] = self._exchanges[exchange] = said.number
         return oldest
 
-    def answered(self, line: CaptureLine, message: SaidMessage) -> _Exchanged | None:
+    def answered(self, line: CaptureLine, message: SaidMessage) -> _ComparedExchange | None:
         """The request that a response belongs to: of its exchange, or else of its link."""
         link, exchange = _keys(line, "client" if line.sender == "server" else "server", message.id)
         number = self._exchanges.get(exchange)
@@ -242,11 +244,11 @@ class _Waiting:
             number = self._links.get(link)
         return None if number is None else self._taken(number)
 
-    def rest(self) -> Iterator[_Exchanged]:
+    def rest(self) -> Iterator[_ComparedExchange]:
         """Those that have none."""
         return (each[0] for each in self._open.values())
 
-    def _taken(self, number: int) -> _Exchanged:
+    def _taken(self, number: int) -> _ComparedExchange:
         said, link, exchange = self._open.pop(number)
         if self._links.get(link) == number:
             del self._links[link]

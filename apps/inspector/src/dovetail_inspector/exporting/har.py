@@ -38,6 +38,7 @@ MAX_OPEN: Final = 1_000
 MAX_HELD: Final = 64 * 1024 * 1024
 """Bytes of these that are held."""
 _EVENTS: Final = "text/event-stream"
+_CENTURY: Final = 3.2e9
 _NOWHERE: Final = "http://unknown.invalid"
 
 
@@ -292,7 +293,7 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def _milliseconds(seconds: float) -> float:
-    return round(max(seconds, 0.0) * 1_000, 6)
+    return round(min(max(seconds, 0.0), _CENTURY) * 1_000, 6)
 
 
 def _version() -> str:

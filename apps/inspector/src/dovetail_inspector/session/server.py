@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from dovetail import Client, LoginRequired
-from dovetail.auth.login import OAuth
+from dovetail import Client, FeatureUnavailable, LoginRequired, MethodNotFound, RPCError
+from dovetail.auth.login import TokenStore
 from dovetail.client import StateChange
 from dovetail.extensions import Extension
 from dovetail.extensions.tasks import tasks
@@ -28,6 +30,8 @@ from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerSta
 from .asking import QuestionHandlers
 from .calls import CallRequest, Calls
 from .failing import error_view
+from .importing import resolved
+from .logins import ServerLogins
 from .questions import PersonQuestions
 
 __all__ = ["InspectedServer", "NotConnected", "ServerWatcher"]
@@ -52,13 +56,13 @@ class ServerWatcher(msgspec.Struct, frozen=True):
     """
 
     changed: Callable[[InspectedServer], None]
-    told: Callable[[str, dict[str, Any]], None]
+    told: Callable[[str, Any], None]
     captured: Callable[[InspectedServer, Path], str]
     wrote: Callable[[str], None]
 
 
 class InspectedServer:
-    """A server. ``folder``: where its captures go."""
+    """A server. ``folder``: where its captures go; ``tokens``: where those of its logins are kept, None for memory."""
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class InspectedServer:
         questions: PersonQuestions,
         calls: Calls,
         watcher: ServerWatcher,
+        tokens: TokenStore | None = None,
     ) -> None:
         self.id: Final = id
         self.name = name
@@ -83,8 +88,15 @@ class InspectedServer:
         self._questions: Final = questions
         self._calls: Final = calls
         self._watcher: Final = watcher
+        self.logins: Final = ServerLogins(
+            id,
+            lambda: self.settings.step_login,
+            lambda view: watcher.told("login", view),
+            tokens,
+        )
         self._client: Client | None = None
         self._writer: CaptureWriter | None = None
+        self._place = ""
         self._state: ServerState = "idle"
         self._error: ErrorView | None = None
         self._renewals = 0
@@ -150,6 +162,13 @@ class InspectedServer:
             await self._close()
             self._now("idle")
 
+    async def forget_login(self) -> None:
+        """Let go of the server, and forget its logins, with their tokens. Raises `AuthorizationError` where the place
+        of the tokens can't be used.
+        """
+        await self.disconnect()
+        await self.logins.forget(self._place)
+
     def call(self, request: CallRequest) -> CallView:
         """Begin a call. Raises `NotConnected`."""
         return self._calls.start(
@@ -183,6 +202,28 @@ class InspectedServer:
         }
         return [each.to_wire() async for each in listings[kind](fresh=True)]
 
+    async def tasks(self) -> list[dict[str, Any]]:
+        """The tasks that the server has of this client's: by its list in the revision that has one, else those of the
+        calls that became tasks, each asked for. Raises `NotConnected`, and what calls raise.
+        """
+        client = self.client
+        if client.era == "stateful":
+            with suppress(MethodNotFound, FeatureUnavailable):
+                found = await client.request("tasks/list", {})
+                return [each for each in found.get("tasks", []) if isinstance(each, dict)]
+        known = {each.task: each for each in self._calls.views if each.server == self.id and each.task}
+        tasks: list[dict[str, Any]] = []
+        for id in known:
+            try:
+                tasks.append(await client.request("tasks/get", {"taskId": id}))
+            except RPCError as problem:
+                tasks.append({"taskId": id, "status": "failed", "statusMessage": str(problem)})
+        return tasks
+
+    async def cancel_task(self, task: str) -> dict[str, Any]:
+        """Ask the server to cancel a task. Raises `NotConnected`, and what calls raise."""
+        return await self.client.request("tasks/cancel", {"taskId": task})
+
     async def _connect(self) -> None:
         async with self._lock:
             await self._close()
@@ -205,6 +246,7 @@ class InspectedServer:
         client, self._client = self._client, None
         writer, self._writer = self._writer, None
         self._questions.withdraw(self.id)
+        self.logins.release()
         await self._calls.end(self.id)
         if client is not None:
             await client.close()
@@ -258,14 +300,14 @@ class InspectedServer:
             options["roots"] = person.roots
         if settings.log_level:
             options["log_level"] = settings.log_level
-        if target.url:
-            if target.headers:
-                options["headers"] = target.headers
-            if settings.login and "authorization" not in {each.lower() for each in target.headers}:
-                options["auth"] = OAuth(approve=person.log_in, client_name="Dovetail Inspector")
-            return Client(target.url, **options)
-        options |= {"env": target.env or None, "cwd": target.cwd or None}
-        return Client([target.command, *target.args], **options)
+        place, further = resolved(self.name, target)
+        options |= further
+        if isinstance(place, str) and settings.login:
+            sent = {each.lower() for each in further.get("headers", {})}
+            if "authorization" not in sent:
+                self._place = place
+                options["auth"] = self.logins.auth(person.log_in)
+        return Client(place, **options)
 
     def _stated(self, change: StateChange) -> None:
         self._renewals = change.renewals
@@ -279,7 +321,17 @@ class InspectedServer:
         self._watcher.told("changed", {"server": self.id, "what": change.kind, "uri": change.uri})
 
     def _logged(self, notice: MessageNotice) -> None:
-        self._watcher.told("log", {"server": self.id, **notice.to_wire()})
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        self._watcher.told(
+            "log",
+            {
+                "server": self.id,
+                "time": now,
+                "level": notice.level,
+                "logger": notice.logger,
+                "data": notice.data,
+            },
+        )
 
     def _now(self, state: ServerState) -> None:
         self._state = state

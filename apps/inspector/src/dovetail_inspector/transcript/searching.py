@@ -2,7 +2,9 @@
 
 ``method:tools/call`` a method, or its beginning with ``*`` at the end; ``name:``, ``id:``, ``link:``, ``from:client``,
 ``revision:``, ``status:404``, ``group:12``, ``rule:`` a rule of the lint; ``kind:`` a kind of record; ``is:error``,
-``is:finding``, ``is:http``, ``is:stderr``, ``is:open`` (a request without a response), ``is:slow`` (over a second).
+``is:call`` (a request with which something
+began), ``is:finding``, ``is:http``, ``is:stderr``, ``is:open`` (a request without a response), ``is:slow`` (over a
+second).
 Another word is looked for in what was said, whole. A minus before a word turns it round; quotes keep words together.
 All of them have to be true.
 """
@@ -95,6 +97,7 @@ def _test(field: str, word: str) -> Test | None:
 
 _STATES: Final[dict[str, Test]] = {
     "error": lambda record: record.kind == "error" or record.status >= 400,
+    "call": lambda record: record.kind == "request" and record.group == record.n,
     "finding": lambda record: bool(record.findings),
     "http": lambda record: bool(record.exchange),
     "stderr": lambda record: record.kind == "stderr",

@@ -11,32 +11,27 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from threading import Lock
+from typing import Any, Final, cast
 
 import msgspec
 
+from dovetail.linting import Finding, Linter
 from dovetail.recording import CaptureHeader, CaptureInvalid, CaptureLine, CaptureTail
 
-from ..views import FindingView, RecordDetail, RecordsPage, RecordView, TranscriptView
+from ..timeline.kept import Timeline
+from ..views import FindingView, RecordDetail, RecordsPage, RecordView, RuleView, TranscriptView
 from .reading import LineReader
 from .searching import RecordSearch
 
-__all__ = ["Judge", "Transcript", "Update"]
+__all__ = ["Transcript", "Update"]
 
 MAX_SHOWN: Final = 256 * 1024
 """Characters of one message that are shown at once (256 Ki)."""
 _SEVERITIES: Final = ("", "hint", "warning", "error")
 _AT_ONCE: Final = 5000
-
-
-class Judge(Protocol):
-    """What finds faults: asked of each line, in order; gives what it found, each with the number of its line."""
-
-    def line(self, line: CaptureLine) -> Iterable[tuple[int, FindingView]]:
-        """What this line brings to light, of itself or of one before."""
-        ...
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -51,7 +46,7 @@ class Update(msgspec.Struct, frozen=True):
 
 class Transcript:
     """The conversation in a capture file. ``name``: for people. ``server``: the id of the server whose it is. ``live``:
-    whether more may come. Raises OSError for a file that can't be opened.
+    whether more may come. ``lint``: whether its messages are judged. Raises OSError for a file that can't be opened.
     """
 
     def __init__(
@@ -62,7 +57,7 @@ class Transcript:
         *,
         server: str | None = None,
         live: bool = False,
-        judge: Judge | None = None,
+        lint: bool = True,
     ) -> None:
         self.id: Final = id
         self.path: Final = path
@@ -72,12 +67,15 @@ class Transcript:
         self.problems: list[str] = []
         self._tail = CaptureTail(path)
         self._reader = LineReader()
-        self._judge = judge
+        self._linter = Linter() if lint else None
         self._records: list[RecordView] = []
         self._offsets = array("Q")
         self._sizes = array("Q")
         self._findings: dict[int, list[FindingView]] = {}
         self._counts: Counter[str] = Counter()
+        self._timeline = Timeline()
+        self._timed = 0
+        self._reading = Lock()
 
     def __len__(self) -> int:
         return len(self._records)
@@ -89,14 +87,6 @@ class Transcript:
     def findings(self) -> dict[int, list[FindingView]]:
         """What is wrong, by the number of the record."""
         return self._findings
-
-    @property
-    def header(self) -> CaptureHeader:
-        """The first line of the capture. Raises `LookupError` while there is none."""
-        found = self._tail.header
-        if found is None:
-            raise LookupError(f"{self.name} has no first line yet")
-        return found
 
     def follow(self, most: int = _AT_ONCE) -> Update:
         """What is new in the file: at most so many records, so that whoever calls can do other things in between."""
@@ -122,9 +112,9 @@ class Transcript:
             if answered is not None:
                 changed[answered.n] = answered
                 self._records[answered.n - 1] = self._kept(answered)
-            if self._judge is not None:
-                for at, finding in self._judge.line(line):
-                    changed[at] = self._found(at, finding)
+            if self._linter is not None:
+                for finding in self._linter.line(line):
+                    changed[finding.line] = self._found(finding)
         first = records[0].n if records else len(self._records) + 1
         return Update(
             [self._records[each.n - 1] for each in records],
@@ -145,6 +135,27 @@ class Transcript:
             redacted=header.redacted if header is not None else False,
             findings=dict(self._counts),
         )
+
+    def rules(self, most: int = 100) -> list[RuleView]:
+        """The rules that were broken, each severity of one by itself, in the order in which they were found first; with
+        the numbers of so many messages each.
+        """
+        found: dict[tuple[str, str], tuple[FindingView, list[int]]] = {}
+        for n, findings in sorted(self._findings.items()):
+            for each in findings:
+                found.setdefault((each.rule, each.severity), (each, []))[1].append(n)
+        return [
+            RuleView(
+                rule=first.rule,
+                severity=first.severity,
+                what=first.what,
+                requirement=first.requirement,
+                page=first.page,
+                count=len(numbers),
+                records=list(dict.fromkeys(numbers))[:most],
+            )
+            for first, numbers in found.values()
+        ]
 
     def page(self, start: int = 1, limit: int = 200, query: str = "") -> RecordsPage:
         """Records from number ``start`` on; with a query, of those that match, from the ``start``-th on. Reads the file
@@ -181,6 +192,38 @@ class Transcript:
         for n in range(1, len(self._records) + 1):
             yield self.line(n)
 
+    def notes(self, method: str, member: str, after: int) -> dict[int, list[FindingView]]:
+        """What was found in the entries that a list has in ``member``, by their place in it: of the pages that answered
+        ``method`` after the record with that number.
+        """
+        notes: dict[int, list[FindingView]] = {}
+        first = 0
+        for record in self._records[after:]:
+            if record.kind != "response" or record.method != method:
+                continue
+            for finding in self._findings.get(record.n, ()):
+                place = finding.where.split("/")[1:4]
+                if len(place) == 3 and place[:2] == ["result", member] and place[2].isdecimal():
+                    notes.setdefault(first + int(place[2]), []).append(finding)
+            entries: Any = self.line(record.n).value["result"].get(member)
+            first += len(cast("list[Any]", entries)) if isinstance(entries, list) else 0
+        return notes
+
+    def timeline(self) -> Timeline:
+        """What happened when, until now. Reads what came since it was last asked: call it in a thread."""
+        with self._reading:
+            for n in range(self._timed + 1, len(self._records) + 1):
+                self._timeline.line(self.line(n))
+                self._timed = n
+        return self._timeline
+
+    @property
+    def header(self) -> CaptureHeader:
+        """The first line of the capture. Raises `CaptureInvalid` where it is not written yet."""
+        if self._tail.header is None:
+            raise CaptureInvalid(f"{self.name} has no line yet")
+        return self._tail.header
+
     def close(self) -> None:
         """Let go of the file."""
         self.live = False
@@ -204,8 +247,20 @@ class Transcript:
     def _bytes(self, n: int) -> bytes:
         return self._tail.bytes_at(self._offsets[n - 1], self._sizes[n - 1])
 
-    def _found(self, n: int, finding: FindingView) -> RecordView:
-        self._findings.setdefault(n, []).append(finding)
+    def _found(self, finding: Finding) -> RecordView:
+        n = min(max(finding.line, 1), len(self._records))
+        self._findings.setdefault(n, []).append(
+            FindingView(
+                rule=finding.rule,
+                severity=finding.severity,
+                what=finding.what,
+                where=finding.where,
+                requirement=finding.requirement,
+                page=finding.page,
+                sender=finding.sender,
+                about=finding.about,
+            )
+        )
         self._counts[finding.severity] += 1
         record = self._records[n - 1] = self._kept(self._records[n - 1])
         return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,7 +11,11 @@ from starlette.responses import Response
 
 from ..views import ErrorView
 
-__all__ = ["BadRequest", "answer", "body_of", "refusal"]
+__all__ = ["BadRequest", "Handler", "RouteRow", "answer", "body_of", "refusal"]
+
+Handler = Callable[[Request], Awaitable[Response]]
+RouteRow = tuple[str, str, Handler]
+"""A method, a path, and what answers."""
 
 T = TypeVar("T")
 

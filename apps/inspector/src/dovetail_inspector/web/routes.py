@@ -9,9 +9,9 @@ Specification: none; the page's ``api.ts`` is the other half.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
@@ -22,19 +22,22 @@ from dovetail import DovetailError
 from dovetail.recording import CaptureInvalid
 from dovetail.revisions import REVISIONS
 
-from ..inspection import Inspection
+from ..comparing.surfaces import compare_surfaces
+from ..inspection import Inspection, ListedKind
 from ..session.calls import CallRequest
 from ..session.failing import error_view
+from ..session.importing import configured_hosts, target_of_host
 from ..session.questions import AnswerRefused, PersonAnswer
-from ..views import ConnectionSettings, ErrorView, ListView, ServerTarget, StateView
-from .answers import BadRequest, answer, body_of, refusal
+from ..views import ConnectionSettings, ErrorView, ServerTarget, StateView
+from .answers import BadRequest, Handler, RouteRow, answer, body_of, refusal
+from .capture_routes import capture_routes
+from .check_routes import check_routes
+from .login_routes import login_routes
+from .relay_routes import relay_routes
 
 __all__ = ["routes"]
 
-_LISTS: Final = ("tools", "resources", "templates", "prompts")
-_MOST_RECORDS: Final = 2000
-
-Handler = Callable[[Request], Awaitable[Response]]
+_LISTS: Final[tuple[ListedKind, ...]] = ("tools", "resources", "templates", "prompts")
 
 
 class _NewServer(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -50,17 +53,20 @@ class _ServerChange(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     settings: ConnectionSettings | None = None
 
 
-class _Sent(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    server: str
-    body: Any
+class _Import(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    host: str
+    name: str
+    connect: bool = False
 
 
 def routes(inspection: Inspection) -> list[Route]:
     """The routes of an Inspection."""
     here = _Routes(inspection)
-    table: list[tuple[str, str, Handler]] = [
+    table: list[RouteRow] = [
         ("GET", "/api/state", here.state),
         ("POST", "/api/servers", here.add_server),
+        ("POST", "/api/servers/import", here.import_server),
+        ("GET", "/api/hosts", here.hosts),
         ("PATCH", "/api/servers/{id}", here.change_server),
         ("DELETE", "/api/servers/{id}", here.remove_server),
         ("POST", "/api/servers/{id}/connect", here.connect),
@@ -71,12 +77,15 @@ def routes(inspection: Inspection) -> list[Route]:
         ("GET", "/api/calls/{id}", here.called),
         ("POST", "/api/calls/{id}/cancel", here.cancel),
         ("POST", "/api/questions/{id}", here.answered),
-        ("GET", "/api/transcripts/{id}/records", here.records),
-        ("GET", "/api/transcripts/{id}/records/{n:int}", here.record),
-        ("POST", "/api/transcripts/{id}/send", here.send),
-        ("DELETE", "/api/transcripts/{id}", here.forget),
-        ("POST", "/api/captures", here.open_capture),
+        ("GET", "/api/servers/{id}/tasks", here.tasks),
+        ("POST", "/api/servers/{id}/tasks/{task}/cancel", here.cancel_task),
+        ("POST", "/api/servers/{id}/snapshot", here.snapshot),
+        ("GET", "/api/compare/surfaces", here.surfaces),
     ]
+    table += capture_routes(inspection)
+    table += check_routes(inspection)
+    table += login_routes(inspection)
+    table += relay_routes(inspection)
     return [Route(path, _guarded(handler), methods=[method]) for method, path, handler in table]
 
 
@@ -128,6 +137,18 @@ class _Routes:
             server.connect()
         return answer(server.view, 201)
 
+    async def hosts(self, request: Request) -> Response:
+        del request
+        return answer({"hosts": await asyncio.to_thread(configured_hosts, Path.cwd())})
+
+    async def import_server(self, request: Request) -> Response:
+        wanted = await body_of(request, _Import)
+        target = await asyncio.to_thread(target_of_host, wanted.host, wanted.name, Path.cwd())
+        server = self._inspection.add(wanted.name, target, source=wanted.host)
+        if wanted.connect:
+            server.connect()
+        return answer(server.view, 201)
+
     async def change_server(self, request: Request) -> Response:
         wanted = await body_of(request, _ServerChange)
         server = self._inspection.server(request.path_params["id"])
@@ -151,12 +172,11 @@ class _Routes:
     async def info(self, request: Request) -> Response:
         return answer(self._inspection.server(request.path_params["id"]).info())
 
-    def lister(self, kind: str) -> Handler:
+    def lister(self, kind: ListedKind) -> Handler:
         """What lists one kind of thing."""
 
         async def listed(request: Request) -> Response:
-            items = await self._inspection.server(request.path_params["id"]).listed(kind)
-            return answer(ListView(items=items))
+            return answer(await self._inspection.listed(request.path_params["id"], kind))
 
         return listed
 
@@ -177,47 +197,21 @@ class _Routes:
         self._inspection.answer(request.path_params["id"], given)
         return answer({})
 
-    # Conversations
+    # Tasks and surfaces
 
-    async def records(self, request: Request) -> Response:
-        found = self._inspection.transcript(request.path_params["id"])
-        start, limit = _number(request, "start", 1), _number(request, "limit", 200)
-        query = request.query_params.get("query", "")
-        return answer(await asyncio.to_thread(found.page, start, min(limit, _MOST_RECORDS), query))
+    async def tasks(self, request: Request) -> Response:
+        """Those that the server lists, or, where it lists none, those of the calls that became one."""
+        server = self._inspection.server(request.path_params["id"])
+        return answer({"tasks": await server.tasks()})
 
-    async def record(self, request: Request) -> Response:
-        found = self._inspection.transcript(request.path_params["id"])
-        return answer(await asyncio.to_thread(found.detail, request.path_params["n"]))
+    async def cancel_task(self, request: Request) -> Response:
+        server = self._inspection.server(request.path_params["id"])
+        return answer(await server.cancel_task(request.path_params["task"]))
 
-    async def send(self, request: Request) -> Response:
-        wanted = await body_of(request, _Sent)
-        body = wanted.body
-        if not isinstance(body, dict) or not isinstance(body.get("method"), str):  # pyright: ignore[reportUnknownMemberType] - any JSON
-            raise BadRequest("a request or notification can be sent: an object with a method")
-        message: dict[str, Any] = msgspec.convert(body, dict[str, Any])
-        params = message.get("params")
-        call = CallRequest(
-            kind="request",
-            method=message["method"],
-            params=msgspec.convert(params, dict[str, Any]) if params is not None else None,
-            notification="id" not in message,
-        )
-        return answer(self._inspection.call(wanted.server, call), 201)
+    async def snapshot(self, request: Request) -> Response:
+        id, surface = await self._inspection.take_snapshot(request.path_params["id"])
+        return answer({"id": id, "surface": surface.to_json()})
 
-    async def forget(self, request: Request) -> Response:
-        self._inspection.forget(request.path_params["id"])
-        return answer({})
-
-    async def open_capture(self, request: Request) -> Response:
-        name = request.query_params.get("name", "a capture")
-        return answer(self._inspection.take_capture(await request.body(), name[:200]), 201)
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    """A number of the query. Raises `BadRequest`."""
-    given = request.query_params.get(name)
-    if given is None:
-        return default
-    if not given.isdecimal() or len(given) > 12:
-        raise BadRequest(f"{name} is a number")
-    return int(given)
+    async def surfaces(self, request: Request) -> Response:
+        a, b = (self._inspection.snapshot(request.query_params.get(each, "")) for each in ("a", "b"))
+        return answer({"changes": await asyncio.to_thread(compare_surfaces, a, b)})

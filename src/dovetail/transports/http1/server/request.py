@@ -40,6 +40,10 @@ _AT_ONCE: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+class AnswerAborted(Exception):
+    """The application wants no answer, or no more of one: the connection is broken off as it stands."""
+
+
 class RequestServer(Protocol):
     """What all connections of a server share, as a request sees it."""
 
@@ -165,6 +169,8 @@ class ASGIRequest(Pushing):
                     self._fail(500)
         except asyncio.CancelledError:
             self._fail(503)
+        except AnswerAborted:
+            self._break_off()
         except BaseException:
             log.exception("the application failed")
             self._fail(500)
@@ -181,8 +187,15 @@ class ASGIRequest(Pushing):
             self.last = True
             self._start(status, fields)
             self._write(text, more=False)
-        elif self._chunked or self._left is not None:
-            self._connection.close()
+        else:
+            self._break_off()
+
+    def _break_off(self) -> None:
+        """End the connection so that the client can tell that its answer is not whole."""
+        if self.complete or self.gone:
+            return
+        if self.begun and (self._chunked or self._left is not None):
+            self._connection.close()  # what was written arrives
         else:
             _reset(self._connection.transport)
 

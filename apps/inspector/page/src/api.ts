@@ -1,0 +1,433 @@
+// What the Inspector's own server gives and takes. The first part says in TypeScript what views.py says in Python; a
+// test holds the two against each other, name by name.
+
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+export type JsonObject = { [name: string]: Json };
+
+export interface ErrorView {
+  kind: string;
+  message: string;
+  code: number | null;
+  data: Json;
+}
+
+export type ServerState = "idle" | "connecting" | "ready" | "renewing" | "lost" | "failed" | "login";
+
+export interface ServerTarget {
+  command: string;
+  args: string[];
+  env: Record<string, string>;
+  cwd: string;
+  url: string;
+  headers: Record<string, string>;
+  host: string;
+}
+
+export interface HostServerView {
+  name: string;
+  target: string;
+  dangers: string[];
+}
+
+export interface HostView {
+  name: string;
+  title: string;
+  path: string;
+  exists: boolean;
+  servers: HostServerView[];
+  problem: string;
+}
+
+export interface ConnectionSettings {
+  revision: string;
+  timeout: number;
+  roots: string[];
+  meta: JsonObject;
+  logLevel: string;
+  login: boolean;
+  stepLogin: boolean;
+  stepRounds: boolean;
+  sampling: boolean;
+  elicitation: boolean;
+  extensions: JsonObject;
+}
+
+export interface ServerView {
+  id: string;
+  name: string;
+  target: ServerTarget;
+  settings: ConnectionSettings;
+  state: ServerState;
+  source: string;
+  transcript: string | null;
+  revision: string;
+  era: string;
+  renewals: number;
+  error: ErrorView | null;
+}
+
+export interface InfoView {
+  revision: string;
+  era: string;
+  serverInfo: JsonObject | null;
+  capabilities: JsonObject | null;
+  instructions: string | null;
+  clientCapabilities: JsonObject;
+  warnings: string[];
+}
+
+export interface ListView {
+  items: JsonObject[];
+  notes: Record<string, FindingView[]>;
+}
+
+export type CallKind =
+  | "tool"
+  | "read"
+  | "prompt"
+  | "complete"
+  | "request"
+  | "subscribe"
+  | "unsubscribe"
+  | "log-level"
+  | "ping";
+export type CallState = "running" | "done" | "failed" | "cancelled";
+
+export interface ProgressView {
+  at: number;
+  progress: number;
+  total: number | null;
+  message: string;
+}
+
+export interface CallView {
+  id: string;
+  server: string;
+  kind: CallKind;
+  method: string;
+  name: string;
+  params: JsonObject;
+  state: CallState;
+  began: string;
+  seconds: number | null;
+  progress: ProgressView[];
+  result: Json;
+  error: ErrorView | null;
+  checked: boolean;
+  problem: string;
+  task: string;
+  records: number[];
+}
+
+export type QuestionKind = "form" | "visit" | "sampling" | "roots" | "round" | "login";
+
+export interface QuestionView {
+  id: string;
+  server: string;
+  kind: QuestionKind;
+  asked: string;
+  call: string | null;
+  message: string;
+  schema: JsonObject | null;
+  url: string;
+  host: string;
+  params: JsonObject | null;
+}
+
+export type RecordKind =
+  | "request"
+  | "notification"
+  | "response"
+  | "error"
+  | "batch"
+  | "http"
+  | "text"
+  | "omitted"
+  | "mark"
+  | "stderr";
+export type Severity = "error" | "warning" | "hint";
+
+export interface FindingView {
+  rule: string;
+  severity: Severity;
+  what: string;
+  where: string;
+  requirement: string;
+  page: string;
+  sender: string;
+  about: number;
+}
+
+export interface RuleView {
+  rule: string;
+  severity: Severity;
+  what: string;
+  requirement: string;
+  page: string;
+  count: number;
+  records: number[];
+}
+
+export interface RecordView {
+  n: number;
+  seconds: number;
+  time: string;
+  link: number;
+  transport: string;
+  sender: string;
+  kind: RecordKind;
+  revision: string;
+  method: string;
+  id: Json;
+  name: string;
+  pair: number;
+  latency: number | null;
+  group: number;
+  size: number;
+  summary: string;
+  exchange: number;
+  httpMethod: string;
+  target: string;
+  status: number;
+  event: string;
+  end: string;
+  findings: Severity | "";
+}
+
+export interface RecordDetail {
+  record: RecordView;
+  headers: Record<string, string>;
+  text: string;
+  value: Json;
+  truncated: number;
+  findings: FindingView[];
+}
+
+export interface RecordsPage {
+  records: RecordView[];
+  total: number;
+}
+
+export interface TranscriptView {
+  id: string;
+  name: string;
+  began: string;
+  count: number;
+  live: boolean;
+  server: string | null;
+  place: string;
+  redacted: boolean;
+  findings: Record<string, number>;
+}
+
+export interface StateView {
+  version: string;
+  revisions: string[];
+  servers: ServerView[];
+  transcripts: TranscriptView[];
+  questions: QuestionView[];
+  calls: CallView[];
+  seq: number;
+}
+
+// What only travels: parts of requests, and events.
+
+export interface ServerDraft {
+  name?: string;
+  target?: Partial<ServerTarget>;
+  settings?: Partial<ConnectionSettings>;
+  connect?: boolean;
+}
+
+export interface CallDraft {
+  kind: CallKind;
+  name?: string;
+  arguments?: JsonObject;
+  uri?: string;
+  level?: string;
+  method?: string;
+  params?: JsonObject;
+  ref?: string;
+  argument?: { name: string; value: string };
+  context?: Record<string, string>;
+  meta?: JsonObject;
+  asTask?: boolean;
+  timeout?: number;
+}
+
+export interface Change {
+  server: string;
+  what: "tools" | "resources" | "prompts" | "resource";
+  uri: string;
+}
+
+export interface LogLine {
+  server: string;
+  level: string;
+  logger: string | null;
+  data: Json;
+  time: string;
+}
+
+export interface Events {
+  server: ServerView;
+  "server-removed": { id: string };
+  transcript: TranscriptView;
+  "transcript-removed": { id: string };
+  records: { transcript: string; records: RecordView[]; changed: RecordView[] };
+  question: QuestionView;
+  "question-closed": { id: string };
+  call: CallView;
+  changed: Change;
+  log: LogLine;
+  reset: Record<string, never>;
+}
+
+/** A request that failed: `view` says what the Inspector said of it. */
+export class Failed extends Error {
+  readonly view: ErrorView;
+  readonly status: number;
+
+  constructor(view: ErrorView, status: number) {
+    super(view.message);
+    this.view = view;
+    this.status = status;
+  }
+}
+
+/** What is shown of anything that was thrown. */
+export function errorView(problem: unknown): ErrorView {
+  if (problem instanceof Failed) return problem.view;
+  const message = problem instanceof Error ? problem.message : String(problem);
+  return { kind: problem instanceof Error ? problem.name : "Error", message, code: null, data: null };
+}
+
+async function failure(response: Response): Promise<Failed> {
+  const text = await response.text();
+  try {
+    const body = JSON.parse(text) as { error?: ErrorView };
+    if (body.error) return new Failed(body.error, response.status);
+  } catch {
+    // Not of the Inspector's making: said below with what came.
+  }
+  const message = `The Inspector answered with HTTP ${response.status}: ${text.slice(0, 300) || response.statusText}`;
+  return new Failed({ kind: "HTTP", message, code: null, data: null }, response.status);
+}
+
+/** Ask the Inspector; throws `Failed`. `body` is sent as JSON, unless it is a Blob, which is sent as it is. */
+export async function ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const init: RequestInit = { method, credentials: "same-origin", cache: "no-store" };
+  if (signal) init.signal = signal;
+  if (body instanceof Blob) {
+    init.body = body;
+    init.headers = { "content-type": "application/octet-stream" };
+  } else if (body !== undefined) {
+    init.body = JSON.stringify(body);
+    init.headers = { "content-type": "application/json" };
+  }
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (problem) {
+    if (signal?.aborted) throw problem;
+    const message = "The Inspector does not answer: is `dovetail inspect` still running?";
+    throw new Failed({ kind: "NoAnswer", message, code: null, data: null }, 0);
+  }
+  if (!response.ok) throw await failure(response);
+  return (await response.json()) as T;
+}
+
+export const get = <T>(path: string, signal?: AbortSignal) => ask<T>("GET", path, undefined, signal);
+export const post = <T>(path: string, body: unknown = {}) => ask<T>("POST", path, body);
+export const put = <T>(path: string, body: unknown = {}) => ask<T>("PUT", path, body);
+export const patch = <T>(path: string, body: unknown = {}) => ask<T>("PATCH", path, body);
+export const remove = <T>(path: string) => ask<T>("DELETE", path);
+
+const part = encodeURIComponent;
+/** The address of a server's part of the API, such as `serverPath(id, "tools")`. */
+export const serverPath = (id: string, ...rest: string[]) => ["/api/servers", ...[id, ...rest].map(part)].join("/");
+/** The address of a transcript's part of the API. */
+export const transcriptPath = (id: string, ...rest: string[]) =>
+  ["/api/transcripts", ...[id, ...rest].map(part)].join("/");
+
+export const api = {
+  open: (token: string) => post<unknown>("/api/session", { token }),
+  state: () => get<StateView>("/api/state"),
+  addServer: (draft: ServerDraft) => post<ServerView>("/api/servers", draft),
+  changeServer: (id: string, draft: ServerDraft) => patch<ServerView>(serverPath(id), draft),
+  removeServer: (id: string) => remove<unknown>(serverPath(id)),
+  connect: (id: string) => post<ServerView>(serverPath(id, "connect")),
+  disconnect: (id: string) => post<ServerView>(serverPath(id, "disconnect")),
+  info: (id: string) => get<InfoView>(serverPath(id, "info")),
+  list: (id: string, what: string) => get<ListView>(serverPath(id, what)),
+  call: (id: string, draft: CallDraft) => post<CallView>(serverPath(id, "calls"), draft),
+  callView: (id: string) => get<CallView>(`/api/calls/${part(id)}`),
+  cancel: (id: string) => post<CallView>(`/api/calls/${part(id)}/cancel`),
+  answer: (id: string, action: "accept" | "decline" | "cancel", content?: Json) =>
+    post<unknown>(`/api/questions/${part(id)}`, content === undefined ? { action } : { action, content }),
+  record: (transcript: string, n: number) => get<RecordDetail>(transcriptPath(transcript, "records", String(n))),
+  records: (transcript: string, start: number, limit: number, query = "", signal?: AbortSignal) =>
+    get<RecordsPage>(
+      `${transcriptPath(transcript, "records")}?start=${start}&limit=${limit}&query=${part(query)}`,
+      signal,
+    ),
+  hosts: () => get<{ hosts: HostView[] }>("/api/hosts"),
+  importServer: (host: string, name: string) => post<ServerView>("/api/servers/import", { host, name }),
+};
+
+const FIRST_WAIT = 300;
+const LONGEST_WAIT = 5000;
+
+export interface EventHandlers {
+  /** An event came; `name` and `data` belong together as `Events` says. */
+  event: <N extends keyof Events>(name: N, data: Events[N]) => void;
+  /** The stream is there, or was lost and is being opened again. */
+  live: (live: boolean) => void;
+}
+
+const NAMES: (keyof Events)[] = [
+  "server",
+  "server-removed",
+  "transcript",
+  "transcript-removed",
+  "records",
+  "question",
+  "question-closed",
+  "call",
+  "changed",
+  "log",
+  "reset",
+];
+
+/** Follow the events after `seq`, and go on after the last one that came whenever the stream is lost. Gives what ends it. */
+export function follow(seq: number, handlers: EventHandlers): () => void {
+  let last = String(seq);
+  let wait = FIRST_WAIT;
+  let timer = 0;
+  let source: EventSource;
+  const open = () => {
+    source = new EventSource(`/api/events?after=${part(last)}`);
+    source.onopen = () => {
+      wait = FIRST_WAIT;
+      handlers.live(true);
+    };
+    // The browser's own repetition would ask with the first number again, and gives up at a status.
+    source.onerror = () => {
+      source.close();
+      handlers.live(false);
+      timer = window.setTimeout(open, wait);
+      wait = Math.min(wait * 2, LONGEST_WAIT);
+    };
+    for (const name of NAMES) {
+      source.addEventListener(name, (event: MessageEvent<string>) => {
+        if (event.lastEventId) last = event.lastEventId;
+        handlers.event(name, JSON.parse(event.data) as Events[typeof name]);
+      });
+    }
+  };
+  open();
+  return () => {
+    window.clearTimeout(timer);
+    source.close();
+  };
+}

@@ -1,0 +1,130 @@
+// What a server lists, to choose from: searched as one types, any number of entries.
+
+import { useMemo, useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import type { FindingView, JsonObject } from "../api.ts";
+import { FindingsBadge } from "../components/Badge.tsx";
+import { Button, IconButton } from "../components/Button.tsx";
+import { ErrorBox } from "../components/ErrorBox.tsx";
+import { Icon } from "../components/Icon.tsx";
+import { plain } from "../components/odd.ts";
+import { VirtualList } from "../components/VirtualList.tsx";
+import type { Listed } from "./calling.ts";
+
+const ROW = 46;
+
+export interface Entry {
+  /** Unique in the list; what deep links have. */
+  key: string;
+  title: string;
+  detail: string;
+  item: JsonObject;
+  notes: FindingView[];
+  badges?: ComponentChildren;
+}
+
+interface CatalogueProps {
+  listed: Listed;
+  entries: Entry[];
+  chosen: string;
+  choose: (key: string) => void;
+  /** What they are, such as "tools". */
+  what: string;
+}
+
+/** The entries that have all words of a query in them. */
+export function searched(entries: Entry[], query: string): Entry[] {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!words.length) return entries;
+  return entries.filter((each) => {
+    const text = `${each.key} ${each.title} ${each.detail}`.toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+}
+
+export function Catalogue({ listed, entries, chosen, choose, what }: CatalogueProps) {
+  const [query, setQuery] = useState("");
+  const fitting = useMemo(() => searched(entries, query), [entries, query]);
+  const selected = fitting.findIndex((each) => each.key === chosen);
+  return (
+    <div class="catalogue">
+      <div class="search">
+        <Icon name="search" />
+        <input
+          class="search-input"
+          type="search"
+          aria-label={`Search ${what}`}
+          placeholder={`Search ${what}`}
+          value={query}
+          onInput={(event) => setQuery(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Enter" && fitting[0]) choose(fitting[0].key);
+          }}
+        />
+        <span class="muted" role="status">
+          {fitting.length.toLocaleString("en")}
+        </span>
+        <IconButton icon="refresh" label={`List ${what} again`} onClick={listed.reload} />
+      </div>
+      {listed.error && (
+        <div class="pad">
+          <ErrorBox error={listed.error}>
+            <div>
+              <Button small onClick={listed.reload}>
+                Try again
+              </Button>
+            </div>
+          </ErrorBox>
+        </div>
+      )}
+      {listed.loading && !listed.list && <div class="loading" />}
+      {listed.list && !fitting.length && (
+        <p class="pad muted">{entries.length ? "None of them fits." : `The server lists no ${what}.`}</p>
+      )}
+      {fitting.length > 0 && (
+        <VirtualList
+          label={what}
+          count={fitting.length}
+          rowHeight={ROW}
+          selected={selected}
+          keyOf={(index) => fitting[index]!.key}
+          onSelect={(index) => choose(fitting[index]!.key)}
+          render={(index) => <Row entry={fitting[index]!} />}
+        />
+      )}
+    </div>
+  );
+}
+
+function Row({ entry }: { entry: Entry }) {
+  return (
+    <div class="entry">
+      <div class="entry-line">
+        <span class="entry-title mono">{plain(entry.title)}</span>
+        {entry.badges}
+        <FindingsBadge findings={entry.notes} />
+      </div>
+      <div class="entry-detail">{plain(entry.detail) || "\u00a0"}</div>
+    </div>
+  );
+}
+
+/** What is wrong with an entry, whole. */
+export function FindingNotes({ notes }: { notes: FindingView[] }) {
+  return (
+    <>
+      {notes.map((each, at) => (
+        <div key={at} class="note-box" data-tone={each.severity === "hint" ? "ask" : each.severity}>
+          <span>
+            {each.what}
+            {each.where && <code> {each.where}</code>}
+          </span>
+          <span class="muted mono">
+            {each.rule}
+            {each.requirement && ` · ${each.requirement}`}
+          </span>
+        </div>
+      ))}
+    </>
+  );
+}

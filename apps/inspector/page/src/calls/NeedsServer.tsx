@@ -1,0 +1,35 @@
+import type { ComponentChildren } from "preact";
+import { api, errorView, type ServerView } from "../api.ts";
+import { Button } from "../components/Button.tsx";
+import { Empty } from "../components/Empty.tsx";
+import { ErrorBox } from "../components/ErrorBox.tsx";
+import { tell } from "../shell/Toasts.tsx";
+
+const SPEAKING = new Set(["ready", "renewing"]);
+
+/** What is inside needs a server that answers; until there is one: why not, and what to do. */
+export function NeedsServer({ server, children }: { server: ServerView | null; children: ComponentChildren }) {
+  if (!server) return <Empty icon="server" title="This belongs to a server" />;
+  if (SPEAKING.has(server.state)) return <>{children}</>;
+  if (server.state === "connecting")
+    return (
+      <Empty icon="server" title="Connecting">
+        <p>The server is being started or asked what it speaks.</p>
+      </Empty>
+    );
+  if (server.state === "login")
+    return (
+      <Empty icon="key" title="The server wants to know who you are">
+        <p>Answer the question about the login; this goes on by itself after that.</p>
+      </Empty>
+    );
+  const connect = () => api.connect(server.id).catch((problem: unknown) => tell(errorView(problem)));
+  return (
+    <Empty icon="server" title={server.state === "idle" ? "Not connected" : "The connection failed"}>
+      {server.error && <ErrorBox error={server.error} />}
+      <Button kind="primary" onClick={() => void connect()}>
+        {server.state === "idle" ? "Connect" : "Try again"}
+      </Button>
+    </Empty>
+  );
+}

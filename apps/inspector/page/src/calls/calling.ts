@@ -1,0 +1,92 @@
+// Calls as the page makes them: asked for, kept in the store, and followed to their end.
+
+import { effect } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import { api, errorView, type CallDraft, type CallView, type ErrorView, type ListView } from "../api.ts";
+import { callById, calls, hear, put, serverById } from "../store.ts";
+
+/** Begin a call; its further states come as events. */
+export async function begin(server: string, draft: CallDraft): Promise<CallView> {
+  const call = await api.call(server, draft);
+  // An event may have been faster than the answer, and says more.
+  if (!callById.value.has(call.id)) put(calls, call);
+  return call;
+}
+
+/** Wait for the end of a call. */
+export function ended(id: string): Promise<CallView> {
+  return new Promise((resolve) => {
+    let stop = () => {};
+    stop = effect(() => {
+      const call = callById.value.get(id);
+      if (!call || call.state === "running") return;
+      resolve(call);
+      queueMicrotask(() => stop());
+    });
+  });
+}
+
+/** Ask for completions of an argument; none where the server has none or fails. */
+export async function completions(
+  server: string,
+  ref: string,
+  name: string,
+  typed: string,
+  context: Record<string, string>,
+): Promise<string[]> {
+  try {
+    const begun = await begin(server, { kind: "complete", ref, argument: { name, value: typed }, context });
+    const call = await ended(begun.id);
+    const result = call.result as { completion?: { values?: unknown } } | null;
+    const values = result?.completion?.values;
+    return Array.isArray(values) ? values.filter((each): each is string => typeof each === "string") : [];
+  } catch {
+    // Completing is a help while typing: the call stands in the conversation with what went wrong.
+    return [];
+  }
+}
+
+export interface Listed {
+  list: ListView | null;
+  error: ErrorView | null;
+  loading: boolean;
+  reload: () => void;
+}
+
+/** Everything of one kind that a server lists, kept as it is there now. */
+export function useList(server: string, what: "tools" | "resources" | "templates" | "prompts"): Listed {
+  const [shown, show] = useState<{ of: string; list: ListView | null; error: ErrorView | null; loading: boolean }>({
+    of: "",
+    list: null,
+    error: null,
+    loading: true,
+  });
+  const [turn, again] = useState(0);
+  const ready = serverById.value.get(server)?.state === "ready";
+  const of = `${server}/${what}`;
+  useEffect(() => {
+    if (!ready) return;
+    let here = true;
+    show((old) => ({ of, list: old.of === of ? old.list : null, error: null, loading: true }));
+    api.list(server, what).then(
+      (list) => here && show({ of, list, error: null, loading: false }),
+      (problem: unknown) => here && show({ of, list: null, error: errorView(problem), loading: false }),
+    );
+    return () => {
+      here = false;
+    };
+  }, [of, ready, turn]);
+  useEffect(() => {
+    const changed = what === "templates" ? "resources" : what;
+    return hear("changed", (change) => {
+      if (change.server === server && change.what === changed) again((n) => n + 1);
+    });
+  }, [of]);
+  const mine = shown.of === of;
+  return {
+    list: mine ? shown.list : null,
+    error: mine ? shown.error : null,
+    loading: !mine || shown.loading,
+    reload: () => again((n) => n + 1),
+  };
+}
