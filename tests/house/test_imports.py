@@ -85,8 +85,14 @@ def eager_imports(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield from eager_imports(node.body)
 
 
+#: Rooms that are loaded by one function, which names the extra where it is missing; Textual brings rich.
+BEHIND_A_DOOR = ("apps/inspector/src/dovetail_inspector/terminal/",)
+
+
 def eager_extras(source: Source) -> Iterator[str]:
     """Optional packages imported at the top of a module, with no word on what to install."""
+    if source.name.startswith(BEHIND_A_DOOR):
+        return
     for node in eager_imports(source.tree.body):
         for name in imported_modules(node):
             if name.split(".")[0] in EXTRAS:

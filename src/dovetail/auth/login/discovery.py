@@ -41,7 +41,7 @@ from ..resources import (
     same_issuer,
 )
 from .problems import CredentialsUnbound, DiscoveryFailed, said
-from .telling import Asked, LoginTeller
+from .telling import LoginTeller, SentExchange
 
 __all__ = ["Discovered", "discover", "discover_server"]
 
@@ -132,9 +132,9 @@ async def discover_server(
             answer = await fetcher.get(place)
         except FetchFailed as problem:
             missed = str(problem)
-            await _server_step(steps, Asked("GET", place), missing=missed)
+            await _server_step(steps, SentExchange("GET", place), missing=missed)
             continue
-        asked = Asked("GET", place, answer)
+        asked = SentExchange("GET", place, answer)
         if not _is_document(answer):
             missed = missed if _absent(answer) else f"{place} answered with status {answer.status}"
             await _server_step(steps, asked, missing=f"there is no document, status {answer.status}")
@@ -148,7 +148,7 @@ async def discover_server(
 
 async def _server_step(
     steps: LoginTeller,
-    asked: Asked,
+    asked: SentExchange,
     found: AuthorizationServerMetadata | None = None,
     *,
     missing: str = "",
@@ -182,9 +182,9 @@ async def _resource_metadata(
             answer = await fetcher.get(place)
         except FetchFailed as problem:
             outage = outage or str(problem)
-            await steps.tell("resource-metadata", str(problem), "missing", asked=Asked("GET", place))
+            await steps.tell("resource-metadata", str(problem), "missing", asked=SentExchange("GET", place))
             continue
-        asked = Asked("GET", place, answer)
+        asked = SentExchange("GET", place, answer)
         if not _is_document(answer):
             if not _absent(answer):
                 outage = outage or f"{place} answered with status {answer.status}"
@@ -325,9 +325,9 @@ async def _legacy_server(
     try:
         answer = await fetcher.get(place, headers=headers)
     except FetchFailed as problem:
-        await _server_step(steps, Asked("GET", place, headers=headers), missing=str(problem))
+        await _server_step(steps, SentExchange("GET", place, headers=headers), missing=str(problem))
         raise DiscoveryFailed(f"it can't be found out who gives out tokens at {origin}: {problem}") from None
-    asked = Asked("GET", place, answer, headers=headers)
+    asked = SentExchange("GET", place, answer, headers=headers)
     if _is_document(answer):
         found, missed = _server_of(answer, (origin, f"{origin}/"), "")
         await _server_step(steps, asked, found, refused=missed)

@@ -36,7 +36,7 @@ from .records import Registration, Tokens
 from .registration import ClientProfile, Registrar, identity_of
 from .scopes import with_offline
 from .storage import TokenStore
-from .telling import Asked, LoginTeller
+from .telling import LoginTeller, SentExchange
 from .token_endpoint import TokenEndpoint, TokenReply
 
 __all__ = ["AuthorizationCode", "tokens_of"]
@@ -273,7 +273,7 @@ class AuthorizationCode:
             f"the person is sent to {said(attempt.issuer)}, to let {said(attempt.client_id)} use"
             f" {said(attempt.resource)}; the answer has to bring back our state",
             requirement="R2607-AUTH-060",
-            asked=Asked("GET", url, sent=dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))),
+            asked=SentExchange("GET", url, sent=dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))),
             redirect_uri=attempt.redirect_uri,
         )
         exchange = asyncio.create_task(self._exchange(attempt, login, endpoint), name="dovetail-login")

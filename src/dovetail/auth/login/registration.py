@@ -25,7 +25,7 @@ from .identity import BASIC, KEY_JWT, NONE, POST, Identity, SigningKey, method_f
 from .problems import CredentialsUnbound, RegistrationFailed, said
 from .records import Registration, decode, encode, key_of
 from .storage import TokenStore
-from .telling import Asked, LoginTeller
+from .telling import LoginTeller, SentExchange
 
 __all__ = ["ClientProfile", "Registrar", "identity_of"]
 
@@ -148,14 +148,14 @@ class Registrar:
         answer = await self._fetcher.post_json(endpoint, metadata)
         for adjusted in self._adjustments(server, metadata, answer):
             refused = f"{said(server.issuer)} refuses that with status {answer.status}; another way is tried"
-            asked = Asked("POST", endpoint, answer, metadata)
+            asked = SentExchange("POST", endpoint, answer, metadata)
             await self._steps.tell(
                 "registration", refused, "refused", requirement="R2607-AUTH-033", asked=asked
             )
             metadata, answer = adjusted, await self._fetcher.post_json(endpoint, adjusted)
             if answer.status in (200, 201):
                 break
-        asked = Asked("POST", endpoint, answer, metadata)
+        asked = SentExchange("POST", endpoint, answer, metadata)
         try:
             made = self._registration(server, metadata, answer)
         except RegistrationFailed as problem:

@@ -27,7 +27,7 @@ from .problems import LoginFailed, said
 from .records import Tokens
 from .steps import LoginExchange, LoginStep, LoginStepKind, LoginStepOutcome, SecretKeeper, described
 
-__all__ = ["Asked", "LoginTeller", "LoginStepHandler"]
+__all__ = ["SentExchange", "LoginTeller", "LoginStepHandler"]
 
 log = get_logger("dovetail.auth")
 
@@ -37,7 +37,7 @@ LoginStepHandler = Callable[[LoginStep], Awaitable[None] | None]
 _gathered: Final[ContextVar[list[LoginStep] | None]] = ContextVar("dovetail_login_steps", default=None)
 
 
-class Asked(NamedTuple):
+class SentExchange(NamedTuple):
     """A request as it was sent, with its answer if there was one; with all secrets."""
 
     method: str
@@ -61,7 +61,7 @@ class LoginTeller:
         outcome: LoginStepOutcome = "done",
         *,
         requirement: str = "",
-        asked: Asked | None = None,
+        asked: SentExchange | None = None,
         **values: Any,
     ) -> None:
         """Tell of a step, and wait until it was heard. Raises `LoginFailed` where the handler fails."""
@@ -126,7 +126,7 @@ class LoginTeller:
             "challenge",
             _challenge_said(refusal, challenges, token=bool(sent)),
             requirement="R2607-AUTH-006" if refusal.status == 401 else "R2607-AUTH-096",
-            asked=Asked(refusal.method, refusal.url, answer, headers=refusal.sent),
+            asked=SentExchange(refusal.method, refusal.url, answer, headers=refusal.sent),
             challenges=[{"scheme": each.scheme, **each.parameters} for each in challenges],
         )
 
@@ -194,7 +194,7 @@ class LoginTeller:
         except LoginFailed as problem:
             log.warning("a login failed, and so did who was told of it: %s", problem)
 
-    def _exchange(self, asked: Asked) -> LoginExchange:
+    def _exchange(self, asked: SentExchange) -> LoginExchange:
         """What was sent and got, as it may be shown. What was sent is looked at first: the answer may repeat it."""
         secrets, answer = self._secrets, asked.answer
         sent, headers = secrets.value(asked.sent), secrets.value(asked.headers)

@@ -25,7 +25,7 @@ from ..dpop import DPoPKey
 from .identity import Identity
 from .problems import AuthorizationError, TokenRefused, said
 from .steps import LoginStepKind, described
-from .telling import Asked, LoginTeller
+from .telling import LoginTeller, SentExchange
 
 __all__ = ["TokenEndpoint", "TokenReply"]
 
@@ -59,7 +59,7 @@ class TokenReply(msgspec.Struct, frozen=True, kw_only=True):
 class _Exchanged(NamedTuple):
     """An exchange as steps show it, and its answer, which there is."""
 
-    shown: Asked
+    shown: SentExchange
     answer: Fetched
 
 
@@ -111,7 +111,7 @@ class TokenEndpoint:
         await self._granted(kind, reply, asked.shown)
         return reply
 
-    async def _granted(self, kind: LoginStepKind, reply: TokenReply, asked: Asked) -> None:
+    async def _granted(self, kind: LoginStepKind, reply: TokenReply, asked: SentExchange) -> None:
         life = "without an end" if reply.expires_in is None else f"good for {reply.expires_in:g} s"
         scopes = (
             "the scopes that were asked for"
@@ -133,7 +133,7 @@ class TokenEndpoint:
     ) -> tuple[_Exchanged, list[str]]:
         sent, headers, hidden = self._signed(fields, proof=proof)
         self._steps.learn(*hidden)
-        asked = Asked("POST", self._url, None, sent, headers)
+        asked = SentExchange("POST", self._url, None, sent, headers)
         try:
             answer = await self._fetcher.post_form(self._url, sent, headers)
         except FetchFailed as problem:

@@ -16,10 +16,10 @@ from textual.strip import Strip
 from .rows import DrawnRows
 from .text import Row, wrapped
 
-__all__ = ["Reader"]
+__all__ = ["TextPane"]
 
 
-class Reader(DrawnRows):
+class TextPane(DrawnRows):
     """Something to read."""
 
     BINDINGS: ClassVar = [
