@@ -269,8 +269,12 @@ async def test_a_capture_of_one_face_opens_in_the_other(tmp_path):
         await shown(app, pilot, "tools/call", "bake")
         assert app.current.id == "transcript"
         rows = app.query_one("#transcript-list", RowList)
-        first, other = second.transcripts.values()
-        assert rows.count == len(first) == len(other)
+        first, exported = second.transcripts.values()
+        assert rows.count == len(first)
+        # It went on after it was exported: standard error came, and the connection was closed.
+        said = [(each.n, each.kind, each.method) for each in first]
+        assert said[: len(exported)] == [(each.n, each.kind, each.method) for each in exported]
+        assert "tools/call" in [each.method for each in exported]
 
 
 async def test_all_views_of_nothing_say_so(inspection):
