@@ -308,6 +308,7 @@ def test_v59_v36_nothing_goes_through_a_shell_or_runs_text() -> None:
         sorted(found)
         == [
             "auth/login/person.py: webbrowser.open",  # the address is checked where it is opened, and no shell sees it
+            "dovetail_inspector/browser.py: webbrowser.open",  # web addresses alone, when the person says so
             "host/configuration/yaml_text.py: yaml.compose",  # with the SafeLoader, of a file of the person's own
             "host/configuration/yaml_text.py: yaml.safe_load",
         ]
@@ -342,6 +343,7 @@ OPENERS = {
     "auth/login/file_tokens.py",
     "auth/login/local_peers.py",  # the system's table of sockets
     "auth/login/person.py",
+    "capture/following.py",  # as the next two
     "capture/lines.py",  # the schema of recordings, which is part of the package
     "capture/reading.py",  # the recording that is named
     "capture/writing.py",
@@ -363,10 +365,12 @@ OPENERS = {
     "host/file_lock.py",
     "host/policy.py",  # what its author names, as the next
     "host/records.py",
+    "linting/rules.py",  # its own table, which is part of the package
     "openapi/documents.py",  # the document that the author names; what it refers to is in it
     "recording/pipes.py",  # the null device
     "security/safe_paths.py",
     "server/worker_count.py",  # the configuration that a server's command line names
+    "specification/shapes.py",  # the schemas, which are part of the package
     "stores/leases.py",  # what the system says of a process
     "stores/postgres/steps.py",  # the statements of migrations, which are part of the package
     "stores/sqlite_file.py",
@@ -375,6 +379,16 @@ OPENERS = {
     "transports/stdio/descriptor_io.py",
     "transports/stdio/process_group.py",
     "transports/stdio/streams.py",
+    # The Inspector's: files that the person names, and its own, in folders that nobody else can look into.
+    "between/faults.py",
+    "between/hosts.py",
+    "between/live.py",
+    "checks/book.py",
+    "checks/command.py",
+    "checks/hearing.py",
+    "dovetail_inspector/inspection.py",
+    "terminal/files.py",
+    "web/serving.py",  # the built page, which is part of the package
 }
 
 #: The first version without the fault that peers published.

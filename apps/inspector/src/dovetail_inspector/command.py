@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import os
 import socket
 import sys
-import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from dovetail.security import one_line
 
 from .between.command import is_between, split
 from .between.command import main as between
+from .browser import open_browser
 
 __all__ = ["main"]
 
@@ -146,9 +144,8 @@ async def _inspect(options: argparse.Namespace) -> None:
             def started() -> None:
                 print(one_line(address), flush=True)
                 print("The Inspector is at the address above; Ctrl-C stops it.", file=sys.stderr, flush=True)
-                if not options.no_browser and _has_browser():
-                    with contextlib.suppress(webbrowser.Error, OSError):
-                        webbrowser.open(address)
+                if not options.no_browser:
+                    open_browser(address)
 
             await serve(WebFace(inspection, access), listener, started=started)
 
@@ -200,9 +197,3 @@ def _add_targets(inspection: Any, options: argparse.Namespace) -> None:
 
 def _name(target: str) -> str:
     return target if "://" in target else Path(target).name
-
-
-def _has_browser() -> bool:
-    """Whether a browser with a window can be opened."""
-    names = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
-    return not sys.platform.startswith("linux") or any(os.environ.get(each) for each in names)

@@ -10,7 +10,6 @@ Specification: client/elicitation, client/sampling; 2026-07-28 basic/patterns on
 from __future__ import annotations
 
 import json
-import webbrowser
 from typing import Any, ClassVar, cast
 
 from textual.app import App, ComposeResult
@@ -19,6 +18,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static, TextArea
 
+from ..browser import open_browser
 from ..inspection import Inspection
 from ..session.questions import AnswerRefused, PersonAnswer
 from ..views import QuestionView
@@ -161,16 +161,7 @@ class VisitQuestion(QuestionScreen):
 
     def action_open_here(self) -> None:
         """In the browser of this machine."""
-        try:
-            opened = (
-                webbrowser.open(self.question.url)
-                if self.question.url.startswith(("https://", "http://"))
-                else False
-            )
-        except (webbrowser.Error, OSError) as problem:
-            self.complain(problem)
-            return
-        if opened:
+        if open_browser(self.question.url):
             self.answer("accept")
         else:
             self.complain("There is no browser here. Copy the address, open it yourself, and say so.")
