@@ -39,7 +39,7 @@ class SendScreen(DialogScreen):
         super().__init__(f"Send to {server.name}")
         self._inspection = inspection
         self._server = server
-        self._message = (
+        self._message: dict[str, Any] = (
             _without_envelope(message) if message else {"method": "ping", "params": {}, "id": "a new one"}
         )
 
