@@ -13,7 +13,7 @@ from dovetail_inspector.inspection import Inspection
 from dovetail_inspector.session.calls import CallRequest
 from dovetail_inspector.terminal.command import run
 from dovetail_inspector.terminal.rows import RowList
-from dovetail_inspector.terminal.transcript import TranscriptView
+from dovetail_inspector.terminal.transcript import ConversationView
 from dovetail_inspector.transcript import transcript
 from dovetail_inspector.views import ConnectionSettings
 
@@ -150,7 +150,7 @@ async def test_the_transcript_is_searched_and_shown_in_full(inspection, tmp_path
         await pilot.press("home", "p")
         await read(app, "transcript-detail", "response", '"grams": 4321')
         view = app.current
-        assert isinstance(view, TranscriptView)
+        assert isinstance(view, ConversationView)
         view.look_for("kind:request method:tools/call")
         await shown(app, pilot, "1 of ")
         await pilot.press("e")
@@ -269,8 +269,12 @@ async def test_a_capture_of_one_face_opens_in_the_other(tmp_path):
         await shown(app, pilot, "tools/call", "bake")
         assert app.current.id == "transcript"
         rows = app.query_one("#transcript-list", RowList)
-        first, other = second.transcripts.values()
-        assert rows.count == len(first) == len(other)
+        first, exported = second.transcripts.values()
+        assert rows.count == len(first)
+        said = [(each.n, each.kind, each.method, each.pair) for each in first]
+        # It went on after it was exported: the connection was closed.
+        assert said[: len(exported)] == [(each.n, each.kind, each.method, each.pair) for each in exported]
+        assert "tools/call" in [each.method for each in exported]
 
 
 async def test_all_views_of_nothing_say_so(inspection):

@@ -26,7 +26,7 @@ from .calls import CallsView
 from .dialog import DialogScreen
 from .files import CaptureScreen
 from .findings import FindingsView
-from .info import InfoView
+from .info import ServerInfoView
 from .listing import ListingView
 from .logs import LogsView
 from .prompts import PromptsView
@@ -38,19 +38,19 @@ from .stderr import StderrView
 from .text import inline
 from .timeline import TimelineView
 from .tools import ToolsView
-from .transcript import TranscriptView
-from .view import Chosen, InspectorView
+from .transcript import ConversationView
+from .view import InspectorView, LookedAt
 
 __all__ = ["InspectorTerminal"]
 
 _VIEWS: Final[tuple[type[InspectorView], ...]] = (
     ServersView,
-    InfoView,
+    ServerInfoView,
     ToolsView,
     ResourcesView,
     PromptsView,
     CallsView,
-    TranscriptView,
+    ConversationView,
     TimelineView,
     FindingsView,
     StderrView,
@@ -89,7 +89,7 @@ class InspectorTerminal(App[int]):
     def __init__(self, inspection: Inspection) -> None:
         super().__init__()
         self.inspection: Final = inspection
-        self.chosen: Final = Chosen()
+        self.chosen: Final = LookedAt()
         self._put_off: set[str] = set()
 
     def compose(self) -> ComposeResult:
@@ -176,7 +176,7 @@ class InspectorTerminal(App[int]):
     def on_timeline_view_wanted(self, event: TimelineView.Wanted) -> None:
         """A record is to be shown in full."""
         view = self.open("transcript")
-        if isinstance(view, TranscriptView):
+        if isinstance(view, ConversationView):
             view.go_to(event.n)
 
     @property

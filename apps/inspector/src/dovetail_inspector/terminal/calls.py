@@ -57,7 +57,7 @@ class CallsView(InspectorView):
         self.seen = [each for each in self.inspection.calls.views if not of or each.server == of]
         self.query_one(RowList).renew()
 
-    def on_row_list_chosen(self, event: RowList.Chosen) -> None:
+    def on_row_list_row_chosen(self, event: RowList.RowChosen) -> None:
         """Look at it."""
         event.stop()
         put_over(self, CallScreen(self.inspection, self.seen[event.at].id))

@@ -26,7 +26,7 @@ from ..exporting.otlp import otlp
 from ..inspection import Inspection
 from ..transcript.transcript import Transcript
 from .dialog import DialogScreen
-from .view import SHOWN_ERRORS, say
+from .view import SHOWN_ERRORS, tell_person
 
 __all__ = ["CaptureScreen", "ExportScreen", "write_export"]
 
@@ -109,13 +109,13 @@ class ExportScreen(DialogScreen):
         except SHOWN_ERRORS as problem:
             self.complain(problem)
         else:
-            say(self, f"Written: {path}")
+            tell_person(self, f"Written: {path}")
             self.dismiss()
 
 
 def write_export(transcript: Transcript, path: Path, form: str, *, redact: bool) -> None:
     """Write a conversation to a file that is not there yet. ``form``: "jsonl", "har" or "otlp". Raises OSError."""
-    lines: Iterable[CaptureLine] = _Lines(transcript)
+    lines: Iterable[CaptureLine] = _ExportedLines(transcript)
     header: CaptureHeader = transcript.header
     if redact:
         header, lines = redacted(header, lines)
@@ -128,7 +128,7 @@ def _path(field: Input) -> Path:
     return Path(field.value.strip()).expanduser()
 
 
-class _Lines:
+class _ExportedLines:
     """The lines of a conversation, as often as they are wanted."""
 
     def __init__(self, transcript: Transcript) -> None:

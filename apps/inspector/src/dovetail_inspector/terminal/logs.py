@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding
 
-from .reader import Reader
+from .reader import TextReader
 from .rows import RowList
 from .text import Row, block, inline, json_rows
 from .view import InspectorView
@@ -37,8 +37,8 @@ class LogsView(InspectorView):
     title = "Logs"
     news = frozenset({"log", "server-removed"})
     DEFAULT_CSS = """
-    LogsView > Reader { height: 1fr; border-top: solid $primary; display: none; }
-    LogsView.detailed > Reader { display: block; }
+    LogsView > TextReader { height: 1fr; border-top: solid $primary; display: none; }
+    LogsView.detailed > TextReader { display: block; }
     """
     BINDINGS: ClassVar = [Binding("escape", "plain", "List alone", show=False)]
 
@@ -56,7 +56,7 @@ class LogsView(InspectorView):
             follow=True,
             id="logs-list",
         )
-        yield Reader(id="logs-detail")
+        yield TextReader(id="logs-detail")
 
     def take(self, notice: dict[str, Any]) -> None:
         """One more."""
@@ -68,11 +68,11 @@ class LogsView(InspectorView):
         self.seen = [each for each in self._all if not of or each.get("server") == of]
         self.query_one(RowList).renew()
 
-    def on_row_list_chosen(self, event: RowList.Chosen) -> None:
+    def on_row_list_row_chosen(self, event: RowList.RowChosen) -> None:
         """One in full."""
         event.stop()
         data = self.seen[event.at].get("data")
-        self.query_one(Reader).show(block(data) if isinstance(data, str) else json_rows(data))
+        self.query_one(TextReader).show(block(data) if isinstance(data, str) else json_rows(data))
         self.add_class("detailed")
 
     def action_plain(self) -> None:

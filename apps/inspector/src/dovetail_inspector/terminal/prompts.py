@@ -81,7 +81,9 @@ class PromptScreen(DialogScreen):
         name = str(self._prompt.get("name", ""))
         suggesters: dict[str, Suggester] = {}
         if _completes(self._server):
-            suggesters = {each: _Completion(self._inspection, self._server, name, each) for each in given}
+            suggesters = {
+                each: _ArgumentSuggester(self._inspection, self._server, name, each) for each in given
+            }
         yield SchemaForm(schema, suggesters=suggesters)
         yield Static(Content("F5 gets it; the right arrow takes what the server suggests"), classes="name")
 
@@ -104,7 +106,7 @@ class PromptScreen(DialogScreen):
             put_over(self, CallScreen(self._inspection, view.id))
 
 
-class _Completion(Suggester):
+class _ArgumentSuggester(Suggester):
     """What a server suggests for an argument of a prompt."""
 
     def __init__(self, inspection: Inspection, server: InspectedServer, prompt: str, argument: str) -> None:

@@ -16,10 +16,10 @@ from textual.strip import Strip
 from .rows import DrawnRows
 from .text import Row, wrapped
 
-__all__ = ["Reader"]
+__all__ = ["TextReader"]
 
 
-class Reader(DrawnRows):
+class TextReader(DrawnRows):
     """Something to read."""
 
     BINDINGS: ClassVar = [

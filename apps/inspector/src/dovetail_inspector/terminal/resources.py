@@ -19,9 +19,9 @@ from .calling import CallScreen
 from .dialog import DialogScreen
 from .listing import ListingView
 from .text import Row, block, inline, json_rows
-from .view import SHOWN_ERRORS, put_over, say
+from .view import SHOWN_ERRORS, put_over, tell_person
 
-__all__ = ["ResourcesView", "UriScreen"]
+__all__ = ["ResourcesView", "URIScreen"]
 
 
 class ResourcesView(ListingView):
@@ -62,7 +62,7 @@ class ResourcesView(ListingView):
     def choose(self, kind: str, item: dict[str, Any]) -> None:
         """Read it; of a template, ask for the URI first."""
         if kind == "templates" and self.server is not None:
-            put_over(self, UriScreen(self.inspection, self.server, _uri(item)))
+            put_over(self, URIScreen(self.inspection, self.server, _uri(item)))
         else:
             self._call(CallRequest(kind="read", uri=_uri(item)))
 
@@ -85,7 +85,7 @@ class ResourcesView(ListingView):
         if found is None:
             return
         if found[0] == "templates":
-            say(self, "A template can't be watched; read one of its resources.")
+            tell_person(self, "A template can't be watched; read one of its resources.")
             return
         uri = _uri(found[1])
         if self._call(CallRequest(kind=kind, uri=uri)):
@@ -106,7 +106,7 @@ class ResourcesView(ListingView):
         return True
 
 
-class UriScreen(DialogScreen):
+class URIScreen(DialogScreen):
     """The URI that a template becomes."""
 
     buttons: ClassVar = (("read", "Read"), ("close", "Close"))

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.geometry import Region, Size
@@ -21,6 +19,12 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from .text import KINDS, Row
+
+try:
+    from rich.segment import Segment
+    from rich.style import Style
+except ImportError:
+    raise ImportError("the terminal face needs Textual: pip install 'dovetail-inspector[tui]'") from None
 
 __all__ = ["DrawnRows", "RowList"]
 
@@ -103,7 +107,7 @@ class RowList(DrawnRows):
     }
     """
 
-    class Moved(Message):
+    class RowMoved(Message):
         """The cursor is on another row, or on another thing in the same."""
 
         def __init__(self, rows: RowList, at: int) -> None:
@@ -116,7 +120,7 @@ class RowList(DrawnRows):
             """The list."""
             return self.rows
 
-    class Chosen(Moved):
+    class RowChosen(RowMoved):
         """A row was chosen."""
 
     def __init__(
@@ -157,7 +161,7 @@ class RowList(DrawnRows):
         self._into_view()
         if moved:
             self.refresh()
-            self.post_message(self.Moved(self, at))
+            self.post_message(self.RowMoved(self, at))
 
     def render_line(self, y: int) -> Strip:
         """Called by Textual: the line at this height."""
@@ -193,7 +197,7 @@ class RowList(DrawnRows):
     def action_choose(self) -> None:
         """Choose what the cursor is on."""
         if self._had:
-            self.post_message(self.Chosen(self, self.cursor))
+            self.post_message(self.RowChosen(self, self.cursor))
 
     def on_click(self, event: events.Click) -> None:
         """A click moves the cursor; a second one on the same row chooses it."""

@@ -15,9 +15,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, cast
 
-from rich.cells import cell_len, chop_cells, set_cell_size
-
 from dovetail.security import in_place, passage
+
+try:
+    from rich.cells import cell_len, chop_cells, set_cell_size
+except ImportError:
+    raise ImportError("the terminal face needs Textual: pip install 'dovetail-inspector[tui]'") from None
 
 __all__ = [
     "KINDS",

@@ -20,7 +20,7 @@ from textual.widgets import Static
 from ..timeline.kept import Timeline
 from ..timeline.span import Span
 from ..transcript.transcript import Transcript
-from .reader import Reader
+from .reader import TextReader
 from .rows import RowList
 from .text import Row, fitted, inline, time_text
 from .view import InspectorView
@@ -50,8 +50,8 @@ class TimelineView(InspectorView):
     DEFAULT_CSS = """
     TimelineView > Static { height: 1; color: $text-muted; }
     TimelineView > RowList { height: 2fr; }
-    TimelineView > Reader { height: 1fr; border-top: solid $primary; display: none; }
-    TimelineView.counted > Reader { display: block; }
+    TimelineView > TextReader { height: 1fr; border-top: solid $primary; display: none; }
+    TimelineView.counted > TextReader { display: block; }
     """
     BINDINGS: ClassVar = [
         Binding("plus,equals_sign", "zoom(0.5)", "Zoom in"),
@@ -90,7 +90,7 @@ class TimelineView(InspectorView):
             follow=False,
             id="timeline-list",
         )
-        yield Reader(id="timeline-latencies")
+        yield TextReader(id="timeline-latencies")
 
     @property
     def window(self) -> tuple[float, float]:
@@ -109,7 +109,7 @@ class TimelineView(InspectorView):
             self.run_worker(self._follow(), group="read")
         self._renewed()
 
-    def on_row_list_chosen(self, event: RowList.Chosen) -> None:
+    def on_row_list_row_chosen(self, event: RowList.RowChosen) -> None:
         """To the record that began it."""
         event.stop()
         self.post_message(self.Wanted(self.spans[event.at].record))
@@ -172,7 +172,7 @@ class TimelineView(InspectorView):
         self.query_one("#timeline-range", Static).update(Content(text))
         self.query_one(RowList).renew()
         if self.has_class("counted"):
-            self.query_one(Reader).show(_latencies(self._timeline), stay=True)
+            self.query_one(TextReader).show(_latencies(self._timeline), stay=True)
 
     def _row(self, at: int) -> Row:
         span = self.spans[at]
