@@ -67,8 +67,9 @@ def answer(heard: Heard) -> None:
         return
     listed = items(result[kind])[:_ENTRIES]
     _leads_on(heard, result, _names(listed, kind), kind)
+    places = _places(listed, kind)
     for found in _looked_over(heard, kind, listed):
-        at = _place_of(listed, kind, found)
+        at = _place_of(places, found)
         name = f"{found.kind} {shown(found.name)}: " if found.name else ""
         heard.say(
             found.rule,
@@ -82,10 +83,20 @@ def answer(heard: Heard) -> None:
             _remember(heard, entry)
 
 
-def _place_of(listed: list[Any], kind: str, found: LintFinding) -> int:
+def _places(listed: list[Any], kind: str) -> dict[str, list[int]]:
+    """Where the entries of each name stand, the first two of them."""
+    places: dict[str, list[int]] = {}
+    for at, each in enumerate(listed):
+        name = member(each, _IDENTITY[kind])
+        if isinstance(name, str) and len(found := places.setdefault(name, [])) < 2:
+            found.append(at)
+    return places
+
+
+def _place_of(places: dict[str, list[int]], found: LintFinding) -> int:
     if found.kind == "server":
         return -1
-    matching = [at for at, each in enumerate(listed) if member(each, _IDENTITY[kind]) == found.name]
+    matching = places.get(found.name, [])
     return next(iter(matching[1:] if found.rule == "listed-twice" and len(matching) > 1 else matching), -1)
 
 

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from dovetail_inspector.inspection import Inspection
 from dovetail_inspector.terminal.app import InspectorTerminal
-from dovetail_inspector.terminal.reader import TextPane
+from dovetail_inspector.terminal.reader import TextReader
 
 __all__ = ["read", "screen_text", "shown", "terminal"]
 
@@ -54,7 +54,7 @@ async def read(app: InspectorTerminal, reader: str, *words: str) -> str:
     """What stands in a reader, also beyond its edges, as soon as all these words do."""
 
     def found() -> str:
-        readers = app.screen.query(f"#{reader}").results(TextPane)
+        readers = app.screen.query(f"#{reader}").results(TextReader)
         text = next((each.text for each in readers), "")
         return text if text and all(each in text for each in words) else ""
 

@@ -30,7 +30,7 @@ def tool(name):
 
 TOOLS = [tool(EVIL), *({"name": f"tool-{n}", "inputSchema": {"type": "object"}} for n in range(10_000))]
 
-def remark(message):
+def say(message):
     print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
 
 for line in sys.stdin:
@@ -44,14 +44,14 @@ for line in sys.stdin:
         case "tools/call":
             print(EVIL, file=sys.stderr, flush=True)
             for n in range(3000):
-                remark({"method": "notifications/message", "params": {"level": "error", "logger": EVIL, "data": EVIL}})
-            remark({"method": "notifications/tools/list_changed"})
+                say({"method": "notifications/message", "params": {"level": "error", "logger": EVIL, "data": EVIL}})
+            say({"method": "notifications/tools/list_changed"})
             result = {"content": [{"type": "text", "text": EVIL}, {"type": "text", "text": "w" * 10_000_000},
                                   {"type": "image", "mimeType": EVIL, "data": "AAAA"}], "isError": True}
         case _:
             result = {}
     if "id" in message:
-        remark({"id": message["id"], "result": result})
+        say({"id": message["id"], "result": result})
 """
 
 

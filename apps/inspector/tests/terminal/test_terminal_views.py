@@ -271,9 +271,9 @@ async def test_a_capture_of_one_face_opens_in_the_other(tmp_path):
         rows = app.query_one("#transcript-list", RowList)
         first, exported = second.transcripts.values()
         assert rows.count == len(first)
-        # It went on after it was exported: standard error came, and the connection was closed.
-        said = [(each.n, each.kind, each.method) for each in first]
-        assert said[: len(exported)] == [(each.n, each.kind, each.method) for each in exported]
+        said = [(each.n, each.kind, each.method, each.pair) for each in first]
+        # It went on after it was exported: the connection was closed.
+        assert said[: len(exported)] == [(each.n, each.kind, each.method, each.pair) for each in exported]
         assert "tools/call" in [each.method for each in exported]
 
 

@@ -26,7 +26,7 @@ from .calls import CallsView
 from .dialog import DialogScreen
 from .files import CaptureScreen
 from .findings import FindingsView
-from .info import AboutView
+from .info import ServerInfoView
 from .listing import ListingView
 from .logs import LogsView
 from .prompts import PromptsView
@@ -39,13 +39,13 @@ from .text import inline
 from .timeline import TimelineView
 from .tools import ToolsView
 from .transcript import ConversationView
-from .view import ChosenEntry, InspectorView
+from .view import InspectorView, LookedAt
 
 __all__ = ["InspectorTerminal"]
 
 _VIEWS: Final[tuple[type[InspectorView], ...]] = (
     ServersView,
-    AboutView,
+    ServerInfoView,
     ToolsView,
     ResourcesView,
     PromptsView,
@@ -89,7 +89,7 @@ class InspectorTerminal(App[int]):
     def __init__(self, inspection: Inspection) -> None:
         super().__init__()
         self.inspection: Final = inspection
-        self.chosen: Final = ChosenEntry()
+        self.chosen: Final = LookedAt()
         self._put_off: set[str] = set()
 
     def compose(self) -> ComposeResult:

@@ -12,7 +12,7 @@ from textual.binding import Binding
 
 from ..inspection import Inspection
 from .dialog import DialogScreen
-from .reader import TextPane
+from .reader import TextReader
 from .results import call_rows
 from .view import SHOWN_ERRORS
 
@@ -37,11 +37,11 @@ class CallScreen(DialogScreen):
 
     def body(self) -> ComposeResult:
         """Called when it is made."""
-        yield TextPane(id="call-text")
+        yield TextReader(id="call-text")
 
     def on_mount(self) -> None:
         """Show how it is now."""
-        self.query_one(TextPane).focus()
+        self.query_one(TextReader).focus()
         self._draw()
 
     def news(self, types: frozenset[str]) -> None:
@@ -70,4 +70,4 @@ class CallScreen(DialogScreen):
             return
         if view is not self._shown:
             self._shown = view
-            self.query_one(TextPane).show(call_rows(view, raw=self._raw), stay=view.state == "running")
+            self.query_one(TextReader).show(call_rows(view, raw=self._raw), stay=view.state == "running")

@@ -26,7 +26,7 @@ from ..exporting.otlp import otlp
 from ..inspection import Inspection
 from ..transcript.transcript import Transcript
 from .dialog import DialogScreen
-from .view import SHOWN_ERRORS, remark
+from .view import SHOWN_ERRORS, tell_person
 
 __all__ = ["CaptureScreen", "ExportScreen", "write_export"]
 
@@ -109,7 +109,7 @@ class ExportScreen(DialogScreen):
         except SHOWN_ERRORS as problem:
             self.complain(problem)
         else:
-            remark(self, f"Written: {path}")
+            tell_person(self, f"Written: {path}")
             self.dismiss()
 
 

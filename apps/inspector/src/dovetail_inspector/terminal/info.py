@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from .reader import TextPane
+from .reader import TextReader
 from .text import Row, block, inline, json_rows
 from .view import SHOWN_ERRORS, InspectorView, error_rows
 
-__all__ = ["AboutView"]
+__all__ = ["ServerInfoView"]
 
 
-class AboutView(InspectorView):
+class ServerInfoView(InspectorView):
     """Server info, capabilities, instructions, and what was put up with."""
 
     title = "Info"
@@ -22,11 +22,11 @@ class AboutView(InspectorView):
 
     def compose(self) -> ComposeResult:
         """Called by Textual."""
-        yield TextPane(id="info-text")
+        yield TextReader(id="info-text")
 
     def draw(self) -> None:
         """Show how it is now."""
-        self.query_one(TextPane).show(self._rows(), stay=True)
+        self.query_one(TextReader).show(self._rows(), stay=True)
 
     def _rows(self) -> list[Row]:
         server = self.server

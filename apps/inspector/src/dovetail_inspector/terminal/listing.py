@@ -17,7 +17,7 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from .reader import TextPane
+from .reader import TextReader
 from .rows import RowList
 from .text import Row, inline
 from .view import InspectorView, error_rows
@@ -35,10 +35,10 @@ class ListingView(InspectorView):
     DEFAULT_CSS = """
     ListingView Container { height: 1fr; layout: vertical; }
     ListingView Container > RowList { height: 1fr; }
-    ListingView Container > TextPane { height: 1fr; border-top: solid $primary; }
+    ListingView Container > TextReader { height: 1fr; border-top: solid $primary; }
     ListingView Container.wide { layout: horizontal; }
     ListingView Container.wide > RowList { width: 2fr; height: 100%; }
-    ListingView Container.wide > TextPane {
+    ListingView Container.wide > TextReader {
         width: 3fr; height: 100%; border-top: none; border-left: solid $primary;
     }
     ListingView > Static { color: $text-muted; height: 1; }
@@ -61,7 +61,7 @@ class ListingView(InspectorView):
         yield Input(placeholder=f"filter {name}", compact=True, id=f"{name}-filter")
         with Container():
             yield RowList(lambda: len(self.seen), lambda at: self.row(*self.seen[at]), id=f"{name}-list")
-            yield TextPane(id=f"{name}-detail")
+            yield TextReader(id=f"{name}-detail")
         yield Static(Content(""), id=f"{name}-count")
 
     def row(self, kind: str, item: dict[str, Any]) -> Row:
@@ -159,7 +159,7 @@ class ListingView(InspectorView):
 
     def _detailed(self) -> None:
         found = self.at_cursor
-        reader = self.query_one(TextPane)
+        reader = self.query_one(TextReader)
         if found is not None:
             reader.show(self.detail(*found))
         elif self._problem is not None:

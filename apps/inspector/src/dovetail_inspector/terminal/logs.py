@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding
 
-from .reader import TextPane
+from .reader import TextReader
 from .rows import RowList
 from .text import Row, block, inline, json_rows
 from .view import InspectorView
@@ -37,8 +37,8 @@ class LogsView(InspectorView):
     title = "Logs"
     news = frozenset({"log", "server-removed"})
     DEFAULT_CSS = """
-    LogsView > TextPane { height: 1fr; border-top: solid $primary; display: none; }
-    LogsView.detailed > TextPane { display: block; }
+    LogsView > TextReader { height: 1fr; border-top: solid $primary; display: none; }
+    LogsView.detailed > TextReader { display: block; }
     """
     BINDINGS: ClassVar = [Binding("escape", "plain", "List alone", show=False)]
 
@@ -56,7 +56,7 @@ class LogsView(InspectorView):
             follow=True,
             id="logs-list",
         )
-        yield TextPane(id="logs-detail")
+        yield TextReader(id="logs-detail")
 
     def take(self, notice: dict[str, Any]) -> None:
         """One more."""
@@ -72,7 +72,7 @@ class LogsView(InspectorView):
         """One in full."""
         event.stop()
         data = self.seen[event.at].get("data")
-        self.query_one(TextPane).show(block(data) if isinstance(data, str) else json_rows(data))
+        self.query_one(TextReader).show(block(data) if isinstance(data, str) else json_rows(data))
         self.add_class("detailed")
 
     def action_plain(self) -> None:

@@ -82,7 +82,7 @@ class PromptScreen(DialogScreen):
         suggesters: dict[str, Suggester] = {}
         if _completes(self._server):
             suggesters = {
-                each: _PromptSuggester(self._inspection, self._server, name, each) for each in given
+                each: _ArgumentSuggester(self._inspection, self._server, name, each) for each in given
             }
         yield SchemaForm(schema, suggesters=suggesters)
         yield Static(Content("F5 gets it; the right arrow takes what the server suggests"), classes="name")
@@ -106,7 +106,7 @@ class PromptScreen(DialogScreen):
             put_over(self, CallScreen(self._inspection, view.id))
 
 
-class _PromptSuggester(Suggester):
+class _ArgumentSuggester(Suggester):
     """What a server suggests for an argument of a prompt."""
 
     def __init__(self, inspection: Inspection, server: InspectedServer, prompt: str, argument: str) -> None:

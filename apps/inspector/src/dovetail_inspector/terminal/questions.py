@@ -24,9 +24,9 @@ from ..session.questions import AnswerRefused, PersonAnswer
 from ..views import QuestionView
 from .dialog import DialogScreen
 from .form import FormInvalid, SchemaForm
-from .reader import TextPane
+from .reader import TextReader
 from .text import Row, block, inline, json_rows, json_text
-from .view import remark
+from .view import tell_person
 
 __all__ = ["FormQuestion", "JSONQuestion", "QuestionScreen", "VisitQuestion", "question_screen"]
 
@@ -157,7 +157,7 @@ class VisitQuestion(QuestionScreen):
     def action_copy(self) -> None:
         """Into the clipboard of the terminal."""
         cast("App[Any]", self.app).copy_to_clipboard(self.question.url)
-        remark(self, "Copied, if your terminal lets programs do that.")
+        tell_person(self, "Copied, if your terminal lets programs do that.")
 
     def action_open_here(self) -> None:
         """In the browser of this machine."""
@@ -178,13 +178,13 @@ class JSONQuestion(QuestionScreen):
     )
     BINDINGS: ClassVar = [Binding("f5", "accept", "Send", priority=True)]
     DEFAULT_CSS = """
-    JSONQuestion TextPane { height: 1fr; }
+    JSONQuestion TextReader { height: 1fr; }
     JSONQuestion TextArea { height: 1fr; }
     """
 
     def body(self) -> ComposeResult:
         """Called when it is made."""
-        yield TextPane([*_asked(self.question), *json_rows(self.question.params)])
+        yield TextReader([*_asked(self.question), *json_rows(self.question.params)])
         yield Static(Content("The answer, as JSON:"), classes="name")
         yield TextArea(json_text(_suggested(self.question)), tab_behavior="focus")
 

@@ -16,10 +16,10 @@ from textual.strip import Strip
 from .rows import DrawnRows
 from .text import Row, wrapped
 
-__all__ = ["TextPane"]
+__all__ = ["TextReader"]
 
 
-class TextPane(DrawnRows):
+class TextReader(DrawnRows):
     """Something to read."""
 
     BINDINGS: ClassVar = [

@@ -19,7 +19,7 @@ from .calling import CallScreen
 from .dialog import DialogScreen
 from .listing import ListingView
 from .text import Row, block, inline, json_rows
-from .view import SHOWN_ERRORS, put_over, remark
+from .view import SHOWN_ERRORS, put_over, tell_person
 
 __all__ = ["ResourcesView", "URIScreen"]
 
@@ -85,7 +85,7 @@ class ResourcesView(ListingView):
         if found is None:
             return
         if found[0] == "templates":
-            remark(self, "A template can't be watched; read one of its resources.")
+            tell_person(self, "A template can't be watched; read one of its resources.")
             return
         uri = _uri(found[1])
         if self._call(CallRequest(kind=kind, uri=uri)):

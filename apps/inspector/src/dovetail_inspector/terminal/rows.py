@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.geometry import Region, Size
@@ -21,6 +19,12 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from .text import KINDS, Row
+
+try:
+    from rich.segment import Segment
+    from rich.style import Style
+except ImportError:
+    raise ImportError("the terminal face needs Textual: pip install 'dovetail-inspector[tui]'") from None
 
 __all__ = ["DrawnRows", "RowList"]
 

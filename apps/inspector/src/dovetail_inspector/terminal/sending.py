@@ -6,7 +6,7 @@ Specification: basic/index "Messages".
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -22,6 +22,8 @@ from .text import json_text
 from .view import SHOWN_ERRORS, put_over
 
 __all__ = ["SendScreen"]
+
+_PING: Final[dict[str, Any]] = {"method": "ping", "params": {}, "id": "a new one"}
 
 
 class SendScreen(DialogScreen):
@@ -39,9 +41,7 @@ class SendScreen(DialogScreen):
         super().__init__(f"Send to {server.name}")
         self._inspection = inspection
         self._server = server
-        self._message: dict[str, Any] = (
-            _without_envelope(message) if message else {"method": "ping", "params": {}, "id": "a new one"}
-        )
+        self._message: dict[str, Any] = _PING if message is None else _without_envelope(message)
 
     def body(self) -> ComposeResult:
         """Called when it is made."""

@@ -15,11 +15,11 @@ from ..session.server import InspectedServer
 from ..transcript.transcript import Transcript
 from ..views import ServerView
 from .files import CaptureScreen, ExportScreen
-from .reader import TextPane
+from .reader import TextReader
 from .rows import RowList
 from .server_form import ServerScreen
 from .text import Row, inline
-from .view import SHOWN_ERRORS, InspectorView, error_rows, put_over, remark
+from .view import SHOWN_ERRORS, InspectorView, error_rows, put_over, tell_person
 
 __all__ = ["STATES", "ServersView"]
 
@@ -42,7 +42,7 @@ class ServersView(InspectorView):
     news = frozenset({"server", "server-removed", "transcript", "transcript-removed", "records"})
     DEFAULT_CSS = """
     ServersView > RowList { height: 1fr; }
-    ServersView > TextPane { height: 1fr; border-top: solid $primary; }
+    ServersView > TextReader { height: 1fr; border-top: solid $primary; }
     """
     BINDINGS: ClassVar = [
         Binding("a", "add", "Add"),
@@ -71,7 +71,7 @@ class ServersView(InspectorView):
             empty="No servers yet: a adds one, o opens a capture.",
             id="servers-list",
         )
-        yield TextPane(id="server-detail")
+        yield TextReader(id="server-detail")
 
     def draw(self) -> None:
         """Show how it is now."""
@@ -82,7 +82,7 @@ class ServersView(InspectorView):
             rows = _server_rows(thing.view)
         elif thing is not None:
             rows = _transcript_rows(thing)
-        self.query_one(TextPane).show(rows, stay=True)
+        self.query_one(TextReader).show(rows, stay=True)
 
     def on_row_list_row_moved(self, event: RowList.RowMoved) -> None:
         """The cursor chooses."""
@@ -133,7 +133,7 @@ class ServersView(InspectorView):
         thing = self._at_cursor()
         found = self.transcript if isinstance(thing, InspectedServer) else thing
         if found is None:
-            remark(self, "There is no conversation to be written down yet.")
+            tell_person(self, "There is no conversation to be written down yet.")
         else:
             put_over(self, ExportScreen(found))
 

@@ -15,9 +15,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, cast
 
-from rich.cells import cell_len, chop_cells, set_cell_size
-
 from dovetail.security import in_place, passage
+
+try:
+    from rich.cells import cell_len, chop_cells, set_cell_size
+except ImportError:
+    raise ImportError("the terminal face needs Textual: pip install 'dovetail-inspector[tui]'") from None
 
 __all__ = [
     "KINDS",
@@ -133,24 +136,27 @@ def time_text(seconds: float | None) -> str:
 
 def _parts(text: str, left: int, width: int) -> Iterator[str | None]:
     """Pieces of a text, the first of at most ``left`` columns, the others ``width``; None where a new line begins."""
-    while text:
-        if cell_len(text) <= left:
-            yield text
+    at = 0
+    while at < len(text):
+        # No column has more than a letter and its marks; what lies beyond is not looked at, for a text may be long.
+        near = text[at : at + (left + 1) * (_MARKS + 1)]
+        if at + len(near) == len(text) and cell_len(near) <= left:
+            yield near
             return
         if left <= 0:
             yield None
             left = width
             continue
-        head = text[:left] if text.isascii() else chop_cells(text[: left + 1], left)[0]
+        head = near[:left] if near.isascii() else chop_cells(near, left)[0]
         if cell_len(head) > left:  # a wide character where one column is left
             yield None
             left = width
             continue
         space = head.rfind(" ")
-        if space > len(head) // 2 and text[len(head)] != " ":
+        if space > len(head) // 2 and near[len(head) : len(head) + 1] != " ":
             head = head[: space + 1]
         yield head
-        text = text[len(head) :]
+        at += len(head)
         yield None
         left = width
 

@@ -20,7 +20,7 @@ from textual.widgets import Static
 from ..timeline.kept import Timeline
 from ..timeline.span import Span
 from ..transcript.transcript import Transcript
-from .reader import TextPane
+from .reader import TextReader
 from .rows import RowList
 from .text import Row, fitted, inline, time_text
 from .view import InspectorView
@@ -50,8 +50,8 @@ class TimelineView(InspectorView):
     DEFAULT_CSS = """
     TimelineView > Static { height: 1; color: $text-muted; }
     TimelineView > RowList { height: 2fr; }
-    TimelineView > TextPane { height: 1fr; border-top: solid $primary; display: none; }
-    TimelineView.counted > TextPane { display: block; }
+    TimelineView > TextReader { height: 1fr; border-top: solid $primary; display: none; }
+    TimelineView.counted > TextReader { display: block; }
     """
     BINDINGS: ClassVar = [
         Binding("plus,equals_sign", "zoom(0.5)", "Zoom in"),
@@ -90,7 +90,7 @@ class TimelineView(InspectorView):
             follow=False,
             id="timeline-list",
         )
-        yield TextPane(id="timeline-latencies")
+        yield TextReader(id="timeline-latencies")
 
     @property
     def window(self) -> tuple[float, float]:
@@ -172,7 +172,7 @@ class TimelineView(InspectorView):
         self.query_one("#timeline-range", Static).update(Content(text))
         self.query_one(RowList).renew()
         if self.has_class("counted"):
-            self.query_one(TextPane).show(_latencies(self._timeline), stay=True)
+            self.query_one(TextReader).show(_latencies(self._timeline), stay=True)
 
     def _row(self, at: int) -> Row:
         span = self.spans[at]

@@ -24,12 +24,12 @@ from ..transcript.searching import RecordSearch
 from ..transcript.transcript import Transcript
 from ..views import RecordView
 from .files import ExportScreen
-from .reader import TextPane
+from .reader import TextReader
 from .records import detail_rows, record_row
 from .rows import RowList
 from .sending import SendScreen
 from .text import Row, inline
-from .view import InspectorView, error_rows, put_over, remark
+from .view import InspectorView, error_rows, put_over, tell_person
 
 __all__ = ["RecordsView", "ConversationView"]
 
@@ -48,11 +48,11 @@ class RecordsView(InspectorView):
     DEFAULT_CSS = """
     RecordsView Container { height: 1fr; layout: vertical; }
     RecordsView Container > RowList { height: 1fr; }
-    RecordsView Container > TextPane { height: 1fr; border-top: solid $primary; display: none; }
-    RecordsView.detailed Container > TextPane { display: block; }
+    RecordsView Container > TextReader { height: 1fr; border-top: solid $primary; display: none; }
+    RecordsView.detailed Container > TextReader { display: block; }
     RecordsView Container.wide { layout: horizontal; }
     RecordsView Container.wide > RowList { width: 3fr; height: 100%; }
-    RecordsView Container.wide > TextPane {
+    RecordsView Container.wide > TextReader {
         width: 2fr; height: 100%; border-top: none; border-left: solid $primary;
     }
     RecordsView > Static { color: $text-muted; height: 1; }
@@ -83,7 +83,7 @@ class RecordsView(InspectorView):
         )
         with Container():
             yield RowList(self._count, self._row, empty=self.empty, follow=True, id=f"{name}-list")
-            yield TextPane(id=f"{name}-detail")
+            yield TextReader(id=f"{name}-detail")
         yield Static(Content(""), id=f"{name}-count")
 
     @property
@@ -155,7 +155,7 @@ class RecordsView(InspectorView):
         """In full."""
         event.stop()
         if self.has_class("detailed"):
-            self.query_one(TextPane).focus()
+            self.query_one(TextReader).focus()
         self._open()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -197,11 +197,11 @@ class RecordsView(InspectorView):
             or self._of is None
             or record.kind not in ("request", "notification")
         ):
-            remark(self, "A request or a notification is sent, to a server that is connected.")
+            tell_person(self, "A request or a notification is sent, to a server that is connected.")
             return
         detail = self._of.detail(record.n)
         if detail.value is None:
-            remark(self, "This message is too long to be edited here.")
+            tell_person(self, "This message is too long to be edited here.")
             return
         put_over(self, SendScreen(self.inspection, server, detail.value))
 
@@ -229,7 +229,7 @@ class RecordsView(InspectorView):
             rows = detail_rows(self._of.detail(record.n))
         except (LookupError, OSError, CaptureInvalid) as problem:
             rows = error_rows(problem)
-        self.query_one(TextPane).show(rows)
+        self.query_one(TextReader).show(rows)
 
     async def _search(self) -> None:
         self._searching = True

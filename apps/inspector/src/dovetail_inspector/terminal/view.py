@@ -23,13 +23,13 @@ from ..transcript.transcript import Transcript
 from ..views import ErrorView
 from .text import Row, block, inline, json_rows
 
-__all__ = ["SHOWN_ERRORS", "ChosenEntry", "InspectorView", "error_rows", "put_over", "remark", "worded"]
+__all__ = ["SHOWN_ERRORS", "LookedAt", "InspectorView", "error_rows", "put_over", "tell_person", "worded"]
 
 SHOWN_ERRORS: Final = (DovetailError, LookupError, ValueError, OSError, CaptureInvalid)
 """What an action of the person may raise: shown, and nothing else happens."""
 
 
-class ChosenEntry(Struct):
+class LookedAt(Struct):
     """What is looked at: the id of a server, and of a capture that was opened, "" for the newest conversation of the
     server.
     """
@@ -48,7 +48,7 @@ class InspectorView(Vertical):
     InspectorView { height: 1fr; }
     """
 
-    def __init__(self, inspection: Inspection, chosen: ChosenEntry) -> None:
+    def __init__(self, inspection: Inspection, chosen: LookedAt) -> None:
         super().__init__(id=type(self).title.lower())
         self.inspection: Final = inspection
         self.chosen: Final = chosen
@@ -71,16 +71,16 @@ class InspectorView(Vertical):
 
     def focus_first(self) -> None:
         """Take the keys."""
-        for each in self.query("RowList, TextPane"):
+        for each in self.query("RowList, TextReader"):
             each.focus()
             return
 
     def complain(self, problem: BaseException) -> None:
         """Say that something did not work."""
-        remark(self, worded(problem), wrong=True)
+        tell_person(self, worded(problem), wrong=True)
 
 
-def remark(widget: Widget, text: str, *, wrong: bool = False) -> None:
+def tell_person(widget: Widget, text: str, *, wrong: bool = False) -> None:
     """Tell the person something, for some seconds, in the corner. ``text`` is safe to draw."""
     app = cast("App[Any]", widget.app)
     app.notify(inline(text), severity="error" if wrong else "information", markup=False)
