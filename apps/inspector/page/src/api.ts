@@ -81,6 +81,49 @@ export interface ListView {
   notes: Record<string, FindingView[]>;
 }
 
+export type LoginParty = "client" | "server" | "authority" | "person";
+
+export interface LoginRequestView {
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  sent: Json;
+}
+
+export interface LoginResponseView {
+  status: number;
+  headers: Record<string, string>;
+}
+
+export interface LoginDocumentView {
+  title: string;
+  content: Json;
+  omitted: number;
+}
+
+export interface LoginStepView {
+  id: number;
+  kind: string;
+  title: string;
+  source: LoginParty;
+  target: LoginParty;
+  state: "done" | "missing" | "refused" | "failed";
+  held: boolean;
+  time: string;
+  decision: string;
+  requirement: string;
+  request: LoginRequestView | null;
+  response: LoginResponseView | null;
+  documents: LoginDocumentView[];
+}
+
+export interface LoginView {
+  server: string;
+  steps: LoginStepView[];
+  waiting: boolean;
+  stepping: boolean;
+}
+
 export type CallKind =
   | "tool"
   | "read"
