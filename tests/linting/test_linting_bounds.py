@@ -188,3 +188,25 @@ def test_the_findings_of_one_line_are_bounded() -> None:
     said = Said().hello()
     said.tools(*(TOOL | {"name": f"a b {n}", "description": ""} for n in range(2_000)))
     assert len(lint_capture(said.lines)) <= 200
+
+
+def test_an_error_code_may_be_anything() -> None:
+    """Of a stateless answer, whose code says which revision is spoken."""
+    meta = '{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}'
+    asked = f'{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{meta}}}'
+    for code in ("[]", "{}", '"x"', "null", "1.5"):
+        said = f'{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"x"}}}}'
+        lines = [
+            CaptureLine(
+                n=n,
+                seconds=0,
+                time="",
+                link=1,
+                transport="stdio",
+                sender=sender,
+                revision=MODERN,
+                body=Raw(body.encode()),
+            )
+            for n, (sender, body) in enumerate((("client", asked), ("server", said)), 1)
+        ]
+        assert lint_capture(lines)

@@ -126,7 +126,7 @@ def _error(heard: Heard) -> None:
 
 def error_code(heard: Heard) -> None:
     """What is wrong with the code of an error in a stateless revision."""
-    code = objects(heard.message.get("error")).get("code")
+    code = _code(heard)
     if not isinstance(code, int):
         return
     if code in _TAKEN_AWAY:
@@ -143,7 +143,7 @@ def judged(heard: Heard) -> bool:
     """
     if not heard.stateless or heard.sender == "client":
         return heard.profile is not None
-    code = objects(heard.message.get("error")).get("code")
+    code = _code(heard)
     result = heard.result
     if code in _DEFINED or (result is not None and "resultType" in result):
         heard.talk.speaks_stateless = True
@@ -203,3 +203,9 @@ def _foreign(heard: Heard, profile: Profile) -> None:
     if having:
         said += f"; {having[0]} has" if len(having) == 1 else f"; {having[0]} to {having[-1]} have"
     heard.say("method-of-other-revision", said, "/method")
+
+
+def _code(heard: Heard) -> int | None:
+    """The code of an error; None where it has none that is a number."""
+    code = objects(heard.message.get("error")).get("code")
+    return code if isinstance(code, int) else None
