@@ -196,17 +196,13 @@ def test_an_error_code_may_be_anything() -> None:
     asked = f'{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{meta}}}'
     for code in ("[]", "{}", '"x"', "null", "1.5"):
         said = f'{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"x"}}}}'
-        lines = [
-            CaptureLine(
-                n=n,
-                seconds=0,
-                time="",
-                link=1,
-                transport="stdio",
-                sender=sender,
-                revision=MODERN,
-                body=Raw(body.encode()),
-            )
-            for n, (sender, body) in enumerate((("client", asked), ("server", said)), 1)
-        ]
-        assert lint_capture(lines)
+        common: dict[str, Any] = {
+            "seconds": 0.0,
+            "time": "",
+            "link": 1,
+            "transport": "stdio",
+            "revision": MODERN,
+        }
+        client = CaptureLine(n=1, sender="client", body=Raw(asked.encode()), **common)
+        server = CaptureLine(n=2, sender="server", body=Raw(said.encode()), **common)
+        assert lint_capture([client, server])
