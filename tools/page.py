@@ -41,7 +41,7 @@ _MARKUP = re.compile(
     r"dangerouslySetInnerHTML|\b(?:inner|outer)HTML\b|insertAdjacentHTML|document\.write|createContextualFragment"
     r"|\bDOMParser\b|\bsrcdoc\b|setHTMLUnsafe|\beval\(|new Function\b|javascript:"
 )
-_ADDRESS = re.compile(r'"resolved"|registry\.')
+_ADDRESS = re.compile(r'"resolved"|https?://')
 _LOADED = re.compile(r'(?:src|href)="\.?/?([^":]+)"')
 
 
@@ -159,7 +159,7 @@ def check() -> None:
     ]
     if _ADDRESS.search((PAGE / "package-lock.json").read_text()):
         wrong.append(
-            "package-lock.json has addresses of a registry: npm install --omit-lockfile-registry-resolved"
+            "package-lock.json has addresses: npm install --omit-lockfile-registry-resolved, without funding"
         )
     if wrong:
         raise PageFailed("\n".join(wrong))

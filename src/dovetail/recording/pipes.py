@@ -184,10 +184,10 @@ class _Way:
                 self._done()
 
     def _take(self, chunk: bytes) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # the two ways below say it
 
     def _last(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # the two ways below say it
 
 
 class _Messages(_Way):

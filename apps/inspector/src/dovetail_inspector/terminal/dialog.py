@@ -53,7 +53,7 @@ class DialogScreen(ModalScreen[None]):
 
     def body(self) -> ComposeResult:
         """What is between title and buttons."""
-        raise NotImplementedError
+        raise NotImplementedError  # each dialog has its own
 
     def news(self, types: frozenset[str]) -> None:
         """Something happened; what is drawn may be another."""

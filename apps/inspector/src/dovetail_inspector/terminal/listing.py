@@ -66,15 +66,15 @@ class ListingView(InspectorView):
 
     def row(self, kind: str, item: dict[str, Any]) -> Row:
         """One in the list."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of listing says it
 
     def detail(self, kind: str, item: dict[str, Any]) -> list[Row]:
         """One in full."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of listing says it
 
     def choose(self, kind: str, item: dict[str, Any]) -> None:
         """Enter was pressed on one."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of listing says it
 
     @property
     def at_cursor(self) -> tuple[str, dict[str, Any]] | None:

@@ -67,7 +67,7 @@ class InspectorView(Vertical):
 
     def draw(self) -> None:
         """Show how it is now. Called when the view is opened, when something else is chosen, and with its news."""
-        raise NotImplementedError
+        raise NotImplementedError  # each view draws itself
 
     def focus_first(self) -> None:
         """Take the keys."""
