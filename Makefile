@@ -17,7 +17,8 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 # A whole run of the tests has to have sent and received messages of every revision.
 ORACLE := $(if $(wildcard tests/oracle/plugin.py),--oracle-complete)
-# Without what .ci/run runs in other stages, the house rules and the peers: make test CHECKED=yes
+# Without what .ci/run runs in other stages, the house rules, the peers and the applications (make build runs their
+# tests with the wheels): make test CHECKED=yes
 CHECKED ?=
 # How many tests run at once: two for each core of a small machine, for many of them wait.
 WORKERS ?= 4
@@ -41,7 +42,7 @@ demo-auth: setup-dev ## a login from beginning to end, in a real browser without
 	@$(PY) examples/protected/demo.py
 
 test: setup-dev ## run all tests, with the schema oracle watching every message (ARGS= for a part of them)
-	@$(PY) -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/interop $(if $(CHECKED),--ignore=tests/house) \
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/interop $(if $(CHECKED),--ignore=tests/house $(if $(ARGS),,tests)) \
 	    $(if $(ARGS),$(ARGS),$(ORACLE))
 	@$(if $(ARGS)$(CHECKED),,$(PY) -m pytest -n 2 tests/interop)
 
@@ -64,7 +65,7 @@ soak: setup-dev ## hostile requests by the thousand against a server: memory, an
 	@$(PY) -m tests.security.soak $(KIND) $(ARGS)
 
 interop: setup-dev ## talk to the implementations of constraints/peers.txt, and to 36 servers nobody here wrote
-	@$(PY) -m pytest -n 2 tests/interop --foreign $(ARGS)
+	@$(PY) -m pytest -n 2 tests/interop $(wildcard apps/*/tests/page/test_page_foreign.py) --foreign $(ARGS)
 
 bench: setup-dev ## measure everything next to the peers and the floor (half an hour, needs Linux)
 	@$(PY) -m benchmarks $(ARGS)

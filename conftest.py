@@ -28,9 +28,8 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """What was collected stays to the end: half a million objects that no later collection of garbage needs to look at.
+    """What was collected stays to the end: half a million objects that no collection of garbage needs to look at.
     Tests of memory and of what is left behind collect garbage by the hundred times.
     """
-    gc.enable()
-    gc.collect()
     gc.freeze()
+    gc.enable()

@@ -132,12 +132,13 @@ def _user(way: str, transport: str) -> tuple[Row, ...]:
             Row(f"a client's call over {transport}, one at a time", measure, "us", "us", more=False),
             Row("... 16 at once", measure, "rate", "/s", True, (), "cpu"),
         )
+    which = f"{transport}, {way}"
     return (
         Row(f"... through a {way}, one at a time", measure, "us", "us", more=False),
-        Row("... over its direct call", measure, "alone", "x", False, _THROUGH),
+        Row(f"... over its direct call ({which})", measure, "alone", "x", False, _THROUGH),
         Row(f"... through a {way}, 16 at once", measure, "rate", "/s", True, (), "cpu"),
-        Row("... time over direct calls", measure, "together", "x", False, _THROUGH),
-        Row("... CPU of all, over direct calls", measure, "calls", "x", False, _THROUGH),
+        Row(f"... time over direct calls ({which})", measure, "together", "x", False, _THROUGH),
+        Row(f"... CPU of all, over direct calls ({which})", measure, "calls", "x", False, _THROUGH),
     )
 
 

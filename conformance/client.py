@@ -14,8 +14,6 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import aiohttp
-
 from dovetail import Client
 from dovetail.auth.login import (
     ClientCredentials,
@@ -148,6 +146,8 @@ async def give_schema_back(url: str) -> None:
 
 async def browse(url: str) -> bool:
     """Be the person's browser: the suite's login page sends it on at once."""
+    import aiohttp  # which takes longer to import than a client without it; few scenarios have a login page
+
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return response.ok
 

@@ -36,6 +36,7 @@ BESIDE = {
 }
 #: What stands in the contents for a page whose own title says nothing there.
 TITLES = {"readme.md": "Readme <readme>"}
+PICTURES = {".svg", ".png", ".webp"}
 LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^()\s]+)\)")
 PART = re.compile(r"^\*\*(?P<name>[^*]+)\*\*$")
 
@@ -53,7 +54,7 @@ def lay_out() -> None:
         (SOURCE / place).parent.mkdir(parents=True, exist_ok=True)
         (SOURCE / place).write_text(as_page(path, place, pages))
     for path in (ROOT / "docs").rglob("*"):
-        if path.suffix in {".svg", ".png"}:
+        if path.suffix in PICTURES:
             target = SOURCE / path.relative_to(ROOT / "docs")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
@@ -82,7 +83,7 @@ def as_page(path: Path, place: Path, pages: dict[Path, Path]) -> str:
         if there in pages:
             up = "../" * (len(place.parts) - 1)
             return f"[{found['text']}]({up}{pages[there].as_posix()}{'#' + anchor if anchor else ''})"
-        return found[0] if found["image"] or there.suffix in {".svg", ".png"} else found["text"]
+        return found[0] if found["image"] or there.suffix in PICTURES else found["text"]
 
     return LINK.sub(mended, "\n".join(lines))
 

@@ -38,6 +38,7 @@ from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 
+from requirements_report import named_rows
 from workspace import ROOT, applications, distributions, library
 
 TESTS = ROOT / "tests"
@@ -135,11 +136,8 @@ def tagged() -> dict[str, set[Path]]:
     for path in (found for folder in folders for found in folder.rglob("test_*.py")):
         if "interop" in path.parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("mark.requirement"):
-                for each in node.args:
-                    if isinstance(each, ast.Constant):
-                        found.setdefault(str(each.value), set()).add(path)
+        for row in named_rows(path.read_text("utf-8")):
+            found.setdefault(row, set()).add(path)
     return found
 
 

@@ -144,7 +144,13 @@ async def test_r88_v46_nobody_is_sent_to_an_address_that_is_not_registered(redir
 # Who a caller is
 
 
-@pytest.mark.requirement("R2511-ELICITATION-027", "R2607-ELICITATION-018", "RXSEC-SECURITY-014")
+@pytest.mark.requirement(
+    "R2511-ELICITATION-027",
+    "R2607-ELICITATION-018",
+    "RXSEC-SECURITY-014",
+    "R2511-ELICITATION-054",
+    "R2607-ELICITATION-043",
+)
 async def test_r126_who_calls_is_what_the_token_says_and_nothing_else() -> None:
     """Whatever a client says of its user is taken for what it is: something that a client says."""
     seen: list[str] = []
@@ -256,7 +262,7 @@ async def test_r48_r64_every_request_is_asked_again_who_sends_it() -> None:
 # Opening an address
 
 
-@pytest.mark.requirement("RXSEC-SECURITY-027", "RXSEC-SECURITY-028")
+@pytest.mark.requirement("RXSEC-SECURITY-027", "RXSEC-SECURITY-028", "RXSEC-SECURITY-029")
 @pytest.mark.skipif(sys.platform == "win32", reason="the browser is a script with a shebang")
 def test_v36_r102_the_address_reaches_the_browser_as_one_argument(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

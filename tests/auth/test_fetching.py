@@ -69,7 +69,7 @@ def resolving(*answers: list[str]) -> Callable[[str, int], Awaitable[list[str]]]
 
 @pytest.mark.hostile
 @pytest.mark.parametrize("address", [*NEVER[:20], *PRIVATE, *LOOPBACK])
-@pytest.mark.requirement("RXSEC-SECURITY-009")
+@pytest.mark.requirement("RXSEC-SECURITY-009", "RXSEC-SECURITY-011")
 async def test_V38_a_name_is_refused_for_any_address_it_has(address: str) -> None:
     """A good address beside a bad one makes it no better."""
     for found in ([address], ["93.184.216.34", address]):
@@ -102,6 +102,7 @@ async def test_V38_dns_rebinding_is_looked_up_once() -> None:
         await changing.close()
 
 
+@pytest.mark.requirement("RXSEC-SECURITY-010")
 @pytest.mark.hostile
 @pytest.mark.parametrize(
     "url",
@@ -134,6 +135,7 @@ def test_a_plain_url_is_taken_apart() -> None:
     assert not parse_url("http://127.evil.example/").is_local_name
 
 
+@pytest.mark.requirement("RXSEC-SECURITY-012")
 @pytest.mark.hostile
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_V32_redirects_stay_in_their_origin(status: int) -> None:

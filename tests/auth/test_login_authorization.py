@@ -51,7 +51,13 @@ async def test_R76_a_server_that_does_not_say_S256_is_refused(place: str, method
 
 
 @pytest.mark.requirement(
-    "R2511-AUTH-045", "R2511-AUTH-046", "R2511-AUTH-047", "R2511-AUTH-048", "R2511-AUTH-052"
+    "R2511-AUTH-045",
+    "R2511-AUTH-046",
+    "R2511-AUTH-047",
+    "R2511-AUTH-048",
+    "R2511-AUTH-052",
+    "R2511-AUTH-049",
+    "R2607-AUTH-070",
 )
 @pytest.mark.requirement(
     "R2607-AUTH-066", "R2607-AUTH-067", "R2607-AUTH-068", "R2607-AUTH-069", "R2607-AUTH-073"
@@ -100,6 +106,8 @@ async def test_what_the_endpoint_has_in_its_query_stays() -> None:
     "RXSEC-SECURITY-024",
     "RXSEC-SECURITY-025",
     "RXSEC-SECURITY-031",
+    "RXSEC-SECURITY-010",
+    "RXSEC-SECURITY-026",
 )
 async def test_V35_V36_V37_odd_endpoints_are_never_opened(name: str, endpoint: str | None) -> None:
     async with World() as world:
@@ -177,6 +185,7 @@ async def test_a_denial_is_a_typed_error_and_a_page() -> None:
         assert world.issuer.at("/token") == []
 
 
+@pytest.mark.requirement("R2511-AUTH-091", "R2607-AUTH-122")
 @pytest.mark.hostile
 @pytest.mark.parametrize(
     "answer", [{"code": ""}, {"code": "", "state": ""}, {"state": "x" * 43}, {"state": ""}]

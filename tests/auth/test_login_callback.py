@@ -181,6 +181,7 @@ class Reading(html.parser.HTMLParser):
         self.elements.append((tag, dict(attrs)))
 
 
+@pytest.mark.requirement("RXSEC-SECURITY-030")
 @pytest.mark.parametrize("page", CallbackPage)
 def test_V39_pages_need_no_script_load_nothing_and_are_not_framed(page: CallbackPage) -> None:
     head, _, body = render(page).partition(b"\r\n\r\n")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from login_stage import World
+from test_cli_measuring import programs
 
 BROWSER = """
 import sys, urllib.request
@@ -149,3 +150,32 @@ async def test_what_makes_no_sense_is_usage(tmp_path: Path, words: tuple[str, ..
     code, out, err = await Desk(tmp_path).run(*words)
     assert (code, out) == (2, "")
     assert "Traceback" not in err
+
+
+@pytest.mark.hostile
+async def test_the_conformance_suite_is_let_in_by_a_stored_login(tmp_path: Path) -> None:
+    """Every request of the suite carries the token of the login, renewed where it has run out; no word of it has it."""
+    desk = Desk(tmp_path)
+    desk.env["PATH"] = f"{programs(tmp_path, 'v22.1.0')}{os.pathsep}{desk.env['PATH']}"
+    async with World() as world:
+        words = ("conformance", world.resource, "--only", "ping", "-r", "2026-07-28")
+        code, _, err = await desk.run(*words, "--auth")
+        assert code == 6
+        assert f"dovetail auth login {world.resource}" in err
+        assert (await desk.run("auth", "login", world.resource))[0] == 0
+        for renewed in (False, True):
+            if renewed:
+                world.valid.clear()  # what was issued is good no more
+            world.mcp.seen.clear()
+            code, out, err = await desk.run(*words, "--auth")
+            assert code == 1, err  # this server's messages are not those of a good one, which is told
+            assert "1 of 1 scenarios passed" in out
+            assert "token-" not in out + err
+            asked = [
+                each.headers.get("authorization", "")
+                for each in world.mcp.seen
+                if each.method == "POST" and each.json["method"] in ("initialize", "tools/list")
+            ]
+            assert len(asked) == 2, asked
+            assert {each.removeprefix("Bearer ") in world.valid for each in asked} == {True}
+        assert len(world.issuer.at("/authorize")) == 1

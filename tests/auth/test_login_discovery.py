@@ -132,7 +132,9 @@ async def test_mix_up_a_server_that_claims_an_honest_issuer_gets_nothing() -> No
         assert world.issuer.seen == []
 
 
-@pytest.mark.requirement("R2503-AUTH-003", "R2503-AUTH-007", "R2503-AUTH-010", "R2503-AUTH-029")
+@pytest.mark.requirement(
+    "R2503-AUTH-003", "R2503-AUTH-007", "R2503-AUTH-010", "R2503-AUTH-029", "R2503-AUTH-032"
+)
 async def test_r90_2025_03_26_metadata_at_the_root_of_the_server() -> None:
     async with World() as world:
         del world.mcp.routes[f"{RESOURCE_PATH}/mcp"]
@@ -214,6 +216,7 @@ async def test_a_resource_without_authorization_servers_is_an_error() -> None:
             await world.use()
 
 
+@pytest.mark.requirement("RXSEC-SECURITY-011")
 @pytest.mark.hostile
 @pytest.mark.parametrize(
     "issuer",
@@ -233,6 +236,7 @@ async def test_V38_an_issuer_at_a_private_address_is_not_asked(issuer: str) -> N
         assert world.visits == []
 
 
+@pytest.mark.requirement("RXSEC-SECURITY-012")
 @pytest.mark.hostile
 @pytest.mark.parametrize("path", [SERVER_PATH, f"{RESOURCE_PATH}/mcp"])
 async def test_V32_metadata_that_redirects_to_another_origin_is_not_used(path: str) -> None:

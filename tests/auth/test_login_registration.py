@@ -4,6 +4,7 @@ import base64
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
@@ -14,7 +15,9 @@ from dovetail.auth.login import CredentialsUnbound, MemoryTokens, OAuth, Registr
 DOCUMENT = "https://app.example/client.json"
 
 
-@pytest.mark.requirement("R2607-AUTH-051", "R2607-AUTH-036")
+@pytest.mark.requirement(
+    "R2607-AUTH-051", "R2607-AUTH-036", "R2511-AUTH-026", "R2511-AUTH-041", "R2607-AUTH-013", "R2607-AUTH-028"
+)
 async def test_R71_known_beforehand_comes_before_everything() -> None:
     async with World() as world:
         world.metadata["client_id_metadata_document_supported"] = True
@@ -24,7 +27,19 @@ async def test_R71_known_beforehand_comes_before_everything() -> None:
         assert world.issuer.at("/register") == []
 
 
-@pytest.mark.requirement("R2607-AUTH-017", "R2511-AUTH-030", "R2607-AUTH-051")
+@pytest.mark.requirement(
+    "R2607-AUTH-017",
+    "R2511-AUTH-030",
+    "R2607-AUTH-051",
+    "R2511-AUTH-006",
+    "R2511-AUTH-026",
+    "R2511-AUTH-027",
+    "R2511-AUTH-040",
+    "R2607-AUTH-013",
+    "R2607-AUTH-014",
+    "R2607-AUTH-027",
+    "R2607-AUTH-044",
+)
 async def test_R71_then_the_document_where_it_is_taken() -> None:
     async with World() as world:
         world.metadata["client_id_metadata_document_supported"] = True
@@ -32,6 +47,42 @@ async def test_R71_then_the_document_where_it_is_taken() -> None:
         assert world.issuer.at("/authorize")[0].query["client_id"] == DOCUMENT
         assert world.issuer.at("/token")[0].form["client_id"] == DOCUMENT
         assert world.issuer.at("/register") == []
+
+
+async def carry(url: str) -> str:
+    """Where a person ends up who logs in at an address, and pastes it."""
+    async with aiohttp.ClientSession() as session, session.get(url, allow_redirects=False) as response:
+        return response.headers["location"]
+
+
+@pytest.mark.requirement("R2607-AUTH-032")
+@pytest.mark.parametrize(
+    "redirect_uri,kind",
+    [
+        ("https://app.example/cb", "web"),
+        ("https://8.8.8.8/cb", "web"),
+        ("https://localhost/cb", "native"),
+        ("https://app.localhost:8443/cb", "native"),
+        ("https://127.0.0.1/cb", "native"),
+        ("https://[::1]/cb", "native"),
+        ("http://127.0.0.1:53682/cb", "native"),
+        (None, "native"),
+    ],
+)
+def test_a_document_says_which_kind_of_application_it_is(redirect_uri: str | None, kind: str) -> None:
+    auth = OAuth(redirect_uri=redirect_uri, client_metadata_url=DOCUMENT)
+    assert auth.metadata_document()["application_type"] == kind
+
+
+@pytest.mark.requirement("R2607-AUTH-032")
+@pytest.mark.parametrize("host,kind", [("app.example", "web"), ("localhost", "native")])
+async def test_who_is_sent_back_to_a_site_registers_as_one(host: str, kind: str) -> None:
+    uri = f"https://{host}/cb"
+    async with World() as world:
+        auth = world.oauth(redirect_uri=uri, open_browser=lambda _: False, paste=carry)
+        assert await world.use(auth) == "done"
+        said = world.issuer.at("/register")[0].json
+        assert (said["application_type"], said["redirect_uris"]) == (kind, [uri])
 
 
 @pytest.mark.requirement("R2607-AUTH-017", "R2511-AUTH-030")
@@ -47,7 +98,19 @@ def test_R74_the_address_of_a_document_is_https_with_a_path(url: str) -> None:
 
 
 @pytest.mark.requirement(
-    "R2607-AUTH-030", "R2511-AUTH-089", "R2607-AUTH-120", "R2607-AUTH-112", "R2511-AUTH-081"
+    "R2607-AUTH-030",
+    "R2511-AUTH-089",
+    "R2607-AUTH-120",
+    "R2607-AUTH-112",
+    "R2511-AUTH-081",
+    "R2506-AUTH-001",
+    "R2506-AUTH-006",
+    "R2511-AUTH-026",
+    "R2511-AUTH-040",
+    "R2607-AUTH-013",
+    "R2607-AUTH-027",
+    "R2607-AUTH-031",
+    "R2607-AUTH-086",
 )
 @pytest.mark.requirement("R2503-AUTH-021")
 async def test_R72_then_registration_as_a_native_application() -> None:
@@ -90,6 +153,7 @@ async def test_V21_V22_V23_R73_another_authorization_server_means_another_regist
         assert world.grants() == ["authorization_code"]
 
 
+@pytest.mark.requirement("R2607-AUTH-038")
 @pytest.mark.hostile
 async def test_V21_a_malicious_server_gets_no_byte_of_a_given_secret() -> None:
     async with World() as world, Stage() as evil:
@@ -110,7 +174,7 @@ def test_V22_credentials_without_an_issuer_are_refused(options: dict[str, Any]) 
         OAuth(client_secret="x")
 
 
-@pytest.mark.requirement("R2607-AUTH-033")
+@pytest.mark.requirement("R2607-AUTH-033", "R2607-AUTH-034")
 async def test_R72_a_refusal_over_redirect_addresses_is_met_once_and_then_told() -> None:
     async with World() as world:
         refusal = {"error": "invalid_redirect_uri", "error_description": "no\x1b[31m numbers"}
@@ -148,6 +212,7 @@ async def test_R72_odd_answers_to_a_registration_end_in_a_typed_error(answer: An
         assert world.visits == []
 
 
+@pytest.mark.requirement("R2511-AUTH-026", "R2607-AUTH-013")
 async def test_without_any_way_to_become_known_the_error_says_what_to_do() -> None:
     async with World() as world:
         del world.metadata["registration_endpoint"]

@@ -16,7 +16,16 @@ def asked(world: World) -> list[str]:
     return [seen.query.get("scope", "-") for seen in world.issuer.at("/authorize")]
 
 
-@pytest.mark.requirement("R2511-AUTH-018", "R2511-AUTH-019", "R2607-AUTH-054", "R2607-AUTH-055")
+@pytest.mark.requirement(
+    "R2511-AUTH-018",
+    "R2511-AUTH-019",
+    "R2607-AUTH-054",
+    "R2607-AUTH-055",
+    "R2511-AUTH-043",
+    "R2511-AUTH-044",
+    "R2607-AUTH-058",
+    "R2607-AUTH-059",
+)
 @pytest.mark.parametrize("supported", [None, [], ["other"], ["read", "write", "admin"]])
 async def test_R83_the_challenge_is_taken_as_it_is(supported: list[str] | None) -> None:
     """Whatever the metadata lists: no set relation is assumed."""
@@ -29,6 +38,7 @@ async def test_R83_the_challenge_is_taken_as_it_is(supported: list[str] | None) 
         assert asked(world) == ["read special"]
 
 
+@pytest.mark.requirement("R2511-AUTH-022", "R2511-AUTH-044", "R2607-AUTH-059")
 @pytest.mark.parametrize("supported,expected", [(["a", "b"], "a b"), ([], "-"), (None, "-")])
 async def test_R83_then_the_list_of_the_resource_else_nothing(
     supported: list[str] | None, expected: str
@@ -39,6 +49,7 @@ async def test_R83_then_the_list_of_the_resource_else_nothing(
         assert asked(world) == [expected]
 
 
+@pytest.mark.requirement("R2511-AUTH-069", "R2511-AUTH-070", "R2607-AUTH-096", "R2607-AUTH-097")
 async def test_R83_stepping_up_keeps_the_scopes_of_before() -> None:
     async with World() as world:
         world.challenge = f'Bearer scope="read", resource_metadata="{world.mcp.url}{RESOURCE_PATH}/mcp"'

@@ -223,6 +223,7 @@ async def test_an_answer_of_another_issuer_is_a_refused_step(issuer: str | None)
         assert world.grants() == []
 
 
+@pytest.mark.requirement("R2511-AUTH-091", "R2607-AUTH-122")
 async def test_an_answer_with_another_state_is_a_refused_step_and_the_login_goes_on_waiting() -> None:
     async with World() as world:
         world.callback = {"state": "another-state"}

@@ -33,6 +33,8 @@ def told(answer: Any) -> dict[str, str]:
     "R2511-AUTH-016",
     "R2607-AUTH-090",
     "R2511-AUTH-064",
+    "R2511-AUTH-002",
+    "R2607-AUTH-040",
 )
 async def test_r62_r67_without_a_token_the_challenge_says_where_to_begin():
     async with protected(scopes=["notes:read", "notes:list"]) as (issuer, wire):

@@ -144,6 +144,16 @@ def needs(answer: Answer) -> set[str]:
     "R2511-AUTH-066",
     "R2607-AUTH-090",
     "R2511-AUTH-064",
+    "R2511-AUTH-020",
+    "R2511-AUTH-067",
+    "R2511-AUTH-068",
+    "R2511-RESOURCES-009",
+    "R2511-RESOURCES-011",
+    "R2607-AUTH-057",
+    "R2607-AUTH-094",
+    "R2607-AUTH-095",
+    "R2607-RESOURCES-018",
+    "R2607-RESOURCES-020",
 )
 async def test_what_needs_scopes_says_which_and_all_of_them(era):
     async with calling(era) as caller:
@@ -196,6 +206,9 @@ async def test_what_a_scope_is_made_of_never_leaves_its_place_in_the_header():
             assert (challenge.scheme, challenge.parameters["error"]) == ("bearer", "insufficient_scope")
 
 
+@pytest.mark.requirement(
+    "R2511-RESOURCES-009", "R2511-RESOURCES-011", "R2607-RESOURCES-018", "R2607-RESOURCES-020"
+)
 @pytest.mark.parametrize("era", ERAS)
 async def test_what_is_no_matter_of_scope_is_unknown(era):
     async with calling(era) as caller:

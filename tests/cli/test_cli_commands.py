@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.cli import main
+from dovetail.cli import exits, main
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 
 TARGET = str(Path(__file__).with_name("target_server.py"))
@@ -360,3 +360,22 @@ def test_export_openapi(run, tmp_path):
     assert (code, out) == (0, "")
     assert str(place) in err
     assert json.loads(place.read_text())["paths"] == document["paths"]
+
+
+def test_garbage_is_looked_for_again_once_the_commands_are_imported():
+    """Not meanwhile, which makes every command begin sooner; whether it goes well or not."""
+    probe = (
+        "import gc, sys\n"
+        "from dovetail.cli import main\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'cyclopts':\n"
+        "            print(gc.isenabled())\n"
+        "            if sys.argv[1] == 'broken':\n"
+        "                raise ImportError('broken')\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "print(main(['list']), gc.isenabled())\n"
+    )
+    for how, code in (("whole", exits.USAGE), ("broken", exits.NO_SERVER)):
+        done = subprocess.run([sys.executable, "-c", probe, how], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["False", str(code), "True"], done.stderr

@@ -1,5 +1,6 @@
 """Questions of a server on the command line: at a real terminal, without one, and answered beforehand."""
 
+import asyncio
 import os
 import re
 import signal
@@ -11,8 +12,9 @@ import pytest
 from dovetail.cli import main
 from dovetail.cli import terminal as terminal_module
 from dovetail.cli.answering import TerminalHandlers
+from dovetail.cli.coercion import Pair
 from dovetail.cli.fields import fields_of
-from dovetail.client.answers import Accept, Cancel, Decline, ElicitRequest
+from dovetail.client.answers import Accept, Cancel, Decline, ElicitRequest, Visit
 from dovetail.protocol.revisions import STATEFUL, STATELESS
 
 TARGET = str(Path(__file__).with_name("target_server.py"))
@@ -79,7 +81,19 @@ def test_a_visit(terminal, typed, code):
     assert re.search("target.* asks you to visit", before, re.IGNORECASE)
     assert "host example.com" in before
     shown.type(typed)
+    if code == 0:
+        shown.wait_for("Press Enter when you have been there: ")
+        shown.type("")
     assert shown.result() == (code, "visited\n" if code == 0 else "")
+
+
+def test_a_visit_that_leads_nowhere_is_agreed_to_once():
+    """Nobody is there to go: what ``--yes`` agreed to is not agreed to again and again."""
+    visit = Visit(server="s", message="m", url="https://a.example/", host="a.example", call_waits=True)
+    nobody = terminal_module.Terminal()
+    nobody.there = False
+    handlers = TerminalHandlers(yes=True, terminal=nobody)
+    assert [asyncio.run(handlers.visit(visit)) for _ in range(2)] == [True, False]
 
 
 def test_a_call_goes_on_when_the_person_says_that_the_visit_is_done(terminal):
@@ -213,3 +227,36 @@ def test_fields_are_safe_to_show():
     assert mail.title() == "\\x1bMail"
     assert mail.description() == "where to\\u202e"
     assert mail.hint() == "email, may be left empty"
+
+
+class Typing(terminal_module.Terminal):
+    """A person who types these lines."""
+
+    def __init__(self, *lines):
+        super().__init__()
+        self.there = True
+        self.lines = list(lines)
+
+    async def ask(self, prompt):
+        return self.lines.pop(0)
+
+
+NICK = {
+    "type": "object",
+    "properties": {
+        "nick": {"type": "string", "default": "Bob"},
+        "name": {"type": "string", "default": "Eve"},
+    },
+    "required": ["name"],
+}
+
+
+@pytest.mark.requirement("R2511-ELICITATION-011", "R2607-ELICITATION-012")
+def test_a_field_with_a_suggestion_is_left_empty(capsys):
+    """Only one that may be: of another the word is an answer like any."""
+    request = ElicitRequest(server="s", message="m", schema=NICK)
+    typed = TerminalHandlers(terminal=Typing(":empty", ":empty"))
+    assert asyncio.run(typed.form(request)) == Accept({"nick": None, "name": ":empty"})
+    assert ":empty to leave a field empty that may be" in capsys.readouterr().err
+    given = TerminalHandlers([Pair("nick", ":empty"), Pair("name", "Ada")], terminal=Typing())
+    assert asyncio.run(given.form(request)) == Accept({"nick": None, "name": "Ada"})

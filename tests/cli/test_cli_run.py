@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -137,12 +138,18 @@ def test_workers(tmp_path, keeping):
                 assert client.call_tool("add", {"a": 1}).text == "1.5"
 
 
+def connectable(path: str) -> bool:
+    """Whether somebody listens there; the file is there before that."""
+    with socket.socket(socket.AF_UNIX) as tried:
+        return tried.connect_ex(path) == 0
+
+
 def test_unix_lines():
     """Lines on a unix socket."""
     with tempfile.TemporaryDirectory() as place:
         path = os.path.join(place, "s")
         with running("--transport", "unix", "--uds", path) as process:
-            while not os.path.exists(path):
+            while not connectable(path):
                 assert process.poll() is None
                 time.sleep(0.01)  # nothing tells that the socket is there but the socket
             with Client.sync(f"unix:{path}") as client:

@@ -41,6 +41,7 @@ METHODS: dict[str, Callable[[Client], Callable[..., Any]]] = {
 }
 
 
+@pytest.mark.requirement("R2607-CANCELLATION-006", "R2607-CANCELLATION-008")
 @pytest.mark.parametrize("name", METHODS)
 async def test_every_method_takes_a_timeout_and_meta(name: str, scripted: Scripted) -> None:
     method = name.partition(" ")[0]

@@ -28,6 +28,7 @@ from dovetail.protocol.errors import (
 )
 from dovetail.protocol.revisions import STATEFUL
 from dovetail.protocol.types import ProgressNotice
+from dovetail.telemetry import ObservedOperation, Observer
 
 Command = Callable[..., list[str]]
 
@@ -206,7 +207,7 @@ async def test_progress_moves_the_deadline_but_not_the_last_one(stateful: Comman
             await client.call_tool("slow", {"steps": 20, "pause": 0.1}, progress=lambda _: None)
 
 
-@pytest.mark.requirement("R2511-CANCELLATION-001", "R2607-CANCELLATION-005")
+@pytest.mark.requirement("R2511-CANCELLATION-001", "R2607-CANCELLATION-005", "R2607-CANCELLATION-007")
 @pytest.mark.parametrize("era", ["stateful", "stateless"])
 async def test_a_timeout_and_a_cancellation_take_the_request_back(
     era: str, stateful: Command, stateless: Command
@@ -227,7 +228,7 @@ async def test_a_timeout_and_a_cancellation_take_the_request_back(
         assert len({item["requestId"] for item in cancelled}) == 2
 
 
-@pytest.mark.requirement("R2511-CANCELLATION-002")
+@pytest.mark.requirement("R2511-CANCELLATION-002", "R2411-LIFECYCLE-002", "R2511-LIFECYCLE-027")
 async def test_initialize_is_never_cancelled(tmp_path: Path) -> None:
     program = "import sys\nfor line in sys.stdin:\n    open(sys.argv[1], 'a').write(line)\n"
     seen = tmp_path / "seen"
@@ -292,6 +293,25 @@ async def test_a_server_is_started_again(revision: str, stateful: Command, state
                 pass
         await client.call_tool("change")
         assert (await asyncio.wait_for(anext(events), 10)).uri == "raw://a"
+
+
+@pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
+async def test_observers_hear_of_a_server_that_was_started_again(
+    revision: str, stateful: Command, stateless: Command
+) -> None:
+    begun: list[str] = []
+
+    class Noting(Observer):
+        def begin(self, operation: ObservedOperation) -> None:
+            if operation.target:
+                begun.append(operation.target)
+
+    command = stateful() if revision < "2026" else stateless()
+    async with Client(command, restart=True, telemetry=Noting()) as client:
+        with pytest.raises(ServerExited):
+            await client.call_tool("die")
+        await client.call_tool("echo", {"text": "back"})
+    assert begun == ["die", "echo"]
 
 
 async def test_a_server_that_keeps_dying_is_given_up(

@@ -256,7 +256,7 @@ class _Forgetful(set[str]):
 # What may be spoken
 
 
-@pytest.mark.requirement("R2511-VERSIONING-009")
+@pytest.mark.requirement("R2511-VERSIONING-009", "R2511-VERSIONING-006")
 @pytest.mark.parametrize("offer", ["2025-11-25", ("2025-03-26", "2025-11-25")])
 async def test_a_session_in_a_revision_that_was_not_offered_is_ended(offer: Any) -> None:
     server = Old(rpc(404, -32601, "Method not found"))

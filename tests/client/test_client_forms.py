@@ -111,6 +111,28 @@ async def test_a_null_is_an_answer_left_out(answer: Any, content: Any) -> None:
     assert result.content == content
 
 
+@pytest.mark.parametrize(
+    "answer, content",
+    [
+        ({"name": "Ada", "nick": None}, {"name": "Ada", "nicer": "x"}),
+        ({"name": "Ada", "nicer": None}, {"name": "Ada", "nick": "Bob"}),
+        ({"name": None}, {"name": "Eve", "nick": "Bob", "nicer": "x"}),
+        ({}, {"name": "Eve", "nick": "Bob", "nicer": "x"}),
+    ],
+)
+@pytest.mark.requirement("R2511-ELICITATION-011", "R2607-ELICITATION-012")
+async def test_what_a_person_takes_out_is_not_suggested_again(answer: Any, content: Any) -> None:
+    fields = {
+        "name": {"type": "string", "default": "Eve"},
+        "nick": {"type": "string", "default": "Bob"},
+        "nicer": {"type": "string", "default": "x"},
+    }
+    schema = {"type": "object", "properties": fields, "required": ["name"]}
+    params = ElicitParams(message="m", requested_schema=schema)
+    result = await answer_elicitation(params, Options(elicitation=lambda _: answer), "s")
+    assert result.content == content
+
+
 async def test_an_answer_that_names_no_field_says_how_to_name_them() -> None:
     """As of a handler that gives an object of its own for a form of several fields."""
 
@@ -130,6 +152,7 @@ async def test_a_null_for_what_is_required_does_not_fit() -> None:
         await answer_elicitation(params, Options(elicitation=lambda _: {"a": None}), "s")
 
 
+@pytest.mark.requirement("R2511-ELICITATION-056", "R2607-ELICITATION-045")
 @pytest.mark.parametrize(
     "kind,given,fits",
     [

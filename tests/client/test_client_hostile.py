@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from must_peer import RawPeer
 
-from dovetail.client import Client, ElicitRequest
+from dovetail.client import Client, ElicitRequest, questions
 from dovetail.client.callbacks import CallbackQueue
-from dovetail.client.link import MAX_QUESTIONS
+from dovetail.client.link import MAX_ASKED, MAX_QUESTIONS
 from dovetail.client.timeouts import CallTimeout
-from dovetail.protocol.errors import Closed, ConnectionLost, RemoteProtocolError, RequestTimeout, RPCError
+from dovetail.protocol.errors import (
+    Closed,
+    ConnectionLost,
+    InternalError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RequestTimeout,
+    RPCError,
+)
+from dovetail.protocol.revisions import STATEFUL
 from dovetail.protocol.types import ProgressNotice
 
 SERVER = [sys.executable, str(Path(__file__).parent / "servers" / "hostile.py")]
@@ -245,3 +255,84 @@ async def test_a_courier_keeps_order_and_bounds(caplog: pytest.LogCaptureFixture
     await asyncio.sleep(0)
     assert heard == [3, 4, 5]
     _ = ProgressNotice
+
+
+FORM = {"message": "m", "requestedSchema": {"type": "object", "properties": {}}}
+
+
+def asking(number: int, revision: str) -> RawPeer:
+    """A server whose tool asks so many questions, one after the other, before it answers."""
+    calls: list[Any] = []
+
+    def answer(peer: RawPeer, message: dict[str, Any]) -> None:
+        if message.get("method") == "tools/call":
+            calls.append(message["id"])
+            answered = 0
+        else:
+            answered = int(message["id"][1:]) + 1
+        if answered < number:
+            peer.say(id=f"q{answered}", method="elicitation/create", params=FORM)
+        else:
+            peer.result(calls[-1], content=[{"type": "text", "text": "ok"}])
+
+    return RawPeer(answer, revision=revision)
+
+
+def refusals(peer: RawPeer) -> list[str]:
+    return [message["error"]["message"] for message in peer.seen if "error" in message]
+
+
+@pytest.mark.requirement("R2511-ELICITATION-039", "R2511-SAMPLING-016")
+async def test_a_server_that_asks_all_the_time_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "QUESTION_BURST", 64)
+    shown: list[ElicitRequest] = []
+    peer = asking(200, STATEFUL[-1])
+    async with Client(peer, elicitation=lambda form: shown.append(form) or {}, question_rate=0.001) as client:
+        assert (await client.call_tool("t")).text == "ok"
+        assert len(shown) == 64
+        assert len(refusals(peer)) == 200 - 64
+        assert (
+            "ask 64 questions at once and then 0.001 per second (question_rate= of the client); ask again in"
+            in refusals(peer)[0]
+        )
+
+
+@pytest.mark.requirement("R2511-ELICITATION-039", "R2511-SAMPLING-016")
+async def test_one_call_asks_no_more_than_it_may() -> None:
+    shown: list[ElicitRequest] = []
+    peer = asking(MAX_ASKED + 5, STATEFUL[-1])
+    async with Client(peer, elicitation=lambda form: shown.append(form) or {}, question_rate=None) as client:
+        for times in (1, 2):
+            assert (await client.call_tool("t")).text == "ok"
+            assert len(shown) == times * MAX_ASKED
+        assert refusals(peer) == [f"the call has asked {MAX_ASKED} questions, which is all that one may"] * 10
+
+
+@pytest.mark.requirement("R2607-SAMPLING-022")
+async def test_rounds_are_held_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "QUESTION_BURST", 64)
+    shown: list[Any] = []
+    sampling = {
+        "method": "sampling/createMessage",
+        "params": {"messages": [], "maxTokens": 5},
+    }
+
+    def answer(peer: RawPeer, message: dict[str, Any]) -> None:
+        asked = {f"q{number}": sampling for number in range(40)}
+        peer.result(message["id"], resultType="input_required", requestState="s", inputRequests=asked)
+
+    # Not in a thread: those that have not begun when one is refused are shown to nobody, with their call.
+    async def model(params: Any) -> str:
+        shown.append(params)
+        return "yes"
+
+    async with Client(RawPeer(answer), sampling=model, question_rate=0.001) as client:
+        with pytest.raises(InternalError, match="64 questions at once"):
+            await client.call_tool("t")
+    assert len(shown) == 64
+
+
+@pytest.mark.parametrize("rate", [0, -1, True, "5"])
+def test_a_rate_is_a_number_above_zero(rate: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="question_rate"):
+        Client(RawPeer(lambda peer, message: None), question_rate=rate)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from must_peer import RawPeer
 
-from dovetail.client import Client
+from dovetail.client import Client, ServerWarning
 from dovetail.protocol.caching import Cache
 from dovetail.protocol.errors import FeatureUnavailable, LocalProtocolError, RequestTimeout, ServerExited
 from dovetail.protocol.listening import Change
@@ -183,3 +184,67 @@ def test_what_is_kept_of_a_resource_is_dropped_when_something_below_it_changes()
     cache.invalidate(Change("resource", "raw://a/below"))
     assert cache.get("resources/read", ReadResourceParams(uri="raw://a"), "", 0) is None
     assert cache.get("resources/read", ReadResourceParams(uri="raw://b"), "", 0) is kept
+
+
+def agreeing_to(told: dict[str, Any]) -> RawPeer:
+    """A server of 2026-07-28 that honours this much of any subscription."""
+
+    def answer(peer: RawPeer, message: dict[str, Any]) -> None:
+        if message["method"] == "subscriptions/listen":
+            meta = {"io.modelcontextprotocol/subscriptionId": message["id"]}
+            params = {"_meta": meta, "notifications": told}
+            peer.say(method="notifications/subscriptions/acknowledged", params=params)
+
+    return RawPeer(answer)
+
+
+@pytest.mark.requirement("R2607-SUBSCRIPTIONS-004")
+async def test_what_a_server_does_not_agree_to_is_told() -> None:
+    warned: list[ServerWarning] = []
+    uris = [f"raw://{name}" for name in "abcde"]
+    peer = agreeing_to({"toolsListChanged": True, "resourceSubscriptions": ["raw://b"]})
+    async with (
+        Client(peer, on_warning=warned.append) as client,
+        client.listen(tools=True, prompts=True, resources=uris) as events,
+    ):
+        assert events.missing.to_wire() == {
+            "promptsListChanged": True,
+            "resourceSubscriptions": ["raw://a", "raw://c", "raw://d", "raw://e"],
+        }
+        (warning,) = client.warnings
+        assert warned == [warning]
+        assert (warning.kind, warning.subject) == ("subscription", "raw://a")
+        assert (
+            "the list of prompts, 'raw://a', 'raw://c', 'raw://d', 1 more resources: the server did not agree"
+            in warning.message
+        )
+
+
+@pytest.mark.requirement("R2607-SUBSCRIPTIONS-004")
+async def test_what_a_server_agrees_to_is_missing_nowhere() -> None:
+    peer = agreeing_to({"toolsListChanged": True, "resourceSubscriptions": ["raw://a", "raw://b"]})
+    async with (
+        Client(peer) as client,
+        client.listen(tools=True, resources=["raw://b"]) as events,
+    ):
+        assert events.missing.to_wire() == {}
+        assert client.warnings == ()
+
+
+@pytest.mark.requirement("R2607-SUBSCRIPTIONS-004")
+async def test_a_resource_that_the_server_tells_nothing_of_is_not_subscribed_to() -> None:
+    peer = agreeing_to({})
+    async with Client(peer) as client:
+        for _ in range(2):
+            with pytest.raises(FeatureUnavailable, match="did not agree to tell of updates of 'raw://a'"):
+                await client.subscribe("raw://a")
+        assert not client._connection.notifications.subscriptions
+
+
+@pytest.mark.requirement("R2607-SUBSCRIPTIONS-004")
+def test_the_blocking_client_says_what_is_missing() -> None:
+    with (
+        Client.sync(agreeing_to({})) as client,
+        client.listen(tools=True) as events,
+    ):
+        assert events.missing.to_wire() == {"toolsListChanged": True}

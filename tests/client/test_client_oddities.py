@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from must_peer import RawPeer
 from raw_http import RawHTTP, result
 
 from dovetail import App, ToolResult
 from dovetail.client import Client, OutputInvalid, ServerWarning
 from dovetail.client.server_warnings import LIMIT, ServerWarnings
 from dovetail.protocol.errors import RemoteProtocolError
+from dovetail.protocol.revisions import STATEFUL, STATELESS
 
 Scripted = Callable[..., list[str]]
 SCHEMA = {"type": "object"}
@@ -355,3 +357,29 @@ def test_warnings_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     for number in range(LIMIT + 10):
         kept.add(ServerWarning(kind="item", message=str(number)))
     assert [warning.message for warning in kept.all] == [str(number) for number in range(10, LIMIT + 10)]
+
+
+@pytest.mark.parametrize("revision", [STATEFUL[0], STATELESS[-1]])
+@pytest.mark.parametrize(
+    "body, values, left_out",
+    [
+        ({}, [], "completion was left out of the result of completion/complete: it is missing"),
+        ({"completion": {}}, [], "completion.values was left out"),
+        ({"completion": {"values": None}}, [], "completion.values was left out"),
+        ({"completion": 7}, [], "completion was left out"),
+        (
+            {"completion": {"values": ["a", 5, "b"], "total": 3}},
+            ["a", "b"],
+            "completion.values[1] was left out",
+        ),
+        ({"completion": {"values": ["a"], "hasMore": "yes"}}, ["a"], "completion.hasMore was left out"),
+    ],
+)
+@pytest.mark.requirement("R2511-COMPLETION-004", "R2607-COMPLETION-005")
+async def test_what_there_is_of_completions_is_taken(
+    revision: str, body: dict[str, Any], values: list[str], left_out: str
+) -> None:
+    peer = RawPeer(lambda peer, message: peer.result(message["id"], **body), revision=revision)
+    async with Client(peer, revision=revision) as client:
+        assert (await client.complete("p", "x")).values == values
+        assert left_out in client.warnings[0].message

@@ -79,7 +79,7 @@ async def test_a_pinned_revision_is_spoken_at_once(stateful: Command, stateless:
         assert client.revision == "2026-07-28"
 
 
-@pytest.mark.requirement("R2511-VERSIONING-009")
+@pytest.mark.requirement("R2511-VERSIONING-009", "R2511-VERSIONING-006")
 async def test_a_server_that_chose_another_revision_is_left(stateful: Command) -> None:
     with pytest.raises(FeatureUnavailable, match="2025-06-18"):
         await Client(stateful("2025-06-18"), revision="2025-11-25").open()
@@ -101,6 +101,7 @@ async def test_of_an_offer_the_newest_that_both_speak_is_spoken(offer: Any, spok
     await app.service.stop()
 
 
+@pytest.mark.requirement("R2607-VERSIONING-003", "R2607-VERSIONING-018")
 async def test_an_offer_bounds_what_a_server_may_lead_to(stateless: Command, stateful: Command) -> None:
     async with Client(stateful("2025-03-26"), revision=("2026-07-28", "2025-03-26")) as client:
         assert client.revision == "2025-03-26"

@@ -8,7 +8,7 @@ import pytest
 from raw_http import Answer, RawHTTP, error, result
 from waiting import until
 
-from dovetail.client import Client, eras
+from dovetail.client import Client, OutputInvalid, eras
 from dovetail.protocol.errors import (
     HeaderMismatch,
     HTTPStatusError,
@@ -31,6 +31,8 @@ class Stateful:
         self.live: set[str] = set()
         self.seen: list[tuple[str, str, str]] = []
         self.refuse_all = False
+        self.newest = "2025-06-18"
+        self.offered: list[str] = []
 
     def __call__(self, method: str, headers: dict[str, str], message: Any) -> Answer:
         session = headers.get("mcp-session-id", "")
@@ -43,10 +45,11 @@ class Stateful:
             return 200, {}, None
         if kind == "initialize":
             self.sessions += 1
+            self.offered.append(message["params"]["protocolVersion"])
             name = f"session-{self.sessions}"
             self.live.add(name)
             members = {
-                "protocolVersion": "2025-06-18",
+                "protocolVersion": min(self.newest, self.offered[-1]),
                 "capabilities": {"tools": {}, "resources": {"subscribe": True}},
                 "serverInfo": {"name": "raw", "version": "1"},
             }
@@ -58,7 +61,7 @@ class Stateful:
         return 200, {}, result(message, **(OK if kind == "tools/call" else {}))
 
 
-@pytest.mark.requirement("R2511-VERSIONING-007")
+@pytest.mark.requirement("R2511-VERSIONING-007", "R2511-TRANSPORT-HTTP-051")
 async def test_a_session_from_start_to_end() -> None:
     server = Stateful()
     async with RawHTTP(server) as http:
@@ -90,6 +93,66 @@ async def test_a_lost_session_is_renewed_once_for_all() -> None:
         with pytest.raises(SessionEnded):
             await client.call_tool("t")
         assert server.sessions <= 4
+
+
+@pytest.mark.parametrize("pinned", ["auto", "2025-06-18"])
+@pytest.mark.requirement("R2511-VERSIONING-002")
+async def test_a_renewed_session_offers_the_newest_revision_again(pinned: str) -> None:
+    server = Stateful()
+    async with RawHTTP(server) as http, Client(http.url, revision=pinned) as client:
+        assert client.revision == "2025-06-18"
+        server.live.clear()
+        server.newest = "2025-11-25"
+        assert (await client.call_tool("t")).text == "ok"
+        assert client.revision == ("2025-11-25" if pinned == "auto" else pinned)
+        assert server.offered == ["2025-11-25" if pinned == "auto" else pinned] * 2
+        assert server.seen[-1][2] == client.revision
+
+
+class Promising(Stateful):
+    """A server whose tool promises a number under this name, and gives one under that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.promised = self.given = "n"
+        self.listings = 0
+
+    def __call__(self, method: str, headers: dict[str, str], message: Any) -> Answer:
+        answer = super().__call__(method, headers, message)
+        if answer[0] != 200 or not message or message["method"] not in ("tools/list", "tools/call"):
+            return answer
+        if message["method"] == "tools/call":
+            return 200, JSON, result(message, content=[], structuredContent={self.given: 1})
+        self.listings += 1
+        schema = {"type": "object", "required": [self.promised]}
+        tool = {"name": "t", "inputSchema": {"type": "object"}, "outputSchema": schema}
+        return 200, JSON, result(message, tools=[tool])
+
+
+@pytest.mark.requirement("R2511-TOOLS-017", "R2607-TOOLS-039")
+async def test_outputs_are_checked_in_a_renewed_session() -> None:
+    server = Promising()
+    async with RawHTTP(server) as http, Client(http.url) as client:
+        assert [tool.name async for tool in client.tools()] == ["t"]
+        server.live.clear()
+        assert (await client.call_tool("t")).checked
+        assert server.listings == 1
+        server.given = "m"
+        with pytest.raises(OutputInvalid):
+            await client.call_tool("t")
+        assert server.listings == 2, "it may have been another server's promise"
+
+
+@pytest.mark.requirement("R2511-TOOLS-017")
+async def test_outputs_are_held_against_the_listing_of_the_server_that_came_instead() -> None:
+    server = Promising()
+    async with RawHTTP(server) as http, Client(http.url) as client:
+        assert [tool.name async for tool in client.tools()] == ["t"]
+        server.live.clear()
+        server.promised = server.given = "m"
+        for _ in range(2):
+            assert (await client.call_tool("t")).checked
+        assert server.listings == 2
 
 
 class Stateless:
@@ -135,7 +198,7 @@ def regional(header: Any) -> dict[str, Any]:
     return {"name": "t", "inputSchema": {"type": "object", "properties": {"place": target}}}
 
 
-@pytest.mark.requirement("R2607-TOOLS-029", "R2607-TOOLS-030")
+@pytest.mark.requirement("R2607-TOOLS-029", "R2607-TOOLS-030", "R2607-TRANSPORT-HTTP-049")
 @pytest.mark.requirement(
     "R2607-TRANSPORT-HTTP-027",
     "R2607-TRANSPORT-HTTP-028",
@@ -163,6 +226,7 @@ async def test_headers_repeat_the_body_and_stale_ones_are_learned(caplog: pytest
         assert all(headers["mcp-protocol-version"] == "2026-07-28" for _, headers in server.seen)
 
 
+@pytest.mark.requirement("R2607-VERSIONING-009")
 async def test_a_revision_that_is_dropped_leads_to_an_error_not_a_loop() -> None:
     server = Stateless()
     async with RawHTTP(server) as http, Client(http.url) as client:
@@ -204,6 +268,7 @@ async def test_refusals_by_status(status: int, body: Any, kind: type[Exception])
             await Client(http.url).open()
 
 
+@pytest.mark.requirement("R2607-VERSIONING-009")
 async def test_a_server_that_goes_back_to_the_stateful_era_is_found_again() -> None:
     modern, old = Stateless(), Stateful()
 

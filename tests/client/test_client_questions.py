@@ -87,6 +87,7 @@ async def test_every_answer_to_a_form(stateful: Command, answer: Any, expected: 
         assert await told(client, "forms") == expected
 
 
+@pytest.mark.requirement("R2511-ELICITATION-056", "R2607-ELICITATION-045")
 @pytest.mark.parametrize(
     "answer", [lambda _: {"name": 5}, lambda _: "no field", lambda _: raise_(KeyError("secret"))]
 )
@@ -223,6 +224,7 @@ async def test_a_visit_that_must_come_first(stateful: Command) -> None:
 # Sampling and roots
 
 
+@pytest.mark.requirement("R2411-SAMPLING-001", "R2511-SAMPLING-012")
 @pytest.mark.parametrize("revision", ["2024-11-05", "2025-11-25"])
 async def test_sampling_in_the_stateful_era(stateful: Command, revision: str) -> None:
     def model(params: CreateMessageParams) -> str:
@@ -274,7 +276,13 @@ TEXT = TextContent(text="x")
         [("assistant", [use("a")]), ("assistant", [outcome("a")])],
     ],
 )
-@pytest.mark.requirement("R2511-SAMPLING-007", "R2511-SAMPLING-008")
+@pytest.mark.requirement(
+    "R2511-SAMPLING-007",
+    "R2511-SAMPLING-008",
+    "R2511-SAMPLING-012",
+    "R2511-SAMPLING-014",
+    "R2607-SAMPLING-020",
+)
 async def test_tool_uses_and_results_balance(messages: list[Any]) -> None:
     given = [SamplingMessage(role=role, content=content) for role, content in messages]
     params = CreateMessageParams(messages=given, max_tokens=1)
@@ -282,7 +290,9 @@ async def test_tool_uses_and_results_balance(messages: list[Any]) -> None:
         await answer_sampling(params, Options(sampling=lambda _: "x", sampling_tools=True))
 
 
-@pytest.mark.requirement("R2511-SAMPLING-009", "R2511-SAMPLING-010")
+@pytest.mark.requirement(
+    "R2511-SAMPLING-009", "R2511-SAMPLING-010", "R2511-SAMPLING-014", "R2607-SAMPLING-020"
+)
 @pytest.mark.parametrize("mode, content", [("none", [use("a")]), ("required", [TEXT])])
 @pytest.mark.requirement("R2511-SAMPLING-027", "R2511-SAMPLING-028")
 async def test_the_model_keeps_to_the_choice_of_tools(mode: Any, content: Any) -> None:
@@ -294,7 +304,7 @@ async def test_the_model_keeps_to_the_choice_of_tools(mode: Any, content: Any) -
         await answer_sampling(params, Options(sampling=lambda _: reply, sampling_tools=True))
 
 
-@pytest.mark.requirement("R2511-ROOTS-001", "R2511-ROOTS-002", "R2511-ROOTS-003")
+@pytest.mark.requirement("R2511-ROOTS-001", "R2511-ROOTS-002", "R2511-ROOTS-003", "R2511-ROOTS-004")
 async def test_roots(stateful: Command, tmp_path: Any) -> None:
     roots: list[Any] = [tmp_path]
     async with Client(stateful(), roots=lambda: roots) as client:
@@ -384,6 +394,7 @@ async def test_rounds_by_hand(stateless: Command) -> None:
         assert found.request_state == "s=1"
 
 
+@pytest.mark.requirement("R2607-SAMPLING-025")
 @pytest.mark.hostile
 async def test_rounds_without_end_or_sense(stateless: Command) -> None:
     async with Client(stateless(), elicitation=lambda _: {"name": "Ann"}) as client:

@@ -44,6 +44,7 @@ async def test_an_app_in_every_revision(app: App, revision: str) -> None:
         assert client.server_info.name == "mine"
 
 
+@pytest.mark.requirement("R2511-TRANSPORT-STDIO-004")
 async def test_a_command_line_and_a_script(stateful: Command, tmp_path: Path) -> None:
     async with Client(shlex.join(stateful("2025-06-18"))) as client:
         assert client.revision == "2025-06-18"

@@ -119,7 +119,7 @@ async def test_what_may_not_be_kept_is_not(lasting: Place, lists: tuple[Lists, s
     assert [await tools(url, setting) for _ in range(2)] == [["t1"], ["t2"]]
 
 
-@pytest.mark.requirement("R2607-CACHING-004", "R2607-CACHING-005")
+@pytest.mark.requirement("R2607-CACHING-004", "R2607-CACHING-005", "R2607-CACHING-033")
 async def test_a_result_is_kept_as_long_as_the_server_says(place: Place, lists: tuple[Lists, str]) -> None:
     server, url = lists
     server.ttl = 700

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
 from typing import Any
@@ -237,7 +239,7 @@ async def test_a_change_that_many_are_told() -> None:
         await asyncio.wait(served.tasks)
 
 
-async def test_idle_sessions_and_streams() -> None:
+async def idle_bytes() -> tuple[float, float]:
     """Bytes of one session, and of one open stream besides."""
     app = small_app()
     wire = Wire(app.asgi())
@@ -286,8 +288,6 @@ async def test_idle_sessions_and_streams() -> None:
         after = traced()
     finally:
         tracemalloc.stop()
-    assert (opened - before) / STREAMS < IDLE_SESSION
-    assert (after - opened) / STREAMS < IDLE_STREAM
     assert len(asyncio.all_tasks()) <= 2 * len(tasks) + 3, (
         "one task of ours for each stream, and the server's own"
     )
@@ -295,3 +295,16 @@ async def test_idle_sessions_and_streams() -> None:
         task.cancel()
     await asyncio.wait(tasks)
     await app.service.stop()
+    return (opened - before) / STREAMS, (after - opened) / STREAMS
+
+
+def test_idle_sessions_and_streams() -> None:
+    """In a process of its own: the tables of one in which tests ran before grow at other moments."""
+    told = subprocess.run([sys.executable, __file__], capture_output=True, text=True, timeout=60, check=True)
+    session, stream = (float(each) for each in told.stdout.split())
+    assert session < IDLE_SESSION
+    assert stream < IDLE_STREAM
+
+
+if __name__ == "__main__":
+    sys.stdout.write("{} {}".format(*asyncio.run(idle_bytes())))

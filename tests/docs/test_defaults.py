@@ -22,6 +22,7 @@ from dovetail import App
 from dovetail.client.options import Options
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATEFUL, STATELESS
+from dovetail.protocol.schema.screening import DEFAULT_DIALECT, DIALECTS
 from dovetail.stores import StoreBounds
 from dovetail.transports.http1.server.runner import serve
 from dovetail.transports.http_server.asgi import HTTPApp
@@ -263,6 +264,13 @@ PROBES: dict[str, dict[str, Any]] = {
         "body": OPENING,
     },
 }
+
+
+@pytest.mark.requirement("R2511-SCHEMA-007", "R2607-SCHEMA-011")
+def test_the_dialects_of_the_page_are_those_of_the_code() -> None:
+    *others, last = DIALECTS.values()
+    assert f"{', '.join(others)} or {last}." in " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"Without one it is {DIALECTS[DEFAULT_DIALECT]}" in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.hostile

@@ -19,6 +19,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 NOW = datetime.datetime.now(datetime.UTC)
+SIGNING = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -62,7 +73,17 @@ class Authority:
             .not_valid_before(NOW - datetime.timedelta(days=200))
             .not_valid_after(NOW + datetime.timedelta(days=days, hours=1))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            # Python 3.13 and later want whose key it is, and what it may sign, of every chain (VERIFY_X509_STRICT).
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(
+                    (key if itself else self._key).public_key()
+                ),
+                critical=False,
+            )
         )
+        if ca:
+            builder = builder.add_extension(SIGNING, critical=True)
         if alternatives:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         return builder.sign(key if itself else self._key, hashes.SHA256())

@@ -57,6 +57,7 @@ async def test_who_is_there(client: Client, cell: Cell) -> None:
     await client.ping()
 
 
+@pytest.mark.requirement("R2511-PROMPTS-008", "R2607-PROMPTS-014")
 async def test_lists_come_in_pages_and_whole(client: Client, cell: Cell) -> None:
     tools = [tool async for tool in client.tools()]
     names = [tool.name for tool in tools]

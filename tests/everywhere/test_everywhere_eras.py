@@ -46,6 +46,7 @@ def methods_sent() -> Iterator[list[str]]:
         end()
 
 
+@pytest.mark.requirement("R2607-DISCOVERY-002", "R2607-VERSIONING-001")
 @pytest.mark.parametrize("transport", PLACES)
 @pytest.mark.parametrize("limit", LIMITS)
 async def test_the_newest_that_both_speak(limit: str, transport: str) -> None:

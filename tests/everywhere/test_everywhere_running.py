@@ -132,6 +132,7 @@ async def test_progress_prolongs_a_call_that_has_no_handler_for_it(
     assert (await call).text == f"{tag} was released"
 
 
+@pytest.mark.requirement("R2607-CANCELLATION-010")
 async def test_no_progress_prolongs_a_call_forever(spot: Spot, clock: Clock, tag: str) -> None:
     """The maximum is ten minutes unless told otherwise."""
     cell = spot.cell

@@ -14,7 +14,7 @@ import pytest
 from login_stage import World
 from test_login_cli import Desk
 
-from dovetail import App, Client, Principal
+from dovetail import App, Client, Principal, RPCError
 from dovetail.host import server_name
 from dovetail.testing.serving import served
 
@@ -155,6 +155,20 @@ async def test_the_door_of_the_command_line(tmp_path: Path) -> None:
     assert [json.loads(line)["event"] for line in audit.read_text().splitlines()] == ["decision", "call"]
 
 
+async def test_a_server_has_the_rate_limit_of_its_entry(tmp_path: Path) -> None:
+    """Of the file: for each caller, at that server alone."""
+    behind = {"command": sys.executable, "args": [str(tmp_path / "behind.py")]}
+    path = configured(tmp_path, slow={**behind, "rate_limit": 0.01, "burst": 2})
+    async with Client(dovetail("gateway", path, "--only", "slow", "--only", "one")) as client:
+        sums = {"x": 1, "y": 2}
+        for _ in range(2):
+            assert (await client.call_tool("slow__add", sums)).text == "3"
+        with pytest.raises(RPCError, match=r"too many calls of the server 'slow'; try again in \d+ seconds"):
+            await client.call_tool("slow__add", sums)
+        for _ in range(3):
+            assert (await client.call_tool("one__add", sums)).text == "3"
+
+
 @pytest.mark.parametrize(
     "words,said",
     [
@@ -168,6 +182,8 @@ async def test_the_door_of_the_command_line(tmp_path: Path) -> None:
         (["--format", "vscode"], "name a FILE"),
         (["servers.json", "--only", "one", "--", "x"], "takes no command"),
         (["bad.json"], "'bad'"),
+        (["slow.json"], "'rate_limit' of the server 'a' is a number of calls a second above 0"),
+        (["burst.json"], "'burst' of the server 'a' is a number of calls at once, 1 at least"),
         (["code.json"], "has no servers; in the form of vscode it has: give --format vscode"),
         (["flows.json", "--policy", "flows.toml"], "flows"),
     ],
@@ -177,6 +193,10 @@ def test_what_makes_no_sense_is_said(words: list[str], said: str, tmp_path: Path
     configured(tmp_path)
     (tmp_path / "bad.json").write_text('{"mcpServers": {"bad": {"args": []}}}')
     (tmp_path / "code.json").write_text('{"servers": {"a": {"command": "true"}}}')
+    (tmp_path / "slow.json").write_text('{"mcpServers": {"a": {"command": "true", "rate_limit": "often"}}}')
+    (tmp_path / "burst.json").write_text(
+        '{"mcpServers": {"a": {"command": "true", "rate_limit": 1, "burst": 0}}}'
+    )
     (tmp_path / "flows.json").write_text('{"mcpServers": {"a": {"command": "true"}}}')
     (tmp_path / "flows.toml").write_text('[[flows]]\nsource = "a"\ntarget = "b"\n')
     done = subprocess.run(

@@ -24,10 +24,12 @@ from dovetail.gateway import Gateway
 from dovetail.host import HostPolicy, HostRecord
 from dovetail.host.policy import PolicyFlow, PolicyRule
 from dovetail.security import Credentials
+from dovetail.stores import SQLiteStore
 from dovetail.testing.serving import served
 from wire_of_server import Wire
 
 STATEFUL, STATELESS = "2025-11-25", "2026-07-28"
+KEYS = [b"k" * 32]
 ERAS = pytest.mark.parametrize("revision", [STATEFUL, STATELESS])
 BEHIND = pytest.mark.parametrize("behind", [STATEFUL, STATELESS])
 
@@ -333,6 +335,67 @@ async def test_a_caller_that_calls_too_often_is_told_when_to_come_back() -> None
 
         with pytest.raises(RPCError, match="try again in"):
             await often()
+
+
+async def test_a_server_may_be_used_less_often_than_others(tmp_path: Path) -> None:
+    """Each caller has its own allowance of that server, which workers with one store share."""
+    store = str(tmp_path / "store.db")
+
+    def front() -> App:
+        servers = {"files": files([]), "more": files([])}
+        return Gateway(servers, rate_limits={"files": (0.01, 3)}, store=SQLiteStore(store), keys=KEYS).app
+
+    async with (
+        served(front().asgi(authenticate=Named())) as one,
+        served(front().asgi(authenticate=Named())) as other,
+        Client(one, headers={"Authorization": "Bearer ann"}) as ann,
+        Client(other, headers={"Authorization": "Bearer ann"}) as too,
+        Client(one, headers={"Authorization": "Bearer bob"}) as bob,
+    ):
+        for client in (ann, too, ann):
+            await client.call_tool("files__read", {"path": "b"})
+        for client in (ann, too):
+            with pytest.raises(
+                RPCError, match="too many calls of the server 'files'; try again in"
+            ) as refused:
+                await client.call_tool("files__read", {"path": "b"})
+            assert refused.value.data["retryAfter"] > 0
+        await ann.call_tool("more__read", {"path": "b"})
+        await bob.call_tool("files__read", {"path": "b"})
+
+
+async def test_whoever_calls_too_often_is_not_asked_first() -> None:
+    asked: list[str] = []
+    policy = HostPolicy(default="ask")
+    gateway = Gateway({"files": files([])}, rate_limits={"files": (0.01, 1)}, policy=policy)
+
+    def no(form: Any) -> bool:
+        asked.append(form.message)
+        return False
+
+    async with Client(gateway.app, revision=STATEFUL, elicitation=no) as client:
+        await client.call_tool("files__read", {"path": "b"})
+        with pytest.raises(RPCError, match="too many calls"):
+            await client.call_tool("files__read", {"path": "b"})
+        with pytest.raises(RPCError, match="too many calls"):
+            await client.read("note://files/secret")
+        with pytest.raises(RPCError, match="too many calls"):
+            await client.get_prompt("files__tidy")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "limits,said",
+    [
+        ({"files": (0.0, 1)}, "above zero"),
+        ({"files": (1.0, 0)}, "at least 1"),
+        ({"files": 2.0}, "such as"),
+        ({"none": (1.0, 1)}, "no such server; there are: files"),
+    ],
+)
+def test_rate_limits_that_can_not_be_are_refused(limits: Any, said: str) -> None:
+    with pytest.raises(LocalProtocolError, match=said):
+        Gateway({"files": files([])}, rate_limits=limits)
 
 
 def test_a_policy_with_flows_is_refused() -> None:

@@ -94,6 +94,7 @@ async def opened(gateway: Gateway, revision: str = STATELESS, **options: Any) ->
         yield client
 
 
+@pytest.mark.requirement("R2607-TOOLS-020")
 @pytest.mark.parametrize("theirs", REVISIONS)
 @pytest.mark.parametrize("ours", REVISIONS)
 async def test_every_revision_meets_every_other(ours: str, theirs: str) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from dovetail import App
-from dovetail.host import Approve, ConsentRefused, Decisions, Host, RememberedDecision, file_lock
-from dovetail.host.file_lock import locked
+from dovetail.host import Approve, ConsentRefused, Decisions, Host, RememberedDecision
+from dovetail.security import file_lock
+from dovetail.security.file_lock import locked
 from dovetail.types import Tool
 
 WRITER = """
@@ -35,7 +36,7 @@ for each in range(many):
 HOLDER = """
 import sys
 from pathlib import Path
-from dovetail.host.file_lock import locked
+from dovetail.security.file_lock import locked
 
 with locked(Path(sys.argv[1])):
     print("held", flush=True)

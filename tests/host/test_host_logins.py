@@ -1,10 +1,12 @@
 """Logins pass the gate: the whole address is shown first, more scopes are asked about, and rules know them."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
-from login_stage import World
+from login_stage import RESOURCE_PATH, World
+from test_login_tokens import age
 
 from dovetail import App, Client, LoginRequired
 from dovetail.auth import Bearer, ClientCredentials
@@ -239,6 +241,34 @@ async def test_credentials_without_a_person_get_no_more_scopes_unless_somebody_a
             ("login", None, ("write",))
         ] * 2
         assert person.asked[0].text().startswith("The server web wants more of the credentials")
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("first", ["read", ""])
+async def test_a_refused_token_is_no_way_to_more_scopes_either(first: str) -> None:
+    """A server that says that the token is bad, and names more scopes for the next one."""
+    tokens, person = MemoryTokens(), Person(False, True)
+    async with World() as world:
+        world.refresh = False
+        auth = ClientCredentials(
+            "us", issuer=world.issuer.url, client_secret="hush-hush", scopes=first, tokens=tokens
+        )
+        policy = HostPolicy(rules=(CALLS,))
+        async with Host({"web": world.client(auth)}, consent=person, policy=policy) as host:
+            await host.server("web").wait_for("ready", timeout=WAIT)
+            where = f'resource_metadata="{world.mcp.url}{RESOURCE_PATH}/mcp"'
+            world.challenge = f'Bearer error="invalid_token", scope="read admin", {where}'
+            world.valid = {}
+            minute_ago = time.time() - 60
+            await age(tokens, obtained_at=minute_ago, login_at=minute_ago)
+            grants = len(world.grants())
+            with pytest.raises(ConsentRefused, match="login of the server 'web' was refused"):
+                await host.call("web__x")
+            assert len(world.grants()) == grants
+            assert (await host.call("web__x")).text == "done"
+            assert set(world.issuer.at("/token")[-1].form["scope"].split()) == {"read", "admin"}
+        assert [(each.kind, each.visit) for each in person.asked] == [("login", None)] * 2
+        assert set(person.asked[0].scopes or ()) == {"read", "admin"}
 
 
 async def test_a_token_of_one_s_own_is_not_asked_about() -> None:

@@ -26,6 +26,7 @@ SERVERS = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_s
 TOOLS = st.text(string.ascii_letters + string.digits + "_-./é ", min_size=1, max_size=128)
 
 
+@pytest.mark.requirement("R2607-TOOLS-020")
 @given(SERVERS, TOOLS, SERVERS, TOOLS)
 def test_models_take_each_name_and_no_two_tools_share_one(one: str, a: str, other: str, b: str) -> None:
     first, second = tool_name(one, a), tool_name(other, b)

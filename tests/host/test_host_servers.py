@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from must_peer import RawPeer
 
 from dovetail import (
     App,
@@ -24,8 +25,16 @@ from dovetail import (
     RequestTimeout,
     ServerExited,
 )
-from dovetail.host import EventReader, HostEvent, HostPolicy, ResultLimits, ServerStatus, ServerUnavailable
+from dovetail.host import (
+    EventReader,
+    HostEvent,
+    HostPolicy,
+    ResultLimits,
+    ServerStatus,
+    ServerUnavailable,
+)
 from dovetail.host import Host as ConsentingHost
+from dovetail.host.hosted_server import UNTOLD_SECONDS
 from dovetail.testing import served
 
 Host = partial(ConsentingHost, policy=HostPolicy(default="allow"))
@@ -458,3 +467,45 @@ async def test_who_reads_events_too_slowly_loses_the_oldest_and_is_told() -> Non
         assert (await anext(slow)).value == str(5000 - 4096)
     assert len([event async for event in slow]) < 4200
     assert [event async for event in left] == []
+
+
+def aging(ttl: int, counts: list[str], **offered: Any) -> RawPeer:
+    """A server of 2026-07-28 whose two pages of tools may be kept for this time, and whose list grows each time."""
+
+    def answer(peer: RawPeer, message: dict[str, Any]) -> None:
+        method = message["method"]
+        if method == "prompts/list":
+            peer.result(message["id"], prompts=[], ttlMs=600_000, cacheScope="private")
+        elif method == "tools/list":
+            counts.append(method)
+            first = message["params"].get("cursor") is None
+            more = {"nextCursor": "2", "ttlMs": 600_000} if first else {"ttlMs": ttl}
+            tools = [{"name": f"tool{len(counts)}", "inputSchema": {"type": "object"}}] if first else []
+            peer.result(message["id"], tools=tools, cacheScope="private", **more)
+
+    return RawPeer(answer, **offered)
+
+
+@pytest.mark.requirement("R2607-CACHING-008", "R2607-CACHING-013")
+async def test_a_list_is_read_anew_once_its_shortest_time_is_up() -> None:
+    counts: list[str] = []
+    async with Host({"old": aging(60_000, counts)}) as host:
+        await host.settled()
+        assert [tool.tool.name for tool in await host.tools()] == ["tool1"]
+        host.server("old")._until["tools"] -= 50
+        assert [tool.tool.name for tool in await host.tools()] == ["tool1"]
+        host.server("old")._until["tools"] -= 10
+        assert [tool.tool.name for tool in await host.tools()] == ["tool3"]
+        assert [tool.tool.name for tool in await host.tools()] == ["tool3"]
+
+
+async def test_a_list_without_a_time_is_kept_until_a_change_is_told_or_for_a_moment() -> None:
+    counts: list[str] = []
+    async with Host({"told": aging(0, []), "old": aging(0, counts, tools={})}) as host:
+        await host.settled()
+        assert "tools" not in host.server("told")._until
+        await host.tools()
+        assert len(counts) == 2
+        host.server("old")._until["tools"] -= UNTOLD_SECONDS
+        await host.tools()
+        assert len(counts) == 4

@@ -59,7 +59,7 @@ class Source:
         return frozenset(
             id(inner)
             for node in ast.walk(self.tree)
-            if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal")
+            if isinstance(node, ast.Subscript) and _last_name(node.value).endswith("Literal")
             for inner in ast.walk(node.slice)
         )
 
@@ -86,6 +86,11 @@ def project_files() -> tuple[Path, ...]:
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     paths = (ROOT / name for name in sorted(set(listed.split("\0"))) if name)
     return tuple(path for path in paths if path.is_file())
+
+
+def _last_name(node: ast.expr) -> str:
+    """What stands last in a dotted name; "" for what is none."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 @cache

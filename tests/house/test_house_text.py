@@ -36,6 +36,7 @@ CHECKED = {
     ("src/dovetail/cli/__init__.py", "missing"): "an ImportError of ours",
     ("src/dovetail/cli/answering.py", "_DECLINE"): "ours",
     ("src/dovetail/cli/answering.py", "_CANCEL"): "ours",
+    ("src/dovetail/cli/answering.py", "_EMPTY"): "ours",
     ("src/dovetail/cli/answering.py", "number"): "a number",
     ("src/dovetail/cli/answering.py", "each.title()"): "safe to show, by its contract",
     ("src/dovetail/cli/answering.py", "each.description()"): "safe to show, by its contract",

@@ -247,14 +247,19 @@ def test_every_error_is_public_or_never_reaches_a_user() -> None:
 MENTION = re.compile(r"(?<!`)`([A-Z]\w+)(?:\.\w+)*`(?!`)")
 
 
-def mentions(dotted: str, value: Any) -> Iterator[str]:
-    """Classes that a public docstring names and that are not public."""
-    ours_by_name = {
-        name: each
+@cache
+def names_of_classes() -> frozenset[str]:
+    """What the library calls its classes, wherever they are."""
+    return frozenset(
+        name
         for module in modules().values()
         for name, each in vars(module).items()
         if inspect.isclass(each) and each.__module__.startswith("dovetail")
-    }
+    )
+
+
+def mentions(dotted: str, value: Any) -> Iterator[str]:
+    """Classes that a public docstring names and that are not public."""
     texts = {dotted: value.__doc__}
     if inspect.isclass(value):
         texts |= {
@@ -264,7 +269,7 @@ def mentions(dotted: str, value: Any) -> Iterator[str]:
     known = {name for names in exported().values() for name in names}
     for owner, text in texts.items():
         for found in MENTION.findall(text or ""):
-            if found in ours_by_name and found not in known:
+            if found in names_of_classes() and found not in known:
                 yield f"{owner}: `{found}`"
 
 

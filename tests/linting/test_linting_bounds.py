@@ -84,6 +84,23 @@ def test_no_message_is_too_odd(data: st.DataObject) -> None:
         assert len(each.where) <= 400
 
 
+def test_a_list_in_any_place_is_judged() -> None:
+    """Each place of each method's messages once: what can be no key of a table may stand where a name is meant."""
+    seen: set[Any] = set()
+    for made in MADE:
+        lines = list(made().lines)
+        for at, line in enumerate(lines):
+            value = json.loads(bytes(line.body)) if line.body is not UNSET else None
+            method = value.get("method") if isinstance(value, dict) else None
+            for path in places(value):
+                place = (method, tuple("*" if isinstance(step, int) else step for step in path))
+                if value is not None and place not in seen:
+                    seen.add(place)
+                    odd = replace(line, body=Raw(json.dumps(changed(value, path, [])).encode()))
+                    lint_capture([*lines[:at], odd, *lines[at + 1 :]])
+    assert len(seen) > 200
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(

@@ -73,7 +73,14 @@ async def test_a_question_with_all_that_may_be_said() -> None:
     }
 
 
-@pytest.mark.requirement("R2607-SAMPLING-040", "R2511-SAMPLING-034")
+@pytest.mark.requirement(
+    "R2607-SAMPLING-040",
+    "R2511-SAMPLING-034",
+    "R2511-SAMPLING-015",
+    "R2511-SAMPLING-036",
+    "R2607-SAMPLING-021",
+    "R2607-SAMPLING-042",
+)
 @pytest.mark.parametrize(
     "hints,answers",
     [

@@ -7,6 +7,7 @@ from must_peer import RawPeer, full_app
 
 from dovetail import App, Client
 from dovetail.protocol.caching import Cache
+from dovetail.protocol.errors import InvalidParams
 from dovetail.protocol.revisions import REVISIONS, STATEFUL, STATELESS
 from dovetail.protocol.types import ListToolsParams, ListToolsResult, ReadResourceParams, ReadResourceResult
 
@@ -111,7 +112,7 @@ async def test_clients_share_nothing_that_they_keep(revision: str) -> None:
 
 
 @MODERN
-@pytest.mark.requirement("R2607-CACHING-002")
+@pytest.mark.requirement("R2607-CACHING-002", "R2607-CACHING-033")
 async def test_each_page_of_a_list_is_kept_as_itself(revision: str) -> None:
     def answer(peer: RawPeer, message: dict[str, Any]) -> None:
         cursor = message["params"].get("cursor")
@@ -139,3 +140,53 @@ async def test_what_is_stale_at_once_is_not_kept(revision: str, ttl: int) -> Non
         for _ in range(3):
             await client.read("note://a")
     assert len(peer.sent("resources/read")) == 3
+
+
+class Redeployed:
+    """A server whose first pages may be kept, and whose cursors are others after each ``deploy``."""
+
+    def __init__(self, ttl: int = 600_000) -> None:
+        self.ttl = ttl
+        self.deploy = 1
+        self.asked: list[str | None] = []
+
+    def __call__(self, peer: RawPeer, message: dict[str, Any]) -> None:
+        if message["method"] != "tools/list":
+            return
+        cursor = message["params"].get("cursor")
+        self.asked.append(cursor)
+        second = f"second-{self.deploy}"
+        names = ["one", "two"] if self.deploy == 1 else ["two", "one"]
+        if cursor is None:
+            self._page(peer, message, names[0], ttlMs=self.ttl, nextCursor=second)
+        elif cursor == second:
+            self._page(peer, message, names[1], ttlMs=0)
+        else:
+            peer.error(message["id"], -32602, "there is no such cursor")
+
+    def _page(self, peer: RawPeer, message: dict[str, Any], name: str, **members: Any) -> None:
+        tools = [{"name": name, "inputSchema": {"type": "object"}}]
+        peer.result(message["id"], tools=tools, cacheScope="public", **members)
+
+
+@pytest.mark.requirement("R2607-CACHING-026")
+async def test_a_walk_over_kept_pages_begins_again_where_their_cursor_is_refused() -> None:
+    server = Redeployed()
+    async with Client(RawPeer(server)) as client:
+        assert [tool.name async for tool in client.tools()] == ["one", "two"]
+        server.deploy = 2
+        assert [tool.name async for tool in client.tools()] == ["one", "two"]
+        assert server.asked == [None, "second-1", "second-1", None, "second-2"]
+        assert [tool.name async for tool in client.tools()] == ["two", "one"]
+
+
+@pytest.mark.requirement("R2607-CACHING-026")
+async def test_a_refused_cursor_that_was_just_given_is_an_error() -> None:
+    server = Redeployed(ttl=0)
+    async with Client(RawPeer(server)) as client:
+        listing = client.tools()
+        assert (await anext(listing)).name == "one"
+        server.deploy = 2
+        with pytest.raises(InvalidParams):
+            await anext(listing)
+        assert server.asked == [None, "second-1"]

@@ -96,6 +96,7 @@ async def test_a_call_cancelled_before_it_began_leaves_nothing_behind(revision: 
     "R2511-CANCELLATION-012",
     "R2607-CANCELLATION-011",
     "R2607-CANCELLATION-022",
+    "R2607-CANCELLATION-019",
 )
 async def test_f21_a_cancellation_of_anything_else_stops_nothing(revision: str, connect: Any) -> None:
     held = Held()
@@ -124,6 +125,9 @@ async def test_f21_a_cancellation_of_anything_else_stops_nothing(revision: str, 
     "R2607-CANCELLATION-011",
     "R2607-CANCELLATION-022",
     "R2607-TRANSPORT-STDIO-010",
+    "R2511-CANCELLATION-015",
+    "R2607-CANCELLATION-001",
+    "R2607-CANCELLATION-025",
 )
 async def test_a_client_takes_back_only_its_own_open_requests(revision: str) -> None:
     def answer(peer: RawPeer, message: dict[str, Any]) -> None:
@@ -169,7 +173,13 @@ async def test_initialize_is_not_cancelled_by_a_client_and_cannot_be_at_a_server
 
 
 @pytest.mark.parametrize("revision", STATEFUL)
-@pytest.mark.requirement("R2511-CANCELLATION-001", "R2511-CANCELLATION-011", "R2511-CANCELLATION-012")
+@pytest.mark.requirement(
+    "R2511-CANCELLATION-001",
+    "R2511-CANCELLATION-011",
+    "R2511-CANCELLATION-012",
+    "R2511-CANCELLATION-006",
+    "R2511-CANCELLATION-015",
+)
 async def test_f22_a_server_takes_back_its_own_question_and_names_no_other(
     revision: str, connect: Any
 ) -> None:

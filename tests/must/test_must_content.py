@@ -187,7 +187,11 @@ async def test_an_address_that_climbs_or_is_no_uri_reads_nothing(
 @EVERY
 @pytest.mark.parametrize("uri", ["note://none", "", "x", "note://a/b/c/d", "note://" + "a" * 100_000])
 @pytest.mark.requirement(
-    "R2607-RESOURCES-013", "R2607-RESOURCES-016", "R2511-RESOURCES-008", "R2607-RESOURCES-017"
+    "R2607-RESOURCES-013",
+    "R2607-RESOURCES-016",
+    "R2511-RESOURCES-008",
+    "R2607-RESOURCES-017",
+    "R2511-RESOURCES-007",
 )
 async def test_a_resource_that_is_not_there_is_an_error_and_never_empty(
     revision: str, uri: str, connect: Any
@@ -207,7 +211,7 @@ async def test_a_resource_that_is_not_there_is_an_error_and_never_empty(
         {"name": "x", "level": "loud"},
     ],
 )
-@pytest.mark.requirement("R2511-PROMPTS-010", "R2607-PROMPTS-016")
+@pytest.mark.requirement("R2511-PROMPTS-010", "R2607-PROMPTS-016", "R2511-PROMPTS-007", "R2607-PROMPTS-013")
 async def test_arguments_that_a_prompt_does_not_take_are_refused(
     revision: str, arguments: Any, connect: Any
 ) -> None:
@@ -311,7 +315,12 @@ async def test_a_ping_is_answered_while_everything_is_busy(revision: str, connec
 
 @EVERY
 @pytest.mark.requirement(
-    "R2511-PAGINATION-001", "R2607-PAGINATION-002", "R2511-PAGINATION-004", "R2607-PAGINATION-005"
+    "R2511-PAGINATION-001",
+    "R2607-PAGINATION-002",
+    "R2511-PAGINATION-004",
+    "R2607-PAGINATION-005",
+    "R2511-PAGINATION-003",
+    "R2607-PAGINATION-004",
 )
 async def test_a_client_takes_pages_as_they_come_and_cursors_as_they_are(revision: str) -> None:
     pages = {

@@ -37,6 +37,9 @@ KEY = PREFIX + "subscriptionId"
     "R2607-SCHEMA-031",
     "R2607-SCHEMA-047",
     "R2607-LOGGING-005",
+    "R2607-PROMPTS-007",
+    "R2607-RESOURCES-008",
+    "R2607-TOOLS-011",
 )
 async def test_a_stream_tells_what_was_asked_for_after_acknowledging_it(
     revision: str, wanted: dict[str, Any], connect: Any

@@ -336,6 +336,7 @@ async def test_a_server_takes_batches_and_a_client_never_opens_in_one(connect: A
     "R2607-SCHEMA-027",
     "R2607-ELICITATION-006",
     "R2607-MRTR-017",
+    "R2607-LIFECYCLE-024",
 )
 async def test_nothing_is_concluded_from_earlier_requests_of_the_connection(
     revision: str, connect: Any

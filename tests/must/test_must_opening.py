@@ -57,7 +57,9 @@ async def test_a_version_that_both_speak_comes_back_unchanged(revision: str) -> 
     "wanted", ["1999-01-01", "2099-01-01", "", "2026-07-28", "x" * 5000, "2025-11-25\x00"]
 )
 @pytest.mark.parametrize("served", [STATEFUL, STATEFUL[:2], STATEFUL[2:3]])
-@pytest.mark.requirement("R2511-VERSIONING-004")
+@pytest.mark.requirement(
+    "R2511-VERSIONING-004", "R2411-LIFECYCLE-002", "R2511-LIFECYCLE-027", "R2511-VERSIONING-005"
+)
 async def test_a_version_that_the_server_lacks_is_answered_with_one_that_it_has(
     wanted: str, served: tuple[str, ...]
 ) -> None:
@@ -113,7 +115,11 @@ async def test_a_client_offers_a_version_that_it_speaks(revision: str) -> None:
 
 @pytest.mark.parametrize("revision", STATELESS)
 @pytest.mark.requirement(
-    "R2607-VERSIONING-010", "R2607-DISCOVERY-001", "R2607-DISCOVERY-005", "R2607-LIFECYCLE-038"
+    "R2607-VERSIONING-010",
+    "R2607-DISCOVERY-001",
+    "R2607-DISCOVERY-005",
+    "R2607-LIFECYCLE-038",
+    "R2607-DISCOVERY-003",
 )
 @pytest.mark.parametrize(
     "app", [App("bare"), full_app(), App("modern", revisions=STATELESS)], ids=lambda app: app.name
@@ -141,6 +147,8 @@ async def test_every_server_can_be_discovered(revision: str, app: App) -> None:
     "R2607-TOOLS-004",
     "R2511-LOGGING-001",
     "R2607-LOGGING-002",
+    "R2511-PROMPTS-009",
+    "R2607-PROMPTS-015",
 )
 async def test_what_is_offered_is_declared_and_what_is_not_is_not(
     revision: str, kind: str, connect: Any
@@ -214,7 +222,13 @@ async def test_an_extension_of_one_side_alone_leaves_the_core_working(ours: Any,
 
 
 @EVERY
-@pytest.mark.requirement("R2511-LIFECYCLE-021")
+@pytest.mark.requirement(
+    "R2511-LIFECYCLE-021",
+    "R2411-LIFECYCLE-001",
+    "R2503-LIFECYCLE-007",
+    "R2511-PROMPTS-009",
+    "R2607-PROMPTS-015",
+)
 async def test_a_client_sends_nothing_that_the_server_did_not_declare(revision: str) -> None:
     peer = RawPeer(lambda *_: None, revision=revision)
     peer.offered = {}

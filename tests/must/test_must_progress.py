@@ -70,7 +70,12 @@ async def test_what_is_no_number_is_no_progress(revision: str, connect: Any) -> 
 
 @EVERY
 @pytest.mark.requirement(
-    "R2511-PROGRESS-007", "R2607-PROGRESS-008", "R2511-PROGRESS-014", "R2607-PROGRESS-012"
+    "R2511-PROGRESS-007",
+    "R2607-PROGRESS-008",
+    "R2511-PROGRESS-014",
+    "R2607-PROGRESS-012",
+    "R2511-PROGRESS-012",
+    "R2607-PROGRESS-010",
 )
 async def test_nothing_is_reported_once_the_call_is_over(revision: str, connect: Any) -> None:
     found = Reporting()
@@ -121,7 +126,9 @@ async def test_the_tokens_of_open_requests_differ(revision: str) -> None:
 
 @EVERY
 @pytest.mark.hostile
-@pytest.mark.requirement("R2511-PROGRESS-007", "R2607-PROGRESS-008")
+@pytest.mark.requirement(
+    "R2511-PROGRESS-007", "R2607-PROGRESS-008", "R2511-PROGRESS-012", "R2607-PROGRESS-010"
+)
 async def test_a_client_hears_no_progress_of_others_or_of_what_is_over(revision: str) -> None:
     tokens: list[Any] = []
 
@@ -150,6 +157,7 @@ class Clock:
         loop.time = lambda: self._real() + self.ahead
 
 
+@pytest.mark.requirement("R2607-CANCELLATION-010")
 @EVERY
 async def test_f25_progress_prolongs_a_call_and_only_up_to_the_maximum(revision: str) -> None:
     """Each step takes two thirds of the limit, and four limits are the maximum: the sixth step is the last."""

@@ -39,6 +39,11 @@ DECLARED = {
     "R2607-ELICITATION-004",
     "R2607-ELICITATION-005",
     "R2511-ELICITATION-005",
+    "R2607-DISCOVERY-002",
+    "R2607-LIFECYCLE-037",
+    "R2607-SCHEMA-026",
+    "R2607-SCHEMA-044",
+    "R2607-VERSIONING-001",
 )
 async def test_every_request_of_a_client_says_its_version_and_what_it_can_do(revision: str) -> None:
     app = full_app(page_size=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,22 @@ def test_a_last_line_without_its_end() -> None:
     assert splitter.feed(b"a\nb\r") == [b"a"]
     assert splitter.close() == b"b"
     assert splitter.close() is None
+
+
+def test_a_long_line_takes_its_own_length_of_memory() -> None:
+    """Though it comes in many pieces: what came becomes the line, without a copy beside it."""
+    splitter, piece, count = LineSplitter(), b"x" * 256 * 1024, 32
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(count):
+            assert splitter.feed(piece) == []
+        (line,) = splitter.feed(b"\n")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(line) == count * len(piece)
+    assert peak - before < 1.3 * len(line)
 
 
 def test_a_long_line_is_reported_once_and_costs_nothing_else() -> None:

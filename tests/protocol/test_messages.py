@@ -32,6 +32,7 @@ def test_a_response_is_its_id_and_its_result(id: int | str) -> None:
     assert json.loads(messages.result(id, body)) == told
 
 
+@pytest.mark.requirement("R2607-LIFECYCLE-037")
 def test_marks_of_a_result() -> None:
     """What the author said of the result stands."""
     assert marked(Result()) == {"resultType": "complete", "_meta": OWN}

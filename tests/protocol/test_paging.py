@@ -39,7 +39,7 @@ def test_the_longest_cursor_fits() -> None:
     assert len(encode_cursor(1, "x" * 10_000, b"")) < 150
 
 
-@pytest.mark.requirement("R2607-PAGINATION-007", "R2607-PAGINATION-003")
+@pytest.mark.requirement("R2607-PAGINATION-007", "R2607-PAGINATION-003", "R2511-PAGINATION-005")
 @pytest.mark.parametrize(
     "cursor", ["", "x", "=", "====", "é", "a" * 22, "A" * 10**6, "\0", "a b", "5", "\ud800"]
 )
@@ -111,6 +111,7 @@ def test_pages_cover_the_list_once(items: list[int], size: int) -> None:
     assert seen == items
 
 
+@pytest.mark.requirement("R2511-PAGINATION-002")
 @given(
     names=st.lists(NAMES, min_size=1, max_size=20, unique=True),
     size=st.integers(1, 6),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recorded_app import app
@@ -187,6 +188,49 @@ async def test_a_relay_lets_no_page_of_others_through(tmp_path: Path) -> None:
                 assert refused.status == 403
         async with http.post(between, data=b"{}") as gone:
             assert gone.status == 502
+    writer.close()
+
+
+@pytest.mark.requirement("R2607-TRANSPORT-HTTP-050", "R2607-TRANSPORT-HTTP-063")
+async def test_a_relay_passes_headers_of_parameters_on_and_refusals_back(tmp_path: Path) -> None:
+    """Also those that no tool declares; and what the server says against a header is no success."""
+    import aiohttp
+
+    path = tmp_path / "talk.jsonl"
+    writer = CaptureWriter(path, place="relay")
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    call = {"name": "add", "arguments": {"a": 1, "b": 2}, "_meta": meta}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "add",
+        "Mcp-Param-Nobody-Knows": "=?base64?w6Q=?=",
+    }
+    heard: list[dict[bytes, bytes]] = []
+    inner = app.asgi()
+
+    async def listening(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            heard.append(dict(scope["headers"]))
+        await inner(scope, receive, send)
+
+    async with (
+        served(listening) as url,
+        served(HTTPRelay(url, writer)) as between,
+        aiohttp.ClientSession() as http,
+    ):
+        async with http.post(between, headers=headers, json=body) as done:
+            assert done.status == 200
+        assert heard[-1][b"mcp-param-nobody-knows"] == b"=?base64?w6Q=?="
+        async with http.post(between, headers={**headers, "Mcp-Name": "sub"}, json=body) as refused:
+            assert refused.status == 400
+            assert (await refused.json())["error"]["code"] == -32020
     writer.close()
 
 

@@ -120,7 +120,9 @@ async def test_an_error_of_the_client_takes_the_others_back(revision: str, conne
     final, questions = await asked(wire, "mixed", 3)
     refused = questions.pop("sampling/createMessage")
     await wire.send({"jsonrpc": "2.0", "id": refused["id"], "error": {"code": -1, "message": "not today"}})
-    assert (await asyncio.wait_for(final, 5))["error"]["message"] == "not today"
+    result = (await asyncio.wait_for(final, 5))["result"]
+    assert result["isError"] is True
+    assert "sampling/createMessage was answered with: not today" in result["content"][0]["text"]
     taken_back = {(await wire.next())["params"]["requestId"] for _ in questions}
     assert taken_back == {each["id"] for each in questions.values()}
 

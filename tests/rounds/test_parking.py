@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 from typing import Any
 
 import pytest
 from playing import ALL, accept, by_message, capabilities, play
 
-from dovetail import App, Context
+from dovetail import App, Context, Elicit, Form
 from dovetail.protocol.revisions import REVISIONS, STATELESS
+from dovetail.runtime.rounds import Rounds
 from wire_of_server import Wire
 
 FORMS = pytest.mark.parametrize("revision", [each for each in REVISIONS if each >= "2025-06-18"])
@@ -58,6 +60,93 @@ async def test_concurrent_questions_travel_together(revision: str, way: str, con
     if revision in STATELESS:
         assert played.rounds == [{"A", "B", "C"}]
     assert sorted(played.asked) == ["A?", "B?", "C?"]
+
+
+async def asked_beside(ctx: Context, way: str, letter: str) -> "asyncio.Future[str]":
+    """A question that is asked in a task, which is started in one of many ways."""
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Future[str] = loop.create_future()
+    started: list[asyncio.Task[None]] = []
+
+    async def ask() -> None:
+        answer = await ctx.elicit(f"{letter}?", str, key=letter)
+        asked.set_result(answer)
+
+    def start(*_: object) -> None:
+        started.append(asyncio.create_task(ask()))
+
+    if way == "task":
+        start()
+    elif way == "callback":
+        loop.call_soon(start)
+    elif way == "callback of a callback":
+        loop.call_soon(loop.call_soon, start)
+    elif way == "future":
+        ready = loop.create_future()
+        ready.add_done_callback(start)
+        ready.set_result(None)
+    elif way == "copied context":
+        contextvars.copy_context().run(start)
+    return asked
+
+
+@MODERN
+@pytest.mark.parametrize("way", ["task", "callback", "callback of a callback", "future", "copied context"])
+async def test_what_the_body_asks_waits_for_what_it_started(revision: str, way: str, connect: Any) -> None:
+    """However it was started, and though the body itself asks before any of it had a turn."""
+    app = App("beside")
+
+    @app.tool
+    async def tool(ctx: Context) -> str:
+        beside = await asked_beside(ctx, way, "B")
+        return await ctx.elicit("A?", str, key="A") + await beside
+
+    wire = await opened(connect, app, revision)
+    first = await wire.result("tools/call", {"name": "tool"})
+    assert set(first["inputRequests"]) == {"A", "B"}
+
+
+@MODERN
+@pytest.mark.parametrize("way", ["after a task", "in a deadline", "again", "two at once"])
+async def test_a_question_of_the_body_alone_closes_its_round_at_once(
+    revision: str, way: str, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for quiet: no question is parked, so no turn of the loop is taken for it."""
+    parked: list[object] = []
+    monkeypatch.setattr(Rounds, "_park", lambda _, questions: parked.append(questions))
+    app = App("alone")
+
+    @app.tool(timeout=60 if way == "in a deadline" else None)
+    async def tool(ctx: Context) -> str:
+        if way == "after a task":
+            await asyncio.create_task(asyncio.sleep(0))
+            await asyncio.sleep(0)  # what woke the body has it until then
+        if way == "two at once":
+            both = await ctx.ask(a=Elicit("A?", Form.of(str)), b=Elicit("B?", Form.of(str)))
+            return both["a"] + both["b"]
+        first = await ctx.elicit("A?", str)
+        return first + (await ctx.elicit("B?", str) if way == "again" else "")
+
+    played = await play(await opened(connect, app, revision), "tool", ANSWERS)
+    assert played.text == ("ab" if way in {"again", "two at once"} else "a")
+    assert len(played.rounds) == 1 + (way == "again")
+    assert not parked
+
+
+@MODERN
+async def test_a_task_in_a_context_of_its_own_asks_a_round_later(revision: str, connect: Any) -> None:
+    """Nobody sees that the body started it. The answers are the same."""
+    app = App("apart")
+
+    @app.tool
+    async def tool(ctx: Context) -> str:
+        loop = asyncio.get_running_loop()
+        beside = loop.create_task(ctx.elicit("B?", str, key="B"), context=contextvars.Context())
+        return await ctx.elicit("A?", str, key="A") + await beside
+
+    played = await play(await opened(connect, app, revision), "tool", ANSWERS)
+    assert played.text == "ab"
+    assert played.rounds == [{"A"}, {"B"}]
 
 
 @FORMS

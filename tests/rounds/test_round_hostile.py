@@ -180,7 +180,7 @@ WRONG: list[Any] = [
 
 @MODERN
 @pytest.mark.hostile
-@pytest.mark.requirement("R2607-MRTR-028", "R2607-MRTR-031")
+@pytest.mark.requirement("R2607-MRTR-028", "R2607-MRTR-031", "R2607-MRTR-029")
 async def test_what_is_no_answer_is_asked_for_again(revision: str, connect: Any) -> None:
     wire = await connect(make_app(), revision, ALL)
     state = (await wire.call("tool"))["requestState"]
@@ -223,6 +223,7 @@ async def test_an_answer_of_any_size_is_taken_or_refused_in_words(
     assert (await wire.call("two"))["resultType"] == "input_required"
 
 
+@pytest.mark.requirement("R2607-SAMPLING-025")
 @MODERN
 async def test_a_call_that_never_stops_asking_is_stopped(revision: str, connect: Any) -> None:
     app = App("asking", keys=[KEY])

@@ -101,6 +101,7 @@ async def test_what_is_no_message_gets_the_right_error(
     assert (await wire.call("quick"))["content"][0]["text"] == "quick"
 
 
+@pytest.mark.requirement("R2607-CANCELLATION-019")
 @EVERY
 @pytest.mark.hostile
 async def test_bad_notifications_are_never_answered(revision: str, connect: Any) -> None:
@@ -121,7 +122,9 @@ async def test_bad_notifications_are_never_answered(revision: str, connect: Any)
 
 
 @EVERY
-@pytest.mark.requirement("R2607-CANCELLATION-016", "R2607-TRANSPORT-STDIO-011")
+@pytest.mark.requirement(
+    "R2607-CANCELLATION-016", "R2607-TRANSPORT-STDIO-011", "R2607-CANCELLATION-013", "R2607-CANCELLATION-026"
+)
 async def test_a_cancelled_call_stops_and_stays_silent(revision: str, connect: Any) -> None:
     gate = Gate()
     wire = await connect(gate.app, revision)
@@ -209,7 +212,7 @@ async def test_nothing_but_ping_comes_before_initialize(revision: str) -> None:
     await wire.close()
 
 
-@pytest.mark.requirement("R2511-LIFECYCLE-017")
+@pytest.mark.requirement("R2511-LIFECYCLE-017", "R2511-VERSIONING-005")
 async def test_an_unknown_version_is_answered_with_our_newest(connect: Any) -> None:
     gate = Gate()
     wire = Wire(gate.app, "2025-11-25")
@@ -417,7 +420,7 @@ async def test_other_reserved_names_leave_a_request_in_its_session(connect: Any)
 
 @pytest.mark.parametrize("revision", STATELESS)
 @pytest.mark.hostile
-@pytest.mark.requirement("R2607-SCHEMA-023", "R2607-SCHEMA-024")
+@pytest.mark.requirement("R2607-SCHEMA-023", "R2607-SCHEMA-024", "R2607-LOGGING-006")
 async def test_each_missing_field_of_meta_is_named(revision: str, connect: Any) -> None:
     gate = Gate()
     wire = await connect(gate.app, revision)

@@ -196,6 +196,7 @@ async def test_resources(revision: str, connect: Any) -> None:
         assert listed["cacheScope"] == "public"
 
 
+@pytest.mark.requirement("R2511-PROMPTS-006", "R2607-PROMPTS-012")
 @EVERY
 async def test_prompts_and_completion(revision: str, connect: Any) -> None:
     wire = await connect(make_app(), revision)
@@ -215,6 +216,9 @@ async def test_prompts_and_completion(revision: str, connect: Any) -> None:
     assert completed["completion"]["hasMore"] is True
 
 
+@pytest.mark.requirement(
+    "R2511-PAGINATION-002", "R2511-PAGINATION-005", "R2607-LIFECYCLE-043", "R2607-TOOLS-008"
+)
 @EVERY
 async def test_pages(revision: str, connect: Any) -> None:
     app = App("paged", page_size=2)
@@ -296,6 +300,7 @@ async def test_logs_reach_who_wants_them(revision: str, connect: Any) -> None:
     assert wire.inbox.empty()
 
 
+@pytest.mark.requirement("R2511-PROMPTS-002", "R2511-TOOLS-004")
 @pytest.mark.parametrize("revision", STATEFUL)
 async def test_changes_are_told_to_sessions(revision: str, connect: Any) -> None:
     app = make_app()
@@ -317,7 +322,7 @@ async def test_changes_are_told_to_sessions(revision: str, connect: Any) -> None
 
 
 @pytest.mark.parametrize("revision", STATELESS)
-@pytest.mark.requirement("R2607-SUBSCRIPTIONS-001")
+@pytest.mark.requirement("R2607-SUBSCRIPTIONS-001", "R2607-SUBSCRIPTIONS-007", "R2607-SUBSCRIPTIONS-008")
 async def test_listening_tells_what_was_asked_for(revision: str, connect: Any) -> None:
     app = make_app()
     wire = await connect(app, revision)

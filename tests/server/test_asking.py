@@ -130,6 +130,7 @@ async def test_a_form_is_asked_and_its_answer_typed(revision: str, connect: Any)
     assert text_of(await answer(wire, "pick", REPLIES)) == "<Colour.RED: 'red'>"
 
 
+@pytest.mark.requirement("R2511-SAMPLING-014")
 @pytest.mark.hostile
 @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
 async def test_answers_that_never_fit_are_told_to_the_model(revision: str, connect: Any) -> None:
@@ -150,6 +151,7 @@ async def test_sampling_and_roots(revision: str, connect: Any) -> None:
     assert text_of(await answer(wire, "where", REPLIES)) == "file:///a"
 
 
+@pytest.mark.requirement("R2411-LIFECYCLE-001", "R2503-LIFECYCLE-007")
 @EVERY
 async def test_what_the_client_did_not_declare_is_never_asked(revision: str, connect: Any) -> None:
     wire = await connect(make_app(), revision)
@@ -267,6 +269,7 @@ class TestRounds:
         assert result["resultType"] == "input_required"
 
 
+@pytest.mark.requirement("R2411-LIFECYCLE-002", "R2511-LIFECYCLE-027")
 @EVERY
 async def test_a_question_that_can_not_be_asked_is_told_to_the_model(revision: str, connect: Any) -> None:
     """Up to 2025-11-25 as a result that a model can read; since 2026-07-28 the protocol has an error for it."""

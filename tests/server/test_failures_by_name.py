@@ -37,6 +37,9 @@ def failing(**options: Any) -> App:
     return app
 
 
+@pytest.mark.requirement(
+    "R2511-PROMPTS-006", "R2511-RESOURCES-007", "R2607-PROMPTS-012", "R2607-RESOURCES-014"
+)
 @pytest.mark.parametrize("revision", REVISIONS)
 async def test_a_failure_names_what_failed_and_nothing_of_why(
     revision: str, caplog: pytest.LogCaptureFixture

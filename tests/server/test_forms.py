@@ -79,7 +79,7 @@ def test_the_answer_becomes_the_value():
     assert Form.of(Booking).read({"name": "Ada", "mail": "a@b", "size": None}) == Booking("Ada", "a@b")
 
 
-@pytest.mark.requirement("R2506-ELICITATION-004", "R2511-ELICITATION-057")
+@pytest.mark.requirement("R2506-ELICITATION-004", "R2511-ELICITATION-057", "R2607-ELICITATION-046")
 def test_wrong_answers_name_their_fields():
     """All of them at once."""
     with pytest.raises(AnswerInvalid) as caught:

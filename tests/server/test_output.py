@@ -225,7 +225,7 @@ def test_without_a_promise_the_value_decides(annotation, value, text, structured
 def test_full_results_pass():
     """Errors need no structured content; questions are no results yet."""
     error = CallToolResult(content=[BLOCK], is_error=True)
-    whole = CallToolResult(content=[], structured_content={"x": 1})
+    whole = CallToolResult(content=[BLOCK], structured_content={"x": 1})
     asking = InputRequired(request_state="s")
     for annotation in (Point, Point | CallToolResult, Any, str, CallToolResult):
         assert plan_for(annotation).convert(error) is error

@@ -25,6 +25,7 @@ def post() -> App:
     return app
 
 
+@pytest.mark.requirement("R2511-PROMPTS-007", "R2607-PROMPTS-013")
 @EVERY
 @pytest.mark.parametrize(
     "name, arguments, told",

@@ -52,6 +52,7 @@ async def code(app: App, channel: Channel, method: str = "tools/call") -> int | 
     return (await app.service.dispatcher.answer(call, channel)).code
 
 
+@pytest.mark.requirement("R2607-LIFECYCLE-020")
 @pytest.mark.parametrize("method", ["tools/call", "completion/complete"])
 async def test_each_remote_caller_has_its_own_allowance(method: str) -> None:
     app = make_app(rate_limit=0.001, burst=2)

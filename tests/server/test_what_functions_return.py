@@ -433,6 +433,7 @@ async def test_icons_and_annotations_as_dicts_are_what_they_say() -> None:
     refused(lambda: app.add_tool(function(1), name="b", meta=cast("Any", "x")), "meta= is a dict")
 
 
+@pytest.mark.requirement("R2511-TOOLS-011", "R2607-TOOLS-019")
 @pytest.mark.parametrize("kind", ["tool", "resource", "template", "prompt"])
 async def test_a_name_that_is_taken_is_refused_unless_it_is_replaced(kind: str) -> None:
     app = App("x")

@@ -99,6 +99,7 @@ async def test_each_page_of_a_list_from_another_worker(keys: dict[str, str]) -> 
                 assert found[:7] == ["one-0", "two-1", "three-2", "four-3", "five-4", "six-5", "seven-6"]
 
 
+@pytest.mark.requirement("R2607-LIFECYCLE-043", "R2607-TOOLS-008")
 async def test_workers_say_the_same_to_the_letter() -> None:
     async with workers() as (one, two):
         for method, params in ASKED:
@@ -130,6 +131,7 @@ async def test_state_of_a_round_opens_in_every_app_with_the_same_keys(
     assert (await two.result(names.TOOLS_CALL, again))["content"][0]["text"] == "Ada"
 
 
+@pytest.mark.requirement("R2607-LIFECYCLE-025")
 async def test_a_round_begun_at_one_worker_ends_at_another() -> None:
     async with workers(DOVETAIL_KEYS="k" * 40) as (one, two):
         meta = {**META, names.META_CLIENT_CAPABILITIES: {"elicitation": {"form": {}}}}

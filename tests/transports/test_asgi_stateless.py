@@ -204,6 +204,7 @@ async def test_session_and_event_ids_mean_nothing_here():
         assert (await prober.send("GET", headers={"MCP-Protocol-Version": MODERN})).status == 405
 
 
+@pytest.mark.requirement("R2607-SUBSCRIPTIONS-007", "R2607-SUBSCRIPTIONS-008")
 async def test_listening_ends_gracefully_when_the_server_drains():
     async with bench() as (found, prober):
         body, headers = prober.modern(

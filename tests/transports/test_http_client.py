@@ -331,6 +331,7 @@ async def test_http_over_a_unix_socket(tmp_path: object) -> None:
     await gone.close()
 
 
+@pytest.mark.requirement("R2607-CANCELLATION-007")
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_cancelling_a_call_closes_its_stream_and_nothing_else(streaming: bool) -> None:
     gone = asyncio.Event()

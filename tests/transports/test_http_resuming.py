@@ -41,7 +41,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waits
 
 
-@pytest.mark.requirement("R2511-TRANSPORT-HTTP-014")
+@pytest.mark.requirement("R2511-TRANSPORT-HTTP-014", "R2506-TRANSPORT-HTTP-004")
 @pytest.mark.parametrize("reset", [False, True])
 async def test_a_broken_stream_is_resumed_after_the_time_the_server_asked_for(reset: bool) -> None:
     ended: list[float] = []
@@ -78,7 +78,7 @@ async def test_a_broken_stream_is_resumed_after_the_time_the_server_asked_for(re
     assert 0.28 <= get.time - ended[0] <= 0.5
 
 
-@pytest.mark.requirement("R2503-TRANSPORT-HTTP-009")
+@pytest.mark.requirement("R2503-TRANSPORT-HTTP-009", "R2511-TRANSPORT-HTTP-012")
 async def test_a_server_may_let_its_client_poll() -> None:
     polls = 0
 

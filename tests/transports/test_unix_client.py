@@ -86,6 +86,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             writer.write(reply[7:])
 
 
+@pytest.mark.requirement("R2607-LIFECYCLE-036", "R2607-TRANSPORT-STDIO-006")
 async def test_requests_and_notices(path: Path) -> None:
     async with peered(path, echo) as (transport, receiver):
         assert (transport.name, transport.http, transport.shared) == ("unix", False, True)
@@ -233,7 +234,9 @@ async def test_a_failed_write_fails_its_call_and_the_cause_of_a_loss_wins() -> N
         await channel.request(ping(2))
 
 
-@pytest.mark.requirement("R2511-CANCELLATION-007", "R2607-CANCELLATION-016")
+@pytest.mark.requirement(
+    "R2511-CANCELLATION-007", "R2607-CANCELLATION-016", "R2511-CANCELLATION-006", "R2607-CANCELLATION-015"
+)
 async def test_a_late_response_and_one_without_a_waiter_harm_nobody() -> None:
     wire, receiver = Recorder(), Collector()
     channel = SharedChannel("memory", wire.write)

@@ -310,6 +310,7 @@ async def test_private_keys_can_be_sealed_in_the_store() -> None:
                 await KeyStore(store.kv.within("authserver/"), Lifetimes(), key_ring=wrong).signing()
 
 
+@pytest.mark.requirement("R2503-AUTH-025")
 @pytest.mark.parametrize(
     "settings",
     [

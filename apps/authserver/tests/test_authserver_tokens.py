@@ -121,7 +121,7 @@ async def test_the_redirect_uri_may_be_left_out_of_the_token_request(program: An
     assert (await program.exchange(await program.code(), redirect_uri=None)).status == 200
 
 
-@pytest.mark.requirement("R2607-AUTH-109", "R2511-AUTH-078", "R2503-AUTH-024")
+@pytest.mark.requirement("R2607-AUTH-109", "R2511-AUTH-078", "R2503-AUTH-024", "R2503-AUTH-018")
 async def test_refresh_tokens_change_and_the_old_one_ends_everything() -> None:
     clock = Clock()
     async with calls(clock=clock) as program:
@@ -217,6 +217,7 @@ async def test_a_refresh_is_for_the_granted_resource() -> None:
         assert (await program.refresh(token, resource=RESOURCE)).status == 200
 
 
+@pytest.mark.requirement("R2503-AUTH-018")
 async def test_grants_end() -> None:
     clock = Clock()
     lifetimes = Lifetimes(refresh_idle=1000, refresh_total=2500)

@@ -75,6 +75,7 @@ async def test_other_pages_and_other_names_are_kept_out(inspection, headers, sta
         assert len(inspection.servers) == (1 if (status, method) == (200, "POST") else 0)
 
 
+@pytest.mark.requirement("RXSEC-SECURITY-030")
 async def test_nothing_is_told_without_the_cookie_and_a_wrong_token_gets_none(inspection, tmp_path):
     (tmp_path / "index.html").write_text("<p nonce=__NONCE__>")
     async with served(inspection, tmp_path) as (address, access), aiohttp.ClientSession(address) as session:

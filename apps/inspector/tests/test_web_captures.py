@@ -76,6 +76,30 @@ async def test_a_message_is_sent_again_edited(inspection, tmp_path):
                 assert answer.status == 400
 
 
+async def test_what_is_written_to_send_a_message_again_is_without_what_the_client_writes(
+    inspection, tmp_path
+):
+    server = await kitchen(inspection, tmp_path, ConnectionSettings(meta={"a.example/x": 1}))
+    call = CallRequest(kind="tool", name="bake", arguments={"flour": 7})
+    first = await ended(inspection, inspection.call(server.id, call))
+    transcript = inspection.transcripts[server.transcript]
+    (asked,) = first.records
+    detail = transcript.detail(asked)
+    written = set(detail.value["params"]["_meta"])
+    assert {"progressToken", "io.modelcontextprotocol/clientCapabilities", "a.example/x"} <= written
+    assert detail.draft["params"]["_meta"] == {"a.example/x": 1}
+    assert transcript.detail(detail.record.pair).draft is None
+    async with served(inspection) as (address, access), logged_in(address, access) as session:
+        sent = {"server": server.id, "body": detail.draft}
+        async with session.post(f"/api/transcripts/{server.transcript}/send", json=sent) as answer:
+            assert answer.status == 201
+            call = await answer.json()
+    view = await ended(inspection, inspection.calls.view(call["id"]))
+    assert (view.state, view.error) == ("done", None)
+    again = transcript.detail(view.records[0])
+    assert set(again.value["params"]["_meta"]) == written
+
+
 async def test_what_two_servers_show_is_compared(inspection, tmp_path):
     server = await cooked(inspection, tmp_path)
     async with served(inspection) as (address, access), logged_in(address, access) as session:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,9 +14,9 @@ import pytest
 from inspected import question, until
 from test_web_access import logged_in, served
 
-from dovetail import App, Principal
+from dovetail import App, Client, Principal
 from dovetail.auth import Protected, jwt
-from dovetail.auth.login import MemoryTokens
+from dovetail.auth.login import FileTokens, MemoryTokens, OAuth
 from dovetail.testing import served as serving
 from dovetail_authserver.testing import AuthorizationServer, authorization_server
 from dovetail_inspector.inspection import Inspection
@@ -259,3 +262,47 @@ async def test_tokens_can_be_kept_for_other_launches() -> None:
             assert server.logins.view.steps == []
             server.connect()
             assert (await question(inspection)).kind == "login"
+
+
+@asynccontextmanager
+async def launched(url: str, *words: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """The command, which looks at a URL; gives a browser that has its token."""
+    command = ["-m", "dovetail", "inspect", "--no-browser", "--port", "0", *words, url]
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        address, _, token = (await process.stdout.readline()).decode().strip().partition("/#token=")
+        async with aiohttp.ClientSession(address, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+            await post(session, "/api/session", {"token": token})
+            yield session
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def first_server(session: aiohttp.ClientSession) -> Any:
+    """The server, as soon as it is connected or somebody is asked to log in."""
+    while True:
+        async with session.get("/api/state") as answer:
+            state = await answer.json()
+        if state["questions"] or state["servers"][0]["state"] not in ("idle", "connecting"):
+            return state["servers"][0]["state"], [each["kind"] for each in state["questions"]]
+        await asyncio.sleep(0.02)
+
+
+async def test_the_command_keeps_logins_and_uses_those_that_were_made_before_if_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    async with protected() as (url, authority):
+
+        async def opened(address: str) -> bool:
+            await authority.approve(address)
+            return True
+
+        async with Client(url, auth=OAuth(open_browser=opened, tokens=FileTokens())) as client:
+            assert (await client.call_tool("mine")).text
+        async with launched(url) as session:
+            assert await first_server(session) == ("connecting", ["login"])
+        async with launched(url, "--keep-logins") as session:
+            assert await first_server(session) == ("ready", [])

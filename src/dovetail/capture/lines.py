@@ -102,8 +102,15 @@ class CaptureLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def value(self) -> Any:
-        """The message as plain values; None where it is no JSON."""
-        return None if self.body is UNSET else _any.decode(self.body)
+        """The message as plain values; None where it is no JSON, or none that can be read: with a number that is too
+        large, or nested too deep.
+        """
+        if self.body is UNSET:
+            return None
+        try:
+            return _any.decode(self.body)
+        except (msgspec.MsgspecError, RecursionError):
+            return None
 
     @property
     def data(self) -> bytes:

@@ -334,7 +334,8 @@ class Redactor:
 
 
 _WORD: Final = re.compile(r"[A-Za-z]*|[0-9]*|.{1,7}")
-_COOKIE: Final = re.compile(r"([^=;,\s]+)=([^;,\s]+)")
+#: Looked for where a word begins alone: from each place of a long one would take the square of its length.
+_COOKIE: Final = re.compile(r"(?<![^=;,\s])([^=;,\s]+)=([^;,\s]+)")
 
 
 class _Search:

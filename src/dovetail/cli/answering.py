@@ -1,10 +1,10 @@
 """Answering what a server asks: by the person at the terminal, or by what the command line said beforehand.
 
 A form is filled in field by field. At any field ``:decline`` says no and ``:cancel`` (or Ctrl-D) closes the
-form. An address is shown whole, with the name of the server that wants it visited; it is never opened here,
-the person does that. Without a terminal, ``--answer key=value`` fills in fields and ``--yes`` agrees to the
-rest; otherwise the question is declined, and standard error says what would have answered it. Specification:
-client/elicitation.
+form; ``:empty`` leaves an optional field empty for which something is suggested. An address is shown whole,
+with the name of the server that wants it visited; it is never opened here, the person does that. Without a
+terminal, ``--answer key=value`` fills in fields and ``--yes`` agrees to the rest; otherwise the question is
+declined, and standard error says what would have answered it. Specification: client/elicitation.
 """
 
 import sys
@@ -23,6 +23,7 @@ __all__ = ["TerminalHandlers"]
 
 _DECLINE: Final = ":decline"
 _CANCEL: Final = ":cancel"
+_EMPTY: Final = ":empty"
 _TRIES: Final = 20
 _INDENT: Final = "  "
 
@@ -46,6 +47,7 @@ class TerminalHandlers:
         self._yes = yes
         self._terminal = terminal or Terminal()
         self._apart = apart
+        self._agreed: set[str] = set()
         self.problem: UsageError | None = None
 
     async def form(self, request: ElicitRequest) -> Accept | Decline | Cancel:
@@ -65,7 +67,10 @@ class TerminalHandlers:
         if not self._terminal.there:
             return _refused(request, [each for each in open_fields if each.required] or open_fields)
         _show(f"\n{one_line(request.server)} asks:\n{passage(request.message, indent=_INDENT)}")
+        emptied = any(each.has_default and each.optional for each in open_fields)
         _show(f"({_DECLINE} to say no, {_CANCEL} to close the question)")
+        if emptied:
+            _show(f"({_EMPTY} to leave a field empty that may be)")
         try:
             return await self._filled(content, open_fields)
         except EndOfInput:
@@ -81,10 +86,16 @@ class TerminalHandlers:
         _show(f"{passage(visit.message, indent=_INDENT)}\n")
         _show(f"  {in_place(visit.url)}\n\nIt leads to the host {in_place(visit.host)}.")
         if not self._terminal.there:
+            if self._yes and visit.call_waits and visit.url in self._agreed:
+                _show(
+                    "Refused: it was agreed to by --yes before, and the server does not see that you were there."
+                )
+                return False
             if self._yes:
+                self._agreed.add(visit.url)
                 _show("Agreed to by --yes. It was not opened; open it yourself.")
                 if visit.call_waits:
-                    _show("The call goes on when the server says that you were there, or after --timeout.")
+                    _show("The call goes on when the server sees that you were there, or after --timeout.")
                 return True
             _show("Refused: nobody is here to agree. Run this in a terminal, or with --yes.")
             return False
@@ -109,6 +120,9 @@ class TerminalHandlers:
         by_itself = self._yes or (bool(self._given) and not self._terminal.there)
         for each in fields:
             if each.name in self._given:
+                if each.optional and self._given[each.name] == _EMPTY:
+                    content[each.name] = None
+                    continue
                 try:
                     content[each.name] = each.read(self._given[each.name])
                 except ValueError as problem:
@@ -135,6 +149,9 @@ class TerminalHandlers:
                     return Decline()
                 if word == _CANCEL:
                     return Cancel()
+                if word == _EMPTY and each.optional:
+                    content[each.name] = None
+                    break
                 if not word and (each.has_default or each.optional):
                     if each.has_default:
                         content[each.name] = each.default

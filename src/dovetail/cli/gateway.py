@@ -6,8 +6,9 @@ person approved is used. Specification: none.
 """
 
 import argparse
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -71,6 +72,13 @@ class GatewayCommand(RunCommand):
             metavar="SECONDS",
             help="how long a list waits for a server that is slow, or just starting (default: 10)",
         )
+        add(
+            "--max-connections",
+            type=int,
+            default=64,
+            metavar="N",
+            help="connections to each server, processes for those that are started (default: 64)",
+        )
         self._add_door()
 
     def _add_door(self) -> None:
@@ -103,14 +111,18 @@ class GatewayCommand(RunCommand):
             raise UsageError("gateway takes no command; write the servers into a configuration")
         if not options.patience > 0:
             raise UsageError("--patience is a number of seconds above 0")
+        if options.max_connections < 1:
+            raise UsageError("--max-connections is a number above 0")
         transport, how = checked
         settings = _app_options(options, transport)
         if "store" in how:
             how["store"] = lend_store_at(how["store"])
         from ..gateway import Gateway
 
+        servers, limits = _servers(options)
         gateway = Gateway(
-            _servers(options),
+            servers,
+            rate_limits=limits,
             name=options.name,
             bare_names=options.bare_names,
             policy=_policy(options.policy),
@@ -120,6 +132,7 @@ class GatewayCommand(RunCommand):
             tasks=options.tasks,
             share=options.share,
             patience=options.patience,
+            max_connections=options.max_connections,
             **settings,
         )
         run_app(gateway.app, transport, how)
@@ -174,8 +187,26 @@ def _other_forms(tried: str, path: Path | None) -> str:
     return f"; in the form of {' or '.join(found[:3])} it has: give --format {found[0]}" if found else ""
 
 
-def _servers(options: argparse.Namespace) -> dict[str, Any]:
-    """Clients of the servers that are to be served, by their names. Raises `UsageError`, and `NotApproved`."""
+def _rate_limit(name: str, extra: Mapping[str, Any]) -> tuple[float, int] | None:
+    """How often a caller may use a server, as its entry says it: ``rate_limit``, calls a second, and ``burst``, calls
+    at once (default: those of four seconds). Raises `UsageError`.
+    """
+    rate, burst = extra.get("rate_limit"), extra.get("burst")
+    if rate is None and burst is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
+        raise UsageError(f"'rate_limit' of the server {name!r} is a number of calls a second above 0")
+    if burst is None:
+        return rate, max(1, math.ceil(4 * rate))
+    if isinstance(burst, bool) or not isinstance(burst, int) or burst < 1:
+        raise UsageError(f"'burst' of the server {name!r} is a number of calls at once, 1 at least")
+    return rate, burst
+
+
+def _servers(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, tuple[float, int]]]:
+    """Clients of the servers that are to be served, and their rate limits, by their names. Raises `UsageError`, and
+    `NotApproved`.
+    """
     from ..client import Client
     from ..host import server_name
     from ..host.configuration import (
@@ -202,6 +233,7 @@ def _servers(options: argparse.Namespace) -> dict[str, Any]:
         if not wanted:
             raise UsageError(f"{os.fspath(file.path)!r} has no servers{_other_forms(options.format, path)}")
         found: dict[str, Any] = {}
+        limits: dict[str, tuple[float, int]] = {}
         for name in wanted:
             if name in wrong:
                 raise UsageError(f"the server {name!r} of {os.fspath(file.path)!r}: {wrong[name]}")
@@ -221,6 +253,8 @@ def _servers(options: argparse.Namespace) -> dict[str, Any]:
             if called != name:
                 say(f"dovetail: the server {one_line(name)!r} is called {one_line(called)} here")
             found[called] = Client(target, **client)
+            if (limit := _rate_limit(name, entries[name].extra)) is not None:
+                limits[called] = limit
     except ConfigurationError as problem:
         raise UsageError(str(problem)) from None
-    return found
+    return found, limits

@@ -69,7 +69,8 @@ class Visit(Struct, frozen=True, kw_only=True):
 
     Nothing has been fetched from the address. Open it only after consent, where neither client nor model can look in.
     ``host`` is the address's host as it will be resolved (international names in their ASCII form). ``call``: for which
-    call, if that is known. ``call_waits``: whether the call waits for the end of the visit, to be made again then.
+    call, if that is known. ``call_waits``: whether the call waits for the end of the visit, to be made again then; in
+    2026-07-28 it always may, since the server alone knows whether it does.
     Specification: client/elicitation, "URL Mode".
     """
 
@@ -83,7 +84,9 @@ class Visit(Struct, frozen=True, kw_only=True):
 
 
 class Accept(Struct, frozen=True):
-    """The person filled in the form; fields left out take the suggested values."""
+    """The person filled in the form; fields left out take the suggested values. None: an optional field is to be
+    empty, whatever was suggested.
+    """
 
     content: Mapping[str, Any] = {}
 

@@ -23,6 +23,7 @@ from ..protocol.errors import Closed, LocalProtocolError, RequestCancelled
 from ..protocol.listening import Change
 from ..protocol.types import (
     Completion,
+    DiscoverResult,
     GetPromptResult,
     Implementation,
     ListPromptsResult,
@@ -244,6 +245,11 @@ class BlockingClient:
         return self._client.instructions
 
     @property
+    def discovered(self) -> DiscoverResult | None:
+        """What ``server/discover`` gave when the connection was opened; None in the stateful era."""
+        return self._client.discovered
+
+    @property
     def warnings(self) -> tuple[ServerWarning, ...]:
         """What the server got wrong and the client put up with, the oldest first."""
         return self._client.warnings
@@ -320,6 +326,10 @@ class BlockingClient:
         """All tools."""
         return self._iterate(self._client.tools(**options))
 
+    def tool_pages(self, **options: Unpack[CallOptions]) -> Iterator[ListToolsResult]:
+        """All pages of tools, with what each says of how long it may be kept."""
+        return self._iterate(self._client.tool_pages(**options))
+
     def list_resources(
         self, cursor: str | None = None, **options: Unpack[CallOptions]
     ) -> ListResourcesResult:
@@ -347,6 +357,10 @@ class BlockingClient:
     def prompts(self, **options: Unpack[CallOptions]) -> Iterator[Prompt]:
         """All prompts."""
         return self._iterate(self._client.prompts(**options))
+
+    def prompt_pages(self, **options: Unpack[CallOptions]) -> Iterator[ListPromptsResult]:
+        """All pages of prompts, with what each says of how long it may be kept."""
+        return self._iterate(self._client.prompt_pages(**options))
 
     @overload
     def read(
@@ -523,6 +537,11 @@ class BlockingSubscription:
     def acknowledged(self) -> SubscriptionFilter:
         """What the server agreed to tell of."""
         return self._subscription.acknowledged
+
+    @property
+    def missing(self) -> SubscriptionFilter:
+        """What was asked for and the server did not agree to tell of."""
+        return self._subscription.missing
 
     def __enter__(self) -> "BlockingSubscription":
         self._wait(self._subscription.open())

@@ -11,7 +11,7 @@ basic/transports/streamable-http.
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final, TypedDict, TypeVar, cast
 
@@ -62,6 +62,8 @@ from .link import Link, RequestSettings, name_of, result_of
 from .options import Options, check_names, check_seconds
 from .own_meta import own_meta
 from .resolving import ResultResolver
+from .results import OutputInvalid, ToolResult
+from .round_visits import RoundVisits
 from .rounds import asks, check_result_type, drive, is_added, plainly_complete
 from .server_warnings import ServerWarning
 
@@ -129,6 +131,30 @@ _CACHEABLE: Final = frozenset(
 _OWN: Final = frozenset(name for profile in PROFILES.values() for name in profile.client_requests)
 
 
+#: The members of pages that hold what is listed, and what each thing is told from the others by.
+_LISTS: Final[dict[type[PageResult], tuple[str, str]]] = {
+    ListToolsResult: ("tools", "name"),
+    ListPromptsResult: ("prompts", "name"),
+    ListResourcesResult: ("resources", "uri"),
+    ListResourceTemplatesResult: ("resource_templates", "uri_template"),
+}
+
+
+def _listed(page: PageResult) -> list[str]:
+    """What the things on a page are called."""
+    member, key = _LISTS.get(type(page), ("", ""))
+    return [getattr(each, key) for each in getattr(page, member, ())]
+
+
+def _without(page: P, given: Collection[str]) -> P:
+    """A page without what was given already."""
+    member, key = _LISTS.get(type(page), ("", ""))
+    if not member:
+        return page
+    left = [each for each in getattr(page, member) if getattr(each, key) not in given]
+    return msgspec.structs.replace(page, **{member: left})
+
+
 def how_of(options: CallOptions) -> CallSettings:
     """The options of one call. Raises `LocalProtocolError` for one that there is not."""
     try:
@@ -150,10 +176,11 @@ class Caller:
         self.log_level: LogLevel | None = options.log_level
         self._options = options
         self._epoch = 0
+        self._reused = 0  # results that were kept, and given again
 
     def warn(self, warning: ServerWarning) -> None:
         """The server got something wrong that was put up with."""
-        self.connection.warned(warning)
+        self.connection.notifications.warned(warning)
 
     def changed(self, change: Change) -> None:
         """Forget what a change made stale."""
@@ -163,10 +190,10 @@ class Caller:
             results.invalidate(PROFILES.stale_after(change.kind))
 
     def renewed(self) -> None:
-        """Forget everything: what answers now may be another server."""
+        """Forget everything that may be no more: what answers now may be another server."""
         self._epoch += 1
         self.cache.clear()
-        self.catalogue.clear()
+        self.catalogue.age()
         if (results := self._stored_results) is not None:
             results.invalidate(_CACHEABLE)
 
@@ -197,11 +224,13 @@ class Caller:
         if cacheable and not how.fresh:
             kept = self.cache.get(method, params, scope, time.monotonic())
             if kept is not None:
+                self._reused += 1
                 return cast("R", kept)
         results, place = self._stored_results if cacheable else None, None
         if results is not None and (place := await results.place(method, params, link)) and not how.fresh:
             kept = await results.get(place, scope, partial(link.read, method, kind=kind))
             if kept is not None:
+                self._reused += 1
                 return kept
         epoch = self._epoch
         may_ask = (
@@ -252,7 +281,10 @@ class Caller:
             return body if further is None else await further.final(body)
 
         call = self._info(method, params, how)
-        return await drive(required, trip, method, params, lambda: link.profile, link.questions, call)
+        with RoundVisits(self.connection.notifications.visits) as visits:
+            return await drive(
+                required, trip, method, params, lambda: link.profile, link.questions, visits, call
+            )
 
     def _resolver(self, method: str, params: Params, how: CallSettings) -> ResultResolver:
         return ResultResolver(self, self._info(method, params, how), how, self._options)
@@ -439,6 +471,24 @@ class Caller:
             if any(item.name == tool for item in page.tools):
                 return
 
+    def check(self, result: ToolResult, version: str | None) -> bool:
+        """Hold the output of a tool against its schema; see `Catalogue.check`. False where it breaks one of a listing
+        from before the server was opened anew: `check_again` then says more. Raises `OutputInvalid`.
+        """
+        try:
+            self.catalogue.check(result, version)
+        except OutputInvalid:
+            if not self.catalogue.is_aged(result.tool):
+                raise
+            return False
+        return True
+
+    async def check_again(self, result: ToolResult, version: str | None) -> None:
+        """As `check`, by a new listing. Raises what listing raises, too."""
+        await self._relist(result.tool)
+        self.catalogue.forget_aged(result.tool)
+        self.catalogue.check(result, version)
+
     def _note(self, page: P) -> P:
         """Note what a page lists."""
         if isinstance(page, ListToolsResult):
@@ -485,7 +535,7 @@ class Caller:
         if not listed or len(listed) > 16 or any(item.mode != "url" for item in listed):
             raise problem
         ids = [item.elicitation_id for item in listed if item.elicitation_id]
-        visits = self.connection.visits
+        visits = self.connection.notifications.visits
         visits.expect(ids)
         try:
             for item in listed:
@@ -507,16 +557,25 @@ class Caller:
 
         An empty cursor is a cursor, so it is followed. Some servers mean the end of the list by it: where they refuse
         it, or give the same page or the same cursor for it, that was the end. Any other cursor that comes again ends
-        in `RemoteProtocolError`.
+        in `RemoteProtocolError`. Where a cursor of a page that was kept is refused, all is asked for once more, and
+        what was given already is left out.
         """
         seen: set[str] = set()
         before: P | None = None
+        given: set[str] = set()
+        reused, again = self._reused, False
         while True:
             try:
                 page = await self.page(method, params, kind, how)
             except FeatureUnavailable:
                 return
             except InvalidParams:
+                if params.cursor is not None and self._reused > reused and not again:
+                    again, before = True, None
+                    seen.clear()
+                    params = msgspec.structs.replace(params, cursor=None)
+                    how = msgspec.structs.replace(how, fresh=True)
+                    continue
                 if params.cursor != "":
                     raise
                 self._warn_of_cursor(method, "refused it")
@@ -524,7 +583,8 @@ class Caller:
             if params.cursor == "" and page == before:
                 self._warn_of_cursor(method, "gave the same page again")
                 return
-            yield page
+            yield _without(page, given) if again else page
+            given.update(_listed(page))
             before, cursor = page, page.next_cursor
             if cursor is None:
                 return

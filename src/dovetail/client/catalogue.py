@@ -36,7 +36,7 @@ _WORK: Final = "work"
 
 
 class _ListedTool:
-    __slots__ = ("broken", "headers", "size", "tool", "validator")
+    __slots__ = ("aged", "broken", "headers", "size", "tool", "validator")
 
     def __init__(self, tool: Tool, headers: tuple[HeaderParameter, ...], size: int) -> None:
         self.tool = tool
@@ -44,6 +44,7 @@ class _ListedTool:
         self.size = size
         self.validator: Validator | None = None
         self.broken = ""
+        self.aged = False
 
 
 class Catalogue:
@@ -83,6 +84,8 @@ class Catalogue:
             if known is None or known.tool != tool:
                 size = len(tool.name) + json_size(tool, MAX_BYTES)
                 self._entries.put(tool.name, _ListedTool(tool, headers, size), size)
+            else:
+                known.aged = False
         return usable
 
     def note_prompts(self, prompts: Iterable[Prompt]) -> None:
@@ -174,10 +177,26 @@ class Catalogue:
             ServerWarning(kind="schema", message=reason, method=names.TOOLS_CALL, subject=result.tool[:256])
         )
 
-    def clear(self) -> None:
-        """Forget all."""
-        for kept in (self._entries, self._prompts, self._resources, self._odd):
+    def age(self) -> None:
+        """What answers now may be another server. Names are forgotten; of tools the description of before holds until
+        the next listing has another.
+        """
+        for name in tuple(self._entries):
+            entry = self._entries.get(name)
+            if entry is not None:
+                entry.aged = True
+        for kept in (self._prompts, self._resources, self._odd):
             kept.clear()
+
+    def is_aged(self, name: str) -> bool:
+        """Whether a tool was listed before the server was opened anew, and not since."""
+        entry = self._entries.get(name)
+        return entry is not None and entry.aged
+
+    def forget_aged(self, name: str) -> None:
+        """Forget a tool that a listing did not have again."""
+        if self.is_aged(name):
+            self._entries.pop(name)
 
 
 def _note(kept: Bounded[str, bool], name: str) -> None:

@@ -24,6 +24,7 @@ from ..protocol.types import (
     Completion,
     CompletionArgument,
     CompletionContext,
+    DiscoverResult,
     GetPromptParams,
     GetPromptResult,
     Implementation,
@@ -127,7 +128,7 @@ class Client:
         again, and others that wait for the same connection go on waiting.
         """
         await self._connection.open()
-        for uri in self._connection.restored():
+        for uri in self._connection.held.restored():
             wanted = SubscriptionFilter(resource_subscriptions=[uri])
             self._watched[uri] = Subscription(self._connection, wanted, again=True)
             self._watched[uri].adopt()
@@ -203,12 +204,20 @@ class Client:
         return self._connection.link.instructions
 
     @property
+    def discovered(self) -> DiscoverResult | None:
+        """What ``server/discover`` gave when the connection was opened: what the server offers and says of its use, and
+        for how long that may be kept (``ttl_ms``, ``cache_scope``). None in the stateful era, and of a server that does
+        not know it. `request` asks again. Specification: server/discover.
+        """
+        return self._connection.link.discovered
+
+    @property
     def warnings(self) -> tuple[ServerWarning, ...]:
         """What the server got wrong and the client put up with, the oldest first: the last 256, each once.
 
         As they come, the option ``on_warning`` is told of them.
         """
-        return self._connection.warnings.all
+        return self._connection.notifications.warnings.all
 
     # Tools
 
@@ -271,7 +280,8 @@ class Client:
             found = self._caller.without_null(name, found)
         result = ToolResult(name, found)
         try:
-            self._caller.catalogue.check(result, version)
+            if not self._caller.check(result, version):
+                await self._caller.check_again(result, version)
             return result if into is None else result.into(into)
         except DovetailError as problem:
             problem.of_call(names.TOOLS_CALL, self._connection.link.server)
@@ -313,10 +323,14 @@ class Client:
 
     async def tools(self, **options: Unpack[CallOptions]) -> AsyncIterator[Tool]:
         """All tools, page by page. ``options``: see `CallOptions`."""
-        params = ListToolsParams()
-        async for page in self._caller.pages(names.TOOLS_LIST, params, ListToolsResult, how_of(options)):
+        async for page in self.tool_pages(**options):
             for tool in page.tools:
                 yield tool
+
+    def tool_pages(self, **options: Unpack[CallOptions]) -> AsyncIterator[ListToolsResult]:
+        """All pages of tools, with what each says of how long it may be kept. ``options``: see `CallOptions`."""
+        params = ListToolsParams()
+        return self._caller.pages(names.TOOLS_LIST, params, ListToolsResult, how_of(options))
 
     # Resources
 
@@ -409,7 +423,7 @@ class Client:
     async def subscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
         """Hear of updates of a resource, and of what is below it, by the ``on_change`` callback. Works in both eras.
 
-        ``options``: see `CallOptions`.
+        ``options``: see `CallOptions`. Raises `FeatureUnavailable` where the server does not agree to tell of it.
         """
         uri = self._caller.catalogue.uri(uri)
         settings = self._caller.steering(how_of(options))
@@ -422,6 +436,9 @@ class Client:
         )
         try:
             await subscription.open()
+            if subscription.missing.resource_subscriptions:
+                await subscription.close()
+                raise FeatureUnavailable(f"{link.server} did not agree to tell of updates of {uri[:256]!r}")
         except BaseException:
             self._watched.pop(uri, None)
             raise
@@ -444,10 +461,14 @@ class Client:
 
     async def prompts(self, **options: Unpack[CallOptions]) -> AsyncIterator[Prompt]:
         """All prompts, page by page. ``options``: see `CallOptions`."""
-        params = ListPromptsParams()
-        async for page in self._caller.pages(names.PROMPTS_LIST, params, ListPromptsResult, how_of(options)):
+        async for page in self.prompt_pages(**options):
             for prompt in page.prompts:
                 yield prompt
+
+    def prompt_pages(self, **options: Unpack[CallOptions]) -> AsyncIterator[ListPromptsResult]:
+        """All pages of prompts, with what each says of how long it may be kept. ``options``: see `CallOptions`."""
+        params = ListPromptsParams()
+        return self._caller.pages(names.PROMPTS_LIST, params, ListPromptsResult, how_of(options))
 
     async def get_prompt(
         self,
@@ -512,11 +533,12 @@ class Client:
     def visit_done(self, elicitation_id: str | None = None) -> None:
         """The person has been at the address that a call waits for: the call is made again now, without more waiting.
 
-        ``elicitation_id``: of the `Visit`; None: all visits that are waited for. Does nothing if none is. To be called
-        on the client's event loop.
-        Specification: client/elicitation, "URL Elicitation Required Error" (2025-11-25).
+        ``elicitation_id``: of the `Visit`, or its ``url``; None: all visits that are waited for. Does nothing if none
+        is. To be called on the client's event loop.
+        Specification: client/elicitation, "URL Elicitation Required Error" (2025-11-25), "URL Mode Elicitation
+        Requests" (2026-07-28).
         """
-        self._connection.visits.done(elicitation_id)
+        self._connection.notifications.visits.done(elicitation_id)
 
     def listen(
         self,

@@ -2,8 +2,8 @@
 
 There is one `Link` at a time. Opening and renewing run in tasks of their own, of which there is at most one, so that
 any number of calls wait for the same attempt and a caller that is cancelled disturbs nobody else. An opening that
-nobody waits for any more is given up. What has become of the connection stands in `states`. Everything that the link
-takes in passes here and is handed to the subscriptions and callbacks it concerns.
+nobody waits for any more is given up. What has become of the connection stands in `states`; what the server tells goes
+through `notifications`.
 Specification: basic/lifecycle; basic/transports "Session Management" (2025-11-25); basic/transports/stdio.
 """
 
@@ -12,14 +12,12 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final
 
 from ..logs import get_logger
-from ..protocol import names
-from ..protocol.call import Notification
 from ..protocol.errors import (
     Closed,
     DovetailError,
@@ -32,40 +30,27 @@ from ..protocol.errors import (
     copy_of,
     not_sent,
 )
-from ..protocol.listening import Change, missed_in_session, subscription_of
+from ..protocol.listening import Change
 from ..protocol.opening import Verdict, from_status
 from ..protocol.revisions import Feature
-from ..protocol.types import (
-    AcknowledgedNotice,
-    ElicitationCompleteNotice,
-    MessageNotice,
-    RequestId,
-    ResourceUpdatedNotice,
-    SubscribeParams,
-)
 from . import eras
 from .callbacks import CallbackQueue
+from .held_resources import HeldResources
 from .link import Link, RequestSettings
 from .listening import Subscription
+from .notifications import Notifications
 from .opening import Opener
 from .options import Options
-from .server_warnings import ServerWarning, ServerWarnings
 from .states import States
 from .targets import ClientTarget
 from .timeouts import CallTimeout
 from .unclosed import LoopEndHook, Process, warn
-from .visits import Visits
 
 log = get_logger("dovetail.client")
 
 MAX_RESTARTS: Final = 5
 RESTART_WINDOW: Final = 180.0
 _LONGEST_PAUSE: Final = 10.0
-_CHANGES: Final = {
-    names.NOTIFY_TOOLS_CHANGED: Change("tools"),
-    names.NOTIFY_PROMPTS_CHANGED: Change("prompts"),
-    names.NOTIFY_RESOURCES_CHANGED: Change("resources"),
-}
 
 
 class ClientConnection:
@@ -82,7 +67,6 @@ class ClientConnection:
     ) -> None:
         self.target = target
         self.options = options
-        self._changed = changed
         self._renewed = renewed
         self._link: Link | None = None
         self._link_type = Link
@@ -97,42 +81,25 @@ class ClientConnection:
         self._waiting = 0
         self._loop_end_hook: LoopEndHook | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._subscriptions: set[Subscription] = set()
-        self._held: dict[str, int] = {}
+        self.held = HeldResources(options, self.ready)
+        self.notifications = Notifications(options, changed, self.held)
         self._end_session = False
         #: Calls that wait for more than one answer, and so for no link: the end of the client ends them.
         self.waits: set[CallTimeout] = set()
-        self.visits = Visits(options.visit_timeout)
-        self.context = copy_context()
         self._restarts: deque[float] = deque()
         self._retired: set[Link] = set()
         self._on_state = None if options.on_state is None else CallbackQueue(options.on_state, "on_state")
         self.states = States(self._on_state)  # told of the end, too, so it is not closed like the others
-        self.callback_queues: list[CallbackQueue] = []
-        self._logging = self._callback_queue(options.logging, "logging")
-        self._on_change = self._callback_queue(options.on_change, "on_change")
-        self._on_notification = self._callback_queue(options.on_notification, "on_notification", arity=2)
-        self._on_warning = self._callback_queue(options.on_warning, "on_warning")
         self.stored = _stored(target, options)
         if self._session is not None:
-            self._session.subscriptions = lambda: tuple(self._held)
-        self.warnings = ServerWarnings(self._warn)
-
-    def _callback_queue(
-        self, callback: Callable[..., Any] | None, what: str, *, arity: int = 1
-    ) -> CallbackQueue | None:
-        if callback is None:
-            return None
-        callback_queue = CallbackQueue(callback, what, arity=arity)
-        self.callback_queues.append(callback_queue)
-        return callback_queue
+            self._session.subscriptions = lambda: tuple(self.held)
+            self.held.session = self._session
 
     def _heard_in(self, context: Context) -> None:
         """Callbacks that belong to no call run in this context."""
-        self.context = context
-        for callback_queue in (*self.callback_queues, self._on_state):
-            if callback_queue is not None:
-                callback_queue.context = context
+        self.notifications.hear_in(context)
+        if self._on_state is not None:
+            self._on_state.context = context
 
     # Opening and closing
 
@@ -308,7 +275,7 @@ class ClientConnection:
         if not self._is_left:
             return
         loop = self._loop
-        heard = any(not subscription.background for subscription in self._subscriptions)
+        heard = any(not subscription.background for subscription in self.notifications.subscriptions)
         if loop is not None and not loop.is_closed() and not heard:
             loop.call_soon_threadsafe(self._begin_closing)
         warn(
@@ -336,17 +303,14 @@ class ClientConnection:
 
     async def _close(self) -> None:
         leave = await self._leaving()
-        self.visits.done()
+        self.notifications.visits.done()
         for each in tuple(self.waits):
             each.abort(closed_in_use("the client was closed"))
         self.states.now("closed")
         loop_end_hook, self._loop_end_hook = self._loop_end_hook, None
         if loop_end_hook is not None:
             await loop_end_hook.end()
-        for callback_queue in self.callback_queues:
-            callback_queue.close()
-        for subscription in tuple(self._subscriptions):
-            subscription.ended(final=True)
+        self.notifications.close()
         link, working = self._link, self._working
         for retired in tuple(self._retired):
             await retired.close(quietly=True)
@@ -491,11 +455,11 @@ class ClientConnection:
     async def _came_back(self, link: Link) -> None:
         """The server was opened anew: nobody knows what changed meanwhile, or whether it is the same."""
         self._renewed()
-        await self._resubscribe(link)
+        await self.held.subscribe_again(link)
         if link.lost_by is not None:
             raise copy_of(link.lost_by)
         if not link.stateless:
-            self.missed(link)
+            self.notifications.missed(link)
 
     def _settled(self, link: Link, cause: BaseException | None, *, renewed: bool = False) -> None:
         """An attempt is over: note what has become of the connection."""
@@ -523,8 +487,7 @@ class ClientConnection:
                     MAX_RESTARTS,
                 )
                 self.states.now("lost", error)
-                for subscription in tuple(self._subscriptions):
-                    subscription.lost(lost, error, final=True)
+                self.notifications.lost(lost, error, final=True)
                 return
             pause = min(0.1 * 2 ** len(self._restarts), _LONGEST_PAUSE)
             self._restarts.append(now)
@@ -535,7 +498,7 @@ class ClientConnection:
             try:
                 if old is not None:
                     await old.close(quietly=True)
-                link = Link(self.target.make(), self.options, self)
+                link = self._link_type(self.target.make(), self.options, self)
                 self._link = link
                 await self._opened(link, take_up=False)
                 await self._came_back(link)
@@ -549,15 +512,14 @@ class ClientConnection:
             self._autolisten(link)
             return
 
-    async def _resubscribe(self, link: Link) -> None:
-        for uri in tuple(self._held):
-            await self._subscribe(link, uri)
-
     def _autolisten(self, link: Link) -> None:
         """In the stateless era changes are told to those who listen: do so for the host's callback."""
-        if self._on_change is None or not link.profile.has(Feature.LISTEN):
+        if not self.notifications.listens or not link.profile.has(Feature.LISTEN):
             return
-        if any(subscription.background and not subscription.over for subscription in self._subscriptions):
+        if any(
+            subscription.background and not subscription.over
+            for subscription in self.notifications.subscriptions
+        ):
             return
         wanted = Subscription.filter_for(link.capabilities)
         if wanted is not None:
@@ -569,179 +531,30 @@ class ClientConnection:
         except DovetailError as problem:
             log.warning("listening for changes failed: %s", problem)
 
-    # Subscriptions
-
-    def admit(self, subscription: Subscription) -> None:
-        """Tell the subscription of changes from now on."""
-        self._subscriptions.add(subscription)
-
-    def dismiss(self, subscription: Subscription) -> None:
-        """Tell it of nothing more."""
-        self._subscriptions.discard(subscription)
+    # Subscriptions (see `listening.SubscriptionOwner`)
 
     async def hold_resource(self, uri: str, settings: RequestSettings | None = None) -> None:
         """Subscribe to a resource in the stateful era, unless that was done. Raises what the request raises."""
-        count = self._held.get(uri, 0)
-        self._held[uri] = count + 1
-        self._note_held()
-        if count == 0:
-            try:
-                await self._subscribe(await self.ready(), uri, settings)
-            except BaseException:
-                self._drop(uri)
-                raise
+        await self.held.hold(uri, settings)
 
     async def release_resource(self, uri: str, settings: RequestSettings | None = None) -> None:
         """Unsubscribe when nobody else wants it."""
-        if uri in self._held and not self._drop(uri) and self._closing is None:
-            link = await self.ready()
-            await link.ask(
-                names.RESOURCES_UNSUBSCRIBE, SubscribeParams(uri=uri), settings or self._settings()
-            )
+        await self.held.release(uri, settings, quietly=self._closing is not None)
 
-    def _drop(self, uri: str) -> int:
-        left = self._held[uri] = self._held[uri] - 1
-        if left <= 0:
-            del self._held[uri]
-        self._note_held()
-        return left
-
-    def _note_held(self) -> None:
-        if self._session is not None:
-            self._session.changed()
-
-    def restored(self) -> Sequence[str]:
-        """The resources that a session was subscribed to which was taken up: once, and held from now on."""
-        if self._session is None:
-            return ()
-        found, self._session.restored = self._session.restored, ()
-        for uri in found:
-            self._held[uri] = self._held.get(uri, 0) + 1
-        return found
-
-    async def _subscribe(self, link: Link, uri: str, settings: RequestSettings | None = None) -> None:
-        await link.ask(names.RESOURCES_SUBSCRIBE, SubscribeParams(uri=uri), settings or self._settings())
-
-    def _settings(self) -> RequestSettings:
-        return RequestSettings(timeout=self.options.timeout, maximum=self.options.max_timeout)
-
-    # What links tell (see `link.LinkObserver`)
-
-    def noticed(self, link: Link, event: Notification, related: RequestId | None) -> None:
-        """A notification, read."""
-        params = event.params
-        if isinstance(params, MessageNotice):
-            if self._logging is not None:
-                origin = link.origin(related)
-                self._logging.put(params, call=origin.call, context=origin.context)
-            return
-        if isinstance(params, AcknowledgedNotice):
-            subscription = self._find(params.meta, related)
-            if subscription is not None:
-                subscription.acknowledge(params)
-            return
-        if isinstance(params, ElicitationCompleteNotice):
-            self.visits.done(params.elicitation_id)
-            return
-        change = (
-            Change("resource", params.uri)
-            if isinstance(params, ResourceUpdatedNotice)
-            else _CHANGES.get(event.method)
-        )
-        if change is not None:
-            self._tell(link, change, getattr(params, "meta", None), related)
-        elif self.options.extensions and self._added(link, event, related):
-            return
-        elif event.method not in link.profile.server_notices and self._on_notification is not None:
-            self._on_notification.put(event.method, params, context=link.origin(related).context)
-
-    def _added(self, link: Link, event: Notification, related: RequestId | None) -> bool:
-        """Whether an extension brings the notification; then it is dealt with."""
-        additions = self.options.additions
-        change = additions.change(event.method, event.params)
-        if change is not None:
-            self._tell(link, change, event.params.get(names.META), related)
-        return additions.hear("server", event.method, event.params) or change is not None
-
-    def warned(self, warning: ServerWarning) -> None:
-        """The server got something wrong that was put up with."""
-        self.warnings.add(warning)
-
-    def _warn(self, warning: ServerWarning) -> None:
-        if self._on_warning is not None:
-            self._on_warning.put(warning)
-
-    def _tell(self, link: Link, change: Change, meta: object, related: RequestId | None) -> None:
-        self._changed(change)
-        if link.stateless:
-            subscription = self._find(meta, related)
-            if subscription is None or not subscription.wants(change):
-                log.debug("a change that nobody asked for was dropped")
-                return
-            subscription.put(change)
-            heard = subscription.background
-        else:
-            heard = change.kind != "resource"  # of lists this era tells unasked
-            for subscription in tuple(self._subscriptions):
-                if subscription.wants(change):
-                    subscription.put(change)
-                    heard = True
-        if heard and self._on_change is not None:
-            self._on_change.put(change)
-
-    def missed(self, link: Link) -> None:
-        """Changes may have been missed: all that the server would have told counts as changed."""
-        if link.stateless:  # each subscription knows by itself
-            return
-        for subscription in tuple(self._subscriptions):
-            subscription.missed()
-        offered = link.capabilities
-        if offered is not None:
-            for change in missed_in_session(self._held, offered):
-                self.heard(change)
-
-    def forget(self, change: Change) -> None:
-        """Keep nothing more of what may have changed."""
-        self._changed(change)
-
-    def heard(self, change: Change) -> None:
-        """The host's callback is told of a change that no subscription brought."""
-        self._changed(change)
-        if self._on_change is not None:
-            self._on_change.put(change)
-
-    def _find(self, meta: object, related: RequestId | None) -> Subscription | None:
-        id = subscription_of(meta)
-        if id is None:
-            id = related
-        if id is None:
-            return None
-        for item in self._subscriptions:
-            if item.id == id and type(item.id) is type(id):
-                return item
-        return next(
-            (item for item in self._subscriptions if str(item.id) == id), None
-        )  # a number sent as text
+    # What links tell, besides notifications (see `link.LinkObserver`)
 
     def answered(self) -> None:
         """A request of the server's was answered."""
         for each in self.waits:
             each.progress()
 
-    def ended(self, link: Link, id: RequestId) -> None:
-        """The server ended a subscription."""
-        for subscription in tuple(self._subscriptions):
-            if subscription.id == id:
-                subscription.ended()
-
     def lost(self, link: Link, error: DovetailError) -> None:
         """The connection is gone."""
         if link is not self._link:
             return
-        self.visits.done()
+        self.notifications.visits.done()
         restarts = self.options.restart and self.target.process and self._closing is None
-        for subscription in tuple(self._subscriptions):
-            subscription.lost(link, error, final=not restarts)
+        self.notifications.lost(link, error, final=not restarts)
         if self._under_way is not None:
             return  # the attempt meets it
         if restarts and link.opened:

@@ -1,37 +1,47 @@
 """Elicitation, the client's part: forms are answered and the answers checked, addresses are vetted and approved.
 
 An accepted form gets the suggested values of the fields left out and must then fit the requested schema: what the
-person is asked and what the server gets agree. Nulls are answers left out, since no answer carries them. An address is
-only ever passed to the ``approve`` hook, whole; nothing is fetched.
+person is asked and what the server gets agree. A null says that the person left an optional field empty: no answer
+carries it, and no suggestion takes its place. An address is only ever passed to the ``approve`` hook, whole; nothing is
+fetched.
 Specification: client/elicitation.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, cast
-from urllib.parse import urlsplit
+from typing import Any, Literal, cast
 
 from ..protocol.errors import Declined, Dismissed, InternalError, InvalidParams
 from ..protocol.schema.validator import compile_schema, explain
 from ..protocol.types import ElicitParams, ElicitResult
+from ..protocol.uris import visit_host
 from .answers import Accept, CallInfo, Cancel, Decline, ElicitRequest, Visit
 from .calling import call_handler
 from .form_fields import misformed, plain_form
 from .options import Options
-
-MAX_URL: Final = 8192
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+from .round_visits import RoundVisits
 
 
 async def answer_elicitation(
-    params: ElicitParams, options: Options, server: str, *, lists: bool = True, call: CallInfo | None = None
+    params: ElicitParams,
+    options: Options,
+    server: str,
+    *,
+    lists: bool = True,
+    call: CallInfo | None = None,
+    visits: RoundVisits | None = None,
 ) -> ElicitResult:
     """The person's answer. ``lists``: whether it may hold choices of several, which came with 2025-11-25. ``call``:
-    who asks, if that is known.
+    who asks, if that is known. ``visits``: those of the call, if it waits for them.
 
     Raises `InvalidParams` for a question that is not allowed, `InternalError` for a bad answer.
     """
     if params.mode == "url":
-        consent = await ask_visit(params, options, server, call=call)
+        url = params.url or ""
+        if visits is not None:
+            visits.ask(url, params.elicitation_id)
+        consent = await ask_visit(params, options, server, call=call, call_waits=visits is not None)
+        if visits is not None and consent:
+            visits.agree(url, done=consent == "done")
         return ElicitResult(action="cancel" if consent is None else "accept" if consent else "decline")
     if options.elicitation is None:
         raise InvalidParams("this client does not take elicitation in form mode")
@@ -87,25 +97,11 @@ async def ask_visit(
 
 
 def check_address(url: str | None) -> str:
-    """The host of an address that a person may be sent to. Raises `InvalidParams` for any other.
-
-    Only https, and http on the machine itself; no user name, no control characters or spaces.
-    """
-    if not url or len(url) > MAX_URL:
-        raise InvalidParams(f"an address has 1 to {MAX_URL} characters")
-    if any(character <= " " or character == "\\" or not character.isprintable() for character in url):
-        raise InvalidParams("the address holds spaces, backslashes or control characters")
+    """The host of an address that a person may be sent to. Raises `InvalidParams` for any other."""
     try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna" if not url.isascii() else "ascii").decode("ascii")
-        _ = parts.port
-    except ValueError:
-        raise InvalidParams("the address is not a URL") from None
-    if not host or "@" in parts.netloc:
-        raise InvalidParams("the address must name a host and no user")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
-        raise InvalidParams("only https addresses may be visited (http only on this machine)")
-    return host
+        return visit_host(url or "")
+    except ValueError as problem:
+        raise InvalidParams(f"the person can't be sent to the address: {problem}") from None
 
 
 def without_lists(schema: dict[str, Any]) -> dict[str, Any]:
@@ -143,9 +139,12 @@ def _result(given: Any, schema: dict[str, Any]) -> ElicitResult:
                 f"dict with {named or 'nothing in it'}"
             )
         given = {next(iter(fields)): given}
-    content = {name: value for name, value in cast("Mapping[str, Any]", given).items() if value is not None}
+    filled = cast("Mapping[str, Any]", given)
+    content = {name: value for name, value in filled.items() if value is not None}
+    required = cast("list[str]", schema.get("required") or ())
     for name, field in fields.items():
-        if name not in content and "default" in field:
+        emptied = name in filled and name not in required
+        if name not in content and "default" in field and not emptied:
             content[name] = field["default"]
     violations = compile_schema(schema).check(content)
     if violations:

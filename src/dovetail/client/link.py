@@ -46,6 +46,7 @@ from ..protocol.types import (
     CallToolParams,
     CancelledNotice,
     ClientCapabilities,
+    DiscoverResult,
     Implementation,
     LogLevel,
     Params,
@@ -67,6 +68,8 @@ log = get_logger("dovetail.client")
 R = TypeVar("R")
 
 MAX_QUESTIONS: Final = 64
+MAX_ASKED: Final = 256
+"""Questions that one call may have asked (stateful era)."""
 CLEANUP_SECONDS: Final = 5.0
 _SHOWN: Final = 100
 _DIGITS: Final = 19
@@ -79,8 +82,8 @@ _REQUEST_HEADERS: Final = Feature.REQUEST_HEADERS
 _OPENING: Final = frozenset({names.DISCOVER, names.INITIALIZE})
 
 
-class LinkObserver(Protocol):
-    """Who hears of what a link takes in: the client. ``context``: that in which it was opened."""
+class NotificationObserver(Protocol):
+    """Who hears of what a server tells. ``context``: that in which the client was opened."""
 
     context: Context
 
@@ -96,12 +99,21 @@ class LinkObserver(Protocol):
         """Changes may have been missed. Must return soon and not raise."""
         ...
 
-    def answered(self) -> None:
-        """A request of the server's was answered: it is the server's turn again."""
-        ...
-
     def ended(self, link: "Link", id: RequestId) -> None:
         """The server ended a subscription."""
+        ...
+
+
+class LinkObserver(Protocol):
+    """Who hears of what becomes of a link: the client's connection."""
+
+    @property
+    def notifications(self) -> NotificationObserver:
+        """Who hears of what the server tells."""
+        ...
+
+    def answered(self) -> None:
+        """A request of the server's was answered: it is the server's turn again."""
         ...
 
     def lost(self, link: "Link", error: DovetailError) -> None:
@@ -177,6 +189,7 @@ class Link:
         #: Who hears of progress under the token of a request that was answered, and goes on all the same.
         self.followed: dict[RequestId, Callable[[ProgressNotice], None]] = {}
         self._asked: dict[RequestId, asyncio.Task[None]] = {}
+        self._asked_by: dict[RequestId, int] = {}  # calls in progress, and how often a question came of them
         self._background: set[asyncio.Task[None]] = set()
         self._receiver = _LinkReceiver(self)
         self._held = lambda: self.questions.open > 0
@@ -206,6 +219,12 @@ class Link:
         """What the server says about its use."""
         server = self.engine.server
         return None if server is None else server.instructions
+
+    @property
+    def discovered(self) -> DiscoverResult | None:
+        """What ``server/discover`` gave when it was opened."""
+        found = self.exchange.server if self.stateless else None
+        return found if isinstance(found, DiscoverResult) else None
 
     def skip_ids(self, number: int) -> None:
         """Use no request id up to this number: they are those of a process that had the session before."""
@@ -290,6 +309,7 @@ class Link:
             raise
         finally:
             del self._timeouts[id]
+            self._asked_by.pop(id, None)
             if self._quiet is not None and not self._timeouts:
                 self._quiet.set()
             if callback_queue is not None:
@@ -314,7 +334,9 @@ class Link:
     def warn(self, kind: WarningKind, message: str, method: str = "", subject: str = "") -> None:
         """The server got something wrong, and it was put up with. ``message`` is one line."""
         text = f"{self.server}: {message}"
-        self._owner.warned(ServerWarning(kind=kind, message=text, method=method, subject=subject[:256]))
+        self._owner.notifications.warned(
+            ServerWarning(kind=kind, message=text, method=method, subject=subject[:256])
+        )
 
     def _odd_response(self, method: str, message: Message) -> None:
         self.warn("envelope", f"the response to {method} has {message.odd}", method)
@@ -470,7 +492,7 @@ class Link:
             elif token in self.followed:
                 self.followed[token](event.params)
             return
-        self._owner.noticed(self, event, related)
+        self._owner.notifications.noticed(self, event, related)
 
     def _meant(self, token: str) -> RequestId:
         """The request that a token belongs to which was sent back as text: all of ours are numbers."""
@@ -483,10 +505,11 @@ class Link:
 
     def _cancelled(self, event: Cancellation) -> None:
         if self.stateless:
-            self._owner.ended(self, event.id)
+            self._owner.notifications.ended(self, event.id)
             return
         task = self._asked.get(event.id)
         if task is not None:
+            log.debug("question %r was taken back: %s", event.id, (event.reason or "no reason given")[:256])
             task.cancel()
 
     def origin(self, related: RequestId | None) -> CallOrigin:
@@ -495,7 +518,7 @@ class Link:
         if guard is None or guard.call is None:
             found = [id for id, each in self._timeouts.items() if each.call is not None]
             if len(found) != 1:
-                return CallOrigin(self._owner.context)
+                return CallOrigin(self._owner.notifications.context)
             related, guard = found[0], self._timeouts[found[0]]
         call: _CallInProgress = guard.call
         info = CallInfo(
@@ -507,9 +530,18 @@ class Link:
         return CallOrigin(call.context, info)
 
     def _question(self, call: Call, origin: CallOrigin) -> None:
+        refusal: InternalError | None = None
+        by = None if origin.call is None or call.method == names.PING else origin.call.id
         if call.id in self._asked or len(self._asked) >= MAX_QUESTIONS:
-            busy = InternalError("the client is busy with too many questions, or the id is in use")
-            self.start(self._send_quietly(self._response(messages.error(call.id, busy, self.profile))))
+            refusal = InternalError("the client is busy with too many questions, or the id is in use")
+        elif by is not None:
+            asked = self._asked_by[by] = self._asked_by.get(by, 0) + 1
+            if asked > MAX_ASKED:
+                refusal = InternalError(
+                    f"the call has asked {MAX_ASKED} questions, which is all that one may"
+                )
+        if refusal is not None:
+            self.start(self._send_quietly(self._response(messages.error(call.id, refusal, self.profile))))
             return
         task = self.start(self._answer(call, origin.call), origin.context.copy())
         self._asked[call.id] = task
@@ -551,7 +583,7 @@ class Link:
 
     def miss(self) -> None:
         """Nobody knows what the server said that belongs to no call."""
-        self._owner.missed(self)
+        self._owner.notifications.missed(self)
 
     # Ends
 

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
@@ -54,15 +54,13 @@ _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
 _PATIENCE: Final = 5.0  # seconds for the stream of a stateful server to open before listening goes on without
 _PARTING: Final = 1.0  # seconds for the response of a subscription whose end was told
+_NAMED: Final = 3  # resources that a warning names
+_SHOWN: Final = 128  # characters of each
 _SETTLED: Final = 10.0  # seconds after which a loss is no longer part of the trouble before
 
 
-class SubscriptionOwner(Protocol):
-    """What a subscription needs of its client."""
-
-    async def ready(self) -> Link:
-        """The open link. Raises `Closed` or what the connection was lost by."""
-        ...
+class ChangeSource(Protocol):
+    """Where the changes of subscriptions come from."""
 
     def admit(self, subscription: "Subscription") -> None:
         """Tell the subscription of changes from now on."""
@@ -80,6 +78,19 @@ class SubscriptionOwner(Protocol):
         """Keep nothing more of what may have changed."""
         ...
 
+
+class SubscriptionOwner(Protocol):
+    """What a subscription needs of its client."""
+
+    @property
+    def notifications(self) -> ChangeSource:
+        """Where changes come from."""
+        ...
+
+    async def ready(self) -> Link:
+        """The open link. Raises `Closed` or what the connection was lost by."""
+        ...
+
     async def hold_resource(self, uri: str, settings: RequestSettings | None = None) -> None:
         """Subscribe to a resource in the stateful era, unless another subscription did."""
         ...
@@ -92,8 +103,9 @@ class SubscriptionOwner(Protocol):
 class Subscription:
     """Changes as they happen: ``async with client.listen(...) as events: async for change in events: ...``.
 
-    ``acknowledged`` is what the server agreed to tell of; kinds that it does not offer are missing from it. Who listens
-    to a resource hears of what is below it, too: of ``notes://a/b`` for ``notes://a``. What a server tells besides is
+    ``acknowledged`` is what the server agreed to tell of, ``missing`` what it did not. Since 2026-07-28, where a server
+    says so itself, the client warns of that (not of what extensions bring: they judge it themselves). Who listens to a
+    resource hears of what is below it, too: of ``notes://a/b`` for ``notes://a``. What a server tells besides is
     dropped.
     """
 
@@ -161,7 +173,7 @@ class Subscription:
         if self._task is not None or self._held or self._over:
             raise LocalProtocolError("a subscription can be opened once")
         link = await self._owner.ready()
-        self._owner.admit(self)
+        self._owner.notifications.admit(self)
         try:
             if link.stateless:
                 await self._open_stream(link)
@@ -173,7 +185,7 @@ class Subscription:
 
     def adopt(self) -> None:
         """Listen to what the session is subscribed to already."""
-        self._owner.admit(self)
+        self._owner.notifications.admit(self)
         self._held = list(self._uris)
         self.acknowledged = SubscriptionFilter(resource_subscriptions=list(self._uris))
 
@@ -184,7 +196,7 @@ class Subscription:
     async def release(self, settings: RequestSettings | None) -> None:
         """Do what `close` does; ``settings``: how a server of the stateful era is told."""
         self._finish(None)
-        self._owner.dismiss(self)
+        self._owner.notifications.dismiss(self)
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
@@ -195,6 +207,25 @@ class Subscription:
                 await self._owner.release_resource(uri, settings)
             except DovetailError as problem:
                 log.debug("unsubscribing failed: %s", problem)
+
+    @property
+    def missing(self) -> SubscriptionFilter:
+        """What was asked for and the server did not agree to tell of: it is listened to in vain."""
+        wanted, told = self._wanted, self.acknowledged
+        uris = told.resource_subscriptions or ()
+        extra = told.extra or {}
+        unheard = {
+            type.filter: [each for each in subjects if each not in _listed(extra.get(type.filter))]
+            for type, subjects in self._further.items()
+        }
+        return SubscriptionFilter(
+            tools_list_changed=(wanted.tools_list_changed and not told.tools_list_changed) or None,
+            prompts_list_changed=(wanted.prompts_list_changed and not told.prompts_list_changed) or None,
+            resources_list_changed=(wanted.resources_list_changed and not told.resources_list_changed)
+            or None,
+            resource_subscriptions=[uri for uri in self._uris if uri not in uris] or None,
+            extra={name: subjects for name, subjects in unheard.items() if subjects} or None,
+        )
 
     @property
     def over(self) -> bool:
@@ -243,6 +274,7 @@ class Subscription:
     def acknowledge(self, notice: AcknowledgedNotice) -> None:
         """The server told what it honours."""
         self.acknowledged = notice.notifications
+        self._warn_of_missing()
         if self._acked is not None and not self._acked.done():
             self._acked.set_result(None)
         if self._reopening:
@@ -264,12 +296,31 @@ class Subscription:
     def missed(self) -> None:
         """Changes may have been missed: everything that is listened to counts as changed."""
         for change in self._everything():
-            self._owner.forget(change)  # or whoever reads it anew would get what was kept
+            self._owner.notifications.forget(change)  # or whoever reads it anew would get what was kept
             self.put(change)
             if self.background:
-                self._owner.heard(change)
+                self._owner.notifications.heard(change)
 
     # Inside
+
+    def _warn_of_missing(self) -> None:
+        missing = self.missing
+        kinds = [
+            name
+            for name, lacks in (
+                ("the list of tools", missing.tools_list_changed),
+                ("the list of prompts", missing.prompts_list_changed),
+                ("the list of resources", missing.resources_list_changed),
+            )
+            if lacks
+        ]
+        uris = missing.resource_subscriptions or []
+        kinds += [ascii(uri[:_SHOWN]) for uri in uris[:_NAMED]]
+        if len(uris) > _NAMED:
+            kinds.append(f"{len(uris) - _NAMED} more resources")
+        if kinds and self._link is not None:
+            text = f"nobody will be told of changes of {', '.join(kinds)}: the server did not agree to that"
+            self._link.warn("subscription", text, names.SUBSCRIPTIONS_LISTEN, uris[0] if uris else "")
 
     async def _open_stateful(self, link: Link) -> None:
         listening: Any = getattr(link.transport, "listening", None)
@@ -350,6 +401,7 @@ class Subscription:
             started=self._started, meta=None if self._settings is None else self._settings.meta
         )
         self._parted.clear()
+        self._link = link
         asking = asyncio.ensure_future(
             link.ask(names.SUBSCRIPTIONS_LISTEN, ListenParams(notifications=self._wanted), settings)
         )
@@ -393,3 +445,8 @@ class Subscription:
         self._over = True
         self._error = error
         self._wake.set()
+
+
+def _listed(told: Any) -> Sequence[Any]:
+    """The subjects of a kind that an extension brings, as they were acknowledged."""
+    return cast("list[Any]", told) if isinstance(told, list) else ()

@@ -33,6 +33,7 @@ from .answers import CallInfo
 from .link import Link, LinkObserver, RequestSettings, error_of, name_of
 from .options import Options
 from .questions import Questions
+from .round_visits import RoundVisits
 from .rounds import asks
 
 __all__ = ["ObservedLink", "ObservedQuestions"]
@@ -156,7 +157,12 @@ class ObservedQuestions(Questions):
         self._link = link
 
     async def answer(
-        self, method: str, params: Params, profile: Profile | None = None, call: CallInfo | None = None
+        self,
+        method: str,
+        params: Params,
+        profile: Profile | None = None,
+        call: CallInfo | None = None,
+        visits: RoundVisits | None = None,
     ) -> Result:
         came = _came.get()
         operation = ObservedOperation(
@@ -168,7 +174,7 @@ class ObservedQuestions(Questions):
         )
         begun = self._observer.begin(operation)
         try:
-            return await super().answer(method, params, profile, call)
+            return await super().answer(method, params, profile, call, visits)
         except BaseException as problem:
             fail(operation, problem)
             raise
@@ -176,7 +182,12 @@ class ObservedQuestions(Questions):
             self._observer.end(operation, begun)
 
     async def answer_raw(
-        self, method: str, params: Raw, profile: Profile, call: CallInfo | None = None
+        self,
+        method: str,
+        params: Raw,
+        profile: Profile,
+        call: CallInfo | None = None,
+        visits: RoundVisits | None = None,
     ) -> Result:
         try:
             members: Any = codec.decode(params) if params else {}
@@ -184,7 +195,7 @@ class ObservedQuestions(Questions):
             members = {}
         meta: Any = cast("dict[str, Any]", members).get(names.META) if isinstance(members, dict) else None
         _came.set(cast("dict[str, Any]", meta) if isinstance(meta, dict) else None)
-        return await super().answer_raw(method, params, profile, call)
+        return await super().answer_raw(method, params, profile, call, visits)
 
 
 def fail(operation: ObservedOperation, problem: BaseException) -> None:

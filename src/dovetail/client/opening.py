@@ -99,13 +99,19 @@ class Opener:
             await self._probe()
 
     async def again(self) -> None:
-        """The server lost our session: shake hands anew on the same transport.
+        """The server lost our session: shake hands anew on the same transport, and offer the newest revision again: it
+        may be another server by now.
 
         Until that has worked the link is ``expired``. Raises as `open` does.
         """
         link = self._link
         link.opened, link.greeted, link.expired = False, False, True
-        await self._initialize(link.session.profile.revision)
+        before = link.session.profile
+        try:
+            await self._initialize(None)
+        except BaseException:
+            link.session.profile = before
+            raise
         link.expired = False
 
     async def _taken_up(self) -> bool:

@@ -74,7 +74,8 @@ class ClientOptions(TypedDict, total=False):
     * ``timeout``: seconds without an answer or progress until a request ends (60; None: no limit). ``max_timeout``:
       seconds after which it ends in any case (600). ``probe_timeout``: seconds to wait for a first sign of the era
       (5). ``visit_timeout``: seconds that a call waits for the end of a visit to an address (300), unless the server or
-      the host tells it sooner; see `Client.visit_done`.
+      the host tells it sooner; see `Client.visit_done`. ``question_rate``: questions per second that a server may ask
+      in the long run, on one connection (100; None: no limit); 256 may come at once.
     * ``log_level``: least severe log messages wanted. ``rounds``: "auto" answers input-required results by the
       handlers; "manual" gives them to the caller. ``restart``: start a server anew that has exited (processes only).
     * ``cache``: keep results as long as the server allows. ``extensions``: `Extension` values, or identifiers with
@@ -111,6 +112,7 @@ class ClientOptions(TypedDict, total=False):
     max_timeout: float | None
     probe_timeout: float
     visit_timeout: float
+    question_rate: float | None
     log_level: LogLevel | None
     rounds: RoundsMode
     restart: bool
@@ -156,6 +158,7 @@ class Options(Struct, frozen=True, kw_only=True):
     max_timeout: float | None = 600.0
     probe_timeout: float = 5.0
     visit_timeout: float = 300.0
+    question_rate: float | None = 100.0
     log_level: LogLevel | None = None
     rounds: RoundsMode = "auto"
     restart: bool = False
@@ -240,6 +243,11 @@ def settle(given: ClientOptions) -> Options:
         check_seconds(name, getattr(options, name))
     for name in ("probe_timeout", "visit_timeout"):
         check_seconds(name, getattr(options, name), unlimited=False)
+    rate: Any = options.question_rate
+    if rate is not None and (not isinstance(rate, (int, float)) or isinstance(rate, bool) or not rate > 0):
+        raise LocalProtocolError(
+            f"question_rate is a number of questions per second above zero, or None for no limit, not {rate!r}"
+        )
     if options.on_stderr is not None and (
         not callable(options.on_stderr) or iscoroutinefunction(options.on_stderr)
     ):

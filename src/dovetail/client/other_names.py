@@ -20,7 +20,7 @@ MEANT_OF_CLIENT: Final[dict[str, str]] = {
     "cancel": "cancel the task that awaits the call",
     "connect_to_server": "make a Client for each server",
     "discover": _OPENED,
-    "discover_result": _INFO,
+    "discover_result": "see `client.discovered`",
     "experimental": "write `await client.start_tool(name, arguments)`, with `Client(..., extensions=[tasks()])`",
     "get_prompt_mcp": "write `await client.get_prompt(name, arguments)`",
     "get_server_capabilities": "write `client.server_capabilities`",

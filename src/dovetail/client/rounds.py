@@ -21,6 +21,7 @@ from ..protocol.revisions import Profile
 from ..protocol.types import InputRequest, InputRequired, RetryParams
 from .answers import CallInfo
 from .questions import Questions
+from .round_visits import RoundVisits
 
 R = TypeVar("R")
 
@@ -117,19 +118,25 @@ async def drive(
     params: RetryParams,
     profile: Callable[[], Profile],
     questions: Questions,
+    visits: RoundVisits,
     call: CallInfo | None = None,
 ) -> Raw:
     """What was ``required`` by the first trip is answered, and trips are made until one gives a complete result.
 
-    ``call``: what the handlers are told of it.
+    ``visits``: those of the call; rounds that only wait for them don't count. ``call``: what the handlers are told of
+    it.
 
     Raises what the trips and the handlers raise.
     """
-    pause = 0.0
-    for _ in range(1, MAX_ROUNDS):
+    pause, rounds = 0.0, 1
+    while rounds < MAX_ROUNDS:
         responses: dict[str, Raw] | None = None
         if required.input_requests is not None:
-            responses = await answers(required.input_requests, profile(), questions, call)
+            responses = await visits.answers(required.input_requests, profile())
+        if responses is None:
+            rounds += 1
+            if required.input_requests is not None:
+                responses = await answers(required.input_requests, profile(), questions, call, visits)
         if required.input_requests:
             pause = 0.0
         else:
@@ -160,16 +167,20 @@ def _last_asked(required: InputRequired) -> str:
 
 
 async def answers(
-    asked: Mapping[str, InputRequest], profile: Profile, questions: Questions, call: CallInfo | None
+    asked: Mapping[str, InputRequest],
+    profile: Profile,
+    questions: Questions,
+    call: CallInfo | None,
+    visits: RoundVisits | None = None,
 ) -> dict[str, Raw]:
     """The answers to all questions, by their keys, a few at a time. The first failure cancels the others, and is raised
-    as it is.
+    as it is. ``visits``: told of those that are asked for, if the call waits for them.
     """
     slots = asyncio.Semaphore(CONCURRENT)
 
     async def one(method: str, params: Raw) -> Raw:
         async with slots:
-            result = await questions.answer_raw(method, params, profile, call)
+            result = await questions.answer_raw(method, params, profile, call, visits)
             return Raw(profile.encode(result))
 
     tasks = {key: asyncio.create_task(one(item.method, item.params)) for key, item in asked.items()}

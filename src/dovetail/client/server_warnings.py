@@ -24,7 +24,15 @@ MAX_MESSAGE: Final = 2_000
 """Characters of each of their texts."""
 
 WarningKind = Literal[
-    "item", "member", "envelope", "cursor", "structured_content", "schema", "headers", "notification"
+    "item",
+    "member",
+    "envelope",
+    "cursor",
+    "structured_content",
+    "schema",
+    "headers",
+    "notification",
+    "subscription",
 ]
 
 
@@ -34,7 +42,8 @@ class ServerWarning(Struct, frozen=True, kw_only=True):
     ``kind``: "item" (a tool, resource, template or prompt is missing from its list), "member" (a part of something is
     left out), "envelope" (an oddity of the JSON-RPC message), "cursor" (the end of a list was found by other means),
     "structured_content" (null or text alone where structured content belongs), "schema" (the output of a tool can't be
-    checked), "headers" (a tool whose arguments can't be sent as its schema says), "notification" (one was dropped).
+    checked), "headers" (a tool whose arguments can't be sent as its schema says), "notification" (one was dropped),
+    "subscription" (what is listened to is not told of).
     ``method``: of the request or notification; ``subject``: the name or URI of what it is about, as the server wrote
     it, or empty. ``message`` says all of it in one line that is safe to show.
     """

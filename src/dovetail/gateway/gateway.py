@@ -16,11 +16,13 @@ from ..errors import LocalProtocolError
 from ..extensions.tasks import tasks as running_tasks
 from ..host import HostPolicy, RecordSink
 from ..host.host import MAX_SERVERS
+from ..host.icons import url_of
 from ..host.naming import check_server_name
 from ..host.records import HostRecorder
 from ..proxy import Credentials, ProxyProvider, Share
 from ..server.app import App
 from .door import GatewayDoor
+from .limits import ServerRateLimits
 from .names import ServerNames
 from .server import GatewayServer
 from .servers import GatewayServers
@@ -44,14 +46,19 @@ class Gateway:
     goes: a function that must not block, or the path of a file to append to; with ``audit_arguments`` also what calls
     were made with, with ``audit_identities`` the names of callers in place of digests.
 
+    ``rate_limits``: by server, how many calls of it a second a caller may make in the long run, and how many at once,
+    beside ``rate_limit`` and ``burst`` of the app, which hold for all calls of a caller together; all without a name on
+    this machine are one.
+
     ``credentials``: by server, what gives the client's options (``auth``, ``headers``) for a principal; no two
     principals share a connection to such a server. The caller's own token and headers are never sent on. ``share``,
-    ``tasks``: as of `dovetail.proxy.proxy_app`, for all servers. ``patience``: seconds that a list waits for one server
+    ``tasks``: as of `dovetail.proxy.proxy_app`, for all servers. ``max_connections``, ``caller_share``: as of
+    `dovetail.proxy.ProxyProvider`, for each server. ``patience``: seconds that a list waits for one server
     (10). ``list_ttl``: seconds for which clients may keep lists of servers that don't say it (60).
 
     ``options`` are those of `App`: ``auth``, ``rate_limit``, ``store``, ``telemetry`` and the others. Raises
     `LocalProtocolError` for a name that no server can have, for the content of a configuration, credentials for a
-    server that there is not, a policy with flows; what `ProxyProvider` and `App` raise.
+    server that there is not, a rate limit that can't be, a policy with flows; what `ProxyProvider` and `App` raise.
     """
 
     def __init__(
@@ -64,9 +71,12 @@ class Gateway:
         audit: RecordSink | str | os.PathLike[str] | None = None,
         audit_arguments: bool = False,
         audit_identities: bool = False,
+        rate_limits: Mapping[str, tuple[float, int]] | None = None,
         credentials: Mapping[str, Credentials] | None = None,
         share: Share = "caller",
         tasks: bool = False,
+        max_connections: int = 64,
+        caller_share: int = 25,
         patience: float = 10.0,
         list_ttl: float = 60.0,
         **options: Any,
@@ -75,22 +85,33 @@ class Gateway:
         if len(servers) > MAX_SERVERS:
             raise LocalProtocolError(f"a gateway has at most {MAX_SERVERS} servers, not {len(servers)}")
         own = dict(credentials or {})
-        if unknown := sorted(own.keys() - servers.keys()):
-            known = ", ".join(servers) or "none"
-            raise LocalProtocolError(
-                f"there are credentials for {unknown[0]!r}, and no such server; there are: {known}"
-            )
+        _check_names("credentials", own, servers)
+        limits = ServerRateLimits(rate_limits or {})
+        _check_names("rate limits", rate_limits or {}, servers)
         recorder = (
             None if audit is None else HostRecorder(audit, arguments=audit_arguments, tell=lambda _: None)
         )
         door = GatewayDoor(policy, recorder, identities=audit_identities)
         self._servers: dict[str, GatewayServer] = {}
         for each, given in servers.items():
-            proxy = _proxy(each, given, own.get(each), share=share, patience=patience)
+            proxy = _proxy(
+                each,
+                given,
+                own.get(each),
+                share=share,
+                max_connections=max_connections,
+                caller_share=caller_share,
+                list_timeout=patience,
+            )
             names = ServerNames(check_server_name(each), bare=bare_names)
-            self._servers[each] = GatewayServer(each, proxy, names, door, kept_up=each not in own)
+            url = url_of(getattr(given, "target", given))
+            self._servers[each] = GatewayServer(
+                each, proxy, names, door, limits, kept_up=each not in own, url=url
+            )
         if tasks:
             options["extensions"] = [*(options.get("extensions") or ()), running_tasks()]
+        if rate_limits:
+            options["middleware"] = [*(options.get("middleware") or ()), limits]
         self.app: Final = App(name, list_ttl=list_ttl, **options)
         every = list(self._servers.values())
         self.app.mount(
@@ -101,6 +122,15 @@ class Gateway:
     def servers(self) -> Mapping[str, GatewayServer]:
         """The servers by their names."""
         return dict(self._servers)
+
+
+def _check_names(what: str, given: Mapping[str, Any], servers: Mapping[str, Any]) -> None:
+    """Raise `LocalProtocolError` for what is given for a server that there is not."""
+    if unknown := sorted(given.keys() - servers.keys()):
+        known = ", ".join(servers) or "none"
+        raise LocalProtocolError(
+            f"there are {what} for {unknown[0]!r}, and no such server; there are: {known}"
+        )
 
 
 def _check_kind(servers: Any) -> None:
@@ -118,9 +148,7 @@ def _check_kind(servers: Any) -> None:
             )
 
 
-def _proxy(
-    name: str, given: Any, credentials: Credentials | None, *, share: Share, patience: float
-) -> ProxyProvider:
+def _proxy(name: str, given: Any, credentials: Credentials | None, **options: Any) -> ProxyProvider:
     """The proxy of one server. Raises `LocalProtocolError` for options that can't be."""
     its_own = hasattr(given, "target") and hasattr(given, "options")
     target: Any = given.target if its_own else given
@@ -133,9 +161,8 @@ def _proxy(
     return ProxyProvider(
         target,
         name=name,
-        share=share,
         credentials=credentials,
-        list_timeout=patience,
         first_wait=None,
+        **options,
         **client,
     )

@@ -14,7 +14,7 @@ import random
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
@@ -23,6 +23,7 @@ from ..extensions import Call, Change, Channel, Encoded, Handler, Result
 from ..host import ServerState, ServerStatus
 from ..host.consent import ConsentKind
 from ..host.hosted_server import needs_login
+from ..host.icons import safe_icons
 from ..host.server_states import ServerStates
 from ..logs import get_logger
 from ..providers import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider
@@ -39,6 +40,7 @@ from ..types import (
     Tool,
 )
 from .door import GatewayDoor, Visited
+from .limits import ServerRateLimits
 from .names import ServerNames
 
 __all__ = ["GatewayServer"]
@@ -70,16 +72,27 @@ _RESULTS: Final[dict[ListKind, type[Result]]] = {
 class GatewayServer(Provider):
     """A server of a `Gateway`, under its ``name`` there. ``status`` says what has become of the connection that the
     gateway keeps to it; a server that is reached with the credentials of its callers alone has none, and stays "new".
+    ``url``: where it is, if it has one.
     """
 
     def __init__(
-        self, name: str, proxy: ProxyProvider, names: ServerNames, door: GatewayDoor, *, kept_up: bool
+        self,
+        name: str,
+        proxy: ProxyProvider,
+        names: ServerNames,
+        door: GatewayDoor,
+        limits: ServerRateLimits,
+        *,
+        kept_up: bool,
+        url: str = "",
     ) -> None:
         self.name = name
         self._kept_up = kept_up
         self._proxy = proxy
         self._names = names
         self._door = door
+        self._limits = limits
+        self._url = url
         self._states = ServerStates(name, self._told)
         self._wanted = asyncio.Event()
         self._publish: Callable[[Change], None] | None = None
@@ -121,6 +134,13 @@ class GatewayServer(Provider):
         if not said or self._names.bare:
             return said or None
         return f"{self.name} (its tools begin with {self.name}__):\n{said}"
+
+    @property
+    def discovery_hints(self) -> tuple[float, Literal["public", "private"]] | None:
+        """For how long what it says of itself may be kept, and for whom: not at all while it is away. One that is
+        reached with the credentials of callers alone says nothing.
+        """
+        return self._proxy.discovery_hints if self._kept_up else None
 
     # Lists
 
@@ -248,7 +268,12 @@ class GatewayServer(Provider):
             own = None if kind in ("resources", "templates") else found.name
             answer = self._under(answer, kind, own)
             complete = complete and self._completing(complete, found.name)
+        answer = self._limits.guarded(self.name, answer)
+        complete = complete and self._limits.guarded(self.name, complete)
         described = self._names.renamed(kind, found.described)
+        if described.icons:  # a person at a caller's can't tell whose they are
+            icons = safe_icons(described.icons, self._url, anywhere=not self._url)
+            described = replace(described, icons=icons or None)
         if tool is None or not self._door.asks:
             return replace(found, described=described, answer=answer, complete=complete)
         # Who is asked at the door is asked before anything begins, so the call is a plain one.

@@ -28,6 +28,7 @@ _lazy = LazyNames(
         "dovetail.host.events": ("EventKind", "EventReader", "HostEvent"),
         "dovetail.host.host": ("Host",),
         "dovetail.host.hosted_server": ("HostedServer",),
+        "dovetail.host.icons": ("safe_icons",),
         "dovetail.host.naming": ("server_name",),
         "dovetail.host.offers": ("HostPrompt", "HostResource", "HostTool"),
         "dovetail.host.policy": (

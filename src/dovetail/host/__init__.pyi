@@ -15,6 +15,7 @@ from dovetail.host.discovery import AvailableServer, ToolDiscovery
 from dovetail.host.events import EventKind, EventReader, HostEvent
 from dovetail.host.host import Host
 from dovetail.host.hosted_server import HostedServer
+from dovetail.host.icons import safe_icons
 from dovetail.host.naming import server_name
 from dovetail.host.offers import HostPrompt, HostResource, HostTool
 from dovetail.host.policy import (
@@ -71,5 +72,6 @@ __all__ = [
     "ServerUnavailable",
     "ToolChange",
     "ToolDiscovery",
+    "safe_icons",
     "server_name",
 ]

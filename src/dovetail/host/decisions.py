@@ -6,8 +6,8 @@ that leads elsewhere is a stranger. A decision on a tool holds for the definitio
 kept, so that a change can be shown. A refusal goes before an approval.
 
 The file is JSON, written whole into a new file that then takes its place, for nobody else to read. Several processes
-may write it: each change is made under a lock (`file_lock`), on what the file says then, so none takes back what
-another one noted. What a process leaves that dies while it writes is taken away by the next one.
+may write it: each change is made under a lock (`security.file_lock`), on what the file says then, so none takes back
+what another one noted. What a process leaves that dies while it writes is taken away by the next one.
 
 Specification: server/tools, "Security Considerations".
 """
@@ -26,9 +26,9 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import DovetailError
+from ..security import locked
 from ..types import Tool
 from .consent import ConsentKind
-from .file_lock import locked
 from .patterns import arguments_fit
 from .tool_definitions import definition_of, fingerprint_of
 

@@ -42,6 +42,7 @@ from ..security import one_line
 from ..types import (
     Completion,
     GetPromptResult,
+    Icon,
     PromptReference,
     ReadResourceResult,
     Resource,
@@ -53,6 +54,7 @@ from .decisions import Decisions, identity_of
 from .events import EventReader, EventTeller, HostEvent
 from .gate import ConsentGate
 from .hosted_server import MAX_LISTED, HostedServer, Upkeep
+from .icons import safe_icons, url_of
 from .model_loop import ModelLoop, answer_of
 from .naming import check_server_name, prompt_name, server_of, tool_name
 from .offers import HostPrompt, HostResource, HostTool
@@ -253,6 +255,14 @@ class Host:
         host started is ended and started again. Raises `LocalProtocolError` if there is none.
         """
         self.server(name).restart()
+
+    def visit_done(self, name: str, elicitation_id: str | None = None) -> None:
+        """The person has been at the address that a call of this server waits for: it is made again now.
+
+        ``elicitation_id``: of the `Visit`, or its ``url``; None: all visits that calls of the server wait for. To be
+        called on the host's event loop. Raises `LocalProtocolError` if there is no such server.
+        """
+        self.server(name).visit_done(elicitation_id)
 
     async def settled(self, timeout: float | None = None) -> bool:
         """Wait until every server is ready, failed, or needs a login; whether all got there in ``timeout`` seconds."""
@@ -519,6 +529,25 @@ class Host:
         return await self._read_from(
             self.server(server), "resource", name, None, lambda client: client.read(uri)
         )
+
+    def icons(self, of: HostTool | HostPrompt | HostResource | str) -> list[Icon]:
+        """The icons of a thing of this host that may be drawn, or of a server, by its name: see `safe_icons`. Raises
+        `LocalProtocolError` for a server that there is not.
+        """
+        if isinstance(of, str):
+            server = self.server(of)
+            icons = None if server.info is None else server.info.icons
+        else:
+            server = self.server(of.server)
+            thing = (
+                of.tool
+                if isinstance(of, HostTool)
+                else of.prompt
+                if isinstance(of, HostPrompt)
+                else of.resource
+            )
+            icons = thing.icons
+        return safe_icons(icons, url_of(server.target))
 
     async def prompts(self) -> list[HostPrompt]:
         """The prompts of all servers, as `tools`."""

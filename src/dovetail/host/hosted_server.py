@@ -7,9 +7,12 @@ connection is made from the beginning, with a new session. Each connection is a 
 gave as handlers of its client hears as before, beside the host.
 
 What a server lists is read once it is connected, and anew when it says that it changed; if that fails, what was known
-stays.
+stays. A server of the stateless era also says how long a list may be kept: the shortest time of its pages counts, and
+it is read anew when it is next wanted. One that says no time, and does not tell of changes either, is asked after a few
+seconds.
 
-Specification: basic/lifecycle; basic/transports "Session Management" (2025-11-25); server/tools, server/prompts.
+Specification: basic/lifecycle; basic/transports "Session Management" (2025-11-25); server/tools, server/prompts;
+server/utilities/caching.
 """
 
 import asyncio
@@ -18,7 +21,7 @@ import random
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -37,17 +40,19 @@ from ..errors import (
 )
 from ..extensions import Change
 from ..logs import get_logger
-from ..types import MessageNotice, ProgressNotice, Prompt, ServerCapabilities, Tool
+from ..types import Implementation, MessageNotice, ProgressNotice, Prompt, ServerCapabilities, Tool
 from .events import EventKind
 from .server_states import ServerState, ServerStates, ServerStatus, ServerUnavailable
 
-__all__ = ["MAX_LISTED", "STDERR_LINES", "HostedServer", "Upkeep"]
+__all__ = ["MAX_LISTED", "STDERR_LINES", "UNTOLD_SECONDS", "HostedServer", "Upkeep"]
 
 log = get_logger("dovetail.host")
 STDERR_LINES: Final = 500
 """The last lines that a started server wrote to standard error, which are kept."""
 MAX_LISTED: Final = 10_000
 """Tools, and prompts, that one server may list."""
+UNTOLD_SECONDS: Final = 5.0
+"""Seconds that a list is kept whose server neither says for how long nor tells of changes (stateless era)."""
 _SETTLED: Final = 30.0  # seconds after which a loss is no longer part of the trouble before
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 60.0
@@ -101,6 +106,7 @@ class HostedServer:
         self._tools: dict[str, Tool] = {}
         self._prompts: dict[str, Prompt] = {}
         self._stale: set[str] = set()
+        self._until: dict[str, float] = {}
         self._listing = asyncio.Lock()
 
     # Life
@@ -166,6 +172,11 @@ class HostedServer:
                 f"the server {self.name!r} can't be used now: it is {self.status}", status=self.status
             )
         return self._client
+
+    def visit_done(self, elicitation_id: str | None) -> None:
+        """The person has been where they were sent; see `Host.visit_done`."""
+        if self._client is not None:
+            self._client.visit_done(elicitation_id)
 
     def login_begins(self) -> None:
         """A person is asked to log in. While that takes its time, nobody waits for this server."""
@@ -343,6 +354,12 @@ class HostedServer:
         return client.server_capabilities if client is not None and self.state == "ready" else None
 
     @property
+    def info(self) -> Implementation | None:
+        """How the server describes itself, untrusted; None while it is not there, or where it does not."""
+        client = self._client
+        return client.server_info if client is not None and self.state == "ready" else None
+
+    @property
     def instructions(self) -> str:
         """What it says about its use, as it wrote it."""
         client = self._client
@@ -354,7 +371,9 @@ class HostedServer:
         return self._tools
 
     async def tools(self, *, fresh: bool = False) -> Mapping[str, Tool]:
-        """Its tools by its own names: what was read last, read anew where it said that they changed, or ``fresh``."""
+        """Its tools by its own names: what was read last, read anew where it said that they changed or may be kept no
+        longer, or ``fresh``.
+        """
         await self._refresh(fresh=fresh)
         return self._tools
 
@@ -371,6 +390,8 @@ class HostedServer:
             return
         if fresh:
             self._stale |= {"tools", "prompts"}
+        now = time.monotonic()
+        self._stale |= {what for what, until in self._until.items() if until <= now}
         try:
             async with asyncio.timeout(self._upkeep.patience):
                 await self._read_lists(client)
@@ -393,23 +414,50 @@ class HostedServer:
 
     async def _all_tools(self, client: Client) -> dict[str, Tool]:
         found: dict[str, Tool] = {}
+        hints: list[int | None] = []
+        begun = time.monotonic()
         try:
-            async for tool in client.tools(fresh=True):
-                self._add(found, tool.name, tool, "tool")
+            async for page in client.tool_pages(fresh=True):
+                hints.append(page.ttl_ms)
+                for tool in page.tools:
+                    self._add(found, tool.name, tool, "tool")
         except BaseException:
             self._stale.add("tools")
             raise
+        offered = client.server_capabilities
+        told = offered is not None and offered.tools is not None and bool(offered.tools.list_changed)
+        self._keep("tools", client, begun, hints, told=told)
         return found
 
     async def _all_prompts(self, client: Client) -> dict[str, Prompt]:
         found: dict[str, Prompt] = {}
+        hints: list[int | None] = []
+        begun = time.monotonic()
         try:
-            async for prompt in client.prompts(fresh=True):
-                self._add(found, prompt.name, prompt, "prompt")
+            async for page in client.prompt_pages(fresh=True):
+                hints.append(page.ttl_ms)
+                for prompt in page.prompts:
+                    self._add(found, prompt.name, prompt, "prompt")
         except BaseException:
             self._stale.add("prompts")
             raise
+        offered = client.server_capabilities
+        told = offered is not None and offered.prompts is not None and bool(offered.prompts.list_changed)
+        self._keep("prompts", client, begun, hints, told=told)
         return found
+
+    def _keep(
+        self, what: str, client: Client, begun: float, hints: Sequence[int | None], *, told: bool
+    ) -> None:
+        """Note until when a list may be kept, by what its pages said. ``told``: the server tells of its changes."""
+        self._until.pop(what, None)
+        if client.era != "stateless":
+            return
+        shortest = min((hint or 0 for hint in hints), default=0) / 1000
+        if shortest > 0:
+            self._until[what] = begun + shortest
+        elif not told:
+            self._until[what] = begun + UNTOLD_SECONDS
 
     def _add(self, found: dict[str, Any], name: str, item: Any, what: str) -> None:
         if name in found:

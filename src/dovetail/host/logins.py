@@ -24,6 +24,7 @@ from ..security import ClientAuth, Refusal
 __all__ = ["HostedLogin", "added_to", "scopes_in"]
 
 log = get_logger("dovetail.host")
+_UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 
 AskLogin = Callable[[Any], Awaitable[Any]]
@@ -99,12 +100,29 @@ class _Gated:
 
     async def refused(self, refusal: Refusal) -> bool:
         """See `ClientAuth`. Raises `ConsentRefused` where nobody agreed to more scopes."""
-        if self._ask is not None and refusal.status == _FORBIDDEN and (wanted := _demanded(refusal)):
+        if self._ask is not None and (wanted := await self._more(refusal)):
             async with self._asking:  # many calls may be refused at once, for the same
                 if frozenset(wanted) not in self._agreed:
                     await self._ask(wanted)
                     self._agreed.add(frozenset(wanted))
         return await self._inner.refused(refusal)
+
+    async def _more(self, refusal: Refusal) -> tuple[str, ...]:
+        """The scopes that a refusal demands besides those there are. What it demands of who has no token yet is the
+        beginning, and no more than that.
+        """
+        if refusal.status == _FORBIDDEN:
+            return _demanded(refusal)
+        status = getattr(self._inner, "status", None)
+        if refusal.status != _UNAUTHORIZED or status is None:
+            return ()
+        from ..auth.login import Tokens
+
+        tokens = await status()
+        sent = refusal.sent.get("authorization", "").partition(" ")[2]
+        if not isinstance(tokens, Tokens) or tokens.access_token != sent:  # it has been replaced since
+            return ()
+        return tuple(each for each in _demanded(refusal) if each not in tokens.scopes)
 
     def answered(self, url: str, headers: Mapping[str, str]) -> None:
         """See `ClientAuth`."""
@@ -140,6 +158,7 @@ def _demanded(refusal: Refusal) -> tuple[str, ...]:
 
     found: dict[str, None] = {}
     for challenge in parse_challenges(refusal.challenges):
-        if challenge.parameters.get("error") == "insufficient_scope":
+        more = challenge.parameters.get("error") == "insufficient_scope"
+        if more or refusal.status == _UNAUTHORIZED:
             found |= dict.fromkeys(challenge.scopes)
     return tuple(found)

@@ -123,7 +123,7 @@ def asks_client(
         if ("tools" in params or "toolChoice" in params) and "tools" not in sampling:
             needed = "sampling.tools"
         context = params.get("includeContext")
-        if profile.has(Feature.SAMPLING_TOOLS) and context in _CONTEXTS and "context" not in sampling:
+        if profile.has(Feature.SAMPLING_CONTEXT) and context in _CONTEXTS and "context" not in sampling:
             said = f"the context {context} is asked for, and the client did not declare sampling.context"
             heard.say("sampling-context-undeclared", said, f"{where}/includeContext")
     if needed and not _offers(client, needed):

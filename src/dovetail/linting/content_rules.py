@@ -113,16 +113,16 @@ def _blocks(heard: Heard, content: Any, where: str) -> None:
 
 def _block(heard: Heard, block: dict[str, Any], where: str) -> None:
     kind = block.get("type")
-    if kind == "text":
+    if kind == "text" or not isinstance(kind, str):
         return _annotated(heard, block, where)
-    if isinstance(kind, str) and heard.profile is not None and kind not in heard.profile.content:
+    if heard.profile is not None and kind not in heard.profile.content:
         heard.say(
             "content-unknown", f"{heard.line.revision} has no content of type {shown(kind)}", f"{where}/type"
         )
         return None
     if kind in _BYTES:
         media = block.get("mimeType")
-        if isinstance(media, str) and not media.lower().startswith(_BYTES[str(kind)]):
+        if isinstance(media, str) and not media.lower().startswith(_BYTES[kind]):
             said = f"{kind} content is said to be {shown(media)}"
             heard.say("mime-type-mismatch", said, f"{where}/mimeType")
             media = None

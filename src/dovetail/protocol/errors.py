@@ -39,7 +39,8 @@ def in_seconds(amount: float) -> str:
 
 class DovetailError(Exception):
     """Anything that Dovetail reports. ``retry_safe``: the same call may be made again without doing its work
-    twice. ``method`` and ``server``: of the client's call that failed, empty where there was none.
+    twice. ``method`` and ``server``: of the client's call that failed, empty where there was none; of a question of a
+    server's that its client answered with an error, ``server`` says so.
     """
 
     retry_safe: bool = False

@@ -77,9 +77,9 @@ class Journal(Struct):
     nonce: str
     expires: float
     round: int = 0
-    answers: dict[str, RecordedAnswer] = field(default_factory=dict[str, RecordedAnswer])
-    steps: dict[str, Raw] = field(default_factory=dict[str, Raw])
-    asked: dict[str, str] = field(default_factory=dict[str, str])
+    answers: dict[str, RecordedAnswer] = field(default_factory=dict)
+    steps: dict[str, Raw] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)
     owner: str = ""
     trace: str | UnsetType = UNSET
 

@@ -4,8 +4,9 @@ Theory of operation. Reading is strict, and nearly always succeeds. Where it fai
 type, and only what does not fit is left out, as deep down as possible: an optional member with a value of the wrong
 type, an item of a page, an item of a list that is optional itself. Each is told as a `Flaw`. What is left fits, or
 there was nothing to be saved: a member that must be there, or one of those that change what the rest means
-(``isError``, a question's state), is never left out.
-Specification: server/{tools,resources,prompts}, the lists; basic/index, "Responses".
+(``isError``, a question's state), is never left out. Of completions nothing has to be there: none are no suggestions.
+Specification: server/{tools,resources,prompts}, the lists; server/utilities/completion, "Implementation
+Considerations"; basic/index, "Responses".
 """
 
 import types
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Final, Union, cast, get_args, get_origin
 from msgspec import Raw, Struct
 
 from . import codec
+from .types.prompts import CompleteResult, Completion
 from .types.requests import PageResult
 
 __all__ = ["MAX_FLAWS", "Flaw", "salvage"]
@@ -27,6 +29,10 @@ _NAMES: Final = ("name", "uri", "uriTemplate", "title")
 _SHOWN: Final = 100
 _BLOCKS: Final = "content"
 _STRUCTURED: Final = "structuredContent"
+_EMPTY: Final[dict[tuple[type[Struct], str], Any]] = {
+    (CompleteResult, "completion"): {"values": []},
+    (Completion, "values"): [],
+}
 
 
 class Flaw(Struct, frozen=True):
@@ -79,12 +85,19 @@ class _Salvage:
                 kept[name] = []
                 self._note(name, "it is missing beside the structured content", subject)
                 continue
+            place = f"{path}.{name}" if path else name
             if name not in value:
-                if field.required:
+                if (kind, name) in _EMPTY:
+                    kept[name] = _EMPTY[kind, name]
+                    self._note(place, "it is missing", subject)
+                elif field.required:
                     raise _Unfit
                 continue
-            item, place = value[name], f"{path}.{name}" if path else name
+            item = value[name]
             if codec.fits(field.type, item, name):
+                continue
+            if (kind, name) in _EMPTY:
+                kept[name] = self._some(field.type, item, place, subject, _EMPTY[kind, name])
                 continue
             paged = field.required and issubclass(kind, PageResult)
             if field.required and not paged:
@@ -98,6 +111,14 @@ class _Salvage:
                 del kept[name]
                 self._note(place, _wrong(item), subject)
         return kept
+
+    def _some(self, kind: Any, item: Any, place: str, subject: str, empty: Any) -> Any:
+        """What there is of a member that may as well be empty."""
+        try:
+            return self.mend(kind, item, place, subject)
+        except _Unfit:
+            self._note(place, _wrong(item), subject)
+            return empty
 
     def _needed(self, kind: Any, name: str, item: Any, place: str, subject: str) -> Any:
         """A member that must be there. Without one of the items of a list it would say something else."""

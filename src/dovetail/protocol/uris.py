@@ -10,13 +10,17 @@ Specification: RFC 3986 section 2, RFC 3987 section 3.1; server/resources "Commo
 
 import re
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from .errors import LocalProtocolError
 
-__all__ = ["ascii_uri", "legal_uri"]
+__all__ = ["MAX_VISIT", "ascii_uri", "legal_uri", "visit_host"]
+
+MAX_VISIT: Final = 8192
+"""Characters of an address that a person is sent to."""
 
 _ASCII: Final = "".join(map(chr, range(128)))
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _NEVER: Final = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 
 
@@ -36,3 +40,32 @@ def legal_uri(uri: str) -> str:
             f"a URI holds no {found[0]!a} (at character {found.start()}); percent-encode what belongs to a name"
         )
     return ascii_uri(uri)
+
+
+def visit_host(url: str) -> str:
+    """The host of an address that a person may be sent to, as it is looked up. Raises ValueError that says why not.
+
+    Only https, and http on the machine itself; no user name, no control characters or spaces. Specification:
+    client/elicitation, "URL Mode".
+    """
+    if not 1 <= len(url) <= MAX_VISIT:
+        raise ValueError(
+            f"it has {len(url)} characters; write 1 to {MAX_VISIT}, as https://example.com/login"
+        )
+    if any(character <= " " or character == "\\" or not character.isprintable() for character in url):
+        raise ValueError(
+            "it holds spaces, backslashes or control characters; percent-encode what belongs to it"
+        )
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna" if not url.isascii() else "ascii").decode("ascii")
+        _ = parts.port
+    except ValueError:
+        raise ValueError("it is no URL; write one as https://example.com/login") from None
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+        raise ValueError(
+            "it has to begin with https:// (http:// on this machine alone, for instance http://localhost:8000/)"
+        )
+    if not host or "@" in parts.netloc:
+        raise ValueError("it has to name a host and no user; write one as https://example.com/login")
+    return host

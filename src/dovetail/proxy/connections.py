@@ -8,7 +8,8 @@ stateless upstream is told everything with each request, so all callers with the
 Where the upstream gets credentials by principal, no two principals share anything.
 
 A connection announces what its callers can do, and nothing else; what the upstream asks is passed to the call that it
-came with. Connections that nobody used for a while are closed; of too many, the one that was unused longest goes.
+came with. Connections that nobody used for a while are closed; of too many, the one that was unused longest goes. One
+caller may keep a share of them busy (`shares`).
 
 Specification: basic/lifecycle, basic/versioning.
 """
@@ -31,6 +32,7 @@ from ..types import ClientCapabilities, MessageNotice, encode, reader
 from .failures import unanswered
 from .passing import Passing, current
 from .questions import carried, plain_params
+from .shares import ConnectionShares
 from .upstream_tasks import METHODS
 
 log = get_logger("dovetail.proxy")
@@ -50,8 +52,9 @@ _numbers: Final = count()
 
 class Connection:
     """One connection to the upstream, and the calls that go over it. ``number``: no other has it. ``exclusive``: a call
-    has it to itself. ``one_caller``: all calls are of one session of callers, or of one call. ``result_head``: how
-    results over it begin, up to their first member of interest, where they all begin alike.
+    has it to itself. ``one_caller``: all calls are of one session of callers, or of one call. ``payer``: the caller in
+    whose share it is, while it is used. ``result_head``: how results over it begin, up to their first member of
+    interest, where they all begin alike.
     """
 
     def __init__(self, client_of: Callable[["Connection"], Client], now: float) -> None:
@@ -59,6 +62,7 @@ class Connection:
         self.calls: dict[int, Passing] = {}
         self.exclusive = False
         self.one_caller = False
+        self.payer: Hashable | None = None
         self.uses = 0
         self.used = now
         self.level: str | None = None
@@ -138,6 +142,7 @@ class UpstreamConnections:
         credentials: Credentials | None,
         share: Share,
         limit: int,
+        caller_share: int,
         idle: float,
         changed: Callable[[Connection, Change | None], None],
         opened: Callable[[Connection], Awaitable[None]],
@@ -147,6 +152,7 @@ class UpstreamConnections:
         self._credentials = credentials
         self._share = share
         self._limit = limit
+        self._shares = ConnectionShares(limit, caller_share)
         self._idle = idle
         self._changed = changed
         self._opened = opened
@@ -167,7 +173,7 @@ class UpstreamConnections:
     async def lease(self, call: Call, channel: Channel, passing: Passing | None = None) -> ConnectionUse:
         """The connection for a call, open; without ``passing`` one for a list.
 
-        Raises what opening it raises, and `UpstreamFailed` where there are too many.
+        Raises what opening it raises, and `UpstreamFailed` where there are too many, or the caller has its share.
         """
         capabilities = asking_part(call.peer.capabilities)
         if self.stateless is None and self._credentials is None:
@@ -178,8 +184,18 @@ class UpstreamConnections:
             connection = there[0] if there else None
         else:
             connection = next((each for each in there if not (each.uses and (alone or each.exclusive))), None)
-        if connection is None:
-            connection = await self._made(key, capabilities, channel.principal)
+        payer = None
+        if key != _MAIN and (connection is None or not connection.uses):
+            payer = self._shares.take(channel)
+        try:
+            if connection is None:
+                connection = await self._made(key, capabilities, channel.principal)
+        except BaseException:
+            if payer is not None:
+                self._shares.give_back(payer)
+            raise
+        if payer is not None:
+            connection.payer = payer
         if passing is not None:
             connection.exclusive = alone
             connection.one_caller = alone or "session" in key
@@ -300,6 +316,9 @@ class UpstreamConnections:
         connection.used = asyncio.get_running_loop().time()
         if not connection.uses:
             connection.exclusive = False
+            if connection.payer is not None:
+                self._shares.give_back(connection.payer)
+                connection.payer = None
 
     def _evict(self) -> bool:
         """Close the connection that was unused longest. False where all are in use."""

@@ -5,8 +5,9 @@ result of its own: so its request ends, the call at the upstream goes on waiting
 again, with the answers, the upstream gets them. Which call that is stands in the request state, which is sealed. A
 caller that lost a reply may send the same request again; it is told the same.
 
-A parked call is held in this process, for so long, and there are so many: beyond that, or on another worker, the caller
-is told that it has to begin anew.
+A parked call is held in this process, for so long, and there are so many, of one caller and of all: beyond that, or on
+another worker, the caller is told that it has to begin anew. Those that have ended, kept for who lost the reply, make
+room for those that wait.
 
 Specification: basic/patterns/mrtr; client/elicitation (2025-11-25).
 """
@@ -19,10 +20,13 @@ from typing import Any, Final
 from msgspec import Raw, Struct
 
 from ..errors import InternalError
+from ..security.callers import HERE, caller_of
 from .passing import Passing
 
 MAX_PARKED: Final = 256
 """Calls of one proxy that wait for their callers at a time."""
+MAX_PARKED_EACH: Final = 64
+"""Those of one caller; of callers without a name on this machine, who can't be told apart, there is no such bound."""
 MAX_KEPT: Final = 8 * 1024 * 1024
 """Bytes of results that one proxy keeps for callers who lost the reply, for half a minute (8 MiB)."""
 _KEPT: Final = 30.0
@@ -53,6 +57,7 @@ class ParkedCall:
         self.id: Final = os.urandom(16).hex()
         self.connection = connection
         self.passing = passing
+        self.caller: Final = caller_of(passing.channel.principal, passing.channel.remote)
         self._let_go = let_go
         self._task: asyncio.Task[Raw] | None = None
         self._open: dict[str, tuple[str, Raw, asyncio.Future[Raw]]] = {}
@@ -159,11 +164,23 @@ class Parking:
 
     def park(self, parked: ParkedCall) -> None:
         """Keep a call until its caller comes back. Raises `InternalError` where there is no room."""
-        if len(self._calls) >= MAX_PARKED and parked.id not in self._calls:
+        if parked.id not in self._calls and (many := self._too_many(parked)):
             parked.end()
-            raise InternalError(f"{MAX_PARKED} calls wait for answers already; try again later")
+            raise InternalError(f"{many} wait for answers already; answer those, or try again later")
         self._calls[parked.id] = parked
         self._keep(parked, self._seconds)
+
+    def _too_many(self, parked: ParkedCall) -> str:
+        """How many calls there are, in words, where there is no room for one more; else room is made."""
+        if len(self._calls) >= MAX_PARKED:
+            if (ended := next((id for id, each in self._calls.items() if each.over), None)) is None:
+                return f"{MAX_PARKED} calls"
+            self._drop(ended)
+        if parked.caller != HERE:
+            own = sum(1 for each in self._calls.values() if each.caller == parked.caller and not each.over)
+            if own >= MAX_PARKED_EACH:
+                return f"{own} of your calls"
+        return ""
 
     def take(self, id: str) -> ParkedCall:
         """The call of that id. Raises `ParkingLost`."""
@@ -205,4 +222,4 @@ class Parking:
             parked.end()
 
 
-__all__ = ["MAX_PARKED", "PendingQuestions", "ParkedCall", "Parking", "ParkingLost"]
+__all__ = ["MAX_PARKED", "MAX_PARKED_EACH", "PendingQuestions", "ParkedCall", "Parking", "ParkingLost"]

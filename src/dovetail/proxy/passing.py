@@ -45,6 +45,7 @@ class Passing:
         self.channel = channel
         self.park: Callable[[str, Raw], Awaitable[Raw]] | None = None
         self.reaches_caller: Callable[[], bool] = lambda: True
+        self._progress: float | None = None
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._sending: asyncio.Task[None] | None = None
@@ -54,10 +55,14 @@ class Passing:
         self.call, self.channel = call, channel
 
     def progress(self, notice: ProgressNotice) -> None:
-        """Tell the caller how far it is, if that wants to know."""
+        """Tell the caller how far it is, if that wants to know; what does not grow is not told: an upstream that was
+        asked again, with answers, begins anew, and the caller's request is the same.
+        """
         token = self.call.progress_token
-        if token is not None:
-            self._say(names.NOTIFY_PROGRESS, msgspec.structs.replace(notice, progress_token=token))
+        if token is None or (self._progress is not None and notice.progress <= self._progress):
+            return
+        self._progress = notice.progress
+        self._say(names.NOTIFY_PROGRESS, msgspec.structs.replace(notice, progress_token=token))
 
     def log(self, notice: MessageNotice) -> None:
         """Tell the caller a log message, if it wants that level."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cached_property
-from typing import Any, Final, Unpack
+from typing import Any, Final, Literal, Unpack
 
 from msgspec.structs import replace
 
@@ -26,6 +26,7 @@ from ..security.limits import LogThrottle
 from ..types import Prompt, Resource, ResourceTemplate, ServerCapabilities, Tool, ToolExecution
 from .calls import Forwarder
 from .connections import Connection, Credentials, Share, UpstreamConnections
+from .description import UpstreamDescription
 from .failures import UpstreamFailed, failure_of
 from .kept_results import KeptResults
 from .lists import MAX_THINGS, Lists
@@ -57,11 +58,13 @@ class ProxyProvider(Provider):
     the connections of a principal, so that lists and calls are those of that principal; without it all callers have
     the credentials of ``options``. The caller's own token and headers are never sent to the upstream.
 
-    ``max_connections``: beyond these, a call is refused until one is unused (64). ``idle``: seconds after which an
-    unused one is closed (300). ``list_timeout``: seconds that the upstream has for a page of a list (10).
-    ``first_wait``: seconds that serving waits for the upstream, to announce what it offers (2); None: it is connected
-    to when something is asked of it, or by `connect`. ``park``: seconds that a call at a stateful upstream waits for
-    the answers of a caller of the stateless era (300). Raises `LocalProtocolError` for options that can't be.
+    ``max_connections``: beyond these, a call is refused until one is unused (64); ``caller_share``: the percentage of
+    them that the calls of one caller may keep busy, those that wait for its answers among them (25); callers without a
+    name may keep half of them busy together, where others have one. ``idle``: seconds after which an unused one is
+    closed (300). ``list_timeout``: seconds that the upstream has for a page of a list (10). ``first_wait``: seconds
+    that serving waits for the upstream, to announce what it offers (2); None: it is connected to when something is
+    asked of it, or by `connect`. ``park``: seconds that a call at a stateful upstream waits for the answers
+    of a caller of the stateless era (300). Raises `LocalProtocolError` for options that can't be.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class ProxyProvider(Provider):
         share: Share = "caller",
         credentials: Credentials | None = None,
         max_connections: int = 64,
+        caller_share: int = 25,
         idle: float = 300.0,
         list_timeout: float = 10.0,
         first_wait: float | None = FIRST_WAIT,
@@ -87,6 +91,8 @@ class ProxyProvider(Provider):
             raise LocalProtocolError("a proxy makes its own clients: give it what the client was given")
         if share not in ("caller", "all"):
             raise LocalProtocolError(f'share is "caller" or "all", not {share!r}')
+        if max_connections < 1 or not 0 < caller_share <= 100:
+            raise LocalProtocolError("max_connections is at least 1, caller_share a percentage from 1 to 100")
         self._name = name
         self._first_wait = first_wait
         self._main: Connection | None = None
@@ -94,6 +100,7 @@ class ProxyProvider(Provider):
         self._watched: dict[str, int] = {}
         self._kept = KeptResults(wanted=options.get("cache", True))
         self._lists = Lists(list_timeout, self._kept)
+        self._description = UpstreamDescription(list_timeout)
         self._seldom = LogThrottle()
         self._tools: dict[str, tuple[Tool, Provided[Tool]]] = {}
         self._connections = UpstreamConnections(
@@ -102,6 +109,7 @@ class ProxyProvider(Provider):
             credentials=credentials,
             share=share,
             limit=max_connections,
+            caller_share=caller_share,
             idle=idle,
             changed=self._changed,
             opened=self._subscribe_all,
@@ -141,7 +149,7 @@ class ProxyProvider(Provider):
         offered = None
         if self._main is not None:
             with suppress(LocalProtocolError):
-                offered = self._main.client.server_capabilities
+                offered = self._description.capabilities
         if offered is None:
             return frozenset(("tools", "resources", "prompts", "completions"))
         known: Mapping[Offer, Any] = {
@@ -157,7 +165,16 @@ class ProxyProvider(Provider):
     def instructions(self) -> str | None:
         """What the upstream says of its use."""
         main = self._main
-        return None if main is None or main.client.state != "ready" else main.client.instructions
+        return None if main is None or main.client.state != "ready" else self._description.instructions
+
+    @property
+    def discovery_hints(self) -> tuple[float, Literal["public", "private"]] | None:
+        """For how long what the upstream says of itself may be kept, and for whom: not at all while it is away. None of
+        a stateful one, which does not say it.
+        """
+        if self._main is None or self._main.client.state != "ready":
+            return 0.0, "public"
+        return self._description.hints()
 
     async def watch(self, uri: str) -> None:
         """Hear of changes of a resource, for one listener more. Raises as `Client.subscribe` does."""
@@ -357,6 +374,7 @@ class ProxyProvider(Provider):
             for each in tasks:
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._description.close()
             self._caller.close()
             await self._connections.close()
 
@@ -368,6 +386,7 @@ class ProxyProvider(Provider):
         if main is not self._main:
             self._tools.clear()  # whether they may be tasks is known now
             self._main = main
+            self._description.opened(main.client)
         return main.client
 
     async def _begin(self) -> None:
@@ -378,6 +397,8 @@ class ProxyProvider(Provider):
 
     def _changed(self, connection: Connection, change: Change | None) -> None:
         self._tools.clear()
+        if change is None and connection is self._main:
+            self._description.opened(connection.client)
         self._kept.changed(connection, change)
         self._lists.changed(connection, change)
         if change is not None and self._publish is not None:

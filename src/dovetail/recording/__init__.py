@@ -37,7 +37,7 @@ _lazy = LazyNames(
             "RelayedRequest",
             "RelayedResponse",
         ),
-        "dovetail.recording.matching": ("Difference",),
+        "dovetail.recording.matching": ("Difference", "differences"),
         "dovetail.recording.pipes": ("PipeRelay",),
         "dovetail.recording.relay": ("HTTPRelay",),
         "dovetail.recording.replaying": ("VARYING", "CallReplay", "ReplayReport", "replay"),

@@ -22,7 +22,7 @@ from dovetail.recording.intercepting import (
     RelayedRequest,
     RelayedResponse,
 )
-from dovetail.recording.matching import Difference
+from dovetail.recording.matching import Difference, differences
 from dovetail.recording.pipes import PipeRelay
 from dovetail.recording.relay import HTTPRelay
 from dovetail.recording.replaying import VARYING, CallReplay, ReplayReport, replay
@@ -56,6 +56,7 @@ __all__ = [
     "TailedLine",
     "VARYING",
     "capture_schema",
+    "differences",
     "redacted_lines",
     "replay",
     "replay_app",

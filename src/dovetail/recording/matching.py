@@ -19,6 +19,8 @@ from ..capture.redaction import PLACEHOLDER
 __all__ = ["Difference", "differences", "fits", "ignored"]
 
 _LONG: Final = 80
+_DEEPEST: Final = 100
+_NAMES: Final = ("name", "uri", "uriTemplate")
 _ABSENT: Final = object()
 
 
@@ -43,20 +45,19 @@ def fits(recorded: Any, found: Any) -> bool:
     return next(differences(recorded, found), None) is None
 
 
-def differences(recorded: Any, found: Any, pointer: str = "") -> Iterator[Difference]:
-    """The places at which a value is not what was recorded."""
-    if isinstance(recorded, dict) and isinstance(found, dict):
-        before, now = cast("dict[str, Any]", recorded), cast("dict[str, Any]", found)
-        for name in [*before, *(each for each in now if each not in before)]:
-            below = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
-            yield from _compared(before.get(name, _ABSENT), now.get(name, _ABSENT), below)
-    elif isinstance(recorded, list) and isinstance(found, list):
-        old, new = cast("list[Any]", recorded), cast("list[Any]", found)
-        for at in range(max(len(old), len(new))):
-            there = old[at] if at < len(old) else _ABSENT
-            yield from _compared(there, new[at] if at < len(new) else _ABSENT, f"{pointer}/{at}")
-    elif not _same(recorded, found):
-        yield Difference(pointer=pointer, recorded=recorded, found=found)
+def differences(
+    recorded: Any, found: Any, pointer: str = "", *, by_name: bool = False, both_redacted: bool = False
+) -> Iterator[Difference]:
+    """The places at which a value is not what was recorded, in the order of the recorded one. Values are those that
+    JSON has; nothing raises for them, and below 100 levels it is told only that something differs.
+
+    A placeholder of a secret in ``recorded`` fits what stands in its place. ``pointer``: what the pointers begin with
+    (default: ""). ``by_name``: whether the entries of two lists belong together by ``name``, ``uri`` or
+    ``uriTemplate``, where each has one of its own, so that one entry more is one difference; a pointer is then into
+    ``found``, where that has the entry (default: by their places). ``both_redacted``: whether ``found`` may have
+    placeholders, too (default: no).
+    """
+    return _ValueComparison(by_name, both_redacted).compared(recorded, found, pointer, 0)
 
 
 def ignored(found: Iterable[Difference], pointers: Iterable[str]) -> Iterator[Difference]:
@@ -72,23 +73,72 @@ def ignored(found: Iterable[Difference], pointers: Iterable[str]) -> Iterator[Di
             yield each
 
 
-def _compared(recorded: Any, found: Any, pointer: str) -> Iterator[Difference]:
-    if recorded is _ABSENT:
-        yield Difference(pointer=pointer, recorded=None, found=found, missing="recorded")
-    elif found is _ABSENT:
-        yield Difference(pointer=pointer, recorded=recorded, found=None, missing="found")
-    else:
-        yield from differences(recorded, found, pointer)
+class _ValueComparison(Struct, frozen=True):
+    """See `differences`."""
+
+    by_name: bool
+    both_redacted: bool
+
+    def compared(self, recorded: Any, found: Any, pointer: str, depth: int) -> Iterator[Difference]:
+        if recorded is _ABSENT:
+            yield Difference(pointer=pointer, recorded=None, found=found, missing="recorded")
+        elif found is _ABSENT:
+            yield Difference(pointer=pointer, recorded=recorded, found=None, missing="found")
+        elif depth < _DEEPEST and isinstance(recorded, dict) and isinstance(found, dict):
+            before, now = cast("dict[str, Any]", recorded), cast("dict[str, Any]", found)
+            for name in [*before, *(each for each in now if each not in before)]:
+                below = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+                yield from self.compared(before.get(name, _ABSENT), now.get(name, _ABSENT), below, depth + 1)
+        elif depth < _DEEPEST and isinstance(recorded, list) and isinstance(found, list):
+            old, new = cast("list[Any]", recorded), cast("list[Any]", found)
+            for there, here, at in self._paired(old, new):
+                yield from self.compared(there, here, f"{pointer}/{at}", depth + 1)
+        elif not self._same(recorded, found):
+            yield Difference(pointer=pointer, recorded=recorded, found=found)
+
+    def _paired(self, old: list[Any], new: list[Any]) -> Iterator[tuple[Any, Any, int]]:
+        """Entries that belong together, and where they stand."""
+        before, now = (_named(old), _named(new)) if self.by_name else (None, None)
+        if before is None or now is None:
+            for at in range(max(len(old), len(new))):
+                yield old[at] if at < len(old) else _ABSENT, new[at] if at < len(new) else _ABSENT, at
+            return
+        for name, at in before.items():
+            yield old[at], new[now[name]] if name in now else _ABSENT, now.get(name, at)
+        for name, at in now.items():
+            if name not in before:
+                yield _ABSENT, new[at], at
+
+    def _same(self, recorded: Any, found: Any) -> bool:
+        if isinstance(recorded, bool) or isinstance(found, bool):
+            return recorded is found
+        try:
+            if recorded == found:
+                return True
+        except RecursionError:
+            return False  # so deep that nobody would see where
+        return _redacted(recorded, found) or (self.both_redacted and _redacted(found, recorded))
 
 
-def _same(recorded: Any, found: Any) -> bool:
-    if isinstance(recorded, bool) or isinstance(found, bool):
-        return recorded is found
-    if isinstance(recorded, str) and recorded != found and PLACEHOLDER.search(recorded):
-        if PLACEHOLDER.fullmatch(recorded):
-            return isinstance(found, (str, int, float))
-        return isinstance(found, str) and _around(recorded, found)
-    return recorded == found
+def _named(items: list[Any]) -> dict[str, int] | None:
+    """Where each entry stands, by its name or address; None where not all have one of their own."""
+    found: dict[str, int] = {}
+    for at, item in enumerate(items):
+        members = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
+        name = next((members[each] for each in _NAMES if isinstance(members.get(each), str)), None)
+        if name is None or name in found:
+            return None
+        found[name] = at
+    return found
+
+
+def _redacted(recorded: Any, found: Any) -> bool:
+    """Whether a value may be what placeholders in a text stand for."""
+    if not isinstance(recorded, str) or not PLACEHOLDER.search(recorded):
+        return False
+    if PLACEHOLDER.fullmatch(recorded):
+        return isinstance(found, (str, int, float))
+    return isinstance(found, str) and _around(recorded, found)
 
 
 def _around(recorded: str, found: str) -> bool:

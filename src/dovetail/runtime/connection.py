@@ -57,8 +57,12 @@ STUBBORN: Final = 10.0
 IN_FLIGHT: Final = 4
 #: Seconds that a call beyond that holds up what follows it; then it is refused, so that cancellations get through.
 PATIENCE: Final = 5.0
+#: Seconds that a peer has to answer a question.
+ANSWER_TIMEOUT: Final = 900.0
 #: What sending raises when the peer is no longer there.
 GONE: Final = (OSError, TransportError)
+#: Who answered a question, in the text of an error that it was answered with.
+CLIENT: Final = "the client"
 _links = itertools.count(1)
 
 
@@ -68,7 +72,7 @@ class ServerConnection:
     ``send`` may do what it can at once and give None, or what is left to be awaited. ``at_once``: calls take their
     first step within `take`, where Python can do that. Only for what arrives from outside: a peer in this very loop
     that calls and calls would never let anything else run. ``answer_timeout``: seconds that the peer has for a
-    question, None for no limit.
+    question.
     """
 
     def __init__(
@@ -80,7 +84,7 @@ class ServerConnection:
         principal: Principal = ANONYMOUS,
         remote: str | None = None,
         at_once: bool = False,
-        answer_timeout: float | None = None,
+        answer_timeout: float = ANSWER_TIMEOUT,
     ) -> None:
         self._service = service
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -269,19 +273,21 @@ class ServerConnection:
         self._room.set()  # the answer has to get through
         try:
             await self.write(message)
-            if self._answer_timeout is not None:
-                await asyncio.wait((waiter,), timeout=self._answer_timeout)
-                if not waiter.done():
-                    raise Unanswered(f"{method} was not answered within {self._answer_timeout:g} seconds")
-            answer = await waiter
-        except (asyncio.CancelledError, Unanswered):
+            await asyncio.wait((waiter,), timeout=self._answer_timeout)
+            if not waiter.done():
+                raise Unanswered(f"{method} was not answered within {self._answer_timeout:g} seconds")
+            answer = waiter.result()
+        except (asyncio.CancelledError, Unanswered) as why:
             if self._asked.take(id) is not None and not self._closed:
-                notice = CancelledNotice(request_id=id)
+                notice = taken_back(id, why)
                 await self.write(
                     messages.notification(names.NOTIFY_CANCELLED, self._session.profile.encode(notice))
                 )
             raise
-        return read_answer(answer)
+        except RPCError as problem:  # the answer can't be read
+            problem.of_call(method, CLIENT)
+            raise
+        return read_answer(method, answer)
 
     # What comes in
 
@@ -695,12 +701,20 @@ def beyond_batch(call: Call, limit: int) -> bytes:
     return messages.error(call.id, problem, call.profile)
 
 
-def read_answer(answer: PeerResponse) -> Raw:
-    """The result in an answer. Raises the `RPCError` in it."""
+def taken_back(id: RequestId, why: BaseException) -> CancelledNotice:
+    """What tells the client that a question needs no answer any more. ``why``: what ended the waiting for it."""
+    reason = str(why) if isinstance(why, Unanswered) else "the call that asked this has ended"
+    return CancelledNotice(request_id=id, reason=reason)
+
+
+def read_answer(method: str, answer: PeerResponse) -> Raw:
+    """The result in the client's answer to a request. Raises the `RPCError` in it, which knows what was asked."""
     if not answer.failed:
         return answer.body
     try:
-        problem = envelope.read_error(answer.body)
+        said = envelope.read_error(answer.body)
+        problem = rpc_error(said.code, said.message, said.data)
     except Malformed as malformed:
-        raise RPCError(str(malformed)) from None
-    raise rpc_error(problem.code, problem.message, problem.data)
+        problem = RPCError(str(malformed))
+    problem.of_call(method, CLIENT)
+    raise problem

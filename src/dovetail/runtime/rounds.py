@@ -11,6 +11,11 @@ the machine change nothing, the same body always closes with the same questions.
 that to come to its next question, the question goes out one round later; the answers are the same, for they are found
 by key and content, never by round.
 
+Where the body itself asks, and nothing that it started is left (`context_mark`), there is nobody whose question could
+come, so the round closes at once, without a turn and without anything that waits. Most questions are asked like that.
+A task that was given a context of its own, or was there before the call, is not seen: what it asks beside the body is
+found closed, and goes out one round later.
+
 What else a body waits for beside a question (a sleep, a socket) is not waited for: it would hold the person up, and
 replay repeats it anyway. Work that has to be finished first is a step.
 
@@ -44,6 +49,7 @@ from ..protocol.types.requests import InputRequired, RetryParams
 from ..security.sealing import SealBroken
 from ..stores.errors import StoreError
 from .channel import Channel, DurableCall
+from .context_mark import Mark, may_go_on
 from .journals import MAX_JOURNAL, Journals, JournalTooLarge, OutcomeUnknown
 from .redemptions import Redemption, redemption
 
@@ -105,7 +111,7 @@ class Rounds:
 
     ``body``: the task that runs the body. ``rehearsal``: it only shows what it asks. ``closed``: the round is over.
     ``pressed``: the body was cancelled for that. ``suspended``: something of it met `Suspend`. ``diverged``: what a
-    rehearsal did that it must not.
+    rehearsal did that it must not. ``mark``: of the body's context when it began; without one, rounds wait for quiet.
     """
 
     __slots__ = (
@@ -131,7 +137,7 @@ class Rounds:
             "_running",
         ),
         *("_unsure", "_watched"),
-        *("closed", "diverged", "pressed", "suspended"),
+        *("closed", "diverged", "mark", "pressed", "suspended"),
     )
 
     def __init__(
@@ -167,6 +173,7 @@ class Rounds:
         self.closed = False
         self.suspended = False
         self.diverged: str | None = None
+        self.mark: Mark | None = None
         if watchers and not rehearsal:
             for watcher in tuple(watchers):
                 watcher(self)
@@ -331,9 +338,13 @@ class Rounds:
                 missing[key] = question
             else:
                 answers[key] = answer
-        if missing:
+        if not missing:
+            if self._parked:
+                self._stir()
+        elif self._closes_at_once(missing):
+            raise Suspend
+        else:
             await self._park(missing)
-        self._stir()
         return answers
 
     async def ask_again(self, questions: Mapping[str, rounds.WireQuestion]) -> NoReturn:
@@ -342,11 +353,29 @@ class Rounds:
             self._journal.forget(key)
         if self.closed:
             self._end()
+        if self._closes_at_once(questions):
+            raise Suspend
         await self._park(questions)
 
-    async def _park(self, questions: Mapping[str, rounds.WireQuestion]) -> NoReturn:
+    def _closes_at_once(self, questions: Mapping[str, rounds.WireQuestion]) -> bool:
+        """Close the round with these questions, if the body asks them and nothing that it started is left: then nobody
+        could ask beside it, and no turn of the loop would bring another question.
+        """
+        if self._parked or self._running or self.mark is None or may_go_on(self.mark):
+            return False
+        if asyncio.current_task() is not self._body:
+            return False
+        self._check_room(questions)
+        self._closed_with = self._open = dict(questions)
+        self.closed = self.suspended = True
+        return True
+
+    def _check_room(self, questions: Mapping[str, rounds.WireQuestion]) -> None:
         if len(self._open) + len(questions) > rounds.MAX_QUESTIONS:
             raise LocalProtocolError(f"at most {rounds.MAX_QUESTIONS} questions fit into one round")
+
+    async def _park(self, questions: Mapping[str, rounds.WireQuestion]) -> NoReturn:
+        self._check_room(questions)
         self._loop = asyncio.get_running_loop()
         place: asyncio.Future[None] = self._loop.create_future()
         task = self._parked[place] = asyncio.current_task(self._loop)

@@ -36,6 +36,7 @@ _lazy = LazyNames(
             "Resolve",
             "parse_url",
         ),
+        "dovetail.security.file_lock": ("locked",),
         "dovetail.security.key_ring": ("KeyRing",),
         "dovetail.security.limits": ("RateLimiter",),
         "dovetail.security.shared_limits": ("SharedRateLimiter",),

@@ -22,6 +22,7 @@ from dovetail.security.fetching import (
     Resolve,
     parse_url,
 )
+from dovetail.security.file_lock import locked
 from dovetail.security.key_ring import KeyRing
 from dovetail.security.limits import RateLimiter
 from dovetail.security.principal import ANONYMOUS
@@ -59,6 +60,7 @@ __all__ = [
     "caller_of",
     "get_logger",
     "in_place",
+    "locked",
     "network_of",
     "one_line",
     "open_within",

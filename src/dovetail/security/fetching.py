@@ -8,6 +8,9 @@ literal is checked as well. A GET follows at most three redirects, and only with
 carries credentials, follows none. There are no cookies, no ``.netrc``, no proxies of the environment, no
 compression, and no connection is kept: but within `Fetcher.keeping`, for an API that is called again and again.
 
+Through a proxy, which is only ever named by an option, it is the proxy that resolves names: literal addresses and names
+of this machine are judged here, and the rest by the proxy. What is for this machine does not go through it.
+
 Plain http is for loopback only, and only when that was allowed; names that mean this machine (``localhost`` and below)
 lead nowhere else, whatever a resolver says.
 Specification: 2026-07-28 basic/authorization/security-considerations "Communication Security"; "Security Best
@@ -33,6 +36,7 @@ import msgspec
 from ..protocol.bindings.origins import is_local_name
 from ..protocol.errors import DovetailError, TransportError
 from .addresses import AddressPolicy, AddressRefused, is_loopback
+from .egress_proxy import EgressProxy
 
 __all__ = ["FetchFailed", "FetchRefused", "Fetched", "Fetcher", "Location", "parse_url"]
 
@@ -139,8 +143,10 @@ class Fetcher:
 
     ``allow_loopback``: this machine too, also over http. ``allow_private``: private ranges too, over https.
     ``allow_http``: without encryption elsewhere, too. ``timeout``: seconds for a whole exchange. ``limit``: bytes of
-    an answer's body. ``ssl``: a context, for private authorities. ``resolve``: another resolver, for tests. Raises
-    ImportError, which names the extra, at the first fetch without aiohttp.
+    an answer's body. ``ssl``: a context, for private authorities. ``proxy``: the http or https URL of a proxy that all
+    but what is for this machine goes through; it resolves the names, so it has to judge where they lead. ``resolve``:
+    another resolver, for tests. Raises ValueError for a ``proxy`` that is none, and ImportError, which names the extra,
+    at the first fetch without aiohttp.
     """
 
     def __init__(
@@ -152,6 +158,7 @@ class Fetcher:
         timeout: float = 10.0,
         limit: int = 256 * 1024,
         ssl: tls.SSLContext | None = None,
+        proxy: str | None = None,
         resolve: Resolve | None = None,
     ) -> None:
         self._policy = AddressPolicy(allow_loopback, allow_private)
@@ -159,6 +166,7 @@ class Fetcher:
         self._timeout = timeout
         self._limit = limit
         self._ssl = ssl
+        self._proxy = None if proxy is None else EgressProxy(proxy)
         self._resolve = resolve or _resolve
         self._kept: dict[asyncio.AbstractEventLoop, _KeptSessions] = {}
 
@@ -282,6 +290,12 @@ class Fetcher:
         import yarl  # what aiohttp reads URLs with
 
         local = location.is_local_name or (location.scheme == "http" and not self._allow_http)
+        sent = {"accept-encoding": "identity", "user-agent": "dovetail", **headers}
+        way: dict[str, Any] = {}
+        if self._proxy is not None and not local:
+            way = {"proxy": self._proxy.address, "proxy_headers": self._proxy.headers}
+            if location.scheme == "http":  # no tunnel: the proxy reads the request itself
+                sent |= self._proxy.headers
         try:
             async with (
                 self._entered(http, local=local) as session,
@@ -289,8 +303,9 @@ class Fetcher:
                     method,
                     yarl.URL(url, encoded=True),
                     data=body,
-                    headers={"accept-encoding": "identity", "user-agent": "dovetail", **headers},
+                    headers=sent,
                     allow_redirects=False,
+                    **way,
                 ) as response,
             ):
                 found = {name.lower(): str(value) for name, value in reversed(response.headers.items())}
@@ -302,7 +317,11 @@ class Fetcher:
             inner = problem.__cause__
             if isinstance(inner, AddressRefused):
                 raise _refused(shown(url), inner) from None
-            raise FetchFailed(f"{shown(url)} cannot be fetched: {_reason(problem)}") from None
+            through = f" through the proxy {way['proxy']}" if way else ""
+            reason = _reason(problem)
+            if isinstance(problem, http.ClientHttpProxyError):  # its words may repeat what it was sent
+                reason = f"that refuses with status {getattr(problem, 'status', 0)}"
+            raise FetchFailed(f"{shown(url)} cannot be fetched{through}: {reason}") from None
 
     def _check(self, location: Location) -> None:
         """What can be told before a name is resolved."""
@@ -357,6 +376,8 @@ class Fetcher:
             {"keepalive_timeout": KEEP_ALIVE, "limit": 0} if keep else {"force_close": True}
         )
         policy = _LoopbackOnly(self._policy.allow_loopback) if local else self._policy
+        if self._proxy is not None and not local:
+            policy = _Anywhere()
         return http.ClientSession(
             connector=http.TCPConnector(
                 ssl=True if self._ssl is None else self._ssl,
@@ -462,6 +483,13 @@ class _LoopbackOnly(AddressPolicy):
         if not is_loopback(ip_address(ip)):
             raise AddressRefused("it is for this machine, and its name does not lead there")
         super().check(ip)
+
+
+class _Anywhere(AddressPolicy):
+    """Any address: for the proxy's own, which nobody else has named."""
+
+    def check(self, ip: str | IPv4Address | IPv6Address) -> None:
+        """Nothing is refused."""
 
 
 def _pinning(http: Any, policy: AddressPolicy, resolve: Resolve) -> Any:

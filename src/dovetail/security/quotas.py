@@ -93,5 +93,10 @@ class Quotas:
         """What one caller has; of callers on this machine nobody knows."""
         return self._of.get(caller, 0)
 
+    @property
+    def nameless(self) -> int:
+        """What callers without a name have together."""
+        return self._nameless
+
     def __len__(self) -> int:
         return len(self._of)

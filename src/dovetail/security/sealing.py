@@ -26,13 +26,14 @@ time.
 
 from __future__ import annotations
 
-import binascii
 import os
 import struct
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 from ..protocol.errors import DovetailError
 from .key_ring import KeyRing
@@ -60,8 +61,15 @@ _SKEW: Final = 60.0
 """Seconds that the clock of another worker may be ahead of ours."""
 
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
-#: The letters that only the other alphabet of base64 has become one that is in none.
-_FROM_URL: Final = bytes.maketrans(b"-_+/", b"+/!!")
+#: From the alphabet for URLs to the other one; whatever is no letter becomes one that is in none.
+_FROM_URL: Final = bytes(
+    {0x2D: 0x2B, 0x5F: 0x2F}.get(each, each if bytes([each]).isalnum() else 0x21) for each in range(256)
+)
+#: The letters that may be last, by how many stand in the last group of four: those without bits to spare.
+_LAST: Final = ("", "", "AQgw", "AEIMQUYcgkosw048")
+#: Both are in C from end to end, and many times as fast as `binascii` with what is as good as random.
+_write: Final = msgspec.json.Encoder().encode
+_read: Final = msgspec.json.Decoder(bytes).decode
 _HANDLE_COST: Final = 400
 """Bytes that an entry of the table costs besides its content, roughly."""
 
@@ -264,17 +272,15 @@ def _digest(data: bytes) -> bytes:
 
 
 def _spell(raw: bytes) -> str:
-    return binascii.b2a_base64(raw, newline=False).translate(_TO_URL, b"=").decode("ascii")
+    return _write(raw)[1:-1].rstrip(b"=").translate(_TO_URL).decode("ascii")
 
 
 def _unspell(token: str) -> bytes:
     """The bytes of a token. Raises `SealBroken` unless it is spelled exactly as `_spell` does."""
-    size = len(token)
-    try:
-        raw = binascii.a2b_base64(token.encode("ascii").translate(_FROM_URL) + b"=" * (-size % 4))
-    except (UnicodeEncodeError, binascii.Error):
-        raise SealBroken from None
-    # A character that is none of the letters was left out, so less came of them; the last may have bits to spare.
-    if size % 4 == 1 or len(raw) != size * 3 // 4 or token[-1:] != _spell(raw[-(len(raw) % 3 or 3) :])[-1:]:
+    over = len(token) % 4
+    if over and token[-1] not in _LAST[over]:
         raise SealBroken
-    return raw
+    try:
+        return _read(b'"%b%b"' % (token.encode("ascii").translate(_FROM_URL), b"=" * (-over % 4)))
+    except (UnicodeEncodeError, msgspec.ValidationError):
+        raise SealBroken from None

@@ -119,7 +119,23 @@ class ArgumentsPlan:
             self._validator: Validator = compile_schema(self.schema)
         except (InvalidHeaderAnnotation, SchemaError) as problem:
             raise plan.refuse(str(problem)) from problem
+        self._refuse_shown_secrets(plan)
         self._check_defaults(plan, given)
+
+    def _refuse_shown_secrets(self, plan: Plan) -> None:
+        """Refuse a secret that clients would repeat in a header, where routers and logs see it. Raises
+        `RegistrationError`.
+        """
+        for header in self.headers:
+            member: Any = self.schema
+            for name in header.path:
+                member = member["properties"][name]
+            if member.get("writeOnly") is True:
+                raise plan.refuse(
+                    f"{'.'.join(header.path)!r} is a Secret, and its Header would show it to whatever stands between"
+                    " client and server; leave one of the two out",
+                    header.path[0],
+                )
 
     def decode(self, raw: bytes | Raw | None) -> tuple[Any, ...]:
         """The values of the arguments in the order of `names`, defaults filled in. Raises `BadArguments`."""

@@ -24,6 +24,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Struct)
 Refuse = Callable[[str], RegistrationError]
 
+# server/tools, "Tool Names".
+TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+TOOL_NAMES_HAVE: Final = "1 to 128 of A-Z, a-z, 0-9, '_', '-' and '.'"
 # RFC 3986, section 3.1 and appendix A.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _URI: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
@@ -238,10 +241,8 @@ def task_options(plan: Plan, given: TaskSupport | TaskOptions | None, *, can_run
 
 def check_name(plan: Plan, name: str) -> None:
     """Tool names: 1 to 128 letters, digits, ``_``, ``-`` and ``.`` (server/tools "Tool Names")."""
-    if not 1 <= len(name) <= 128 or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in name):
-        raise plan.refuse(
-            f"the tool name {name[:140]!r} is not allowed: 1 to 128 of A-Z, a-z, 0-9, '_', '-' and '.'"
-        )
+    if not TOOL_NAME.fullmatch(name):
+        raise plan.refuse(f"the tool name {name[:140]!r} is not allowed: {TOOL_NAMES_HAVE}")
 
 
 def check_meta(plan: Plan, meta: Meta | None) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, cast
 
+from msgspec.structs import replace
+
 from ..protocol import names
 from ..protocol.call import Call
-from ..protocol.errors import InvalidParams
+from ..protocol.errors import RPCError
 from ..protocol.types import (
     CompleteParams,
     CompleteResult,
@@ -21,6 +23,7 @@ from ..protocol.types import (
 from ..runtime.channel import Channel
 from . import hints
 from .data import OutputMismatch, check_returns, check_size
+from .entries import raise_received
 from .running import Runner
 from .signature import Plan
 
@@ -70,7 +73,11 @@ class Completers:
         runner, wants = found
         context = params.context or CompletionContext()
         values = tuple(context if wanted else params.argument.value for wanted in wants)
-        completion = _limited(await runner.run(call, channel, values))
+        try:
+            completion = _limited(await runner.run(call, channel, values))
+        except RPCError as problem:
+            raise_received(f"completion of {params.argument.name!r}", problem)
+            raise
         check_size(completion)
         return CompleteResult(completion=completion)
 
@@ -95,9 +102,11 @@ def _wants(plan: Plan) -> tuple[bool, ...]:
 
 def _limited(value: Any) -> Completion:
     if isinstance(value, Completion):
-        if len(value.values) > LIMIT:
-            raise InvalidParams(f"a completer gave more than {LIMIT} values")
-        return value
+        if len(value.values) <= LIMIT:
+            return value
+        counted = value.total is None and not value.has_more  # else it knows of more than it gave
+        total = len(value.values) if counted else value.total
+        return replace(value, values=value.values[:LIMIT], total=total, has_more=True)
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise OutputMismatch(
             f"a completer gives a list of texts, and this one gave a {type(value).__qualname__}"

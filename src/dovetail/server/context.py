@@ -39,6 +39,7 @@ from ..protocol.types import (
     SamplingMessage,
 )
 from ..runtime.channel import BodyReached, Channel
+from ..runtime.context_mark import Mark, mark
 from ..runtime.rounds import Rounds
 from ..security.principal import Principal
 from .access import demand
@@ -59,7 +60,7 @@ class Context:
 
     __slots__ = (
         *("_begin", "_body", "_call", "_channel", "_clean_ups", "_identity", "_keys", "_numbered"),
-        *("_progress", "_rounds", "_steps", "state"),
+        *("_mark", "_progress", "_rounds", "_steps", "state"),
     )
 
     def __init__(
@@ -78,6 +79,7 @@ class Context:
         self._body = _current_task() if rounds is None else rounds.body
         self._clean_ups: list[CleanUp] | None = None
         self._identity: str | None = None
+        self._mark: Mark | None = None
         self._progress: float | None = None
         self._keys: set[str] = set()
         self._numbered = 0
@@ -224,7 +226,9 @@ class Context:
         `MissingCapability` when this client can't be asked, `ToolError` when it was asked three times and no answer
         fits. Specification: client/elicitation.
         """
-        return await self._ask_one(Elicit(message, form_of(form)), key)
+        question = Elicit(message, form_of(form))
+        key, named = self._key(key)
+        return (await self._ask_all({key: question}, named=named))[key]
 
     async def elicit_url(
         self, message: str, url: str, *, key: str | None = None, elicitation_id: str | None = None
@@ -232,7 +236,9 @@ class Context:
         """Ask the person to visit an address; returns once they agreed to. Raises as `elicit` does (since
         2025-11-25).
         """
-        await self._ask_one(ElicitURL(message, url, elicitation_id), key)
+        question = ElicitURL(message, url, elicitation_id)
+        key, named = self._key(key)
+        await self._ask_all({key: question}, named=named)
 
     async def sample(
         self,
@@ -245,13 +251,16 @@ class Context:
 
         Deprecated since 2026-07-28: call a model provider instead.
         """
-        return await self._ask_one(Sample(messages, **options), key)
+        question = Sample(messages, **options)
+        key, named = self._key(key)
+        return (await self._ask_all({key: question}, named=named))[key]
 
     async def roots(self, *, key: str | None = None) -> list[Root]:
         """The client's roots. Raises `MissingCapability`. Deprecated since 2026-07-28: take paths as
         arguments.
         """
-        return await self._ask_one(Roots(), key)
+        key, named = self._key(key)
+        return (await self._ask_all({key: Roots()}, named=named))[key]
 
     async def ask(self, **questions: Question[Any]) -> dict[str, Any]:
         """Several questions at once, by key; gives the answers by key. Raises as `elicit` does.
@@ -265,10 +274,12 @@ class Context:
     async def elicitation_complete(self, elicitation_id: str) -> None:
         """Tell the client that what the person was sent to an address for is done (2025-11-25).
 
-        ``elicitation_id``: the one that `elicit_url` was given. In other revisions this does nothing.
+        ``elicitation_id``: the one that `elicit_url` was given. In other revisions, and for a client that can't be sent
+        to addresses, this does nothing.
         """
         notice = names.NOTIFY_ELICITATION_COMPLETE
-        if notice in self._call.profile.server_notices:
+        declared = self._call.peer.capabilities.elicitation
+        if notice in self._call.profile.server_notices and declared is not None and declared.url is not None:
             params = self._call.profile.encode(ElicitationCompleteNotice(elicitation_id=elicitation_id))
             await self._channel.emit(messages.notification(notice, params))
 
@@ -276,19 +287,20 @@ class Context:
         """The rounds of the call, in the stateless era; opened when first needed."""
         if self._rounds is None and self._begin is not None:
             self._rounds = self._begin(self._call, self._channel, self._body)
+            self._rounds.mark = self._mark
         return self._rounds
 
-    async def _ask_one(self, question: Question[T], key: str | None) -> T:
-        if key is None and asyncio.current_task() is not self._body:
+    def _key(self, key: str | None) -> tuple[str, bool]:
+        """The key of a question, and whether the author gave it; else it is known by its number."""
+        if key is not None:
+            return key, True
+        if asyncio.current_task() is not self._body:
             raise LocalProtocolError(
                 "questions asked at the same time, in tasks of their own, need a key each, since their order may "
                 'change from run to run: pass key="..."'
             )
-        named = key is not None
-        if key is None:
-            self._numbered += 1
-            key = f"question-{self._numbered}"
-        return (await self._ask_all({key: question}, named=named))[key]
+        self._numbered += 1
+        return f"question-{self._numbered}", False
 
     def _ask_all(self, questions: Mapping[str, Question[Any]], *, named: bool) -> Awaitable[dict[str, Any]]:
         refuse_inside("a question was asked")
@@ -438,6 +450,15 @@ def run_apart(context: Context, clean_ups: list[CleanUp]) -> None:
     context._clean_ups, context._body = clean_ups, asyncio.current_task()
     if context._rounds is not None:
         context._rounds.body = context._body
+
+
+def begins(context: Context) -> None:
+    """The function of the call is about to begin, in the running task: what it starts may ask beside it."""
+    rounds = context._rounds
+    if rounds is not None:
+        rounds.mark = mark()
+    elif context._begin is not None:
+        context._mark = mark()
 
 
 async def demand_visits(context: Context, visits: URLElicitationRequired) -> NoReturn:

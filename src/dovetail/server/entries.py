@@ -6,7 +6,7 @@ Specification: server/tools, server/resources, server/prompts.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeGuard, TypeVar
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -265,9 +265,37 @@ def hinted(result: R, ttl_ms: int, scope: CacheScope) -> R:
     )
 
 
+def received(problem: Exception) -> TypeGuard[RPCError]:
+    """Whether an error is what somebody else answered a request of the function's own with: a server that it called by
+    a `Client`, or the client that it asked. Its code is about that request, and no answer to the caller's: a caller
+    would hear that it called a method which there is not. What can still be answered stays what it is: visits are
+    asked, and a capability is named.
+    """
+    if not isinstance(problem, RPCError) or isinstance(problem, (MissingCapability, URLElicitationRequired)):
+        return False
+    return bool(problem.method or problem.server)
+
+
+def raise_received(what: str, problem: Exception, *, mask: bool = True) -> None:
+    """Raise an internal error that tells of an error that was `received`; do nothing for any other."""
+    if received(problem):
+        raise InternalError(_told(what, problem, mask=mask)) from problem
+
+
+def _told(what: str, problem: RPCError, *, mask: bool) -> str:
+    """What a caller is told of an error that was received: not from where, unless errors are told in full."""
+    from ..protocol.safe_text import one_line  # only once an error is shown
+
+    log.warning("the %s failed: %s", what, problem)
+    if not mask:
+        return f"The {what} failed: {problem}"
+    asked = problem.method or "the opening of a connection"
+    return f"The {what} failed: {asked} was answered with: {one_line(problem.message)} (code {problem.code})"
+
+
 def failed_tool(name: str, call: Call, channel: Channel, problem: Exception, *, mask: bool) -> CallToolResult:
-    """What the model is told of a tool that failed; protocol errors are raised again. To be called in the handler of
-    the exception.
+    """What the model is told of a tool that failed; protocol errors are raised again, but those that the tool received
+    itself. To be called in the handler of the exception.
 
     A client that can't be asked is told by an error of the protocol where that has one (basic/index, "_meta").
     Before, there was none, and -32600 would say that the request was wrong: so it is a result that a model can
@@ -277,6 +305,8 @@ def failed_tool(name: str, call: Call, channel: Channel, problem: Exception, *, 
         problem = channel.failing(problem)
     if isinstance(problem, MissingCapability) and not call.profile.stateless:
         return replace(_error(problem.message), meta={names.META_MISSING: problem.required})
+    if received(problem):
+        return _error(_told(f"tool {name!r}", problem, mask=mask))
     if isinstance(problem, RPCError):
         raise problem
     if isinstance(problem, FeatureUnavailable):
@@ -296,6 +326,7 @@ def tell_failure(what: str, problem: Exception, channel: Channel, *, mask: bool)
     """
     if channel.failing is not None:
         problem = channel.failing(problem)
+    raise_received(what, problem, mask=mask)
     if isinstance(problem, FeatureUnavailable):
         _log_lack(f"the {what}", problem)
     if isinstance(problem, (RPCError, FeatureUnavailable, ToolError, Declined, Dismissed)):

@@ -53,9 +53,12 @@ class Injector:
         kinds = {slot.kind if isinstance(slot.kind, str) else "general" for slot in plan.slots}
         self.trivial = "general" not in kinds
         self.needs_context = bool(plan.slots)
+        self._context_alone: Final = [slot.kind for slot in plan.slots] == [CONTEXT]
 
     def fill_at_once(self, context: Context) -> tuple[Any, ...]:
         """The values of the slots of a trivial plan."""
+        if self._context_alone:
+            return (context,)
         return tuple(context if slot.kind == CONTEXT else context.principal for slot in self._slots)
 
     async def fill(

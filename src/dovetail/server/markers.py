@@ -113,7 +113,8 @@ class Header(Marker):
     """Clients repeat the argument in the HTTP header ``Mcp-Param-<name>``, for routers that do not read
     bodies.
 
-    For ``str``, ``int`` and ``bool`` parameters (also enumerations of them) that are not optional in type.
+    For ``str``, ``int`` and ``bool`` parameters (also enumerations of them) that are not optional in type, and no
+    `Secret`: what stands on the way would see it.
     """
 
     __slots__ = ()

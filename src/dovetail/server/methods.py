@@ -162,12 +162,16 @@ class Methods:
         return session.profile.encode(result)
 
     async def _discover(self, call: Call, channel: Channel) -> DiscoverResult:
+        mounted = self._catalog.mounted
+        ttl_ms, public = _DISCOVER_TTL_MS, channel.principal.is_anonymous
+        if mounted is not None and (hints := mounted.discovery_hints) is not None:
+            ttl_ms, public = min(ttl_ms, int(hints[0] * 1000)), public and hints[1] == "public"
         return DiscoverResult(
             supported_versions=self._served.announced,
             capabilities=self._announced(channel),
             instructions=self._told(),
-            ttl_ms=_DISCOVER_TTL_MS,
-            cache_scope="public" if channel.principal.is_anonymous else "private",
+            ttl_ms=ttl_ms,
+            cache_scope="public" if public else "private",
         )
 
     async def _ping(self, call: Call, channel: Channel) -> Result:

@@ -207,21 +207,25 @@ class HTTPOptions(EndpointOptions, total=False):
 
 class StdioOptions(TypedDict, total=False):
     """Keyword options of `App.run` and `App.serve` on stdio: ``grace``, the seconds that calls in progress have once
-    the input has ended (5); ``drain``, those that the end may take (10).
+    the input has ended (5); ``drain``, those that the end may take (10); ``answer_timeout``, those that the client has
+    to answer a question (900).
     """
 
     grace: float
     drain: float
+    answer_timeout: float
 
 
 class UnixOptions(TypedDict, total=False):
     """Keyword options of `App.run` and `App.serve` on a unix socket: ``path`` of the socket file, which has to be
-    given; ``max_clients`` at a time (1000); ``drain``, the seconds that the end may take (10).
+    given; ``max_clients`` at a time (1000); ``drain``, the seconds that the end may take (10); ``answer_timeout``,
+    those that a client has to answer a question (900).
     """
 
     path: Required[str | PathLike[str]]
     max_clients: int
     drain: float
+    answer_timeout: float
 
 
 TransportName = Literal["stdio", "http", "unix"]

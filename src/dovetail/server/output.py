@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast, get_args, get_origin
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from ..protocol.types.content import BLOCKS, TextContent
 from ..protocol.types.requests import InputRequired, Result
@@ -160,7 +161,13 @@ class OutputPlan(DataPlan):
             raise OutputMismatch(
                 f"{self._name}() returned a {type(value).__qualname__}, which is no result of a tool"
             )
-        return self._sendable(value)
+        sendable = self._sendable(value)
+        if sendable.content or sendable.is_error or sendable.structured_content is UNSET:
+            return sendable
+        text = TextContent(text=self._json(sendable.structured_content))  # some read nothing else
+        whole = replace(sendable, content=[text])
+        check_size(whole)
+        return whole
 
 
 def _refuse_other_results(plan: Plan) -> None:

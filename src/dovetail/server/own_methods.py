@@ -19,13 +19,14 @@ from msgspec import Raw
 
 from ..protocol import codec, names
 from ..protocol.call import Call
-from ..protocol.errors import InvalidParams
+from ..protocol.errors import InvalidParams, RPCError
 from ..protocol.revisions import PROFILES
 from ..protocol.types.requests import Result
 from ..runtime.channel import Channel
 from . import hints
 from .arguments import ArgumentsPlan, BadArguments
 from .data import DataPlan, OutputMismatch, check_returns, check_size, promises
+from .entries import raise_received
 from .running import Runner
 from .signature import Plan
 
@@ -55,7 +56,11 @@ class MethodEntry:
             values = self._arguments.decode(self._given(call))
         except BadArguments as problem:
             raise InvalidParams(f"the parameters of {self.name} are invalid: {problem}") from None
-        return self._results.result(await self._runner.run(call, channel, values))
+        try:
+            return self._results.result(await self._runner.run(call, channel, values))
+        except RPCError as problem:
+            raise_received(f"method {self.name!r}", problem)
+            raise
 
     def _given(self, call: Call) -> bytes:
         """The members of ``params`` that are the author's."""

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, Generic, Literal, TypedDict, TypeVar, cast
-from urllib.parse import urlsplit
 
 from msgspec import Raw
 
@@ -133,16 +132,20 @@ def _form_question(message: str, form: Form[Any], profile: Profile) -> WireQuest
 class ElicitURL(Question[None]):
     """Ask the person to visit an address, for what must not pass through the client (2025-11-25 and later).
 
-    ``url``: the whole address. ``elicitation_id``: tells this visit from others; by default a random one. Raises
-    `LocalProtocolError` for what is no whole URL. Specification: client/elicitation, "URL Mode".
+    ``url``: the whole address, with https; http on this machine alone. ``elicitation_id``: tells this visit from
+    others; by default a random one. Raises `LocalProtocolError` for an address that clients would refuse.
+    Specification: client/elicitation, "URL Mode" and "Safe URL Handling".
     """
 
     method = names.ELICITATION_CREATE
 
     def __init__(self, message: str, url: str, elicitation_id: str | None = None) -> None:
-        parts = urlsplit(url)
-        if not parts.scheme or not parts.netloc or any(character <= " " for character in url):
-            raise LocalProtocolError(f"a person can only be sent to a whole URL, not to {url[:100]!r}")
+        from ..protocol.uris import visit_host  # few servers ask for this
+
+        try:
+            visit_host(url)
+        except ValueError as problem:
+            raise LocalProtocolError(f"a person can't be sent to {url[:100]!r}: {problem}") from None
         self.message = message
         self.url = url
         self.elicitation_id = elicitation_id or os.urandom(16).hex()
@@ -195,9 +198,10 @@ class Sample(Question[CreateMessageResult]):
 
     ``messages``: the conversation so far; a text is one message of the user. ``max_tokens``: of the answer.
     ``preferences``: what matters when the client picks a model. ``temperature`` and ``stop_sequences`` are the model's;
-    ``metadata`` is for its provider. ``include_context``: deprecated. ``tools`` and ``tool_choice`` (since 2025-11-25):
-    what the model may use; its answer then asks for calls, and you ask again with their results. Raises
-    `LocalProtocolError` where uses and results of tools do not match. Specification: client/sampling.
+    ``metadata`` is for its provider. ``include_context``: deprecated; other than "none", the client has to declare it
+    (since 2025-11-25). ``tools`` and ``tool_choice`` (since 2025-11-25): what the model may use; its answer then asks
+    for calls, and you ask again with their results. Raises `LocalProtocolError` where uses and results of tools do not
+    match. Specification: client/sampling.
     """
 
     method = names.SAMPLING_CREATE_MESSAGE
@@ -237,11 +241,16 @@ class Sample(Question[CreateMessageResult]):
         )
 
     def needs(self) -> dict[str, Any]:
-        return {"sampling": {"tools": {}} if self._with_tools else {}}
+        lacking = {"tools": self._with_tools, "context": self._with_context}
+        return {"sampling": {name: {} for name, wanted in lacking.items() if wanted}}
 
     @property
     def _with_tools(self) -> bool:
         return self._params.tools is not None or self._params.tool_choice is not None
+
+    @property
+    def _with_context(self) -> bool:
+        return self._params.include_context not in (None, "none")
 
     def check(self, profile: Profile, capabilities: ClientCapabilities) -> None:
         super().check(profile, capabilities)
@@ -250,6 +259,8 @@ class Sample(Question[CreateMessageResult]):
             raise missing(self.needs(), "the client does not lend its model")
         if self._with_tools and (not profile.has(Feature.SAMPLING_TOOLS) or declared.tools is None):
             raise missing(self.needs(), "the client's model can't be given tools")
+        if self._with_context and profile.has(Feature.SAMPLING_CONTEXT) and declared.context is None:
+            raise missing(self.needs(), "the client's model can't be given the context of servers")
 
     def params(self, profile: Profile) -> CreateMessageParams:
         return self._params

@@ -32,7 +32,7 @@ from ..runtime.dispatch import answers
 from ..runtime.journals import Journals
 from ..runtime.rounds import Diverged, Rounds, Suspend, UsePolicy, ends_round
 from .app_scope import AppScope
-from .context import Context, clean_ups_of, demand_visits, opened_rounds, reached_body, run_apart
+from .context import Context, begins, clean_ups_of, demand_visits, opened_rounds, reached_body, run_apart
 from .injection import Injector
 from .signature import Plan
 from .threads import Threads
@@ -88,17 +88,24 @@ class RunnerState:
         """The context of a call, to be made by the task of the body. Raises `InvalidParams` for state that is not
         valid here.
         """
+        fresh = self.fresh_context(call, channel, policy)
+        if fresh is not None:
+            return fresh
+        resumed = await Rounds.resume(self._journals(), call, channel, policy=policy)
+        return Context(call, channel, state=self.state, rounds=resumed)
+
+    def fresh_context(self, call: Call, channel: Channel, policy: UsePolicy) -> Context | None:
+        """The same for a call that brings no state which has to be opened; None for one that does."""
         params = call.params
         if channel.durable is not None and isinstance(params, RetryParams):
             reopened = Rounds.reopen(self._journals(), call, channel, channel.durable, policy=policy)
             return Context(call, channel, state=self.state, rounds=reopened)
         if not (call.profile.stateless and isinstance(params, RetryParams)):
             return Context(call, channel, state=self.state)
-        if params.request_state is None:
-            begin = self._begin_single_use if policy.single_use else self._begin
-            return Context(call, channel, state=self.state, begin=begin)
-        resumed = await Rounds.resume(self._journals(), call, channel, policy=policy)
-        return Context(call, channel, state=self.state, rounds=resumed)
+        if params.request_state is not None:
+            return None
+        begin = self._begin_single_use if policy.single_use else self._begin
+        return Context(call, channel, state=self.state, begin=begin)
 
     def _begin(self, call: Call, channel: Channel, body: Any) -> Rounds:
         return Rounds.begin(self._journals(), call, channel, body=body)
@@ -278,6 +285,8 @@ class Runner:
         self, call: Call, channel: Channel, values: tuple[Any, ...], context: Context | None
     ) -> Any:
         if context is None:
+            context = self._runner_state.fresh_context(call, channel, self.policy)
+        if context is None:
             context = await self.context(call, channel)
         checked = self._runner_state.replay_check
         fresh = copy.deepcopy(values) if checked else values
@@ -356,6 +365,7 @@ class Runner:
         running = _noted(context) if AMBIENCE.used else None
         try:
             if self._simple:
+                begins(context)
                 return await self.plan.invoke(values, self._injector.fill_at_once(context))
             return await self._in_time(context, channel, values)
         except URLElicitationRequired as visits:
@@ -379,6 +389,7 @@ class Runner:
             raise
 
     async def _filled(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
+        begins(context)  # after the timer of a deadline was set, which takes a copy of the context along
         if self._injector.trivial:
             return await self._invoke(values, self._injector.fill_at_once(context))
         async with AsyncExitStack() as stack:

@@ -219,7 +219,9 @@ async def test_how_a_task_may_end_otherwise() -> None:
         call, _ = await begun(wire)
         await answer(wire, await wire.next(), task("failed"))
         await answer(wire, await wire.next(), code=-1, message="the person refused")
-        assert (await call)["error"] == {"code": -1, "message": "the person refused"}
+        assert text_of(await call) == (
+            "The tool 'think' failed: tasks/result was answered with: the person refused (code -1)"
+        )
 
 
 @pytest.mark.hostile

@@ -294,7 +294,7 @@ async def test_a_cursor_that_is_none_is_refused(cursor: Any) -> None:
         assert (await wire.error("tasks/list", {"cursor": cursor}))["code"] == -32602
 
 
-@pytest.mark.requirement("R2511-TASKS-066", "R2511-TASKS-058")
+@pytest.mark.requirement("R2511-TASKS-066", "R2511-TASKS-058", "R2511-TASKS-068")
 async def test_errors_have_the_codes_of_the_page() -> None:
     async with wired(shop(), STATEFUL) as wire:
         for method in ("tasks/get", "tasks/result", "tasks/cancel"):

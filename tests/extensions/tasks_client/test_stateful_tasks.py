@@ -139,6 +139,7 @@ async def test_a_task_that_gives_nothing_is_told_as_it_ended(
             await client.call_tool("bake")
 
 
+@pytest.mark.requirement("R2511-TASKS-015")
 @pytest.mark.hostile
 @pytest.mark.parametrize("code", [-32602, -32600])
 async def test_a_server_that_does_not_wait_in_the_request_is_asked_how_the_task_is(code: int) -> None:

@@ -47,6 +47,7 @@ async def test_a_handle_is_waited_for_when_it_suits() -> None:
     assert len(server.sent("tools/call")) == 1
 
 
+@pytest.mark.requirement("R2511-TASKS-015")
 async def test_updates_end_with_the_task() -> None:
     server = TaskServer({}, {"statusMessage": "half"}, {"statusMessage": "half"}, DONE)
     async with client_of(server) as client:

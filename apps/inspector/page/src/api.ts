@@ -244,6 +244,7 @@ export interface RecordDetail {
   value: Json;
   truncated: number;
   findings: FindingView[];
+  draft: JsonObject | null;
 }
 
 export interface RecordsPage {
@@ -317,12 +318,14 @@ export interface Events {
   "server-removed": { id: string };
   transcript: TranscriptView;
   "transcript-removed": { id: string };
-  records: { transcript: string; records: RecordView[]; changed: RecordView[] };
+  /** `records` is empty where many came at once: `count` says up to which number they are there to be fetched. */
+  records: { transcript: string; records: RecordView[]; changed: RecordView[]; count: number };
   question: QuestionView;
   "question-closed": { id: string };
   call: CallView;
   changed: Change;
   log: LogLine;
+  login: LoginView;
   reset: Record<string, never>;
 }
 
@@ -400,6 +403,9 @@ export const api = {
   changeServer: (id: string, draft: ServerDraft) => patch<ServerView>(serverPath(id), draft),
   removeServer: (id: string) => remove<unknown>(serverPath(id)),
   connect: (id: string) => post<ServerView>(serverPath(id, "connect")),
+  login: (id: string) => get<LoginView>(serverPath(id, "login")),
+  stepLogin: (id: string, run = false) => post<LoginView>(serverPath(id, "login", "step"), { run }),
+  resetLogin: (id: string) => post<LoginView>(serverPath(id, "login", "reset")),
   disconnect: (id: string) => post<ServerView>(serverPath(id, "disconnect")),
   info: (id: string) => get<InfoView>(serverPath(id, "info")),
   list: (id: string, what: string) => get<ListView>(serverPath(id, what)),
@@ -439,6 +445,7 @@ const NAMES: (keyof Events)[] = [
   "call",
   "changed",
   "log",
+  "login",
   "reset",
 ];
 

@@ -2,8 +2,8 @@
 
 import { render } from "preact";
 import { api, errorView } from "./api.ts";
-import { connection, opening, start } from "./store.ts";
-import { go } from "./shell/route.ts";
+import { connection, opening, servers, start } from "./store.ts";
+import { go, path } from "./shell/route.ts";
 import { Shell } from "./shell/Shell.tsx";
 import { applyTheme } from "./shell/theme.ts";
 import "./styles/tokens.css";
@@ -27,6 +27,8 @@ async function open(): Promise<void> {
     }
   }
   await start();
+  const [only, ...others] = servers.value;
+  if (token && !given.has("go") && only && !others.length) go(path("s", only.id, "tools"), 0, true);
 }
 
 applyTheme();

@@ -10,6 +10,7 @@ import {
   type Change,
   type ErrorView,
   type Events,
+  type LoginView,
   type LogLine,
   type QuestionView,
   type ServerView,
@@ -40,14 +41,15 @@ export const serverById = computed(() => new Map(servers.value.map((each) => [ea
 export const transcriptById = computed(() => new Map(transcripts.value.map((each) => [each.id, each])));
 export const callById = computed(() => new Map(calls.value.map((each) => [each.id, each])));
 
-type Heard = { records: Events["records"]; changed: Change; reset: null };
+type Heard = { records: Events["records"]; changed: Change; login: LoginView; reset: null };
 const hearers: { [N in keyof Heard]: Set<(data: Heard[N]) => void> } = {
   records: new Set(),
   changed: new Set(),
+  login: new Set(),
   reset: new Set(),
 };
 
-/** Hear of new or changed records, of changed lists and resources, or that all was loaded anew. Gives what ends it. */
+/** Hear of new or changed records, of changed lists and resources, of steps of logins, or that all was loaded anew. Gives what ends it. */
 export function hear<N extends keyof Heard>(name: N, hearer: (data: Heard[N]) => void): () => void {
   hearers[name].add(hearer);
   return () => void hearers[name].delete(hearer);
@@ -81,6 +83,7 @@ function happen<N extends keyof Events>(name: N, data: Events[N]): void {
     log: (line) => {
       logs.value = [...logs.value.slice(-(MOST_LOGS - 1)), line];
     },
+    login: (some) => hearers.login.forEach((hearer) => hearer(some)),
     reset: () => void start(),
   };
   take[name](data);

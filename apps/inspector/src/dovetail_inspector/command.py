@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ _DEFAULT_PORT = 6280
 
 _CANNOT_START = 3
 _INTERRUPTED = 130
+_STARTERS = ("npx", "uv", "pipx", "node", "python", "bun", "deno", "pnpm", "yarn", "docker", "podman")
+_WORDS = ("run", "exec", "tool", "dlx", "stdio")
 
 
 def main(words: Sequence[str]) -> int:
@@ -40,7 +44,13 @@ def main(words: Sequence[str]) -> int:
     if options.run is not None:
         if command or options.target:
             parser.error("--run takes its servers from its file")
+        if options.tui:
+            parser.error(
+                "--run and --tui do not go together: run without it, or open the file in the view Checks"
+            )
         return _run_checks(options)
+    if options.only or options.junit:
+        parser.error("--only and --junit are for --run")
     if command and options.target:
         parser.error("name a target, or a COMMAND after --, not both")
     if command:
@@ -50,6 +60,8 @@ def main(words: Sequence[str]) -> int:
         options.arguments = None
     try:
         asyncio.run(_inspect(options))
+    except asyncio.CancelledError:
+        return 0
     except KeyboardInterrupt:
         return _INTERRUPTED
     except _CannotStart as problem:
@@ -98,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="keep the captures there (default: they are removed at the end)",
     )
+    add(
+        "--keep-logins",
+        action="store_true",
+        help="keep logins where `dovetail auth` does, and use those that are there (default: forget them at the end)",
+    )
     add("--checks", metavar="FILE", type=Path, help="the saved calls that the page shows and keeps")
     add("--tui", action="store_true", help="in the terminal instead of the browser (the extra tui)")
     add("--run", metavar="FILE", type=Path, help="run the saved calls of a file, without a page")
@@ -124,14 +141,18 @@ def _run_checks(options: argparse.Namespace) -> int:
 
 
 async def _inspect(options: argparse.Namespace) -> None:
-    """Serve the page until a signal comes. Raises `_CannotStart`."""
+    """Serve the page until a signal comes. Raises `_CannotStart`, and `asyncio.CancelledError` at a signal."""
+    _end_at_signals()
     try:
+        from dovetail.auth.login import FileTokens
+
         from .inspection import Inspection
         from .web.access import Access
         from .web.serving import WebFace, serve
     except ImportError as problem:
         raise _CannotStart(f"{problem}; install it with: pip install dovetail-inspector") from None
-    async with Inspection(options.keep, checks=options.checks) as inspection:
+    tokens = FileTokens() if options.keep_logins else None
+    async with Inspection(options.keep, checks=options.checks, tokens=tokens) as inspection:
         if options.tui:
             await _in_terminal(inspection, options)
             return
@@ -139,25 +160,44 @@ async def _inspect(options: argparse.Namespace) -> None:
             _add_targets(inspection, options)
             port = listener.getsockname()[1]
             access = Access(port)
-            address = f"http://127.0.0.1:{port}/#token={access.token}"
+            place = f"http://127.0.0.1:{port}"
+            address = f"{place}/#token={access.token}"
 
             def started() -> None:
                 print(one_line(address), flush=True)
                 print("The Inspector is at the address above; Ctrl-C stops it.", file=sys.stderr, flush=True)
                 if not options.no_browser:
-                    open_browser(address)
+                    open_browser(f"{place}/#token={access.ticket()}")
 
             await serve(WebFace(inspection, access), listener, started=started)
 
 
+def _end_at_signals() -> None:
+    """End in good order where a process is told to end, or its terminal is closed: there are captures to remove."""
+    loop, inspecting = asyncio.get_running_loop(), asyncio.current_task()
+    told: list[None] = []
+
+    def end() -> None:
+        if inspecting is not None and not told:  # once: what ends must not be cancelled itself
+            told.append(None)
+            inspecting.cancel()
+
+    for each in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, each, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            with suppress(NotImplementedError):  # on Windows
+                loop.add_signal_handler(number, end)
+
+
 async def _in_terminal(inspection: Any, options: argparse.Namespace) -> None:
     """Show it in the terminal until the person leaves. Raises `_CannotStart`."""
-    from .terminal.command import run
+    from .terminal.command import NoTerminal, check_terminal, run
 
-    _add_targets(inspection, options)
     try:
+        check_terminal()
+        _add_targets(inspection, options)
         await run(inspection)
-    except ImportError as problem:
+    except (ImportError, NoTerminal) as problem:
         raise _CannotStart(str(problem)) from None
 
 
@@ -191,9 +231,18 @@ def _add_targets(inspection: Any, options: argparse.Namespace) -> None:
             )
         except (TargetUnclear, CaptureInvalid, OSError) as problem:
             raise _CannotStart(str(problem)) from None
-        server = inspection.add(_name(each), target, settings, source="the command line")
+        server = inspection.add(
+            _name(each, options.arguments or ()), target, settings, source="the command line"
+        )
         server.connect()
 
 
-def _name(target: str) -> str:
-    return target if "://" in target else Path(target).name
+def _name(target: str, arguments: Sequence[str]) -> str:
+    """What a target is called: what a program that starts others is told to start, not that program."""
+    if "://" in target:
+        return target
+    name = Path(target).name
+    if name.startswith(_STARTERS) and "-c" not in arguments:
+        told = (each for each in arguments if not each.startswith("-") and each not in _WORDS)
+        name = Path(next(told, name)).name
+    return name or target

@@ -12,8 +12,11 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
+
+import msgspec
 
 from dovetail.auth.login import TokenStore
 from dovetail.logs import get_logger
@@ -26,8 +29,16 @@ from .events import Events
 from .session.calls import CallRequest, Calls
 from .session.questions import PersonAnswer, PersonQuestions
 from .session.server import InspectedServer, ServerWatcher
-from .transcript.transcript import Transcript
-from .views import CallView, ConnectionSettings, ListView, ServerTarget, ServerView, TranscriptView
+from .transcript.transcript import Transcript, Update
+from .views import (
+    CallView,
+    ConnectionSettings,
+    InfoView,
+    ListView,
+    ServerTarget,
+    ServerView,
+    TranscriptView,
+)
 
 __all__ = ["Inspection", "ListedKind"]
 
@@ -49,6 +60,8 @@ _LOOK: Final = 0.2
 """Seconds between two looks at a capture that another process writes."""
 _FLUSH: Final = 0.05
 """Seconds for which records are gathered before they are told of."""
+_TOLD: Final = 200
+"""Records of one event; of more only their number is told, and whoever looks at them reads them."""
 
 
 class Inspection:
@@ -81,6 +94,8 @@ class Inspection:
         self._given = folder
         self._folder: Path | None = None
         self._count = 0
+        self._opened = 0
+        self._numbered = 0
         self._snapshots: dict[str, Surface] = {}
         self._dirty: set[str] = set()
         self._news: dict[str, CallView] = {}
@@ -106,8 +121,9 @@ class Inspection:
         await asyncio.gather(*(each.disconnect() for each in self.servers.values()))
         await self.calls.end()
         if self._flushing is not None:
+            self.catch_up()
+        if self._flushing is not None:
             self._flushing.cancel()
-            self._flush()
         self._loop = None  # what is written from here on is looked at by nobody: the files are closed
         self.events.end()
         for each in self.transcripts.values():
@@ -173,7 +189,19 @@ class Inspection:
             return ListView(items=items)
         while transcript.id in self._dirty:
             self.catch_up()
+            await asyncio.sleep(0)
         return ListView(items=items, notes=transcript.notes(_METHODS[kind], _MEMBERS[kind], before))
+
+    def info(self, id: str) -> InfoView:
+        """What a server says of itself, and what the client said to it. Raises `LookupError`."""
+        server = self.server(id)
+        info = server.info()
+        transcript = self.transcripts.get(server.transcript or "")
+        if transcript is None:
+            return info
+        self.catch_up()
+        declared = transcript.declared(handshake=info.era == "stateful")
+        return msgspec.structs.replace(info, client_capabilities=declared)
 
     def call(self, server: str, request: CallRequest) -> CallView:
         """Ask a server for something. Raises `LookupError`."""
@@ -208,9 +236,13 @@ class Inspection:
     def take_capture(self, data: bytes, name: str) -> TranscriptView:
         """Look at a capture that somebody sent. Raises `CaptureInvalid`."""
         Capture.parse(data.split(b"\n", 1)[0] + b"\n", name=name)
-        path = self.folder / f"opened-{len(self.transcripts) + 1}.jsonl"
-        path.touch(mode=0o600)
-        path.write_bytes(data)
+        while True:
+            self._opened += 1
+            path = self.folder / f"opened-{self._opened}.jsonl"
+            with suppress(FileExistsError):  # of another launch, in a folder that is kept
+                path.touch(mode=0o600, exist_ok=False)
+                break
+        path.write_bytes(data if data.endswith(b"\n") else data + b"\n")  # nobody will finish its last line
         return self.open_capture(path, name)
 
     def rename(self, id: str, name: str) -> TranscriptView:
@@ -253,7 +285,7 @@ class Inspection:
         ]
 
     def catch_up(self) -> None:
-        """Read all that was written until now, and tell of it."""
+        """Read what was written until now, of much only a part, and tell of it."""
         if self._flushing is not None:
             self._flushing.cancel()
         self._flush()
@@ -266,9 +298,8 @@ class Inspection:
         return self._transcript(path, server.name, server=server.id, live=True)
 
     def _transcript(self, path: Path, name: str, *, server: str | None = None, live: bool = False) -> str:
-        id = f"t{len(self.transcripts) + 1}"
-        while id in self.transcripts:
-            id += "x"
+        self._numbered += 1
+        id = f"t{self._numbered}"
         self.transcripts[id] = found = Transcript(id, path, name, server=server, live=live, lint=self._lint)
         self.events.publish("transcript", found.view())
         return id
@@ -295,15 +326,16 @@ class Inspection:
             self._wrote(id)
             self._loop.call_later(_LOOK, self._look_again, id)
 
-    def _arm(self) -> None:
+    def _arm(self, after: float = _FLUSH) -> None:
         if self._flushing is None and self._loop is not None:
-            self._flushing = self._loop.call_later(_FLUSH, self._flush)
+            self._flushing = self._loop.call_later(after, self._flush)
 
     def _flush(self) -> None:
         self._flushing = None
         news, self._news = self._news, {}
         for view in news.values():
             self.events.publish("call", view)
+        behind = False
         for id in list(self._dirty):
             found = self.transcripts.get(id)
             self._dirty.discard(id)
@@ -315,11 +347,21 @@ class Inspection:
                 _log.exception("the conversation %s can't be read on", id)
                 continue
             if update:
-                self.events.publish(
-                    "records", {"transcript": id, "records": update.records, "changed": update.changed}
-                )
-                self._wrote(id)  # perhaps that was not all
-                self._relate(found, update.records)
+                self._tell(found, update)
+                self._dirty.add(id)  # perhaps that was not all
+                behind = behind or update.full
+        if self._dirty:
+            self._arm(0.0 if behind else _FLUSH)
+
+    def _tell(self, found: Transcript, update: Update) -> None:
+        """Tell of what is new in a conversation."""
+        told = update.records if len(update.records) <= _TOLD else []
+        self.events.publish(
+            "records",
+            {"transcript": found.id, "records": told, "changed": update.changed, "count": len(found)},
+        )
+        self.events.publish("transcript", found.view())
+        self._relate(found, update.records)
 
     def _relate(self, found: Transcript, records: list[Any]) -> None:
         """Which calls the new requests belong to."""

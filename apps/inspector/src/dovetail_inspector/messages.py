@@ -29,7 +29,9 @@ __all__ = [
     "result_of",
     "params_of",
     "plain",
+    "said_capabilities",
     "short",
+    "without_envelope",
 ]
 
 UNREADABLE: Final = (*DECODE_ERRORS, RecursionError, OverflowError, TypeError)
@@ -39,6 +41,10 @@ LONGEST: Final = 200
 """Characters of a name, an address or a text that are kept of it."""
 
 RequestKey = int | str
+
+_META: Final = "_meta"
+_PREFIX: Final = "io.modelcontextprotocol/"
+_CAPABILITIES: Final = f"{_PREFIX}clientCapabilities"
 
 
 class SaidMessage(Struct, frozen=True):
@@ -175,6 +181,31 @@ def key_of(id: Any) -> RequestKey:
 def short(value: Any) -> str:
     """A text of bounded length; "" for what is none."""
     return value[:LONGEST] if isinstance(value, str) else ""
+
+
+def said_capabilities(message: Any) -> dict[str, Any] | None:
+    """What a request of a client, as plain values, says that this can do: in the handshake, or in its ``_meta``; None
+    where it says nothing of it.
+    """
+    params = _members(_members(message).get("params"))
+    said: Any = params.get("capabilities") if _members(message).get("method") == "initialize" else None
+    if said is None:
+        said = _members(params.get(_META)).get(_CAPABILITIES)
+    return cast("dict[str, Any]", said) if isinstance(said, dict) else None
+
+
+def without_envelope(message: dict[str, Any]) -> dict[str, Any]:
+    """A message that was recorded, without what the client writes into each message by itself."""
+    if not isinstance(message.get("params"), dict):
+        return message
+    params = dict(_members(message["params"]))
+    meta = _members(params.pop(_META, None))
+    own = {name: meta[name] for name in meta if name != "progressToken" and not name.startswith(_PREFIX)}
+    return {**message, "params": {**params, _META: own} if own else params}
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _read(decoder: Any, data: Any, otherwise: T) -> Any | T:

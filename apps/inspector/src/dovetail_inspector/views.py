@@ -141,7 +141,7 @@ class ServerView(View, frozen=True):
 
 class InfoView(View, frozen=True):
     """What a connected server says of itself: members as on the wire. ``warnings``: what it got wrong and was put up
-    with.
+    with. ``client_capabilities``: what the client said that it can do.
     """
 
     revision: str
@@ -149,7 +149,7 @@ class InfoView(View, frozen=True):
     server_info: dict[str, Any] | None
     capabilities: dict[str, Any] | None
     instructions: str | None
-    client_capabilities: dict[str, Any]
+    client_capabilities: dict[str, Any] = {}
     warnings: list[str] = []
 
 
@@ -355,7 +355,8 @@ class RecordView(View, frozen=True):
 
 class RecordDetail(View, frozen=True):
     """A line, whole. ``text``: the message as it came, ``value``: as JSON, where it is any. ``truncated``: bytes of it
-    that are not here (it is longer than what is shown at once; an export has all).
+    that are not here (it is longer than what is shown at once; an export has all). ``draft``: of a request or
+    notification of the client, what is written to send it once more: without what the client writes by itself.
     """
 
     record: RecordView
@@ -364,6 +365,7 @@ class RecordDetail(View, frozen=True):
     value: Any = None
     truncated: int = 0
     findings: list[FindingView] = []
+    draft: dict[str, Any] | None = None
 
 
 class RecordsPage(View, frozen=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sampled_app import app
+from recorded_app import app
 
 from dovetail import Client
 from dovetail.client import ElicitRequest

@@ -1,40 +1,22 @@
-"""A built page, a browser, and a server that is looked at."""
+"""A server that is looked at in the page."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from page import build
-from playwright.async_api import Browser
-from seeing import SHOWCASE, Seen, browser, looking
+from seeing import SHOWCASE
 
 from dovetail_inspector.inspection import Inspection
 from dovetail_inspector.session.server import InspectedServer
 from dovetail_inspector.views import ServerTarget
 
 
-@pytest.fixture(scope="session")
-def built_page() -> None:
-    """The page, as it is in the tree: the first process builds it, the others wait for that."""
-    build()
-
-
-@pytest.fixture
-async def chromium(built_page: None) -> AsyncIterator[Browser]:
-    """A browser."""
-    async with browser() as found:
-        if found is None:
-            pytest.skip("no-chromium: nothing on the PATH, and Playwright installed none")
-        yield found
-
-
-@pytest.fixture
-async def seen(inspection: Inspection, chromium: Browser) -> AsyncIterator[Seen]:
-    """The page of an Inspector without servers, in a browser."""
-    async with looking(inspection, chromium) as found:
-        yield found
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Servers that nobody here wrote are a matter of `make interop`, which installs them."""
+    foreign = collection_path.name == "test_page_foreign.py"
+    return True if foreign and not config.getoption("--foreign", default=False) else None
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ from dovetail_inspector.terminal.reader import TextReader
 
 __all__ = ["read", "screen_text", "shown", "terminal"]
 
+_PATIENCE = 60.0
+"""Seconds after which what was waited for will not come: far more than it takes."""
 _TEXT = re.compile(r'<text class="[^"]*" x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)</text>')
 
 
@@ -26,7 +29,7 @@ async def terminal(
 ) -> AsyncIterator[tuple[InspectorTerminal, Pilot[Any]]]:
     """An Inspection in a terminal of this size: columns and rows."""
     app = InspectorTerminal(inspection)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         yield app, pilot
 
 
@@ -45,7 +48,11 @@ async def shown(app: InspectorTerminal, pilot: Pilot[Any], *words: str) -> str:
         text = screen_text(app)
         return text if all(each in text for each in words) else ""
 
-    text = await until(found)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            text = await until(found)
+    except TimeoutError:
+        raise AssertionError(f"{words} did not come; this did:\n{screen_text(app)}") from None
     await pilot.pause()
     return text
 
@@ -58,4 +65,8 @@ async def read(app: InspectorTerminal, reader: str, *words: str) -> str:
         text = next((each.text for each in readers), "")
         return text if text and all(each in text for each in words) else ""
 
-    return await until(found)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await until(found)
+    except TimeoutError:
+        raise AssertionError(f"{words} did not come; this did:\n{screen_text(app)}") from None

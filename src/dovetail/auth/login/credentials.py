@@ -39,6 +39,7 @@ from .flight import SingleFlight
 from .problems import (
     AuthorizationError,
     AuthorizationUnavailable,
+    LoginDenied,
     LoginFailed,
     ScopeRefused,
     TokenRefused,
@@ -47,7 +48,8 @@ from .problems import (
 )
 from .proofs import Proofs
 from .records import Pointer, Tokens, decode, encode, key_of
-from .scopes import demanded, selected
+from .scopes import MAX_SCOPE, demanded, fits, selected
+from .step_ups import FRESH, StepUps
 from .storage import TokenStore
 from .telling import LoginTeller
 
@@ -60,11 +62,10 @@ MAX_LOGINS: Final = 10
 SPAN: Final = 3600.0
 """Seconds for which each of these counts."""
 
-_FRESH: Final = 30.0  # seconds in which a token that was just given must not be refused
 _PAUSE: Final = 5.0  # seconds between attempts that failed
-_STEPS: Final = 2  # times that the same scopes are asked for
 _LOST: Final = (None, 502, 504)  # statuses of answers that may have been lost on the way
-_DEAD: Final = frozenset({"invalid_grant", "invalid_client", "unauthorized_client", "invalid_scope"})
+_UNKNOWN_SCOPE: Final = "invalid_scope"
+_DEAD: Final = frozenset({"invalid_grant", "invalid_client", "unauthorized_client", _UNKNOWN_SCOPE})
 
 
 class TokenGrant(Protocol):
@@ -140,7 +141,7 @@ class OAuthCredentials:
         self._proofs = Proofs(grant.nonces)
         self._recovery: SingleFlight[bool] = SingleFlight()
         self._renewal: SingleFlight[Tokens | None] = SingleFlight(lasting=True)
-        self._stepped: dict[frozenset[str], int] = {}
+        self._step_ups = StepUps(self.url)
         self._forced: deque[float] = deque(maxlen=MAX_LOGINS)
         self._failure: tuple[float, AuthorizationError] | None = None
         self._renewal_failed = -1e9
@@ -250,17 +251,30 @@ class OAuthCredentials:
         return tokens if bound is None or bound == tokens.issuer else None
 
     async def _keep(self, tokens: Tokens) -> None:
-        pointer = Pointer(issuer=tokens.issuer, client_id=tokens.client_id, resource=tokens.resource)
+        pointer = Pointer(
+            issuer=tokens.issuer,
+            client_id=tokens.client_id,
+            resource=tokens.resource,
+            scopes=tokens.scopes if fits(tokens.scopes) else (),
+        )
         await self._store.write(_key_of(pointer), encode(tokens))
         await self._store.write(self._place, encode(pointer))
         self._tokens, self._loaded = tokens, True
         await self._steps.kept(tokens)
 
     async def _drop(self, tokens: Tokens | None) -> None:
+        await self._end(tokens)
+        await self._store.remove(self._place)
+
+    async def _end(self, tokens: Tokens | None) -> None:
+        """Forget tokens that are good for nothing any more, and not their scopes."""
         if tokens is not None:
             await self._store.remove(_key_of(tokens))
-        await self._store.remove(self._place)
         self._tokens, self._loaded = None, True
+
+    async def _last(self, before: Tokens | None) -> Tokens | Pointer | None:
+        """What there was: ``before``, or what is known of tokens that have ended."""
+        return before or decode(await self._store.read(self._place), Pointer)
 
     # Renewing
 
@@ -306,7 +320,7 @@ class OAuthCredentials:
             except TokenRefused as problem:
                 if problem.error not in _DEAD or not self._grant.interactive:
                     raise
-                await self._drop(stale)
+                await self._end(stale)
                 return None
             await self._keep(fresh)
             return fresh
@@ -351,34 +365,66 @@ class OAuthCredentials:
             await self._steps.loaded(stored, "another token than the one refused is there already")
             return True
         before = stored or self._tokens
+        last = await self._last(before)
         try:
             await self._steps.challenged(refusal, challenges)
-            found = await self._discovered(challenges, before)
+            found = await self._discovered(challenges, last)
             self._servers[found.issuer] = found.server
             same = before is not None and (before.issuer, before.resource) == (found.issuer, found.resource)
             if before is not None and same:
-                just_now = before.access_token == sent and now - before.obtained_at < _FRESH
+                just_now = before.access_token == sent and now - before.obtained_at < FRESH
                 if before.refresh_token is not None and not (just_now and refusal.attempt > 1):
                     if await self._renewal.run(lambda: self._renew(before, refused=sent)) is not None:
                         return True
-                elif just_now and now - before.login_at < _FRESH:
+                elif just_now and now - before.login_at < FRESH:
                     raise LoginFailed(
                         f"{said(self.url)} refuses the token that {said(found.issuer)} has just given for it"
                         f"{_reason(challenges, sent)}; their settings of issuer and audience may not agree"
                     )
-            early = before is not None and (not before.expired(now) or now - before.login_at < _FRESH)
+            early = before is not None and (not before.expired(now) or now - before.login_at < FRESH)
             if early and self._grant.interactive:
                 self._count_forced(LoginFailed)
-            held = before.requested if before is not None and same else ()
-            scopes = selected(demanded(challenges), found.scopes, wanted=self._policy.scopes, before=held)
-            await self._steps.scoped(scopes, *_why(challenges, found, self._policy.scopes, held))
-            await self._obtain(found, scopes, challenges)
+            await self._obtain_all(found, _held(last, found), challenges)
         except (DovetailError, TimeoutError) as problem:
             await self._fail(problem)
             raise
         return True
 
-    async def _discovered(self, challenges: Sequence[Challenge], before: Tokens | None) -> Discovered:
+    async def _obtain_all(
+        self, found: Discovered, held: Sequence[str], challenges: Sequence[Challenge]
+    ) -> None:
+        """Get a token with the scopes that are demanded and those ``held`` before; without these where they are
+        too many, or the authorization server says that there is one which it does not know, or not any more.
+        """
+        if not fits(self._chosen(found, held, challenges)):
+            held = ()
+        try:
+            await self._obtain_chosen(found, held, challenges)
+        except (LoginDenied, TokenRefused) as problem:
+            if problem.error != _UNKNOWN_SCOPE or not held:
+                raise
+            await self._obtain_chosen(found, (), challenges)
+
+    async def _obtain_chosen(
+        self, found: Discovered, held: Sequence[str], challenges: Sequence[Challenge]
+    ) -> None:
+        scopes = self._chosen(found, held, challenges)
+        await self._steps.scoped(scopes, *_why(challenges, found, self._policy.scopes, held))
+        if not fits(scopes):
+            raise ScopeRefused(
+                f"{said(self.url)} wants {len(scopes)} scopes, which are more than {MAX_SCOPE} characters: so many are"
+                " never asked for at once"
+            )
+        await self._obtain(found, scopes, challenges)
+
+    def _chosen(
+        self, found: Discovered, held: Sequence[str], challenges: Sequence[Challenge]
+    ) -> tuple[str, ...]:
+        return selected(demanded(challenges), found.scopes, wanted=self._policy.scopes, before=held)
+
+    async def _discovered(
+        self, challenges: Sequence[Challenge], before: Tokens | Pointer | None
+    ) -> Discovered:
         """Who gives out the tokens, preferably whoever did ``before``. Raises as `discover` does."""
         return await discover(
             self._fetcher,
@@ -417,39 +463,19 @@ class OAuthCredentials:
             return True
         await self._steps.challenged(refusal, challenges)
         try:
-            self._count_step(wanted, before)
+            self._step_ups.check(wanted, before, attempt=refusal.attempt, now=self._clock())
+            self._count_forced(ScopeRefused)
         except ScopeRefused as problem:
             await self._steps.failed(problem)
             raise
         try:
-            found = await self._discovered(challenges, before)
-            held = (
-                ()
-                if before is None or before.issuer != found.issuer
-                else (*before.requested, *before.granted)
-            )
-            scopes = selected(demanded(challenges), None, wanted=self._policy.scopes, before=held)
-            await self._steps.scoped(scopes, *_why(challenges, found, self._policy.scopes, held))
-            await self._obtain(found, scopes, challenges)
+            last = await self._last(before)
+            found = await self._discovered(challenges, last)
+            await self._obtain_all(found, _held(last, found), challenges)
         except (DovetailError, TimeoutError) as problem:
             await self._fail(problem)
             raise
         return True
-
-    def _count_step(self, wanted: frozenset[str], before: Tokens | None) -> None:
-        """Count what is asked for once more. Raises `ScopeRefused` where it was asked for often enough."""
-        times = self._stepped.get(wanted, 0)
-        asked = before is not None and wanted <= {*before.requested}
-        recent = before is not None and self._clock() - before.obtained_at < _FRESH
-        if times >= _STEPS or (times and asked and recent):
-            raise ScopeRefused(
-                f"{said(self.url)} wants the scopes {said(' '.join(sorted(wanted)))}, and refuses the request with"
-                " them too"
-            )
-        if len(self._stepped) > 256:
-            self._stepped.clear()
-        self._stepped[wanted] = times + 1
-        self._count_forced(ScopeRefused)
 
     async def _obtain(
         self, found: Discovered, scopes: Sequence[str], challenges: Sequence[Challenge]
@@ -527,6 +553,12 @@ def _key_of(record: Pointer | Tokens) -> str:
     return key_of("tokens", record.issuer, record.client_id, record.resource)
 
 
+def _held(last: Tokens | Pointer | None, found: Discovered) -> tuple[str, ...]:
+    """The scopes that tokens of the same issuer for the same resource had: they are asked for again."""
+    same = last is not None and (last.issuer, last.resource) == (found.issuer, found.resource)
+    return last.scopes if last is not None and same else ()
+
+
 def _why(
     challenges: Sequence[Challenge], found: Discovered, wanted: Sequence[str], held: Sequence[str]
 ) -> tuple[str, str]:
@@ -539,6 +571,8 @@ def _why(
         reason, requirement = "those there were before", "R2607-AUTH-056"
     elif wanted:
         return "those of the settings; the challenge demands none", ""
+    elif found.scopes and not fits(found.scopes):
+        return "the server's metadata list too many to ask for, and the challenge demands none", ""
     elif found.scopes:
         reason, requirement = (
             "those that the server's metadata list, for the challenge demands none",

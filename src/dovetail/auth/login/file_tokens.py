@@ -25,14 +25,13 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from ...security.file_lock import open_lock, take_lock
 from .problems import StorageUnsafe
 
 __all__ = ["FileTokens", "default_folder", "locked_file"]
 
 _MAX_RECORD: Final = 256 * 1024
 _LOCK_TIME: Final = 60.0
-_POLL_FROM: Final = 0.01
-_POLL_TO: Final = 0.1
 _POSIX: Final = os.name == "posix"
 _LEFT: Final = 5.0  # seconds after which an unfinished file is nobody's any more
 _TRIES: Final = 3
@@ -97,13 +96,15 @@ class FileTokens:
 @asynccontextmanager
 async def locked_file(folder: Path, key: str) -> AsyncGenerator[None]:
     """Hold the lock file of a key. The operating system lets go of it when the process ends."""
-    descriptor = await asyncio.to_thread(_open_lock, folder, f"{_checked(key)}.lock")
+    name = f"{_checked(key)}.lock"
+    descriptor = await asyncio.to_thread(_open_lock, folder, name)
     try:
-        pause = _POLL_FROM
-        async with asyncio.timeout(_LOCK_TIME):
-            while not _try_lock(descriptor):  # nothing tells when another process lets go
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _POLL_TO)
+        try:
+            await take_lock(descriptor, folder / name, _LOCK_TIME)
+        except TimeoutError:
+            raise
+        except OSError as problem:
+            raise StorageUnsafe(f"{folder / name} can't be locked: {problem.strerror}") from None
         yield
     finally:
         os.close(descriptor)
@@ -247,28 +248,6 @@ def _sweep(folder: Path, held: int | None, name: str) -> None:
 def _open_lock(folder: Path, name: str) -> int:
     with _inside(folder) as held:
         try:
-            return os.open(_place(folder, held, name), os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600, dir_fd=held)
+            return open_lock(_place(folder, held, name), held)
         except OSError as problem:
             raise StorageUnsafe(f"the lock {folder / name} can't be opened: {problem.strerror}") from None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

@@ -34,7 +34,7 @@ from .person import Person
 from .problems import DiscoveryFailed, LoginDenied, LoginFailed, LoginTimeout, TokenRefused, said
 from .records import Registration, Tokens
 from .registration import ClientProfile, Registrar, identity_of
-from .scopes import with_offline
+from .scopes import fits, with_offline
 from .storage import TokenStore
 from .telling import LoginTeller, SentExchange
 from .token_endpoint import TokenEndpoint, TokenReply
@@ -187,6 +187,7 @@ class AuthorizationCode:
                     asked = tuple(
                         dict.fromkeys([*(kept.scopes if kept else ()), *(found.scopes or ()), *scopes])
                     )
+                    asked = asked if fits(asked) else scopes
                     kept = await self._registrar.register(
                         found.server, redirect_uri, asked, dpop=dpop is not None
                     )

@@ -93,7 +93,7 @@ class TokenRefused(AuthorizationError):
 
 class ScopeRefused(AuthorizationError):
     """More scopes were asked for, and the server refuses the request all the same: this caller
-    may not do it.
+    may not do it. Or more are wanted than are ever asked for; the text says which.
     """
 
 

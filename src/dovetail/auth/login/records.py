@@ -1,9 +1,9 @@
 """What is kept of a login, and how it is found again.
 
 Theory of operation. A record says itself whom it is for: issuer, client and resource stand in it, and it is used only
-for these. Three kinds exist: tokens, a registration of this client at one authorization server, and a pointer from the
-address of an MCP server to the tokens last used there. Times are absolute (seconds since 1970), so that they mean the
-same after a restart. Keys are digests, fit for file names.
+for these. Three kinds exist: tokens, a registration of this client at one authorization server, and a pointer from
+the address of an MCP server to the tokens last used there, which outlives them and knows their scopes. Times are
+absolute (seconds since 1970), so that they mean the same after a restart. Keys are digests, fit for file names.
 
 Specification: 2026-07-28 basic/authorization/client-registration "Authorization Server Binding"; OAuth 2.1 section 7.1.
 """
@@ -42,6 +42,11 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     legacy: bool = False
     dpop_key: dict[str, str] | None = None
 
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Those asked for, and those given besides."""
+        return tuple(dict.fromkeys((*self.requested, *self.granted)))
+
     def stale(self, now: float) -> bool:
         """Whether the access token has expired, or is about to: 30 s, or a tenth of a short life, before."""
         if self.expires_at is None:
@@ -72,12 +77,13 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return f"<Registration {self.client_id!r} at {self.issuer!r}>"
 
 
-class Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tokens were last used at an MCP server."""
+class Pointer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which tokens were last used at an MCP server, and their ``scopes``: the next login asks for these again."""
 
     issuer: str
     client_id: str
     resource: str
+    scopes: tuple[str, ...] = ()
 
 
 def key_of(kind: str, *parts: str) -> str:

@@ -92,7 +92,7 @@ class ClientProfile:
             "client_id": self.document,
             "client_name": self.name,
             "redirect_uris": addresses if redirect_uri is None else [redirect_uri],
-            "application_type": "native",
+            "application_type": _kind_of(redirect_uri or addresses[0]),
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": NONE if self.key is None else KEY_JWT,
@@ -191,7 +191,7 @@ class Registrar:
         found: dict[str, Any] = {
             "client_name": self._profile.name,
             "redirect_uris": [redirect_uri],
-            "application_type": "native",
+            "application_type": _kind_of(redirect_uri),
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": method,
@@ -270,6 +270,15 @@ def identity_of(registration: Registration) -> Identity:
         method=registration.method,
         secret=registration.client_secret,
     )
+
+
+def _kind_of(redirect_uri: str) -> str:
+    """The kind of application that a browser comes back to there: on this machine it is a native one.
+
+    Specification: OpenID Connect Dynamic Client Registration 1.0, section 2.
+    """
+    location = parse_url(redirect_uri)
+    return "web" if location.scheme == "https" and not location.is_local_name else "native"
 
 
 def _check_document(url: str) -> None:

@@ -15,9 +15,11 @@ from typing import Final
 
 from ..challenges import Challenge
 
-__all__ = ["OFFLINE", "demanded", "selected", "with_offline"]
+__all__ = ["MAX_SCOPE", "OFFLINE", "demanded", "fits", "selected", "with_offline"]
 
 OFFLINE: Final = "offline_access"
+MAX_SCOPE: Final = 8192
+"""Characters of the scopes that are asked for at once on a server's word."""
 
 
 def demanded(challenges: Iterable[Challenge]) -> tuple[str, ...]:
@@ -28,6 +30,11 @@ def demanded(challenges: Iterable[Challenge]) -> tuple[str, ...]:
     return ()
 
 
+def fits(scopes: Iterable[str]) -> bool:
+    """Whether scopes are not too many to be asked for at once."""
+    return len(" ".join(scopes)) <= MAX_SCOPE
+
+
 def selected(
     challenged: Sequence[str],
     supported: Sequence[str] | None,
@@ -35,10 +42,11 @@ def selected(
     wanted: Sequence[str] = (),
     before: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The scopes to ask for: those of the challenge, else those of the metadata, with the caller's own (``wanted``)
-    and those asked for before.
+    """The scopes to ask for: those of the challenge, else those of the metadata unless they are too many, with the
+    caller's own (``wanted``) and those asked for before.
     """
-    chosen: Sequence[str] = challenged or (() if wanted or before else (supported or ()))
+    listed = supported if supported and fits(supported) else ()
+    chosen: Sequence[str] = challenged or (() if wanted or before else listed)
     return tuple(dict.fromkeys([*before, *chosen, *wanted]))
 
 

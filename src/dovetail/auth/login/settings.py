@@ -16,6 +16,7 @@ from copy import copy
 from typing import Any, Final, Self, TypedDict, Unpack
 
 from ...protocol.errors import LocalProtocolError
+from ...security.egress_proxy import EgressProxy
 from ...security.fetching import Fetcher, FetchRefused, parse_url
 from .. import extension_names
 from .bearer import check_transport
@@ -58,9 +59,11 @@ class LoginOptions(TypedDict, total=False):
     authorization servers in private networks too; on this machine they are allowed if the MCP server is there itself.
     ``accept_parent_resource``: also log in where the metadata of the server name something above it on its host (RFC
     9728, section 3.3, forbids that; the tokens are then for all of it). ``ssl``: a context for the requests to
-    authorization servers. ``fetch_timeout``: seconds for each of these (10). ``on_step``: called with each `LoginStep`
-    when it has happened, and awaited, if that can be, before the next one begins: the login and all deadlines of calls
-    stand still so long. A `LoginFailed` that it raises ends the login; of anything else one is made.
+    authorization servers. ``fetch_timeout``: seconds for each of these (10). ``proxy``: the http or https URL of a
+    proxy that they go through (never one of the environment); it resolves their names, so it has to judge where these
+    lead. ``on_step``: called with each `LoginStep` when it has happened, and awaited, if that can be, before the next
+    one begins: the login and all deadlines of calls stand still so long. A `LoginFailed` that it raises ends the login;
+    of anything else one is made.
     """
 
     scopes: Sequence[str]
@@ -70,6 +73,7 @@ class LoginOptions(TypedDict, total=False):
     accept_parent_resource: bool
     ssl: tls.SSLContext | None
     fetch_timeout: float
+    proxy: str | None
     on_step: LoginStepHandler | None
 
 
@@ -91,6 +95,9 @@ class _Setting(ABC):
         self._parents = options.get("accept_parent_resource", False)
         self._ssl = options.get("ssl")
         self._fetch_timeout = options.get("fetch_timeout", 10.0)
+        self._proxy = options.get("proxy")
+        if self._proxy is not None:
+            EgressProxy(self._proxy)
         self._on_step = options.get("on_step")
 
     def client_auth(self, url: str, *, approve: Callable[..., Any] | None = None) -> OAuthCredentials:
@@ -104,6 +111,7 @@ class _Setting(ABC):
             allow_private=self._allow_private,
             timeout=self._fetch_timeout,
             ssl=self._ssl,
+            proxy=self._proxy,
         )
         store = self._store()
         steps = LoginTeller(self._on_step)
@@ -390,14 +398,15 @@ async def discover_login(
     allow_private: bool = False,
     accept_parent_resource: bool = False,
     ssl: tls.SSLContext | None = None,
+    proxy: str | None = None,
     on_step: LoginStepHandler | None = None,
 ) -> Discovered:
     """Who gives out the tokens of the MCP server at ``url``, as it says itself. Only public documents are fetched.
-    ``accept_parent_resource``, ``on_step``: see `LoginOptions`.
+    ``accept_parent_resource``, ``proxy``, ``on_step``: see `LoginOptions`.
 
     Raises `DiscoveryFailed`, `FetchFailed` and `FetchRefused`.
     """
-    fetcher = Fetcher(allow_loopback=_is_local(url), allow_private=allow_private, ssl=ssl)
+    fetcher = Fetcher(allow_loopback=_is_local(url), allow_private=allow_private, ssl=ssl, proxy=proxy)
     try:
         return await discover(fetcher, url, parents=accept_parent_resource, steps=LoginTeller(on_step))
     finally:

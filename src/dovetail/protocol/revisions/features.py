@@ -19,6 +19,7 @@ class Feature(Enum):
     ELICITATION_ENUM_FORMS = auto()
     URL_ELICITATION_ERROR = auto()
     SAMPLING_TOOLS = auto()
+    SAMPLING_CONTEXT = auto()
     CONTENT_LISTS = auto()
     VERSION_HEADER = auto()
     RESUMABLE = auto()

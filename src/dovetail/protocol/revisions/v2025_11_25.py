@@ -31,6 +31,7 @@ V2025_11_25 = V2025_06_18.next(
         Feature.ELICITATION_ENUM_FORMS,
         Feature.URL_ELICITATION_ERROR,
         Feature.SAMPLING_TOOLS,
+        Feature.SAMPLING_CONTEXT,
         Feature.CONTENT_LISTS,
         Feature.POLLING,
         Feature.ERROR_WITHOUT_ID,

@@ -37,6 +37,7 @@ from ...runtime.dispatch import Encoded, Handler, Middleware, composed
 from ...runtime.service import Service
 from ...security.principal import Principal
 from ..catalog import ListKind
+from ..entries import CacheScope
 from .calls import of_version, typed
 from .provider import Offer, Provided, ProvidedPage, Provider, name_of
 from .versions import asked_version, chosen, marked
@@ -92,6 +93,11 @@ class AppProvider(Provider):
     def instructions(self) -> str | None:
         """What the app says of its use, or what is mounted on it."""
         return self._instructions() or self._entries().instructions
+
+    @property
+    def discovery_hints(self) -> tuple[float, CacheScope] | None:
+        """For how long what is mounted on the app says of itself may be kept, and for whom."""
+        return self._entries().discovery_hints
 
     @property
     def gathers(self) -> bool:

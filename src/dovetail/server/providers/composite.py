@@ -90,6 +90,16 @@ class Composite(Provider):
         """What they say of their use."""
         return "\n\n".join(said for source in self.sources if (said := source.instructions)) or None
 
+    @property
+    def discovery_hints(self) -> tuple[float, CacheScope] | None:
+        """The shortest time that any of them says; for all, where all who say it do."""
+        said = [hints for source in self.sources if (hints := source.discovery_hints) is not None]
+        if not said:
+            return None
+        return min(ttl for ttl, _ in said), "private" if any(
+            scope == "private" for _, scope in said
+        ) else "public"
+
     # Lists
 
     async def list_tools(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Tool]:

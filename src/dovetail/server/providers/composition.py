@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from ...logs import get_logger
 from ...protocol import codec, names
 from ...protocol.bindings.headers import check_parameters
 from ...protocol.call import Call
@@ -32,6 +33,7 @@ from ...protocol.listening import Change
 from ...protocol.messages import CachedResult
 from ...protocol.paging import decode_part_cursor, encode_part_cursor
 from ...protocol.revisions import Feature
+from ...protocol.safe_text import in_place
 from ...protocol.types import (
     CompleteResult,
     Completion,
@@ -51,16 +53,21 @@ from ...runtime.extension import Extensions, ServedTool
 from ...security.principal import Principal
 from ..access import demand
 from ..catalog import ListKind
-from ..entries import failed_tool, hinted, tell_failure
+from ..checks import TOOL_NAME, TOOL_NAMES_HAVE
+from ..entries import CacheScope, failed_tool, hinted, tell_failure
 from .calls import of_version, typed
 from .composite import LIST, Composite
 from .provider import Provided, Provider
 from .transform import asking
 from .versions import asked_version, highest_first, marked
 
+log = get_logger("dovetail.server")
+
 _MAX_KEPT: Final = 16 * 1024 * 1024
 _MAX_ANNOTATED: Final = 10_000
 """Tools of which is kept what headers repeat."""
+_MAX_ODD: Final = 100
+"""Names that no tool should have which are told of."""
 _OF_CHANGE: Final[dict[str, tuple[ListKind, ...]]] = {
     "tools": ("tools",),
     "prompts": ("prompts",),
@@ -105,6 +112,7 @@ class Composition:
         self._pages: OrderedDict[Hashable, CachedResult] = OrderedDict()
         self._kept = 0
         self._tasks: dict[str, ServedTool] = {}
+        self._odd_names: set[str] = set()
         self._parameters: dict[str, tuple[Any, tuple[HeaderParameter, ...]]] = {}
 
     def mount(self, provider: Provider) -> None:
@@ -132,6 +140,11 @@ class Composition:
     def instructions(self) -> str | None:
         """What the providers say of their use."""
         return self._mounted.instructions
+
+    @property
+    def discovery_hints(self) -> tuple[float, CacheScope] | None:
+        """For how long what the providers say of themselves may be kept, and for whom."""
+        return self._mounted.discovery_hints
 
     async def watch(self, uris: Sequence[str]) -> None:
         """Somebody listens to these resources."""
@@ -240,6 +253,8 @@ class Composition:
             if kind == "tools"
             else [each.described for each in page.items]
         )
+        if kind == "tools":
+            self._check_names(page.items)
         result = _BUILD[kind](shown, following)
         if call.profile.has(Feature.CACHE_HINTS):
             same = page.scope == "public" or (page.scope is None and seen is not None)
@@ -253,6 +268,19 @@ class Composition:
             # A list of one page has no cursor in it, and is the same for all who see it.
             self._keep(seen if cursor is None and following is None else (seen, cursor, owner), body)
         return body
+
+    def _check_names(self, tools: Sequence[Provided[Any]]) -> None:
+        """Log names that no tool should have, each once: prefixes and other servers make them, and no model may be able
+        to call what is called so.
+        """
+        for each in tools:
+            name = each.name
+            if TOOL_NAME.fullmatch(name) or name in self._odd_names:
+                continue
+            if len(self._odd_names) < _MAX_ODD:
+                self._odd_names.add(name)
+                told = (in_place(name[:140]), len(name), TOOL_NAMES_HAVE)
+                log.warning("a mounted tool has the name '%s' (%d characters), and names have %s", *told)
 
     async def _listed(
         self, items: Sequence[Provided[Any]], call: Call, channel: Channel

@@ -121,6 +121,13 @@ class Provider:
         return None
 
     @property
+    def discovery_hints(self) -> tuple[float, Literal["public", "private"]] | None:
+        """For how many seconds, and for whom, what `offers` and `instructions` say may be kept by clients who asked
+        (``server/discover``); None: as long as the app says. Specification: server/utilities/caching.
+        """
+        return None
+
+    @property
     def offers(self) -> frozenset[Offer]:
         """What it may have at any time (default: tools, resources and prompts). A server announces no more than that
         it, or what is mounted on it, offers.

@@ -27,6 +27,7 @@ from ...protocol.types import (
 from ...runtime.channel import Channel
 from ...runtime.dispatch import Encoded, Handler
 from ...security.principal import Principal
+from ..checks import TOOL_NAME, TOOL_NAMES_HAVE
 from .calls import has_uris, renamed, typed, with_uris
 from .provider import ListKind, Provided
 from .transform import Transform
@@ -128,8 +129,12 @@ def rename(
     names: Mapping[str, str], *, kind: Literal["tools", "prompts", "resources"] = "tools"
 ) -> Transform:
     """Show things of one kind under other names (resources: other URIs): ``{"old": "new"}``. Raises ValueError if two
-    would have one name.
+    would have one name, and for a name that tools can't have: they have 1 to 128 letters, digits, ``_``, ``-`` and
+    ``.`` (server/tools, "Tool Names").
     """
+    for new in names.values() if kind == "tools" else ():
+        if not TOOL_NAME.fullmatch(new):
+            raise ValueError(f"no tool can have the name {new[:140]!r}: {TOOL_NAMES_HAVE}")
     if len(set(names.values())) < len(names):
         raise ValueError(f"two {kind} would have one name: {dict(names)!r:.200}")
     return _Rename(dict(names), kind)

@@ -13,7 +13,7 @@ Specification: none.
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
@@ -95,6 +95,11 @@ class Transformed(Provider):
     def instructions(self) -> str | None:
         """What the provider says of its use."""
         return self._inner.instructions
+
+    @property
+    def discovery_hints(self) -> tuple[float, Literal["public", "private"]] | None:
+        """For how long what the provider says of itself may be kept, and for whom."""
+        return self._inner.discovery_hints
 
     @property
     def offers(self) -> frozenset[Offer]:

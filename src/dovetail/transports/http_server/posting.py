@@ -19,14 +19,13 @@ from ...logs import get_logger
 from ...protocol import messages, names
 from ...protocol.bindings.sse import encode_event
 from ...protocol.call import Call, PeerResponse
-from ...protocol.errors import FeatureUnavailable, Unanswered
+from ...protocol.errors import FeatureUnavailable, RPCError, Unanswered
 from ...protocol.revisions import Feature, Profile
 from ...protocol.session import ServerSession, SessionState
-from ...protocol.types.notifications import CancelledNotice
 from ...protocol.types.requests import RequestId
 from ...runtime import tap
 from ...runtime.channel import Channel
-from ...runtime.connection import beyond_batch, read_answer
+from ...runtime.connection import CLIENT, beyond_batch, read_answer, taken_back
 from ...stores.contracts import EventLog
 from ...stores.errors import StoreError
 from .claims import Claims
@@ -345,15 +344,18 @@ class PostedChannel(Channel):
                 await questions.register(id, posted.live.digest, asked)
             await posted.say(message, urgent=True)
             answer = await self._answer_to(method, waiter, await posted.begin())
-        except (asyncio.CancelledError, Unanswered):
+        except (asyncio.CancelledError, Unanswered) as why:
             if asked.take(id) is not None:
-                notice = session.profile.encode(CancelledNotice(request_id=id))
+                notice = session.profile.encode(taken_back(id, why))
                 await posted.say(messages.notification(names.NOTIFY_CANCELLED, notice), urgent=True)
+            raise
+        except RPCError as problem:  # the answer can't be read
+            problem.of_call(method, CLIENT)
             raise
         finally:
             if questions is not None:
                 await questions.forget(id)
-        return read_answer(answer)
+        return read_answer(method, answer)
 
     async def _answer_to(
         self, method: str, waiter: asyncio.Future[PeerResponse], stream: MessageStream

@@ -19,6 +19,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final, cast
 
+from ...logs import get_logger
 from ...protocol import envelope, messages, names
 from ...protocol.bindings.sse import encode_event
 from ...protocol.call import Call, Cancellation, MessageRefused, Notification, PeerResponse
@@ -52,6 +53,8 @@ from .stepping_up import answer_forbidden, lacks_scopes
 from .store_failed import StoreFailed
 from .stream_readers import StreamReaders
 from .streams import deliver
+
+log = get_logger("dovetail.http")
 
 Event = Call | Cancellation | PeerResponse | Notification
 _NO_SESSION: Final = ""
@@ -253,6 +256,7 @@ class Stateful:
         is to be awaited, where that may be in another process.
         """
         if isinstance(event, Cancellation):
+            log.debug("request %r was cancelled: %s", event.id, (event.reason or "no reason given")[:256])
             return self._sessions.cancel(live, event.id)
         if isinstance(event, PeerResponse):
             waiter = live.asked.take(event.id) if live.asks else None

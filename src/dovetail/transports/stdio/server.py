@@ -19,7 +19,7 @@ from ...logs import get_logger
 from ...protocol import messages
 from ...protocol.bindings.lines import LineTooLong
 from ...protocol.errors import InvalidRequest, TransportError
-from ...runtime.connection import ServerConnection
+from ...runtime.connection import ANSWER_TIMEOUT, ServerConnection
 from ...runtime.service import Service
 from ...runtime.shutdown import CALLS, LIMIT, ORDERLY, SPARE, Shutdown, ShutdownWaiter, calls_in_progress
 from .streams import PeerGone, StdioStreams, claim_stdio
@@ -35,27 +35,40 @@ UNREAD = 1.0
 TELLING = 1.0
 
 
-def run_stdio(service: Service, *, grace: float = GRACE, drain: float = LIMIT) -> None:
+def run_stdio(
+    service: Service,
+    *,
+    grace: float = GRACE,
+    drain: float = LIMIT,
+    answer_timeout: float = ANSWER_TIMEOUT,
+) -> None:
     """Serve this process's standard input until it ends, or until a signal (SIGTERM, SIGINT, SIGHUP). Blocks; owns the
     process's stdio.
 
     ``grace``: seconds that calls in progress have to finish once the input has ended. ``drain``: seconds that the end
     may take after a signal, and after ``grace``; a process that is still there then ends with status 70 (see
-    `dovetail.runtime.shutdown`).
+    `dovetail.runtime.shutdown`). ``answer_timeout``: seconds that the client has to answer a question.
     """
     # Before the loop is made: if a standard descriptor is closed, the loop's own would take its number.
     streams = claim_stdio(max_line=service.max_message)
     ending = Shutdown(drain)
     with ending.enforced():
-        asyncio.run(serve_stdio(service, streams, grace=grace, ending=ending))
+        asyncio.run(serve_stdio(service, streams, grace=grace, answer_timeout=answer_timeout, ending=ending))
 
 
 async def serve_stdio(
-    service: Service, streams: StdioStreams, *, grace: float = GRACE, ending: Shutdown | None = None
+    service: Service,
+    streams: StdioStreams,
+    *,
+    grace: float = GRACE,
+    answer_timeout: float = ANSWER_TIMEOUT,
+    ending: Shutdown | None = None,
 ) -> None:
     """Serve claimed streams until their input ends, or until ``ending`` is asked for (default: by a signal)."""
     ending = ending or Shutdown()
-    connection = ServerConnection(service, streams.put, transport="stdio", at_once=True)
+    connection = ServerConnection(
+        service, streams.put, transport="stdio", at_once=True, answer_timeout=answer_timeout
+    )
     with ending.hearing():
         try:
             await _serve(service, streams, connection, grace, ending)

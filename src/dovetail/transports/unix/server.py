@@ -21,7 +21,7 @@ from ...logs import get_logger
 from ...protocol import messages
 from ...protocol.bindings.lines import LineSplitter, LineTooLong, frame
 from ...protocol.errors import ConnectFailed, InvalidRequest
-from ...runtime.connection import STUBBORN, ServerConnection
+from ...runtime.connection import ANSWER_TIMEOUT, STUBBORN, ServerConnection
 from ...runtime.service import Service
 from ...runtime.shutdown import CALLS, LIMIT, ORDERLY, SPARE, Shutdown, ShutdownWaiter, calls_in_progress
 
@@ -36,7 +36,12 @@ _TELLING: Final = 1.0
 
 
 def run_unix(
-    service: Service, *, path: str | os.PathLike[str], max_clients: int = 1000, drain: float = LIMIT
+    service: Service,
+    *,
+    path: str | os.PathLike[str],
+    max_clients: int = 1000,
+    drain: float = LIMIT,
+    answer_timeout: float = ANSWER_TIMEOUT,
 ) -> None:
     """Serve lines on a unix socket until a signal (SIGTERM, SIGINT, SIGHUP). Blocks; owns the process.
 
@@ -45,7 +50,11 @@ def run_unix(
     """
     ending = Shutdown(drain)
     with ending.enforced():
-        asyncio.run(serve_unix(service, path=path, max_clients=max_clients, ending=ending))
+        asyncio.run(
+            serve_unix(
+                service, path=path, max_clients=max_clients, answer_timeout=answer_timeout, ending=ending
+            )
+        )
 
 
 async def serve_unix(
@@ -53,19 +62,21 @@ async def serve_unix(
     *,
     path: str | os.PathLike[str],
     max_clients: int = 1000,
+    answer_timeout: float = ANSWER_TIMEOUT,
     ready: asyncio.Event | None = None,
     ending: Shutdown | None = None,
 ) -> None:
     """Serve lines on the unix socket ``path`` until cancelled, or until ``ending`` is asked for (default: by a signal).
     Raises `ConnectFailed`.
 
-    ``max_clients`` bounds the connections at a time; ``ready`` is set once clients can connect. A socket
-    file that nobody listens on any more is replaced; any other file is left alone.
+    ``max_clients`` bounds the connections at a time; ``answer_timeout``: seconds that a client has to answer a
+    question; ``ready`` is set once clients can connect. A socket file that nobody listens on any more is replaced; any
+    other file is left alone.
     """
     place = Path(path)
     await asyncio.to_thread(_clear_stale, place)
     ending = ending or Shutdown()
-    clients = _Clients(service, max_clients, ending)
+    clients = _Clients(service, max_clients, answer_timeout, ending)
     with ending.hearing():
         heard = ShutdownWaiter(ending)
         asked = asyncio.ensure_future(heard.asked.wait())
@@ -109,9 +120,10 @@ async def _listen(clients: "_Clients", place: Path, backlog: int) -> asyncio.Ser
 class _Clients:
     """Everyone who is connected."""
 
-    def __init__(self, service: Service, most: int, ending: Shutdown) -> None:
+    def __init__(self, service: Service, most: int, answer_timeout: float, ending: Shutdown) -> None:
         self._service = service
         self._most = most
+        self._answer_timeout = answer_timeout
         self._ending = ending
         self._serving: dict[asyncio.Task[None], ServerConnection] = {}
         self._refusing = False
@@ -123,7 +135,11 @@ class _Clients:
             writer.close()
             return
         connection = self._serving[task] = ServerConnection(
-            self._service, _sender(writer), transport="unix", at_once=True
+            self._service,
+            _sender(writer),
+            transport="unix",
+            at_once=True,
+            answer_timeout=self._answer_timeout,
         )
         try:
             await _serve_client(connection, self._service.max_message, reader, writer)

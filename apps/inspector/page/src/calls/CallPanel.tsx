@@ -1,6 +1,6 @@
 // One call: how far it is, what it asks the person, what came of it.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, errorView, type CallView, type Json, type ProgressView } from "../api.ts";
 import { Badge, CallBadge } from "../components/Badge.tsx";
 import { Button } from "../components/Button.tsx";
@@ -17,15 +17,21 @@ import { Contents, Message, ResourceContents, type OpenResource } from "./Conten
 interface CallPanelProps {
   call: CallView;
   openResource?: OpenResource;
+  /** Whether the person has just begun it here, and is to see what becomes of it. */
+  begun?: boolean;
 }
 
-export function CallPanel({ call, openResource }: CallPanelProps) {
+export function CallPanel({ call, openResource, begun }: CallPanelProps) {
   const [raw, showRaw] = useState(false);
   const asked = questions.value.filter((each) => each.call === call.id);
+  const element = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (begun) element.current?.scrollIntoView({ block: "nearest" });
+  }, [begun, call.state, asked.length]);
   const stop = () => api.cancel(call.id).catch((problem: unknown) => tell(errorView(problem)));
   const first = call.records[0];
   return (
-    <article class="card" aria-label={`Call of ${call.name || call.method}`}>
+    <article ref={element} class="card" aria-label={`Call of ${call.name || call.method}`}>
       <header class="card-head">
         <CallBadge state={call.state} />
         <strong class="mono cut">{call.name || call.method}</strong>
@@ -163,7 +169,9 @@ function ToolResult({ call, openResource }: CallPanelProps) {
     <>
       {result["isError"] === true && (
         <div class="note-box" data-tone="error">
-          The tool says that it failed (<code>isError</code>): a model is shown this, and may try again.
+          <span>
+            The tool says that it failed (<code>isError</code>): a model is shown this, and may try again.
+          </span>
         </div>
       )}
       {result["content"] !== undefined && <Contents blocks={result["content"]} open={openResource} />}

@@ -3,6 +3,8 @@ import { api, errorView, type ServerView } from "../api.ts";
 import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
+import { logIn } from "../login/entering.ts";
+import { go, path } from "../shell/route.ts";
 import { tell } from "../shell/Toasts.tsx";
 
 const SPEAKING = new Set(["ready", "renewing"]);
@@ -15,15 +17,23 @@ export function NeedsServer({ server, children }: { server: ServerView | null; c
     return (
       <Empty icon="server" title="Connecting">
         <p>The server is being started or asked what it speaks.</p>
-      </Empty>
-    );
-  if (server.state === "login")
-    return (
-      <Empty icon="key" title="The server wants to know who you are">
-        <p>Answer the question about the login; this goes on by itself after that.</p>
+        {server.target.url && <Steps server={server} />}
       </Empty>
     );
   const connect = () => api.connect(server.id).catch((problem: unknown) => tell(errorView(problem)));
+  const enter = () => logIn(server).catch((problem: unknown) => tell(errorView(problem)));
+  if (server.state === "login")
+    return (
+      <Empty icon="key" title="The server wants to know who you are">
+        {server.error && <ErrorBox error={server.error} />}
+        <div class="line">
+          <Button kind="primary" icon="key" onClick={() => void enter()}>
+            Log in
+          </Button>
+          <Steps server={server} />
+        </div>
+      </Empty>
+    );
   return (
     <Empty icon="server" title={server.state === "idle" ? "Not connected" : "The connection failed"}>
       {server.error && <ErrorBox error={server.error} />}
@@ -32,4 +42,8 @@ export function NeedsServer({ server, children }: { server: ServerView | null; c
       </Button>
     </Empty>
   );
+}
+
+function Steps({ server }: { server: ServerView }) {
+  return <Button onClick={() => go(path("s", server.id, "login"))}>The login, step by step</Button>;
 }

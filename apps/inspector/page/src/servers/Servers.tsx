@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { api, errorView, type ServerView } from "../api.ts";
 import { Badge, StateBadge } from "../components/Badge.tsx";
-import { Button } from "../components/Button.tsx";
+import { Button, IconButton } from "../components/Button.tsx";
 import { Dialog } from "../components/Dialog.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
@@ -66,7 +66,7 @@ export default function Servers(_: ViewProps) {
 }
 
 function Card({ server, show }: { server: ServerView; show: (shown: Shown) => void }) {
-  const on = ["ready", "renewing", "connecting", "login"].includes(server.state);
+  const on = ["ready", "renewing", "connecting"].includes(server.state);
   const turn = () =>
     (on ? api.disconnect(server.id) : api.connect(server.id)).catch((problem: unknown) => tell(errorView(problem)));
   return (
@@ -87,7 +87,7 @@ function Card({ server, show }: { server: ServerView; show: (shown: Shown) => vo
         {server.error && <ErrorBox error={server.error} />}
         <div class="line">
           <Button small kind={on ? "plain" : "primary"} onClick={() => void turn()}>
-            {on ? "Disconnect" : "Connect"}
+            {on ? "Disconnect" : server.state === "login" ? "Log in" : "Connect"}
           </Button>
           <Button small icon="edit" onClick={() => show({ what: "edit", server })}>
             Settings
@@ -96,9 +96,7 @@ function Card({ server, show }: { server: ServerView; show: (shown: Shown) => vo
             Beside
           </Button>
           <span class="grow" />
-          <Button small kind="quiet" icon="trash" onClick={() => show({ what: "remove", server })}>
-            Remove
-          </Button>
+          <IconButton icon="trash" label="Remove" onClick={() => show({ what: "remove", server })} />
         </div>
       </div>
     </article>

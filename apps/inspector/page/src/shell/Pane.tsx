@@ -90,7 +90,7 @@ function Gone({ what, pane, count }: { what: string; pane: number; count: number
 }
 
 function ServerHead({ server }: { server: ServerView }) {
-  const on = ["ready", "renewing", "connecting", "login"].includes(server.state);
+  const on = ["ready", "renewing", "connecting"].includes(server.state);
   const turn = () =>
     (on ? api.disconnect(server.id) : api.connect(server.id)).catch((problem: unknown) => tell(errorView(problem)));
   return (
@@ -104,7 +104,7 @@ function ServerHead({ server }: { server: ServerView }) {
       {server.renewals > 0 && <Badge title="How often the session was made anew">renewed {server.renewals}×</Badge>}
       <span class="grow" />
       <Button small kind={on ? "plain" : "primary"} onClick={() => void turn()}>
-        {on ? "Disconnect" : "Connect"}
+        {on ? "Disconnect" : server.state === "login" ? "Log in" : "Connect"}
       </Button>
     </>
   );

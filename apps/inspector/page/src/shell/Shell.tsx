@@ -66,8 +66,13 @@ function skip(event: Event): void {
 
 /** What concerns everything that is seen: the Inspector is away, or somebody waits for an answer. */
 function Notices() {
-  const waiting = questions.value.length;
-  const seen = panes.value.some((each) => parse(each).view === "questions");
+  const routes = panes.value.map(parse);
+  // The view of a login has its question in it.
+  const elsewhere = questions.value.filter(
+    (each) => each.kind !== "login" || !routes.some(({ view, id }) => view === "login" && id === each.server),
+  );
+  const waiting = elsewhere.length;
+  const seen = routes.some(({ view }) => view === "questions");
   return (
     <div class="notices" role="status">
       {connection.value === "lost" && (

@@ -120,6 +120,7 @@ function Tool({ server, entry, go }: { server: ServerView; entry: Entry; go: (ad
   const [readable, setReadable] = useState(true);
   const [failed, fail] = useState<ErrorView | null>(null);
   const [shown, show] = useState("");
+  const [begun, seeTo] = useState("");
   const keep = (next: typeof draft) => {
     drafts.set(draftKey, next);
     setDraft(next);
@@ -132,8 +133,9 @@ function Tool({ server, entry, go }: { server: ServerView; entry: Entry; go: (ad
     fail(null);
     try {
       const args = isObject(draft.value) ? draft.value : {};
-      const begun = await begin(server.id, { kind: "tool", name: text(tool["name"]), arguments: args, ...draft.options });
-      show(begun.id);
+      const started = await begin(server.id, { kind: "tool", name: text(tool["name"]), arguments: args, ...draft.options });
+      show(started.id);
+      seeTo(started.id);
     } catch (problem) {
       fail(errorView(problem));
     }
@@ -178,7 +180,12 @@ function Tool({ server, entry, go }: { server: ServerView; entry: Entry; go: (ad
       </div>
       {failed && <ErrorBox error={failed} title="The call was not made" />}
       {call && (
-        <CallPanel key={call.id} call={call} openResource={(uri) => go(path("s", server.id, "resources", uri))} />
+        <CallPanel
+          key={call.id}
+          call={call}
+          begun={call.id === begun}
+          openResource={(uri) => go(path("s", server.id, "resources", uri))}
+        />
       )}
       {made.length > 1 && (
         <section>

@@ -23,7 +23,7 @@ export function Resend({ transcript, detail, close }: ResendProps) {
   const ready = servers.value.filter((each) => each.state === "ready");
   const own = ready.find((each) => each.id === transcript.server) ?? ready[0];
   const [server, setServer] = useState(own?.id ?? "");
-  const [body, setBody] = useState<Json | undefined>(detail.value);
+  const [body, setBody] = useState<Json | undefined>(detail.draft ?? detail.value);
   const [unread, setUnread] = useState("");
   const [error, fail] = useState<ErrorView | null>(null);
   const [sent, setSent] = useState<CallView | null>(null);
@@ -62,7 +62,7 @@ export function Resend({ transcript, detail, close }: ResendProps) {
           <span class="field-label">Message</span>
           <JsonEditor value={body} change={setBody} label="Message" problem={setUnread} />
           <span class={problem ? "field-error" : "field-hint"} role="status">
-            {problem || "Id, envelope and headers are made anew, as for any call."}
+            {problem || "Id, headers, and what the client writes into _meta by itself are made anew, as for any call."}
           </span>
         </div>
         {error && <ErrorBox error={error} title="It was not sent" />}

@@ -23,6 +23,8 @@ import "./transcript.css";
 const ROW = 26;
 /** Where a link leads is looked for among so many of the first. */
 const SEEN_FIRST = 400;
+/** Milliseconds after which open calls are fetched anew where many records came at once. */
+const AGAIN = 500;
 const QUICK = [
   { word: "is:error", text: "Errors" },
   { word: "is:finding", text: "Findings" },
@@ -126,12 +128,22 @@ function Records(props: RecordsProps) {
   const list = useRef<{ place: number; n: number }>({ place: -1, n: 0 });
   useEffect(() => {
     if (!byCall) return undefined;
-    return hear("records", (news) => {
+    let timer = 0;
+    const again = () => {
+      timer = 0;
+      void calls.open.again(transcript.id, (head) => blocks.at(head)?.n ?? 0).then(calls.draw);
+    };
+    const end = hear("records", (news) => {
       if (news.transcript !== transcript.id) return;
+      if (!news.records.length && !timer) timer = window.setTimeout(again, AGAIN);
       const heads = new Map([...calls.open.open].map((head) => [blocks.at(head)?.n ?? 0, head]));
       calls.open.add(news.records, (n) => heads.get(n) ?? -1);
       calls.draw();
     });
+    return () => {
+      window.clearTimeout(timer);
+      end();
+    };
   }, [byCall, blocks]);
   const count = byCall ? lengthOf(calls.open.opened, blocks.total) : blocks.total;
   const at = (place: number) =>

@@ -110,6 +110,18 @@ test("what was missed is a hole, and asked for", async () => {
   assert.equal(asked[1]!.start, 20);
 });
 
+test("what was added while a block was on its way is asked for, if it is looked at", async () => {
+  const { blocks, asked, numbers } = made(5);
+  blocks.want(0, 9);
+  blocks.grow(10);
+  asked[0]!.give({ items: numbers(0, 5), total: 5 });
+  await settled();
+  assert.deepEqual([blocks.total, asked.length], [10, 2]);
+  asked[1]!.give({ items: numbers(0), total: 10 });
+  await settled();
+  assert.deepEqual([blocks.at(9), asked.length], [9, 2]);
+});
+
 test("a failure is said, and gone with the next success", async () => {
   const { blocks, asked, numbers } = made(10);
   blocks.want(0, 9);

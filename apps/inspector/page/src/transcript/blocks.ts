@@ -26,6 +26,7 @@ export class Blocks<T> {
   readonly #changed: () => void;
   readonly #blocks = new Map<number, readonly T[]>();
   readonly #fetching = new Map<number, AbortController>();
+  #wanted: readonly [number, number] | null = null;
   #closed = false;
 
   constructor(source: Source<T>, changed: () => void, total = 0, options: BlocksOptions = {}) {
@@ -43,6 +44,7 @@ export class Blocks<T> {
 
   /** Have these places (both included) here soon; fetches of blocks that nobody looks at any more are given up. */
   want(first: number, last: number): void {
+    this.#wanted = [first, last];
     const from = Math.floor(Math.max(first, 0) / this.size);
     const to = Math.floor(Math.max(last, 0) / this.size);
     for (const [index, fetch] of this.#fetching) {
@@ -119,6 +121,7 @@ export class Blocks<T> {
   async #fetch(index: number): Promise<void> {
     const abort = new AbortController();
     this.#fetching.set(index, abort);
+    const before = this.total;
     try {
       const slice = await this.#source(index * this.size, this.size, abort.signal);
       if (this.#closed || abort.signal.aborted) return;
@@ -134,6 +137,7 @@ export class Blocks<T> {
     } finally {
       if (this.#fetching.get(index) === abort) this.#fetching.delete(index);
     }
+    if (this.#wanted && this.total > before && this.problem === null) this.want(...this.#wanted);
     this.#changed();
   }
 

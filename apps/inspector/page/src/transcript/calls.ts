@@ -36,6 +36,12 @@ export class OpenCalls {
     this.#order();
   }
 
+  /** Fetch anew what belongs to the calls that are open: `numberOf` gives the number of the one at a place. */
+  async again(transcript: string, numberOf: (head: number) => number): Promise<void> {
+    const open = [...this.#children.keys()].filter((head) => numberOf(head) > 0);
+    await Promise.all(open.map((head) => this.#load(transcript, head, numberOf(head))));
+  }
+
   isOpen(head: number): boolean {
     return this.#children.has(head);
   }

@@ -42,7 +42,7 @@ export function useRecords(transcript: string, query: string): Records {
         if (news.transcript !== transcript) return;
         const put = new Map([...news.changed, ...news.records].map((each) => [each.n, each]));
         blocks.replace((each) => put.get(each.n));
-        if (plain) add(blocks, news.records);
+        if (plain) add(blocks, news.records, news.count);
         else if (!timer) timer = window.setTimeout(more, Math.max(SOON, took * PATIENCE));
       }),
     ];
@@ -64,9 +64,9 @@ const NOTHING = new Blocks<RecordView>(
 );
 
 /** The place of a record in a whole conversation is its number less one. */
-function add(blocks: Blocks<RecordView>, records: readonly RecordView[]): void {
+function add(blocks: Blocks<RecordView>, records: readonly RecordView[], count: number): void {
   const news = records.filter((each) => each.n > blocks.total);
   const whole = news.every((each, index) => each.n === blocks.total + index + 1);
   if (whole) blocks.append(news);
-  else blocks.grow(Math.max(...news.map((each) => each.n)));
+  if (count > blocks.total) blocks.grow(count);
 }

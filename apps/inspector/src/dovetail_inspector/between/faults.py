@@ -237,6 +237,11 @@ def fault_of(value: Mapping[str, Any], *, strict: bool = True) -> Fault:
     found = _WORDS.get(kind) if isinstance(kind, str) else None
     if found is None:
         raise FaultInvalid(f"there is no fault {kind!r}; there are {', '.join(_WORDS)}")
+    unknown = [each for each in members if each not in found.__struct_fields__]
+    if unknown:
+        raise FaultInvalid(
+            f"the fault {kind} has no {unknown[0]!r}; it has {', '.join(found.__struct_fields__)}"
+        )
     try:
         return msgspec.convert(members, found, strict=strict)
     except msgspec.ValidationError as problem:

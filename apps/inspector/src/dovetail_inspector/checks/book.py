@@ -5,9 +5,8 @@ Specification: none; docs/inspect-checks.md.
 
 from __future__ import annotations
 
-import json
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -15,9 +14,9 @@ from dovetail.linting import Linter
 
 from ..transcript.transcript import Transcript
 from ..views import ServerTarget
-from .reading import read_checks
+from .reading import CheckFile, read_checks
 from .running import CheckResult, CheckSettings, run_checks
-from .saving import add_check, check_of_call
+from .saving import add_check, check_of_call, toml_string
 
 __all__ = ["CheckBook", "CheckResultView"]
 
@@ -38,8 +37,20 @@ class CheckBook:
     """Checks as text. ``path``: their file, which is made when something is kept; None to keep them here alone."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path: Final = path
+        self._path = path
         self._text = ""
+
+    @property
+    def path(self) -> Path | None:
+        """Their file."""
+        return self._path
+
+    def open(self, path: Path) -> None:
+        """Take the checks of another file from here on. Raises `CheckFileInvalid`, and OSError for one that can't be
+        read.
+        """
+        read_checks(path.read_bytes(), name=str(path), folder=path.parent)
+        self._path = path
 
     @property
     def text(self) -> str:
@@ -70,12 +81,18 @@ class CheckBook:
 
     async def run(self, names: tuple[str, ...] = ()) -> list[CheckResultView]:
         """Run them, or those of these names. Raises `CheckFileInvalid`, `EnvironmentMissing`, OSError."""
-        text = self.text
-        if not text.strip():
-            return []
-        file = read_checks(text, folder=self._folder)
-        settings = CheckSettings(names=names, judge=Linter)
-        return [_shown(each) async for each in run_checks(file, settings)]
+        return [each async for each in self.results(names)]
+
+    async def results(self, names: tuple[str, ...] = ()) -> AsyncIterator[CheckResultView]:
+        """What comes of each, as it comes. Raises as `run`."""
+        if self.text.strip():
+            settings = CheckSettings(names=names, judge=Linter)
+            async for each in run_checks(self.file(), settings):
+                yield _shown(each)
+
+    def file(self) -> CheckFile:
+        """All of them, read. Raises `CheckFileInvalid`, OSError."""
+        return read_checks(self.text, folder=self._folder)
 
     @property
     def _folder(self) -> Path:
@@ -96,8 +113,9 @@ def _shown(result: CheckResult) -> CheckResultView:
 
 def _table(name: str, target: ServerTarget) -> str:
     """A server as a table of TOML, without what may be a secret: headers and variables are added by hand."""
-    place = target.url or [target.command, *target.args]
-    lines = [f"[servers.{json.dumps(name)}]", f"target = {json.dumps(place)}"]
+    words = ", ".join(toml_string(each) for each in (target.command, *target.args))
+    place = toml_string(target.url) if target.url else f"[{words}]"
+    lines = [f"[servers.{toml_string(name)}]", f"target = {place}"]
     if target.cwd:
-        lines.append(f"cwd = {json.dumps(target.cwd)}")
+        lines.append(f"cwd = {toml_string(target.cwd)}")
     return "\n".join([*lines, ""])

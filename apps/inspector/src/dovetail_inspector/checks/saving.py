@@ -14,11 +14,12 @@ from collections.abc import Iterable
 from typing import Any, Final, cast
 
 from dovetail.recording import CaptureLine
+from dovetail.security import in_place
 
 from ..messages import SaidMessage, key_of, messages_of, plain
 from .expecting import text_of
 
-__all__ = ["CheckNotSaved", "add_check", "check_of_call", "toml_of"]
+__all__ = ["CheckNotSaved", "add_check", "check_of_call", "toml_of", "toml_string"]
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
@@ -238,22 +239,26 @@ def _without_null(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _string(name)
+    return name if _BARE.fullmatch(name) else toml_string(name)
 
 
-def _string(text: str) -> str:
-    said = "".join(
-        _ESCAPES.get(each) or (f"\\u{ord(each):04X}" if ord(each) < 32 or ord(each) == 127 else each)
-        for each in text
-    )
-    return f'"{said}"'
+def toml_string(text: str) -> str:
+    """A text as a basic string; what acts on a terminal, or is not seen, is an escape in it."""
+    return f'"{"".join(_ESCAPES.get(each) or _shown(each) for each in text)}"'
+
+
+def _shown(character: str) -> str:
+    if in_place(character) == character:
+        return character
+    number = ord(character)
+    return f"\\u{number:04X}" if number < 0x10000 else f"\\U{number:08X}"
 
 
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _string(value)
+        return toml_string(value)
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):

@@ -74,8 +74,10 @@ class CallRequest(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
 
     @property
     def subject(self) -> str:
-        """What it is about."""
-        return self.name or self.uri or self.ref
+        """What it is about; of a request that was written by hand, what its params name."""
+        given = self.params or {}
+        named = (each for each in map(given.get, ("name", "uri", "taskId")) if isinstance(each, str))
+        return self.name or self.uri or self.ref or next(named, "")
 
 
 class _InspectedCall(Struct):

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from dovetail import Client, FeatureUnavailable, LoginRequired, MethodNotFound, RPCError
-from dovetail.auth.login import TokenStore
+from dovetail.auth.login import LoginDenied, LoginTimeout, TokenStore
 from dovetail.client import StateChange
 from dovetail.extensions import Extension
 from dovetail.extensions.tasks import tasks
@@ -44,6 +44,9 @@ _STATES: Final[dict[str, ServerState]] = {
     "lost": "lost",
     "closed": "idle",
 }
+
+_NOBODY: Final = (LoginRequired, LoginDenied, LoginTimeout)
+"""What says that somebody has to log in first, or once more."""
 
 
 class NotConnected(LookupError):
@@ -176,7 +179,7 @@ class InspectedServer:
         )
 
     def info(self) -> InfoView:
-        """What the server says of itself. Raises `NotConnected`."""
+        """What the server says of itself; what the client said is in their conversation. Raises `NotConnected`."""
         client = self.client
         info, capabilities = client.server_info, client.server_capabilities
         return InfoView(
@@ -185,7 +188,6 @@ class InspectedServer:
             server_info=None if info is None else info.to_wire(),
             capabilities=None if capabilities is None else capabilities.to_wire(),
             instructions=client.instructions,
-            client_capabilities={},
             warnings=[str(each) for each in client.warnings],
         )
 
@@ -238,7 +240,7 @@ class InspectedServer:
             except Exception as problem:  # noqa: BLE001 - whatever keeps it from connecting: the person sees it
                 await self._close()
                 self._error = error_view(problem)
-                self._now("login" if isinstance(problem, LoginRequired) else "failed")
+                self._now("login" if isinstance(problem, _NOBODY) else "failed")
             else:
                 self._now("ready")
 

@@ -23,11 +23,15 @@ from textual.widgets import ContentSwitcher, Footer, Static, Tab, Tabs
 from ..events import InspectorEvent
 from ..inspection import Inspection
 from .calls import CallsView
+from .checks import ChecksView
+from .compare import CompareView
 from .dialog import DialogScreen
+from .faults import FaultsView
 from .files import CaptureScreen
 from .findings import FindingsView
 from .info import ServerInfoView
 from .listing import ListingView
+from .logins import LoginsView
 from .logs import LogsView
 from .prompts import PromptsView
 from .questions import QuestionScreen, question_screen
@@ -35,13 +39,14 @@ from .resources import ResourcesView
 from .server_form import ServerScreen
 from .servers import STATES, ServersView
 from .stderr import StderrView
+from .tasks import TasksView
 from .text import inline
 from .timeline import TimelineView
 from .tools import ToolsView
 from .transcript import ConversationView
-from .view import InspectorView, LookedAt
+from .view import InspectorView, LookedAt, RecordWanted
 
-__all__ = ["InspectorTerminal"]
+__all__ = ["VIEW_KEYS", "InspectorTerminal"]
 
 _VIEWS: Final[tuple[type[InspectorView], ...]] = (
     ServersView,
@@ -55,8 +60,14 @@ _VIEWS: Final[tuple[type[InspectorView], ...]] = (
     FindingsView,
     StderrView,
     LogsView,
+    TasksView,
+    LoginsView,
+    CompareView,
+    ChecksView,
+    FaultsView,
 )
-_KEYS: Final = "1234567890-"
+VIEW_KEYS: Final = "1234567890-TLCKF"
+"""The keys of the views, in their order."""
 _PAUSE: Final = 0.05
 """Seconds between two looks at what is new."""
 
@@ -82,7 +93,7 @@ class InspectorTerminal(App[int]):
         Binding("ctrl+t", "light", "Light/dark", show=False),
         *(
             Binding("minus" if key == "-" else key, f"open('{each.title.lower()}')", each.title, show=False)
-            for key, each in zip(_KEYS, _VIEWS, strict=True)
+            for key, each in zip(VIEW_KEYS, _VIEWS, strict=True)
         ),
     ]
 
@@ -98,7 +109,7 @@ class InspectorTerminal(App[int]):
         yield Tabs(
             *(
                 Tab(Content(f"{key} {each.title}"), id=f"tab-{each.title.lower()}")
-                for key, each in zip(_KEYS, _VIEWS, strict=True)
+                for key, each in zip(VIEW_KEYS, _VIEWS, strict=True)
             )
         )
         with ContentSwitcher(initial="servers"):
@@ -133,7 +144,7 @@ class InspectorTerminal(App[int]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette."""
         yield from super().get_system_commands(screen)  # pyright: ignore[reportUnknownMemberType] - any screen
-        for key, each in zip(_KEYS, _VIEWS, strict=True):
+        for key, each in zip(VIEW_KEYS, _VIEWS, strict=True):
             name = each.title.lower()
             yield SystemCommand(f"Show {name}", f"Key {key}", lambda name=name: self.open(name))
         yield SystemCommand(
@@ -173,10 +184,18 @@ class InspectorTerminal(App[int]):
         if event.go:
             self.open("tools" if event.server else "transcript")
 
-    def on_timeline_view_wanted(self, event: TimelineView.Wanted) -> None:
-        """A record is to be shown in full."""
+    def on_record_wanted(self, event: RecordWanted) -> None:
+        """A record is to be shown in full, or its conversation."""
+        found = self.inspection.transcripts.get(event.transcript)
+        if found is None:
+            return
+        server = self.inspection.servers.get(found.server or "")
+        newest = server is not None and server.transcript == found.id
+        self.chosen.server = "" if server is None else server.id
+        self.chosen.transcript = "" if newest else found.id
+        self._status()
         view = self.open("transcript")
-        if isinstance(view, ConversationView):
+        if isinstance(view, ConversationView) and event.n:
             view.go_to(event.n)
 
     @property
@@ -192,6 +211,8 @@ class InspectorTerminal(App[int]):
             async for batch in self.inspection.events.watch(seq):
                 seq = batch[-1].seq
                 going = batch[-1].type == "reset"
+                if not self.is_running:  # it is being taken down, from the inside out
+                    return
                 self._take(batch)
                 await asyncio.sleep(_PAUSE)
 

@@ -6,10 +6,27 @@ Specification: none; docs/inspector-terminal.md.
 from __future__ import annotations
 
 import gc
+import os
+import sys
 
 from ..inspection import Inspection
 
-__all__ = ["run"]
+__all__ = ["NoTerminal", "check_terminal", "run"]
+
+
+class NoTerminal(Exception):
+    """There is nothing here to draw on, or nobody to press keys; the text says what to do."""
+
+
+def check_terminal() -> None:
+    """Raises `NoTerminal` where standard input or standard error (which is what is drawn on) is no terminal, or one
+    that only takes lines.
+    """
+    for name, stream in (("input", sys.__stdin__), ("error", sys.__stderr__)):
+        if stream is None or stream.closed or not stream.isatty():
+            raise NoTerminal(f"standard {name} is no terminal; leave --tui out, or over SSH add -t")
+    if os.environ.get("TERM") == "dumb":
+        raise NoTerminal("this terminal only takes lines (TERM=dumb); leave --tui out, or use another one")
 
 
 async def run(inspection: Inspection) -> int:

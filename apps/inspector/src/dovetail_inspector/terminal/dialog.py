@@ -5,7 +5,7 @@ Specification: none.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -18,6 +18,9 @@ from .text import inline
 from .view import worded
 
 __all__ = ["DialogScreen"]
+
+_LONGEST: Final = 100
+"""Characters of a title: there has to be room for what is below it."""
 
 
 class DialogScreen(ModalScreen[None]):
@@ -44,7 +47,7 @@ class DialogScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Called by Textual."""
         with Vertical(classes="dialog"):
-            yield Static(Content(inline(self.heading)), classes="dialog--title")
+            yield Static(Content(inline(self.heading, _LONGEST)), classes="dialog--title")
             yield from self.body()
             yield Static(Content(""), classes="dialog--problem")
             with Horizontal(classes="dialog--buttons"):

@@ -33,7 +33,7 @@ class ServerInfoView(InspectorView):
         if server is None:
             return [[("No server is chosen: 1 shows the servers.", "faint")]]
         try:
-            info = server.info()
+            info = self.inspection.info(server.id)
         except SHOWN_ERRORS as problem:
             view = server.view
             return error_rows(view.error if view.error is not None else problem)

@@ -19,7 +19,7 @@ from textual.widgets import Input, Static
 
 from .reader import TextReader
 from .rows import RowList
-from .text import Row, inline
+from .text import Row, counted, inline
 from .view import InspectorView, error_rows
 
 __all__ = ["ListingView"]
@@ -108,7 +108,7 @@ class ListingView(InspectorView):
     def action_reload(self) -> None:
         """Ask the server again."""
         if self.server is not None:
-            self.run_worker(self._load(), exclusive=True, group="load")
+            self.run_worker(self._load, exclusive=True, group="load")
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Another filter."""
@@ -153,8 +153,9 @@ class ListingView(InspectorView):
         words = self.query_one(Input).value.lower().split()
         self.seen = [each for each in self.items if all(word in _searched(each[1]) for word in words)]
         self.query_one(RowList).renew()
-        of = f"{len(self.seen):,} of {len(self.items):,}" if words else f"{len(self.items):,}"
-        self.query_one(Static).update(Content(f" {of} {type(self).title.lower()}"))
+        of = f"{len(self.seen):,} of " if words else ""
+        what = counted(len(self.items), type(self).title.lower().removesuffix("s"))
+        self.query_one(Static).update(Content(f" {of}{what}"))
         self._detailed()
 
     def _detailed(self) -> None:

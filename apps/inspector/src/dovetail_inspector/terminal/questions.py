@@ -10,7 +10,9 @@ Specification: client/elicitation, client/sampling; 2026-07-28 basic/patterns on
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, ClassVar, cast
+from urllib.parse import parse_qs, urlsplit
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
@@ -143,6 +145,12 @@ class VisitQuestion(QuestionScreen):
             yield Static(Content(words))
             yield Static(_marked(question.url, question.host), classes="visit--url")
             yield Static(Content.assemble("It leads to ", (inline(question.host), "bold reverse")))
+            if port := _comes_back_to(question):
+                yield Static(
+                    Content(
+                        f"The browser comes back here: forward the port, ssh -L {port}:127.0.0.1:{port} ..."
+                    )
+                )
             if question.host.startswith("xn--") or ".xn--" in question.host:
                 yield Static(
                     Content(
@@ -221,6 +229,17 @@ def _marked(url: str, host: str) -> Content:
     if at < 0:
         return Content(shown)
     return Content.assemble(shown[:at], (shown[at : at + len(part)], "bold reverse"), shown[at + len(part) :])
+
+
+def _comes_back_to(question: QuestionView) -> int:
+    """The port of this machine that a login ends at, where the person is at another; 0 for none."""
+    if question.kind != "login" or "SSH_CONNECTION" not in os.environ:
+        return 0
+    try:
+        back = urlsplit(parse_qs(urlsplit(question.url).query).get("redirect_uri", [""])[0])
+        return back.port or 0 if back.hostname in ("127.0.0.1", "localhost", "::1") else 0
+    except ValueError:
+        return 0
 
 
 def _asked(question: QuestionView) -> list[Row]:

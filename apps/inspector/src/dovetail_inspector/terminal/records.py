@@ -58,7 +58,7 @@ def detail_rows(detail: RecordDetail) -> list[Row]:
         record.revision,
         size_text(record.size) if record.size else "",
         f"belongs to {record.group}" if record.group and record.group != record.n else "",
-        f"answer: {record.pair}" if record.pair else "",
+        f"{'answer' if record.kind == 'request' else 'answers'} {record.pair}" if record.pair else "",
         time_text(record.latency),
     ]
     rows: list[Row] = [

@@ -20,14 +20,18 @@ _MOST_BLOCKS: Final = 500
 
 def call_rows(view: CallView, *, raw: bool = False) -> list[Row]:
     """A call: how it goes, and what came of it; ``raw``: its result as it came."""
-    rows = [*_head(view), *_progress(view)]
+    rows = _head(view)
+    if view.state == "running":
+        rows += _progress(view)
     if view.error is not None:
-        return [*rows, [], *error_rows(view.error)]
-    if view.result is None:
-        return rows
-    if raw:
-        return [*rows, [], *json_rows(view.result)]
-    return [*rows, [], *_result(view)]
+        rows += [[], *error_rows(view.error)]
+    elif view.result is not None:
+        rows += [[], *(json_rows(view.result) if raw else _result(view))]
+    if view.params:
+        rows += [[], [("sent", "key")], *json_rows(view.params, 4000)]
+    if view.progress and view.state != "running":
+        rows += [[], [("progress", "key")], *_progress(view)]
+    return rows
 
 
 def _head(view: CallView) -> list[Row]:
@@ -42,8 +46,6 @@ def _head(view: CallView) -> list[Row]:
     ]
     if view.task:
         rows.append([("task      ", "key"), (inline(view.task), "plain")])
-    if view.params:
-        rows += [[("sent", "key")], *json_rows(view.params, 4000)]
     return rows
 
 

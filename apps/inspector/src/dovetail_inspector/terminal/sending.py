@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.widgets import Static, TextArea
 
 from ..inspection import Inspection
+from ..messages import without_envelope
 from ..session.calls import CallRequest
 from ..session.server import InspectedServer
 from .calling import CallScreen
@@ -41,7 +42,7 @@ class SendScreen(DialogScreen):
         super().__init__(f"Send to {server.name}")
         self._inspection = inspection
         self._server = server
-        self._message: dict[str, Any] = _PING if message is None else _without_envelope(message)
+        self._message: dict[str, Any] = _PING if message is None else without_envelope(message)
 
     def body(self) -> ComposeResult:
         """Called when it is made."""
@@ -78,21 +79,3 @@ class SendScreen(DialogScreen):
             self.complain(problem)
         else:
             put_over(self, CallScreen(self._inspection, view.id))
-
-
-def _without_envelope(message: dict[str, Any]) -> dict[str, Any]:
-    """A message that was recorded, without what the client writes into each message by itself."""
-    params: Any = message.get("params")
-    if not isinstance(params, dict):
-        return message
-    plain = dict(cast("dict[str, Any]", params))
-    meta: Any = plain.pop("_meta", None)
-    if isinstance(meta, dict):
-        written = cast("dict[str, Any]", meta)
-        own = {
-            name: written[name]
-            for name in written
-            if name != "progressToken" and not name.startswith("io.modelcontextprotocol/")
-        }
-        plain |= {"_meta": own} if own else {}
-    return {**message, "params": plain}

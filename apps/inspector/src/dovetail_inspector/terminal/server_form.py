@@ -40,6 +40,7 @@ _SWITCHES: Final = (
     ("elicitation", "answers forms (elicitation)"),
     ("sampling", "is its model (sampling)"),
     ("login", "logs in where it is asked to (OAuth)"),
+    ("step_login", "each step of a login waits for me"),
     ("step_rounds", "rounds wait for me, one by one"),
 )
 

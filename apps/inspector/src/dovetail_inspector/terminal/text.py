@@ -26,8 +26,10 @@ __all__ = [
     "KINDS",
     "Piece",
     "Row",
+    "acts",
     "block",
     "cells",
+    "counted",
     "fitted",
     "inline",
     "json_rows",
@@ -83,6 +85,14 @@ def json_rows(value: Any, most: int = _MOST_CHARACTERS) -> list[Row]:
     return list(_JSONRows(most).rows(value))
 
 
+def acts(text: str) -> bool:
+    """Whether something in a text of several lines would act on a terminal, or is of a width that is unsure."""
+    return (
+        any(in_place(each) != each or _UNSURE.match(each) for each in set(text) - {"\n", "\r", "\t"})
+        or _without_heaps(text) != text
+    )
+
+
 def cells(row: Row) -> int:
     """How many columns a row takes."""
     return sum(cell_len(text) for text, _ in row)
@@ -116,6 +126,11 @@ def wrapped(rows: Iterable[Row], width: int) -> Iterator[Row]:
                     line.append((part, kind))
                     left -= cell_len(part)
         yield line
+
+
+def counted(count: int, what: str) -> str:
+    """So many of something, whose plural ends with an s."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def size_text(size: int) -> str:

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from ..timeline.kept import Timeline
@@ -23,7 +22,7 @@ from ..transcript.transcript import Transcript
 from .reader import TextReader
 from .rows import RowList
 from .text import Row, fitted, inline, time_text
-from .view import InspectorView
+from .view import InspectorView, RecordWanted
 
 __all__ = ["TimelineView", "bar"]
 
@@ -61,13 +60,6 @@ class TimelineView(InspectorView):
         Binding("0", "whole", "All", show=False),
         Binding("l", "latencies", "Latencies"),
     ]
-
-    class Wanted(Message):
-        """A record is to be shown."""
-
-        def __init__(self, n: int) -> None:
-            super().__init__()
-            self.n = n
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -112,7 +104,8 @@ class TimelineView(InspectorView):
     def on_row_list_row_chosen(self, event: RowList.RowChosen) -> None:
         """To the record that began it."""
         event.stop()
-        self.post_message(self.Wanted(self.spans[event.at].record))
+        if self._of is not None:
+            self.post_message(RecordWanted(self._of.id, self.spans[event.at].record))
 
     def action_zoom(self, by: float) -> None:
         """Look closer, or from farther away; what the cursor is on stays in view."""

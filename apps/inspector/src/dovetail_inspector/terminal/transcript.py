@@ -20,6 +20,7 @@ from textual.widgets import Input, Static
 
 from dovetail.recording import CaptureInvalid
 
+from ..session.server import InspectedServer
 from ..transcript.searching import RecordSearch
 from ..transcript.transcript import Transcript
 from ..views import RecordView
@@ -29,7 +30,7 @@ from .records import detail_rows, record_row
 from .rows import RowList
 from .sending import SendScreen
 from .text import Row, inline
-from .view import InspectorView, error_rows, put_over, tell_person
+from .view import SHOWN_ERRORS, InspectorView, error_rows, put_over, tell_person
 
 __all__ = ["RecordsView", "ConversationView"]
 
@@ -63,6 +64,7 @@ class RecordsView(InspectorView):
         Binding("p", "pair", "Its answer"),
         Binding("b", "group", "Its call"),
         Binding("e", "send", "Edit and send"),
+        Binding("s", "save", "Keep as a check"),
         Binding("w", "export", "Export"),
     ]
 
@@ -188,6 +190,16 @@ class RecordsView(InspectorView):
         if self.transcript is not None:
             put_over(self, ExportScreen(self.transcript))
 
+    def action_save(self) -> None:
+        """Keep the call as a check."""
+        record, of, server = self.at_cursor, self._of, self.server
+        if record is None or of is None:
+            return
+        if server is None:
+            tell_person(self, "Its server is not among those that are looked at: add it, and call it again.")
+            return
+        self.run_worker(self._save(of, record.group or record.n, server))
+
     def action_send(self) -> None:
         """Edit the message, and send it again."""
         record, server = self.at_cursor, self.server
@@ -230,6 +242,15 @@ class RecordsView(InspectorView):
         except (LookupError, OSError, CaptureInvalid) as problem:
             rows = error_rows(problem)
         self.query_one(TextReader).show(rows)
+
+    async def _save(self, of: Transcript, request: int, server: InspectedServer) -> None:
+        book = self.inspection.checks
+        try:
+            await asyncio.to_thread(book.save, of, request, server.target, server.name)
+        except SHOWN_ERRORS as problem:
+            self.complain(problem)
+        else:
+            tell_person(self, f"Kept as a check{f' in {book.path}' if book.path else ''}: K shows them.")
 
     async def _search(self) -> None:
         self._searching = True

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, cast
 from msgspec import Struct
 from textual.app import App
 from textual.containers import Vertical
+from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -23,7 +24,16 @@ from ..transcript.transcript import Transcript
 from ..views import ErrorView
 from .text import Row, block, inline, json_rows
 
-__all__ = ["SHOWN_ERRORS", "LookedAt", "InspectorView", "error_rows", "put_over", "tell_person", "worded"]
+__all__ = [
+    "SHOWN_ERRORS",
+    "InspectorView",
+    "LookedAt",
+    "RecordWanted",
+    "error_rows",
+    "put_over",
+    "tell_person",
+    "worded",
+]
 
 SHOWN_ERRORS: Final = (DovetailError, LookupError, ValueError, OSError, CaptureInvalid)
 """What an action of the person may raise: shown, and nothing else happens."""
@@ -36,6 +46,15 @@ class LookedAt(Struct):
 
     server: str = ""
     transcript: str = ""
+
+
+class RecordWanted(Message):
+    """A record of a conversation is to be shown. ``n``: its number, 0 for the conversation alone."""
+
+    def __init__(self, transcript: str, n: int) -> None:
+        super().__init__()
+        self.transcript: Final = transcript
+        self.n: Final = n
 
 
 class InspectorView(Vertical):

@@ -230,7 +230,7 @@ def _summary(line: CaptureLine, kind: RecordKind, value: Any) -> str:
         case "stderr":
             return line.text[:_SUMMARY]
         case "text":
-            text = line.text or ("" if line.base64 else str(value))
+            text = line.text or ("" if line.base64 else _beginning(line) if value is None else str(value))
             return (text or f"{len(line.base64) * 3 // 4} bytes that are no text")[:_SUMMARY]
         case "omitted":
             return f"{line.omitted} bytes, too long to be kept"
@@ -249,6 +249,11 @@ def _summary(line: CaptureLine, kind: RecordKind, value: Any) -> str:
             return f"{error.get('code')}: {error.get('message')}"[:_SUMMARY]
         case "http":
             return ""
+
+
+def _beginning(line: CaptureLine) -> str:
+    """That of a message which can't be read."""
+    return "" if line.body is UNSET else bytes(line.body)[:_SUMMARY].decode("utf-8", "replace")
 
 
 def _outcome(result: Any) -> str:

@@ -21,6 +21,7 @@ import msgspec
 from dovetail.linting import Finding, Linter
 from dovetail.recording import CaptureHeader, CaptureInvalid, CaptureLine, CaptureTail
 
+from ..messages import said_capabilities, without_envelope
 from ..timeline.kept import Timeline
 from ..views import FindingView, RecordDetail, RecordsPage, RecordView, RuleView, TranscriptView
 from .reading import LineReader
@@ -31,14 +32,16 @@ __all__ = ["Transcript", "Update"]
 MAX_SHOWN: Final = 256 * 1024
 """Characters of one message that are shown at once (256 Ki)."""
 _SEVERITIES: Final = ("", "hint", "warning", "error")
-_AT_ONCE: Final = 5000
+_AT_ONCE: Final = 500
+"""Records that are read before others have their turn: some 20 milliseconds."""
 
 
 class Update(msgspec.Struct, frozen=True):
-    """What is new: ``records``, and earlier ones that ``changed``."""
+    """What is new: ``records``, and earlier ones that ``changed``. ``full``: there may be more at once."""
 
     records: list[RecordView]
     changed: list[RecordView]
+    full: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.records or self.changed)
@@ -119,6 +122,7 @@ class Transcript:
         return Update(
             [self._records[each.n - 1] for each in records],
             [self._records[at - 1] for at in changed if at < first],
+            full=len(records) >= most,
         )
 
     def view(self) -> TranscriptView:
@@ -180,6 +184,7 @@ class Transcript:
             value=line.value if len(shown) == len(text) else None,
             truncated=len(text) - len(shown),
             findings=self._findings.get(n, []),
+            draft=_draft(record, line) if len(shown) == len(text) else None,
         )
 
     def line(self, n: int) -> CaptureLine:
@@ -208,6 +213,20 @@ class Transcript:
             entries: Any = self.line(record.n).value["result"].get(member)
             first += len(cast("list[Any]", entries)) if isinstance(entries, list) else 0
         return notes
+
+    def declared(self, *, handshake: bool) -> dict[str, Any]:
+        """What the client said last that it can do: in its handshake, else in any request. Empty where it said nothing.
+        Raises as `detail`.
+        """
+        for record in reversed(self._records):
+            if record.kind != "request" or record.sender != "client":
+                continue
+            if handshake and record.method != "initialize":
+                continue
+            said = said_capabilities(self.line(record.n).value)
+            if said is not None:
+                return said
+        return {}
 
     def timeline(self) -> Timeline:
         """What happened when, until now. Reads what came since it was last asked: call it in a thread."""
@@ -271,3 +290,15 @@ class Transcript:
             (each.severity for each in self._findings.get(record.n, ())), key=_SEVERITIES.index, default=""
         )
         return record if worst == record.findings else msgspec.structs.replace(record, findings=worst)
+
+
+def _draft(record: RecordView, line: CaptureLine) -> dict[str, Any] | None:
+    """What is sent where a message of the client is to be sent once more; None for any other."""
+    value: Any = line.value
+    if (
+        record.sender != "client"
+        or record.kind not in ("request", "notification")
+        or not isinstance(value, dict)
+    ):
+        return None
+    return without_envelope(cast("dict[str, Any]", value))

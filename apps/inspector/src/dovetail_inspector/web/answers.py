@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -11,13 +12,16 @@ from starlette.responses import Response
 
 from ..views import ErrorView
 
-__all__ = ["BadRequest", "Handler", "RouteRow", "answer", "body_of", "refusal"]
+__all__ = ["BadRequest", "Handler", "RouteRow", "answer", "body_of", "deeper", "refusal"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 RouteRow = tuple[str, str, Handler]
 """A method, a path, and what answers."""
 
 T = TypeVar("T")
+_DEEPEST: Final = 500
+"""Levels of JSON. What is kept is encoded anew within other things, and has to stay well below what Python can do."""
+_NESTING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
 
 
 class BadRequest(ValueError):
@@ -42,7 +46,26 @@ async def body_of(request: Request, kind: type[T]) -> T:
     """The body of a request, as JSON of a type. Raises `BadRequest`."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise BadRequest("send JSON, as Content-Type: application/json", 415)
+    body = await request.body()
+    if deeper(body, _DEEPEST):
+        raise BadRequest(f"the body is nested deeper than {_DEEPEST} levels")
     try:
-        return msgspec.json.decode(await request.body(), type=kind)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise BadRequest(f"the body is not what is wanted here: {problem}") from None
+
+
+def deeper(data: bytes, most: int) -> bool:
+    """Whether JSON is nested deeper than so many levels."""
+    if data.count(b"{") + data.count(b"[") <= most:
+        return False
+    depth = 0
+    for each in _NESTING.finditer(data):
+        first = data[each.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > most:
+                return True
+        elif first in b"]}":
+            depth -= 1
+    return False

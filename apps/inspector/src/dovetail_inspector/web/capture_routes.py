@@ -29,6 +29,7 @@ __all__ = ["capture_routes"]
 
 _MOST_RECORDS: Final = 2000
 _PIECE: Final = 64 * 1024
+_DIGITS: Final = 12
 
 
 class _Sent(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -60,7 +61,7 @@ def capture_routes(inspection: Inspection) -> list[RouteRow]:
     here = _CaptureRoutes(inspection)
     return [
         ("GET", "/api/transcripts/{id}/records", here.records),
-        ("GET", "/api/transcripts/{id}/records/{n:int}", here.record),
+        ("GET", "/api/transcripts/{id}/records/{n}", here.record),
         ("GET", "/api/transcripts/{id}/timeline", here.timeline),
         ("GET", "/api/transcripts/{id}/export", here.export),
         ("GET", "/api/transcripts/{id}/findings", here.findings),
@@ -83,7 +84,10 @@ class _CaptureRoutes:
         return answer(await asyncio.to_thread(found.page, start, min(limit, _MOST_RECORDS), query))
 
     async def record(self, request: Request) -> Response:
-        return answer(await asyncio.to_thread(self._of(request).detail, request.path_params["n"]))
+        given = request.path_params["n"]
+        if not given.isdecimal() or len(given) > _DIGITS:
+            raise LookupError("a record has a number")
+        return answer(await asyncio.to_thread(self._of(request).detail, int(given)))
 
     async def timeline(self, request: Request) -> Response:
         found = await asyncio.to_thread(self._of(request).timeline)
@@ -182,6 +186,6 @@ def _number(request: Request, name: str, default: int) -> int:
     given = request.query_params.get(name)
     if given is None:
         return default
-    if not given.isdecimal() or len(given) > 12:
+    if not given.isdecimal() or len(given) > _DIGITS:
         raise BadRequest(f"{name} is a number")
     return int(given)

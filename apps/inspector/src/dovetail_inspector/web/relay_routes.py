@@ -6,19 +6,16 @@ Specification: none; docs/in-between.md.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dovetail.recording import CaptureInvalid
-
 from ..between.faults import fault_from_words
-from ..between.live import LiveRelay, LiveUnavailable, Steering, live_relays
+from ..between.live import LiveRelay, LiveUnavailable, Steering
 from ..inspection import Inspection
+from ..relays import SteeredRelay, running_relay, steered_relays
 from .answers import BadRequest, RouteRow, answer, body_of
 
 __all__ = ["relay_routes"]
@@ -65,41 +62,27 @@ class _RelayRoutes:
         return await self._all()
 
     async def _all(self) -> Response:
-        try:
-            relays = await asyncio.to_thread(live_relays)
-        except LiveUnavailable:
-            relays = []  # there are none where there can be none
-        for each in relays:
-            if self._transcript_of(each) is None:
-                with suppress(OSError, CaptureInvalid):  # it is gone, or has not begun
-                    self._inspection.open_capture(Path(each.capture), each.name, live=True)
-        return answer({"relays": [await asyncio.to_thread(self._shown, each) for each in relays]})
+        return answer({"relays": [_shown(each) for each in await steered_relays(self._inspection)]})
 
-    def _shown(self, relay: LiveRelay) -> dict[str, Any]:
-        faults: list[dict[str, Any]] = []
-        problem = ""
-        try:
-            for each in Steering(relay).faults():
-                counted = {"matched": each.matched, "struck": each.struck}
-                faults.append(
-                    {"id": f"{relay.name}{_SEPARATOR}{each.number}", "words": each.fault, **counted}
-                )
-        except LiveUnavailable as failure:
-            problem = str(failure)
-        shown = msgspec.to_builtins(relay)
-        return {**shown, "transcript": self._transcript_of(relay), "faults": faults, "problem": problem}
 
-    def _transcript_of(self, relay: LiveRelay) -> str | None:
-        path = Path(relay.capture)
-        return next((id for id, each in self._inspection.transcripts.items() if each.path == path), None)
+def _shown(steered: SteeredRelay) -> dict[str, Any]:
+    relay = steered.relay
+    faults = [
+        {
+            "id": f"{relay.name}{_SEPARATOR}{each.number}",
+            "words": each.fault,
+            "matched": each.matched,
+            "struck": each.struck,
+        }
+        for each in steered.faults
+    ]
+    shown = msgspec.to_builtins(relay)
+    return {**shown, "transcript": steered.transcript, "faults": faults, "problem": steered.problem}
 
 
 def _relay(name: str) -> LiveRelay:
     """The relay of a name. Raises `LookupError`, `BadRequest` where none can be steered."""
     try:
-        found = next((each for each in live_relays() if each.name == name), None)
+        return running_relay(name)
     except LiveUnavailable as problem:
         raise BadRequest(str(problem)) from None
-    if found is None:
-        raise LookupError(f"no relay {name} runs any more")
-    return found

@@ -170,7 +170,7 @@ class _Routes:
         return answer(server.view)
 
     async def info(self, request: Request) -> Response:
-        return answer(self._inspection.server(request.path_params["id"]).info())
+        return answer(self._inspection.info(request.path_params["id"]))
 
     def lister(self, kind: ListedKind) -> Handler:
         """What lists one kind of thing."""

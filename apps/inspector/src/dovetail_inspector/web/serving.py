@@ -1,32 +1,35 @@
 """The web face as an ASGI application, and running it on this machine.
 
 Theory of operation. `WebFace` lets requests in (`access`), adds the headers that keep a browser from doing what the
-page never does, and routes the rest. `serve` runs it under uvicorn on a socket that is open already, so a port that
-is taken is told before anything is started.
+page never does, bounds what is read of a body and for how long, and routes the rest. `serve` runs it under uvicorn on
+a socket that is open already, so a port that is taken is told before anything is started; streams of events end before
+the server does, which would wait for them.
 
 Specification: Content Security Policy 3; basic/transports, "Security Warning".
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any, Final
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
-
-from dovetail.logs import get_logger
 
 from ..inspection import Inspection
 from ..views import ErrorView
 from .access import Access
 from .answers import BadRequest, answer, body_of, refusal
+from .bodies import bounded
 from .routes import routes
 from .streaming import event_stream
 
@@ -34,8 +37,8 @@ __all__ = ["PAGE", "WebFace", "listener", "serve"]
 
 PAGE: Final = Path(__file__).with_name("page")
 """Where the built page is."""
-_log: Final = get_logger("dovetail_inspector")
-_MOST_BODY: Final = 256 * 1024 * 1024
+_MOST_STREAMS: Final = 64
+"""Streams of events at once: each is a connection, of which the system gives a process a thousand or so."""
 _NONCE: Final = b"__NONCE__"
 _HEADERS: Final = {
     "x-content-type-options": "nosniff",
@@ -54,7 +57,10 @@ class WebFace:
         self._access: Final = access
         self._page: Final = page
         self._inspection: Final = inspection
+        self._ended: Final = asyncio.Event()
+        self._streams = 0
         self._app = Starlette(
+            exception_handlers={HTTPException: _failed, ClientDisconnect: _gone},
             routes=[
                 Route("/api/session", self._session, methods=["POST"]),
                 Route("/api/events", self._events, methods=["GET"]),
@@ -63,6 +69,11 @@ class WebFace:
                 Route("/assets/{path:path}", self._asset, methods=["GET"]),
             ],
         )
+        self._app.router.redirect_slashes = False
+
+    def end_streams(self) -> None:
+        """End the streams of events that are open, and those that somebody asks for from now on."""
+        self._ended.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Be an ASGI application."""
@@ -77,14 +88,18 @@ class WebFace:
         if response is not None:
             await response(scope, receive, answered)
             return
-        await self._app(scope, _bounded(receive), answered)
+        await self._app(scope, bounded(scope, receive), answered)
 
     def _kept_out(self, request: Request) -> Response | None:
         headers = {name.lower(): value for name, value in request.headers.items()}
         refused = self._access.judge(headers)
         if refused is not None:
             return refusal(ErrorView(kind="Refused", message=refused.reason), refused.status)
-        path = request.url.path
+        path = request.scope["path"]
+        if path.startswith("/api/") and request.method == "HEAD":
+            return refusal(
+                ErrorView(kind="Refused", message="HEAD says nothing of what goes on; use GET"), 405
+            )
         if (
             path.startswith("/api/")
             and path != "/api/session"
@@ -118,7 +133,23 @@ class WebFace:
         return response
 
     async def _events(self, request: Request) -> Response:
-        return event_stream(self._inspection.events, request)
+        if self._streams >= _MOST_STREAMS:
+            return refusal(
+                ErrorView(
+                    kind="TooManyStreams",
+                    message=f"{_MOST_STREAMS} pages follow this Inspector already; close some of them",
+                ),
+                503,
+            )
+        return event_stream(self._inspection.events, request, self._followed, self._ended)
+
+    @contextmanager
+    def _followed(self) -> Generator[None]:
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
 
     async def _index(self, request: Request) -> Response:
         place = self._page / "index.html"
@@ -132,9 +163,8 @@ class WebFace:
         return Response(text, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
 
     async def _asset(self, request: Request) -> Response:
-        folder = (self._page / "assets").resolve()
-        place = (folder / request.path_params["path"]).resolve()
-        if not place.is_relative_to(folder) or not place.is_file():
+        place = _below(self._page / "assets", request.path_params["path"])
+        if place is None:
             return Response("there is no such file\n", 404, media_type="text/plain")
         # Their names have a digest of what is in them.
         return FileResponse(place, headers={"cache-control": "private, max-age=31536000, immutable"})
@@ -157,7 +187,7 @@ def listener(port: int, host: str = "127.0.0.1") -> socket.socket:
 
 
 async def serve(face: WebFace, socket: socket.socket, *, started: Callable[[], None]) -> None:
-    """Take connections until a signal comes. ``started``: called when they are taken.
+    """Take connections until it is cancelled, which ends those that there are. ``started``: called when they are taken.
 
     Raises ImportError without uvicorn, which names the extra.
     """
@@ -167,12 +197,22 @@ async def serve(face: WebFace, socket: socket.socket, *, started: Callable[[], N
         raise ImportError("the page needs uvicorn: pip install 'dovetail[server]'") from None
 
     class PageServer(uvicorn.Server):
-        """uvicorn, which says when it takes connections."""
+        """uvicorn, which says when it takes connections, and leaves signals to whoever runs it."""
 
         async def startup(self, sockets: list[Any] | None = None) -> None:
             """Called by uvicorn."""
             await super().startup(sockets=sockets)
             started()
+
+        async def shutdown(self, sockets: list[Any] | None = None) -> None:
+            """Called by uvicorn."""
+            face.end_streams()
+            await super().shutdown(sockets=sockets)
+
+        @contextmanager
+        def capture_signals(self) -> Generator[None]:
+            """Called by uvicorn, whose own would send SIGTERM on to a process that still has captures to remove."""
+            yield
 
     config = uvicorn.Config(
         face,
@@ -183,7 +223,35 @@ async def serve(face: WebFace, socket: socket.socket, *, started: Callable[[], N
         timeout_graceful_shutdown=1,
         access_log=False,
     )
-    await PageServer(config).serve(sockets=[socket])
+    server = PageServer(config)
+    serving = asyncio.create_task(server.serve(sockets=[socket]), name="the page")
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True
+        await asyncio.wait((serving,))
+
+
+async def _failed(request: Request, problem: Exception) -> Response:
+    """What no route answers, and bodies that are not read."""
+    del request
+    status, message = getattr(problem, "status_code", 500), getattr(problem, "detail", "")
+    return refusal(ErrorView(kind="Refused", message=message), status)
+
+
+async def _gone(request: Request, problem: Exception) -> Response:
+    """Nobody is there to be answered."""
+    del request, problem
+    return Response(status_code=400)
+
+
+def _below(folder: Path, name: str) -> Path | None:
+    """A file of a folder; None where it has none of that name."""
+    try:
+        place = (folder / name).resolve()
+        return place if place.is_relative_to(folder.resolve()) and place.is_file() else None
+    except (OSError, ValueError):  # no file can be called that
+        return None
 
 
 def _cookie(request: Request, access: Access) -> str | None:
@@ -219,19 +287,3 @@ def _with_headers(send: Any, nonce: str) -> Any:
         await send(message)
 
     return sent
-
-
-def _bounded(receive: Any) -> Any:
-    """A body of bounded length: beyond that, the client is treated as one that went away."""
-    length = 0
-
-    async def received() -> Any:
-        nonlocal length
-        message = await receive()
-        length += len(message.get("body", b""))
-        if length > _MOST_BODY:
-            _log.warning("a request of more than %d bytes was not read", _MOST_BODY)
-            return {"type": "http.disconnect"}
-        return message
-
-    return received

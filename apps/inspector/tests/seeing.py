@@ -23,7 +23,7 @@ from dovetail_inspector.web.serving import WebFace, listener, serve
 __all__ = ["SHOWCASE", "Seen", "browser", "find_chromium", "looking", "path"]
 
 SHOWCASE = Path(__file__).with_name("showcase.py")
-SHOTS = Path(__file__).resolve().parents[4] / "results" / "page"
+SHOTS = Path(__file__).resolve().parents[3] / "results" / "page"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "chromium-headless-shell")
 PATIENCE = 20_000  # milliseconds: a busy machine takes its time
 # Rules of axe that hold for whole documents, best practices among them.
@@ -144,21 +144,31 @@ class Seen:
             await self.page.emulate_media(color_scheme=scheme)
             await self.page.screenshot(path=SHOTS / f"{name}-{scheme}.png", animations="disabled")
 
+    async def barriers(self) -> list[str]:
+        """What keeps people from using what is seen who don't see it, see it badly, or use no mouse."""
+        await self.page.evaluate(_axe())
+        found = await self.page.evaluate(
+            "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", TAGS
+        )
+        return [
+            f"{each['id']}: {each['help']}: {node['target']} {node['failureSummary']}"
+            for each in found["violations"]
+            for node in each["nodes"]
+        ]
+
     async def check_access(self) -> None:
-        """Whether somebody can use what is seen who does not see it, or sees it badly; light and dark."""
+        """Whether everybody can use what is seen, light and dark."""
         for scheme in ("light", "dark"):
             await self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            await self.page.evaluate(_axe())
-            found = await self.page.evaluate(
-                "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", TAGS
-            )
-            said = [
-                f"{scheme}: {each['id']}: {each['help']}: {node['target']} {node['failureSummary']}"
-                for each in found["violations"]
-                for node in each["nodes"]
-            ]
+            said = [f"{scheme}: {each}" for each in await self.barriers()]
             if said:
                 raise AssertionError("\n".join(said))
+
+    async def overflow(self) -> int:
+        """Pixels by which the page is wider than its window."""
+        return await self.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
 
     async def ran(self) -> Any:
         """What a script of a server's would have left."""
@@ -166,10 +176,7 @@ class Seen:
 
     async def fits(self) -> None:
         """Nothing is wider than the window."""
-        width = await self.page.evaluate(
-            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        )
-        assert width[0] <= width[1], width
+        assert await self.overflow() <= 0
 
 
 @asynccontextmanager
