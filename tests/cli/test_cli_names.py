@@ -89,6 +89,19 @@ def test_a_misspelt_resource(run):
     assert "did you mean 'data://bytes'?" in err
 
 
+def test_a_resource_that_fails_is_not_misspelt(run, tmp_path):
+    """One of a template, which resembles its own address."""
+    server = tmp_path / "pantry.py"
+    server.write_text(
+        "from dovetail import App\napp = App('pantry')\n\n\n@app.resource('pantry://{name}')\n"
+        "async def pantry(name: str) -> str:\n    return {}[name]\n"
+    )
+    code, _, err = run("read", str(server), "pantry://x")
+    assert code == 4
+    assert "failed" in err
+    assert "did you mean" not in err
+
+
 def test_what_is_offered_instead():
     """The nearest name, whatever its case; else the few there are; else nothing."""
     assert instead("GetWeather", ["get_weather", "set_alarm"]) == "did you mean 'get_weather'?"

@@ -130,6 +130,7 @@ async def test_servers_of_all_kinds_have_their_tools_in_one_list_and_bad_ones_ho
 
 async def test_a_list_waits_for_a_slow_server_no_longer_than_it_may() -> None:
     async with Host({"memory": greeter(), "mute": [sys.executable, "-c", MUTE]}, patience=0.2) as host:
+        await host.server("memory").wait_for("ready", timeout=20)
         assert [each.name for each in await host.tools()] == ["memory__hello"]
         assert host.server("mute").state == "connecting"
         assert not await host.settled(0.01)

@@ -15,8 +15,6 @@ from ..host.configuration import (
     Approvals,
     ConfigurationFile,
     ServerDefinition,
-    ServerSecrets,
-    Variables,
     resolve,
 )
 
@@ -37,11 +35,7 @@ def named(word: str) -> ServerDefinition | None:
 def usable(definition: ServerDefinition) -> tuple[str | list[str], ClientOptions]:
     """What a client is made of. Raises `NotApproved`, `VariableMissing` and `SecretsUnavailable`."""
     Approvals().check(definition)
-
-    def secret(name: str) -> str:
-        return ServerSecrets().get(definition.name, name)
-
-    return resolve(definition, Variables(secrets=secret))
+    return resolve(definition)
 
 
 def parted(words: list[str]) -> list[str]:

@@ -213,8 +213,6 @@ def _servers(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, tup
         HOSTS,
         Approvals,
         ConfigurationFile,
-        ServerSecrets,
-        Variables,
         resolve,
     )
     from ..host.configuration.errors import ConfigurationError
@@ -243,11 +241,7 @@ def _servers(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, tup
                 )
             if path is None:
                 Approvals().check(entries[name])
-
-            def secret(which: str, name: str = name) -> str:
-                return ServerSecrets().get(name, which)
-
-            target, client = resolve(entries[name], Variables(secrets=secret))
+            target, client = resolve(entries[name])
             client["revision"] = options.revision
             called = server_name(name)
             if called != name:

@@ -79,14 +79,22 @@ def unlisted(kind: str, name: str, there: Sequence[str], problem: RPCError) -> E
     """What to raise for an error about a name that is not listed: that there is no such thing. But where the server
     failed, and does not speak of that name, the name may be right and what is behind it away: then that comes first.
     """
-    if not isinstance(problem, InternalError) or name in problem.message:
+    if _may_be_misspelt(problem, name):
         return nothing_named(kind, name, there, problem.message)
     problem.add_note(f"it lists no {kind} {name!r} now")
     return problem
 
 
+def _may_be_misspelt(problem: RPCError, name: str) -> bool:
+    return not isinstance(problem, InternalError) or name in problem.message
+
+
 async def suggest(problem: RPCError, name: str, *sources: Any) -> None:
-    """Add to an error what was meant, if the server has no such name. ``sources``: as for `names_of`."""
+    """Add to an error what was meant, if the server has no such name, and did not fail over another matter.
+    ``sources``: as for `names_of`.
+    """
+    if not _may_be_misspelt(problem, name):
+        return
     names = await names_of(*sources)
     if name not in names and (hint := instead(name, names)):
         problem.add_note(hint)

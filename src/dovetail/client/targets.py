@@ -89,7 +89,7 @@ def _place_of(target: Target, options: Options) -> ClientTarget:
         transport = cast("Transport", target)
         return ClientTarget(lambda: transport, key=_nowhere, process=False, again=False)
     raise LocalProtocolError(
-        f"a client can't connect to a {type(target).__name__}; give a URL, a command, a path or an app"
+        f"a client connects to a URL, a command, a path or an app, and {type(target).__name__!r} is none of them"
     )
 
 

@@ -10,15 +10,14 @@ Specification: architecture; basic/authorization, "Token Passthrough" ("Security
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..errors import LocalProtocolError
 from ..extensions.tasks import tasks as running_tasks
 from ..host import HostPolicy, RecordSink
-from ..host.host import MAX_SERVERS
 from ..host.icons import url_of
-from ..host.naming import check_server_name
 from ..host.records import HostRecorder
+from ..host.server_targets import check_servers, target_of
 from ..proxy import Credentials, ProxyProvider, Share
 from ..server.app import App
 from .door import GatewayDoor
@@ -81,9 +80,7 @@ class Gateway:
         list_ttl: float = 60.0,
         **options: Any,
     ) -> None:
-        _check_kind(servers)
-        if len(servers) > MAX_SERVERS:
-            raise LocalProtocolError(f"a gateway has at most {MAX_SERVERS} servers, not {len(servers)}")
+        check_servers(servers, "a gateway")
         own = dict(credentials or {})
         _check_names("credentials", own, servers)
         limits = ServerRateLimits(rate_limits or {})
@@ -103,8 +100,8 @@ class Gateway:
                 caller_share=caller_share,
                 list_timeout=patience,
             )
-            names = ServerNames(check_server_name(each), bare=bare_names)
-            url = url_of(getattr(given, "target", given))
+            names = ServerNames(each, bare=bare_names)
+            url = url_of(target_of(given)[0])
             self._servers[each] = GatewayServer(
                 each, proxy, names, door, limits, kept_up=each not in own, url=url
             )
@@ -133,26 +130,9 @@ def _check_names(what: str, given: Mapping[str, Any], servers: Mapping[str, Any]
         )
 
 
-def _check_kind(servers: Any) -> None:
-    """Raise `LocalProtocolError` for the file or the content of a configuration, which others take here."""
-    if not isinstance(servers, Mapping):
-        raise LocalProtocolError(
-            "a gateway is given its servers by their names; those of a configuration are served by"
-            " `dovetail gateway FILE`"
-        )
-    for name, given in cast("Mapping[str, Any]", servers).items():
-        if isinstance(given, Mapping):
-            raise LocalProtocolError(
-                f"the server {name!r} is a dict; give what a `Client` takes: a URL, a command as a list, a path or an"
-                " app, or a `Client` with options. A configuration is served by `dovetail gateway FILE`"
-            )
-
-
 def _proxy(name: str, given: Any, credentials: Credentials | None, **options: Any) -> ProxyProvider:
     """The proxy of one server. Raises `LocalProtocolError` for options that can't be."""
-    its_own = hasattr(given, "target") and hasattr(given, "options")
-    target: Any = given.target if its_own else given
-    client: dict[str, Any] = dict(given.options) if its_own else {}
+    target, client = target_of(given)
     if refused := sorted(client.keys() & _NOT_THEIRS):
         raise LocalProtocolError(
             f"the server {name!r} has the option {refused[0]!r}: what servers ask and tell goes to the callers of a"

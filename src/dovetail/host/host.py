@@ -56,12 +56,13 @@ from .gate import ConsentGate
 from .hosted_server import MAX_LISTED, HostedServer, Upkeep
 from .icons import safe_icons, url_of
 from .model_loop import ModelLoop, answer_of
-from .naming import check_server_name, prompt_name, server_of, tool_name
+from .naming import prompt_name, server_of, tool_name
 from .offers import HostPrompt, HostResource, HostTool
 from .policy import HostPolicy
 from .questions import QuestionSettings, SamplingBudget, ServerQuestions
 from .records import HostRecord, HostRecorder, RecordSink
 from .results import HostResult, ResultLimits, result_of
+from .server_targets import check_servers, check_target, target_of
 from .tool_definitions import changes_of, definition_of, hidden_in
 
 __all__ = ["Host"]
@@ -69,8 +70,6 @@ __all__ = ["Host"]
 log = get_logger("dovetail.host")
 MAX_INSTRUCTIONS: Final = 4_000
 """Characters of a server's instructions that go into those of the host."""
-MAX_SERVERS: Final = 256
-"""Servers that a host has at most when it is made."""
 _CHANGES: Final = 3
 T = TypeVar("T")
 
@@ -96,7 +95,8 @@ class Host:
     (10). ``connect_timeout``: seconds that connecting may take where nobody has to log in (30). ``attempts``: failures
     in a row after which a server is left alone until it is restarted (8). ``limits``: of results.
 
-    Raises `LocalProtocolError` for a name that no server can have.
+    Raises `LocalProtocolError` for a name that no server can have, and for the content of a configuration, which
+    `dovetail.host.configuration.configured_clients` takes.
     """
 
     def __init__(
@@ -120,8 +120,7 @@ class Host:
         attempts: int = 8,
         limits: ResultLimits = ResultLimits(),
     ) -> None:
-        if len(servers) > MAX_SERVERS:
-            raise LocalProtocolError(f"a host has at most {MAX_SERVERS} servers, not {len(servers)}")
+        check_servers(servers, "a host")
         self._upkeep = Upkeep(patience=patience, connect_timeout=connect_timeout, attempts=attempts)
         self._limits = limits
         self._teller = EventTeller(on_event)
@@ -152,10 +151,7 @@ class Host:
             self._servers[name] = self._made(name, given)
 
     def _made(self, name: str, given: Any) -> HostedServer:
-        check_server_name(name)
-        its_own = hasattr(given, "target") and hasattr(given, "options")
-        target: Any = given.target if its_own else given
-        options: dict[str, Any] = dict(given.options) if its_own else {}
+        target, options = target_of(given)
         self._identities[name] = identity_of(target, options)
         questions = ServerQuestions(
             name,
@@ -234,11 +230,13 @@ class Host:
     async def add(self, name: str, target: Any) -> HostedServer:
         """One more server, as the constructor takes them; it is connected at once if the host is open.
 
-        Raises `LocalProtocolError` for a name that is taken, or that no server can have; `Closed`.
+        Raises `LocalProtocolError` for a name that is taken, or that no server can have, and for an entry of a
+        configuration; `Closed`.
         """
         self._check()
         if name in self._servers:
             raise LocalProtocolError(f"the host has a server {name!r} already; remove it first")
+        check_target(name, target)
         server = self._servers[name] = self._made(name, target)
         if self._opened:
             server.start()

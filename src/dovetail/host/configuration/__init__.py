@@ -3,7 +3,8 @@
 Theory of operation. `HOSTS` says where each host has its file and what it calls things. A `ConfigurationFile` is one
 of them as it was read; a `ServerDefinition` is one server, whichever host it is of. What would be written is shown as a
 `ConfigurationChange` first. `dangers_of` marks what a command could do, an `Approvals` remembers what a person agreed
-to, by content and not by name, and `resolve` gives variables and secrets their values when a server is opened.
+to, by content and not by name, and `resolve` gives variables and secrets their values when a server is opened. Most
+programs want `configured_clients`, which does both for a whole file.
 
 Specification: basic/transports; "Security Best Practices", "Local MCP Server Compromise".
 """
@@ -23,6 +24,7 @@ _lazy = LazyNames(
             "moved_to_keyring",
             "secrets_in_clear",
         ),
+        "dovetail.host.configuration.clients": ("ConfiguredClients", "configured_clients"),
         "dovetail.host.configuration.dangers": ("dangers_of",),
         "dovetail.host.configuration.definitions": ("ServerDefinition", "ServerTransport"),
         "dovetail.host.configuration.entries": ("translated",),

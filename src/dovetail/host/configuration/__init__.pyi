@@ -2,6 +2,7 @@
 
 from dovetail.host.configuration.approvals import Approvals
 from dovetail.host.configuration.clear_text import ClearSecret, hidden, moved_to_keyring, secrets_in_clear
+from dovetail.host.configuration.clients import ConfiguredClients, configured_clients
 from dovetail.host.configuration.dangers import dangers_of
 from dovetail.host.configuration.definitions import ServerDefinition, ServerTransport
 from dovetail.host.configuration.entries import translated
@@ -16,6 +17,7 @@ __all__ = [
     "ClearSecret",
     "ConfigurationChange",
     "ConfigurationFile",
+    "ConfiguredClients",
     "Dialect",
     "HOSTS",
     "HostFormat",
@@ -24,6 +26,7 @@ __all__ = [
     "ServerTransport",
     "VariableSyntax",
     "Variables",
+    "configured_clients",
     "dangers_of",
     "hidden",
     "host_named",

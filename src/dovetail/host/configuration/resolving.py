@@ -8,6 +8,7 @@ from typing import Any
 from ...client import ClientOptions
 from .definitions import ServerDefinition
 from .errors import ConfigurationError
+from .secrets import keyring_reader
 from .variables import Variables
 
 __all__ = ["resolve"]
@@ -17,13 +18,14 @@ def resolve(
     definition: ServerDefinition, variables: Variables | None = None
 ) -> tuple[str | list[str], ClientOptions]:
     """The target of a client, and its options: ``Client(target, **options)``. ``variables``: where values come from
-    (default: the environment of this process). Nothing is started, and whether the person agreed to the entry is not
-    asked: see `Approvals.check`. Raises `VariableMissing`, `SecretsUnavailable`, and `ConfigurationError` for a server
-    that is switched off.
+    (default: the environment of this process, and the keyring of the system). Nothing is started, and whether the
+    person agreed to the entry is not asked: see `Approvals.check`. Raises `VariableMissing`, `SecretsUnavailable`,
+    `ConfigurationError` for a server that is switched off, and ImportError, which names the extra, for a secret
+    without the package keyring.
     """
     if not definition.enabled:
         raise ConfigurationError(f"the server {definition.name!r} is switched off in the configuration")
-    values = variables or Variables()
+    values = variables or Variables(secrets=keyring_reader(definition.name))
     syntax = definition.syntax
     where = f"the server {definition.name!r}"
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from .errors import SecretsUnavailable
 
-__all__ = ["ServerSecrets"]
+__all__ = ["ServerSecrets", "keyring_reader"]
 
 _SERVICE: Final = "dovetail servers"
 
@@ -73,6 +73,15 @@ class ServerSecrets:
 
     def __repr__(self) -> str:
         return f"<ServerSecrets {self._service!r}>"
+
+
+def keyring_reader(server: str) -> Callable[[str], str]:
+    """What gives the secrets of one server, and looks for the keyring when the first one is wanted."""
+
+    def read(name: str) -> str:
+        return ServerSecrets().get(server, name)
+
+    return read
 
 
 def _keyring() -> Any:
