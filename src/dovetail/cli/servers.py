@@ -59,7 +59,7 @@ def list_all(host: str = "", /, *, project: Project = "", json: AsJSON = False) 
     """Show the servers of a host, or of all hosts that have a file here; our own first."""
     screen = Screen()
     found: list[dict[str, Any]] = []
-    code = OK
+    code, shown = OK, False
     for name in [host_named(host).name] if host else HOSTS:
         for scope in HOSTS[name].scopes:
             try:
@@ -75,8 +75,14 @@ def list_all(host: str = "", /, *, project: Project = "", json: AsJSON = False) 
                 ]
             elif entries or wrong or (host and file.exists):
                 _list(screen, file, entries, wrong)
+                shown = True
     if json:
         screen.json({"servers": found})
+    elif not shown and code == OK:
+        whose = host_named(host).title if host else "no host"
+        screen.note(
+            f"{whose} has {'no ' if host else ''}servers here; `dovetail servers add NAME TARGET` adds one of your own"
+        )
     return code
 
 

@@ -249,7 +249,7 @@ def _input(tool: Tool) -> Iterator[LintFinding]:
     bare = [each for each in names if not any("description" in node for node in whole.member(each).nodes)]
     if bare:
         told = ", ".join(bare[:5]) + (", ..." if len(bare) > 5 else "")
-        advice = "say what to give: models fill in what they can read of"
+        advice = "say what to give: a model can only guess at it"
         what = f"{len(bare)} of {len(names)} arguments have no description: {told}"
         yield _of("arguments-undescribed", "note", "tool", tool.name, what, advice)
 

@@ -317,6 +317,17 @@ def test_what_is_there_is_listed(server, run, home):
     assert "it is no JSON" in err
 
 
+def test_nothing_to_list(run, home):
+    """It is said, with what to do."""
+    assert run("servers", "list") == (
+        0,
+        "",
+        "no host has servers here; `dovetail servers add NAME TARGET` adds one of your own\n",
+    )
+    assert run("servers", "list", "cursor")[2].startswith("Cursor has no servers here; ")
+    assert run("servers", "list", "--json") == (0, '{\n  "servers": []\n}\n', "")
+
+
 def test_doctor_finds_what_others_can_read(run, home):
     """Where it has secrets."""
     (home / ".cursor").mkdir()
