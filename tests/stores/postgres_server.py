@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import select
 import shutil
 import signal
 import socket
@@ -149,29 +150,47 @@ class PostgresServer:
                 return lines[7] if len(lines) > 7 else ""
         return ""
 
-    def processes(self) -> list[int]:
-        """The engine's processes, the first one first."""
+    def _halted(self) -> list[int]:
+        """The engine's processes, the first one first and stopped, so that it starts no others."""
         assert self.process is not None
-        found = [self.process.pid]
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return found + [int(each) for each in children.read_text().split()]
+        first = self.process.pid
+        os.kill(first, signal.SIGSTOP)
+        give_up = time.monotonic() + WAIT
+        # A process that was told to stop may be in the middle of starting another.
+        while Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[0] not in "Tt":
+            assert time.monotonic() < give_up, "the engine does not stop"
+            time.sleep(0.001)
+        children = Path(f"/proc/{first}/task/{first}/children")
+        return [first, *(int(each) for each in children.read_text().split())]
 
     def pause(self) -> None:
         """Stop all of it where it stands."""
-        for each in self.processes():
-            os.kill(each, signal.SIGSTOP)
+        for each in self._halted():
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
-        for each in reversed(self.processes()):
-            os.kill(each, signal.SIGCONT)
+        for each in reversed(self._halted()):
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it as a power cut would end it: at once, all of its processes."""
+        """End it as a power cut would end it: at once, all of its processes. What is left of one, its memory above all,
+        is gone when this returns.
+        """
         assert self.process is not None
-        for each in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
+        ends: list[int] = []
+        try:
+            for each in self._halted():
+                with suppress(ProcessLookupError):
+                    ends.append(os.pidfd_open(each))
+                    os.kill(each, signal.SIGKILL)
+            for each in ends:
+                assert select.select([each], [], [], WAIT)[0], "a process of the engine does not end"
+        finally:
+            for each in ends:
+                os.close(each)
         self.process.wait()
         self.process = None
 
