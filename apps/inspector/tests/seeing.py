@@ -217,4 +217,4 @@ async def looking(inspection: Inspection, with_browser: Browser) -> AsyncIterato
     finally:
         await context.close()
         await served.stop()
-    assert seen.wrong == []
+    assert not seen.wrong, seen.wrong
