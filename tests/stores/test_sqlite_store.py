@@ -72,6 +72,18 @@ async def test_nothing_happens_before_the_first_operation(path: Path) -> None:
     )
 
 
+async def test_a_closed_store_is_one_file_whichever_thread_ends_last(tmp_path: Path) -> None:
+    """Who copies the file has all of it: of connections that close at one time none would bring the log into it."""
+    for number in range(60):
+        path = tmp_path / str(number) / "store.db"
+        path.parent.mkdir()
+        store = SQLiteStore(path, readers=16)
+        await store.kv.set("a", b"1")
+        await asyncio.gather(*(store.kv.get("a") for _ in range(400)))
+        await store.aclose()
+        assert [file.name for file in path.parent.iterdir()] == ["store.db"]
+
+
 async def test_a_store_may_be_closed_unused(path: Path) -> None:
     store = SQLiteStore(path)
     await store.aclose()

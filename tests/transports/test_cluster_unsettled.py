@@ -18,7 +18,7 @@ from http_serving import Prober, Stream, until
 from dovetail.protocol.listening import Change
 from dovetail.stores.contracts import Store
 from dovetail.stores.errors import StoreUnavailable
-from dovetail.transports.http_server import endpoint_processes
+from dovetail.transports.http_server import endpoint_processes, sessions, stored_cancellations
 from dovetail.transports.http_server.claims import Claims
 from dovetail.transports.http_server.endpoint_processes import EndpointProcesses, SessionOver
 from dovetail.transports.http_server.live_sessions import session_digest
@@ -59,7 +59,8 @@ class FailingStore:
         self.failing: dict[str, int] = {}
         self.kv = FailingPart(store.kv, self.failing)
         self.events = FailingPart(store.events, self.failing)
-        self.sessions, self.bus = store.sessions, store.bus
+        self.sessions = FailingPart(store.sessions, self.failing)
+        self.bus = store.bus
         self.aclose = store.aclose
 
 
@@ -198,10 +199,13 @@ async def test_a_death_that_nobody_tells_to_the_end_is_told_by_the_next(open_sto
 
 
 @pytest.mark.requirement("R2511-CANCELLATION-002")
+@pytest.mark.parametrize("failures", [0, 2])
 async def test_a_cancellation_is_found_though_its_word_was_lost(
-    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
-    async with workers(open_store) as (one, two):
+    """Also where the store does not say at first whether there is one."""
+    monkeypatch.setattr(stored_cancellations, "LOOK_AGAIN", 0.01)
+    async with failing_workers(open_store) as ((one, two), (failing, _)):
         prober = await one.prober().ready()
         await begun(one, prober)
         processes = one.app._stateful._processes
@@ -216,7 +220,51 @@ async def test_a_cancellation_is_found_though_its_word_was_lost(
             await two.app.store.bus.publish("http/all", b"after it")
             await asyncio.wait_for(heard.wait(), 5)
         assert not one.bench.event(one.bench.cancelled, "a").is_set()
+        failing["get"] = failures
         processes._heard(None)
+        await asyncio.wait_for(one.bench.event(one.bench.cancelled, "a").wait(), 5)
+
+
+@contextlib.asynccontextmanager
+async def a_session_ended_unheard(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Worker, Prober, dict[str, int]]]:
+    """A worker in which a call goes on whose session has ended at another one, of which no word came."""
+    async with failing_workers(open_store) as ((one, two), (failing, _)):
+        prober = await one.prober().ready()
+        await begun(one, prober)
+        processes = one.app._stateful._processes
+        assert processes is not None
+        with monkeypatch.context() as changed:
+            changed.setattr(processes, "_hears", {})
+            changed.setattr(processes, "_missed", [])
+            assert (await two.prober(prober).send("DELETE")).status == 204
+            heard = asyncio.Event()
+            await one.app.store.bus.listen("http/all", lambda data: heard.set())
+            await two.app.store.bus.publish("http/all", b"after it")
+            await asyncio.wait_for(heard.wait(), 5)
+        assert not one.bench.event(one.bench.cancelled, "a").is_set()
+        yield one, prober, failing
+
+
+async def test_an_end_of_which_the_store_says_nothing_at_first_is_found_later(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that is back on the bus may not be back for the rest; the call would go on until its deadline."""
+    monkeypatch.setattr(sessions, "LOOK_AGAIN", 0.01)
+    async with a_session_ended_unheard(open_store, monkeypatch) as (one, _, failing):
+        failing["load"] = 2
+        processes = one.app._stateful._processes
+        assert processes is not None
+        processes._heard(None)
+        await asyncio.wait_for(one.bench.event(one.bench.cancelled, "a").wait(), 5)
+
+
+async def test_whoever_still_reads_a_session_that_has_ended_ends_it_here(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_session_ended_unheard(open_store, monkeypatch) as (one, prober, _):
+        assert not await one.app._stateful._sessions.seen(prober.session or "")
         await asyncio.wait_for(one.bench.event(one.bench.cancelled, "a").wait(), 5)
 
 

@@ -92,6 +92,7 @@ class _SQLiteThreads:
         self.readers = readers
         self.sweep = sweep
         self.lock = Lock()
+        self.closing = Lock()
         self.closed = False
         self.waiting = 0
         self.writes: SimpleQueue[_Operation | None] = SimpleQueue()  # None: the end
@@ -163,7 +164,7 @@ class _SQLiteThreads:
                     operation.error = error
             if connection and any(isinstance(operation.error, StoreUnavailable) for operation in batch):
                 # Whatever ails it may be the connection's own: the next batch begins with a new one.
-                _close(connection)
+                self._close(connection)
                 connection = None
             with self.lock:
                 self.waiting -= len(taken)
@@ -171,8 +172,15 @@ class _SQLiteThreads:
             # Nothing of a finished batch may live on while the thread waits for the next.
             del taken, batch
         if connection:
-            _close(connection)
+            self._close(connection)
         ended.set_result(None)
+
+    def _close(self, connection: sqlite3.Connection) -> None:
+        """Close it. One after the other: the last one brings the log into the file and removes it, and of two that
+        close at the same time neither would be the last.
+        """
+        with self.closing, suppress(sqlite3.Error):
+            connection.close()
 
     def _read(self, connection: sqlite3.Connection, batch: list[_Operation]) -> None:
         try:
@@ -311,8 +319,3 @@ def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
-
-
-def _close(connection: sqlite3.Connection) -> None:
-    with suppress(sqlite3.Error):
-        connection.close()

@@ -56,6 +56,8 @@ REPLY: Final = 2.0
 #: Seconds before it is tried again to listen, at first and at most.
 _AGAIN: Final = 0.1
 _AGAIN_AT_MOST: Final = 5.0
+#: Seconds after which it is looked again for what may have been missed, where the store did not say.
+LOOK_AGAIN: Final = 2.0
 #: How many questions of other processes are worked on at once; those beyond stay without an answer.
 AT_ONCE: Final = 1000
 _ALIVE: Final = "http/claims/alive/"

@@ -37,7 +37,7 @@ from ...stores.errors import StoreError, StoreFull, ValueTooLarge
 from ...stores.memory import MemoryStore
 from ...stores.outages import StoreOutages
 from .answering import HTTPRefusal
-from .endpoint_processes import EndpointProcesses, SessionOver
+from .endpoint_processes import LOOK_AGAIN, EndpointProcesses, SessionOver
 from .limits import RETRY_SOON
 from .live_sessions import LiveSession, session_digest
 from .session_durations import SessionDurations
@@ -314,12 +314,15 @@ class Sessions:
                     return
 
     async def seen(self, id: str) -> bool:
-        """Note that a session is in use. False when it has ended."""
+        """Note that a session is in use. False when it has ended: then what goes on for it here ends, too."""
         try:
-            return await self._store.sessions.touch(id)
+            here = await self._store.sessions.touch(id)
         except StoreError as problem:
             log.warning("that a session is in use could not be noted: %s", problem)
             return True
+        if not here:
+            self._suspect((id,))
+        return here
 
     async def end(self, id: str) -> None:
         """End a session and everything of it."""
@@ -389,7 +392,8 @@ class Sessions:
             self._looking = asyncio.get_running_loop().create_task(self._end_suspected())
 
     async def _end_suspected(self) -> None:
-        """End here those sessions that the store no longer has."""
+        """End here those sessions that the store no longer has; of which it does not say, those later."""
+        unknown: set[str] = set()
         while self._suspected:
             id = self._suspected.pop()
             try:
@@ -397,6 +401,9 @@ class Sessions:
                     await self._end_here(self._live.get(id) or LiveSession(id))
             except StoreError as problem:
                 log.debug("it could not be seen whether a session has ended: %s", problem)
+                unknown.add(id)
+        if unknown:
+            asyncio.get_running_loop().call_later(LOOK_AGAIN, self._suspect, unknown)
 
     async def cancel(self, live: LiveSession, id: RequestId) -> None:
         """Cancel a call of a session, in whichever process it runs. Raises `HTTPRefusal` (503) where that is not known

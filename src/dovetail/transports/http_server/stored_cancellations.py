@@ -18,7 +18,7 @@ from ...protocol import codec
 from ...protocol.types.requests import RequestId
 from ...stores.contracts import KeyValue
 from ...stores.errors import StoreError, StoreFull
-from .endpoint_processes import CallCancelled, EndpointProcesses
+from .endpoint_processes import LOOK_AGAIN, CallCancelled, EndpointProcesses
 from .live_sessions import LiveSession
 
 __all__ = ["StoredCancellations"]
@@ -80,6 +80,7 @@ class StoredCancellations:
             self._looking = asyncio.get_running_loop().create_task(self._cancel_missed())
 
     async def _cancel_missed(self) -> None:
+        unknown = False
         while self._missed:
             self._missed = False
             for live in [live for live in self._all_live() if live.running]:
@@ -90,6 +91,9 @@ class StoredCancellations:
                             live.cancel(id)
                     except StoreError as problem:
                         log.debug("it could not be seen whether a call was cancelled: %s", problem)
+                        unknown = True
+        if unknown:
+            asyncio.get_running_loop().call_later(LOOK_AGAIN, self._look)
 
 
 def _key(id: RequestId) -> str:
