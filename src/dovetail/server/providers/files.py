@@ -49,7 +49,7 @@ _PAGE: Final = 1000
 _DIRECTORY: Final = "inode/directory"
 _SAFE: Final = "/-._~!$&'()*+,;=:@"
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._~!$&'()*+,;=:@%/-]+")
-_SHARE: Final = 20
+_SHARE: Final = 20  # a look has at most a twentieth of a processor
 _AT_ONCE: Final = 100
 
 
@@ -286,12 +286,13 @@ class Files(Provider):
     async def _look_on(
         self, known: dict[str, int], interval: float, publish: Callable[[Change], None]
     ) -> None:
-        spent = 0.0
+        pause = interval
         while True:
-            await asyncio.sleep(max(interval, _SHARE * spent))
+            await asyncio.sleep(pause)
             began = time.monotonic()
-            now = await asyncio.to_thread(self._tree.snapshot)
-            spent = time.monotonic() - began
+            now, worked = await asyncio.to_thread(_timed, self._tree.snapshot)
+            # What it waited for the disk counts once; that others had the processor is no reason to look more seldom.
+            pause = max(interval, _SHARE * worked, time.monotonic() - began)
             if now is None:
                 log.warning(
                     "%s has more than %d files: changes in them are not seen", self.label, MAX_WATCHED
@@ -309,6 +310,12 @@ class Files(Provider):
                 if place % _AT_ONCE == _AT_ONCE - 1:
                     await asyncio.sleep(0)  # there may be many, and many who listen
             known = now
+
+
+def _timed(look: Callable[[], dict[str, int] | None]) -> tuple[dict[str, int] | None, float]:
+    """What a look gives, and the seconds of processor that it took in its thread."""
+    began = time.thread_time()
+    return look(), time.thread_time() - began
 
 
 class _Contents:
