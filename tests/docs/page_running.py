@@ -36,7 +36,7 @@ from page_blocks import Block
 from dovetail.client import eras
 
 PORT = "8000"
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Differs(AssertionError):
