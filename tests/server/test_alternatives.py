@@ -94,6 +94,8 @@ Shape: Any = Annotated[Circle | Square, pydantic.Field(discriminator="kind")]
         # no branch is of that type: all are named
         (Point | None, 3, "x: expected a value of type object, or a value of type null, got the integer 3"),
         (int | list[int], "a", "x: expected a value of type integer, or a value of type array, got"),
+        (Shape | None, 5, "x: expected a value of type object, or a value of type null, got the integer 5"),
+        (list[Shape] | None, "a", "x: expected a value of type array, or a value of type null, got"),
         # tags tell the branch
         (
             Cat | Dog,
@@ -116,6 +118,16 @@ Shape: Any = Annotated[Circle | Square, pydantic.Field(discriminator="kind")]
             Shape,
             {"kind": "circle", "radius": "big"},
             'x.radius: expected a value of type number, got the string "big"',
+        ),
+        (
+            Cat | Dog,
+            {"lives": 9},
+            'x.type: required but missing; expected one of "cat", "dog" (taken as Cat)',
+        ),
+        (
+            Shape | None,
+            {"side": 1},
+            'x.kind: required but missing; expected one of "circle", "square" (taken',
         ),
         (Shape, {"kind": "oval"}, 'x.kind: expected one of "circle", "square", got the string "oval"'),
         (

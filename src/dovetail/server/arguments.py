@@ -40,7 +40,7 @@ from ..protocol.schema.validator import (
     explain,
     header_parameters,
 )
-from ..protocol.schema.violations import Violation, path_text, summary, taken_as
+from ..protocol.schema.violations import Violation, one_of, path_text, summary, taken_as
 from . import describing, hints, inputs, native, pydantic_models
 from .defaults import fits
 from .pydantic_models import Adapted
@@ -360,8 +360,7 @@ class ArgumentsPlan:
         from .schema_places import schemas_at  # for what went wrong
 
         below = path[len(path_text([name])) :]
-        found = {_wanted(each) for each in schemas_at(self.schema, self.schema["properties"][name], below)}
-        return found.pop() if len(found) == 1 else "a value"
+        return _wanted(list(schemas_at(self.schema, self.schema["properties"][name], below)))
 
     def _misread(self, arguments: dict[str, Any], faulty: set[str]) -> Iterator[str]:
         """What is wrong with the arguments in which the schema sees nothing wrong."""
@@ -462,9 +461,16 @@ def nearest(name: str, known: Collection[str], *, of: str = "tool") -> str:
     return "known are " + _clip(", ".join(known), _MAX_TEXT)
 
 
-def _wanted(schema: Mapping[str, Any]) -> str:
-    if "enum" in schema:
-        return _clip("one of " + ", ".join(map(repr, schema["enum"])), _MAX_TEXT)
+def _wanted(schemas: Sequence[Mapping[str, Any]]) -> str:
+    """What one of these schemas asks for, in words: the values, where each has few, such as the tags of a union."""
+    if schemas and all("enum" in each or "const" in each for each in schemas):
+        values = [value for each in schemas for value in each.get("enum", [each.get("const")])]
+        return one_of(list({msgspec.json.encode(value): value for value in values}.values()))
+    found = {_of_type(each) for each in schemas}
+    return found.pop() if len(found) == 1 else "a value"
+
+
+def _of_type(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type")
     if isinstance(kind, str):
         return f"a value of type {kind}" + (

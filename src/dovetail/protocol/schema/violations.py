@@ -8,7 +8,7 @@ the schema nor the name of its property marks as secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ __all__ = ["Violation", "explain", "looks_secret", "one_of", "path_text", "summa
 _MAX_QUOTE: Final = 40
 _MAX_EXPECTED: Final = 240
 _MAX_PATH: Final = 200
+_MAX_NESTED: Final = 4
 _SECRET_WORDS: Final = (
     "password",
     "passwd",
@@ -92,7 +93,7 @@ def summary(value: object, *, hide: bool) -> str:
     if isinstance(value, dict):
         return f"an object with {_counted(len(value), 'member')}"  # pyright: ignore[reportUnknownArgumentType] - only counted
     if hide:
-        return f"a {_type_name(value)} (not shown)"
+        return f"{'an' if _type_name(value) == 'integer' else 'a'} {_type_name(value)} (not shown)"
     if isinstance(value, str):
         return f"the string {_quote(value)}"
     if isinstance(value, bool):
@@ -168,15 +169,22 @@ def _alternatives(context: Sequence[Sequence[Any]]) -> str:
     """What the branches of a composition want, when each can be said in a few words."""
     if context and not any(context):
         return "a value fitting exactly one of the alternatives"
-    wants: list[str] = []
-    for branch in context[:6]:
-        if branch and branch[0].kind.name in ("type", "const", "enum"):
-            want = wanted(branch[0].kind.name, branch[0].kind)
-            if want not in wants:
-                wants.append(want)
+    wants = dict.fromkeys(_wants(context, _MAX_NESTED))
     if not wants:
         return "a value fitting one of the alternatives of the schema"
     return _clip(", or ".join(wants), _MAX_EXPECTED)
+
+
+def _wants(context: Sequence[Sequence[Any]], depth: int) -> Iterator[str]:
+    """What each branch wants, as far as it is short; alternatives inside of one are among them."""
+    for branch in context[:6]:
+        if not branch or depth < 0:
+            continue
+        kind = branch[0].kind
+        if kind.name in ("type", "const", "enum"):
+            yield wanted(kind.name, kind)
+        elif kind.name in ("anyOf", "oneOf"):
+            yield from _wants(kind.context, depth - 1)
 
 
 def wanted(keyword: str, kind: Any) -> str:
