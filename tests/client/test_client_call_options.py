@@ -159,6 +159,23 @@ async def test_fresh_asks_the_server_whatever_is_kept(name: str) -> None:
         assert await ask() == second, "what came is kept in place of the old"
 
 
+@pytest.mark.parametrize("name", KEPT)
+async def test_a_timeout_that_is_none_is_refused_whatever_is_kept(name: str) -> None:
+    """It must not depend on what was asked before whether a mistake is told."""
+    async with RawHTTP(Counting()) as http, Client(http.url) as client:
+        ask = KEPT[name](client)
+        await ask()
+        with pytest.raises(LocalProtocolError, match="above zero, or timeout=None for no limit"):
+            await ask(timeout=0)
+
+
+async def test_a_timeout_that_is_none_is_refused_where_nothing_is_sent() -> None:
+    """Since 2026-07-28 the level goes with each request, and choosing it asks nobody."""
+    async with RawHTTP(Counting()) as http, Client(http.url) as client:
+        with pytest.raises(LocalProtocolError, match="above zero"):
+            await client.set_log_level("info", timeout=0)
+
+
 def test_the_blocking_client_has_the_same_face() -> None:
     """Every public method with the same parameters, kinds, defaults and annotations but for what is awaited."""
     skipped = {"open", "close", "sync"}

@@ -249,6 +249,13 @@ async def test_an_empty_cursor_after_another_page_is_the_end(scripted: Scripted)
         assert kinds(client) == [("cursor", "")]
 
 
+async def test_pages_that_go_round_in_circles_are_told_with_method_and_server(scripted: Scripted) -> None:
+    page = {"tools": [GOOD], "nextCursor": "again"}
+    async with Client(scripted({"tools/list": [page, page, page]})) as client:
+        with pytest.raises(RemoteProtocolError, match=r"in circles \(tools/list to .*scripted"):
+            [tool async for tool in client.tools()]
+
+
 # Structured content
 
 

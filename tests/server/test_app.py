@@ -409,6 +409,23 @@ def test_tool_names_that_are_not_allowed(name: str) -> None:
         app.add_tool(make_app, name=name)
 
 
+@pytest.mark.parametrize("seconds", [0, -1, 0.0, float("nan"), True, "5"])
+def test_a_timeout_that_is_no_time_is_refused_where_it_stands(seconds: Any) -> None:
+    """Of a tool, a resource, a prompt, a method, and the app: nothing could ever be done in it."""
+    told = r"test_app\.py.*timeout= is a number of seconds above zero"
+    app = App("timed", timeout=None)
+    add = lambda: "done"  # noqa: E731 - one function for all of them
+    for register in (
+        lambda: app.add_tool(add, name="t", timeout=seconds),
+        lambda: app.add_resource(add, "note://a", timeout=seconds),
+        lambda: app.add_prompt(add, name="p", timeout=seconds),
+        lambda: app.method("com.example/m", timeout=seconds)(add),
+        lambda: App("timed", timeout=seconds),
+    ):
+        with pytest.raises(RegistrationError, match=told):
+            register()
+
+
 def test_registration_errors_name_the_place() -> None:
     app = App("strict")
     with pytest.raises(RegistrationError, match=r"test_app\.py"):

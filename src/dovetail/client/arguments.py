@@ -65,7 +65,7 @@ def _hook(value: Any) -> Any:
         return list(cast("Sequence[Any]", value))
     if kind.__module__.partition(".")[0] in ("pydantic", "pydantic_core"):
         return str(value)  # URLs and the like; a secret shows its stars
-    raise TypeError(f"a {kind.__qualname__} is no JSON; give text, numbers, lists or dicts")
+    raise TypeError(f"a value of type {kind.__qualname__} is no JSON; give text, numbers, lists or dicts")
 
 
 _hooked: Final = msgspec.json.Encoder(enc_hook=_hook).encode

@@ -158,10 +158,13 @@ def _without(page: P, given: Collection[str]) -> P:
 def how_of(options: CallOptions) -> CallSettings:
     """The options of one call. Raises `LocalProtocolError` for one that there is not."""
     try:
-        return CallSettings(**options)
+        how = CallSettings(**options)
     except TypeError:
         check_names("a call", options, CallOptions.__annotations__)
         raise
+    if how.timeout is not UNSET:
+        check_seconds("timeout", how.timeout)  # here, as what is kept may be given without a call
+    return how
 
 
 class Caller:
@@ -592,7 +595,9 @@ class Caller:
                 self._warn_of_cursor(method, "gave it again")
                 return
             if cursor in seen or len(seen) >= MAX_PAGES:
-                raise RemoteProtocolError(f"the pages of {method} go round in circles")
+                problem = RemoteProtocolError("the pages of the list go round in circles")
+                problem.of_call(method, self.connection.link.server)
+                raise problem
             seen.add(cursor)
             params = msgspec.structs.replace(params, cursor=cursor)
 

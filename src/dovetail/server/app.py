@@ -16,7 +16,7 @@ from ..security.limits import RateLimiter
 from ..security.sealing import Sealer
 from ..stores.contracts import KeyValue, Store
 from .app_entries import AppEntries
-from .checks import NotHere, described_app, known_options, served
+from .checks import NotHere, check_timeout, described_app, known_options, refused_app, served
 from .keys_and_store import KeysAndStore, NotShared, NotSharedByWorkers
 from .methods import Methods
 from .options import (
@@ -104,6 +104,7 @@ class App(AppEntries):
             website_url=website_url,
             icons=icons,
         )
+        check_timeout(refused_app, timeout)
         self.instructions = instructions
         self._served = served(revisions)
         self._lifespan, self._max_message = lifespan, max_message

@@ -30,6 +30,7 @@ from .checks import (
     as_struct,
     check_name,
     check_texts,
+    check_timeout,
     check_uri,
     check_variables,
     chosen_tags,
@@ -389,6 +390,7 @@ class AppEntries:
         single_use, timeout = options.get("single_use", False), options.get("timeout")
         if single_use or once:
             self._keys_and_store.check_single_use(plan)
+        check_timeout(plan.refuse, timeout)
         seconds = timeout if timeout is not None else self._timeout
         return Runner(plan, self._runner_state, timeout=seconds, single_use=single_use, once=once)
 

@@ -141,6 +141,11 @@ def author_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+def refused_app(problem: str) -> RegistrationError:
+    """The error for an option that an app can't have."""
+    return RegistrationError(f"App(...): {problem}", where=author_line())
+
+
 def described_app(
     *,
     name: str,
@@ -151,12 +156,13 @@ def described_app(
     icons: Sequence[Icon] | None,
 ) -> Implementation:
     """What an app says of itself. Raises `RegistrationError`."""
-
-    def refuse(problem: str) -> RegistrationError:
-        return RegistrationError(f"App(...): {problem}", where=author_line())
-
     check_texts(
-        refuse, name=name, version=version, title=title, description=description, website_url=website_url
+        refused_app,
+        name=name,
+        version=version,
+        title=title,
+        description=description,
+        website_url=website_url,
     )
     return Implementation(
         name=name,
@@ -164,7 +170,7 @@ def described_app(
         title=title,
         description=description,
         website_url=website_url,
-        icons=as_icons(refuse, icons),
+        icons=as_icons(refused_app, icons),
     )
 
 
@@ -173,6 +179,15 @@ def check_texts(refuse: Refuse, **texts: object) -> None:
     for name, text in texts.items():
         if text is not None and not isinstance(text, str):
             raise refuse(f"{name}= is a text, and was given {f'{text!r}'[:100]}")
+
+
+def check_timeout(refuse: Refuse, timeout: object) -> None:
+    """It is a time to wait, or None. Raises what ``refuse`` makes."""
+    if timeout is None or (isinstance(timeout, (int, float)) and timeout is not True and timeout > 0):
+        return
+    raise refuse(
+        f"timeout= is a number of seconds above zero, or None for no limit, and was given {f'{timeout!r}'[:100]}"
+    )
 
 
 def chosen_tags(plan: Plan, tags: object) -> frozenset[str]:
