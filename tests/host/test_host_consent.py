@@ -525,6 +525,17 @@ async def test_everything_is_written_down_before_it_is_done(tmp_path: Path) -> N
     assert "secret hat" not in path.read_text()
 
 
+async def test_a_record_behind_one_that_was_cut_off_is_a_line_of_its_own(tmp_path: Path) -> None:
+    """A process that was killed while it wrote costs no record but its own."""
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"time": 1, "event": "deci')
+    async with Host({"shop": Shop().app}, policy=HostPolicy(default="allow"), audit=path) as host:
+        await host.call("shop__buy", {"thing": "hat"})
+    cut, *lines = path.read_text().splitlines()
+    assert cut.endswith("deci")
+    assert [json.loads(line)["event"] for line in lines] == ["decision", "call"]
+
+
 async def test_what_can_not_be_written_down_is_not_done() -> None:
     shop = Shop()
     records: list[HostRecord] = []
