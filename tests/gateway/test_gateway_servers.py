@@ -249,6 +249,23 @@ async def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
     assert server.status.state == "closed"
 
 
+@pytest.mark.parametrize("own", [True, False])
+async def test_what_a_server_writes_to_standard_error_says_whose_it_is(
+    own: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or goes where the program said."""
+    path = tmp_path / "loud.py"
+    path.write_text(f"import sys\nprint('\\x1b[2Jloud', file=sys.stderr, flush=True)\n{SERVER}")
+    lines: list[str] = []
+    command = [sys.executable, str(path)]
+    gateway = Gateway({"loud": Client(command, on_stderr=lines.append) if own else command})
+    async with opened(gateway) as client:
+        await client.call_tool("loud__pid")
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in (lines if own else said) if "loud" in line] == ["loud" if own else "loud: loud"]
+    assert own is not any(line.startswith("loud: ") for line in said)
+
+
 async def test_a_list_does_not_wait_for_a_server_that_answers_none() -> None:
     """It lacks that part, after the patience that a server is given."""
 
