@@ -129,6 +129,20 @@ def test_a_person_is_asked_and_a_refusal_is_told(terminal, garden):
     assert answers[1:] == ["south is wet", "The call failed: there is no bed on the moon"]
 
 
+def test_what_was_pasted_before_a_question_is_no_answer_to_it(terminal, garden):
+    """A text of several lines, one of which would allow what the model makes of the first."""
+    with model_server(wants(("garden__water", {"bed": "north"})), says("A pity.")) as server:
+        shown = terminal(*chat(server, "-s", garden))
+        shown.wait_for("> ")
+        shown.type("Water it.\ny\ns")
+        shown.wait_for("[n] no: ")
+        shown.type("n")
+        shown.wait_for("> ")
+        shown.type("/quit")
+        assert shown.result() == (0, "A pity.\n")
+    assert "the person said no" in contents(server.asked[1])[-1][1]
+
+
 def test_what_is_always_allowed_is_kept(terminal, garden):
     words = ("-s", garden, "--decisions", "decisions.json")
     for number in range(2):

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from dovetail import App, Client, Context, InvalidParams, LocalProtocolError
-from dovetail.gateway import Gateway
-from dovetail.providers import Provider
+from dovetail.extensions import Call, Channel
+from dovetail.gateway import Gateway, servers
+from dovetail.providers import Provided, ProvidedPage, Provider
 from dovetail.testing.serving import served
-from dovetail.types import CallToolResult, ResourceLink, ResourceReference
+from dovetail.types import CallToolResult, ResourceLink, ResourceReference, Tool
 
 STATEFUL, STATELESS = "2025-11-25", "2026-07-28"
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", STATEFUL, STATELESS)
@@ -248,6 +249,23 @@ async def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
     assert server.status.state == "closed"
 
 
+@pytest.mark.parametrize("own", [True, False])
+async def test_what_a_server_writes_to_standard_error_says_whose_it_is(
+    own: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or goes where the program said."""
+    path = tmp_path / "loud.py"
+    path.write_text(f"import sys\nprint('\\x1b[2Jloud', file=sys.stderr, flush=True)\n{SERVER}")
+    lines: list[str] = []
+    command = [sys.executable, str(path)]
+    gateway = Gateway({"loud": Client(command, on_stderr=lines.append) if own else command})
+    async with opened(gateway) as client:
+        await client.call_tool("loud__pid")
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in (lines if own else said) if "loud" in line] == ["loud" if own else "loud: loud"]
+    assert own is not any(line.startswith("loud: ") for line in said)
+
+
 async def test_a_list_does_not_wait_for_a_server_that_answers_none() -> None:
     """It lacks that part, after the patience that a server is given."""
 
@@ -318,3 +336,54 @@ def test_what_can_not_be_is_refused() -> None:
             Gateway(given)
     with pytest.raises(LocalProtocolError, match="'mail'"):
         Gateway({"shed": shed()}, credentials={"mail": lambda principal: {}})
+
+
+class Endless(Provider):
+    """A list that always has another page, each after a while."""
+
+    def __init__(self, seconds: float = 0, *, named: bool = False) -> None:
+        self.pages = 0
+        self._seconds = seconds
+        self._named = named
+
+    async def list_tools(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Tool]:
+        self.pages += 1
+        await asyncio.sleep(self._seconds)
+        found: list[Provided[Tool]] = []
+        if self._named:
+            tool = Tool(name=f"tool-{self.pages}", input_schema={"type": "object"})
+            found = [Provided(described=tool, answer=nothing)]
+        return ProvidedPage(found, f"page-{self.pages}")
+
+
+async def nothing(call: Call, channel: Channel) -> CallToolResult:
+    return CallToolResult(content=[])
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("revision", [STATEFUL, STATELESS])
+async def test_a_list_without_an_end_ends_here_and_costs_the_others_nothing(
+    revision: str, named: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A caller that reads all pages gets what the others have, and the list says that it is not whole."""
+    bad, endless = App("bad", page_size=1), Endless(named=named)
+    bad.mount(None, endless)
+    gateway = Gateway({"bad": bad, "shed": shed()})
+    async with opened(gateway, revision, timeout=120) as client:
+        found = [tool.name async for tool in client.tools()]
+        assert found[-1] == "shed__count"
+        assert (len(found) > 100) is named
+        assert (await client.call_tool("shed__count")).text == "7"
+    assert any("bad: not all its tools are listed" in each.getMessage() for each in caplog.records)
+
+
+@pytest.mark.hostile
+async def test_a_list_that_takes_its_time_page_by_page_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page comes in time, and the whole takes longer than any list may."""
+    monkeypatch.setattr(servers, "MAX_READING", 0.3)
+    bad, endless = App("bad"), Endless(0.1)
+    bad.mount(None, endless)
+    gateway = Gateway({"bad": Client(bad, revision=STATEFUL), "shed": shed()}, patience=30)
+    async with opened(gateway) as client:
+        assert [tool.name async for tool in client.tools()] == ["shed__count"]

@@ -401,6 +401,68 @@ async def test_rules_decide_and_a_prohibition_goes_first() -> None:
     assert shop.sold == ["hat"]
 
 
+async def test_a_question_is_asked_where_there_is_doubt() -> None:
+    """As a prohibition would be, a rule that asks goes before a default that allows."""
+    rule = PolicyRule(decision="ask", tool="buy", arguments={"path": "/home/me/*"})
+    person, shop = Person(False), Shop()
+    async with Host(
+        {"shop": shop.app}, policy=HostPolicy(default="allow", rules=(rule,)), consent=person
+    ) as host:
+        await host.call("shop__buy", {"thing": "hat", "path": "/elsewhere"})
+        for path in ("/home/me/a", "/elsewhere/../home/me/a"):
+            assert (await refused(host, "shop__buy", thing="hat", path=path)).by == "person"
+    assert len(person.asked) == 2
+
+
+SPELLED_OTHERWISE = (
+    "file:///%73ecret/a",
+    "file:///%2573ecret/a",
+    "file:///./secret/a",
+    "file:////secret/a",
+    "FILE:///secret/a",
+    "file:\\\\\\secret\\a",
+    "file:///open/../secret/a",
+    "file:///open/%2e%2e/secret/a",
+)
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("uri", ["file:///secret/a", *SPELLED_OTHERWISE])
+def test_a_resource_is_what_it_is_however_it_is_spelled(uri: str) -> None:
+    """What is denied stays denied, what is asked for is asked for, and what is allowed is nothing but that."""
+    request = ConsentRequest(kind="resource", server="files", name=uri)
+    for decision in ("deny", "ask"):
+        rule = PolicyRule(decision=decision, tool="file:///secret/*")
+        assert HostPolicy(default="allow", rules=(rule,)).decide(request).decision == decision
+    for pattern in ("file:///open/*", "file:///%6fpen/*", "file:///?/*"):
+        rule = PolicyRule(decision="allow", tool=pattern)
+        assert HostPolicy(default="deny", rules=(rule,)).decide(request).decision == "deny"
+
+
+@pytest.mark.parametrize(
+    "pattern, uri",
+    [
+        ("file:///open/*", "file:///open/a%20b"),
+        ("file:///open/a%20b", "file:///open/a%20b"),
+        ("FILE:///open//*", "file:///open/a"),
+        ("https://Example.org/*", "https://example.org/a//b?to=http://c//d"),
+        ("memo:*", "memo:a:b"),
+        ("*", "file:///open/%C3%A9"),
+    ],
+)
+def test_a_resource_that_is_allowed_may_be_spelled_as_its_rule_is_not(pattern: str, uri: str) -> None:
+    rule = PolicyRule(decision="allow", kind="resource", tool=pattern)
+    request = ConsentRequest(kind="resource", server="files", name=uri)
+    assert HostPolicy(default="deny", rules=(rule,)).decide(request).decision == "allow"
+
+
+def test_a_rule_of_other_things_says_nothing_of_a_resource_that_climbs() -> None:
+    request = ConsentRequest(kind="resource", server="files", name="file:///a/../b")
+    for pattern in ("buy", "memo:*", "https://example.org/*"):
+        rule = PolicyRule(decision="deny", tool=pattern)
+        assert HostPolicy(default="allow", rules=(rule,)).decide(request).decision == "allow"
+
+
 async def test_what_one_server_gave_does_not_flow_to_another() -> None:
     mail, web = Shop(), Shop()
     flows = (PolicyFlow(source="mail", target="w*"),)
@@ -461,6 +523,17 @@ async def test_everything_is_written_down_before_it_is_done(tmp_path: Path) -> N
     assert len(lines[0]["fingerprint"]) == 64
     assert lines[1]["outcome"] == "ok"
     assert "secret hat" not in path.read_text()
+
+
+async def test_a_record_behind_one_that_was_cut_off_is_a_line_of_its_own(tmp_path: Path) -> None:
+    """A process that was killed while it wrote costs no record but its own."""
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"time": 1, "event": "deci')
+    async with Host({"shop": Shop().app}, policy=HostPolicy(default="allow"), audit=path) as host:
+        await host.call("shop__buy", {"thing": "hat"})
+    cut, *lines = path.read_text().splitlines()
+    assert cut.endswith("deci")
+    assert [json.loads(line)["event"] for line in lines] == ["decision", "call"]
 
 
 async def test_what_can_not_be_written_down_is_not_done() -> None:

@@ -25,6 +25,7 @@ from dovetail import (
     RequestTimeout,
     ServerExited,
 )
+from dovetail.extensions import Call, Channel
 from dovetail.host import (
     EventReader,
     HostEvent,
@@ -35,7 +36,9 @@ from dovetail.host import (
 )
 from dovetail.host import Host as ConsentingHost
 from dovetail.host.hosted_server import UNTOLD_SECONDS
+from dovetail.providers import Provided, ProvidedPage, Provider
 from dovetail.testing import served
+from dovetail.types import ReadResourceResult, Resource
 
 Host = partial(ConsentingHost, policy=HostPolicy(default="allow"))
 MORTAL = """
@@ -362,6 +365,32 @@ async def test_prompts_resources_and_instructions_of_all_servers() -> None:
         assert (await host.read("a", "book://one")).contents[0].text == "once upon a time"
         assert "> Read.\\x1b[2J\n> Much." in host.instructions()
         assert (await host.complete("/a:summary", "book", "Em")).values == ["Emma"]
+
+
+@pytest.mark.hostile
+async def test_resources_of_a_server_that_never_ends_its_list_hold_nobody_up() -> None:
+    """What it listed in its time is there, and an event says that there may be more."""
+
+    class Stuck(Provider):
+        async def list_resources(
+            self, call: Call, channel: Channel, cursor: str | None
+        ) -> ProvidedPage[Resource]:
+            if cursor is not None:
+                await asyncio.Event().wait()
+            found = Provided(described=Resource(uri="book://first", name="first"), answer=unread)
+            return ProvidedPage([found], "next")
+
+    async def unread(call: Call, channel: Channel) -> ReadResourceResult:
+        raise AssertionError("nobody reads it")
+
+    stuck = App("stuck", page_size=1)
+    stuck.mount(None, Stuck())
+    async with Host({"stuck": stuck, "good": library()}, patience=0.3) as host:
+        await host.settled(20)
+        events = host.events()
+        assert [each.resource.uri for each in await host.resources()] == ["book://first", "book://one"]
+        told = await until(events, lambda event: event.kind == "warning")
+        assert (told.server, told.value) == ("stuck", "not all its resources were listed in 0.3 seconds")
 
 
 async def test_results_are_bounded_and_what_is_base64_is_bytes() -> None:

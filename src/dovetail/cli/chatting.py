@@ -65,6 +65,7 @@ class Asker:
             _show(f"\n{request.text()}")
             try:
                 while True:
+                    self.terminal.drop_input()
                     typed = await self.terminal.ask(
                         f"Allow it? [y] once, [s] for this conversation{always}, [n] no: "
                     )

@@ -26,6 +26,11 @@ class Terminal:
         self.there = _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
         self._rest = b""
 
+    def drop_input(self) -> None:
+        """What was typed, or pasted, up to now is no answer to the question that comes next."""
+        self._rest = b""
+        _drop_input()
+
     async def ask(self, prompt: str) -> str:
         """Show the prompt and give the line typed, without its end. Raises `EndOfInput`."""
         sys.stderr.write(prompt)
@@ -75,6 +80,18 @@ def interruptible() -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
+def _drop_input() -> None:
+    """Forget what was typed and not read, where standard input is a terminal."""
+    if not _is_terminal(sys.stdin):
+        return
+    try:
+        import termios  # which Windows has not
+    except ImportError:
+        return
+    with suppress(OSError, termios.error):
+        termios.tcflush(0, termios.TCIFLUSH)
 
 
 def _is_terminal(stream: object) -> bool:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..client.options import to_stderr
 from ..errors import LocalProtocolError
 from ..extensions.tasks import tasks as running_tasks
 from ..host import HostPolicy, RecordSink
@@ -138,6 +139,11 @@ def _proxy(name: str, given: Any, credentials: Credentials | None, **options: An
             f"the server {name!r} has the option {refused[0]!r}: what servers ask and tell goes to the callers of a"
             " gateway"
         )
+
+    def written(line: str) -> None:
+        to_stderr(f"{name}: {line}")
+
+    client.setdefault("on_stderr", written)
     return ProxyProvider(
         target,
         name=name,

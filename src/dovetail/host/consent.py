@@ -2,8 +2,9 @@
 
 Theory of operation. A `ConsentRequest` has all that is needed to decide: who asks, what is to be done with which
 arguments, what changed since it was last agreed to, what is odd about it. What a server wrote is in it as it came, and
-``text`` shows it so that it can do nothing to a terminal. Annotations of a tool are what the server says of itself:
-they are shown as that, and nothing is decided by them.
+``text`` shows it so that it can do nothing to a terminal, that blanks do not push what follows to another line, and
+that what a server says of itself is no longer than somebody reads. What is to be decided on is shown whole.
+Annotations of a tool are what the server says of itself: they are shown as that, and nothing is decided by them.
 
 Specification: server/tools, "User Interaction Model", "Security Considerations"; client/elicitation, "Safe URL
 Handling"; client/sampling, "Security Considerations".
@@ -11,6 +12,7 @@ Handling"; client/sampling, "Security Considerations".
 
 import ipaddress
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal
 
@@ -37,6 +39,15 @@ __all__ = [
 ConsentKind = Literal["tool", "resource", "prompt", "form", "visit", "login", "sampling", "answer", "roots"]
 Remember = Literal["once", "session", "always"]
 _LABELS: Final = 5
+MAX_SAID: Final = 4000
+"""Characters of what a server says of itself that a person is shown; how many more there are is said."""
+_AROUND: Final = 200
+"""Characters before the first one that changed, which are shown with it."""
+MAX_FIELDS: Final = 100
+"""Fields of a form that a question names."""
+_WIDE: Final = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_BLANKS: Final = re.compile(rf"[ {_WIDE}]{{16,}}|[{_WIDE}]{{4,}}")
+"""So many that a terminal would show empty lines."""
 
 
 class ConsentRequest(Struct, frozen=True, kw_only=True):
@@ -90,23 +101,23 @@ class ConsentRequest(Struct, frozen=True, kw_only=True):
         """The whole question in lines that are safe to show."""
         lines = [self._head().format(server=self.server, name=in_place(self.name))]
         if self.tool is not None:
-            lines.append(f"  it says of itself: {in_place(self.tool.description or '(nothing)')}")
+            lines.append(f"  it says of itself: {_said(self.tool.description or '(nothing)')}")
             if self.tool.annotations is not None:
                 lines.append(
-                    f"  it claims (nobody checked it): {in_place(_json(self.tool.annotations.to_wire()))}"
+                    f"  it claims (nobody checked it): {_said(_json(self.tool.annotations.to_wire()))}"
                 )
         if self.arguments is not None:
-            lines.append(f"  with: {in_place(_json(self.arguments))}")
-        lines += [
-            f"  it says: {in_place(each.message)}" for each in (self.form, self.visit) if each is not None
-        ]
+            lines.append(f"  with: {_whole(_json(self.arguments))}")
+        lines += [f"  it says: {_said(each.message)}" for each in (self.form, self.visit) if each is not None]
         if self.address is not None:
             before, host, after = (in_place(each) for each in self.address)
             lines.append(f"  address: {before}[{host}]{after}")
         if self.form is not None:
-            lines += [f"  asks for: {in_place(name)}" for name in self.form.fields]
+            names = list(self.form.fields)
+            lines += [f"  asks for: {_said(name)}" for name in names[:MAX_FIELDS]]
+            lines += [f"  asks for: {len(names) - MAX_FIELDS} more"] if len(names) > MAX_FIELDS else []
         told = [each.to_wire() for each in (self.sampling, self.answer) if each is not None]
-        lines += [f"  text: {in_place(_json(each))}" for each in told]
+        lines += [f"  text: {_whole(_json(each))}" for each in told]
         lines += [f"  folder: {in_place(each)}" for each in self.roots]
         if self.scopes:
             what = "scopes that it asks for" if self.kind == "login" else "scopes of the login"
@@ -215,4 +226,21 @@ def _json(value: Any) -> str:
 
 
 def _change(change: ToolChange) -> str:
-    return f"{in_place(change.part)} was {in_place(change.before) or 'absent'}, is {in_place(change.after) or 'absent'}"
+    before, after = change.before, change.after
+    if max(len(before), len(after)) > MAX_SAID:  # what is the same at the beginning would hide what is not
+        differ = (at for at, (old, new) in enumerate(zip(before, after, strict=False)) if old != new)
+        at = next(differ, min(len(before), len(after))) - _AROUND
+        before, after = (f"...{each[at:]}" if at > 0 and each else each for each in (before, after))
+    return f"{_said(change.part)} was {_said(before) or 'absent'}, is {_said(after) or 'absent'}"
+
+
+def _said(text: str) -> str:
+    """What a server wrote, as much of it as somebody reads."""
+    if len(text) <= MAX_SAID:
+        return _whole(text)
+    return f"{_whole(text[:MAX_SAID])}... ({len(text) - MAX_SAID:,} more characters, which are not shown)"
+
+
+def _whole(text: str) -> str:
+    """All of a text in one place, where many blanks are shown as the escapes that JSON writes for them."""
+    return _BLANKS.sub(lambda found: "".join(f"\\u{ord(each):04x}" for each in found[0]), in_place(text))

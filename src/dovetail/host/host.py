@@ -498,25 +498,35 @@ class Host:
             raise
 
     async def resources(self) -> list[HostResource]:
-        """The resources of all servers that can be asked now. What fails is told as an event."""
+        """The resources of all servers that can be asked now: what each listed in ``patience`` seconds. What fails is
+        told as an event.
+        """
 
         async def of(server: HostedServer) -> list[HostResource]:
+            found: list[HostResource] = []
             try:
                 client = await server.usable()
                 offered = client.server_capabilities
                 if offered is not None and offered.resources is None:
                     return []
-                found: list[HostResource] = []
-                async for each in client.resources():
-                    if len(found) >= MAX_LISTED:
-                        self._tell(server.name, "warning", f"it lists more than {MAX_LISTED} resources")
-                        break
-                    found.append(HostResource(server=server.name, resource=each))
-                return found
+                async with asyncio.timeout(self._upkeep.patience):
+                    async for each in client.resources():
+                        if len(found) >= MAX_LISTED:
+                            self._tell(server.name, "warning", f"it lists more than {MAX_LISTED} resources")
+                            break
+                        found.append(HostResource(server=server.name, resource=each))
+            except TimeoutError as problem:
+                if isinstance(problem, DovetailError):
+                    server.doubt(problem)
+                seconds = self._upkeep.patience
+                self._tell(
+                    server.name, "warning", f"not all its resources were listed in {seconds:g} seconds"
+                )
             except DovetailError as problem:
                 server.doubt(problem)
                 self._tell(server.name, "warning", f"its resources could not be listed: {problem}")
                 return []
+            return found
 
         lists = await asyncio.gather(*(of(server) for server in self._servers.values()))
         return [each for found in lists for each in found]

@@ -4,6 +4,10 @@ Theory of operation. ``*``, ``?`` and ``[...]`` as in a shell, by letter. An arg
 text. A text with a step ``..`` may lead anywhere, whatever it begins with: whether it fits is in doubt, and whoever
 asks says what doubt means: an approval does not hold, a prohibition does.
 
+A URI has many spellings, and which of them a server takes for the same nobody knows: percent escapes, letters of a
+scheme and a host, empty steps and those of a dot. A pattern of URIs is compared with all of them; where only some fit,
+that is a doubt, too.
+
 Specification: none.
 """
 
@@ -11,15 +15,42 @@ import re
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
+from urllib.parse import unquote
 
-__all__ = ["arguments_fit", "name_fits", "scopes_fit"]
+__all__ = ["arguments_fit", "name_fits", "scopes_fit", "uri_fits"]
 
 _CLIMBS: Final = re.compile(r"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){2}(?:$|[/\\]|%2f|%5c)", re.IGNORECASE)
+_EMPTY_STEPS: Final = re.compile(r"/(?:\.?/)+")
+_DECODED: Final = 3  # times: whoever decodes twice would read what was escaped twice
 
 
 def name_fits(pattern: str, name: str) -> bool:
     """Whether a name fits."""
     return fnmatchcase(name, pattern)
+
+
+def uri_fits(pattern: str, uri: str, *, in_doubt: bool) -> bool:
+    """Whether a URI fits, in whatever spelling."""
+    patterns = _spellings(pattern)
+    if _CLIMBS.search(uri):  # it may lead anywhere below its scheme
+        scheme, colon, _ = patterns[1].partition(":")
+        if not in_doubt or (colon and fnmatchcase(_spellings(uri)[1], f"{scheme}:*")):
+            return in_doubt
+    fitting = [any(fnmatchcase(each, known) for known in patterns) for each in _spellings(uri)]
+    return any(fitting) if in_doubt else all(fitting)
+
+
+def _spellings(uri: str) -> tuple[str, ...]:
+    """The URI as it is, and in the plainest spelling that means the same to many."""
+    plain = uri
+    for _ in range(_DECODED):
+        plain = unquote(plain)
+    scheme, colon, rest = plain.replace("\\", "/").partition(":")
+    slashes = "//" if rest.startswith("//") else ""
+    host, slash, path = rest.removeprefix(slashes).partition("/") if slashes else ("", "", rest)
+    path, mark, query = path.partition("?")
+    path = _EMPTY_STEPS.sub("/", f"{slash}{path}")
+    return uri, f"{scheme.lower()}{colon}{slashes}{host.lower()}{path}{mark}{query}"
 
 
 def arguments_fit(

@@ -44,7 +44,7 @@ from msgspec import Struct
 
 from ..errors import DovetailError
 from .consent import ConsentKind, ConsentRequest
-from .patterns import arguments_fit, name_fits, scopes_fit
+from .patterns import arguments_fit, name_fits, scopes_fit, uri_fits
 
 __all__ = ["HostPolicy", "PolicyDecision", "PolicyFlow", "PolicyInvalid", "PolicyRule", "PolicyVerdict"]
 
@@ -70,6 +70,9 @@ class PolicyRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     address to visit, and of scopes: those that a login asks for, else those of the token that the server is used with.
     A rule of visits is one of logins with an address, too.
 
+    Of a URI all spellings count, and a text with a step ``..`` may lead anywhere: a rule that allows fits where there
+    is no doubt, one that denies or asks where there is.
+
     ``scope``: one pattern or several. A rule that allows fits where there are scopes and all of them fit; one that
     denies or asks, where any does, or nobody knows them (a token of one's own).
     """
@@ -84,12 +87,14 @@ class PolicyRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def fits(self, request: ConsentRequest) -> bool:
         """Whether the rule is for this."""
+        in_doubt = self.decision != "allow"
         own_name = request.tool.name if request.tool is not None else request.name
-        if not (
-            name_fits(self.server, request.server)
-            and self._fits_kind(request)
-            and name_fits(self.tool, own_name)
-        ):
+        if not (name_fits(self.server, request.server) and self._fits_kind(request)):
+            return False
+        if request.kind == "resource":
+            if self.tool != "*" and not uri_fits(self.tool, own_name, in_doubt=in_doubt):
+                return False
+        elif not name_fits(self.tool, own_name):
             return False
         if self.host != "*" and (
             request.visit is None or not name_fits(self.host.lower(), request.visit.host.lower())
@@ -99,7 +104,7 @@ class PolicyRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             patterns = (self.scope,) if isinstance(self.scope, str) else self.scope
             if not scopes_fit(patterns, request.scopes, every=self.decision == "allow"):
                 return False
-        return arguments_fit(self.arguments, request.arguments, in_doubt=self.decision == "deny")
+        return arguments_fit(self.arguments, request.arguments, in_doubt=in_doubt)
 
     def _fits_kind(self, request: ConsentRequest) -> bool:
         visits = request.kind == "login" and request.visit is not None

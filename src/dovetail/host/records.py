@@ -2,13 +2,15 @@
 
 Theory of operation. Each decision is recorded before anything is done by it, and what is not recorded is not done: a
 log that can't be written refuses. The end of a call is recorded, too. Arguments are a digest unless they are asked for,
-since they may hold what nobody should read in a log.
+since they may hold what nobody should read in a log. A record is a line of its own, also behind one that a process did
+not finish which was killed while it wrote.
 
 Specification: server/tools, "Security Considerations" ("log tool usage for audit purposes").
 """
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,5 +83,19 @@ class HostRecorder:
         if self._path is not None:
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(handle, "ab") as file:
-                file.write(msgspec.json.encode(record) + b"\n")
+                before = b"\n" if _is_cut(self._path, file.fileno()) else b""
+                file.write(before + msgspec.json.encode(record) + b"\n")
         self._tell(record)
+
+
+def _is_cut(path: Path, handle: int) -> bool:
+    """Whether the last line of a file has no end. What can't be read, or is no plain file, has no last line."""
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode) or not about.st_size:
+        return False
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:
+        return False

@@ -1,5 +1,7 @@
 """Variables and secrets get their values when a server is opened, and nowhere else."""
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -160,6 +162,24 @@ def test_secrets_in_clear_are_found_hidden_and_moved():
         headers={"Authorization": "Bearer ${T}", "X-Api-Key": "k"},
     )
     assert [str(each) for each in secrets_in_clear(far)] == ["the header X-Api-Key", "the URL"]
+
+
+APPROVER = """
+import sys
+from dovetail.host.configuration import Approvals, ServerDefinition
+
+for number in range(15):
+    Approvals(sys.argv[1]).add(ServerDefinition(name=f"{sys.argv[2]}{number}", command="dovetail"))
+    Approvals(sys.argv[1]).remove(f"{sys.argv[2]}{number - 10}")
+"""
+
+
+def test_what_several_commands_approve_at_once_is_all_kept(tmp_path):
+    path = tmp_path / "state" / "approvals.json"
+    writers = [subprocess.Popen([sys.executable, "-c", APPROVER, str(path), name]) for name in "abc"]
+    assert [each.wait(timeout=60) for each in writers] == [0, 0, 0]
+    kept = json.loads(path.read_text())
+    assert set(kept) == {f"{name}{number}" for name in "abc" for number in range(5, 15)}
 
 
 def test_approvals_that_are_none_are_told(tmp_path):

@@ -2,7 +2,8 @@
 
 Theory of operation. An approval is the digest of an entry (`ServerDefinition.digest`: command, arguments, environment,
 folder, URL, headers) under its name, in a file of the person's own. It is looked up before anything is started, so an
-entry that another program changed, or added, asks again. Whoever can write that file as the person can do what they
+entry that another program changed, or added, asks again. Several commands may approve at once: each change is made
+under a lock, on what the file says then. Whoever can write that file as the person can do what they
 like anyway.
 
 Specification: "Security Best Practices", "Local MCP Server Compromise".
@@ -12,11 +13,14 @@ import json
 import os
 import re
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
+from ...security import locked
 from .definitions import ServerDefinition
-from .errors import ConfigurationUnreadable, NotApproved
+from .errors import ConfigurationError, ConfigurationUnreadable, NotApproved
 from .writing import read_whole, replace_whole
 
 __all__ = ["Approvals"]
@@ -38,14 +42,16 @@ class Approvals:
         """Remember that the person agreed to this entry, in the place of what was approved under its name. Raises
         `ConfigurationError`.
         """
-        data, known = self._read()
-        self._write(data, known | {definition.name: definition.digest})
+        with self._locked():
+            data, known = self._read()
+            self._write(data, known | {definition.name: definition.digest})
 
     def remove(self, name: str) -> None:
         """Forget what was approved under a name. Raises `ConfigurationError`."""
-        data, known = self._read()
-        if known.pop(name, None) is not None:
-            self._write(data, known)
+        with self._locked():
+            data, known = self._read()
+            if known.pop(name, None) is not None:
+                self._write(data, known)
 
     def check(self, definition: ServerDefinition) -> None:
         """Nothing, for an entry that was approved as it stands. Raises `NotApproved` for any other."""
@@ -57,6 +63,17 @@ class Approvals:
             f"the server {definition.name!r} {what}, so it is not used; look at it and agree with: dovetail servers "
             f"approve {definition.name}"
         )
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        """While the file is changed: no other process does. Raises `ConfigurationError`."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self.path):
+                yield
+        except (OSError, TimeoutError) as problem:
+            why = getattr(problem, "strerror", None) or problem
+            raise ConfigurationError(f"{str(self.path)!r} can't be written: {why}; nothing changed") from None
 
     def _read(self) -> tuple[bytes | None, dict[str, str]]:
         data = read_whole(self.path)
