@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from dovetail.client.rounds import asks, plainly_complete
+from dovetail.client.rounds import asks, plainly_complete, says_nothing_else
 from dovetail.protocol import codec, envelope, messages, names
 from dovetail.protocol.envelope import Malformed, Message, classify
 from dovetail.protocol.errors import FeatureUnavailable, RemoteProtocolError
-from dovetail.protocol.exchange import ClientExchange
+from dovetail.protocol.exchange import ClientExchange, Exchange
+from dovetail.protocol.revisions import PROFILES, STATELESS
 from dovetail.protocol.types import (
     CallToolParams,
     CallToolResult,
@@ -24,6 +25,7 @@ from dovetail.protocol.types import (
     ReadResourceParams,
     Result,
     ServerCapabilities,
+    TextContent,
 )
 from dovetail.protocol.types.capabilities import ListChanged
 
@@ -187,3 +189,58 @@ def test_a_result_that_asks_is_never_plainly_complete() -> None:
 def test_a_pattern_is_a_request() -> None:
     pattern = messages.request_pattern("a%b", b'{"_meta":{"t":%d}')
     assert pattern % (1, 2, b'"x":3}') == messages.request(1, "a%b", b'{"_meta":{"t":2},"x":3}')
+
+
+def test_a_result_whose_bytes_say_nothing_else_is_complete() -> None:
+    """As reading its type says, wherever a member of that name stands, and however it is written."""
+    chance, found = random.Random(11), 0
+    members = [
+        *TYPES,
+        '"result\\u0054ype":"input_required"',
+        '"resultType" : "complete"',
+        '"structuredContent":{"resultType":"complete"}',
+        '"structuredContent":{"resultType":"input_required"}',
+        '"content":[{"type":"text","text":"\\"resultType\\":\\"input_required\\""}]',
+        '"content":[]',
+    ]
+    for _ in range(3000):
+        some = [each for each in chance.sample(members, chance.randint(1, 3)) if each]
+        body = msgspec.Raw(("{" + ",".join(some) + "}").encode())
+        if says_nothing_else(body):
+            found += 1
+            assert asks(body, may_ask=False, method=names.TOOLS_CALL) is None, body
+    assert found > 200
+
+
+@pytest.mark.parametrize("info", [None, Implementation(name="s", version="1", title="t")])
+def test_an_encoded_result_is_marked_as_a_value_is(info: Implementation | None) -> None:
+    """In the same order: who reads one and writes it again, to see what it did not know, finds the same bytes."""
+    result = CallToolResult(content=[TextContent(text="t")])
+    stamp = messages.Stamp(PROFILES[STATELESS[-1]], info)
+    assert stamp.head + codec.encode(result)[1:] == codec.encode(stamp.mark(result))
+
+
+@pytest.mark.parametrize(
+    "meta,more",
+    [
+        ("", False),
+        ('"progressToken":1', False),
+        ('"progressToken":"t","io.modelcontextprotocol/logLevel":"info"', False),
+        ('"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"', True),
+        ('"own/key":1', True),
+        ('"io.dovetail/version":"2"', True),
+        ('"io.modelcontextprotocol/subscriptionId":"1"', True),
+    ],
+)
+@pytest.mark.parametrize("method", [names.TOOLS_CALL, names.TOOLS_LIST])
+def test_a_call_knows_whether_its_caller_says_more(meta: str, more: bool, method: str) -> None:
+    """Whether it was read at once (a call of a tool), or not."""
+    said = f'"{names.META_PROTOCOL_VERSION}":"{STATELESS[-1]}","{names.META_CLIENT_CAPABILITIES}":{{}}'
+    meta = f"{said},{meta}" if meta else said
+    params = f'{{"name":"t","_meta":{{{meta}}}}}'
+    message = envelope.read(f'{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}'.encode())
+    assert (message.whole is not None) == (method == names.TOOLS_CALL)
+    call = Exchange().judge(message, STATELESS[-1])
+    assert call.says_more is more
+    on_a_pipe = Exchange().judge(message)
+    assert (on_a_pipe.params, on_a_pipe.peer) == (call.params, call.peer)

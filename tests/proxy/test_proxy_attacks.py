@@ -209,8 +209,8 @@ async def test_what_waits_for_a_caller_that_does_not_read_is_bounded() -> None:
         for number in range(2000):
             passing.log(MessageNotice(level="error", data=f"{number} " + "x" * 100_000))
         assert passing._size <= MAX_WAITING_BYTES
-    assert passing._sending is not None
-    passing._sending.cancel()
+    assert passing.sending is not None
+    passing.sending.cancel()
 
 
 class Endless(Provider):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dovetail import (
@@ -23,12 +24,13 @@ from dovetail import (
     RPCError,
     TextContent,
 )
-from dovetail.providers import ProvidedPage, Provider
+from dovetail.extensions import Call, Channel
+from dovetail.providers import Provided, ProvidedPage, Provider
 from dovetail.proxy import ParkingLost, ProxyProvider, proxy_app
 from dovetail.proxy.parking import ParkedCall
 from dovetail.security import Credentials
 from dovetail.testing.serving import served
-from dovetail.types import CallToolResult
+from dovetail.types import CallToolResult, Tool
 
 STATEFUL, STATELESS = "2025-11-25", "2026-07-28"
 
@@ -472,3 +474,46 @@ def test_its_error_is_among_all_errors() -> None:
 
     assert dovetail.errors.ParkingLost is ParkingLost
     assert json.dumps(ParkingLost("gone").message) == '"gone"'
+
+
+async def test_a_proxy_that_finds_tools_in_its_own_way_is_asked() -> None:
+    """What is known of the upstream's list does not go before what a class of its own says."""
+    upstream = App("behind")
+
+    @upstream.tool
+    async def work() -> str:
+        return "done"
+
+    class Choosy(ProxyProvider):
+        asked = 0
+
+        async def find_tool(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+            self.asked += 1
+            return None if self.asked > 1 else await super().find_tool(call, channel, name)
+
+    provider = Choosy(upstream)
+    app = App("front")
+    app.mount(None, provider)
+    async with Client(app) as client:
+        assert (await client.call_tool("work")).text == "done"
+        with pytest.raises(InvalidParams, match="there is no tool"):
+            await client.call_tool("work")
+    assert provider.asked == 2
+
+
+async def test_results_pass_to_each_caller_as_its_revision_has_them() -> None:
+    """What was found out of results for one caller is not taken for one of another revision."""
+    upstream = App("behind")
+
+    @upstream.tool
+    async def work() -> int:
+        return 7
+
+    front = proxy_app(upstream)
+    async with Client(front):  # as long as it is served, the connection is the same
+        for revision in (STATELESS, "2025-03-26", STATEFUL, STATELESS):
+            found: list[CallToolResult] = []
+            for target in (upstream, front):
+                async with Client(target, revision=revision) as client:
+                    found.append(msgspec.structs.replace((await client.call_tool("work")).raw, meta=None))
+            assert found[0] == found[1]

@@ -607,3 +607,61 @@ async def test_what_can_t_be_mounted_is_refused_where_it_stands() -> None:
         rename({"a": "c", "b": "c"})
     with pytest.raises(ValueError, match="prefix"):
         namespace("a/b")
+
+
+class AtHand(Provider):
+    """A provider whose tools can be given at once, and are counted where they have to be looked for."""
+
+    def __init__(self, *given: Provided[Any], certain: bool = True) -> None:
+        self.given = given
+        self.certain = certain
+        self.sought = 0
+
+    async def tool_versions(self, call: Call, channel: Channel, name: str) -> list[Provided[Any]]:
+        self.sought += 1
+        return [each for each in self.given if each.name == name]
+
+    def tool_at_hand(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+        return next((each for each in self.given if each.name == name), None) if self.certain else None
+
+
+def saying(text: str, version: str | None = None) -> Provided[Any]:
+    async def answer(call: Call, channel: Channel) -> CallToolResult:
+        return CallToolResult(content=[TextContent(text=text)])
+
+    return Provided(
+        described=Tool(name="say", input_schema={"type": "object"}), answer=answer, version=version
+    )
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "first,second,said,sought",
+    [
+        ([AtHand(saying("1"))], AtHand(saying("2")), "1", 0),
+        ([AtHand()], AtHand(saying("2")), "2", 2),  # the first may have one, and is asked
+        ([AtHand(saying("1"), certain=False)], AtHand(saying("2")), "1", 1),
+        ([AtHand(saying("1", "1"))], AtHand(saying("2", "2")), "2", 2),  # there may be higher versions
+    ],
+    ids=["at hand", "not there", "not certain", "versions"],
+)
+async def test_a_tool_that_is_at_hand_is_the_one_that_would_be_found(
+    first: list[AtHand], second: AtHand, said: str, sought: int, revision: str
+) -> None:
+    app = App("town")
+    before = sum(each.sought for each in (*first, second))
+    for each in (*first, second):
+        app.mount(None, each)
+    async with Client(app, revision=revision) as client:
+        assert (await client.call_tool("say")).text == said
+    assert sum(each.sought for each in (*first, second)) - before == sought
+
+
+async def test_a_tool_at_hand_is_not_taken_for_a_version_that_is_asked_for() -> None:
+    one = AtHand(saying("1"))
+    app = App("town")
+    app.mount(None, one)
+    async with Client(app) as client:
+        with pytest.raises(InvalidParams, match="in the version '2'"):
+            await client.call_tool("say", version="2")
+    assert one.sought == 1

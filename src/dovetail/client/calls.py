@@ -64,7 +64,7 @@ from .own_meta import own_meta
 from .resolving import ResultResolver
 from .results import OutputInvalid, ToolResult
 from .round_visits import RoundVisits
-from .rounds import asks, check_result_type, drive, is_added, plainly_complete
+from .rounds import asks, check_result_type, drive, is_added, plainly_complete, says_nothing_else
 from .server_warnings import ServerWarning
 
 R = TypeVar("R")
@@ -392,22 +392,23 @@ class Caller:
     def _settings(self, link: Link, method: str, params: Any, how: CallSettings) -> RequestSettings:
         options = self._options
         timeout, maximum = options.timeout, options.max_timeout
-        if how.timeout is not UNSET:
+        if how.timeout is None:
+            timeout = maximum = None
+        elif how.timeout is not UNSET:
             timeout, maximum = self.limits(how)
         mirrored = isinstance(params, CallToolParams) and link.transport.http
+        forwarded = how if isinstance(how, ForwardSettings) else None
+        log_level = self.log_level if forwarded is None else forwarded.log_level
         return RequestSettings(
             call=method in _CALLS or method not in _OWN,
             timeout=timeout,
             maximum=maximum,
             progress=how.progress or options.progress,
             meta=None if how.meta is None else own_meta(how.meta, options.additions.declared),
-            log_level=self._log_level(how) if link.stateless else None,
-            capabilities=how.capabilities if isinstance(how, ForwardSettings) else None,
+            log_level=log_level if link.stateless else None,
+            capabilities=None if forwarded is None else forwarded.capabilities,
             header_parameters=self.catalogue.headers(params.name) if mirrored else (),
         )
-
-    def _log_level(self, how: CallSettings) -> LogLevel | None:
-        return how.log_level if isinstance(how, ForwardSettings) else self.log_level
 
     async def forward(
         self, method: str, params: Params | Mapping[str, Any], how: CallSettings
@@ -416,8 +417,10 @@ class Caller:
         result of an unknown type.
         """
         body = await self.trip(method, params if isinstance(params, Params) else dict(params), how)
+        if says_nothing_else(body):
+            return body
         link = self.connection.link
-        if not link.profile.has(Feature.RESULT_TYPE):
+        if not link.profile.has(_RESULT_TYPE):
             return body
         try:
             capabilities = how.capabilities if isinstance(how, ForwardSettings) else None

@@ -5,7 +5,7 @@ server asks), `listening` (changes). This file is the face alone.
 Specification: server/*, client/*, basic/*.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar, Unpack, cast, overload
 
@@ -643,7 +643,7 @@ class Client:
         body = await self._caller.typed(method, members, how, known_only=not self._options.additions.declared)
         return codec.decode(body) if into is None else self._connection.link.read(method, body, into)
 
-    async def forward(
+    def forward(
         self,
         method: str,
         params: Params | Mapping[str, Any],
@@ -653,7 +653,7 @@ class Client:
         meta: Mapping[str, Any] | None = None,
         log_level: LogLevel | None = None,
         capabilities: ClientCapabilities | None = None,
-    ) -> Raw | InputRequired:
+    ) -> Coroutine[Any, Any, Raw | InputRequired]:
         """Send a request on that somebody else made, and give its result as it came: as JSON that was not read, or as
         what it asks for.
 
@@ -667,11 +667,11 @@ class Client:
         how = ForwardSettings(
             timeout=timeout,
             progress=progress,
-            meta=passed_meta(meta, self._options.additions.declared),
+            meta=meta and passed_meta(meta, self._options.additions.declared),
             log_level=log_level,
             capabilities=capabilities,
         )
-        return await self._caller.forward(method, params, how)
+        return self._caller.forward(method, params, how)
 
     async def notify(
         self,

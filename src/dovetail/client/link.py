@@ -185,7 +185,8 @@ class Link:
         self._ids: OpenRequests[None] = OpenRequests()
         self._timeouts: dict[RequestId, CallTimeout] = {}
         self._alarm = TimeoutTimer(self._timeouts)
-        self._callback_queues: dict[RequestId, CallbackQueue] = {}
+        #: Who hears of progress, by request: a queue from the first notice on.
+        self._progress: dict[RequestId, ProgressHandler | CallbackQueue] = {}
         #: Who hears of progress under the token of a request that was answered, and goes on all the same.
         self.followed: dict[RequestId, Callable[[ProgressNotice], None]] = {}
         self._asked: dict[RequestId, asyncio.Task[None]] = {}
@@ -284,9 +285,9 @@ class Link:
         guard = self._guard(f"{method} to {self.server}", settings.timeout, settings.maximum)
         if settings.call:
             guard.call = _CallInProgress(copy_context(), method, params, settings.meta)
-        callback_queue = None if settings.progress is None else CallbackQueue(settings.progress, "progress")
-        if callback_queue is not None:
-            self._callback_queues[id] = callback_queue
+        progress = settings.progress
+        if progress is not None:
+            self._progress[id] = progress
         self._timeouts[id] = guard
         if settings.started is not None:
             settings.started(id)
@@ -295,8 +296,8 @@ class Link:
                 reply = await self.transport.request(out)
                 if reply.message.odd:
                     self._odd_response(method, reply.message)
-                if callback_queue is not None:
-                    await callback_queue.drain()
+                if progress is not None and isinstance(heard := self._progress[id], CallbackQueue):
+                    await heard.drain()
                 return reply
         except DovetailError as problem:
             if guard.ended:
@@ -312,9 +313,8 @@ class Link:
             self._asked_by.pop(id, None)
             if self._quiet is not None and not self._timeouts:
                 self._quiet.set()
-            if callback_queue is not None:
-                del self._callback_queues[id]
-                callback_queue.close()
+            if progress is not None and isinstance(heard := self._progress.pop(id), CallbackQueue):
+                heard.close()
 
     async def notify(
         self, method: str, params: Any = None, *, timeout: float | None | UnsetType = UNSET
@@ -485,10 +485,12 @@ class Link:
             guard = self._timeouts.get(token)
             if guard is not None:
                 guard.progress()
-            callback_queue = self._callback_queues.get(token)
-            if callback_queue is not None:
+            heard = self._progress.get(token)
+            if heard is not None:
+                if not isinstance(heard, CallbackQueue):
+                    heard = self._progress[token] = CallbackQueue(heard, "progress")
                 origin = self.origin(token)
-                callback_queue.put(event.params, call=origin.call, context=origin.context)
+                heard.put(event.params, call=origin.call, context=origin.context)
             elif token in self.followed:
                 self.followed[token](event.params)
             return
@@ -646,8 +648,9 @@ class Link:
             guard.abort(copy_of(error))
         for task in tuple(self._asked.values()):
             task.cancel()
-        for callback_queue in self._callback_queues.values():
-            callback_queue.close()
+        for heard in self._progress.values():
+            if isinstance(heard, CallbackQueue):
+                heard.close()
 
     def _check(self) -> None:
         if self._closing is not None:

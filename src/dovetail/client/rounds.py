@@ -40,6 +40,9 @@ class _ResultPeek(Struct, frozen=True):
 
 
 _peek: Final = codec.reader(_ResultPeek).read
+_TYPE: Final = b'"resultType"'
+_TYPE_COMPLETE: Final = b'"resultType":"%b"' % names.RESULT_COMPLETE.encode()
+_ESCAPE: Final = b"\\u"
 
 
 def result_type(body: Raw, method: str) -> str:
@@ -90,6 +93,15 @@ def plainly_complete(body: Raw, kind: type[R], *, typed: bool) -> R | None:
     except codec.DECODE_ERRORS:
         return None
     return result if not typed or getattr(result, "result_type", "") in _COMPLETE else None
+
+
+def says_nothing_else(body: Raw) -> bool:
+    """Whether a result is complete as far as its bytes show without being read: it has no other member of the name, nor
+    one that is written with escapes. False for any other, be it complete or not.
+    """
+    data = bytes(body)
+    many = data.count(_TYPE)
+    return (many == 0 or (many == 1 and _TYPE_COMPLETE in data)) and _ESCAPE not in data
 
 
 def is_added(body: Raw, method: str) -> bool:

@@ -177,6 +177,16 @@ class GatewayServer(Provider):
         shown = None if found is None else self._as_shown("tools", found)
         return () if shown is None else (shown,)
 
+    def tool_at_hand(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+        """The tool that is shown under a name, where the server's list is known."""
+        own = self._names.own("tools", name)
+        found = None if own is None else self._proxy.tool_at_hand(call, channel, own)
+        return None if found is None else self._as_shown("tools", found)
+
+    def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
+        """Nothing is known without its caller, whose connection it is about."""
+        return None
+
     async def find_prompt(self, call: Call, channel: Channel, name: str) -> Provided[Prompt] | None:
         """The prompt that is shown under a name."""
         own = await self._own("prompts", call, channel, name)

@@ -20,6 +20,7 @@ from ..logs import get_logger
 from ..protocol.paging import InvalidCursor
 from ..providers import AskingRunner, ListKind, Provided, ProvidedPage
 from ..proxy.lists import MAX_PAGES, MAX_READING
+from ..security.principal import Principal
 from ..server.providers.composite import LIST, PAGE_BYTES, PAGES_AT_ONCE, Composite, PageHints
 from ..server.providers.transform import asking
 from ..types import Prompt, Tool, encode
@@ -170,6 +171,21 @@ class GatewayServers(Composite):
             return await super().tool_versions(call, channel, name)
         server = self._by_name.get(server_of(name))
         return () if server is None else await server.tool_versions(call, channel, name)
+
+    def tool_at_hand(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+        """The tool of that name, where the server that is in the name is certain of it."""
+        if self._bare:
+            return super().tool_at_hand(call, channel, name)
+        server = self._by_name.get(server_of(name))
+        return None if server is None else server.tool_at_hand(call, channel, name)
+
+    def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
+        """None: no server is known to have anything without being asked."""
+        return None
+
+    def knows(self, kind: ListKind, name: str) -> bool:
+        """Whether any is known to have a thing of that name: none is."""
+        return False
 
     async def find_prompt(self, call: Call, channel: Channel, name: str) -> Provided[Prompt] | None:
         """The prompt of that name, of the server that is in the name."""

@@ -6,6 +6,7 @@ read parameters, and tell whether a request may be sent, by what the revision ha
 
 from typing import Any, cast
 
+import msgspec
 from msgspec import Raw, Struct, field
 from msgspec.structs import force_setattr
 
@@ -20,6 +21,8 @@ from .types.notifications import ListenParams
 from .types.requests import LogLevel, Params, ProgressToken, RequestId
 from .types.tools import CallToolParams
 
+_UNSAID = Raw(b"")
+
 
 class _ReadParams(Struct, frozen=True):
     """What is kept of parameters that were read."""
@@ -28,6 +31,28 @@ class _ReadParams(Struct, frozen=True):
 
 
 _marked = codec.reader(_ReadParams)
+
+
+class _FilledMeta(Struct, frozen=True, forbid_unknown_fields=True):
+    """The members of ``_meta`` that a client fills in by itself, for each request anew; unread."""
+
+    token: Raw = field(default=_UNSAID, name=names.META_PROGRESS_TOKEN)
+    revision: Raw = field(default=_UNSAID, name=names.META_PROTOCOL_VERSION)
+    info: Raw = field(default=_UNSAID, name=names.META_CLIENT_INFO)
+    capabilities: Raw = field(default=_UNSAID, name=names.META_CLIENT_CAPABILITIES)
+    log_level: Raw = field(default=_UNSAID, name=names.META_LOG_LEVEL)
+
+
+class _FilledParams(Struct, frozen=True):
+    meta: _FilledMeta | None = field(default=None, name=names.META)
+
+
+class _FilledMessage(Struct, frozen=True):
+    params: _FilledParams | None = None
+
+
+_filled_params = msgspec.json.Decoder(_FilledParams)
+_filled_message = msgspec.json.Decoder(_FilledMessage)
 
 
 class Peer(Struct, frozen=True):
@@ -80,6 +105,21 @@ class Call(Struct, frozen=True, eq=False, gc=False):
         """The whole ``_meta`` of the request, as it came."""
         found = self.members.get(names.META)
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+    @property
+    def says_more(self) -> bool:
+        """Whether there is anything in ``_meta`` that a client does not fill in by itself: nothing of it is read for
+        that, nor is the rest.
+        """
+        message = self.message
+        try:
+            if message.whole is None:
+                _filled_params.decode(message.given or b"{}")
+            else:
+                _filled_message.decode(message.data)
+        except codec.DECODE_ERRORS:
+            return True
+        return False
 
     @property
     def custom_meta(self) -> dict[str, Any]:

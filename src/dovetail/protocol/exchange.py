@@ -124,10 +124,13 @@ class Exchange:
         id = message.id
         if message.kind is not Kind.REQUEST or id is None:
             raise MessageRefused(InvalidRequest("a request is expected here"), id)
-        profile = self._profiles.get(header_revision) if header_revision is not None else None
+        revision, whole = header_revision, message.whole
+        if revision is None and whole is not None and whole.meta is not None:  # on a pipe, it alone says it
+            revision = whole.meta.protocol_version
+        profile = None if revision is None else self._profiles.get(revision)
         if profile is None:
             return self._judge_slowly(message, id)
-        params = message.whole or self._plainly_read(message, profile.revision)
+        params = whole or self._plainly_read(message, profile.revision)
         if params is None:
             return self._judge_slowly(message, id)
         meta = params.meta
@@ -209,6 +212,9 @@ class Exchange:
 
 _MAX_SAID: Final = 64
 _EMPTY: Final = len(b"{}")
+#: What most callers of a proxy can do, and how it is written.
+_NOTHING: Final = ClientCapabilities()
+_NONE: Final = codec.encode(_NOTHING)
 _META_MEMBER: Final = b'{"%b":%%b}' % names.META.encode()
 #: Members of `_meta` that a request has from its maker alone.
 _FILLED: Final = frozenset(
@@ -291,7 +297,13 @@ class ClientExchange:
         Raises `FeatureUnavailable` as `check_method` does.
         """
         if type(progress_token) is int and type(id) is int and not meta and log_level is None:
-            said = b"" if capabilities is None else codec.encode(capabilities)
+            said = (
+                b""
+                if capabilities is None
+                else _NONE
+                if capabilities == _NOTHING
+                else codec.encode(capabilities)
+            )
             pattern = self._patterns.get((method, said)) if self._patterns_for is self.server else None
             pattern = pattern or self._pattern(method, capabilities, said)
             body = self.profile.encode(params)

@@ -122,12 +122,14 @@ class Stamp:
 
     def __init__(self, profile: Profile, info: Implementation | None) -> None:
         self._meta: dict[str, Any] | None = None
-        #: What an already encoded result begins with, its own brace taken off.
-        self.head = b"{" + _RESULT_TYPE
+        #: What an already encoded result begins with, its own brace taken off: the marks in the order in which `mark`
+        #: has them encoded, so that who encodes what it read to see what it did not know finds the same bytes.
+        self.head = b"{"
         if info is not None:
             described = profile.encode(info)
             self._meta = {names.META_SERVER_INFO: Raw(described)}
             self.head += _SERVER_INFO + described + b"},"
+        self.head += _RESULT_TYPE
 
     def mark(self, value: Result) -> Result:
         """The result, marked."""

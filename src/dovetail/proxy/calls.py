@@ -19,7 +19,8 @@ Specification: basic/patterns/mrtr; client/elicitation, client/sampling, client/
 import asyncio
 import contextvars
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final, cast
 
 import msgspec
@@ -31,7 +32,7 @@ from ..extensions import Call, Channel, Encoded, Result
 from ..logs import get_logger
 from ..protocol import names
 from ..providers import AskingRunner
-from ..revisions import PROFILES, Feature
+from ..revisions import PROFILES, Feature, Profile
 from ..server.context import Context, reached_body
 from ..types import (
     CacheableResult,
@@ -45,14 +46,32 @@ from ..types import (
     encode,
     reader,
 )
-from .connections import NOTHING, Connection, ConnectionUse, UpstreamConnections, announced, asking_part
+from .connections import (
+    NOTHING,
+    Connection,
+    ConnectionUse,
+    UpstreamConnections,
+    WayOfResults,
+    announced,
+    asking_part,
+)
 from .failures import unanswered
 from .kept_results import CacheHints, KeptResults, hints_of, read_subject
 from .lists import MAX_THINGS
 from .parking import ParkedCall, Parking, PendingQuestions
 from .passing import Passing, current
 from .questions import PassedQuestion, carried, plain_params
-from .upstream_tasks import as_task, followed, knowing, state_of, takes_tasks, task_in, task_of, wants_tasks
+from .upstream_tasks import (
+    SendPassed,
+    as_task,
+    followed,
+    knowing,
+    state_of,
+    takes_tasks,
+    task_in,
+    task_of,
+    wants_tasks,
+)
 
 log = get_logger("dovetail.proxy")
 
@@ -97,17 +116,9 @@ class Forwarder:
         self._parking.close()
 
     async def answer(self, call: Call, channel: Channel, support: str = "") -> Result | Encoded:
-        """What the upstream answers. Raises the upstream's `RPCError`, and what its client raises. ``support``: as of
-        `Passing`.
+        """What the upstream answers. Raises the upstream's `RPCError`, what its client raises, and what msgspec does
+        for an answer that is not what it should be. ``support``: as of `Passing`.
         """
-        try:
-            return await self._answer(call, channel, support)
-        except msgspec.MsgspecError as problem:
-            raise RemoteProtocolError(
-                f"what answers {call.method} can't be read: {str(problem)[:200]}"
-            ) from None
-
-    async def _answer(self, call: Call, channel: Channel, support: str) -> Result | Encoded:
         by_rounds = call.profile.stateless or channel.durable is not None
         if by_rounds and getattr(call.params, "request_state", None) is not None:
             return await self._by_rounds(call, channel, None, support)
@@ -115,24 +126,27 @@ class Forwarder:
         if keeps and (kept := self._at_hand(call, channel)) is not None:
             return kept
         passing = Passing(call, channel, support)
-        lease = await self._connections.lease(call, channel, passing)
+        connections = self._connections
+        lease = connections.shared(passing) or await connections.lease(call, channel, passing)
         connection = lease.connection
         changes = self._kept.changes(connection) if keeps else 0
         if (
             by_rounds
-            and connection.client.era == "stateful"
             and asking_part(call.peer.capabilities) is not NOTHING
+            and connection.client.era == "stateful"
         ):
             return await self._parkable(call, channel, lease, passing)
-        with lease:
+        try:
             body = await self._send(connection, passing, call.params)
             if isinstance(body, InputRequired):
                 if by_rounds:
                     return await self._by_rounds(call, channel, _outcome(body), support)
-                return result_for(call, connection, await self._by_requests(connection, passing, body))
-            if keeps and connection.client.era == "stateless":
+                body = await self._by_requests(connection, passing, body)
+            elif keeps and connection.client.era == "stateless":
                 self._keep(call, channel, connection, body, changes)
             return result_for(call, connection, body)
+        finally:
+            lease.release()
 
     # Reads that may be kept
 
@@ -276,43 +290,50 @@ class Forwarder:
 
     # Sending
 
-    async def _send(self, connection: Connection, passing: Passing, params: Params) -> Raw | InputRequired:
+    def _send(
+        self, connection: Connection, passing: Passing, params: Params
+    ) -> Awaitable[Raw | InputRequired]:
         """One trip to the upstream, to the end of the task that it may become, and what it says meanwhile told. Raises
         as `Client.forward` does.
         """
-        client, channel = connection.client, passing.channel
+        if isinstance(params, CallToolParams):
+            return self._call_tool(connection, passing, params)
+        return self._forward(connection, passing, passing.call.method, params)
 
-        async def send(
-            method: str, params: Any, *, tasks: bool = False, patient: bool = False
-        ) -> Raw | InputRequired:
-            return await self._forward(connection, passing, method, params, tasks=tasks, patient=patient)
-
-        if not isinstance(params, CallToolParams):
-            return await send(passing.call.method, params)
+    async def _call_tool(
+        self, connection: Connection, passing: Passing, params: CallToolParams
+    ) -> Raw | InputRequired:
+        client, channel, method = connection.client, passing.channel, passing.call.method
         if client.era == "stateful":
             wanted = passing.support == "required" or (passing.support and channel.durable is not None)
             if wanted and takes_tasks(client.server_capabilities):
-                return await as_task(send, params, label=self._label())
-            return await send(passing.call.method, params)
-        task = task_of(params.request_state)
+                return await as_task(self._sender(connection, passing), params, label=self._label())
+            return await self._forward(connection, passing, method, params)
+        task = None if params.request_state is None else task_of(params.request_state)
         if task is not None:
-            return await followed(send, passing.channel, task, params.input_responses, label=self._label())
+            send, answers = self._sender(connection, passing), params.input_responses
+            return await followed(send, channel, task, answers, label=self._label())
         tasks = channel.stops_at_body or params.name in self._tasks
         try:
-            body = await send(passing.call.method, params, tasks=tasks)
+            body = await self._forward(connection, passing, method, params, tasks=tasks)
         except MissingCapability as refusal:
             if tasks or not wants_tasks(refusal):
                 raise
             if len(self._tasks) >= MAX_THINGS:
                 self._tasks.clear()
             self._tasks.add(params.name)
-            tasks, body = True, await send(passing.call.method, params, tasks=True)
+            tasks, body = True, await self._forward(connection, passing, method, params, tasks=True)
         task = task_in(body) if tasks else None
         if task is None:
             return body
         if channel.stops_at_body:
             return InputRequired(request_state=state_of(task))
-        return await followed(send, passing.channel, task, None, label=self._label())
+        return await followed(
+            self._sender(connection, passing), passing.channel, task, None, label=self._label()
+        )
+
+    def _sender(self, connection: Connection, passing: Passing) -> SendPassed:
+        return partial(self._forward, connection, passing)
 
     async def _forward(
         self,
@@ -321,32 +342,33 @@ class Forwarder:
         method: str,
         params: Any,
         *,
-        tasks: bool,
-        patient: bool,
+        tasks: bool = False,
+        patient: bool = False,
     ) -> Raw | InputRequired:
         """One request to the upstream. Raises as `Client.forward` does."""
         call, client = passing.call, connection.client
         level = call.log_level
         if level is not None and level != connection.level and client.era == "stateful":
             await _set_level(connection, level)
-        said = call.params.meta is not None
+        said = call.params.meta
         announced_now = announced(call.peer.capabilities)
+        if isinstance(params, Params) and params.meta is not None:
+            params = replace(params, meta=None)
         token = current.set(passing)
         try:
             return await client.forward(
                 method,
-                replace(params, meta=None)
-                if isinstance(params, Params) and params.meta is not None
-                else params,
-                progress=None if call.progress_token is None else passing.progress,
-                meta=_meta(call.raw).meta if said else None,
+                params,
+                progress=None if said is None or said.progress_token is None else passing.progress,
+                meta=_meta(call.raw).meta if said is not None and call.says_more else None,
                 log_level=level,
                 capabilities=knowing(announced_now) if tasks else announced_now,
                 timeout=None if patient else self._timeout,
             )
         finally:
             current.reset(token)
-            await passing.said()
+            if passing.sending is not None:
+                await passing.said()
 
 
 class _MetaMember(Struct, frozen=True):
@@ -450,16 +472,18 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
     data = bytes(body)
     if data[:1] != b"{":
         raise RemoteProtocolError(f"the result of {call.method} is no object")
-    client = connection.client
-    profile = call.profile
-    row = profile.client_requests[call.method]
-    hinted = profile.has(Feature.CACHE_HINTS) and issubclass(row.result, CacheableResult)
-    if not profile.carries(PROFILES[client.revision], row.result):
-        result = reader(row.result).keep(body)
+    client, profile = connection.client, call.profile
+    between = (call.method, profile, client.revision)
+    way = connection.results.get(between)
+    if way is None:
+        way = connection.results[between] = _way_of_results(*between)
+    hinted = way.hinted
+    if not way.carried:
+        result = way.reader.keep(body)
         if hinted and isinstance(result, CacheableResult) and result.ttl_ms is None:
             return replace(result, ttl_ms=0, cache_scope="private")
         return result
-    reader(row.result).read(body)
+    way.reader.read(body)
     begins = connection.result_head
     if begins and not hinted and profile.stateless and data.startswith(begins):
         rest = data[len(begins) :]
@@ -492,6 +516,16 @@ def result_for(call: Call, connection: Connection, body: Raw) -> Result | Encode
         if said:
             return Result(meta=said, extra=members)
     return msgspec.json.encode(members)
+
+
+def _way_of_results(method: str, profile: Profile, revision: str) -> WayOfResults:
+    """How results of a method pass to callers of a profile from an upstream of a revision."""
+    kind = profile.client_requests[method].result
+    return WayOfResults(
+        reader=reader(kind),
+        hinted=issubclass(kind, CacheableResult) and profile.has(Feature.CACHE_HINTS),
+        carried=profile.carries(PROFILES[revision], kind),
+    )
 
 
 def _result_head(data: bytes, meta: Raw) -> bytes:

@@ -21,14 +21,15 @@ from itertools import count
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from ..client import Client, StateChange
 from ..errors import DovetailError, InternalError
 from ..extensions import Asked, Call, Change, Channel, Extension, ExtensionQuestion, Principal, Result
 from ..logs import get_logger
+from ..revisions import Profile
 from ..server.questions import Elicit, Roots, Sample
-from ..types import ClientCapabilities, MessageNotice, encode, reader
+from ..types import ClientCapabilities, MessageNotice, Reader, encode, reader
 from .failures import unanswered
 from .passing import Passing, current
 from .questions import carried, plain_params
@@ -50,11 +51,22 @@ _IDENTIFIER: Final = "io.dovetail/proxy"
 _numbers: Final = count()
 
 
+class WayOfResults(Struct, frozen=True):
+    """How the results of a method pass from an upstream of a revision to callers of a profile: what reads them, whether
+    they have hints for caches there, and whether they are ``carried`` in the bytes that they came in.
+    """
+
+    reader: Reader[Any]
+    hinted: bool
+    carried: bool
+
+
 class Connection:
     """One connection to the upstream, and the calls that go over it. ``number``: no other has it. ``exclusive``: a call
     has it to itself. ``one_caller``: all calls are of one session of callers, or of one call. ``payer``: the caller in
     whose share it is, while it is used. ``result_head``: how results over it begin, up to their first member of
-    interest, where they all begin alike.
+    interest, where they all begin alike. ``results``: how they pass, by method, the callers' profile and the
+    upstream's revision.
     """
 
     def __init__(self, client_of: Callable[["Connection"], Client], now: float) -> None:
@@ -67,6 +79,7 @@ class Connection:
         self.used = now
         self.level: str | None = None
         self.result_head = b""
+        self.results: dict[tuple[str, Profile, str], WayOfResults] = {}
         self.client: Final = client_of(self)
 
     async def answer(self, call: Call, _asked: Asked) -> Result:
@@ -208,6 +221,15 @@ class UpstreamConnections:
             raise
         return lease
 
+    def shared(self, passing: Passing) -> ConnectionUse | None:
+        """A use of the one connection that all calls share, without waiting; None where they do not all share one, or
+        it is not open: then `lease` has one.
+        """
+        there = self._all.get(_MAIN) if self.stateless and self._credentials is None else None
+        if there is None or there[0].client.state != "ready":
+            return None
+        return ConnectionUse(there[0], passing, self._released)
+
     async def main(self) -> Connection:
         """The connection of the proxy itself, open: callers that can't be asked anything and have no session may share
         it. Raises what opening it raises.
@@ -224,7 +246,10 @@ class UpstreamConnections:
         """The connection for a list, if it is open."""
         if self.stateless is None:
             return None
-        there = self._all.get(self._key(channel, asking_part(call.peer.capabilities))[0])
+        if self.stateless and self._credentials is None:
+            there = self._all.get(_MAIN)
+        else:
+            there = self._all.get(self._key(channel, asking_part(call.peer.capabilities))[0])
         return there[0] if there and there[0].client.state == "ready" else None
 
     def _key(self, channel: Channel, capabilities: ClientCapabilities) -> tuple[tuple[Any, ...], bool]:

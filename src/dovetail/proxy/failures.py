@@ -9,6 +9,8 @@ Specification: basic/index, "Error Codes".
 
 from typing import Final
 
+from msgspec import MsgspecError
+
 from ..errors import (
     ConnectFailed,
     ConnectionLost,
@@ -56,6 +58,11 @@ def unanswered(text: str, *, retry_safe: bool = False) -> UpstreamFailed:
     return failure
 
 
+def unreadable(method: str, problem: MsgspecError) -> RemoteProtocolError:
+    """What the upstream answered to a method is not what it should be."""
+    return RemoteProtocolError(f"what answers {method} can't be read: {str(problem)[:200]}")
+
+
 def _reason(problem: DovetailError) -> str:
     match problem:
         case ConnectFailed():
@@ -85,4 +92,4 @@ def _text(problem: DovetailError) -> str:
     return one_line(Exception.__str__(problem))[:_LONGEST]
 
 
-__all__ = ["UpstreamFailed", "failure_of", "unanswered"]
+__all__ = ["UpstreamFailed", "failure_of", "unanswered", "unreadable"]

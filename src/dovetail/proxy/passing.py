@@ -36,7 +36,8 @@ current: Final[ContextVar["Passing | None"]] = ContextVar("dovetail_passing", de
 class Passing:
     """A call that is passed on. ``call`` and ``channel`` are of its caller's request, and change with each round.
     ``support``: how the upstream lists that its tool may be a task ("optional", "required"; 2025-11-25).
-    ``reaches_caller``: its caller has a request open, by which it can be asked.
+    ``reaches_caller``: its caller has a request open, by which it can be asked. ``sending``: what brings the caller the
+    messages that wait, if any do.
     """
 
     def __init__(self, call: Call, channel: Channel, support: str = "") -> None:
@@ -48,7 +49,7 @@ class Passing:
         self._progress: float | None = None
         self._waiting: deque[bytes] = deque()
         self._size = 0
-        self._sending: asyncio.Task[None] | None = None
+        self.sending: asyncio.Task[None] | None = None
 
     def went_on(self, call: Call, channel: Channel) -> None:
         """Its caller sent it again."""
@@ -82,19 +83,19 @@ class Passing:
 
     async def said(self) -> None:
         """Wait until all that was said has left."""
-        if self._sending is not None:
-            await self._sending
+        if self.sending is not None:
+            await self.sending
 
     def _say(self, method: str, notice: Any) -> None:
         message = messages.notice(self.call.profile, method, notice)
-        if self._sending is None and self.channel.tell(message):
+        if self.sending is None and self.channel.tell(message):
             return
         self._waiting.append(message)
         self._size += len(message)
         while len(self._waiting) > MAX_WAITING or self._size > MAX_WAITING_BYTES:
             self._next()
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send())
+        if self.sending is None:
+            self.sending = asyncio.create_task(self._send())
 
     def _next(self) -> bytes:
         message = self._waiting.popleft()
@@ -106,7 +107,7 @@ class Passing:
             while self._waiting:
                 await self.channel.emit(self._next())
         finally:
-            self._sending = None
+            self.sending = None
 
 
 __all__ = ["MAX_WAITING", "MAX_WAITING_BYTES", "Passing", "current"]

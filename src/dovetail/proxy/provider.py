@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from functools import cached_property
 from typing import Any, Final, Literal, Unpack
 
+from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from ..client import Client, ClientOptions, Target
@@ -23,11 +24,12 @@ from ..protocol import names
 from ..providers import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider
 from ..revisions import PROFILES
 from ..security.limits import LogThrottle
+from ..security.principal import Principal
 from ..types import Prompt, Resource, ResourceTemplate, ServerCapabilities, Tool, ToolExecution
 from .calls import Forwarder
 from .connections import Connection, Credentials, Share, UpstreamConnections
 from .description import UpstreamDescription
-from .failures import UpstreamFailed, failure_of
+from .failures import UpstreamFailed, failure_of, unreadable
 from .kept_results import KeptResults
 from .lists import MAX_THINGS, Lists
 from .upstream_tasks import makes_tasks
@@ -103,6 +105,10 @@ class ProxyProvider(Provider):
         self._description = UpstreamDescription(list_timeout)
         self._seldom = LogThrottle()
         self._tools: dict[str, tuple[Tool, Provided[Tool]]] = {}
+        kind = type(self)  # a class that finds tools in its own way is asked for each
+        self._finds_tools: Final = (
+            kind.find_tool is ProxyProvider.find_tool and kind.tool_versions is Provider.tool_versions
+        )
         self._connections = UpstreamConnections(
             target,
             options,
@@ -243,6 +249,18 @@ class ProxyProvider(Provider):
         """The upstream's tool of a name."""
         return self._provided("tools", await self._found("tools", call, channel, name))
 
+    def tool_at_hand(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+        """The upstream's tool of a name, where its list is known and the connection for the call is open."""
+        if not self._finds_tools:
+            return None
+        there = self._connections.at_hand(call, channel)
+        found = None if there is None else self._lists.at_hand("tools", there, name)
+        return None if found is None else self._provided_tool(found)
+
+    def known_one(self, kind: ListKind, name: str, principal: Principal | None) -> Provided[Any] | None:
+        """Nothing is known without its caller, whose connection it is about."""
+        return None
+
     async def find_prompt(self, call: Call, channel: Channel, name: str) -> Provided[Prompt] | None:
         """The upstream's prompt of a name."""
         return self._provided("prompts", await self._found("prompts", call, channel, name))
@@ -332,11 +350,15 @@ class ProxyProvider(Provider):
     # Using
 
     def _by(self, support: str) -> Handler:
+        forwarder = self._caller
+
         async def answer(call: Call, channel: Channel) -> Result | Encoded:
             try:
-                return await self._caller.answer(call, channel, support)
+                return await forwarder.answer(call, channel, support)
             except DovetailError as problem:
                 raise self._told(problem) from problem
+            except MsgspecError as problem:
+                raise self._told(unreadable(call.method, problem)) from problem
 
         return answer
 

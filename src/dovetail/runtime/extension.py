@@ -280,10 +280,12 @@ class Extensions:
 
     ``declared``: what is announced of them. ``profiles``: the revisions with their methods. ``changes``: kinds of
     change, each with the one that brings it. ``has_results``: whether there is any further kind of result.
+    ``run_tasks``: whether any of them can run a tool as a task.
     """
 
     def __init__(self, given: Iterable[Extension] | Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._all: Final = tuple(_extensions(given))
+        self.run_tasks: Final = any(each.around_tool is not None for each in self._all)
         self.declared: Final[dict[str, dict[str, Any]]] = {}
         self.changes: Final[dict[ChangeType, Extension]] = {}
         self.profiles = PROFILES
@@ -364,11 +366,6 @@ class Extensions:
             if middleware is not None:
                 handler = around(middleware, handler)
         return handler
-
-    @property
-    def run_tasks(self) -> bool:
-        """Whether any of them can run a tool as a task."""
-        return any(each.around_tool is not None for each in self._all)
 
     def offered(self, capabilities: ServerCapabilities, channel: Channel) -> ServerCapabilities:
         """What a server can do, with what extensions add for whoever calls."""

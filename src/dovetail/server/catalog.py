@@ -6,7 +6,7 @@ that clients hear of it, each only of what it can see.
 Specification: server/utilities/pagination, server/utilities/caching; server/resources, "Subscriptions".
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -97,7 +97,7 @@ class Mounted(Protocol):
 
     async def page(self, kind: ListKind, call: Call, channel: Channel) -> Result | CachedResult: ...
 
-    async def call_tool(self, call: Call, channel: Channel) -> Result | Encoded: ...
+    def call_tool(self, call: Call, channel: Channel) -> Awaitable[Result | Encoded]: ...
 
     async def find_resource(self, call: Call, channel: Channel, uri: str) -> object: ...
 

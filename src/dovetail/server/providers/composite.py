@@ -293,7 +293,15 @@ class Composite(Provider):
                 if found.version is None:
                     return chosen(versions, None) or found
                 versions.append(found)
-        return chosen(versions, None)
+        return chosen(versions, None) if versions else None
+
+    def tool_at_hand(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+        """The tool of that name, where the first that may have one is certain of it, and it is the only version."""
+        for source in self.sources:
+            if source.may_have("tools", name):
+                found = source.tool_at_hand(call, channel, name)
+                return found if found is not None and found.version is None else None
+        return None
 
     def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
         """What is equal as long as a caller sees the same list."""

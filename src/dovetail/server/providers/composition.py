@@ -8,7 +8,7 @@ Specification: server/utilities/pagination, server/utilities/caching.
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -46,6 +46,7 @@ from ...protocol.types import (
     PromptReference,
     ReadResourceResult,
     Result,
+    Tool,
 )
 from ...runtime.channel import Channel
 from ...runtime.dispatch import Encoded
@@ -319,22 +320,36 @@ class Composition:
 
     # Using
 
-    async def call_tool(self, call: Call, channel: Channel) -> Result | Encoded:
-        """Call a mounted tool. Raises `InvalidParams` for one that there is not."""
+    def call_tool(self, call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
+        """Call a mounted tool. Raises `InvalidParams` for one that there is not, at the latest when it is awaited."""
         params: Any = call.params
-        found = await self._mounted.find_tool(call, channel, params.name)
+        found = None
+        if (
+            params.meta is None or params.meta.version is None
+        ):  # else it may be about another one of that name
+            found = self._mounted.tool_at_hand(call, channel, params.name)
+        if found is None:
+            return self._call_sought(params.name, call, channel)
+        return self._call_found(found, call, channel)
+
+    async def _call_sought(self, name: str, call: Call, channel: Channel) -> Result | Encoded:
+        found = await self._mounted.find_tool(call, channel, name)
         if found is None:
             version = asked_version(call)
             of_it = "" if version is None else f" in the version {version[:64]!r}"
-            raise InvalidParams(f"there is no tool {params.name[:128]!r}{of_it}")
+            raise InvalidParams(f"there is no tool {name[:128]!r}{of_it}")
+        return await self._call_found(found, call, channel)
+
+    def _call_found(self, found: Provided[Any], call: Call, channel: Channel) -> Awaitable[Result | Encoded]:
+        """Call the tool that was found. Raises what keeps its caller from that."""
         demand(channel, found.scopes)
         self._check_headers(found, call, channel)
         if found.version is not None:
             call = of_version(call, channel, found.version)  # what goes on later goes on in it
         if not self._extensions.run_tasks:
-            return await self._called(found, call, channel)
+            return self._called(found, call, channel)
         self._note_tasks(found)
-        return await self._extensions.around_tool(_served(found), partial(self._called, found))(call, channel)
+        return self._extensions.around_tool(_served(found), partial(self._called, found))(call, channel)
 
     async def _called(self, found: Provided[Any], call: Call, channel: Channel) -> Result | Encoded:
         """Call a tool, whose failures are told as those of an app's own tools are."""
@@ -361,10 +376,10 @@ class Composition:
         """Raise `HeaderMismatch` where a header contradicts an argument that it repeats: for tools that are not known
         before they are looked for; of others the endpoint has seen it (`header_parameters`).
         """
-        if channel.transport != "http" or not call.profile.stateless or self.knows("tools", found.name):
+        if channel.transport != "http" or not call.profile.stateless:
             return
         parameters = self._annotated(found)
-        if parameters:
+        if parameters and not self.knows("tools", found.name):
             params: Any = call.params
             given = codec.tree(codec.decode(params.arguments)) if params.arguments else None
             headers = {name: value.encode("latin-1", "replace") for name, value in channel.headers.items()}
@@ -372,12 +387,13 @@ class Composition:
 
     def _annotated(self, found: Provided[Any]) -> tuple[HeaderParameter, ...]:
         """The arguments that headers repeat in a call of a tool; gone through once for each schema that it has."""
-        schema = found.described.input_schema
-        kept = self._parameters.get(found.name)
+        tool: Tool = found.described
+        schema = tool.input_schema
+        kept = self._parameters.get(tool.name)
         if kept is None or kept[0] is not schema:
             if len(self._parameters) >= _MAX_ANNOTATED:
                 self._parameters.clear()
-            kept = self._parameters[found.name] = schema, _mirrored(schema)
+            kept = self._parameters[tool.name] = schema, _mirrored(schema)
         return kept[1]
 
     def header_parameters(self, name: str, principal: Principal | None) -> tuple[HeaderParameter, ...]:

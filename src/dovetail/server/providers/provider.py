@@ -209,6 +209,12 @@ class Provider:
         """
         return chosen([each for each in self.known(kind, principal) or () if each.name == name], None)
 
+    def tool_at_hand(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
+        """The tool that `find_tool` would give who asks, where that is certain without waiting; None where it is not,
+        and `find_tool` is asked (default: always). Raises nothing. Override it where calls are to cost little.
+        """
+        return None
+
     def fingerprint(self, kind: ListKind, principal: Principal | None) -> Hashable | None:
         """What is equal as long as a caller sees the same list, None where `known` is (default: a hash of `known`)."""
         known = self.known(kind, principal)

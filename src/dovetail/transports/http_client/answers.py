@@ -11,9 +11,9 @@ Specification: 2025-11-25 basic/transports; 2026-07-28 basic/transports/streamab
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from ...protocol import envelope, names
@@ -29,7 +29,7 @@ from ...protocol.errors import (
     TransportError,
 )
 from ...protocol.types.requests import RequestId
-from ..http1.client.http_backend import BackendResponse, WholeResponse
+from ..http1.client.http_backend import BackendResponse
 
 __all__ = [
     "ERROR_BODY",
@@ -106,7 +106,7 @@ class EndpointResponse:
 
     def whole(self, most: int) -> bytes | None:
         """See `WholeResponse.whole`; None where the response can't be asked."""
-        take = cast("WholeResponse", self._response).whole if hasattr(self._response, "whole") else None
+        take: Callable[[int], bytes | None] | None = getattr(self._response, "whole", None)
         return None if take is None or self._body is not None else take(most)
 
     async def finish(self) -> None:

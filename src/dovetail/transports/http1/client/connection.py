@@ -311,7 +311,7 @@ class HTTPClientConnection(asyncio.Protocol):
 
         ``bodiless``: its answer will be (HEAD).
         """
-        transport = cast("asyncio.Transport", self._transport)
+        transport: Any = self._transport
         answer = self._answer = HTTP1Response(self, self._loop, self.shown)
         answer.bodiless = bodiless
         self.since = math.inf
