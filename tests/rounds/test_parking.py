@@ -113,7 +113,7 @@ async def test_a_question_of_the_body_alone_closes_its_round_at_once(
 ) -> None:
     """Nothing waits for quiet: no question is parked, so no turn of the loop is taken for it."""
     parked: list[object] = []
-    monkeypatch.setattr(Rounds, "_park", lambda _, questions: parked.append(questions))
+    monkeypatch.setattr(Rounds, "park", lambda _, questions: parked.append(questions))
     app = App("alone")
 
     @app.tool(timeout=60 if way == "in a deadline" else None)

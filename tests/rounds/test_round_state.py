@@ -189,6 +189,29 @@ ALTERED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @MODERN
 @pytest.mark.hostile
+@pytest.mark.parametrize("length", [0, 5000], ids=["short", "long"])
+async def test_arguments_count_to_their_last_letter(revision: str, length: int, connect: Any) -> None:
+    """Long ones by their digest. Keys may come in another order."""
+    app = App("state")
+
+    @app.tool
+    async def tool(ctx: Context, text: str, mark: str) -> str:
+        return f"{mark} {await ctx.elicit('A?', str)}"
+
+    wire = await connect(app, revision, ALL)
+    text = "x" * length
+    params = {"name": "tool", "arguments": {"text": text, "mark": "a"}}
+    result = await wire.result("tools/call", params)
+    retry = {"requestState": result["requestState"], "inputResponses": {"question-1": accept("b")}}
+    for other in ({"text": text + "x", "mark": "a"}, {"text": text, "mark": "b"}):
+        assert (await wire.error("tools/call", {**params, **retry, "arguments": other}))["code"] == INVALID
+    turned = {"mark": "a", "text": text}
+    answer = await wire.result("tools/call", {**params, **retry, "arguments": turned})
+    assert answer["content"][0]["text"] == "a b"
+
+
+@MODERN
+@pytest.mark.hostile
 async def test_every_claim_counts(revision: str, connect: Any) -> None:
     app, entered = make_app(keys=[KEY])
     wire = await connect(app, revision, ALL)

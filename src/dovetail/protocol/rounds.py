@@ -41,6 +41,8 @@ PADDING: Final = 128
 """Bytes that the record of a call's steps grows by, at least: its length tells no more."""
 _NONCE: Final = 16
 _NO_STEPS: Final = b" " * (PADDING - len("{}"))
+_SHORT: Final = 1024
+"""Bytes up to which what state is bound to stands for itself."""
 _canonical: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -59,6 +61,11 @@ class WireQuestion(Struct, frozen=True, dict=True):
         import hashlib  # with all that it brings, a server that never asks needs none of it
 
         return hashlib.sha256(self.method.encode() + b"\0" + (self.lasting or self.params)).hexdigest()[:32]
+
+    @cached_property
+    def request(self) -> InputRequest:
+        """The question as the client is to see it."""
+        return InputRequest(method=self.method, params=Raw(self.params))
 
 
 class RecordedAnswer(Struct, frozen=True):
@@ -110,21 +117,16 @@ class Journal(Struct):
         """Note what is asked now, and give it as the client is to see it."""
         self.round += 1
         self.asked = {key: question.digest for key, question in questions.items()}
-        return {
-            key: InputRequest(method=question.method, params=Raw(question.params))
-            for key, question in questions.items()
-        }
+        return {key: question.request for key, question in questions.items()}
 
 
 _journals: Final = codec.reader(Journal)
 
 
 def binding_of(method: str, params: RetryParams, *, principal: str, audience: str) -> bytes:
-    """What request state is bound to. Arguments in another order of keys give the same binding; another version of a
-    tool does not.
+    """What request state is bound to: a JSON text, or the digest of a long one behind a byte that no JSON begins with.
+    Arguments in another order of keys give the same binding; another version of a tool does not.
     """
-    import hashlib
-
     subject: Any = None
     arguments: Any = None
     version: list[str] = []
@@ -138,7 +140,11 @@ def binding_of(method: str, params: RetryParams, *, principal: str, audience: st
     elif isinstance(params, ReadResourceParams):
         subject = params.uri
     whole = _canonical.encode([method, subject, arguments, principal, audience, *version])
-    return hashlib.sha256(whole).digest()
+    if len(whole) <= _SHORT:
+        return whole
+    import hashlib
+
+    return b"\0" + hashlib.sha256(whole).digest()
 
 
 def dump(journal: Journal) -> bytes:

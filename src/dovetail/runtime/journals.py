@@ -152,31 +152,44 @@ class Journals:
             caller = repr(caller_of(channel.principal, channel.remote))
             journal.owner = hashlib.sha256(caller.encode()).hexdigest()[:24]
 
-    async def seal(
-        self, journal: rounds.Journal, binding: bytes, channel: Channel, *, before: bytes | None = None
-    ) -> str:
-        """The state that brings the journal back. ``before``: what `open` found in the store for the round before.
-
-        Raises `JournalTooLarge` where nothing may hold it, and `StoreError`.
+    def seal(self, journal: rounds.Journal, binding: bytes) -> str | None:
+        """The state that brings the journal back, where that travels whole; None where something has to be awaited
+        first: see `seal_away`. Raises `JournalTooLarge` where nothing may hold it.
         """
         data = rounds.dump(journal)
         if len(data) > MAX_JOURNAL:
             raise JournalTooLarge(MAX_JOURNAL)
-        sealer = await self._seals() if self._sealer is None else self._sealer
+        sealer = self._sealer
+        if sealer is None:
+            return None
         try:
             state = sealer.seal(_WHOLE + data, binding=binding)
         except SealTooLarge as problem:
             if self._kv is None:
                 raise JournalTooLarge(problem.limit) from problem
-        else:
-            if len(state) <= self._spill or self._kv is None:
+            return None
+        return state if len(state) <= self._spill or self._kv is None else None
+
+    async def seal_away(
+        self, journal: rounds.Journal, binding: bytes, channel: Channel, *, before: bytes | None = None
+    ) -> str:
+        """The same where `seal` gave none: once there is a sealer, or with the journal left in the store. ``before``:
+        what `open_away` found there for the round before. Raises `JournalTooLarge` and `StoreError`.
+        """
+        if self._sealer is None:
+            await self._seals()
+            state = self.seal(journal, binding)
+            if state is not None:
                 return state
         self.assign(journal, channel)
-        await self._put_away(journal, data, before)
+        await self._put_away(journal, rounds.dump(journal), before)
         place = _JournalPosition(journal.owner, journal.nonce, journal.round)
+        sealer = await self._seals()
         return sealer.seal(_AWAY + codec.encode(place), binding=binding)
 
     async def _seals(self) -> Sealer:
+        if self._sealer is not None:
+            return self._sealer
         if self._stored_sealer is None:
             raise RuntimeError("journals need a sealer, or what gives one")
         self._sealer = await self._stored_sealer()
@@ -194,11 +207,21 @@ class Journals:
             if await kv.compare_and_set(key, there, value, ttl=rounds.LIFETIME + rounds.SKEW):
                 return
 
-    async def open(self, state: str, binding: bytes) -> tuple[rounds.Journal, bytes | None]:
-        """The journal, and as bytes if it was in the store. Raises `SealBroken` and `DECODE_ERRORS` for what is none,
-        `InvalidParams` for a stale one, and `StoreError`.
+    def open(self, state: str, binding: bytes) -> rounds.Journal | None:
+        """The journal of a state that brings it whole; None where something has to be awaited first: see `open_away`.
+
+        Raises `SealBroken` and `DECODE_ERRORS` for what is none, and `InvalidParams` for a stale one.
         """
-        sealer = await self._seals() if self._sealer is None else self._sealer
+        if self._sealer is None:
+            return None
+        content = self._sealer.open(state, binding=binding)
+        return rounds.load(content[1:], now=time.time()) if content[:1] == _WHOLE else None
+
+    async def open_away(self, state: str, binding: bytes) -> tuple[rounds.Journal, bytes | None]:
+        """The same where `open` gave none: the journal, and as bytes if it was in the store. Raises as `open`, and
+        `StoreError`.
+        """
+        sealer = await self._seals()
         content = sealer.open(state, binding=binding)
         if content[:1] == _WHOLE:
             return rounds.load(content[1:], now=time.time()), None

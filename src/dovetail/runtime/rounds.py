@@ -36,6 +36,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, NoReturn, cast
 
 from msgspec import Raw, Struct
@@ -114,31 +115,18 @@ class Rounds:
     rehearsal did that it must not. ``mark``: of the body's context when it began; without one, rounds wait for quiet.
     """
 
-    __slots__ = (
-        *(
-            "_body",
-            "_carried",
-            "_channel",
-            "_closed_with",
-            "_durable",
-            "_journal",
-            "_journals",
-            "_loop",
-        ),
-        *(
-            "_open",
-            "_parked",
-            "_policy",
-            "_pressing",
-            "_quiet",
-            "_received",
-            "_rehearsal",
-            "_replayed",
-            "_running",
-        ),
-        *("_unsure", "_watched"),
-        *("closed", "diverged", "mark", "pressed", "suspended"),
-    )
+    pressed = False
+    closed = False
+    suspended = False
+    diverged: str | None = None
+    mark: Mark | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _running = 0
+    _quiet = 0
+    _watched = False
+    _pressing = False
+    _unsure = False
+    _carried: Mapping[str, Raw] = MappingProxyType({})
 
     def __init__(
         self,
@@ -151,7 +139,6 @@ class Rounds:
         rehearsal: bool = False,
     ) -> None:
         self._durable = None if rehearsal else channel.durable
-        self._carried: Mapping[str, Raw] = {}
         self._journals = journals
         self._channel = channel
         self._received = received
@@ -160,20 +147,9 @@ class Rounds:
         self._rehearsal = rehearsal
         self._replayed = received.journal.round > 0
         self._body = body
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._parked: dict[asyncio.Future[None], asyncio.Task[object] | None] = {}
         self._open: dict[str, rounds.WireQuestion] = {}
-        self._closed_with: dict[str, rounds.WireQuestion] = {}
-        self._running = 0
-        self._quiet = 0
-        self._watched = False
-        self._pressing = False
-        self.pressed = False
-        self._unsure = False
-        self.closed = False
-        self.suspended = False
-        self.diverged: str | None = None
-        self.mark: Mark | None = None
+        self._closed_with: Mapping[str, rounds.WireQuestion] = {}
         if watchers and not rehearsal:
             for watcher in tuple(watchers):
                 watcher(self)
@@ -213,7 +189,9 @@ class Rounds:
         binding = journals.binding(call.method, params, channel)
         state, responses = params.request_state or "", params.input_responses or {}
         try:
-            journal, before = await journals.open(state, binding)
+            journal, before = journals.open(state, binding), None
+            if journal is None:
+                journal, before = await journals.open_away(state, binding)
             redeeming = redemption(journal, state, responses) if policy.single_use else None
         except (SealBroken, *codec.DECODE_ERRORS):
             raise InvalidParams(
@@ -319,74 +297,75 @@ class Rounds:
 
     # Asking
 
-    async def ask(self, questions: Mapping[str, rounds.WireQuestion], *, named: bool) -> dict[str, Raw]:
-        """The answers, if all are there; else parks until the round closes. Raises `Suspend`.
+    def find(self, questions: Mapping[str, rounds.WireQuestion], *, named: bool) -> dict[str, Raw] | None:
+        """The answers, if all are there; None where `park` is to be awaited with the questions. Raises `Suspend`, where
+        the round is over, or closes with them.
 
-        Answers in a request without state count for questions with a name; a number may mean another question.
+        ``named``: the author gave the keys. One that is a number is asked by the task of the body alone, and no answer
+        in a request without state counts for it, which may have meant another question.
         """
         if self.closed:
             self._end()
-        if named:
+        if named and self._received.volunteered:
             volunteered = self._received.volunteered
             for key in questions.keys() & volunteered.keys():
                 self._journal.volunteer(key, questions[key], volunteered[key])
         answers: dict[str, Raw] = {}
-        missing: dict[str, rounds.WireQuestion] = {}
         for key, question in questions.items():
             answer = self._journal.answer(key, question)
-            if answer is None:
-                missing[key] = question
-            else:
+            if answer is not None:
                 answers[key] = answer
-        if not missing:
-            if self._parked:
-                self._stir()
-        elif self._closes_at_once(missing):
-            raise Suspend
-        else:
-            await self._park(missing)
+        if len(answers) < len(questions):
+            missing = (
+                {key: each for key, each in questions.items() if key not in answers} if answers else questions
+            )
+            self._close_at_once(missing, by_body=not named)
+            return None
+        if self._parked:
+            self._stir()
         return answers
 
-    async def ask_again(self, questions: Mapping[str, rounds.WireQuestion]) -> NoReturn:
-        """The recorded answers were no good: park with the same questions. Raises `Suspend`."""
+    def reject(self, questions: Mapping[str, rounds.WireQuestion]) -> None:
+        """The recorded answers to these were no good: `park` with the same questions. Raises as `find`."""
         for key in questions:
             self._journal.forget(key)
         if self.closed:
             self._end()
-        if self._closes_at_once(questions):
-            raise Suspend
-        await self._park(questions)
+        self._close_at_once(questions)
 
-    def _closes_at_once(self, questions: Mapping[str, rounds.WireQuestion]) -> bool:
-        """Close the round with these questions, if the body asks them and nothing that it started is left: then nobody
-        could ask beside it, and no turn of the loop would bring another question.
+    def _close_at_once(self, questions: Mapping[str, rounds.WireQuestion], *, by_body: bool = False) -> None:
+        """Close the round with these questions, if the body asks them (as is known where ``by_body``) and nothing that
+        it started is left: then nobody could ask beside it, and no turn of the loop would bring another question.
         """
         if self._parked or self._running or self.mark is None or may_go_on(self.mark):
-            return False
-        if asyncio.current_task() is not self._body:
-            return False
+            return
+        if not by_body and asyncio.current_task() is not self._body:
+            return
         self._check_room(questions)
         self._closed_with = self._open = dict(questions)
         self.closed = self.suspended = True
-        return True
+        raise Suspend
 
     def _check_room(self, questions: Mapping[str, rounds.WireQuestion]) -> None:
         if len(self._open) + len(questions) > rounds.MAX_QUESTIONS:
             raise LocalProtocolError(f"at most {rounds.MAX_QUESTIONS} questions fit into one round")
 
-    async def _park(self, questions: Mapping[str, rounds.WireQuestion]) -> NoReturn:
-        self._check_room(questions)
+    async def park(self, questions: Mapping[str, rounds.WireQuestion]) -> NoReturn:
+        """Wait until the round closes, with those of the questions that have no answer. Raises `Suspend`."""
+        journal, opened = self._journal, self._open
+        missing = {key: each for key, each in questions.items() if journal.answer(key, each) is None}
+        self._check_room(missing)
         self._loop = asyncio.get_running_loop()
         place: asyncio.Future[None] = self._loop.create_future()
         task = self._parked[place] = asyncio.current_task(self._loop)
-        self._open.update(questions)
+        opened.update(missing)
         self._stir()
         try:
             await place
         except asyncio.CancelledError:
             if not self.closed:
-                for key in questions:
-                    self._open.pop(key, None)
+                for key in missing:
+                    opened.pop(key, None)
                 self._stir(CLIMB)
             raise  # by the program itself: closing wakes the question before it cancels the body
         finally:
@@ -546,7 +525,11 @@ class Rounds:
                 journals.assign(journal, self._channel)
                 await journals.redemptions.begin(journal)
             received = self._received
-            state = await journals.seal(journal, received.binding, self._channel, before=received.before)
+            state = journals.seal(journal, received.binding)
+            if state is None:
+                state = await journals.seal_away(
+                    journal, received.binding, self._channel, before=received.before
+                )
         except StoreError as problem:
             raise journals.failed(problem) from problem
         return rounds.required(requests, state)

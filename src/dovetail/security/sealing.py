@@ -50,11 +50,18 @@ __all__ = [
 
 MIB: Final = 1024 * 1024
 _VERSION: Final = b"\x01"
-_KEY_ID: Final = 8
+_HEAD: Final = 9
+"""Bytes in front of the nonce: the version and the key's id. They are a multiple of three, so that the letters that
+spell them spell nothing else, and a token shows its key as it is written."""
+
 _NONCE: Final = 12
 _TAG: Final = 16
 _INSIDE: Final = struct.Struct(">BQ")
 """How the content is written (always `_PLAIN`), and when the token was issued (milliseconds since 1970)."""
+
+_HEAD_LETTERS: Final = _HEAD * 4 // 3
+_LEAST: Final = -(-(_HEAD + _NONCE + _INSIDE.size + _TAG) * 4 // 3)
+"""Letters of the shortest token."""
 
 _PLAIN: Final = 0
 _SKEW: Final = 60.0
@@ -65,8 +72,9 @@ _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URL: Final = bytes(
     {0x2D: 0x2B, 0x5F: 0x2F}.get(each, each if bytes([each]).isalnum() else 0x21) for each in range(256)
 )
-#: The letters that may be last, by how many stand in the last group of four: those without bits to spare.
-_LAST: Final = ("", "", "AQgw", "AEIMQUYcgkosw048")
+#: By how many letters stand in the last group of four: those that may be last, which have no bits to spare, and how the
+#: codec reads the token.
+_ENDINGS: Final = (("", b'"%b"'), ("", b""), ("AQgw", b'"%b=="'), ("AEIMQUYcgkosw048", b'"%b="'))
 #: Both are in C from end to end, and many times as fast as `binascii` with what is as good as random.
 _write: Final = msgspec.json.Encoder().encode
 _read: Final = msgspec.json.Decoder(bytes).decode
@@ -130,11 +138,17 @@ class AESGCMSealer:
         if not max_age > 0 or max_bytes < 1:
             raise ValueError("max_age and max_bytes must be above zero")
         name = purpose.encode()
-        self._context = struct.pack(">I", len(name)) + name
+        context = struct.pack(">I", len(name)) + name
+        #: By the letters that a token begins with: what opens it, and what it is bound to whatever its binding.
         self._ciphers = {
-            identity: AESGCM(_key_for_purpose(key, self._context)) for identity, key in keyring.items()
+            _spell(_VERSION + identity): (
+                AESGCM(_key_for_purpose(key, context)),
+                _VERSION + identity + context,
+            )
+            for identity, key in keyring.items()
         }
-        self._newest = next(iter(self._ciphers))
+        self._newest, self._bound = next(iter(self._ciphers.values()))
+        self._head = self._bound[:_HEAD]
         self._invalid: type[Exception] = InvalidTag
         self._max_age = max_age
         self._max_bytes = max_bytes
@@ -147,23 +161,19 @@ class AESGCMSealer:
             raise SealTooLarge(
                 f"{len(plaintext)} bytes to seal, more than {self._max_bytes}", self._max_bytes
             )
-        head = _VERSION + self._newest
         nonce = os.urandom(_NONCE)
         inside = _INSIDE.pack(_PLAIN, int(self._clock() * 1000)) + plaintext
-        sealed = self._ciphers[self._newest].encrypt(nonce, inside, head + self._context + binding)
-        return _spell(head + nonce + sealed)
+        return _spell(self._head + nonce + self._newest.encrypt(nonce, inside, self._bound + binding))
 
     def open(self, token: str, *, binding: bytes) -> bytes:
         """What was sealed. Raises `SealBroken`, whatever is wrong."""
-        if len(token) > self._max_token:
+        known = self._ciphers.get(token[:_HEAD_LETTERS])
+        if known is None or not _LEAST <= len(token) <= self._max_token:
             raise SealBroken
+        cipher, bound = known
         raw = _unspell(token)
-        head, rest = raw[: 1 + _KEY_ID], raw[1 + _KEY_ID :]
-        cipher = self._ciphers.get(head[1:]) if head[:1] == _VERSION else None
-        if cipher is None or len(rest) < _NONCE + _INSIDE.size + _TAG:
-            raise SealBroken
         try:
-            inside = cipher.decrypt(rest[:_NONCE], rest[_NONCE:], head + self._context + binding)
+            inside = cipher.decrypt(raw[_HEAD : _HEAD + _NONCE], raw[_HEAD + _NONCE :], bound + binding)
         except self._invalid:
             raise SealBroken from None
         written, issued = _INSIDE.unpack_from(inside)
@@ -272,15 +282,16 @@ def _digest(data: bytes) -> bytes:
 
 
 def _spell(raw: bytes) -> str:
-    return _write(raw)[1:-1].rstrip(b"=").translate(_TO_URL).decode("ascii")
+    return _write(raw).translate(_TO_URL, b'"=').decode("ascii")
 
 
 def _unspell(token: str) -> bytes:
     """The bytes of a token. Raises `SealBroken` unless it is spelled exactly as `_spell` does."""
     over = len(token) % 4
-    if over and token[-1] not in _LAST[over]:
+    last, quoted = _ENDINGS[over]
+    if over and token[-1] not in last:
         raise SealBroken
     try:
-        return _read(b'"%b%b"' % (token.encode("ascii").translate(_FROM_URL), b"=" * (-over % 4)))
+        return _read(quoted % token.encode("ascii").translate(_FROM_URL))
     except (UnicodeEncodeError, msgspec.ValidationError):
         raise SealBroken from None

@@ -228,7 +228,8 @@ class Context:
         """
         question = Elicit(message, form_of(form))
         key, named = self._key(key)
-        return (await self._ask_all({key: question}, named=named))[key]
+        answers = self._put({key: question}, named=named)
+        return (answers if isinstance(answers, dict) else await answers)[key]
 
     async def elicit_url(
         self, message: str, url: str, *, key: str | None = None, elicitation_id: str | None = None
@@ -302,7 +303,14 @@ class Context:
         self._numbered += 1
         return f"question-{self._numbered}", False
 
-    def _ask_all(self, questions: Mapping[str, Question[Any]], *, named: bool) -> Awaitable[dict[str, Any]]:
+    async def _ask_all(self, questions: Mapping[str, Question[Any]], *, named: bool) -> dict[str, Any]:
+        answers = self._put(questions, named=named)
+        return answers if isinstance(answers, dict) else await answers
+
+    def _put(
+        self, questions: Mapping[str, Question[Any]], *, named: bool
+    ) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+        """Ask; the answers if they are there, else what is to be awaited for them. ``named``: see `Rounds.find`."""
         refuse_inside("a question was asked")
         if len(questions) > MAX_QUESTIONS:
             raise LocalProtocolError(f"at most {MAX_QUESTIONS} questions fit into one round")
@@ -315,7 +323,7 @@ class Context:
         rounds = self._open_rounds()
         if rounds is None:
             return self._ask_by_requests(questions)
-        return self._ask_by_rounds(rounds, questions, named=named)
+        return self._put_in_rounds(rounds, questions, named=named)
 
     async def _ask_by_requests(self, questions: Mapping[str, Question[Any]]) -> dict[str, Any]:
         call = self._call
@@ -360,11 +368,13 @@ class Context:
         except FeatureUnavailable as problem:
             raise missing(question.needs(), str(problem)) from problem
 
-    async def _ask_by_rounds(
+    def _put_in_rounds(
         self, rounds: Rounds, questions: Mapping[str, Question[Any]], *, named: bool
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | Awaitable[NoReturn]:
         wire = self._on_the_wire(questions)
-        answers = await rounds.ask(wire, named=named)
+        answers = rounds.find(wire, named=named)
+        if answers is None:
+            return rounds.park(wire)
         values: dict[str, Any] = {}
         again: dict[str, WireQuestion] = {}
         for key, question in questions.items():
@@ -373,7 +383,8 @@ class Context:
             except (AnswerInvalid, *codec.DECODE_ERRORS):
                 again[key] = wire[key]
         if again:
-            await rounds.ask_again(again)
+            rounds.reject(again)
+            return rounds.park(again)
         return values
 
     def _on_the_wire(self, questions: Mapping[str, Question[Any]]) -> dict[str, WireQuestion]:
@@ -469,7 +480,9 @@ async def demand_visits(context: Context, visits: URLElicitationRequired) -> NoR
     call, rounds = context._call, context._open_rounds()
     asked = {f"visit-{number}": visit for number, visit in enumerate(visits_in(visits), 1)}
     if rounds is not None:
-        await rounds.ask_again(context._on_the_wire(asked))
+        wire = context._on_the_wire(asked)
+        rounds.reject(wire)
+        await rounds.park(wire)
     for visit in asked.values():
         visit.check(call.profile, call.peer.capabilities)
     if not call.profile.has(Feature.URL_ELICITATION_ERROR):

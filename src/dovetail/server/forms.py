@@ -52,7 +52,7 @@ class AnswerInvalid(DovetailError):
 class _SchemaField(Struct, frozen=True):
     """``name`` as in the form. ``values``: what each choice stands for, or None.
 
-    ``nullable``: None is a value of it.
+    ``nullable``: None is a value of it. ``plain``: what the schema takes is the value already.
     """
 
     name: str
@@ -61,6 +61,7 @@ class _SchemaField(Struct, frozen=True):
     nullable: bool
     values: Mapping[str, Any] | None
     read: Callable[[bytes], Any]
+    plain: bool = False
 
     def value(self, item: Any) -> Any:
         """What an answer stands for, as JSON: of a choice that is not made of texts, the value itself."""
@@ -132,7 +133,9 @@ class Form(Generic[T]):
         if not isinstance(given, dict):
             raise AnswerInvalid([("", "the answer is not an object")])
         members = cast("dict[str, Any]", given)
-        known = {name: item for name, item in members.items() if name in properties and item is not None}
+        known = members
+        if None in members.values() or not members.keys() <= properties.keys():
+            known = {name: item for name, item in members.items() if name in properties and item is not None}
         found: list[tuple[str, str]] = []
         for violation in self._validator.check(known, size=size):
             name = owner(violation.path, properties) or violation.path
@@ -153,12 +156,15 @@ class Form(Generic[T]):
 
     def _misfit(self, name: str, item: Any, schema: dict[str, Any], read: dict[str, Any]) -> str:
         """What is wrong with a value that the schema takes, or "": then ``read`` has what its type makes of it."""
+        field = self._fields.get(name)
+        if field is not None and field.plain:
+            read[name] = item
+            return ""
         check = _FORMATS.get(schema.get("format", ""))
         if check is not None and not check(item):
             return f"expected text in the format {schema['format']}"
-        if name not in self._fields:
+        if field is None:
             return ""
-        field = self._fields[name]
         try:
             read[name] = field.read(_bytes(field.value(item)))
         except DECODE_ERRORS as problem:
@@ -228,9 +234,8 @@ def _field(name: str, hint: Any, default: Any, text: str, *, optional: bool) -> 
     if default is not MISSING and default is not None:
         plain = native.to_plain(default() if isinstance(default, _Factory) else default)
         restricted["default"] = _as_answer(plain, choice=bool(options), number=restricted["type"] == "number")
-    return _SchemaField(
-        name, restricted, default is MISSING and not nullable and not optional, nullable, values, read
-    )
+    required = default is MISSING and not nullable and not optional
+    return _SchemaField(name, restricted, required, nullable, values, read, plain=hint in (str, bool))
 
 
 def _written_order(hint: Any) -> list[str]:

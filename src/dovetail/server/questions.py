@@ -91,7 +91,8 @@ class Elicit(Question[T]):
         return {"elicitation": {}}
 
     def check(self, profile: Profile, capabilities: ClientCapabilities) -> None:
-        super().check(profile, capabilities)
+        if self.method not in profile.server_requests:
+            super().check(profile, capabilities)
         declared = capabilities.elicitation
         # Neither mode named means form alone (2025-11-25, client/elicitation "Capabilities").
         if declared is None or (declared.form is None and declared.url is not None):

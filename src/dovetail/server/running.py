@@ -291,7 +291,10 @@ class Runner:
         checked = self._runner_state.replay_check
         fresh = copy.deepcopy(values) if checked else values
         try:
-            value = await self._asked(context, channel, values)
+            try:
+                value = await self._begun(context, channel, values)
+            except URLElicitationRequired as visits:  # asked for as the revision does it
+                await demand_visits(context, visits)
         except BaseException as problem:
             rounds = opened_rounds(context)
             ended = rounds is not None and rounds.closed and ends_round(problem)
@@ -335,7 +338,10 @@ class Runner:
         context = Context(call, channel, state=self._runner_state.state, rounds=second)
         outcome = "it ended without asking"
         try:
-            await self._asked(context, channel, values)
+            try:
+                await self._begun(context, channel, values)
+            except URLElicitationRequired as visits:
+                await demand_visits(context, visits)
         except BaseException as problem:
             second.relax()
             if not second.closed and isinstance(problem, asyncio.CancelledError):
@@ -360,19 +366,14 @@ class Runner:
         log.error("%s", text)
         raise Diverged(text)
 
-    async def _asked(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
-        """Run the body; addresses that it demands to be visited are asked as the revision asks for them."""
-        running = _noted(context) if AMBIENCE.used else None
-        try:
-            if self._simple:
-                begins(context)
-                return await self.plan.invoke(values, self._injector.fill_at_once(context))
-            return await self._in_time(context, channel, values)
-        except URLElicitationRequired as visits:
-            await demand_visits(context, visits)
-        finally:
-            if running is not None:
-                running.end()
+    def _begun(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Awaitable[Any]:
+        """The body, to be awaited at once."""
+        if self._simple:
+            begins(context)
+            body = self.plan.invoke(values, self._injector.fill_at_once(context))
+        else:
+            body = self._in_time(context, channel, values)
+        return _noted(context, body) if AMBIENCE.used else body
 
     async def _in_time(self, context: Context, channel: Channel, values: tuple[Any, ...]) -> Any:
         if self._timeout is None:
@@ -445,8 +446,12 @@ def told(questions: Iterable[str]) -> str:
     return ", ".join(repr(key) for key in sorted(questions)) or "nothing"
 
 
-def _noted(context: Context) -> Any:
-    """The note that a body runs; see `dovetail.server.ambient`."""
-    from .ambient import AmbientCall  # where nobody asks which call runs it is not loaded
+async def _noted(context: Context, body: Awaitable[Any]) -> Any:
+    """The body, noted for whoever asks which call runs; see `dovetail.server.ambient`."""
+    from .ambient import AmbientCall  # where nobody asks it is not loaded
 
-    return AmbientCall(context)
+    running = AmbientCall(context)
+    try:
+        return await body
+    finally:
+        running.end()
