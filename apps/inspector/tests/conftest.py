@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,15 @@ async def inspection() -> AsyncIterator[Inspection]:
     """An Inspector without a face."""
     async with Inspection() as made:
         yield made
+
+
+@pytest.fixture
+def kept() -> Iterator[dict[tuple[str, str], str]]:
+    """What the keyring of the test keeps, by service and user."""
+    from keyrings import keyring_in_memory
+
+    with keyring_in_memory() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ _lazy = LazyNames(
         "dovetail.host.records": ("HostRecord", "RecordSink"),
         "dovetail.host.results": ("HostBlob", "HostResult", "ResultLimits"),
         "dovetail.host.server_states": ("ServerState", "ServerStatus", "ServerUnavailable"),
-        "dovetail.host.tool_definitions": ("ToolChange",),
+        "dovetail.host.tool_definitions": ("ToolChange", "hidden_in", "visible"),
         "dovetail.host.tool_index": ("Embed",),
     },
 )

@@ -30,7 +30,7 @@ from dovetail.host.questions import SamplingBudget
 from dovetail.host.records import HostRecord, RecordSink
 from dovetail.host.results import HostBlob, HostResult, ResultLimits
 from dovetail.host.server_states import ServerState, ServerStatus, ServerUnavailable
-from dovetail.host.tool_definitions import ToolChange
+from dovetail.host.tool_definitions import ToolChange, hidden_in, visible
 from dovetail.host.tool_index import Embed
 
 __all__ = [
@@ -72,6 +72,8 @@ __all__ = [
     "ServerUnavailable",
     "ToolChange",
     "ToolDiscovery",
+    "hidden_in",
     "safe_icons",
     "server_name",
+    "visible",
 ]

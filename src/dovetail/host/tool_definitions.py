@@ -75,7 +75,13 @@ def changes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Too
 
 
 def hidden_in(definition: Mapping[str, Any]) -> tuple[str, ...]:
-    """Characters that nobody sees, by where they are: "description: 12 hidden characters (U+E0041, ...)"."""
+    """Characters of a server's texts that a person does not see and a model reads, by where they are, each in words:
+    "description: 12 hidden characters (U+E0041, ...)".
+
+    ``definition``: texts, or values of JSON that have texts in them, by what they are called: the definition of a tool,
+    or ``{"SKILL.md": text}``. Nothing is changed; `visible` shows them. Never raises for values that JSON has.
+    Specification: server/tools, "Security Considerations".
+    """
     found: list[str] = []
     for part, value in definition.items():
         odd = (text for text in _texts(value) if not (text.isascii() and text.isprintable()))
@@ -88,7 +94,9 @@ def hidden_in(definition: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def visible(text: str) -> str:
-    """A text for a model: escapes in the place of what nobody sees."""
+    r"""A text for a model, or for a person: escapes (``\u202e``) in the place of what nobody sees; line breaks and
+    tabs stay. Never raises. Specification: server/tools, "Security Considerations".
+    """
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(each) if hidden else each for each, hidden in _judged(text))

@@ -12,6 +12,7 @@ from .operations import APIOperation, LeftOut, MediaType, OperationParameter, Re
 from .provider import OpenAPIProvider
 from .rest import rest
 from .rules import Becomes, RouteRule
+from .yaml_text import read_yaml
 
 __all__ = [
     "APIOperation",
@@ -26,5 +27,6 @@ __all__ = [
     "RequestBody",
     "RouteRule",
     "describe",
+    "read_yaml",
     "rest",
 ]

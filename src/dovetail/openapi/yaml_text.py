@@ -48,10 +48,13 @@ class _OpenNode:
 
 
 def read_yaml(document: bytes, *, most_values: int, most_levels: int) -> Any:
-    """The value that a YAML text has: of several documents in it, there must be one.
+    """The value that a YAML text of anybody's has, as JSON would have it, by the rules of YAML 1.2: ``no`` is a text,
+    and so is ``2024-01-01``. There must be one document in it.
 
     ``most_values``: how many values it may have when all aliases are unfolded. ``most_levels``: how deep it may be.
-    Raises `DocumentInvalid`, and ImportError, which names the extra, without PyYAML.
+    Raises `DocumentInvalid` for what is no such text, for a tag that JSON has nothing for, and beyond the bounds; and
+    ImportError, which names the extra, without PyYAML.
+    Specification: YAML 1.2.2, section 10.3 "Core Schema".
     """
     try:
         import yaml

@@ -64,6 +64,8 @@ export interface ServerView {
   era: string;
   renewals: number;
   error: ErrorView | null;
+  extensions: string[];
+  secrets: string[];
 }
 
 export interface InfoView {
@@ -76,9 +78,87 @@ export interface InfoView {
   warnings: string[];
 }
 
+export type CardFactState = "same" | "differs" | "missing";
+export type CardState = "found" | "absent" | "failed" | "local";
+
+export interface CardFactView {
+  fact: string;
+  state: CardFactState;
+  card: Json;
+  server: Json;
+  note: string;
+}
+
+export interface CardView {
+  state: CardState;
+  message: string;
+  url: string;
+  status: number;
+  headers: Record<string, string>;
+  content: Json;
+  notes: FindingView[];
+  facts: CardFactView[];
+}
+
 export interface ListView {
   items: JsonObject[];
   notes: Record<string, FindingView[]>;
+  nextCursor: string | null;
+}
+
+export type SkillCheckState = "passed" | "failed" | "unknown";
+
+export interface SkillFileView {
+  uri: string;
+  path: string;
+  digest: string;
+  size: number | null;
+}
+
+export interface SkillView {
+  uri: string;
+  name: string;
+  description: string;
+  dynamic: boolean;
+  size: number;
+  files: SkillFileView[];
+  entry: Json;
+  notes: FindingView[];
+}
+
+export interface SkillListView {
+  declared: boolean;
+  directories: boolean;
+  skills: SkillView[];
+  notes: FindingView[];
+  more: boolean;
+}
+
+export interface SkillCheckView {
+  check: string;
+  state: SkillCheckState;
+  note: string;
+}
+
+export interface SkillReadView {
+  uri: string;
+  state: SkillCheckState;
+  checks: SkillCheckView[];
+  mimeType: string;
+  digest: string;
+  size: number;
+  text: string | null;
+  omitted: number;
+  hidden: string[];
+}
+
+export interface SkillVerdictView {
+  skill: SkillView;
+  state: SkillCheckState;
+  files: SkillReadView[];
+  unlisted: string[];
+  gone: string[];
+  notes: FindingView[];
 }
 
 export type LoginParty = "client" | "server" | "authority" | "person";
@@ -316,6 +396,7 @@ export interface LogLine {
 export interface Events {
   server: ServerView;
   "server-removed": { id: string };
+  "servers-ordered": { ids: string[] };
   transcript: TranscriptView;
   "transcript-removed": { id: string };
   /** `records` is empty where many came at once: `count` says up to which number they are there to be fetched. */
@@ -408,7 +489,13 @@ export const api = {
   resetLogin: (id: string) => post<LoginView>(serverPath(id, "login", "reset")),
   disconnect: (id: string) => post<ServerView>(serverPath(id, "disconnect")),
   info: (id: string) => get<InfoView>(serverPath(id, "info")),
+  card: (id: string, url = "") => post<CardView>(serverPath(id, "card"), { url }),
+  keepSecret: (id: string, name: string, value: string) => post<ServerView>(serverPath(id, "secrets"), { name, value }),
+  forgetSecret: (id: string, name: string) => remove<ServerView>(serverPath(id, "secrets", name)),
+  moveServer: (id: string, by: number) => post<unknown>(serverPath(id, "move"), { by }),
   list: (id: string, what: string) => get<ListView>(serverPath(id, what)),
+  listPage: (id: string, what: string, cursor: string | null) =>
+    get<ListView>(`${serverPath(id, what)}?page=1${cursor === null ? "" : `&cursor=${part(cursor)}`}`),
   call: (id: string, draft: CallDraft) => post<CallView>(serverPath(id, "calls"), draft),
   callView: (id: string) => get<CallView>(`/api/calls/${part(id)}`),
   cancel: (id: string) => post<CallView>(`/api/calls/${part(id)}/cancel`),
@@ -437,6 +524,7 @@ export interface EventHandlers {
 const NAMES: (keyof Events)[] = [
   "server",
   "server-removed",
+  "servers-ordered",
   "transcript",
   "transcript-removed",
   "records",

@@ -73,6 +73,9 @@ function happen<N extends keyof Events>(name: N, data: Events[N]): void {
   const take: { [M in keyof Events]: (data: Events[M]) => void } = {
     server: (each) => put(servers, each),
     "server-removed": ({ id }) => drop(servers, id),
+    "servers-ordered": ({ ids }) => {
+      servers.value = servers.value.slice().sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
+    },
     transcript: (each) => put(transcripts, each),
     "transcript-removed": ({ id }) => drop(transcripts, id),
     records: (some) => hearers.records.forEach((hearer) => hearer(some)),

@@ -23,15 +23,18 @@ from dovetail.logs import get_logger
 from dovetail.recording import Capture
 from dovetail.surface import Surface, take_surface
 
+from .cards.looking import look_at_card
 from .checks.book import CheckBook
 from .comparing.surfaces import surface_of_capture
 from .events import Events
 from .session.calls import CallRequest, Calls
 from .session.questions import PersonAnswer, PersonQuestions
 from .session.server import InspectedServer, ServerWatcher
+from .skills.shelf import SkillShelf
 from .transcript.transcript import Transcript, Update
 from .views import (
     CallView,
+    CardView,
     ConnectionSettings,
     InfoView,
     ListView,
@@ -97,6 +100,7 @@ class Inspection:
         self._opened = 0
         self._numbered = 0
         self._snapshots: dict[str, Surface] = {}
+        self._skills: dict[str, SkillShelf] = {}
         self._dirty: set[str] = set()
         self._news: dict[str, CallView] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -170,11 +174,23 @@ class Inspection:
             raise LookupError(f"there is no server {id}")
         return found
 
+    def move(self, id: str, by: int) -> None:
+        """Put a server so many places further down, or up, as far as there are any. Raises `LookupError`."""
+        server = self.server(id)
+        order = list(self.servers)
+        at = order.index(id)
+        order.insert(max(0, min(at + by, len(order) - 1)), order.pop(at))
+        for each in order:  # in place: whoever holds the servers goes on holding them
+            self.servers[each] = self.servers.pop(each)
+        self.events.publish("servers-ordered", {"ids": order})
+        self.events.publish("server", server.view)
+
     async def remove(self, id: str) -> None:
         """Let go of a server; its conversations stay. Raises `LookupError`."""
         server = self.server(id)
         await server.disconnect()
         self.servers.pop(id, None)
+        self._skills.pop(id, None)
         self.events.publish("server-removed", {"id": id})
 
     async def listed(self, id: str, kind: ListedKind) -> ListView:
@@ -182,15 +198,34 @@ class Inspection:
         what calls raise.
         """
         server = self.server(id)
-        transcript = self.transcripts.get(server.transcript or "")
-        before = len(transcript) if transcript is not None else 0
+        before = self._said(server)
         items = await server.listed(kind)
+        return await self._noted(server, kind, ListView(items=items), before)
+
+    async def listed_page(self, id: str, kind: ListedKind, cursor: str | None = None) -> ListView:
+        """One page of what a server lists, the first without ``cursor``. Raises as `listed` does."""
+        server = self.server(id)
+        before = self._said(server)
+        items, following = await server.page(kind, cursor)
+        return await self._noted(server, kind, ListView(items=items, next_cursor=following), before)
+
+    def _said(self, server: InspectedServer) -> int:
+        """How many records the conversation with a server has."""
+        transcript = self.transcripts.get(server.transcript or "")
+        return 0 if transcript is None else len(transcript)
+
+    async def _noted(
+        self, server: InspectedServer, kind: ListedKind, view: ListView, before: int
+    ) -> ListView:
+        """A list with what is wrong with its entries, by the records that came since ``before``."""
+        transcript = self.transcripts.get(server.transcript or "")
         if transcript is None:
-            return ListView(items=items)
+            return view
         while transcript.id in self._dirty:
             self.catch_up()
             await asyncio.sleep(0)
-        return ListView(items=items, notes=transcript.notes(_METHODS[kind], _MEMBERS[kind], before))
+        notes = transcript.notes(_METHODS[kind], _MEMBERS[kind], before)
+        return msgspec.structs.replace(view, notes=notes)
 
     def info(self, id: str) -> InfoView:
         """What a server says of itself, and what the client said to it. Raises `LookupError`."""
@@ -202,6 +237,22 @@ class Inspection:
         self.catch_up()
         declared = transcript.declared(handshake=info.era == "stateful")
         return msgspec.structs.replace(info, client_capabilities=declared)
+
+    async def card(self, id: str, url: str = "") -> CardView:
+        """The card of a server, beside what the server says. ``url``: where it is, where it is not at the usual place.
+        Raises `LookupError`, and what calls raise.
+        """
+        server = self.server(id)
+        transcript = self.transcripts.get(server.transcript or "")
+        self.catch_up()
+        newest_first = reversed([] if transcript is None else list(transcript))
+        transport = next((each.transport for each in newest_first if each.transport), "http")
+        return await look_at_card(server, transport, url)
+
+    def skills(self, id: str) -> SkillShelf:
+        """The skills of a server. Raises `LookupError`."""
+        server = self.server(id)
+        return self._skills.setdefault(id, SkillShelf(server))
 
     def call(self, server: str, request: CallRequest) -> CallView:
         """Ask a server for something. Raises `LookupError`."""

@@ -16,6 +16,10 @@ __all__ = [
     "CallKind",
     "CallState",
     "CallView",
+    "CardFactState",
+    "CardFactView",
+    "CardState",
+    "CardView",
     "ConnectionSettings",
     "ErrorView",
     "FindingView",
@@ -39,6 +43,13 @@ __all__ = [
     "ServerState",
     "ServerTarget",
     "ServerView",
+    "SkillCheckState",
+    "SkillCheckView",
+    "SkillFileView",
+    "SkillReadView",
+    "SkillVerdictView",
+    "SkillView",
+    "SkillListView",
     "StateView",
     "TranscriptView",
 ]
@@ -105,7 +116,8 @@ class ConnectionSettings(View, frozen=True):
     ``meta``: members for ``_meta`` of each request; ``log_level``: least severe log messages wanted; ``login``: log
     in by OAuth where the server asks for it; ``step_login``: each step of a login waits for the person;
     ``step_rounds``: rounds wait for the person one by one; ``sampling``,
-    ``elicitation``: whether these are declared; ``extensions``: identifiers with settings to declare besides tasks.
+    ``elicitation``: whether these are declared; ``extensions``: identifiers with settings to declare besides tasks
+    and skills.
     """
 
     revision: str = "auto"
@@ -123,7 +135,9 @@ class ConnectionSettings(View, frozen=True):
 
 class ServerView(View, frozen=True):
     """A server that is looked at. ``source``: where it came from (the command line, a host's file, the person);
-    ``transcript``: the id of its newest conversation; ``error``: why it is not ready.
+    ``transcript``: the id of its newest conversation; ``error``: why it is not ready. ``extensions``: those that the
+    server declares, by identifier, while it is connected. ``secrets``: the variables or headers whose values are in
+    the keyring of the system; they are never shown.
     """
 
     id: str
@@ -137,6 +151,8 @@ class ServerView(View, frozen=True):
     era: str = ""
     renewals: int = 0
     error: ErrorView | None = None
+    extensions: list[str] = []
+    secrets: list[str] = []
 
 
 class InfoView(View, frozen=True):
@@ -153,13 +169,129 @@ class InfoView(View, frozen=True):
     warnings: list[str] = []
 
 
+CardFactState = Literal["same", "differs", "missing"]
+CardState = Literal["found", "absent", "failed", "local"]
+
+
+class CardFactView(View, frozen=True):
+    """Something that a card says, beside what the server says of it while it runs; None where one of them is silent
+    (``missing``). ``note``: what to think of it.
+    """
+
+    fact: str
+    state: CardFactState
+    card: Any = None
+    server: Any = None
+    note: str = ""
+
+
+class CardView(View, frozen=True):
+    """The server card at ``url``. ``state``: it was ``found``; there is none (``absent``); getting it ``failed``; or
+    the server is started here, and has none by nature (``local``); ``message`` says it in words. ``content``: as it
+    came. ``notes``: what is wrong with it and how it is served. ``facts``: nothing while the server is not connected.
+    """
+
+    state: CardState
+    message: str
+    url: str = ""
+    status: int = 0
+    headers: dict[str, str] = {}
+    content: Any = None
+    notes: list[FindingView] = []
+    facts: list[CardFactView] = []
+
+
 class ListView(View, frozen=True):
     """Everything of one kind that a server lists, members as on the wire. ``notes``: for each entry that has something
-    wrong with it, what a model or a host could not use, by its place in ``items``.
+    wrong with it, what a model or a host could not use, by its place in ``items``. ``next_cursor``: of one page, what
+    the next one is asked for with; None after the last, and of the whole list.
     """
 
     items: list[dict[str, Any]]
     notes: dict[int, list[FindingView]] = {}
+    next_cursor: str | None = None
+
+
+# Skills
+
+SkillCheckState = Literal["passed", "failed", "unknown"]
+
+
+class SkillFileView(View, frozen=True):
+    """A file as the entry of its skill promises it. ``path``: inside the directory of the skill, "" for one that is
+    outside. ``size``: bytes, None where none is promised.
+    """
+
+    uri: str
+    path: str
+    digest: str
+    size: int | None = None
+
+
+class SkillView(View, frozen=True):
+    """The entry of a skill. ``dynamic``: its files are not listed. ``size``: bytes of all files that are. ``entry``: as
+    it came; ``notes``: what is wrong with it.
+    """
+
+    uri: str
+    name: str
+    description: str
+    dynamic: bool = False
+    size: int = 0
+    files: list[SkillFileView] = []
+    entry: Any = None
+    notes: list[FindingView] = []
+
+
+class SkillListView(View, frozen=True):
+    """The skills that a server lists. ``declared``: whether it has the extension at all; ``directories``: whether it
+    lists directories. ``notes``: what is wrong with the list. ``more``: it has further pages that were not asked for.
+    """
+
+    declared: bool
+    directories: bool = False
+    skills: list[SkillView] = []
+    notes: list[FindingView] = []
+    more: bool = False
+
+
+class SkillCheckView(View, frozen=True):
+    """A rule by which a host takes a file or refuses it: "listed", "size", "digest", "frontmatter"; "read" and "uri"
+    where they failed. ``unknown``: there is nothing to hold it against.
+    """
+
+    check: str
+    state: SkillCheckState
+    note: str = ""
+
+
+class SkillReadView(View, frozen=True):
+    """A file of a skill that was read, and how it fared: ``failed`` if any check did. ``text``: None where it is none.
+    ``omitted``: characters that are not here. ``hidden``: characters in it that nobody sees.
+    """
+
+    uri: str
+    state: SkillCheckState
+    checks: list[SkillCheckView]
+    mime_type: str = ""
+    digest: str = ""
+    size: int = 0
+    text: str | None = None
+    omitted: int = 0
+    hidden: list[str] = []
+
+
+class SkillVerdictView(View, frozen=True):
+    """All files of a skill, read and checked; their texts are left out. ``unlisted`` and ``gone``: what only the
+    directories of the server have, and what only the entry has. ``notes``: what else was found.
+    """
+
+    skill: SkillView
+    state: SkillCheckState
+    files: list[SkillReadView] = []
+    unlisted: list[str] = []
+    gone: list[str] = []
+    notes: list[FindingView] = []
 
 
 # Logins

@@ -9,7 +9,7 @@ import { ErrorBox } from "../components/ErrorBox.tsx";
 import { Icon } from "../components/Icon.tsx";
 import { plain } from "../components/odd.ts";
 import { VirtualList } from "../components/VirtualList.tsx";
-import type { Listed } from "./calling.ts";
+import type { Listed, Paging } from "./calling.ts";
 
 const ROW = 46;
 
@@ -64,8 +64,17 @@ export function Catalogue({ listed, entries, chosen, choose, what }: CataloguePr
         <span class="muted" role="status">
           {fitting.length.toLocaleString("en")}
         </span>
+        {listed.paging && (
+          <IconButton
+            icon="list"
+            label={`List ${what} one page at a time`}
+            pressed={listed.paging.on}
+            onClick={listed.paging.turn}
+          />
+        )}
         <IconButton icon="refresh" label={`List ${what} again`} onClick={listed.reload} />
       </div>
+      {listed.paging?.on && <Pages listed={listed} paging={listed.paging} />}
       {listed.error && (
         <div class="pad">
           <ErrorBox error={listed.error}>
@@ -91,6 +100,29 @@ export function Catalogue({ listed, entries, chosen, choose, what }: CataloguePr
           onSelect={(index) => choose(fitting[index]!.key)}
           render={(index) => <Row entry={fitting[index]!} />}
         />
+      )}
+    </div>
+  );
+}
+
+/** How many pages there were, and the cursor that leads to the next one. */
+function Pages({ listed, paging }: { listed: Listed; paging: Paging }) {
+  const cursor = listed.list?.nextCursor ?? null;
+  return (
+    <div class="line pages" role="group" aria-label="Pages">
+      <span role="status">{paging.pages === 1 ? "1 page" : `${paging.pages} pages`}</span>
+      {cursor === null ? (
+        <span class="muted">{listed.loading ? "" : "that is all"}</span>
+      ) : (
+        <>
+          <span class="mono cut" title={plain(cursor)}>
+            {plain(cursor) || "an empty cursor"}
+          </span>
+          <span class="grow" />
+          <Button small disabled={listed.loading} onClick={paging.next}>
+            Next page
+          </Button>
+        </>
       )}
     </div>
   );

@@ -46,31 +46,56 @@ export async function completions(
   }
 }
 
+/** How far a list is that is looked at one page at a time. */
+export interface Paging {
+  on: boolean;
+  pages: number;
+  turn: () => void;
+  next: () => void;
+}
+
 export interface Listed {
   list: ListView | null;
   error: ErrorView | null;
   loading: boolean;
   reload: () => void;
+  paging?: Paging;
 }
 
-/** Everything of one kind that a server lists, kept as it is there now. */
+interface Shown {
+  of: string;
+  list: ListView | null;
+  error: ErrorView | null;
+  loading: boolean;
+  pages: number;
+}
+
+/** A list and the page after it, whose notes are by the places that its entries have there. */
+export function appended(list: ListView, page: ListView): ListView {
+  const moved = Object.entries(page.notes).map(([at, notes]) => [String(Number(at) + list.items.length), notes]);
+  return {
+    items: [...list.items, ...page.items],
+    notes: { ...list.notes, ...(Object.fromEntries(moved) as ListView["notes"]) },
+    nextCursor: page.nextCursor,
+  };
+}
+
+/** Everything of one kind that a server lists, kept as it is there now; or its pages, as far as they were asked for. */
 export function useList(server: string, what: "tools" | "resources" | "templates" | "prompts"): Listed {
-  const [shown, show] = useState<{ of: string; list: ListView | null; error: ErrorView | null; loading: boolean }>({
-    of: "",
-    list: null,
-    error: null,
-    loading: true,
-  });
+  const [shown, show] = useState<Shown>({ of: "", list: null, error: null, loading: true, pages: 0 });
   const [turn, again] = useState(0);
+  const [paged, page] = useState(false);
   const ready = serverById.value.get(server)?.state === "ready";
-  const of = `${server}/${what}`;
+  const of = `${server}/${what}/${paged}`;
+  const fails = (problem: unknown) =>
+    show((old) => (old.of === of ? { ...old, error: errorView(problem), loading: false } : old));
   useEffect(() => {
     if (!ready) return;
     let here = true;
-    show((old) => ({ of, list: old.of === of ? old.list : null, error: null, loading: true }));
-    api.list(server, what).then(
-      (list) => here && show({ of, list, error: null, loading: false }),
-      (problem: unknown) => here && show({ of, list: null, error: errorView(problem), loading: false }),
+    show((old) => ({ of, list: old.of === of ? old.list : null, error: null, loading: true, pages: 0 }));
+    (paged ? api.listPage(server, what, null) : api.list(server, what)).then(
+      (list) => here && show({ of, list, error: null, loading: false, pages: 1 }),
+      (problem: unknown) => here && show({ of, list: null, error: errorView(problem), loading: false, pages: 0 }),
     );
     return () => {
       here = false;
@@ -83,10 +108,25 @@ export function useList(server: string, what: "tools" | "resources" | "templates
     });
   }, [of]);
   const mine = shown.of === of;
+  const next = () => {
+    const before = shown.list;
+    if (!mine || shown.loading || !before || before.nextCursor === null) return;
+    show({ ...shown, error: null, loading: true });
+    api.listPage(server, what, before.nextCursor).then(
+      (list) =>
+        show((old) =>
+          old.of === of && old.list === before
+            ? { ...old, list: appended(before, list), loading: false, pages: old.pages + 1 }
+            : old,
+        ),
+      fails,
+    );
+  };
   return {
     list: mine ? shown.list : null,
     error: mine ? shown.error : null,
     loading: !mine || shown.loading,
     reload: () => again((n) => n + 1),
+    paging: { on: paged, pages: shown.pages, turn: () => page(!paged), next },
   };
 }

@@ -4,6 +4,7 @@ import { escapedOdd, plain } from "./odd.ts";
 
 test("what cannot be seen is shown by its number", () => {
   assert.equal(plain("a\u202eb\u001b[31m\u{e0041}"), "a⟨U+202E⟩b⟨U+001B⟩[31m⟨U+E0041⟩");
+  assert.equal(plain("a\u3164\u{e0101}b"), "a⟨U+3164⟩⟨U+E0101⟩b");
   assert.equal(plain("ä\n\t\r\u{1f600} – שלום"), "ä\n\t\r\u{1f600} – שלום");
 });
 

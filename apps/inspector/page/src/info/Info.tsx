@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { api, errorView, type ErrorView, type InfoView, type Json, type JsonObject, type ServerView } from "../api.ts";
 import { begin, ended } from "../calls/calling.ts";
 import { NeedsServer } from "../calls/NeedsServer.tsx";
+import { ServerCard } from "../card/ServerCard.tsx";
 import { Badge } from "../components/Badge.tsx";
 import { Button } from "../components/Button.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
@@ -76,6 +77,7 @@ function InfoOf({ server }: { server: ServerView }) {
       </section>
       <Capabilities title="What the server can do" capabilities={info.capabilities} />
       <Capabilities title="What this client said that it can do" capabilities={info.clientCapabilities} />
+      <ServerCard key={server.id} server={server} />
       {Object.keys(rest).length > 0 && (
         <section class="stack">
           <h3>Besides</h3>

@@ -5,7 +5,10 @@ import { errorView, type ErrorView, type Json, type JsonObject, type ServerView 
 import { CallPanel } from "../calls/CallPanel.tsx";
 import { begin, completions, useList } from "../calls/calling.ts";
 import { Catalogue, FindingNotes, type Entry } from "../calls/Catalogue.tsx";
+import { CopyLink, FromLink } from "../calls/FormLink.tsx";
+import { VALUES } from "../calls/links.ts";
 import { NeedsServer } from "../calls/NeedsServer.tsx";
+import { useLink } from "../calls/useLink.ts";
 import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
@@ -29,7 +32,7 @@ export default function Prompts(props: ViewProps) {
   );
 }
 
-function PromptsOf({ server, rest, open, go }: ViewProps & { server: ServerView }) {
+function PromptsOf({ server, rest, query, open, go }: ViewProps & { server: ServerView }) {
   const listed = useList(server.id, "prompts");
   const entries = useMemo<Entry[]>(
     () =>
@@ -52,7 +55,12 @@ function PromptsOf({ server, rest, open, go }: ViewProps & { server: ServerView 
       first={<Catalogue {...{ listed, entries, chosen }} what="prompts" choose={(key) => open([key], {}, true)} />}
       second={
         entry ? (
-          <Prompt key={`${server.id}/${entry.key}`} server={server} entry={entry} go={go} />
+          <Prompt
+            key={`${server.id}/${entry.key}`}
+            {...{ server, entry, go }}
+            given={query.get(VALUES)}
+            taken={() => open([entry.key], {}, true)}
+          />
         ) : (
           <Empty icon="prompt" title={chosen && listed.list ? "There is no such prompt" : "Choose a prompt"} />
         )
@@ -83,7 +91,16 @@ export function schemaOf(prompt: JsonObject): JsonObject {
 
 const drafts = new Map<string, Json | undefined>();
 
-function Prompt({ server, entry, go }: { server: ServerView; entry: Entry; go: (address: string) => void }) {
+interface PromptProps {
+  server: ServerView;
+  entry: Entry;
+  go: (address: string) => void;
+  /** The values of the address, and what takes them out of it. */
+  given: string | null;
+  taken: () => void;
+}
+
+function Prompt({ server, entry, go, given, taken }: PromptProps) {
   const prompt = entry.item;
   const name = text(prompt["name"]);
   const schema = useMemo(() => schemaOf(prompt), [prompt]);
@@ -94,6 +111,7 @@ function Prompt({ server, entry, go }: { server: ServerView; entry: Entry; go: (
     drafts.set(draftKey, next);
     setValue(next);
   };
+  const linked = useLink(given, change, taken);
   const values = isObject(value) ? value : {};
   const call = calls.value.findLast((each) => each.server === server.id && each.kind === "prompt" && each.name === name);
   const run = async () => {
@@ -119,6 +137,7 @@ function Prompt({ server, entry, go }: { server: ServerView; entry: Entry; go: (
         {text(prompt["description"]) && <Prose text={text(prompt["description"])} />}
         <FindingNotes notes={entry.notes} />
       </header>
+      <FromLink {...linked} />
       <Form
         schema={schema}
         value={value}
@@ -129,6 +148,7 @@ function Prompt({ server, entry, go }: { server: ServerView; entry: Entry; go: (
         <Button kind="primary" icon="play" title="Ctrl Enter" onClick={() => void run()}>
           Get
         </Button>
+        <CopyLink place={path("s", server.id, "prompts", entry.key)} values={value} />
       </div>
       {error && <ErrorBox error={error} />}
       {call && (

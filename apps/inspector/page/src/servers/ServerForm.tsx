@@ -7,6 +7,7 @@ import { Button } from "../components/Button.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { go, path } from "../shell/route.ts";
 import { revisions } from "../store.ts";
+import { Secrets } from "./Secrets.tsx";
 import { commandLine, lines, pairLines, pairs, words } from "./words.ts";
 
 const LEVELS = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
@@ -139,6 +140,12 @@ export function ServerForm({ server, close }: { server: ServerView | null; close
         <summary>How it is spoken to</summary>
         <Settings typed={typed} set={set} />
       </details>
+      {server && (
+        <details>
+          <summary>Secrets in the keyring of the system</summary>
+          <Secrets id={server.id} />
+        </details>
+      )}
       {error && <ErrorBox error={error} title="Not saved" />}
       <div class="dialog-foot">
         <Button onClick={() => void save(false)}>{server ? "Save" : "Add without connecting"}</Button>

@@ -69,6 +69,8 @@ function Card({ server, show }: { server: ServerView; show: (shown: Shown) => vo
   const on = ["ready", "renewing", "connecting"].includes(server.state);
   const turn = () =>
     (on ? api.disconnect(server.id) : api.connect(server.id)).catch((problem: unknown) => tell(errorView(problem)));
+  const at = servers.value.findIndex((each) => each.id === server.id);
+  const move = (by: number) => api.moveServer(server.id, by).catch((problem: unknown) => tell(errorView(problem)));
   return (
     <article class="card" aria-label={server.name}>
       <header class="card-head">
@@ -96,6 +98,12 @@ function Card({ server, show }: { server: ServerView; show: (shown: Shown) => vo
             Beside
           </Button>
           <span class="grow" />
+          {servers.value.length > 1 && (
+            <>
+              <IconButton icon="up" label="Move up" disabled={at === 0} onClick={() => void move(-1)} />
+              <IconButton icon="down" label="Move down" disabled={at === servers.value.length - 1} onClick={() => void move(1)} />
+            </>
+          )}
           <IconButton icon="trash" label="Remove" onClick={() => show({ what: "remove", server })} />
         </div>
       </div>

@@ -5,7 +5,10 @@ import { errorView, type ErrorView, type Json, type JsonObject, type ServerView 
 import { CallPanel } from "../calls/CallPanel.tsx";
 import { begin, useList } from "../calls/calling.ts";
 import { Catalogue, FindingNotes, type Entry } from "../calls/Catalogue.tsx";
+import { CopyLink, FromLink } from "../calls/FormLink.tsx";
+import { VALUES } from "../calls/links.ts";
 import { NeedsServer } from "../calls/NeedsServer.tsx";
+import { useLink } from "../calls/useLink.ts";
 import { Badge, CallBadge } from "../components/Badge.tsx";
 import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
@@ -36,7 +39,7 @@ export default function Tools(props: ViewProps) {
   );
 }
 
-function ToolsOf({ server, rest, open, go }: ViewProps & { server: ServerView }) {
+function ToolsOf({ server, rest, query, open, go }: ViewProps & { server: ServerView }) {
   const listed = useList(server.id, "tools");
   const entries = useMemo<Entry[]>(
     () =>
@@ -72,7 +75,12 @@ function ToolsOf({ server, rest, open, go }: ViewProps & { server: ServerView })
       first={<Catalogue {...{ listed, entries, chosen }} what="tools" choose={(key) => open([key], {}, true)} />}
       second={
         entry ? (
-          <Tool key={`${server.id}/${entry.key}`} server={server} entry={entry} go={go} />
+          <Tool
+            key={`${server.id}/${entry.key}`}
+            {...{ server, entry, go }}
+            given={query.get(VALUES)}
+            taken={() => open([entry.key], {}, true)}
+          />
         ) : (
           <Empty icon="tool" title={chosen && listed.list ? "There is no such tool" : "Choose a tool"}>
             {chosen && listed.list && <p class="mono">{chosen}</p>}
@@ -112,7 +120,16 @@ function taskSupport(tool: JsonObject): string {
 /** What was typed for a tool stays while the page is open, whatever is looked at in between. */
 const drafts = new Map<string, { value: Json | undefined; options: Options }>();
 
-function Tool({ server, entry, go }: { server: ServerView; entry: Entry; go: (address: string) => void }) {
+interface ToolProps {
+  server: ServerView;
+  entry: Entry;
+  go: (address: string) => void;
+  /** The values of the address, and what takes them out of it. */
+  given: string | null;
+  taken: () => void;
+}
+
+function Tool({ server, entry, go, given, taken }: ToolProps) {
   const tool = entry.item;
   const schema = asSchema(tool["inputSchema"]);
   const draftKey = `${server.id}/${entry.key}`;
@@ -125,6 +142,7 @@ function Tool({ server, entry, go }: { server: ServerView; entry: Entry; go: (ad
     drafts.set(draftKey, next);
     setDraft(next);
   };
+  const linked = useLink(given, (value) => keep({ ...draft, value }), taken);
   const made = calls.value.filter(
     (each) => each.server === server.id && each.kind === "tool" && each.name === text(tool["name"]),
   );
@@ -154,6 +172,7 @@ function Tool({ server, entry, go }: { server: ServerView; entry: Entry; go: (ad
         {text(tool["description"]) && <Prose text={text(tool["description"])} />}
         <FindingNotes notes={entry.notes} />
       </header>
+      <FromLink {...linked} />
       <Editor
         schema={schema}
         value={draft.value}
@@ -177,6 +196,7 @@ function Tool({ server, entry, go }: { server: ServerView; entry: Entry; go: (ad
         >
           Start over
         </Button>
+        <CopyLink place={path("s", server.id, "tools", entry.key)} values={draft.value} />
       </div>
       {failed && <ErrorBox error={failed} title="The call was not made" />}
       {call && (

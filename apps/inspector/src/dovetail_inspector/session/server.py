@@ -10,7 +10,7 @@ Specification: basic/lifecycle, basic/versioning.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from dovetail.auth.login import LoginDenied, LoginTimeout, TokenStore
 from dovetail.client import StateChange
 from dovetail.extensions import Extension
 from dovetail.extensions.tasks import tasks
-from dovetail.recording import CaptureWriter, Redaction
+from dovetail.recording import CaptureWriter
 from dovetail.types import MessageNotice
 
 from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerState, ServerTarget, ServerView
@@ -33,6 +33,7 @@ from .failing import error_view
 from .importing import resolved
 from .logins import ServerLogins
 from .questions import PersonQuestions
+from .secrets import forget_secret, keep_secret, read_secrets, without_secrets
 
 __all__ = ["InspectedServer", "NotConnected", "ServerWatcher"]
 
@@ -45,8 +46,15 @@ _STATES: Final[dict[str, ServerState]] = {
     "closed": "idle",
 }
 
+_READ: Final = ("io.modelcontextprotocol/skills",)
+"""Extensions that this client can do something with and that bring it nothing of their own."""
 _NOBODY: Final = (LoginRequired, LoginDenied, LoginTimeout)
 """What says that somebody has to log in first, or once more."""
+
+
+def _whereabouts(target: ServerTarget) -> tuple[object, ...]:
+    """What a server is reached by."""
+    return target.url, target.command, target.args, target.cwd
 
 
 class NotConnected(LookupError):
@@ -87,6 +95,7 @@ class InspectedServer:
         self.settings = settings
         self.source: Final = source
         self.transcript: str | None = None
+        self.secrets: list[str] = []
         self._folder: Final = folder
         self._questions: Final = questions
         self._calls: Final = calls
@@ -111,6 +120,7 @@ class InspectedServer:
     def view(self) -> ServerView:
         """It, as it is now."""
         client = self._client if self._state in ("ready", "renewing") else None
+        capabilities = None if client is None else client.server_capabilities
         return ServerView(
             id=self.id,
             name=self.name,
@@ -123,6 +133,8 @@ class InspectedServer:
             era=client.era if client is not None else "",
             renewals=self._renewals,
             error=self._error,
+            secrets=list(self.secrets),
+            extensions=list((capabilities.extensions if capabilities is not None else None) or ()),
         )
 
     @property
@@ -139,10 +151,30 @@ class InspectedServer:
         target: ServerTarget | None = None,
         settings: ConnectionSettings | None = None,
     ) -> None:
-        """Other settings, which hold from the next connection on."""
+        """Other settings, which hold from the next connection on. Secrets are those of a place: at another one they
+        have to be entered anew.
+        """
+        if target is not None and _whereabouts(target) != _whereabouts(self.target):
+            self.secrets = []
         self.name = name or self.name
         self.target = target or self.target
         self.settings = settings or self.settings
+        self._watcher.changed(self)
+
+    async def keep_secret(self, name: str, value: str) -> None:
+        """Keep the value of a variable or header in the keyring of the system, and use it from the next connection on;
+        with an empty ``value`` use the one that is there. Raises `SecretRefused`.
+        """
+        target = self.target
+        await asyncio.to_thread(keep_secret, target, name, value)
+        if target is self.target and name not in self.secrets:
+            self.secrets.append(name)
+        self._watcher.changed(self)
+
+    async def forget_secret(self, name: str) -> None:
+        """Take a secret out of the keyring, and use it no more. Raises `SecretRefused`."""
+        await asyncio.to_thread(forget_secret, self.target, name)
+        self.secrets = [each for each in self.secrets if each != name]
         self._watcher.changed(self)
 
     def connect(self) -> None:
@@ -204,6 +236,19 @@ class InspectedServer:
         }
         return [each.to_wire() async for each in listings[kind](fresh=True)]
 
+    async def page(self, kind: str, cursor: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        """One page of a list, the first without ``cursor``, and the cursor of the next. Raises as `listed` does."""
+        client = self.client
+        pages: dict[str, tuple[Callable[..., Awaitable[Any]], str]] = {
+            "tools": (client.list_tools, "tools"),
+            "resources": (client.list_resources, "resources"),
+            "templates": (client.list_resource_templates, "resource_templates"),
+            "prompts": (client.list_prompts, "prompts"),
+        }
+        ask, member = pages[kind]
+        result = await ask(cursor, fresh=True)
+        return [each.to_wire() for each in getattr(result, member)], result.next_cursor
+
     async def tasks(self) -> list[dict[str, Any]]:
         """The tasks that the server has of this client's: by its list in the revision that has one, else those of the
         calls that became tasks, each asked for. Raises `NotConnected`, and what calls raise.
@@ -232,7 +277,10 @@ class InspectedServer:
             self._error = None
             self._now("connecting")
             try:
-                self._client = self._made()
+                secrets = (
+                    await asyncio.to_thread(read_secrets, self.target, self.secrets) if self.secrets else {}
+                )
+                self._client = self._made(secrets)
                 await self._client.open()
             except asyncio.CancelledError:
                 await self._close()
@@ -257,14 +305,14 @@ class InspectedServer:
             if self.transcript is not None:
                 self._watcher.wrote(self.transcript)
 
-    def _made(self) -> Client:
-        """A client by the settings. Raises what `Client` does."""
+    def _made(self, secrets: dict[str, str]) -> Client:
+        """A client by the settings. ``secrets``: by variable or header. Raises what `Client` does."""
         target, settings = self.target, self.settings
         self._count += 1
         path = self._folder / f"{self.id}-{self._count}.jsonl"
         self._writer = writer = CaptureWriter(
             path,
-            redaction=Redaction(defaults=False),
+            redaction=without_secrets(secrets.values()),
             max_bytes=2**40,
             on_write=lambda: self._watcher.wrote(self.transcript or ""),
         )
@@ -288,6 +336,7 @@ class InspectedServer:
             "approve": person.visit,
             "extensions": [
                 tasks(),
+                *(Extension(identifier=each) for each in _READ if each not in settings.extensions),
                 *(
                     Extension(identifier=each, settings=settings.extensions[each])
                     for each in settings.extensions
@@ -303,6 +352,9 @@ class InspectedServer:
         if settings.log_level:
             options["log_level"] = settings.log_level
         place, further = resolved(self.name, target)
+        if secrets:
+            kind = "headers" if target.url else "env"
+            further[kind] = {**(further.get(kind) or {}), **secrets}
         options |= further
         if isinstance(place, str) and settings.login:
             sent = {each.lower() for each in further.get("headers", {})}

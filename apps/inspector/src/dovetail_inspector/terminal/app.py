@@ -38,6 +38,7 @@ from .questions import QuestionScreen, question_screen
 from .resources import ResourcesView
 from .server_form import ServerScreen
 from .servers import STATES, ServersView
+from .skills import SkillsView
 from .stderr import StderrView
 from .tasks import TasksView
 from .text import inline
@@ -65,8 +66,9 @@ _VIEWS: Final[tuple[type[InspectorView], ...]] = (
     CompareView,
     ChecksView,
     FaultsView,
+    SkillsView,
 )
-VIEW_KEYS: Final = "1234567890-TLCKF"
+VIEW_KEYS: Final = "1234567890-TLCKFS"
 """The keys of the views, in their order."""
 _PAUSE: Final = 0.05
 """Seconds between two looks at what is new."""

@@ -5,8 +5,13 @@ Specification: basic/lifecycle; 2026-07-28 server/discover.
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
+from typing import Any, ClassVar
 
+from textual.app import ComposeResult
+from textual.binding import Binding
+
+from ..views import CardView
+from .card import card_rows
 from .reader import TextReader
 from .text import Row, block, inline, json_rows
 from .view import SHOWN_ERRORS, InspectorView, error_rows
@@ -15,10 +20,15 @@ __all__ = ["ServerInfoView"]
 
 
 class ServerInfoView(InspectorView):
-    """Server info, capabilities, instructions, and what was put up with."""
+    """Server info, capabilities, instructions, what was put up with, and the card of the server."""
 
     title = "Info"
     news = frozenset({"server", "server-removed"})
+    BINDINGS: ClassVar = [Binding("c", "card", "Server card")]
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._card: tuple[str, CardView] | None = None
 
     def compose(self) -> ComposeResult:
         """Called by Textual."""
@@ -28,7 +38,26 @@ class ServerInfoView(InspectorView):
         """Show how it is now."""
         self.query_one(TextReader).show(self._rows(), stay=True)
 
+    def action_card(self) -> None:
+        """Get the card of the server."""
+        if self.server is not None:
+            self.run_worker(self._get_card(self.server.id), exclusive=True, group="card")
+
+    async def _get_card(self, server: str) -> None:
+        try:
+            self._card = server, await self.inspection.card(server)
+        except SHOWN_ERRORS as problem:
+            self.complain(problem)
+        else:
+            self.draw()
+
     def _rows(self) -> list[Row]:
+        rows = self._info_rows()
+        if self._card is not None and self._card[0] == self.chosen.server:
+            rows += card_rows(self._card[1])
+        return rows
+
+    def _info_rows(self) -> list[Row]:
         server = self.server
         if server is None:
             return [[("No server is chosen: 1 shows the servers.", "faint")]]

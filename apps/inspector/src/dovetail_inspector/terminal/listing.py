@@ -17,6 +17,7 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from ..session.server import InspectedServer
 from .reader import TextReader
 from .rows import RowList
 from .text import Row, counted, inline
@@ -46,12 +47,17 @@ class ListingView(InspectorView):
     BINDINGS: ClassVar = [
         Binding("slash", "filter", "Filter"),
         Binding("r", "reload", "List again"),
+        Binding("p", "pages", "Page by page", show=False),
+        Binding("n", "next", "Next page", show=False),
     ]
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.items: list[tuple[str, dict[str, Any]]] = []
         self.seen: list[tuple[str, dict[str, Any]]] = []
+        self._paged = False
+        self._pages = 0
+        self._next: dict[str, str] = {}
         self._of: tuple[Any, ...] = ()
         self._problem: BaseException | None = None
 
@@ -75,6 +81,19 @@ class ListingView(InspectorView):
     def choose(self, kind: str, item: dict[str, Any]) -> None:
         """Enter was pressed on one."""
         raise NotImplementedError  # each kind of listing says it
+
+    async def fetched(self, server: InspectedServer, kind: str) -> list[dict[str, Any]]:
+        """All of one kind as the server has them now, or its first page."""
+        if not self._paged:
+            return await server.listed(kind)
+        return await self._page(server, kind, None)
+
+    async def _page(self, server: InspectedServer, kind: str, cursor: str | None) -> list[dict[str, Any]]:
+        items, following = await server.page(kind, cursor)
+        self._pages += 1
+        if following is not None:
+            self._next[kind] = following
+        return items
 
     @property
     def at_cursor(self) -> tuple[str, dict[str, Any]] | None:
@@ -110,6 +129,26 @@ class ListingView(InspectorView):
         if self.server is not None:
             self.run_worker(self._load, exclusive=True, group="load")
 
+    def action_pages(self) -> None:
+        """One page at a time, or all of them."""
+        self._paged = not self._paged
+        self.action_reload()
+
+    def action_next(self) -> None:
+        """The next page, where there is one."""
+        if self.server is not None and self._next:
+            self.run_worker(self._load_next(self.server), exclusive=True, group="load")
+
+    async def _load_next(self, server: InspectedServer) -> None:
+        kind = next(iter(self._next))
+        cursor = self._next.pop(kind)
+        try:
+            self.items += [(kind, each) for each in await self._page(server, kind, cursor)]
+        except Exception as failed:  # noqa: BLE001 - whatever it is: the person sees it, and the view goes on
+            self._problem = failed
+            self.complain(failed)
+        self._filtered()
+
     def on_input_changed(self, event: Input.Changed) -> None:
         """Another filter."""
         event.stop()
@@ -140,10 +179,11 @@ class ListingView(InspectorView):
         server = self.server
         found: list[tuple[str, dict[str, Any]]] = []
         problem: BaseException | None = None
+        self._pages, self._next = 0, {}
         for kind in self.listings:
             try:
                 if server is not None:
-                    found += [(kind, each) for each in await server.listed(kind)]
+                    found += [(kind, each) for each in await self.fetched(server, kind)]
             except Exception as failed:  # noqa: BLE001 - whatever it is: the person sees it, and the view goes on
                 problem = failed
         self.items, self._problem = found, problem
@@ -155,8 +195,16 @@ class ListingView(InspectorView):
         self.query_one(RowList).renew()
         of = f"{len(self.seen):,} of " if words else ""
         what = counted(len(self.items), type(self).title.lower().removesuffix("s"))
-        self.query_one(Static).update(Content(f" {of}{what}"))
+        self.query_one(Static).update(Content(f" {of}{what}{self._paging()}"))
         self._detailed()
+
+    def _paging(self) -> str:
+        """How far a list is that is looked at page by page."""
+        if not self._paged or not self._pages:
+            return ""
+        following = next(iter(self._next.values()), None)
+        rest = "the last one" if following is None else f"next cursor (n): {inline(following, 60)}"
+        return f"  {counted(self._pages, 'page')}, {rest}"
 
     def _detailed(self) -> None:
         found = self.at_cursor

@@ -50,6 +50,8 @@ class ServersView(InspectorView):
         Binding("c", "connect", "Connect"),
         Binding("d", "disconnect", "Disconnect"),
         Binding("x", "remove", "Remove"),
+        Binding("left_square_bracket", "move(-1)", "Up", show=False),
+        Binding("right_square_bracket", "move(1)", "Down", show=False),
         Binding("o", "open", "Open a capture"),
         Binding("w", "export", "Export"),
     ]
@@ -123,6 +125,14 @@ class ServersView(InspectorView):
             self.run_worker(self._remove(thing.id))
         elif thing is not None:
             self.inspection.forget(thing.id)
+
+    def action_move(self, by: int) -> None:
+        """Put a server one place further up or down; the cursor goes with it."""
+        thing = self._at_cursor()
+        if isinstance(thing, InspectedServer):
+            self.inspection.move(thing.id, by)
+            self.draw()
+            self.query_one(RowList).move_to(list(self.inspection.servers).index(thing.id))
 
     def action_open(self) -> None:
         """Ask which capture."""

@@ -34,6 +34,7 @@ from .capture_routes import capture_routes
 from .check_routes import check_routes
 from .login_routes import login_routes
 from .relay_routes import relay_routes
+from .skill_routes import skill_routes
 
 __all__ = ["routes"]
 
@@ -53,6 +54,22 @@ class _ServerChange(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     settings: ConnectionSettings | None = None
 
 
+class _CardWanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    url: str = ""
+
+
+class _Secret(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    name: str
+    value: str = ""
+
+    def __repr__(self) -> str:
+        return f"<the secret {self.name!r}>"
+
+
+class _PlaceChange(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    by: int
+
+
 class _Import(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     host: str
     name: str
@@ -69,9 +86,13 @@ def routes(inspection: Inspection) -> list[Route]:
         ("GET", "/api/hosts", here.hosts),
         ("PATCH", "/api/servers/{id}", here.change_server),
         ("DELETE", "/api/servers/{id}", here.remove_server),
+        ("POST", "/api/servers/{id}/move", here.move),
+        ("POST", "/api/servers/{id}/secrets", here.keep_secret),
+        ("DELETE", "/api/servers/{id}/secrets/{name}", here.forget_secret),
         ("POST", "/api/servers/{id}/connect", here.connect),
         ("POST", "/api/servers/{id}/disconnect", here.disconnect),
         ("GET", "/api/servers/{id}/info", here.info),
+        ("POST", "/api/servers/{id}/card", here.card),
         *(("GET", f"/api/servers/{{id}}/{kind}", here.lister(kind)) for kind in _LISTS),
         ("POST", "/api/servers/{id}/calls", here.call),
         ("GET", "/api/calls/{id}", here.called),
@@ -86,6 +107,7 @@ def routes(inspection: Inspection) -> list[Route]:
     table += check_routes(inspection)
     table += login_routes(inspection)
     table += relay_routes(inspection)
+    table += skill_routes(inspection)
     return [Route(path, _guarded(handler), methods=[method]) for method, path, handler in table]
 
 
@@ -159,6 +181,23 @@ class _Routes:
         await self._inspection.remove(request.path_params["id"])
         return answer({})
 
+    async def keep_secret(self, request: Request) -> Response:
+        """What comes in does not go out again: the answer has its name alone."""
+        wanted = await body_of(request, _Secret)
+        server = self._inspection.server(request.path_params["id"])
+        await server.keep_secret(wanted.name, wanted.value)
+        return answer(server.view)
+
+    async def forget_secret(self, request: Request) -> Response:
+        server = self._inspection.server(request.path_params["id"])
+        await server.forget_secret(request.path_params["name"])
+        return answer(server.view)
+
+    async def move(self, request: Request) -> Response:
+        wanted = await body_of(request, _PlaceChange)
+        self._inspection.move(request.path_params["id"], wanted.by)
+        return answer({"ids": list(self._inspection.servers)})
+
     async def connect(self, request: Request) -> Response:
         server = self._inspection.server(request.path_params["id"])
         server.connect()
@@ -172,11 +211,20 @@ class _Routes:
     async def info(self, request: Request) -> Response:
         return answer(self._inspection.info(request.path_params["id"]))
 
+    async def card(self, request: Request) -> Response:
+        """It goes out over the network, so it is no GET, which a link could make."""
+        wanted = await body_of(request, _CardWanted)
+        return answer(await self._inspection.card(request.path_params["id"], wanted.url))
+
     def lister(self, kind: ListedKind) -> Handler:
         """What lists one kind of thing."""
 
         async def listed(request: Request) -> Response:
-            return answer(await self._inspection.listed(request.path_params["id"], kind))
+            """``?page``: one page of it alone, with ``&cursor=`` the one that this leads to."""
+            id, query = request.path_params["id"], request.query_params
+            if "page" in query:
+                return answer(await self._inspection.listed_page(id, kind, query.get("cursor")))
+            return answer(await self._inspection.listed(id, kind))
 
         return listed
 
