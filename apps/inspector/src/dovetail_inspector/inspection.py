@@ -23,6 +23,7 @@ from dovetail.logs import get_logger
 from dovetail.recording import Capture
 from dovetail.surface import Surface, take_surface
 
+from .app_views.hosting import AppViews
 from .checks.book import CheckBook
 from .comparing.surfaces import surface_of_capture
 from .events import Events
@@ -88,6 +89,7 @@ class Inspection:
         )
         self.calls: Final = Calls(self.questions, self._called)
         self.servers: Final[dict[str, InspectedServer]] = {}
+        self.apps: Final = AppViews(self.server, self.calls, self.questions, self.events.publish)
         self.transcripts: Final[dict[str, Transcript]] = {}
         self._lint: Final = lint
         self._tokens: Final = tokens
@@ -102,8 +104,8 @@ class Inspection:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flushing: asyncio.TimerHandle | None = None
         self._watcher: Final = ServerWatcher(
-            lambda server: self.events.publish("server", server.view),
-            self.events.publish,
+            self._server_changed,
+            self._told,
             self._captured,
             self._wrote,
         )
@@ -118,6 +120,7 @@ class Inspection:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.apps.end()
         await asyncio.gather(*(each.disconnect() for each in self.servers.values()))
         await self.calls.end()
         if self._flushing is not None:
@@ -310,8 +313,20 @@ class Inspection:
         if self._flushing is None and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._arm)
 
+    def _server_changed(self, server: InspectedServer) -> None:
+        view = server.view
+        self.events.publish("server", view)
+        self.apps.server_changed(view)
+
+    def _told(self, type: str, value: Any) -> None:
+        """Something happened at a server."""
+        self.events.publish(type, value)
+        if type == "changed":
+            self.apps.changed(value["server"], value["what"])
+
     def _called(self, view: CallView) -> None:
         """A call is another than it was; told of now where it began or ended, else with what gathers meanwhile."""
+        self.apps.called(view)
         if view.state == "running" and view.progress:
             self._news[view.id] = view
             self._arm()

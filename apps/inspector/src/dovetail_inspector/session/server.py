@@ -21,14 +21,13 @@ import msgspec
 from dovetail import Client, FeatureUnavailable, LoginRequired, MethodNotFound, RPCError
 from dovetail.auth.login import LoginDenied, LoginTimeout, TokenStore
 from dovetail.client import StateChange
-from dovetail.extensions import Extension
-from dovetail.extensions.tasks import tasks
 from dovetail.recording import CaptureWriter, Redaction
 from dovetail.types import MessageNotice
 
 from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerState, ServerTarget, ServerView
 from .asking import QuestionHandlers
 from .calls import CallRequest, Calls
+from .declaring import declared_extensions
 from .failing import error_view
 from .importing import resolved
 from .logins import ServerLogins
@@ -286,13 +285,7 @@ class InspectedServer:
             "on_change": self._changed,
             "logging": self._logged,
             "approve": person.visit,
-            "extensions": [
-                tasks(),
-                *(
-                    Extension(identifier=each, settings=settings.extensions[each])
-                    for each in settings.extensions
-                ),
-            ],
+            "extensions": declared_extensions(settings),
         }
         if settings.elicitation:
             options["elicitation"] = person.fill
