@@ -58,7 +58,8 @@ export default function AppPanel({ call, close }: AppPanelProps) {
   const place = useRef<HTMLDivElement>(null);
   const carrier = useRef<AppCarrier | null>(null);
 
-  useEffect(() => {
+  // Its end comes while the frame is still in the page, so that it can be kept for its last words.
+  useLayoutEffect(() => {
     let here = true;
     setView(null);
     setMessages([]);
@@ -83,6 +84,9 @@ export default function AppPanel({ call, close }: AppPanelProps) {
     };
   }, [call.id, turn]);
 
+  useEffect(() => {
+    if (view) place.current?.scrollIntoView({ block: "nearest" });
+  }, [view?.id]);
   useSurroundings(view, place);
   const wide = view?.mode === "fullscreen" && view.state !== "closed";
   const box = useModal(wide, () => view && void show(view.id, "inline"));

@@ -52,18 +52,20 @@ function title(message: AppMessageView): string {
 function Row({ message }: { message: AppMessageView }) {
   const [open, turn] = useState(false);
   const [mark, who] = SENDERS[message.sender];
-  const id = message.id === null ? "" : ` ${plain(JSON.stringify(message.id))}`;
+  const id = message.id === null ? "" : `, id ${plain(JSON.stringify(message.id))}`;
   return (
     <li data-sender={message.sender} data-noted={message.note ? "" : undefined}>
       <button type="button" class="app-message" aria-expanded={open} onClick={() => turn(!open)}>
         <span class="app-mark" role="img" aria-label={who} title={who}>
           {mark}
         </span>
-        <span class="mono cut">
-          {plain(title(message))}
-          <span class="muted">{id}</span>
+        <span>
+          <span class="mono breaks">{plain(title(message))}</span>
+          <span class="muted app-when">
+            {message.time.slice(11, 23)}
+            {id}
+          </span>
         </span>
-        <span class="muted">{message.time.slice(11, 23)}</span>
       </button>
       {message.note && <p class="app-note">{plain(message.note)}</p>}
       {open && <Body message={message} />}

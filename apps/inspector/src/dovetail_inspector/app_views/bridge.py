@@ -55,7 +55,7 @@ RATE: Final = 100.0
 """Messages a second that are read of a view ..."""
 BURST: Final = 300
 """... and at once."""
-MAX_DROPPED: Final = 20_000
+MAX_DROPPED: Final = 10_000
 """Messages beyond that, after which a view is ended."""
 MAX_WAITING: Final = 64
 """Requests of a view that wait for their answers."""

@@ -23,4 +23,10 @@ def declared_extensions(settings: ConnectionSettings) -> list[Extension]:
     given = dict(settings.extensions)
     if settings.apps:
         given.setdefault(UI_EXTENSION, {"mimeTypes": [APP_MIME_TYPE]})
-    return [tasks(), *(Extension(identifier=each, settings=given[each]) for each in given)]
+    return [
+        tasks(),
+        *(
+            Extension(identifier=each, settings=given[each], handshake=each == UI_EXTENSION)
+            for each in given
+        ),
+    ]
