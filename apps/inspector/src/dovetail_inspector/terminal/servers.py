@@ -218,6 +218,7 @@ def _declared(view: ServerView) -> str:
             ("elicitation", settings.elicitation),
             ("sampling", settings.sampling),
             ("roots", settings.roots),
+            ("apps", settings.apps),
         )
         if wanted
     ]

@@ -111,13 +111,10 @@ class Sandbox:
         except ClientDisconnect:
             return
         response.headers.update(
-            {
-                "x-content-type-options": "nosniff",
-                "referrer-policy": "no-referrer",
-                "cross-origin-resource-policy": "same-origin",
-                "cache-control": "no-store",
-            }
+            {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store"}
         )
+        if request.method == "GET":  # what reports is a document without an origin
+            response.headers["cross-origin-resource-policy"] = "same-origin"
         await response(scope, receive, send)
 
     @property
