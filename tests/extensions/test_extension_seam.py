@@ -16,6 +16,7 @@ from jobs import CHANGES, NAME, Job, Jobs, for_clients
 from dovetail import (
     App,
     Client,
+    Context,
     FeatureUnavailable,
     InvalidParams,
     LocalProtocolError,
@@ -360,3 +361,25 @@ async def test_a_session_hears_of_nothing_that_only_others_can_listen_for(transp
         await client.call_tool("heat")
         await asyncio.wait_for(listed.wait(), 10)
     assert not [each for each in heard if "oven" in each]
+
+
+@pytest.mark.parametrize("revision", ["2024-11-05", "2025-03-26", "2025-06-18", STATEFUL, STATELESS])
+async def test_an_extension_may_be_declared_in_the_handshake_too(revision):
+    """MCP Apps 2026-01-26, "Client (Host) Capabilities"."""
+    app = App("shop")
+    seen: list[Any] = []
+
+    @app.tool
+    async def look(ctx: Context) -> str:
+        """Keep what the client declares."""
+        seen.append(ctx.client.capabilities.extensions)
+        return "seen"
+
+    given = [
+        Extension(identifier="com.example/said", settings={"types": ["a"]}, handshake=True),
+        Extension(identifier="com.example/later"),
+    ]
+    async with connected(app, revision=revision, extensions=given, elicitation=lambda _: None) as client:
+        await client.call_tool("look")
+    both = {"com.example/said": {"types": ["a"]}, "com.example/later": {}}
+    assert seen == [both if revision == STATELESS else {"com.example/said": {"types": ["a"]}}]

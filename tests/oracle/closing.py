@@ -12,7 +12,8 @@ are mended. Closing then walks every definition with a path such as `Tool.inputS
   the places that are open after closing, so nothing is open by oversight.
 
 Capabilities are open by the specification's own words, yet a capability of another revision is no
-custom capability: there, names that another revision declares at the same place are refused.
+custom capability: there, names that another revision declares at the same place are refused. One is not
+(`DECLARED_EARLIER`), since an official extension has clients of every revision say it.
 
 Follows: schema.mdx of each revision; basic/index.mdx for the envelopes.
 """
@@ -45,6 +46,9 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 EXTENSION: Final = "tasks-extension"
 """Written down from the extension's schema; what a task came to is held against the result of a tool, which it is."""
 CAPABILITIES: Final = ("ClientCapabilities", "ServerCapabilities")
+
+DECLARED_EARLIER: Final = {"ClientCapabilities": frozenset({"extensions"})}
+"""MCP Apps 2026-01-26, "Client (Host) Capabilities": in `initialize`, with an example of 2024-11-05."""
 
 Where = tuple[str, ...]
 
@@ -290,6 +294,7 @@ class _Closer:
             closed["additionalProperties"] = False
         if where[0] in CAPABILITIES and closed["additionalProperties"] is not False:
             foreign = _declared_elsewhere(self._revision, where) - declared.keys()
+            foreign -= DECLARED_EARLIER.get(".".join(where), frozenset())
             if foreign:
                 closed["propertyNames"] = {"not": {"enum": sorted(foreign)}}
 

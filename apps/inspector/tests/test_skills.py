@@ -13,7 +13,7 @@ from dovetail import InvalidParams
 from dovetail.testing import served as serving
 from dovetail_inspector.skills.frontmatter import FrontmatterInvalid, read_frontmatter, same_json
 from dovetail_inspector.skills.judging import MOST_BYTES, MOST_FILES, skill_view, within
-from dovetail_inspector.skills.shelf import SkillsUndeclared
+from dovetail_inspector.skills.server_skills import SkillsUndeclared
 from dovetail_inspector.views import ServerTarget, SkillReadView, SkillView
 
 pytestmark = pytest.mark.vendor_methods("skills/list", "skills/get", "resources/directory/read")

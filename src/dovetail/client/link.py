@@ -168,7 +168,7 @@ class Link:
         info: Implementation = options.info or own_info()
         capabilities = capabilities_of(options)
         self._profiles = options.additions.profiles
-        self.session = ClientSession(info, capabilities, self._profiles)
+        self.session = ClientSession(info, options.additions.in_handshake(capabilities), self._profiles)
         self.exchange = ClientExchange(info, capabilities, profiles=self._profiles)
         self.stateless = True
         self.greeted = False

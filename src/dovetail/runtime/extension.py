@@ -206,7 +206,9 @@ class Extension(Struct, frozen=True, kw_only=True):
     for each tool, what is to stand around it, inside of everything that is checked before a tool is called; None for
     nothing. ``required``: an app answers requests of clients that could have declared it, and did not, with -32021, all
     but ``server/discover``, which says what it needs. ``capabilities``: what servers announce besides, by members of
-    ``ServerCapabilities``, to whoever calls; ``client_capabilities``: what clients do. ``calls``: by method, what is
+    ``ServerCapabilities``, to whoever calls; ``client_capabilities``: what clients do. ``handshake``: clients declare
+    it in ``initialize``, too, which has no place for extensions and leaves room for what it does not know: as the
+    specification of MCP Apps has it (default: they don't). ``calls``: by method, what is
     asked how a client is to make a call. ``questions``: requests of servers that are answered at clients.
     ``starter``: what starts tool calls that are waited for later.
     ``lifespan``: entered before the app's and left after it. ``ending``: awaited when the server ends, before the app's
@@ -230,6 +232,7 @@ class Extension(Struct, frozen=True, kw_only=True):
     required: bool = False
     capabilities: Callable[[Channel], Mapping[str, Any]] | None = None
     client_capabilities: Announce | None = None
+    handshake: bool = False
     calls: Mapping[str, Prepare] = field(default_factory=dict[str, Prepare])
     questions: Sequence[ExtensionQuestion] = ()
     starter: CallStarter | None = None
@@ -429,6 +432,13 @@ class Extensions:
             if each.client_capabilities is not None:
                 capabilities = replace(capabilities, **each.client_capabilities(capabilities))
         return capabilities
+
+    def in_handshake(self, capabilities: ClientCapabilities) -> ClientCapabilities:
+        """What a client says in ``initialize`` that it can do: with the extensions that are declared there, too."""
+        declared = {each.identifier: dict(each.settings) for each in self._all if each.handshake}
+        if not declared:
+            return capabilities
+        return replace(capabilities, extra={**(capabilities.extra or {}), "extensions": declared})
 
     def prepares(self, method: str) -> Prepare | None:
         """Who is asked how such a call is to be made; None for nobody."""

@@ -49,6 +49,8 @@ export interface ConnectionSettings {
   stepRounds: boolean;
   sampling: boolean;
   elicitation: boolean;
+  apps: boolean;
+  askAppCalls: boolean;
   extensions: JsonObject;
 }
 
@@ -242,7 +244,7 @@ export interface CallView {
   records: number[];
 }
 
-export type QuestionKind = "form" | "visit" | "sampling" | "roots" | "round" | "login";
+export type QuestionKind = "form" | "visit" | "sampling" | "roots" | "round" | "login" | "app-call" | "app-link";
 
 export interface QuestionView {
   id: string;
@@ -255,6 +257,48 @@ export interface QuestionView {
   url: string;
   host: string;
   params: JsonObject | null;
+}
+
+export type AppState = "loading" | "running" | "closing" | "closed";
+export type AppSender = "view" | "host" | "browser";
+
+export interface AppView {
+  id: string;
+  server: string;
+  call: string;
+  tool: string;
+  uri: string;
+  state: AppState;
+  frame: string;
+  allow: string;
+  policy: string;
+  declared: boolean;
+  permissions: string[];
+  refused: string[];
+  blocked: string[];
+  prefersBorder: boolean | null;
+  mode: "inline" | "fullscreen";
+  modes: string[];
+  width: number | null;
+  height: number | null;
+  app: JsonObject;
+  context: Json;
+  notes: string[];
+  dropped: number;
+  reason: string;
+}
+
+export interface AppMessageView {
+  app: string;
+  n: number;
+  time: string;
+  sender: AppSender;
+  method: string;
+  id: Json;
+  size: number;
+  message: Json;
+  omitted: boolean;
+  note: string;
 }
 
 export type RecordKind =
@@ -379,6 +423,26 @@ export interface CallDraft {
   timeout?: number;
 }
 
+/** What is around a view where it is seen. */
+export interface AppSurroundings {
+  theme: "light" | "dark";
+  width: number;
+  height: number;
+  locale: string;
+  timeZone: string;
+  touch: boolean;
+  hover: boolean;
+}
+
+/** What a view said since the last time: each message as JSON. */
+export interface AppCarried {
+  messages: string[];
+  /** Lengths of those that are too long to be carried. */
+  tooLong: number[];
+  /** How many came faster than they could be carried. */
+  missed: number;
+}
+
 export interface Change {
   server: string;
   what: "tools" | "resources" | "prompts" | "resource";
@@ -407,6 +471,8 @@ export interface Events {
   changed: Change;
   log: LogLine;
   login: LoginView;
+  app: AppView;
+  "app-message": AppMessageView;
   reset: Record<string, never>;
 }
 
@@ -534,6 +600,8 @@ const NAMES: (keyof Events)[] = [
   "changed",
   "log",
   "login",
+  "app",
+  "app-message",
   "reset",
 ];
 

@@ -6,6 +6,8 @@ import {
   errorView,
   Failed,
   follow,
+  type AppMessageView,
+  type AppView,
   type CallView,
   type Change,
   type ErrorView,
@@ -41,15 +43,25 @@ export const serverById = computed(() => new Map(servers.value.map((each) => [ea
 export const transcriptById = computed(() => new Map(transcripts.value.map((each) => [each.id, each])));
 export const callById = computed(() => new Map(calls.value.map((each) => [each.id, each])));
 
-type Heard = { records: Events["records"]; changed: Change; login: LoginView; reset: null };
+type Heard = {
+  records: Events["records"];
+  changed: Change;
+  login: LoginView;
+  app: AppView;
+  "app-message": AppMessageView;
+  reset: null;
+};
 const hearers: { [N in keyof Heard]: Set<(data: Heard[N]) => void> } = {
   records: new Set(),
   changed: new Set(),
   login: new Set(),
+  app: new Set(),
+  "app-message": new Set(),
   reset: new Set(),
 };
 
-/** Hear of new or changed records, of changed lists and resources, of steps of logins, or that all was loaded anew. Gives what ends it. */
+/** Hear of new or changed records, of changed lists and resources, of steps of logins, of views of apps and what passes
+ * between them and their host, or that all was loaded anew. Gives what ends it. */
 export function hear<N extends keyof Heard>(name: N, hearer: (data: Heard[N]) => void): () => void {
   hearers[name].add(hearer);
   return () => void hearers[name].delete(hearer);
@@ -87,6 +99,8 @@ function happen<N extends keyof Events>(name: N, data: Events[N]): void {
       logs.value = [...logs.value.slice(-(MOST_LOGS - 1)), line];
     },
     login: (some) => hearers.login.forEach((hearer) => hearer(some)),
+    app: (some) => hearers.app.forEach((hearer) => hearer(some)),
+    "app-message": (some) => hearers["app-message"].forEach((hearer) => hearer(some)),
     reset: () => void start(),
   };
   take[name](data);

@@ -23,6 +23,7 @@ from dovetail.logs import get_logger
 from dovetail.recording import Capture
 from dovetail.surface import Surface, take_surface
 
+from .app_views.hosting import AppViews
 from .cards.looking import look_at_card
 from .checks.book import CheckBook
 from .comparing.surfaces import surface_of_capture
@@ -30,7 +31,7 @@ from .events import Events
 from .session.calls import CallRequest, Calls
 from .session.questions import PersonAnswer, PersonQuestions
 from .session.server import InspectedServer, ServerWatcher
-from .skills.shelf import SkillShelf
+from .skills.server_skills import ServerSkills
 from .transcript.transcript import Transcript, Update
 from .views import (
     CallView,
@@ -91,6 +92,7 @@ class Inspection:
         )
         self.calls: Final = Calls(self.questions, self._called)
         self.servers: Final[dict[str, InspectedServer]] = {}
+        self.apps: Final = AppViews(self.server, self.calls, self.questions, self.events.publish)
         self.transcripts: Final[dict[str, Transcript]] = {}
         self._lint: Final = lint
         self._tokens: Final = tokens
@@ -100,14 +102,14 @@ class Inspection:
         self._opened = 0
         self._numbered = 0
         self._snapshots: dict[str, Surface] = {}
-        self._skills: dict[str, SkillShelf] = {}
+        self._skills: dict[str, ServerSkills] = {}
         self._dirty: set[str] = set()
         self._news: dict[str, CallView] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flushing: asyncio.TimerHandle | None = None
         self._watcher: Final = ServerWatcher(
-            lambda server: self.events.publish("server", server.view),
-            self.events.publish,
+            self._server_changed,
+            self._told,
             self._captured,
             self._wrote,
         )
@@ -122,6 +124,7 @@ class Inspection:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.apps.end()
         await asyncio.gather(*(each.disconnect() for each in self.servers.values()))
         await self.calls.end()
         if self._flushing is not None:
@@ -249,10 +252,10 @@ class Inspection:
         transport = next((each.transport for each in newest_first if each.transport), "http")
         return await look_at_card(server, transport, url)
 
-    def skills(self, id: str) -> SkillShelf:
+    def skills(self, id: str) -> ServerSkills:
         """The skills of a server. Raises `LookupError`."""
         server = self.server(id)
-        return self._skills.setdefault(id, SkillShelf(server))
+        return self._skills.setdefault(id, ServerSkills(server))
 
     def call(self, server: str, request: CallRequest) -> CallView:
         """Ask a server for something. Raises `LookupError`."""
@@ -361,8 +364,20 @@ class Inspection:
         if self._flushing is None and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._arm)
 
+    def _server_changed(self, server: InspectedServer) -> None:
+        view = server.view
+        self.events.publish("server", view)
+        self.apps.server_changed(view)
+
+    def _told(self, type: str, value: Any) -> None:
+        """Something happened at a server."""
+        self.events.publish(type, value)
+        if type == "changed":
+            self.apps.changed(value["server"], value["what"])
+
     def _called(self, view: CallView) -> None:
         """A call is another than it was; told of now where it began or ended, else with what gathers meanwhile."""
+        self.apps.called(view)
         if view.state == "running" and view.progress:
             self._news[view.id] = view
             self._arm()

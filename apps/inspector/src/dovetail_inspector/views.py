@@ -13,6 +13,10 @@ from typing import Any, Literal
 from msgspec import Struct
 
 __all__ = [
+    "AppMessageView",
+    "AppSender",
+    "AppState",
+    "AppView",
     "CallKind",
     "CallState",
     "CallView",
@@ -116,8 +120,8 @@ class ConnectionSettings(View, frozen=True):
     ``meta``: members for ``_meta`` of each request; ``log_level``: least severe log messages wanted; ``login``: log
     in by OAuth where the server asks for it; ``step_login``: each step of a login waits for the person;
     ``step_rounds``: rounds wait for the person one by one; ``sampling``,
-    ``elicitation``: whether these are declared; ``extensions``: identifiers with settings to declare besides tasks
-    and skills.
+    ``elicitation``, ``apps`` (views of tools): whether these are declared; ``ask_app_calls``: calls of views wait for
+    the person; ``extensions``: identifiers with settings to declare besides tasks and skills.
     """
 
     revision: str = "auto"
@@ -130,6 +134,8 @@ class ConnectionSettings(View, frozen=True):
     step_rounds: bool = False
     sampling: bool = True
     elicitation: bool = True
+    apps: bool = True
+    ask_app_calls: bool = True
     extensions: dict[str, Any] = {}
 
 
@@ -396,13 +402,14 @@ class CallView(View, frozen=True):
     records: list[int] = []
 
 
-QuestionKind = Literal["form", "visit", "sampling", "roots", "round", "login"]
+QuestionKind = Literal["form", "visit", "sampling", "roots", "round", "login", "app-call", "app-link"]
 
 
 class QuestionView(View, frozen=True):
     """Something that a server asks the person. ``form``: ``message`` and ``schema``. ``visit`` and ``login``:
     ``message``, ``url`` and the ``host`` as it will be resolved. ``sampling``, ``roots``, ``round``: ``params`` (of a
-    round: its ``inputRequests`` and the number of the round).
+    round: its ``inputRequests`` and the number of the round). ``app-link``: like ``visit``, asked by a view;
+    ``app-call``: ``params`` of the call that a view wants to make, which with the content "always" are not asked again.
     """
 
     id: str
@@ -415,6 +422,63 @@ class QuestionView(View, frozen=True):
     url: str = ""
     host: str = ""
     params: dict[str, Any] | None = None
+
+
+# Views of apps
+
+AppState = Literal["loading", "running", "closing", "closed"]
+AppSender = Literal["view", "host", "browser"]
+
+
+class AppView(View, frozen=True):
+    """A view that a tool has, opened for a call of it. ``frame``: the address that its sandbox is loaded from; ``allow``:
+    what its frames may use; ``policy``: what a browser is told to keep it to, ``refused``: what its server declared and
+    is in no policy; ``blocked``: what the browser kept it from. ``width``, ``height``: as the view wants to be, pixels.
+    ``app``: what it says that it is; ``context``: what it would have a model know; ``notes``: what is wrong with its
+    document; ``dropped``: messages of it that were not read; ``reason``: why it is closed.
+    """
+
+    id: str
+    server: str
+    call: str
+    tool: str
+    uri: str
+    state: AppState
+    frame: str
+    allow: str
+    policy: str
+    declared: bool
+    permissions: list[str]
+    refused: list[str]
+    blocked: list[str] = []
+    prefers_border: bool | None = None
+    mode: Literal["inline", "fullscreen"] = "inline"
+    modes: list[str] = []
+    width: float | None = None
+    height: float | None = None
+    app: dict[str, Any] = {}
+    context: Any = None
+    notes: list[str] = []
+    dropped: int = 0
+    reason: str = ""
+
+
+class AppMessageView(View, frozen=True):
+    """Something that went between a view and its host. ``n``: its number, from 1; ``time``: RFC 3339. ``sender``: the
+    browser where it says what it kept the view from. ``message``: as JSON, None where there is none, and where it is
+    ``omitted``: too long to be told, and to be asked for. ``size``: characters; ``note``: what is wrong with it.
+    """
+
+    app: str
+    n: int
+    time: str
+    sender: AppSender
+    method: str = ""
+    id: Any = None
+    size: int = 0
+    message: Any = None
+    omitted: bool = False
+    note: str = ""
 
 
 # What was said

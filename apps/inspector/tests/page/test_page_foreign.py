@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 from inspected import ended
+from playwright.async_api import expect
 from seeing import path
 from walking import walk
 
+from dovetail_inspector.inspection import Inspection
 from dovetail_inspector.session.calls import CallRequest
+from dovetail_inspector.session.server import InspectedServer
 from dovetail_inspector.views import ConnectionSettings, ServerTarget
 from interop.foreign_servers import Foreign, Installed, install_foreign, servers
 from interop.foreign_ways import Place, at, left_behind
@@ -37,6 +40,7 @@ NAMES = (
 )
 TABLE = servers()
 CHOSEN = [each for each in TABLE if each.name in NAMES]
+WITH_VIEWS = [each for each in TABLE if each.name == "@modelcontextprotocol/server-budget-allocator"]
 
 
 @pytest.fixture(scope="session")
@@ -52,11 +56,8 @@ def place(server: Foreign, installed: Installed, tmp_path: Path) -> Iterator[Pla
         yield found
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("server", CHOSEN, ids=str)
-async def test_a_server_of_somebody_else(
-    seen, inspection, server: Foreign, place: Place, tmp_path: Path
-) -> None:
+async def reached(inspection: Inspection, server: Foreign, place: Place) -> InspectedServer:
+    """A server, connected."""
     target = (
         ServerTarget(url=place.target)
         if isinstance(place.target, str)
@@ -68,6 +69,15 @@ async def test_a_server_of_somebody_else(
     inspected.connect()
     await inspected.connected()
     assert inspected.view.state == "ready", inspected.view.error
+    return inspected
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("server", CHOSEN, ids=str)
+async def test_a_server_of_somebody_else(
+    seen, inspection, server: Foreign, place: Place, tmp_path: Path
+) -> None:
+    inspected = await reached(inspection, server, place)
     assert inspected.view.revision == server.revision
     tools = (await inspection.listed(inspected.id, "tools")).items
     # A server may offer more to who declares more, and the Inspector declares all that there is.
@@ -80,3 +90,21 @@ async def test_a_server_of_somebody_else(
     await walk(seen, inspection, inspected, [each["name"] for each in tools[:5]])
     await inspected.disconnect()
     assert left_behind(tmp_path) == [] or not isinstance(place.target, list)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("server", WITH_VIEWS, ids=str)
+async def test_a_view_of_somebody_else(seen, inspection, server: Foreign, place: Place) -> None:
+    """The official example of an app: it greets with the library of the extension, and shows what its tool gave."""
+    inspected = await reached(inspection, server, place)
+    await seen.open(path("s", inspected.id, "tools", server.call.tool))
+    await seen.button("Call").click()
+    view = seen.page.frame_locator("iframe.app-frame").frame_locator("iframe")
+    await expect(view.get_by_text("Marketing").first).to_be_visible()
+    dialog = seen.page.get_by_role("dialog", name=f"View of {server.call.tool}")
+    await expect(dialog).to_contain_text("running")
+    await expect(dialog.get_by_role("list", name="Messages, oldest first")).to_contain_text("size-changed")
+    assert inspection.apps.view("a1").app["name"] == "Budget Allocator"
+    await seen.button("Close view", dialog).click()
+    await expect(dialog).to_contain_text("The view is closed: the person closed it.")
+    await inspected.disconnect()

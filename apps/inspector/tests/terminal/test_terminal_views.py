@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import app_server
 import pytest
 from inspected import ended, kitchen, until
 from terminals import read, screen_text, shown, terminal
@@ -15,7 +16,7 @@ from dovetail_inspector.terminal.command import run
 from dovetail_inspector.terminal.rows import RowList
 from dovetail_inspector.terminal.transcript import ConversationView
 from dovetail_inspector.transcript import transcript
-from dovetail_inspector.views import ConnectionSettings
+from dovetail_inspector.views import ConnectionSettings, ServerTarget
 
 SIZES = [(60, 24), (80, 24), (140, 40)]
 
@@ -79,6 +80,22 @@ async def test_a_tool_that_fails_one_that_is_cancelled_and_a_task(inspection, tm
         with pytest.raises(LookupError):
             inspection.server("s9")
         assert server.view.state == "ready"
+
+
+async def test_a_tool_says_that_it_has_a_view_and_where_that_is_shown(inspection):
+    target = ServerTarget(command=sys.executable, args=[app_server.__file__])
+    server = inspection.add("tower", target)
+    server.connect()
+    await server.connected()
+    async with terminal(inspection, (140, 40)) as (app, pilot):
+        await pilot.press("3")
+        await shown(app, pilot, "clock  view", "6 tools")
+        await read(app, "tools-detail", "ui://clock/face", "shown in the page", "without --tui")
+        await pilot.press("enter")
+        await shown(app, pilot, "It has a view")
+        await pilot.press("escape")
+        app.query_one("#tools-filter", Input).value = "refresh"
+        await read(app, "tools-detail", "for views alone")
 
 
 @pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])

@@ -131,10 +131,12 @@ class Projection:
 
     def _cut_struct(self, value: Struct) -> dict[str, Any]:
         absent = self._absent.get(type(value), frozenset())
+        # What a value has beyond its own fields is no member of this revision that another one lacks: it stays.
+        beyond = value.extra if isinstance(value, Open) and value.extra else ()
         out: dict[str, Any] = {}
         for key, item in codec.struct_members(value, deep=False).items():
-            if key not in absent:
-                out[key] = self._cut(item)
+            if key not in absent or key in beyond:
+                out[key] = self._cut(beyond[key] if key in absent else item)
         if isinstance(value, CallToolResult) and not self._any_structured:
             wrap_value(value, out)
         elif isinstance(value, Tool) and value.output_schema is not None and "outputSchema" in out:

@@ -21,7 +21,11 @@ const TITLES: Record<QuestionView["kind"], string> = {
   sampling: "The server asks your model",
   roots: "The server asks which folders it may see",
   round: "The server needs more before it answers",
+  "app-call": "A view wants to call a tool",
+  "app-link": "A view wants to open an address",
 };
+
+const ACCEPT: Partial<Record<QuestionView["kind"], string>> = { round: "Go on with these", "app-call": "Allow" };
 
 /** A question. What is typed stays in it until it is answered. */
 export function QuestionCard({ question }: { question: QuestionView }) {
@@ -41,7 +45,7 @@ export function QuestionCard({ question }: { question: QuestionView }) {
     }
     setBusy(false);
   };
-  const visit = question.kind === "visit" || question.kind === "login";
+  const visit = ["visit", "login", "app-link"].includes(question.kind);
   const round = question.params?.["round"];
   return (
     <article class="card question" aria-label={TITLES[question.kind]}>
@@ -67,7 +71,12 @@ export function QuestionCard({ question }: { question: QuestionView }) {
               disabled={busy || !readable}
               onClick={() => void answer("accept", question.kind === "form" && value === undefined ? {} : value)}
             >
-              {question.kind === "round" ? "Go on with these" : "Answer"}
+              {ACCEPT[question.kind] ?? "Answer"}
+            </Button>
+          )}
+          {question.kind === "app-call" && (
+            <Button disabled={busy} onClick={() => void answer("accept", "always")}>
+              Allow all of this view
             </Button>
           )}
           {question.kind !== "roots" && (
@@ -75,9 +84,11 @@ export function QuestionCard({ question }: { question: QuestionView }) {
               Decline
             </Button>
           )}
-          <Button kind="quiet" disabled={busy} onClick={() => void answer("cancel")}>
-            Cancel
-          </Button>
+          {!question.kind.startsWith("app-") && (
+            <Button kind="quiet" disabled={busy} onClick={() => void answer("cancel")}>
+              Cancel
+            </Button>
+          )}
         </div>
       </div>
     </article>
@@ -131,6 +142,8 @@ function Asked({ question, value, change, readable }: AskedProps) {
       return <Sampling {...{ params, value, change, readable }} />;
     case "roots":
       return <Roots {...{ value, change }} />;
+    case "app-call":
+      return <JsonView value={params} label="The call" depth={3} />;
     default:
       return <Round params={params} value={value} change={change} />;
   }

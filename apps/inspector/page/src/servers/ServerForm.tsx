@@ -29,6 +29,8 @@ interface Typed {
   stepRounds: boolean;
   sampling: boolean;
   elicitation: boolean;
+  apps: boolean;
+  askAppCalls: boolean;
   meta: string;
   extensions: string;
 }
@@ -53,6 +55,8 @@ function typedOf(server: ServerView | null): Typed {
     stepRounds: settings?.stepRounds ?? false,
     sampling: settings?.sampling ?? true,
     elicitation: settings?.elicitation ?? true,
+    apps: settings?.apps ?? true,
+    askAppCalls: settings?.askAppCalls ?? true,
     meta: written(settings?.meta),
     extensions: written(settings?.extensions),
   };
@@ -93,6 +97,8 @@ function draftOf(typed: Typed, host: string) {
     stepRounds: typed.stepRounds,
     sampling: typed.sampling,
     elicitation: typed.elicitation,
+    apps: typed.apps,
+    askAppCalls: typed.askAppCalls,
     meta: objectOf(typed.meta, "_meta"),
     extensions: objectOf(typed.extensions, "Extensions"),
   };
@@ -257,6 +263,8 @@ const SWITCHES = [
   ["login", "Log in where the server asks for it"],
   ["elicitation", "Let it ask me (elicitation)"],
   ["sampling", "Let it ask my model (sampling)"],
+  ["apps", "Show views of its tools (MCP Apps)"],
+  ["askAppCalls", "Ask me before a view calls a tool"],
   ["stepLogin", "Stop at each step of a login, to see what is sent and decided"],
   ["stepRounds", "Stop at each round of a call, to see and edit what goes on"],
 ] as const;

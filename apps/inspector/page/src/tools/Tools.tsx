@@ -24,6 +24,7 @@ import { path } from "../shell/route.ts";
 import { offer } from "../shell/commands.ts";
 import type { ViewProps } from "../shell/views.ts";
 import { calls } from "../store.ts";
+import { AppSlot, uiOf } from "./AppSlot.tsx";
 import { CallOptions, type Options } from "./CallOptions.tsx";
 
 const MOST_OFFERED = 2000;
@@ -97,6 +98,7 @@ const titleOf = (tool: JsonObject) => text(tool["title"]) || text(annotations(to
 /** What a tool says of itself: nobody has proved it. */
 function Hints({ tool }: { tool: JsonObject }) {
   const notes = annotations(tool);
+  const ui = uiOf(tool);
   return (
     <>
       {notes["readOnlyHint"] === true && <Badge title="It says that it changes nothing">reads</Badge>}
@@ -108,6 +110,14 @@ function Hints({ tool }: { tool: JsonObject }) {
       {notes["idempotentHint"] === true && <Badge title="It says that a second call changes no more">repeatable</Badge>}
       {notes["openWorldHint"] === true && <Badge title="It says that it reaches the outside world">outside</Badge>}
       {taskSupport(tool) && <Badge title="Whether it may run as a task">task: {taskSupport(tool)}</Badge>}
+      {ui.uri && (
+        <Badge tone="accent" title={`It has a view of its own: ${plain(ui.uri)}`}>
+          view
+        </Badge>
+      )}
+      {Array.isArray(ui.visibility) && !ui.visibility.includes("model") && (
+        <Badge title="It is for views: hosts do not show it to a model">for views</Badge>
+      )}
     </>
   );
 }
@@ -207,6 +217,7 @@ function Tool({ server, entry, go, given, taken }: ToolProps) {
           openResource={(uri) => go(path("s", server.id, "resources", uri))}
         />
       )}
+      {call && uiOf(tool).uri && <AppSlot key={`view/${call.id}`} call={call} begun={call.id === begun} />}
       {made.length > 1 && (
         <section>
           <h3>Calls of this tool</h3>

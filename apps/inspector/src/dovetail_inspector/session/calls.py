@@ -142,6 +142,13 @@ class Calls:
         self._told(view)
         return view
 
+    async def over(self, id: str) -> CallView:
+        """One of them, as soon as it has come to its end. Raises `LookupError`."""
+        running = self._running(id)
+        if running.task is not None:
+            await asyncio.wait((running.task,))
+        return running.view
+
     def cancel(self, id: str) -> CallView:
         """Cancel one, if it still goes on. Raises `LookupError`."""
         running = self._running(id)

@@ -21,14 +21,13 @@ import msgspec
 from dovetail import Client, FeatureUnavailable, LoginRequired, MethodNotFound, RPCError
 from dovetail.auth.login import LoginDenied, LoginTimeout, TokenStore
 from dovetail.client import StateChange
-from dovetail.extensions import Extension
-from dovetail.extensions.tasks import tasks
-from dovetail.recording import CaptureWriter
+from dovetail.recording import CaptureWriter, Redaction
 from dovetail.types import MessageNotice
 
 from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerState, ServerTarget, ServerView
 from .asking import QuestionHandlers
 from .calls import CallRequest, Calls
+from .declaring import declared_extensions
 from .failing import error_view
 from .importing import resolved
 from .logins import ServerLogins
@@ -46,8 +45,6 @@ _STATES: Final[dict[str, ServerState]] = {
     "closed": "idle",
 }
 
-_READ: Final = ("io.modelcontextprotocol/skills",)
-"""Extensions that this client can do something with and that bring it nothing of their own."""
 _NOBODY: Final = (LoginRequired, LoginDenied, LoginTimeout)
 """What says that somebody has to log in first, or once more."""
 
@@ -334,14 +331,7 @@ class InspectedServer:
             "on_change": self._changed,
             "logging": self._logged,
             "approve": person.visit,
-            "extensions": [
-                tasks(),
-                *(Extension(identifier=each) for each in _READ if each not in settings.extensions),
-                *(
-                    Extension(identifier=each, settings=settings.extensions[each])
-                    for each in settings.extensions
-                ),
-            ],
+            "extensions": declared_extensions(settings),
         }
         if settings.elicitation:
             options["elicitation"] = person.fill

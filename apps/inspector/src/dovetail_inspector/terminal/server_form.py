@@ -39,6 +39,8 @@ _TEXTS: Final = (
 _SWITCHES: Final = (
     ("elicitation", "answers forms (elicitation)"),
     ("sampling", "is its model (sampling)"),
+    ("apps", "declares views of tools (MCP Apps), which the page shows"),
+    ("ask_app_calls", "calls of views wait for me"),
     ("login", "logs in where it is asked to (OAuth)"),
     ("step_login", "each step of a login waits for me"),
     ("step_rounds", "rounds wait for me, one by one"),

@@ -228,6 +228,7 @@ def _declared(view: ServerView) -> str:
             ("elicitation", settings.elicitation),
             ("sampling", settings.sampling),
             ("roots", settings.roots),
+            ("apps", settings.apps),
         )
         if wanted
     ]

@@ -13,7 +13,8 @@ from textual.widgets import Input
 
 from ..inspection import Inspection
 from ..session.server import InspectedServer
-from ..skills.shelf import EXTENSION, SkillsUndeclared
+from ..session.declaring import SKILLS_EXTENSION
+from ..skills.server_skills import SkillsUndeclared
 from ..views import FindingView, SkillReadView, SkillVerdictView, SkillView
 from .card import note_rows
 from .dialog import DialogScreen
@@ -47,7 +48,7 @@ class SkillsView(ListingView):
         """All that the server lists."""
         found = await self.inspection.skills(server.id).listed()
         if not found.declared:
-            raise SkillsUndeclared(f"the server does not declare {EXTENSION}")
+            raise SkillsUndeclared(f"the server does not declare {SKILLS_EXTENSION}")
         self._notes, self._verdicts = found.notes, {}
         return [
             {"name": each.name, "uri": each.uri, "description": each.description, "view": each}

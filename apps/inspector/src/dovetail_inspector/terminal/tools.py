@@ -5,13 +5,14 @@ Specification: server/tools.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import Static
 
+from ..app_views.metadata import resource_uri, visible_to
 from ..inspection import Inspection
 from ..session.calls import CallRequest
 from ..session.server import InspectedServer
@@ -25,6 +26,9 @@ from .view import SHOWN_ERRORS, put_over
 __all__ = ["ToolScreen", "ToolsView"]
 
 
+_IN_PAGE: Final = "run dovetail inspect without --tui, and call the tool there"
+
+
 class ToolsView(ListingView):
     """All tools."""
 
@@ -34,8 +38,10 @@ class ToolsView(ListingView):
     def row(self, kind: str, item: dict[str, Any]) -> Row:
         """One in the list."""
         description = item.get("description")
+        mark = "  view" if resource_uri(item) else ""
         return [
             (f" {inline(str(item.get('name', '')), 60)}", "title"),
+            (mark, "accent"),
             (f"  {inline(description, 120) if isinstance(description, str) else ''}", "faint"),
         ]
 
@@ -47,6 +53,7 @@ class ToolsView(ListingView):
         badges = [each for each, value in _mapping(item.get("annotations")).items() if value is True]
         if badges:
             rows.append([(inline(", ".join(badges)), "warning")])
+        rows += _view_rows(item)
         if isinstance(item.get("description"), str):
             rows += [[], *block(item["description"])]
         rows += [[], [("Arguments", "title")], *json_rows(item.get("inputSchema"))]
@@ -91,6 +98,8 @@ class ToolScreen(DialogScreen):
         if isinstance(description, str) and description:
             yield Static(Content(inline(description, 300)), classes="name")
         yield SchemaForm(self._tool.get("inputSchema"))
+        if resource_uri(self._tool):
+            yield Static(Content(f"It has a view, which is shown in the page: {_IN_PAGE}"), classes="name")
         yield Static(Content("F5 calls, F4 writes it as JSON, Escape closes"), classes="name")
 
     def on_mount(self) -> None:
@@ -127,6 +136,17 @@ class ToolScreen(DialogScreen):
         else:
             self.complain("")
             put_over(self, CallScreen(self._inspection, view.id))
+
+
+def _view_rows(tool: dict[str, Any]) -> list[Row]:
+    """What a tool says of its view, which only a browser shows."""
+    rows: list[Row] = []
+    if uri := resource_uri(tool):
+        rows.append([("view      ", "key"), (inline(uri), "accent")])
+        rows.append([("          ", "key"), (f"shown in the page: {_IN_PAGE}", "faint")])
+    if not visible_to(tool, "model"):
+        rows.append([("for views alone: hosts do not show it to a model", "warning")])
+    return rows
 
 
 def _mapping(value: Any) -> dict[str, Any]:

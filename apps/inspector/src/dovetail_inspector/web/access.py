@@ -36,6 +36,7 @@ class Access:
     """The rule of one launch. ``port``: where it listens; ``names``: further names that lead there, for a tunnel."""
 
     def __init__(self, port: int, *, names: tuple[str, ...] = ()) -> None:
+        self.port: Final = port
         self.token: Final = secrets.token_urlsafe(32)
         self._cookie: Final = secrets.token_urlsafe(32)
         self._tickets: Final[set[str]] = set()

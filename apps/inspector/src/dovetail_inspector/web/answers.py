@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -10,9 +9,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..nesting import deeper
 from ..views import ErrorView
 
-__all__ = ["BadRequest", "Handler", "RouteRow", "answer", "body_of", "deeper", "refusal"]
+__all__ = ["BadRequest", "Handler", "RouteRow", "answer", "body_of", "refusal"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 RouteRow = tuple[str, str, Handler]
@@ -21,7 +21,6 @@ RouteRow = tuple[str, str, Handler]
 T = TypeVar("T")
 _DEEPEST: Final = 500
 """Levels of JSON. What is kept is encoded anew within other things, and has to stay well below what Python can do."""
-_NESTING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
 
 
 class BadRequest(ValueError):
@@ -53,19 +52,3 @@ async def body_of(request: Request, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise BadRequest(f"the body is not what is wanted here: {problem}") from None
-
-
-def deeper(data: bytes, most: int) -> bool:
-    """Whether JSON is nested deeper than so many levels."""
-    if data.count(b"{") + data.count(b"[") <= most:
-        return False
-    depth = 0
-    for each in _NESTING.finditer(data):
-        first = data[each.start()]
-        if first in b"[{":
-            depth += 1
-            if depth > most:
-                return True
-        elif first in b"]}":
-            depth -= 1
-    return False

@@ -9,6 +9,7 @@ Specification: none; the page's ``api.ts`` is the other half.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -76,8 +77,8 @@ class _Import(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     connect: bool = False
 
 
-def routes(inspection: Inspection) -> list[Route]:
-    """The routes of an Inspection."""
+def routes(inspection: Inspection, further: Sequence[RouteRow] = ()) -> list[Route]:
+    """The routes of an Inspection. ``further``: rows of what more than the Inspection is needed for."""
     here = _Routes(inspection)
     table: list[RouteRow] = [
         ("GET", "/api/state", here.state),
@@ -108,6 +109,7 @@ def routes(inspection: Inspection) -> list[Route]:
     table += login_routes(inspection)
     table += relay_routes(inspection)
     table += skill_routes(inspection)
+    table += further
     return [Route(path, _guarded(handler), methods=[method]) for method, path, handler in table]
 
 

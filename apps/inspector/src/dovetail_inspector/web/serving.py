@@ -29,8 +29,11 @@ from ..inspection import Inspection
 from ..views import ErrorView
 from .access import Access
 from .answers import BadRequest, answer, body_of, refusal
+from .app_routes import app_routes
 from .bodies import bounded
+from .listening import listener, serve_on
 from .routes import routes
+from .sandbox import Sandbox
 from .streaming import event_stream
 
 __all__ = ["PAGE", "WebFace", "listener", "serve"]
@@ -59,12 +62,13 @@ class WebFace:
         self._inspection: Final = inspection
         self._ended: Final = asyncio.Event()
         self._streams = 0
+        self.sandbox: Final = Sandbox(inspection.apps, access.port)
         self._app = Starlette(
             exception_handlers={HTTPException: _failed, ClientDisconnect: _gone},
             routes=[
                 Route("/api/session", self._session, methods=["POST"]),
                 Route("/api/events", self._events, methods=["GET"]),
-                *routes(inspection),
+                *routes(inspection, app_routes(inspection, self.sandbox)),
                 Route("/", self._index, methods=["GET"]),
                 Route("/assets/{path:path}", self._asset, methods=["GET"]),
             ],
@@ -160,7 +164,14 @@ class WebFace:
                 media_type="text/plain; charset=utf-8",
             )
         text = place.read_bytes().replace(_NONCE, request.state.nonce.encode())
-        return Response(text, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
+        # A document has its policy from the start, so the place of views is known before there are any.
+        frames = self.sandbox.reserve(request.headers.get("host", ""))
+        headers = {
+            "cache-control": "no-store",
+            "content-security-policy": _policy(request.state.nonce, frames),
+            "permissions-policy": _permissions(frames),
+        }
+        return Response(text, media_type="text/html; charset=utf-8", headers=headers)
 
     async def _asset(self, request: Request) -> Response:
         place = _below(self._page / "assets", request.path_params["path"])
@@ -170,66 +181,15 @@ class WebFace:
         return FileResponse(place, headers={"cache-control": "private, max-age=31536000, immutable"})
 
 
-def listener(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """A socket of this machine alone. Raises OSError for a port that is taken, OverflowError for none."""
-    # With its protocol named, asyncio turns Nagle's algorithm off for it.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        if hasattr(socket, "SO_REUSEADDR") and not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen()
-    except (OSError, OverflowError):
-        found.close()
-        raise
-    return found
-
-
 async def serve(face: WebFace, socket: socket.socket, *, started: Callable[[], None]) -> None:
     """Take connections until it is cancelled, which ends those that there are. ``started``: called when they are taken.
 
     Raises ImportError without uvicorn, which names the extra.
     """
     try:
-        import uvicorn
-    except ImportError:
-        raise ImportError("the page needs uvicorn: pip install 'dovetail[server]'") from None
-
-    class PageServer(uvicorn.Server):
-        """uvicorn, which says when it takes connections, and leaves signals to whoever runs it."""
-
-        async def startup(self, sockets: list[Any] | None = None) -> None:
-            """Called by uvicorn."""
-            await super().startup(sockets=sockets)
-            started()
-
-        async def shutdown(self, sockets: list[Any] | None = None) -> None:
-            """Called by uvicorn."""
-            face.end_streams()
-            await super().shutdown(sockets=sockets)
-
-        @contextmanager
-        def capture_signals(self) -> Generator[None]:
-            """Called by uvicorn, whose own would send SIGTERM on to a process that still has captures to remove."""
-            yield
-
-    config = uvicorn.Config(
-        face,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        lifespan="off",
-        timeout_graceful_shutdown=1,
-        access_log=False,
-    )
-    server = PageServer(config)
-    serving = asyncio.create_task(server.serve(sockets=[socket]), name="the page")
-    try:
-        await asyncio.shield(serving)
+        await serve_on(face, [socket], started=started, ending=face.end_streams)
     finally:
-        server.should_exit = True
-        await asyncio.wait((serving,))
+        await face.sandbox.stop()
 
 
 async def _failed(request: Request, problem: Exception) -> Response:
@@ -262,13 +222,23 @@ def _cookie(request: Request, access: Access) -> str | None:
     return None if found is None else found.value
 
 
-def _with_headers(send: Any, nonce: str) -> Any:
-    policy = (
+def _policy(nonce: str, frames: str = "") -> str:
+    """What a browser is told to keep a page to. ``frames``: the one origin whose documents may be in it."""
+    return (
         f"default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' blob: data:; "
         "media-src blob: data:; connect-src 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; "
-        "frame-ancestors 'none'; manifest-src 'self'"
+        f"frame-ancestors 'none'; manifest-src 'self'{'; frame-src ' + frames if frames else ''}"
     )
-    ours = {**_HEADERS, "content-security-policy": policy}
+
+
+def _permissions(frames: str) -> str:
+    """What documents may use. The page uses none of it; it can only hand on what it has itself."""
+    handed = f'(self "{frames}")' if frames else "()"
+    return f"camera={handed}, geolocation={handed}, microphone={handed}, usb=(), payment=()"
+
+
+def _with_headers(send: Any, nonce: str) -> Any:
+    ours = {**_HEADERS, "content-security-policy": _policy(nonce)}
 
     async def sent(message: Any) -> None:
         if message["type"] == "http.response.start":

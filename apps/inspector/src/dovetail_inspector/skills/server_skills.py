@@ -16,14 +16,14 @@ from msgspec.structs import replace
 
 from dovetail import Client, DovetailError
 
+from ..session.declaring import SKILLS_EXTENSION
 from ..session.server import InspectedServer
 from ..views import FindingView, SkillListView, SkillReadView, SkillVerdictView, SkillView
 from .judging import MOST_BYTES, MOST_FILES, judge_collisions, root_of, skill_note, skill_view, within
 from .verifying import objects_in, unread, verified
 
-__all__ = ["EXTENSION", "SkillShelf", "SkillsUndeclared"]
+__all__ = ["ServerSkills", "SkillsUndeclared"]
 
-EXTENSION: Final = "io.modelcontextprotocol/skills"
 _DIRECTORY: Final = "inode/directory"
 _MOST_PAGES: Final = 200
 _MOST_SKILLS: Final = 5000
@@ -35,7 +35,7 @@ class SkillsUndeclared(LookupError):
     """Skills were asked of a server that does not say that it has any."""
 
 
-class SkillShelf:
+class ServerSkills:
     """The skills of a server."""
 
     def __init__(self, server: InspectedServer) -> None:
@@ -80,7 +80,7 @@ class SkillShelf:
         """The entry of one skill, as it is now. Raises `SkillsUndeclared`, `NotConnected`, and what calls raise."""
         client, settings = self._asked()
         if settings is None:
-            raise SkillsUndeclared(f"the server does not declare {EXTENSION}")
+            raise SkillsUndeclared(f"the server does not declare {SKILLS_EXTENSION}")
         result = await client.request("skills/get", {"uri": uri})
         view = skill_view(result.get("skill"))
         notes = [*_result(client, result, "skill"), *view.notes]
@@ -136,8 +136,8 @@ class SkillShelf:
             self._held, self._of = {}, self._server.transcript
         capabilities = client.server_capabilities
         declared = (capabilities.extensions if capabilities is not None else None) or {}
-        settings: Any = declared.get(EXTENSION)
-        if EXTENSION not in declared:
+        settings: Any = declared.get(SKILLS_EXTENSION)
+        if SKILLS_EXTENSION not in declared:
             return client, None
         return client, cast("dict[str, Any]", settings) if isinstance(settings, dict) else {}
 
