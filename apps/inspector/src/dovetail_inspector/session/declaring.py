@@ -25,8 +25,5 @@ def declared_extensions(settings: ConnectionSettings) -> list[Extension]:
         given.setdefault(UI_EXTENSION, {"mimeTypes": [APP_MIME_TYPE]})
     return [
         tasks(),
-        *(
-            Extension(identifier=each, settings=given[each], handshake=each == UI_EXTENSION)
-            for each in given
-        ),
+        *(Extension(identifier=each, settings=given[each], handshake=each == UI_EXTENSION) for each in given),
     ]
