@@ -151,7 +151,9 @@ async def wind(ctx: Context) -> str:
 @app.resource(
     "ui://clock/face",
     mime_type="text/html;profile=mcp-app",
-    meta={"ui": {"csp": {"connectDomains": [CONNECT, "'; script-src *"]}, "permissions": {"clipboardWrite": {}}}},
+    meta={
+        "ui": {"csp": {"connectDomains": [CONNECT, "'; script-src *"]}, "permissions": {"clipboardWrite": {}}}
+    },
 )
 def face() -> str:
     """The view."""

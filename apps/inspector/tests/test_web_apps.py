@@ -89,7 +89,9 @@ async def test_what_the_second_origin_answers(inspection):
         port = view["frame"].split("/")[2].rpartition(":")[2]
         for method, path, headers, status in ASKED:
             sent = {name: value.replace("PORT", port) for name, value in headers.items()}
-            place = f"http://127.0.0.1:{port}{path}" if path else view["frame"].replace("localhost", "127.0.0.1")
+            place = (
+                f"http://127.0.0.1:{port}{path}" if path else view["frame"].replace("localhost", "127.0.0.1")
+            )
             async with session.request(method, place, headers=sent) as answer:
                 assert answer.status == status, (method, path, headers)
 
@@ -141,9 +143,10 @@ async def test_a_page_may_have_frames_of_the_second_origin_alone(inspection, tmp
             at = int(origin.rpartition(":")[2])
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", at)
-            with pytest.raises(OSError), socket.socket() as other:
+            with socket.socket() as other:
                 other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                other.bind(("127.0.0.1", at))
+                with pytest.raises(OSError, match="in use"):
+                    other.bind(("127.0.0.1", at))
         async with session.get("/", headers={"Host": f"localhost:{port}"}) as answer:
             policy = directives(answer.headers["content-security-policy"])
             assert policy["frame-src"] == origin.replace("localhost", "127.0.0.1")
@@ -179,7 +182,10 @@ async def test_views_are_for_who_has_the_cookie(inspection):
     async with open_view(inspection) as (session, view):
         place = str(session._base_url)
         async with aiohttp.ClientSession(place) as other:
-            for method, path in (("POST", f"/api/apps/{view['id']}/messages"), ("POST", "/api/servers/s1/apps")):
+            for method, path in (
+                ("POST", f"/api/apps/{view['id']}/messages"),
+                ("POST", "/api/servers/s1/apps"),
+            ):
                 async with other.request(method, path, json={}) as answer:
                     assert answer.status == 401
 

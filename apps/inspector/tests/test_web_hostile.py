@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 from test_web_access import logged_in, served
 
+from dovetail_inspector.nesting import deeper
 from dovetail_inspector.web import bodies
 from dovetail_inspector.web.access import Access
-from dovetail_inspector.nesting import deeper
 from dovetail_inspector.web.serving import WebFace, listener, serve
 
 JSON = "Content-Type: application/json\r\n"

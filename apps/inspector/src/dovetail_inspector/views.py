@@ -431,9 +431,10 @@ AppSender = Literal["view", "host", "browser"]
 
 
 class AppView(View, frozen=True):
-    """A view that a tool has, opened for a call of it. ``frame``: the address that its sandbox is loaded from; ``allow``:
-    what its frames may use; ``policy``: what a browser is told to keep it to, ``refused``: what its server declared and
-    is in no policy; ``blocked``: what the browser kept it from. ``width``, ``height``: as the view wants to be, pixels.
+    """A view that a tool has, opened for a call of it. ``frame``: the address that its sandbox is loaded from;
+    ``allow``: what its frames may use; ``policy``: what a browser is told to keep it to; ``refused``: what its server
+    declared and is in no policy; ``blocked``: what the browser kept it from. ``width``, ``height``: as the view wants
+    to be, in pixels.
     ``app``: what it says that it is; ``context``: what it would have a model know; ``notes``: what is wrong with its
     document; ``dropped``: messages of it that were not read; ``reason``: why it is closed.
     """

@@ -1,4 +1,4 @@
-"""The bridge between a view and its host, handed messages: what it says, what it asks for, and what it does not take."""
+"""The bridge between a view and its host, handed messages: what it says, asks for, and does not take."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dovetail_inspector.app_views.bridge import (
     MAX_MESSAGE,
     MAX_WAITING,
     RATE,
-    Ask,
     Cancelled,
-    Closed,
-    Context,
     Deed,
     Deliver,
-    Heard,
-    Message,
     Resized,
-    Running,
-    Shown,
     Unload,
+    ViewAsk,
     ViewBridge,
+    ViewClosed,
+    ViewContext,
+    ViewHeard,
+    ViewMessage,
+    ViewRunning,
+    ViewShown,
 )
 
 APP = {"name": "clock", "version": "1"}
@@ -49,14 +49,16 @@ class Talk:
         """What comes of a message; the first deed is that it was heard."""
         self.now += 1
         deeds = self.bridge.receive(message if isinstance(message, str) else json.dumps(message), self.now)
-        assert isinstance(deeds[0], Heard)
+        assert isinstance(deeds[0], ViewHeard)
         return deeds[1:]
 
     def note(self, message: Any) -> str:
         """What is noted of a message that nothing comes of."""
         self.now += 1
-        heard, *rest = self.bridge.receive(message if isinstance(message, str) else json.dumps(message), self.now)
-        assert isinstance(heard, Heard)
+        heard, *rest = self.bridge.receive(
+            message if isinstance(message, str) else json.dumps(message), self.now
+        )
+        assert isinstance(heard, ViewHeard)
         assert rest == []
         return heard.note
 
@@ -123,7 +125,7 @@ def test_a_view_greets_and_is_told_who_its_host_is(talk):
         "hostContext": {"displayMode": "inline"},
     }
     assert talk.bridge.state == "greeted"
-    assert talk.notify("ui/notifications/initialized") == [Running(APP, {})]
+    assert talk.notify("ui/notifications/initialized") == [ViewRunning(APP, {})]
     assert talk.bridge.state == "running"
 
 
@@ -140,7 +142,9 @@ def test_nothing_is_told_before_a_view_is_initialized_and_then_all_of_it_in_its_
         ("ui/notifications/tool-input", {"arguments": {"city": "Oslo"}}),
         ("ui/notifications/tool-result", {"content": []}),
     ]
-    assert said(bridge.tool_cancelled("stopped")) == [("ui/notifications/tool-cancelled", {"reason": "stopped"})]
+    assert said(bridge.tool_cancelled("stopped")) == [
+        ("ui/notifications/tool-cancelled", {"reason": "stopped"})
+    ]
     assert said(bridge.list_changed("tools")) == [("notifications/tools/list_changed", {})]
 
 
@@ -209,7 +213,9 @@ def test_nothing_is_asked_for_before_the_greeting(talk, method):
     ],
 )
 def test_what_is_malformed_gets_the_code_that_says_so_and_nobody_else_an_answer(running, message, code, says):
-    heard, *answers = running.bridge.receive(message if isinstance(message, str) else json.dumps(message), 5.0)
+    heard, *answers = running.bridge.receive(
+        message if isinstance(message, str) else json.dumps(message), 5.0
+    )
     if code is None:
         assert answers == []
         assert says in heard.note
@@ -247,7 +253,8 @@ def test_parameters_that_do_not_do(running, method, params, code):
 
 
 @pytest.mark.parametrize(
-    "params", [{"width": -1}, {"width": "100px"}, {"height": True}, {"height": []}, {"width": None, "height": "x"}]
+    "params",
+    [{"width": -1}, {"width": "100px"}, {"height": True}, {"height": []}, {"width": None, "height": "x"}],
 )
 def test_a_size_is_a_number_of_pixels(running, params):
     heard, *rest = running.bridge.receive(
@@ -258,14 +265,16 @@ def test_a_size_is_a_number_of_pixels(running, params):
 
 
 def test_sizes_contexts_and_messages_are_told_to_the_host(running):
-    assert running.notify("ui/notifications/size-changed", {"width": 10, "height": 20.5}) == [Resized(10, 20.5)]
+    assert running.notify("ui/notifications/size-changed", {"width": 10, "height": 20.5}) == [
+        Resized(10, 20.5)
+    ]
     assert running.notify("ui/notifications/size-changed", {"height": 1e300}) == [Resized(None, 1e6)]
     assert running.notify("ui/notifications/size-changed") == []
     block = {"type": "text", "text": "hello"}
-    assert running.request("ui/message", {"role": "user", "content": block})[0] == Message([block])
-    assert running.request("ui/message", {"role": "user", "content": [block]})[0] == Message([block])
+    assert running.request("ui/message", {"role": "user", "content": block})[0] == ViewMessage([block])
+    assert running.request("ui/message", {"role": "user", "content": [block]})[0] == ViewMessage([block])
     context = running.request("ui/update-model-context", {"content": [block], "structuredContent": {"a": 1}})
-    assert context[0] == Context([block], {"a": 1})
+    assert context[0] == ViewContext([block], {"a": 1})
     assert said(context) == [("", {})]
     assert running.notify("notifications/message", {"level": "info", "data": 1}) == []
     assert running.notify("ui/notifications/request-teardown") == [Unload()]
@@ -285,11 +294,11 @@ def test_sizes_contexts_and_messages_are_told_to_the_host(running):
 )
 def test_what_the_host_has_to_do_is_asked_for_and_answered_once(running, method, params):
     bridge = running.bridge
-    assert running.request(method, params, "a") == [Ask("a", method, params)]
+    assert running.request(method, params, "a") == [ViewAsk("a", method, params)]
     assert running.error("ping", id="a")[0] == -32600  # the id waits
     assert said(bridge.answer("a", {"ok": 1})) == [("", {"ok": 1})]
     assert bridge.answer("a", {"ok": 1}) == bridge.refuse("a", "no") == []
-    assert running.request(method, params, "a") == [Ask("a", method, params)]
+    assert running.request(method, params, "a") == [ViewAsk("a", method, params)]
     (refused,) = bridge.refuse("a", "denied", -32000, {"why": 1})
     assert refused.message["error"] == {"code": -32000, "message": "denied", "data": {"why": 1}}
 
@@ -307,11 +316,11 @@ def test_ways_to_be_shown():
     talk = Talk()
     talk.start(availableDisplayModes=["inline", "fullscreen"])
     shown = talk.request("ui/request-display-mode", {"mode": "fullscreen"})
-    assert shown[0] == Shown("fullscreen")
+    assert shown[0] == ViewShown("fullscreen")
     changed = ("ui/notifications/host-context-changed", {"displayMode": "fullscreen"})
     assert said(shown) == [("", {"mode": "fullscreen"}), changed]
     assert said(talk.request("ui/request-display-mode", {"mode": "pip"})) == [("", {"mode": "fullscreen"})]
-    assert talk.bridge.show("inline")[0] == Shown("inline")
+    assert talk.bridge.show("inline")[0] == ViewShown("inline")
     assert talk.bridge.show("inline") == []
     only = Talk()
     only.start(availableDisplayModes=["inline"])
@@ -332,20 +341,22 @@ def test_a_view_is_asked_to_end_and_ends_when_it_answered(running):
     assert asked.message["params"] == {"reason": "closed"}
     assert running.bridge.tear_down("again") == []
     assert running.error("tools/call", {"name": "x"}, 6)[0] == -32000
-    assert running.say({"jsonrpc": "2.0", "id": asked.message["id"], "result": {}}) == [Closed("closed")]
+    assert running.say({"jsonrpc": "2.0", "id": asked.message["id"], "result": {}}) == [ViewClosed("closed")]
     assert running.bridge.state == "closed"
     assert running.bridge.answer(5, {}) == running.bridge.abandon("x") == running.bridge.tool_result({}) == []
     assert running.bridge.receive('{"jsonrpc": "2.0", "id": 1, "method": "ping"}', 99.0) == []
 
 
 def test_a_view_that_never_began_ends_at_once(talk):
-    assert talk.bridge.tear_down("closed") == [Closed("closed")]
+    assert talk.bridge.tear_down("closed") == [ViewClosed("closed")]
 
 
 def test_an_error_ends_it_just_the_same(running):
     (asked,) = running.bridge.tear_down("closed")
     error = {"code": -32000, "message": "Teardown error"}
-    assert running.say({"jsonrpc": "2.0", "id": asked.message["id"], "error": error}) == [Closed("closed")]
+    assert running.say({"jsonrpc": "2.0", "id": asked.message["id"], "error": error}) == [
+        ViewClosed("closed")
+    ]
 
 
 @pytest.mark.hostile
@@ -362,7 +373,7 @@ def test_a_flood_is_not_read_and_ends_the_view(running):
     assert all(said(each) for each in deeds)
     assert running.bridge.receive(ping, 101.0) == []
     (closed,) = running.bridge.miss(MAX_DROPPED)
-    assert isinstance(closed, Closed)
+    assert isinstance(closed, ViewClosed)
     assert running.bridge.miss(1) == []
 
 
@@ -388,4 +399,6 @@ def test_so_many_requests_wait_at_once(running):
         assert running.request("tools/call", {"name": "x"}, n)
     assert running.error("tools/call", {"name": "x"}, "more")[0] == -32000
     running.bridge.answer(0, {})
-    assert running.request("tools/call", {"name": "x"}, "more") == [Ask("more", "tools/call", {"name": "x"})]
+    assert running.request("tools/call", {"name": "x"}, "more") == [
+        ViewAsk("more", "tools/call", {"name": "x"})
+    ]

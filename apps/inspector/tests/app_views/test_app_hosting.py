@@ -106,7 +106,9 @@ async def test_servers_are_told_that_there_are_views_in_both_eras(inspection, re
     assert said["extensions"]["io.modelcontextprotocol/ui"] == declared
     other = await connected(inspection, revision=revision, apps=False)
     await inspection.listed(other.id, "tools")
-    assert "io.modelcontextprotocol/ui" not in inspection.info(other.id).client_capabilities.get("extensions", {})
+    assert "io.modelcontextprotocol/ui" not in inspection.info(other.id).client_capabilities.get(
+        "extensions", {}
+    )
 
 
 async def test_a_view_is_told_of_its_call_and_of_what_is_around_it(inspection):

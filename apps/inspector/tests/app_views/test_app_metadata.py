@@ -9,7 +9,7 @@ import pytest
 
 from dovetail_inspector.app_views.metadata import (
     MAX_DOCUMENT,
-    DocumentInvalid,
+    AppDocumentInvalid,
     document_of,
     resource_uri,
     visible_to,
@@ -81,7 +81,7 @@ def test_a_document_is_text_or_base64():
     ],
 )
 def test_what_is_no_document_says_why(result, says):
-    with pytest.raises(DocumentInvalid, match=says):
+    with pytest.raises(AppDocumentInvalid, match=says):
         document_of(URI, result)
 
 

@@ -22,8 +22,7 @@ KINDS = ("connectDomains", "resourceDomains", "frameDomains", "baseUriDomains")
 
 def directives(ui: dict[str, Any], ports: tuple[int, ...] = ()) -> dict[str, str]:
     """The policy for a view, by directive."""
-    parts = (each.split(" ", 1) for each in policy_of(ui, ports).directives.split("; "))
-    return {name: value for name, value in parts}
+    return dict(each.split(" ", 1) for each in policy_of(ui, ports).directives.split("; "))
 
 
 @pytest.mark.parametrize("ui", [{}, {"csp": None}, {"csp": {}}, {"csp": []}, {"csp": "https://evil.example"}])
@@ -84,7 +83,7 @@ HOSTILE = [
     "https://a.example:*",
     "https://a..example",
     "https://-a.example",
-    "https://аpple.example",
+    "https://\u0430pple.example",
     "api.example.com",
     "",
     " https://a.example",

@@ -105,7 +105,12 @@ async def test_what_a_view_asks_for(seen, tower, inspection):
     await expect(panel(seen).get_by_role("group", name="Context for a model")).to_contain_text("hour")
     await view.get_by_role("textbox", name="Typed").fill("noon")
     await said(seen, view, "Send", "typed noon")
-    assert [each.name for each in inspection.calls.views] == ["clock", "ui://clock/face", "refresh", "clock://face"]
+    assert [each.name for each in inspection.calls.views] == [
+        "clock",
+        "ui://clock/face",
+        "refresh",
+        "clock://face",
+    ]
 
 
 async def test_an_address_is_opened_by_the_person_alone(seen, tower):
@@ -174,8 +179,12 @@ async def test_a_view_is_closed_opened_and_loaded_anew(seen, tower, inspection):
     shown = panel(seen)
     await seen.button("Close view", shown).click()
     await expect(shown).to_contain_text("The view is closed: the person closed it.")
-    await expect(shown.get_by_role("list", name="Messages, oldest first")).to_contain_text("ui/resource-teardown")
-    await expect(shown.get_by_role("list", name="Messages, oldest first")).to_contain_text("notifications/message")
+    await expect(shown.get_by_role("list", name="Messages, oldest first")).to_contain_text(
+        "ui/resource-teardown"
+    )
+    await expect(shown.get_by_role("list", name="Messages, oldest first")).to_contain_text(
+        "notifications/message"
+    )
     await seen.button("Reload view", shown).click()
     await expect(view.locator("#result")).to_have_text("result noon in Oslo")
     await view.get_by_role("button", name="Leave").click()
@@ -194,7 +203,9 @@ async def test_a_view_that_is_left_has_its_last_words(seen, tower, inspection):
     view = inspection.apps.view("a1")
     assert view.state in ("running", "closing", "closed")
     await until(lambda: inspection.apps.view("a1").state == "closed")
-    methods = [inspection.apps.message("a1", n).method for n in range(1, inspection.apps._all["a1"].count + 1)]
+    methods = [
+        inspection.apps.message("a1", n).method for n in range(1, inspection.apps._all["a1"].count + 1)
+    ]
     assert methods[-3:] == ["ui/resource-teardown", "notifications/message", ""]
     await expect(seen.page.locator("iframe")).to_have_count(0)
 

@@ -38,9 +38,7 @@ async def elsewhere() -> AsyncIterator[tuple[str, list[str]]]:
 
 
 @pytest.fixture
-async def hostile(
-    inspection: Inspection, seen: Seen, elsewhere: tuple[str, list[str]]
-) -> InspectedServer:
+async def hostile(inspection: Inspection, seen: Seen, elsewhere: tuple[str, list[str]]) -> InspectedServer:
     """The server of such views, which knows where the page is."""
     words = [str(Path(hostile_app_server.__file__)), seen.address, elsewhere[0]]
     server = inspection.add("hostile", ServerTarget(command=sys.executable, args=words))
@@ -80,7 +78,9 @@ async def test_nothing_is_reached_and_nothing_gets_out(seen, hostile, inspection
     await seen.go(beside)
     left, right = page.locator(".pane").first, page.locator(".pane").last
     await seen.button("Call", left).click()
-    await expect(left.get_by_role("dialog", name="View of plain")).to_contain_text("ui/notifications/tool-result")
+    await expect(left.get_by_role("dialog", name="View of plain")).to_contain_text(
+        "ui/notifications/tool-result"
+    )
     await page.evaluate("localStorage.setItem('kept', 'secret')")
     await seen.button("Call", right).click()
     tried = await until(lambda: tried_by(inspection, "a2"))

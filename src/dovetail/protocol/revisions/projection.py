@@ -132,7 +132,7 @@ class Projection:
     def _cut_struct(self, value: Struct) -> dict[str, Any]:
         absent = self._absent.get(type(value), frozenset())
         # What a value has beyond its own fields is no member of this revision that another one lacks: it stays.
-        beyond = value.extra if isinstance(value, Open) and value.extra else ()
+        beyond: dict[str, Any] = value.extra or {} if isinstance(value, Open) else {}
         out: dict[str, Any] = {}
         for key, item in codec.struct_members(value, deep=False).items():
             if key not in absent or key in beyond:

@@ -2,9 +2,9 @@
 what is to be done.
 
 Theory of operation. A bridge does nothing by itself: each method gives deeds, in their order. `Deliver` goes to the
-view, `Heard` was judged and is shown, and the others are what the host has to do; for an `Ask` it says later what came
-of it, by `answer` or `refuse`. Of what the host has to tell the view (the tool's input, its result), everything waits
-until the view said that it is initialized. What a view may cost is bounded: the size of a message, their number a
+view, `ViewHeard` was judged and is shown, and the others are what the host has to do; for a `ViewAsk` it says later
+what came of it, by `answer` or `refuse`. Of what the host has to tell the view (the tool's input, its result) all
+waits until the view said that it is initialized. What a view may cost is bounded: the size of a message, their number a
 second, and the requests that wait. Time is given, never read.
 
 Specification: MCP Apps 2026-01-26, "Communication Protocol" and "Lifecycle".
@@ -13,7 +13,7 @@ Specification: MCP Apps 2026-01-26, "Communication Protocol" and "Lifecycle".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from msgspec import Struct
 
@@ -32,18 +32,18 @@ from .judging import (
 
 __all__ = [
     "PROTOCOL",
-    "Ask",
+    "ViewAsk",
     "Cancelled",
-    "Closed",
-    "Context",
+    "ViewClosed",
+    "ViewContext",
     "Deed",
     "Deliver",
     "DisplayMode",
-    "Heard",
-    "Message",
+    "ViewHeard",
+    "ViewMessage",
     "Resized",
-    "Running",
-    "Shown",
+    "ViewRunning",
+    "ViewShown",
     "Unload",
     "ViewBridge",
 ]
@@ -72,7 +72,7 @@ class Deliver(Struct, frozen=True):
     message: dict[str, Any]
 
 
-class Heard(Struct, frozen=True):
+class ViewHeard(Struct, frozen=True):
     """A message of the view. ``message``: as plain values, None for none that was read; ``note``: what is wrong with
     it, or what was made of it.
     """
@@ -82,7 +82,7 @@ class Heard(Struct, frozen=True):
     note: str = ""
 
 
-class Ask(Struct, frozen=True):
+class ViewAsk(Struct, frozen=True):
     """A request of the view that the host carries out and answers: a call of a tool, a resource, a list, a link."""
 
     id: int | str
@@ -96,14 +96,14 @@ class Cancelled(Struct, frozen=True):
     id: int | str
 
 
-class Running(Struct, frozen=True):
+class ViewRunning(Struct, frozen=True):
     """The view is initialized. ``app``: what it says that it is; ``capabilities``: what it can do."""
 
     app: dict[str, Any]
     capabilities: dict[str, Any]
 
 
-class Shown(Struct, frozen=True):
+class ViewShown(Struct, frozen=True):
     """The view is shown another way."""
 
     mode: DisplayMode
@@ -116,14 +116,14 @@ class Resized(Struct, frozen=True):
     height: float | None
 
 
-class Context(Struct, frozen=True):
+class ViewContext(Struct, frozen=True):
     """What a model would be told with what it is told next, in place of what was there."""
 
     content: list[dict[str, Any]] | None
     structured: dict[str, Any] | None
 
 
-class Message(Struct, frozen=True):
+class ViewMessage(Struct, frozen=True):
     """What would be said to a model, as the person."""
 
     content: list[dict[str, Any]]
@@ -133,7 +133,7 @@ class Unload(Struct, frozen=True):
     """The view asks to be closed."""
 
 
-class Closed(Struct, frozen=True):
+class ViewClosed(Struct, frozen=True):
     """There is nothing more to be done with the view. ``reason``: why."""
 
     reason: str
@@ -141,16 +141,16 @@ class Closed(Struct, frozen=True):
 
 Deed = (
     Deliver
-    | Heard
-    | Ask
+    | ViewHeard
+    | ViewAsk
     | Cancelled
-    | Running
-    | Shown
+    | ViewRunning
+    | ViewShown
     | Resized
-    | Context
-    | Message
+    | ViewContext
+    | ViewMessage
     | Unload
-    | Closed
+    | ViewClosed
 )
 _State = Literal["loading", "greeted", "running", "closing", "closed"]
 
@@ -221,15 +221,18 @@ class ViewBridge:
         try:
             message, whole = read_message(text)
         except BadMessage as problem:
-            return [Heard(None, len(text), str(problem)), *self._error(problem.id, problem.code, str(problem))]
+            return [
+                ViewHeard(None, len(text), str(problem)),
+                *self._error(problem.id, problem.code, str(problem)),
+            ]
         deeds, note = self._judged(message)
-        return [Heard(whole, len(text), note), *deeds]
+        return [ViewHeard(whole, len(text), note), *deeds]
 
     def too_long(self, length: int, now: float) -> list[Deed]:
         """The view said something of this length, which was not read."""
         if self.state == "closed" or not self._admit(now):
             return self._drop(1)
-        return [Heard(None, length, f"it is longer than {MAX_MESSAGE:,} characters, and was not read")]
+        return [ViewHeard(None, length, f"it is longer than {MAX_MESSAGE:,} characters, and was not read")]
 
     def miss(self, count: int) -> list[Deed]:
         """So many messages of the view were not even looked at: they came faster than they could be carried."""
@@ -265,17 +268,17 @@ class ViewBridge:
         """The person wants the view shown another way."""
         if mode == self.mode or not self._can(mode):
             return []
-        return [Shown(mode), *self.change_context({"displayMode": mode})]
+        return [ViewShown(mode), *self.change_context({"displayMode": mode})]
 
     def answer(self, id: int | str, result: dict[str, Any]) -> list[Deed]:
-        """What came of an `Ask`."""
+        """What came of a `ViewAsk`."""
         if id not in self._waiting:
             return []
         self._waiting.discard(id)
         return self._result(id, result)
 
     def refuse(self, id: int | str, message: str, code: int = REFUSED, data: Any = None) -> list[Deed]:
-        """An `Ask` was not carried out, and why."""
+        """A `ViewAsk` was not carried out, and why."""
         if id not in self._waiting:
             return []
         self._waiting.discard(id)
@@ -302,7 +305,7 @@ class ViewBridge:
             return []
         self.state = "closed"
         self._waiting.clear()
-        return [Closed(reason)]
+        return [ViewClosed(reason)]
 
     # Judging
 
@@ -322,7 +325,9 @@ class ViewBridge:
             return self.abandon("it said more than anybody could read")
         if before:
             return []
-        return [Heard(None, 0, f"more than {RATE:.0f} messages a second: some are not read, nor answered")]
+        return [
+            ViewHeard(None, 0, f"more than {RATE:.0f} messages a second: some are not read, nor answered")
+        ]
 
     def _judged(self, message: AppMessage) -> tuple[list[Deed], str]:
         if not message.method:
@@ -380,15 +385,20 @@ class ViewBridge:
     def _initialize(self, message: AppMessage) -> list[Deed]:
         params = message.params
         version = text_of(params, "protocolVersion")
-        app, capabilities = params.get("appInfo"), params.get("appCapabilities")
-        if not isinstance(app, dict) or not all(isinstance(app.get(each), str) for each in ("name", "version")):
+        app = cast("dict[str, Any]", params.get("appInfo"))
+        capabilities = cast("dict[str, Any]", params.get("appCapabilities"))
+        if not isinstance(app, dict) or not all(
+            isinstance(app.get(each), str) for each in ("name", "version")
+        ):
             raise BadParams("params.appInfo has to be an object with name and version")
         if not isinstance(capabilities, dict):
             raise BadParams("params.appCapabilities has to be an object")
         modes = capabilities.get("availableDisplayModes")
         if modes is not None and not isinstance(modes, list):
             raise BadParams("params.appCapabilities.availableDisplayModes has to be a list")
-        del version  # whichever it asked for: there is one that this host speaks, and a view ends itself without it
+        del (
+            version
+        )  # whichever it asked for: there is one that this host speaks, and a view ends itself without it
         self._modes = modes
         # A document that loaded itself anew begins anew, and is told everything once more.
         self.state = "greeted"
@@ -411,14 +421,15 @@ class ViewBridge:
         if message.params.get("role") != "user":
             raise BadParams('Invalid message format: params.role has to be "user"', REFUSED)
         content = blocks_of(message.params.get("content"))
-        return [Message(content), *self._result(message.id, {})]
+        return [ViewMessage(content), *self._result(message.id, {})]
 
     def _update_context(self, message: AppMessage) -> list[Deed]:
-        content, structured = message.params.get("content"), message.params.get("structuredContent")
+        content = message.params.get("content")
+        structured = cast("dict[str, Any] | None", message.params.get("structuredContent"))
         blocks = None if content is None else blocks_of(content)
         if structured is not None and not isinstance(structured, dict):
             raise BadParams("Invalid content format: params.structuredContent has to be an object", REFUSED)
-        return [Context(blocks, structured), *self._result(message.id, {})]
+        return [ViewContext(blocks, structured), *self._result(message.id, {})]
 
     def _request_mode(self, message: AppMessage) -> list[Deed]:
         wanted = message.params.get("mode")
@@ -427,7 +438,7 @@ class ViewBridge:
         changed: list[Deed] = []
         if wanted in MODES and wanted != self.mode and self._can(wanted):
             self._context["displayMode"] = wanted
-            changed.append(Shown(wanted))
+            changed.append(ViewShown(wanted))
         result = self._result(message.id, {"mode": self.mode})
         if changed and self.state == "running":
             result += self._notify("ui/notifications/host-context-changed", {"displayMode": self.mode})
@@ -449,7 +460,7 @@ class ViewBridge:
         if len(self._waiting) >= MAX_WAITING:
             raise BadMessage(f"{MAX_WAITING} requests wait already", REFUSED, message.id)
         self._waiting.add(message.id)
-        return [Ask(message.id, message.method, message.params)]
+        return [ViewAsk(message.id, message.method, message.params)]
 
     # Notifications
 
@@ -459,7 +470,7 @@ class ViewBridge:
             return []
         self.state = "running"
         told: list[Deed] = [Deliver(_notification(method, params)) for method, params in self._told]
-        return [Running(**self._greeting), *told]
+        return [ViewRunning(**self._greeting), *told]
 
     def _size_changed(self, message: AppMessage) -> list[Deed]:
         width, height = number_of(message.params, "width"), number_of(message.params, "height")

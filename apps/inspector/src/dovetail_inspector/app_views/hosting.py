@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,6 +26,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dovetail import DovetailError
+from dovetail.types import ContentBlock
 
 from ..session.calls import CallRequest, Calls
 from ..session.questions import AnswerRefused, PersonAnswer, PersonQuestions
@@ -33,22 +34,22 @@ from ..session.server import InspectedServer
 from ..views import AppMessageView, AppSender, AppView, CallView, ServerView
 from .bridge import (
     MODES,
-    Ask,
     Cancelled,
-    Closed,
-    Context,
     Deed,
     Deliver,
     DisplayMode,
-    Heard,
     Resized,
-    Running,
-    Shown,
     Unload,
+    ViewAsk,
     ViewBridge,
+    ViewClosed,
+    ViewContext,
+    ViewHeard,
+    ViewRunning,
+    ViewShown,
 )
 from .judging import INVALID_PARAMS, REFUSED
-from .metadata import AppDocument, DocumentInvalid, document_of, resource_uri, visible_to
+from .metadata import AppDocument, AppDocumentInvalid, document_of, resource_uri, visible_to
 from .policy import SandboxPolicy, policy_of
 
 __all__ = ["AppSurroundings", "AppUnavailable", "AppViews"]
@@ -73,7 +74,12 @@ _LISTED: Final = {
     "resources/templates/list": ("templates", "resourceTemplates"),
     "prompts/list": ("prompts", "prompts"),
 }
-_BLOCKS: Final[dict[str, Any]] = {each: {} for each in ("text", "image", "audio", "resource", "resourceLink")}
+_BLOCKS: Final[dict[str, Any]] = {
+    {"resource_link": "resourceLink"}.get(each, each): {}
+    for each in (str(kind.__struct_config__.tag) for kind in get_args(ContentBlock))
+    if each.isascii()
+}
+"""Content that is taken, as the extension names it."""
 
 
 class AppUnavailable(ValueError):
@@ -178,7 +184,10 @@ class AppViews:
         self._forget()
         self._told("app", view)
         arguments = made.params.get("arguments", {})
-        self._do(hosted, bridge.tool_input(arguments if isinstance(arguments, dict) else {}))
+        self._do(
+            hosted,
+            bridge.tool_input(cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}),
+        )
         self.called(self._calls.view(call))
         return hosted.view
 
@@ -214,7 +223,9 @@ class AppViews:
 
     # What comes from a face
 
-    def receive(self, id: str, messages: Sequence[str], *, too_long: Sequence[int] = (), missed: int = 0) -> None:
+    def receive(
+        self, id: str, messages: Sequence[str], *, too_long: Sequence[int] = (), missed: int = 0
+    ) -> None:
         """What a view said, each message as JSON. ``too_long``: lengths of those that were not carried; ``missed``: how
         many more there were. Raises `LookupError`.
         """
@@ -290,44 +301,46 @@ class AppViews:
             match deed:
                 case Deliver(message):
                     self._keep(hosted, "host", message)
-                case Heard(message, size, note):
+                case ViewHeard(message, size, note):
                     self._keep(hosted, "view", message, size=size, note=note)
-                case Ask():
+                case ViewAsk():
                     self._ask(hosted, deed)
                 case Cancelled(id):
                     task = hosted.tasks.get(id)
                     if task is not None:
                         task.cancel()
-                case Running(app, capabilities):
+                case ViewRunning(app, capabilities):
                     modes = capabilities.get("availableDisplayModes")
                     can = [each for each in MODES if each in modes] if modes else list(MODES)
                     self._change(hosted, state="running", app=app, modes=can)
-                case Shown(mode):
+                case ViewShown(mode):
                     self._change(hosted, mode=mode)
                     around = _context(hosted.around, mode)
                     self._do(hosted, hosted.bridge.change_context(around))
                 case Resized(width, height):
                     self._change(hosted, width=width, height=height)
-                case Context(content, structured):
+                case ViewContext(content, structured):
                     told = {"content": content, "structuredContent": structured}
-                    self._change(hosted, context={key: value for key, value in told.items() if value is not None})
+                    self._change(
+                        hosted, context={key: value for key, value in told.items() if value is not None}
+                    )
                 case Unload():
                     self.close(hosted.view.id, "the view asked for it")
-                case Closed(reason):
+                case ViewClosed(reason):
                     self._ended(hosted, reason)
                 case _:
                     pass  # what would be said to a model stands among the messages: there is no model here
         if hosted.bridge.dropped != hosted.view.dropped:
             self._change(hosted, dropped=hosted.bridge.dropped)
 
-    def _ask(self, hosted: _Hosted, ask: Ask) -> None:
+    def _ask(self, hosted: _Hosted, ask: ViewAsk) -> None:
         task = asyncio.get_running_loop().create_task(
             self._carry_out(hosted, ask), name=f"{ask.method} of {hosted.view.id}"
         )
         hosted.tasks[ask.id] = task
         task.add_done_callback(lambda _: hosted.tasks.pop(ask.id, None))
 
-    async def _carry_out(self, hosted: _Hosted, ask: Ask) -> None:
+    async def _carry_out(self, hosted: _Hosted, ask: ViewAsk) -> None:
         try:
             match ask.method:
                 case "tools/call":
@@ -347,7 +360,7 @@ class AppViews:
             deeds = hosted.bridge.refuse(ask.id, str(problem) or type(problem).__name__)
         self._do(hosted, deeds)
 
-    async def _call(self, hosted: _Hosted, ask: Ask) -> list[Deed]:
+    async def _call(self, hosted: _Hosted, ask: ViewAsk) -> list[Deed]:
         name, arguments = ask.params["name"], ask.params.get("arguments", {})
         server = self._server(hosted.view.server)
         if not hosted.tools:
@@ -356,7 +369,7 @@ class AppViews:
         if tool is None:
             return hosted.bridge.refuse(ask.id, f"Unknown tool: {name}", INVALID_PARAMS)
         if not visible_to(tool, "app"):
-            return hosted.bridge.refuse(ask.id, f"{name} is no tool for views: its visibility has no \"app\"")
+            return hosted.bridge.refuse(ask.id, f'{name} is no tool for views: its visibility has no "app"')
         if server.settings.ask_app_calls and not hosted.trusted:
             answer = await self._questions.ask(
                 hosted.view.server,
@@ -377,7 +390,7 @@ class AppViews:
         return _answer(hosted.bridge, ask, call)
 
     async def _made(
-        self, hosted: _Hosted, ask: Ask, request: CallRequest, token: int | str | None = None
+        self, hosted: _Hosted, ask: ViewAsk, request: CallRequest, token: int | str | None = None
     ) -> CallView:
         """A call that has come to its end; it is cancelled where nobody waits for it any more."""
         del ask
@@ -393,7 +406,7 @@ class AppViews:
         finally:
             hosted.tokens.pop(call.id, None)
 
-    async def _open_link(self, hosted: _Hosted, ask: Ask) -> list[Deed]:
+    async def _open_link(self, hosted: _Hosted, ask: ViewAsk) -> list[Deed]:
         url = str(ask.params["url"])
         host = _host_of(url)
         if not host:
@@ -425,7 +438,7 @@ class AppViews:
             with suppress(DovetailError):
                 listed = {each.get("uri"): each for each in await server.listed("resources")}
                 return document_of(uri, result, listed.get(uri))
-        except DocumentInvalid as problem:
+        except AppDocumentInvalid as problem:
             raise AppUnavailable(f"the view can't be shown: {problem}") from None
         return document
 
@@ -533,7 +546,7 @@ def _outcome(bridge: ViewBridge, call: CallView) -> list[Deed]:
     return bridge.tool_cancelled(call.error.message if call.error is not None else "the call was cancelled")
 
 
-def _answer(bridge: ViewBridge, ask: Ask, call: CallView) -> list[Deed]:
+def _answer(bridge: ViewBridge, ask: ViewAsk, call: CallView) -> list[Deed]:
     """The answer to a request of a view that became a call."""
     if call.state == "done":
         return bridge.answer(ask.id, cast("dict[str, Any]", call.result or {}))
@@ -556,7 +569,9 @@ def _host_of(url: str) -> str:
 
 def _consent(answer: PersonAnswer) -> None:
     if answer.action == "accept" and answer.content not in (None, "always"):
-        raise AnswerRefused('a call of a view is allowed once, or with the content "always" for as long as it is open')
+        raise AnswerRefused(
+            'a call of a view is allowed once, or with the content "always" for as long as it is open'
+        )
 
 
 def _text(value: Any) -> str:

@@ -82,7 +82,7 @@ def read_message(text: str) -> tuple[AppMessage, Any]:
     if message.get("jsonrpc") != "2.0":
         raise BadMessage('it has no "jsonrpc": "2.0"', id=id)
     if "method" not in message:
-        return _response(message, id), value
+        return _response(message, id), message
     method, params = message["method"], message.get("params", {})
     if not isinstance(method, str) or not 0 < len(method) <= _LONGEST_NAME:
         raise BadMessage("its method is no text", id=id)
@@ -90,7 +90,7 @@ def read_message(text: str) -> tuple[AppMessage, Any]:
         raise BadMessage("its id is neither a text nor a whole number")
     if not isinstance(params, dict):
         raise BadMessage("its params are no object", INVALID_PARAMS, id)
-    return AppMessage(method, id, cast("dict[str, Any]", params)), value
+    return AppMessage(method, id, cast("dict[str, Any]", params)), message
 
 
 def text_of(params: dict[str, Any], name: str) -> str:
@@ -118,7 +118,7 @@ def blocks_of(value: Any) -> list[dict[str, Any]]:
         kind = cast("dict[str, Any]", each).get("type") if isinstance(each, dict) else None
         if not isinstance(kind, str):
             raise BadParams("params.content has to be made of content blocks, each with its type", REFUSED)
-        if kind == "text" and not isinstance(each.get("text"), str):
+        if kind == "text" and not isinstance(cast("dict[str, Any]", each).get("text"), str):
             raise BadParams("a content block of the type text has a text", REFUSED)
     return given
 

@@ -19,7 +19,7 @@ from ..session.declaring import APP_MIME_TYPE
 __all__ = [
     "MAX_DOCUMENT",
     "AppDocument",
-    "DocumentInvalid",
+    "AppDocumentInvalid",
     "document_of",
     "resource_uri",
     "visible_to",
@@ -31,7 +31,7 @@ MAX_DOCUMENT: Final = 16 * 1024 * 1024
 """Bytes of the HTML of a view."""
 
 
-class DocumentInvalid(ValueError):
+class AppDocumentInvalid(ValueError):
     """What a server gave as the document of a view can't be shown as one; the text says why."""
 
 
@@ -65,15 +65,15 @@ def visible_to(tool: dict[str, Any], who: str) -> bool:
 def document_of(uri: str, result: dict[str, Any], listed: dict[str, Any] | None = None) -> AppDocument:
     """The document in a result of ``resources/read``. ``listed``: the resource as the server lists it, if it does.
 
-    Raises `DocumentInvalid`.
+    Raises `AppDocumentInvalid`.
     """
     contents = [_members(each) for each in _items(result.get("contents"))]
     found = next((each for each in contents if each.get("uri") == uri), contents[0] if contents else None)
     if found is None:
-        raise DocumentInvalid(f"{uri} has no contents")
+        raise AppDocumentInvalid(f"{uri} has no contents")
     media = found.get("mimeType")
     if not isinstance(media, str) or _plain(media) != APP_MIME_TYPE:
-        raise DocumentInvalid(f"a view is of the type {APP_MIME_TYPE}; {uri} is {media or 'of none'}")
+        raise AppDocumentInvalid(f"a view is of the type {APP_MIME_TYPE}; {uri} is {media or 'of none'}")
     notes: list[str] = []
     if found.get("uri") != uri:
         notes.append(f"its contents say that they are those of {found.get('uri')}, not of {uri}")
@@ -89,7 +89,7 @@ def document_of(uri: str, result: dict[str, Any], listed: dict[str, Any] | None 
 
 
 def _text_of(contents: dict[str, Any], uri: str) -> str:
-    """Raises `DocumentInvalid`."""
+    """Raises `AppDocumentInvalid`."""
     text, blob = contents.get("text"), contents.get("blob")
     if isinstance(text, str):
         html = text
@@ -97,11 +97,13 @@ def _text_of(contents: dict[str, Any], uri: str) -> str:
         try:
             html = base64.b64decode(blob, validate=True).decode("utf-8")
         except (binascii.Error, ValueError) as problem:
-            raise DocumentInvalid(f"the blob of {uri} can't be read as UTF-8 in Base64: {problem}") from None
+            raise AppDocumentInvalid(
+                f"the blob of {uri} can't be read as UTF-8 in Base64: {problem}"
+            ) from None
     else:
-        raise DocumentInvalid(f"the contents of {uri} have neither a text nor a blob")
+        raise AppDocumentInvalid(f"the contents of {uri} have neither a text nor a blob")
     if len(html) > MAX_DOCUMENT:
-        raise DocumentInvalid(f"{uri} has {len(html):,} characters; a view has at most {MAX_DOCUMENT:,}")
+        raise AppDocumentInvalid(f"{uri} has {len(html):,} characters; a view has at most {MAX_DOCUMENT:,}")
     return html
 
 

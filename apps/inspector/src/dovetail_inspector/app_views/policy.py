@@ -4,8 +4,8 @@ Theory of operation. Nothing is allowed but what is declared, and of that only w
 taken into a policy whole or not at all, so that none can end a directive and begin another. The Inspector's own
 addresses are refused, whoever declares them. What was refused is kept with the reason, for the person to see.
 
-Specification: MCP Apps 2026-01-26, "Host Behavior" and "Content Security Policy Enforcement"; Content Security Policy 3;
-Permissions Policy.
+Specification: MCP Apps 2026-01-26, "Host Behavior" and "Content Security Policy Enforcement"; Content Security Policy
+3; Permissions Policy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ORIGIN: Final = re.compile(
     rf"(?P<scheme>https?|wss?)://(?P<any>\*\.)?(?P<host>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>\d{{1,5}}))?/?",
     re.ASCII,
 )
-_HERE: Final = ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104 - a name that leads here, not one that is bound
+_HERE: Final = ("localhost", "127.0.0.1", "0.0.0.0")
 _KINDS: Final = ("connectDomains", "resourceDomains", "frameDomains", "baseUriDomains")
 _FEATURES: Final = {
     "camera": "camera",
@@ -86,7 +86,7 @@ class SandboxPolicy(Struct, frozen=True):
 
 
 def policy_of(ui: dict[str, Any], own_ports: Iterable[int] = ()) -> SandboxPolicy:
-    """The policy for a view whose ``_meta.ui`` is given. ``own_ports``: those of this machine that are the Inspector's."""
+    """The policy for a view whose ``_meta.ui`` is given. ``own_ports``: of this machine, those of the Inspector."""
     csp, permissions = ui.get("csp"), ui.get("permissions")
     refused: list[RefusedDomain] = []
     said = cast("dict[str, Any]", csp) if isinstance(csp, dict) else {}
@@ -96,7 +96,9 @@ def policy_of(ui: dict[str, Any], own_ports: Iterable[int] = ()) -> SandboxPolic
     domains = {kind: _taken(kind, said.get(kind), refused, ports) for kind in _KINDS}
     wanted = cast("dict[str, Any]", permissions) if isinstance(permissions, dict) else {}
     refused += [
-        RefusedDomain("permissions", _short(each), "there is no such permission, or it is not declared by an object")
+        RefusedDomain(
+            "permissions", _short(each), "there is no such permission, or it is not declared by an object"
+        )
         for each, value in list(wanted.items())[:MOST_DOMAINS]
         if each not in _FEATURES or not isinstance(value, dict)
     ]

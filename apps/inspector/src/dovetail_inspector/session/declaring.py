@@ -27,8 +27,5 @@ def declared_extensions(settings: ConnectionSettings) -> list[Extension]:
     given.setdefault(SKILLS_EXTENSION, {})
     return [
         tasks(),
-        *(
-            Extension(identifier=each, settings=given[each], handshake=each == UI_EXTENSION)
-            for each in given
-        ),
+        *(Extension(identifier=each, settings=given[each], handshake=each == UI_EXTENSION) for each in given),
     ]

@@ -19,18 +19,18 @@ from .sandbox import Sandbox
 __all__ = ["app_routes"]
 
 
-class _Opened(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _ViewWanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     call: str
     around: AppSurroundings
 
 
-class _Carried(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _CarriedMessages(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     messages: list[str] = []
     too_long: list[int] = []
     missed: int = 0
 
 
-class _Shown(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _ModeWanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     mode: Literal["inline", "fullscreen"]
 
 
@@ -53,11 +53,11 @@ class _AppRoutes:
         self._sandbox: Final = sandbox
 
     async def open(self, request: Request) -> Response:
-        wanted = await body_of(request, _Opened)
+        wanted = await body_of(request, _ViewWanted)
         host = request.headers.get("host", "")
         if not self._sandbox.reserve(host):
             raise BadRequest(
-                "views are shown in the page under 127.0.0.1 or localhost alone, where they have an address of their own"
+                "views have an address of their own only where the page is at 127.0.0.1 or localhost"
             )
         await self._sandbox.start()
         view = await self._apps.open(
@@ -70,7 +70,7 @@ class _AppRoutes:
         return answer(view, 201)
 
     async def carry(self, request: Request) -> Response:
-        carried = await body_of(request, _Carried)
+        carried = await body_of(request, _CarriedMessages)
         self._apps.receive(
             request.path_params["id"], carried.messages, too_long=carried.too_long, missed=carried.missed
         )
@@ -88,7 +88,7 @@ class _AppRoutes:
         return answer({})
 
     async def show(self, request: Request) -> Response:
-        wanted = await body_of(request, _Shown)
+        wanted = await body_of(request, _ModeWanted)
         self._apps.show(request.path_params["id"], wanted.mode)
         return answer(self._apps.view(request.path_params["id"]))
 

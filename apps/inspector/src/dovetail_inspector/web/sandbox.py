@@ -8,7 +8,7 @@ a header of the outer document, which the inner one inherits; that document says
 address has nothing. The port is taken when the page is loaded, since a page has to know in its policy which frames it
 may have, and served from the first view on. Only a page of this Inspector may have the outer document in a frame.
 
-Specification: MCP Apps 2026-01-26, "Sandbox proxy" and "Content Security Policy Enforcement"; Content Security Policy 3.
+Specification: MCP Apps 2026-01-26, "Sandbox proxy" and "Content Security Policy Enforcement"; CSP 3.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class Sandbox:
             if self._serving is not None:
                 return
             started = asyncio.Event()
-            serving = asyncio.create_task(serve_on(self, self._sockets, started=started.set), name="the sandbox")
+            serving = asyncio.create_task(
+                serve_on(self, self._sockets, started=started.set), name="the sandbox"
+            )
             waiting = asyncio.create_task(started.wait())
             await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
@@ -111,7 +113,11 @@ class Sandbox:
         except ClientDisconnect:
             return
         response.headers.update(
-            {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store"}
+            {
+                "x-content-type-options": "nosniff",
+                "referrer-policy": "no-referrer",
+                "cache-control": "no-store",
+            }
         )
         if request.method == "GET":  # what reports is a document without an origin
             response.headers["cross-origin-resource-policy"] = "same-origin"
