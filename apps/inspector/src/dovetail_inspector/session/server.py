@@ -21,7 +21,7 @@ import msgspec
 from dovetail import Client, FeatureUnavailable, LoginRequired, MethodNotFound, RPCError
 from dovetail.auth.login import LoginDenied, LoginTimeout, TokenStore
 from dovetail.client import StateChange
-from dovetail.recording import CaptureWriter, Redaction
+from dovetail.recording import CaptureWriter
 from dovetail.types import MessageNotice
 
 from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerState, ServerTarget, ServerView

@@ -12,8 +12,8 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from ..inspection import Inspection
-from ..session.server import InspectedServer
 from ..session.declaring import SKILLS_EXTENSION
+from ..session.server import InspectedServer
 from ..skills.server_skills import SkillsUndeclared
 from ..views import FindingView, SkillReadView, SkillVerdictView, SkillView
 from .card import note_rows

@@ -41,8 +41,8 @@ class _SkillRoutes:
         return answer(await self._inspection.skills(request.path_params["id"]).got(_asked(request, "skill")))
 
     async def file(self, request: Request) -> Response:
-        shelf = self._inspection.skills(request.path_params["id"])
-        return answer(await shelf.read(_asked(request, "skill"), _asked(request, "uri")))
+        skills = self._inspection.skills(request.path_params["id"])
+        return answer(await skills.read(_asked(request, "skill"), _asked(request, "uri")))
 
     async def verdict(self, request: Request) -> Response:
         return answer(
