@@ -223,6 +223,7 @@ def test_what_is_malformed_gets_the_code_that_says_so_and_nobody_else_an_answer(
     (answer,) = answers
     assert answer.message["error"]["code"] == code
     assert says in answer.message["error"]["message"]
+    assert isinstance(message, dict)
     assert answer.message["id"] == message["id"]
 
 

@@ -385,13 +385,10 @@ class ViewBridge:
     def _initialize(self, message: AppMessage) -> list[Deed]:
         params = message.params
         version = text_of(params, "protocolVersion")
-        app = cast("dict[str, Any]", params.get("appInfo"))
-        capabilities = cast("dict[str, Any]", params.get("appCapabilities"))
-        if not isinstance(app, dict) or not all(
-            isinstance(app.get(each), str) for each in ("name", "version")
-        ):
+        app, capabilities = _members(params.get("appInfo")), _members(params.get("appCapabilities"))
+        if app is None or not all(isinstance(app.get(each), str) for each in ("name", "version")):
             raise BadParams("params.appInfo has to be an object with name and version")
-        if not isinstance(capabilities, dict):
+        if capabilities is None:
             raise BadParams("params.appCapabilities has to be an object")
         modes = capabilities.get("availableDisplayModes")
         if modes is not None and not isinstance(modes, list):
@@ -425,9 +422,9 @@ class ViewBridge:
 
     def _update_context(self, message: AppMessage) -> list[Deed]:
         content = message.params.get("content")
-        structured = cast("dict[str, Any] | None", message.params.get("structuredContent"))
+        structured = message.params.get("structuredContent")
         blocks = None if content is None else blocks_of(content)
-        if structured is not None and not isinstance(structured, dict):
+        if structured is not None and _members(structured) is None:
             raise BadParams("Invalid content format: params.structuredContent has to be an object", REFUSED)
         return [ViewContext(blocks, structured), *self._result(message.id, {})]
 
@@ -522,3 +519,7 @@ class ViewBridge:
 
 def _notification(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "method": method, "params": params}
+
+
+def _members(value: Any) -> dict[str, Any] | None:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
