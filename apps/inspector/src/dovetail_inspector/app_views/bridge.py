@@ -384,7 +384,9 @@ class ViewBridge:
 
     def _initialize(self, message: AppMessage) -> list[Deed]:
         params = message.params
-        version = text_of(params, "protocolVersion")
+        text_of(
+            params, "protocolVersion"
+        )  # whichever it is: this host speaks one, and a view without it ends itself
         app, capabilities = _members(params.get("appInfo")), _members(params.get("appCapabilities"))
         if app is None or not all(isinstance(app.get(each), str) for each in ("name", "version")):
             raise BadParams("params.appInfo has to be an object with name and version")
@@ -393,9 +395,6 @@ class ViewBridge:
         modes = capabilities.get("availableDisplayModes")
         if modes is not None and not isinstance(modes, list):
             raise BadParams("params.appCapabilities.availableDisplayModes has to be a list")
-        del (
-            version
-        )  # whichever it asked for: there is one that this host speaks, and a view ends itself without it
         self._modes = modes
         # A document that loaded itself anew begins anew, and is told everything once more.
         self.state = "greeted"
