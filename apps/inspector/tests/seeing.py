@@ -208,7 +208,7 @@ async def looking(inspection: Inspection, with_browser: Browser) -> AsyncIterato
 
     def complained(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            seen.wrong.append(message.text)
+            seen.wrong.append(f"{message.text} ({message.location['url']})")
 
     page.on("console", complained)
     page.on("pageerror", lambda problem: seen.wrong.append(str(problem)))

@@ -397,6 +397,7 @@ OPENERS = {
     "checks/hearing.py",
     "dovetail_inspector/inspection.py",
     "terminal/files.py",
+    "web/sandbox.py",  # as the next
     "web/serving.py",  # the built page, which is part of the package
 }
 

@@ -93,7 +93,7 @@ export default function AppPanel({ call, close }: AppPanelProps) {
   const asked = questions.value.filter((each) => each.call === call.id && each.kind.startsWith("app-"));
   const height = Math.min(Math.max(view?.height ?? FIRST, SHORTEST), TALLEST);
   return (
-    <dialog ref={box} open class="card app" data-wide={wide || undefined} aria-label={`View of ${call.name}`}>
+    <dialog ref={box} class="card app" data-wide={wide || undefined} aria-label={`View of ${call.name}`}>
       <Head
         {...{ view, beside, call }}
         showBeside={showBeside}
@@ -192,7 +192,7 @@ function useSurroundings(view: AppView | null, place: { current: HTMLDivElement 
 }
 
 /** A dialog that stands in the page, or over all of it: one element in both cases, since a frame that is moved is loaded
- * anew. */
+ * anew. In the page it is not open, and shown all the same: an open one takes the Escape that is meant for another. */
 function useModal(wide: boolean, back: () => void) {
   const box = useRef<HTMLDialogElement>(null);
   const leave = useRef(back);
@@ -204,13 +204,11 @@ function useModal(wide: boolean, back: () => void) {
       event.preventDefault();
       leave.current();
     };
-    dialog.close();
     dialog.showModal();
     dialog.addEventListener("cancel", cancel);
     return () => {
       dialog.removeEventListener("cancel", cancel);
       dialog.close();
-      dialog.setAttribute("open", "");
     };
   }, [wide]);
   return box;
