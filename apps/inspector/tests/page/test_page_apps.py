@@ -226,7 +226,8 @@ async def test_a_view_that_is_not_there_says_so(seen, tower):
     await expect(seen.page.locator("iframe")).to_have_count(0)
     await seen.check_access()
     (said,) = seen.wrong
-    assert "status of 400" in said and "/apps" in said  # the browser's own word on an answer that is an error
+    assert "status of 400" in said  # the browser's own word on an answer that is an error
+    assert "/apps" in said
     seen.wrong.clear()
 
 
