@@ -74,6 +74,7 @@ async def test_nothing_is_reached_and_nothing_gets_out(seen, hostile, inspection
     page.on("dialog", lambda dialog: opened.append(dialog.message))
     page.on("download", lambda download: opened.append(download.url))
     await seen.open(path("s", hostile.id, "tools", "plain"))
+    await expect(seen.button("Call")).to_be_visible()
     beside = f"{path('s', hostile.id, 'tools', 'plain')}?beside={path('s', hostile.id, 'tools', 'escape')}"
     await seen.go(beside)
     left, right = page.locator(".pane").first, page.locator(".pane").last
