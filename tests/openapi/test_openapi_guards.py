@@ -102,7 +102,7 @@ async def test_v43_no_argument_leads_to_another_path_or_host(value) -> None:
         parameter("cookie", name="c"),
         requestBody={"content": {"application/json": {"schema": {}}}},
     )
-    given = dict.fromkeys(("q", "open", "X-Color", "c", "body"), value)
+    given: dict[str, Any] = dict.fromkeys(("q", "open", "X-Color", "c", "body"), value)
     found, server = await called(described, arguments=given, method="post")
     assert not found.is_error
     assert re.fullmatch(r"POST /p\?q=[^&#]+&open=[^&#]+", server.last.line)

@@ -149,14 +149,14 @@ async def test_v34_every_route_is_closed_to_who_has_no_cookie_and_to_other_pages
                     assert answer.status == status, (method, path, bad)
             if (method, path) in OPEN:
                 continue
-            for way in (
-                {},
-                {"params": {"token": access.token}},
-                {"headers": {"Authorization": f"Bearer {access.token}"}},
-                {"headers": {"Cookie": f"{access.cookie_name}={access.token}"}},
+            for query, headers in (
+                ({}, {}),
+                ({"token": access.token}, {}),
+                ({}, {"Authorization": f"Bearer {access.token}"}),
+                ({}, {"Cookie": f"{access.cookie_name}={access.token}"}),
             ):
-                async with outside.request(method, place, json=body, **way) as answer:
-                    assert answer.status == 401, (method, path, way)
+                async with outside.request(method, place, json=body, params=query, headers=headers) as answer:
+                    assert answer.status == 401, (method, path, query, headers)
                     assert "set-cookie" not in answer.headers
     assert list(inspection.servers) == [server.id]
     assert server.view.state == "idle"
@@ -166,12 +166,12 @@ async def test_v34_every_route_is_closed_to_who_has_no_cookie_and_to_other_pages
 async def test_v34_nothing_that_is_read_starts_anything(inspection, tmp_path):
     """GET is what a link, a picture and a page that is fetched ahead do: whatever such an address says."""
     (tmp_path / "index.html").write_text("page")
-    target = {"command": "touch", "args": [str(tmp_path / "ran")]}
-    server = inspection.add("idle", ServerTarget(**target))
+    marker = str(tmp_path / "ran")
+    server = inspection.add("idle", ServerTarget(command="touch", args=[marker]))
     wanted = {
         "command": "touch",
-        "args": str(tmp_path / "ran"),
-        "target": json.dumps(target),
+        "args": marker,
+        "target": json.dumps({"command": "touch", "args": [marker]}),
         "name": "x",
         "connect": "true",
     }

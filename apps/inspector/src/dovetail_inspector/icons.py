@@ -10,7 +10,7 @@ Specification: basic/index, "icons".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from dovetail.host import safe_icons
 from dovetail.types import Icon
@@ -22,9 +22,10 @@ _LOOKED_AT: Final = 20
 
 def icon_of(thing: Mapping[str, Any]) -> int | None:
     """Which of the ``icons`` of a thing, as on the wire, is drawn: the first that may be, None where none is."""
-    icons: Any = thing.get("icons")
-    for at, each in enumerate(icons[:_LOOKED_AT] if isinstance(icons, list) else ()):
-        address = each.get("src") if isinstance(each, dict) else None
+    icons = thing.get("icons")
+    listed = cast("list[Any]", icons)[:_LOOKED_AT] if isinstance(icons, list) else []
+    for at, each in enumerate(listed):
+        address = cast("dict[str, Any]", each).get("src") if isinstance(each, dict) else None
         if isinstance(address, str) and safe_icons([Icon(src=address)]):
             return at
     return None
