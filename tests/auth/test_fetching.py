@@ -43,7 +43,7 @@ def test_V38_V49_reserved_and_embedded_addresses_never_pass(policy: AddressPolic
 
 
 @pytest.mark.parametrize("address", PRIVATE + LOOPBACK + PUBLIC)
-def test_private_and_loopback_pass_only_by_name(address: str) -> None:
+def test_r99_private_and_loopback_pass_only_by_name(address: str) -> None:
     assert refuses(AddressPolicy(), address) == (address not in PUBLIC)
     assert refuses(AddressPolicy(allow_loopback=True), address) == (address in PRIVATE)
     assert refuses(AddressPolicy(allow_private=True), address) == (address in LOOPBACK)

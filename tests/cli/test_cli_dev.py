@@ -375,7 +375,7 @@ async def test_its_end_is_the_end_of_its_processes(file: Path, number: int, code
         os.kill(child, 0)
 
 
-async def test_a_killed_parent_leaves_nobody_behind(file: Path) -> None:
+async def test_f57_a_killed_parent_leaves_nobody_behind(file: Path) -> None:
     save(file, HEAD + "\nimport os, sys\nsys.stderr.write(f'child {os.getpid()}\\n')\n")
     async with dev(file) as running:
         await running.says(r"^child (\d+)$")

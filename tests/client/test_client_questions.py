@@ -283,7 +283,7 @@ TEXT = TextContent(text="x")
     "R2511-SAMPLING-014",
     "R2607-SAMPLING-020",
 )
-async def test_tool_uses_and_results_balance(messages: list[Any]) -> None:
+async def test_r119_tool_uses_and_results_balance(messages: list[Any]) -> None:
     given = [SamplingMessage(role=role, content=content) for role, content in messages]
     params = CreateMessageParams(messages=given, max_tokens=1)
     with pytest.raises(InvalidParams):
@@ -328,7 +328,7 @@ test_roots = pytest.mark.vendor_methods("acme/ask")(test_roots)
 @pytest.mark.parametrize(
     "root", ["file:///a/../b", Root(uri="file:///a/%2E%2e/b"), "http://x", Root(uri="x:y")]
 )
-def test_roots_that_are_none(root: Any) -> None:
+def test_r118_roots_that_are_none(root: Any) -> None:
     with pytest.raises(LocalProtocolError):
         as_root(root)
 

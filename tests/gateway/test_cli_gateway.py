@@ -131,6 +131,65 @@ async def test_both_eras_at_once_over_http(tmp_path: Path) -> None:
                 ]
 
 
+async def status_of(port: int, method: str, headers: dict[str, str], body: bytes) -> int:
+    """What a request is answered with, whatever its headers say."""
+    given = {"Host": f"127.0.0.1:{port}", "Content-Length": str(len(body)), **headers, "Connection": "close"}
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"{method} /mcp HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
+    writer.write("\r\n".join(lines).encode() + body)
+    head = await asyncio.wait_for(reader.readline(), 20)
+    writer.close()
+    return int(head.split(b" ")[1])
+
+
+@pytest.mark.hostile
+async def test_v45_no_page_of_others_reaches_a_server_behind_it(tmp_path: Path) -> None:
+    """Whatever name it has for this machine, and from wherever it is: what it asks for is not passed on."""
+    called: list[str] = []
+    app = App("far")
+
+    @app.tool
+    async def shout(word: str) -> str:
+        called.append(word)
+        return word.upper()
+
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": STATELESS,
+        "io.modelcontextprotocol/clientInfo": {"name": "page", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": "far__shout", "arguments": {"word": "a"}, "_meta": meta}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    good = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": STATELESS,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "far__shout",
+    }
+    async with (
+        served(app.asgi()) as far,
+        over_http(configured(tmp_path, far={"url": far}), "--only", "far") as url,
+    ):
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        for bad in (
+            {"Host": "evil.example"},
+            {"Host": f"localhost.evil.example:{port}"},
+            {"Host": f"127.0.0.1.evil.example:{port}"},
+            {"Origin": "https://evil.example"},
+            {"Origin": f"http://localhost.evil.example:{port}"},
+            {"Origin": "null"},
+            {"Sec-Fetch-Site": "cross-site"},
+        ):
+            for method in ("POST", "GET", "DELETE", "OPTIONS"):
+                assert await status_of(port, method, {**good, **bad}, body) in (403, 421), (method, bad)
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+            assert await status_of(port, "POST", {**good, "Content-Type": kind}, body) == 415
+        assert called == []
+        assert await status_of(port, "POST", good, body) == 200
+    assert called == ["a"]
+
+
 async def test_workers_share_a_store(tmp_path: Path) -> None:
     """A round that one worker began another one goes on with, in either era; sessions are served by any."""
     store = str(tmp_path / "store.db")
@@ -207,7 +266,7 @@ def test_what_makes_no_sense_is_said(words: list[str], said: str, tmp_path: Path
     assert done.stderr.count("\n") == 1
 
 
-async def test_our_own_configuration_is_used_as_it_was_approved(tmp_path: Path) -> None:
+async def test_v54_v55_our_own_configuration_is_used_as_it_was_approved(tmp_path: Path) -> None:
     """Without a file; an entry that nobody agreed to is not started."""
     desk = Desk(tmp_path)
     desk.env["XDG_CONFIG_HOME"] = str(tmp_path / "config")

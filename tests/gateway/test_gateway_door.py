@@ -23,6 +23,7 @@ from dovetail.extensions.tasks import tasks
 from dovetail.gateway import Gateway
 from dovetail.host import HostPolicy, HostRecord
 from dovetail.host.policy import PolicyFlow, PolicyRule
+from dovetail.providers import Provided, visible
 from dovetail.security import Credentials
 from dovetail.stores import SQLiteStore
 from dovetail.testing.serving import served
@@ -173,7 +174,7 @@ async def test_a_caller_that_can_not_be_asked_is_refused_with_a_word(revision: s
 
 @ERAS
 @pytest.mark.hostile
-async def test_a_state_that_nobody_gave_opens_no_door(revision: str) -> None:
+async def test_r100_a_state_that_nobody_gave_opens_no_door(revision: str) -> None:
     """Whatever a caller sends as the state of a round, what is to be asked is not done without it."""
     done: list[str] = []
     records: list[tuple[str, str]] = []
@@ -277,6 +278,44 @@ class Named:
         return Principal(issuer="test", subject=request.authorization[0].removeprefix("Bearer "))
 
 
+@ERAS
+async def test_v52_each_caller_has_the_servers_of_its_own_and_no_other(revision: str) -> None:
+    """Each role at each server: what is not its own is in no list, and can't be called, read, got or completed."""
+    uses = {"ann": {"mail", "files"}, "bob": {"files"}, "eve": set[str]()}
+    done: dict[str, list[str]] = {"mail": [], "files": []}
+    gateway = Gateway({name: files(here) for name, here in done.items()})
+
+    def theirs(thing: Provided[Any], who: Principal | None) -> bool:
+        name = thing.name.partition("://")[2].partition("/")[0] or thing.name.partition("__")[0]
+        return who is not None and name in uses[who.subject]
+
+    front = App("front")
+    front.mount(None, gateway.app, visible(theirs))
+    async with served(front.asgi(authenticate=Named())) as url:
+        for caller, own in uses.items():
+            headers = {"Authorization": f"Bearer {caller}"}
+            async with Client(url, headers=headers, revision=revision) as client:
+                listed = [each.name async for each in client.tools()]
+                listed += [each.name async for each in client.prompts()]
+                listed += [f"{each.uri}__" async for each in client.resources()]
+                listed += [f"{each.uri_template}__" async for each in client.resource_templates()]
+                for name, here in done.items():
+                    assert any(name in each for each in listed) is (name in own), (caller, name)
+                    here.clear()
+                    for ask in (
+                        client.call_tool(f"{name}__read", {"path": caller}),
+                        client.read(f"note://{name}/secret", into=str),
+                        client.read(f"note://{name}/other", into=str),
+                        client.get_prompt(f"{name}__tidy"),
+                    ):
+                        if name in own:
+                            await ask
+                        else:
+                            with pytest.raises(RPCError):
+                                await ask
+                    assert here == ([f"read {caller}"] if name in own else [])
+
+
 async def test_records_name_callers_where_names_are_asked_for() -> None:
     """A digest tells callers apart, and no more."""
     for identities in (False, True):
@@ -292,7 +331,7 @@ async def test_records_name_callers_where_names_are_asked_for() -> None:
 
 
 @pytest.mark.requirement("R2607-AUTH-136", "R2511-AUTH-105")
-async def test_each_principal_has_its_own_credentials_and_no_token_of_a_caller_goes_on() -> None:
+async def test_v52_r66_r103_each_principal_has_its_own_credentials_and_no_token_of_a_caller_goes_on() -> None:
     """One server gets those of the principal, the other one its own; nobody gets what the caller showed."""
     seen: list[Mapping[str, str]] = []
 

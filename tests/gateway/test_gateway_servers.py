@@ -177,7 +177,7 @@ async def test_a_name_with_a_digest_is_known_without_a_list() -> None:
             await client.call_tool("count")
 
 
-async def test_bare_names_are_those_of_the_servers() -> None:
+async def test_v56_bare_names_are_those_of_the_servers() -> None:
     """Of two of one name the first server's is listed and called."""
     gateway = Gateway({"shed": shed(), "library": library()}, bare_names=True)
     async with opened(gateway) as client:

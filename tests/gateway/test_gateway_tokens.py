@@ -57,7 +57,7 @@ async def store(tmp_path: Path) -> AsyncGenerator[Store]:
 
 
 @pytest.mark.requirement("R2607-AUTH-136", "R2511-AUTH-105")
-async def test_each_is_shown_the_token_of_its_own_and_never_what_it_came_with(
+async def test_v52_each_is_shown_the_token_of_its_own_and_never_what_it_came_with(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is replaced counts at once where none is at hand, and who has none is told so."""
@@ -93,7 +93,7 @@ async def test_each_is_shown_the_token_of_its_own_and_never_what_it_came_with(
     }
 
 
-async def test_a_record_that_was_copied_to_another_place_does_not_open(store: Store) -> None:
+async def test_v52_a_record_that_was_copied_to_another_place_does_not_open(store: Store) -> None:
     """Nor one that other keys sealed; and nobody reads a token, or a name, in the store."""
     tokens = PrincipalTokens(store, keys=KEYS)
     await tokens.put("mail", ANN, "secret-of-ann")

@@ -47,7 +47,7 @@ def is_quiet(text: str) -> bool:
     "R2511-ELICITATION-040",
     "R2607-ELICITATION-029",
 )
-async def test_a_form_says_who_asks_for_what_and_why_and_no_is_an_answer(revision: str) -> None:
+async def test_r122_a_form_says_who_asks_for_what_and_why_and_no_is_an_answer(revision: str) -> None:
     shown: list[str] = []
     app = App("a friendly bank")
 
@@ -78,7 +78,7 @@ async def test_a_form_says_who_asks_for_what_and_why_and_no_is_an_answer(revisio
 
 @pytest.mark.requirement("R2511-ELICITATION-052", "R2607-ELICITATION-041")
 @REVISIONS
-async def test_nothing_that_a_server_says_acts_on_a_terminal_or_passes_for_a_line_of_ours(
+async def test_f16_nothing_that_a_server_says_acts_on_a_terminal_or_passes_for_a_line_of_ours(
     revision: str,
 ) -> None:
     """And so nothing but the address itself is a link."""
@@ -171,7 +171,7 @@ def test_a_form_with_very_many_fields_says_how_many_there_are() -> None:
     ],
 )
 @pytest.mark.hostile
-async def test_nobody_is_asked_to_go_where_nobody_should(revision: str, address: str) -> None:
+async def test_r102_r123_nobody_is_asked_to_go_where_nobody_should(revision: str, address: str) -> None:
     opened: list[str] = []
     asked: list[ConsentRequest] = []
     went: list[str] = []
@@ -242,7 +242,7 @@ async def test_what_a_task_asks_is_trusted_no_more_than_what_a_call_asks(revisio
     assert opened == []
 
 
-async def test_a_token_goes_to_the_server_that_it_is_for_and_to_no_other() -> None:
+async def test_r79_r103_a_token_goes_to_the_server_that_it_is_for_and_to_no_other() -> None:
     """Two servers, one store of tokens: neither is sent what the other one's authorization server gave."""
     async with World() as one, World() as other:
         other.count = 100
@@ -260,7 +260,7 @@ async def test_a_token_goes_to_the_server_that_it_is_for_and_to_no_other() -> No
             assert sent == {None, f"Bearer {own}"}
 
 
-async def test_a_name_that_another_server_takes_later_is_seen_and_leads_nowhere_else() -> None:
+async def test_v56_a_name_that_another_server_takes_later_is_seen_and_leads_nowhere_else() -> None:
     app, thief, called = App("files"), App("helper"), list[str]()
 
     @app.tool
@@ -305,12 +305,12 @@ async def test_a_name_that_another_server_takes_later_is_seen_and_leads_nowhere_
         ("\x1b[2J", "\\x1b[2J"),
     ],
 )
-def test_what_nobody_sees_is_found_and_written_out_for_the_model(text: str, shown: str) -> None:
+def test_v57_what_nobody_sees_is_found_and_written_out_for_the_model(text: str, shown: str) -> None:
     assert visible(text) == (shown or text)
     assert bool(hidden_in({"description": text})) == bool(shown)
 
 
-def test_a_schema_says_nothing_that_nobody_sees_and_means_the_same() -> None:
+def test_v57_a_schema_says_nothing_that_nobody_sees_and_means_the_same() -> None:
     """A description of a parameter is read by a model, too; a value is compared, and stays."""
     hidden = "x\u200b\u202e"
     schema = {

@@ -53,7 +53,7 @@ def safe(address: str, url: str = URL) -> bool:
         "blob:https://mail.example:8443/icon.png",
     ],
 )
-def test_an_address_that_leads_elsewhere_is_not_drawn(address: str) -> None:
+def test_r22_an_address_that_leads_elsewhere_is_not_drawn(address: str) -> None:
     assert not safe(address)
     assert safe(OWN)
 
@@ -84,12 +84,12 @@ def test_a_server_without_a_url_has_no_origin() -> None:
         ("image/png", b"", False),
     ],
 )
-def test_data_is_what_its_first_bytes_say(kind: str, content: bytes, is_safe: bool) -> None:
+def test_r22_data_is_what_its_first_bytes_say(kind: str, content: bytes, is_safe: bool) -> None:
     assert safe(data(kind, content)) is is_safe
 
 
 @ROWS
-def test_data_is_bounded_and_whole() -> None:
+def test_r22_data_is_bounded_and_whole() -> None:
     head = PNG[:8]
     assert safe(data("image/png", head + b"\0" * (MAX_ICON_DATA - len(head))))
     assert not safe(data("image/png", head + b"\0" * (MAX_ICON_DATA + 1)))
@@ -123,7 +123,7 @@ def drawn() -> App:
 
 
 @ROWS
-async def test_a_host_gives_those_that_may_be_drawn_and_fetches_none() -> None:
+async def test_r22_a_host_gives_those_that_may_be_drawn_and_fetches_none() -> None:
     """What is fetched would be seen: the server is on a socket of this machine, and its icons elsewhere."""
     async with (
         served(drawn().asgi()) as url,
@@ -137,7 +137,7 @@ async def test_a_host_gives_those_that_may_be_drawn_and_fetches_none() -> None:
 
 
 @ROWS
-async def test_a_gateway_passes_on_no_other() -> None:
+async def test_r22_a_gateway_passes_on_no_other() -> None:
     async with served(drawn().asgi()) as url:
         gateway = Gateway({"far": url, "near": drawn()})
         async with Client(gateway.app, revision="2026-07-28") as client:

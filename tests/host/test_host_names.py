@@ -28,7 +28,7 @@ TOOLS = st.text(string.ascii_letters + string.digits + "_-./é ", min_size=1, ma
 
 @pytest.mark.requirement("R2607-TOOLS-020")
 @given(SERVERS, TOOLS, SERVERS, TOOLS)
-def test_models_take_each_name_and_no_two_tools_share_one(one: str, a: str, other: str, b: str) -> None:
+def test_v56_models_take_each_name_and_no_two_tools_share_one(one: str, a: str, other: str, b: str) -> None:
     first, second = tool_name(one, a), tool_name(other, b)
     assert TAKEN.fullmatch(first)
     assert server_of(first) == one

@@ -66,7 +66,7 @@ REVISIONS = pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
     "R2511-ELICITATION-038",
     "R2607-ELICITATION-028",
 )
-async def test_a_form_is_shown_as_that_of_the_server_whatever_it_calls_itself(revision: str) -> None:
+async def test_r122_a_form_is_shown_as_that_of_the_server_whatever_it_calls_itself(revision: str) -> None:
     shown: list[ElicitRequest] = []
 
     async def fill_in(form: ElicitRequest) -> Any:
@@ -94,7 +94,7 @@ async def test_a_form_is_shown_as_that_of_the_server_whatever_it_calls_itself(re
     "R2511-ELICITATION-050",
     "R2607-ELICITATION-039",
 )
-async def test_an_address_is_opened_once_a_person_saw_all_of_it_and_agreed(revision: str) -> None:
+async def test_r122_r123_an_address_is_opened_once_a_person_saw_all_of_it_and_agreed(revision: str) -> None:
     opened: list[str] = []
     asked: list[ConsentRequest] = []
     answer = False
@@ -127,7 +127,9 @@ async def test_an_address_is_opened_once_a_person_saw_all_of_it_and_agreed(revis
 
 @REVISIONS
 @pytest.mark.requirement("R2511-ELICITATION-048", "R2607-ELICITATION-037")
-async def test_each_address_is_shown_whatever_was_agreed_to_before(revision: str, tmp_path: Path) -> None:
+async def test_r123_each_address_is_shown_whatever_was_agreed_to_before(
+    revision: str, tmp_path: Path
+) -> None:
     """The next one may lead elsewhere: neither the session nor a file remembers that a person agreed."""
     opened: list[str] = []
     asked: list[str] = []
@@ -175,7 +177,7 @@ async def test_each_address_is_shown_whatever_was_agreed_to_before(revision: str
         ("http://localhost:1/", "localhost", "not encrypted"),
     ],
 )
-def test_suspicious_addresses_are_warned_of(url: str, host: str, warning: str) -> None:
+def test_r122_suspicious_addresses_are_warned_of(url: str, host: str, warning: str) -> None:
     found = warnings_of_address(Visit(server="s", message="m", url=url, host=host))
     assert (warning in " ".join(found)) if warning else found == ()
 
@@ -200,7 +202,7 @@ async def test_hosts_that_nobody_goes_to_are_refused_by_policy() -> None:
     "R2511-ELICITATION-037",
     "R2607-ELICITATION-027",
 )
-async def test_what_the_model_is_asked_and_says_may_be_looked_over_and_changed(revision: str) -> None:
+async def test_r119_what_the_model_is_asked_and_says_may_be_looked_over_and_changed(revision: str) -> None:
     prompts: list[str] = []
 
     async def model(params: CreateMessageParams) -> str:
@@ -278,7 +280,7 @@ async def test_a_server_uses_no_more_of_the_model_than_its_budget() -> None:
 
 
 @pytest.mark.requirement("R2511-ROOTS-007", "R2607-ROOTS-006")
-async def test_folders_are_told_to_whom_a_person_allows_it(tmp_path: Path) -> None:
+async def test_r118_folders_are_told_to_whom_a_person_allows_it(tmp_path: Path) -> None:
     answers: list[Any] = [False, Approve(remember="session")]
     asked: list[ConsentRequest] = []
 
@@ -296,7 +298,7 @@ async def test_folders_are_told_to_whom_a_person_allows_it(tmp_path: Path) -> No
     assert str(tmp_path) in asked[0].text()
 
 
-async def test_what_a_host_has_nothing_for_is_not_offered() -> None:
+async def test_r119_r121_what_a_host_has_nothing_for_is_not_offered() -> None:
     app = App("asks")
     seen: list[Any] = []
 

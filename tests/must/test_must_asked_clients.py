@@ -65,7 +65,7 @@ class Asker(RawPeer):
     "R2607-SAMPLING-004",
     "R2607-SAMPLING-006",
 )
-async def test_a_client_declares_what_it_can_be_asked_and_nothing_else(
+async def test_r118_r119_r121_a_client_declares_what_it_can_be_asked_and_nothing_else(
     revision: str, handlers: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     peer = RawPeer(lambda peer, message: peer.result(message["id"], content=[]), revision=revision)
@@ -85,7 +85,7 @@ async def test_a_client_declares_what_it_can_be_asked_and_nothing_else(
 
 @pytest.mark.parametrize("revision", [NEWEST, MODERN])
 @pytest.mark.requirement("R2511-ELICITATION-009", "R2607-ELICITATION-010")
-async def test_a_question_that_names_no_mode_is_a_form(revision: str) -> None:
+async def test_r121_a_question_that_names_no_mode_is_a_form(revision: str) -> None:
     shown: list[Any] = []
 
     def fill_in(form: Any) -> dict[str, str]:
@@ -105,7 +105,7 @@ async def test_a_question_that_names_no_mode_is_a_form(revision: str) -> None:
 @pytest.mark.parametrize("revision", [NEWEST, MODERN])
 @pytest.mark.parametrize("mode", ["url", "form"])
 @pytest.mark.requirement("R2511-ELICITATION-034")
-async def test_a_mode_that_was_not_declared_is_refused(revision: str, mode: str) -> None:
+async def test_r121_a_mode_that_was_not_declared_is_refused(revision: str, mode: str) -> None:
     asked: list[Any] = []
     visit = {"mode": "url", "message": "?", "url": "https://example.com/", "elicitationId": "e"}
     if revision == MODERN:
@@ -127,7 +127,7 @@ async def test_a_mode_that_was_not_declared_is_refused(revision: str, mode: str)
 @pytest.mark.parametrize("revision", [NEWEST, MODERN])
 @pytest.mark.parametrize("more", [{"tools": TOOLS}, {"tools": []}, {"toolChoice": {"mode": "auto"}}], ids=str)
 @pytest.mark.requirement("R2511-SAMPLING-026", "R2607-SAMPLING-032")
-async def test_a_model_that_takes_no_tools_is_not_asked_with_some(
+async def test_r119_a_model_that_takes_no_tools_is_not_asked_with_some(
     revision: str, more: dict[str, Any]
 ) -> None:
     asked: list[Any] = []

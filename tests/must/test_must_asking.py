@@ -173,7 +173,7 @@ async def test_an_answer_that_is_none_is_asked_again_and_then_given_up(
 @pytest.mark.requirement(
     "R2511-ELICITATION-006", "R2607-ELICITATION-006", "R2511-ELICITATION-005", "R2607-ELICITATION-005"
 )
-async def test_a_server_asks_only_in_declared_modes(
+async def test_r121_a_server_asks_only_in_declared_modes(
     revision: str, declared: dict[str, Any], form: bool, visit: bool, connect: Any
 ) -> None:
     wire = await connect(asking_app(), revision, {"elicitation": declared})
@@ -326,7 +326,7 @@ async def test_the_end_of_an_unknown_visit_is_ignored_and_ids_are_opaque() -> No
     "R2607-ELICITATION-037",
     "R2607-ELICITATION-026",
 )
-async def test_a_client_fetches_no_address_and_asks_with_the_whole_of_it(revision: str) -> None:
+async def test_r123_a_client_fetches_no_address_and_asks_with_the_whole_of_it(revision: str) -> None:
     reached: list[bytes] = []
 
     async def trap(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -432,7 +432,7 @@ GOOD = [
     "R2607-SAMPLING-024",
     "R2607-SAMPLING-036",
 )
-async def test_a_conversation_with_tools_out_of_order_is_never_sent(
+async def test_r119_a_conversation_with_tools_out_of_order_is_never_sent(
     revision: str, messages: list[SamplingMessage], connect: Any
 ) -> None:
     app = App("unbalanced")
@@ -457,7 +457,7 @@ async def test_a_conversation_with_tools_out_of_order_is_never_sent(
 
 @pytest.mark.parametrize("revision", ["2025-11-25", *STATELESS])
 @pytest.mark.requirement("R2511-SAMPLING-004", "R2607-SAMPLING-005")
-async def test_no_tools_for_a_model_that_takes_none(revision: str, connect: Any) -> None:
+async def test_r119_no_tools_for_a_model_that_takes_none(revision: str, connect: Any) -> None:
     app = App("tools")
 
     @app.tool
@@ -512,7 +512,7 @@ async def test_a_client_holds_its_model_to_the_choice_of_tools(
 @pytest.mark.parametrize("revision", STATELESS)
 @pytest.mark.parametrize("root", ["http://example.com", "file:///a/../b", "/relative/../x", "ftp://a"])
 @pytest.mark.requirement("R2607-ROOTS-003", "R2607-ROOTS-002", "R2511-ROOTS-005", "R2607-ROOTS-004")
-async def test_only_files_are_roots_and_only_when_declared(revision: str, root: str) -> None:
+async def test_r118_only_files_are_roots_and_only_when_declared(revision: str, root: str) -> None:
     app = App("rooted")
 
     @app.tool

@@ -122,7 +122,7 @@ async def test_only_three_methods_ever_ask(revision: str, connect: Any) -> None:
 @MODERN
 @pytest.mark.hostile
 @pytest.mark.requirement("R2607-MRTR-011", "R2607-MRTR-012", "R2607-MRTR-032", "RXSEC-SECURITY-015")
-async def test_state_is_worth_nothing_to_anyone_else_or_for_anything_else(
+async def test_r100_state_is_worth_nothing_to_anyone_else_or_for_anything_else(
     revision: str, connect: Any
 ) -> None:
     app = asking_app()

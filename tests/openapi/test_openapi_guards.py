@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from capturing import Capturing, answer, capturing, document, operation, parameter
@@ -63,7 +65,7 @@ STEPS = [
 
 
 @pytest.mark.parametrize("value", STEPS, ids=repr)
-async def test_no_argument_is_a_step_in_the_path(value) -> None:
+async def test_v43_no_argument_is_a_step_in_the_path(value) -> None:
     described = operation(parameter("path"))
     found, server = await called(described, arguments={"color": value}, path="/users/{color}/data")
     assert found.is_error
@@ -71,15 +73,53 @@ async def test_no_argument_is_a_step_in_the_path(value) -> None:
     assert server.requests == []
 
 
+ELSEWHERE = [
+    "../admin",
+    "%2e%2e%2f",
+    "//evil.example",
+    "?x=1",
+    "@evil.example",
+    "#x",
+    "\\\\evil.example",
+    "a/b",
+]
+
+
+@pytest.mark.parametrize("value", ELSEWHERE)
+async def test_v43_no_argument_leads_to_another_path_or_host(value) -> None:
+    """In the path it is one segment, or nothing is sent; anywhere else it is a value."""
+    found, server = await called(
+        operation(parameter("path")), arguments={"color": value}, path="/users/{color}/data"
+    )
+    assert found.is_error == (not server.requests)
+    for request in server.requests:
+        assert re.fullmatch(r"GET /users/[^/?#@]+/data", request.line)
+        assert unquote(request.line.removeprefix("GET ")) == f"/users/{value}/data"
+    described = operation(
+        parameter("query", name="q"),
+        parameter("query", name="open", allowReserved=True),
+        parameter("header", name="X-Color"),
+        parameter("cookie", name="c"),
+        requestBody={"content": {"application/json": {"schema": {}}}},
+    )
+    given: dict[str, Any] = dict.fromkeys(("q", "open", "X-Color", "c", "body"), value)
+    found, server = await called(described, arguments=given, method="post")
+    assert not found.is_error
+    assert re.fullmatch(r"POST /p\?q=[^&#]+&open=[^&#]+", server.last.line)
+    assert server.last.header("host") == [server.url.removeprefix("http://")]
+    assert server.last.header("x-color") == [value]
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("value", [["a", ".."], {"..": "x"}, {"x": "../y"}], ids=repr)
-async def test_nor_is_a_part_of_one(value) -> None:
+async def test_v43_nor_is_a_part_of_one(value) -> None:
     described = operation(parameter("path", style="simple", explode=True))
     found, server = await called(described, arguments={"color": value}, path="/users/{color}")
     assert found.is_error
     assert server.requests == []
 
 
-async def test_two_arguments_that_are_a_step_only_together() -> None:
+async def test_v43_two_arguments_that_are_a_step_only_together() -> None:
     described = operation(
         parameter("path", name="a", style="label"), parameter("path", name="b", style="label")
     )
@@ -91,13 +131,13 @@ async def test_two_arguments_that_are_a_step_only_together() -> None:
 @pytest.mark.parametrize(
     "value", ["a\r\nx-admin: 1", "a\nb", "\x00", "ü", ["a", "b\r\nc"], {"a\r\nb": 1}], ids=repr
 )
-async def test_no_argument_ends_a_header(value) -> None:
+async def test_v43_no_argument_ends_a_header(value) -> None:
     found, server = await called(operation(parameter("header", name="X-Color")), arguments={"X-Color": value})
     assert found.is_error
     assert server.requests == []
 
 
-async def test_no_argument_ends_a_cookie_or_a_query() -> None:
+async def test_v43_no_argument_ends_a_cookie_or_a_query() -> None:
     described = operation(
         parameter("cookie"), parameter("query", name="q"), parameter("query", name="r", allowReserved=True)
     )
@@ -138,7 +178,7 @@ async def test_no_argument_ends_a_part_of_a_form() -> None:
         ("http://example.com", "allow_http"),
     ],
 )
-async def test_what_is_no_public_https_address_is_refused(server, option) -> None:
+async def test_v43_what_is_no_public_https_address_is_refused(server, option) -> None:
     """With the option that would allow it, where there is one."""
     app = App("front")
     app.mount(None, OpenAPIProvider(document({"/p": {"get": operation()}}), server=server))
@@ -195,7 +235,7 @@ async def test_the_variables_of_a_server() -> None:
         assert server.last.line == "GET /v2/p"
 
 
-async def test_a_redirect_to_another_host_is_not_followed() -> None:
+async def test_v43_a_redirect_to_another_host_is_not_followed() -> None:
     async with capturing() as other:
         away = answer("302 Found", b"", f"location: {other.url}/taken")
         found, server = await called(operation(), away)

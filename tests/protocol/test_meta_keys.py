@@ -140,7 +140,7 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
         (f"cc-{TRACE}-{SPAN}-01-" + "-" * 1_000_000, False),
     ],
 )
-def test_traceparent(value: object, good: bool) -> None:
+def test_v44_f13_traceparent(value: object, good: bool) -> None:
     assert is_traceparent(value) is good
 
 

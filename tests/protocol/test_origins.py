@@ -92,7 +92,7 @@ HOSTILE_HOSTS = [
 
 
 @pytest.mark.parametrize("host", HOSTILE_HOSTS)
-def test_other_hosts_are_refused(host: str | None) -> None:
+def test_v3_other_hosts_are_refused(host: str | None) -> None:
     refusal = LOOPBACK.judge(host)
     assert refusal is not None
     assert refusal.status == 403
@@ -131,7 +131,7 @@ def test_other_hosts_are_refused(host: str | None) -> None:
         "http://l\u043ecalhost",
     ],
 )
-def test_present_but_foreign_origins_get_403(origin: str) -> None:
+def test_v3_present_but_foreign_origins_get_403(origin: str) -> None:
     for site in (None, "same-origin", "cross-site"):
         refusal = LOOPBACK.judge("localhost:8000", origin, site)
         assert refusal is not None

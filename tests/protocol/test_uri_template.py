@@ -393,7 +393,7 @@ def steps(work: Callable[[], object]) -> int:
         ("x://{a}%20{b}", "%20%20"),
     ],
 )
-def test_v14_work_is_linear_in_hostile_uris(template: str, unit: str) -> None:
+def test_v14_f13_work_is_linear_in_hostile_uris(template: str, unit: str) -> None:
     made = URITemplate(template)
     small, large = (
         steps(lambda n=n: made.match("x://" + unit * n, allow_traversal=True)) for n in (1000, 2000)

@@ -141,7 +141,7 @@ async def test_an_upstream_that_dies_is_started_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("R2607-AUTH-136", "R2511-AUTH-105")
-async def test_each_principal_has_its_own_credentials_and_no_token_of_a_caller_goes_on() -> None:
+async def test_r66_r103_each_principal_has_its_own_credentials_and_no_token_of_a_caller_goes_on() -> None:
     """What the upstream sees is what `credentials` gave for who calls, and no header of the caller's."""
     seen: list[Mapping[str, str]] = []
     upstream = App("upstream")

@@ -155,7 +155,7 @@ async def test_a_call_gives_text_and_structured_content(revision: str, connect: 
 
 
 @EVERY
-async def test_bad_arguments_are_an_error_the_model_can_act_on(revision: str, connect: Any) -> None:
+async def test_r104_bad_arguments_are_an_error_the_model_can_act_on(revision: str, connect: Any) -> None:
     wire = await connect(make_app(), revision)
     result = await wire.call("forecast", cty="Oslo", days="x")
     assert result["isError"] is True

@@ -193,7 +193,7 @@ def test_the_root_of_a_schema_is_no_reference():
     ],
 )
 @pytest.mark.requirement("R2511-TOOLS-016")
-def test_a_broken_promise_never_goes_out(annotation, value):
+def test_r105_a_broken_promise_never_goes_out(annotation, value):
     """The author is told which function it was."""
     with pytest.raises(OutputMismatch, match=r"tool\(\)"):
         plan_for(annotation).convert(value)

@@ -54,14 +54,14 @@ async def code(app: App, channel: Channel, method: str = "tools/call") -> int | 
 
 @pytest.mark.requirement("R2607-LIFECYCLE-020")
 @pytest.mark.parametrize("method", ["tools/call", "completion/complete"])
-async def test_each_remote_caller_has_its_own_allowance(method: str) -> None:
+async def test_r104_each_remote_caller_has_its_own_allowance(method: str) -> None:
     app = make_app(rate_limit=0.001, burst=2)
     one, other = Remote("203.0.113.1"), Remote("203.0.113.2")
     assert [await code(app, one, method) for _ in range(3)] == [None, None, -31429]
     assert await code(app, other, method) is None
 
 
-async def test_a_principal_keeps_its_allowance_wherever_it_calls_from() -> None:
+async def test_r104_a_principal_keeps_its_allowance_wherever_it_calls_from() -> None:
     app = make_app(rate_limit=0.001, burst=1)
     ada = Principal(issuer="https://id.example", subject="ada")
     assert await code(app, Remote("203.0.113.1", ada)) is None

@@ -327,7 +327,9 @@ async def test_nobody_is_taken_for_dead_because_the_store_was_away(
         stream = await prober.stream("POST", tool(prober, "ask", id=7))
         question = await said(stream)
         failing["set"] = 2
-        await until(lambda: failing["set"] < 2)  # a sign on its way before that would be followed by a whole beat
+        await until(
+            lambda: failing["set"] < 2
+        )  # a sign on its way before that would be followed by a whole beat
         monkeypatch.setattr(endpoint_processes, "BEAT", 3600.0)
         await until(lambda: not failing["set"])
         signs = two.app.store.kv.within("http/claims/alive/")

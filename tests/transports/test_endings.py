@@ -195,7 +195,7 @@ async def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
         assert one.server.notes.count("left") == 2
 
 
-async def test_workers_whose_parent_is_killed_end_in_good_order(tmp_path: Path) -> None:
+async def test_f57_workers_whose_parent_is_killed_end_in_good_order(tmp_path: Path) -> None:
     options = {"workers": 2, "sessions": False}
     async with peer("http", tmp_path, options=options) as one:
         await one.server.until("entered", 2)

@@ -56,7 +56,7 @@ async def test_what_was_written_before_the_end_is_delivered():
     ],
     ids=["input ends", "sigterm", "sigkill"],
 )
-async def test_the_ladder(code, status):
+async def test_f55_the_ladder(code, status):
     peer = Peer()
     server = await peer.start(code)
     await peer.until(lambda: peer.lines)
@@ -66,7 +66,7 @@ async def test_the_ladder(code, status):
     assert time.monotonic() - began < 5
 
 
-async def test_a_stopped_server_is_ended():
+async def test_f55_a_stopped_server_is_ended():
     peer = Peer()
     server = await peer.start(STUBBORN + READY + "time.sleep(600)")
     await peer.until(lambda: peer.lines)
@@ -87,7 +87,7 @@ async def test_a_stopped_server_may_still_end_by_itself():
 
 @pytest.mark.parametrize("sleeper", [SLEEPER, SPEAKER], ids=["obedient", "stubborn"])
 @pytest.mark.parametrize("end", ["sys.stdin.read()", "time.sleep(600)", "sys.exit(1)"])
-async def test_grandchildren_end_too(sleeper, end):
+async def test_f56_grandchildren_end_too(sleeper, end):
     """They hold the pipes, so nothing may wait for the pipes to end."""
     peer = Peer()
     server = await peer.start(GRANDCHILD % sleeper + end)
@@ -102,7 +102,7 @@ async def test_grandchildren_end_too(sleeper, end):
     assert peer.exits == 1
 
 
-async def test_grandchildren_of_a_crashed_server_end_without_close():
+async def test_f56_grandchildren_of_a_crashed_server_end_without_close():
     peer = Peer()
     server = await peer.start(GRANDCHILD % SLEEPER + "time.sleep(600)")
     await peer.until(lambda: peer.lines)
@@ -112,7 +112,7 @@ async def test_grandchildren_of_a_crashed_server_end_without_close():
     await server.close()
 
 
-async def test_a_descendant_out_of_reach_holds_nothing_up():
+async def test_f56_a_descendant_out_of_reach_holds_nothing_up():
     peer = Peer()
     code = GRANDCHILD.replace("stdout=None", "start_new_session=True") % SLEEPER
     server = await peer.start(code)

@@ -24,7 +24,7 @@ from dovetail.transports.stdio.output_tail import OutputTail, last_words, plain_
 from dovetail.transports.stdio.process import OutputHandlers, ServerProcess
 
 
-async def test_a_flood_of_stderr_is_drained_and_bounded():
+async def test_f58_a_flood_of_stderr_is_drained_and_bounded():
     peer = Peer()
     code = """
 import sys
@@ -158,7 +158,7 @@ async def test_a_flood_that_outlives_its_writer_is_heard_to_the_end(monkeypatch:
     await server.close()
 
 
-async def test_noise_ends_nothing():
+async def test_f59_noise_ends_nothing():
     peer = Peer()
     code = r"""
 import sys
@@ -277,7 +277,7 @@ async def test_a_waiting_send_ends_with_the_server():
     await server.close()
 
 
-async def test_a_server_that_closed_its_input():
+async def test_f61_a_server_that_closed_its_input():
     peer = Peer()
     server = await peer.start("import os, time; os.close(0);" + READY + "time.sleep(600)")
     await peer.until(lambda: peer.lines)

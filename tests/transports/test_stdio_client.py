@@ -83,7 +83,7 @@ async def test_f28_a_response_does_not_overtake_what_came_before_it() -> None:
 
 
 @pytest.mark.requirement("R2511-TRANSPORT-STDIO-007", "R2607-TRANSPORT-STDIO-003")
-async def test_noise_is_reported_and_ends_nothing() -> None:
+async def test_f59_noise_is_reported_and_ends_nothing() -> None:
     noise: list[str] = []
     stderr: list[str] = []
     async with opened(on_noise=noise.append, on_stderr=stderr.append) as (transport, receiver):

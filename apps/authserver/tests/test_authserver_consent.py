@@ -23,7 +23,7 @@ from dovetail_authserver.testing import Browser
 
 
 @pytest.mark.requirement("R2607-AUTH-130", "R2511-AUTH-099", "R2607-AUTH-128")
-async def test_the_page_shows_the_redirect_host_and_warns_of_this_machine() -> None:
+async def test_r93_the_page_shows_the_redirect_host_and_warns_of_this_machine() -> None:
     web = RegisteredClient(id="web", name="Web", redirect_uris=["https://app.example:8443/cb"])
     async with calls(clients=[PUBLIC, web]) as program:
         local = await program.get(program.authorize_url())
@@ -36,7 +36,7 @@ async def test_the_page_shows_the_redirect_host_and_warns_of_this_machine() -> N
         assert "a program on this computer" not in there.text
 
 
-async def test_pages_can_not_be_framed_and_load_nothing(program: Calls) -> None:
+async def test_r97_pages_can_not_be_framed_and_load_nothing(program: Calls) -> None:
     for url in (program.authorize_url(), program.authorize_url(client_id="nobody")):
         headers = (await program.get(url)).headers
         policy = headers["content-security-policy"]
@@ -53,7 +53,7 @@ async def test_the_policy_allows_the_form_and_where_it_leads(program: Calls) -> 
     assert "form-action 'self' http://127.0.0.1:5000;" in policy
 
 
-async def test_the_cookie_is_as_strict_as_the_issuer_allows() -> None:
+async def test_r98_the_cookie_is_as_strict_as_the_issuer_allows() -> None:
     async with calls() as program:
         cookie = (await program.get(program.authorize_url())).headers["set-cookie"]
         assert re.fullmatch(r"dovetail-\d+=[\w-]{43}; Path=/; Max-Age=600; HttpOnly; SameSite=Lax", cookie), (
@@ -113,7 +113,7 @@ async def test_a_decision_counts_once() -> None:
         {"sec-fetch-site": "same-site"},
     ],
 )
-async def test_forms_of_other_sites_are_refused(program: Calls, headers: dict[str, str]) -> None:
+async def test_r97_forms_of_other_sites_are_refused(program: Calls, headers: dict[str, str]) -> None:
     async with Browser(program.url) as browser:
         consent = await browser.open(program.authorize_url())
         shown = await browser.submit(consent, decision="allow", headers=headers)
@@ -122,7 +122,7 @@ async def test_forms_of_other_sites_are_refused(program: Calls, headers: dict[st
 
 
 @pytest.mark.hostile
-async def test_tickets_can_not_be_changed_or_swapped() -> None:
+async def test_r98_tickets_can_not_be_changed_or_swapped() -> None:
     async with calls(users=("alice", "bob")) as program, Browser(program.url) as browser:
         login = await browser.open(program.authorize_url())
         consent = await browser.submit(login, user="alice")

@@ -85,7 +85,7 @@ async def test_a_published_client_gets_tokens(program: Calls, publisher: Publish
 
 @pytest.mark.hostile
 @pytest.mark.requirement("R2607-AUTH-022", "R2511-AUTH-035")
-async def test_a_document_speaks_for_its_own_address_only(program: Calls, publisher: Publisher) -> None:
+async def test_r75_a_document_speaks_for_its_own_address_only(program: Calls, publisher: Publisher) -> None:
     own = publisher.client()
     for wrong in (
         own + "/",
@@ -104,7 +104,7 @@ async def test_a_document_speaks_for_its_own_address_only(program: Calls, publis
 
 @pytest.mark.hostile
 @pytest.mark.requirement("R2607-AUTH-024", "R2511-AUTH-037")
-async def test_only_redirect_uris_of_the_document_are_used(program: Calls, publisher: Publisher) -> None:
+async def test_r75_only_redirect_uris_of_the_document_are_used(program: Calls, publisher: Publisher) -> None:
     id = publisher.client(redirect_uris=["http://127.0.0.1/callback"])
     assert (await program.get(program.authorize_url(client_id=id))).status == 200, "any port of this machine"
     for wrong in (

@@ -68,7 +68,7 @@ async def test_the_pages_work_without_a_script_and_name_everything() -> None:
 
 
 @pytest.mark.requirement("R2607-AUTH-061")
-async def test_a_denial_is_told_with_state_and_iss() -> None:
+async def test_r82_a_denial_is_told_with_state_and_iss() -> None:
     async with calls() as program:
         got = await program.authority.code(program.authorize_url(), allow=False)
         assert got["error"] == "access_denied"

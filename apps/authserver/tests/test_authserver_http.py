@@ -184,7 +184,7 @@ async def test_unknown_paths_and_head(program: Calls) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "[::2]"]
 )
-async def test_v03_names_that_others_pointed_here_are_refused(program: Calls, host: str) -> None:
+async def test_v3_names_that_others_pointed_here_are_refused(program: Calls, host: str) -> None:
     for path in ("/jwks", "/token", program.authorize_url().removeprefix(program.url)):
         assert (await program.get(path, headers={"host": host})).status == 403, path
     assert (await program.get("/jwks", headers={"host": "localhost:1"})).status == 200
@@ -209,7 +209,7 @@ async def test_v11_no_page_reads_the_answers_unless_it_is_listed() -> None:
 
 
 @pytest.mark.requirement("R2607-AUTH-119", "R2511-AUTH-088", "R2511-AUTH-010", "R2607-AUTH-048")
-async def test_metadata_stands_where_clients_look() -> None:
+async def test_r77_r82_metadata_stands_where_clients_look() -> None:
     async with calls(path="/tenant/one") as program:
         origin = program.url.removesuffix("/tenant/one")
         documents = [

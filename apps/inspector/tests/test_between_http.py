@@ -226,7 +226,7 @@ async def test_two_clients_with_the_same_ids_are_told_apart(relay: RunningRelay)
     assert relay.steering.faults()[0].struck == 5
 
 
-async def test_a_relay_lets_no_page_of_others_through(relay: RunningRelay) -> None:
+async def test_v34_a_relay_lets_no_page_of_others_through(relay: RunningRelay) -> None:
     async with aiohttp.ClientSession() as http:
         for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
             async with http.post(relay.url, headers=headers, data=b"{}") as refused:

@@ -26,7 +26,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_files_of_hosts_are_shown_with_what_is_dangerous_in_them(home):
+def test_v54_v55_the_files_of_hosts_are_shown_with_what_is_dangerous_in_them(home):
     hosts = {each.name: each for each in configured_hosts()}
     cursor = hosts["cursor:user"]
     assert cursor.exists

@@ -164,7 +164,7 @@ async def test_a_dynamic_skill_can_only_be_read(skilled, shelf):
     assert list(failed(await shelf.read(GIT, GIT))) == ["frontmatter"]
 
 
-async def test_characters_that_nobody_sees_are_named(skilled, shelf):
+async def test_v57_characters_that_nobody_sees_are_named(skilled, shelf):
     skilled.files[GIT] += "a\u202eb\u200b\U000e0041\u3164"
     read = await shelf.read(GIT, GIT)
     assert read.hidden == ["4 hidden characters (U+200B, U+202E, U+3164, U+E0041)"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 from inspected import kitchen
+from starlette.routing import Route
 
 from dovetail_inspector.inspection import Inspection
+from dovetail_inspector.views import ServerTarget
 from dovetail_inspector.web.access import Access
 from dovetail_inspector.web.serving import WebFace, listener, serve
 
@@ -64,7 +67,7 @@ async def logged_in(address: str, access: Access) -> AsyncIterator[aiohttp.Clien
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_other_pages_and_other_names_are_kept_out(inspection, headers, status, method):
+async def test_v34_other_pages_and_other_names_are_kept_out(inspection, headers, status, method):
     async with served(inspection) as (address, access), logged_in(address, access) as session:
         port = address.rpartition(":")[2]
         sent = {name: value.replace("PORT", port) for name, value in headers.items()}
@@ -76,7 +79,7 @@ async def test_other_pages_and_other_names_are_kept_out(inspection, headers, sta
 
 
 @pytest.mark.requirement("RXSEC-SECURITY-030")
-async def test_nothing_is_told_without_the_cookie_and_a_wrong_token_gets_none(inspection, tmp_path):
+async def test_v34_nothing_is_told_without_the_cookie_and_a_wrong_token_gets_none(inspection, tmp_path):
     (tmp_path / "index.html").write_text("<p nonce=__NONCE__>")
     async with served(inspection, tmp_path) as (address, access), aiohttp.ClientSession(address) as session:
         paths = (
@@ -103,6 +106,86 @@ async def test_nothing_is_told_without_the_cookie_and_a_wrong_token_gets_none(in
             assert access.token not in text
         async with session.get("/") as answer:
             assert text != await answer.text()
+
+
+#: What whoever comes may ask for: the page itself, and a cookie for the token.
+OPEN = {("GET", "/"), ("GET", "/assets/{path:path}"), ("POST", "/api/session")}
+
+
+def every_route(face: WebFace) -> list[tuple[str, str]]:
+    """Method and path of whatever it answers."""
+    rows = [(each.path, each.methods or set()) for each in face._app.routes if isinstance(each, Route)]
+    assert len(rows) == len(face._app.routes)
+    return sorted({(method, path) for path, methods in rows for method in methods - {"HEAD"}})
+
+
+def place_of(path: str, id: str = "x1") -> str:
+    """A path with something in its parameters."""
+    return re.sub(r"\{[^}]*\}", id, path)
+
+
+@pytest.mark.hostile
+async def test_v34_every_route_is_closed_to_who_has_no_cookie_and_to_other_pages(inspection, tmp_path):
+    """Also those that are added one day: the routes are asked for, not written down here."""
+    (tmp_path / "index.html").write_text("page")
+    routes = every_route(WebFace(inspection, Access(1)))
+    assert set(routes) >= OPEN
+    assert len(routes) > 50
+    server = inspection.add("idle", ServerTarget(command="touch", args=[str(tmp_path / "ran")]))
+    async with (
+        served(inspection, tmp_path) as (address, access),
+        logged_in(address, access) as inside,
+        aiohttp.ClientSession(address) as outside,
+    ):
+        port = address.rpartition(":")[2]
+        for method, path in routes:
+            place, body = place_of(path, server.id), {} if method in ("POST", "PATCH") else None
+            for bad, status in (
+                ({"Host": f"evil.example:{port}"}, 421),
+                ({"Origin": "http://evil.example"}, 403),
+                ({"Sec-Fetch-Site": "cross-site"}, 403),
+            ):
+                async with inside.request(method, place, headers=bad, json=body) as answer:
+                    assert answer.status == status, (method, path, bad)
+            if (method, path) in OPEN:
+                continue
+            for query, headers in (
+                ({}, {}),
+                ({"token": access.token}, {}),
+                ({}, {"Authorization": f"Bearer {access.token}"}),
+                ({}, {"Cookie": f"{access.cookie_name}={access.token}"}),
+            ):
+                async with outside.request(method, place, json=body, params=query, headers=headers) as answer:
+                    assert answer.status == 401, (method, path, query, headers)
+                    assert "set-cookie" not in answer.headers
+    assert list(inspection.servers) == [server.id]
+    assert server.view.state == "idle"
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_v34_nothing_that_is_read_starts_anything(inspection, tmp_path):
+    """GET is what a link, a picture and a page that is fetched ahead do: whatever such an address says."""
+    (tmp_path / "index.html").write_text("page")
+    marker = str(tmp_path / "ran")
+    server = inspection.add("idle", ServerTarget(command="touch", args=[marker]))
+    wanted = {
+        "command": "touch",
+        "args": marker,
+        "target": json.dumps({"command": "touch", "args": [marker]}),
+        "name": "x",
+        "connect": "true",
+    }
+    async with served(inspection, tmp_path) as (address, access), logged_in(address, access) as session:
+        for method, path in every_route(WebFace(inspection, access)):
+            if method != "GET":
+                continue
+            async with session.get(place_of(path, server.id), params=wanted) as answer:
+                assert answer.status != 500, path
+        async with session.get("/sse", params=wanted) as answer:
+            assert answer.status == 404
+    assert list(inspection.servers) == [server.id]
+    assert server.view.state == "idle"
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ ASKED = [
 ]
 
 
-async def test_what_the_second_origin_answers(inspection):
+async def test_v34_what_the_second_origin_answers(inspection):
     async with open_view(inspection) as (session, view):
         port = view["frame"].split("/")[2].rpartition(":")[2]
         for method, path, headers, status in ASKED:

@@ -104,7 +104,7 @@ async def test_odd_paths_lead_nowhere(inspection, tmp_path, path):
     "path", ["/", "/api/state", "/api/events", "/api/session", "/api/servers", "/assets/x"]
 )
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "HEAD", "CONNECT", "PROPFIND"])
-async def test_other_methods_are_not_answered_and_nothing_allows_other_origins(
+async def test_v34_other_methods_are_not_answered_and_nothing_allows_other_origins(
     inspection, tmp_path, path, method
 ):
     (tmp_path / "index.html").write_text("page")
@@ -136,7 +136,7 @@ FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
         "Content-Type: text/plain, application/json\r\n",
     ],
 )
-async def test_what_a_form_can_send_does_nothing(inspection, more):
+async def test_v34_v55_what_a_form_can_send_does_nothing(inspection, more):
     body = json.dumps({"name": "x", "target": {"command": "touch"}, "connect": True}).encode()
     async with served(inspection) as (address, access):
         attacker = await stolen(address, access)
@@ -146,7 +146,7 @@ async def test_what_a_form_can_send_does_nothing(inspection, more):
         assert inspection.servers == {}
 
 
-async def test_a_token_counts_in_the_body_of_a_session_alone_and_a_ticket_once(inspection):
+async def test_v34_a_token_counts_in_the_body_of_a_session_alone_and_a_ticket_once(inspection):
     async with served(inspection) as (address, access):
         token, attacker = access.token, Attacker(address)
         for path, more in (

@@ -236,7 +236,7 @@ async def test_cancelling_is_acknowledged() -> None:
     "RXTSK-TASKS-037", "RXTSK-TASKS-044", "RXTSK-TASKS-052", "RXTSK-TASKS-053", "RXTSK-TASKS-054"
 )
 @pytest.mark.requirement("RXTSK-TASKS-065")
-async def test_a_task_of_somebody_else_is_as_unknown_as_any() -> None:
+async def test_v19_v20_a_task_of_somebody_else_is_as_unknown_as_any() -> None:
     app = shop()
     async with wired(app, name="ada") as ada, wired(app, name="eve") as eve, wired(app) as nobody:
         id = (await ada.begin("twice"))["taskId"]
@@ -252,7 +252,7 @@ async def test_a_task_of_somebody_else_is_as_unknown_as_any() -> None:
         assert (await ada.get(id)) == asked
 
 
-async def test_no_look_up_more_tells_a_foreign_task_from_an_unknown_one(
+async def test_v19_v20_no_look_up_more_tells_a_foreign_task_from_an_unknown_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = MemoryStore()

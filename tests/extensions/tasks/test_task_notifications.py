@@ -81,7 +81,7 @@ async def test_who_did_not_declare_the_extension_may_not_listen() -> None:
         assert refused["data"] == {"requiredCapabilities": {"extensions": {TASKS: {}}}}
 
 
-async def test_of_tasks_of_others_nothing_is_heard() -> None:
+async def test_v19_v20_of_tasks_of_others_nothing_is_heard() -> None:
     app = shop()
     async with wired(app, name="ada") as ada, wired(app, name="eve") as eve, wired(app, STATEFUL) as session:
         id = (await ada.begin("order"))["taskId"]

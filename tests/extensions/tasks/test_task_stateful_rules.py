@@ -45,7 +45,7 @@ def shop(**options: Any) -> App:
 
 
 @pytest.mark.requirement("R2511-TASKS-001", "R2511-TASKS-082", "R2511-TASKS-075")
-async def test_what_can_be_a_task_is_declared() -> None:
+async def test_v19_v20_what_can_be_a_task_is_declared() -> None:
     cancel = {"cancel": {}, "requests": {"tools": {"call": {}}}}
     for transport, name, expected in (
         ("memory", "", {"list": {}, **cancel}),
@@ -344,7 +344,7 @@ async def test_a_cancelled_task_stays_cancelled() -> None:
 
 
 @pytest.mark.requirement("R2511-TASKS-072", "R2511-TASKS-076", "R2511-TASKS-077")
-async def test_tasks_are_those_of_who_made_them() -> None:
+async def test_v19_v20_tasks_are_those_of_who_made_them() -> None:
     app = shop()
     async with (
         wired(app, STATEFUL, name="ada") as ada,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dovetail.cli.entering import name_of
-from dovetail.host.configuration import HOSTS
+from dovetail.host.configuration import HOSTS, ConfigurationFile, ServerDefinition
 
 SERVER = """
 import os
@@ -42,7 +42,7 @@ def ours(home):
 
 
 @pytest.mark.requirement("RXSEC-SECURITY-018", "RXSEC-SECURITY-019")
-def test_nothing_is_written_without_a_word(server, run, home):
+def test_r101_nothing_is_written_without_a_word(server, run, home):
     """The whole command and the change are shown; without --write, and nobody there, that is all."""
     code, out, err = run("install", "cursor", "words.py")
     assert code == 1
@@ -54,7 +54,7 @@ def test_nothing_is_written_without_a_word(server, run, home):
 
 @pytest.mark.requirement("RXSEC-SECURITY-018")
 @pytest.mark.parametrize("host", HOSTS)
-def test_no_command_writes_any_host_s_file_without_a_word(host, server, run, home, secrets):
+def test_v54_v55_r101_no_command_writes_any_host_s_file_without_a_word(host, server, run, home, secrets):
     """Nor our own, nor what was agreed to, nor a secret."""
 
     def everything():
@@ -83,7 +83,7 @@ def test_no_command_writes_any_host_s_file_without_a_word(host, server, run, hom
 
 @pytest.mark.requirement("RXSEC-SECURITY-018", "RXSEC-SECURITY-019")
 @pytest.mark.parametrize("answer,code", [("n", 1), ("", 1), ("what", 1), ("y", 0)])
-def test_the_person_is_asked(answer, code, server, home):
+def test_v54_r101_the_person_is_asked(answer, code, server, home):
     """After the command and what is dangerous about it; anything but yes leaves the file as it is."""
     from pseudo_terminal import Terminal
 
@@ -101,7 +101,7 @@ def test_the_person_is_asked(answer, code, server, home):
 
 
 @pytest.mark.requirement("RXSEC-SECURITY-019")
-def test_what_cant_be_seen_is_shown(server, run):
+def test_v54_r101_what_cant_be_seen_is_shown(server, run):
     """A mark that turns the order of letters around, a line break, an escape of a terminal."""
     code, out, _ = run("install", "zed", "--name", "w", "--", "x", "a\u202etxt.exe", "b\nrm", "\x1b[2Kc")
     assert code == 1
@@ -109,6 +109,56 @@ def test_what_cant_be_seen_is_shown(server, run):
     assert "DANGER: it has characters that can't be seen" in out
     assert "\u202e" not in out
     assert "\x1b" not in out
+
+
+def test_v54_r101_what_a_command_is_started_with_is_shown_whole(server, run):
+    """Its variables change what it does as much as its words."""
+    code, out, _ = run(
+        "install", "cursor", "--name", "w", "-e", f"LD_PRELOAD=/tmp/{'x' * 3000}\u202e.so", "--", "x"
+    )
+    assert code == 1
+    assert f'  LD_PRELOAD="/tmp/{"x" * 3000}\\u202e.so"\n' in out
+    assert "DANGER: it sets LD_PRELOAD" in out
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_v40_no_name_that_a_shell_reads_gets_into_a_file(host, server, run, home):
+    for name in ("a&b", "a|b", "a^b", "%a%", 'a"b', "a'b", "a;b", "a\nb", "$(a)", "`a`"):
+        where = ["servers", "add", name] if host == "dovetail" else ["install", host, "--name", name]
+        code, _, err = run(*where, "--write", *(["words.py"] if host == "dovetail" else ["--", "x"]))
+        assert (code, "is no name for a server" in err) == (3, True), err
+    assert not HOSTS[host].file().exists()
+
+
+@pytest.mark.parametrize("host", [name for name, each in HOSTS.items() if "project" in each.scopes])
+def test_v54_v55_a_file_that_came_with_a_project_starts_nothing(host, run, home):
+    """Whatever looks at it: before a person agreed to what is in it, and after it became another."""
+    file = ConfigurationFile(host, scope="project")
+    entry = ServerDefinition(name="far-away", command="touch", args=(str(home / "ran"),))
+    file.write(file.with_server(entry))
+    scope = ["--scope", "project"]
+    looks = [
+        ["servers", "list"],
+        ["servers", "list", host, *scope],
+        ["servers", "show", "far-away", "--host", host, *scope],
+        ["servers", "doctor", host, *scope],
+        ["servers", "import", host, "far-away", *scope],
+        ["list", "far-away"],
+        ["call", "far-away/x"],
+        ["doctor", "far-away"],
+    ]
+    for command in looks:
+        run(*command)
+        assert not (home / "ran").exists(), command
+    assert run("servers", "import", host, "far-away", *scope, "--write")[0] == 0
+    assert not (home / "ran").exists()
+    taken = home / ".config/dovetail/servers.json"
+    there = json.loads(taken.read_text())
+    there["mcpServers"]["far-away"]["env"] = {"LD_PRELOAD": "/tmp/x.so"}
+    taken.write_text(json.dumps(there))
+    code, _, err = run("list", "far-away")
+    assert (code, "was changed since it was approved" in err) == (3, True)
+    assert not (home / "ran").exists()
 
 
 def test_in_and_out_again(server, run, home):
@@ -213,7 +263,7 @@ def test_every_command_takes_a_name(server, run, home):
     assert run("list", "weather")[0] == 3  # a file of that name is what is meant
 
 
-def test_a_name_whose_entry_changed_is_not_used(server, run, home):
+def test_v54_v55_a_name_whose_entry_changed_is_not_used(server, run, home):
     """Before it was looked at again; what was there meanwhile never ran."""
     assert run("servers", "add", "w", "words.py", "--write")[0] == 0
     path = home / ".config/dovetail/servers.json"

@@ -52,7 +52,7 @@ def of(*words, **other):
         (("x", "a" * 1001), "more than 1000 characters"),
     ],
 )
-def test_what_a_command_could_do_is_marked(words, said):
+def test_r101_what_a_command_could_do_is_marked(words, said):
     assert said in of(*words)
 
 
@@ -103,7 +103,7 @@ def test_what_is_plain_is_not_marked(words):
     ],
     ids=str,
 )
-def test_an_approval_is_of_what_is_run_and_not_of_its_name(other, tmp_path):
+def test_v54_an_approval_is_of_what_is_run_and_not_of_its_name(other, tmp_path):
     """Whatever of the command changes afterwards, it is asked for again."""
     approved = ServerDefinition(name="a", command="x", args=("1", "2"), env={"A": "1"}, cwd="/x")
     approvals = Approvals(tmp_path / "state" / "approvals.json")
@@ -118,7 +118,7 @@ def test_an_approval_is_of_what_is_run_and_not_of_its_name(other, tmp_path):
         approvals.check(approved)
 
 
-def test_an_approval_of_a_url_is_of_that_url_and_its_headers(tmp_path):
+def test_v54_an_approval_of_a_url_is_of_that_url_and_its_headers(tmp_path):
     approved = ServerDefinition(name="a", transport="http", url="https://x/", headers={"A": "b"})
     approvals = Approvals(tmp_path / "approvals.json")
     approvals.add(approved)

@@ -138,13 +138,30 @@ def test_one_entry_that_means_nothing_costs_no_other(tmp_path):
     assert '"type": "no"' in file.with_server(NEW).after
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["", "a b", "a&b", "a|b", "a^b", "%a%", 'a"b', "a;b", "a\nb", "$(a)", "-a", "../a", "x" * 65, "\u0430"],
-)
-def test_names_that_a_shell_could_take_for_more_are_refused(name, tmp_path):
+#: What a shell, or `cmd.exe` behind the program of a host, takes for more than letters.
+NO_NAMES = [
+    "a b",
+    "a&b",
+    "a|b",
+    "a^b",
+    "%a%",
+    'a"b',
+    "a'b",
+    "`a`",
+    "a;b",
+    "a>b",
+    "a\nb",
+    "$(a)",
+    "-a",
+    "../a",
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("name", ["", *NO_NAMES, "x" * 65, "\u0430"])
+def test_v40_names_that_a_shell_could_take_for_more_are_refused(name, host, tmp_path):
     """Some hosts hand them to one."""
-    file = file_at(tmp_path / "x", "claude-code", "{}")
+    file = ConfigurationFile(host, path=tmp_path / "x")
     with pytest.raises(ConfigurationError, match="is no name"):
         file.with_server(ServerDefinition(name=name, command="x"))
 

@@ -55,7 +55,7 @@ def file(home, secrets):
 
 
 @pytest.mark.requirement("RXSEC-SECURITY-018", "RXSEC-SECURITY-019")
-async def test_a_file_becomes_a_host(file, monkeypatch):
+async def test_v54_v55_a_file_becomes_a_host(file, monkeypatch):
     """With the secrets of the keyring and the variables of the environment, and under names that a host takes."""
     monkeypatch.setenv("TOLD_HERE", "from the environment")
     clients, left_out = configured_clients(file.servers, approvals=Approvals("approvals.json"))
@@ -101,13 +101,13 @@ def test_approvals_that_cannot_be_read(file, home):
     ],
     ids=lambda value: "" if isinstance(value, str) and len(value) > 20 else None,
 )
-def test_what_names_no_server(made, given, said):
+def test_v55_what_names_no_server(made, given, said):
     """It is refused where it stands, with what to write: for what others take here, the way from a configuration."""
     with pytest.raises(LocalProtocolError, match=said):
         made(given)
 
 
-async def test_a_server_that_is_added_is_looked_at_as_well():
+async def test_v55_a_server_that_is_added_is_looked_at_as_well():
     """And one whose file is away now is none of these."""
     host = Host({"later": "later.py"})
     with pytest.raises(LocalProtocolError, match="'a' is an entry of a configuration"):

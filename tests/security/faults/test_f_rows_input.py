@@ -159,7 +159,9 @@ async def judge(talk: Talk, body: bytes) -> object:
 
 @pytest.mark.usefixtures("unwatched")
 @pytest.mark.parametrize("cell", [cell for cell in EVERY if cell != "http without sessions"])
-async def test_f1_to_f18_the_same_bytes_are_judged_alike_on_every_transport(cell: str) -> None:
+async def test_f1_f3_f4_f5_f6_f7_f10_f16_f18_the_same_bytes_are_judged_alike_on_every_transport(
+    cell: str,
+) -> None:
     wrong: dict[str, object] = {}
     async with serve(app(), cell) as connect:
         talk = await (await connect()).open()

@@ -156,7 +156,7 @@ async def test_v15_v16_an_answer_from_another_client_reaches_no_question(cell: s
         assert text == "s honest"
 
 
-async def test_v15_state_of_one_call_is_refused_for_another() -> None:
+async def test_v15_r100_state_of_one_call_is_refused_for_another() -> None:
     """The stateless era's questions travel as state: it fits its own request and no other."""
     crowd = Crowd()
     async with serve(crowd.app, "http") as connect:

@@ -78,6 +78,7 @@ export interface InfoView {
   instructions: string | null;
   clientCapabilities: JsonObject;
   warnings: string[];
+  icon: number | null;
 }
 
 export type CardFactState = "same" | "differs" | "missing";
@@ -106,6 +107,7 @@ export interface ListView {
   items: JsonObject[];
   notes: Record<string, FindingView[]>;
   nextCursor: string | null;
+  icons: Record<string, number>;
 }
 
 export type SkillCheckState = "passed" | "failed" | "unknown";

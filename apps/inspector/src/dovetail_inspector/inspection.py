@@ -28,6 +28,7 @@ from .cards.looking import look_at_card
 from .checks.book import CheckBook
 from .comparing.surfaces import surface_of_capture
 from .events import Events
+from .icons import icon_of
 from .session.calls import CallRequest, Calls
 from .session.questions import PersonAnswer, PersonQuestions
 from .session.server import InspectedServer, ServerWatcher
@@ -203,14 +204,15 @@ class Inspection:
         server = self.server(id)
         before = self._said(server)
         items = await server.listed(kind)
-        return await self._noted(server, kind, ListView(items=items), before)
+        return await self._noted(server, kind, _drawn(ListView(items=items)), before)
 
     async def listed_page(self, id: str, kind: ListedKind, cursor: str | None = None) -> ListView:
         """One page of what a server lists, the first without ``cursor``. Raises as `listed` does."""
         server = self.server(id)
         before = self._said(server)
         items, following = await server.page(kind, cursor)
-        return await self._noted(server, kind, ListView(items=items, next_cursor=following), before)
+        view = ListView(items=items, next_cursor=following)
+        return await self._noted(server, kind, _drawn(view), before)
 
     def _said(self, server: InspectedServer) -> int:
         """How many records the conversation with a server has."""
@@ -438,3 +440,9 @@ class Inspection:
                 call = self.calls.unrelated(found.server, record.method, record.name)
                 if call is not None:
                     self.calls.belongs(call, record.n)
+
+
+def _drawn(view: ListView) -> ListView:
+    """A list with which icons of its entries are drawn."""
+    found = {at: icon_of(each) for at, each in enumerate(view.items)}
+    return msgspec.structs.replace(view, icons={at: icon for at, icon in found.items() if icon is not None})

@@ -163,7 +163,7 @@ class ServerView(View, frozen=True):
 
 class InfoView(View, frozen=True):
     """What a connected server says of itself: members as on the wire. ``warnings``: what it got wrong and was put up
-    with. ``client_capabilities``: what the client said that it can do.
+    with. ``client_capabilities``: what the client said that it can do. ``icon``: which of its icons is drawn.
     """
 
     revision: str
@@ -173,6 +173,7 @@ class InfoView(View, frozen=True):
     instructions: str | None
     client_capabilities: dict[str, Any] = {}
     warnings: list[str] = []
+    icon: int | None = None
 
 
 CardFactState = Literal["same", "differs", "missing"]
@@ -210,12 +211,14 @@ class CardView(View, frozen=True):
 class ListView(View, frozen=True):
     """Everything of one kind that a server lists, members as on the wire. ``notes``: for each entry that has something
     wrong with it, what a model or a host could not use, by its place in ``items``. ``next_cursor``: of one page, what
-    the next one is asked for with; None after the last, and of the whole list.
+    the next one is asked for with; None after the last, and of the whole list. ``icons``: by place, which of the icons
+    of an entry is drawn.
     """
 
     items: list[dict[str, Any]]
     notes: dict[int, list[FindingView]] = {}
     next_cursor: str | None = None
+    icons: dict[int, int] = {}
 
 
 # Skills

@@ -222,7 +222,7 @@ window.attack = async () => {
 <iframe name=there></iframe>"""
 
 
-async def test_another_page_of_this_machine(seen, inspection):
+async def test_v34_another_page_of_this_machine(seen, inspection):
     """The browser has the cookie and sends it to all ports of this machine; another's page gets nothing by it."""
     await seen.open()
     before = len(inspection.servers)

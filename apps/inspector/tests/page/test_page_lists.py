@@ -46,7 +46,7 @@ async def test_a_list_is_looked_at_page_by_page(seen, inspection):
         await expect(pages).to_have_count(0)
 
 
-async def test_a_link_fills_a_form_and_calls_nothing(seen, inspection, showcase):
+async def test_v55_a_link_fills_a_form_and_calls_nothing(seen, inspection, showcase):
     page = seen.page
     await seen.open(link(path("s", showcase.id, "tools", "echo"), {"text": "from a link"}))
     await expect(page.get_by_text("A link filled this form.")).to_be_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import pytest
 from inspected import until
 from playwright.async_api import expect
 from seeing import SHOWCASE, path
@@ -51,8 +52,20 @@ async def test_the_model_is_played_by_hand(seen, showcase):
     await expect(page.get_by_text("the model says afloat")).to_be_visible()
 
 
-async def test_an_address_is_opened_only_when_it_was_looked_at(seen, showcase):
+#: What the page gets of what it opens, kept where the test can look.
+KEEPS_WHAT_OPENS = """() => {
+    const real = window.open.bind(window);
+    window.given = [];
+    window.open = (...how) => { const got = real(...how); window.given.push(got === null); return got; };
+}"""
+
+
+@pytest.mark.requirement("R2511-ELICITATION-049", "R2607-ELICITATION-038")
+async def test_r123_an_address_is_opened_only_when_it_was_looked_at(seen, showcase):
+    """Nothing of it is asked for before; then it opens where neither side can look at the other."""
     page = seen.page
+    asked: list[str] = []
+    page.context.on("request", lambda request: asked.append(request.url))
     await seen.open(path("s", showcase.view.id, "tools", "enter"))
     await seen.button("Call").click()
     card = page.get_by_role("article", name="The server wants you to visit an address")
@@ -61,10 +74,17 @@ async def test_an_address_is_opened_only_when_it_was_looked_at(seen, showcase):
     assert len(page.context.pages) == 1
     await seen.check_access()
     await seen.shoot("visit")
+    assert [each for each in asked if not each.startswith((seen.address, "blob:"))] == []
+    ahead = "link[rel=prefetch], link[rel=prerender], link[rel=preconnect], link[rel=dns-prefetch], iframe"
+    assert await page.locator(ahead).count() == 0
+    await page.evaluate(KEEPS_WHAT_OPENS)
     await page.context.route("**/sign-in*", lambda route: route.fulfill(body="a page of somebody else's"))
     async with page.context.expect_page() as opened:
         await card.get_by_role("button", name="Open").click()
-    assert await (await opened.value).evaluate("window.opener") is None
+    there = await opened.value
+    await there.wait_for_load_state()
+    assert await there.evaluate("[window.opener, document.referrer]") == [None, ""]
+    assert await page.evaluate("window.given") == [True], "the page has no hold of the window"
     await expect(page.get_by_text("entered")).to_be_visible()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 
+import pytest
 from inspected import until
 from playwright.async_api import expect
 from seeing import SHOWCASE, path
@@ -86,6 +87,7 @@ async def test_pictures_sounds_and_links_are_shown(seen, showcase):
     await expect(page.get_by_role("heading", name="What is on today")).to_be_visible()
 
 
+@pytest.mark.requirement("R2511-CANCELLATION-009", "R2607-CANCELLATION-018")
 async def test_progress_is_seen_and_a_call_is_cancelled(seen, showcase, inspection):
     page = seen.page
     await seen.open(path("s", showcase.view.id, "tools", "count"))

@@ -20,6 +20,8 @@ export interface Entry {
   detail: string;
   item: JsonObject;
   notes: FindingView[];
+  /** Which of its icons is drawn. */
+  icon?: number | undefined;
   badges?: ComponentChildren;
 }
 

@@ -70,13 +70,15 @@ interface Shown {
   pages: number;
 }
 
-/** A list and the page after it, whose notes are by the places that its entries have there. */
+/** A list and the page after it, whose notes and icons are by the places that its entries have there. */
 export function appended(list: ListView, page: ListView): ListView {
-  const moved = Object.entries(page.notes).map(([at, notes]) => [String(Number(at) + list.items.length), notes]);
+  const moved = <T>(of: Record<string, T>): Record<string, T> =>
+    Object.fromEntries(Object.entries(of).map(([at, each]) => [String(Number(at) + list.items.length), each]));
   return {
     items: [...list.items, ...page.items],
-    notes: { ...list.notes, ...(Object.fromEntries(moved) as ListView["notes"]) },
+    notes: { ...list.notes, ...moved(page.notes) },
     nextCursor: page.nextCursor,
+    icons: { ...list.icons, ...moved(page.icons) },
   };
 }
 

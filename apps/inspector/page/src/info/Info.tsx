@@ -9,6 +9,7 @@ import { Badge } from "../components/Badge.tsx";
 import { Button } from "../components/Button.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { JsonView } from "../components/JsonView.tsx";
+import { OwnIcon } from "../components/OwnIcon.tsx";
 import { OuterLink, Prose } from "../components/Prose.tsx";
 import { isObject, same } from "../forms/schema.ts";
 import { place } from "../servers/place.ts";
@@ -49,6 +50,7 @@ function InfoOf({ server }: { server: ServerView }) {
     <div class="detail">
       <header class="stack">
         <div class="line">
+          <OwnIcon of={own} at={info.icon} />
           <h2 class="detail-name">{text(own["title"]) || text(own["name"]) || server.name}</h2>
           {text(own["version"]) && <Badge>{text(own["version"])}</Badge>}
           <span class="grow" />

@@ -13,6 +13,7 @@ import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { JsonView } from "../components/JsonView.tsx";
+import { OwnIcon } from "../components/OwnIcon.tsx";
 import { plain } from "../components/odd.ts";
 import { Prose } from "../components/Prose.tsx";
 import { Split } from "../components/Split.tsx";
@@ -42,6 +43,7 @@ function PromptsOf({ server, rest, query, open, go }: ViewProps & { server: Serv
         detail: text(item["title"]) || text(item["description"]).split("\n")[0] || "",
         item,
         notes: listed.list?.notes[at] ?? [],
+        icon: listed.list?.icons[at],
       })),
     [listed.list],
   );
@@ -132,7 +134,10 @@ function Prompt({ server, entry, go, given, taken }: PromptProps) {
       onKeyDown={(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && void run()}
     >
       <header class="stack">
-        <h2 class="mono detail-name">{plain(entry.title)}</h2>
+        <div class="line">
+          <OwnIcon of={prompt} at={entry.icon} />
+          <h2 class="mono detail-name">{plain(entry.title)}</h2>
+        </div>
         {text(prompt["title"]) && <strong>{plain(text(prompt["title"]))}</strong>}
         {text(prompt["description"]) && <Prose text={text(prompt["description"])} />}
         <FindingNotes notes={entry.notes} />

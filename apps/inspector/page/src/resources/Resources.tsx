@@ -1,7 +1,7 @@
 // Resources and templates of them: read, watched, made from values with the server's completions.
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { errorView, type CallView, type ErrorView, type Json, type JsonObject, type ServerView } from "../api.ts";
+import { errorView, type CallView, type ErrorView, type Json, type JsonObject, type ListView, type ServerView } from "../api.ts";
 import { CallPanel } from "../calls/CallPanel.tsx";
 import { begin, completions, ended, useList } from "../calls/calling.ts";
 import { Catalogue, FindingNotes, type Entry } from "../calls/Catalogue.tsx";
@@ -11,6 +11,7 @@ import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { JsonView } from "../components/JsonView.tsx";
+import { OwnIcon } from "../components/OwnIcon.tsx";
 import { plain } from "../components/odd.ts";
 import { Prose } from "../components/Prose.tsx";
 import { Split } from "../components/Split.tsx";
@@ -34,13 +35,14 @@ interface OfProps extends ViewProps {
   server: ServerView;
 }
 
-function entriesOf(items: JsonObject[], notes: Record<string, Entry["notes"]>, address: string): Entry[] {
-  return items.map((item, at) => ({
+function entriesOf(list: ListView | null, address: string): Entry[] {
+  return (list?.items ?? []).map((item, at) => ({
     key: text(item[address]) || `#${at}`,
     title: text(item["title"]) || text(item["name"]) || text(item[address]),
     detail: text(item[address]),
     item,
-    notes: notes[at] ?? [],
+    notes: list?.notes[at] ?? [],
+    icon: list?.icons[at],
     badges: text(item["mimeType"]) ? <Badge>{text(item["mimeType"])}</Badge> : null,
   }));
 }
@@ -49,7 +51,7 @@ function ResourcesOf({ server, rest, query, open }: OfProps) {
   const templates = query.get("of") === "templates";
   const listed = useList(server.id, templates ? "templates" : "resources");
   const address = templates ? "uriTemplate" : "uri";
-  const entries = useMemo(() => entriesOf(listed.list?.items ?? [], listed.list?.notes ?? {}, address), [listed.list]);
+  const entries = useMemo(() => entriesOf(listed.list, address), [listed.list]);
   const chosen = rest[0] ?? "";
   const of: Record<string, string> = templates ? { of: "templates" } : {};
   const entry = entries.find((each) => each.key === chosen);
@@ -114,7 +116,10 @@ function Resource({ server, uri, entry }: { server: ServerView; uri: string; ent
   return (
     <div class="detail scroll">
       <header class="stack">
-        <h2 class="detail-name">{plain(entry?.title ?? "Resource")}</h2>
+        <div class="line">
+          {entry && <OwnIcon of={entry.item} at={entry.icon} />}
+          <h2 class="detail-name">{plain(entry?.title ?? "Resource")}</h2>
+        </div>
         <p class="mono breaks">{plain(uri)}</p>
         <About entry={entry} />
       </header>
@@ -205,7 +210,10 @@ function Template({ server, entry }: { server: ServerView; entry: Entry }) {
   return (
     <div class="detail scroll">
       <header class="stack">
-        <h2 class="detail-name">{plain(entry.title)}</h2>
+        <div class="line">
+          <OwnIcon of={entry.item} at={entry.icon} />
+          <h2 class="detail-name">{plain(entry.title)}</h2>
+        </div>
         <p class="mono breaks">{template}</p>
         <About entry={entry} />
       </header>

@@ -39,7 +39,7 @@ function SkillsOf({ server, rest, open }: ViewProps & { server: ServerView }) {
   const entries = useMemo<Entry[]>(() => (found?.skills ?? []).map(entryFor), [found]);
   const chosen = rest[0] ?? "";
   const listed = {
-    list: found && { items: [], notes: {}, nextCursor: null },
+    list: found && { items: [], notes: {}, nextCursor: null, icons: {} },
     error,
     loading: !found && !error,
     reload: () => again((n) => n + 1),

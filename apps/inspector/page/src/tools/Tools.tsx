@@ -14,6 +14,7 @@ import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
 import { JsonView } from "../components/JsonView.tsx";
+import { OwnIcon } from "../components/OwnIcon.tsx";
 import { plain } from "../components/odd.ts";
 import { Prose } from "../components/Prose.tsx";
 import { Split } from "../components/Split.tsx";
@@ -50,6 +51,7 @@ function ToolsOf({ server, rest, query, open, go }: ViewProps & { server: Server
         detail: titleOf(item) || text(item["description"]).split("\n")[0] || "",
         item,
         notes: listed.list?.notes[at] ?? [],
+        icon: listed.list?.icons[at],
         badges: <Hints tool={item} />,
       })),
     [listed.list],
@@ -175,6 +177,7 @@ function Tool({ server, entry, go, given, taken }: ToolProps) {
     <div class="detail scroll" onKeyDown={press}>
       <header class="stack">
         <div class="line">
+          <OwnIcon of={tool} at={entry.icon} />
           <h2 class="mono detail-name">{plain(entry.title)}</h2>
           <Hints tool={tool} />
         </div>

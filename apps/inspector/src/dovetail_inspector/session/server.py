@@ -24,6 +24,7 @@ from dovetail.client import StateChange
 from dovetail.recording import CaptureWriter
 from dovetail.types import MessageNotice
 
+from ..icons import icon_of
 from ..views import CallView, ConnectionSettings, ErrorView, InfoView, ServerState, ServerTarget, ServerView
 from .asking import QuestionHandlers
 from .calls import CallRequest, Calls
@@ -211,13 +212,15 @@ class InspectedServer:
         """What the server says of itself; what the client said is in their conversation. Raises `NotConnected`."""
         client = self.client
         info, capabilities = client.server_info, client.server_capabilities
+        said = None if info is None else info.to_wire()
         return InfoView(
             revision=client.revision,
             era=client.era,
-            server_info=None if info is None else info.to_wire(),
+            server_info=said,
             capabilities=None if capabilities is None else capabilities.to_wire(),
             instructions=client.instructions,
             warnings=[str(each) for each in client.warnings],
+            icon=None if said is None else icon_of(said),
         )
 
     async def listed(self, kind: str) -> list[dict[str, Any]]:
