@@ -51,6 +51,7 @@ from dovetail.protocol.errors import (
     MethodNotFound,
     MissingCapability,
     ParseError,
+    RateLimited,
     RemoteProtocolError,
     RequestCancelled,
     RequestTimeout,
@@ -93,7 +94,6 @@ from dovetail.server.data import AnswerTooLarge, OutputMismatch
 from dovetail.server.forms import AnswerInvalid
 from dovetail.server.keys_and_store import NotShared
 from dovetail.server.media import MediaTooLarge
-from dovetail.server.methods import RateLimited
 from dovetail.server.running import TimedOut
 from dovetail.server.signature import RegistrationError
 from dovetail.stores.errors import (

@@ -1,9 +1,9 @@
 """Pictures of each view of the Inspector's page, looked at before they are shown to others.
 
 Theory of operation. A real Inspector looks at real servers: one with everything, one over HTTP whose conversation is
-worth looking at, and one that wants a login. Each view is opened in a browser by its deep link, done what is to be seen
-there, and written down, light and dark. Those that the documentation shows are made anew by name, small enough for the
-repository; nothing else is written there.
+worth looking at, one that wants a login, one with a view and skills, and one with a card. Each view is opened in a
+browser by its deep link, done what is to be seen there, and written down, light and dark. Those that the documentation
+shows are made anew by name, small enough for the repository; nothing else is written there.
 
     python apps/inspector/tests/page_pictures.py            each view, into results/page/
     python apps/inspector/tests/page_pictures.py --docs     and those of the documentation, into docs/inspector/
@@ -23,8 +23,10 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from bakery import app as bakery  # noqa: E402 - tools are on the path by now
+from carded import card_of, carded  # noqa: E402 - tools are on the path by now
 from inspected import ended, question, until  # noqa: E402 - tools are on the path by now
 from page import build  # noqa: E402 - tools are on the path by now
+from pictured import SKILL, apiary  # noqa: E402 - tools are on the path by now
 from playwright.async_api import Page, ViewportSize  # noqa: E402 - tools are on the path by now
 from seeing import SHOTS, SHOWCASE, Seen, browser, looking, path  # noqa: E402 - tools are on the path by now
 from test_web_logins import protected  # noqa: E402 - tools are on the path by now
@@ -41,7 +43,7 @@ DOCS = ROOT / "docs" / "inspector"
 SIZE: ViewportSize = {"width": 1120, "height": 640}
 MOST = 100_000
 """Bytes of a picture in the documentation."""
-SHOWN = ("tools", "calls", "timeline", "logged-in")
+SHOWN = ("tools", "calls", "timeline", "logged-in", "app", "skill", "card")
 """Those of the documentation."""
 
 
@@ -143,6 +145,41 @@ async def logged_in(of: Pictures) -> None:
     await of.page.locator(".login-step").filter(has_text="Tokens are kept").wait_for()
 
 
+async def app_view(of: Pictures) -> None:
+    """A tool's view, with the messages that passed."""
+    await of.seen.go(of.at("apiary", "tools", "weigh"))
+    await of.page.get_by_role("button", name="Call", exact=True).click()
+    view = of.page.frame_locator("iframe.app-frame").frame_locator("iframe")
+    await view.get_by_text("38 kg").wait_for()
+    await of.page.get_by_text("What it may do").click()
+    await of.page.get_by_role("dialog", name="View of weigh").evaluate("each => each.scrollIntoView()")
+
+
+async def app_asks(of: Pictures) -> None:
+    """What a view wants to call, before it may."""
+    view = of.page.frame_locator("iframe.app-frame").frame_locator("iframe")
+    await view.get_by_role("button", name="Weigh again").click()
+    card = of.page.get_by_role("article", name="A view wants to call a tool")
+    await card.wait_for()
+    await card.evaluate("each => each.scrollIntoView()")
+
+
+async def skill(of: Pictures) -> None:
+    """A skill of which a file is not what its entry promised."""
+    await of.seen.go(of.at("apiary", "skills", SKILL))
+    await of.page.get_by_role("button", name="Check all files", exact=True).click()
+    await of.page.get_by_role("status", name="Verdict").wait_for()
+
+
+async def card(of: Pictures) -> None:
+    """A card that says something else than its server."""
+    await of.seen.go(of.at("weather", "info"))
+    part = of.page.get_by_role("region", name="Server card")
+    await part.get_by_role("button", name="Get the card").click()
+    await part.get_by_role("table").wait_for()
+    await part.evaluate("each => each.scrollIntoView()")
+
+
 def place(server: str, *rest: str) -> Callable[[Pictures], Awaitable[None]]:
     """A view that only has to be opened."""
 
@@ -174,6 +211,11 @@ VIEWS: dict[str, Callable[[Pictures], Awaitable[None]]] = {
     "login": login,
     "login-question": question_of_login,
     "logged-in": logged_in,
+    "app": app_view,
+    "app-asks": app_asks,
+    "skills": place("apiary", "skills"),
+    "skill": skill,
+    "card": card,
 }
 
 
@@ -183,6 +225,8 @@ async def before_the_page() -> AsyncIterator[Pictures]:
     async with (
         Inspection() as inspection,
         served(bakery.asgi()) as url,
+        served(apiary().asgi()) as hives,
+        carded() as weather,
         protected() as (behind, authority),
         browser() as found,
     ):
@@ -195,12 +239,16 @@ async def before_the_page() -> AsyncIterator[Pictures]:
             "showcase": (ServerTarget(command=sys.executable, args=[str(SHOWCASE)]), ConnectionSettings()),
             "bakery": (ServerTarget(url=url), quiet),
             "notes": (ServerTarget(url=behind), ConnectionSettings(step_login=True)),
+            "apiary": (ServerTarget(url=hives), ConnectionSettings()),
+            "weather": (ServerTarget(url=weather.url), ConnectionSettings()),
         }
+        weather.write(card_of(weather.url, version="1.1.0", websiteUrl=None))
         servers = {name: inspection.add(name, *how) for name, how in targets.items()}
         for each in servers.values():
             each.connect()
         await servers["showcase"].connected()
-        await servers["bakery"].connected()
+        for name in ("bakery", "apiary", "weather"):
+            await servers[name].connected()
         baked = await talk(inspection, servers["bakery"])
         async with looking(inspection, found) as seen:
             await seen.page.set_viewport_size(SIZE)

@@ -1,8 +1,12 @@
 """The Inspector without a face: servers, calls, questions, conversations."""
 
-import pytest
-from inspected import ended, kitchen, question
+from typing import Any
 
+import pytest
+from inspected import ended, kitchen, question, until
+
+from dovetail import App
+from dovetail.testing import served
 from dovetail_inspector.session.calls import CallRequest
 from dovetail_inspector.session.questions import AnswerRefused, PersonAnswer
 from dovetail_inspector.session.server import NotConnected
@@ -161,3 +165,20 @@ async def test_records_are_found_by_words(inspection, tmp_path):
     assert detail.value["params"]["arguments"] == {"flour": 4321}
     with pytest.raises(LookupError):
         transcript.detail(10_000)
+
+
+async def test_what_ended_a_session_is_told_no_more_when_there_is_another(inspection):
+    now: list[Any] = [App("first").asgi()]
+
+    async def site(scope: Any, receive: Any, send: Any) -> None:
+        await now[0](scope, receive, send)
+
+    async with served(site) as url:
+        server = inspection.add("again", ServerTarget(url=url), ConnectionSettings(revision="2025-11-25"))
+        server.connect()
+        await server.connected()
+        assert server.view.state == "ready", server.view.error
+        now[0] = App("second").asgi()  # it was started anew, and knows no session of the first
+        await ended(inspection, inspection.call(server.id, CallRequest(kind="ping")))
+        await until(lambda: server.view.renewals == 1 and server.view.state == "ready")
+        assert server.view.error is None

@@ -15,7 +15,7 @@ import app_server
 import pytest
 from test_web_access import logged_in, served
 
-from dovetail_inspector.app_views.hosting import AppViews
+from dovetail_inspector.app_views.hosting import MAX_OPEN, AppViews
 from dovetail_inspector.inspection import Inspection
 from dovetail_inspector.session.calls import CallRequest
 from dovetail_inspector.views import ConnectionSettings, ServerTarget
@@ -127,6 +127,24 @@ async def test_reports_have_an_end(inspection):
             async with session.post(place, json={"csp-report": report}) as answer:
                 assert answer.status == 204
         assert len(inspection.apps.view(view["id"]).blocked) == 100
+
+
+async def test_a_view_that_is_open_has_its_place_however_many_ended_meanwhile(inspection):
+    async with open_view(inspection) as (session, view):
+        other = view
+        for _ in range(MAX_OPEN + 2):
+            made = {"call": view["call"], "around": AROUND}
+            async with session.post(f"/api/servers/{view['server']}/apps", json=made) as answer:
+                other = await answer.json()
+            async with session.delete(f"/api/apps/{other['id']}") as answer:
+                assert (await answer.json())["state"] == "closed"
+        place = view["frame"].replace("localhost", "127.0.0.1")
+        report = {"csp-report": {"effective-directive": "img-src", "blocked-uri": "https://x.example"}}
+        async with session.post(place.replace("/view/", "/report/"), json=report) as answer:
+            assert answer.status == 204
+        assert inspection.apps.view(view["id"]).blocked == ["img-src: https://x.example"]
+        async with session.get(other["frame"].replace("localhost", "127.0.0.1")) as answer:
+            assert answer.status == 200
 
 
 async def test_a_page_may_have_frames_of_the_second_origin_alone(inspection, tmp_path):

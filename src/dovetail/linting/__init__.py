@@ -7,8 +7,19 @@ whole capture. `RULES` has all rules.
 Specification: the pages of each rule; docs/linting.md.
 """
 
-from .findings import Finding
-from .linter import Linter, lint_capture
-from .rules import RULES, LintRule, RuleSource, Severity
+# pyright: reportUnsupportedDunderAll=false
+# The stub beside this file has the types; `python tools/public_api.py --write` writes it from this table.
 
-__all__ = ["RULES", "Finding", "Linter", "LintRule", "RuleSource", "Severity", "lint_capture"]
+from ..lazy_names import LazyNames
+
+_lazy = LazyNames(
+    __name__,
+    {
+        "dovetail.linting.findings": ("Finding",),
+        "dovetail.linting.linter": ("Linter", "lint_capture"),
+        "dovetail.linting.rules": ("RULES", "LintRule", "RuleSource", "Severity"),
+    },
+)
+__getattr__ = _lazy.find
+__dir__ = _lazy.shown
+__all__ = list(_lazy.names)

@@ -6,14 +6,16 @@ Specification: basic/index, "Messages", "Responses"; 2025-03-26 basic/index, "Ba
 from __future__ import annotations
 
 from functools import cache
+from itertools import islice
 from typing import Any, Final, cast
 
 from ..capture.lines import CaptureLine
 from ..protocol import names
 from ..protocol.bindings.media import is_json_content_type
+from ..protocol.meta_keys import is_extension_identifier
 from ..protocol.revisions import PROFILES, Profile
 from ..specification import MethodShapes, method_shapes
-from .heard import Heard, LineReport, objects, shown
+from .heard import Heard, LineReport, member, objects, shown
 from .memory import HTTPExchange
 
 __all__ = [
@@ -34,6 +36,9 @@ _CARRY_NOTHING_ELSE: Final = frozenset({"stdio", "unix", "memory"})
 _TAKEN_AWAY: Final = frozenset({-32002, -32042})
 _DEFINED: Final = frozenset({-32020, -32021, -32022})
 _RESERVED: Final = range(-32099, -32019)
+_MOST_EXTENSIONS: Final = 200
+_ELSEWHERE: Final = {"resources/directory/read": f"{names.META_PREFIX}skills"}
+"""Methods of an extension whose names do not begin with its own."""
 
 
 def should_be_json(line: CaptureLine, exchange: HTTPExchange | None) -> bool:
@@ -193,16 +198,30 @@ def method(heard: Heard) -> bool:
 def _foreign(heard: Heard, profile: Profile) -> None:
     name = heard.method
     if name not in _known_anywhere():
-        if heard.talk.once(f"unknown-method {name[:100]}"):
-            heard.say(
-                "unknown-method", f"no revision has {shown(name)}; it may be of an extension", "/method"
-            )
+        if not _of_extension(heard) and heard.talk.once(f"unknown-method {name[:100]}"):
+            said = f"no revision has {shown(name)}, and neither side declared an extension of that name"
+            heard.say("unknown-method", said, "/method")
         return
     said = f"{profile.revision} has no {shown(name)}"
     having = [each for each in PROFILES if name in shapes_of(each) and shapes_of(each)[name].senders]
     if having:
         said += f"; {having[0]} has" if len(having) == 1 else f"; {having[0]} to {having[-1]} have"
     heard.say("method-of-other-revision", said, "/method")
+
+
+def _of_extension(heard: Heard) -> bool:
+    """Whether a side declared an extension that has such a method, by the names: ``com.example/prices`` has
+    ``com.example/prices/get`` and ``prices/get``, and notifications of these names.
+    """
+    talk, name = heard.talk, heard.method.removeprefix(names.NOTIFICATIONS)
+    elsewhere = _ELSEWHERE.get(name)
+    for side in (talk.server, talk.client, heard.meta.get(names.META_CLIENT_CAPABILITIES)):
+        for each in islice(objects(member(side, "extensions")), _MOST_EXTENSIONS):
+            own = each.partition("/")[2]
+            named = each == elsewhere or name.startswith((f"{each}/", f"{own}/"))
+            if named and is_extension_identifier(each):
+                return True
+    return False
 
 
 def _code(heard: Heard) -> int | None:

@@ -300,6 +300,15 @@ class URLElicitationRequired(RPCError):
     default_code = URL_ELICITATION_REQUIRED
 
 
+class RateLimited(RPCError):
+    """The caller asked more often than ``App(rate_limit=...)`` allows; ``data.retryAfter`` says after how many
+    seconds to try again.
+    """
+
+    default_code = -31429
+    retry_safe = True
+
+
 class UserRejected(RPCError):
     """The person refused a sampling request (stateful era): a server goes on without the model, and a client's handler
     raises it to refuse.

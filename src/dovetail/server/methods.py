@@ -16,8 +16,8 @@ from ..protocol.errors import (
     InvalidParams,
     InvalidRequest,
     MethodNotFound,
+    RateLimited,
     ResourceNotFound,
-    RPCError,
     TransportError,
 )
 from ..protocol.header_parameters import HeaderParameter
@@ -58,15 +58,6 @@ log = get_logger("dovetail.server")
 
 _EMPTY = Result()
 _DISCOVER_TTL_MS = 3_600_000
-
-
-class RateLimited(RPCError):
-    """The caller asked more often than ``App(rate_limit=...)`` allows; ``data.retryAfter`` says after how many
-    seconds to try again.
-    """
-
-    default_code = -31429
-    retry_safe = True
 
 
 class Methods:

@@ -397,6 +397,7 @@ export interface StateView {
   transcripts: TranscriptView[];
   questions: QuestionView[];
   calls: CallView[];
+  logs: LogLine[];
   seq: number;
 }
 

@@ -114,6 +114,7 @@ function fill(state: StateView): void {
     transcripts.value = state.transcripts;
     questions.value = state.questions;
     calls.value = state.calls;
+    logs.value = state.logs.slice(-MOST_LOGS);
     opening.value = null;
   });
 }

@@ -10,7 +10,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -144,20 +144,18 @@ async def _inspect(options: argparse.Namespace) -> None:
     """Serve the page until a signal comes. Raises `_CannotStart`, and `asyncio.CancelledError` at a signal."""
     _end_at_signals()
     try:
-        from dovetail.auth.login import FileTokens
-
         from .inspection import Inspection
         from .web.access import Access
         from .web.serving import WebFace, serve
     except ImportError as problem:
         raise _CannotStart(f"{problem}; install it with: pip install dovetail-inspector") from None
-    tokens = FileTokens() if options.keep_logins else None
+    tokens = _kept_tokens() if options.keep_logins else None
     async with Inspection(options.keep, checks=options.checks, tokens=tokens) as inspection:
         if options.tui:
             await _in_terminal(inspection, options)
             return
         with _listener(options.port) as listener:
-            _add_targets(inspection, options)
+            begin = _add_targets(inspection, options)
             port = listener.getsockname()[1]
             access = Access(port)
             place = f"http://127.0.0.1:{port}"
@@ -166,10 +164,18 @@ async def _inspect(options: argparse.Namespace) -> None:
             def started() -> None:
                 print(one_line(address), flush=True)
                 print("The Inspector is at the address above; Ctrl-C stops it.", file=sys.stderr, flush=True)
+                begin()
                 if not options.no_browser:
                     open_browser(f"{place}/#token={access.ticket()}")
 
             await serve(WebFace(inspection, access), listener, started=started)
+
+
+def _kept_tokens() -> Any:
+    """Where `dovetail auth` keeps tokens."""
+    from dovetail.auth.login import FileTokens
+
+    return FileTokens()
 
 
 def _end_at_signals() -> None:
@@ -195,7 +201,7 @@ async def _in_terminal(inspection: Any, options: argparse.Namespace) -> None:
 
     try:
         check_terminal()
-        _add_targets(inspection, options)
+        _add_targets(inspection, options)()
         await run(inspection)
     except (ImportError, NoTerminal) as problem:
         raise _CannotStart(str(problem)) from None
@@ -213,14 +219,15 @@ def _listener(port: int | None) -> socket.socket:
         raise _CannotStart(f"port {port} can't be had: {problem}") from None
 
 
-def _add_targets(inspection: Any, options: argparse.Namespace) -> None:
-    """The servers and captures of the command line. Raises `_CannotStart`."""
+def _add_targets(inspection: Any, options: argparse.Namespace) -> Callable[[], None]:
+    """The servers and captures of the command line; gives what connects to the servers. Raises `_CannotStart`."""
     from dovetail.recording import CaptureInvalid
 
     from .targets import TargetUnclear, target_of
     from .views import ConnectionSettings
 
     settings = ConnectionSettings(revision=options.revision)
+    servers: list[Any] = []
     for each in options.target:
         try:
             if options.arguments is None and each.endswith(".jsonl"):
@@ -231,10 +238,15 @@ def _add_targets(inspection: Any, options: argparse.Namespace) -> None:
             )
         except (TargetUnclear, CaptureInvalid, OSError) as problem:
             raise _CannotStart(str(problem)) from None
-        server = inspection.add(
-            _name(each, options.arguments or ()), target, settings, source="the command line"
+        servers.append(
+            inspection.add(_name(each, options.arguments or ()), target, settings, source="the command line")
         )
-        server.connect()
+
+    def begin() -> None:
+        for each in servers:
+            each.connect()
+
+    return begin
 
 
 def _name(target: str, arguments: Sequence[str]) -> str:

@@ -50,6 +50,17 @@ class Events:
             self._bytes -= len(self._kept.popleft().data)
         self._wake()
 
+    def newest(self, type: str, most_bytes: int) -> list[bytes]:
+        """The data of the newest events of a type that are kept, the oldest first, so many bytes of it at most."""
+        found: deque[bytes] = deque()
+        for each in reversed(self._kept):
+            if each.type == type:
+                most_bytes -= len(each.data)
+                if most_bytes < 0:
+                    break
+                found.appendleft(each.data)
+        return list(found)
+
     def end(self) -> None:
         """There will be no more; watchers end."""
         self._ended = True

@@ -21,12 +21,10 @@ import msgspec
 from dovetail.auth.login import TokenStore
 from dovetail.logs import get_logger
 from dovetail.recording import Capture
-from dovetail.surface import Surface, take_surface
+from dovetail.surface import Surface
 
 from .app_views.hosting import AppViews
-from .cards.looking import look_at_card
 from .checks.book import CheckBook
-from .comparing.surfaces import surface_of_capture
 from .events import Events
 from .icons import icon_of
 from .session.calls import CallRequest, Calls
@@ -247,6 +245,8 @@ class Inspection:
         """The card of a server, beside what the server says. ``url``: where it is, where it is not at the usual place.
         Raises `LookupError`, and what calls raise.
         """
+        from .cards.looking import look_at_card
+
         server = self.server(id)
         transcript = self.transcripts.get(server.transcript or "")
         self.catch_up()
@@ -313,6 +313,8 @@ class Inspection:
 
     async def take_snapshot(self, server: str) -> tuple[str, Surface]:
         """Take down what a server shows; gives an id to compare it by. Raises `LookupError`, and what calls raise."""
+        from dovetail.surface import take_surface
+
         surface = await take_surface(self.server(server).client)
         id = f"p{len(self._snapshots) + 1}"
         self._snapshots[id] = surface
@@ -322,6 +324,8 @@ class Inspection:
         """What was taken down, or what a conversation shows of its server. Raises `LookupError` and
         `SurfaceUnreadable`.
         """
+        from .comparing.surfaces import surface_of_capture
+
         found = self._snapshots.get(id)
         return surface_of_capture(self.transcript(id).lines()) if found is None else found
 

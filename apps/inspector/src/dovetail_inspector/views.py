@@ -590,7 +590,9 @@ class TranscriptView(View, frozen=True):
 
 
 class StateView(View, frozen=True):
-    """All that there is when the page opens; ``seq``: the number of the last event that it contains."""
+    """All that there is when the page opens. ``logs``: the newest log messages, as events tell of them; ``seq``: the
+    number of the last event that it contains.
+    """
 
     version: str
     revisions: list[str]
@@ -598,4 +600,5 @@ class StateView(View, frozen=True):
     transcripts: list[TranscriptView]
     questions: list[QuestionView]
     calls: list[CallView]
+    logs: list[Any]
     seq: int

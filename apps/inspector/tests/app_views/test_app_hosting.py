@@ -248,6 +248,7 @@ NOT_OPENED = [
     "https://a.example/ x",
     "https://a.example/\u202e",
     "https://[",
+    "https://a.example\\@b.example/",  # a browser goes to the first, other programs see the second
     "https://" + "a" * 9000,
 ]
 
@@ -285,6 +286,23 @@ async def test_what_a_model_would_be_told_is_shown_and_the_last_counts(inspectio
     assert talk.view.context == {"structuredContent": {"hour": 12}}
     said = await talk.ask("ui/message", {"role": "user", "content": [{"type": "text", "text": "hello"}]})
     assert said["result"] == {}
+
+
+async def test_what_a_view_has_said_at_length_is_not_told_with_each_change_of_it(inspection):
+    server = await connected(inspection)
+    talk = await opened(inspection, server)
+    name = {"appInfo": {"name": "x" * 1_000_000, "version": "1"}}
+    await talk.ask("ui/initialize", {**HELLO, **name})
+    talk.say("ui/notifications/initialized")
+    await talk.ask("ui/update-model-context", {"structuredContent": {"long": "x" * 1_000_000}})
+    for height in range(100, 150):
+        talk.say("ui/notifications/size-changed", {"height": height})
+    assert talk.view.height == 149
+    assert sum(len(each.data) for each in inspection.events.after(0) or []) < 500_000
+    assert "1,000," in talk.view.app["omitted"]
+    assert "1,000," in talk.view.context["omitted"]
+    long = next(each for each in inspection.apps._all[talk.id].kept if each.method.endswith("model-context"))
+    assert len(long.message["params"]["structuredContent"]["long"]) == 1_000_000
 
 
 async def test_a_view_ends_when_it_answered_or_does_not(inspection):

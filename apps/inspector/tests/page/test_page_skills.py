@@ -49,7 +49,7 @@ async def test_a_skill_is_chosen_read_and_checked(seen, inspection):
         skilled.files["skill://acme/pdf-processing/new.md"] = "new"
         await seen.button("Check all files").click()
         verdict = page.get_by_role("status", name="Verdict")
-        await expect(verdict).to_contain_text("1 of 3 files are not what the entry promised")
+        await expect(verdict).to_contain_text("1 of 3 files is not what the entry promised")
         await expect(verdict).to_contain_text("skill://acme/pdf-processing/new.md")
         row = page.get_by_role("table", name="Files of the skill").get_by_role(
             "row", name="references/FORMS.md"

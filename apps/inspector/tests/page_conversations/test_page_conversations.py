@@ -74,6 +74,8 @@ async def test_logs_are_shown_from_a_level_on_and_saved(desk: Any) -> None:
         await desk.page.get_by_role("button", name="Save as JSON lines").click()
     (line,) = (await saved(download)).splitlines()
     assert json.loads(line)["data"] == "the oven is hot"
+    await desk.page.reload()  # what was told before a page was opened is there as well
+    await lines.get_by_text("the oven is hot").wait_for()
 
 
 def broken(folder: Path) -> Path:

@@ -60,7 +60,11 @@ function Row({ message }: { message: AppMessageView }) {
           {mark}
         </span>
         <span>
-          <span class="mono breaks">{plain(title(message))}</span>
+          <span class="mono breaks">
+            {plain(title(message))
+              .split(/(?<=\/)/)
+              .map((part, at) => [at > 0 && <wbr key={at} />, part])}
+          </span>
           <span class="muted app-when">
             {message.time.slice(11, 23)}
             {id}

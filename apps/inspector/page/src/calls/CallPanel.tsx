@@ -40,7 +40,7 @@ export function CallPanel({ call, openResource, begun }: CallPanelProps) {
         <span class="grow" />
         {first !== undefined && (
           <a href={`#${path("s", call.server, "transcript", String(first))}`}>
-            {call.records.length === 1 ? "1 message" : `${call.records.length} messages`}
+            {call.records.length === 1 ? "In the transcript" : `${call.records.length} requests`}
           </a>
         )}
         <Button small kind="quiet" pressed={raw} onClick={() => showRaw(!raw)}>

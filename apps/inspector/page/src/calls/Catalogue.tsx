@@ -142,23 +142,3 @@ function Row({ entry }: { entry: Entry }) {
     </div>
   );
 }
-
-/** What is wrong with an entry, whole. */
-export function FindingNotes({ notes }: { notes: FindingView[] }) {
-  return (
-    <>
-      {notes.map((each, at) => (
-        <div key={at} class="note-box" data-tone={each.severity === "hint" ? "ask" : each.severity}>
-          <span>
-            {each.what}
-            {each.where && <code> {each.where}</code>}
-          </span>
-          <span class="muted mono">
-            {each.rule}
-            {each.requirement && ` · ${each.requirement}`}
-          </span>
-        </div>
-      ))}
-    </>
-  );
-}

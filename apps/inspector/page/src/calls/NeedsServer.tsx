@@ -7,6 +7,7 @@ import { logIn } from "../login/entering.ts";
 import { go, path } from "../shell/route.ts";
 import { tell } from "../shell/Toasts.tsx";
 
+const TITLES: Partial<Record<ServerView["state"], string>> = { idle: "Not connected", lost: "The connection was lost" };
 const SPEAKING = new Set(["ready", "renewing"]);
 
 /** What is inside needs a server that answers; until there is one: why not, and what to do. */
@@ -16,8 +17,15 @@ export function NeedsServer({ server, children }: { server: ServerView | null; c
   if (server.state === "connecting")
     return (
       <Empty icon="server" title="Connecting">
-        <p>The server is being started or asked what it speaks.</p>
-        {server.target.url && <Steps server={server} />}
+        <p>
+          {server.target.url
+            ? "The server is asked what it speaks."
+            : "The server is started, and asked what it speaks. It has to answer on standard output, with messages and nothing else."}
+        </p>
+        <div class="line">
+          {server.target.url && <Steps server={server} />}
+          <Look server={server} />
+        </div>
       </Empty>
     );
   const connect = () => api.connect(server.id).catch((problem: unknown) => tell(errorView(problem)));
@@ -35,12 +43,26 @@ export function NeedsServer({ server, children }: { server: ServerView | null; c
       </Empty>
     );
   return (
-    <Empty icon="server" title={server.state === "idle" ? "Not connected" : "The connection failed"}>
+    <Empty icon="server" title={TITLES[server.state] ?? "The connection failed"}>
       {server.error && <ErrorBox error={server.error} />}
-      <Button kind="primary" onClick={() => void connect()}>
-        {server.state === "idle" ? "Connect" : "Try again"}
-      </Button>
+      <div class="line">
+        <Button kind="primary" onClick={() => void connect()}>
+          {server.state === "idle" ? "Connect" : "Try again"}
+        </Button>
+        {server.state !== "idle" && <Look server={server} />}
+      </div>
     </Empty>
+  );
+}
+
+/** Where it stands what went wrong, or what keeps it from answering. */
+function Look({ server }: { server: ServerView }) {
+  const to = (view: string) => () => go(path("s", server.id, view));
+  return (
+    <>
+      <Button onClick={to("transcript")}>What was said</Button>
+      {!server.target.url && <Button onClick={to("stderr")}>What it wrote</Button>}
+    </>
   );
 }
 

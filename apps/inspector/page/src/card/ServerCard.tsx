@@ -11,10 +11,10 @@ import {
   type Json,
   type ServerView,
 } from "../api.ts";
-import { FindingNotes } from "../calls/Catalogue.tsx";
+import { AskLine } from "../components/AskLine.tsx";
 import { Badge, type Tone } from "../components/Badge.tsx";
-import { Button } from "../components/Button.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
+import { FindingNotes } from "../components/FindingNotes.tsx";
 import { JsonView } from "../components/JsonView.tsx";
 import { escapedOdd, plain } from "../components/odd.ts";
 import { Headers } from "../network/Headers.tsx";
@@ -25,13 +25,12 @@ const TONES: Record<CardFactState, Tone> = { same: "ok", differs: "error", missi
 export function ServerCard({ server }: { server: ServerView }) {
   const [card, setCard] = useState<CardView | null>(null);
   const [error, setError] = useState<ErrorView | null>(null);
-  const [typed, type] = useState("");
   const [asking, ask] = useState(false);
-  const look = async () => {
+  const look = async (address: string) => {
     ask(true);
     setError(null);
     try {
-      setCard(await api.card(server.id, typed.trim()));
+      setCard(await api.card(server.id, address));
     } catch (problem) {
       setCard(null);
       setError(errorView(problem));
@@ -42,27 +41,14 @@ export function ServerCard({ server }: { server: ServerView }) {
     <section class="stack" aria-label={`Server card of ${server.name}`}>
       <h3>Server card</h3>
       {server.target.url ? (
-        <form
-          class="line"
-          onSubmit={(event) => {
-            event.preventDefault();
-            void look();
-          }}
-        >
-          <input
-            class="input mono grow"
-            type="url"
-            aria-label="Address of the card, where it is not below the server's"
-            placeholder="below the server's address, at /server-card"
-            autocomplete="off"
-            spellcheck={false}
-            value={typed}
-            onInput={(event) => type(event.currentTarget.value)}
-          />
-          <Button type="submit" disabled={asking}>
-            {card ? "Get it again" : "Get the card"}
-          </Button>
-        </form>
+        <AskLine
+          label="Address of the card, where it is not below the server's"
+          placeholder="below the server's address, at /server-card"
+          button={card ? "Get it again" : "Get the card"}
+          busy={asking}
+          empty
+          ask={(typed) => void look(typed)}
+        />
       ) : (
         <p class="muted">A server that is started here has none: cards tell how to reach a server over the network.</p>
       )}

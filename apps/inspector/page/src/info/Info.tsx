@@ -34,7 +34,7 @@ function InfoOf({ server }: { server: ServerView }) {
   useEffect(() => {
     let here = true;
     api.info(server.id).then(
-      (found) => here && setInfo(found),
+      (found) => here && (setInfo(found), setError(null)),
       (problem: unknown) => here && setError(errorView(problem)),
     );
     return () => {

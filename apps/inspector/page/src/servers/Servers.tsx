@@ -98,13 +98,15 @@ function Card({ server, show }: { server: ServerView; show: (shown: Shown) => vo
             Beside
           </Button>
           <span class="grow" />
-          {servers.value.length > 1 && (
-            <>
-              <IconButton icon="up" label="Move up" disabled={at === 0} onClick={() => void move(-1)} />
-              <IconButton icon="down" label="Move down" disabled={at === servers.value.length - 1} onClick={() => void move(1)} />
-            </>
-          )}
-          <IconButton icon="trash" label="Remove" onClick={() => show({ what: "remove", server })} />
+          <span class="server-marks">
+            {servers.value.length > 1 && (
+              <>
+                <IconButton icon="up" label="Move up" disabled={at === 0} onClick={() => void move(-1)} />
+                <IconButton icon="down" label="Move down" disabled={at === servers.value.length - 1} onClick={() => void move(1)} />
+              </>
+            )}
+            <IconButton icon="trash" label="Remove" onClick={() => show({ what: "remove", server })} />
+          </span>
         </div>
       </div>
     </article>

@@ -4,6 +4,7 @@ import { Component, type ComponentChildren, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, errorView, type ErrorView, type ServerView, type TranscriptView } from "../api.ts";
 import { serverById, transcriptById } from "../store.ts";
+import { counted } from "../transcript/amounts.ts";
 import { Badge, StateBadge } from "../components/Badge.tsx";
 import { Button, IconButton } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
@@ -119,7 +120,7 @@ function TranscriptHead({ transcript }: { transcript: TranscriptView | null }) {
       </h1>
       <Badge>{transcript.live ? "live" : "capture"}</Badge>
       {transcript.redacted && <Badge title="Secrets were taken out of it">redacted</Badge>}
-      <span class="muted">{transcript.count} messages</span>
+      <span class="muted">{counted(transcript.count, "message")}</span>
       <span class="grow" />
     </>
   );

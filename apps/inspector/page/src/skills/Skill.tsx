@@ -10,13 +10,15 @@ import {
   type SkillVerdictView,
   type SkillView,
 } from "../api.ts";
-import { FindingNotes } from "../calls/Catalogue.tsx";
+import { AskLine } from "../components/AskLine.tsx";
 import { Badge, type Tone } from "../components/Badge.tsx";
 import { Button } from "../components/Button.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
+import { FindingNotes } from "../components/FindingNotes.tsx";
 import { JsonView } from "../components/JsonView.tsx";
 import { plain } from "../components/odd.ts";
 import { Prose } from "../components/Prose.tsx";
+import { counted } from "../transcript/amounts.ts";
 import { addressIn, fileOf, verdictOf } from "./asking.ts";
 
 const TONES: Record<SkillCheckState, Tone> = { passed: "ok", failed: "error", unknown: "plain" };
@@ -74,7 +76,12 @@ export function Skill({ server, skill, refresh, unlisted }: SkillProps) {
       {error && <ErrorBox error={error} title="That did not work" />}
       {verdict && <Verdict verdict={verdict} />}
       <Files skill={skill} verdict={verdict} read={(uri) => void read(uri)} shown={file?.uri ?? ""} />
-      <Another skill={skill} read={(uri) => void read(uri)} />
+      <AskLine
+        label="Another file of the skill"
+        placeholder="another file, such as references/more.md"
+        button="Read it"
+        ask={(typed) => void read(addressIn(skill.uri, typed))} // one that is not listed: a host has to refuse it
+      />
       <div aria-live="polite" aria-busy={busy}>
         {file && <File file={file} />}
       </div>
@@ -87,15 +94,17 @@ export function Skill({ server, skill, refresh, unlisted }: SkillProps) {
 }
 
 function Verdict({ verdict }: { verdict: SkillVerdictView }) {
+  const all = verdict.files.length;
   const failed = verdict.files.filter((each) => each.state === "failed").length;
+  const kept = all === 1 ? "Its one file is" : `All ${all} files are`;
   return (
     <div class="stack" role="status" aria-label="Verdict">
       <p>
         {failed
-          ? `${failed} of ${verdict.files.length} files are not what the entry promised: a host must not use the skill.`
+          ? `${failed} of ${counted(all, "file")} ${failed === 1 ? "is" : "are"} not what the entry promised: a host must not use the skill.`
           : verdict.state === "unknown"
             ? "Nothing is promised of its files, so nobody can say whether they are right."
-            : `All ${verdict.files.length} files are what the entry promised. That says nothing of whether it can be trusted.`}
+            : `${kept} what the entry promised. That says nothing of whether it can be trusted.`}
       </p>
       <Strays title="The server has these as well, and the entry does not list them" uris={verdict.unlisted} />
       <Strays title="The entry lists these, and the server does not" uris={verdict.gone} />
@@ -167,31 +176,6 @@ function Files({ skill, verdict, read, shown }: FilesProps) {
         </tbody>
       </table>
     </div>
-  );
-}
-
-/** A file that the entry does not list: a host has to refuse it. */
-function Another({ skill, read }: { skill: SkillView; read: (uri: string) => void }) {
-  const [typed, type] = useState("");
-  return (
-    <form
-      class="line"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (typed.trim()) read(addressIn(skill.uri, typed));
-      }}
-    >
-      <input
-        class="input mono grow"
-        aria-label="Another file of the skill"
-        placeholder="another file, such as references/more.md"
-        autocomplete="off"
-        spellcheck={false}
-        value={typed}
-        onInput={(event) => type(event.currentTarget.value)}
-      />
-      <Button type="submit">Read it</Button>
-    </form>
   );
 }
 

@@ -2,12 +2,13 @@
 
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { errorView, type ErrorView, type ServerView, type SkillListView, type SkillView } from "../api.ts";
-import { Catalogue, FindingNotes, type Entry } from "../calls/Catalogue.tsx";
+import { Catalogue, type Entry } from "../calls/Catalogue.tsx";
 import { NeedsServer } from "../calls/NeedsServer.tsx";
+import { AskLine } from "../components/AskLine.tsx";
 import { Badge } from "../components/Badge.tsx";
-import { Button } from "../components/Button.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { ErrorBox } from "../components/ErrorBox.tsx";
+import { FindingNotes } from "../components/FindingNotes.tsx";
 import { Split } from "../components/Split.tsx";
 import type { ViewProps } from "../shell/views.ts";
 import { entryOf, skillsOf } from "./asking.ts";
@@ -124,28 +125,10 @@ function Chosen({ server, uri, listed, wait }: ChosenProps) {
 
 /** A server need not list all of its skills: one is found by its address as well. */
 function Unlisted({ choose }: { choose: (uri: string) => void }) {
-  const [typed, type] = useState("");
   return (
     <Empty icon="file" title="Choose a skill">
       <p>A server may have skills that it does not list: their address finds them.</p>
-      <form
-        class="line"
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (typed.trim()) choose(typed.trim());
-        }}
-      >
-        <input
-          class="input mono"
-          aria-label="Address of a skill"
-          placeholder="skill://name/SKILL.md"
-          autocomplete="off"
-          spellcheck={false}
-          value={typed}
-          onInput={(event) => type(event.currentTarget.value)}
-        />
-        <Button type="submit">Find it</Button>
-      </form>
+      <AskLine label="Address of a skill" placeholder="skill://name/SKILL.md" button="Find it" ask={choose} />
     </Empty>
   );
 }

@@ -191,6 +191,10 @@ class AppViews:
         self.called(self._calls.view(call))
         return hosted.view
 
+    def __contains__(self, id: str) -> bool:
+        """Whether there is such a view, open or ended."""
+        return id in self._all
+
     def view(self, id: str) -> AppView:
         """One of them. Raises `LookupError`."""
         return self._one(id).view
@@ -312,7 +316,7 @@ class AppViews:
                 case ViewRunning(app, capabilities):
                     modes = capabilities.get("availableDisplayModes")
                     can = [each for each in MODES if each in modes] if modes else list(MODES)
-                    self._change(hosted, state="running", app=app, modes=can)
+                    self._change(hosted, state="running", app=_short_enough(app), modes=can)
                 case ViewShown(mode):
                     self._change(hosted, mode=mode)
                     around = _context(hosted.around, mode)
@@ -321,9 +325,8 @@ class AppViews:
                     self._change(hosted, width=width, height=height)
                 case ViewContext(content, structured):
                     told = {"content": content, "structuredContent": structured}
-                    self._change(
-                        hosted, context={key: value for key, value in told.items() if value is not None}
-                    )
+                    context = {key: value for key, value in told.items() if value is not None}
+                    self._change(hosted, context=_short_enough(context))
                 case Unload():
                     self.close(hosted.view.id, "the view asked for it")
                 case ViewClosed(reason):
@@ -558,7 +561,8 @@ def _answer(bridge: ViewBridge, ask: ViewAsk, call: CallView) -> list[Deed]:
 
 def _host_of(url: str) -> str:
     """The host of an address that may be opened; "" for one that may not."""
-    if any(each.isspace() or not each.isprintable() for each in url) or len(url) > 8192:
+    # A browser takes a backslash for a slash: what stands before it would be the host that it goes to.
+    if any(each.isspace() or each == "\\" or not each.isprintable() for each in url) or len(url) > 8192:
         return ""
     try:
         parts = urlsplit(url)
@@ -572,6 +576,14 @@ def _consent(answer: PersonAnswer) -> None:
         raise AnswerRefused(
             'a call of a view is allowed once, or with the content "always" for as long as it is open'
         )
+
+
+def _short_enough(value: dict[str, Any]) -> dict[str, Any]:
+    """What a view said, for what is told of the view each time that anything about it changes."""
+    length = len(msgspec.json.encode(value))
+    if length <= _TOLD:
+        return value
+    return {"omitted": f"{length:,} characters: they stand among the messages of the view"}
 
 
 def _text(value: Any) -> str:

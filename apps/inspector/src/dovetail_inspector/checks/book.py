@@ -10,8 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from dovetail.linting import Linter
-
 from ..transcript.transcript import Transcript
 from ..views import ServerTarget
 from .reading import CheckFile, read_checks
@@ -86,6 +84,8 @@ class CheckBook:
     async def results(self, names: tuple[str, ...] = ()) -> AsyncIterator[CheckResultView]:
         """What comes of each, as it comes. Raises as `run`."""
         if self.text.strip():
+            from dovetail.linting import Linter
+
             settings = CheckSettings(names=names, judge=Linter)
             async for each in run_checks(self.file(), settings):
                 yield _shown(each)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from dovetail.extensions import Extension
-from dovetail.extensions.tasks import tasks
 
 from ..views import ConnectionSettings
 
@@ -21,6 +20,8 @@ APP_MIME_TYPE: Final = "text/html;profile=mcp-app"
 
 def declared_extensions(settings: ConnectionSettings) -> list[Extension]:
     """Tasks, skills, views of apps unless the settings have none, and what the person wrote, which goes before."""
+    from dovetail.extensions.tasks import tasks  # a tenth of a start, and nobody needs it before a connection
+
     given = dict(settings.extensions)
     if settings.apps:
         given.setdefault(UI_EXTENSION, {"mimeTypes": [APP_MIME_TYPE]})

@@ -360,7 +360,9 @@ class InspectedServer:
         self._renewals = change.renewals
         if self._opening is not None and not self._opening.done():
             return  # what comes of connecting is told when it is known
-        if change.cause is not None:
+        if change.state == "ready":
+            self._error = None  # whatever it was, it is over
+        elif change.cause is not None:
             self._error = error_view(change.cause)
         self._now(_STATES[change.state])
 

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from dovetail.linting import Finding, Linter
+from dovetail.linting import Finding
 from dovetail.recording import CaptureHeader, CaptureInvalid, CaptureLine, CaptureTail
 
 from ..messages import said_capabilities, without_envelope
@@ -34,6 +34,13 @@ MAX_SHOWN: Final = 256 * 1024
 _SEVERITIES: Final = ("", "hint", "warning", "error")
 _AT_ONCE: Final = 500
 """Records that are read before others have their turn: some 20 milliseconds."""
+
+
+def _linter() -> Any:
+    """A judge of a conversation. Its rules are read when there is one: the page is served before."""
+    from dovetail.linting import Linter
+
+    return Linter()
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -70,7 +77,7 @@ class Transcript:
         self.problems: list[str] = []
         self._tail = CaptureTail(path)
         self._reader = LineReader()
-        self._linter = Linter() if lint else None
+        self._linter = _linter() if lint else None
         self._records: list[RecordView] = []
         self._offsets = array("Q")
         self._sizes = array("Q")

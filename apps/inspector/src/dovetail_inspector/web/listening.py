@@ -81,10 +81,11 @@ async def serve_on(
 
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_level="error",  # what another page asks for in vain is no matter of the terminal
         server_header=False,
         proxy_headers=False,
         lifespan="off",
+        ws="none",
         timeout_graceful_shutdown=1,
         access_log=False,
     )

@@ -23,7 +23,6 @@ from dovetail import DovetailError
 from dovetail.recording import CaptureInvalid
 from dovetail.revisions import REVISIONS
 
-from ..comparing.surfaces import compare_surfaces
 from ..inspection import Inspection, ListedKind
 from ..session.calls import CallRequest
 from ..session.failing import error_view
@@ -40,6 +39,8 @@ from .skill_routes import skill_routes
 __all__ = ["routes"]
 
 _LISTS: Final[tuple[ListedKind, ...]] = ("tools", "resources", "templates", "prompts")
+_LOGS: Final = 4 * 1024 * 1024
+"""Bytes of log messages that a page is given when it opens."""
 
 
 class _NewServer(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -148,6 +149,7 @@ class _Routes:
             transcripts=transcripts,
             questions=inspection.questions.views,
             calls=inspection.calls.views[-200:],
+            logs=[msgspec.Raw(each) for each in inspection.events.newest("log", _LOGS)],
             seq=inspection.events.seq,
         )
         return answer(view)
@@ -263,5 +265,7 @@ class _Routes:
         return answer({"id": id, "surface": surface.to_json()})
 
     async def surfaces(self, request: Request) -> Response:
+        from ..comparing.surfaces import compare_surfaces
+
         a, b = (self._inspection.snapshot(request.query_params.get(each, "")) for each in ("a", "b"))
         return answer({"changes": await asyncio.to_thread(compare_surfaces, a, b)})

@@ -17,7 +17,6 @@ import asyncio
 import errno
 import secrets
 import socket
-from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +25,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from ..app_views.hosting import MAX_OPEN, AppViews
+from ..app_views.hosting import AppViews
 from .listening import bound, serve_on
 
 __all__ = ["Sandbox"]
@@ -52,7 +51,7 @@ class Sandbox:
         self._sockets: list[socket.socket] = []
         self._serving: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self._pages: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._pages: dict[str, tuple[str, str]] = {}
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -98,9 +97,8 @@ class Sandbox:
     def place(self, id: str, host: str) -> str:
         """The address of the outer document of a view, for a page at this ``Host``."""
         key = secrets.token_urlsafe(16)
+        self._pages = {each: of for each, of in self._pages.items() if of[0] in self._apps}
         self._pages[key] = (id, f"http://{host.lower()}")
-        while len(self._pages) > MAX_OPEN:
-            self._pages.popitem(last=False)
         return f"{self.reserve(host)}/view/{key}"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
