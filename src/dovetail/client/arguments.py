@@ -12,7 +12,6 @@ import msgspec
 
 from ..protocol import codec
 from ..protocol.errors import LocalProtocolError
-from ..protocol.no_number import no_number_in
 
 _UNFIT: Final = (TypeError, ValueError, RecursionError)
 
@@ -27,11 +26,13 @@ def as_json(what: str, value: Any) -> bytes:
         written = codec.encode(dict(cast("Mapping[str, Any]", value)), _hooked)
     except _UNFIT as problem:
         raise LocalProtocolError(f"{what} can't be sent as JSON: {problem}") from None
-    told = no_number_in(value, written)
-    if told is not None:
-        raise LocalProtocolError(
-            f"{what} can't be sent as JSON, which has no such number: {told}; give None or a text"
-        )
+    if b"null" in written:
+        from ..protocol.no_number import no_number  # what has no null has none
+
+        if (told := no_number(value)) is not None:
+            raise LocalProtocolError(
+                f"{what} can't be sent as JSON, which has no such number: {told}; give None or a text"
+            )
     return written
 
 

@@ -5,7 +5,6 @@ for them, the arguments settled already. Specification: server/utilities/complet
 """
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Final, cast
 
@@ -124,6 +123,8 @@ def _check_argument(plan: Plan, subject: str, argument: str, known: Sequence[str
 
 def _instead(argument: str, known: Sequence[str]) -> str:
     """What to write in the place of an argument that is not there."""
+    from difflib import get_close_matches  # for what went wrong
+
     if near := get_close_matches(str(argument), known, 1):
         return f"did you mean {near[0]!r}?"
     return f"there is {', '.join(map(repr, known))}" if known else "it has none at all"
