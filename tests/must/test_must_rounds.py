@@ -37,8 +37,8 @@ def asking_app() -> App:
         return await ctx.elicit("again?", str, key="a")
 
     @app.prompt
-    async def written(ctx: Context) -> str:
-        return await ctx.elicit("Name?", str)
+    async def written(ctx: Context, x: str = "") -> str:
+        return await ctx.elicit("Name?", str) + x
 
     @app.resource("note://asked")
     async def read(ctx: Context) -> str:

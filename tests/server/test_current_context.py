@@ -54,8 +54,8 @@ def make_app() -> App:
         return await deep()
 
     @app.prompt
-    def written() -> str:
-        return current_context().revision
+    def written(x: str = "") -> str:
+        return current_context().revision + x
 
     @app.completion("written", "x")
     async def completed(typed: str) -> list[str]:

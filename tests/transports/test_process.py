@@ -92,6 +92,7 @@ async def test_what_is_said_in_one_turn_leaves_together_and_whole():
     "command,reason",
     [
         (["no-such-program-anywhere"], "no program"),
+        (["server.py:app"], "to be given 'app' of server.py, start it with: dovetail run server.py:app"),
         (["./no/such/program"], "does not exist"),
         (["/"], "executed"),
         ([sys.executable, "a\0b"], "NUL"),

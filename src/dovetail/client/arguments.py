@@ -23,9 +23,17 @@ def as_json(what: str, value: Any) -> bytes:
             f"{what} are given as a dict of names and values, not as a {type(value).__name__}"
         )
     try:
-        return codec.encode(dict(cast("Mapping[str, Any]", value)), _hooked)
+        written = codec.encode(dict(cast("Mapping[str, Any]", value)), _hooked)
     except _UNFIT as problem:
         raise LocalProtocolError(f"{what} can't be sent as JSON: {problem}") from None
+    if b"null" in written:
+        from ..protocol.no_number import no_number  # what has no null has none
+
+        if (told := no_number(value)) is not None:
+            raise LocalProtocolError(
+                f"{what} can't be sent as JSON, which has no such number: {told}; give None or a text"
+            )
+    return written
 
 
 def as_plain(what: str, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -206,6 +206,11 @@ class AppEntries:
             entry = ResourceEntry(
                 ResourceTemplate(uri_template=uri, **said), runner, template=template, **kept
             )
+            if (other := self._catalog.twin_of(template)) is not None:
+                raise plan.refuse(
+                    f"the template {uri!r} reads the same URIs as {other.template!r}, which is first and would be asked"
+                    " alone; give it another path, or take the other one out with remove_resource"
+                )
             self._offer(self._catalog.templates, plan, uri, entry, options)
 
     def remove_resource(self, uri: str) -> None:
@@ -250,6 +255,7 @@ class AppEntries:
             for each in plan.inputs
         ]
         prompt = Prompt(**described(plan, options), arguments=arguments or None)
+        self._completers.check(plan, prompt)
         entry = PromptEntry(prompt, self._runner(plan, options), mask_errors=self._mask_errors)
         self._offer(self._catalog.prompts, plan, prompt.name, entry, options)
 
@@ -310,11 +316,16 @@ class AppEntries:
         """Suggest values for an argument of a prompt (``ref``: its name) or a variable of a template
         (``ref``: the template).
 
-        The function takes what is typed so far and gives texts. Specification: server/utilities/completion.
+        The function takes what is typed so far and gives texts. It may stand before its prompt or after it. Raises
+        `RegistrationError`, also for an argument that is not there. Specification: server/utilities/completion.
         """
+        if not isinstance(ref, str):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
+            raise misused(ref, "@app.completion", "@app.completion('prompt or template', 'argument')")
 
         def register(fn: F) -> F:
-            self._completers.add(ref, argument, self._runner(self._plan(fn), {}))
+            entry = self._catalog.prompts.get(ref)
+            runner = self._runner(self._plan(fn), {})
+            self._completers.add(ref, argument, runner, None if entry is None else entry.prompt)
             return fn
 
         return register

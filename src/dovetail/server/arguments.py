@@ -54,6 +54,16 @@ _MAX_TEXT: Final = 300
 _UNBOUNDED: Final = {"default", "description", "type"}
 """What a schema says of values that are of its type, and of no more."""
 _PLACE: Final = re.compile(r" - at `(?:key` in `)?\$(.*?)`$", re.DOTALL)
+#: What to write, where the decoder only says that something is not valid.
+_EXPECTED: Final = {
+    "Invalid RFC3339 encoded date": "expected a date such as 2024-01-31 (RFC 3339)",
+    "Invalid RFC3339 encoded datetime": "expected a date and time such as 2024-01-31T12:00:00Z (RFC 3339)",
+    "Invalid RFC3339 encoded time": "expected a time such as 12:00:00 (RFC 3339)",
+    "Invalid ISO8601 duration": "expected a duration such as PT1H30M (ISO 8601)",
+    "Invalid UUID": "expected a UUID such as 123e4567-e89b-12d3-a456-426614174000",
+    "Invalid decimal string": "expected a decimal number such as 12.50",
+    "Invalid base64 encoded string": "expected Base64",
+}
 
 
 class BadArguments(DovetailError):
@@ -435,7 +445,8 @@ def _causes(name: str, problem: BaseException) -> Iterator[tuple[str, str]]:
     where = name + (place[1].replace("[...]", "[]") if place else "")
     listed = pydantic_models.problems(problem) or pydantic_models.problems(problem.__cause__)
     if not listed:
-        yield where, (text[: place.start()] if place else text)
+        told = text[: place.start()] if place else text
+        yield where, _EXPECTED.get(told, told)
     for steps, message in listed[:_MAX_LINES]:
         yield where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps), message
 

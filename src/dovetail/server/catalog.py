@@ -29,6 +29,7 @@ from ..protocol.types import (
     ReadResourceParams,
     Result,
 )
+from ..protocol.uri_template.template import URITemplate
 from ..runtime.channel import Channel
 from ..runtime.dispatch import Encoded
 from ..runtime.extension import ServedTool
@@ -132,6 +133,7 @@ class Catalog:
         self.resources: Registry[ResourceEntry] = Registry("resources", "resource", publish)
         self.templates: Registry[ResourceEntry] = Registry("resources", "resource template", publish)
         self.prompts: Registry[PromptEntry] = Registry("prompts", "prompt", publish)
+        self._shapes: dict[Hashable, URITemplate] = {}
         self.page_size = page_size
         self.ttl_ms = int(max(list_ttl, 0.0) * 1000)
         self.mask_errors = mask_errors
@@ -186,6 +188,14 @@ class Catalog:
         ):
             raise ResourceNotFound(f"there is no resource {uri[:256]!r}", uri=uri[:2048])
         return entry, variables
+
+    def twin_of(self, template: URITemplate) -> URITemplate | None:
+        """Another template that matches the very same URIs, if there is one; from now on ``template`` is known."""
+        other = self._shapes.setdefault(template.shape, template)
+        if other != template and self.templates.get(other.template) is not None:
+            return other
+        self._shapes[template.shape] = template
+        return None
 
     def target_of(self, call: Call) -> tuple[str, str]:
         """What a call is about, if that is registered under the very name: its kind and that name; else two empty

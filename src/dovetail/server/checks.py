@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -18,7 +17,7 @@ from ..protocol.types.wire import Meta
 from ..protocol.uri_template.template import URITemplate
 from ..runtime.extension import TaskOptions, TaskSupport
 from .options import PromptOptions
-from .signature import Plan, RegistrationError, not_callable
+from .signature import Plan, RegistrationError, author_line, not_callable
 
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Struct)
@@ -131,14 +130,6 @@ def misused(given: object, decorator: str, right: str) -> RegistrationError:
     return RegistrationError(
         f"{decorator} was given {f'{given!r}'[:100]}; write {right}", where=author_line()
     )
-
-
-def author_line() -> str:
-    """The ``"file:line"`` of the innermost running code that is not ours."""
-    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - no other way to running frames
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("dovetail."):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def refused_app(problem: str) -> RegistrationError:

@@ -4,7 +4,7 @@ A completer belongs to one argument of one prompt or template. It gets what is t
 for them, the arguments settled already. Specification: server/utilities/completion.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any, Final, cast
 
@@ -18,8 +18,10 @@ from ..protocol.types import (
     CompleteResult,
     Completion,
     CompletionContext,
+    Prompt,
     PromptReference,
 )
+from ..protocol.uri_template.template import TemplateError, URITemplate
 from ..runtime.channel import Channel
 from . import hints
 from .data import OutputMismatch, check_returns, check_size
@@ -39,12 +41,18 @@ class Completers:
     def __len__(self) -> int:
         return len(self._runners)
 
-    def add(self, subject: str, argument: str, runner: Runner) -> None:
-        """Complete an argument of a prompt or template with a function.
+    def add(self, subject: str, argument: str, runner: Runner, prompt: Prompt | None = None) -> None:
+        """Complete an argument of a prompt or template with a function. ``prompt``: the one of that name, if it is
+        there already.
 
-        Raises `RegistrationError`: for a second one, and for a function that can't be one.
+        Raises `RegistrationError`: for a second one, for an argument that is not there, and for a function that can't
+        be one.
         """
         plan, kind = runner.plan, _kind_of(subject)
+        if kind == names.REF_RESOURCE:
+            _check_argument(plan, subject, argument, _variables(plan, subject), "variable")
+        elif prompt is not None:
+            _check_argument(plan, subject, argument, _arguments(prompt), "argument")
         check_returns(plan, "a completer")
         if hints.without_markers(plan.returns) is str:
             raise plan.refuse(
@@ -55,6 +63,16 @@ class Completers:
                 f"{argument!r} of {subject!r} is completed already, by {other[0].plan.name}() in {other[0].plan.where}"
             )
         self._runners[kind, subject, argument] = (runner, _wants(runner.plan))
+
+    def check(self, plan: Plan, prompt: Prompt) -> None:
+        """Raise `RegistrationError` for a prompt, made from ``plan``, that lacks an argument which is completed."""
+        known = _arguments(prompt)
+        for (kind, subject, argument), (runner, _) in self._runners.items():
+            if (kind, subject) == (names.REF_PROMPT, prompt.name) and argument not in known:
+                completer = f"{runner.plan.name}() in {runner.plan.where}"
+                raise plan.refuse(
+                    f"has no argument {argument!r}, which {completer} completes; {_instead(argument, known)}"
+                )
 
     def remove(self, subject: str, argument: str) -> None:
         """Complete an argument no more. Raises KeyError when nothing did."""
@@ -85,6 +103,31 @@ class Completers:
 def _kind_of(subject: str) -> str:
     """Whether it is a resource or template that is called so, or a prompt."""
     return names.REF_RESOURCE if "://" in subject or "{" in subject else names.REF_PROMPT
+
+
+def _arguments(prompt: Prompt) -> Sequence[str]:
+    return [each.name for each in prompt.arguments or ()]
+
+
+def _variables(plan: Plan, template: str) -> Sequence[str]:
+    try:
+        return URITemplate(template).variables
+    except TemplateError as problem:
+        raise plan.refuse(f"what it completes is no URI template: {problem}") from None
+
+
+def _check_argument(plan: Plan, subject: str, argument: str, known: Sequence[str], what: str) -> None:
+    if argument not in known:
+        raise plan.refuse(f"{subject!r} has no {what} {argument!r} to complete; {_instead(argument, known)}")
+
+
+def _instead(argument: str, known: Sequence[str]) -> str:
+    """What to write in the place of an argument that is not there."""
+    from difflib import get_close_matches  # for what went wrong
+
+    if near := get_close_matches(str(argument), known, 1):
+        return f"did you mean {near[0]!r}?"
+    return f"there is {', '.join(map(repr, known))}" if known else "it has none at all"
 
 
 def _wants(plan: Plan) -> tuple[bool, ...]:

@@ -20,6 +20,7 @@ import msgspec
 from ..protocol import codec
 from ..protocol.errors import DovetailError, ToolError
 from ..protocol.json_size import json_size
+from ..protocol.no_number import no_number_in
 from ..protocol.schema.validator import SchemaError, Validator, compile_schema, explain
 from ..protocol.types.content import BLOCKS
 from . import describing, hints, native, pydantic_models
@@ -190,11 +191,20 @@ class DataPlan:
 
     def _json(self, plain: Any) -> str:
         try:
-            return encode(plain).decode()
+            written = encode(plain)
         except Exception as problem:
             raise OutputMismatch(
                 f"{self._name}() returned a value that cannot be written as JSON: {problem}"
             ) from problem
+        self._refuse_no_number(plain, written)
+        return written.decode()
+
+    def _refuse_no_number(self, plain: Any, written: bytes) -> None:
+        """Raise `OutputMismatch` for NaN and the infinities, which the encoder writes as null."""
+        if (told := no_number_in(plain, written)) is not None:
+            raise OutputMismatch(
+                f"{self._name}() returned a number that JSON does not have: {told}; return None or a text in its place"
+            )
 
     def _check(self, plain: Any, size: int | None = None) -> None:
         if self._validator is None:
@@ -219,11 +229,13 @@ class DataPlan:
         """
         check_size(built)
         try:
-            codec.reader(type(built)).read(codec.encode(built))
+            written = codec.encode(built)
+            codec.reader(type(built)).read(written)
         except Exception as problem:
             raise OutputMismatch(
                 f"{self._name}() returned a {type(built).__name__} that cannot be sent: {problem}"
             ) from problem
+        self._refuse_no_number(getattr(built, "structured_content", None), written)
         return built
 
     def _refuse_foreign(self, value: object) -> None:

@@ -18,9 +18,9 @@ from typing import Any, Final, Protocol, TypeVar, Unpack, cast, overload
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .checks import author_line, known_options, misused
+from .checks import known_options, misused
 from .options import PromptOptions, ResourceOptions, ToolOptions
-from .signature import RegistrationError
+from .signature import RegistrationError, author_line
 
 __all__ = ["MemberRegistrar", "completion", "include", "include_marked", "prompt", "resource", "tool"]
 

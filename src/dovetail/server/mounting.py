@@ -10,14 +10,13 @@ from ..protocol.call import Call
 from ..runtime.channel import Channel
 from ..runtime.extension import Extensions
 from .catalog import Catalog
-from .checks import author_line
 from .context import Context
 from .injection import INJECTABLES
 from .providers.composition import Composition
 from .providers.provider import AskingRunner, Provider
 from .providers.ready import namespace
 from .running import Runner, RunnerState
-from .signature import RegistrationError, inspect_function
+from .signature import RegistrationError, author_line, inspect_function
 
 
 def mount(

@@ -25,7 +25,7 @@ from ..protocol.types.requests import Result
 from ..runtime.channel import Channel
 from . import hints
 from .arguments import ArgumentsPlan, BadArguments
-from .data import DataPlan, OutputMismatch, check_returns, check_size, promises
+from .data import DataPlan, OutputMismatch, check_returns, check_size, encode, promises
 from .entries import raise_received
 from .running import Runner
 from .signature import Plan
@@ -103,6 +103,7 @@ class _ResultPlan(DataPlan):
             raise OutputMismatch(
                 f"{self._name}() returned a {type(value).__qualname__}, and the result of a method is an object"
             )
+        self._refuse_no_number(members, encode(members))
         if self.schema is not None:
             self._check(members)
         rest = dict(cast("dict[str, Any]", members))

@@ -20,6 +20,7 @@ from msgspec import UNSET, Raw
 
 from ..protocol import codec
 from ..protocol.errors import FeatureUnavailable, LocalProtocolError
+from ..protocol.no_number import no_number_in
 from ..protocol.session import SessionState
 from ..protocol.types.wire import Open
 from ..runtime.channel import Channel
@@ -143,9 +144,15 @@ def _written(key: str, value: Any) -> Raw:
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - authors' code is not always checked
         raise LocalProtocolError(f"what a session keeps has a text for a key, not {key!r:.100}")
     try:
-        return Raw(codec.encode(value) if isinstance(value, Open) else _encode(native.to_plain(value)))
+        if isinstance(value, Open):
+            return Raw(codec.encode(value))
+        plain = native.to_plain(value)
+        data = _encode(plain)
     except Exception as problem:
         raise LocalProtocolError(f"{key!r} can't be kept in the session: {problem}") from problem
+    if (told := no_number_in(plain, data)) is not None:
+        raise LocalProtocolError(f"{key!r} can't be kept in the session: JSON has no such number, {told}")
+    return Raw(data)
 
 
 def _read(key: str, data: Raw, into: Any) -> Any:

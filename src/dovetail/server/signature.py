@@ -36,6 +36,7 @@ __all__ = [
     "Plan",
     "RegistrationError",
     "Slot",
+    "author_line",
     "inspect_function",
     "not_callable",
     "where_of",
@@ -141,12 +142,14 @@ def inspect_function(function: Callable[..., Any], *, injectables: Mapping[type,
     """
     code_owner = _code_owner(function)
     name = _name(function, code_owner)
-    where = _where(code_owner)
+    where = _where(code_owner) or author_line()
 
     def refuse(problem: str, parameter: str | None = None) -> RegistrationError:
         return RegistrationError(problem, function=name, parameter=parameter, where=where)
 
     if not callable(function):
+        if not isinstance(function, classmethod):
+            name = ""
         raise refuse(not_callable(function))
     try:
         signature = inspect.signature(function)
@@ -259,7 +262,7 @@ def not_callable(function: Any) -> str:
             "is a classmethod of a class that is still being written; register it afterwards, as in"
             " `app.add_tool(TheClass.the_method)`"
         )
-    return "is not callable"
+    return f"{function!r:.100} is not callable; give a function"
 
 
 def _as_slot(
@@ -394,6 +397,14 @@ def _name(function: Any, owner: Any) -> str:
         if not inspect.ismethod(function):
             return type(function).__name__
     return name or str(type(function).__name__)
+
+
+def author_line() -> str:
+    """The ``"file:line"`` of the innermost running code that is not ours."""
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - no other way to running frames
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("dovetail."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def where_of(function: Any) -> str:

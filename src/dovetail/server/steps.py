@@ -20,6 +20,7 @@ from msgspec import Raw
 
 from ..protocol import codec
 from ..protocol.errors import LocalProtocolError
+from ..protocol.no_number import no_number_in
 from ..protocol.types.wire import Open
 from . import native, pydantic_models
 
@@ -48,11 +49,16 @@ class StepCodec:
             if isinstance(value, Open):
                 return codec.encode(value)
             plain = native.to_plain(value) if self._adapted is None else self._adapted.plain(value)
-            return codec.encode(plain)
+            data = codec.encode(plain)
         except Exception as problem:
             raise LocalProtocolError(
                 f"the result of the step {self._name!r} can't be recorded as JSON: {problem}"
             ) from problem
+        if (told := no_number_in(plain, data)) is not None:
+            raise LocalProtocolError(
+                f"the result of the step {self._name!r} can't be recorded: JSON has no such number, {told}"
+            )
+        return data
 
     def read(self, data: bytes | Raw) -> Any:
         """The result in the bytes. Raises `LocalProtocolError` for what is not of the type."""

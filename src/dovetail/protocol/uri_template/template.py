@@ -24,13 +24,14 @@ Specification: RFC 6570; server/resources, "Resource Templates".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Final
 
 from .matching import Matcher, build_matcher, traverses
 from .syntax import (
     MAX_TEMPLATE,
     MAX_URI,
+    RULES,
     Expression,
     TemplateError,
     TemplateTooLong,
@@ -67,6 +68,17 @@ class URITemplate:
         first = self._parts[0] if self._parts else ""
         self.literal_prefix = first if isinstance(first, str) else ""
         self._matcher: Matcher | None = None if expand_only else build_matcher(template, self._parts)
+
+    @property
+    def shape(self) -> Hashable:
+        """Equal for templates that match the same URIs, and only call their variables otherwise. Names that stand in
+        the URI itself (``{?limit}``) count.
+        """
+        numbers = {name: number for number, name in enumerate(self.variables)}
+        return tuple(
+            part if isinstance(part, str) else (part.operator, _shape_of(part, numbers))
+            for part in self._parts
+        )
 
     def __repr__(self) -> str:
         return f"URITemplate({self.template!r})"
@@ -111,3 +123,11 @@ class URITemplate:
         if values is None or (not allow_traversal and traverses(values, self._matcher.query_names)):
             return None
         return values
+
+
+def _shape_of(expression: Expression, numbers: Mapping[str, int]) -> Hashable:
+    if expression.operator in ("?", "&"):
+        return frozenset(expression.specs)  # found by name, in any order
+    if RULES[expression.operator].named:
+        return expression.specs
+    return tuple((numbers[spec.name], spec.prefix, spec.explode) for spec in expression.specs)

@@ -117,6 +117,12 @@ def resolve_command(
         path = next((value for name, value in environment.items() if _fold(name) == "PATH"), os.defpath)
         found = shutil.which(program, path=path)
         if found is None:
+            file, colon, app = program.rpartition(":")
+            if colon and file.lower().endswith(".py"):
+                raise ConnectFailed(
+                    f"there is no program {program!r}; to be given {app!r} of {file}, start it with:"
+                    f" dovetail run {program}"
+                )
             raise ConnectFailed(
                 f"there is no program {program!r} on the PATH the server is started with;"
                 " install it or name its full path"
