@@ -206,7 +206,9 @@ async def test_a_view_that_is_left_has_its_last_words(seen, tower, inspection):
     methods = [
         inspection.apps.message("a1", n).method for n in range(1, inspection.apps._all["a1"].count + 1)
     ]
-    words = [each for each in methods if each != "ui/notifications/size-changed"]  # sizes change when they will
+    words = [
+        each for each in methods if each != "ui/notifications/size-changed"
+    ]  # sizes change when they will
     assert words[-3:] == ["ui/resource-teardown", "notifications/message", ""]
     await expect(seen.page.locator("iframe")).to_have_count(0)
 
