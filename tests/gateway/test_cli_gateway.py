@@ -238,6 +238,7 @@ async def test_a_server_has_the_rate_limit_of_its_entry(tmp_path: Path) -> None:
         (["servers.json", "--only", "one", "--auth-issuer", "https://x.example"], "go together"),
         (["servers.json", "--only", "one", "--format", "nobody"], "--format 'nobody'"),
         (["servers.json", "--only", "one", "--patience", "0"], "--patience"),
+        (["servers.json", "--only", "one", "--park", "0"], "--park"),
         (["--format", "vscode"], "name a FILE"),
         (["servers.json", "--only", "one", "--", "x"], "takes no command"),
         (["bad.json"], "'bad'"),

@@ -27,6 +27,7 @@ from dovetail.providers import Provided, visible
 from dovetail.security import Credentials
 from dovetail.stores import SQLiteStore
 from dovetail.testing.serving import served
+from dovetail.types import ResourceReference
 from wire_of_server import Wire
 
 STATEFUL, STATELESS = "2025-11-25", "2026-07-28"
@@ -435,6 +436,97 @@ async def test_whoever_calls_too_often_is_not_asked_first() -> None:
 def test_rate_limits_that_can_not_be_are_refused(limits: Any, said: str) -> None:
     with pytest.raises(LocalProtocolError, match=said):
         Gateway({"files": files([])}, rate_limits=limits)
+
+
+def rooms(done: list[str]) -> App:
+    app = App("rooms")
+
+    @app.prompt
+    async def tidy(room: str, how: str = "") -> str:
+        return f"Tidy the {room}."
+
+    @app.completion("tidy", "how")
+    async def ways(typed: str) -> list[str]:
+        done.append(f"how {typed}")
+        return ["well"]
+
+    @app.resource("plan://{room}")
+    async def plan(room: str) -> str:
+        return f"the plan of {room}"
+
+    @app.completion("plan://{room}", "room")
+    async def named(typed: str) -> list[str]:
+        done.append(f"room {typed}")
+        return ["cellar"]
+
+    return app
+
+
+@ERAS
+async def test_a_completion_passes_the_door_as_what_it_completes(revision: str) -> None:
+    """With what is known of the other arguments and what is typed; it is recorded as what it is, before and after."""
+    done: list[str] = []
+    records: list[HostRecord] = []
+    policy = HostPolicy(
+        default="allow",
+        rules=(
+            PolicyRule(decision="deny", kind="prompt", tool="tidy", arguments={"room": "cellar*"}),
+            PolicyRule(decision="deny", kind="prompt", tool="tidy", arguments={"how": "roughly"}),
+        ),
+    )
+    gateway = Gateway({"rooms": rooms(done)}, policy=policy, audit=records.append, audit_arguments=True)
+    async with Client(gateway.app, revision=revision) as client:
+        found = await client.complete("rooms__tidy", "how", "w", {"room": "kitchen"})
+        assert found.values == ["well"]
+        for value, known in (("w", {"room": "cellar two"}), ("roughly", {"room": "kitchen"})):
+            with pytest.raises(InvalidRequest, match="completion of prompt rooms__tidy was refused: a rule"):
+                await client.complete("rooms__tidy", "how", value, known)
+    assert done == ["how w"]
+    assert [(each.event, each.kind, each.allowed, each.outcome) for each in records] == [
+        ("decision", "completion", True, ""),
+        ("call", "completion", True, "ok"),
+        ("decision", "completion", False, ""),
+        ("decision", "completion", False, ""),
+    ]
+    assert [json.loads(each.arguments) for each in records if each.event == "decision"][1] == {
+        "room": "cellar two",
+        "how": "w",
+    }
+
+
+@ERAS
+async def test_nobody_is_asked_at_each_letter(revision: str) -> None:
+    """Where a person has to be asked, a completion is refused, whoever could be asked."""
+    done: list[str] = []
+    asked: list[str] = []
+    policy = HostPolicy(default="allow", rules=(PolicyRule(decision="ask", kind="resource"),))
+    gateway = Gateway({"rooms": rooms(done)}, policy=policy)
+
+    def yes(form: Any) -> bool:
+        asked.append(form.message)
+        return True
+
+    async with Client(gateway.app, revision=revision, elicitation=yes) as client:
+        template = ResourceReference(uri="plan://rooms/{room}")
+        with pytest.raises(InvalidRequest, match="nobody is asked for completions"):
+            await client.complete(template, "room", "c")
+        assert (done, asked) == ([], [])
+        assert await client.read("plan://rooms/attic", into=str) == "the plan of attic"
+        assert len(asked) == 1
+
+
+@ERAS
+async def test_a_completion_that_can_not_be_recorded_is_not_made(revision: str) -> None:
+    done: list[str] = []
+
+    def full(record: HostRecord) -> None:
+        raise OSError("no space left")
+
+    gateway = Gateway({"rooms": rooms(done)}, audit=full)
+    async with Client(gateway.app, revision=revision) as client:
+        with pytest.raises(InternalError, match="can't be recorded"):
+            await client.complete("rooms__tidy", "how", "w")
+    assert done == []
 
 
 def test_a_policy_with_flows_is_refused() -> None:

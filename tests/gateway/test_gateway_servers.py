@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from dovetail import App, Client, Context, InvalidParams, LocalProtocolError
+from dovetail import App, Client, Context, InternalError, InvalidParams, LocalProtocolError
 from dovetail.extensions import Call, Channel
-from dovetail.gateway import Gateway, servers
+from dovetail.gateway import Gateway
 from dovetail.providers import Provided, ProvidedPage, Provider
+from dovetail.proxy import lists
 from dovetail.testing.serving import served
 from dovetail.types import CallToolResult, ResourceLink, ResourceReference, Tool
 
@@ -338,6 +339,23 @@ def test_what_can_not_be_is_refused() -> None:
         Gateway({"shed": shed()}, credentials={"mail": lambda principal: {}})
 
 
+async def test_a_call_waits_for_its_caller_as_long_as_the_gateway_says() -> None:
+    """Of a stateful server, which a stateless caller comes back to with its answers."""
+
+    async def late(asked: Any) -> str:
+        await asyncio.sleep(0.3)
+        return "Ada"
+
+    for seconds in (0.05, 30.0):
+        gateway = Gateway({"library": Client(library(), revision=STATEFUL)}, park=seconds)
+        async with Client(gateway.app, revision=STATELESS, elicitation=late) as client:
+            if seconds < 1:
+                with pytest.raises(InternalError, match="the call that waited for these answers is gone"):
+                    await client.call_tool("library__lend", {"title": "Emma"})
+            else:
+                assert (await client.call_tool("library__lend", {"title": "Emma"})).text == "Emma to Ada"
+
+
 class Endless(Provider):
     """A list that always has another page, each after a while."""
 
@@ -381,7 +399,7 @@ async def test_a_list_without_an_end_ends_here_and_costs_the_others_nothing(
 @pytest.mark.hostile
 async def test_a_list_that_takes_its_time_page_by_page_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page comes in time, and the whole takes longer than any list may."""
-    monkeypatch.setattr(servers, "MAX_READING", 0.3)
+    monkeypatch.setattr(lists, "MAX_READING", 0.3)
     bad, endless = App("bad"), Endless(0.1)
     bad.mount(None, endless)
     gateway = Gateway({"bad": Client(bad, revision=STATEFUL), "shed": shed()}, patience=30)

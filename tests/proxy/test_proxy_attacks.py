@@ -14,10 +14,11 @@ from typing import Any, cast
 import pytest
 from msgspec import Raw
 
-from dovetail import App, Client, Context, InternalError
+from dovetail import App, Client, Context, InternalError, InvalidParams
 from dovetail.extensions import Call, Channel
 from dovetail.providers import Provided, ProvidedPage, Provider
-from dovetail.proxy import ProxyProvider, proxy_app
+from dovetail.proxy import ProxyProvider, lists, proxy_app
+from dovetail.proxy.lists import MAX_PAGES
 from dovetail.proxy.passing import MAX_WAITING_BYTES, Passing
 from dovetail.testing.serving import served
 from dovetail.types import CallToolResult, MessageNotice, TextContent, Tool
@@ -214,14 +215,15 @@ async def test_what_waits_for_a_caller_that_does_not_read_is_bounded() -> None:
 
 
 class Endless(Provider):
-    """A list of ``things`` tools, ``of`` on a page, or one that does not end."""
+    """A list of ``things`` tools, ``of`` on a page, or one that does not end; a page takes ``seconds``."""
 
-    def __init__(self, things: int | None, of: int, *, named: bool = True) -> None:
-        self.things, self.of, self.named = things, of, named
+    def __init__(self, things: int | None, of: int, *, named: bool = True, seconds: float = 0.0) -> None:
+        self.things, self.of, self.named, self.seconds = things, of, named, seconds
         self.pages = 0
 
     async def list_tools(self, call: Call, channel: Channel, cursor: str | None) -> ProvidedPage[Tool]:
         self.pages += 1
+        await asyncio.sleep(self.seconds)
         start = int(cursor or 0)
         end = start + self.of if self.things is None else min(start + self.of, self.things)
         found = [self.made(number) for number in range(start, end if self.named else start)]
@@ -285,6 +287,51 @@ async def test_a_list_without_an_end_is_given_up_and_not_begun_again_at_once(
         await asyncio.gather(*(outcome(client.call_tool("bad_tool-9")) for _ in range(20)))
         assert endless.pages <= read + 1200  # at most once more
         assert (await client.call_tool("here")).text == "here"
+
+
+@ERAS
+@pytest.mark.hostile
+@pytest.mark.parametrize("named", [True, False])
+async def test_who_lists_a_list_without_an_end_comes_to_one(
+    theirs: str, named: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Page by page: what there is, then what the app has after it; the list says that it is not whole, the log why."""
+    endless, other = Endless(None, 10, named=named), App("other")
+    app = App("front")
+    app.mount("bad", ProxyProvider(listing(endless, page_size=10), revision=theirs))
+    app.mount("good", other)
+
+    @other.tool
+    async def here() -> str:
+        return "here"
+
+    async with Client(app, revision=NEW, timeout=60, cache=False) as client:
+        pages = [await client.list_tools()]
+        while (cursor := pages[-1].next_cursor) is not None:
+            pages.append(await client.list_tools(cursor))
+        names = [tool.name for page in pages for tool in page.tools]
+        assert names[-1] == "good_here"
+        assert (len(names) > 100) is named
+        assert len(names) <= 10 * MAX_PAGES + 1
+        assert any((page.meta or {}).get("io.dovetail/partial") is True for page in pages)
+        with pytest.raises(InvalidParams, match="cursor"):
+            await client.list_tools("bad")
+    (told,) = {each.getMessage() for each in caplog.records if "not all" in each.getMessage()}
+    assert told.startswith("bad: not all its tools are listed: there were ")
+
+
+@ERAS
+@pytest.mark.hostile
+async def test_a_list_that_takes_its_time_page_by_page_is_cut(
+    theirs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page comes in time, and the whole would take longer than a list may."""
+    monkeypatch.setattr(lists, "MAX_READING", 0.3)
+    endless = Endless(None, 1, seconds=0.1)
+    app = App("front")
+    app.mount("bad", ProxyProvider(listing(endless, page_size=1), revision=theirs))
+    async with Client(app, revision=NEW, timeout=60) as client:
+        assert 1 <= len([tool.name async for tool in client.tools()]) <= 4
 
 
 @ERAS

@@ -25,6 +25,7 @@ from dovetail.protocol.types import (
     TextContent,
     Tool,
 )
+from dovetail.protocol.uri_template.template import URITemplate
 from dovetail.providers import (
     Argument,
     Described,
@@ -61,7 +62,9 @@ ISSUER = "https://id.example"
 
 
 class EntrySpec(Struct, frozen=True):
-    """One entry. ``need``: what it requires: nothing, a scope, or to be root; ``version``: a tool's, if it has one."""
+    """One entry. ``need``: what it requires: nothing, scopes (letters), to be root, or both; ``version``: a tool's, if
+    it has one.
+    """
 
     kind: str
     name: str
@@ -69,6 +72,17 @@ class EntrySpec(Struct, frozen=True):
     completes: bool = False
     id: str = ""
     version: str | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that it requires."""
+        return tuple(self.need.removeprefix("root").strip())
+
+    @property
+    def is_roots(self) -> bool:
+        """Whether it is shown to root alone."""
+        return self.need.startswith("root")
 
 
 class SourceSpec(Struct, frozen=True):
@@ -109,11 +123,14 @@ def _entries(draw: st.DrawFn) -> tuple[EntrySpec, ...]:
     for _ in range(draw(st.integers(0, 6))):
         kind = draw(st.sampled_from(KINDS))
         name = draw(st.sampled_from(NAMES[kind]))
-        need = draw(st.sampled_from(("", "", "a", "b", "root")))
+        need = draw(st.sampled_from(("", "", "a", "b", "ab", "root", "root a")))
         version = draw(st.sampled_from((None, "1", "2", "10"))) if kind == "tools" else None
         if kind == "tools" and has_versions.setdefault(name, version is not None) is (version is None):
             continue  # an app is told so
-        found[kind, name, version] = EntrySpec(kind, name, need, draw(st.booleans()), version=version)
+        tags = draw(st.sampled_from(((), (), ("red",), ("blue", "red"))))
+        found[kind, name, version] = EntrySpec(
+            kind, name, need, draw(st.booleans()), version=version, tags=tags
+        )
     return tuple(found.values())
 
 
@@ -125,7 +142,7 @@ _TRANSFORMS = st.lists(
         st.tuples(st.just("rename prompts"), st.sampled_from([{"p1": "p2"}, {"p2": "p9"}])),
         st.tuples(st.just("rename resources"), st.sampled_from([{"r://1": "r://9"}, {"urn:one": "r://1"}])),
         st.tuples(st.just("namespace"), st.sampled_from(PREFIXES)),
-        st.tuples(st.just("visible"), st.sampled_from(["root", "blue", "tagged", "unclear"])),
+        st.tuples(st.just("visible"), st.sampled_from(["root", "blue", "tagged", "scoped", "unclear"])),
         st.tuples(st.just("only"), st.sampled_from(["t1", "r*", "*1"])),
         st.tuples(st.just("hide"), st.sampled_from(["t1", "r*", "p*"])),
         st.tuples(st.just("versions"), st.sampled_from([{"below": "10"}, {"at_least": "2"}])),
@@ -224,8 +241,8 @@ class Built:
 
     def add(self, app: App, entry: EntrySpec, *, completes: bool = True) -> None:
         """Register an entry."""
-        id, needs = self.id(entry), _needs(entry.need)
-        options: dict[str, Any] = {"meta": {ID: id}, "replace": True, **needs}
+        id, needs = self.id(entry), _needs(entry)
+        options: dict[str, Any] = {"meta": {ID: id}, "replace": True, "tags": entry.tags, **needs}
         if entry.kind == "tools":
             app.add_tool(_tool(id), name=entry.name, version=entry.version, **options)
         elif entry.kind == "prompts":
@@ -238,10 +255,9 @@ class Built:
             app.completion(entry.name, argument)(_completer(id))
 
 
-def _needs(need: str) -> dict[str, Any]:
-    if need == "root":
-        return {"allow": lambda who: who.subject == "root"}
-    return {"scopes": [need]} if need else {}
+def _needs(entry: EntrySpec) -> dict[str, Any]:
+    found: dict[str, Any] = {"scopes": list(entry.scopes)} if entry.scopes else {}
+    return {**found, "allow": lambda who: who.subject == "root"} if entry.is_roots else found
 
 
 def _tool(id: str) -> Callable[..., Any]:
@@ -320,6 +336,7 @@ _SEES: dict[str, Callable[[Any, Principal | None], bool]] = {
     "root": lambda _found, who: who is None or who.subject == "root",
     "blue": lambda _found, who: who is not None and who.claims.get("team") == "blue",
     "tagged": lambda found, _who: "red" in found.tags,
+    "scoped": lambda _found, who: who is None or "a" in who.scopes,
     "unclear": lambda found, _who: "yes",  # type: ignore[dict-item,return-value] - anything but True says no
 }
 
@@ -336,6 +353,26 @@ class FromDatabase(Provider):
     def offers(self) -> frozenset[Any]:
         return frozenset(("tools", "resources", "prompts", "completions"))
 
+    def hears(self, uri: str, principal: Principal) -> bool:
+        """What this caller has, and what nobody has here."""
+        rows, first = self._read_by(uri, principal)
+        return principal.scopes.issuperset(first.scopes) if first is not None else not rows
+
+    def lacking(self, uri: str, principal: Principal) -> tuple[str, ...]:
+        first = self._read_by(uri, principal)[1]
+        return () if first is None or principal.scopes.issuperset(first.scopes) else first.scopes
+
+    def _read_by(self, uri: str, principal: Principal) -> tuple[list[EntrySpec], EntrySpec | None]:
+        """All that a URI is for, and what it is for this caller."""
+        rows = [
+            each[0]
+            for each in self.rows
+            if (each[0].kind == "resources" and each[0].name == uri)
+            or (each[0].kind == "templates" and URITemplate(each[0].name).match(uri) is not None)
+        ]
+        shown = [each for each in rows if not each.is_roots or principal.subject == "root"]
+        return rows, min(shown, key=lambda each: each.kind == "templates", default=None)
+
     async def _page(self, kind: str, channel: Channel, cursor: str | None) -> ProvidedPage[Any]:
         await asyncio.sleep(0)
         judged = channel.transport == "http" or not channel.principal.is_anonymous
@@ -343,7 +380,7 @@ class FromDatabase(Provider):
             each
             for each in self.rows
             if each[0].kind == kind
-            and (each[0].need != "root" or not judged or channel.principal.subject == "root")
+            and (not each[0].is_roots or not judged or channel.principal.subject == "root")
         ]
         start = int(cursor or 0)
         part = seen[start : start + self.page_size]
@@ -399,7 +436,8 @@ def _provided(entry: EntrySpec, id: str) -> Provided[Any]:
         described=described,
         answer=answer,
         complete=complete if entry.completes else None,
-        scopes=(entry.need,) if entry.need in ("a", "b") else (),
+        scopes=entry.scopes,
+        tags=frozenset(entry.tags),
         version=entry.version,
     )
 

@@ -230,6 +230,19 @@ def test_an_example_shows_what_breaks():
     assert harmless.example is UNSET
 
 
+@pytest.mark.parametrize(
+    "old,new,told",
+    [
+        ({"default": 2}, {}, "the default is another: 2 became none"),
+        ({}, {"default": None}, "the default is another: none became null"),
+        ({"default": None}, {"default": "none"}, 'the default is another: null became "none"'),
+    ],
+)
+def test_what_is_not_said_is_no_null(old: dict[str, Any], new: dict[str, Any], told: str) -> None:
+    found = schema_changes(obj({"a": {**TEXT, **old}}), obj({"a": {**TEXT, **new}}), "input")
+    assert [each.what for each in found if each.severity == "warning"] == [told]
+
+
 def test_the_place_of_what_is_referred_to_is_that_of_its_definition():
     """However deep it is used, it is told once, and where it is written."""
     (change,) = schema_changes(tree({"type": "number"}), tree(WHOLE), "input")

@@ -73,6 +73,13 @@ class GatewayCommand(RunCommand):
             help="how long a list waits for a server that is slow, or just starting (default: 10)",
         )
         add(
+            "--park",
+            type=float,
+            default=300.0,
+            metavar="SECONDS",
+            help="how long a call waits for a caller that comes back with answers (default: 300)",
+        )
+        add(
             "--max-connections",
             type=int,
             default=64,
@@ -111,6 +118,8 @@ class GatewayCommand(RunCommand):
             raise UsageError("gateway takes no command; write the servers into a configuration")
         if not options.patience > 0:
             raise UsageError("--patience is a number of seconds above 0")
+        if not 0 < options.park < math.inf:
+            raise UsageError("--park is a number of seconds above 0")
         if options.max_connections < 1:
             raise UsageError("--max-connections is a number above 0")
         transport, how = checked
@@ -132,6 +141,7 @@ class GatewayCommand(RunCommand):
             tasks=options.tasks,
             share=options.share,
             patience=options.patience,
+            park=options.park,
             max_connections=options.max_connections,
             **settings,
         )

@@ -7,6 +7,9 @@ with it is judged here; the call itself begins after that, and rounds of the ser
 which is taken for a sign that the call was let in. So "ask" guards a person against what a model wants, and no server
 against a caller that makes up states: that is what "deny" and scopes are for. What is not recorded is not done.
 
+A completion is judged as a use of the prompt or template that it is for, with what has been typed so far, since it
+sends that to the server and gives what the server has. Nobody is asked at each letter, so "ask" is a no there.
+
 Flows are refused: a gateway sees calls, and no conversation in which one thing leads to another.
 
 Specification: index, "Security and Trust & Safety"; server/tools, "Security Considerations".
@@ -38,11 +41,12 @@ __all__ = ["GatewayDoor", "Visited"]
 log = get_logger("dovetail.gateway")
 _MARK: Final = "door."
 _NOBODY: Final = "it has to be asked for, and the caller's client can't ask its person"
+_NOT_AT_EACH_LETTER: Final = "it has to be asked for, and nobody is asked for completions"
 
 
 class Visited(Struct, frozen=True, kw_only=True):
     """What a call is about: the ``server``, the ``kind`` of thing, its ``name`` for callers, and its ``own`` name
-    there. ``tool``: as the server lists it.
+    there. ``tool``: as the server lists it. ``completes``: whether it is about completing an argument of that thing.
     """
 
     server: str
@@ -50,6 +54,12 @@ class Visited(Struct, frozen=True, kw_only=True):
     name: str
     own: str
     tool: Tool | None = None
+    completes: bool = False
+
+    @property
+    def recorded(self) -> str:
+        """The kind of thing that records have."""
+        return "completion" if self.completes else self.kind
 
 
 class GatewayDoor:
@@ -104,6 +114,22 @@ class GatewayDoor:
 
         return answer
 
+    def guarded_completion(self, visited: Visited, inner: Handler) -> Handler:
+        """What completes arguments of a thing, behind the door."""
+        if self.is_open:
+            return inner
+        visited = replace(visited, completes=True)
+
+        async def answer(call: Call, channel: Channel) -> Result | Encoded:
+            request = _request(visited, _typed_so_far(call))
+            allowed, by, why = self._judged(request) or (False, "nobody", _NOT_AT_EACH_LETTER)
+            self._record_decision(visited, request, channel, allowed=allowed, by=by, why=why)
+            if not allowed:
+                return _refusal(visited, why)
+            return await self._done(visited, inner, call, channel)
+
+        return answer
+
     async def _answer(
         self, visited: Visited, inner: Handler, call: Call, channel: Channel
     ) -> Result | Encoded:
@@ -126,7 +152,7 @@ class GatewayDoor:
         if state is not None and state.startswith(_MARK):
             call = _again(call, None, answers=False)
         allowed, by, why = decided
-        self._record_decision(request, channel, allowed=allowed, by=by, why=why)
+        self._record_decision(visited, request, channel, allowed=allowed, by=by, why=why)
         if not allowed:
             return _refusal(visited, why)
         return await self._done(visited, inner, call, channel)
@@ -186,7 +212,9 @@ class GatewayDoor:
         finally:
             self._put("call", visited, channel, outcome=outcome, duration=round(time.monotonic() - began, 6))
 
-    def _record_decision(self, request: ConsentRequest, channel: Channel, **members: Any) -> None:
+    def _record_decision(
+        self, visited: Visited, request: ConsentRequest, channel: Channel, **members: Any
+    ) -> None:
         """Record a decision. Raises `InternalError` where that fails: then nothing is done."""
         recorder = self._recorder
         if recorder is None:
@@ -197,7 +225,7 @@ class GatewayDoor:
                 "decision",
                 given,
                 server=request.server,
-                kind=request.kind,
+                kind=visited.recorded,
                 name=one_line(request.name),
                 principal=self._who(channel),
                 **members,
@@ -214,7 +242,7 @@ class GatewayDoor:
             self._recorder.put(
                 event,
                 server=visited.server,
-                kind=visited.kind,
+                kind=visited.recorded,
                 name=one_line(visited.name),
                 principal=self._who(channel),
                 **members,
@@ -248,6 +276,13 @@ def _with_arguments(request: ConsentRequest, call: Call) -> tuple[ConsentRequest
     return replace(request, arguments=given if isinstance(given, dict) else None), call
 
 
+def _typed_so_far(call: Call) -> Mapping[str, str]:
+    """The arguments that a completion tells the server: those that are known, and the one that is typed."""
+    params: Any = call.params
+    known = None if params.context is None else params.context.arguments
+    return {**(known or {}), params.argument.name: params.argument.value}
+
+
 def _state(call: Call) -> str | None:
     """The state that the caller brought, in the era that has it."""
     found: Any = getattr(call.params, "request_state", None) if call.profile.stateless else None
@@ -265,7 +300,8 @@ def _again(call: Call, state: str | None, *, answers: bool) -> Call:
 
 def _refusal(visited: Visited, why: str) -> Result:
     """What a caller is told. Raises an `RPCError` for what has no result that a model reads."""
-    text = f"{visited.kind} {visited.name} was refused: {why}"
+    of = "completion of " if visited.completes else ""
+    text = f"{of}{visited.kind} {visited.name} was refused: {why}"
     if visited.kind == "tool":
         return CallToolResult(content=[TextContent(text=text)], is_error=True)
     refused: RPCError = InvalidRequest(text)

@@ -53,8 +53,9 @@ class Gateway:
     ``credentials``: by server, what gives the client's options (``auth``, ``headers``) for a principal; no two
     principals share a connection to such a server. The caller's own token and headers are never sent on. ``share``,
     ``tasks``: as of `dovetail.proxy.proxy_app`, for all servers. ``max_connections``, ``caller_share``: as of
-    `dovetail.proxy.ProxyProvider`, for each server. ``patience``: seconds that a list waits for one server
-    (10). ``list_ttl``: seconds for which clients may keep lists of servers that don't say it (60).
+    `dovetail.proxy.ProxyProvider`, for each server. ``park``: seconds that a call at a stateful server waits for the
+    answers of a caller of the stateless era (300). ``patience``: seconds that a list waits for one server (10).
+    ``list_ttl``: seconds for which clients may keep lists of servers that don't say it (60).
 
     ``options`` are those of `App`: ``auth``, ``rate_limit``, ``store``, ``telemetry`` and the others. Raises
     `LocalProtocolError` for a name that no server can have, for the content of a configuration, credentials for a
@@ -77,6 +78,7 @@ class Gateway:
         tasks: bool = False,
         max_connections: int = 64,
         caller_share: int = 25,
+        park: float = 300.0,
         patience: float = 10.0,
         list_ttl: float = 60.0,
         **options: Any,
@@ -100,6 +102,7 @@ class Gateway:
                 max_connections=max_connections,
                 caller_share=caller_share,
                 list_timeout=patience,
+                park=park,
             )
             names = ServerNames(each, bare=bare_names)
             url = url_of(target_of(given)[0])

@@ -272,8 +272,9 @@ class GatewayServer(Provider):
 
     def _made(self, kind: ListKind, found: Provided[Any]) -> Provided[Any]:
         tool = found.described if isinstance(found.described, Tool) else None
-        answer = self._door.guarded(self._visited(kind, found.name, tool), found.answer)
-        complete = found.complete
+        visited = self._visited(kind, found.name, tool)
+        answer = self._door.guarded(visited, found.answer)
+        complete = found.complete and self._door.guarded_completion(visited, found.complete)
         if not self._names.bare:
             own = None if kind in ("resources", "templates") else found.name
             answer = self._under(answer, kind, own)

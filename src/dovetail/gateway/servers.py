@@ -2,8 +2,8 @@
 
 Theory of operation. Names say which server a thing is of, so a look-up asks that one alone. A list asks all servers at
 once, and has what those gave that answered in time: one that is slow or away costs its own part, and the list says that
-it is not whole. So does one whose list has no end, or takes its time page by page: what was spent on it stands in the
-cursor. Serving begins when all servers are settled, or after a moment, whichever is first.
+it is not whole. So does one whose list has no end, or takes its time page by page, which its proxy gives up. Serving
+begins when all servers are settled, or after a moment, whichever is first.
 
 Specification: server/utilities/pagination.
 """
@@ -17,9 +17,7 @@ from ..errors import DovetailError, InvalidParams, RequestTimeout
 from ..extensions import Call, Change, Channel
 from ..host.naming import server_of
 from ..logs import get_logger
-from ..protocol.paging import InvalidCursor
 from ..providers import AskingRunner, ListKind, Provided, ProvidedPage
-from ..proxy.lists import MAX_PAGES, MAX_READING
 from ..security.principal import Principal
 from ..server.providers.composite import LIST, PAGE_BYTES, PAGES_AT_ONCE, Composite, PageHints
 from ..server.providers.transform import asking
@@ -35,8 +33,6 @@ FIRST_WAIT: Final = 2.0
 five.
 """
 _PAGE: Final = 1000
-_DIGITS: Final = 9
-"""Digits of a number in a cursor."""
 
 
 class GatewayServers(Composite):
@@ -80,7 +76,7 @@ class GatewayServers(Composite):
                 ):
                     found.setdefault(each.name, each)
             if page.next is not None:
-                following = _cursor(place, 1, 0, page.next)
+                following = f"{place}:{page.next}"
                 return ProvidedPage(list(found.values()), following, partial, hints.ttl, hints.scope(one))
         return ProvidedPage(list(found.values()), None, partial, hints.ttl, hints.scope(one=True))
 
@@ -88,15 +84,13 @@ class GatewayServers(Composite):
         self, kind: ListKind, call: Call, channel: Channel, cursor: str
     ) -> ProvidedPage[Any]:
         """What is listed from a place on. Raises `InvalidCursor`."""
-        place, read, spent, inner = self._parsed(cursor)
+        place, inner = self._place(cursor)
         found: dict[str, Provided[Any]] = {}
         partial, size, hints, one = False, 0, PageHints(self._ttl), self._has_one_lister(kind)
         clock = asyncio.get_running_loop().time
         until = clock() + self._patience
         for _ in range(PAGES_AT_ONCE):  # a page may be empty, and another follow
-            began = clock()
             page = await self._listed(kind, self._servers[place], call, channel, inner)
-            read, spent = read + 1, spent + round((clock() - began) * 1000)
             following = None if page is None or page.next == inner else page.next
             if page is None:
                 partial = True
@@ -107,37 +101,13 @@ class GatewayServers(Composite):
                     if not await self._is_shadowed(kind, each, place, call, channel):
                         found.setdefault(each.name, each)
                         size += len(encode(each.described))
-            if following is not None and (read >= MAX_PAGES or spent >= MAX_READING * 1000):
-                log.warning(
-                    "%s: not all its %s are listed: there were %d pages in %g seconds, and more to come",
-                    self._servers[place].name,
-                    kind,
-                    read,
-                    spent / 1000,
-                )
-                following, partial = None, True
-            if following is not None:
-                inner = following
-            else:
-                place, read, spent, inner = place + 1, 0, 0, None
+            place, inner = (place, following) if following is not None else (place + 1, None)
             if place >= len(self._servers):
                 return ProvidedPage(list(found.values()), None, partial, hints.ttl, hints.scope(one))
             if len(found) >= _PAGE or size >= PAGE_BYTES or clock() >= until:
                 break
-        following = _cursor(place, read, spent, inner)
+        following = f"{place}:{inner or ''}"
         return ProvidedPage(list(found.values()), following, partial, hints.ttl, hints.scope(one))
-
-    def _parsed(self, cursor: str) -> tuple[int, int, int, str | None]:
-        """The server at which a list goes on; pages and milliseconds that were spent on it, and its cursor. Raises
-        `InvalidCursor`.
-        """
-        place, read, spent, inner, *_ = [*cursor.split(":", 3), "", "", "", ""]
-        numbers = (place, read, spent)
-        if not all(each.isascii() and each.isdecimal() and len(each) <= _DIGITS for each in numbers):
-            raise InvalidCursor
-        if int(place) >= len(self._servers):
-            raise InvalidCursor
-        return int(place), int(read), int(spent), inner or None
 
     async def _listed(
         self,
@@ -219,11 +189,6 @@ class GatewayServers(Composite):
                 await stack.enter_async_context(each.life(publish))
             await asyncio.gather(*(_settled(each) for each in self._servers))
             yield
-
-
-def _cursor(place: int, read: int, spent: int, inner: str | None) -> str:
-    """Where a list goes on: what `GatewayServers` reads again."""
-    return f"{place}:{read}:{spent}:{inner or ''}"
 
 
 async def _settled(server: GatewayServer) -> None:

@@ -31,7 +31,8 @@ MAX_ARGUMENTS: Final = 64 * 1024
 class HostRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``event``: "decision", or "call" for the end of one. ``time``: seconds since the epoch.
 
-    ``server``, ``kind``, ``name``: of the `ConsentRequest`. ``allowed``, and ``by`` whom or what: "policy",
+    ``server``, ``kind``, ``name``: of the `ConsentRequest`; the ``kind`` "completion", at a gateway, is one of an
+    argument of the prompt or resource template of that name. ``allowed``, and ``by`` whom or what: "policy",
     "remembered", "person", "nobody"; ``why``: in words. ``outcome`` of a call: "ok", "tool_error", or the name of the
     error; ``duration`` in seconds. ``digest``: of the arguments; ``arguments``: as JSON, where they are wanted.
     ``fingerprint``: of the tool's definition. ``scopes``: that a login asked for. ``principal``: who called, at a

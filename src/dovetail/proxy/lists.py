@@ -3,14 +3,14 @@
 Theory of operation. A page is the upstream's own, under its own cursor, and kept as `kept_results` says. To find a
 thing by its name, all pages are read once and again when the name is not among them; what is known of a thing only has
 to be good enough to pass calls on, for the upstream judges them. A list that has no end, or takes its time, is given
-up, and not begun again at once.
+up, and not begun again at once. Who lists page by page gets no more of it either: what was spent stands in the cursor.
 
 Specification: server/utilities/pagination, server/utilities/caching.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from ..errors import DovetailError
 from ..extensions import Change, Principal
 from ..protocol import names
 from ..protocol.errors import copy_of, in_seconds
+from ..protocol.paging import InvalidCursor
 from ..providers import ListKind
 from ..types import PageResult, encode
 from .connections import Connection
@@ -36,6 +37,8 @@ MAX_READING: Final = 60.0
 """Seconds that all pages may take together."""
 _AGAIN: Final = 1.0
 """Seconds in which a list is not read again for a name that it does not have, or that could not be read."""
+_DIGITS: Final = 9
+"""Digits of a number in a cursor."""
 _METHODS: Final[dict[ListKind, str]] = {
     "tools": names.TOOLS_LIST,
     "resources": names.RESOURCES_LIST,
@@ -59,6 +62,41 @@ class ListedPage(Struct, frozen=True):
     size: int
     hints: CacheHints | None
     partial: bool = False
+
+
+class ListSpending(Struct, frozen=True):
+    """Where a list goes on, and what was spent on it so far: as text, a cursor of this provider's. The upstream's own
+    ``cursor`` is in it, so that a list which has no end is noticed though each page is asked for by itself.
+    """
+
+    pages: int = 0
+    milliseconds: int = 0
+    cursor: str | None = None
+
+    @classmethod
+    def of(cls, cursor: str | None) -> Self:
+        """What a cursor says. Raises `InvalidCursor`."""
+        if cursor is None:
+            return cls()
+        pages, milliseconds, own, *_ = [*cursor.split(":", 2), "", ""]
+        for each in (pages, milliseconds):
+            if not (each.isascii() and each.isdecimal() and len(each) <= _DIGITS):
+                raise InvalidCursor
+        return cls(int(pages), int(milliseconds), own)
+
+    def after(self, cursor: str | None, seconds: float) -> Self | None:
+        """The same after one page more; None where no other follows."""
+        if cursor is None or cursor == self.cursor:
+            return None
+        return type(self)(self.pages + 1, self.milliseconds + round(seconds * 1000), cursor)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether no more is spent on it."""
+        return self.pages >= MAX_PAGES or self.milliseconds >= MAX_READING * 1000
+
+    def __str__(self) -> str:
+        return f"{self.pages}:{self.milliseconds}:{self.cursor}"
 
 
 class _Known:
@@ -266,4 +304,4 @@ def _tells(connection: Connection, kind: ListKind) -> bool:
     return found is not None and bool(found.list_changed)
 
 
-__all__ = ["MAX_THINGS", "ListedPage", "Lists"]
+__all__ = ["MAX_THINGS", "ListSpending", "ListedPage", "Lists"]

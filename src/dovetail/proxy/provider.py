@@ -31,7 +31,7 @@ from .connections import Connection, Credentials, Share, UpstreamConnections
 from .description import UpstreamDescription
 from .failures import UpstreamFailed, failure_of, unreadable
 from .kept_results import KeptResults
-from .lists import MAX_THINGS, Lists
+from .lists import MAX_THINGS, Lists, ListSpending
 from .upstream_tasks import makes_tasks
 
 log = get_logger("dovetail.proxy")
@@ -286,19 +286,39 @@ class ProxyProvider(Provider):
     async def _page(
         self, kind: ListKind, call: Call, channel: Channel, cursor: str | None
     ) -> ProvidedPage[Any]:
+        spent = ListSpending.of(cursor)
+        clock = asyncio.get_running_loop().time
         try:
             with await self._connections.lease(call, channel) as connection:
+                began = clock()
                 try:
-                    page = await self._lists.page(kind, connection, cursor, channel.principal)
+                    page = await self._lists.page(kind, connection, spent.cursor, channel.principal)
                 except (MethodNotFound, FeatureUnavailable):
                     return ProvidedPage()
         except DovetailError as problem:
             raise self._told(problem) from problem
+        following = spent.after(page.next, clock() - began)
+        partial = page.partial
+        if following is not None and following.is_enough:
+            self._tell_of_cut(kind, following)
+            following, partial = None, True
+        onward = None if following is None else str(following)
         items, hints = [self._provided(kind, each) for each in page.items], page.hints
         if hints is None:  # it tells of changes, so the app may say how long to keep it
-            return ProvidedPage(items, page.next, page.partial)
+            return ProvidedPage(items, onward, partial)
         scope = "public" if hints.public else "private"
-        return ProvidedPage(items, page.next, page.partial, ttl=hints.ttl, scope=scope)
+        return ProvidedPage(items, onward, partial, ttl=hints.ttl, scope=scope)
+
+    def _tell_of_cut(self, kind: ListKind, spent: ListSpending) -> None:
+        if self._seldom.due(("not all", kind)):
+            log.warning(
+                "%s: not all its %s are listed: there were %d pages in %g seconds, and more to come (said once a"
+                " minute)",
+                self.label,
+                kind,
+                spent.pages,
+                spent.milliseconds / 1000,
+            )
 
     async def _found(self, kind: ListKind, call: Call, channel: Channel, name: str) -> Any:
         there = self._connections.at_hand(call, channel)

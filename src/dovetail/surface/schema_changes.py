@@ -193,13 +193,18 @@ class _SideBySide:
     def _words(self, old: Shape, new: Shape, path: tuple[str, ...]) -> Iterator[SchemaChange]:
         place = _pointer(path, self._new, self._new)
         for word, severity, what, why in _WORDS:
-            before = next((node[word] for node in old.nodes if word in node), None)
-            after = next((node[word] for node in new.nodes if word in node), None)
+            before: Any = next((node[word] for node in old.nodes if word in node), UNSET)
+            after: Any = next((node[word] for node in new.nodes if word in node), UNSET)
             if before != after:
                 told = (
-                    what if len(f"{before}{after}") > 80 else f"{what}: {shown(before)} became {shown(after)}"
+                    what if len(f"{before}{after}") > 80 else f"{what}: {_said(before)} became {_said(after)}"
                 )
                 yield SchemaChange(severity, path, f"{place}/{word}".lstrip("/"), told, why)
+
+
+def _said(value: Any) -> str:
+    """What a schema says, or that it says nothing."""
+    return "none" if value is UNSET else shown(value)
 
 
 _WORDS: Final[tuple[tuple[str, Severity, str, str], ...]] = (
