@@ -89,6 +89,25 @@ def test_no_byte_of_a_server_acts(tmp_path: Path) -> None:
         assert each not in text, repr(each)
 
 
+def test_it_ends_when_its_terminal_goes_without_a_word() -> None:
+    """No signal comes where the terminal is not its own: what reads keys would go round for ever."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        INSPECT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(),
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        said = b""
+        while b"No servers yet" not in said:
+            said += os.read(ours, 65536)
+        os.close(ours)
+        assert process.wait(60) == 0
+
+
 def in_terminal(
     words: list[str], *keys: bytes, until: bytes = b"Servers", env: dict[str, str] | None = None
 ) -> tuple[int, bytes]:

@@ -5,13 +5,21 @@ Specification: none; docs/inspector-terminal.md.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
+from typing import TYPE_CHECKING, Final
 
 from ..inspection import Inspection
 
+if TYPE_CHECKING:
+    from .app import InspectorTerminal
+
 __all__ = ["NoTerminal", "check_terminal", "run"]
+
+_LOOK: Final = 1.0
+"""Seconds between two looks whether the terminal is still there."""
 
 
 class NoTerminal(Exception):
@@ -44,7 +52,28 @@ async def run(inspection: Inspection) -> int:
     # which is seen while one scrolls.
     gc.collect()
     gc.freeze()
+    terminal = InspectorTerminal(inspection)
+    watching = asyncio.create_task(_leave_with_terminal(terminal))
     try:
-        return await InspectorTerminal(inspection).run_async() or 0
+        return await terminal.run_async() or 0
     finally:
+        watching.cancel()
         gc.unfreeze()
+
+
+async def _leave_with_terminal(terminal: InspectorTerminal) -> None:
+    """Leave where the terminal is gone. A signal tells of that, but not who started this without one of its own; what
+    reads keys would find their end again and again, for ever.
+    """
+    try:
+        import termios
+    except ImportError:  # on Windows
+        return
+    keys = sys.__stdin__
+    while keys is not None:
+        await asyncio.sleep(_LOOK)
+        try:
+            termios.tcgetattr(keys)
+        except (termios.error, ValueError):
+            terminal.exit()
+            return
