@@ -124,7 +124,7 @@ class ParkedCall:
                     raise ParkingLost("the call waited too long for its answers, and was taken back")
                 return task.result()
             if self._open:
-                await self._gather()
+                await self._gather(task)
                 asked = {key: (method, params) for key, (method, params, _) in self._open.items()}
                 if asked and not task.done():
                     return PendingQuestions(asked)
@@ -132,9 +132,13 @@ class ParkedCall:
             self._wake.clear()
             await self._wake.wait()
 
-    async def _gather(self) -> None:
-        """Wait until no further question comes: those that were asked together go out together."""
+    async def _gather(self, task: asyncio.Task[Raw]) -> None:
+        """Wait until no further question comes: those that were asked together go out together. Once the call has
+        ended, none does.
+        """
         for _ in range(_MOST):
+            if task.done():
+                return
             self._wake.clear()
             try:
                 async with asyncio.timeout(_QUIET):
