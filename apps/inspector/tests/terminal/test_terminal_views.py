@@ -192,7 +192,7 @@ async def test_findings_and_logs_are_shown(tmp_path, monkeypatch):
             if isinstance(line.value, dict) and line.value.get("method") == "tools/call":
                 yield Finding(line.n, "odd-one", "warning", "[b]I don't like it[/b]", "", "", "", "client")
 
-    monkeypatch.setattr(transcript, "Linter", Grumbler)
+    monkeypatch.setattr(transcript, "_linter", Grumbler)
     async with Inspection() as inspection:
         server = await kitchen(inspection, tmp_path)
         await ended(inspection, inspection.call(server.id, CallRequest(kind="tool", name="fail")))

@@ -79,13 +79,14 @@ export function VirtualList(props: VirtualListProps) {
   useEffect(() => onRange?.(first, end), [first, end]);
 
   const scroll = () => {
-    const at = box.current!.scrollTop;
+    if (!box.current) return; // the browser tells of it a frame later, and the list may be gone
+    const at = box.current.scrollTop;
     // A place that was set by `move` says less exactly what `top` says already.
     if (Math.abs(at - placed.current) > 1) {
       placed.current = -1;
       setTop(at * scale);
     }
-    atEnd.current = box.current!.scrollTop + height >= shown - rowHeight;
+    atEnd.current = at + height >= shown - rowHeight;
   };
   const wheel = (event: WheelEvent) => {
     if (scale === 1 || event.ctrlKey || !event.deltaY) return;
