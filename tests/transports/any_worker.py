@@ -22,11 +22,15 @@ def same(x: str) -> str:
     return x
 
 
+def spoken(word: str = "text") -> str:
+    return word
+
+
 for each in NAMES:
     app.add_tool(text, name=each)
     app.resource(f"note://{each}", name=each)(text)
     app.resource(f"{each}://{{x}}", name=each)(same)
-    app.prompt(name=each)(text)
+    app.prompt(name=each)(spoken)
 
 
 @app.tool

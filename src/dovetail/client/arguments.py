@@ -26,13 +26,10 @@ def as_json(what: str, value: Any) -> bytes:
         written = codec.encode(dict(cast("Mapping[str, Any]", value)), _hooked)
     except _UNFIT as problem:
         raise LocalProtocolError(f"{what} can't be sent as JSON: {problem}") from None
-    if b"null" in written:
-        from ..protocol.no_number import no_number  # what has no null has none
-
-        if (told := no_number(value)) is not None:
-            raise LocalProtocolError(
-                f"{what} can't be sent as JSON, which has no such number: {told}; give None or a text"
-            )
+    if (told := codec.no_number_in(value, written)) is not None:
+        raise LocalProtocolError(
+            f"{what} can't be sent as JSON, which has no such number: {told}; give None or a text"
+        )
     return written
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "encode",
     "fields",
     "fits",
+    "no_number_in",
     "reader",
     "struct_members",
     "tree",
@@ -48,6 +49,8 @@ _EXTRA_MARK: Final = f'"{EXTRA_KEY}":'.encode()
 _UNKNOWN_MARK: Final = f'"{UNKNOWN_TAG}"'.encode()
 #: The first byte of the letter that both begin with. Hardly any text has it, and one byte is found at once.
 _RARE: Final = UNKNOWN_TAG.encode()[0]
+
+_NULL: Final = b"null"
 
 #: Documents beyond this size are not encoded again just to see whether anything was dropped.
 _LARGE: Final = 64 * 1024
@@ -96,6 +99,17 @@ def reader(kind: type[T]) -> Reader[T]:
     if found is None:
         found = _readers[kind] = Reader(kind)
     return found
+
+
+def no_number_in(value: Any, written: bytes) -> str | None:
+    """Where plain JSON values have NaN or an infinity, and which, given what they were written as; None where all of
+    them are in there. The encoder writes such a number as null: what has no null has none.
+    """
+    if _NULL not in written:
+        return None
+    from .no_number import no_number
+
+    return no_number(value)
 
 
 def encode(value: Any, write: Callable[[Any], bytes] = _encoder.encode) -> bytes:

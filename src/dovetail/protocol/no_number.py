@@ -1,17 +1,15 @@
 """Numbers that JSON does not have: NaN and the infinities.
 
-The encoder writes them as null, which is no number; so what is written for somebody else is looked at first. Where no
-null was written there is none of them, and that is seen at once.
+The encoder writes them as null, which is no number; so what is written for somebody else is looked at first, where
+a null was written.
 
 Specification: basic/index (JSON-RPC 2.0, RFC 8259 section 6).
 """
 
 from math import isfinite
-from typing import Any, Final, cast
+from typing import Any, cast
 
-__all__ = ["no_number", "no_number_in"]
-
-_NULL: Final = b"null"
+__all__ = ["no_number"]
 
 
 def no_number(value: Any) -> str | None:
@@ -20,11 +18,6 @@ def no_number(value: Any) -> str | None:
     """
     found = _found(value, "")
     return None if found is None else f"{found[0] or 'the value'} is {found[1]}"
-
-
-def no_number_in(value: Any, written: bytes) -> str | None:
-    """The same, for a value that was written already: it is gone through only if that has a null."""
-    return no_number(value) if _NULL in written else None
 
 
 def _found(value: Any, place: str) -> tuple[str, float] | None:

@@ -20,7 +20,6 @@ import msgspec
 from ..protocol import codec
 from ..protocol.errors import DovetailError, ToolError
 from ..protocol.json_size import json_size
-from ..protocol.no_number import no_number_in
 from ..protocol.schema.validator import SchemaError, Validator, compile_schema, explain
 from ..protocol.types.content import BLOCKS
 from . import describing, hints, native, pydantic_models
@@ -201,7 +200,7 @@ class DataPlan:
 
     def _refuse_no_number(self, plain: Any, written: bytes) -> None:
         """Raise `OutputMismatch` for NaN and the infinities, which the encoder writes as null."""
-        if (told := no_number_in(plain, written)) is not None:
+        if (told := codec.no_number_in(plain, written)) is not None:
             raise OutputMismatch(
                 f"{self._name}() returned a number that JSON does not have: {told}; return None or a text in its place"
             )

@@ -20,7 +20,6 @@ from msgspec import UNSET, Raw
 
 from ..protocol import codec
 from ..protocol.errors import FeatureUnavailable, LocalProtocolError
-from ..protocol.no_number import no_number_in
 from ..protocol.session import SessionState
 from ..protocol.types.wire import Open
 from ..runtime.channel import Channel
@@ -150,7 +149,7 @@ def _written(key: str, value: Any) -> Raw:
         data = _encode(plain)
     except Exception as problem:
         raise LocalProtocolError(f"{key!r} can't be kept in the session: {problem}") from problem
-    if (told := no_number_in(plain, data)) is not None:
+    if (told := codec.no_number_in(plain, data)) is not None:
         raise LocalProtocolError(f"{key!r} can't be kept in the session: JSON has no such number, {told}")
     return Raw(data)
 

@@ -20,7 +20,6 @@ from msgspec import Raw
 
 from ..protocol import codec
 from ..protocol.errors import LocalProtocolError
-from ..protocol.no_number import no_number_in
 from ..protocol.types.wire import Open
 from . import native, pydantic_models
 
@@ -54,7 +53,7 @@ class StepCodec:
             raise LocalProtocolError(
                 f"the result of the step {self._name!r} can't be recorded as JSON: {problem}"
             ) from problem
-        if (told := no_number_in(plain, data)) is not None:
+        if (told := codec.no_number_in(plain, data)) is not None:
             raise LocalProtocolError(
                 f"the result of the step {self._name!r} can't be recorded: JSON has no such number, {told}"
             )
