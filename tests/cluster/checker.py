@@ -114,8 +114,14 @@ def _endings(one: _Operation, faults: Sequence[Fault]) -> Iterator[Violation]:
     (outcome,) = one.outcomes
     if outcome.how == "hung":
         accepted = [each.status for each in one.opened]
+        came = [each.what if isinstance(each, Read) else f"resumed {each.status}" for each in one.told]
+        said = [each.status for each in one.replies]
+        broken = [(each.what, round(each.at, 2), round(each.until, 2)) for each in faults]
         yield Violation(
-            "lost", number, f"{invoke.what} {invoke.key}, answered with {accepted}: nothing more came"
+            "lost",
+            number,
+            f"{invoke.what} {invoke.key} at {invoke.at:.2f}, answered with {accepted}: nothing more came after"
+            f" {came}, replies {said}; faults: {broken}",
         )
         return
     if outcome.how in ("answer", "cancelled", "closed"):
