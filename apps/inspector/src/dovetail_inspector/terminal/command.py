@@ -9,12 +9,10 @@ import asyncio
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from ..inspection import Inspection
-
-if TYPE_CHECKING:
-    from .app import InspectorTerminal
 
 __all__ = ["NoTerminal", "check_terminal", "run"]
 
@@ -53,7 +51,7 @@ async def run(inspection: Inspection) -> int:
     gc.collect()
     gc.freeze()
     terminal = InspectorTerminal(inspection)
-    watching = asyncio.create_task(_leave_with_terminal(terminal))
+    watching = asyncio.create_task(_leave_with_terminal(terminal.exit))
     try:
         return await terminal.run_async() or 0
     finally:
@@ -61,7 +59,7 @@ async def run(inspection: Inspection) -> int:
         gc.unfreeze()
 
 
-async def _leave_with_terminal(terminal: InspectorTerminal) -> None:
+async def _leave_with_terminal(leave: Callable[[], object]) -> None:
     """Leave where the terminal is gone. A signal tells of that, but not who started this without one of its own; what
     reads keys would find their end again and again, for ever.
     """
@@ -75,5 +73,5 @@ async def _leave_with_terminal(terminal: InspectorTerminal) -> None:
         try:
             termios.tcgetattr(keys)
         except (termios.error, ValueError):
-            terminal.exit()
+            leave()
             return
