@@ -153,9 +153,17 @@ class Process:
         return line
 
     def wait(self, timeout: float) -> int:
-        """Wait for its end; gives its exit status. Raises `Broken` when it takes longer."""
+        """Wait for its end, and notice it at once, where `subprocess` looks each 50 ms; gives its exit status. Raises
+        `Broken` when it takes longer.
+        """
+        if self._process.returncode is None:
+            told = os.pidfd_open(self.pid)
+            try:
+                select.select((told,), (), (), timeout)
+            finally:
+                os.close(told)
         try:
-            return self._process.wait(timeout)
+            return self._process.wait(1.0)
         except subprocess.TimeoutExpired:
             raise Broken(f"{self.command} did not end within {timeout:.0f} s{self.said()}") from None
 
