@@ -143,3 +143,17 @@ def test_a_prompt_that_lacks_what_an_earlier_completer_completes_is_refused() ->
     refused(lambda: app.add_prompt(orders), told)
     app.remove_completion("orders", "crew")
     app.add_prompt(orders)
+
+
+def test_templates_that_come_and_go_are_forgotten() -> None:
+    app = App("x")
+
+    def read(id: str) -> str:
+        return id
+
+    for number in range(300):
+        app.add_resource(read, f"kept{number}://{{id}}", name="kept")
+        app.remove_resource(f"kept{number}://{{id}}")
+    assert len(app._catalog._shapes) <= 101
+    app.add_resource(read, "note://{id}", name="note")
+    app.add_resource(read, "note://{id}", name="note", replace=True)

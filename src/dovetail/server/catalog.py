@@ -195,6 +195,13 @@ class Catalog:
         if other != template and self.templates.get(other.template) is not None:
             return other
         self._shapes[template.shape] = template
+        if len(self._shapes) > 2 * len(self.templates) + 100:  # templates that were removed
+            known = {
+                shape: each
+                for shape, each in self._shapes.items()
+                if self.templates.get(each.template) is not None
+            }
+            self._shapes = {**known, template.shape: template}
         return None
 
     def target_of(self, call: Call) -> tuple[str, str]:
