@@ -11,7 +11,7 @@ from postgres_server import PROGRAMS, PostgresServer
 from redis_server import RedisServer, running_server
 from store_places import Place, place_of, sqlite_place
 
-from dovetail.client import eras
+from dovetail.client import client_records, eras
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +53,12 @@ async def lasting(tmp_path: Path) -> AsyncIterator[Place]:
     made = sqlite_place(tmp_path / "kept")
     yield made
     await made.close()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client goes on without a store that is slow; on a busy machine each is, now and then."""
+    monkeypatch.setattr(client_records, "PATIENCE", 60.0)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from store_places import Place
 from test_client_memory import STATEFUL, described, opening, told
 
 from dovetail import Client
-from dovetail.client import ClientStore, eras
+from dovetail.client import ClientStore, client_records, eras
 from dovetail.errors import LocalProtocolError
 from dovetail.security import KeyRing
 from dovetail.stores import KeyValueBounds, MemoryStore, RedisStore, StoreBounds, StoreFull
@@ -103,6 +103,26 @@ async def test_a_store_that_is_away_costs_a_warning(tmp_path: Path, caplog: pyte
         assert await anew(command, ClientStore(store, keys=KEYS)) == ["server/discover", "initialize"]
         assert await anew(command, ClientStore(store, keys=KEYS)) == ["initialize"]
     finally:
+        await store.aclose()
+        server.kill()
+
+
+async def test_a_store_that_does_not_answer_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_records, "PATIENCE", 0.2)
+    monkeypatch.setattr(client_records, "PAUSE", 3600.0)
+    server = RedisServer(tmp_path / "redis").start()
+    script = tmp_path / "server.py"
+    script.write_text(STATEFUL)
+    store = RedisStore(server.url, timeout=60.0)
+    try:
+        server.pause()
+        setting = ClientStore(store, keys=KEYS)
+        assert await anew([sys.executable, str(script)], setting) == ["server/discover", "initialize"]
+        assert caplog.text.count("it did not answer within 0.2 s") == 1
+    finally:
+        server.resume()
         await store.aclose()
         server.kill()
 

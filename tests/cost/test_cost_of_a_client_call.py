@@ -13,14 +13,11 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
-import msgspec
 import pytest
+from counting import Counted, fewest
 
-import dovetail
 from dovetail import App, Client, Context
 from dovetail.protocol import names
 from dovetail.protocol.revisions import STATELESS
@@ -30,7 +27,6 @@ from dovetail.transports.http1.client.http1_backend import HTTP1Backend
 from dovetail.transports.http_client.transport import HTTPTransport
 from dovetail.transports.stdio.descriptor_io import DescriptorWriter
 
-SOURCE = Path(dovetail.__file__).parent
 #: Functions of ours that one call runs through: of the client alone over HTTP, of both sides in memory.
 FUNCTIONS = {"http": 58, "memory": 83}
 #: Functions of ours that a request runs through below the transport, its answer of three headers included.
@@ -62,30 +58,6 @@ OF_A_ROUND = 152
 def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the oracle, which reads every message of the other tests: here its work would be counted too."""
     monkeypatch.setattr(tap, "listeners", [])
-
-
-class Counted:
-    """Counts what runs while it is entered: functions of ours, and the codec's work."""
-
-    def __init__(self) -> None:
-        self.functions: Counter[str] = Counter()
-        self.codec: Counter[str] = Counter()
-
-    def __enter__(self) -> Counted:
-        sys.setprofile(self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.setprofile(None)
-
-    def _note(self, frame: FrameType, event: str, what: Any) -> None:
-        # A coroutine that goes on is no new call.
-        if event == "call" and frame.f_lasti <= 4 and frame.f_code.co_filename.startswith(str(SOURCE)):
-            self.functions[frame.f_code.co_qualname] += 1
-        elif event == "c_call" and isinstance(
-            getattr(what, "__self__", None), (msgspec.json.Decoder, msgspec.json.Encoder)
-        ):
-            self.codec[what.__name__] += 1
 
 
 class Posted:
@@ -186,8 +158,7 @@ async def connected(way: str) -> AsyncIterator[Client]:
 @pytest.mark.parametrize("way", ["http", "memory"])
 async def test_functions_of_a_client_call(way: str) -> None:
     async with connected(way) as client:
-        with Counted() as counted:
-            await client.call_tool("add", {"a": 1, "b": 2})
+        counted = await fewest(lambda: client.call_tool("add", {"a": 1, "b": 2}))
     assert counted.functions.total() <= FUNCTIONS[way], counted.functions.most_common()
 
 
@@ -196,8 +167,7 @@ async def test_codings_of_a_client_call() -> None:
     that it has no member that nobody knows.
     """
     async with connected("http") as client:
-        with Counted() as counted:
-            await client.call_tool("add", {"a": 1, "b": 2})
+        counted = await fewest(lambda: client.call_tool("add", {"a": 1, "b": 2}))
     assert counted.codec.total() <= 2 + 2 + 1
 
 
@@ -332,11 +302,11 @@ async def test_functions_and_seals_of_a_round(monkeypatch: pytest.MonkeyPatch) -
         return first + second
 
     await a_round()
-    _, plain = await post("add", arguments={"a": 1, "b": 2})
-    _, plain = await post("add", arguments={"a": 1, "b": 2})
+    # What is done by the clock falls into some of them at most.
+    plain = min([(await post("add", arguments={"a": 1, "b": 2}))[1] for _ in range(5)])
     sealed.clear()
-    functions = await a_round()
-    assert sealed == {"seal": 1, "open": 1}
+    functions = min([await a_round() for _ in range(5)])
+    assert sealed == {"seal": 5, "open": 5}
     assert functions - 2 * plain <= OF_A_ROUND, (functions, plain)
     await app.service.stop()
 

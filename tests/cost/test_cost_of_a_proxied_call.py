@@ -7,7 +7,8 @@ the commit what it buys.
 from __future__ import annotations
 
 import pytest
-from test_cost_of_a_client_call import Counted, small_app
+from counting import fewest
+from test_cost_of_a_client_call import small_app
 
 from dovetail import App, Client
 from dovetail.gateway import Gateway
@@ -32,8 +33,7 @@ async def counted(target: App, tool: str) -> tuple[int, int]:
     async with Client(target) as client:
         for _ in range(5):
             assert (await client.call_tool(tool, {"a": 1, "b": 2})).text == "3"
-        with Counted() as found:
-            await client.call_tool(tool, {"a": 1, "b": 2})
+        found = await fewest(lambda: client.call_tool(tool, {"a": 1, "b": 2}))
     await target.service.stop()
     return found.functions.total(), found.codec.total()
 

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from test_cost_of_a_call import Counted, Wire, call
+from counting import fewest
+from test_cost_of_a_call import Wire, call
 
 from dovetail import App, Context
 from dovetail.protocol import names
@@ -79,13 +80,8 @@ async def ready() -> tuple[App, dict[str, Callable[[], Awaitable[bytes]]]]:
 @pytest.mark.parametrize("half", ["asks", "answers"])
 async def test_functions_and_codings_of_a_round(half: str) -> None:
     app, requests = await ready()
-    counts: list[Counted] = []
-    for _ in range(3):  # what is done once a second falls into one of them at most
-        with Counted() as counted:
-            await requests[half]()
-        counts.append(counted)
-    counted = min(counts, key=lambda each: each.functions)
-    assert counted.functions <= CALLS[half], counted.functions
+    counted = await fewest(requests[half])
+    assert counted.functions.total() <= CALLS[half], counted.functions.most_common()
     assert counted.codec["decode"] <= DECODINGS[half]
     assert counted.codec["encode"] <= ENCODINGS[half]
     await app.service.stop()
