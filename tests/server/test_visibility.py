@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from visible_apps import (
     CALLERS,
     CHANGES,
@@ -19,6 +19,7 @@ from visible_apps import (
     Built,
     CallerWire,
     EntrySpec,
+    MountSpec,
     SourceSpec,
     candidates,
     name_in,
@@ -28,6 +29,15 @@ from dovetail.protocol.uri_template.template import URITemplate
 from dovetail.runtime import hub
 
 ERAS = ("2025-11-25", "2026-07-28")
+#: A tool without versions stands between two versions: the first shadows it, and it shadows nothing.
+_BETWEEN_VERSIONS = SourceSpec(
+    (EntrySpec("tools", "t1", version="1"),),
+    1,
+    mounts=tuple(
+        MountSpec(None, SourceSpec((EntrySpec("tools", "t1", version=version),), 1, dynamic=True))
+        for version in (None, "2")
+    ),
+)
 METHODS = {"tools": "tools/call", "prompts": "prompts/get", "resources": "resources/read"}
 ALL_VERSIONS = ("1", "2", "9", "10")
 _REFERENCES = {"prompts": ("ref/prompt", "name", "topic"), "templates": ("ref/resource", "uri", "name")}
@@ -166,6 +176,7 @@ async def check_tree(spec: SourceSpec, revision: str, asking: list[str]) -> None
 @pytest.mark.parametrize("revision", ERAS)
 @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
 @given(spec=TREES, asking=WHO)
+@example(spec=_BETWEEN_VERSIONS, asking=["ada", "ada with a"])
 def test_what_is_listed_is_what_can_be_used(spec: SourceSpec, asking: list[str], revision: str) -> None:
     asyncio.run(check_tree(spec, revision, asking))
 

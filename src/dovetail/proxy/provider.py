@@ -281,7 +281,7 @@ class ProxyProvider(Provider):
             return None
         if call.method != names.RESOURCES_READ:
             return await super().find_resource(call, channel, uri)
-        return self._provided("resources", Resource(uri=uri, name=uri))
+        return Provided(described=Resource(uri=uri, name=uri), answer=self._uses["use"], unlisted=True)
 
     async def _page(
         self, kind: ListKind, call: Call, channel: Channel, cursor: str | None

@@ -52,6 +52,14 @@ _LIST_OF: Final[dict[str, ListKind]] = {
 }
 
 
+class MountedHearing(Protocol):
+    """What one listener hears of mounted resources that have to be asked for; see `HeardResources`."""
+
+    def must_ask(self, change: Change) -> bool: ...
+
+    async def hears(self, change: Change) -> bool: ...
+
+
 class Mounted(Protocol):
     """What is mounted on an app; see `Composition`. Apps on which nothing is mounted load nothing of it."""
 
@@ -82,6 +90,12 @@ class Mounted(Protocol):
     def hides(self, kind: str, principal: Principal) -> bool: ...
 
     def hears(self, uri: str, principal: Principal) -> bool: ...
+
+    def must_ask(self, uri: str, principal: Principal) -> bool: ...
+
+    async def shows(self, call: Call, channel: Channel, uri: str) -> bool | None: ...
+
+    def heard(self, call: Call, channel: Channel) -> MountedHearing | None: ...
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]: ...
 

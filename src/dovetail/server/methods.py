@@ -313,6 +313,7 @@ class Methods:
         del params
         call.forget()  # it goes on for days, and needs only what was read of it
         hears = self._catalog.hearing(channel.principal, channel.transport)
+        heard = None if self._catalog.mounted is None else self._catalog.mounted.heard(call, channel)
         subscription = self._hub.subscribe(
             listening.wants
             if hears is everything and tells is None
@@ -320,7 +321,9 @@ class Methods:
                 listening.wants(change) and hears(change) and (tells is None or tells(change))
             ),
             until=channel.principal.expires,
-            try_deliver=lambda change: channel.tell(listening.message(change)),
+            try_deliver=lambda change: (
+                (heard is None or not heard.must_ask(change)) and channel.tell(listening.message(change))
+            ),
             doubted=listening.missed,
         )
         channel.lapse = subscription.close
@@ -329,7 +332,8 @@ class Methods:
                 await self._catalog.mounted.watch(watched)
             await channel.emit(listening.acknowledgement())
             async for change in subscription:
-                await channel.emit(listening.message(change))
+                if heard is None or await heard.hears(change):
+                    await channel.emit(listening.message(change))
         finally:
             subscription.close()
             channel.lapse = None  # or both would keep each other, and all that was subscribed to

@@ -39,7 +39,7 @@ from ...security.principal import Principal
 from ..catalog import ListKind
 from ..entries import CacheScope
 from .calls import of_version, typed
-from .provider import Offer, Provided, ProvidedPage, Provider, name_of
+from .provider import Offer, Provided, ProvidedPage, Provider, as_listed, name_of
 from .versions import asked_version, chosen, marked
 
 _LISTS: Final[dict[ListKind, tuple[str, type[Result], str]]] = {
@@ -155,6 +155,8 @@ class AppProvider(Provider):
     ) -> Provided[Resource] | Provided[ResourceTemplate] | None:
         """The resource of a URI, or the template that it fits, if the caller may know of it."""
         found = await self._entries().find_resource(call, channel, uri)
+        if self._middleware:  # which may judge by all that lists say
+            found = await as_listed(self._entries(), found, call, channel, uri)
         kind: ListKind = "resources" if found and isinstance(found.described, Resource) else "templates"
         return await self._left(kind, found, call, channel)
 
@@ -241,6 +243,20 @@ class AppProvider(Provider):
     def hears(self, uri: str, principal: Principal) -> bool:
         """Whether a caller may hear of a change in a resource."""
         return self._entries().hears(uri, principal)
+
+    def must_ask(self, uri: str, principal: Principal) -> bool:
+        """Whether the app has to be asked if a caller sees a resource: middleware may hide what it has."""
+        entries = self._entries()
+        return entries.must_ask(uri, principal) or (
+            bool(self._middleware) and entries.may_have("resources", uri)
+        )
+
+    async def shows(self, call: Call, channel: Channel, uri: str) -> bool | None:
+        """Whether who asks sees the resource of a URI; None where there is none."""
+        shown = await self._entries().shows(call, channel, uri)
+        if not shown or not self._middleware:
+            return shown
+        return await self.find_resource(call, channel, uri) is not None
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
         """The scopes that a caller lacks to hear of a resource."""

@@ -182,19 +182,18 @@ class Composite(Provider):
     ) -> bool:
         """Whether what answers to that name comes before those of a provider."""
         name, version = thing.name, thing.version
+        before: list[Provided[Tool]] = []  # what is shadowed itself shadows nothing
         for source in self.sources[:place]:
             if source.may_have(kind, name):
                 try:
                     if version is None:
                         if await FIND[kind](source)(call, channel, name) is not None:
                             return True
-                    elif any(
-                        is_shadowed(thing, each) for each in await source.tool_versions(call, channel, name)
-                    ):
-                        return True
+                    else:
+                        before = joined(before, await source.tool_versions(call, channel, name))
                 except Exception:  # noqa: BLE001, S112 - it was told when that provider was listed
                     continue
-        return False
+        return any(is_shadowed(thing, each) for each in before)
 
     # One thing
 
@@ -290,9 +289,10 @@ class Composite(Provider):
         versions: list[Provided[Any]] = []
         for source in self.sources:
             if source.may_have(kind, name) and (found := source.known_one(kind, name, principal)) is not None:
-                if found.version is None:
-                    return chosen(versions, None) or found
-                versions.append(found)
+                if found.version is not None:
+                    versions.append(found)
+                elif not versions:
+                    return found
         return chosen(versions, None) if versions else None
 
     def tool_at_hand(self, call: Call, channel: Channel, name: str) -> Provided[Tool] | None:
@@ -332,6 +332,32 @@ class Composite(Provider):
                 else:
                     hidden = True
         return not hidden
+
+    def must_ask(self, uri: str, principal: Principal) -> bool:
+        """Whether any has to be asked if a caller sees a resource."""
+        return any(
+            source.must_ask(uri, principal) for source in self.sources if source.may_have("resources", uri)
+        )
+
+    async def shows(self, call: Call, channel: Channel, uri: str) -> bool | None:
+        """Whether any shows who asks the resource of a URI; None where none has it. Raises what the provider raised
+        that failed, if no other shows it.
+        """
+        said: bool | None = None
+        failure: Exception | None = None
+        for source in self.sources:
+            if source.may_have("resources", uri):
+                try:
+                    shown = await source.shows(call, channel, uri)
+                except Exception as problem:  # noqa: BLE001 - raised below, if nobody else has it
+                    failure = failure or problem
+                else:
+                    if shown:
+                        return True
+                    said = said if shown is None else False
+        if failure is not None:
+            raise failure
+        return said
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
         """The scopes that a caller lacks to hear of a resource: of the first that shows it, or asks for any."""

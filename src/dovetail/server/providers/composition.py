@@ -58,6 +58,7 @@ from ..checks import TOOL_NAME, TOOL_NAMES_HAVE
 from ..entries import CacheScope, failed_tool, hinted, tell_failure
 from .calls import of_version, typed
 from .composite import LIST, Composite
+from .heard import HeardResources
 from .provider import Provided, Provider
 from .transform import asking
 from .versions import asked_version, highest_first, marked
@@ -224,6 +225,18 @@ class Composition:
     def hears(self, uri: str, principal: Principal) -> bool:
         """Whether a caller, who is judged, may hear of a resource."""
         return self._mounted.hears(uri, principal)
+
+    def must_ask(self, uri: str, principal: Principal) -> bool:
+        """Whether `shows` has to be asked if a caller, who is judged, may hear of a resource."""
+        return self._mounted.must_ask(uri, principal)
+
+    async def shows(self, call: Call, channel: Channel, uri: str) -> bool | None:
+        """Whether who asks sees the resource of a URI, of the app or mounted; None where there is none."""
+        return await self.everything.shows(call, channel, uri)
+
+    def heard(self, call: Call, channel: Channel) -> HeardResources | None:
+        """What the listener that sent a call hears, where it has to be asked for; None for one who may see all."""
+        return None if asking(channel) is None else HeardResources(self, call, channel)
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
         """The scopes that a caller, who is judged, lacks to hear of a resource."""

@@ -20,6 +20,7 @@ from ..completion import Completers
 from ..entries import PromptEntry, ResourceEntry, ToolEntry
 from ..registry import Registry
 from .provider import Offer, Provided, ProvidedPage, Provider
+from .transform import asking
 
 
 class OwnEntries(Provider):
@@ -162,6 +163,13 @@ class OwnEntries(Provider):
     def hears(self, uri: str, principal: Principal) -> bool:
         """Whether a caller may hear of a change in a resource."""
         return self._catalog.may_hear_of_own(uri, principal)
+
+    async def shows(self, call: Call, channel: Channel, uri: str) -> bool | None:
+        """Whether who asks sees the resource of a URI; None where the app has none."""
+        if not self.may_have("resources", uri):
+            return None
+        principal = asking(channel)
+        return principal is None or self.hears(uri, principal)
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
         """The scopes that a caller lacks to hear of a resource."""

@@ -52,7 +52,8 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
     and used unless the call says which (`Provider.tool_versions`). ``scopes``: what a caller's token needs to use it,
     all of them; without, it is listed all the same, so that clients can ask for them. ``whole``: where a URI that a
     template reads is a part of a resource, or another name for it: that resource, and whoever does not see it reads no
-    part of it. ``task``: how a tool may be run as a task, if it may; ``asks_first``: it asks for input before it
+    part of it. ``unlisted``: a resource made of the URI that was asked for, without a look at the lists, which may say
+    more of it. ``task``: how a tool may be run as a task, if it may; ``asks_first``: it asks for input before it
     begins.
     """
 
@@ -63,6 +64,7 @@ class Provided(Struct, Generic[T], frozen=True, kw_only=True):
     version: str | None = None
     scopes: tuple[str, ...] = ()
     whole: "Provided[Resource] | None" = None
+    unlisted: bool = False
     task: TaskOptions | None = None
     asks_first: bool = False
 
@@ -232,6 +234,18 @@ class Provider:
         """Whether a caller may hear of a change in a resource, or in one below it."""
         return True
 
+    def must_ask(self, uri: str, principal: Principal) -> bool:
+        """Whether `hears` can't say if a caller sees a resource, so that `shows` is asked before the caller is told of
+        a change in it.
+        """
+        return False
+
+    async def shows(self, call: Call, channel: Channel, uri: str) -> bool | None:
+        """Whether who asks sees the resource of a URI; None where there is none (default: whether `find_resource` has
+        one).
+        """
+        return None if await self.find_resource(call, channel, uri) is None else True
+
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
         """The scopes that a caller lacks to hear of a resource: it is told which, and can ask for them."""
         return ()
@@ -322,6 +336,17 @@ async def _listed(
         cursor = page.next
 
 
+async def as_listed(
+    provider: Provider, found: Provided[Any] | None, call: Call, channel: Channel, uri: str
+) -> Provided[Any] | None:
+    """What a provider found for a URI, as its lists have it: for whoever judges by more than the URI. What no list
+    names stays as it was found.
+    """
+    if found is None or not found.unlisted:
+        return found
+    return await Provider.find_resource(provider, call, channel, uri) or found
+
+
 def fits(template: str, uri: str) -> bool:
     """Whether a URI can be made of a template."""
     try:
@@ -357,6 +382,7 @@ __all__ = [
     "ProvidedPage",
     "Provided",
     "Provider",
+    "as_listed",
     "fits",
     "known_reader",
     "name_of",

@@ -54,6 +54,8 @@ def namespace(prefix: str) -> Transform:
 
 
 class _Prefixed(Transform):
+    by_name = True
+
     def __init__(self, prefix: str) -> None:
         self._names = f"{prefix}_"
         self._uris = f"{prefix}/"
@@ -141,6 +143,8 @@ def rename(
 
 
 class _Rename(Transform):
+    by_name = True
+
     def __init__(self, names: dict[str, str], kind: ListKind) -> None:
         self._new = names
         self._old = {new: old for old, new in names.items()}
@@ -288,6 +292,8 @@ def tag(*tags: str) -> Transform:
 
 
 class _Tagged(_EachKind):
+    by_name = True
+
     def __init__(self, tags: frozenset[str]) -> None:
         self._tags = tags
 
@@ -312,6 +318,8 @@ def describe(words: Mapping[str, str | Described]) -> Transform:
 
 
 class _Words(_EachKind):
+    by_name = True
+
     def __init__(self, words: Mapping[str, Described]) -> None:
         self._words = words
 

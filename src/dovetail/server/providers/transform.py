@@ -24,7 +24,7 @@ from ...protocol.types import Prompt, Resource, ResourceTemplate, Tool
 from ...runtime.channel import Channel
 from ...security.principal import Principal
 from ..access import is_judged
-from .provider import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider, known_reader
+from .provider import AskingRunner, ListKind, Offer, Provided, ProvidedPage, Provider, as_listed, known_reader
 from .versions import asked_version, chosen
 
 _MAX_PRINTS: Final = 1000
@@ -36,10 +36,13 @@ class Transform:
     The methods of a kind are given a thing and who asks (None: one on this machine, who may see all), and give it as it
     is shown, or None for one that is not. ``inner_name`` gives the name, URI or template by which the provider knows
     what is asked for by a name, None where there can be nothing; ``shown_uri`` how a URI of the provider's is shown,
-    also where results and changes name it. ``by_caller``: set it where what is shown depends on who asks.
+    also where results and changes name it. ``by_caller``: set it where what is shown depends on who asks. ``by_name``:
+    set it where it depends on nothing but the name: then to read a resource of a proxy, which knows what it is only
+    from the upstream's lists, costs no look at these.
     """
 
     by_caller: bool = False
+    by_name: bool = False
 
     def __call__(self, provider: Provider) -> Provider:
         """The provider, shown so."""
@@ -78,6 +81,10 @@ class Transformed(Provider):
     def __init__(self, inner: Provider, transform: Transform) -> None:
         self._inner = inner
         self._transform = transform
+        self._judges_readers = not transform.by_name and (
+            type(transform).resource is not Transform.resource
+            or type(transform).template is not Transform.template
+        )
         self._prints: OrderedDict[Hashable, Hashable] = OrderedDict()
         self._show: dict[ListKind, Callable[[Provided[Any], Principal | None], Provided[Any] | None]] = {
             "tools": transform.tool,
@@ -158,6 +165,8 @@ class Transformed(Provider):
         """The resource that is shown under a URI, or the template that it fits."""
         inner = self._transform.inner_name("resources", uri)
         found = None if inner is None else await self._inner.find_resource(call, channel, inner)
+        if inner is not None and self._judges_readers:
+            found = await as_listed(self._inner, found, call, channel, inner)
         if found is None:
             return None
         if isinstance(found.described, Resource):
@@ -245,6 +254,26 @@ class Transformed(Provider):
             and self._inner.hears(inner, principal)
             and not self._hides(uri, inner, principal)
         )
+
+    def must_ask(self, uri: str, principal: Principal) -> bool:
+        """Whether a provider has to be asked if a caller sees a resource."""
+        inner = self._transform.inner_name("resources", uri)
+        if inner is None or not self._inner.may_have("resources", inner):
+            return False
+        if self._inner.must_ask(inner, principal):
+            return True
+        kinds: tuple[ListKind, ...] = ("resources", "templates")
+        return self._transform.by_caller and any(
+            self._inner.fingerprint(each, principal) is None for each in kinds
+        )
+
+    async def shows(self, call: Call, channel: Channel, uri: str) -> bool | None:
+        """Whether who asks sees the resource of a URI; None where there is none."""
+        inner = self._transform.inner_name("resources", uri)
+        shown = None if inner is None else await self._inner.shows(call, channel, inner)
+        if not shown or not self._transform.by_caller:
+            return shown
+        return await self.find_resource(call, channel, uri) is not None
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
         """The scopes that a caller lacks to hear of a resource."""
