@@ -79,6 +79,8 @@ def test_json_with_a_mark_and_the_path_of_a_file(tmp_path) -> None:
         (b"? [a]\n: 1", "no text"),
         (b"a: 1\n---\nb: 2", "2 documents"),
         ({"openapi": "3.1.0", "x": {1, 2}.__iter__}, "no plain value"),
+        ({"openapi": "3.1.0", "paths": ["/x"]}, "is no object, from each path"),
+        ({"openapi": "3.0.3", "paths": None}, "is no object, from each path"),
     ],
 )
 def test_what_is_no_document(given, told) -> None:

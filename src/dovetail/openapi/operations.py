@@ -109,10 +109,13 @@ class LeftOut(NamedTuple):
 
 
 def operations_of(document: Document) -> tuple[list[APIOperation], list[LeftOut]]:
-    """All operations of a document, in its order, and those that were left out."""
+    """All operations of a document, in its order, and those that were left out. Raises `DocumentInvalid`."""
     found: list[APIOperation] = []
     left: list[LeftOut] = []
-    for path, given in mapping(document.content.get("paths")).items():
+    paths = document.content.get("paths", {})  # since 3.1 there may be none
+    if not is_mapping(paths):
+        raise DocumentInvalid('"paths" of the document is no object, from each path to its operations')
+    for path, given in paths.items():
         if not path.startswith("/"):
             continue  # x-...
         try:
