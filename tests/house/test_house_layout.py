@@ -107,6 +107,17 @@ def prints(source: Source) -> Iterator[str]:
             yield f"{source.at(node)}: print outside of a command line"
 
 
+def shared_random(source: Source) -> Iterator[str]:
+    """What draws from the generator that `random` shares disturbs programs that seed it, from threads of ours too."""
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="random"), attr=name)):
+                if name not in ("Random", "SystemRandom"):
+                    yield f"{source.at(node)}: random.{name}(); use random.SystemRandom()"
+            case ast.ImportFrom(module="random"):
+                yield f"{source.at(node)}: say random.SystemRandom() where it is used"
+
+
 def unexplained_silence(source: Source) -> Iterator[str]:
     """A silenced check has its reason beside it."""
     for number, line in enumerate(source.text.splitlines(), 1):
@@ -153,7 +164,7 @@ def from_own_front(source: Source) -> Iterator[str]:
 
 
 EVERYWHERE = (too_long, unexplained_silence, without_docstring)
-IN_PACKAGE = (vague_name, type_checking, prints, impure, from_own_front)
+IN_PACKAGE = (vague_name, type_checking, prints, shared_random, impure, from_own_front)
 
 
 @pytest.mark.parametrize("rule", EVERYWHERE, ids=lambda rule: rule.__name__)
@@ -188,6 +199,8 @@ WRONG = [
     (type_checking, "src/dovetail/x.py", "import typing\nif typing.TYPE_CHECKING:\n    pass\n"),
     (prints, "src/dovetail/server/x.py", "print('hello')\n"),
     (prints, "apps/some/src/dovetail_some/x.py", "print('hello')\n"),
+    (shared_random, "src/dovetail/client/x.py", "pause = random.uniform(0.5, 1)\n"),
+    (shared_random, "src/dovetail/client/x.py", "from random import uniform\n"),
     (impure, "src/dovetail/protocol/x.py", "async def f(): pass\n"),
     (impure, "src/dovetail/protocol/x.py", "when = datetime.now()\n"),
     (impure, "src/dovetail/protocol/x.py", "import urllib.request\n"),

@@ -493,7 +493,7 @@ class ClientConnection:
             self._restarts.append(now)
             log.warning("%s is gone (%s); starting it again", self.describe(), error)
             self.states.now("renewing", error)
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
+            await asyncio.sleep(pause * random.SystemRandom().uniform(0.5, 1))  # spreads retries
             old = self._link
             try:
                 if old is not None:

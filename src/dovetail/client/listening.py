@@ -383,7 +383,7 @@ class Subscription:
             if loop.time() - begun > _SETTLED:
                 attempts, pause = 0, _FIRST_PAUSE
             attempts += 1
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
+            await asyncio.sleep(pause * random.SystemRandom().uniform(0.5, 1))  # spreads retries
             pause = min(pause * 2, _LONGEST_PAUSE)
             try:
                 link = await self._owner.ready()

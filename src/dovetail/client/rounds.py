@@ -152,7 +152,7 @@ async def drive(
         if required.input_requests:
             pause = 0.0
         else:
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
+            await asyncio.sleep(pause * random.SystemRandom().uniform(0.5, 1))  # spreads retries
             pause = min(pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
         params = msgspec.structs.replace(
             params, input_responses=responses, request_state=required.request_state

@@ -390,7 +390,7 @@ class GatewayServer(Provider):
             self._states.now("needs_login", problem)
         else:
             longest = min(_FIRST_PAUSE * 2 ** min(failures - 1, 16), _LONGEST_PAUSE)
-            pause = longest * random.uniform(0.5, 1)  # noqa: S311 - spreads attempts, keeps no secret
+            pause = longest * random.SystemRandom().uniform(0.5, 1)  # spreads attempts
             self._states.now("failed", problem, retry_in=pause)
         try:
             async with asyncio.timeout(pause):

@@ -228,7 +228,7 @@ class HostedServer:
         else:
             if failures < self._upkeep.attempts and not isinstance(problem, LocalProtocolError):
                 longest = min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE)
-                pause = longest * random.uniform(0.5, 1)  # noqa: S311 - spreads attempts, keeps no secret
+                pause = longest * random.SystemRandom().uniform(0.5, 1)  # spreads attempts
             self._states.now("failed", problem, retry_in=pause)
         try:
             async with asyncio.timeout(pause):

@@ -107,7 +107,7 @@ class Retries(AppMiddleware):
                     if questions.asked or not self._goes_on(call, failed, latest):
                         raise
                 log.info("%s failed with %s, and is tried again", call.method, type(failed).__name__)
-                await asyncio.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - spreads attempts, keeps no secret
+                await asyncio.sleep(random.SystemRandom().uniform(0.5, 1.0) * pause)  # spreads attempts
                 pause *= 2
                 told.again()
             return await handler(call, channel)

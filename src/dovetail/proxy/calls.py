@@ -411,7 +411,7 @@ async def _asked_by_requests(passing: Passing, required: InputRequired) -> dict[
 
 async def _waited(pause: float) -> float:
     """Wait before an upstream that asked nothing is called again; how long the next time."""
-    await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
+    await asyncio.sleep(pause * random.SystemRandom().uniform(0.5, 1))  # spreads retries
     return min(pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
 
 

@@ -192,7 +192,7 @@ class ChangeRelay:
                 except Exception as problem:  # noqa: BLE001 - whatever keeps it from leaving, it is tried again
                     if self._failures.due("publish"):
                         log.warning("other processes are not told of changes, and will be later: %s", problem)
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not all at once
+                    await asyncio.sleep(pause * random.SystemRandom().uniform(0.5, 1.0))  # not all at once
                     pause = min(2 * pause, LONGEST_PAUSE)
         finally:
             with self._lock:
@@ -341,7 +341,7 @@ class ChangeRelay:
                     log.warning("changes in other processes are not heard of for now: %s", problem)
                 missed = True
                 tried()
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not all at once
+                await asyncio.sleep(pause * random.SystemRandom().uniform(0.5, 1.0))  # not all at once
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 if missed:

@@ -95,7 +95,7 @@ class StoredKeys:
                         self._app,
                         problem,
                     )
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all come at once
+            await asyncio.sleep(pause * random.SystemRandom().uniform(0.5, 1.0))  # not all at once
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _compare(self, ring: KeyRing) -> None:

@@ -159,6 +159,50 @@ async def test_a_key_is_asked_and_answered_once() -> None:
     assert len(server.sent(names.UPDATE)) == 1
 
 
+async def test_no_look_crosses_an_answer() -> None:
+    """FastMCP 4.1 takes a task for completed, without a result, that is looked at while it takes in the answer."""
+
+    class Crossed(TaskServer):
+        looking = taking = crossed = 0
+
+        def answer(self, message: dict[str, Any]) -> None:
+            if message["method"] not in (names.GET, names.UPDATE):
+                return super().answer(message)
+            self.crossed += self.taking + (self.looking if message["method"] == names.UPDATE else 0)
+            if message["method"] == names.GET:
+                self.looking += 1
+                later = self.looked
+            else:
+                self.taking += 1
+                later = self.taken
+            asyncio.get_running_loop().call_later(0.25, later, message["id"])
+            return None
+
+        def looked(self, id: Any) -> None:
+            self.looking -= 1
+            self.say_next(id)
+
+        def taken(self, id: Any) -> None:
+            self.taking -= 1
+            self.script = [DONE]
+            self.result(id)
+
+    released = asyncio.Event()
+
+    async def ann(request: ElicitRequest) -> dict[str, Any]:
+        await released.wait()
+        return {"name": "Ann"}
+
+    server = Crossed(ASKS)
+    async with client_of(server, elicitation=ann) as client:
+        call = asyncio.create_task(client.call_tool("greet"))
+        await until(lambda: len(server.sent(names.GET)) >= 2 and server.looking)
+        released.set()
+        assert (await call).value == "done"
+    assert len(server.sent(names.UPDATE)) == 1
+    assert server.crossed == 0
+
+
 async def test_a_handler_that_fails_ends_the_call_and_the_task() -> None:
     server = TaskServer(ASKS)
 

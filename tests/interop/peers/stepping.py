@@ -2,8 +2,9 @@
 
 Theory of operation: a driver is a process that connects to one server, takes the named steps one after the other, and
 prints a line of JSON for each: the step, whether it worked, and what was seen. A step never takes longer than
-`STEP_SECONDS`, and one that fails does not keep the next from being tried. The driver's exit status is 0 even if
-steps failed: whether they should have is for whoever reads the lines.
+`STEP_SECONDS`, but the first one, for which a proxy may yet start its server: it has the time of connecting. One that
+fails does not keep the next from being tried. The driver's exit status is 0 even if steps failed: whether they should
+have is for whoever reads the lines.
 
 Only the standard library is used, since each client runs in an environment of its own.
 
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 STEP_SECONDS = 10.0
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = 40.0
 NAME = "Ada"
 MODEL_SAYS = "four"
 ROOT = "file:///srv/a"
@@ -176,9 +177,9 @@ def why(error: BaseException) -> str:
 
 async def take(steps: Driven, names: tuple[str, ...]) -> None:
     """Take the steps in order."""
-    for name in names:
+    for number, name in enumerate(names):
         try:
-            async with asyncio.timeout(STEP_SECONDS):
+            async with asyncio.timeout(STEP_SECONDS if number else CONNECT_SECONDS):
                 detail = await getattr(steps, name)()
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is what is being asked for
             traceback.print_exception(error)

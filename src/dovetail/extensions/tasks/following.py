@@ -277,7 +277,8 @@ class _OpenQuestions:
         failures = 0
         while True:
             try:
-                await self._client.request(UPDATE, update, into=dict[str, Any])
+                async with self._watch.turn:
+                    await self._client.request(UPDATE, update, into=dict[str, Any])
                 return
             except DovetailError as problem:
                 if isinstance(problem, RPCError) or not is_passing(problem):

@@ -158,13 +158,14 @@ def pause_after(failures: int, problem: DovetailError | None = None) -> float:
     if wait is not None:
         return wait
     longest = min(_FIRST_PAUSE * 2 ** min(failures, 10), _LONGEST_PAUSE)
-    return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, keeps no secret
+    return longest * random.SystemRandom().uniform(0.5, 1)  # spreads retries
 
 
 class TaskWatch:
     """Looks at a task until somebody has seen enough: ``async with TaskWatch(source, task) as watch``.
 
-    ``task`` is how it was last. `wake` makes it look at once.
+    ``task`` is how it was last. `wake` makes it look at once. Who holds `turn` is not crossed by a look: there are
+    servers that take a task for completed, without a result, while they take in an answer to its question.
     """
 
     def __init__(self, source: TaskSource, task: DetailedTask, *, at_once: bool = False) -> None:
@@ -178,6 +179,7 @@ class TaskWatch:
         self._failures = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self.turn = asyncio.Lock()
         self._problem: DovetailError | None = None
         self._begun = asyncio.get_running_loop().time()
         if at_once:
@@ -210,15 +212,16 @@ class TaskWatch:
             if told is not None:
                 self._task = told
                 return told
-            self._idle.clear()
-            try:
-                self._task = await fetch(self._source, self._task.task_id)
-            except DovetailError as problem:
-                self._missed(problem)
-                continue
-            finally:
-                self._idle.set()
-                self._looked = asyncio.get_running_loop().time()
+            async with self.turn:
+                self._idle.clear()
+                try:
+                    self._task = await fetch(self._source, self._task.task_id)
+                except DovetailError as problem:
+                    self._missed(problem)
+                    continue
+                finally:
+                    self._idle.set()
+                    self._looked = asyncio.get_running_loop().time()
             self._failures = 0
             return self._task
 

@@ -140,7 +140,7 @@ class _Subscriber:
 
     async def _rest(self) -> None:
         """Wait before the next attempt, longer each time until one succeeds."""
-        await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all come at once
+        await asyncio.sleep(self._pause * random.SystemRandom().uniform(0.5, 1.0))  # not all at once
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     async def _serve(self, connection: Any, *, gap: bool) -> None:

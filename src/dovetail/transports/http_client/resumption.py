@@ -97,7 +97,7 @@ class Resumption:
         if self._awaited and self._refused:
             if self._refused > len(_REFUSED_WAITS):
                 raise ConnectionLost(f"{what} broke, and the server is gone: {self.problem}")
-            return _REFUSED_WAITS[self._refused - 1] * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load
+            return _REFUSED_WAITS[self._refused - 1] * random.SystemRandom().uniform(0.75, 1.0)
         tries, self._tries = self._tries, self._tries + 1
         if tries >= self._limit:
             cause = f": {self.problem}" if self.problem is not None else ""
@@ -105,8 +105,8 @@ class Resumption:
         asked, self._wait = max(self._wait, self._retry or 0.0), 0.0
         if tries == 0 and self._retry is not None:
             return asked
-        growing = min(_FIRST * 2 ** max(0, tries - 1), _LONGEST) * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load
-        return max(asked, growing)
+        growing = min(_FIRST * 2 ** max(0, tries - 1), _LONGEST)
+        return max(asked, growing * random.SystemRandom().uniform(0.75, 1.0))  # spreads load
 
 
 async def pause(seconds: float) -> None:
