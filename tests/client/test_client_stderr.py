@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dovetail import Client, LocalProtocolError, ServerExited
+from dovetail import Client, LocalProtocolError, RequestTimeout, ServerExited
 from dovetail.protocol.revisions import REVISIONS
 
 SERVER = r"""
@@ -156,3 +156,26 @@ async def test_a_handler_that_would_have_to_be_awaited_is_refused() -> None:
     for wrong in (handler, "stderr"):
         with pytest.raises(LocalProtocolError, match="on_stderr is a plain function"):
             Client(COMMAND, on_stderr=wrong)  # type: ignore[arg-type] - as somebody might
+
+
+SILENT = r"""
+import sys
+print("running on http://127.0.0.1:1", file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("revision", ["auto", "2025-11-25", "2026-07-28"])
+async def test_a_program_that_is_no_server_is_told_from_a_slow_one(revision: str) -> None:
+    """One that serves HTTP, say, and never reads its standard input."""
+    heard = Heard()
+    options: dict[str, Any] = {"revision": revision, "timeout": 0.5, "probe_timeout": 0.1, "on_stderr": heard}
+    client = Client([sys.executable, "-c", SILENT], **options)
+    with pytest.raises(RequestTimeout) as failure:
+        async with client:
+            pass
+    told = str(failure.value)
+    assert told.count("it runs, and has sent no message: a server that is started reads") == 1
+    assert "is named by its URL" in told
+    if heard.lines:
+        assert told.endswith("; it last wrote: running on http://127.0.0.1:1")

@@ -35,6 +35,35 @@ async def test_a_uri_that_fits_an_earlier_template_is_that_ones(connect: Connect
 
 
 @pytest.mark.parametrize("revision", ERAS)
+@pytest.mark.parametrize("mounted", [False, True], ids=["its own", "of what is mounted first"])
+async def test_a_template_that_is_not_listed_reads_nothing(revision: str, mounted: bool) -> None:
+    """The same template is there before it: nor does it answer for what that one's owner hides."""
+    first = App("first")
+
+    @first.resource("r://{name}")
+    def shown(name: str) -> str:
+        return f"shown {name}"
+
+    @first.resource("r://secret", allow=lambda _caller: False)
+    def secret() -> str:
+        return "secret"
+
+    app = App("outer") if mounted else first
+    if mounted:
+        app.mount(None, first)
+    app.mount(None, database(EntrySpec("templates", "r://{name}"), EntrySpec("templates", "r://a/{name}")))
+    wire = CallerWire(app, revision, "http", ADA)
+    await wire.open()
+    listed = (await wire.result("resources/templates/list"))["resourceTemplates"]
+    assert [each["uriTemplate"] for each in listed] == ["r://{name}", "r://a/{name}"]
+    assert (await wire.result("resources/read", {"uri": "r://1"}))["contents"][0]["text"] == "shown 1"
+    assert "error" in await wire.request("resources/read", {"uri": "r://secret"})
+    assert "result" in await wire.request("resources/read", {"uri": "r://a/b"})
+    await wire.close()
+    await app.service.stop()
+
+
+@pytest.mark.parametrize("revision", ERAS)
 async def test_a_thing_that_a_provider_has_twice_is_listed_once(connect: Connect, revision: str) -> None:
     app = App("outer")
     app.mount(

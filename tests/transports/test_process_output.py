@@ -46,6 +46,25 @@ sys.stdin.read()
     assert len(server.stderr_tail()) <= 10_000
 
 
+async def test_a_server_that_has_spoken_is_only_slow():
+    peer = Peer()
+    code = """
+import sys
+print('running', file=sys.stderr, flush=True)
+sys.stdin.readline()
+print('{"done": 1}', flush=True)
+sys.stdin.read()
+"""
+    server = await ServerProcess.start(
+        [sys.executable, "-c", code], OutputHandlers(on_line=lambda line: peer._note(peer.lines, line))
+    )
+    assert server.silence().startswith("it runs, and has sent no message: ")
+    await server.send(b"{}")
+    await peer.until(lambda: peer.lines)
+    assert server.silence() == ""
+    await server.close()
+
+
 async def test_a_flood_without_line_ends_comes_in_pieces():
     peer = Peer()
     server = await peer.start("import sys; sys.stderr.write('x' * 3_000_000)")

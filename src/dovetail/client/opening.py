@@ -281,6 +281,9 @@ class Opener:
         settings = RequestSettings(timeout=options.timeout, maximum=options.max_timeout)
         try:
             reply = await link.ask_reply(names.INITIALIZE, params, settings)
+        except RequestTimeout as silence:
+            self._explain(silence)
+            raise
         except HTTPStatusError as problem:
             reply = await self._over_http_sse(problem.status, problem, params)
         result = self._read(InitializeResult, reply)
@@ -345,6 +348,7 @@ class Opener:
     def _of_the_other_era(self, error: DovetailError) -> DovetailError:
         """The error for a server of the stateful era where that may not be spoken."""
         if isinstance(error, RequestTimeout):
+            self._explain(error)
             return error
         problem = FeatureUnavailable(
             f"{self._link.describe()} does not know {names.DISCOVER}, with which the stateless era opens"
@@ -352,6 +356,12 @@ class Opener:
         )
         problem.__cause__ = error
         return problem
+
+    def _explain(self, silence: RequestTimeout) -> None:
+        """Add what the transport knows of why a server did not answer."""
+        silence_of: Any = getattr(self._link.transport, "silence", None)  # where a process was started
+        if silence_of is not None and (why := silence_of()):
+            silence.args = (f"{silence.args[0]}: {why}",)
 
     def _bounds(self) -> str:
         if self._options.automatic:

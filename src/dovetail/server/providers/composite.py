@@ -213,8 +213,22 @@ class Composite(Provider):
     async def find_resource(
         self, call: Call, channel: Channel, uri: str
     ) -> Provided[Resource] | Provided[ResourceTemplate] | None:
-        """The first resource of that URI, or template that it fits."""
-        return await self._find("resources", call, channel, uri)
+        """The first resource of that URI, or template that it fits and that is listed: none of the same text before."""
+
+        def ask(source: Provider) -> Callable[..., Awaitable[Any]]:
+            return lambda call, channel, uri: self._listed_reader(source, call, channel, uri)
+
+        found = await self._asked("resources", call, channel, uri, ask, _is_enough)
+        return found[0] if found else None
+
+    async def _listed_reader(
+        self, source: Provider, call: Call, channel: Channel, uri: str
+    ) -> Provided[Resource] | Provided[ResourceTemplate] | None:
+        found = await source.find_resource(call, channel, uri)
+        if found is None or found.name == uri:
+            return found
+        place = self.sources.index(source)
+        return None if await self._is_shadowed("templates", found, place, call, channel) else found
 
     async def find_template(
         self, call: Call, channel: Channel, template: str

@@ -430,6 +430,8 @@ class Composition:
     async def find_resource(self, call: Call, channel: Channel, uri: str) -> Provided[Any]:
         """The mounted resource or template that reads a URI. Raises `ResourceNotFound`, and `InsufficientScope`."""
         found = await self._mounted.find_resource(call, channel, uri)
+        if found is not None and found.name != uri:  # a template: not listed where the app has the same
+            found = None if await self._own.find_template(call, channel, found.name) else found
         if found is None:
             raise ResourceNotFound(f"there is no resource {uri[:256]!r}", uri=uri[:2048])
         demand(channel, found.scopes)

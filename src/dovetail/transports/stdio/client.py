@@ -152,6 +152,10 @@ class StdioTransport:
         """The last lines of standard error, as plain text."""
         return "" if self._process is None else self._process.stderr_tail(lines)
 
+    def silence(self) -> str:
+        """Why a server that runs may have answered nothing, and what to do; "" for one that has sent a message."""
+        return "" if self._process is None else self._process.silence()
+
     def _opened(self) -> SharedChannel:
         if self._channel is None:
             raise LocalProtocolError("this transport is not open yet")

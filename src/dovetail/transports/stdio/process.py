@@ -248,6 +248,17 @@ class ServerProcess:
             stderr=last,
         )
 
+    def silence(self) -> str:
+        """What to look for in a program that runs and has sent no message; "" for one that has."""
+        if self._spoke:
+            return ""
+        last = last_words(self.stderr_tail(10)).strip()[-_NOISE_SHOWN:]
+        return (
+            "it runs, and has sent no message: a server that is started reads its messages from standard input"
+            " and answers on standard output, and one that serves HTTP is named by its URL"
+            + (f"; it last wrote: {last}" if last else "")
+        )
+
     def _instead(self) -> str:
         """What to do about a program that ends at once, as if all were well."""
         file = python_file(self.command)
