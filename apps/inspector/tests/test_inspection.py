@@ -106,10 +106,24 @@ async def test_every_kind_of_call(inspection, tmp_path, revision):
     assert (await made(kind="complete", ref="order", argument={"name": "dish", "value": ""}))["completion"]
     await made(kind="ping")
     await made(kind="subscribe", uri="menu://today")
+    assert server.view.subscriptions == ["menu://today"]
     await made(kind="unsubscribe", uri="menu://today")
+    assert server.view.subscriptions == []
     await made(kind="log-level", level="debug")
     assert (await made(kind="request", method="tools/list", params={}))["tools"]
     assert (await made(kind="tool", name="slow", as_task=True))["content"][0]["text"] == "done"
+
+
+@pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
+async def test_what_was_subscribed_to_ends_with_the_connection(inspection, tmp_path, revision):
+    server = await kitchen(inspection, tmp_path, ConnectionSettings(revision=revision))
+    call = inspection.call(server.id, CallRequest(kind="subscribe", uri="menu://today"))
+    assert (await ended(inspection, call)).state == "done"
+    assert server.view.subscriptions == ["menu://today"]
+    server.connect()
+    await server.connected()
+    assert server.view.state == "ready"
+    assert server.view.subscriptions == []
 
 
 async def test_a_server_that_is_none_says_why(inspection, tmp_path):

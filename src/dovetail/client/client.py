@@ -420,6 +420,11 @@ class Client:
             problem.of_call(names.RESOURCES_READ, self._connection.link.server)
             raise
 
+    @property
+    def subscriptions(self) -> Sequence[str]:
+        """The URIs of `subscribe`, in order: what ``on_change`` hears of while there is a connection."""
+        return tuple(self._watched)
+
     async def subscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
         """Hear of updates of a resource, and of what is below it, by the ``on_change`` callback. Works in both eras.
 

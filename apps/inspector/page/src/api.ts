@@ -67,6 +67,7 @@ export interface ServerView {
   renewals: number;
   error: ErrorView | null;
   extensions: string[];
+  subscriptions: string[];
   secrets: string[];
 }
 

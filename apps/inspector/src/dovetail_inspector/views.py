@@ -142,8 +142,9 @@ class ConnectionSettings(View, frozen=True):
 class ServerView(View, frozen=True):
     """A server that is looked at. ``source``: where it came from (the command line, a host's file, the person);
     ``transcript``: the id of its newest conversation; ``error``: why it is not ready. ``extensions``: those that the
-    server declares, by identifier, while it is connected. ``secrets``: the variables or headers whose values are in
-    the keyring of the system; they are never shown.
+    server declares, by identifier, while it is connected; ``subscriptions``: the URIs that are subscribed to in this
+    connection. ``secrets``: the variables or headers whose values are in the keyring of the system; they are never
+    shown.
     """
 
     id: str
@@ -158,6 +159,7 @@ class ServerView(View, frozen=True):
     renewals: int = 0
     error: ErrorView | None = None
     extensions: list[str] = []
+    subscriptions: list[str] = []
     secrets: list[str] = []
 
 

@@ -22,6 +22,11 @@ async def test_a_resource_is_read_and_watched(seen, showcase):
     await expect(page.get_by_text("changed once")).to_be_visible()
     await seen.button("Subscribed").click()
     await expect(seen.button("Subscribe")).to_be_visible()
+    await seen.button("Subscribe").click()
+    await expect(seen.button("Subscribed")).to_be_visible()
+    showcase.connect()  # another session knows nothing of what was subscribed to in this one
+    await showcase.connected()
+    await expect(seen.button("Subscribe")).to_be_visible()
 
 
 async def test_a_picture_that_is_a_resource_is_shown(seen, showcase):

@@ -141,9 +141,7 @@ function Reading({ server, uri }: { server: ServerView; uri: string }) {
   const [error, setError] = useState<ErrorView | null>(null);
   const [changes, setChanges] = useState<string[]>([]);
   const call = callById.value.get(shown) ?? newest(server.id, "read", uri);
-  const on = newest(server.id, "subscribe", uri);
-  const off = newest(server.id, "unsubscribe", uri);
-  const watched = on?.state === "done" && !(off?.state === "done" && off.began > on.began);
+  const watched = server.subscriptions.includes(uri);
   const ask = async (kind: "read" | "subscribe" | "unsubscribe") => {
     setError(null);
     try {

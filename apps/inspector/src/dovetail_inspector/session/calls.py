@@ -113,8 +113,9 @@ class Calls:
         *,
         step: bool = False,
         meta: Mapping[str, Any] | None = None,
+        over: Callable[[], None] | None = None,
     ) -> CallView:
-        """Begin a call. ``step``, ``meta``: the settings of the server."""
+        """Begin a call. ``step``, ``meta``: the settings of the server; ``over`` is called when it has ended."""
         self._count += 1
         params = _params(request)
         view = CallView(
@@ -139,6 +140,8 @@ class Calls:
         running.task.add_done_callback(
             lambda _: running.view.state == "running" and self._end(running, "cancelled")
         )
+        if over is not None:
+            running.task.add_done_callback(lambda _: over())
         self._told(view)
         return view
 

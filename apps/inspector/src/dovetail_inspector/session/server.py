@@ -46,6 +46,7 @@ _STATES: Final[dict[str, ServerState]] = {
     "closed": "idle",
 }
 
+_SUBSCRIBES: Final = ("subscribe", "unsubscribe")
 _NOBODY: Final = (LoginRequired, LoginDenied, LoginTimeout)
 """What says that somebody has to log in first, or once more."""
 
@@ -133,6 +134,7 @@ class InspectedServer:
             error=self._error,
             secrets=list(self.secrets),
             extensions=list((capabilities.extensions if capabilities is not None else None) or ()),
+            subscriptions=list(client.subscriptions if client is not None else ()),
         )
 
     @property
@@ -205,7 +207,12 @@ class InspectedServer:
     def call(self, request: CallRequest) -> CallView:
         """Begin a call. Raises `NotConnected`."""
         return self._calls.start(
-            self.id, self.client, request, step=self.settings.step_rounds, meta=self.settings.meta
+            self.id,
+            self.client,
+            request,
+            step=self.settings.step_rounds,
+            meta=self.settings.meta,
+            over=(lambda: self._watcher.changed(self)) if request.kind in _SUBSCRIBES else None,
         )
 
     def info(self) -> InfoView:

@@ -37,14 +37,13 @@ class ResourcesView(ListingView):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.updates: dict[tuple[str, str], int] = {}
-        self.subscribed: set[tuple[str, str]] = set()
 
     def row(self, kind: str, item: dict[str, Any]) -> Row:
         """One in the list."""
         uri = _uri(item)
-        key = (self.chosen.server, uri)
-        sign = "◉" if key in self.subscribed else "◇" if kind == "templates" else " "
-        updates = self.updates.get(key, 0)
+        subscribed = self.server is not None and uri in self.server.view.subscriptions
+        sign = "◉" if subscribed else "◇" if kind == "templates" else " "
+        updates = self.updates.get((self.chosen.server, uri), 0)
         return [
             (f" {sign} ", "accent"),
             (inline(uri, 100), "title"),
@@ -87,23 +86,15 @@ class ResourcesView(ListingView):
         if found[0] == "templates":
             tell_person(self, "A template can't be watched; read one of its resources.")
             return
-        uri = _uri(found[1])
-        if self._call(CallRequest(kind=kind, uri=uri)):
-            key = (self.chosen.server, uri)
-            if kind == "subscribe":
-                self.subscribed.add(key)
-            else:
-                self.subscribed.discard(key)
-            self._filtered()
+        self._call(CallRequest(kind=kind, uri=_uri(found[1])))
 
-    def _call(self, request: CallRequest) -> bool:
+    def _call(self, request: CallRequest) -> None:
         try:
             view = self.inspection.call(self.chosen.server, request)
         except SHOWN_ERRORS as problem:
             self.complain(problem)
-            return False
-        put_over(self, CallScreen(self.inspection, view.id))
-        return True
+        else:
+            put_over(self, CallScreen(self.inspection, view.id))
 
 
 class URIScreen(DialogScreen):
