@@ -222,3 +222,47 @@ def test_who_sees_a_change_hears_of_it(
     spec: SourceSpec, asking: list[str], change: tuple[int, EntrySpec, bool], revision: str
 ) -> None:
     asyncio.run(check_change(spec, revision, asking, change))
+
+
+async def check_updates(spec: SourceSpec, revision: str, asking: list[str]) -> None:
+    """Who hears that a resource is another: those who can read it, and nobody from whom it is hidden. Where
+    that is not known without waiting, what may be hidden is not heard of.
+    """
+    built = Built(spec)
+    async with callers(built, revision, ["here", *(each for each in asking if each != "here")]) as wires:
+        everybody: dict[str, set[str]] = {kind: set() for kind in KINDS}
+        for wire in wires.values():
+            for kind, listed in (await lists_of(wire)).items():
+                everybody[kind].update(listed)
+        uris = list(_uris(everybody))
+        used = {
+            who: {uri: await wire.use("resources/read", {"uri": uri}) for uri in uris}
+            for who, wire in wires.items()
+        }
+        for who, wire in wires.items():
+            refused = ("scopes",) if wire.stateless else ("scopes", "")
+            await wire.hear_of([uri for uri in uris if used[who][uri] not in refused])
+            wire.updated()
+        for uri in uris:
+            built.app.resource_updated(uri)
+        for _ in range(300):  # there is nothing else to wait for but other tasks
+            await asyncio.sleep(0)
+        for who, wire in wires.items():
+            heard = wire.updated()
+            for uri in uris:
+                if used[who][uri] not in ("", "scopes"):
+                    assert uri in heard or not _can_tell(spec), (
+                        who,
+                        uri,
+                        "reads it, and did not hear",
+                        used[who][uri],
+                    )
+                elif used["here"][uri]:
+                    assert uri not in heard, (who, uri, "heard of what it can't see", used[who][uri])
+
+
+@pytest.mark.parametrize("revision", ERAS)
+@settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
+@given(spec=TREES, asking=WHO)
+def test_who_reads_a_resource_hears_of_it(spec: SourceSpec, asking: list[str], revision: str) -> None:
+    asyncio.run(check_updates(spec, revision, asking))

@@ -493,6 +493,25 @@ class CallerWire(Wire):
             await self.start("listening", "subscriptions/listen", {"notifications": wanted})
             assert (await self.next())["method"] == "notifications/subscriptions/acknowledged"
 
+    async def hear_of(self, uris: list[str]) -> None:
+        """Hear of updates of resources from now on."""
+        if not self.stateless:
+            for uri in uris:
+                assert await self.use("resources/subscribe", {"uri": uri}) == "done"
+        elif uris:
+            wanted = {"notifications": {"resourceSubscriptions": uris}}
+            await self.start("hearing", "subscriptions/listen", wanted)
+            assert (await self.next())["method"] == "notifications/subscriptions/acknowledged"
+
+    def updated(self) -> set[str]:
+        """Which resources it has heard of that it did not wait for."""
+        found: set[str] = set()
+        while not self.inbox.empty():
+            message = self.inbox.get_nowait()
+            if message["method"] == "notifications/resources/updated":
+                found.add(message["params"]["uri"])
+        return found
+
     def heard(self) -> set[str]:
         """Which lists it has heard of that it did not wait for."""
         found: set[str] = set()

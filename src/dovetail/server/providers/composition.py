@@ -59,7 +59,7 @@ from ..entries import CacheScope, failed_tool, hinted, tell_failure
 from .calls import of_version, typed
 from .composite import LIST, Composite
 from .heard import HeardResources
-from .provider import Provided, Provider
+from .provider import Provided, Provider, known_reader
 from .transform import asking
 from .versions import asked_version, highest_first, marked
 
@@ -225,6 +225,10 @@ class Composition:
     def hears(self, uri: str, principal: Principal) -> bool:
         """Whether a caller, who is judged, may hear of a resource."""
         return self._mounted.hears(uri, principal)
+
+    def surely_shows(self, uri: str, principal: Principal) -> bool:
+        """Whether it is known without waiting that a caller, who is judged, sees a mounted resource."""
+        return known_reader(self._mounted, uri, principal) is not None and self.hears(uri, principal)
 
     def must_ask(self, uri: str, principal: Principal) -> bool:
         """Whether `shows` has to be asked if a caller, who is judged, may hear of a resource."""
