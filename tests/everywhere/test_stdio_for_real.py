@@ -203,7 +203,7 @@ def test_an_idle_server_ends_in_order(start: Callable[..., Raw], how: str, *, op
 
 @pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGINT"])
 def test_a_busy_server_ends_in_order(start: Callable[..., Raw], how: str) -> None:
-    raw = start("0.05", "0.5")
+    raw = start("0.05", "6")
     raw.open()
     raw.send("tools/call", {"name": "hang"})
     raw.until("hanging")
