@@ -16,10 +16,12 @@ GUARD = "if __name__ == '__main__':\n"
 
 RUNS = {
     "the app": "app.run()",
-    "the app, guarded": f"{GUARD}    app.run('http', port=8000)",
+    "the app, guarded": f"{GUARD}    app.run(grace=1)",
     "the app, guarded the other way round": "if '__main__' == __name__:\n    app.run()",
     "the app, after an early end": "import sys\nif __name__ != '__main__':\n    pass\nelse:\n    sys.exit(app.run())",
     "in a try": "try:\n    app.run()\nexcept KeyboardInterrupt:\n    pass",
+    "over what it says is this": f"{GUARD}    app.run('stdio')",
+    "over what is not known": f"import sys\n{GUARD}    app.run(sys.argv[1])",
     "in main": f"def main():\n    app.run()\n{GUARD}    main()",
     "in main of main": f"def start():\n    app.run()\ndef main():\n    start()\n{GUARD}    raise SystemExit(main())",
     "in a coroutine": f"import asyncio\nasync def main():\n    await app.serve()\n{GUARD}    asyncio.run(main())",
@@ -43,6 +45,9 @@ RUNS = {
     "in a decorator": "def started(fn):\n    app.run()\n    return fn\n@started(app.run())\ndef f(): ...",
 }
 HAS_AN_APP = {
+    "over HTTP": f"{GUARD}    app.run('http', port=8000)",
+    "over HTTP, by its name": f"def main():\n    app.run(transport='http')\n{GUARD}    main()",
+    "on a socket": f"import asyncio\n{GUARD}    asyncio.run(app.serve('unix', uds='/tmp/x'))",
     "nothing more": "",
     "a docstring that speaks of it": "def f():\n    'Call app.run() to serve.'",
     "a comment that speaks of it": "# then app.run()",

@@ -58,7 +58,7 @@ WORDS = 'what to look for:\n\n- words,\n- "phrases"'
 
 
 async def test_descriptions_are_whole_docstrings():
-    """Of tools, prompts and resources, their parameters' texts where those belong."""
+    """Of tools, prompts and resources, their parameters' texts where those belong: a template has no other place."""
     app = App("described")
     app.add_tool(find)
     app.add_prompt(find)
@@ -73,7 +73,15 @@ async def test_descriptions_are_whole_docstrings():
         assert prompt.description == TEXT
         assert [each.description for each in prompt.arguments or []] == [WORDS, "not more than this"]
         listed = await client.list_resource_templates()
-        assert listed.resource_templates[0].description == TEXT
+        assert listed.resource_templates[0].description == f"{TEXT}\n\nwords: {WORDS}"
+
+
+async def test_a_description_that_is_given_is_that_of_a_template():
+    app = App("described")
+    app.add_resource(find, "notes://{words}", description="Notes.")
+    async with Client(app) as client:
+        listed = await client.list_resource_templates()
+        assert listed.resource_templates[0].description == "Notes."
 
 
 class Kind(enum.Enum):

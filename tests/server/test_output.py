@@ -118,6 +118,34 @@ def test_content_goes_out_as_it_is(annotation, value, content):
     assert plan.convert(value) == CallToolResult(content=content)
 
 
+@pytest.mark.parametrize("annotation", [list, tuple, list[Any], tuple[Any, ...], list | None])
+def test_a_list_of_anything_shows_what_is_content_in_it(annotation):
+    """A picture is seen as one, and the data says where it was."""
+    picture = Image(data=b"x")
+    plan = plan_for(annotation)
+    assert plan.convert(["a", picture, {"b": 1}, BLOCK, None]) == CallToolResult(
+        content=[TextContent(text="a"), ImageContent.of(b"x"), TextContent(text='{"b":1}'), BLOCK],
+        structured_content=["a", {"type": "image", "mimeType": "image/png"}, {"b": 1}, BLOCK.text, None],
+    )
+    assert plan.convert([1, {"b": 2}]) == CallToolResult(
+        content=[TextContent(text='[1,{"b":2}]')], structured_content=[1, {"b": 2}]
+    )
+
+
+def test_without_an_annotation_data_stands_beside_what_is_content():
+    plan = plan_for(Any)
+    assert plan.convert([Image(data=b"x"), {"b": 1}]) == CallToolResult(
+        content=[ImageContent.of(b"x"), TextContent(text='{"b":1}')]
+    )
+
+
+def test_structured_content_of_a_result_is_made_plain():
+    """Each revision has to see what it is: an object is not put into another one."""
+    plan = plan_for(CallToolResult)
+    result = plan.convert(CallToolResult(content=[BLOCK], structured_content=Point(1)))
+    assert result.structured_content == {"x": 1, "when": None}
+
+
 @pytest.mark.parametrize(
     "annotation,value,plain,wraps",
     [

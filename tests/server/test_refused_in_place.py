@@ -49,6 +49,17 @@ def test_what_is_no_function_of_an_author_is_refused_with_the_line_that_gave_it(
     refused(lambda: app.add_resource(given, "note://x"), told)
 
 
+@pytest.mark.parametrize("template", ["note://{name*}", "note://a{/name*}", "note://a{?name*}"])
+def test_a_variable_that_is_a_list_is_no_text(template: str) -> None:
+    app = App("x")
+    refused(lambda: app.add_resource(first, template), "gives a list of texts; write {+name} for one value")
+
+    def of_all(name: list[str]) -> str:
+        return "/".join(name)
+
+    app.add_resource(of_all, template)
+
+
 @pytest.mark.parametrize(
     "one, other",
     [

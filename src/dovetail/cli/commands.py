@@ -6,8 +6,10 @@ the traceback. Standard output carries results only.
 """
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 try:
@@ -413,7 +415,7 @@ def main(words: Sequence[str]) -> int:
             raise UsageError("a command after -- is a target, which this command does not take")
         outcome = function(*bound.args, **bound.kwargs)
         if asyncio.iscoroutine(outcome):
-            return asyncio.run(cast("Coroutine[Any, Any, int]", outcome))
+            return _run(cast("Coroutine[Any, Any, int]", outcome))
         return outcome if isinstance(outcome, int) else OK
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -429,6 +431,27 @@ def main(words: Sequence[str]) -> int:
         problem.add_note("this is a fault of dovetail; -v shows where")
         tell(problem, verbose=verbose)
         return FAULT
+
+
+def _run(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command to its end. A signal that ends programs ends it as Ctrl-C does, so that what it began ends as well:
+    a server that it started need not read its standard input.
+    """
+    told: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    for each in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(each) is signal.SIG_DFL:
+            signal.signal(each, end)
+    try:
+        return asyncio.run(command)
+    except KeyboardInterrupt:
+        if not told:
+            raise
+        return 128 + told[0]
 
 
 def _applications() -> Installed:

@@ -6,6 +6,8 @@ into functions of the same file that are called. A server is started by a method
 ``serve`` or the like (``app.run()``), or by a library that runs what it is given (``uvicorn.run(app)``). Where the
 way leads out of the file, to a function that was imported, its name has to do: ``main``, ``run``, ``serve``.
 
+One that is started over HTTP, or on a socket, does not count: whoever starts the file speaks to its standard input.
+
 A file that does not import Dovetail has no app of ours in it: it is run as it is. So is one that Python can't read,
 since Python says best what is wrong with it.
 Specification: none.
@@ -30,6 +32,9 @@ _STARTS: Final = frozenset(
     }
 )
 """Methods that start a server."""
+
+_ELSEWHERE: Final = frozenset({"http", "sse", "streamable-http", "unix"})
+"""What such a method is told to serve over, where that is not standard input and output."""
 
 _SERVES: Final = frozenset({"granian", "gunicorn", "hypercorn", "uvicorn"})
 """Modules whose functions of such a name start a server."""
@@ -117,7 +122,7 @@ class _ScriptWalk:
         if module is None:
             if called.attr in _HANDS_ON and any(self._given_starts(each) for each in call.args):
                 return True
-            return called.attr in _STARTS
+            return called.attr in _STARTS and not _serves_elsewhere(call)
         if module in _SERVES:
             return called.attr in _STARTS
         if module in _RUNS:
@@ -156,6 +161,14 @@ class _ScriptWalk:
             root = _root(given)
             return given.attr in _STARTS and (root is None or root not in self._names.modules)
         return False
+
+
+def _serves_elsewhere(call: ast.Call) -> bool:
+    """Whether a server is plainly started over something else than standard input and output."""
+    named = (each.value for each in call.keywords if each.arg == "transport")
+    return any(
+        isinstance(each, ast.Constant) and each.value in _ELSEWHERE for each in (*call.args[:1], *named)
+    )
 
 
 def _calls(node: ast.AST) -> Iterator[ast.Call]:

@@ -36,6 +36,7 @@ from .checks import (
     chosen_tags,
     decorator,
     described,
+    described_template,
     known_options,
     misused,
     task_options,
@@ -179,12 +180,12 @@ class AppEntries:
         variables of the template. Raises `RegistrationError`. Specification: server/resources.
         """
         plan = self._plan(fn)
-        said = described(plan, options)
         check_texts(plan.refuse, mime_type=options.get("mime_type"))
         try:
             template = URITemplate(uri)
         except TemplateError as problem:
             raise plan.refuse(str(problem)) from None
+        said = described_template(plan, options, template.variables)
         check_uri(plan, template)
         check_variables(plan, template)
         scope, annotations = options.get("scope", "private"), options.get("annotations")

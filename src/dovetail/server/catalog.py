@@ -310,7 +310,9 @@ class Catalog:
         """Whether a caller, who is judged, may hear of a resource."""
         if not (self.resources.guarded or self.templates.guarded) and self.mounted is None:
             return True
-        if not self.may_hear_of_own(uri, principal):  # it, or what it is below of; what is mounted may show it
+        if not self.may_hear_of_own(
+            uri, principal
+        ):  # it, or what it is below of; what is mounted may show it
             return self.mounted is not None and self.mounted.surely_shows(uri, principal)
         return self.mounted is None or self.locate(uri)[0] is not None or self.mounted.hears(uri, principal)
 

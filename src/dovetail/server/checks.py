@@ -16,6 +16,7 @@ from ..protocol.types.metadata import Icon, Implementation
 from ..protocol.types.wire import Meta
 from ..protocol.uri_template.template import URITemplate
 from ..runtime.extension import TaskOptions, TaskSupport
+from . import hints
 from .options import PromptOptions
 from .signature import Plan, RegistrationError, author_line, not_callable
 
@@ -67,6 +68,18 @@ def described(plan: Plan, options: PromptOptions) -> dict[str, Any]:
         "icons": as_icons(plan.refuse, options.get("icons")),
         "meta": meta,
     }
+
+
+def described_template(plan: Plan, options: PromptOptions, variables: Sequence[str]) -> dict[str, Any]:
+    """The same of a resource template, whose variables have no place of their own to be described in: what the function
+    says of them follows its description, where no other is given. Raises `RegistrationError`.
+    """
+    said = described(plan, options)
+    inputs = {each.name: each.description for each in plan.inputs}
+    texts = [f"{name}: {text}" for name in variables if (text := inputs.get(name))]
+    if texts and not options.get("description"):
+        said["description"] = "\n\n".join(filter(None, (said["description"], "\n".join(texts))))
+    return said
 
 
 def known_options(what: str) -> Callable[[F], F]:
@@ -280,7 +293,15 @@ def check_variables(plan: Plan, template: URITemplate) -> None:
             raise plan.refuse(
                 f"the URI {template.template!r} has a variable {variable!r} that is no parameter"
             )
+    exploded = template.exploded
     for name, parameter in inputs.items():
+        kind = hints.without_markers(parameter.annotation)
+        if name in exploded and kind in (str, int, float, bool, bytes):
+            raise plan.refuse(
+                f"is a {kind.__name__}, and {{{name}*}} in the URI {template.template!r} gives a list of texts; write"
+                f" {{+{name}}} for one value that may have slashes in it, or take a list[str]",
+                name,
+            )
         if name not in template.variables and parameter.required:
             raise plan.refuse(
                 f"is no variable of the URI {template.template!r}, so nothing can fill it", name

@@ -51,13 +51,14 @@ class OutputPlan(DataPlan):
     to a result; raises `OutputMismatch` and `AnswerTooLarge`.
     """
 
-    __slots__ = ("_may_be_none", "convert")
+    __slots__ = ("_items_are_anything", "_may_be_none", "convert")
 
     def __init__(self, plan: Plan, *, schema: dict[str, Any] | None = None) -> None:
         """Raises `RegistrationError`. ``schema`` replaces the one derived from the return annotation."""
         check_returns(plan, "a tool")
         super().__init__(plan)
         self._may_be_none = may_be_none(plan.returns)
+        self._items_are_anything = schema is None and _is_list_of_anything(plan.returns)
         self.convert: Callable[[Any], CallToolResult]
         if schema is not None:
             self.schema = schema
@@ -115,10 +116,8 @@ class OutputPlan(DataPlan):
             return self._text(value)
         if value is None or isinstance(value, (str, Result, *_SHOWN)):
             return self._content(value)
-        if isinstance(value, (list, tuple)) and value:
-            items = cast("list[Any]", value)
-            if any(isinstance(item, _SHOWN) for item in items):
-                return self._content(items)
+        if _has_shown(value):
+            return CallToolResult(content=self._mixed(value)[0])
         self._refuse_foreign(cast("object", value))
         plain = self._plain(value)
         text = TextContent(text=self._json(plain))
@@ -138,20 +137,40 @@ class OutputPlan(DataPlan):
                 f"{self._name}() returned a {type(value).__qualname__} alone, but promises data by its schema;"
                 " return a CallToolResult with both"
             )
+        if self._items_are_anything and _has_shown(value):
+            blocks, items = self._mixed(value)
+            return CallToolResult(content=blocks, structured_content=items)
         plain = self._plain(value)
         text = self._json(plain)
         self._check(plain, 4 * len(text))  # bytes of a character, at most
         return CallToolResult(content=[TextContent(text=text)], structured_content=plain)
 
+    def _mixed(self, value: Any) -> tuple[list[Any], list[Any]]:
+        """The content of a list in which there is some, and the list as data, which says of media what they are."""
+        blocks: list[Any] = []
+        items: list[Any] = []
+        for item in value:
+            if item is None or isinstance(item, (str, *_SHOWN)):
+                shown = self._blocks(item)
+                items += [_outline(each) for each in shown] if isinstance(item, _SHOWN) else [item]
+            else:
+                plain = self._plain(item)
+                items.append(plain)
+                shown = [TextContent(text=self._json(plain))]
+            blocks += shown
+        check_size(blocks)
+        return blocks, items
+
     def _whole(self, value: Result) -> CallToolResult:
         """A full result as it is; without an error it has to keep the promise of the schema."""
+        built = self._built(value)
         if isinstance(value, CallToolResult) and not value.is_error:
             if value.structured_content is UNSET:
                 raise OutputMismatch(
                     f"{self._name}() has an output schema, but returned a result without structured content"
                 )
-            self._check(value.structured_content)
-        return self._built(value)
+            self._check(built.structured_content)
+        return built
 
     def _built(self, value: Result) -> CallToolResult:
         """A result that the author built, whose members nobody has looked at yet: it has to read as it is written."""
@@ -161,6 +180,11 @@ class OutputPlan(DataPlan):
             raise OutputMismatch(
                 f"{self._name}() returned a {type(value).__qualname__}, which is no result of a tool"
             )
+        given: Any = value.structured_content
+        if (
+            given is not UNSET and type(given) is not dict
+        ):  # a dataclass, say, of which no revision knows its shape
+            value = replace(value, structured_content=self._plain(given))
         sendable = self._sendable(value)
         if sendable.content or sendable.is_error or sendable.structured_content is UNSET:
             return sendable
@@ -178,6 +202,30 @@ def _refuse_other_results(plan: Plan) -> None:
             raise plan.refuse(
                 f"returns a {kind.__name__}, which is no result of a tool; return a CallToolResult, or the data itself"
             )
+
+
+def _has_shown(value: Any) -> bool:
+    """Whether a value is a list that has content or media in it."""
+    return isinstance(value, (list, tuple)) and any(
+        isinstance(item, _SHOWN) for item in cast("list[Any]", value)
+    )
+
+
+def _outline(block: Any) -> Any:
+    """What a block of content is, for who reads the data: a text, or of what kind the content beside it is."""
+    if isinstance(block, TextContent):
+        return block.text
+    said = {"type": block.type, "mimeType": getattr(block, "mime_type", UNSET)}
+    return {key: value for key, value in said.items() if value is not UNSET}
+
+
+def _is_list_of_anything(annotation: Any) -> bool:
+    """Whether an annotation promises a list, and nothing of what is in it."""
+    return any(
+        (kind := hints.without_markers(each)) in (list, tuple)
+        or (get_origin(kind) in (list, tuple) and set(get_args(kind)) <= {Any, object, Ellipsis})
+        for each in hints.union_members(hints.without_markers(annotation))
+    )
 
 
 def _is_shown(annotation: Any) -> bool:

@@ -80,6 +80,12 @@ class URITemplate:
             for part in self._parts
         )
 
+    @property
+    def exploded(self) -> frozenset[str]:
+        """The variables whose values are lists (``{name*}``), also where a URI has one value for them."""
+        expressions = (part for part in self._parts if isinstance(part, Expression))
+        return frozenset(spec.name for each in expressions for spec in each.specs if spec.explode)
+
     def __repr__(self) -> str:
         return f"URITemplate({self.template!r})"
 

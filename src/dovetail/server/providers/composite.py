@@ -10,7 +10,7 @@ Specification: none.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, Final
 
 from ...logs import get_logger
@@ -214,11 +214,9 @@ class Composite(Provider):
         self, call: Call, channel: Channel, uri: str
     ) -> Provided[Resource] | Provided[ResourceTemplate] | None:
         """The first resource of that URI, or template that it fits and that is listed: none of the same text before."""
-
-        def ask(source: Provider) -> Callable[..., Awaitable[Any]]:
-            return lambda call, channel, uri: self._listed_reader(source, call, channel, uri)
-
-        found = await self._asked("resources", call, channel, uri, ask, _is_enough)
+        found = await self._asked(
+            "resources", call, channel, uri, lambda source: partial(self._listed_reader, source), _is_enough
+        )
         return found[0] if found else None
 
     async def _listed_reader(
