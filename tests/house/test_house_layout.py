@@ -118,6 +118,18 @@ def shared_random(source: Source) -> Iterator[str]:
                 yield f"{source.at(node)}: say random.SystemRandom() where it is used"
 
 
+def random_in_strategies(source: Source) -> Iterator[str]:
+    """What draws at random beside a strategy makes its examples others each time; Hypothesis can't tell it from threads
+    of libraries that do so, and does not warn of it here.
+    """
+    if any(
+        name.partition(".")[0] == "hypothesis"
+        for node in ast.walk(source.tree)
+        for name in imported_modules(node)
+    ):
+        yield from shared_random(source)
+
+
 def unexplained_silence(source: Source) -> Iterator[str]:
     """A silenced check has its reason beside it."""
     for number, line in enumerate(source.text.splitlines(), 1):
@@ -163,7 +175,7 @@ def from_own_front(source: Source) -> Iterator[str]:
                         yield f"{source.at(node)}: {alias.name} from {'.'.join(target)}, which holds it"
 
 
-EVERYWHERE = (too_long, unexplained_silence, without_docstring)
+EVERYWHERE = (too_long, unexplained_silence, without_docstring, random_in_strategies)
 IN_PACKAGE = (vague_name, type_checking, prints, shared_random, impure, from_own_front)
 
 
@@ -201,6 +213,11 @@ WRONG = [
     (prints, "apps/some/src/dovetail_some/x.py", "print('hello')\n"),
     (shared_random, "src/dovetail/client/x.py", "pause = random.uniform(0.5, 1)\n"),
     (shared_random, "src/dovetail/client/x.py", "from random import uniform\n"),
+    (
+        random_in_strategies,
+        "tests/x.py",
+        "import random\nfrom hypothesis import given\nx = random.choice('ab')\n",
+    ),
     (impure, "src/dovetail/protocol/x.py", "async def f(): pass\n"),
     (impure, "src/dovetail/protocol/x.py", "when = datetime.now()\n"),
     (impure, "src/dovetail/protocol/x.py", "import urllib.request\n"),

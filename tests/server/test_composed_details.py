@@ -7,7 +7,7 @@ import pytest
 from visible_apps import ID, Built, CallerWire, EntrySpec, FromDatabase, SourceSpec
 
 from dovetail import App
-from dovetail.providers import Argument, arguments
+from dovetail.providers import Argument, arguments, only
 from dovetail.security.principal import Principal
 from wires import Connect
 
@@ -141,6 +141,20 @@ async def test_scopes_of_a_provider_are_demanded(revision: str, method: str, par
     assert [await wire.use(method, params) for wire in wires] == ["scopes", used]
     for wire in wires:
         await wire.close()
+    await app.service.stop()
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["of what stands behind another", "of what is hidden"])
+async def test_a_listener_is_asked_for_no_scopes_of_what_it_would_not_read(hidden: bool) -> None:
+    app = App("outer", rate_limit=None)
+    if not hidden:
+        app.mount(None, database(EntrySpec("resources", "r://1")))
+    guarded = database(EntrySpec("resources", "r://1", "a"))
+    app.mount(None, guarded, *((only("t1"),) if hidden else ()))
+    wire = CallerWire(app, "2026-07-28", "http", ADA)
+    await wire.open()
+    await wire.hear_of(["r://1"])
+    await wire.close()
     await app.service.stop()
 
 

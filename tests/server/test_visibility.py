@@ -226,11 +226,8 @@ def test_who_sees_a_change_hears_of_it(
 
 async def check_updates(spec: SourceSpec, revision: str, asking: list[str]) -> None:
     """Who hears that a resource is another: those who can read it, and nobody from whom it is hidden. Where that is not
-    known without waiting, what may be hidden is not heard of, and the stateless era may ask for scopes of what stands
-    behind another one.
+    known without waiting, what may be hidden is not heard of.
     """
-    if revision == "2026-07-28" and not _can_tell(spec):
-        return
     built = Built(spec)
     async with callers(built, revision, ["here", *(each for each in asking if each != "here")]) as wires:
         everybody: dict[str, set[str]] = {kind: set() for kind in KINDS}

@@ -7,6 +7,7 @@ the traceback. Standard output carries results only.
 
 import asyncio
 import signal
+import threading
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from types import FrameType
@@ -443,15 +444,24 @@ def _run(command: Coroutine[Any, Any, int]) -> int:
         told.append(number)
         signal.raise_signal(signal.SIGINT)
 
-    for each in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        if signal.getsignal(each) is signal.SIG_DFL:
-            signal.signal(each, end)
+    ending = [
+        each
+        for each in (signal.SIGTERM, getattr(signal, "SIGHUP", None))
+        if each is not None and signal.getsignal(each) is signal.SIG_DFL
+    ]
+    if threading.current_thread() is not threading.main_thread():
+        ending = []  # whoever has the process, and other threads, hears of its signals
+    for each in ending:
+        signal.signal(each, end)
     try:
         return asyncio.run(command)
     except KeyboardInterrupt:
         if not told:
             raise
         return 128 + told[0]
+    finally:
+        for each in ending:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _applications() -> Installed:

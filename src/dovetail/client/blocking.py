@@ -431,6 +431,11 @@ class BlockingClient:
         """Hear of updates of a resource, and of what is below it, by ``on_change``."""
         self._wait(self._client.subscribe(uri, **options))
 
+    @property
+    def subscriptions(self) -> Sequence[str]:
+        """The URIs of `subscribe`, in order."""
+        return self._client.subscriptions
+
     def unsubscribe(self, uri: str | Resource, **options: Unpack[CallOptions]) -> None:
         """Hear no more of updates of a resource."""
         self._wait(self._client.unsubscribe(uri, **options))

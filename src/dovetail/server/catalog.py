@@ -99,7 +99,7 @@ class Mounted(Protocol):
 
     def heard(self, call: Call, channel: Channel) -> MountedHearing | None: ...
 
-    def lacking(self, uri: str, principal: Principal) -> Sequence[str]: ...
+    async def lacking(self, uri: str, call: Call, channel: Channel) -> Sequence[str]: ...
 
     def header_parameters(self, name: str, principal: Principal | None) -> tuple[HeaderParameter, ...]: ...
 
@@ -258,7 +258,7 @@ class Catalog:
         entry = self.tools.get(tool)
         return None if entry is None else entry.tool.input_schema
 
-    def check_subscriptions(self, uris: Sequence[str], channel: Channel) -> None:
+    async def check_subscriptions(self, uris: Sequence[str], call: Call, channel: Channel) -> None:
         """Raise `InsufficientScope` for resources that the caller may hear of with more scopes: all of these at once.
 
         One that it may not read for another reason passes, as one that does not exist does: nothing is told of either.
@@ -266,18 +266,19 @@ class Catalog:
         if not (self.resources.guarded or self.templates.guarded or self.mounted is not None):
             return
         if is_judged(channel.principal, channel.transport):
-            lacking = [scope for uri in uris for scope in self.lacking(uri, channel.principal)]
+            lacking: list[str] = []
+            for uri in uris:
+                if self.mounted is not None and self.locate(uri)[0] is None:
+                    lacking += await self.mounted.lacking(uri, call, channel)
+                else:
+                    lacking += self.lacking_for_own(uri, channel.principal)
             if lacking:
                 raise InsufficientScope(lacking)
 
-    def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
-        """The scopes that a caller, who is judged, lacks for a resource; none for one that it may not know of."""
-        if self.mounted is not None and self.locate(uri)[0] is None:
-            return self.mounted.lacking(uri, principal)
-        return self.lacking_for_own(uri, principal)
-
     def lacking_for_own(self, uri: str, principal: Principal) -> Sequence[str]:
-        """The same, as far as the app's own entries go."""
+        """The scopes that a caller, who is judged, lacks for a resource of the app's own; none for one that it may not
+        know of.
+        """
         registry, name, _ = self.locate(uri)
         needed = None if registry is None else registry.guarded.get(name)
         if needed is None or not needed.allows(principal) or principal.scopes.issuperset(needed.scopes):

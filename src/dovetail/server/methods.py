@@ -307,7 +307,7 @@ class Methods:
         listening = Listening(call.id, params.notifications, self.capabilities(), call.profile, further)
         del further
         watched = params.notifications.resource_subscriptions or ()
-        self._catalog.check_subscriptions(watched, channel)
+        await self._catalog.check_subscriptions(watched, call, channel)
         if self._catalog.mounted is None:
             watched = ()  # nobody but what is mounted asks who listens
         del params

@@ -181,9 +181,7 @@ class OutputPlan(DataPlan):
                 f"{self._name}() returned a {type(value).__qualname__}, which is no result of a tool"
             )
         given: Any = value.structured_content
-        if (
-            given is not UNSET and type(given) is not dict
-        ):  # a dataclass, say, of which no revision knows its shape
+        if given is not UNSET and type(given) is not dict:  # of a dataclass, say, no revision knows the shape
             value = replace(value, structured_content=self._plain(given))
         sendable = self._sendable(value)
         if sendable.content or sendable.is_error or sendable.structured_content is UNSET:

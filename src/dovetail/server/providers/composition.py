@@ -51,6 +51,7 @@ from ...protocol.types import (
 from ...runtime.channel import Channel
 from ...runtime.dispatch import Encoded
 from ...runtime.extension import Extensions, ServedTool
+from ...security.authenticator import InsufficientScope
 from ...security.principal import Principal
 from ..access import demand
 from ..catalog import ListKind
@@ -242,9 +243,19 @@ class Composition:
         """What the listener that sent a call hears, where it has to be asked for; None for one who may see all."""
         return None if asking(channel) is None else HeardResources(self, call, channel)
 
-    def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
-        """The scopes that a caller, who is judged, lacks to hear of a resource."""
-        return self._mounted.lacking(uri, principal)
+    async def lacking(self, uri: str, call: Call, channel: Channel) -> Sequence[str]:
+        """The scopes that whoever asks, who is judged, lacks to hear of a mounted resource. Where it seems that there
+        are any, a read would say so as well: it may be hidden from the caller, or another one be read in its place.
+        """
+        if not self._mounted.lacking(uri, channel.principal):
+            return ()
+        try:
+            await self.find_resource(call, channel, uri)
+        except InsufficientScope as problem:
+            return problem.scopes
+        except RPCError:  # nobody hears of what can't be found
+            return ()
+        return ()
 
     # Lists
 

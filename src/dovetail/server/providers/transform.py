@@ -276,12 +276,11 @@ class Transformed(Provider):
         return await self.find_resource(call, channel, uri) is not None
 
     def lacking(self, uri: str, principal: Principal) -> Sequence[str]:
-        """The scopes that a caller lacks to hear of a resource; none where it may be hidden, for all that is known."""
+        """The scopes that a caller lacks to hear of a resource."""
         inner = self._transform.inner_name("resources", uri)
         if inner is None or self._hides(uri, inner, principal):
             return ()
-        unknown = self._judges_readers and known_reader(self._inner, inner, principal) is None
-        return () if unknown else self._inner.lacking(inner, principal)
+        return self._inner.lacking(inner, principal)
 
     def _hides(self, uri: str, inner: str, principal: Principal) -> bool:
         """Whether what reads a URI, as far as it is known, is not shown to a caller."""
